@@ -1,0 +1,60 @@
+//! Is it alive, and does it take batches?
+//!
+//! A sink in trouble does not make the service unready: it must go on receiving, or PingOne's stream
+//! would stop because a target does. The sink's state is in the answer all the same.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Admin;
+use crate::deliver::SinkState;
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// Where an unreadable spool was moved when the service started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool_set_aside: Option<String>,
+    sinks: Vec<SinkReadiness>,
+}
+
+#[derive(Serialize)]
+struct SinkReadiness {
+    sink: String,
+    #[serde(flatten)]
+    state: SinkState,
+}
+
+pub(super) async fn live() -> &'static str {
+    "alive\n"
+}
+
+pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let reason = if admin.shutdown.has_begun() {
+        Some("shutting down")
+    } else if admin.spool.is_full() {
+        Some("the spool is full: PingOne is held back until the sinks have caught up")
+    } else {
+        None
+    };
+    let sinks = admin
+        .sinks
+        .iter()
+        .map(|sink| SinkReadiness { sink: sink.name.to_string(), state: sink.state() });
+    let readiness = Readiness {
+        ready: reason.is_none(),
+        reason,
+        spool_set_aside: admin.spool.set_aside().map(|path| path.display().to_string()),
+        sinks: sinks.collect(),
+    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}

@@ -1,0 +1,72 @@
+//! `/metrics`: the counters as they are, and gauges that are read when asked for.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::{Gauge, GaugeVec, Opts, Registry};
+
+use super::Admin;
+
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let stats = match admin.spool.stats().await {
+        Ok(stats) => stats,
+        Err(error) => return failed(&error),
+    };
+    let gauges = Registry::new_custom(Some("davinci_siem".to_owned()), None).and_then(|registry| {
+        let set = |name: &str, help: &str, value: f64| {
+            let gauge = Gauge::new(name, help)?;
+            gauge.set(value);
+            registry.register(Box::new(gauge))
+        };
+        set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
+        set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
+        set("spool_events", "Events in the spool", stats.events as f64)?;
+        set("spool_full", "1 while the spool refuses batches", f64::from(u8::from(stats.full)))?;
+        set(
+            "spool_oldest_event_age_seconds",
+            "Age of the oldest event in the spool",
+            age(&admin, stats.oldest_at),
+        )?;
+        set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
+        set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
+        let per_sink = |name: &str, help: &str, label: &[&str]| {
+            let gauge = GaugeVec::new(Opts::new(name, help), label)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let lag = per_sink("sink_lag_events", "Events a sink has still to settle", &["sink"])?;
+        let lag_seconds = per_sink(
+            "sink_lag_seconds",
+            "Age of the oldest event a sink has still to settle",
+            &["sink"],
+        )?;
+        let state = per_sink("sink_state", "1 for the state a sink is in", &["sink", "state"])?;
+        for sink in &admin.sinks {
+            lag.with_label_values(&[&*sink.name])
+                .set(stats.head.saturating_sub(sink.cursor()) as f64);
+            lag_seconds.with_label_values(&[&*sink.name]).set(age(&admin, sink.waiting_since()));
+            let current = sink.state();
+            for name in ["running", "retrying", "paused"] {
+                let is_current = f64::from(u8::from(current.as_str() == name));
+                state.with_label_values(&[&*sink.name, name]).set(is_current);
+            }
+        }
+        Ok(registry)
+    });
+    match gauges.and_then(|gauges| admin.metrics.render(&gauges)) {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Seconds since then; 0 for never.
+fn age(admin: &Admin, since: Option<i64>) -> f64 {
+    since.map_or(0.0, |since| ((admin.clock)() - since).max(0) as f64 / 1000.0)
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
+    tracing::warn!(%error, "cannot gather metrics");
+    (StatusCode::INTERNAL_SERVER_ERROR, "cannot gather metrics; see the log\n").into_response()
+}

@@ -1,0 +1,74 @@
+//! The admin listener: health, metrics, and operations on the quarantine.
+//!
+//! | path | who | what |
+//! | --- | --- | --- |
+//! | `GET /livez` | anyone | 200 while the process works |
+//! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
+//! | `GET /metrics` | anyone | Prometheus' text format |
+//! | `GET /api/status` | loopback | what the spool holds, each sink's place and state |
+//! | `POST /api/quarantine/{id}/retry` | loopback | retries one entry, with the body in its place if there is one |
+//! | `POST /api/quarantine/purge` | loopback | removes entries for good |
+//!
+//! Loopback alone does not keep a browser out: operations also need a header that a page of another
+//! site cannot send, and a `Host` that names this machine.
+
+mod health;
+mod metrics;
+pub mod operations;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::config;
+use crate::deliver::SinkStatus;
+use crate::metrics::SharedMetrics;
+use crate::shutdown::Shutdown;
+use crate::spool::{Clock, Spool};
+
+/// The header that operations have to carry, with any value.
+pub const OPERATION_HEADER: &str = "x-davinci-siem-operation";
+
+/// What the admin listener shows and works on.
+pub struct Admin {
+    /// The spool.
+    pub spool: Arc<Spool>,
+    /// Every sink's state.
+    pub sinks: Vec<Arc<SinkStatus>>,
+    /// The configured sources: a retry is as strict as its source.
+    pub sources: Vec<config::Source>,
+    /// Bytes that a quarantined body may inflate to.
+    pub body_limit: u64,
+    /// The service's metrics.
+    pub metrics: SharedMetrics,
+    /// The time.
+    pub clock: Clock,
+    /// Whether the service is ending.
+    pub shutdown: Shutdown,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Admin").field("sinks", &self.sinks).finish_non_exhaustive()
+    }
+}
+
+/// The routes of the table above.
+pub fn router(admin: Admin) -> Router {
+    let limit = usize::try_from(admin.body_limit).unwrap_or(usize::MAX);
+    let operations = Router::new()
+        .route("/api/status", get(operations::status))
+        .route("/api/quarantine/{id}/retry", post(operations::retry))
+        .route("/api/quarantine/purge", post(operations::purge))
+        .layer(middleware::from_fn(operations::only_for_operators))
+        .layer(DefaultBodyLimit::max(limit));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .merge(operations)
+        .with_state(Arc::new(admin))
+}

@@ -1,0 +1,139 @@
+//! What operators do while the service runs; the command line is their front.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, OPERATION_HEADER};
+use crate::deliver::SinkState;
+use crate::receive::Peer;
+use crate::receive::retry::{self, RetryError};
+use crate::spool::{Receipt, SpoolStats};
+
+/// What is stored and how every sink is doing.
+#[derive(Debug, Serialize)]
+struct Status {
+    version: &'static str,
+    spool: SpoolStats,
+    sinks: Vec<SinkLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct SinkLine {
+    sink: String,
+    cursor: u64,
+    lag: u64,
+    #[serde(flatten)]
+    state: SinkState,
+}
+
+/// The entries to remove.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Purge {
+    /// Their numbers.
+    pub ids: Vec<i64>,
+}
+
+/// How many were removed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Purged {
+    /// Entries that are gone.
+    pub removed: u64,
+}
+
+/// What became of a retried entry.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Retried {
+    /// Events that are in the spool now.
+    pub released: u64,
+    /// Events that had been accepted already.
+    pub duplicates: u64,
+}
+
+impl From<Receipt> for Retried {
+    fn from(receipt: Receipt) -> Retried {
+        Retried { released: receipt.accepted, duplicates: receipt.duplicates }
+    }
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// For people.
+    pub error: String,
+}
+
+/// Lets only processes of this machine through, and no browser on behalf of another site.
+pub(super) async fn only_for_operators(request: Request, next: Next) -> Response {
+    let is_local = request
+        .extensions()
+        .get::<Peer>()
+        .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    let has_header = request.headers().contains_key(OPERATION_HEADER);
+    if is_local && has_header && names_this_machine(request.headers()) {
+        return next.run(request).await;
+    }
+    let message = "operations are for processes on this machine, through the davinci-siem command";
+    failure(StatusCode::FORBIDDEN, message)
+}
+
+/// A page that was rebound to this address still sends its own name as `Host`.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    matches!(name, "localhost" | "[::1]") || name.starts_with("127.")
+}
+
+pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
+    let spool = match admin.spool.stats().await {
+        Ok(spool) => spool,
+        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    let sinks = admin.sinks.iter().map(|sink| SinkLine {
+        sink: sink.name.to_string(),
+        cursor: sink.cursor(),
+        lag: spool.head.saturating_sub(sink.cursor()),
+        state: sink.state(),
+    });
+    let sinks = sinks.collect();
+    Json(Status { version: env!("CARGO_PKG_VERSION"), spool, sinks }).into_response()
+}
+
+pub(super) async fn retry(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<i64>,
+    replacement: Bytes,
+) -> Response {
+    let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
+    let entry = admin.spool.entry(id).await;
+    let source = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| &entry.summary.source);
+    let strict = admin.sources.iter().any(|known| Some(&known.name) == source && known.strict);
+    match retry::retry(&admin.spool, id, replacement, strict, admin.body_limit).await {
+        Ok(receipt) => Json(Retried::from(receipt)).into_response(),
+        Err(error) => {
+            let status = match &error {
+                RetryError::Missing(_) => StatusCode::NOT_FOUND,
+                RetryError::Refused { .. } | RetryError::Damage => StatusCode::UNPROCESSABLE_ENTITY,
+                RetryError::Append(_) | RetryError::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            failure(status, &error.to_string())
+        }
+    }
+}
+
+pub(super) async fn purge(State(admin): State<Arc<Admin>>, Json(purge): Json<Purge>) -> Response {
+    match admin.spool.remove(purge.ids).await {
+        Ok(removed) => Json(Purged { removed }).into_response(),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    (status, Json(Failure { error: message.to_owned() })).into_response()
+}

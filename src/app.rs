@@ -1,0 +1,209 @@
+//! The service as one value: [`App::build`] opens and binds, [`App::run`] works until shutdown.
+//!
+//! Start: open the spool, register the sinks, bind, ready. Stop: accept nothing more, answer what is
+//! in flight, let the sinks finish up to a deadline, close the spool.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::admin::{self, Admin};
+use crate::config::Config;
+use crate::deliver::{SinkStatus, Worker};
+use crate::metrics::{Metrics, SharedMetrics};
+use crate::receive::listener::{self, Timeouts};
+use crate::receive::{self, Receiver};
+use crate::shutdown::{self, Shutdown};
+use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Spool};
+
+/// Why the service could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The spool could not be opened.
+    #[error(transparent)]
+    Spool(#[from] OpenError),
+    /// The spool was opened and could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The sinks' cursors could not be set up.
+    #[error("the sinks' cursors cannot be set up: {0}")]
+    Register(#[from] CommitError),
+    /// An address could not be bound.
+    #[error(
+        "{key} = \"{address}\" cannot be bound: {source}. Stop what uses it, or choose another"
+    )]
+    Bind {
+        /// The key that names the address.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A metric was registered twice; a bug.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The store failed in a way that only a new process recovers from.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
+/// A service that is bound and has not begun.
+pub struct App {
+    config: Config,
+    spool: Arc<Spool>,
+    listener: TcpListener,
+    admin: TcpListener,
+    workers: Vec<Worker>,
+    statuses: Vec<Arc<SinkStatus>>,
+    metrics: SharedMetrics,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The wall clock in milliseconds since the epoch.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+impl App {
+    /// Opens the spool and binds both listeners. Nothing is served yet.
+    pub async fn build(config: Config) -> Result<App, StartError> {
+        let clock = system_clock();
+        let spool = {
+            let (settings, clock) = (config.spool.clone(), Arc::clone(&clock));
+            Arc::new(Spool::open(&settings, clock)?)
+        };
+        let metrics = Arc::new(Metrics::new()?);
+        restore_totals(&spool, &metrics).await?;
+        let names: Vec<Arc<str>> =
+            config.sinks.iter().map(|sink| sink.name.as_str().into()).collect();
+        let cursors = spool.register(&names).await?;
+        let mut workers = Vec::with_capacity(names.len());
+        let mut statuses = Vec::with_capacity(names.len());
+        for ((sink, name), cursor) in config.sinks.iter().zip(names).zip(cursors) {
+            let status = Arc::new(SinkStatus::new(name, cursor));
+            let reader = spool.reader()?;
+            statuses.push(Arc::clone(&status));
+            workers.push(Worker::new(
+                sink.clone(),
+                Arc::clone(&spool),
+                reader,
+                status,
+                Arc::clone(&metrics),
+            ));
+        }
+        let listener = bind("listen.address", config.listen.address).await?;
+        let admin = bind("admin.address", config.admin.address).await?;
+        Ok(App { config, spool, listener, admin, workers, statuses, metrics, clock })
+    }
+
+    /// Where the webhooks are served; the port is known even if 0 was configured.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.local_addr().ok()
+    }
+
+    /// Works until shutdown begins and everything has ended. Fails if the store did; then the
+    /// process should end at once.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), Fatal> {
+        let App { config, spool, listener, admin, workers, statuses, metrics, clock } = self;
+        let grace = config.limits.shutdown_grace;
+        let timeouts = Timeouts { header: config.limits.header_timeout, grace };
+        let receiver = Receiver::new(
+            Arc::clone(&spool),
+            config.limits.clone(),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+            shutdown.clone(),
+        );
+        let webhooks = receive::router(receiver, &config.sources);
+        let admin_router = admin::router(Admin {
+            spool: Arc::clone(&spool),
+            sinks: statuses,
+            body_limit: config.limits.body,
+            sources: config.sources,
+            metrics,
+            clock,
+            shutdown: shutdown.clone(),
+        });
+        // Health and metrics stay until everything else has ended; nobody waits for their answers.
+        let (_admin_ends_last, admin_shutdown) = shutdown::channel();
+        let admin_task =
+            tokio::spawn(listener::serve(admin, admin_router, timeouts, admin_shutdown));
+        // Sinks stop after the requests in flight, so that what those bring is delivered as well.
+        let (end_workers, workers_shutdown) = shutdown::channel();
+        let mut delivering = JoinSet::new();
+        for worker in workers {
+            delivering.spawn(worker.run(workers_shutdown.clone()));
+        }
+        let working = async {
+            let mut begun = shutdown.clone();
+            let receiving = listener::serve(listener, webhooks, timeouts, shutdown);
+            tokio::pin!(receiving);
+            let deadline = tokio::select! {
+                () = &mut receiving => Instant::now() + grace,
+                () = begun.begun() => {
+                    tracing::info!("shutting down");
+                    let deadline = Instant::now() + grace;
+                    receiving.await;
+                    deadline
+                }
+            };
+            end_workers.begin();
+            let finished = async { while delivering.join_next().await.is_some() {} };
+            if timeout_at(deadline, finished).await.is_err() {
+                tracing::warn!(
+                    "the grace period is over; what was not delivered is delivered after the next start"
+                );
+            }
+        };
+        tokio::select! {
+            () = working => {}
+            message = spool.failed() => return Err(Fatal(message)),
+        }
+        admin_task.abort();
+        let closing = tokio::task::spawn_blocking(move || spool.close());
+        if closing.await.is_err() {
+            tracing::error!("the spool did not close cleanly; nothing is lost");
+        }
+        Ok(())
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
+}
+
+/// Lets the doors' counters go on where they were.
+async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
+    for (name, door, count) in spool.stats().await?.totals {
+        let counter = match door {
+            Door::Accepted | Door::Duplicate | Door::Quarantined | Door::Released => {
+                &metrics.events
+            }
+            Door::Delivered | Door::Filtered | Door::DeadLettered => &metrics.sink_events,
+        };
+        counter.with_label_values(&[name.as_str(), door.as_str()]).inc_by(count);
+    }
+    Ok(())
+}

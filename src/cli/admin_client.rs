@@ -1,0 +1,72 @@
+//! Talks to the admin listener of the running service.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+
+use super::Failure;
+use crate::admin::OPERATION_HEADER;
+use crate::admin::operations;
+use crate::config::Config;
+
+/// How long the service may take to answer: a retry waits for stable storage.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The admin listener as seen from this machine.
+pub(super) struct AdminClient {
+    client: Client,
+    base: String,
+}
+
+impl AdminClient {
+    pub(super) fn new(config: &Config) -> Result<AdminClient, Failure> {
+        let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+        Ok(AdminClient { client, base: format!("http://{}", reachable(config.admin.address)) })
+    }
+
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.base)).header(OPERATION_HEADER, "1")
+    }
+
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base)).header(OPERATION_HEADER, "1")
+    }
+
+    /// Sends an operation and reads its answer.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(response.json().await?);
+        }
+        let status = response.status();
+        let failure: Option<operations::Failure> = response.json().await.ok();
+        let message = failure
+            .map_or_else(|| format!("the service answered {status}"), |failure| failure.error);
+        Err(Failure::Failed(message))
+    }
+
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| {
+            let base = &self.base;
+            Failure::Failed(format!(
+                "the service cannot be reached on {base} ({error}). Is it running, and is \
+                 admin.address the one it uses? Give its configuration with -c"
+            ))
+        })
+    }
+}
+
+/// An address to connect to where a listener is bound to all of them.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    SocketAddr::new(ip, address.port())
+}

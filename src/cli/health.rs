@@ -1,0 +1,20 @@
+//! `health`: asks the running service whether it takes events.
+
+use super::admin_client::AdminClient;
+use super::{Failure, block_on};
+use crate::config::Config;
+
+/// Prints the service's own words; fails unless it is ready.
+pub(super) fn run(config: &Config) -> Result<(), Failure> {
+    let admin = AdminClient::new(config)?;
+    block_on(async {
+        let response = admin.send(admin.get("/readyz")).await?;
+        let is_ready = response.status().is_success();
+        let text = response.text().await?;
+        if is_ready {
+            println!("{text}");
+            return Ok(());
+        }
+        Err(Failure::Failed(format!("not ready: {text}")))
+    })
+}

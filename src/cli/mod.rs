@@ -1,0 +1,132 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes: 0 done, 1 it could not be done, 64 the configuration or the arguments are wrong
+//! (`EX_USAGE` of sysexits.h). Results go to standard output, everything else to standard error.
+
+mod admin_client;
+mod check;
+mod health;
+mod output;
+mod quarantine;
+mod send;
+mod serve;
+mod spool;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+
+/// The exit code for wrong arguments and configurations.
+const USAGE: u8 = 64;
+
+/// Receives PingOne DaVinci webhook events and gets every one of them into a SIEM.
+///
+/// Without a subcommand it serves. Without a configuration file it listens on 127.0.0.1:8080, path
+/// /webhooks/pingone, keeps its spool in ./data and writes every event to standard output.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Arguments {
+    /// Configuration file (TOML). Any key can be overridden by a variable such as
+    /// `DAVINCI_SIEM__SPOOL__MAX_SIZE`
+    #[arg(short, long, global = true, value_name = "FILE", env = "DAVINCI_SIEM_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the receiver (the default)
+    Serve,
+    /// Check the configuration and report everything that is wrong with it
+    Check,
+    /// Act as PingOne: post events in batches and repeat each until it is answered with 200
+    Send(Box<send::Arguments>),
+    /// Look at events that were refused, correct them, and take them in after all
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+    /// Look into the spool, also while the service runs
+    #[command(subcommand)]
+    Spool(spool::Command),
+    /// Ask a running service whether it takes events; for container health checks
+    Health,
+}
+
+/// Why a subcommand ended.
+enum Failure {
+    /// It could not be done; exit code 1.
+    Failed(String),
+    /// The configuration or an argument is wrong; exit code 64.
+    Usage(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !message.contains(&cause_text) {
+                message = format!("{message}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Failure::Failed(message)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            // Nobody is left to tell if even this cannot be printed.
+            drop(error.print());
+            return code;
+        }
+    };
+    // One provider for every TLS client of the process; a second call finds it installed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let load = || load(arguments.config.as_deref());
+    let done = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => load().and_then(serve::run),
+        Command::Check => {
+            load().and_then(|config| check::run(&config, arguments.config.as_deref()))
+        }
+        Command::Send(arguments) => send::run(&arguments),
+        Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
+        Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
+        Command::Health => load().and_then(|config| health::run(&config)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => {
+            eprintln!("davinci-siem: {message}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+    config::load(file, std::env::vars_os()).map_err(|problems| {
+        let count = match problems.0.len() {
+            1 => "1 mistake".to_owned(),
+            count => format!("{count} mistakes"),
+        };
+        Failure::Usage(format!("{problems}\ndavinci-siem: {count} in the configuration"))
+    })
+}
+
+/// A runtime for the subcommands that only wait for one thing.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
+}

@@ -1,0 +1,322 @@
+//! `quarantine …`: looks at refused events offline; changes go through the running service, or
+//! straight to the spool when none is running.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::admin_client::AdminClient;
+use super::output::{json, safe, table, time};
+use super::{Failure, block_on};
+use crate::admin::operations::{Purge, Purged, Retried};
+use crate::app::system_clock;
+use crate::config::Config;
+use crate::receive::retry;
+use crate::spool::{Entry, OpenError, Query, Spool, Summary, inspect};
+
+/// Entries asked for at a time.
+const PAGE: u32 = 1000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List entries, oldest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most this many
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// Print JSON, one entry per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one entry: why it is here, and its exact bytes
+    Show {
+        /// Number of the entry
+        id: i64,
+        /// Print JSON, the bytes in base64
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try entries again; those that are accepted now are delivered and leave the quarantine
+    Retry {
+        /// Numbers of the entries
+        #[arg(required_unless_present = "all")]
+        ids: Vec<i64>,
+        /// Try every entry that the filter lets through
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        #[command(flatten)]
+        filter: Filter,
+        /// Take this file's bytes instead of the stored ones: the corrected event
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        replace: Option<PathBuf>,
+    },
+    /// Write entries as JSON lines, the bytes in base64
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Remove entries for good
+    Purge {
+        /// Numbers of the entries
+        #[arg(required_unless_present = "all")]
+        ids: Vec<i64>,
+        /// Remove every entry that the filter lets through
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        #[command(flatten)]
+        filter: Filter,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// Only entries with this reason
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only entries of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Only dead letters of this sink
+    #[arg(long)]
+    sink: Option<String>,
+}
+
+/// An entry as JSON: the summary's members and the bytes.
+#[derive(Serialize)]
+struct Exported<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    bytes_base64: String,
+}
+
+impl<'a> From<&'a Entry> for Exported<'a> {
+    fn from(entry: &'a Entry) -> Exported<'a> {
+        Exported { summary: &entry.summary, bytes_base64: STANDARD.encode(&entry.bytes) }
+    }
+}
+
+pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
+    let spool = inspect::open(&config.spool.directory)?;
+    match command {
+        Command::List { filter, limit, json } => list(&spool, &filter, limit, json),
+        Command::Show { id, json } => show(&spool, id, json),
+        Command::Export { filter } => {
+            each(&spool, &filter, |summary| json(&Exported::from(&entry(&spool, summary.id)?)))
+        }
+        Command::Retry { ids, all, filter, replace } => {
+            let ids = if all { matching(&spool, &filter)? } else { ids };
+            let replacement = match replace {
+                Some(_) if ids.len() != 1 => {
+                    return Err(Failure::Usage(
+                        "davinci-siem: --replace takes exactly one entry".to_owned(),
+                    ));
+                }
+                Some(path) => Some(Bytes::from(read_file(&path)?)),
+                None => None,
+            };
+            retry_all(config, &ids, replacement.as_ref())
+        }
+        Command::Purge { ids, all, filter } => {
+            let ids = if all { matching(&spool, &filter)? } else { ids };
+            purge(config, ids)
+        }
+    }
+}
+
+fn list(
+    spool: &inspect::Inspection,
+    filter: &Filter,
+    limit: u32,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let found = spool.quarantine(&filter.query(0, limit))?;
+    if as_json {
+        return found.iter().try_for_each(json);
+    }
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|entry| {
+            let from = entry
+                .sink
+                .as_ref()
+                .map_or_else(|| entry.source.clone(), |sink| format!("sink {sink}"));
+            let cells = [from, entry.reason.clone(), entry.path.clone(), entry.detail.clone()];
+            let mut row = vec![entry.id.to_string(), time(entry.at)];
+            row.extend(cells.iter().map(|cell| safe(cell)));
+            row
+        })
+        .collect();
+    table(&["ID", "AT", "FROM", "REASON", "PATH", "DETAIL"], &rows);
+    Ok(())
+}
+
+fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failure> {
+    let entry = entry(spool, id)?;
+    if as_json {
+        return json(&Exported::from(&entry));
+    }
+    let Summary {
+        at,
+        source,
+        origin,
+        reason,
+        detail,
+        path,
+        index,
+        request_id,
+        encoding,
+        sink,
+        size,
+        ..
+    } = &entry.summary;
+    println!("entry       {id}");
+    println!("stored      {}", time(*at));
+    println!("source      {}", safe(source));
+    println!("origin      {}", origin.as_str());
+    if let Some(sink) = sink {
+        println!("sink        {}", safe(sink));
+    }
+    println!("reason      {}: {}", safe(reason), safe(detail));
+    println!("path        {} (element {index})", safe(path));
+    println!("request     {}", safe(request_id));
+    if !encoding.is_empty() {
+        println!("encoding    {}", safe(encoding));
+    }
+    println!("bytes       {size}\n");
+    // Exactly as received, for pipes and files.
+    let mut out = std::io::stdout().lock();
+    out.write_all(&entry.bytes)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn retry_all(config: &Config, ids: &[i64], replacement: Option<&Bytes>) -> Result<(), Failure> {
+    let mut failed = 0;
+    let mut tell = |id: i64, done: Result<Retried, Failure>| match done {
+        Ok(Retried { released, duplicates: 0 }) => println!("{id}: {released} accepted"),
+        Ok(Retried { released, duplicates }) => {
+            println!("{id}: {released} accepted, {duplicates} known already");
+        }
+        Err(Failure::Failed(message) | Failure::Usage(message)) => {
+            failed += 1;
+            eprintln!("{id}: {}", safe(&message));
+        }
+    };
+    let offline = open_offline(config)?;
+    let admin = AdminClient::new(config)?;
+    block_on(async {
+        for &id in ids {
+            let done = match &offline {
+                Some(spool) => retry_offline(spool, config, id, replacement.cloned()).await,
+                None => {
+                    let request = admin.post(&format!("/api/quarantine/{id}/retry"));
+                    admin.ask(request.body(replacement.cloned().unwrap_or_default())).await
+                }
+            };
+            tell(id, done);
+        }
+        Ok(())
+    })?;
+    if let Some(spool) = offline {
+        spool.close();
+    }
+    match failed {
+        0 => Ok(()),
+        failed => {
+            Err(Failure::Failed(format!("{failed} of {} entries stay in quarantine", ids.len())))
+        }
+    }
+}
+
+async fn retry_offline(
+    spool: &Spool,
+    config: &Config,
+    id: i64,
+    replacement: Option<Bytes>,
+) -> Result<Retried, Failure> {
+    let source = spool.entry(id).await?.map(|entry| entry.summary.source);
+    let strict =
+        config.sources.iter().any(|known| Some(&known.name) == source.as_ref() && known.strict);
+    let receipt = retry::retry(spool, id, replacement, strict, config.limits.body).await?;
+    Ok(Retried::from(receipt))
+}
+
+fn purge(config: &Config, ids: Vec<i64>) -> Result<(), Failure> {
+    let offline = open_offline(config)?;
+    let removed = block_on(async {
+        match &offline {
+            Some(spool) => Ok(spool.remove(ids).await?),
+            None => {
+                let admin = AdminClient::new(config)?;
+                let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
+                Ok(admin.ask::<Purged>(request).await?.removed)
+            }
+        }
+    })?;
+    if let Some(spool) = offline {
+        spool.close();
+    }
+    println!("{removed} removed");
+    Ok(())
+}
+
+/// The spool itself, unless a running service has it.
+fn open_offline(config: &Config) -> Result<Option<Spool>, Failure> {
+    match Spool::open(&config.spool, system_clock()) {
+        Ok(spool) => Ok(Some(spool)),
+        Err(OpenError::InUse(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn entry(spool: &inspect::Inspection, id: i64) -> Result<Entry, Failure> {
+    spool.entry(id)?.ok_or_else(|| Failure::Failed(format!("there is no quarantine entry {id}")))
+}
+
+fn matching(spool: &inspect::Inspection, filter: &Filter) -> Result<Vec<i64>, Failure> {
+    let mut ids = Vec::new();
+    each(spool, filter, |summary| {
+        ids.push(summary.id);
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+/// Calls `visit` for every entry that the filter lets through, page by page.
+fn each(
+    spool: &inspect::Inspection,
+    filter: &Filter,
+    mut visit: impl FnMut(&Summary) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut after = 0;
+    loop {
+        let page = spool.quarantine(&filter.query(after, PAGE))?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.id;
+        page.iter().try_for_each(&mut visit)?;
+    }
+}
+
+impl Filter {
+    fn query(&self, after: i64, limit: u32) -> Query {
+        Query {
+            after,
+            limit,
+            reason: self.reason.clone(),
+            source: self.source.clone(),
+            sink: self.sink.clone(),
+        }
+    }
+}
+
+fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))
+}

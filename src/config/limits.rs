@@ -1,0 +1,34 @@
+//! `[limits]`: what one request, and all requests together, may take.
+
+use std::time::Duration;
+
+use super::section::Section;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Bounds on what a sender can make the service hold or wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one body, compressed and inflated each.
+    pub body: u64,
+    /// Bytes of all bodies being received or stored.
+    pub in_flight: u64,
+    /// Time for a request's headers, and for the next request on an idle connection.
+    pub header_timeout: Duration,
+    /// Time for a request's body.
+    pub body_timeout: Duration,
+    /// Time for requests in flight, and then for the sinks, after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+pub(super) fn read(mut section: Section<'_>) -> Limits {
+    let limits = Limits {
+        body: section.size("body", 1024).unwrap_or(32 * MIB),
+        in_flight: section.size("in_flight", 2048).unwrap_or(256 * MIB),
+        header_timeout: section.duration("header_timeout").unwrap_or(Duration::from_secs(30)),
+        body_timeout: section.duration("body_timeout").unwrap_or(Duration::from_secs(60)),
+        shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(20)),
+    };
+    section.finish();
+    limits
+}

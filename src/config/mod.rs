@@ -1,0 +1,145 @@
+//! The configuration: one TOML file, environment overrides, checked as a whole before anything runs.
+//!
+//! Reading happens in two steps. [`node`] turns the file and the environment into one tree that
+//! remembers where each value came from; the section files take typed values out of it through
+//! [`section`], which collects every problem instead of stopping at the first. What is left over is
+//! an unknown key. `config/davinci-siem.toml` lists every key with its default.
+
+mod admin;
+mod limits;
+mod listen;
+mod log;
+mod node;
+mod problem;
+mod secret;
+mod section;
+mod sink;
+mod source;
+mod spool;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use admin::Admin;
+pub use limits::Limits;
+pub use listen::Listen;
+pub use log::{Log, LogFormat};
+pub use problem::{Problem, Problems};
+pub use secret::Secret;
+pub use sink::{BatchLimits, FileSink, Format, Retry, Sink, SinkKind};
+pub use source::{Credential, OnUnparseable, Source};
+
+use problem::Collector;
+use section::Section;
+
+/// The reference manual, which is also a valid file that says nothing but the defaults.
+pub const REFERENCE: &str = include_str!("../../config/davinci-siem.toml");
+
+/// Everything that can be configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[sources.NAME]`, at least one.
+    pub sources: Vec<Source>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[spool]`
+    pub spool: crate::spool::Settings,
+    /// `[sinks.NAME]`, at least one.
+    pub sinks: Vec<Sink>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// Reads the file, if there is one, and the environment over it.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Config, Problems> {
+    let text = match file {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Problems::one(Some(path), format!("cannot be read: {error}. Check -c"))
+        })?,
+    };
+    parse(&text, file, environment)
+}
+
+/// Reads a configuration from text; `file` only names it in problems.
+pub fn parse(
+    text: &str,
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Config, Problems> {
+    let environment: Vec<(String, String)> = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let problems = Collector::new(file.map(PathBuf::from), environment.clone());
+    let tree = node::read(text, &environment, &problems);
+    let config = read(Section::root(tree, &problems));
+    problems.into_result(config)
+}
+
+fn read(mut root: Section<'_>) -> Config {
+    let listen = listen::read(root.table("listen"));
+    let sources = source::read_all(root.named("sources"));
+    let limits = limits::read(root.table("limits"));
+    let spool = spool::read(root.table("spool"));
+    let sinks = sink::read_all(root.named("sinks"));
+    let admin = admin::read(root.table("admin"));
+    let log = log::read(root.table("log"));
+    let config = Config { listen, sources, limits, spool, sinks, admin, log };
+    check_together(&config, &root);
+    root.finish();
+    config
+}
+
+/// What no section can see alone.
+fn check_together(config: &Config, root: &Section<'_>) {
+    let Config { listen, sources, limits, spool, sinks, admin, .. } = config;
+    let open = sources.iter().find(|source| source.credentials.is_empty());
+    if let Some(source) = open
+        && !listen.address.ip().is_loopback()
+        && !listen.allows_no_credentials
+    {
+        root.report("listen.address", format!(
+            "{} is reachable from other machines and source {:?} has no credentials. Add basic or \
+             headers to [sources.{}], or set listen.auth = \"none\" if a proxy authenticates",
+            listen.address, source.name, source.name
+        ));
+    }
+    if admin.address == listen.address && admin.address.port() != 0 {
+        root.report("admin.address", "is listen.address too; use another port".to_owned());
+    }
+    if limits.in_flight < 2 * limits.body {
+        root.report("limits.in_flight", format!(
+            "must be at least {} bytes, twice limits.body, to hold one body compressed and inflated",
+            2 * limits.body
+        ));
+    }
+    let floor = (4 * limits.body).max(40 * spool.dedup_max_ids);
+    if spool.max_size < floor {
+        root.report(
+            "spool.max_size",
+            format!(
+                "must be at least {floor} bytes: four times limits.body, and room for the ids of \
+             spool.dedup.max_ids. Raise it, or lower those"
+            ),
+        );
+    }
+    for (index, sink) in sinks.iter().enumerate() {
+        let twin = sinks[..index].iter().find(|other| other.writes_to_same(sink));
+        if let Some(twin) = twin {
+            root.report(
+                &format!("sinks.{}", sink.name),
+                format!("writes where sinks.{} writes; give each its own path", twin.name),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

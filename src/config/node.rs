@@ -1,0 +1,110 @@
+//! The file and the environment as one tree, each value with the place it came from.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Collector;
+
+/// Prefix of the variables that override keys: `DAVINCI_SIEM__SPOOL__MAX_SIZE`.
+const PREFIX: &str = "DAVINCI_SIEM__";
+
+/// A value and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Line of the file, from 1.
+    Line(usize),
+    /// The variable's name.
+    Variable(String),
+}
+
+/// A value, before anyone has asked for a type.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Table),
+    /// A variable's text: it becomes whatever type is asked for.
+    Variable(String),
+    /// A TOML type that no key takes.
+    Other(&'static str),
+}
+
+pub(super) type Table = BTreeMap<String, Node>;
+
+/// Parses the file and lays the overriding variables over it.
+pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Collector) -> Table {
+    let (parsed, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let line = error.span().map(|span| Origin::Line(line_of(text, span.start)));
+        problems.report(line.as_ref(), "", format!("not valid TOML: {}", error.message()));
+    }
+    let mut tree = table(text, parsed.get_ref());
+    for (name, value) in environment {
+        if let Some(path) = name.strip_prefix(PREFIX) {
+            let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+            override_key(&mut tree, &keys, name, value, problems);
+        }
+    }
+    tree
+}
+
+fn table(text: &str, parsed: &DeTable<'_>) -> Table {
+    parsed
+        .iter()
+        .map(|(key, value)| (key.get_ref().to_string(), node(text, value, key.span().start)))
+        .collect()
+}
+
+fn node(text: &str, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
+    let value = match parsed.get_ref() {
+        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or(Value::Other("an integer out of range"), Value::Integer),
+        DeValue::Boolean(value) => Value::Boolean(*value),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| node(text, item, item.span().start));
+            Value::List(items.collect())
+        }
+        DeValue::Table(inner) => Value::Table(table(text, inner)),
+        DeValue::Float(_) => Value::Other("a float"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+    };
+    Node { value, origin: Origin::Line(line_of(text, start)) }
+}
+
+fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, problems: &Collector) {
+    let Some((last, parents)) = keys.split_last() else { return };
+    let origin = Origin::Variable(name.to_owned());
+    let mut at = tree;
+    for key in parents {
+        let entry = at
+            .entry(key.clone())
+            .or_insert_with(|| Node { value: Value::Table(Table::new()), origin: origin.clone() });
+        match &mut entry.value {
+            Value::Table(table) => at = table,
+            _ => {
+                return problems.report(
+                    Some(&origin),
+                    &keys.join("."),
+                    format!("{key} is no table"),
+                );
+            }
+        }
+    }
+    at.insert(last.clone(), Node { value: Value::Variable(value.to_owned()), origin });
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}

@@ -1,0 +1,82 @@
+//! Problems of a configuration: collected all, then reported at once.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::node::Origin;
+
+/// One thing that is wrong, where, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// File and line, or the environment variable, as far as known.
+    pub place: String,
+    /// The key, for example `spool.max_size`; empty for the file as a whole.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { place, key, message } = self;
+        match (place.is_empty(), key.is_empty()) {
+            (true, true) => write!(out, "{message}"),
+            (true, false) => write!(out, "{key}: {message}"),
+            (false, true) => write!(out, "{place}: {message}"),
+            (false, false) => write!(out, "{place}: {key}: {message}"),
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    pub(super) fn one(file: Option<&Path>, message: String) -> Problems {
+        let place = file.map(|file| file.display().to_string()).unwrap_or_default();
+        Problems(vec![Problem { place, key: String::new(), message }])
+    }
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Gathers problems while the sections are read.
+pub(super) struct Collector {
+    file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    found: RefCell<Vec<Problem>>,
+}
+
+impl Collector {
+    pub(super) fn new(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Collector {
+        Collector { file, environment, found: RefCell::default() }
+    }
+
+    pub(super) fn report(&self, origin: Option<&Origin>, key: &str, message: String) {
+        let file = || self.file.as_ref().map(|file| file.display().to_string());
+        let place = match origin {
+            Some(Origin::Variable(name)) => name.clone(),
+            Some(Origin::Line(line)) => match file() {
+                Some(file) => format!("{file}:{line}"),
+                None => format!("line {line}"),
+            },
+            None => file().unwrap_or_default(),
+        };
+        self.found.borrow_mut().push(Problem { place, key: key.to_owned(), message });
+    }
+
+    /// The value of an environment variable, for secrets given by `…_env`.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn into_result<T>(self, value: T) -> Result<T, Problems> {
+        let found = self.found.into_inner();
+        if found.is_empty() { Ok(value) } else { Err(Problems(found)) }
+    }
+}

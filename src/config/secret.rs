@@ -1,0 +1,38 @@
+//! A secret: read from a file or a variable, wiped when dropped, never printed.
+
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// A password, token or header value. Its `Debug` shows nothing of it.
+#[derive(Debug, Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// The value, for comparing and sending only.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// The file's text without the line break that editors leave at its end.
+    pub(super) fn from_file(path: &Path) -> Result<Secret, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            format!(
+                "{} cannot be read: {error}. Check the path and its permissions",
+                path.display()
+            )
+        })?;
+        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
+            .ok_or_else(|| format!("{} is empty; put the secret into it", path.display()))
+    }
+
+    pub(super) fn from_variable(name: &str, value: Option<&str>) -> Result<Secret, String> {
+        value
+            .and_then(|value| Secret::new(value.to_owned()))
+            .ok_or_else(|| format!("the variable {name} is not set; set it to the secret"))
+    }
+
+    fn new(text: String) -> Option<Secret> {
+        (!text.is_empty()).then(|| Secret(SecretString::from(text)))
+    }
+}

@@ -1,0 +1,126 @@
+//! `[sources.NAME]`: one PingOne environment, its path and its credentials.
+
+use ipnet::IpNet;
+
+use super::secret::Secret;
+use super::section::Section;
+
+/// The path that is used where none is configured.
+const DEFAULT_PATH: &str = "/webhooks/pingone";
+
+/// One sender.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The name that travels with its events.
+    pub name: String,
+    /// The path of its URL.
+    pub path: String,
+    /// Any one of these lets a request in; none at all lets every request in.
+    pub credentials: Vec<Credential>,
+    /// Networks the sender may connect from; empty for any.
+    pub allow_from: Vec<IpNet>,
+    /// Whether events with findings are quarantined.
+    pub strict: bool,
+    /// What happens to a body that cannot be parsed at all.
+    pub on_unparseable: OnUnparseable,
+}
+
+/// What a request has to carry.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// The user name; it holds no colon.
+        username: String,
+        /// The password; it may hold colons.
+        password: Secret,
+    },
+    /// A header with a fixed value.
+    Header {
+        /// The header's name, lower-case.
+        name: http::HeaderName,
+        /// Its value.
+        value: Secret,
+    },
+}
+
+/// What happens to a body that cannot be parsed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnparseable {
+    /// Keep its bytes in quarantine and answer 200, so that it does not block the stream.
+    Quarantine,
+    /// Answer 400 and keep nothing.
+    Reject,
+}
+
+pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Source> {
+    if sections.is_empty() {
+        return vec![Source {
+            name: "pingone".to_owned(),
+            path: DEFAULT_PATH.to_owned(),
+            credentials: Vec::new(),
+            allow_from: Vec::new(),
+            strict: false,
+            on_unparseable: OnUnparseable::Quarantine,
+        }];
+    }
+    let mut sources: Vec<Source> = Vec::new();
+    for (name, section) in sections {
+        let source = read(name, section, &sources);
+        sources.push(source);
+    }
+    sources
+}
+
+fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
+    let path = section.text("path").unwrap_or_else(|| DEFAULT_PATH.to_owned());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if !path.starts_with('/') || !path.chars().all(plain) {
+        let advice = format!("{path:?} must start with / and hold only letters, digits and -._~/");
+        section.report("path", advice);
+    }
+    if let Some(other) = others.iter().find(|other| other.path == path) {
+        let advice =
+            format!("{path:?} is the path of source {:?} too; give each its own", other.name);
+        section.report("path", advice);
+    }
+    let mut credentials = Vec::new();
+    for mut basic in section.tables("basic") {
+        let username = basic.required_text("username", "pingone");
+        if username.as_ref().is_some_and(|username| username.contains(':')) {
+            basic.report("username", "cannot hold a colon (RFC 7617); choose another".to_owned());
+        }
+        if let (Some(username), Some(password)) = (username, basic.secret("password")) {
+            credentials.push(Credential::Basic { username, password });
+        }
+        basic.finish();
+    }
+    for mut header in section.tables("headers") {
+        if header.is_missing("name") {
+            header.report(
+                "name",
+                "is missing; write for example name = \"X-Webhook-Key\"".to_owned(),
+            );
+        }
+        let name = header.parsed("name", "a header name such as \"X-Webhook-Key\"");
+        if let (Some(name), Some(value)) = (name, header.secret("value")) {
+            credentials.push(Credential::Header { name, value });
+        }
+        header.finish();
+    }
+    let source = Source {
+        name,
+        path,
+        credentials,
+        allow_from: section.list("allow_from", "a network such as \"198.51.100.0/24\""),
+        strict: section.boolean("strict").unwrap_or(false),
+        on_unparseable: section
+            .choice(
+                "on_unparseable",
+                &[("quarantine", OnUnparseable::Quarantine), ("reject", OnUnparseable::Reject)],
+            )
+            .unwrap_or(OnUnparseable::Quarantine),
+    };
+    section.finish();
+    source
+}

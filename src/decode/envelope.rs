@@ -1,0 +1,164 @@
+//! The members that every PingOne activity has; the required ones refuse, the others leave findings.
+
+use serde_json::value::RawValue;
+
+use super::members::{Members, Text};
+use super::read::{Findings, Reader, parse_time};
+use super::refusal::{Reason, Refusal};
+use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
+
+/// Every member seen on an activity, in webhooks or in the audit API.
+const KNOWN: [&str; 14] = [
+    "id",
+    "recordedAt",
+    "createdAt",
+    "correlationId",
+    "internalCorrelation",
+    "action",
+    "actors",
+    "resources",
+    "result",
+    "source",
+    "subscriptionName",
+    "tags",
+    "_embedded",
+    "_links",
+];
+
+pub(super) fn read<'a>(
+    members: &Members<'a>,
+    findings: &mut Findings,
+) -> Result<Envelope<'a>, Refusal> {
+    let mut root = Reader::new(members, "$", findings);
+    root.note_unknown(&KNOWN);
+    let id = required(&mut root, "id", "$.id")?;
+    let (recorded_at_text, recorded_at) = recorded_at(&mut root)?;
+    let correlation_id = root.text(&["correlationId"]);
+    let subscription_name = root.text(&["subscriptionName"]);
+    let correlation = root.object(&["internalCorrelation"]);
+    let action = root.raw(&["action"]).ok_or_else(|| Refusal::missing("$.action", "action"))?;
+    let action = Members::of(action.1)
+        .ok_or_else(|| Refusal::wrong_type("$.action", "an object with a string `type`"))?;
+    let actors = root.object(&["actors"]);
+    let result = root.object(&["result"]);
+    let source = root.object(&["source"]);
+    let resources = resources(&mut root);
+
+    let mut reader = Reader::new(&action, "$.action", findings);
+    let action = Action {
+        kind: required(&mut reader, "type", "$.action.type")?,
+        description: reader.text(&["description"]),
+    };
+    let (transaction_id, session_id) = correlation.map_or((None, None), |members| {
+        let mut reader = Reader::new(&members, "$.internalCorrelation", findings);
+        (reader.text(&["transactionId"]), reader.text(&["sessionId"]))
+    });
+    let (user, client) = actors.map_or((None, None), |members| {
+        let mut reader = Reader::new(&members, "$.actors", findings);
+        let (user, client) = (reader.object(&["user"]), reader.object(&["client"]));
+        (
+            user.map(|user| actor(&user, "$.actors.user", findings)),
+            client.map(|client| actor(&client, "$.actors.client", findings)),
+        )
+    });
+    let result = result.map(|members| {
+        let mut reader = Reader::new(&members, "$.result", findings);
+        ResultBlock { status: reader.text(&["status"]), description: reader.text(&["description"]) }
+    });
+    let source = source.map(|members| {
+        let mut reader = Reader::new(&members, "$.source", findings);
+        Source { ip_address: reader.text(&["ipAddress"]), user_agent: reader.text(&["userAgent"]) }
+    });
+    let resources = resources
+        .iter()
+        .enumerate()
+        .map(|(index, members)| resource(members, &format!("$.resources[{index}]"), findings))
+        .collect();
+    Ok(Envelope {
+        id,
+        recorded_at,
+        recorded_at_text,
+        correlation_id,
+        transaction_id,
+        session_id,
+        action,
+        user,
+        client,
+        resources,
+        result,
+        source,
+        subscription_name,
+    })
+}
+
+/// A member that must be a string with something in it.
+pub(super) fn required<'a>(
+    reader: &mut Reader<'_, 'a>,
+    name: &'static str,
+    path: &str,
+) -> Result<std::borrow::Cow<'a, str>, Refusal> {
+    let (_, value) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
+    match Text::of(value) {
+        Some(text) if !text.is_empty() => {
+            // Read again through the reader for its findings; only escapes make this a second parse.
+            Ok(if value.get().contains('\\') { reader.text(&[name]).unwrap_or(text) } else { text })
+        }
+        _ => Err(Refusal::wrong_type(path, "a string that is not empty")),
+    }
+}
+
+fn recorded_at<'a>(
+    root: &mut Reader<'_, 'a>,
+) -> Result<(std::borrow::Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
+    const PATH: &str = "$.recordedAt";
+    let text = required(root, "recordedAt", PATH)?;
+    let Some((time, has_offset)) = parse_time(&text) else {
+        let detail = "no time that RFC 3339 knows, such as 2024-02-15T16:07:03.995Z";
+        return Err(Refusal::new(Reason::BadTimestamp, PATH, detail));
+    };
+    if !has_offset {
+        root.note(FindingKind::NoOffset, "recordedAt");
+    }
+    Ok((text, time))
+}
+
+/// `resources` is an array of objects, or one object.
+fn resources<'a>(root: &mut Reader<'_, 'a>) -> Vec<Members<'a>> {
+    let Some((name, value)) = root.raw(&["resources"]) else { return Vec::new() };
+    if let Some(one) = Members::of(value) {
+        return vec![one];
+    }
+    let Ok(list) = serde_json::from_str::<Vec<&'a RawValue>>(value.get()) else {
+        root.note(FindingKind::WrongType, name);
+        return Vec::new();
+    };
+    let members: Vec<_> = list.iter().filter_map(|value| Members::of(value)).collect();
+    if members.len() < list.len() {
+        root.note(FindingKind::WrongType, name);
+    }
+    members
+}
+
+fn resource<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
+    let mut reader = Reader::new(members, path, findings);
+    Resource {
+        id: reader.text(&["id"]),
+        kind: reader.text(&["type"]),
+        name: reader.text(&["name"]),
+        environment_id: environment_id(reader.object(&["environment"])),
+    }
+}
+
+fn actor<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
+    let mut reader = Reader::new(members, path, findings);
+    Actor {
+        id: reader.text(&["id"]),
+        name: reader.text(&["name"]),
+        kind: reader.text(&["type"]),
+        environment_id: environment_id(reader.object(&["environment"])),
+    }
+}
+
+fn environment_id<'a>(members: Option<Members<'a>>) -> Option<std::borrow::Cow<'a, str>> {
+    members.and_then(|members| members.get("id")).and_then(|(value, _)| Text::of(value))
+}

@@ -1,0 +1,178 @@
+//! Reads known members of an object by all of their spellings, and writes down what is odd.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::members::{Members, Text};
+use crate::event::{Finding, FindingKind};
+
+/// Findings kept for one event; the rest is only known to exist.
+const MAX_FINDINGS: usize = 32;
+
+/// The findings of one event, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    pub(super) fn note(&mut self, kind: FindingKind, path: &str, member: &str) {
+        let kind = match self.0.len() {
+            MAX_FINDINGS.. => return,
+            length if length + 1 == MAX_FINDINGS => FindingKind::More,
+            _ => kind,
+        };
+        // A member's name is the sender's text: bounded here, as it ends up in listings.
+        let path = format!("{path}.{}", member.chars().take(80).collect::<String>());
+        self.0.push(Finding { kind, path });
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Finding> {
+        self.0
+    }
+}
+
+/// Reads the members of one object whose JSON path is `path`.
+pub(super) struct Reader<'m, 'a> {
+    members: &'m Members<'a>,
+    path: &'m str,
+    findings: &'m mut Findings,
+}
+
+impl<'m, 'a> Reader<'m, 'a> {
+    pub(super) fn new(
+        members: &'m Members<'a>,
+        path: &'m str,
+        findings: &'m mut Findings,
+    ) -> Reader<'m, 'a> {
+        Reader { members, path, findings }
+    }
+
+    /// The value under the first of `names` that is present and not null.
+    pub(super) fn raw(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a RawValue)> {
+        for &name in names {
+            if let Some((value, repeated)) = self.members.get(name) {
+                if repeated {
+                    self.note(FindingKind::DuplicateMember, name);
+                }
+                if value.get() != "null" {
+                    return Some((name, value));
+                }
+            }
+        }
+        None
+    }
+
+    /// Text; numbers and booleans are read as their own spelling.
+    pub(super) fn text(&mut self, names: &[&'static str]) -> Option<Cow<'a, str>> {
+        let (name, value) = self.raw(names)?;
+        match value.get().as_bytes().first() {
+            Some(b'"') => self.string(name, value),
+            Some(b'{' | b'[') => {
+                self.note(FindingKind::WrongType, name);
+                None
+            }
+            _ => {
+                self.note(FindingKind::CoercedType, name);
+                Some(Cow::Borrowed(value.get()))
+            }
+        }
+    }
+
+    /// A boolean, also when spelt as a string.
+    pub(super) fn boolean(&mut self, names: &[&'static str]) -> Option<bool> {
+        let (name, value) = self.raw(names)?;
+        let (kind, read) = match value.get() {
+            "true" => return Some(true),
+            "false" => return Some(false),
+            text if text.eq_ignore_ascii_case("\"true\"") => (FindingKind::CoercedType, Some(true)),
+            text if text.eq_ignore_ascii_case("\"false\"") => {
+                (FindingKind::CoercedType, Some(false))
+            }
+            _ => (FindingKind::WrongType, None),
+        };
+        self.note(kind, name);
+        read
+    }
+
+    /// A whole number, also when spelt as a string.
+    pub(super) fn integer(&mut self, names: &[&'static str]) -> Option<i64> {
+        let (name, value) = self.raw(names)?;
+        if let Ok(number) = value.get().parse() {
+            return Some(number);
+        }
+        let read = value.get().trim_matches('"').parse().ok();
+        let kind = if read.is_some() { FindingKind::CoercedType } else { FindingKind::WrongType };
+        self.note(kind, name);
+        read
+    }
+
+    /// An instant.
+    pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
+        let (name, value) = self.raw(names)?;
+        let text = Text::of(value)?;
+        match parse_time(&text) {
+            Some((time, true)) => Some(time),
+            Some((time, false)) => {
+                self.note(FindingKind::NoOffset, name);
+                Some(time)
+            }
+            None => {
+                self.note(FindingKind::WrongType, name);
+                None
+            }
+        }
+    }
+
+    /// The members of an object.
+    pub(super) fn object(&mut self, names: &[&'static str]) -> Option<Members<'a>> {
+        let (name, value) = self.raw(names)?;
+        let members = Members::of(value);
+        if members.is_none() {
+            self.note(FindingKind::WrongType, name);
+        }
+        members
+    }
+
+    /// Notes every member that is not one of `known`.
+    pub(super) fn note_unknown(&mut self, known: &[&str]) {
+        for (name, _) in self.members.iter() {
+            if !known.contains(&name) {
+                self.findings.note(FindingKind::UnknownMember, self.path, name);
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, kind: FindingKind, member: &str) {
+        self.findings.note(kind, self.path, member);
+    }
+
+    fn string(&mut self, name: &str, value: &'a RawValue) -> Option<Cow<'a, str>> {
+        let text = Text::of(value)?;
+        if matches!(text, Cow::Owned(_)) && text.contains('\u{fffd}') {
+            self.note(FindingKind::LoneSurrogate, name);
+        }
+        Some(text)
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The text of a value that is a JSON string.
+    pub(super) fn of(value: &'a RawValue) -> Option<Cow<'a, str>> {
+        let quoted = value.get().strip_prefix('"')?.strip_suffix('"')?;
+        if !quoted.contains('\\') {
+            return Some(Cow::Borrowed(quoted));
+        }
+        serde_json::from_str::<Text<'a>>(value.get()).ok().map(|text| text.0)
+    }
+}
+
+/// An RFC 3339 time with 0 to 9 (or more) fraction digits, and whether it had an offset. Without
+/// one it is taken as UTC, which is what PingOne documents.
+pub(super) fn parse_time(text: &str) -> Option<(DateTime<Utc>, bool)> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Some((time.to_utc(), true));
+    }
+    let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    Some((naive.and_utc(), false))
+}

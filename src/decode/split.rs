@@ -1,0 +1,186 @@
+//! Splits a body into its records by structure alone: brackets, strings and escapes, nothing else.
+//!
+//! A JSON parser stops at the first error; this scanner does not look at what stands between the
+//! brackets, so that an element with an error inside ends where it ends, and the next one is whole.
+//! Where an element never ends (a cut body, a quote that is never closed), everything from its start
+//! on is one broken piece: all bytes of the body are in some piece, always. One pass, no recursion.
+
+use memchr::{memchr2, memmem};
+
+use super::{MAX_ELEMENTS, Place, Refusal};
+
+/// Nesting that is accepted within one element. PingOne's own events have six levels; parsers
+/// further down the line commonly stop at 128.
+pub const MAX_DEPTH: u32 = 100;
+
+/// One separable part of a body: an event, a wrapper, or garbage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) place: Place,
+    pub(super) depth: u32,
+}
+
+impl<'a> Piece<'a> {
+    /// A single value whose extent and depth are known to be fine.
+    pub(super) fn whole(bytes: &'a [u8]) -> Piece<'a> {
+        Piece { bytes, place: Place::default(), depth: 0 }
+    }
+}
+
+/// The records of a body: the elements of an array, or the values of a sequence (NDJSON,
+/// concatenated), each of which may be an array again. Fails on an empty body or too many records.
+pub(super) fn records(body: &[u8]) -> Result<Vec<Piece<'_>>, Refusal> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let mut pieces = Vec::new();
+    let mut at = skip(body, 0, is_whitespace);
+    if at == body.len() {
+        return Err(Refusal::empty());
+    }
+    let mut by_line = false;
+    while let Some(&first) = body.get(at) {
+        at = match first {
+            b'[' => array(body, at + 1, Place::default(), &mut pieces)?,
+            b'{' => {
+                let limit = if by_line { line_end(body, at) } else { body.len() };
+                let mut extent = scan(&body[..limit], at);
+                if !extent.complete && !by_line {
+                    // Not closed before the end of the body: a cut line of NDJSON, perhaps. From
+                    // here on no record reaches past a line that starts a new one, which also keeps
+                    // the whole pass linear.
+                    by_line = true;
+                    extent = scan(&body[..line_end(body, at)], at);
+                }
+                push(&mut pieces, body, at, &extent, Place::default())?;
+                extent.end
+            }
+            _ => {
+                let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found);
+                let extent = Extent { end, depth: 0, complete: false };
+                push(&mut pieces, body, at, &extent, Place::default())?;
+                end
+            }
+        };
+        at = skip(body, at, is_whitespace);
+    }
+    Ok(pieces)
+}
+
+/// The elements of an array whose opening bracket stands before `at`. Returns where it ended.
+/// Missing and superfluous commas carry no data and are passed over.
+pub(super) fn array<'a>(
+    bytes: &'a [u8],
+    mut at: usize,
+    place: Place,
+    pieces: &mut Vec<Piece<'a>>,
+) -> Result<usize, Refusal> {
+    let mut index = 0;
+    loop {
+        at = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
+        match bytes.get(at) {
+            None => return Ok(at),
+            Some(b']') => return Ok(at + 1),
+            Some(_) => {
+                let extent = scan(bytes, at);
+                push(pieces, bytes, at, &extent, place.index(index))?;
+                at = extent.end;
+                index += 1;
+            }
+        }
+    }
+}
+
+fn push<'a>(
+    pieces: &mut Vec<Piece<'a>>,
+    bytes: &'a [u8],
+    start: usize,
+    extent: &Extent,
+    place: Place,
+) -> Result<(), Refusal> {
+    if pieces.len() == MAX_ELEMENTS {
+        return Err(Refusal::too_many(MAX_ELEMENTS));
+    }
+    pieces.push(Piece {
+        bytes: bytes[start..extent.end].trim_ascii_end(),
+        place,
+        depth: extent.depth,
+    });
+    Ok(())
+}
+
+/// How far a value reaches, and how deep it nests.
+struct Extent {
+    end: usize,
+    depth: u32,
+    complete: bool,
+}
+
+/// The extent of the value at `start`, which is not whitespace.
+fn scan(bytes: &[u8], start: usize) -> Extent {
+    match bytes[start] {
+        b'{' | b'[' => container(bytes, start),
+        b'"' => {
+            let end = string_end(bytes, start + 1);
+            Extent { end: end.unwrap_or(bytes.len()), depth: 0, complete: end.is_some() }
+        }
+        _ => {
+            let stops =
+                |byte: &u8| is_whitespace(*byte) || matches!(byte, b',' | b'[' | b']' | b'{');
+            let length = bytes[start + 1..].iter().position(stops);
+            Extent {
+                end: length.map_or(bytes.len(), |length| start + 1 + length),
+                depth: 0,
+                complete: true,
+            }
+        }
+    }
+}
+
+fn container(bytes: &[u8], start: usize) -> Extent {
+    let (mut depth, mut deepest, mut at) = (0_u32, 0_u32, start);
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'"' => match string_end(bytes, at) {
+                Some(end) => at = end,
+                None => break,
+            },
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Extent { end: at, depth: deepest, complete: true };
+                }
+            }
+            _ => {}
+        }
+    }
+    Extent { end: bytes.len(), depth: deepest, complete: false }
+}
+
+/// The position after the closing quote of a string whose opening quote stands before `at`.
+fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[found] == b'"' {
+            return Some(found + 1);
+        }
+        at = found + 2;
+    }
+}
+
+/// The end of the line at `start`, where the following line begins a record of its own.
+fn line_end(bytes: &[u8], start: usize) -> usize {
+    memmem::find(&bytes[start..], b"\n{").map_or(bytes.len(), |found| start + found)
+}
+
+fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
+    bytes[at..].iter().position(|&byte| !passed(byte)).map_or(bytes.len(), |found| at + found)
+}
+
+fn is_whitespace(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}

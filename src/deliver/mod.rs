@@ -1,0 +1,18 @@
+//! Delivery: one worker per sink reads the spool from the sink's cursor, and every policy is here.
+//!
+//! ```text
+//! read → filter → format → batch → deliver → settle each item → commit the settled prefix
+//! ```
+//!
+//! A worker knows only its own sink, so a slow or dead one delays nobody else. Retries go on for
+//! ever; what the target refuses for good goes to quarantine as a dead letter and the cursor moves
+//! on; what only a person can repair pauses the sink and keeps its events.
+
+mod backoff;
+mod batch;
+mod status;
+mod worker;
+
+pub use backoff::Backoff;
+pub use status::{SinkState, SinkStatus};
+pub use worker::Worker;

@@ -1,0 +1,89 @@
+//! What a worker tells about itself.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// A sink's state, shared with whoever shows it.
+#[derive(Debug)]
+pub struct SinkStatus {
+    /// The sink's name.
+    pub name: Arc<str>,
+    cursor: AtomicU64,
+    /// When the oldest unsettled event was received; 0 when there is none.
+    waiting_since: AtomicI64,
+    state: Mutex<SinkState>,
+}
+
+/// Whether a sink is getting on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SinkState {
+    /// Delivering, or waiting for events.
+    Running,
+    /// The last attempt failed; it goes on by itself.
+    Retrying {
+        /// Failed attempts of this batch.
+        attempts: u32,
+        /// What the target said last.
+        reason: String,
+    },
+    /// Somebody has to change something; its events are kept.
+    Paused {
+        /// What has to be changed.
+        reason: String,
+    },
+}
+
+impl SinkState {
+    /// The state's name, for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            SinkState::Running => "running",
+            SinkState::Retrying { .. } => "retrying",
+            SinkState::Paused { .. } => "paused",
+        }
+    }
+}
+
+impl SinkStatus {
+    /// A sink that has not begun.
+    pub fn new(name: Arc<str>, cursor: u64) -> SinkStatus {
+        SinkStatus {
+            name,
+            cursor: AtomicU64::new(cursor),
+            waiting_since: AtomicI64::new(0),
+            state: Mutex::new(SinkState::Running),
+        }
+    }
+
+    /// The last position it has settled durably.
+    pub fn cursor(&self) -> u64 {
+        self.cursor.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest event it is working on was received, milliseconds since the epoch.
+    pub fn waiting_since(&self) -> Option<i64> {
+        Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
+    }
+
+    /// Its state now.
+    pub fn state(&self) -> SinkState {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn settled(&self, cursor: u64) {
+        self.cursor.store(cursor, Ordering::Relaxed);
+    }
+
+    pub(super) fn waits_since(&self, received_at: Option<i64>) {
+        self.waiting_since.store(received_at.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Sets the state; returns the one before.
+    pub(super) fn set(&self, state: SinkState) -> SinkState {
+        let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, state)
+    }
+}

@@ -1,0 +1,89 @@
+//! The members that every PingOne activity has, whatever its type.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+/// The outer object of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope<'a> {
+    /// The sender's identifier: an opaque string. A documented example is no UUID.
+    pub id: Cow<'a, str>,
+    /// `recordedAt` as an instant; 0 to 9 fraction digits are read.
+    pub recorded_at: DateTime<Utc>,
+    /// `recordedAt` exactly as sent.
+    pub recorded_at_text: Cow<'a, str>,
+    /// `correlationId`; in DaVinci's custom analytics it equals the interaction's id.
+    pub correlation_id: Option<Cow<'a, str>>,
+    /// `internalCorrelation.transactionId`, shared by a parent flow and its subflows.
+    pub transaction_id: Option<Cow<'a, str>>,
+    /// `internalCorrelation.sessionId`.
+    pub session_id: Option<Cow<'a, str>>,
+    /// `action`.
+    pub action: Action<'a>,
+    /// `actors.user`, sent by newer editions only.
+    pub user: Option<Actor<'a>>,
+    /// `actors.client`.
+    pub client: Option<Actor<'a>>,
+    /// `resources`: an array in every example, one object in the documented structure.
+    pub resources: Vec<Resource<'a>>,
+    /// `result`.
+    pub result: Option<ResultBlock<'a>>,
+    /// `source`, present only where the webhook exposes addresses or user agents.
+    pub source: Option<Source<'a>>,
+    /// `subscriptionName`: the webhook's name in PingOne.
+    pub subscription_name: Option<Cow<'a, str>>,
+}
+
+/// `action`: what happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Action<'a> {
+    /// `action.type`, for example `DAVINCI_INTERACTION.START_INTERACTION`.
+    pub kind: Cow<'a, str>,
+    /// `action.description`.
+    pub description: Option<Cow<'a, str>>,
+}
+
+/// `actors.user` or `actors.client`: who did it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Actor<'a> {
+    /// The actor's id; a client's may be a word such as `adminui`.
+    pub id: Option<Cow<'a, str>>,
+    /// The login or display name. Personal data.
+    pub name: Option<Cow<'a, str>>,
+    /// `USER` or `CLIENT`.
+    pub kind: Option<Cow<'a, str>>,
+    /// The environment the actor lives in; may differ from the flow's.
+    pub environment_id: Option<Cow<'a, str>>,
+}
+
+/// One of `resources`: what it happened to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource<'a> {
+    /// The flow's id with dashes, for DaVinci events.
+    pub id: Option<Cow<'a, str>>,
+    /// `DAVINCI_INTERACTION`, `USER`, free text.
+    pub kind: Option<Cow<'a, str>>,
+    /// The flow's name, or its id again. May hold an e-mail address.
+    pub name: Option<Cow<'a, str>>,
+    /// The environment of the resource.
+    pub environment_id: Option<Cow<'a, str>>,
+}
+
+/// `result`. Its status alone does not tell the outcome: see [`crate::event::Outcome`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultBlock<'a> {
+    /// `SUCCESS`, `FAILURE`, `FAILED`, `succeeded`, …
+    pub status: Option<Cow<'a, str>>,
+    /// Free text.
+    pub description: Option<Cow<'a, str>>,
+}
+
+/// `source`: where the request behind the event came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source<'a> {
+    /// The address as sent. Personal data.
+    pub ip_address: Option<Cow<'a, str>>,
+    /// The user agent as sent. Personal data.
+    pub user_agent: Option<Cow<'a, str>>,
+}

@@ -1,0 +1,47 @@
+//! The words everyone shares: what a PingOne event is, what it says, and how it ended.
+//!
+//! Pure data. Nothing here knows JSON, HTTP or storage; [`crate::decode`] makes these values and
+//! the formats read them. All text is borrowed from the received bytes where that is possible.
+
+mod envelope;
+mod finding;
+mod interaction;
+mod outcome;
+
+pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
+pub use finding::{Finding, FindingKind};
+pub use interaction::{
+    CustomAnalytics, Flow, FlowVersion, Interaction, InteractionEvent, Node, Packet, ParentFlow,
+    ReceiveRequest, SendErrorResponse, SendResponse, StartInteraction,
+};
+pub use outcome::Outcome;
+
+/// One event, as typed as its sender allows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event<'a> {
+    /// A DaVinci flow at run time (`DAVINCI_INTERACTION.*`, one of the five documented types).
+    Interaction(Box<InteractionEvent<'a>>),
+    /// A DaVinci administrative event (`DAVINCI.*`).
+    Admin(Envelope<'a>),
+    /// The console's *Test Connection* (`EVENT_DELIVERY_TEST`): a sign of life, not an audit event.
+    DeliveryTest(Envelope<'a>),
+    /// Anything else PingOne sends, unknown `DAVINCI_INTERACTION.*` types included.
+    Other(Envelope<'a>),
+}
+
+impl<'a> Event<'a> {
+    /// The members every event has.
+    pub fn envelope(&self) -> &Envelope<'a> {
+        match self {
+            Event::Interaction(interaction) => &interaction.envelope,
+            Event::Admin(envelope) | Event::DeliveryTest(envelope) | Event::Other(envelope) => {
+                envelope
+            }
+        }
+    }
+
+    /// How it ended, decided in one place for every format and metric.
+    pub fn outcome(&self) -> Outcome {
+        outcome::of(self)
+    }
+}

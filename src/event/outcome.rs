@@ -1,0 +1,64 @@
+//! How an event ended: one rule for every format and metric.
+//!
+//! The documented error example says `result.status: SUCCESS`, so the event's type comes first and
+//! `result.status` last.
+
+use super::{Event, Interaction};
+
+/// How an event ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It did what it was asked.
+    Success,
+    /// It failed, or was denied.
+    Failure,
+    /// The event does not say.
+    Unknown,
+}
+
+impl Outcome {
+    /// The lower-case name used in metrics and filters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+pub(super) fn of(event: &Event<'_>) -> Outcome {
+    if let Event::Interaction(event) = event {
+        match &event.interaction {
+            Interaction::SendErrorResponse(_) => return Outcome::Failure,
+            Interaction::CustomAnalytics(analytics) => {
+                if let Some(status) = &analytics.outcome_status {
+                    return from_outcome_status(status);
+                }
+            }
+            _ => {}
+        }
+        if let Some(success) = event.interaction.node().success {
+            return if success { Outcome::Success } else { Outcome::Failure };
+        }
+    }
+    let status = event.envelope().result.as_ref().and_then(|result| result.status.as_deref());
+    status.map_or(Outcome::Unknown, from_result_status)
+}
+
+/// Free text that the flow's author chose; words outside this list say nothing we may assume.
+fn from_outcome_status(status: &str) -> Outcome {
+    match status.trim().to_ascii_lowercase().as_str() {
+        "success" | "approved" => Outcome::Success,
+        "error" | "denied" | "fraud" | "failure" | "failed" => Outcome::Failure,
+        _ => Outcome::Unknown,
+    }
+}
+
+fn from_result_status(status: &str) -> Outcome {
+    match status.trim().to_ascii_lowercase().as_str() {
+        "success" | "succeeded" => Outcome::Success,
+        "failure" | "failed" => Outcome::Failure,
+        _ => Outcome::Unknown,
+    }
+}

@@ -1,0 +1,42 @@
+//! Receives PingOne DaVinci webhook events and gets every one of them into a SIEM.
+//!
+//! > **A 200 means: every event in the body is on disk, in the spool or in quarantine. Each spooled
+//! > event is delivered to each sink at least once, in the order received per sink. Nothing is dropped
+//! > without a counted reason.**
+//!
+//! ```text
+//!  PingOne ──POST──▶ receive ──▶ decode ──▶ spool ◀── deliver ──▶ sinks ──▶ SIEM
+//!                   (auth,      (pure)       │ one durable commit:   │ one worker per sink:
+//!                    limits)                 │ events + dedup keys   │ cursor, filter, format,
+//!                                            │ + quarantine          │ batch, retry
+//!                                            └── quarantine ◀────────┘ dead letters
+//! ```
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`event`] | the words: events, outcomes, findings; knows no JSON, no HTTP, no I/O |
+//! | [`decode`] | bytes to typed events, or refusals; the only place that knows PingOne's JSON; pure |
+//! | [`receive`] | listener, credentials, limits, the one handler; knows decode and spool, never a sink |
+//! | [`spool`] | the durable log, dedup, quarantine; opaque bytes only |
+//! | [`deliver`] | one worker per sink: batches, retries, settlement |
+//! | [`format`](mod@format) | what an event becomes for a sink; pure |
+//! | [`sinks`] | one per target; knows no spool and no other sink |
+//! | [`admin`] | health, metrics, operations |
+//! | [`config`] | one TOML file, all mistakes at once |
+//! | [`app`], [`cli`] | putting it together; the command line |
+//! | [`metrics`], [`telemetry`], [`shutdown`] | instruments, logs, the end |
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod deliver;
+pub mod event;
+pub mod format;
+pub mod metrics;
+pub mod receive;
+pub mod shutdown;
+pub mod sinks;
+pub mod spool;
+pub mod telemetry;

@@ -1,0 +1,134 @@
+//! Credentials: any one of a source's lets a request in. Comparing takes the same time whatever is
+//! wrong, and however long the guess is.
+
+use axum::http::{HeaderMap, HeaderName, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+use crate::config::Credential;
+
+type Hash = [u8; 32];
+
+/// A source's credentials, hashed: equal lengths compare in equal time, and no secret stays around.
+#[derive(Clone)]
+pub(super) struct Credentials(Vec<Hashed>);
+
+#[derive(Clone)]
+enum Hashed {
+    Basic { username: Hash, password: Hash },
+    Header { name: HeaderName, value: Hash },
+}
+
+impl Credentials {
+    pub(super) fn new(configured: &[Credential]) -> Credentials {
+        let hashed = configured.iter().map(|credential| match credential {
+            Credential::Basic { username, password } => Hashed::Basic {
+                username: hash(username.as_bytes()),
+                password: hash(password.expose().as_bytes()),
+            },
+            Credential::Header { name, value } => {
+                Hashed::Header { name: name.clone(), value: hash(value.expose().as_bytes()) }
+            }
+        });
+        Credentials(hashed.collect())
+    }
+
+    /// Whether a request with these headers may come in. Always, where nothing is configured.
+    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+        let basic = basic(headers).map(|(username, password)| (hash(&username), hash(&password)));
+        let mut allowed = Choice::from(u8::from(self.0.is_empty()));
+        // Every credential is compared, also after one has matched.
+        for credential in &self.0 {
+            allowed |= match (credential, &basic) {
+                (Hashed::Basic { username, password }, Some((given_name, given_password))) => {
+                    username.ct_eq(given_name) & password.ct_eq(given_password)
+                }
+                (Hashed::Basic { .. }, None) => Choice::from(0),
+                (Hashed::Header { name, value }, _) => {
+                    let given = headers.get_all(name).iter().map(|given| hash(given.as_bytes()));
+                    given.fold(Choice::from(0), |any, given| any | value.ct_eq(&given))
+                }
+            };
+        }
+        allowed.into()
+    }
+}
+
+/// User name and password of a Basic header (RFC 7617), split at the first colon: passwords may hold
+/// more of them.
+fn basic(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let pair = STANDARD.decode(encoded.trim_ascii()).ok()?;
+    let colon = memchr::memchr(b':', &pair)?;
+    Some((pair[..colon].to_vec(), pair[colon + 1..].to_vec()))
+}
+
+fn hash(bytes: &[u8]) -> Hash {
+    Sha256::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::from_static(name), value.parse().expect("a header value"))
+            })
+            .collect()
+    }
+
+    fn credentials() -> Credentials {
+        Credentials(vec![
+            Hashed::Basic { username: hash(b"pingone"), password: hash(b"a:b:c") },
+            Hashed::Basic { username: hash(b"pingone"), password: hash(b"next") },
+            Hashed::Header { name: HeaderName::from_static("x-key"), value: hash(b"k1") },
+        ])
+    }
+
+    fn basic_header(pair: &str) -> String {
+        format!("Basic {}", STANDARD.encode(pair))
+    }
+
+    #[test]
+    fn any_one_credential_lets_a_request_in() {
+        for pair in ["pingone:a:b:c", "pingone:next"] {
+            assert!(
+                credentials().allow(&headers(&[("authorization", &basic_header(pair))])),
+                "{pair}"
+            );
+        }
+        assert!(credentials().allow(&headers(&[("x-key", "k1")])));
+        assert!(credentials().allow(&headers(&[("authorization", "Bearer x"), ("x-key", "k1")])));
+        let lower = basic_header("pingone:next").replace("Basic", "basic");
+        assert!(credentials().allow(&headers(&[("authorization", &lower)])));
+    }
+
+    #[test]
+    fn everything_else_is_kept_out() {
+        for pair in ["pingone:a", "pingone:", "pingone:a:b", "other:next", ":", "pingone"] {
+            assert!(
+                !credentials().allow(&headers(&[("authorization", &basic_header(pair))])),
+                "{pair}"
+            );
+        }
+        for value in ["Basic", "Basic ", "Basic !!!", "Bearer k1", ""] {
+            assert!(!credentials().allow(&headers(&[("authorization", value)])), "{value}");
+        }
+        assert!(!credentials().allow(&headers(&[("x-key", "k2")])));
+        assert!(!credentials().allow(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn without_credentials_everyone_comes_in() {
+        assert!(Credentials::new(&[]).allow(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading a body within its limits: its time, its bytes as sent, and its bytes inflated.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+
+use super::answer::{Answer, Unavailable};
+use super::in_flight::Reservation;
+
+/// zstd's window, as a power of two: 8 MiB, the most that RFC 9659 lets a sender use.
+const ZSTD_WINDOW: u32 = 23;
+
+/// Reads the body as it was sent.
+pub(super) async fn read(
+    mut body: Body,
+    limit: u64,
+    patience: Duration,
+    reservation: &mut Reservation,
+) -> Result<Bytes, Answer> {
+    let read = async {
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            // The connection broke or the framing is wrong: nobody is left to answer.
+            let Ok(frame) = frame else { return Err(Answer::Timeout) };
+            let Ok(data) = frame.into_data() else { continue };
+            if (bytes.len() + data.len()) as u64 > limit {
+                return Err(Answer::TooLarge);
+            }
+            if !reservation.grow(data.len() as u64) {
+                return Err(Answer::Unavailable(Unavailable::InFlight));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(patience, read).await.unwrap_or(Err(Answer::Timeout))
+}
+
+/// Why a body could not be inflated.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InflateError {
+    /// It is larger than allowed.
+    #[error("larger than limits.body when inflated")]
+    TooLarge,
+    /// Too many bytes are in flight to hold it.
+    #[error("too many bytes in flight")]
+    InFlight,
+    /// Its encoding is unknown, or its bytes are not in it.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The encodings of a body that have to be undone, outermost first.
+pub(super) fn encodings(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut names: Vec<String> = values
+        .flat_map(|value| {
+            String::from_utf8_lossy(value.as_bytes())
+                .split(',')
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !name.is_empty() && name != "identity")
+        .collect();
+    names.reverse();
+    names
+}
+
+/// Undoes the encodings, each result within `limit` and reserved.
+pub(super) fn inflate(
+    body: Bytes,
+    encodings: &[String],
+    limit: u64,
+    reservation: &mut Reservation,
+) -> Result<Bytes, InflateError> {
+    let mut bytes = body;
+    if encodings.len() > 2 {
+        return Err(InflateError::Broken("more than two encodings".to_owned()));
+    }
+    for encoding in encodings {
+        bytes = undo(&bytes, encoding, limit, reservation)?;
+    }
+    Ok(bytes)
+}
+
+fn undo(
+    bytes: &[u8],
+    encoding: &str,
+    limit: u64,
+    reservation: &mut Reservation,
+) -> Result<Bytes, InflateError> {
+    let broken = |error: io::Error| InflateError::Broken(format!("not {encoding}: {error}"));
+    match encoding {
+        "gzip" | "x-gzip" => {
+            drain(flate2::read::MultiGzDecoder::new(bytes), encoding, limit, reservation)
+        }
+        // RFC 9110 means zlib's format; some senders leave its header out.
+        "deflate" if bytes.first().is_some_and(|first| first & 0x0f == 8) => {
+            drain(flate2::read::ZlibDecoder::new(bytes), encoding, limit, reservation)
+        }
+        "deflate" => drain(flate2::read::DeflateDecoder::new(bytes), encoding, limit, reservation),
+        "zstd" => {
+            let mut decoder = zstd::stream::Decoder::with_buffer(bytes).map_err(broken)?;
+            decoder.window_log_max(ZSTD_WINDOW).map_err(broken)?;
+            drain(decoder, encoding, limit, reservation)
+        }
+        other => Err(InflateError::Broken(format!("the encoding {other:?} is not supported"))),
+    }
+}
+
+/// Reads all of it, growing the reservation as it goes.
+fn drain(
+    mut decoder: impl Read,
+    encoding: &str,
+    limit: u64,
+    reservation: &mut Reservation,
+) -> Result<Bytes, InflateError> {
+    let mut inflated = Vec::new();
+    let mut block = [0; 32 * 1024];
+    loop {
+        let length = match decoder.read(&mut block) {
+            Ok(0) => return Ok(Bytes::from(inflated)),
+            Ok(length) => length,
+            Err(error) => return Err(InflateError::Broken(format!("not {encoding}: {error}"))),
+        };
+        if (inflated.len() + length) as u64 > limit {
+            return Err(InflateError::TooLarge);
+        }
+        if !reservation.grow(length as u64) {
+            return Err(InflateError::InFlight);
+        }
+        inflated.extend_from_slice(&block[..length]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

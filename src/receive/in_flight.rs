@@ -1,0 +1,64 @@
+//! A bound on the bytes of all bodies that are being received or stored.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bytes that may be in flight.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    used: AtomicU64,
+    limit: u64,
+}
+
+/// Bytes held; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    from: Arc<InFlight>,
+    bytes: u64,
+}
+
+impl InFlight {
+    pub(super) fn new(limit: u64) -> Arc<InFlight> {
+        Arc::new(InFlight { used: AtomicU64::new(0), limit })
+    }
+
+    /// Reserves bytes, unless that would pass the limit.
+    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let mut reservation = Reservation { from: Arc::clone(self), bytes: 0 };
+        reservation.grow(bytes).then_some(reservation)
+    }
+}
+
+impl Reservation {
+    /// Reserves more; false, and nothing more is reserved, if that would pass the limit.
+    pub(super) fn grow(&mut self, bytes: u64) -> bool {
+        let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.from.limit);
+        let grown = self.from.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
+        if grown {
+            self.bytes += bytes;
+        }
+        grown
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.from.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_holds_and_what_is_dropped_is_free_again() {
+        let in_flight = InFlight::new(10);
+        let mut first = in_flight.reserve(6).expect("room for 6");
+        assert!(in_flight.reserve(5).is_none(), "no room for 11");
+        assert!(first.grow(4) && !first.grow(1), "room for 10 and no more");
+        drop(first);
+        assert!(in_flight.reserve(10).is_some());
+        assert!(in_flight.reserve(u64::MAX).is_none(), "no overflow");
+    }
+}

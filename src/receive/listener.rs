@@ -1,0 +1,96 @@
+//! Accepts connections and serves a router on them, over HTTP/1.1 and HTTP/2, until shutdown.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use super::webhook::Peer;
+use crate::shutdown::Shutdown;
+
+/// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many requests one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 64;
+
+/// How long a connection and its shutdown may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For a request's headers, and for the next request of an idle connection.
+    pub header: Duration,
+    /// For requests in flight when shutdown begins.
+    pub grace: Duration,
+}
+
+/// Serves until shutdown begins; then accepts nothing more, lets requests in flight be answered, and
+/// returns when they are, or when the grace period is over.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    timeouts: Timeouts,
+    mut shutdown: Shutdown,
+) {
+    let connections = GracefulShutdown::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(timeouts.header);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(timeouts.header)
+        .keep_alive_timeout(timeouts.header);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.begun() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => connect(&builder, &connections, stream, peer, router.clone()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(timeouts.grace, connections.shutdown()).await.is_err() {
+        tracing::warn!("closed connections that were still busy after the grace period");
+    }
+}
+
+fn connect(
+    builder: &Builder<TokioExecutor>,
+    connections: &GracefulShutdown,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+) {
+    // Small answers must not wait for more to send.
+    drop(stream.set_nodelay(true));
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request: Request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let router = router.clone();
+        async move {
+            Ok::<_, Infallible>(
+                router.oneshot(request).await.unwrap_or_else(|never| match never {}),
+            )
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+    });
+}

@@ -1,0 +1,26 @@
+//! Receiving: from a connection to a durable answer. Knows decode and spool, never a sink.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`listener`] | accepts connections, HTTP/1.1 and HTTP/2, timeouts, shutdown |
+//! | [`router`] | paths and methods, request ids, the answer to a panic |
+//! | [`auth`] | credentials, before one byte of the body is read |
+//! | [`body`] | reading and inflating a body within its limits |
+//! | [`in_flight`] | the bound on all bodies together |
+//! | [`ingest`] | body → batch (pure) |
+//! | [`webhook`] | the one handler that puts these together |
+//! | [`answer`] | every answer there is, and why |
+//! | [`retry`] | quarantine entries on their way back |
+
+mod answer;
+mod auth;
+mod body;
+mod in_flight;
+mod ingest;
+pub mod listener;
+pub mod retry;
+mod router;
+mod webhook;
+
+pub use router::{Receiver, router};
+pub use webhook::Peer;

@@ -1,0 +1,76 @@
+//! What one acknowledged request leaves behind: a batch, stored whole or not at all.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::embedded::chunk::{self, Chunk};
+use super::{DedupKey, Millis, NewEntry};
+
+/// One event of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What makes it a duplicate of another.
+    pub key: DedupKey,
+    /// Its bytes, usually a part of the received body.
+    pub bytes: Bytes,
+}
+
+/// Everything that one request asks the spool to make durable together.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The configured source it came from.
+    pub source: Arc<str>,
+    /// When it was received.
+    pub received_at: Millis,
+    /// Events to spool, in order.
+    pub events: Vec<Event>,
+    /// Entries to put into quarantine.
+    pub quarantine: Vec<NewEntry>,
+    /// Quarantine entries that this batch replaces; they go in the same commit.
+    pub resolves: Vec<i64>,
+    /// Set when only this sink is to receive the events (a retried dead letter), and then events are
+    /// not checked for duplicates: they were spooled once before.
+    pub only_sink: Option<Arc<str>>,
+}
+
+/// A batch whose chunks are encoded and compressed, ready for the writer. Making one is the costly
+/// part of an append and needs no lock: do it on the thread that received the batch.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) batch: Batch,
+    pub(super) chunks: Vec<Chunk>,
+}
+
+impl Batch {
+    /// Encodes and compresses the events.
+    pub fn prepare(self) -> Prepared {
+        let chunks = chunk::encode(self.events.iter().map(|event| event.bytes.as_ref()));
+        Prepared { batch: self, chunks }
+    }
+}
+
+impl Prepared {
+    /// Elements in it, quarantined ones included.
+    pub fn events(&self) -> usize {
+        self.batch.events.len() + self.batch.quarantine.len()
+    }
+
+    /// Bytes this batch will add to the store at most, before the store's own overhead.
+    pub(super) fn size(&self) -> u64 {
+        let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
+        let entries: usize = self.batch.quarantine.iter().map(|entry| entry.bytes.len()).sum();
+        (chunks + entries + 16 * self.batch.events.len()) as u64
+    }
+}
+
+/// What became of an appended batch. It is on stable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// Events spooled.
+    pub accepted: u64,
+    /// Events that were known already.
+    pub duplicates: u64,
+    /// Entries put into quarantine.
+    pub quarantined: u64,
+}

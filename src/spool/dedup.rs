@@ -1,0 +1,111 @@
+//! The set of remembered ids: what makes an event a duplicate, and how the set stays bounded.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use sha2::{Digest, Sha256};
+
+/// What makes two events the same: half of a SHA-256 over source, id and time of recording. 128 bits
+/// of a cryptographic hash, because a collision would lose an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DedupKey(u128);
+
+impl DedupKey {
+    /// Bytes of a stored key.
+    pub(super) const SIZE: usize = 16;
+
+    /// The key of an event; `recorded_at` is `(seconds, nanoseconds)` since the epoch, so that two
+    /// spellings of one instant are one.
+    pub fn new(source: &str, id: &str, recorded_at: (i64, u32)) -> DedupKey {
+        let mut hash = Sha256::new();
+        // Lengths first: no two different pairs may feed the same bytes.
+        hash.update((source.len() as u64).to_le_bytes());
+        hash.update(source);
+        hash.update((id.len() as u64).to_le_bytes());
+        hash.update(id);
+        hash.update(recorded_at.0.to_le_bytes());
+        hash.update(recorded_at.1.to_le_bytes());
+        let digest = hash.finalize();
+        let mut half = [0; Self::SIZE];
+        half.copy_from_slice(&digest[..Self::SIZE]);
+        DedupKey(u128::from_le_bytes(half))
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; Self::SIZE] {
+        self.0.to_le_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; Self::SIZE]) -> DedupKey {
+        DedupKey(u128::from_le_bytes(bytes))
+    }
+}
+
+/// The ids in the window. Insertions are tentative until the commit that stores them succeeds.
+#[derive(Debug, Default)]
+pub(super) struct DedupSet {
+    keys: HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>,
+    tentative: Vec<DedupKey>,
+}
+
+impl DedupSet {
+    /// Remembers a key that is on disk already.
+    pub(super) fn load(&mut self, key: DedupKey) {
+        self.keys.insert(key);
+    }
+
+    /// Remembers a key until told otherwise; false if it was known.
+    pub(super) fn insert(&mut self, key: DedupKey) -> bool {
+        let new = self.keys.insert(key);
+        if new {
+            self.tentative.push(key);
+        }
+        new
+    }
+
+    /// Forgets what was inserted since the last [`settle`](Self::settle): its commit has failed.
+    pub(super) fn roll_back(&mut self) {
+        for key in self.tentative.drain(..) {
+            self.keys.remove(&key);
+        }
+    }
+
+    /// Keys inserted since the last [`settle`](Self::settle).
+    pub(super) fn tentative(&self) -> &[DedupKey] {
+        &self.tentative
+    }
+
+    /// What was inserted is durable now.
+    pub(super) fn settle(&mut self) {
+        self.tentative.clear();
+        self.tentative.shrink_to(4096);
+    }
+
+    /// Forgets a key that has left the window.
+    pub(super) fn remove(&mut self, key: DedupKey) {
+        self.keys.remove(&key);
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.keys.len() as u64
+    }
+}
+
+/// Takes a key's own bits as its hash: they are a cryptographic hash's.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().take(8).enumerate() {
+            self.0 |= u64::from(*byte) << (8 * index);
+        }
+    }
+
+    fn write_u128(&mut self, value: u128) {
+        self.0 = value as u64;
+    }
+}

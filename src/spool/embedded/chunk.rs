@@ -1,0 +1,139 @@
+//! A chunk: some consecutive events of one batch, framed, compressed and checksummed.
+//!
+//! Plain form: for each event its length (u32, little-endian) and its bytes. Stored form: the plain
+//! form, or its zstd frame where that is smaller. Both forms are read by every later version.
+
+use bytes::Bytes;
+
+/// Plain bytes after which a chunk is closed. One event larger than this has a chunk to itself.
+const TARGET: usize = 512 * 1024;
+
+/// zstd's level: the fastest standard one. Events of one batch resemble each other so much that
+/// higher levels save little.
+const LEVEL: i32 = 1;
+
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// A chunk in its stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::spool) struct Chunk {
+    pub(in crate::spool) count: u32,
+    pub(in crate::spool) codec: u8,
+    pub(in crate::spool) body: Vec<u8>,
+}
+
+/// The columns around a chunk's body, covered by its checksum.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::spool) struct Label<'a> {
+    pub(in crate::spool) last: u64,
+    pub(in crate::spool) count: u32,
+    pub(in crate::spool) received_at: i64,
+    pub(in crate::spool) source: &'a str,
+    pub(in crate::spool) codec: u8,
+}
+
+/// Packs events into as few chunks as their size allows.
+pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]>) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    let (mut plain, mut count) = (Vec::new(), 0);
+    for event in events {
+        if !plain.is_empty() && plain.len() + event.len() > TARGET {
+            chunks.push(pack(&plain, count));
+            plain.clear();
+            count = 0;
+        }
+        // A body is bounded far below 4 GiB, and an event is a part of one.
+        plain.extend_from_slice(&(event.len() as u32).to_le_bytes());
+        plain.extend_from_slice(event);
+        count += 1;
+    }
+    if count > 0 {
+        chunks.push(pack(&plain, count));
+    }
+    chunks
+}
+
+fn pack(plain: &[u8], count: u32) -> Chunk {
+    match zstd::bulk::compress(plain, LEVEL) {
+        Ok(body) if body.len() < plain.len() => Chunk { count, codec: ZSTD, body },
+        _ => Chunk { count, codec: PLAIN, body: plain.to_vec() },
+    }
+}
+
+/// The events of a chunk, in order; `None` if the body is not what was once encoded.
+pub(in crate::spool) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
+    let plain = match codec {
+        PLAIN => Bytes::copy_from_slice(body),
+        ZSTD => Bytes::from(zstd::stream::decode_all(body).ok()?),
+        _ => return None,
+    };
+    let mut events = Vec::new();
+    let mut at = 0;
+    while at < plain.len() {
+        let start = at + 4;
+        let length = u32::from_le_bytes(plain.get(at..start)?.try_into().ok()?) as usize;
+        at = start.checked_add(length)?;
+        events.push((at <= plain.len()).then(|| plain.slice(start..at))?);
+    }
+    (events.len() == count as usize).then_some(events)
+}
+
+/// CRC-32 over the label and the stored body.
+pub(in crate::spool) fn checksum(label: Label<'_>, body: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&label.last.to_le_bytes());
+    crc.update(&label.count.to_le_bytes());
+    crc.update(&label.received_at.to_le_bytes());
+    crc.update(&[label.codec]);
+    crc.update(label.source.as_bytes());
+    crc.update(body);
+    crc.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(events: &[Vec<u8>]) -> Vec<Chunk> {
+        let chunks = encode(events.iter().map(Vec::as_slice));
+        let decoded: Vec<Bytes> = chunks
+            .iter()
+            .flat_map(|chunk| decode(chunk.codec, chunk.count, &chunk.body).expect("decodes"))
+            .collect();
+        assert_eq!(decoded, events, "what was encoded is what is decoded");
+        chunks
+    }
+
+    #[test]
+    fn events_come_back_whole_and_in_order() {
+        assert!(round_trip(&[]).is_empty());
+        assert_eq!(round_trip(&[vec![], b"a".to_vec(), vec![0; 3]]).len(), 1);
+        assert_eq!(round_trip(&[vec![7; TARGET * 3], b"next".to_vec()]).len(), 2);
+        assert_eq!(round_trip(&vec![vec![b'x'; 1000]; 1200]).len(), 3);
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_stored_plain() {
+        let chunk = &round_trip(&[vec![1, 2, 3]])[0];
+        assert_eq!((chunk.codec, chunk.body.as_slice()), (PLAIN, &[3, 0, 0, 0, 1, 2, 3][..]));
+    }
+
+    #[test]
+    fn a_damaged_body_is_refused_not_misread() {
+        assert_eq!(decode(PLAIN, 1, &[9, 0, 0, 0, 1]), None, "length past the end");
+        assert_eq!(decode(PLAIN, 2, &[1, 0, 0, 0, 1]), None, "fewer events than the label says");
+        assert_eq!(decode(PLAIN, 1, &[1, 0]), None, "cut length");
+        assert_eq!(decode(ZSTD, 1, b"not zstd"), None, "no frame");
+        assert_eq!(decode(7, 1, &[]), None, "unknown codec");
+    }
+
+    #[test]
+    fn the_checksum_covers_label_and_body() {
+        let label = Label { last: 5, count: 2, received_at: 9, source: "s", codec: PLAIN };
+        let sum = checksum(label, b"body");
+        assert_ne!(sum, checksum(label, b"bodz"));
+        assert_ne!(sum, checksum(Label { last: 6, ..label }, b"body"));
+        assert_ne!(sum, checksum(Label { source: "t", ..label }, b"body"));
+    }
+}

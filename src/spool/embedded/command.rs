@@ -1,0 +1,100 @@
+//! What is asked of the writer, and how each request is answered.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::fault::Fault;
+use crate::spool::{AppendError, CommitError, NewEntry, Prepared, Receipt, Tally};
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// Something asked of the writer. The queue of these is not bounded by itself: each waiting append
+/// holds a part of the receiver's bytes in flight, and each sink waits for its own commit.
+pub(super) enum Command {
+    Append {
+        batch: Box<Prepared>,
+        reply: Reply<Receipt, AppendError>,
+    },
+    Register {
+        sinks: Vec<Arc<str>>,
+        reply: Reply<Vec<u64>, CommitError>,
+    },
+    Commit {
+        sink: Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: Vec<(String, NewEntry)>,
+        reply: Reply<(), CommitError>,
+    },
+    Remove {
+        ids: Vec<i64>,
+        reply: Reply<u64, CommitError>,
+    },
+    Close,
+}
+
+/// What a command has come to within a transaction that is not committed yet.
+pub(super) enum Done {
+    Receipt(Receipt),
+    Cursors(Vec<u64>),
+    Moved,
+    Removed(u64),
+}
+
+impl Command {
+    pub(super) fn is_append(&self) -> bool {
+        matches!(self, Command::Append { .. })
+    }
+
+    /// Bytes it adds to the store at most.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Command::Append { batch, .. } => batch.size(),
+            Command::Commit { dead_letters, .. } => {
+                dead_letters.iter().map(|(_, entry)| entry.bytes.len() as u64).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Answers a command whose commit has succeeded. A caller that has gone away is no error.
+    pub(super) fn succeed(self, done: Done) {
+        match (self, done) {
+            (Command::Append { reply, .. }, Done::Receipt(receipt)) => {
+                drop(reply.send(Ok(receipt)));
+            }
+            (Command::Register { reply, .. }, Done::Cursors(cursors)) => {
+                drop(reply.send(Ok(cursors)));
+            }
+            (Command::Commit { reply, .. }, Done::Moved) => drop(reply.send(Ok(()))),
+            (Command::Remove { reply, .. }, Done::Removed(count)) => drop(reply.send(Ok(count))),
+            // Not reachable: the group pairs each command with what it did. Dropping the reply
+            // tells the caller that it was not done.
+            _ => {}
+        }
+    }
+
+    /// Answers a command whose commit has failed.
+    pub(super) fn fail(self, error: &rusqlite::Error, fault: Fault) {
+        let store = || CommitError::Store(error.to_string());
+        match self {
+            Command::Append { reply, .. } => drop(reply.send(Err(match fault {
+                Fault::Full => AppendError::DiskFull,
+                Fault::Fatal => AppendError::Closed,
+                Fault::Other => AppendError::Store(error.to_string()),
+            }))),
+            Command::Register { reply, .. } => drop(reply.send(Err(store()))),
+            Command::Commit { reply, .. } => drop(reply.send(Err(store()))),
+            Command::Remove { reply, .. } => drop(reply.send(Err(store()))),
+            Command::Close => {}
+        }
+    }
+
+    /// Answers an append that would pass the high-water mark.
+    pub(super) fn refuse(self) {
+        if let Command::Append { reply, .. } = self {
+            drop(reply.send(Err(AppendError::Full)));
+        }
+    }
+}

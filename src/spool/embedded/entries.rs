@@ -1,0 +1,87 @@
+//! The quarantine table.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use crate::spool::{Entry, Millis, NewEntry, Origin, Query, Summary};
+
+const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes)";
+
+/// Stores one entry.
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    at: Millis,
+    source: &str,
+    entry: &NewEntry,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO quarantine
+           (at, source, origin, reason, detail, path, position, request_id, encoding, sink, bytes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        at,
+        source,
+        entry.origin.as_str(),
+        entry.reason,
+        entry.detail,
+        entry.path,
+        entry.index,
+        entry.request_id,
+        entry.encoding,
+        entry.sink.as_deref(),
+        entry.bytes.as_ref(),
+    ])?;
+    Ok(())
+}
+
+/// Removes entries; returns how many there were.
+pub(super) fn remove(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<u64> {
+    let mut statement = tx.prepare_cached("DELETE FROM quarantine WHERE id = ?")?;
+    let mut removed = 0;
+    for id in ids {
+        removed += statement.execute([id])? as u64;
+    }
+    Ok(removed)
+}
+
+/// Entries that match, oldest first, without their bytes.
+pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Summary>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM quarantine
+         WHERE id > ?1 AND (?2 IS NULL OR reason = ?2) AND (?3 IS NULL OR source = ?3)
+           AND (?4 IS NULL OR sink = ?4)
+         ORDER BY id LIMIT ?5"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(
+        params![query.after, query.reason, query.source, query.sink, query.limit],
+        summary,
+    )?;
+    rows.collect()
+}
+
+/// One entry with its bytes.
+pub(super) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
+    connection
+        .query_row(&format!("SELECT {COLUMNS}, bytes FROM quarantine WHERE id = ?"), [id], |row| {
+            Ok(Entry { summary: summary(row)?, bytes: row.get(12)? })
+        })
+        .optional()
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
+    Ok(Summary {
+        id: row.get(0)?,
+        at: row.get(1)?,
+        source: row.get(2)?,
+        origin: Origin::parse(&row.get::<_, String>(3)?),
+        reason: row.get(4)?,
+        detail: row.get(5)?,
+        path: row.get(6)?,
+        index: row.get(7)?,
+        request_id: row.get(8)?,
+        encoding: row.get(9)?,
+        sink: row.get(10)?,
+        size: row.get(11)?,
+    })
+}

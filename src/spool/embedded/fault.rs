@@ -1,0 +1,45 @@
+//! What a failed statement means for the process: wait for room, report, or end.
+
+use rusqlite::{Error, ErrorCode, ffi};
+
+/// The three ways in which the store fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No room, on the disk or under `max_page_count`. Passes when there is room again.
+    Full,
+    /// A sync failed: what the kernel holds is unknown, only a new process can tell.
+    Fatal,
+    /// Anything else. The transaction was rolled back.
+    Other,
+}
+
+/// Sorts an error of SQLite.
+pub(super) fn classify(error: &Error) -> Fault {
+    const FATAL: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+    match error.sqlite_error() {
+        Some(error) if FATAL.contains(&error.extended_code) => Fault::Fatal,
+        Some(error) if error.code == ErrorCode::DiskFull => Fault::Full,
+        _ => Fault::Other,
+    }
+}
+
+/// Whether the file itself is no database, or a broken one.
+pub(super) fn is_damaged(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_failed_sync_is_fatal() {
+        let error = |code| Error::SqliteFailure(ffi::Error::new(code), None);
+        assert_eq!(classify(&error(ffi::SQLITE_IOERR_FSYNC)), Fault::Fatal);
+        assert_eq!(classify(&error(ffi::SQLITE_IOERR_DIR_FSYNC)), Fault::Fatal);
+        assert_eq!(classify(&error(ffi::SQLITE_FULL)), Fault::Full);
+        assert_eq!(classify(&error(ffi::SQLITE_IOERR_WRITE)), Fault::Other);
+        assert_eq!(classify(&error(ffi::SQLITE_BUSY)), Fault::Other);
+        assert!(is_damaged(&error(ffi::SQLITE_NOTADB)) && !is_damaged(&error(ffi::SQLITE_IOERR)));
+    }
+}

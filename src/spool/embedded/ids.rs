@@ -1,0 +1,67 @@
+//! The remembered ids on disk: one row per commit, appended in order and forgotten from the front.
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::spool::Millis;
+use crate::spool::dedup::{DedupKey, DedupSet};
+
+/// Reads every id in the window into memory.
+pub(super) fn load(connection: &Connection, oldest: Millis) -> rusqlite::Result<DedupSet> {
+    let mut set = DedupSet::default();
+    let mut rows =
+        connection.prepare("SELECT keys FROM ids WHERE received_at >= ? ORDER BY number")?;
+    let mut rows = rows.query([oldest])?;
+    while let Some(row) = rows.next()? {
+        for key in keys(row.get_ref(0)?.as_blob()?) {
+            set.load(key);
+        }
+    }
+    Ok(set)
+}
+
+/// Stores the ids that a commit adds.
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    now: Millis,
+    added: &[DedupKey],
+) -> rusqlite::Result<()> {
+    if added.is_empty() {
+        return Ok(());
+    }
+    let blob: Vec<u8> = added.iter().flat_map(|key| key.to_bytes()).collect();
+    tx.prepare_cached("INSERT INTO ids (received_at, keys) VALUES (?, ?)")?
+        .execute(params![now, blob])?;
+    Ok(())
+}
+
+/// Deletes rows from the front while they are older than `oldest` or make up `excess` ids too many,
+/// at most `rows` of them. Returns the ids to forget once the commit has succeeded.
+pub(super) fn evict(
+    tx: &Transaction<'_>,
+    oldest: Millis,
+    mut excess: u64,
+    rows: usize,
+) -> rusqlite::Result<Vec<DedupKey>> {
+    let mut evicted = Vec::new();
+    let mut first =
+        tx.prepare_cached("SELECT number, received_at, keys FROM ids ORDER BY number LIMIT 1")?;
+    let mut delete = tx.prepare_cached("DELETE FROM ids WHERE number = ?")?;
+    for _ in 0..rows {
+        let mut found = first.query([])?;
+        let Some(row) = found.next()? else { break };
+        let (number, received_at): (i64, Millis) = (row.get(0)?, row.get(1)?);
+        if received_at >= oldest && excess == 0 {
+            break;
+        }
+        let before = evicted.len();
+        evicted.extend(keys(row.get_ref(2)?.as_blob()?));
+        excess = excess.saturating_sub((evicted.len() - before) as u64);
+        drop(found);
+        delete.execute([number])?;
+    }
+    Ok(evicted)
+}
+
+fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {
+    blob.as_chunks::<{ DedupKey::SIZE }>().0.iter().map(|key| DedupKey::from_bytes(*key))
+}

@@ -1,0 +1,227 @@
+//! The embedded engine: SQLite in WAL mode, one writer thread, one reader per sink.
+//!
+//! # What is stored where
+//!
+//! One file, `spool.db`, with its `-wal` and `-shm` beside it, and `spool.lock`, which the one
+//! process that writes holds. [`schema`] lists the tables:
+//!
+//! | table | one row per | key |
+//! | --- | --- | --- |
+//! | `chunks` | up to 512 KiB of one batch's events, compressed, with a checksum | position of its last event |
+//! | `ids` | commit: the dedup keys it added, 16 bytes each, in order | running number |
+//! | `cursors` | sink that was ever configured | its name |
+//! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
+//! | `totals` | scope (source or sink), door | both |
+//! | `state` | (one row) the next position | |
+//!
+//! # What is durable when
+//!
+//! The writer takes everything that waits, up to 4 MiB, into one transaction: chunks, ids, entries,
+//! cursors and totals. `synchronous=FULL` syncs the WAL once at its end; only then are the waiting
+//! callers answered and readers woken. If it fails, nothing of it is kept and the ids are forgotten
+//! again. Checkpoints run on the same thread after the answers, never between a caller and its
+//! answer, and are ours to run (`wal_autocheckpoint=0`) because SQLite ignores errors of its own.
+//!
+//! # What recovery does
+//!
+//! Opening replays the WAL up to its last whole transaction: a torn tail was never acknowledged.
+//! The ids in the window are read back into memory. The next position is the highest that anything
+//! in the file knows of, so that a position is never given twice. A chunk that does not match its
+//! checksum is kept aside in quarantine, counted, and passed over. A file that SQLite will not open
+//! is moved aside and reported. A failed sync ends the process: after one, the kernel may have
+//! dropped the pages it could not write, and a second try would succeed without them.
+
+pub(super) mod chunk;
+mod command;
+mod entries;
+mod fault;
+mod group;
+mod ids;
+pub mod inspect;
+mod open;
+mod reader;
+mod schema;
+mod trim;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::{
+    AppendError, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query, ReadError,
+    Receipt, Settings, SpoolStats, Summary, Tally,
+};
+use command::Command;
+pub use reader::{Damage, Read, Reader, Stored};
+
+/// Tells the time, in milliseconds since the epoch.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// What the writer tells the rest of the process without being asked.
+#[derive(Debug)]
+struct Shared {
+    head: watch::Sender<u64>,
+    fatal: watch::Sender<Option<String>>,
+    full: AtomicBool,
+    used: AtomicU64,
+    dedup_ids: AtomicU64,
+    max_size: u64,
+    /// Files that could not be read at start and were moved aside.
+    set_aside: Option<PathBuf>,
+}
+
+impl Spool {
+    /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
+    /// with the number of remembered ids (about a second for ten million).
+    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+        open::open(settings, clock)
+    }
+
+    /// Stores a batch. When this returns `Ok`, all of it is on stable storage; when it returns
+    /// `Err`, nothing of it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not take the batch back: it may still be stored, and a repetition
+    /// will then find duplicates.
+    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Append { batch: Box::new(batch), reply })
+            .map_err(|_| AppendError::Closed)?;
+        answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Makes sure that each of these sinks has a cursor, and lets only them hold events back. A new
+    /// one starts at the oldest event stored. Returns the cursors in the order asked.
+    pub async fn register(&self, sinks: &[Arc<str>]) -> Result<Vec<u64>, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Register { sinks: sinks.to_vec(), reply })?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit.
+    pub async fn commit(
+        &self,
+        sink: &Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: Vec<(String, NewEntry)>,
+    ) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let sink = Arc::clone(sink);
+        self.send(Command::Commit { sink, position, tally, dead_letters, reply })?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// A reader of its own, for one sink.
+    pub fn reader(&self) -> Result<Reader, ReadError> {
+        Ok(Reader::new(schema::connect_reader(&self.directory)?))
+    }
+
+    /// Quarantine entries without their bytes, oldest first.
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+        self.look(move |connection| entries::list(connection, &query)).await
+    }
+
+    /// One quarantine entry with its bytes.
+    pub async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
+        self.look(move |connection| entries::get(connection, id)).await
+    }
+
+    /// Removes quarantine entries for good. Returns how many there were.
+    pub async fn remove(&self, ids: Vec<i64>) -> Result<u64, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Remove { ids, reply })?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// What is stored, and every door's total.
+    pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
+        let mut stats = self.look(inspect::stats).await?;
+        stats.full = self.is_full();
+        stats.max_size = self.shared.max_size;
+        stats.dedup_ids = self.shared.dedup_ids.load(Ordering::Relaxed);
+        Ok(stats)
+    }
+
+    /// The position of the last stored event, to wait on. It moves after the events are readable.
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.shared.head.subscribe()
+    }
+
+    /// Whether appends are refused because `max_size` was reached.
+    pub fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.shared.used.load(Ordering::Relaxed)
+    }
+
+    /// Ids remembered for deduplication.
+    pub fn dedup_ids(&self) -> u64 {
+        self.shared.dedup_ids.load(Ordering::Relaxed)
+    }
+
+    /// Where an unreadable store was moved at start, if there was one.
+    pub fn set_aside(&self) -> Option<&PathBuf> {
+        self.shared.set_aside.as_ref()
+    }
+
+    /// Waits until the store has failed in a way that only a new process can recover from, and says
+    /// how. Never returns otherwise.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.shared.fatal.subscribe();
+        loop {
+            if let Some(message) = fatal.borrow_and_update().clone() {
+                return message;
+            }
+            if fatal.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Answers everything that was asked before, writes the WAL back and closes the files. Blocks.
+    pub fn close(&self) {
+        // The writer may have ended already; then there is nothing left to close.
+        drop(self.commands.send(Command::Close));
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the spool's writer thread panicked");
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), CommitError> {
+        self.commands.send(command).map_err(|_| CommitError::Closed)
+    }
+
+    /// Runs a query on a connection of its own, off the async threads.
+    async fn look<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let directory = self.directory.clone();
+        let looked =
+            tokio::task::spawn_blocking(move || query(&schema::connect_reader(&directory)?));
+        Ok(looked.await.unwrap_or(Err(rusqlite::Error::InvalidQuery))?)
+    }
+}

@@ -1,0 +1,172 @@
+//! Reading what follows a position, in short transactions, damage included.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rusqlite::{Connection, Row};
+
+use super::chunk::{self, Label};
+use crate::spool::{Millis, ReadError};
+
+/// A sink's own connection for reading.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// One stored event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its place in the log, from 1.
+    pub position: u64,
+    /// When it was received.
+    pub received_at: Millis,
+    /// The source it came from.
+    pub source: Arc<str>,
+    /// Set when only this sink is to receive it.
+    pub only_sink: Option<Arc<str>>,
+    /// Its bytes, exactly as received.
+    pub bytes: Bytes,
+}
+
+/// Events that were stored once and can no longer be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Position of the first event lost.
+    pub first: u64,
+    /// Position of the last event lost.
+    pub last: u64,
+    /// The source of the chunk, as far as it can be trusted.
+    pub source: String,
+    /// What was found.
+    pub detail: String,
+    /// What is left of the chunk; empty if the whole row is gone.
+    pub bytes: Bytes,
+}
+
+/// What a reader finds, in the order of positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// An event.
+    Event(Stored),
+    /// A gap.
+    Damaged(Damage),
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection) -> Reader {
+        Reader { connection: Arc::new(Mutex::new(connection)) }
+    }
+
+    /// What follows `after`, whole chunks at a time, until `max_bytes` of stored chunks are read; at
+    /// least one chunk if there is one. Runs off the async threads.
+    pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+        let connection = Arc::clone(&self.connection);
+        let read = tokio::task::spawn_blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            read(&connection, after, max_bytes)
+        });
+        Ok(read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery))?)
+    }
+}
+
+/// A chunk as it is stored.
+pub(super) struct ChunkRow {
+    pub(super) last: u64,
+    pub(super) count: u32,
+    pub(super) received_at: Millis,
+    pub(super) source: String,
+    only_sink: Option<String>,
+    codec: u8,
+    checksum: u32,
+    pub(super) body: Vec<u8>,
+}
+
+impl ChunkRow {
+    pub(super) const COLUMNS: &'static str =
+        "last, count, received_at, source, only_sink, codec, checksum, body";
+
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
+        Ok(ChunkRow {
+            last: row.get(0)?,
+            count: row.get(1)?,
+            received_at: row.get(2)?,
+            source: row.get(3)?,
+            only_sink: row.get(4)?,
+            codec: row.get(5)?,
+            checksum: row.get(6)?,
+            body: row.get(7)?,
+        })
+    }
+
+    /// The events in it, unless it is damaged.
+    pub(super) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
+        let ChunkRow { last, count, received_at, codec, .. } = *self;
+        let label = Label { last, count, received_at, source: &self.source, codec };
+        if chunk::checksum(label, &self.body) != self.checksum {
+            return Err("the chunk does not match its checksum");
+        }
+        chunk::decode(codec, count, &self.body).ok_or("the chunk's body cannot be decoded")
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        (self.last + 1).saturating_sub(u64::from(self.count))
+    }
+}
+
+fn read(connection: &Connection, after: u64, max_bytes: usize) -> rusqlite::Result<Vec<Read>> {
+    let sql = format!("SELECT {} FROM chunks WHERE last > ? ORDER BY last", ChunkRow::COLUMNS);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([after])?;
+    let (mut found, mut expected, mut size) = (Vec::new(), after + 1, 0);
+    while let Some(row) = rows.next()? {
+        let row = ChunkRow::from_row(row)?;
+        size += row.body.len();
+        if row.first() > expected {
+            found.push(Read::Damaged(missing(expected, row.first() - 1)));
+        }
+        let last = row.last;
+        unpack(row, expected, &mut found);
+        expected = last + 1;
+        if size >= max_bytes {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Appends the events of a chunk from `expected` on, or the damage it turned out to be.
+fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) {
+    let events = match row.events() {
+        Ok(events) => events,
+        Err(detail) => {
+            found.push(Read::Damaged(Damage {
+                first: expected.max(row.first()),
+                last: row.last,
+                source: row.source,
+                detail: detail.to_owned(),
+                bytes: row.body.into(),
+            }));
+            return;
+        }
+    };
+    let first = row.first();
+    let source: Arc<str> = row.source.into();
+    let only_sink: Option<Arc<str>> = row.only_sink.map(Arc::from);
+    for (position, bytes) in (first..).zip(events) {
+        if position >= expected {
+            found.push(Read::Event(Stored {
+                position,
+                received_at: row.received_at,
+                source: Arc::clone(&source),
+                only_sink: only_sink.clone(),
+                bytes,
+            }));
+        }
+    }
+}
+
+fn missing(first: u64, last: u64) -> Damage {
+    let detail = format!("positions {first} to {last} are missing from the spool");
+    Damage { first, last, source: String::new(), detail, bytes: Bytes::new() }
+}

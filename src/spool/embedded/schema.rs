@@ -1,0 +1,105 @@
+//! The tables, and how a connection to them is set up.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+/// The layout this version reads and writes. Changes to the tables raise it.
+pub(super) const LAYOUT: i64 = 1;
+
+/// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
+pub(super) const PAGE_SIZE: u64 = 16 * 1024;
+
+const TABLES: &str = "
+CREATE TABLE chunks (
+    last        INTEGER PRIMARY KEY,   -- position of the last event in it
+    count       INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,      -- milliseconds since the epoch
+    source      TEXT    NOT NULL,
+    only_sink   TEXT,                  -- set for a retried dead letter
+    codec       INTEGER NOT NULL,      -- 0 plain, 1 zstd
+    checksum    INTEGER NOT NULL,      -- CRC-32 of the columns and the stored body
+    body        BLOB    NOT NULL       -- (length u32 LE, bytes) per event
+);
+CREATE TABLE ids (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_at INTEGER NOT NULL,
+    keys        BLOB    NOT NULL       -- 16 bytes each
+);
+CREATE TABLE cursors (
+    sink        TEXT PRIMARY KEY,
+    position    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          INTEGER NOT NULL,
+    source      TEXT    NOT NULL,
+    origin      TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    detail      TEXT    NOT NULL,
+    path        TEXT    NOT NULL,
+    position    INTEGER NOT NULL,      -- in the received body
+    request_id  TEXT    NOT NULL,
+    encoding    TEXT    NOT NULL,
+    sink        TEXT,
+    bytes       BLOB    NOT NULL
+);
+CREATE TABLE totals (
+    scope       TEXT    NOT NULL,      -- 'source' or 'sink'
+    name        TEXT    NOT NULL,
+    door        TEXT    NOT NULL,
+    count       INTEGER NOT NULL,
+    PRIMARY KEY (scope, name, door)
+) WITHOUT ROWID;
+CREATE TABLE state (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    next        INTEGER NOT NULL
+);
+INSERT INTO state VALUES (1, 1);
+";
+
+/// The database file of a spool directory.
+pub(super) fn database(directory: &Path) -> PathBuf {
+    directory.join("spool.db")
+}
+
+/// The one connection that writes. Makes the tables in a new file; returns the layout found.
+pub(super) fn connect_writer(
+    directory: &Path,
+    max_size: u64,
+) -> rusqlite::Result<(Connection, i64)> {
+    let connection = Connection::open(database(directory))?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    let _mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    let pages = (max_size / PAGE_SIZE).max(1);
+    let _limit: i64 =
+        connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
+    // The last connection to close would otherwise checkpoint, also after a failed sync.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if layout != 0 {
+        return Ok((connection, layout));
+    }
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"
+    ))?;
+    Ok((connection, LAYOUT))
+}
+
+/// A connection that only reads; it never blocks the writer nor is blocked by it.
+pub(super) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database(directory), flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "cache_size", -2 * 1024)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}

@@ -1,0 +1,242 @@
+//! The writer thread: takes what waits, commits it once, answers everyone, then tidies up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::command::{Command, Done};
+use super::fault::{self, Fault};
+use super::group::{Group, Log};
+use super::schema::PAGE_SIZE;
+use super::{Clock, Shared, entries, trim};
+use crate::spool::Settings;
+
+/// Bytes of batches that share one commit at most.
+const GROUP_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Bytes written to the WAL after which it is written back.
+const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Pages a commit writes besides what it adds: the inner pages and the small tables.
+const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
+
+/// How often retention and the dedup window are looked after while nothing else happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Percent of `max_size` at which appends are refused, and at which they are taken again. What is
+/// above the high mark is for cursors, dead letters and the removal of what was delivered.
+const HIGH_WATER: u64 = 95;
+const LOW_WATER: u64 = 70;
+
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) log: Log,
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) shared: Arc<Shared>,
+    pub(super) directory: PathBuf,
+    /// Held for as long as the writer lives; released by the system when the process dies.
+    pub(super) lock: std::fs::File,
+}
+
+/// The process has to end.
+struct MustEnd;
+
+impl Writer {
+    /// Works until told to close, or until the store fails for good.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let (mut unwritten, mut more_to_trim) = (0, false);
+        loop {
+            let patience = if more_to_trim { Duration::ZERO } else { TICK };
+            let (group, closing) = next_group(commands, patience);
+            let size = group.iter().map(Command::size).sum::<u64>();
+            match self.commit(group) {
+                Ok(more) => more_to_trim = more,
+                Err(MustEnd) => return self.abandon(),
+            }
+            unwritten += size + COMMIT_OVERHEAD;
+            if unwritten >= CHECKPOINT_BYTES {
+                unwritten = 0;
+                if self.checkpoint("PASSIVE").is_err() {
+                    return self.abandon();
+                }
+            }
+            if closing {
+                return self.close();
+            }
+        }
+    }
+
+    /// Commits a group and answers everyone in it. Tells whether there is more to trim.
+    fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
+        let mut group = self.refuse_if_full(group);
+        loop {
+            let error = match self.try_commit(&mut group) {
+                Ok(more) => return Ok(more),
+                Err(error) => error,
+            };
+            self.log.dedup.roll_back();
+            let fault = fault::classify(&error);
+            if fault == Fault::Full && group.iter().any(Command::is_append) {
+                // Cursors and removals make room, so they get a try without the appends.
+                let (appends, rest): (Vec<_>, Vec<_>) =
+                    group.into_iter().partition(Command::is_append);
+                appends.into_iter().for_each(|append| append.fail(&error, fault));
+                group = rest;
+                continue;
+            }
+            tracing::error!(%error, "the spool could not commit");
+            if fault == Fault::Fatal {
+                self.report_failed_sync(&error);
+            }
+            group.into_iter().for_each(|command| command.fail(&error, fault));
+            return if fault == Fault::Fatal { Err(MustEnd) } else { Ok(false) };
+        }
+    }
+
+    /// One transaction for the whole group, which is emptied only if it succeeds.
+    fn try_commit(&mut self, group: &mut Vec<Command>) -> rusqlite::Result<bool> {
+        let now = (self.clock)();
+        let Writer { connection, log, settings, .. } = self;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut work = Group::new(&tx, now, log.next);
+        let mut done = Vec::with_capacity(group.len());
+        for command in group.iter() {
+            done.push(match command {
+                Command::Append { batch, .. } => Done::Receipt(work.append(&mut log.dedup, batch)?),
+                Command::Register { sinks, .. } => Done::Cursors(
+                    sinks.iter().map(|sink| work.register(sink)).collect::<Result<_, _>>()?,
+                ),
+                Command::Commit { sink, position, tally, dead_letters, .. } => {
+                    work.move_cursor(sink, *position, *tally, dead_letters)?;
+                    Done::Moved
+                }
+                Command::Remove { ids, .. } => Done::Removed(entries::remove(&tx, ids)?),
+                Command::Close => Done::Moved,
+            });
+        }
+        let evicted = work.finish(log, settings)?;
+        let next = work.next;
+        let retention = i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX);
+        // `+ 1`: without retention, what was received this very millisecond may go as well.
+        let expired = now.saturating_sub(retention).saturating_add(1);
+        let more_to_trim = trim::trim(&tx, &log.sinks, expired)?;
+        tx.commit()?;
+
+        log.next = next;
+        log.dedup.settle();
+        evicted.into_iter().for_each(|key| log.dedup.remove(key));
+        self.publish();
+        for (command, done) in group.drain(..).zip(done) {
+            if let Command::Register { sinks, .. } = &command {
+                self.log.sinks.clone_from(sinks);
+            }
+            command.succeed(done);
+        }
+        Ok(more_to_trim)
+    }
+
+    /// Takes the appends out that would pass the high-water mark, and refuses them.
+    fn refuse_if_full(&self, group: Vec<Command>) -> Vec<Command> {
+        let mark = |percent: u64| self.settings.max_size / 100 * percent;
+        let mut used = self.shared.used.load(Ordering::Relaxed);
+        let was_full = self.shared.full.load(Ordering::Relaxed);
+        let mut full = was_full && used > mark(LOW_WATER);
+        let mut taken = Vec::with_capacity(group.len());
+        for command in group {
+            full |= command.is_append() && used + command.size() > mark(HIGH_WATER);
+            if full && command.is_append() {
+                command.refuse();
+            } else {
+                used += command.size();
+                taken.push(command);
+            }
+        }
+        if full != was_full {
+            self.shared.full.store(full, Ordering::Relaxed);
+            if full {
+                tracing::error!(
+                    used_bytes = used,
+                    max_size_bytes = self.settings.max_size,
+                    "the spool is full: answering 503 until the sinks have caught up"
+                );
+            } else {
+                tracing::info!(used_bytes = used, "the spool has room again");
+            }
+        }
+        taken
+    }
+
+    /// Tells the rest of the process what is readable and how much is used.
+    pub(super) fn publish(&self) {
+        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
+        if let (Ok(pages), Ok(free)) = (pragma("page_count"), pragma("freelist_count")) {
+            let (pages, free): (u64, u64) = (pages, free);
+            self.shared.used.store(pages.saturating_sub(free) * PAGE_SIZE, Ordering::Relaxed);
+        }
+        self.shared.dedup_ids.store(self.log.dedup.len(), Ordering::Relaxed);
+        let head = self.log.next - 1;
+        self.shared.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+    }
+
+    /// Writes the WAL back into the database file.
+    fn checkpoint(&self, mode: &str) -> Result<(), MustEnd> {
+        let result =
+            self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+        let Err(error) = result else { return Ok(()) };
+        if fault::classify(&error) == Fault::Fatal {
+            self.report_failed_sync(&error);
+            return Err(MustEnd);
+        }
+        tracing::warn!(%error, "the spool could not write its WAL back; it will try again");
+        Ok(())
+    }
+
+    fn report_failed_sync(&self, error: &rusqlite::Error) {
+        self.shared.fatal.send_replace(Some(format!(
+            "a sync of the spool in {} failed ({error}). What reached the disk is unknown, so the \
+             process ends; it recovers when it is started again. Check the disk",
+            self.directory.display()
+        )));
+    }
+
+    fn close(self) {
+        if self.checkpoint("TRUNCATE").is_ok()
+            && let Err((_, error)) = self.connection.close()
+        {
+            tracing::error!(%error, "the spool did not close cleanly; nothing is lost");
+        }
+        drop(self.lock);
+    }
+
+    /// Leaves everything as it is: closing the files would write to them once more.
+    #[expect(clippy::mem_forget, reason = "dropping the connection is what must not happen")]
+    fn abandon(self) {
+        std::mem::forget(self.connection);
+    }
+}
+
+/// The first command that comes within `patience`, and what else waits by then. The second value
+/// tells that nothing comes after these.
+fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>, bool) {
+    let mut group = Vec::new();
+    let mut size = 0;
+    let mut next = match commands.recv_timeout(patience) {
+        Ok(command) => Some(command),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => return (group, true),
+    };
+    while let Some(command) = next {
+        if matches!(command, Command::Close) {
+            return (group, true);
+        }
+        size += command.size();
+        group.push(command);
+        next = if size < GROUP_BYTES { commands.try_recv().ok() } else { None };
+    }
+    (group, false)
+}

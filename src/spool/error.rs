@@ -1,0 +1,75 @@
+//! What can go wrong, per verb: a caller sees only what that call can do to it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a spool could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory cannot be made or written.
+    #[error("the spool directory {} cannot be used: {source}. Make it writable for this user, or set spool.directory", directory.display())]
+    Directory {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("the spool in {} is in use by another process. Stop that one first, or set spool.directory", .0.display())]
+    InUse(PathBuf),
+    /// There is no spool.
+    #[error("there is no spool in {}. Check spool.directory, or start the service once", .0.display())]
+    Missing(PathBuf),
+    /// It was written by a version with another layout.
+    #[error("the spool in {} has layout {found}, and this version reads layout {known}. Use the version that wrote it until it is drained", directory.display())]
+    Layout {
+        /// Where.
+        directory: PathBuf,
+        /// What the file says.
+        found: i64,
+        /// What this version reads.
+        known: i64,
+    },
+    /// The store refused.
+    #[error("the spool in {} cannot be opened: {source}", directory.display())]
+    Store {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+/// Why a batch was not stored. Nothing of it is kept.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum AppendError {
+    /// `max_size` is reached; waits for sinks to catch up or for `quarantine purge`.
+    #[error("the spool has reached spool.max_size")]
+    Full,
+    /// The disk is full.
+    #[error("the spool's disk is full")]
+    DiskFull,
+    /// The store failed in another way.
+    #[error("the spool's store failed: {0}")]
+    Store(String),
+    /// The spool is closed or the process is about to end.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+/// Why a cursor or the quarantine could not be changed. Nothing was changed.
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
+pub enum CommitError {
+    /// The store failed.
+    #[error("the spool's store failed: {0}")]
+    Store(String),
+    /// The spool is closed.
+    #[error("the spool is closed")]
+    Closed,
+}
+
+/// Why the spool could not be read.
+#[derive(Debug, Error)]
+#[error("the spool's store cannot be read: {0}")]
+pub struct ReadError(#[from] pub(super) rusqlite::Error);

@@ -1,0 +1,50 @@
+//! The spool: one ordered, durable log of accepted events, and the quarantine beside it.
+//!
+//! It stores opaque bytes and knows no JSON. Its verbs:
+//!
+//! | verb | promise |
+//! | --- | --- |
+//! | [`Spool::append`] | when it returns, the batch is on stable storage, all of it or nothing of it |
+//! | [`Reader::read`] | what follows a position, in order, damage included |
+//! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
+//! | [`Spool::quarantine`], [`Spool::entry`], [`Spool::remove`] | the entries that were refused |
+//! | [`Spool::stats`] | what is stored, by whom it is awaited, and every door's total |
+//!
+//! Positions count events from 1 and are never reused; a sink's cursor is the last position that it
+//! has settled. [`embedded`] is the engine; only that folder names SQLite.
+
+mod batch;
+mod dedup;
+mod embedded;
+mod error;
+mod quarantine;
+mod stats;
+
+pub use batch::{Batch, Event, Prepared, Receipt};
+pub use dedup::DedupKey;
+pub use embedded::inspect;
+pub use embedded::{Clock, Damage, Read, Reader, Spool, Stored};
+pub use error::{AppendError, CommitError, OpenError, ReadError};
+pub use quarantine::{Entry, NewEntry, Origin, Query, Summary};
+pub use stats::{Door, SinkStats, SpoolStats, Tally};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the spool is laid out and bounded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where its files live; created if missing.
+    pub directory: PathBuf,
+    /// Upper bound of the disk it takes, in bytes.
+    pub max_size: u64,
+    /// How long events stay after every sink has passed them.
+    pub retention: Duration,
+    /// How long an id is remembered.
+    pub dedup_window: Duration,
+    /// How many ids are remembered at most; each takes 16 bytes on disk and about 28 in memory.
+    pub dedup_max_ids: u64,
+}
+
+/// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.
+pub type Millis = i64;

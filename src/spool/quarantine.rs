@@ -1,0 +1,117 @@
+//! The quarantine: what was refused, why, and its exact bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::Millis;
+
+/// Where an entry comes from, and so what a retry of it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// One element of a received body; a retry types it again.
+    Element,
+    /// A whole received body; a retry splits it again.
+    Body,
+    /// A spooled event that a sink's target refused; a retry sends it to that sink again.
+    DeadLetter,
+    /// A chunk of the spool that no longer matches its checksum. Kept for people; it has no retry.
+    Damage,
+}
+
+impl Origin {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Origin::Element => "element",
+            Origin::Body => "body",
+            Origin::DeadLetter => "dead_letter",
+            Origin::Damage => "damage",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Origin {
+        [Origin::Element, Origin::Body, Origin::DeadLetter]
+            .into_iter()
+            .find(|origin| origin.as_str() == name)
+            .unwrap_or(Origin::Damage)
+    }
+}
+
+/// An entry to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// A short fixed word, for counting.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub detail: String,
+    /// JSON path from the root of the received body.
+    pub path: String,
+    /// Position in the received body, from 0.
+    pub index: u64,
+    /// The request's `X-Request-Id`.
+    pub request_id: String,
+    /// The `Content-Encoding` the bytes are still in, if they could not be inflated.
+    pub encoding: String,
+    /// The sink that could not deliver it.
+    pub sink: Option<Arc<str>>,
+    /// The bytes, exactly.
+    pub bytes: Bytes,
+}
+
+/// A stored entry without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its number, never reused.
+    pub id: i64,
+    /// When it was stored, milliseconds since the epoch.
+    pub at: Millis,
+    /// The source it came from.
+    pub source: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// A short fixed word.
+    pub reason: String,
+    /// A sentence for people.
+    pub detail: String,
+    /// JSON path from the root of the received body.
+    pub path: String,
+    /// Position in the received body, from 0.
+    pub index: u64,
+    /// The request's `X-Request-Id`.
+    pub request_id: String,
+    /// The `Content-Encoding` its bytes are still in; empty when plain.
+    pub encoding: String,
+    /// The sink that could not deliver it.
+    pub sink: Option<String>,
+    /// Length of its bytes.
+    pub size: u64,
+}
+
+/// A stored entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// All but the bytes.
+    pub summary: Summary,
+    /// The bytes, exactly as they came.
+    pub bytes: Vec<u8>,
+}
+
+/// Which entries to list, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Only entries after this number.
+    pub after: i64,
+    /// Only this reason.
+    pub reason: Option<String>,
+    /// Only this source.
+    pub source: Option<String>,
+    /// Only dead letters of this sink.
+    pub sink: Option<String>,
+    /// At most this many.
+    pub limit: u32,
+}

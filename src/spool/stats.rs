@@ -1,0 +1,99 @@
+//! The doors an event leaves by, their durable totals, and what the spool holds.
+
+use serde::Serialize;
+
+use super::Millis;
+
+/// The doors that the spool counts in the same commit as the event's fate, so that the sums are
+/// right after any crash. What is *refused* was never acknowledged and so is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Door {
+    /// Received and spooled.
+    Accepted,
+    /// Received before, within the window.
+    Duplicate,
+    /// Received and put into quarantine.
+    Quarantined,
+    /// Spooled out of quarantine by a retry.
+    Released,
+    /// Delivered by a sink.
+    Delivered,
+    /// Passed over by a sink's filter.
+    Filtered,
+    /// Refused for good by a sink's target.
+    DeadLettered,
+}
+
+impl Door {
+    /// Every door, those of receiving first.
+    pub const ALL: [Door; 7] = [
+        Door::Accepted,
+        Door::Duplicate,
+        Door::Quarantined,
+        Door::Released,
+        Door::Delivered,
+        Door::Filtered,
+        Door::DeadLettered,
+    ];
+
+    /// The name used in storage, metrics and listings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Door::Accepted => "accepted",
+            Door::Duplicate => "duplicate",
+            Door::Quarantined => "quarantined",
+            Door::Released => "released",
+            Door::Delivered => "delivered",
+            Door::Filtered => "filtered",
+            Door::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// How many events a cursor's move sends through each of a sink's doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Through [`Door::Delivered`].
+    pub delivered: u64,
+    /// Through [`Door::Filtered`].
+    pub filtered: u64,
+    /// Through [`Door::DeadLettered`].
+    pub dead_lettered: u64,
+}
+
+/// What the spool holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpoolStats {
+    /// Position of the last event ever accepted.
+    pub head: u64,
+    /// Events stored now.
+    pub events: u64,
+    /// When the oldest stored event was received.
+    pub oldest_at: Option<Millis>,
+    /// Bytes in use.
+    pub size: u64,
+    /// Bytes the files may take.
+    pub max_size: u64,
+    /// Whether appends are refused until sinks catch up.
+    pub full: bool,
+    /// Ids remembered.
+    pub dedup_ids: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// Sinks that ever had a cursor.
+    pub sinks: Vec<SinkStats>,
+    /// Totals by scope name and door, since the spool was made.
+    pub totals: Vec<(String, Door, u64)>,
+}
+
+/// One sink's place in the spool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SinkStats {
+    /// Its configured name.
+    pub sink: String,
+    /// Last position it has settled.
+    pub cursor: u64,
+    /// Events it has still to settle.
+    pub lag: u64,
+}
