@@ -101,7 +101,7 @@ impl<'p> Section<'p> {
 
     /// Text that another type is made of.
     pub(super) fn parsed<T: FromStr>(&mut self, key: &str, wanted: &str) -> Option<T> {
-        let origin = self.table.get(key)?.origin.clone();
+        let origin = self.origin(key)?;
         let text = self.text(key)?;
         text.trim().parse().ok().or_else(|| {
             self.problems.report(
@@ -115,7 +115,7 @@ impl<'p> Section<'p> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
-        let origin = self.table.get(key)?.origin.clone();
+        let origin = self.origin(key)?;
         let text = self.text(key)?;
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if chosen.is_none() {
@@ -156,7 +156,7 @@ impl<'p> Section<'p> {
 
     /// A number of bytes, such as `"32 MiB"`, of at least `least`.
     pub(super) fn size(&mut self, key: &str, least: u64) -> Option<u64> {
-        let origin = self.table.get(key)?.origin.clone();
+        let origin = self.origin(key)?;
         let size = self.parsed::<bytesize::ByteSize>(key, "a size such as \"32 MiB\"")?.as_u64();
         if size < least {
             let least = bytesize::ByteSize(least).display().iec();
@@ -257,8 +257,20 @@ impl<'p> Section<'p> {
     }
 
     fn take(&mut self, key: &str) -> Option<Node> {
-        self.asked.push(key.to_owned());
+        self.ask(key);
         self.table.remove(key)
+    }
+
+    /// Where a key was written, if it was.
+    fn origin(&mut self, key: &str) -> Option<Origin> {
+        self.ask(key);
+        self.table.get(key).map(|node| node.origin.clone())
+    }
+
+    fn ask(&mut self, key: &str) {
+        if !self.asked.iter().any(|asked| asked == key) {
+            self.asked.push(key.to_owned());
+        }
     }
 
     fn child(&self, key: &str, table: Table) -> Section<'p> {

@@ -1,1 +1,215 @@
+//! The configuration: defaults, every key, and all mistakes at once.
 
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::*;
+
+fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+    let variables =
+        variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    parse(text, Some(Path::new("test.toml")), variables.collect::<Vec<_>>().into_iter())
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = parse_with(text, &[]).expect_err("a mistake");
+    problems.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn nothing_at_all_is_a_working_configuration() {
+    let config = parse_with("", &[]).expect("the defaults");
+    assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9090");
+    assert_eq!(config.sources[0].path, "/webhooks/pingone");
+    assert!(config.sources[0].credentials.is_empty());
+    assert_eq!(config.spool.directory, Path::new("data"));
+    assert_eq!(config.sinks[0].kind, SinkKind::Stdout);
+}
+
+#[test]
+fn the_reference_says_nothing_but_the_defaults() {
+    let reference = parse_with(REFERENCE, &[]).expect("a valid file");
+    let defaults = parse_with("", &[]).expect("the defaults");
+    assert_eq!(format!("{reference:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn the_reference_with_its_examples_is_valid_and_names_every_key() {
+    // Examples are the commented lines that set something; sentences stay comments.
+    let example = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let is_key = rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        (rest.starts_with('[') || is_key).then(|| rest.to_owned())
+    };
+    let text: String = REFERENCE
+        .lines()
+        .map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n")
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").expect("written");
+    let text = text.replace("/run/secrets/pingone", &password.display().to_string());
+    let config = parse_with(&text, &[("PINGONE_WEBHOOK_KEY", "key")]).expect("valid examples");
+    assert_eq!(config.sources[0].credentials.len(), 2);
+    let SinkKind::File(file) = &config.sinks[0].kind else { panic!("a file sink") };
+    assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
+    assert_eq!(file.rotate_age, Some(Duration::from_hours(24)));
+    // Every key that the program asks for is in the text: a message for an unknown key lists them.
+    for table in [
+        "listen",
+        "sources.a",
+        "limits",
+        "spool",
+        "spool.dedup",
+        "sinks.a",
+        "sinks.a.rotate",
+        "sinks.a.batch",
+        "sinks.a.retry",
+        "admin",
+        "log",
+    ] {
+        let kind = if table.starts_with("sinks.a") {
+            "[sinks.a]\ntype = \"file\"\npath = \"/x\"\n"
+        } else {
+            ""
+        };
+        let heading = if table == "sinks.a" { String::new() } else { format!("[{table}]\n") };
+        let messages = problems(&format!("{kind}{heading}qqqqqqqq = 1\n"));
+        let (_, keys) = messages[0].split_once("the keys are ").expect("a list of keys");
+        for key in keys.split(", ") {
+            assert!(
+                REFERENCE.contains(&format!("{key} = "))
+                    || REFERENCE.contains(&format!("[spool.{key}]")),
+                "{key} of [{table}] is not in the reference"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_place() {
+    let found = problems(
+        "[listen]\nadress = \"127.0.0.1:1\"\n[limits]\nbody = \"32 Mib!\"\n\
+         [spool]\nretention = 3\n[sinks.a]\ntype = \"fiel\"\npath = \"/x\"\n[sinks.b]\ntype = \"file\"\n\
+         [sources.x]\nbasic = [{ username = \"u\", password = \"p\" }]\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "test.toml:2: listen.adress: is no key here; did you mean \"address\"?",
+            "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
+            "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
+            "test.toml:6: spool.retention: must be a string, not 3",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\"",
+            "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
+        ]
+    );
+}
+
+#[test]
+fn every_check_refuses_what_it_is_for() {
+    for (text, message) in [
+        (
+            "x = 1",
+            "test.toml:1: x: is no key here; the keys are listen, sources, limits, spool, sinks, admin, log",
+        ),
+        ("listen = 3", "test.toml:1: listen: must be a table, not 3"),
+        ("[listen\n", "test.toml:1: not valid TOML: "),
+        ("[listen]\naddress = \"0.0.0.0:8080\"", "has no credentials"),
+        ("[listen]\naddress = \"localhost\"", "is not an address and port"),
+        ("[admin]\naddress = \"127.0.0.1:8080\"", "is listen.address too"),
+        ("[limits]\nin_flight = \"32 MiB\"", "twice limits.body"),
+        ("[spool]\nmax_size = \"100 MiB\"", "four times limits.body"),
+        ("[spool]\nengine = \"jet\"", "\"jet\" is not one of \"embedded\""),
+        ("[spool.dedup]\nmax_ids = 5", "must be a whole number from 1000 on, not 5"),
+        ("[sinks.\"A b\"]\ntype = \"stdout\"", "names are 1 to 64 of a-z"),
+        ("[sinks.a]\n", "sinks.a.type: is missing"),
+        (
+            "[sinks.a]\ntype = \"stdout\"\n[sinks.b]\ntype = \"stdout\"",
+            "writes where sinks.a writes",
+        ),
+        ("[sinks.a]\ntype = \"stdout\"\npath = \"/x\"", "sinks.a.path: is no key here"),
+        (
+            "[sinks.a]\ntype = \"stdout\"\nretry = { min = \"2s\", max = \"1s\" }",
+            "at most retry.max",
+        ),
+        ("[sinks.a]\ntype = \"stdout\"\nwrap = \"yes\"", "must be true or false, not \"yes\""),
+        ("[sources.a]\n[sources.b]\n", "is the path of source \"a\" too"),
+        ("[sources.a]\npath = \"hook\"", "must start with /"),
+        ("[sources.a]\nallow_from = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not a network"),
+        ("[sources.a]\nallow_from = \"10.0.0.0/8\"", "must be a list of strings"),
+        (
+            "[sources.a]\nbasic = [{ username = \"a:b\", password_env = \"PW\" }]",
+            "cannot hold a colon",
+        ),
+        (
+            "[sources.a]\nbasic = [{ username = \"a\" }]",
+            "is missing; write password_file or password_env",
+        ),
+        (
+            "[sources.a]\nbasic = [{ username = \"a\", password_env = \"NOPE\" }]",
+            "the variable NOPE is not set",
+        ),
+        (
+            "[sources.a]\nbasic = [{ username = \"a\", password_file = \"/nowhere\" }]",
+            "/nowhere cannot be read",
+        ),
+        ("[sources.a]\nheaders = [{ name = \"a b\", value_env = \"PW\" }]", "is not a header name"),
+        ("[sources.a]\nheaders = [{ value_env = \"NOPE\" }]", "name: is missing"),
+        ("[log]\nlevel = \"loud\"", "\"loud\" is not one of \"error\""),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|found| found.contains(message)), "{text}\n{found:#?}");
+    }
+}
+
+#[test]
+fn variables_override_the_file_and_are_named_in_problems() {
+    let config = parse_with(
+        "[spool]\nmax_size = \"1 GiB\"",
+        &[
+            ("DAVINCI_SIEM__SPOOL__MAX_SIZE", "2 GiB"),
+            ("DAVINCI_SIEM__SPOOL__DEDUP__MAX_IDS", "5000"),
+            ("DAVINCI_SIEM__SINKS__ARCHIVE__TYPE", "file"),
+            ("DAVINCI_SIEM__SINKS__ARCHIVE__PATH", "/tmp/x"),
+            ("DAVINCI_SIEM__SINKS__ARCHIVE__WRAP", "true"),
+            ("DAVINCI_SIEM__SOURCES__A__ALLOW_FROM", "10.0.0.0/8, 192.0.2.0/24"),
+            ("UNRELATED", "x"),
+        ],
+    );
+    let config = config.expect("valid");
+    assert_eq!((config.spool.max_size, config.spool.dedup_max_ids), (2 << 30, 5000));
+    assert!(config.sinks[0].wrap && config.sinks[0].name == "archive");
+    assert_eq!(config.sources[0].allow_from.len(), 2);
+    let found =
+        parse_with("", &[("DAVINCI_SIEM__LIMITS__BODY", "lots"), ("DAVINCI_SIEM__LOG", "x")]);
+    let found: Vec<String> =
+        found.expect_err("mistakes").0.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "DAVINCI_SIEM__LIMITS__BODY: limits.body: \"lots\" is not a size such as \"32 MiB\"",
+            "DAVINCI_SIEM__LOG: log: must be a table, not \"x\"",
+        ]
+    );
+}
+
+#[test]
+fn secrets_come_from_files_and_variables_and_are_never_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("password");
+    std::fs::write(&file, "canary-in-file\n").expect("written");
+    let text = format!(
+        "[sources.a]\nbasic = [{{ username = \"u\", password_file = {file:?} }}]\n\
+         headers = [{{ name = \"X-Key\", value_env = \"KEY\" }}]"
+    );
+    let config = parse_with(&text, &[("KEY", "canary-in-variable")]).expect("valid");
+    let [Credential::Basic { password, .. }, Credential::Header { value, .. }] =
+        config.sources[0].credentials.as_slice()
+    else {
+        panic!("two credentials")
+    };
+    assert_eq!((password.expose(), value.expose()), ("canary-in-file", "canary-in-variable"));
+    assert!(!format!("{config:?}").contains("canary"), "Debug shows a secret");
+}
