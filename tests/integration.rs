@@ -1,1 +1,15 @@
+//! The real binary over real sockets. One test binary: it links once, and shares `support/`.
+#![expect(unreachable_pub, reason = "`pub` here means: for the other test modules")]
 
+mod support;
+
+mod admin;
+mod answers;
+mod command_line;
+mod conservation;
+mod disk;
+mod limits;
+mod quarantine;
+mod shutdown;
+mod sinks;
+mod spool;

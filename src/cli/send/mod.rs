@@ -108,18 +108,18 @@ async fn send_all(
         senders.spawn(async move {
             loop {
                 let Some((body, events)) = batches.lock().await.next() else { break };
-                let outcome = client.post(&body, |failure: &str, wait: Duration| {
-                    // Once in a run outside of a terminal, where it would only be repeated.
-                    if bar.is_hidden() && !told.swap(true, Ordering::Relaxed) {
-                        eprintln!("{failure}; repeating the batch in {wait:.1?}");
-                    }
-                    bar.suspend(|| {
-                        if !bar.is_hidden() {
-                            eprintln!("{failure}; repeating the batch in {wait:.1?}");
+                let tell = |failure: &str, wait: Duration| {
+                    let message = format!("{failure}; repeating the batch in {wait:.1?}");
+                    // Outside of a terminal once in a run, where it would only be repeated.
+                    if bar.is_hidden() {
+                        if !told.swap(true, Ordering::Relaxed) {
+                            eprintln!("{message}");
                         }
-                    });
-                });
-                let outcome = outcome.await;
+                    } else {
+                        bar.println(message);
+                    }
+                };
+                let outcome = client.post(&body, tell).await;
                 bar.inc(events);
                 if results.send((outcome, events)).await.is_err() {
                     break;

@@ -101,7 +101,7 @@ impl Client {
             };
             let wait = backoff.next_wait(asked, &mut rand::rng());
             if self.give_up_after.is_some_and(|limit| begun.elapsed() + wait > limit) {
-                on_failure(&format!("gave up: {failure}"), Duration::ZERO);
+                eprintln!("gave up: {failure}");
                 return Outcome { answer: None, repetitions: backoff.attempts().into() };
             }
             on_failure(&failure, wait);

@@ -1,0 +1,248 @@
+//! The command line as a newcomer meets it.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::events::{equal, fixture, fixture_text};
+use crate::support::service::{BINARY, Home, Service};
+use crate::support::wait_for;
+
+fn send(service: &Service, arguments: &[&str]) -> std::process::Output {
+    Command::new(BINARY)
+        .args(["send", "--url", &service.url])
+        .args(arguments)
+        .output()
+        .expect("the binary runs")
+}
+
+fn summary(output: &std::process::Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn the_five_documented_events_come_out_once_and_equal() {
+    let home = Home::new("");
+    let service = home.start();
+    let batch = fixture("documented_batch.json");
+    let sent = send(&service, &[batch.to_str().expect("UTF-8")]);
+    assert!(sent.status.success());
+    let text = String::from_utf8(sent.stdout).expect("UTF-8");
+    assert!(
+        text.starts_with("5 events in 1 batches: 5 accepted, 0 duplicates, 0 quarantined"),
+        "{text}"
+    );
+    let lines = wait_for("5 lines", || Some(home.lines("stdout")).filter(|lines| lines.len() >= 5));
+    for (line, name) in lines.iter().zip([
+        "custom_analytics",
+        "start_interaction",
+        "receive_request",
+        "send_response",
+        "send_error_response",
+    ]) {
+        assert!(equal(line, &fixture_text(&format!("events/{name}.json"))), "{name}");
+    }
+    let again = summary(&send(&service, &["--json", batch.to_str().expect("UTF-8")]));
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&0.into(), &5.into()));
+    assert!(service.terminate().0.success());
+    assert_eq!(home.lines("stdout").len(), 5, "the repetition printed nothing");
+}
+
+#[test]
+fn every_fixture_goes_in_and_comes_out_with_equal_values() {
+    let home =
+        Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\ntest_events = true\n");
+    let service = home.start();
+    let mut files: Vec<String> = Vec::new();
+    for folder in ["events", "contradictions"] {
+        for entry in fixture(folder).read_dir().expect("a folder") {
+            files.push(entry.expect("an entry").path().to_str().expect("UTF-8").to_owned());
+        }
+    }
+    let mut arguments = vec!["--json", "--batch", "7"];
+    arguments.extend(files.iter().map(String::as_str));
+    let sent = summary(&send(&service, &arguments));
+    assert_eq!((&sent["accepted"], &sent["quarantined"]), (&files.len().into(), &0.into()));
+    let lines = wait_for("lines", || {
+        Some(home.lines("out.ndjson")).filter(|lines| lines.len() == files.len())
+    });
+    for (line, file) in lines.iter().zip(&files) {
+        assert!(equal(line, &std::fs::read_to_string(file).expect("read")), "{file}");
+    }
+}
+
+#[test]
+fn generated_events_are_accepted_without_findings() {
+    let home = Home::new(
+        "[sources.pingone]\nstrict = true\nbasic = [{ username = \"pingone\", password_env = \"PW\" }]\nheaders = [{ name = \"X-Key\", value_env = \"PW\" }]\n",
+    );
+    let home = Home { variables: vec![("PW".to_owned(), "secret".to_owned())], ..home };
+    let service = home.start();
+    std::fs::write(home.path("password"), "secret\n").expect("written");
+    let password = home.path("password");
+    let password = password.to_str().expect("UTF-8");
+    let sent = summary(&send(
+        &service,
+        &[
+            "--json",
+            "--count",
+            "2500",
+            "--batch",
+            "100",
+            "--concurrency",
+            "3",
+            "--gzip",
+            "--user",
+            "pingone",
+            "--password-file",
+            password,
+        ],
+    ));
+    assert_eq!(
+        (&sent["accepted"], &sent["batches"], &sent["repetitions"]),
+        (&2500.into(), &25.into(), &0.into())
+    );
+    let sent = summary(&send(
+        &service,
+        &["--json", "--count", "1", "--header", "X-Key", "--header-file", password],
+    ));
+    assert_eq!(sent["accepted"], 1);
+    let refused = send(&service, &["--count", "1", "--give-up-after", "50ms"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("answered 401 Unauthorized"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn send_repeats_until_the_service_is_there() {
+    let home = Home::new("");
+    // A port that was free a moment ago.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("bound")
+        .local_addr()
+        .expect("an address");
+    let url = format!("http://{address}/webhooks/pingone");
+    let mut sending = Command::new(BINARY)
+        .args(["send", "--json", "--count", "3", "--url", &url])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut said = std::io::BufReader::new(sending.stderr.take().expect("piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).expect("a line");
+    assert!(line.contains("cannot be reached") && line.contains("repeating the batch"), "{line}");
+    let mut home = home;
+    home.variables.push(("DAVINCI_SIEM__LISTEN__ADDRESS".to_owned(), address.to_string()));
+    let service = home.start();
+    let sent = summary(&sending.wait_with_output().expect("ended"));
+    assert_eq!(sent["accepted"], 3);
+    assert!(sent["repetitions"].as_u64().expect("a number") >= 1);
+    drop(service);
+}
+
+#[test]
+fn a_body_is_sent_as_it_is_with_raw() {
+    let home = Home::new("");
+    let service = home.start();
+    std::fs::write(home.path("junk"), "no events here").expect("written");
+    let junk = home.path("junk");
+    let junk = junk.to_str().expect("UTF-8");
+    let refused = send(&service, &[junk]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--raw"), "{refused:?}");
+    assert_eq!(summary(&send(&service, &["--json", "--raw", junk]))["quarantined"], 1);
+}
+
+#[test]
+fn check_reports_four_mistakes_with_key_and_remedy() {
+    let home = Home::new("");
+    let mistakes = "[listen]\nadress = \"127.0.0.1:8080\"\n[limits]\nbody = \"much\"\n[spool]\nretention = 7\n[sinks.a]\ntype = \"splnk\"\n";
+    std::fs::write(home.path("test.toml"), mistakes).expect("written");
+    let checked = home.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(64));
+    let text = String::from_utf8(checked.stderr).expect("UTF-8");
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "test.toml:2: listen.adress: is no key here; did you mean \"address\"?",
+            "test.toml:4: limits.body: \"much\" is not a size such as \"32 MiB\"",
+            "test.toml:6: spool.retention: must be a string, not 7",
+            "test.toml:8: sinks.a.type: \"splnk\" is not one of \"stdout\", \"file\"",
+            "davinci-siem: 4 mistakes in the configuration",
+        ]
+    );
+    let served = home.run(&["serve"]);
+    assert_eq!(served.status.code(), Some(64), "serve refuses it as well");
+}
+
+#[test]
+fn check_says_what_a_good_configuration_amounts_to() {
+    let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
+    let checked = home.run(&["check"]);
+    assert!(checked.status.success());
+    let text = String::from_utf8(checked.stdout).expect("UTF-8");
+    assert!(text.contains("no mistakes") && text.contains("sink out: out.ndjson"), "{text}");
+}
+
+#[test]
+fn a_public_listener_without_credentials_needs_a_word() {
+    let mut home = Home::new("");
+    home.variables.push(("DAVINCI_SIEM__LISTEN__ADDRESS".to_owned(), "0.0.0.0:0".to_owned()));
+    let checked = home.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(64));
+    assert!(
+        String::from_utf8_lossy(&checked.stderr).contains("listen.auth = \"none\""),
+        "{checked:?}"
+    );
+    home.variables.push(("DAVINCI_SIEM__LISTEN__AUTH".to_owned(), "none".to_owned()));
+    assert!(home.run(&["check"]).status.success());
+}
+
+#[test]
+fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
+    let home = Home::new("");
+    let run = |arguments: &[&str]| {
+        let output = home.run(arguments);
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    assert_eq!(run(&["sevre"]).0, Some(64));
+    assert_eq!(run(&["send"]).0, Some(64), "neither files nor a count");
+    let (code, text) = run(&["spool", "stats"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("there is no spool in data"), "{text}");
+    let missing =
+        Command::new(BINARY).args(["check", "-c", "/nowhere.toml"]).output().expect("ran");
+    assert_eq!(missing.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere.toml: cannot be read"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("an address").to_string();
+    let busy = home
+        .command(&["serve"])
+        .env("DAVINCI_SIEM__ADMIN__ADDRESS", &address)
+        .output()
+        .expect("ran");
+    assert_eq!(busy.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&busy.stderr)
+            .contains(&format!("admin.address = \"{address}\" cannot be bound"))
+    );
+    std::fs::remove_dir_all(home.path("data")).expect("removed");
+    std::fs::write(home.path("data"), "a file in the way").expect("written");
+    let (code, text) = run(&["serve"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("the spool directory data cannot be used"), "{text}");
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = Command::new(BINARY).arg("--help").output().expect("ran");
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).expect("UTF-8");
+    for command in ["serve", "check", "send", "quarantine", "spool", "health"] {
+        assert!(text.contains(command), "{text}");
+    }
+}

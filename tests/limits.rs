@@ -1,0 +1,115 @@
+//! What a sender can make the service wait for or hold.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use reqwest::Client;
+
+use crate::support::events::{batch, minted_with};
+use crate::support::service::Home;
+use crate::support::{PATIENCE, block_on, wait_for};
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream
+}
+
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered and closed");
+    answer
+}
+
+#[test]
+fn a_request_that_never_finishes_is_ended() {
+    let home = Home::new("[limits]\nheader_timeout = \"200ms\"\nbody_timeout = \"200ms\"\n");
+    let service = home.start();
+    let mut headers = connect(&service.address());
+    headers.write_all(b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\n").expect("sent");
+    let mut body = connect(&service.address());
+    body.write_all(b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n[")
+        .expect("sent");
+    let silent = connect(&service.address());
+    assert!(read_to_end(body).starts_with("HTTP/1.1 408 "), "slow body");
+    let answer = read_to_end(headers);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "slow headers: {answer}");
+    assert_eq!(read_to_end(silent), "", "nothing at all");
+    block_on(async {
+        let status =
+            Client::new().post(&service.url).body("[]").send().await.expect("an answer").status();
+        assert_eq!(status, 200, "others are served");
+    });
+}
+
+#[test]
+fn bytes_in_flight_are_bounded_over_all_requests() {
+    let home =
+        Home::new("[limits]\nbody = \"64 KiB\"\nin_flight = \"128 KiB\"\nbody_timeout = \"30s\"\n");
+    let service = home.start();
+    // Three bodies of 60 KB that stop just before their end: two fit, the third does not.
+    let open: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = connect(&service.address());
+            stream
+                .write_all(
+                    b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 60002\r\n\r\n[",
+                )
+                .expect("sent");
+            stream.write_all(&[b' '; 60_000]).expect("sent");
+            stream
+        })
+        .collect();
+    // The one that does not fit is answered by itself.
+    let is_answered = |stream: &TcpStream| {
+        stream.set_nonblocking(true).expect("set");
+        let answered = stream.peek(&mut [0]).is_ok();
+        stream.set_nonblocking(false).expect("set");
+        answered
+    };
+    wait_for("a refusal", || open.iter().any(is_answered).then_some(()));
+    let (refused, waiting): (Vec<_>, Vec<_>) = open.into_iter().partition(is_answered);
+    assert_eq!((refused.len(), waiting.len()), (1, 2));
+    for stream in refused {
+        let answer = read_to_end(stream);
+        assert!(
+            answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 1"),
+            "{answer}"
+        );
+    }
+    for mut stream in waiting {
+        stream.write_all(b"]").expect("sent");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+    block_on(async {
+        for _ in 0..20 {
+            let status = Client::new()
+                .post(&service.url)
+                .body(" ".repeat(60_000))
+                .send()
+                .await
+                .expect("an answer")
+                .status();
+            assert_eq!(status, 200, "what was held is given back");
+        }
+    });
+}
+
+#[test]
+fn events_of_any_odd_size_come_out_equal() {
+    let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
+    let service = home.start();
+    let large = minted_with("large", &"x".repeat(10_000_000));
+    block_on(async {
+        let send = |body: String| Client::new().post(&service.url).body(body).send();
+        assert_eq!(send(format!("[{large}]")).await.expect("an answer").status(), 200);
+        let many = batch((0..2000).map(|number| format!("many-{number}")));
+        assert_eq!(send(many).await.expect("an answer").status(), 200);
+    });
+    let lines = wait_for("2001 lines", || {
+        Some(home.lines("out.ndjson")).filter(|lines| lines.len() == 2001)
+    });
+    assert_eq!(lines[0], large);
+}

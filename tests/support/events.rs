@@ -1,0 +1,52 @@
+//! Events for tests: the fixtures, and minted ones with known ids.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A file of the fixtures.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// A fixture's text.
+pub fn fixture_text(name: &str) -> String {
+    std::fs::read_to_string(fixture(name)).expect("a fixture")
+}
+
+/// The five documented events as one array.
+pub fn documented() -> String {
+    fixture_text("documented_batch.json")
+}
+
+/// One documented event under another id, compact.
+pub fn minted(id: &str) -> String {
+    minted_with(id, "")
+}
+
+/// As [`minted`], with a description of the caller's.
+pub fn minted_with(id: &str, description: &str) -> String {
+    let mut event: Value =
+        serde_json::from_str(&fixture_text("events/custom_analytics.json")).expect("JSON");
+    event["id"] = id.into();
+    event["result"]["description"] = description.into();
+    event.to_string()
+}
+
+/// An array of minted events.
+pub fn batch(ids: impl IntoIterator<Item = String>) -> String {
+    let events: Vec<String> = ids.into_iter().map(|id| minted(&id)).collect();
+    format!("[{}]", events.join(","))
+}
+
+/// The id of an event.
+pub fn id(event: &str) -> String {
+    let event: Value = serde_json::from_str(event).expect("a line is JSON");
+    event["id"].as_str().expect("an id").to_owned()
+}
+
+/// Whether two JSON texts have equal values.
+pub fn equal(one: &str, two: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    value(one) == value(two)
+}

@@ -1,0 +1,35 @@
+//! What the integration tests share: the service as a child process, events, and waiting.
+
+pub mod events;
+pub mod oracle;
+pub mod service;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a slow and busy machine before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `found` finds something, and fails the test if it never does.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs an async test body on a runtime of its own.
+pub fn block_on<T>(task: impl Future<Output = T>) -> T {
+    // The HTTP client insists on one, also without TLS; the first test installs it for all.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(task)
+}

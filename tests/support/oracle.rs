@@ -1,0 +1,131 @@
+//! The oracle: mints events, remembers every id that was acknowledged, and judges what came out.
+//!
+//! * conservation: every acknowledged id is in each sink, at least once;
+//! * integrity: with a payload equal to what was sent;
+//! * order: first deliveries of one client's batches come in the order they were acknowledged;
+//! * nothing else: no id that was never sent;
+//! * accounting: the doors add up.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use super::events;
+
+#[derive(Debug, Default)]
+pub struct Oracle(Mutex<Book>);
+
+#[derive(Debug, Default)]
+struct Book {
+    minted: HashMap<String, String>,
+    /// Acknowledged ids by client, in order.
+    acknowledged: BTreeMap<u64, Vec<String>>,
+    /// Sums of the answers that arrived.
+    accepted: u64,
+    duplicates: u64,
+}
+
+/// A batch that is sent again and again until it is acknowledged.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub client: u64,
+    pub ids: Vec<String>,
+    pub body: String,
+}
+
+impl Oracle {
+    /// A batch of new events.
+    pub fn mint(&self, client: u64, size: usize) -> Batch {
+        let mut book = self.0.lock().expect("a lock");
+        let first = book.minted.len();
+        let ids: Vec<String> =
+            (first..first + size).map(|number| format!("client-{client}-{number}")).collect();
+        let texts: Vec<String> = ids
+            .iter()
+            .map(|id| {
+                events::minted_with(id, "quotes \" brackets []{} back\\slash\nline \u{1f600}")
+            })
+            .collect();
+        book.minted.extend(ids.iter().cloned().zip(texts.iter().cloned()));
+        Batch { client, ids, body: format!("[{}]", texts.join(",")) }
+    }
+
+    /// A 200 arrived for this batch.
+    pub fn acknowledge(&self, batch: &Batch, answer: &Value) {
+        let number = |member: &str| answer[member].as_u64().expect("a number");
+        let sum = number("accepted") + number("duplicates") + number("quarantined");
+        assert_eq!(number("received"), sum, "the doors of one answer add up: {answer}");
+        assert_eq!(sum, batch.ids.len() as u64, "all of the batch is accounted for: {answer}");
+        assert_eq!(number("quarantined"), 0, "these events are good: {answer}");
+        let mut book = self.0.lock().expect("a lock");
+        book.accepted += number("accepted");
+        book.duplicates += number("duplicates");
+        book.acknowledged.entry(batch.client).or_default().extend(batch.ids.iter().cloned());
+    }
+
+    /// How many events were acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.0.lock().expect("a lock").acknowledged.values().map(Vec::len).sum()
+    }
+
+    /// Whether each acknowledged event is among these lines.
+    pub fn is_complete(&self, lines: &[String]) -> bool {
+        let delivered: HashSet<String> = lines.iter().map(|line| events::id(line)).collect();
+        let book = self.0.lock().expect("a lock");
+        book.acknowledged.values().flatten().all(|id| delivered.contains(id))
+    }
+
+    /// Judges the lines of one sink. Returns how many were doubled.
+    pub fn judge(&self, sink: &str, lines: &[String]) -> usize {
+        let book = self.0.lock().expect("a lock");
+        let mut first_at: HashMap<String, usize> = HashMap::new();
+        let mut doubled = 0;
+        for (index, line) in lines.iter().enumerate() {
+            let id = events::id(line);
+            let sent =
+                book.minted.get(&id).unwrap_or_else(|| panic!("{sink}: {id} was never sent"));
+            assert!(events::equal(line, sent), "{sink}: {id} was changed:\n{line}\n{sent}");
+            doubled += usize::from(first_at.insert(id.clone(), index).is_some_and(|first| {
+                first_at.insert(id, first);
+                true
+            }));
+        }
+        for (client, ids) in &book.acknowledged {
+            let mut previous = None;
+            for id in ids {
+                let at = first_at
+                    .get(id)
+                    .unwrap_or_else(|| panic!("{sink}: {id} was acknowledged and is lost"));
+                assert!(previous < Some(at), "{sink}: client {client}'s {id} came out of order");
+                previous = Some(at);
+            }
+        }
+        doubled
+    }
+
+    /// Judges the durable totals: `spool stats --json`, after everything was delivered.
+    pub fn judge_doors(&self, stats: &Value, sinks: &[&str]) {
+        let book = self.0.lock().expect("a lock");
+        let total = |name: &str, door: &str| {
+            let rows = stats["totals"].as_array().expect("rows");
+            let row = rows.iter().find(|row| row[0] == name && row[1] == door);
+            row.map_or(0, |row| row[2].as_u64().expect("a number"))
+        };
+        let head = stats["head"].as_u64().expect("a number");
+        let accepted = total("pingone", "accepted");
+        assert_eq!(accepted, head, "every accepted event has a position: {stats}");
+        assert_eq!(total("pingone", "quarantined"), 0);
+        // An answer that never arrived makes an acceptance nobody heard of, and then duplicates.
+        let heard = book.accepted + book.duplicates;
+        assert_eq!(heard, book.acknowledged.values().map(|ids| ids.len() as u64).sum::<u64>());
+        assert!(accepted >= book.accepted, "accepted and acknowledged: {stats}");
+        assert!(head as usize <= book.minted.len(), "nothing was invented: {stats}");
+        for sink in sinks {
+            let settled =
+                total(sink, "delivered") + total(sink, "filtered") + total(sink, "dead_lettered");
+            assert_eq!(settled, head, "sink {sink}: the doors add up: {stats}");
+            assert_eq!(total(sink, "delivered"), head, "sink {sink}: all was delivered: {stats}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The real binary as a child process, in a folder of its own.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_davinci-siem");
+
+/// A folder with a configuration, in which the service may be started again and again.
+pub struct Home {
+    pub folder: TempDir,
+    pub variables: Vec<(String, String)>,
+}
+
+/// A running service. Dropping it kills it.
+pub struct Service {
+    child: Child,
+    pub url: String,
+    pub admin: String,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Home {
+    /// `config` is added to addresses and a spool that fit a test.
+    pub fn new(config: &str) -> Home {
+        Home::with_listen("", config)
+    }
+
+    /// As [`new`](Home::new), with more keys for `[listen]`.
+    pub fn with_listen(listen: &str, config: &str) -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[admin]\naddress = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\nlevel = \"debug\"\n{config}"
+        );
+        std::fs::write(folder.path().join("test.toml"), text).expect("written");
+        Home { folder, variables: Vec::new() }
+    }
+
+    /// Two file sinks, `one` and `two`, and whatever else.
+    pub fn with_two_sinks(config: &str) -> Home {
+        let sink =
+            |name: &str| format!("[sinks.{name}]\ntype = \"file\"\npath = \"{name}.ndjson\"\n");
+        Home::new(&format!("{}{}{config}", sink("one"), sink("two")))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of the binary with this folder's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .args(["-c", "test.toml"])
+            .env("NO_COLOR", "1")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary runs")
+    }
+
+    /// Runs a command while `service` has the spool.
+    pub fn run_with(&self, service: &Service, arguments: &[&str]) -> Output {
+        let admin = service.admin.strip_prefix("http://").expect("a URL");
+        self.command(arguments)
+            .env("DAVINCI_SIEM__ADMIN__ADDRESS", admin)
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// Starts the service and waits until it says that it is ready.
+    pub fn start(&self) -> Service {
+        match self.try_start() {
+            Ok(service) => service,
+            Err((status, log)) => panic!("the service ended with {status}:\n{log}"),
+        }
+    }
+
+    /// Starts the service; if it ends before it is ready, with what and why.
+    pub fn try_start(&self) -> Result<Service, (ExitStatus, String)> {
+        let stdout =
+            File::options().create(true).append(true).open(self.path("stdout")).expect("a file");
+        let mut child = self
+            .command(&["serve"])
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let (ready, is_ready) = mpsc::channel();
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let lines = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if let Ok(Value::Object(event)) = serde_json::from_str(&line)
+                    && event.get("message").is_some_and(|message| message == "ready")
+                {
+                    let address =
+                        |key: &str| format!("http://{}", event[key].as_str().expect("an address"));
+                    drop(ready.send((address("listen"), address("admin"))));
+                }
+                lines.lock().expect("a lock").push(line);
+            }
+        });
+        match is_ready.recv_timeout(PATIENCE) {
+            Ok((listen, admin)) => {
+                let url = format!("{listen}/webhooks/pingone");
+                Ok(Service { child, url, admin, log, reader: Some(reader) })
+            }
+            Err(_) => {
+                drop(child.kill());
+                let status = child.wait().expect("a status");
+                reader.join().expect("the log was read");
+                let log = log.lock().expect("a lock").join("\n");
+                Err((status, log))
+            }
+        }
+    }
+
+    /// The whole lines of a file, as the values they hold.
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        read_lines(&self.path(name))
+    }
+}
+
+/// The whole lines of a file; none if there is no file.
+pub fn read_lines(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Service {
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn signal_end(&self) {
+        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal_end();
+        self.wait()
+    }
+
+    /// Waits until the process ends by itself; its status and its log.
+    pub fn wait(&mut self) -> (ExitStatus, String) {
+        let status =
+            super::wait_for("the service to end", || self.child.try_wait().expect("a status"));
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log was read");
+        }
+        (status, self.log())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("a lock").join("\n")
+    }
+
+    /// Host and port of the webhook listener.
+    pub fn address(&self) -> String {
+        let rest = self.url.strip_prefix("http://").expect("a URL");
+        rest.split('/').next().expect("an address").to_owned()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Ended already, most often.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("--- the service's log\n{}", self.log());
+        }
+    }
+}
