@@ -1,1 +1,168 @@
+//! Keeps the tree easy to see: directions between modules, sizes, and what each file says of itself.
 
+use std::path::{Path, PathBuf};
+
+/// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
+/// meet.
+const DIRECTIONS: [(&str, &[&str]); 13] = [
+    ("event", &[]),
+    ("shutdown", &[]),
+    ("spool", &[]),
+    ("decode", &["event"]),
+    ("metrics", &["event"]),
+    ("config", &["spool"]),
+    ("telemetry", &["config"]),
+    ("format", &["config", "event"]),
+    ("sinks", &["config"]),
+    ("receive", &["config", "decode", "event", "metrics", "shutdown", "spool"]),
+    ("deliver", &["config", "decode", "event", "format", "metrics", "shutdown", "sinks", "spool"]),
+    ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
+    ("app", &["admin", "config", "deliver", "metrics", "receive", "shutdown", "spool"]),
+];
+
+/// Modules that must not touch the world, and words that would.
+const PURE: [&str; 3] = ["event", "decode", "format"];
+const WORLD: [&str; 8] =
+    ["std::fs", "std::net", "std::env", "tokio", "SystemTime", "Instant", "Utc::now", "tracing"];
+
+const MAX_LINES: usize = 400;
+
+struct Source {
+    path: PathBuf,
+    /// Relative to `src/`.
+    name: String,
+    /// Without its unit tests.
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                let name = path.strip_prefix(&root).expect("below").display().to_string();
+                if !name.ends_with("tests.rs") {
+                    let text =
+                        text.split("\n#[cfg(test)]\nmod tests {").next().expect("text").to_owned();
+                    found.push(Source { path, name, text });
+                }
+            }
+        }
+    }
+    assert!(found.len() > 50, "the sources were found");
+    found
+}
+
+fn module(source: &Source) -> &str {
+    source.name.split(['/', '.']).next().expect("a module")
+}
+
+fn code_lines(source: &Source) -> impl Iterator<Item = &str> {
+    source.text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn modules_point_down_only() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let Some((own, allowed)) = DIRECTIONS.iter().find(|(name, _)| *name == module(&source))
+        else {
+            assert!(
+                ["cli", "lib", "main"].contains(&module(&source)),
+                "{} has no direction",
+                source.name
+            );
+            continue;
+        };
+        for line in code_lines(&source) {
+            for used in line.split("crate::").skip(1) {
+                // `use crate::{a, b}` names several.
+                let names = used.trim_start_matches('{').split(&[',', '}'][..]);
+                let names = if used.starts_with('{') { names.collect() } else { vec![used] };
+                for name in names {
+                    let name: String = name
+                        .trim()
+                        .chars()
+                        .take_while(|c| c.is_alphanumeric() || *c == '_')
+                        .collect();
+                    if !name.is_empty() && name != *own && !allowed.contains(&name.as_str()) {
+                        wrong.push(format!("{}: {}", source.name, line.trim()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_touch_nothing() {
+    for source in sources().iter().filter(|source| PURE.contains(&module(source))) {
+        for line in code_lines(source) {
+            let word = WORLD.iter().find(|word| line.contains(*word));
+            assert!(word.is_none(), "{} is pure, and says {}", source.path.display(), line.trim());
+        }
+    }
+}
+
+#[test]
+fn only_the_embedded_engine_names_its_store() {
+    for source in sources().iter().filter(|source| !source.name.starts_with("spool/embedded/")) {
+        let found = code_lines(source).find(|line| line.contains("rusqlite"));
+        assert_eq!(found, None, "{}", source.name);
+    }
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut lengths = Vec::new();
+    for source in sources() {
+        assert!(source.text.starts_with("//! "), "{} does not begin with //!", source.name);
+        let length = source.text.lines().count();
+        assert!(length <= MAX_LINES, "{} has {length} lines", source.name);
+        lengths.push(length);
+    }
+    lengths.sort_unstable();
+    let median = lengths[lengths.len() / 2];
+    assert!(median <= 130, "half of the files have more than {median} lines");
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    for source in sources() {
+        for word in ["TODO", "FIXME", "XXX", "HACK"] {
+            assert!(!source.text.contains(word), "{} holds a {word}", source.name);
+        }
+    }
+}
+
+#[test]
+fn every_fixture_and_dependency_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
+    let manifest = read("Cargo.toml");
+    let reasons = read("ARCHITECTURE.md");
+    let dependencies = manifest.split("[dependencies]").nth(1).expect("dependencies");
+    let dependencies = dependencies.split("\n[profile").next().expect("dependencies");
+    for line in dependencies.lines() {
+        if let Some((name, _)) = line.split_once(" = ") {
+            assert!(
+                reasons.contains(&format!("| `{name}` |")),
+                "ARCHITECTURE.md gives no reason for {name}"
+            );
+        }
+    }
+    let explained = read("fixtures/README.md");
+    for folder in ["events", "contradictions"] {
+        for entry in root.join("fixtures").join(folder).read_dir().expect("a folder") {
+            let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+            assert!(explained.contains(&name), "fixtures/README.md does not explain {name}");
+        }
+    }
+}

@@ -63,7 +63,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/status", get(operations::status))
         .route("/api/quarantine/{id}/retry", post(operations::retry))
         .route("/api/quarantine/purge", post(operations::purge))
-        .layer(middleware::from_fn(operations::only_for_operators))
+        .route_layer(middleware::from_fn(operations::only_for_operators))
         .layer(DefaultBodyLimit::max(limit));
     Router::new()
         .route("/livez", get(health::live))

@@ -2,15 +2,20 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::webhook::Peer;
@@ -54,7 +59,10 @@ pub async fn serve(
             () = shutdown.begun() => break,
         };
         match accepted {
-            Ok((stream, peer)) => connect(&builder, &connections, stream, peer, router.clone()),
+            Ok((stream, peer)) => {
+                let (router, patience) = (router.clone(), timeouts.header);
+                connect(&builder, &connections, Connection { stream, peer, router, patience });
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -62,22 +70,33 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(timeouts.grace, connections.shutdown()).await.is_err() {
+    if timeout(timeouts.grace, connections.shutdown()).await.is_err() {
         tracing::warn!("closed connections that were still busy after the grace period");
     }
+}
+
+/// A connection, from its first byte to its end.
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    /// How long the first request may take to begin.
+    patience: Duration,
 }
 
 fn connect(
     builder: &Builder<TokioExecutor>,
     connections: &GracefulShutdown,
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
+    connection: Connection,
 ) {
+    let Connection { stream, peer, router, patience } = connection;
     // Small answers must not wait for more to send.
     drop(stream.set_nodelay(true));
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(axum::body::Body::new);
+    let first_request = Arc::new(Notify::new());
+    let begun = Arc::clone(&first_request);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        begun.notify_one();
+        let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let router = router.clone();
         async move {
@@ -89,7 +108,20 @@ fn connect(
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        tokio::pin!(connection);
+        // hyper's own timer starts when it knows the protocol, and so never for a silent client.
+        let ended = tokio::select! {
+            ended = &mut connection => Some(ended),
+            begun = timeout(patience, first_request.notified()) => match begun {
+                Ok(()) => None,
+                Err(_) => return tracing::debug!(%peer, "closed a connection without a request"),
+            },
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => connection.await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a connection ended early");
         }
     });

@@ -37,9 +37,12 @@ pub enum OpenError {
         /// Where.
         directory: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        source: StoreError,
     },
 }
+
+/// An error of the engine's own store, for people to read.
+pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a batch was not stored. Nothing of it is kept.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
@@ -72,4 +75,4 @@ pub enum CommitError {
 /// Why the spool could not be read.
 #[derive(Debug, Error)]
 #[error("the spool's store cannot be read: {0}")]
-pub struct ReadError(#[from] pub(super) rusqlite::Error);
+pub struct ReadError(#[source] pub(super) StoreError);

@@ -1,1 +1,111 @@
+//! The file sink without a service around it.
 
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn items(texts: &[&str]) -> Vec<Item> {
+    (1..)
+        .zip(texts)
+        .map(|(position, text)| Item { position, payload: text.as_bytes().to_vec() })
+        .collect()
+}
+
+fn sink(folder: &TempDir, change: impl FnOnce(&mut FileSink)) -> File {
+    let mut settings = FileSink {
+        path: folder.path().join("deep/er/out.ndjson"),
+        rotate_size: None,
+        rotate_age: None,
+        gzip: false,
+        keep: None,
+    };
+    change(&mut settings);
+    File::new(settings)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = folder
+        .read_dir()
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn folders_are_made_and_lines_appended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for round in 1..=2 {
+        let mut sink = sink(&folder, |_| {});
+        assert_eq!(
+            sink.deliver(&items(&["a", "b"])).await,
+            [Verdict::Delivered, Verdict::Delivered]
+        );
+        let text =
+            std::fs::read_to_string(folder.path().join("deep/er/out.ndjson")).expect("a file");
+        assert_eq!(text, "a\nb\n".repeat(round));
+    }
+}
+
+#[tokio::test]
+async fn a_torn_line_longer_than_a_block_is_cut_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out");
+    std::fs::write(&path, format!("whole\n{}", "x".repeat(200_000))).expect("written");
+    let mut torn = sink(&folder, |settings| settings.path = path.clone());
+    torn.deliver(&items(&["next"])).await;
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "whole\nnext\n");
+    std::fs::write(&path, "x".repeat(200_000)).expect("written");
+    let mut all_torn = sink(&folder, |settings| settings.path = path.clone());
+    all_torn.deliver(&items(&["first"])).await;
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "first\n");
+}
+
+#[tokio::test]
+async fn no_more_rotated_files_are_kept_than_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut sink = sink(&folder, |settings| {
+        settings.rotate_size = Some(10);
+        settings.keep = Some(2);
+    });
+    for text in ["1-------", "2-------", "3-------", "4-------", "5-------"] {
+        assert_eq!(sink.deliver(&items(&[text])).await, [Verdict::Delivered]);
+        // Names hold milliseconds: two rotations must not share one for their order to be sure.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let folder = folder.path().join("deep/er");
+    let kept: Vec<String> = names(&folder)
+        .iter()
+        .map(|name| std::fs::read_to_string(folder.join(name)).expect("a file"))
+        .collect();
+    assert_eq!(kept, ["3-------\n", "4-------\n", "5-------\n"]);
+}
+
+#[tokio::test]
+async fn a_file_older_than_its_age_is_rotated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut sink = sink(&folder, |settings| settings.rotate_age = Some(Duration::from_nanos(1)));
+    sink.deliver(&items(&["old"])).await;
+    sink.deliver(&items(&["new"])).await;
+    let names = names(&folder.path().join("deep/er"));
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names[0].starts_with("out-2") && names[0].ends_with("Z.ndjson"), "{names:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_said_and_nothing_is_claimed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut at_folder = sink(&folder, |settings| settings.path = folder.path().to_owned());
+    let verdicts = at_folder.deliver(&items(&["a", "b"])).await;
+    assert!(
+        matches!(&verdicts[..], [Verdict::Fatal { .. }, Verdict::Fatal { .. }]),
+        "{verdicts:?}"
+    );
+    let mut full = sink(&folder, |settings| settings.path = "/dev/full".into());
+    let verdicts = full.deliver(&items(&["a"])).await;
+    assert!(matches!(&verdicts[..], [Verdict::Retry { .. }]), "{verdicts:?}");
+}

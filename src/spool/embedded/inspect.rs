@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::reader::ChunkRow;
-use super::{entries, schema};
+use super::{entries, schema, unreadable};
 use crate::spool::{Door, Entry, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary};
 
 /// A read-only view of a spool directory.
@@ -29,30 +29,38 @@ pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
-    schema::connect_reader(directory)
-        .map(Inspection)
-        .map_err(|source| OpenError::Store { directory: directory.to_owned(), source })
+    schema::connect_reader(directory).map(Inspection).map_err(|error| OpenError::Store {
+        directory: directory.to_owned(),
+        source: Box::new(error),
+    })
 }
 
 impl Inspection {
     /// What is stored. `max_size`, `full` and `dedup_ids` are only known to a running service.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
-        Ok(stats(&self.0)?)
+        stats(&self.0).map_err(unreadable)
     }
 
     /// Quarantine entries without their bytes.
     pub fn quarantine(&self, query: &Query) -> Result<Vec<Summary>, ReadError> {
-        Ok(entries::list(&self.0, query)?)
+        entries::list(&self.0, query).map_err(unreadable)
     }
 
     /// One quarantine entry.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
-        Ok(entries::get(&self.0, id)?)
+        entries::get(&self.0, id).map_err(unreadable)
     }
 
     /// Reads everything: SQLite's own check, every chunk's checksum and contents, the order of
     /// positions, and each cursor's place. `progress` is called with (chunks read, chunks in all).
-    pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Verification, ReadError> {
+    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification, ReadError> {
+        self.read_everything(progress).map_err(unreadable)
+    }
+
+    fn read_everything(
+        &self,
+        mut progress: impl FnMut(u64, u64),
+    ) -> rusqlite::Result<Verification> {
         let mut found = Verification { chunks: 0, events: 0, problems: Vec::new() };
         self.check_integrity(&mut found)?;
         let total = self.0.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0))?;
@@ -83,7 +91,7 @@ impl Inspection {
         Ok(found)
     }
 
-    fn check_integrity(&self, found: &mut Verification) -> Result<(), ReadError> {
+    fn check_integrity(&self, found: &mut Verification) -> rusqlite::Result<()> {
         let mut statement = self.0.prepare("PRAGMA integrity_check(100)")?;
         let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
         for line in lines {

@@ -130,7 +130,7 @@ impl Spool {
 
     /// A reader of its own, for one sink.
     pub fn reader(&self) -> Result<Reader, ReadError> {
-        Ok(Reader::new(schema::connect_reader(&self.directory)?))
+        Ok(Reader::new(schema::connect_reader(&self.directory).map_err(unreadable)?))
     }
 
     /// Quarantine entries without their bytes, oldest first.
@@ -222,6 +222,13 @@ impl Spool {
         let directory = self.directory.clone();
         let looked =
             tokio::task::spawn_blocking(move || query(&schema::connect_reader(&directory)?));
-        Ok(looked.await.unwrap_or(Err(rusqlite::Error::InvalidQuery))?)
+        looked.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(unreadable)
     }
 }
+
+fn unreadable(error: rusqlite::Error) -> ReadError {
+    ReadError(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,10 @@ pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError
     let directory = settings.directory.clone();
     let lock = lock(&directory)?;
     let (connection, set_aside) = connect(settings, clock())?;
-    let store = |source| OpenError::Store { directory: directory.clone(), source };
+    let store = |error: rusqlite::Error| OpenError::Store {
+        directory: directory.clone(),
+        source: Box::new(error),
+    };
     let log = recover(&connection, settings, clock()).map_err(store)?;
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
@@ -69,7 +72,10 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
 /// begun: a spool that will not open must not keep later events out.
 fn connect(settings: &Settings, now: Millis) -> Result<(Connection, Option<PathBuf>), OpenError> {
     let directory = &settings.directory;
-    let store = |source| OpenError::Store { directory: directory.clone(), source };
+    let store = |error: rusqlite::Error| OpenError::Store {
+        directory: directory.clone(),
+        source: Box::new(error),
+    };
     let mut set_aside = None;
     let (connection, layout) = match schema::connect_writer(directory, settings.max_size) {
         Err(error) if fault::is_damaged(&error) => {

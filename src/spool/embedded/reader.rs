@@ -66,7 +66,7 @@ impl Reader {
             let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
             read(&connection, after, max_bytes)
         });
-        Ok(read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery))?)
+        read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(super::unreadable)
     }
 }
 

@@ -1,0 +1,238 @@
+//! The engine with a clock of the test's own: what is kept, for how long, and what is remembered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::spool::{Batch, DedupKey, Door, Event, Origin};
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+struct Bench {
+    _folder: TempDir,
+    settings: Settings,
+    now: Arc<AtomicI64>,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Settings)) -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = Settings {
+            directory: folder.path().join("spool"),
+            max_size: 64 * 1024 * 1024,
+            retention: Duration::ZERO,
+            dedup_window: Duration::from_hours(24),
+            dedup_max_ids: 1_000_000,
+        };
+        change(&mut settings);
+        Bench { _folder: folder, settings, now: Arc::new(AtomicI64::new(100 * DAY)) }
+    }
+
+    fn open(&self) -> Spool {
+        let now = Arc::clone(&self.now);
+        Spool::open(&self.settings, Arc::new(move || now.load(Ordering::Relaxed))).expect("opened")
+    }
+
+    fn pass(&self, millis: i64) {
+        self.now.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    fn batch(&self, ids: impl IntoIterator<Item = u64>) -> Batch {
+        let event = |id: u64| Event {
+            key: DedupKey::new("source", &id.to_string(), (0, 0)),
+            bytes: Bytes::from(format!("event {id}")),
+        };
+        Batch {
+            source: "source".into(),
+            received_at: self.now.load(Ordering::Relaxed),
+            events: ids.into_iter().map(event).collect(),
+            ..Batch::default()
+        }
+    }
+
+    async fn append(&self, spool: &Spool, ids: impl IntoIterator<Item = u64>) -> Receipt {
+        spool.append(self.batch(ids).prepare()).await.expect("appended")
+    }
+}
+
+fn receipt(accepted: u64, duplicates: u64) -> Receipt {
+    Receipt { accepted, duplicates, quarantined: 0 }
+}
+
+async fn texts(spool: &Spool, after: u64) -> Vec<String> {
+    let read = spool.reader().expect("a reader").read(after, usize::MAX).await.expect("read");
+    read.into_iter()
+        .map(|read| match read {
+            Read::Event(stored) => {
+                format!("{} {}", stored.position, String::from_utf8_lossy(&stored.bytes))
+            }
+            Read::Damaged(damage) => format!("{}-{} {}", damage.first, damage.last, damage.detail),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_appended_is_read_in_order_from_any_position() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    assert_eq!(bench.append(&spool, 1..=3).await, receipt(3, 0));
+    assert_eq!(bench.append(&spool, [4, 2, 4, 5]).await, receipt(2, 2));
+    let all = ["1 event 1", "2 event 2", "3 event 3", "4 event 4", "5 event 5"];
+    assert_eq!(texts(&spool, 0).await, all);
+    assert_eq!(texts(&spool, 1).await, all[1..]);
+    assert_eq!(texts(&spool, 3).await, all[3..]);
+    assert!(texts(&spool, 5).await.is_empty());
+    assert_eq!(*spool.head().borrow(), 5);
+    spool.close();
+    assert_eq!(texts(&bench.open(), 0).await, all, "after a restart");
+}
+
+#[tokio::test]
+async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
+    let bench = Bench::new(|_| {});
+    let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
+    let spool = bench.open();
+    assert_eq!(spool.register(&[Arc::clone(&one), Arc::clone(&two)]).await, Ok(vec![0, 0]));
+    bench.append(&spool, 1..=10).await;
+    bench.append(&spool, 11..=20).await;
+    let tally = |delivered| Tally { delivered, ..Tally::default() };
+    spool.commit(&one, 20, tally(20), Vec::new()).await.expect("committed");
+    spool.commit(&two, 15, tally(15), Vec::new()).await.expect("committed");
+    assert_eq!(texts(&spool, 0).await.len(), 11, "the first chunk is gone, and said to be");
+    assert_eq!(spool.stats().await.expect("stats").events, 10);
+    spool.close();
+    let spool = bench.open();
+    assert_eq!(spool.register(&[one, two.clone()]).await, Ok(vec![20, 15]));
+    let stats = spool.stats().await.expect("stats");
+    assert!(stats.totals.contains(&("two".to_owned(), Door::Delivered, 15)), "{stats:?}");
+    spool.commit(&two, 20, tally(5), Vec::new()).await.expect("committed");
+    assert_eq!(spool.stats().await.expect("stats").events, 0);
+    // Positions go on, though nothing is stored that knows of them.
+    spool.close();
+    let spool = bench.open();
+    bench.append(&spool, [21]).await;
+    assert_eq!(texts(&spool, 20).await, ["21 event 21"]);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    let (gone, here): (Arc<str>, Arc<str>) = ("gone".into(), "here".into());
+    spool.register(&[gone]).await.expect("registered");
+    bench.append(&spool, 1..=10).await;
+    assert_eq!(
+        spool.register(&[Arc::clone(&here)]).await,
+        Ok(vec![0]),
+        "a new one starts at the oldest"
+    );
+    spool.commit(&here, 10, Tally::default(), Vec::new()).await.expect("committed");
+    assert_eq!(spool.stats().await.expect("stats").events, 0);
+}
+
+#[tokio::test]
+async fn retention_keeps_what_was_delivered() {
+    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(48));
+    let spool = bench.open();
+    let sink: Arc<str> = "sink".into();
+    spool.register(&[Arc::clone(&sink)]).await.expect("registered");
+    bench.append(&spool, [1]).await;
+    bench.pass(DAY);
+    bench.append(&spool, [2]).await;
+    spool.commit(&sink, 2, Tally::default(), Vec::new()).await.expect("committed");
+    assert_eq!(spool.stats().await.expect("stats").events, 2);
+    bench.pass(DAY + 1);
+    bench.append(&spool, [3]).await;
+    assert_eq!(texts(&spool, 1).await, ["2 event 2", "3 event 3"], "the first is two days old");
+}
+
+#[tokio::test]
+async fn ids_are_forgotten_by_age_and_not_sooner() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    bench.append(&spool, [1]).await;
+    bench.pass(DAY);
+    assert_eq!(bench.append(&spool, [1, 2]).await, receipt(1, 1), "a day old is in the window");
+    bench.pass(1);
+    bench.append(&spool, [3]).await;
+    assert_eq!(bench.append(&spool, [1, 2, 3]).await, receipt(1, 2), "the first has left it");
+    spool.close();
+    bench.pass(DAY);
+    let spool = bench.open();
+    assert_eq!(bench.append(&spool, [1, 2, 3]).await, receipt(1, 2), "and so after a restart");
+}
+
+#[tokio::test]
+async fn ids_are_bounded_by_count() {
+    let bench = Bench::new(|settings| settings.dedup_max_ids = 100);
+    let spool = bench.open();
+    for first in (0..1000).step_by(10) {
+        bench.append(&spool, first..first + 10).await;
+    }
+    assert!(spool.dedup_ids() <= 110, "{} ids", spool.dedup_ids());
+    assert_eq!(bench.append(&spool, 990..1000).await, receipt(0, 10), "the newest are remembered");
+    assert_eq!(bench.append(&spool, 0..10).await, receipt(10, 0), "the oldest are not");
+}
+
+#[tokio::test]
+async fn quarantine_entries_come_and_go_with_their_bytes() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    let entry = |bytes: &'static [u8]| NewEntry {
+        origin: Origin::Element,
+        reason: "syntax",
+        detail: "why".to_owned(),
+        path: "$[1]".to_owned(),
+        index: 1,
+        request_id: "request".to_owned(),
+        encoding: String::new(),
+        sink: None,
+        bytes: Bytes::from_static(bytes),
+    };
+    let batch = Batch { quarantine: vec![entry(b"\0\xff"), entry(b"")], ..bench.batch([1]) };
+    let stored = spool.append(batch.prepare()).await.expect("appended");
+    assert_eq!(stored, Receipt { accepted: 1, duplicates: 0, quarantined: 2 });
+    let found = spool.entry(1).await.expect("read").expect("an entry");
+    assert_eq!((found.bytes.as_slice(), found.summary.path.as_str()), (&b"\0\xff"[..], "$[1]"));
+    let released = Batch { resolves: vec![1], ..bench.batch([2]) };
+    spool.append(released.prepare()).await.expect("appended");
+    assert_eq!(spool.entry(1).await.expect("read"), None);
+    let listed = spool.quarantine(Query { limit: 10, ..Query::default() }).await.expect("read");
+    assert_eq!(listed.iter().map(|entry| entry.id).collect::<Vec<_>>(), [2]);
+    assert_eq!(spool.remove(vec![2, 3]).await, Ok(1));
+    let totals = spool.stats().await.expect("stats").totals;
+    for (door, count) in [(Door::Accepted, 1), (Door::Quarantined, 2), (Door::Released, 1)] {
+        assert!(totals.contains(&("source".to_owned(), door, count)), "{totals:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_chunk_is_noticed() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    for id in 1..=3 {
+        bench.append(&spool, [id]).await;
+    }
+    spool.close();
+    let store = Connection::open(bench.settings.directory.join("spool.db")).expect("opened");
+    store.execute("DELETE FROM chunks WHERE last = 2", []).expect("deleted");
+    drop(store);
+    let found = texts(&bench.open(), 0).await;
+    assert_eq!(
+        found,
+        ["1 event 1", "2-2 positions 2 to 2 are missing from the spool", "3 event 3"]
+    );
+}
+
+#[tokio::test]
+async fn appends_after_closing_are_refused() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    spool.close();
+    assert_eq!(spool.append(bench.batch([1]).prepare()).await, Err(AppendError::Closed));
+    spool.close();
+}
