@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::listener::{self, Timeouts};
+use crate::receive::retry::Rules;
 use crate::receive::{self, Receiver};
 use crate::shutdown::{self, Shutdown};
 use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Spool};
@@ -50,7 +51,7 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// The store failed in a way that only a new process recovers from.
+/// Something failed in a way that only a new process recovers from.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct Fatal(pub String);
@@ -123,8 +124,8 @@ impl App {
         self.admin.local_addr().ok()
     }
 
-    /// Works until shutdown begins and everything has ended. Fails if the store did; then the
-    /// process should end at once.
+    /// Works until shutdown begins and everything has ended. Fails if the process should end at once
+    /// and be started again.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Fatal> {
         let App { config, spool, listener, admin, workers, statuses, metrics, clock } = self;
         let grace = config.limits.shutdown_grace;
@@ -140,8 +141,7 @@ impl App {
         let admin_router = admin::router(Admin {
             spool: Arc::clone(&spool),
             sinks: statuses,
-            body_limit: config.limits.body,
-            sources: config.sources,
+            rules: Rules::new(&config),
             metrics,
             clock,
             shutdown: shutdown.clone(),
@@ -152,33 +152,43 @@ impl App {
             tokio::spawn(listener::serve(admin, admin_router, timeouts, admin_shutdown));
         // Sinks stop after the requests in flight, so that what those bring is delivered as well.
         let (end_workers, workers_shutdown) = shutdown::channel();
-        let mut delivering = JoinSet::new();
-        for worker in workers {
-            delivering.spawn(worker.run(workers_shutdown.clone()));
-        }
+        let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
+        let mut workers: JoinSet<()> = runs.collect();
+        // Workers end after shutdown only; one that ends before has panicked.
+        let delivering = async {
+            while let Some(ended) = workers.join_next().await {
+                ended.map_err(|error| {
+                    Fatal(format!("a sink's worker failed, which is a bug: {error}"))
+                })?;
+            }
+            Ok(())
+        };
+        tokio::pin!(delivering);
+        let mut begun = shutdown.clone();
+        let receiving = async {
+            let ending = async {
+                begun.begun().await;
+                tracing::info!("shutting down");
+                Instant::now() + grace
+            };
+            let serving = listener::serve(listener, webhooks, timeouts, shutdown);
+            tokio::join!(ending, serving).0
+        };
         let working = async {
-            let mut begun = shutdown.clone();
-            let receiving = listener::serve(listener, webhooks, timeouts, shutdown);
-            tokio::pin!(receiving);
             let deadline = tokio::select! {
-                () = &mut receiving => Instant::now() + grace,
-                () = begun.begun() => {
-                    tracing::info!("shutting down");
-                    let deadline = Instant::now() + grace;
-                    receiving.await;
-                    deadline
-                }
+                deadline = receiving => deadline,
+                ended = &mut delivering => return ended,
             };
             end_workers.begin();
-            let finished = async { while delivering.join_next().await.is_some() {} };
-            if timeout_at(deadline, finished).await.is_err() {
+            timeout_at(deadline, delivering).await.unwrap_or_else(|_| {
                 tracing::warn!(
                     "the grace period is over; what was not delivered is delivered after the next start"
                 );
-            }
+                Ok(())
+            })
         };
         tokio::select! {
-            () = working => {}
+            ended = working => ended?,
             message = spool.failed() => return Err(Fatal(message)),
         }
         admin_task.abort();
@@ -198,9 +208,11 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
     for (name, door, count) in spool.stats().await?.totals {
         let counter = match door {
-            Door::Accepted | Door::Duplicate | Door::Quarantined | Door::Released => {
-                &metrics.events
-            }
+            Door::Accepted
+            | Door::Duplicate
+            | Door::Quarantined
+            | Door::Released
+            | Door::Purged => &metrics.events,
             Door::Delivered | Door::Filtered | Door::DeadLettered => &metrics.sink_events,
         };
         counter.with_label_values(&[name.as_str(), door.as_str()]).inc_by(count);

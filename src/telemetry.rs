@@ -12,6 +12,8 @@ use crate::config::{Log, LogFormat};
 pub fn init(log: &Log) {
     let builder = fmt()
         .with_writer(std::io::stderr)
+        // A full disk under the log must not panic whoever has something to say about it.
+        .log_internal_errors(false)
         .with_max_level(LevelFilter::from_level(log.level))
         .with_target(false);
     let started = match log.format {

@@ -56,7 +56,7 @@ fn every_door_is_counted_and_goes_on_after_a_restart() {
         ("davinci_siem_events_total{door=\"quarantined\",source=\"pingone\"}", 1.0),
         ("davinci_siem_sink_events_total{door=\"delivered\",sink=\"out\"}", 6.0),
         ("davinci_siem_quarantine_entries", 1.0),
-        ("davinci_siem_dedup_ids", 6.0),
+        ("davinci_siem_dedup_ids", 7.0),
         ("davinci_siem_sink_lag_events{sink=\"out\"}", 0.0),
     ];
     let check = |service: &Service| {
@@ -111,6 +111,11 @@ fn operations_are_for_this_machine_and_not_for_browsers() {
             .header("x-davinci-siem-operation", "1")
             .header("host", "evil.example:9090");
         assert_eq!(status(rebound).await, 403, "a rebound name");
+        for host in ["127.0.0.1.evil.example", "localhost.evil.example"] {
+            let rebound =
+                client.get(&url).header("x-davinci-siem-operation", "1").header("host", host);
+            assert_eq!(status(rebound).await, 403, "{host}");
+        }
         let purge = client
             .post(format!("{}/api/quarantine/purge", service.admin))
             .json(&json!({"ids": [1]}));

@@ -19,7 +19,7 @@ struct Readiness {
     ready: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    reason: Option<String>,
     /// Where an unreadable spool was moved when the service started.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_set_aside: Option<String>,
@@ -39,9 +39,11 @@ pub(super) async fn live() -> &'static str {
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let reason = if admin.shutdown.has_begun() {
-        Some("shutting down")
+        Some("shutting down".to_owned())
     } else if admin.spool.is_full() {
-        Some("the spool is full: PingOne is held back until the sinks have caught up")
+        Some("the spool is full: PingOne is held back until the sinks have caught up".to_owned())
+    } else if let Some(error) = admin.spool.failing() {
+        Some(format!("the spool cannot store events: {error}"))
     } else {
         None
     };

@@ -23,9 +23,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 
-use crate::config;
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
+use crate::receive::retry::Rules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
 
@@ -38,10 +38,8 @@ pub struct Admin {
     pub spool: Arc<Spool>,
     /// Every sink's state.
     pub sinks: Vec<Arc<SinkStatus>>,
-    /// The configured sources: a retry is as strict as its source.
-    pub sources: Vec<config::Source>,
-    /// Bytes that a quarantined body may inflate to.
-    pub body_limit: u64,
+    /// What a retry goes by.
+    pub rules: Rules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
     /// The time.
@@ -58,7 +56,7 @@ impl std::fmt::Debug for Admin {
 
 /// The routes of the table above.
 pub fn router(admin: Admin) -> Router {
-    let limit = usize::try_from(admin.body_limit).unwrap_or(usize::MAX);
+    let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
     let operations = Router::new()
         .route("/api/status", get(operations::status))
         .route("/api/quarantine/{id}/retry", post(operations::retry))

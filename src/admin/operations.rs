@@ -1,10 +1,12 @@
 //! What operators do while the service runs; the command line is their front.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +16,7 @@ use super::{Admin, OPERATION_HEADER};
 use crate::deliver::SinkState;
 use crate::receive::Peer;
 use crate::receive::retry::{self, RetryError};
-use crate::spool::{Receipt, SpoolStats};
+use crate::spool::{Door, Receipt, SpoolStats};
 
 /// What is stored and how every sink is doing.
 #[derive(Debug, Serialize)]
@@ -86,8 +88,10 @@ pub(super) async fn only_for_operators(request: Request, next: Next) -> Response
 /// A page that was rebound to this address still sends its own name as `Host`.
 fn names_this_machine(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(name, "localhost" | "[::1]") || name.starts_with("127.")
+    let name = host.parse::<Authority>().map(|authority| authority.host().to_owned());
+    let name = name.unwrap_or_default();
+    let address: Result<IpAddr, _> = name.trim_matches(['[', ']']).parse();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
@@ -111,15 +115,18 @@ pub(super) async fn retry(
     replacement: Bytes,
 ) -> Response {
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
-    let entry = admin.spool.entry(id).await;
-    let source = entry.as_ref().ok().and_then(Option::as_ref).map(|entry| &entry.summary.source);
-    let strict = admin.sources.iter().any(|known| Some(&known.name) == source && known.strict);
-    match retry::retry(&admin.spool, id, replacement, strict, admin.body_limit).await {
-        Ok(receipt) => Json(Retried::from(receipt)).into_response(),
+    match retry::retry(&admin.spool, id, replacement, &admin.rules).await {
+        Ok((source, receipt)) => {
+            let door = Door::Released.as_str();
+            admin.metrics.events.with_label_values(&[&source, door]).inc_by(receipt.accepted);
+            Json(Retried::from(receipt)).into_response()
+        }
         Err(error) => {
             let status = match &error {
                 RetryError::Missing(_) => StatusCode::NOT_FOUND,
-                RetryError::Refused { .. } | RetryError::Damage => StatusCode::UNPROCESSABLE_ENTITY,
+                RetryError::Refused { .. } | RetryError::Damage | RetryError::NoSink(_) => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
                 RetryError::Append(_) | RetryError::Read(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
             failure(status, &error.to_string())

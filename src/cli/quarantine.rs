@@ -16,7 +16,7 @@ use super::{Failure, block_on};
 use crate::admin::operations::{Purge, Purged, Retried};
 use crate::app::system_clock;
 use crate::config::Config;
-use crate::receive::retry;
+use crate::receive::retry::{self, Rules};
 use crate::spool::{Entry, OpenError, Query, Spool, Summary, inspect};
 
 /// Entries asked for at a time.
@@ -125,7 +125,7 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
         }
         Command::Purge { ids, all, filter } => {
             let ids = if all { matching(&spool, &filter)? } else { ids };
-            purge(config, ids)
+            purge(config, &ids)
         }
     }
 }
@@ -241,24 +241,26 @@ async fn retry_offline(
     id: i64,
     replacement: Option<Bytes>,
 ) -> Result<Retried, Failure> {
-    let source = spool.entry(id).await?.map(|entry| entry.summary.source);
-    let strict =
-        config.sources.iter().any(|known| Some(&known.name) == source.as_ref() && known.strict);
-    let receipt = retry::retry(spool, id, replacement, strict, config.limits.body).await?;
+    let (_, receipt) = retry::retry(spool, id, replacement, &Rules::new(config)).await?;
     Ok(Retried::from(receipt))
 }
 
-fn purge(config: &Config, ids: Vec<i64>) -> Result<(), Failure> {
+fn purge(config: &Config, ids: &[i64]) -> Result<(), Failure> {
     let offline = open_offline(config)?;
     let removed = block_on(async {
-        match &offline {
-            Some(spool) => Ok(spool.remove(ids).await?),
-            None => {
-                let admin = AdminClient::new(config)?;
-                let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
-                Ok(admin.ask::<Purged>(request).await?.removed)
-            }
+        let admin = AdminClient::new(config)?;
+        let mut removed = 0;
+        // In slices: one commit for all would make a running service wait for it.
+        for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {
+            removed += match &offline {
+                Some(spool) => spool.remove(ids).await?,
+                None => {
+                    let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
+                    admin.ask::<Purged>(request).await?.removed
+                }
+            };
         }
+        Ok(removed)
     })?;
     if let Some(spool) = offline {
         spool.close();

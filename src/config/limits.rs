@@ -6,6 +6,9 @@ use super::section::Section;
 
 const MIB: u64 = 1024 * 1024;
 
+/// More than a hundred times what PingOne sends, and well below what the store takes in one piece.
+const MAX_BODY: u64 = 512 * MIB;
+
 /// Bounds on what a sender can make the service hold or wait for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -25,10 +28,13 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
     let limits = Limits {
         body: section.size("body", 1024).unwrap_or(32 * MIB),
         in_flight: section.size("in_flight", 2048).unwrap_or(256 * MIB),
-        header_timeout: section.duration("header_timeout").unwrap_or(Duration::from_secs(30)),
-        body_timeout: section.duration("body_timeout").unwrap_or(Duration::from_secs(60)),
+        header_timeout: section.patience("header_timeout").unwrap_or(Duration::from_secs(30)),
+        body_timeout: section.patience("body_timeout").unwrap_or(Duration::from_secs(60)),
         shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(20)),
     };
+    if limits.body > MAX_BODY {
+        section.report("body", format!("must be at most {} MiB", MAX_BODY / MIB));
+    }
     section.finish();
     limits
 }

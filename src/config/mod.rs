@@ -74,10 +74,20 @@ pub fn parse(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Problems> {
-    let environment: Vec<(String, String)> = environment
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let (mut known, mut unreadable) = (Vec::new(), Vec::new());
+    for (name, value) in environment {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => known.push((name, value)),
+            (Ok(name), Err(_)) if name.starts_with(node::PREFIX) => unreadable.push(name),
+            _ => {}
+        }
+    }
+    let environment = known;
     let problems = Collector::new(file.map(PathBuf::from), environment.clone());
+    for name in unreadable {
+        let origin = node::Origin::Variable(name);
+        problems.report(Some(&origin), "", "its value is not UTF-8".to_owned());
+    }
     let tree = node::read(text, &environment, &problems);
     let config = read(Section::root(tree, &problems));
     problems.into_result(config)
@@ -114,13 +124,13 @@ fn check_together(config: &Config, root: &Section<'_>) {
     if admin.address == listen.address && admin.address.port() != 0 {
         root.report("admin.address", "is listen.address too; use another port".to_owned());
     }
-    if limits.in_flight < 2 * limits.body {
+    if limits.in_flight < limits.body.saturating_mul(2) {
         root.report("limits.in_flight", format!(
             "must be at least {} bytes, twice limits.body, to hold one body compressed and inflated",
             2 * limits.body
         ));
     }
-    let floor = (4 * limits.body).max(40 * spool.dedup_max_ids);
+    let floor = limits.body.saturating_mul(4).max(spool.dedup_max_ids.saturating_mul(40));
     if spool.max_size < floor {
         root.report(
             "spool.max_size",

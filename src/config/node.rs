@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Collector;
 
 /// Prefix of the variables that override keys: `DAVINCI_SIEM__SPOOL__MAX_SIZE`.
-const PREFIX: &str = "DAVINCI_SIEM__";
+pub(super) const PREFIX: &str = "DAVINCI_SIEM__";
 
 /// A value and its place.
 #[derive(Debug, Clone)]

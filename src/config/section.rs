@@ -176,6 +176,18 @@ impl<'p> Section<'p> {
         self.parsed::<humantime::Duration>(key, wanted).map(Into::into)
     }
 
+    /// A time span that is not nothing.
+    pub(super) fn patience(&mut self, key: &str) -> Option<Duration> {
+        let origin = self.origin(key)?;
+        let patience = self.duration(key)?;
+        if patience.is_zero() {
+            let message = "must be more than 0".to_owned();
+            self.problems.report(Some(&origin), &self.key(key), message);
+            return None;
+        }
+        Some(patience)
+    }
+
     pub(super) fn address(&mut self, key: &str) -> Option<SocketAddr> {
         self.parsed(key, "an address and port such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
     }
@@ -283,7 +295,8 @@ impl<'p> Section<'p> {
 
     fn wrong<T>(&self, key: &str, origin: &Origin, wanted: &str, value: &Value) -> Option<T> {
         let found = match value {
-            Value::Text(text) | Value::Variable(text) => format!("{text:?}"),
+            // Not shown: it may be a secret in the wrong place.
+            Value::Text(_) | Value::Variable(_) => "a string".to_owned(),
             Value::Integer(number) => number.to_string(),
             Value::Boolean(value) => value.to_string(),
             Value::List(_) => "a list".to_owned(),

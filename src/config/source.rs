@@ -96,13 +96,14 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
         basic.finish();
     }
     for mut header in section.tables("headers") {
-        if header.is_missing("name") {
-            header.report(
-                "name",
-                "is missing; write for example name = \"X-Webhook-Key\"".to_owned(),
-            );
-        }
-        let name = header.parsed("name", "a header name such as \"X-Webhook-Key\"");
+        // Not shown when it is wrong: people write the whole header here.
+        let name = header.required_text("name", "X-Webhook-Key").and_then(|name| {
+            let parsed = name.parse().ok();
+            if parsed.is_none() {
+                header.report("name", "is not a header name such as \"X-Webhook-Key\"".to_owned());
+            }
+            parsed
+        });
         if let (Some(name), Some(value)) = (name, header.secret("value")) {
             credentials.push(Credential::Header { name, value });
         }

@@ -119,6 +119,8 @@ fn every_check_refuses_what_it_is_for() {
         ("[listen]\naddress = \"0.0.0.0:8080\"", "has no credentials"),
         ("[listen]\naddress = \"localhost\"", "is not an address and port"),
         ("[admin]\naddress = \"127.0.0.1:8080\"", "is listen.address too"),
+        ("[limits]\nheader_timeout = \"0s\"", "must be more than 0"),
+        ("[limits]\nbody = \"1 GiB\"", "must be at most 512 MiB"),
         ("[limits]\nin_flight = \"32 MiB\"", "twice limits.body"),
         ("[spool]\nmax_size = \"100 MiB\"", "four times limits.body"),
         ("[spool]\nengine = \"jet\"", "\"jet\" is not one of \"embedded\""),
@@ -134,7 +136,7 @@ fn every_check_refuses_what_it_is_for() {
             "[sinks.a]\ntype = \"stdout\"\nretry = { min = \"2s\", max = \"1s\" }",
             "at most retry.max",
         ),
-        ("[sinks.a]\ntype = \"stdout\"\nwrap = \"yes\"", "must be true or false, not \"yes\""),
+        ("[sinks.a]\ntype = \"stdout\"\nwrap = \"yes\"", "must be true or false, not a string"),
         ("[sources.a]\n[sources.b]\n", "is the path of source \"a\" too"),
         ("[sources.a]\npath = \"hook\"", "must start with /"),
         ("[sources.a]\nallow_from = [\"10.0.0.0/33\"]", "\"10.0.0.0/33\" is not a network"),
@@ -190,7 +192,7 @@ fn variables_override_the_file_and_are_named_in_problems() {
         found,
         [
             "DAVINCI_SIEM__LIMITS__BODY: limits.body: \"lots\" is not a size such as \"32 MiB\"",
-            "DAVINCI_SIEM__LOG: log: must be a table, not \"x\"",
+            "DAVINCI_SIEM__LOG: log: must be a table, not a string",
         ]
     );
 }

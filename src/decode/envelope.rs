@@ -1,8 +1,6 @@
 //! The members that every PingOne activity has; the required ones refuse, the others leave findings.
 
-use serde_json::value::RawValue;
-
-use super::members::{Members, Text};
+use super::members::{Listed, Members, Text};
 use super::read::{Findings, Reader, parse_time};
 use super::refusal::{Reason, Refusal};
 use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
@@ -128,12 +126,12 @@ fn resources<'a>(root: &mut Reader<'_, 'a>) -> Vec<Members<'a>> {
     if let Some(one) = Members::of(value) {
         return vec![one];
     }
-    let Ok(list) = serde_json::from_str::<Vec<&'a RawValue>>(value.get()) else {
+    let Ok(Listed(list, more)) = serde_json::from_str::<Listed<'a>>(value.get()) else {
         root.note(FindingKind::WrongType, name);
         return Vec::new();
     };
     let members: Vec<_> = list.iter().filter_map(|value| Members::of(value)).collect();
-    if members.len() < list.len() {
+    if more || members.len() < list.len() {
         root.note(FindingKind::WrongType, name);
     }
     members

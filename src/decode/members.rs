@@ -3,10 +3,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::refusal::{Reason, Refusal};
+
+/// Members that one object may have: a hundred times what any event has, and a bound on what a small
+/// body can make of itself in memory.
+const MAX_MEMBERS: usize = 4096;
+
+/// Entries of a list that are looked at; events have one resource.
+const MAX_LISTED: usize = 64;
 
 /// The members of one object. Parsing it checks the grammar of everything inside.
 #[derive(Debug)]
@@ -17,7 +24,8 @@ impl<'a> Members<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Members<'a>, Refusal> {
         serde_json::from_str(text).map_err(|error| {
             if error.is_data() {
-                Refusal::new(Reason::NotAnObject, "$", "an event is a JSON object; this is not")
+                let detail = format!("an event is a JSON object of at most {MAX_MEMBERS} members");
+                Refusal::new(Reason::NotAnObject, "$", detail)
             } else {
                 Refusal::syntax(&error)
             }
@@ -57,11 +65,46 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(16);
+        let mut members = Vec::new();
         while let Some(Text(name)) = map.next_key()? {
+            if members.len() == MAX_MEMBERS {
+                return Err(Error::custom(format_args!("more than {MAX_MEMBERS} members")));
+            }
             members.push((name, map.next_value()?));
         }
         Ok(members)
+    }
+}
+
+/// The first entries of a JSON list, and whether there were more.
+pub(super) struct Listed<'a>(pub(super) Vec<&'a RawValue>, pub(super) bool);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ListedVisitor)
+    }
+}
+
+struct ListedVisitor;
+
+impl<'de> Visitor<'de> for ListedVisitor {
+    type Value = Listed<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut listed = Vec::new();
+        while listed.len() < MAX_LISTED {
+            match list.next_element()? {
+                Some(entry) => listed.push(entry),
+                None => return Ok(Listed(listed, false)),
+            }
+        }
+        let more = list.next_element::<IgnoredAny>()?.is_some();
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Listed(listed, more))
     }
 }
 

@@ -28,6 +28,10 @@ use split::Piece;
 /// bookkeeping that a body made of `[1,1,1,…` can cause.
 pub const MAX_ELEMENTS: usize = 20_000;
 
+/// Elements of one body that are refused one by one. Beyond it, the body as a whole is refused: its
+/// bytes are kept once, instead of as thousands of entries.
+pub const MAX_REFUSED: usize = 1000;
+
 /// One element of a body, and what became of it.
 #[derive(Debug)]
 pub struct Element<'a> {
@@ -53,13 +57,17 @@ pub struct Typed<'a> {
 /// Splits a body of any accepted shape into elements and types each of them.
 ///
 /// With `strict`, an element with findings is refused. Fails only when the body as a whole cannot be
-/// parsed: it is empty, holds not one well-formed JSON value, or more than [`MAX_ELEMENTS`].
+/// parsed: it is empty, holds not one well-formed JSON value, more than [`MAX_ELEMENTS`], or more
+/// than [`MAX_REFUSED`] that are no events.
 pub fn body(bytes: &[u8], strict: bool) -> Result<Vec<Element<'_>>, Refusal> {
     let pieces = split::records(bytes)?;
     let mut elements = Vec::with_capacity(pieces.len());
     let mut well_formed = pieces.is_empty();
     for piece in pieces {
         well_formed |= element(piece, strict, &mut elements)?;
+    }
+    if elements.iter().filter(|element| element.verdict.is_err()).count() > MAX_REFUSED {
+        return Err(Refusal::too_many_refused(MAX_REFUSED));
     }
     if well_formed {
         return Ok(elements);

@@ -35,7 +35,8 @@ pub enum Reason {
     Finding,
     /// The body is empty.
     EmptyBody,
-    /// The body has more elements than [`super::MAX_ELEMENTS`].
+    /// The body has more elements than [`super::MAX_ELEMENTS`], or more refused ones than
+    /// [`super::MAX_REFUSED`].
     TooManyElements,
 }
 
@@ -85,6 +86,11 @@ impl Refusal {
             "$",
             format!("more than {limit} elements in one body"),
         )
+    }
+
+    pub(super) fn too_many_refused(limit: usize) -> Refusal {
+        let detail = format!("more than {limit} elements of this body are no events");
+        Refusal::new(Reason::TooManyElements, "$", detail)
     }
 
     pub(super) fn too_deep(limit: u32) -> Refusal {

@@ -12,28 +12,34 @@ use super::members::Members;
 use super::split::{Piece, array};
 use super::{Place, Refusal};
 
-/// What a wrapper holds, or `None` where the object is an event itself.
+/// What a wrapper holds, or `None` where the object is an event, or is not clearly a wrapper: then
+/// it stays one element, and nothing in it can get lost.
 pub(super) fn unwrap<'a>(
     members: &Members<'a>,
     place: Place,
 ) -> Result<Option<Vec<Piece<'a>>>, Refusal> {
-    if members.get("action").is_some() || !place.has_room() {
+    let is_event = ["id", "recordedAt", "action"].iter().any(|name| members.get(name).is_some());
+    if is_event || !place.has_room() {
         return Ok(None);
     }
-    let (list, place) = if let Some((logs, _)) = members.get("logs") {
-        (logs, place.member("logs"))
-    } else if let Some((event, _)) = members.get("event") {
-        if !event.get().starts_with('{') {
-            return Ok(None);
+    let mut wrappers = ["logs", "event", "_embedded"].into_iter().filter_map(|name| {
+        let (value, repeated) = members.get(name)?;
+        Some((name, value, repeated))
+    });
+    let (Some((name, value, false)), None) = (wrappers.next(), wrappers.next()) else {
+        return Ok(None);
+    };
+    let embedded = (name == "_embedded").then(|| Members::of(value)).flatten();
+    let (list, place) = match (name, embedded.and_then(|embedded| embedded.get("activities"))) {
+        ("logs", _) => (value, place.member("logs")),
+        ("_embedded", Some((activities, false))) => {
+            (activities, place.member("_embedded").member("activities"))
         }
-        let piece = Piece { place: place.member("event"), ..Piece::whole(event.get().as_bytes()) };
-        return Ok(Some(vec![piece]));
-    } else {
-        let embedded = members.get("_embedded").and_then(|(value, _)| Members::of(value));
-        match embedded.and_then(|embedded| embedded.get("activities")) {
-            Some((activities, _)) => (activities, place.member("_embedded").member("activities")),
-            None => return Ok(None),
+        ("event", _) if value.get().starts_with('{') => {
+            let place = place.member("event");
+            return Ok(Some(vec![Piece { place, ..Piece::whole(value.get().as_bytes()) }]));
         }
+        _ => return Ok(None),
     };
     let text = list.get();
     if !text.starts_with('[') {

@@ -37,19 +37,22 @@ pub(super) fn records(body: &[u8]) -> Result<Vec<Piece<'_>>, Refusal> {
     if at == body.len() {
         return Err(Refusal::empty());
     }
-    let mut by_line = false;
+    // Once a record was not closed before the end of the body (a cut line of NDJSON, perhaps), no
+    // record reaches past a line that starts a new one. Where that is, is looked for once per line,
+    // so that the whole pass stays linear.
+    let mut line: Option<usize> = None;
     while let Some(&first) = body.get(at) {
         at = match first {
             b'[' => array(body, at + 1, Place::default(), &mut pieces)?,
             b'{' => {
-                let limit = if by_line { line_end(body, at) } else { body.len() };
-                let mut extent = scan(&body[..limit], at);
-                if !extent.complete && !by_line {
-                    // Not closed before the end of the body: a cut line of NDJSON, perhaps. From
-                    // here on no record reaches past a line that starts a new one, which also keeps
-                    // the whole pass linear.
-                    by_line = true;
-                    extent = scan(&body[..line_end(body, at)], at);
+                if line.is_some_and(|end| end <= at) {
+                    line = Some(line_end(body, at));
+                }
+                let mut extent = scan(&body[..line.unwrap_or(body.len())], at);
+                if !extent.complete && line.is_none() {
+                    let end = line_end(body, at);
+                    line = Some(end);
+                    extent = scan(&body[..end], at);
                 }
                 push(&mut pieces, body, at, &extent, Place::default())?;
                 extent.end

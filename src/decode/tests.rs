@@ -224,6 +224,23 @@ fn every_body_shape_is_read() {
 }
 
 #[test]
+fn what_is_not_clearly_a_wrapper_stays_one_element() {
+    let (a, b) = (event_text("a"), event_text("b"));
+    for body in [
+        format!(r#"[{{"logs":[],"event":{a}}}]"#),
+        format!(r#"[{{"event":{a},"event":{b}}}]"#),
+        format!(r#"[{{"logs":[{a}],"logs":[{b}]}}]"#),
+        format!(r#"[{{"_embedded":{{"activities":[{a}],"activities":[]}}}}]"#),
+        r#"[{"id":"x","recordedAt":"2024-01-01T00:00:00Z","logs":[]}]"#.to_owned(),
+        r#"[{"event":"text"}]"#.to_owned(),
+    ] {
+        let found = verdicts(body.as_bytes());
+        assert_eq!(found.len(), 1, "{body}");
+        assert!(found[0].ends_with("missing_member"), "kept whole, in quarantine: {found:?}");
+    }
+}
+
+#[test]
 fn a_bad_element_never_touches_its_neighbours() {
     let (a, b) = (event_text("a"), event_text("b"));
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
@@ -320,8 +337,12 @@ fn a_body_without_one_json_value_is_unparseable() {
     ] {
         assert_eq!(verdicts(body), [verdict], "{}", String::from_utf8_lossy(body));
     }
-    let many = format!("[{}1]", "1,".repeat(MAX_ELEMENTS));
-    assert_eq!(verdicts(many.as_bytes()), ["body: too_many_elements $"]);
+    for count in [MAX_ELEMENTS, MAX_REFUSED] {
+        let many = format!("[{}1]", "1,".repeat(count));
+        assert_eq!(verdicts(many.as_bytes()), ["body: too_many_elements $"]);
+    }
+    let fewer = format!("[{}1]", "1,".repeat(MAX_REFUSED - 1));
+    assert_eq!(verdicts(fewer.as_bytes()).len(), MAX_REFUSED);
 }
 
 #[test]
@@ -378,12 +399,26 @@ fn findings_of_one_event_are_bounded() {
 }
 
 #[test]
+fn an_object_or_list_of_millions_is_not_unfolded() {
+    let list = format!("\"resources\":[{}{{}}]", "{},".repeat(1_000_000));
+    let raw = EVENT.replace("\"X\"}", &format!("\"X\"}},{list}"));
+    let typed = event(raw.as_bytes()).expect("an event");
+    assert_eq!(typed.event.envelope().resources.len(), 64);
+    assert_eq!(typed.findings[0].kind, FindingKind::WrongType);
+    let members: String = (0..1_000_000).map(|_| ",\"a\":1").collect();
+    let raw = format!("[{}]", EVENT.replace("\"X\"}", &format!("\"X\"}}{members}")));
+    assert_eq!(verdicts(raw.as_bytes()), ["0 $[0] not_an_object"]);
+}
+
+#[test]
 fn a_deep_or_never_ending_body_is_read_in_one_pass() {
     // Each would take minutes if its time were quadratic, or the stack if it recursed.
     let open = "[".repeat(4_000_000);
     assert_eq!(verdicts(open.as_bytes()).len(), 1);
     let lines = "{\n".repeat(2_000_000);
     assert_eq!(verdicts(lines.as_bytes()), ["body: too_many_elements $"]);
+    let short_lines = format!("{{\n{}{}", "{}".repeat(900), " ".repeat(30_000_000));
+    assert_eq!(verdicts(short_lines.as_bytes()).len(), 901);
     let quotes = format!("[{}", "{\"".repeat(2_000_000));
     assert_eq!(verdicts(quotes.as_bytes()).len(), 1);
 }

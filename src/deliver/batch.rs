@@ -142,6 +142,7 @@ fn fate(stored: Stored, sink: &config::Sink) -> Fate {
 fn dead(stored: &Stored, sink: &Arc<str>, reason: &'static str, detail: String) -> Fate {
     let entry = NewEntry {
         origin: Origin::DeadLetter,
+        key: None,
         reason,
         detail,
         path: "$".to_owned(),
@@ -157,6 +158,7 @@ fn dead(stored: &Stored, sink: &Arc<str>, reason: &'static str, detail: String) 
 fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
     let entry = NewEntry {
         origin: Origin::Damage,
+        key: None,
         reason: "damaged",
         detail: format!("events {} to {}: {}", damage.first, damage.last, damage.detail),
         path: String::new(),

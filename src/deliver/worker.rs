@@ -85,6 +85,8 @@ impl Worker {
                 Ok(found) => self.waiting.extend(found),
                 Err(error) => {
                     tracing::error!(sink = %self.name, %error, "cannot read the spool; trying again");
+                    let attempts = backoff.attempts() + 1;
+                    self.status.set(SinkState::Retrying { attempts, reason: error.to_string() });
                     self.pause(&mut backoff, None, shutdown).await?;
                     continue;
                 }

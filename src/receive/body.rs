@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
+use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 
 use super::answer::{Answer, Unavailable};
@@ -99,11 +100,20 @@ fn undo(
         "gzip" | "x-gzip" => {
             drain(flate2::read::MultiGzDecoder::new(bytes), encoding, limit, reservation)
         }
-        // RFC 9110 means zlib's format; some senders leave its header out.
-        "deflate" if bytes.first().is_some_and(|first| first & 0x0f == 8) => {
-            drain(flate2::read::ZlibDecoder::new(bytes), encoding, limit, reservation)
+        "deflate" => {
+            // RFC 9110 means zlib's format; some senders leave its header out.
+            let has_header = bytes.first().is_some_and(|first| first & 0x0f == 8);
+            let mut rest = bytes;
+            let inflated = if has_header {
+                drain(ZlibDecoder::new(&mut rest), encoding, limit, reservation)
+            } else {
+                drain(DeflateDecoder::new(&mut rest), encoding, limit, reservation)
+            }?;
+            match rest.len() {
+                0 => Ok(inflated),
+                more => Err(InflateError::Broken(format!("{more} bytes follow the deflated ones"))),
+            }
         }
-        "deflate" => drain(flate2::read::DeflateDecoder::new(bytes), encoding, limit, reservation),
         "zstd" => {
             let mut decoder = zstd::stream::Decoder::with_buffer(bytes).map_err(broken)?;
             decoder.window_log_max(ZSTD_WINDOW).map_err(broken)?;

@@ -56,6 +56,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
                 ingested.refusals.push(refusal.reason);
                 ingested.batch.quarantine.push(NewEntry {
                     origin: Origin::Element,
+                    key: Some(DedupKey::of_bytes(&context.source, element.raw)),
                     reason: refusal.reason.as_str(),
                     detail: refusal.detail,
                     path: refusal.path,
@@ -84,6 +85,7 @@ pub(super) fn quarantine_body(
         received_at: context.received_at,
         quarantine: vec![NewEntry {
             origin: Origin::Body,
+            key: Some(DedupKey::of_bytes(&context.source, &body)),
             reason,
             detail,
             path: "$".to_owned(),

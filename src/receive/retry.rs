@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::body;
 use super::in_flight::InFlight;
 use super::ingest::{self, Context};
+use crate::config::Config;
 use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
 
 /// Why an entry stays where it is.
@@ -27,6 +28,11 @@ pub enum RetryError {
     /// It holds a damaged chunk, of which no event can be made.
     #[error("this entry keeps a damaged part of the spool; export it, then purge it")]
     Damage,
+    /// The sink that it is for is not configured.
+    #[error(
+        "this is a dead letter of sink {0:?}, which is not configured; configure it, or export the entry"
+    )]
+    NoSink(String),
     /// The spool could not store it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -35,39 +41,63 @@ pub enum RetryError {
     Read(#[from] ReadError),
 }
 
+/// What a retry goes by, from the configuration.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Sources that refuse events with findings.
+    pub strict_sources: Vec<String>,
+    /// The configured sinks.
+    pub sinks: Vec<String>,
+    /// Bytes that a body may inflate to.
+    pub body_limit: u64,
+}
+
+impl Rules {
+    /// The rules of a configuration.
+    pub fn new(config: &Config) -> Rules {
+        let strict = config.sources.iter().filter(|source| source.strict);
+        Rules {
+            strict_sources: strict.map(|source| source.name.clone()).collect(),
+            sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            body_limit: config.limits.body,
+        }
+    }
+}
+
 /// Decodes an entry again and, if all of it is accepted now, moves it into the spool in one commit.
+/// Returns the entry's source and what became of its events.
 ///
 /// `replacement` stands in for the stored bytes: an event that someone has corrected. A dead letter
-/// goes to its own sink only. With `strict`, findings refuse as they do when receiving.
+/// goes to its own sink only.
 pub async fn retry(
     spool: &Spool,
     id: i64,
     replacement: Option<Bytes>,
-    strict: bool,
-    inflate_limit: u64,
-) -> Result<Receipt, RetryError> {
+    rules: &Rules,
+) -> Result<(String, Receipt), RetryError> {
     let entry = spool.entry(id).await?.ok_or(RetryError::Missing(id))?;
-    let batch = release(entry, replacement, strict, inflate_limit)?;
-    Ok(spool.append(batch.prepare()).await?)
+    let source = entry.summary.source.clone();
+    let batch = release(entry, replacement, rules)?;
+    Ok((source, spool.append(batch.prepare()).await?))
 }
 
-fn release(
-    entry: Entry,
-    replacement: Option<Bytes>,
-    strict: bool,
-    inflate_limit: u64,
-) -> Result<Batch, RetryError> {
+fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Batch, RetryError> {
     let Entry { summary, bytes } = entry;
     let context = Context {
+        strict: rules.strict_sources.contains(&summary.source),
         source: Arc::from(summary.source),
         received_at: summary.at,
         request_id: summary.request_id,
-        strict,
     };
     let is_replaced = replacement.is_some();
     let bytes = replacement.unwrap_or_else(|| Bytes::from(bytes));
     let mut batch = match summary.origin {
         Origin::Damage => return Err(RetryError::Damage),
+        Origin::DeadLetter
+            if !rules.sinks.iter().any(|sink| Some(sink) == summary.sink.as_ref()) =>
+        {
+            return Err(RetryError::NoSink(summary.sink.unwrap_or_default()));
+        }
         Origin::DeadLetter => Batch {
             source: context.source,
             received_at: context.received_at,
@@ -83,10 +113,10 @@ fn release(
                 .filter(|name| !name.is_empty() && !is_replaced)
                 .map(str::to_owned)
                 .collect();
-            accepted_batch(&context, bytes, &encodings, inflate_limit)?
+            accepted_batch(&context, bytes, &encodings, rules.body_limit)?
         }
     };
-    batch.resolves = vec![summary.id];
+    batch.resolves = Some(summary.id);
     Ok(batch)
 }
 

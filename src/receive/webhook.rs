@@ -48,7 +48,11 @@ pub(super) async fn handle(
 }
 
 /// Both sides are answers; `Err` is the early way out.
-async fn answer(receiver: &Receiver, source: &Source, request: Request) -> Result<Answer, Answer> {
+async fn answer(
+    receiver: &Arc<Receiver>,
+    source: &Arc<Source>,
+    request: Request,
+) -> Result<Answer, Answer> {
     let (head, body) = request.into_parts();
     let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
     let allowed = source.allow_from.is_empty()
@@ -114,9 +118,15 @@ async fn answer(receiver: &Receiver, source: &Source, request: Request) -> Resul
         Answer::TooLarge => too_large(source, limits.body),
         other => other,
     })?;
-    let stored = store(receiver, source, done).await;
-    drop(reservation);
-    stored
+    // A task of its own: a client that leaves now must not free the bytes before they are stored,
+    // nor leave what was stored uncounted.
+    let (receiver, source) = (Arc::clone(receiver), Arc::clone(source));
+    let storing = tokio::spawn(async move {
+        let stored = store(&receiver, &source, done).await;
+        drop(reservation);
+        stored
+    });
+    storing.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
 }
 
 /// Everything between the last byte of a body and the spool.

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::embedded::chunk::{self, Chunk};
 use super::{DedupKey, Millis, NewEntry};
 
+/// What a quarantine entry takes besides its bytes, about: reason, path, request id.
+const ENTRY_OVERHEAD: usize = 512;
+
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -27,8 +30,9 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Entries to put into quarantine.
     pub quarantine: Vec<NewEntry>,
-    /// Quarantine entries that this batch replaces; they go in the same commit.
-    pub resolves: Vec<i64>,
+    /// The quarantine entry that this batch replaces: it goes in the same commit, and if it has gone
+    /// before, the batch is not stored.
+    pub resolves: Option<i64>,
     /// Set when only this sink is to receive the events (a retried dead letter), and then events are
     /// not checked for duplicates: they were spooled once before.
     pub only_sink: Option<Arc<str>>,
@@ -59,8 +63,9 @@ impl Prepared {
     /// Bytes this batch will add to the store at most, before the store's own overhead.
     pub(super) fn size(&self) -> u64 {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
-        let entries: usize = self.batch.quarantine.iter().map(|entry| entry.bytes.len()).sum();
-        (chunks + entries + 16 * self.batch.events.len()) as u64
+        let entries = self.batch.quarantine.iter();
+        let entries: usize = entries.map(|entry| entry.bytes.len() + ENTRY_OVERHEAD).sum();
+        (chunks + entries + DedupKey::SIZE * self.batch.events.len()) as u64
     }
 }
 

@@ -25,7 +25,21 @@ impl DedupKey {
         hash.update(id);
         hash.update(recorded_at.0.to_le_bytes());
         hash.update(recorded_at.1.to_le_bytes());
-        let digest = hash.finalize();
+        DedupKey::first_half(&hash.finalize())
+    }
+
+    /// The key of something that is no event: its bytes, whatever they are.
+    pub fn of_bytes(source: &str, bytes: &[u8]) -> DedupKey {
+        // An event's id is never this long: the two kinds of key cannot feed the same bytes.
+        let mut hash = Sha256::new();
+        hash.update((source.len() as u64).to_le_bytes());
+        hash.update(source);
+        hash.update(u64::MAX.to_le_bytes());
+        hash.update(bytes);
+        DedupKey::first_half(&hash.finalize())
+    }
+
+    fn first_half(digest: &[u8]) -> DedupKey {
         let mut half = [0; Self::SIZE];
         half.copy_from_slice(&digest[..Self::SIZE]);
         DedupKey(u128::from_le_bytes(half))

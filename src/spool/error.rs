@@ -50,9 +50,12 @@ pub enum AppendError {
     /// `max_size` is reached; waits for sinks to catch up or for `quarantine purge`.
     #[error("the spool has reached spool.max_size")]
     Full,
-    /// The disk is full.
-    #[error("the spool's disk is full")]
+    /// There is no room, for the system or under `max_size`.
+    #[error("the spool has no room: its disk is full, or spool.max_size is reached")]
     DiskFull,
+    /// The quarantine entry that the batch was to replace has gone.
+    #[error("the quarantine entry has gone meanwhile")]
+    EntryGone,
     /// The store failed in another way.
     #[error("the spool's store failed: {0}")]
     Store(String),

@@ -24,7 +24,7 @@ pub use batch::{Batch, Event, Prepared, Receipt};
 pub use dedup::DedupKey;
 pub use embedded::inspect;
 pub use embedded::{Clock, Damage, Read, Reader, Spool, Stored};
-pub use error::{AppendError, CommitError, OpenError, ReadError};
+pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary};
 pub use stats::{Door, SinkStats, SpoolStats, Tally};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::Millis;
+use super::{DedupKey, Millis};
 
 /// Where an entry comes from, and so what a retry of it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,6 +45,8 @@ impl Origin {
 pub struct NewEntry {
     /// Where it comes from.
     pub origin: Origin,
+    /// What makes it a repetition of another entry, for what was received.
+    pub key: Option<DedupKey>,
     /// A short fixed word, for counting.
     pub reason: &'static str,
     /// A sentence for people.

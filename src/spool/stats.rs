@@ -17,6 +17,8 @@ pub enum Door {
     Quarantined,
     /// Spooled out of quarantine by a retry.
     Released,
+    /// Removed from quarantine by an operator.
+    Purged,
     /// Delivered by a sink.
     Delivered,
     /// Passed over by a sink's filter.
@@ -27,11 +29,12 @@ pub enum Door {
 
 impl Door {
     /// Every door, those of receiving first.
-    pub const ALL: [Door; 7] = [
+    pub const ALL: [Door; 8] = [
         Door::Accepted,
         Door::Duplicate,
         Door::Quarantined,
         Door::Released,
+        Door::Purged,
         Door::Delivered,
         Door::Filtered,
         Door::DeadLettered,
@@ -44,6 +47,7 @@ impl Door {
             Door::Duplicate => "duplicate",
             Door::Quarantined => "quarantined",
             Door::Released => "released",
+            Door::Purged => "purged",
             Door::Delivered => "delivered",
             Door::Filtered => "filtered",
             Door::DeadLettered => "dead_lettered",

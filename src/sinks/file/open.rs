@@ -9,6 +9,9 @@ use std::time::SystemTime;
 /// Bytes looked at, at a time, in search of the last line break.
 const BLOCK: u64 = 64 * 1024;
 
+/// Events are personal data; whoever ships the file shares its group.
+pub(super) const MODE: u32 = 0o640;
+
 /// An open file and what is known of it.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -34,7 +37,11 @@ impl Open {
 
     /// Takes back what was written since the last sync.
     pub(super) fn cut(&self) -> io::Result<()> {
-        if self.is_regular { self.file.set_len(self.length) } else { Ok(()) }
+        if !self.is_regular {
+            return Ok(());
+        }
+        // Never longer than it is: someone else may have cut it meanwhile.
+        self.file.set_len(self.length.min(self.file.metadata()?.len()))
     }
 }
 
@@ -46,8 +53,7 @@ pub(super) fn open(path: &Path) -> io::Result<Open> {
     }
     let is_new = !path.exists();
     let mut options = File::options();
-    // Events are personal data; whoever ships the file shares its group.
-    options.create(true).append(true).mode(0o640);
+    options.create(true).append(true).mode(MODE);
     // A pipe must not be opened for reading as well: the writer would be its own reader.
     if is_new || fs::metadata(path)?.is_file() {
         options.read(true);
@@ -66,10 +72,8 @@ pub(super) fn open(path: &Path) -> io::Result<Open> {
             );
             file.set_len(length)?;
         }
-        if is_new {
-            file.sync_all()?;
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
+        // Each time: an earlier attempt may have made the file and failed here.
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     let born = found.created().or_else(|_| found.modified())?;
     Ok(Open { file, length, born, is_regular, identity: identity(&found) })

@@ -7,13 +7,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use flate2::{Compression, GzBuilder};
 
+use super::open;
 use crate::config::FileSink;
 
 /// The ending of a compressed file that is not whole yet.
@@ -68,7 +70,12 @@ fn compress(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    let out = File::create(&unfinished)?;
+    let out = File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(open::MODE)
+        .open(&unfinished)?;
     let mut out = GzBuilder::new().write(io::BufWriter::new(out), Compression::default());
     io::copy(&mut plain, &mut out)?;
     out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
@@ -111,8 +118,12 @@ fn rotated(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
+/// Whether this is a time as [`free_name`] writes it, perhaps with a number: another sink's file
+/// whose name begins like ours must not be taken for one of ours.
 fn is_rotation_time(text: &str) -> bool {
-    text.len() >= 20 && text.chars().all(|c| c.is_ascii_digit() || "TZ.-".contains(c))
+    let (time, number) = text.split_once("Z-").map_or((text, "0"), |(time, number)| (time, number));
+    NaiveDateTime::parse_from_str(time.trim_end_matches('Z'), "%Y%m%dT%H%M%S%.3f").is_ok()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A name with the time in it that no file has.

@@ -30,6 +30,7 @@ pub(in crate::spool) struct Label<'a> {
     pub(in crate::spool) count: u32,
     pub(in crate::spool) received_at: i64,
     pub(in crate::spool) source: &'a str,
+    pub(in crate::spool) only_sink: Option<&'a str>,
     pub(in crate::spool) codec: u8,
 }
 
@@ -87,6 +88,8 @@ pub(in crate::spool) fn checksum(label: Label<'_>, body: &[u8]) -> u32 {
     crc.update(&label.received_at.to_le_bytes());
     crc.update(&[label.codec]);
     crc.update(label.source.as_bytes());
+    crc.update(&[0, u8::from(label.only_sink.is_some())]);
+    crc.update(label.only_sink.unwrap_or_default().as_bytes());
     crc.update(body);
     crc.finalize()
 }
@@ -130,10 +133,12 @@ mod tests {
 
     #[test]
     fn the_checksum_covers_label_and_body() {
-        let label = Label { last: 5, count: 2, received_at: 9, source: "s", codec: PLAIN };
+        let label =
+            Label { last: 5, count: 2, received_at: 9, source: "s", only_sink: None, codec: PLAIN };
         let sum = checksum(label, b"body");
         assert_ne!(sum, checksum(label, b"bodz"));
         assert_ne!(sum, checksum(Label { last: 6, ..label }, b"body"));
         assert_ne!(sum, checksum(Label { source: "t", ..label }, b"body"));
+        assert_ne!(sum, checksum(Label { only_sink: Some("s"), ..label }, b"body"));
     }
 }

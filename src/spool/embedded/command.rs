@@ -37,6 +37,7 @@ pub(super) enum Command {
 /// What a command has come to within a transaction that is not committed yet.
 pub(super) enum Done {
     Receipt(Receipt),
+    NotReplaced,
     Cursors(Vec<u64>),
     Moved,
     Removed(u64),
@@ -63,6 +64,9 @@ impl Command {
         match (self, done) {
             (Command::Append { reply, .. }, Done::Receipt(receipt)) => {
                 drop(reply.send(Ok(receipt)));
+            }
+            (Command::Append { reply, .. }, Done::NotReplaced) => {
+                drop(reply.send(Err(AppendError::EntryGone)));
             }
             (Command::Register { reply, .. }, Done::Cursors(cursors)) => {
                 drop(reply.send(Ok(cursors)));

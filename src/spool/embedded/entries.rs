@@ -34,14 +34,11 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Removes entries; returns how many there were.
-pub(super) fn remove(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<u64> {
-    let mut statement = tx.prepare_cached("DELETE FROM quarantine WHERE id = ?")?;
-    let mut removed = 0;
-    for id in ids {
-        removed += statement.execute([id])? as u64;
-    }
-    Ok(removed)
+/// Removes an entry; returns its source if there was one.
+pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<String>> {
+    tx.prepare_cached("DELETE FROM quarantine WHERE id = ? RETURNING source")?
+        .query_row([id], |row| row.get(0))
+        .optional()
 }
 
 /// Entries that match, oldest first, without their bytes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::chunk::{self, Chunk, Label};
 use super::{entries, ids};
@@ -35,13 +35,19 @@ impl<'t, 'c> Group<'t, 'c> {
         Group { tx, now, next, totals: BTreeMap::new() }
     }
 
-    /// Adds a batch; events that are known already, or twice in it, are left out.
+    /// Adds a batch; what is known already, or twice in it, is left out. `None` if the entry that it
+    /// was to replace has gone.
     pub(super) fn append(
         &mut self,
         dedup: &mut DedupSet,
         prepared: &Prepared,
-    ) -> rusqlite::Result<Receipt> {
+    ) -> rusqlite::Result<Option<Receipt>> {
         let batch = &prepared.batch;
+        if let Some(id) = batch.resolves
+            && entries::remove(self.tx, id)?.is_none()
+        {
+            return Ok(None);
+        }
         let mut fresh = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
             if batch.only_sink.is_some() || dedup.insert(event.key) {
@@ -54,23 +60,37 @@ impl<'t, 'c> Group<'t, 'c> {
             // Duplicates are the exception, and a batch of nothing else has no chunk to make.
             self.insert_chunks(prepared, &chunk::encode(fresh.iter().copied()))?;
         }
+        let mut quarantined = 0;
         for entry in &batch.quarantine {
-            entries::insert(self.tx, batch.received_at, &batch.source, entry)?;
+            if entry.key.is_none_or(|key| dedup.insert(key)) {
+                entries::insert(self.tx, batch.received_at, &batch.source, entry)?;
+                quarantined += 1;
+            }
         }
-        entries::remove(self.tx, &batch.resolves)?;
-        let receipt = Receipt {
-            accepted: fresh.len() as u64,
-            duplicates: (batch.events.len() - fresh.len()) as u64,
-            quarantined: batch.quarantine.len() as u64,
-        };
-        if batch.resolves.is_empty() {
+        let received = (batch.events.len() + batch.quarantine.len()) as u64;
+        let accepted = fresh.len() as u64;
+        let receipt =
+            Receipt { accepted, duplicates: received - accepted - quarantined, quarantined };
+        if batch.resolves.is_none() {
             self.count("source", &batch.source, Door::Accepted, receipt.accepted);
             self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
             self.count("source", &batch.source, Door::Quarantined, receipt.quarantined);
         } else {
             self.count("source", &batch.source, Door::Released, receipt.accepted);
         }
-        Ok(receipt)
+        Ok(Some(receipt))
+    }
+
+    /// Removes quarantine entries; returns how many there were.
+    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<u64> {
+        let mut removed = 0;
+        for id in ids {
+            if let Some(source) = entries::remove(self.tx, *id)? {
+                self.count("source", &source.into(), Door::Purged, 1);
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Moves a sink's cursor, with its dead letters.
@@ -93,18 +113,20 @@ impl<'t, 'c> Group<'t, 'c> {
         Ok(())
     }
 
-    /// Gives a sink a cursor at the oldest stored event, unless it has one. Returns the cursor.
+    /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
+    /// what was removed while it was not configured is not damage. Returns the cursor.
     pub(super) fn register(&self, sink: &Arc<str>) -> rusqlite::Result<u64> {
-        let oldest = "SELECT last - count FROM chunks ORDER BY last LIMIT 1";
-        self.tx
-            .prepare_cached(&format!(
-                "INSERT OR IGNORE INTO cursors VALUES (?1, coalesce(({oldest}), ?2))"
-            ))?
-            .execute(params![sink.as_ref(), self.next - 1])?;
-        let position = self
-            .tx
-            .prepare_cached("SELECT position FROM cursors WHERE sink = ?")?
-            .query_row([sink.as_ref()], |row| row.get(0))?;
+        let query = |sql| {
+            self.tx.prepare_cached(sql)?.query_row([sink.as_ref()], |row| row.get(0)).optional()
+        };
+        let cursor: Option<u64> = query("SELECT position FROM cursors WHERE sink = ?")?;
+        let sql = "INSERT INTO cursors SELECT ?, trimmed FROM state WHERE true
+                   ON CONFLICT DO UPDATE SET position = max(position, excluded.position)
+                   RETURNING position";
+        let position = query(sql)?.unwrap_or(self.next - 1);
+        if let Some(missed) = cursor.map(|cursor| position - cursor).filter(|missed| *missed > 0) {
+            tracing::warn!(%sink, events = missed, "events were removed while this sink was not configured");
+        }
         Ok(position)
     }
 
@@ -137,14 +159,15 @@ impl<'t, 'c> Group<'t, 'c> {
             let Chunk { count, codec, body } = chunk;
             let last = self.next + u64::from(*count) - 1;
             let received_at = batch.received_at;
-            let label =
-                Label { last, count: *count, received_at, source: &batch.source, codec: *codec };
+            let only_sink = batch.only_sink.as_deref();
+            let (count, codec) = (*count, *codec);
+            let label = Label { last, count, received_at, source: &batch.source, only_sink, codec };
             insert.execute(params![
                 last,
                 count,
                 received_at,
                 batch.source.as_ref(),
-                batch.only_sink.as_deref(),
+                only_sink,
                 codec,
                 chunk::checksum(label, body),
                 body,

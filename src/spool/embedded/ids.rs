@@ -5,12 +5,12 @@ use rusqlite::{Connection, Transaction, params};
 use crate::spool::Millis;
 use crate::spool::dedup::{DedupKey, DedupSet};
 
-/// Reads every id in the window into memory.
-pub(super) fn load(connection: &Connection, oldest: Millis) -> rusqlite::Result<DedupSet> {
+/// Reads every stored id into memory, those included that are about to leave the window: what is in
+/// memory is what is on disk, always.
+pub(super) fn load(connection: &Connection) -> rusqlite::Result<DedupSet> {
     let mut set = DedupSet::default();
-    let mut rows =
-        connection.prepare("SELECT keys FROM ids WHERE received_at >= ? ORDER BY number")?;
-    let mut rows = rows.query([oldest])?;
+    let mut rows = connection.prepare("SELECT keys FROM ids ORDER BY number")?;
+    let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         for key in keys(row.get_ref(0)?.as_blob()?) {
             set.load(key);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
 use super::reader::ChunkRow;
@@ -64,12 +64,16 @@ impl Inspection {
         let mut found = Verification { chunks: 0, events: 0, problems: Vec::new() };
         self.check_integrity(&mut found)?;
         let total = self.0.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0))?;
-        let sql = format!("SELECT {} FROM chunks ORDER BY last", ChunkRow::COLUMNS);
-        let mut statement = self.0.prepare(&sql)?;
-        let mut rows = statement.query([])?;
+        // One row per query: a long one would keep a running service from reusing its WAL.
+        let sql = format!(
+            "SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1",
+            ChunkRow::COLUMNS
+        );
+        let mut next = self.0.prepare(&sql)?;
         let mut previous = None;
-        while let Some(row) = rows.next()? {
-            let row = ChunkRow::from_row(row)?;
+        while let Some(row) =
+            next.query_row([previous.unwrap_or(0)], ChunkRow::from_row).optional()?
+        {
             let (first, last) = (row.first(), row.last);
             match row.events() {
                 Ok(events) => found.events += events.len() as u64,
@@ -127,10 +131,7 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
     };
     Ok(SpoolStats {
         head,
-        events: head.saturating_sub(number(
-            "SELECT coalesce((SELECT last - count FROM chunks ORDER BY last LIMIT 1), next - 1)
-             FROM state",
-        )?),
+        events: number("SELECT next - 1 - trimmed FROM state")?,
         oldest_at: connection
             .query_row("SELECT received_at FROM chunks ORDER BY last LIMIT 1", [], |row| row.get(0))
             .ok(),

@@ -12,7 +12,7 @@
 //! | `cursors` | sink that was ever configured | its name |
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
 //! | `totals` | scope (source or sink), door | both |
-//! | `state` | (one row) the next position | |
+//! | `state` | (one row) the next position, and the last one trimmed | |
 //!
 //! # What is durable when
 //!
@@ -45,9 +45,8 @@ mod trim;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -68,7 +67,7 @@ pub struct Spool {
     directory: PathBuf,
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
-    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// What the writer tells the rest of the process without being asked.
@@ -77,11 +76,19 @@ struct Shared {
     head: watch::Sender<u64>,
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
+    /// Why the last commit failed, until one succeeds.
+    failing: Mutex<Option<String>>,
     used: AtomicU64,
     dedup_ids: AtomicU64,
     max_size: u64,
     /// Files that could not be read at start and were moved aside.
     set_aside: Option<PathBuf>,
+}
+
+impl Shared {
+    fn set_failing(&self, error: Option<String>) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
 }
 
 impl Spool {
@@ -169,6 +176,11 @@ impl Spool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
+    /// Why the last commit failed, if it did.
+    pub fn failing(&self) -> Option<String> {
+        self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.shared.used.load(Ordering::Relaxed)
@@ -202,7 +214,7 @@ impl Spool {
     pub fn close(&self) {
         // The writer may have ended already; then there is nothing left to close.
         drop(self.commands.send(Command::Close));
-        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {

@@ -17,16 +17,36 @@ use crate::spool::{Millis, OpenError, Settings};
 pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
     let directory = settings.directory.clone();
     let lock = lock(&directory)?;
-    let (connection, set_aside) = connect(settings, clock())?;
-    let store = |error: rusqlite::Error| OpenError::Store {
-        directory: directory.clone(),
-        source: Box::new(error),
-    };
-    let log = recover(&connection, settings, clock()).map_err(store)?;
+    let mut set_aside = None;
+    let mut recovered = connect(settings);
+    if let Err(ConnectError::Store(error)) = &recovered
+        && fault::is_damaged(error)
+    {
+        // A spool that will not open must not keep later events out.
+        let target = move_aside(&directory, clock())
+            .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
+        tracing::error!(
+            %error,
+            moved_to = %target.display(),
+            "the spool cannot be read; it was moved aside and a new one was begun. Events in it that \
+             were not delivered are still there: keep it"
+        );
+        set_aside = Some(target);
+        recovered = connect(settings);
+    }
+    let (connection, log) = recovered.map_err(|error| match error {
+        ConnectError::Layout(found) => {
+            OpenError::Layout { directory: directory.clone(), found, known: schema::LAYOUT }
+        }
+        ConnectError::Store(error) => {
+            OpenError::Store { directory: directory.clone(), source: Box::new(error) }
+        }
+    })?;
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
         full: AtomicBool::new(false),
+        failing: Mutex::new(None),
         used: AtomicU64::new(0),
         dedup_ids: AtomicU64::new(0),
         max_size: settings.max_size,
@@ -68,35 +88,25 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the database. One that SQLite calls no database is moved aside, whole, and a new one is
-/// begun: a spool that will not open must not keep later events out.
-fn connect(settings: &Settings, now: Millis) -> Result<(Connection, Option<PathBuf>), OpenError> {
-    let directory = &settings.directory;
-    let store = |error: rusqlite::Error| OpenError::Store {
-        directory: directory.clone(),
-        source: Box::new(error),
-    };
-    let mut set_aside = None;
-    let (connection, layout) = match schema::connect_writer(directory, settings.max_size) {
-        Err(error) if fault::is_damaged(&error) => {
-            let target = move_aside(directory, now)
-                .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
-            tracing::error!(
-                %error,
-                moved_to = %target.display(),
-                "the spool's file is no database; it was moved aside and a new spool was begun. \
-                 Events in it that were not delivered are still there: keep it"
-            );
-            set_aside = Some(target);
-            schema::connect_writer(directory, settings.max_size).map_err(store)?
-        }
-        other => other.map_err(store)?,
-    };
-    if layout != schema::LAYOUT {
-        let directory = directory.clone();
-        return Err(OpenError::Layout { directory, found: layout, known: schema::LAYOUT });
+/// Why a database is not used.
+enum ConnectError {
+    Layout(i64),
+    Store(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for ConnectError {
+    fn from(error: rusqlite::Error) -> ConnectError {
+        ConnectError::Store(error)
     }
-    Ok((connection, set_aside))
+}
+
+fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
+    let (connection, layout) = schema::connect_writer(&settings.directory, settings.max_size)?;
+    if layout != schema::LAYOUT {
+        return Err(ConnectError::Layout(layout));
+    }
+    let log = recover(&connection)?;
+    Ok((connection, log))
 }
 
 fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
@@ -112,7 +122,7 @@ fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
     Ok(target)
 }
 
-fn recover(connection: &Connection, settings: &Settings, now: Millis) -> rusqlite::Result<Log> {
+fn recover(connection: &Connection) -> rusqlite::Result<Log> {
     // The highest position that anything in the file knows of, whichever of them is damaged.
     let next = connection.query_row(
         "SELECT max(
@@ -122,7 +132,5 @@ fn recover(connection: &Connection, settings: &Settings, now: Millis) -> rusqlit
         [],
         |row| row.get(0),
     )?;
-    let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);
-    let dedup = ids::load(connection, now.saturating_sub(window))?;
-    Ok(Log { next, dedup, sinks: Vec::new() })
+    Ok(Log { next, dedup: ids::load(connection)?, sinks: Vec::new() })
 }

@@ -58,8 +58,8 @@ impl Reader {
         Reader { connection: Arc::new(Mutex::new(connection)) }
     }
 
-    /// What follows `after`, whole chunks at a time, until `max_bytes` of stored chunks are read; at
-    /// least one chunk if there is one. Runs off the async threads.
+    /// What follows `after`, whole chunks at a time, until `max_bytes` of events are read; at least
+    /// one chunk if there is one. Runs off the async threads.
     pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let connection = Arc::clone(&self.connection);
         let read = tokio::task::spawn_blocking(move || {
@@ -102,7 +102,8 @@ impl ChunkRow {
     /// The events in it, unless it is damaged.
     pub(super) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
         let ChunkRow { last, count, received_at, codec, .. } = *self;
-        let label = Label { last, count, received_at, source: &self.source, codec };
+        let only_sink = self.only_sink.as_deref();
+        let label = Label { last, count, received_at, source: &self.source, only_sink, codec };
         if chunk::checksum(label, &self.body) != self.checksum {
             return Err("the chunk does not match its checksum");
         }
@@ -119,27 +120,31 @@ fn read(connection: &Connection, after: u64, max_bytes: usize) -> rusqlite::Resu
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([after])?;
     let (mut found, mut expected, mut size) = (Vec::new(), after + 1, 0);
-    while let Some(row) = rows.next()? {
-        let row = ChunkRow::from_row(row)?;
-        size += row.body.len();
+    while size < max_bytes {
+        let row = match rows.next() {
+            Ok(Some(row)) => ChunkRow::from_row(row)?,
+            Ok(None) => break,
+            // What was read before the broken page is sound; the next call fails at once.
+            Err(error) if found.is_empty() => return Err(error),
+            Err(_) => break,
+        };
         if row.first() > expected {
             found.push(Read::Damaged(missing(expected, row.first() - 1)));
         }
         let last = row.last;
-        unpack(row, expected, &mut found);
+        size += unpack(row, expected, &mut found);
         expected = last + 1;
-        if size >= max_bytes {
-            break;
-        }
     }
     Ok(found)
 }
 
-/// Appends the events of a chunk from `expected` on, or the damage it turned out to be.
-fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) {
+/// Appends the events of a chunk from `expected` on, or the damage it turned out to be. Returns the
+/// bytes that this takes in memory.
+fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) -> usize {
     let events = match row.events() {
         Ok(events) => events,
         Err(detail) => {
+            let size = row.body.len();
             found.push(Read::Damaged(Damage {
                 first: expected.max(row.first()),
                 last: row.last,
@@ -147,10 +152,11 @@ fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) {
                 detail: detail.to_owned(),
                 bytes: row.body.into(),
             }));
-            return;
+            return size;
         }
     };
     let first = row.first();
+    let size = events.iter().map(Bytes::len).sum();
     let source: Arc<str> = row.source.into();
     let only_sink: Option<Arc<str>> = row.only_sink.map(Arc::from);
     for (position, bytes) in (first..).zip(events) {
@@ -164,6 +170,7 @@ fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) {
             }));
         }
     }
+    size
 }
 
 fn missing(first: u64, last: u64) -> Damage {

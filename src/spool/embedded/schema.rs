@@ -1,5 +1,7 @@
 //! The tables, and how a connection to them is set up.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,9 +57,10 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 CREATE TABLE state (
     one         INTEGER PRIMARY KEY CHECK (one = 1),
-    next        INTEGER NOT NULL
+    next        INTEGER NOT NULL,      -- position of the next event
+    trimmed     INTEGER NOT NULL       -- last position removed after every sink had passed it
 );
-INSERT INTO state VALUES (1, 1);
+INSERT INTO state VALUES (1, 1, 0);
 ";
 
 /// The database file of a spool directory.
@@ -70,6 +73,8 @@ pub(super) fn connect_writer(
     directory: &Path,
     max_size: u64,
 ) -> rusqlite::Result<(Connection, i64)> {
+    // The files beside it get the mode of this one. A failure shows when SQLite opens it.
+    drop(File::options().create(true).append(true).mode(0o600).open(database(directory)));
     let connection = Connection::open(database(directory))?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;

@@ -1,6 +1,7 @@
 //! Removes chunks that every sink has passed and whose retention is over, oldest first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
@@ -9,21 +10,25 @@ use crate::spool::Millis;
 /// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait.
 const MAX_CHUNKS: u32 = 64;
 
-/// Removes some of what is no longer needed; tells whether there may be more.
+/// Removes some of what is no longer needed; tells whether there may be more. `keep` is the time that
+/// events stay after everyone has passed them.
 pub(super) fn trim(
     tx: &Transaction<'_>,
     sinks: &[Arc<str>],
-    received_before: Millis,
+    now: Millis,
+    keep: Duration,
 ) -> rusqlite::Result<bool> {
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     let Some(passed) = passed_by_all(tx, sinks)? else { return Ok(false) };
     let mut oldest = tx.prepare_cached(
         "SELECT last, received_at FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
     )?;
     let mut rows = oldest.query(params![passed, MAX_CHUNKS])?;
     let (mut removable, mut count) = (None, 0);
-    // Only a prefix goes, even where a clock that was set back made a later chunk look older.
+    // Only a prefix goes. A time in the future is a clock's mistake that must not keep things.
     while let Some(row) = rows.next()? {
-        if row.get::<_, Millis>(1)? >= received_before {
+        let age = now.saturating_sub(row.get::<_, Millis>(1)?);
+        if (0..keep).contains(&age) {
             break;
         }
         removable = Some(row.get::<_, i64>(0)?);
@@ -31,6 +36,7 @@ pub(super) fn trim(
     }
     if let Some(last) = removable {
         tx.prepare_cached("DELETE FROM chunks WHERE last <= ?")?.execute([last])?;
+        tx.prepare_cached("UPDATE state SET trimmed = ?")?.execute([last])?;
     }
     Ok(count == MAX_CHUNKS)
 }

@@ -12,7 +12,7 @@ use super::command::{Command, Done};
 use super::fault::{self, Fault};
 use super::group::{Group, Log};
 use super::schema::PAGE_SIZE;
-use super::{Clock, Shared, entries, trim};
+use super::{Clock, Shared, trim};
 use crate::spool::Settings;
 
 /// Bytes of batches that share one commit at most.
@@ -46,9 +46,24 @@ pub(super) struct Writer {
 /// The process has to end.
 struct MustEnd;
 
+/// Reports the writer's end where that is a panic.
+struct EndsWithPanic(Arc<Shared>);
+
+impl Drop for EndsWithPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .fatal
+                .send_replace(Some("the spool's writer panicked, which is a bug".to_owned()));
+        }
+    }
+}
+
 impl Writer {
     /// Works until told to close, or until the store fails for good.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        // Without its writer the service can only refuse; a new process can do better.
+        let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
         loop {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
@@ -81,8 +96,10 @@ impl Writer {
             };
             self.log.dedup.roll_back();
             let fault = fault::classify(&error);
-            if fault == Fault::Full && group.iter().any(Command::is_append) {
+            self.shared.set_failing(Some(error.to_string()));
+            if fault != Fault::Fatal && group.iter().any(Command::is_append) {
                 // Cursors and removals make room, so they get a try without the appends.
+                tracing::error!(%error, "the spool could not store events; they were not acknowledged");
                 let (appends, rest): (Vec<_>, Vec<_>) =
                     group.into_iter().partition(Command::is_append);
                 appends.into_iter().for_each(|append| append.fail(&error, fault));
@@ -101,13 +118,15 @@ impl Writer {
     /// One transaction for the whole group, which is emptied only if it succeeds.
     fn try_commit(&mut self, group: &mut Vec<Command>) -> rusqlite::Result<bool> {
         let now = (self.clock)();
-        let Writer { connection, log, settings, .. } = self;
+        let Writer { connection, log, settings, shared, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Group::new(&tx, now, log.next);
         let mut done = Vec::with_capacity(group.len());
         for command in group.iter() {
             done.push(match command {
-                Command::Append { batch, .. } => Done::Receipt(work.append(&mut log.dedup, batch)?),
+                Command::Append { batch, .. } => {
+                    work.append(&mut log.dedup, batch)?.map_or(Done::NotReplaced, Done::Receipt)
+                }
                 Command::Register { sinks, .. } => Done::Cursors(
                     sinks.iter().map(|sink| work.register(sink)).collect::<Result<_, _>>()?,
                 ),
@@ -115,22 +134,25 @@ impl Writer {
                     work.move_cursor(sink, *position, *tally, dead_letters)?;
                     Done::Moved
                 }
-                Command::Remove { ids, .. } => Done::Removed(entries::remove(&tx, ids)?),
+                Command::Remove { ids, .. } => Done::Removed(work.purge(ids)?),
                 Command::Close => Done::Moved,
             });
         }
         let evicted = work.finish(log, settings)?;
         let next = work.next;
-        let retention = i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX);
-        // `+ 1`: without retention, what was received this very millisecond may go as well.
-        let expired = now.saturating_sub(retention).saturating_add(1);
-        let more_to_trim = trim::trim(&tx, &log.sinks, expired)?;
+        // What everyone has is kept for its time only while there is room for what nobody has.
+        let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
+        let keep = if is_tight { Duration::ZERO } else { settings.retention };
+        let more_to_trim = trim::trim(&tx, &log.sinks, now, keep)?;
         tx.commit()?;
 
         log.next = next;
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.publish();
+        if !done.is_empty() {
+            self.shared.set_failing(None);
+        }
         for (command, done) in group.drain(..).zip(done) {
             if let Command::Register { sinks, .. } = &command {
                 self.log.sinks.clone_from(sinks);
