@@ -1,5 +1,6 @@
 //! The real binary over real sockets. One test binary: it links once, and shares `support/`.
 #![expect(unreachable_pub, reason = "`pub` here means: for the other test modules")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a helper that cannot help fails its test")]
 
 mod support;
 

@@ -42,10 +42,8 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         Some("shutting down".to_owned())
     } else if admin.spool.is_full() {
         Some("the spool is full: PingOne is held back until the sinks have caught up".to_owned())
-    } else if let Some(error) = admin.spool.failing() {
-        Some(format!("the spool cannot store events: {error}"))
     } else {
-        None
+        admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))
     };
     let sinks = admin
         .sinks

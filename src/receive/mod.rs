@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`listener`] | accepts connections, HTTP/1.1 and HTTP/2, timeouts, shutdown |
-//! | [`router`] | paths and methods, request ids, the answer to a panic |
+//! | [`router`](mod@router) | paths and methods, request ids, the answer to a panic |
 //! | [`auth`] | credentials, before one byte of the body is read |
 //! | [`body`] | reading and inflating a body within its limits |
 //! | [`in_flight`] | the bound on all bodies together |

@@ -106,7 +106,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
     assert_eq!(spool.stats().await.expect("stats").events, 10);
     spool.close();
     let spool = bench.open();
-    assert_eq!(spool.register(&[one, two.clone()]).await, Ok(vec![20, 15]));
+    assert_eq!(spool.register(&[one, Arc::clone(&two)]).await, Ok(vec![20, 15]));
     let stats = spool.stats().await.expect("stats");
     assert!(stats.totals.contains(&("two".to_owned(), Door::Delivered, 15)), "{stats:?}");
     spool.commit(&two, 20, tally(5), Vec::new()).await.expect("committed");
