@@ -75,9 +75,17 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
         body["sinks"][0]["reason"].as_str().expect("a reason").contains("folder cannot be written"),
         "{body}"
     );
+    // Ending while it is paused leaves its cursor where it is.
+    assert!(service.terminate().0.success());
+    let service = home.start();
+    let ready = || {
+        let response = block_on(async { reqwest::get(format!("{}/readyz", service.admin)).await });
+        block_on(response.expect("an answer").json::<Value>()).expect("JSON")
+    };
+    wait_for("a pause", || (ready()["sinks"][0]["state"] == "paused").then_some(()));
     std::fs::remove_dir(home.path("folder")).expect("removed");
     assert_eq!(wait_for_lines(&home, "folder", 1).len(), 1, "it goes on by itself");
-    wait_for("running", || (ready().1["sinks"][0]["state"] == "running").then_some(()));
+    wait_for("running", || (ready()["sinks"][0]["state"] == "running").then_some(()));
 }
 
 #[test]
