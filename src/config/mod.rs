@@ -29,7 +29,7 @@ pub use secret::Secret;
 pub use sink::{BatchLimits, FileSink, Format, Retry, Sink, SinkKind};
 pub use source::{Credential, OnUnparseable, Source};
 
-use problem::Collector;
+use problem::{Collector, Origin};
 use section::Section;
 
 /// The reference manual, which is also a valid file that says nothing but the defaults.
@@ -85,7 +85,7 @@ pub fn parse(
     let environment = known;
     let problems = Collector::new(file.map(PathBuf::from), environment.clone());
     for name in unreadable {
-        let origin = node::Origin::Variable(name);
+        let origin = Origin::Variable(name);
         problems.report(Some(&origin), "", "its value is not UTF-8".to_owned());
     }
     let tree = node::read(text, &environment, &problems);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Collector;
+use super::problem::{Collector, Origin};
 
 /// Prefix of the variables that override keys: `DAVINCI_SIEM__SPOOL__MAX_SIZE`.
 pub(super) const PREFIX: &str = "DAVINCI_SIEM__";
@@ -15,15 +15,6 @@ pub(super) const PREFIX: &str = "DAVINCI_SIEM__";
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) origin: Origin,
-}
-
-/// Where a value was written.
-#[derive(Debug, Clone)]
-pub(super) enum Origin {
-    /// Line of the file, from 1.
-    Line(usize),
-    /// The variable's name.
-    Variable(String),
 }
 
 /// A value, before anyone has asked for a type.

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::node::Origin;
-
 /// One thing that is wrong, where, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -43,6 +41,15 @@ impl Problems {
 
 fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Where a value was written.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// Line of the file, from 1.
+    Line(usize),
+    /// The variable's name.
+    Variable(String),
 }
 
 /// Gathers problems while the sections are read.

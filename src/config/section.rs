@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::node::{Node, Origin, Table, Value};
-use super::problem::Collector;
+use super::node::{Node, Table, Value};
+use super::problem::{Collector, Origin};
 use super::secret::Secret;
 
 /// One table of the configuration while it is being read.

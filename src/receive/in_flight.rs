@@ -22,10 +22,9 @@ impl InFlight {
         Arc::new(InFlight { used: AtomicU64::new(0), limit })
     }
 
-    /// Reserves bytes, unless that would pass the limit.
-    pub(super) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        let mut reservation = Reservation { from: Arc::clone(self), bytes: 0 };
-        reservation.grow(bytes).then_some(reservation)
+    /// A reservation that holds nothing yet.
+    pub(super) fn nothing(self: &Arc<Self>) -> Reservation {
+        Reservation { from: Arc::clone(self), bytes: 0 }
     }
 }
 
@@ -54,11 +53,11 @@ mod tests {
     #[test]
     fn the_limit_holds_and_what_is_dropped_is_free_again() {
         let in_flight = InFlight::new(10);
-        let mut first = in_flight.reserve(6).expect("room for 6");
-        assert!(in_flight.reserve(5).is_none(), "no room for 11");
-        assert!(first.grow(4) && !first.grow(1), "room for 10 and no more");
+        let (mut first, mut second) = (in_flight.nothing(), in_flight.nothing());
+        assert!(first.grow(6) && !second.grow(5), "no room for 11");
+        assert!(second.grow(4) && !second.grow(1), "room for 10 and no more");
         drop(first);
-        assert!(in_flight.reserve(10).is_some());
-        assert!(in_flight.reserve(u64::MAX).is_none(), "no overflow");
+        assert!(second.grow(6), "what was dropped is free again");
+        assert!(!second.grow(u64::MAX), "no overflow");
     }
 }

@@ -8,6 +8,8 @@
 //! | [`body`] | reading and inflating a body within its limits |
 //! | [`in_flight`] | the bound on all bodies together |
 //! | [`ingest`] | body → batch (pure) |
+//! | [`prepare`] | inflating, decoding and packing, off the async threads |
+//! | [`state`] | what every request needs, and what each source adds |
 //! | [`webhook`] | the one handler that puts these together |
 //! | [`answer`] | every answer there is, and why |
 //! | [`retry`] | quarantine entries on their way back |
@@ -18,9 +20,12 @@ mod body;
 mod in_flight;
 mod ingest;
 pub mod listener;
+mod prepare;
 pub mod retry;
 mod router;
+mod state;
 mod webhook;
 
-pub use router::{Receiver, router};
+pub use router::router;
+pub use state::Receiver;
 pub use webhook::Peer;

@@ -131,9 +131,7 @@ fn accepted_batch(
         detail: detail.to_owned(),
     };
     // Two encodings at most, each result within the limit.
-    let mut reservation = InFlight::new(inflate_limit.saturating_mul(2))
-        .reserve(0)
-        .ok_or_else(|| refused("$", "it cannot be inflated"))?;
+    let mut reservation = InFlight::new(inflate_limit.saturating_mul(2)).nothing();
     let inflated = body::inflate(bytes, encodings, inflate_limit, &mut reservation)
         .map_err(|error| refused("$", &error.to_string()))?;
     let ingested = ingest::ingest(context, &inflated)

@@ -1,22 +1,21 @@
-//! The one handler: credentials, limits, decode, spool, answer, in this order.
+//! The one handler: address, credentials, limits, body, batch, spool, answer, in this order.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, request};
+use axum::http::{Method, Version, header, request};
 use axum::response::Response;
 use bytes::Bytes;
 
 use super::answer::{Answer, Stored, Unavailable};
-use super::body::{self, InflateError};
+use super::body;
 use super::in_flight::Reservation;
-use super::ingest::{self, Context, Ingested};
-use super::router::{Receiver, Source};
-use crate::config::OnUnparseable;
-use crate::decode::Refusal;
-use crate::spool::{Batch, Prepared};
+use super::ingest::{Context, Ingested};
+use super::prepare::{self, Job, Ready};
+use super::state::{Receiver, Source};
 
 /// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
 /// for a while.
@@ -33,16 +32,20 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let begun = Instant::now();
-    let closes = request.version() <= http::Version::HTTP_11;
+    let closes = request.version() <= Version::HTTP_11;
     let answer = answer(&receiver, &source, request).await.unwrap_or_else(|answer| answer);
-    let status = answer.status();
     let metrics = &receiver.metrics;
-    metrics.requests.with_label_values(&[&*source.name, status.as_str()]).inc();
-    if let Answer::Stored(_) = &answer {
-        metrics
+    metrics.requests.with_label_values(&[&*source.name, answer.status().as_str()]).inc();
+    match &answer {
+        Answer::Stored(_) => metrics
             .ack_seconds
             .with_label_values(&[&source.name])
-            .observe(begun.elapsed().as_secs_f64());
+            .observe(begun.elapsed().as_secs_f64()),
+        Answer::TooLarge => tracing::error!(
+            source = %source.name, limit_bytes = receiver.limits.body,
+            "a body is larger than limits.body; PingOne repeats it until the limit is raised"
+        ),
+        _ => {}
     }
     answer.into_response(closes)
 }
@@ -54,44 +57,12 @@ async fn answer(
     request: Request,
 ) -> Result<Answer, Answer> {
     let (head, body) = request.into_parts();
-    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-    let allowed = source.allow_from.is_empty()
-        || peer.is_some_and(|peer| source.allow_from.iter().any(|net| net.contains(&peer)));
-    if !allowed {
-        tracing::warn!(source = %source.name, peer = ?peer, "refused an address outside allow_from");
-        return Err(Answer::Forbidden);
-    }
-    let has_credentials = source.credentials.allow(&head.headers);
-    match head.method {
-        Method::POST if has_credentials => {}
-        Method::POST => {
-            tracing::warn!(source = %source.name, peer = ?peer, "refused wrong or missing credentials");
-            return Err(Answer::Unauthorized);
-        }
-        // Whether PingOne sends its credentials with the probe is not documented: a probe that has
-        // none is answered all the same, and said.
-        Method::GET | Method::HEAD => {
-            tracing::info!(source = %source.name, has_credentials, "answered a connection probe");
-            return Ok(Answer::Probe);
-        }
-        _ => return Err(Answer::MethodNotAllowed),
-    }
+    admit(source, &head)?;
     if receiver.shutdown.has_begun() {
         return Err(Answer::Unavailable(Unavailable::ShuttingDown));
     }
-    let limits = &receiver.limits;
-    if content_length(&head).is_some_and(|length| length > limits.body) {
-        return Err(too_large(source, limits.body));
-    }
-    let nothing = Answer::Unavailable(Unavailable::InFlight);
-    let mut reservation = receiver.in_flight.reserve(0).ok_or(nothing)?;
-    let bytes = body::read(body, limits.body, limits.body_timeout, &mut reservation)
-        .await
-        .map_err(|answer| match answer {
-            Answer::TooLarge => too_large(source, limits.body),
-            other => other,
-        })?;
-    let work = Work {
+    let (bytes, reservation) = read(receiver, &head, body).await?;
+    let job = Job {
         context: Context {
             source: Arc::clone(&source.name),
             received_at: (receiver.clock)(),
@@ -99,95 +70,68 @@ async fn answer(
             strict: source.strict,
         },
         encodings: body::encodings(&head.headers),
-        limit: limits.body,
+        limit: receiver.limits.body,
         on_unparseable: source.on_unparseable,
     };
-    let done = if bytes.len() <= INLINE_BYTES && work.encodings.is_empty() {
-        work.run(bytes, &mut reservation)
+    let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
+        prepare::prepare(&job, bytes, reservation)?
     } else {
-        let moved = tokio::task::spawn_blocking(move || {
-            let done = work.run(bytes, &mut reservation);
-            (done, reservation)
-        });
-        let (done, moved_back) =
-            moved.await.map_err(|_| Answer::Unavailable(Unavailable::Panic))?;
-        reservation = moved_back;
-        done
+        tokio::task::spawn_blocking(move || prepare::prepare(&job, bytes, reservation))
+            .await
+            .unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
     };
-    let done = done.map_err(|answer| match answer {
-        Answer::TooLarge => too_large(source, limits.body),
-        other => other,
-    })?;
     // A task of its own: a client that leaves now must not free the bytes before they are stored,
     // nor leave what was stored uncounted.
     let (receiver, source) = (Arc::clone(receiver), Arc::clone(source));
     let storing = tokio::spawn(async move {
-        let stored = store(&receiver, &source, done).await;
+        let stored = store(&receiver, &source, ready).await;
         drop(reservation);
         stored
     });
     storing.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
 }
 
-/// Everything between the last byte of a body and the spool.
-struct Work {
-    context: Context,
-    encodings: Vec<String>,
-    limit: u64,
-    on_unparseable: OnUnparseable,
+/// Decides by the head alone whether the body is read at all.
+fn admit(source: &Source, head: &request::Parts) -> Result<(), Answer> {
+    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
+    let is_allowed = source.allow_from.is_empty()
+        || peer.is_some_and(|peer| source.allow_from.iter().any(|net| net.contains(&peer)));
+    if !is_allowed {
+        tracing::warn!(source = %source.name, ?peer, "refused an address outside allow_from");
+        return Err(Answer::Forbidden);
+    }
+    let has_credentials = source.credentials.allow(&head.headers);
+    match head.method {
+        Method::POST if has_credentials => Ok(()),
+        Method::POST => {
+            tracing::warn!(source = %source.name, ?peer, "refused wrong or missing credentials");
+            Err(Answer::Unauthorized)
+        }
+        // Whether PingOne sends its credentials with the probe is not documented: a probe that has
+        // none is answered all the same, and said.
+        Method::GET | Method::HEAD => {
+            tracing::info!(source = %source.name, has_credentials, "answered a connection probe");
+            Err(Answer::Probe)
+        }
+        _ => Err(Answer::MethodNotAllowed),
+    }
 }
 
-/// A batch ready to be stored, and what to count then.
-struct Ready {
-    prepared: Prepared,
-    counts: Option<Ingested>,
-    reason: Option<&'static str>,
-}
-
-impl Work {
-    fn run(self, body: Bytes, reservation: &mut Reservation) -> Result<Ready, Answer> {
-        let inflated = match body::inflate(body.clone(), &self.encodings, self.limit, reservation) {
-            Ok(inflated) => inflated,
-            Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
-            Err(InflateError::InFlight) => {
-                return Err(Answer::Unavailable(Unavailable::InFlight));
-            }
-            Err(InflateError::Broken(detail)) => {
-                let encoding = self.encodings.join(", ");
-                return self.unparseable(body, encoding, "encoding", detail);
-            }
-        };
-        match ingest::ingest(&self.context, &inflated) {
-            Ok(mut ingested) => {
-                let batch = std::mem::take(&mut ingested.batch);
-                Ok(Ready { prepared: batch.prepare(), counts: Some(ingested), reason: None })
-            }
-            Err(Refusal { reason, detail, .. }) => {
-                self.unparseable(inflated, String::new(), reason.as_str(), detail)
-            }
-        }
+/// Reads the body, as far as limits allow.
+async fn read(
+    receiver: &Receiver,
+    head: &request::Parts,
+    body: Body,
+) -> Result<(Bytes, Reservation), Answer> {
+    let limits = &receiver.limits;
+    let announced = head.headers.get(header::CONTENT_LENGTH);
+    let announced: Option<u64> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > limits.body) {
+        return Err(Answer::TooLarge);
     }
-
-    fn unparseable(
-        self,
-        body: Bytes,
-        encoding: String,
-        reason: &'static str,
-        detail: String,
-    ) -> Result<Ready, Answer> {
-        let source = &self.context.source;
-        match self.on_unparseable {
-            OnUnparseable::Reject => {
-                tracing::error!(%source, detail, "refused a body; PingOne repeats it until it is taken");
-                Err(Answer::Unparseable)
-            }
-            OnUnparseable::Quarantine => {
-                tracing::error!(%source, detail, "a whole body went to quarantine");
-                let batch = ingest::quarantine_body(&self.context, body, encoding, reason, detail);
-                Ok(Ready { prepared: Batch::prepare(batch), counts: None, reason: Some(reason) })
-            }
-        }
-    }
+    let mut reservation = receiver.in_flight.nothing();
+    let bytes = body::read(body, limits.body, limits.body_timeout, &mut reservation).await?;
+    Ok((bytes, reservation))
 }
 
 /// Waits for stable storage, then counts.
@@ -223,18 +167,6 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
         }
     }
     Ok(Answer::Stored(stored))
-}
-
-fn too_large(source: &Source, limit: u64) -> Answer {
-    tracing::error!(
-        source = %source.name, limit_bytes = limit,
-        "a body is larger than limits.body; PingOne repeats it until the limit is raised"
-    );
-    Answer::TooLarge
-}
-
-fn content_length(head: &request::Parts) -> Option<u64> {
-    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn request_id(head: &request::Parts) -> String {

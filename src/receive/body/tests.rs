@@ -11,7 +11,7 @@ fn inflate_with(
     limit: u64,
     in_flight: u64,
 ) -> Result<Bytes, InflateError> {
-    let mut reservation = InFlight::new(in_flight).reserve(0).expect("nothing");
+    let mut reservation = InFlight::new(in_flight).nothing();
     inflate(Bytes::copy_from_slice(bytes), &[encoding.to_owned()], limit, &mut reservation)
 }
 

@@ -1,0 +1,75 @@
+//! Everything between the last byte of a body and the spool: inflating, decoding, packing.
+
+use bytes::Bytes;
+
+use super::answer::{Answer, Unavailable};
+use super::body::{self, InflateError};
+use super::in_flight::Reservation;
+use super::ingest::{self, Context, Ingested};
+use crate::config::OnUnparseable;
+use crate::decode::Refusal;
+use crate::spool::Prepared;
+
+/// What has to be known of a request.
+pub(super) struct Job {
+    pub(super) context: Context,
+    pub(super) encodings: Vec<String>,
+    pub(super) limit: u64,
+    pub(super) on_unparseable: OnUnparseable,
+}
+
+/// A batch ready to be stored, and what to count then.
+pub(super) struct Ready {
+    pub(super) prepared: Prepared,
+    pub(super) counts: Option<Ingested>,
+    /// Why the body as a whole is in quarantine, if it is.
+    pub(super) reason: Option<&'static str>,
+}
+
+/// Makes a batch of a body. The reservation grows with what is inflated, and is handed back.
+pub(super) fn prepare(
+    job: &Job,
+    body: Bytes,
+    mut reservation: Reservation,
+) -> Result<(Ready, Reservation), Answer> {
+    let inflated = body::inflate(body.clone(), &job.encodings, job.limit, &mut reservation);
+    let ready = match inflated {
+        Ok(inflated) => match ingest::ingest(&job.context, &inflated) {
+            Ok(mut ingested) => {
+                let prepared = std::mem::take(&mut ingested.batch).prepare();
+                Ready { prepared, counts: Some(ingested), reason: None }
+            }
+            Err(Refusal { reason, detail, .. }) => {
+                unparseable(job, inflated, String::new(), reason.as_str(), detail)?
+            }
+        },
+        Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
+        Err(InflateError::InFlight) => return Err(Answer::Unavailable(Unavailable::InFlight)),
+        Err(InflateError::Broken(detail)) => {
+            unparseable(job, body, job.encodings.join(", "), "encoding", detail)?
+        }
+    };
+    Ok((ready, reservation))
+}
+
+/// Keeps a body that cannot be parsed, or refuses it, as configured.
+fn unparseable(
+    job: &Job,
+    body: Bytes,
+    encoding: String,
+    reason: &'static str,
+    detail: String,
+) -> Result<Ready, Answer> {
+    let source = &job.context.source;
+    match job.on_unparseable {
+        OnUnparseable::Reject => {
+            tracing::error!(%source, detail, "refused a body; PingOne repeats it until it is taken");
+            Err(Answer::Unparseable)
+        }
+        OnUnparseable::Quarantine => {
+            tracing::error!(%source, detail, "a whole body went to quarantine");
+            let batch = ingest::quarantine_body(&job.context, body, encoding, reason, detail);
+            Ok(Ready { prepared: batch.prepare(), counts: None, reason: Some(reason) })
+        }
+    }
+}

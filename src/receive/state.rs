@@ -1,0 +1,64 @@
+//! What every webhook request needs, and what each source adds.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::auth::Credentials;
+use super::in_flight::InFlight;
+use crate::config::{self, Limits, OnUnparseable};
+use crate::metrics::SharedMetrics;
+use crate::shutdown::Shutdown;
+use crate::spool::{Clock, Spool};
+
+/// What every webhook request needs.
+pub struct Receiver {
+    pub(super) spool: Arc<Spool>,
+    pub(super) limits: Limits,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) metrics: SharedMetrics,
+    pub(super) clock: Clock,
+    pub(super) shutdown: Shutdown,
+}
+
+/// A source, ready to check requests.
+pub(super) struct Source {
+    pub(super) name: Arc<str>,
+    pub(super) credentials: Credentials,
+    pub(super) allow_from: Vec<IpNet>,
+    pub(super) strict: bool,
+    pub(super) on_unparseable: OnUnparseable,
+}
+
+impl Receiver {
+    /// A receiver that stores into `spool`, and answers 503 from the start of `shutdown` on.
+    pub fn new(
+        spool: Arc<Spool>,
+        limits: Limits,
+        metrics: SharedMetrics,
+        clock: Clock,
+        shutdown: Shutdown,
+    ) -> Receiver {
+        let in_flight = InFlight::new(limits.in_flight);
+        Receiver { spool, limits, in_flight, metrics, clock, shutdown }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Receiver").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    pub(super) fn new(source: &config::Source) -> Source {
+        Source {
+            name: source.name.as_str().into(),
+            credentials: Credentials::new(&source.credentials),
+            allow_from: source.allow_from.clone(),
+            strict: source.strict,
+            on_unparseable: source.on_unparseable,
+        }
+    }
+}
