@@ -342,6 +342,41 @@ fn other_paths_and_methods_are_never_a_200() {
 }
 
 #[test]
+fn the_answers_are_the_same_over_http2() {
+    let home = home(
+        "[limits]\nbody = \"64 KiB\"\n\
+         [sources.pingone]\nheaders = [{ name = \"X-Key\", value_env = \"KEY\" }]\n\
+         [sources.far]\npath = \"/far\"\nallow_from = [\"192.0.2.0/24\"]\n",
+    );
+    let home = Home { variables: vec![("KEY".to_owned(), "k".to_owned())], ..home };
+    let service = home.start();
+    let base = service.url.replace("/webhooks/pingone", "");
+    block_on(async {
+        let client = Client::builder().http2_prior_knowledge().build().expect("a client");
+        let post = |path: &str| client.post(format!("{base}{path}")).header("x-key", "k");
+        let webhook = "/webhooks/pingone";
+        for (request, status) in [
+            (post(webhook).body(documented()), 200),
+            (post(webhook).body("<html>"), 200),
+            (client.head(&service.url), 200),
+            (client.post(&service.url).body(documented()), 401),
+            (client.post(&service.url).header("x-key", "wrong").body(" ".repeat(60_000)), 401),
+            (post("/far").body(documented()), 403),
+            (post("/").body(documented()), 404),
+            (client.put(&service.url).body(documented()), 405),
+            (post(webhook).body(" ".repeat(64 * 1024 + 1)), 413),
+            (post(webhook).header("content-encoding", "gzip").body(gzip(&[b' '; 100_000])), 413),
+            (post(webhook).body(documented()), 200),
+        ] {
+            let response = request.send().await.expect("an answer");
+            assert_eq!(response.version(), reqwest::Version::HTTP_2);
+            assert_eq!(response.status(), status, "{}", response.url());
+            assert!(!response.headers().contains_key("connection"), "no such header in HTTP/2");
+        }
+    });
+}
+
+#[test]
 fn a_request_id_is_kept_or_made() {
     let home = home("");
     let service = home.start();
