@@ -6,10 +6,10 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-use super::Failure;
+use super::{Failure, with_causes};
 use crate::admin::OPERATION_HEADER;
 use crate::admin::operations;
-use crate::config::Config;
+use crate::config::Admin;
 
 /// How long the service may take to answer: a retry waits for stable storage.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,9 +21,9 @@ pub(super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(super) fn new(config: &Config) -> Result<AdminClient, Failure> {
+    pub(super) fn new(admin: &Admin) -> Result<AdminClient, Failure> {
         let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(AdminClient { client, base: format!("http://{}", reachable(config.admin.address)) })
+        Ok(AdminClient { client, base: format!("http://{}", reachable(admin.address)) })
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
@@ -52,7 +52,7 @@ impl AdminClient {
 
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         request.send().await.map_err(|error| {
-            let base = &self.base;
+            let (base, error) = (&self.base, with_causes(&error));
             Failure::Failed(format!(
                 "the service cannot be reached on {base} ({error}). Is it running, and is \
                  admin.address the one it uses? Give its configuration with -c"

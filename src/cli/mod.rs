@@ -66,17 +66,22 @@ enum Failure {
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Failure {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !message.contains(&cause_text) {
-                message = format!("{message}: {cause_text}");
-            }
-            source = cause.source();
-        }
-        Failure::Failed(message)
+        Failure::Failed(with_causes(&error))
     }
+}
+
+/// An error with everything that led to it, each said once.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
 }
 
 /// Runs the command that the arguments name.
@@ -101,7 +106,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Send(arguments) => send::run(&arguments),
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
-        Command::Health => load().and_then(|config| health::run(&config)),
+        Command::Health => health::run(arguments.config.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -117,12 +122,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
-    config::load(file, std::env::vars_os()).map_err(|problems| {
-        let count = match problems.0.len() {
-            1 => "1 mistake".to_owned(),
-            count => format!("{count} mistakes"),
-        };
-        Failure::Usage(format!("{problems}\ndavinci-siem: {count} in the configuration"))
+    config::load(file, std::env::vars_os()).map_err(|problems| match problems.0.len() {
+        1 => Failure::Usage(problems.to_string()),
+        count => Failure::Usage(format!(
+            "{problems}\ndavinci-siem: {count} mistakes in the configuration"
+        )),
     })
 }
 

@@ -210,7 +210,7 @@ fn retry_all(config: &Config, ids: &[i64], replacement: Option<&Bytes>) -> Resul
         }
     };
     let offline = open_offline(config)?;
-    let admin = AdminClient::new(config)?;
+    let admin = AdminClient::new(&config.admin)?;
     block_on(async {
         for &id in ids {
             let done = match &offline {
@@ -248,7 +248,7 @@ async fn retry_offline(
 fn purge(config: &Config, ids: &[i64]) -> Result<(), Failure> {
     let offline = open_offline(config)?;
     let removed = block_on(async {
-        let admin = AdminClient::new(config)?;
+        let admin = AdminClient::new(&config.admin)?;
         let mut removed = 0;
         // In slices: one commit for all would make a running service wait for it.
         for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {

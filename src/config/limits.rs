@@ -30,7 +30,7 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
         in_flight: section.size("in_flight", 2048).unwrap_or(256 * MIB),
         header_timeout: section.patience("header_timeout").unwrap_or(Duration::from_secs(30)),
         body_timeout: section.patience("body_timeout").unwrap_or(Duration::from_secs(60)),
-        shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(20)),
+        shutdown_grace: section.duration("shutdown_grace").unwrap_or(Duration::from_secs(8)),
     };
     if limits.body > MAX_BODY {
         section.report("body", format!("must be at most {} MiB", MAX_BODY / MIB));

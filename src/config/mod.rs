@@ -59,13 +59,23 @@ pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Problems> {
-    let text = match file {
-        None => String::new(),
-        Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            Problems::one(Some(path), format!("cannot be read: {error}. Check -c"))
-        })?,
-    };
-    parse(&text, file, environment)
+    parse(&text_of(file)?, file, environment)
+}
+
+/// Reads where the admin listener is and nothing else: whoever asks a running service how it is must
+/// not fail because of what only the service can read, such as its secrets.
+pub fn load_admin(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Admin, Problems> {
+    let text = text_of(file)?;
+    with_root(&text, file, environment, |mut root| admin::read(root.table("admin")))
+}
+
+fn text_of(file: Option<&Path>) -> Result<String, Problems> {
+    let Some(path) = file else { return Ok(String::new()) };
+    std::fs::read_to_string(path)
+        .map_err(|error| Problems::one(file, format!("cannot be read: {error}. Check -c")))
 }
 
 /// Reads a configuration from text; `file` only names it in problems.
@@ -74,6 +84,15 @@ pub fn parse(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Problems> {
+    with_root(text, file, environment, read)
+}
+
+fn with_root<T>(
+    text: &str,
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    read: impl FnOnce(Section<'_>) -> T,
+) -> Result<T, Problems> {
     let (mut known, mut unreadable) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         match (name.into_string(), value.into_string()) {
@@ -89,8 +108,8 @@ pub fn parse(
         problems.report(Some(&origin), "", "its value is not UTF-8".to_owned());
     }
     let tree = node::read(text, &environment, &problems);
-    let config = read(Section::root(tree, &problems));
-    problems.into_result(config)
+    let value = read(Section::root(tree, &problems));
+    problems.into_result(value)
 }
 
 fn read(mut root: Section<'_>) -> Config {
@@ -110,7 +129,7 @@ fn read(mut root: Section<'_>) -> Config {
 /// What no section can see alone.
 fn check_together(config: &Config, root: &Section<'_>) {
     let Config { listen, sources, limits, spool, sinks, admin, .. } = config;
-    let open = sources.iter().find(|source| source.credentials.is_empty());
+    let open = sources.iter().find(|source| !source.has_credentials);
     if let Some(source) = open
         && !listen.address.ip().is_loopback()
         && !listen.allows_no_credentials

@@ -17,6 +17,8 @@ pub struct Source {
     pub path: String,
     /// Any one of these lets a request in; none at all lets every request in.
     pub credentials: Vec<Credential>,
+    /// Whether credentials were configured, also such as could not be read.
+    pub has_credentials: bool,
     /// Networks the sender may connect from; empty for any.
     pub allow_from: Vec<IpNet>,
     /// Whether events with findings are quarantined.
@@ -59,6 +61,7 @@ pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Source> {
             name: "pingone".to_owned(),
             path: DEFAULT_PATH.to_owned(),
             credentials: Vec::new(),
+            has_credentials: false,
             allow_from: Vec::new(),
             strict: false,
             on_unparseable: OnUnparseable::Quarantine,
@@ -85,7 +88,9 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
         section.report("path", advice);
     }
     let mut credentials = Vec::new();
-    for mut basic in section.tables("basic") {
+    let (basics, headers) = (section.tables("basic"), section.tables("headers"));
+    let has_credentials = !basics.is_empty() || !headers.is_empty();
+    for mut basic in basics {
         let username = basic.required_text("username", "pingone");
         if username.as_ref().is_some_and(|username| username.contains(':')) {
             basic.report("username", "cannot hold a colon (RFC 7617); choose another".to_owned());
@@ -95,7 +100,7 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
         }
         basic.finish();
     }
-    for mut header in section.tables("headers") {
+    for mut header in headers {
         // Not shown when it is wrong: people write the whole header here.
         let name = header.required_text("name", "X-Webhook-Key").and_then(|name| {
             let parsed = name.parse().ok();
@@ -113,6 +118,7 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
         name,
         path,
         credentials,
+        has_credentials,
         allow_from: section.list("allow_from", "a network such as \"198.51.100.0/24\""),
         strict: section.boolean("strict").unwrap_or(false),
         on_unparseable: section

@@ -167,6 +167,23 @@ fn every_check_refuses_what_it_is_for() {
 }
 
 #[test]
+fn credentials_that_cannot_be_read_are_one_mistake() {
+    let text = "[listen]\naddress = \"0.0.0.0:1\"\n[sources.a]\nbasic = [{ username = \"a\", password_env = \"NOPE\" }]";
+    assert_eq!(problems(text).len(), 1, "{:?}", problems(text));
+    assert_eq!(problems("[listen]\naddress = \"0.0.0.0:1\"\n[sources.a]\nbasic = []").len(), 1);
+}
+
+#[test]
+fn the_admin_address_is_read_whatever_else_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.toml");
+    std::fs::write(&file, "[admin]\naddress = \"127.0.0.1:7\"\n[sources.a]\nbasic = 3\n")
+        .expect("written");
+    let admin = load_admin(Some(&file), std::iter::empty()).expect("read");
+    assert_eq!(admin.address.port(), 7);
+}
+
+#[test]
 fn variables_override_the_file_and_are_named_in_problems() {
     let config = parse_with(
         "[spool]\nmax_size = \"1 GiB\"",

@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use super::super::Failure;
+use super::super::{Failure, with_causes};
 use super::Arguments;
 use crate::deliver::Backoff;
 
@@ -115,8 +115,9 @@ impl Client {
             request = request.basic_auth(user, Some(password));
         }
         let url = &self.url;
-        let unreachable =
-            |error: reqwest::Error| (format!("{url} cannot be reached: {error}"), None);
+        let unreachable = |error: reqwest::Error| {
+            (format!("{url} cannot be reached: {}", with_causes(&error)), None)
+        };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         if status == StatusCode::OK {
