@@ -86,6 +86,10 @@ fn a_full_disk_is_answered_with_503_and_goes_on_when_there_is_room() {
             let (status, _) = post(&service, batch(["later".to_owned()])).await.expect("an answer");
             assert_eq!(status, 503);
         }
+        let ready = || reqwest::get(format!("{}/readyz", service.admin));
+        let response = ready().await.expect("an answer");
+        assert_eq!(response.status(), 503);
+        assert!(response.text().await.expect("text").contains("cannot store events"));
         std::fs::remove_file(home.path("fail-write")).expect("removed");
         let (status, answer) =
             post(&service, batch(["later".to_owned()])).await.expect("an answer");

@@ -47,6 +47,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -60,6 +61,9 @@ pub use reader::{Damage, Read, Reader, Stored};
 
 /// Tells the time, in milliseconds since the epoch.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// How long a failure to store counts as lasting. A sender repeats much sooner.
+const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
@@ -76,8 +80,8 @@ struct Shared {
     head: watch::Sender<u64>,
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
-    /// Why the last commit failed, until one succeeds.
-    failing: Mutex<Option<String>>,
+    /// When and why events could not be stored, until some are.
+    failing: Mutex<Option<(Instant, String)>>,
     used: AtomicU64,
     dedup_ids: AtomicU64,
     max_size: u64,
@@ -87,7 +91,8 @@ struct Shared {
 
 impl Shared {
     fn set_failing(&self, error: Option<String>) {
-        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        let failure = error.map(|error| (Instant::now(), error));
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }
 
@@ -176,9 +181,11 @@ impl Spool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
-    /// Why the last commit failed, if it did.
+    /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever
+    /// sends nothing to a service that is not ready would never learn that it is again.
     pub fn failing(&self) -> Option<String> {
-        self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let failure = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
     }
 
     /// Bytes in use.

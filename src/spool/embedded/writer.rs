@@ -96,7 +96,9 @@ impl Writer {
             };
             self.log.dedup.roll_back();
             let fault = fault::classify(&error);
-            self.shared.set_failing(Some(error.to_string()));
+            if group.iter().any(Command::is_append) {
+                self.shared.set_failing(Some(error.to_string()));
+            }
             if fault != Fault::Fatal && group.iter().any(Command::is_append) {
                 // Cursors and removals make room, so they get a try without the appends.
                 tracing::error!(%error, "the spool could not store events; they were not acknowledged");
@@ -150,7 +152,7 @@ impl Writer {
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.publish();
-        if !done.is_empty() {
+        if group.iter().any(Command::is_append) {
             self.shared.set_failing(None);
         }
         for (command, done) in group.drain(..).zip(done) {
