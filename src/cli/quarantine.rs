@@ -1,7 +1,7 @@
 //! `quarantine …`: looks at refused events offline; changes go through the running service, or
 //! straight to the spool when none is running.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -190,8 +190,14 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
         println!("encoding    {}", safe(encoding));
     }
     println!("bytes       {size}\n");
-    // Exactly as received, for pipes and files.
     let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        // A terminal would obey the control characters that a stranger sent.
+        let text = String::from_utf8_lossy(&entry.bytes);
+        text.lines().try_for_each(|line| writeln!(out, "{}", safe(line)))?;
+        return Ok(());
+    }
+    // Exactly as received, for pipes and files.
     out.write_all(&entry.bytes)?;
     out.write_all(b"\n")?;
     Ok(())
