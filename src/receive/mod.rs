@@ -29,3 +29,6 @@ mod webhook;
 pub use router::router;
 pub use state::Receiver;
 pub use webhook::Peer;
+
+#[cfg(test)]
+mod tests;

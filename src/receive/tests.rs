@@ -1,0 +1,39 @@
+//! What no client can bring about over a socket: hyper closes idle connections when the end begins.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use tower::ServiceExt;
+
+use super::*;
+use crate::app::system_clock;
+use crate::metrics::Metrics;
+use crate::shutdown;
+use crate::spool::Spool;
+
+#[tokio::test]
+async fn a_batch_that_comes_while_the_service_ends_stays_with_the_sender() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
+    config.spool.directory = folder.path().to_owned();
+    let spool = Arc::new(Spool::open(&config.spool, system_clock()).expect("opened"));
+    let metrics = Arc::new(Metrics::new().expect("registered"));
+    let (trigger, shutdown) = shutdown::channel();
+    let limits = config.limits.clone();
+    let receiver = Receiver::new(Arc::clone(&spool), limits, metrics, system_clock(), shutdown);
+    let router = router(receiver, &config.sources);
+    let post = || {
+        let body =
+            Body::from(r#"[{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}]"#);
+        let request = Request::builder().method(Method::POST).uri("/webhooks/pingone").body(body);
+        router.clone().oneshot(request.expect("a request"))
+    };
+    trigger.begin();
+    let Ok(response) = post().await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "5");
+    assert_eq!(*spool.head().borrow(), 0, "nothing of it is kept");
+    spool.close();
+}
