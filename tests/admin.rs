@@ -128,9 +128,7 @@ fn nothing_that_is_logged_holds_a_secret_or_an_event() {
     let home = Home::new(
         "[sources.pingone]\nbasic = [{ username = \"canary-user\", password_env = \"PW\" }]\nheaders = [{ name = \"X-Key\", value_env = \"KEY\" }]\n",
     );
-    let variables = [("PW", "canary-password"), ("KEY", "canary-key")];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let home = Home { variables, ..home };
+    let home = home.with_variables(&[("PW", "canary-password"), ("KEY", "canary-key")]);
     let service = home.start();
     block_on(async {
         let client = Client::new();

@@ -104,7 +104,7 @@ fn a_body_that_cannot_be_parsed_is_quarantined_or_rejected_as_configured() {
 #[test]
 fn probes_are_answered_and_leave_no_trace() {
     let home = home("[sources.pingone]\nheaders = [{ name = \"X-Key\", value_env = \"KEY\" }]\n");
-    let home = Home { variables: vec![("KEY".to_owned(), "k".to_owned())], ..home };
+    let home = home.with_variables(&[("KEY", "k")]);
     let service = home.start();
     block_on(async {
         for method in [Method::HEAD, Method::GET] {
@@ -157,9 +157,7 @@ fn wrong_credentials_are_refused_before_the_body_is_read() {
     let home = home(
         "[sources.pingone]\nbasic = [{ username = \"pingone\", password_env = \"A\" }, { username = \"pingone\", password_env = \"B\" }]\nheaders = [{ name = \"X-Key\", value_env = \"C\" }]\n",
     );
-    let variables = [("A", "pass:word"), ("B", "next"), ("C", "key")];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let home = Home { variables, ..home };
+    let home = home.with_variables(&[("A", "pass:word"), ("B", "next"), ("C", "key")]);
     let service = home.start();
     block_on(async {
         let client = Client::new();
@@ -348,7 +346,7 @@ fn the_answers_are_the_same_over_http2() {
          [sources.pingone]\nheaders = [{ name = \"X-Key\", value_env = \"KEY\" }]\n\
          [sources.far]\npath = \"/far\"\nallow_from = [\"192.0.2.0/24\"]\n",
     );
-    let home = Home { variables: vec![("KEY".to_owned(), "k".to_owned())], ..home };
+    let home = home.with_variables(&[("KEY", "k")]);
     let service = home.start();
     let base = service.url.replace("/webhooks/pingone", "");
     block_on(async {

@@ -77,7 +77,7 @@ fn generated_events_are_accepted_without_findings() {
     let home = Home::new(
         "[sources.pingone]\nstrict = true\nbasic = [{ username = \"pingone\", password_env = \"PW\" }]\nheaders = [{ name = \"X-Key\", value_env = \"PW\" }]\n",
     );
-    let home = Home { variables: vec![("PW".to_owned(), "secret".to_owned())], ..home };
+    let home = home.with_variables(&[("PW", "secret")]);
     let service = home.start();
     std::fs::write(home.path("password"), "secret\n").expect("written");
     let password = home.path("password");

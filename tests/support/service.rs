@@ -53,6 +53,13 @@ impl Home {
         Home::new(&format!("{}{}{config}", sink("one"), sink("two")))
     }
 
+    /// Variables for every process started here.
+    pub fn with_variables(mut self, variables: &[(&str, &str)]) -> Home {
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.variables.extend(owned);
+        self
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -188,16 +188,6 @@ impl Spool {
         failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
     }
 
-    /// Bytes in use.
-    pub fn used(&self) -> u64 {
-        self.shared.used.load(Ordering::Relaxed)
-    }
-
-    /// Ids remembered for deduplication.
-    pub fn dedup_ids(&self) -> u64 {
-        self.shared.dedup_ids.load(Ordering::Relaxed)
-    }
-
     /// Where an unreadable store was moved at start, if there was one.
     pub fn set_aside(&self) -> Option<&PathBuf> {
         self.shared.set_aside.as_ref()
