@@ -138,14 +138,7 @@ fn the_connection_test_is_accepted_and_delivered_nowhere_by_default() {
     assert!(lines("all.ndjson", 2)[0].contains("EVENT_DELIVERY_TEST"));
     assert!(lines("out.ndjson", 1)[0].contains("after"));
     assert!(service.log().contains("connection test arrived"));
-    let metrics = block_on(async {
-        reqwest::get(format!("{}/metrics", service.admin))
-            .await
-            .expect("an answer")
-            .text()
-            .await
-            .expect("text")
-    });
+    let (_, metrics) = service.ask_admin("/metrics");
     assert!(metrics.contains("davinci_siem_delivery_tests_total{source=\"pingone\"} 1"));
     assert!(
         metrics.contains("davinci_siem_sink_events_total{door=\"filtered\",sink=\"archive\"} 1")

@@ -60,15 +60,12 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     std::fs::create_dir(home.path("folder")).expect("made");
     let service = home.start();
     post(&service, &batch(["kept".to_owned()]));
-    let ready = || {
-        block_on(async {
-            let response =
-                reqwest::get(format!("{}/readyz", service.admin)).await.expect("an answer");
-            (response.status().as_u16(), response.json::<Value>().await.expect("JSON"))
-        })
+    let ask = |service: &Service| {
+        let (status, text) = service.ask_admin("/readyz");
+        (status, serde_json::from_str::<Value>(&text).expect("JSON"))
     };
     let (status, body) = wait_for("a pause", || {
-        Some(ready()).filter(|(_, body)| body["sinks"][0]["state"] == "paused")
+        Some(ask(&service)).filter(|(_, body)| body["sinks"][0]["state"] == "paused")
     });
     assert_eq!(status, 200, "receiving goes on");
     assert!(
@@ -78,10 +75,7 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     // Ending while it is paused leaves its cursor where it is.
     assert!(service.terminate().0.success());
     let service = home.start();
-    let ready = || {
-        let response = block_on(async { reqwest::get(format!("{}/readyz", service.admin)).await });
-        block_on(response.expect("an answer").json::<Value>()).expect("JSON")
-    };
+    let ready = || ask(&service).1;
     wait_for("a pause", || (ready()["sinks"][0]["state"] == "paused").then_some(()));
     std::fs::remove_dir(home.path("folder")).expect("removed");
     assert_eq!(wait_for_lines(&home, "folder", 1).len(), 1, "it goes on by itself");

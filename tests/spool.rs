@@ -65,11 +65,7 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let stats: Value =
         serde_json::from_slice(&home.run(&["spool", "stats", "--json"]).stdout).expect("JSON");
     assert_eq!(stats["head"], accepted.len(), "nothing of a refused batch is kept: {stats}");
-    let ready = || {
-        block_on(async {
-            reqwest::get(format!("{}/readyz", service.admin)).await.expect("an answer").status()
-        })
-    };
+    let ready = || service.ask_admin("/readyz").0;
     assert_eq!(ready(), 503);
 
     std::fs::remove_dir(home.path("folder")).expect("removed");
@@ -172,14 +168,7 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
             String::from_utf8(home.run(&["quarantine", "list", "--json"]).stdout).expect("UTF-8");
         listed.contains("\"origin\":\"damage\"").then_some(())
     });
-    let metrics = block_on(async {
-        reqwest::get(format!("{}/metrics", service.admin))
-            .await
-            .expect("an answer")
-            .text()
-            .await
-            .expect("text")
-    });
+    let (_, metrics) = service.ask_admin("/metrics");
     assert!(metrics.contains("davinci_siem_damaged_events_total{sink=\"out\"} 10"), "counted");
     assert!(
         metrics.contains("davinci_siem_sink_events_total{door=\"dead_lettered\",sink=\"out\"} 10")
@@ -195,14 +184,7 @@ fn a_file_that_is_no_database_is_moved_aside_and_reported() {
     let service = home.start();
     assert!(service.log().contains("moved aside"), "{}", service.log());
     assert_eq!(post(&service, &documented()).1["accepted"], 5);
-    let ready: Value = block_on(async {
-        reqwest::get(format!("{}/readyz", service.admin))
-            .await
-            .expect("an answer")
-            .json()
-            .await
-            .expect("JSON")
-    });
+    let ready: Value = serde_json::from_str(&service.ask_admin("/readyz").1).expect("JSON");
     let aside = ready["spool_set_aside"].as_str().expect("a path").to_owned();
     let kept = std::fs::read_to_string(home.path(&aside).join("spool.db")).expect("kept");
     assert!(kept.starts_with("this is no database"));

@@ -189,6 +189,14 @@ impl Service {
         self.log.lock().expect("a lock").join("\n")
     }
 
+    /// What the admin listener answers: status and text.
+    pub fn ask_admin(&self, path: &str) -> (u16, String) {
+        super::block_on(async {
+            let answer = reqwest::get(format!("{}{path}", self.admin)).await.expect("an answer");
+            (answer.status().as_u16(), answer.text().await.expect("text"))
+        })
+    }
+
     /// Host and port of the webhook listener.
     pub fn address(&self) -> String {
         let rest = self.url.strip_prefix("http://").expect("a URL");
