@@ -20,7 +20,7 @@ use crate::receive::listener::{self, Timeouts};
 use crate::receive::retry::Rules;
 use crate::receive::{self, Receiver};
 use crate::shutdown::{self, Shutdown};
-use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Spool};
+use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Registered, Spool, Start};
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -92,13 +92,15 @@ impl App {
         };
         let metrics = Arc::new(Metrics::new()?);
         restore_totals(&spool, &metrics).await?;
-        let names: Vec<Arc<str>> =
-            config.sinks.iter().map(|sink| sink.name.as_str().into()).collect();
-        let cursors = spool.register(&names).await?;
-        let mut workers = Vec::with_capacity(names.len());
-        let mut statuses = Vec::with_capacity(names.len());
-        for ((sink, name), cursor) in config.sinks.iter().zip(names).zip(cursors) {
-            let status = Arc::new(SinkStatus::new(name, cursor));
+        let starts: Vec<(Arc<str>, Start)> =
+            config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
+        let registered = spool.register(&starts).await?;
+        let mut workers = Vec::with_capacity(starts.len());
+        let mut statuses = Vec::with_capacity(starts.len());
+        for ((sink, (name, _)), Registered { cursor, is_paused }) in
+            config.sinks.iter().zip(starts).zip(registered)
+        {
+            let status = Arc::new(SinkStatus::new(name, cursor, is_paused));
             let reader = spool.reader()?;
             statuses.push(Arc::clone(&status));
             workers.push(Worker::new(
@@ -122,6 +124,11 @@ impl App {
     /// Where the admin listener is.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.local_addr().ok()
+    }
+
+    /// Every sink, to be steered.
+    pub fn sinks(&self) -> &[Arc<SinkStatus>] {
+        &self.statuses
     }
 
     /// Works until shutdown begins and everything has ended. Fails if the process should end at once
@@ -212,7 +219,8 @@ async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadErro
             | Door::Duplicate
             | Door::Quarantined
             | Door::Released
-            | Door::Purged => &metrics.events,
+            | Door::Purged
+            | Door::Replayed => &metrics.events,
             Door::Delivered | Door::Filtered | Door::DeadLettered => &metrics.sink_events,
         };
         counter.with_label_values(&[name.as_str(), door.as_str()]).inc_by(count);

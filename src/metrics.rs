@@ -36,6 +36,8 @@ pub struct Metrics {
     pub sink_events: IntCounterVec,
     /// Attempts that were not successful, by sink and kind of verdict.
     pub sink_failures: IntCounterVec,
+    /// What sinks count besides: resent messages, failure stores, truncations.
+    pub sink_notices: IntCounterVec,
     /// Events that were stored once and could not be read back, by sink.
     pub damaged: IntCounterVec,
 }
@@ -101,6 +103,11 @@ impl Metrics {
                 "sink_failures_total",
                 "Delivery attempts that failed, by verdict",
                 &["sink", "verdict"],
+            )?,
+            sink_notices: counter(
+                "sink_notices_total",
+                "Items that a sink delivered in an unusual way",
+                &["sink", "notice"],
             )?,
             damaged: counter(
                 "damaged_events_total",

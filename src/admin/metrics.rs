@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
 use super::Admin;
+use crate::deliver::SinkState;
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = match admin.spool.stats().await {
@@ -48,7 +49,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
                 .set(stats.head.saturating_sub(sink.cursor()) as f64);
             lag_seconds.with_label_values(&[&*sink.name]).set(age(&admin, sink.waiting_since()));
             let current = sink.state();
-            for name in ["running", "retrying", "paused"] {
+            for name in SinkState::NAMES {
                 let is_current = f64::from(u8::from(current.as_str() == name));
                 state.with_label_values(&[&*sink.name, name]).set(is_current);
             }

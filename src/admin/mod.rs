@@ -1,4 +1,4 @@
-//! The admin listener: health, metrics, and operations on the quarantine.
+//! The admin listener: health, metrics, and operations on the quarantine and the sinks.
 //!
 //! | path | who | what |
 //! | --- | --- | --- |
@@ -6,6 +6,8 @@
 //! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
 //! | `GET /metrics` | anyone | Prometheus' text format |
 //! | `GET /api/status` | loopback | what the spool holds, each sink's place and state |
+//! | `POST /api/sinks/{name}/pause`, `…/resume` | loopback | holds one sink, lets it go on |
+//! | `POST /api/sinks/{name}/replay` | loopback | one step of a replay |
 //! | `POST /api/quarantine/{id}/retry` | loopback | retries one entry, with the body in its place if there is one |
 //! | `POST /api/quarantine/purge` | loopback | removes entries for good |
 //!
@@ -15,6 +17,7 @@
 mod health;
 mod metrics;
 pub mod operations;
+pub mod sinks;
 
 use std::sync::Arc;
 
@@ -60,6 +63,9 @@ pub fn router(admin: Admin) -> Router {
     let operations = Router::new()
         .route("/api/status", get(operations::status))
         .route("/api/quarantine/{id}/retry", post(operations::retry))
+        .route("/api/sinks/{name}/pause", post(sinks::pause))
+        .route("/api/sinks/{name}/resume", post(sinks::resume))
+        .route("/api/sinks/{name}/replay", post(sinks::replay))
         .route("/api/quarantine/purge", post(operations::purge))
         .route_layer(middleware::from_fn(operations::only_for_operators))
         .layer(DefaultBodyLimit::max(limit));

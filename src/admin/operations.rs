@@ -141,6 +141,6 @@ pub(super) async fn purge(State(admin): State<Arc<Admin>>, Json(purge): Json<Pur
     }
 }
 
-fn failure(status: StatusCode, message: &str) -> Response {
+pub(super) fn failure(status: StatusCode, message: &str) -> Response {
     (status, Json(Failure { error: message.to_owned() })).into_response()
 }

@@ -1,12 +1,28 @@
-//! `check`: a configuration that loads has been checked; says what it amounts to.
+//! `check`: a configuration that loads has been checked; says what it amounts to, and asks the
+//! targets.
 
 use std::path::Path;
 
+use clap::Args;
+
 use super::Failure;
+use super::block_on;
 use crate::config::{Config, SinkKind};
+use crate::sinks::{Deliver, Sink};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Connect to every sink's target, too, and find out whether it would take events; sends none
+    #[arg(long)]
+    connect: bool,
+}
 
 /// Everything that is wrong was reported by loading it; this prints what is right.
-pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: &Arguments,
+    config: &Config,
+    file: Option<&Path>,
+) -> Result<(), Failure> {
     match file {
         Some(file) => println!("{}: no mistakes", file.display()),
         None => println!("no configuration file: the defaults apply"),
@@ -29,8 +45,36 @@ pub(super) fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
         match &sink.kind {
             SinkKind::Stdout => println!("  sink {}: standard output", sink.name),
             SinkKind::File(file) => println!("  sink {}: {}", sink.name, file.path.display()),
+            SinkKind::Http(http) => println!("  sink {}: {}", sink.name, http.client.url),
+            SinkKind::SplunkHec(hec) => println!("  sink {}: {}", sink.name, hec.client.url),
+            SinkKind::Elasticsearch(elastic) => {
+                println!("  sink {}: {}, {}", sink.name, elastic.client.url, elastic.data_stream);
+            }
+            SinkKind::Syslog(syslog) => println!("  sink {}: {}", sink.name, syslog.address),
         }
     }
     println!("admin on http://{}", config.admin.address);
-    Ok(())
+    if arguments.connect { block_on(connect(config)) } else { Ok(()) }
+}
+
+/// Asks every target; fails if one would not take events.
+async fn connect(config: &Config) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    for sink in &config.sinks {
+        let probed = match Sink::open(&sink.kind) {
+            Ok(mut opened) => opened.probe().await,
+            Err(reason) => Err(reason),
+        };
+        match probed {
+            Ok(said) => println!("sink {}: good: {said}", sink.name),
+            Err(reason) => {
+                eprintln!("sink {}: {reason}", sink.name);
+                failed.push(sink.name.as_str());
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("not every sink would be delivered to: {}", failed.join(", "))))
 }

@@ -8,8 +8,10 @@ mod check;
 mod health;
 mod output;
 mod quarantine;
+mod replay;
 mod send;
 mod serve;
+mod sink;
 mod spool;
 
 use std::ffi::OsString;
@@ -43,7 +45,7 @@ enum Command {
     /// Run the receiver (the default)
     Serve,
     /// Check the configuration and report everything that is wrong with it
-    Check,
+    Check(check::Arguments),
     /// Act as PingOne: post events in batches and repeat each until it is answered with 200
     Send(Box<send::Arguments>),
     /// Look at events that were refused, correct them, and take them in after all
@@ -52,6 +54,11 @@ enum Command {
     /// Look into the spool, also while the service runs
     #[command(subcommand)]
     Spool(spool::Command),
+    /// See how each sink is doing; hold one back for a while
+    #[command(subcommand)]
+    Sink(sink::Command),
+    /// Deliver what was received in a time to one sink once more
+    Replay(replay::Arguments),
     /// Ask a running service whether it takes events; for container health checks
     Health,
 }
@@ -98,15 +105,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // One provider for every TLS client of the process; a second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let load = || load(arguments.config.as_deref());
+    let load_admin = || load_admin(arguments.config.as_deref());
     let done = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => load().and_then(serve::run),
-        Command::Check => {
-            load().and_then(|config| check::run(&config, arguments.config.as_deref()))
+        Command::Check(check) => {
+            load().and_then(|config| check::run(&check, &config, arguments.config.as_deref()))
         }
         Command::Send(arguments) => send::run(&arguments),
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
-        Command::Health => health::run(arguments.config.as_deref()),
+        Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
+        Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
+        Command::Health => load_admin().and_then(|admin| health::run(&admin)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,6 +138,12 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
             "{problems}\ndavinci-siem: {count} mistakes in the configuration"
         )),
     })
+}
+
+/// `[admin]` alone: whoever asks a running service needs none of its secrets.
+fn load_admin(file: Option<&std::path::Path>) -> Result<config::Admin, Failure> {
+    config::load_admin(file, std::env::vars_os())
+        .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
 /// A runtime for the subcommands that only wait for one thing.

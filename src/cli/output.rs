@@ -43,6 +43,16 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// A running count on a terminal, and nothing elsewhere.
+pub(super) fn counter(unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    let template = format!("{{spinner}} {{pos}} {unit}");
+    ProgressStyle::with_template(&template).map_or(bar.clone(), |style| bar.with_style(style))
+}
+
 /// A progress bar on a terminal, and nothing elsewhere.
 pub(super) fn progress(total: u64, unit: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {

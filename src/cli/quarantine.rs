@@ -173,6 +173,7 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
         request_id,
         encoding,
         sink,
+        target,
         size,
         ..
     } = &entry.summary;
@@ -184,6 +185,12 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
         println!("sink        {}", safe(sink));
     }
     println!("reason      {}: {}", safe(reason), safe(detail));
+    if let Some(target) = target {
+        let status = target.status.map_or("none".to_owned(), |status| status.to_string());
+        let code = safe(target.code.as_deref().unwrap_or("none"));
+        println!("target      {} attempts, status {status}, code {code}", target.attempts);
+        println!("answer      {}", safe(&target.text));
+    }
     println!("path        {} (element {index})", safe(path));
     println!("request     {}", safe(request_id));
     if !encoding.is_empty() {

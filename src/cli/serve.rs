@@ -28,7 +28,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ => source.path.clone(),
         })
         .collect();
+    let mut hang_up = signal(SignalKind::hangup())?;
     let app = App::build(config).await?;
+    let sinks = app.sinks().to_vec();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = app.address().map(tracing::field::display),
@@ -43,6 +45,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
             ended = &mut running => return Ok(ended?),
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hang_up.recv() => {
+                tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
+                sinks.iter().for_each(|sink| sink.reload());
+                continue;
+            }
         }
         if trigger.has_begun() {
             return Err(Failure::Failed("stopped at once by a second signal".to_owned()));

@@ -26,7 +26,12 @@ pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
-pub use sink::{BatchLimits, FileSink, Format, Retry, Sink, SinkKind};
+pub use sink::{
+    Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
+    FileSink, Filter, Flavor, Format, Framing, Header, HeaderFormat, HttpSink, Oversize, Pattern,
+    Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink, SyslogSink, Tls, Transport,
+    signing_key,
+};
 pub use source::{Credential, OnUnparseable, Source};
 
 use problem::{Collector, Origin};
@@ -160,6 +165,15 @@ fn check_together(config: &Config, root: &Section<'_>) {
         );
     }
     for (index, sink) in sinks.iter().enumerate() {
+        let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
+        for name in filters.flat_map(|filter| &filter.sources) {
+            if !sources.iter().any(|source| source.name == *name) {
+                let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+                let known = names.join(", ");
+                let message = format!("filters by source {name:?}, which is none of {known}");
+                root.report(&format!("sinks.{}", sink.name), message);
+            }
+        }
         let twin = sinks[..index].iter().find(|other| other.writes_to_same(sink));
         if let Some(twin) = twin {
             root.report(

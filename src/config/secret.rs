@@ -1,17 +1,31 @@
 //! A secret: read from a file or a variable, wiped when dropped, never printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
 /// A password, token or header value. Its `Debug` shows nothing of it.
 #[derive(Debug, Clone)]
-pub struct Secret(SecretString);
+pub struct Secret {
+    value: SecretString,
+    /// Where it can be read again.
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// The value, for comparing and sending only.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.value.expose_secret()
+    }
+
+    /// The file that holds it, if it did not come from a variable.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads it again: someone may have replaced the file meanwhile. A variable never changes.
+    pub fn reread(&self) -> Result<Secret, String> {
+        self.file.as_deref().map_or_else(|| Ok(self.clone()), Secret::from_file)
     }
 
     /// The file's text without the line break that editors leave at its end.
@@ -22,17 +36,17 @@ impl Secret {
                 path.display()
             )
         })?;
-        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
+        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned(), Some(path.to_owned()))
             .ok_or_else(|| format!("{} is empty; put the secret into it", path.display()))
     }
 
     pub(super) fn from_variable(name: &str, value: Option<&str>) -> Result<Secret, String> {
         value
-            .and_then(|value| Secret::new(value.to_owned()))
+            .and_then(|value| Secret::new(value.to_owned(), None))
             .ok_or_else(|| format!("the variable {name} is not set; set it to the secret"))
     }
 
-    fn new(text: String) -> Option<Secret> {
-        (!text.is_empty()).then(|| Secret(SecretString::from(text)))
+    fn new(text: String, file: Option<PathBuf>) -> Option<Secret> {
+        (!text.is_empty()).then(|| Secret { value: SecretString::from(text), file })
     }
 }

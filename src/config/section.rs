@@ -1,6 +1,7 @@
 //! Takes typed values out of one table, collecting problems; what nobody took is an unknown key.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -53,6 +54,14 @@ impl<'p> Section<'p> {
             }
         }
         tables
+    }
+
+    /// One table, or a list of them.
+    pub(super) fn table_or_tables(&mut self, key: &str) -> Vec<Section<'p>> {
+        match self.table.get(key).map(|node| &node.value) {
+            Some(Value::Table(_)) => self.table_if_given(key).into_iter().collect(),
+            _ => self.tables(key),
+        }
     }
 
     /// The tables below `key`, each with its name. Names label metrics and files, so they are plain.
@@ -226,10 +235,31 @@ impl<'p> Section<'p> {
         parsed
     }
 
+    /// A secret that may be left out.
+    pub(super) fn secret_if_given(&mut self, key: &str) -> Option<Secret> {
+        let names = [key.to_owned(), format!("{key}_file"), format!("{key}_env")];
+        if names.iter().all(|name| self.is_missing(name)) {
+            names[1..].iter().for_each(|name| self.ask(name));
+            return None;
+        }
+        self.secret(key)
+    }
+
+    /// A path.
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    /// Whether nothing is written in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// A secret, given as `KEY_file` or `KEY_env` and never inline.
     pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
         let (by_file, by_env) = (format!("{key}_file"), format!("{key}_env"));
-        if let Some(node) = self.take(key) {
+        // Not among the keys that are offered.
+        if let Some(node) = self.table.remove(key) {
             let advice = format!("secrets are not written here; use {by_file} or {by_env}");
             self.problems.report(Some(&node.origin), &self.key(key), advice);
             return None;

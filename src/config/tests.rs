@@ -24,7 +24,7 @@ fn nothing_at_all_is_a_working_configuration() {
     assert_eq!(config.sources[0].path, "/webhooks/pingone");
     assert!(config.sources[0].credentials.is_empty());
     assert_eq!(config.spool.directory, Path::new("data"));
-    assert_eq!(config.sinks[0].kind, SinkKind::Stdout);
+    assert!(matches!(config.sinks[0].kind, SinkKind::Stdout));
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_reference_says_nothing_but_the_defaults() {
 }
 
 #[test]
-fn the_reference_with_its_examples_is_valid_and_names_every_key() {
+fn the_reference_with_its_examples_is_valid() {
     // Examples are the commented lines that set something; sentences stay comments.
     let example = |line: &str| {
         let rest = line.strip_prefix("# ")?;
@@ -49,41 +49,81 @@ fn the_reference_with_its_examples_is_valid_and_names_every_key() {
     let folder = tempfile::tempdir().expect("a folder");
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
-    let text = text.replace("/run/secrets/pingone", &password.display().to_string());
-    let config = parse_with(&text, &[("PINGONE_WEBHOOK_KEY", "key")]).expect("valid examples");
+    let mut text = text.replace("/run/secrets/pingone", &password.display().to_string());
+    for name in ["collector-ca.pem", "davinci-siem.pem", "davinci-siem.key"] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, "PEM\n").expect("written");
+        text = text.replace(&format!("/etc/ssl/{name}"), &file.display().to_string());
+    }
+    // The two that exclude another example.
+    let text = text.replace("compression = \"none\"", "").replace("include = []", "");
+    let secrets = [
+        "PINGONE_WEBHOOK_KEY",
+        "COLLECTOR_KEY",
+        "SPLUNK_TOKEN",
+        "PROXY_PASSWORD",
+        "ELASTIC_API_KEY",
+    ];
+    let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
+    secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
+    let config = parse_with(&text, &secrets).expect("valid examples");
     assert_eq!(config.sources[0].credentials.len(), 2);
-    let SinkKind::File(file) = &config.sinks[0].kind else { panic!("a file sink") };
+    let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
+    let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
     assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
     assert_eq!(file.rotate_age, Some(Duration::from_hours(24)));
-    // Every key that the program asks for is in the text: a message for an unknown key lists them.
-    for table in [
-        "listen",
-        "sources.a",
-        "limits",
-        "spool",
-        "spool.dedup",
-        "sinks.a",
-        "sinks.a.rotate",
-        "sinks.a.batch",
-        "sinks.a.retry",
-        "admin",
-        "log",
-    ] {
-        let kind = if table.starts_with("sinks.a") {
-            "[sinks.a]\ntype = \"file\"\npath = \"/x\"\n"
-        } else {
-            ""
-        };
-        let heading = if table == "sinks.a" { String::new() } else { format!("[{table}]\n") };
-        let messages = problems(&format!("{kind}{heading}qqqqqqqq = 1\n"));
-        let (_, keys) = messages[0].split_once("the keys are ").expect("a list of keys");
-        for key in keys.split(", ") {
-            assert!(
-                REFERENCE.contains(&format!("{key} = "))
-                    || REFERENCE.contains(&format!("[spool.{key}]")),
-                "{key} of [{table}] is not in the reference"
-            );
-        }
+    assert_eq!(sink("archive").routing.exclude[0].connectors.len(), 1);
+}
+
+/// A sink of each type with what it requires, and the tables below it.
+const SINKS: [(&str, &str, &[&str]); 6] = [
+    ("stdout", "", &["batch", "retry", "include", "exclude"]),
+    ("file", "path = \"/x\"\n", &["rotate"]),
+    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
+    ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+];
+
+/// The keys that the program asks for in a table: a message for an unknown key lists them.
+fn keys_of(table: &str, before: &str) -> Vec<String> {
+    let heading =
+        if before.contains(&format!("[{table}]")) { String::new() } else { format!("[{table}]\n") };
+    let messages = problems(&format!("{before}{heading}qqqqqqqq = 1\n"));
+    let message = messages.iter().find(|message| message.contains("qqqqqqqq"));
+    let (_, keys) = message.and_then(|text| text.split_once("the keys are ")).expect("keys");
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+/// Every key of a sink type, those of its tables included.
+fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
+    let head = format!("[sinks.a]\ntype = \"{kind}\"\n{required}");
+    let mut keys = keys_of("sinks.a", &head);
+    for table in tables {
+        let inside = keys_of(&format!("sinks.a.{table}"), &head);
+        keys.extend(inside.into_iter().map(|key| format!("{table}.{key}")));
+    }
+    keys
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let mut keys = Vec::new();
+    for table in ["listen", "sources.a", "limits", "spool", "spool.dedup", "admin", "log"] {
+        keys.extend(keys_of(table, ""));
+    }
+    for (kind, required, tables) in SINKS {
+        keys.extend(keys_of_sink(kind, required, tables));
+    }
+    for key in keys {
+        let last = key.rsplit('.').next().expect("a key");
+        // A secret is shown in one of its two forms.
+        let forms = [last.to_owned(), last.replace("_file", "_env"), last.replace("_env", "_file")];
+        assert!(
+            forms.iter().any(|form| REFERENCE.contains(&format!("{form} = ")))
+                || REFERENCE.contains(&format!("[spool.{last}]")),
+            "{key} is not in the reference"
+        );
     }
 }
 
@@ -101,7 +141,7 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
             "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
             "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 3",
-            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\"",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"syslog\"",
             "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
         ]
     );

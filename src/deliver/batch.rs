@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::filter;
+use super::groups::{Next, regroup};
 use crate::config;
 use crate::decode;
 use crate::event::Event;
 use crate::format::{self, Received};
-use crate::sinks::{Item, Verdict};
-use crate::spool::{Damage, NewEntry, Origin, Read, Stored, Tally};
+use crate::sinks::{self, Item, Notice, Reason, Rendered, Verdict};
+use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
 
 /// Consecutive positions, each with its fate.
 #[derive(Debug, Default)]
@@ -16,6 +18,12 @@ pub(super) struct Batch {
     slots: Vec<Slot>,
     /// What has not been settled yet, in order.
     pub(super) items: Vec<Item>,
+    /// Sizes of the groups in which `items` are to be sent, first to last.
+    pub(super) groups: VecDeque<usize>,
+    /// Events that were cut to fit.
+    pub(super) truncated: u64,
+    /// When its first event was received.
+    pub(super) received_at: Option<Millis>,
 }
 
 #[derive(Debug)]
@@ -23,6 +31,8 @@ struct Slot {
     last: u64,
     /// Events it stands for; more than one only for damage.
     count: u64,
+    /// Attempts it was part of.
+    attempts: u32,
     fate: Fate,
 }
 
@@ -51,53 +61,64 @@ impl Batch {
         let mut bytes = 0;
         while batch.slots.len() < sink.batch.events && bytes < sink.batch.bytes {
             let Some(read) = waiting.pop_front() else { break };
-            let slot = match read {
-                Read::Event(stored) => {
-                    Slot { last: stored.position, count: 1, fate: fate(stored, sink) }
+            let stored = match read {
+                Read::Event(stored) => stored,
+                Read::Damaged(damage) => {
+                    batch.slots.push(damaged(damage, sink));
+                    continue;
                 }
-                Read::Damaged(damage) => damaged(damage, sink),
             };
-            if let Fate::Sent(stored) = &slot.fate {
-                let received = Received {
-                    raw: &stored.bytes,
-                    received_at: stored.received_at,
-                    source: &stored.source,
-                };
-                let payload = format::render(sink.format, sink.wrap, received);
+            let (fate, payload) = prepare(&stored, sink);
+            if let Some((payload, notice)) = payload {
                 if bytes > 0 && bytes + payload.len() > sink.batch.bytes {
-                    waiting.push_front(Read::Event(stored.clone()));
+                    waiting.push_front(Read::Event(stored));
                     break;
                 }
-                bytes += payload.len();
+                // One more for what stands between two items in some bodies.
+                bytes += payload.len() + 1;
+                batch.truncated += u64::from(notice.is_some());
                 batch.items.push(Item { position: stored.position, payload });
             }
-            batch.slots.push(slot);
+            batch.received_at.get_or_insert(stored.received_at);
+            let last = stored.position;
+            let fate = fate.unwrap_or(Fate::Sent(stored));
+            batch.slots.push(Slot { last, count: 1, attempts: 0, fate });
         }
+        batch.groups = Some(batch.items.len()).filter(|count| *count > 0).into_iter().collect();
         batch
     }
 
-    /// Settles items by the target's verdicts; what has to be sent again stays in `items`. A verdict
-    /// that is missing counts as one to retry.
-    pub(super) fn settle(&mut self, verdicts: Vec<Verdict>, sink: &Arc<str>, attempts: u32) {
-        let mut verdicts = verdicts.into_iter();
-        let Batch { slots, items } = self;
-        items.retain(|item| {
-            let Some(verdict) = verdicts.next() else { return true };
-            let found = slots.binary_search_by_key(&item.position, |slot| slot.last);
-            let Some(slot) = found.ok().and_then(|index| slots.get_mut(index)) else { return true };
-            match verdict {
-                Verdict::Delivered => slot.fate = Fate::Delivered,
-                Verdict::Rejected { reason } => slot.reject(sink, attempts, &reason),
-                Verdict::Retry { .. } | Verdict::Fatal { .. } => return true,
+    /// Settles the first group by the target's verdicts and regroups what is left of it. A verdict
+    /// that is missing counts as one to retry. Tells whether anything has moved on.
+    pub(super) fn settle(&mut self, verdicts: Vec<Verdict>, sink: &Arc<str>) -> bool {
+        let group = self.groups.pop_front().unwrap_or(0).min(self.items.len());
+        let rest = self.items.split_off(group);
+        let verdicts = verdicts.into_iter().chain(std::iter::repeat(Verdict::NotTried));
+        let mut nexts = Vec::with_capacity(group);
+        for (item, verdict) in std::mem::take(&mut self.items).into_iter().zip(verdicts) {
+            let next = Next::of(&verdict, group);
+            nexts.push(next);
+            let found = self.slots.binary_search_by_key(&item.position, |slot| slot.last);
+            if let Some(slot) = found.ok().and_then(|index| self.slots.get_mut(index)) {
+                slot.settle(verdict, next, sink);
             }
-            false
-        });
+            if next != Next::Settled {
+                self.items.push(item);
+            }
+        }
+        let groups = regroup(&nexts);
+        let has_moved = groups != [group];
+        self.items.extend(rest);
+        for size in groups.into_iter().rev() {
+            self.groups.push_front(size);
+        }
+        has_moved
     }
 
     /// The settled prefix.
     pub(super) fn into_settled(self) -> Settled {
         let mut settled = Settled::default();
-        for Slot { last, count, fate } in self.slots {
+        for Slot { last, count, fate, .. } in self.slots {
             match fate {
                 Fate::Sent(_) => break,
                 Fate::Delivered => settled.tally.delivered += count,
@@ -115,31 +136,60 @@ impl Batch {
 }
 
 impl Slot {
-    fn reject(&mut self, sink: &Arc<str>, attempts: u32, reason: &str) {
+    fn settle(&mut self, verdict: Verdict, next: Next, sink: &Arc<str>) {
+        self.attempts += u32::from(verdict != Verdict::NotTried);
         let Fate::Sent(stored) = &self.fate else { return };
-        let detail = format!("refused by the target on attempt {}: {reason}", attempts + 1);
-        self.fate = dead(stored, sink, "rejected", detail);
-    }
-}
-
-/// What is to be done with an event: filtered, refused by our own decoder, or sent.
-fn fate(stored: Stored, sink: &config::Sink) -> Fate {
-    if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
-        return Fate::Filtered;
-    }
-    match decode::event(&stored.bytes) {
-        Ok(typed) => match typed.event {
-            Event::DeliveryTest(_) if !sink.test_events => Fate::Filtered,
-            _ => Fate::Sent(stored),
-        },
-        // Only a version that accepts less than the one that spooled it comes here.
-        Err(refusal) => {
-            dead(&stored, &sink.name.as_str().into(), refusal.reason.as_str(), refusal.detail)
+        match verdict {
+            Verdict::Delivered => self.fate = Fate::Delivered,
+            Verdict::Rejected { reason } | Verdict::Split { reason } if next == Next::Settled => {
+                let detail =
+                    format!("refused by the target on attempt {}: {reason}", self.attempts);
+                let Reason { status, code, answer: text, .. } = reason;
+                let target = TargetAnswer { attempts: self.attempts, status, code, text };
+                self.fate = dead(stored, sink, "rejected", detail, Some(target));
+            }
+            _ => {}
         }
     }
 }
 
-fn dead(stored: &Stored, sink: &Arc<str>, reason: &'static str, detail: String) -> Fate {
+/// What an event becomes on the wire.
+type Payload = (Vec<u8>, Option<Notice>);
+
+/// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
+fn prepare(stored: &Stored, sink: &config::Sink) -> (Option<Fate>, Option<Payload>) {
+    let name = || Arc::from(sink.name.as_str());
+    if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
+        return (Some(Fate::Filtered), None);
+    }
+    let event = match decode::event(&stored.bytes) {
+        Ok(typed) => typed.event,
+        // Only a version that accepts less than the one that spooled it comes here.
+        Err(refusal) => {
+            let reason = refusal.reason.as_str();
+            return (Some(dead(stored, &name(), reason, refusal.detail, None)), None);
+        }
+    };
+    let is_unwanted_test = matches!(event, Event::DeliveryTest(_)) && !sink.test_events;
+    if is_unwanted_test || !filter::lets_through(&sink.routing, &event, &stored.source) {
+        return (Some(Fate::Filtered), None);
+    }
+    let received =
+        Received { raw: &stored.bytes, received_at: stored.received_at, source: &stored.source };
+    let line = format::render(sink.format, sink.wrap, received);
+    match sinks::encode(&sink.kind, Rendered { line, event: &event }) {
+        Ok(payload) => (None, Some(payload)),
+        Err(reason) => (Some(dead(stored, &name(), "unsendable", reason.to_string(), None)), None),
+    }
+}
+
+fn dead(
+    stored: &Stored,
+    sink: &Arc<str>,
+    reason: &'static str,
+    detail: String,
+    target: Option<TargetAnswer>,
+) -> Fate {
     let entry = NewEntry {
         origin: Origin::DeadLetter,
         key: None,
@@ -150,6 +200,7 @@ fn dead(stored: &Stored, sink: &Arc<str>, reason: &'static str, detail: String) 
         request_id: String::new(),
         encoding: String::new(),
         sink: Some(Arc::clone(sink)),
+        target,
         bytes: stored.bytes.clone(),
     };
     Fate::Dead(stored.source.to_string(), Box::new(entry))
@@ -166,8 +217,9 @@ fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
         request_id: String::new(),
         encoding: String::new(),
         sink: Some(sink.name.as_str().into()),
+        target: None,
         bytes: damage.bytes,
     };
     let fate = Fate::Dead(damage.source, Box::new(entry));
-    Slot { last: damage.last, count: damage.last + 1 - damage.first, fate }
+    Slot { last: damage.last, count: damage.last + 1 - damage.first, attempts: 0, fate }
 }

@@ -4,12 +4,21 @@
 //! read → filter → format → batch → deliver → settle each item → commit the settled prefix
 //! ```
 //!
+//! The [`worker`] reads and commits; a [`lane`] is one connection with the policy for one batch;
+//! [`batch`] knows what became of each event, and [`groups`] how to find the one that a target
+//! refuses among many.
+//!
 //! A worker knows only its own sink, so a slow or dead one delays nobody else. Retries go on for
 //! ever; what the target refuses for good goes to quarantine as a dead letter and the cursor moves
 //! on; what only a person can repair pauses the sink and keeps its events.
 
 mod backoff;
 mod batch;
+mod files;
+mod filter;
+mod groups;
+mod lane;
+pub mod replay;
 mod status;
 mod worker;
 

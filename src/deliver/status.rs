@@ -1,11 +1,12 @@
-//! What a worker tells about itself.
+//! What a sink's worker tells about itself, and what it is told.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::watch;
 
-/// A sink's state, shared with whoever shows it.
+/// A sink's state, shared with whoever shows it or steers it.
 #[derive(Debug)]
 pub struct SinkStatus {
     /// The sink's name.
@@ -14,6 +15,15 @@ pub struct SinkStatus {
     /// When the oldest unsettled event was received; 0 when there is none.
     waiting_since: AtomicI64,
     state: Mutex<SinkState>,
+    control: watch::Sender<Control>,
+}
+
+/// What operators want of a sink.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Control {
+    pub(super) is_paused: bool,
+    /// How often it was told to read its files again.
+    pub(super) reloads: u64,
 }
 
 /// Whether a sink is getting on.
@@ -37,6 +47,9 @@ pub enum SinkState {
 }
 
 impl SinkState {
+    /// Every state's name.
+    pub const NAMES: [&str; 3] = ["running", "retrying", "paused"];
+
     /// The state's name, for metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -49,12 +62,13 @@ impl SinkState {
 
 impl SinkStatus {
     /// A sink that has not begun.
-    pub fn new(name: Arc<str>, cursor: u64) -> SinkStatus {
+    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool) -> SinkStatus {
         SinkStatus {
             name,
             cursor: AtomicU64::new(cursor),
             waiting_since: AtomicI64::new(0),
-            state: Mutex::new(SinkState::Running),
+            state: Mutex::new(if is_paused { by_operator() } else { SinkState::Running }),
+            control: watch::Sender::new(Control { is_paused, reloads: 0 }),
         }
     }
 
@@ -73,6 +87,21 @@ impl SinkStatus {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Holds it, or lets it go on. An attempt that is under way is finished first.
+    pub fn pause(&self, is_paused: bool) {
+        self.control.send_modify(|control| control.is_paused = is_paused);
+        self.set(if is_paused { by_operator() } else { SinkState::Running });
+    }
+
+    /// Has it read its credentials and certificates again and try at once.
+    pub fn reload(&self) {
+        self.control.send_modify(|control| control.reloads += 1);
+    }
+
+    pub(super) fn control(&self) -> watch::Receiver<Control> {
+        self.control.subscribe()
+    }
+
     pub(super) fn settled(&self, cursor: u64) {
         self.cursor.store(cursor, Ordering::Relaxed);
     }
@@ -81,9 +110,15 @@ impl SinkStatus {
         self.waiting_since.store(received_at.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Sets the state; returns the one before.
+    /// Sets the state; returns the one before. What an operator wants is not overwritten.
     pub(super) fn set(&self, state: SinkState) -> SinkState {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = if self.control.borrow().is_paused { by_operator() } else { state };
         std::mem::replace(&mut current, state)
     }
+}
+
+fn by_operator() -> SinkState {
+    let reason = "paused by an operator; davinci-siem sink resume NAME lets it go on".to_owned();
+    SinkState::Paused { reason }
 }

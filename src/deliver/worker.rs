@@ -1,18 +1,22 @@
-//! One sink's worker: its loop, its waiting, and what it reports.
+//! One sink's worker: reads, hands batches to its lanes, and commits what comes back, in order.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Batch, Settled};
+use super::lane::{Done, Lane};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
-use crate::sinks::{Deliver, Sink, Verdict};
-use crate::spool::{CommitError, Door, Read, Reader, Spool};
+use crate::sinks::Notice;
+use crate::spool::{CommitError, Door, Millis, Read, Reader, Spool};
 
 /// Stored bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -20,9 +24,8 @@ const READ_BYTES: usize = 1024 * 1024;
 /// A sink's worker.
 #[derive(Debug)]
 pub struct Worker {
-    config: config::Sink,
+    config: Arc<config::Sink>,
     name: Arc<str>,
-    sink: Sink,
     spool: Arc<Spool>,
     reader: Reader,
     head: watch::Receiver<u64>,
@@ -30,8 +33,15 @@ pub struct Worker {
     metrics: SharedMetrics,
     /// Read, and not yet part of a batch.
     waiting: VecDeque<Read>,
+    /// Bytes of the events in `waiting`.
+    waiting_bytes: usize,
+    /// Since when something waits for its batch to fill.
+    filling_since: Option<Instant>,
     /// Position of the last event read.
     read: u64,
+    /// When the first event of each batch under way was received.
+    under_way: VecDeque<Option<Millis>>,
+    idle: Vec<Lane>,
 }
 
 /// The worker has come to its end.
@@ -46,12 +56,18 @@ impl Worker {
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
     ) -> Worker {
+        let config = Arc::new(config);
+        let lane = |_| Lane::new(Arc::clone(&config), Arc::clone(&status), Arc::clone(&metrics));
+        let idle = (0..config.concurrency).map(lane).collect();
         Worker {
             name: Arc::clone(&status.name),
-            sink: Sink::new(&config.kind),
             head: spool.head(),
             read: status.cursor(),
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            filling_since: None,
+            under_way: VecDeque::new(),
+            idle,
             config,
             spool,
             reader,
@@ -67,124 +83,127 @@ impl Worker {
     ///
     /// Dropping the future loses nothing: what was sent and not committed is sent again.
     pub async fn run(mut self, mut shutdown: Shutdown) {
-        while let Ok(batch) = self.next_batch(&mut shutdown).await {
-            let (settled, stopped) = self.deliver(batch, &mut shutdown).await;
-            if self.commit(settled, &mut shutdown).await.is_err() || stopped {
-                break;
+        let mut under_way = FuturesOrdered::new();
+        let mut has_more = true;
+        while has_more || !under_way.is_empty() {
+            tokio::select! {
+                biased;
+                Some(done) = under_way.next(), if !under_way.is_empty() => {
+                    let Done { lane, settled, is_stopped } = outcome(done);
+                    self.idle.push(lane);
+                    self.under_way.pop_front();
+                    if self.commit(settled, &mut shutdown).await.is_err() || is_stopped {
+                        break;
+                    }
+                    self.note_lag();
+                }
+                batch = self.next_batch(&mut shutdown), if has_more && !self.idle.is_empty() => {
+                    match (batch, self.idle.pop()) {
+                        (Ok(batch), Some(lane)) => {
+                            self.under_way.push_back(batch.received_at);
+                            self.note_lag();
+                            let delivering = lane.deliver(batch, shutdown.clone());
+                            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
+                        }
+                        (_, lane) => {
+                            self.idle.extend(lane);
+                            has_more = false;
+                        }
+                    }
+                }
             }
+        }
+        for lane in self.idle {
+            lane.close().await;
         }
     }
 
     /// Waits for events and takes a batch of them.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was read stays for the next call.
     async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Stopped> {
-        let mut backoff = self.backoff();
-        while self.waiting.is_empty() {
+        loop {
             // Seen before looking, so that what is appended meanwhile wakes us.
             self.head.borrow_and_update();
+            self.read_on(shutdown).await?;
+            let mut deadline = None;
+            if !self.waiting.is_empty() {
+                let since = *self.filling_since.get_or_insert_with(Instant::now);
+                let is_due = since.elapsed() >= self.config.batch.age;
+                if is_due || self.is_full() || shutdown.has_begun() {
+                    return Ok(self.take());
+                }
+                deadline = Some(since + self.config.batch.age);
+            } else if shutdown.has_begun() {
+                return Err(Stopped);
+            }
+            let until_due = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = self.head.changed() => changed.map_err(|_| Stopped)?,
+                () = until_due => {}
+                () = shutdown.begun() => {}
+            }
+        }
+    }
+
+    /// Reads until a batch is full or nothing more is there.
+    async fn read_on(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
+        let mut backoff = self.backoff();
+        while !self.is_full() {
             match self.reader.read(self.read, READ_BYTES).await {
-                Ok(found) => self.waiting.extend(found),
+                Ok(found) if found.is_empty() => break,
+                Ok(found) => found.into_iter().for_each(|read| self.wait_with(read)),
                 Err(error) => {
                     tracing::error!(sink = %self.name, %error, "cannot read the spool; trying again");
                     let attempts = backoff.attempts() + 1;
                     self.status.set(SinkState::Retrying { attempts, reason: error.to_string() });
-                    self.pause(&mut backoff, None, shutdown).await?;
-                    continue;
-                }
-            }
-            if self.waiting.is_empty() {
-                self.status.waits_since(None);
-                if shutdown.has_begun() {
-                    return Err(Stopped);
-                }
-                tokio::select! {
-                    changed = self.head.changed() => changed.map_err(|_| Stopped)?,
-                    () = shutdown.begun() => {}
+                    self.pause(&mut backoff, shutdown).await?;
                 }
             }
         }
-        self.note_what_was_read();
-        Ok(Batch::take(&mut self.waiting, &self.config))
+        Ok(())
     }
 
-    fn note_what_was_read(&mut self) {
-        if let Some(read) = self.waiting.back() {
-            self.read = match read {
-                Read::Event(stored) => stored.position,
-                Read::Damaged(damage) => damage.last,
-            };
-        }
-        let first = self.waiting.iter().find_map(|read| match read {
-            Read::Event(stored) => Some(stored.received_at),
-            Read::Damaged(_) => None,
-        });
-        self.status.waits_since(first);
+    fn wait_with(&mut self, read: Read) {
+        self.read = match &read {
+            Read::Event(stored) => stored.position,
+            Read::Damaged(damage) => damage.last,
+        };
+        self.waiting_bytes += size(&read);
+        self.waiting.push_back(read);
     }
 
-    /// Sends until everything is settled or shutdown stops it. Returns the settled prefix.
-    async fn deliver(&mut self, mut batch: Batch, shutdown: &mut Shutdown) -> (Settled, bool) {
-        let mut backoff = self.backoff();
-        while !batch.items.is_empty() {
-            let verdicts = self.sink.deliver(&batch.items).await;
-            let asked = self.report(&verdicts, backoff.attempts());
-            batch.settle(verdicts, &self.name, backoff.attempts());
-            if batch.items.is_empty() {
-                break;
-            }
-            if shutdown.has_begun() || self.pause(&mut backoff, asked, shutdown).await.is_err() {
-                return (batch.into_settled(), true);
-            }
-        }
-        self.running();
-        (batch.into_settled(), false)
+    fn is_full(&self) -> bool {
+        let limits = self.config.batch;
+        self.waiting.len() >= limits.events || self.waiting_bytes >= limits.bytes
     }
 
-    /// Counts and shows what failed. Returns the wait that the target asks for.
-    fn report(&self, verdicts: &[Verdict], attempts: u32) -> Option<Duration> {
-        let mut asked = None;
-        let mut state = None;
-        for verdict in verdicts {
-            let kind = match verdict {
-                Verdict::Delivered => continue,
-                Verdict::Rejected { .. } => "rejected",
-                Verdict::Retry { after, reason } => {
-                    asked = asked.max(*after);
-                    let retrying =
-                        || SinkState::Retrying { attempts: attempts + 1, reason: reason.clone() };
-                    state.get_or_insert_with(retrying);
-                    "retry"
-                }
-                Verdict::Fatal { reason } => {
-                    // Whatever else was said, somebody is needed; until then, look rarely.
-                    asked = Some(self.config.retry.max);
-                    state = Some(SinkState::Paused { reason: reason.clone() });
-                    "fatal"
-                }
-            };
-            self.metrics.sink_failures.with_label_values(&[&*self.name, kind]).inc();
-        }
-        if let Some(state) = state {
-            self.show(&state);
-        }
-        asked
+    fn take(&mut self) -> Batch {
+        let batch = Batch::take(&mut self.waiting, &self.config);
+        self.waiting_bytes = self.waiting.iter().map(size).sum();
+        self.filling_since = None;
+        let notice = Notice::Truncated.as_str();
+        self.metrics.sink_notices.with_label_values(&[&*self.name, notice]).inc_by(batch.truncated);
+        batch
     }
 
-    fn show(&self, state: &SinkState) {
-        let before = self.status.set(state.clone());
-        match (&before, state) {
-            (SinkState::Running, SinkState::Retrying { reason, .. }) => {
-                tracing::warn!(sink = %self.name, reason, "delivery failed; trying again");
-            }
-            (SinkState::Running | SinkState::Retrying { .. }, SinkState::Paused { reason }) => {
-                tracing::error!(sink = %self.name, reason, "delivery is paused; its events are kept");
-            }
-            _ => {}
-        }
-    }
-
-    fn running(&self) {
-        if self.status.set(SinkState::Running) != SinkState::Running {
-            tracing::info!(sink = %self.name, "delivery goes on");
-        }
+    /// Shows how old the oldest event is that is not settled.
+    fn note_lag(&self) {
+        let first_waiting = || {
+            self.waiting.iter().find_map(|read| match read {
+                Read::Event(stored) => Some(stored.received_at),
+                Read::Damaged(_) => None,
+            })
+        };
+        let oldest = self.under_way.iter().flatten().next().copied();
+        self.status.waits_since(oldest.or_else(first_waiting));
     }
 
     /// Moves the cursor. A store that cannot commit is asked again: what was delivered stays so.
@@ -198,7 +217,7 @@ impl Worker {
                 Err(CommitError::Closed) => return Err(Stopped),
                 Err(CommitError::Store(reason)) => {
                     tracing::error!(sink = %self.name, reason, "cannot move the cursor; trying again");
-                    self.pause(&mut backoff, None, shutdown).await?;
+                    self.pause(&mut backoff, shutdown).await?;
                 }
             }
         }
@@ -220,21 +239,28 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits before the next attempt, unless shutdown comes first.
-    async fn pause(
-        &self,
-        backoff: &mut Backoff,
-        asked: Option<Duration>,
-        shutdown: &mut Shutdown,
-    ) -> Result<(), Stopped> {
-        let wait = backoff.next_wait(asked, &mut rand::rng());
+    /// Waits before the store is asked again, unless shutdown comes first.
+    async fn pause(&self, backoff: &mut Backoff, shutdown: &mut Shutdown) -> Result<(), Stopped> {
+        let wait = backoff.next_wait(None, &mut rand::rng());
         tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
+            () = sleep(wait) => Ok(()),
             () = shutdown.begun() => Err(Stopped),
         }
     }
 
     fn backoff(&self) -> Backoff {
         Backoff::new(self.config.retry.min, self.config.retry.max)
+    }
+}
+
+/// A lane that panicked takes its worker along, and that the process: a bug must not go unnoticed.
+fn outcome(done: Result<Done, tokio::task::JoinError>) -> Done {
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn size(read: &Read) -> usize {
+    match read {
+        Read::Event(stored) => stored.bytes.len(),
+        Read::Damaged(damage) => damage.bytes.len(),
     }
 }

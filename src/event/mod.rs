@@ -5,8 +5,10 @@
 
 mod envelope;
 mod finding;
+mod identity;
 mod interaction;
 mod outcome;
+mod severity;
 
 pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
 pub use finding::{Finding, FindingKind};
@@ -15,6 +17,7 @@ pub use interaction::{
     ReceiveRequest, SendErrorResponse, SendResponse, StartInteraction,
 };
 pub use outcome::Outcome;
+pub use severity::Severity;
 
 /// One event, as typed as its sender allows.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,5 +46,10 @@ impl<'a> Event<'a> {
     /// How it ended, decided in one place for every format and metric.
     pub fn outcome(&self) -> Outcome {
         outcome::of(self)
+    }
+
+    /// How much it matters, decided in one place as well.
+    pub fn severity(&self) -> Severity {
+        severity::of(self)
     }
 }

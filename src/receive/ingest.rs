@@ -64,6 +64,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
                     request_id: context.request_id.clone(),
                     encoding: String::new(),
                     sink: None,
+                    target: None,
                     bytes: body.slice_ref(element.raw),
                 });
             }
@@ -93,6 +94,7 @@ pub(super) fn quarantine_body(
             request_id: context.request_id.clone(),
             encoding,
             sink: None,
+            target: None,
             bytes: body,
         }],
         ..Batch::default()

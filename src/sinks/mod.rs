@@ -3,51 +3,52 @@
 //! A sink knows no spool, no other sink and no policy: it tries once per call. Retrying, splitting,
 //! pausing and dead letters are decided above it, in [`crate::deliver`], once for all.
 
+mod elasticsearch;
 mod file;
+mod http;
+mod request;
+mod splunk_hec;
 mod stdout;
-
-use std::time::Duration;
+mod syslog;
+mod tls;
+mod verdict;
 
 use crate::config::SinkKind;
+use crate::event::Event;
 
-/// One event, formatted.
+pub use verdict::{Notice, Reason, Report, Verdict};
+
+/// An event that a format has made something of, and what its target's own envelope may say of it.
+#[derive(Debug)]
+pub struct Rendered<'a> {
+    /// What the format made of it: one line, without the line break.
+    pub line: Vec<u8>,
+    /// The event.
+    pub event: &'a Event<'a>,
+}
+
+/// One event as its target gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its position in the spool.
     pub position: u64,
-    /// What the format made of it, without a line break.
+    /// Its bytes on the wire, envelope and framing included.
     pub payload: Vec<u8>,
-}
-
-/// The target's answer for one item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The target has it, durably as far as the target can promise that.
-    Delivered,
-    /// Not now. `after` is the target's own wish, if it had one.
-    Retry {
-        /// How long the target asks to wait.
-        after: Option<Duration>,
-        /// What happened, for people.
-        reason: String,
-    },
-    /// Never: this item is refused for good.
-    Rejected {
-        /// What the target said, for people.
-        reason: String,
-    },
-    /// Nothing can be delivered until someone changes something: credentials, a path, a URL.
-    Fatal {
-        /// What has to be changed, for people.
-        reason: String,
-    },
 }
 
 /// Something that delivers.
 pub trait Deliver {
-    /// Tries to deliver all items, once, in order. Returns one verdict per item, in order. Never
-    /// fails as a whole: what failed is said of each item.
-    fn deliver(&mut self, items: &[Item]) -> impl Future<Output = Vec<Verdict>> + Send;
+    /// Tries to deliver all items, once, in order. Never fails as a whole: what failed is said of
+    /// each item.
+    fn deliver(&mut self, items: &[Item]) -> impl Future<Output = Report> + Send;
+
+    /// Finds out without sending an event whether the target would take one. Returns what it said.
+    fn probe(&mut self) -> impl Future<Output = Result<String, Reason>> + Send;
+
+    /// Says goodbye to the target, where its protocol asks for that.
+    fn close(&mut self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// Every kind of sink.
@@ -57,38 +58,90 @@ pub enum Sink {
     Stdout(stdout::Stdout),
     /// `type = "file"`
     File(file::File),
+    /// `type = "http"`
+    Http(Box<http::Http>),
+    /// `type = "splunk_hec"`
+    SplunkHec(Box<splunk_hec::SplunkHec>),
+    /// `type = "elasticsearch"`
+    Elasticsearch(Box<elasticsearch::Elasticsearch>),
+    /// `type = "syslog"`
+    Syslog(Box<syslog::Syslog>),
 }
 
 impl Sink {
-    /// Makes a sink. Nothing is opened before the first delivery.
-    pub fn new(kind: &SinkKind) -> Sink {
-        match kind {
+    /// Makes a sink, reading its credentials and certificates anew. Connects to nothing. An error is
+    /// one that somebody has to repair.
+    pub fn open(kind: &SinkKind) -> Result<Sink, Reason> {
+        Ok(match kind {
             SinkKind::Stdout => Sink::Stdout(stdout::Stdout::default()),
             SinkKind::File(settings) => Sink::File(file::File::new(settings.clone())),
-        }
+            SinkKind::Http(settings) => Sink::Http(Box::new(http::Http::open(settings)?)),
+            SinkKind::SplunkHec(settings) => {
+                Sink::SplunkHec(Box::new(splunk_hec::SplunkHec::open(settings)?))
+            }
+            SinkKind::Elasticsearch(settings) => {
+                Sink::Elasticsearch(Box::new(elasticsearch::Elasticsearch::open(settings)?))
+            }
+            SinkKind::Syslog(settings) => Sink::Syslog(Box::new(syslog::Syslog::open(settings)?)),
+        })
     }
+}
+
+/// Puts a rendered event into what its target wants around it. Pure: the same event always makes the
+/// same bytes, so that a repetition is recognisable. An error means that this event cannot be sent.
+pub fn encode(
+    kind: &SinkKind,
+    rendered: Rendered<'_>,
+) -> Result<(Vec<u8>, Option<Notice>), Reason> {
+    let payload = match kind {
+        SinkKind::Stdout | SinkKind::File(_) => {
+            let mut line = rendered.line;
+            line.push(b'\n');
+            line
+        }
+        SinkKind::Http(_) => rendered.line,
+        SinkKind::SplunkHec(settings) => splunk_hec::encode(settings, rendered),
+        SinkKind::Elasticsearch(_) => elasticsearch::encode(rendered),
+        SinkKind::Syslog(settings) => return syslog::encode(settings, rendered),
+    };
+    Ok((payload, None))
 }
 
 impl Deliver for Sink {
-    async fn deliver(&mut self, items: &[Item]) -> Vec<Verdict> {
+    async fn deliver(&mut self, items: &[Item]) -> Report {
         match self {
             Sink::Stdout(sink) => sink.deliver(items).await,
             Sink::File(sink) => sink.deliver(items).await,
+            Sink::Http(sink) => sink.deliver(items).await,
+            Sink::SplunkHec(sink) => sink.deliver(items).await,
+            Sink::Elasticsearch(sink) => sink.deliver(items).await,
+            Sink::Syslog(sink) => sink.deliver(items).await,
+        }
+    }
+
+    async fn probe(&mut self) -> Result<String, Reason> {
+        match self {
+            Sink::Stdout(sink) => sink.probe().await,
+            Sink::File(sink) => sink.probe().await,
+            Sink::Http(sink) => sink.probe().await,
+            Sink::SplunkHec(sink) => sink.probe().await,
+            Sink::Elasticsearch(sink) => sink.probe().await,
+            Sink::Syslog(sink) => sink.probe().await,
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Sink::Syslog(sink) = self {
+            sink.close().await;
         }
     }
 }
 
-/// The same verdict for every item.
-fn all(items: &[Item], verdict: &Verdict) -> Vec<Verdict> {
-    vec![verdict.clone(); items.len()]
-}
-
-/// The items' payloads as lines.
-fn lines(items: &[Item]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(items.iter().map(|item| item.payload.len() + 1).sum());
+/// The items' payloads one after the other.
+fn joined(items: &[Item]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(items.iter().map(|item| item.payload.len()).sum());
     for item in items {
-        lines.extend_from_slice(&item.payload);
-        lines.push(b'\n');
+        bytes.extend_from_slice(&item.payload);
     }
-    lines
+    bytes
 }

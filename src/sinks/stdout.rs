@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
-use super::{Deliver, Item, Verdict, all, lines};
+use super::{Deliver, Item, Reason, Report, Verdict, joined};
 
 /// Standard output.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ pub struct Stdout {
 }
 
 impl Deliver for Stdout {
-    async fn deliver(&mut self, items: &[Item]) -> Vec<Verdict> {
-        let mut lines = lines(items);
+    async fn deliver(&mut self, items: &[Item]) -> Report {
+        let mut lines = joined(items);
         if self.is_torn {
             lines.insert(0, b'\n');
         }
@@ -27,10 +27,14 @@ impl Deliver for Stdout {
         let verdict = match written {
             Ok(()) => Verdict::Delivered,
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Verdict::Fatal { reason: "nobody reads standard output any more".to_owned() }
+                Verdict::Fatal { reason: Reason::new("nobody reads standard output any more") }
             }
-            Err(error) => Verdict::Retry { after: None, reason: error.to_string() },
+            Err(error) => Verdict::Retry { after: None, reason: Reason::new(error.to_string()) },
         };
-        all(items, &verdict)
+        Report::all(items, verdict)
+    }
+
+    async fn probe(&mut self) -> Result<String, Reason> {
+        Ok("standard output".to_owned())
     }
 }

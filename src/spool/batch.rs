@@ -7,9 +7,6 @@ use bytes::Bytes;
 use super::embedded::chunk::{self, Chunk};
 use super::{DedupKey, Millis, NewEntry};
 
-/// What a quarantine entry takes besides its bytes, about: reason, path, request id.
-const ENTRY_OVERHEAD: usize = 512;
-
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -33,8 +30,8 @@ pub struct Batch {
     /// The quarantine entry that this batch replaces: it goes in the same commit, and if it has gone
     /// before, the batch is not stored.
     pub resolves: Option<i64>,
-    /// Set when only this sink is to receive the events (a retried dead letter), and then events are
-    /// not checked for duplicates: they were spooled once before.
+    /// Set when only this sink is to receive the events (a retried dead letter, a replay), and then
+    /// events are not checked for duplicates: they were spooled once before.
     pub only_sink: Option<Arc<str>>,
 }
 
@@ -64,7 +61,7 @@ impl Prepared {
     pub(super) fn size(&self) -> u64 {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
         let entries = self.batch.quarantine.iter();
-        let entries: usize = entries.map(|entry| entry.bytes.len() + ENTRY_OVERHEAD).sum();
+        let entries: usize = entries.map(NewEntry::size).sum();
         (chunks + entries + DedupKey::SIZE * self.batch.events.len()) as u64
     }
 }

@@ -22,7 +22,7 @@ pub enum OpenError {
     #[error("there is no spool in {}. Check spool.directory, or start the service once", .0.display())]
     Missing(PathBuf),
     /// It was written by a version with another layout.
-    #[error("the spool in {} has layout {found}, and this version reads layout {known}. Use the version that wrote it until it is drained", directory.display())]
+    #[error("the spool in {} has layout {found}, and this version reads layout {known}. If the number is lower, start the service once: it brings the spool up to date. If it is higher, use the version that wrote it until it is drained", directory.display())]
     Layout {
         /// Where.
         directory: PathBuf,

@@ -7,6 +7,7 @@
 //! | [`Spool::append`] | when it returns, the batch is on stable storage, all of it or nothing of it |
 //! | [`Reader::read`] | what follows a position, in order, damage included |
 //! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
+//! | [`Spool::between`] | what was received in a time, for a replay, as far as it is still there |
 //! | [`Spool::quarantine`], [`Spool::entry`], [`Spool::remove`] | the entries that were refused |
 //! | [`Spool::stats`] | what is stored, by whom it is awaited, and every door's total |
 //!
@@ -25,7 +26,7 @@ pub use dedup::DedupKey;
 pub use embedded::inspect;
 pub use embedded::{Clock, Damage, Read, Reader, Spool, Stored};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
-pub use quarantine::{Entry, NewEntry, Origin, Query, Summary};
+pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
 pub use stats::{Door, SinkStats, SpoolStats, Tally};
 
 use std::path::PathBuf;
@@ -44,6 +45,24 @@ pub struct Settings {
     pub dedup_window: Duration,
     /// How many ids are remembered at most; each takes 16 bytes on disk and about 28 in memory.
     pub dedup_max_ids: u64,
+}
+
+/// Where a sink starts that the spool has not known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest event that is still there.
+    Oldest,
+    /// With the next event that is received.
+    Now,
+}
+
+/// A sink's place when the service starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registered {
+    /// The last position it has settled.
+    pub cursor: u64,
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
 }
 
 /// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.

@@ -40,6 +40,19 @@ impl Origin {
     }
 }
 
+/// What a target said of an event that it refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct TargetAnswer {
+    /// Attempts that the event was part of.
+    pub attempts: u32,
+    /// The HTTP status, or the one that the answer gives this event.
+    pub status: Option<u16>,
+    /// The target's own code or error type.
+    pub code: Option<String>,
+    /// The beginning of the answer.
+    pub text: String,
+}
+
 /// An entry to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
@@ -61,8 +74,21 @@ pub struct NewEntry {
     pub encoding: String,
     /// The sink that could not deliver it.
     pub sink: Option<Arc<str>>,
+    /// What that sink's target said.
+    pub target: Option<TargetAnswer>,
     /// The bytes, exactly.
     pub bytes: Bytes,
+}
+
+/// What an entry takes besides its bytes, about: reason, path, request id.
+const ENTRY_OVERHEAD: usize = 512;
+
+impl NewEntry {
+    /// Bytes it takes in the store, about.
+    pub(super) fn size(&self) -> usize {
+        let answer = self.target.as_ref().map_or(0, |target| target.text.len());
+        self.bytes.len() + self.detail.len() + answer + ENTRY_OVERHEAD
+    }
 }
 
 /// A stored entry without its bytes.
@@ -90,6 +116,9 @@ pub struct Summary {
     pub encoding: String,
     /// The sink that could not deliver it.
     pub sink: Option<String>,
+    /// What that sink's target said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetAnswer>,
     /// Length of its bytes.
     pub size: u64,
 }

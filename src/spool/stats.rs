@@ -19,6 +19,8 @@ pub enum Door {
     Released,
     /// Removed from quarantine by an operator.
     Purged,
+    /// Spooled once more for one sink by a replay.
+    Replayed,
     /// Delivered by a sink.
     Delivered,
     /// Passed over by a sink's filter.
@@ -29,12 +31,13 @@ pub enum Door {
 
 impl Door {
     /// Every door, those of receiving first.
-    pub const ALL: [Door; 8] = [
+    pub const ALL: [Door; 9] = [
         Door::Accepted,
         Door::Duplicate,
         Door::Quarantined,
         Door::Released,
         Door::Purged,
+        Door::Replayed,
         Door::Delivered,
         Door::Filtered,
         Door::DeadLettered,
@@ -48,6 +51,7 @@ impl Door {
             Door::Quarantined => "quarantined",
             Door::Released => "released",
             Door::Purged => "purged",
+            Door::Replayed => "replayed",
             Door::Delivered => "delivered",
             Door::Filtered => "filtered",
             Door::DeadLettered => "dead_lettered",

@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::{Deliver, Item, Verdict, all, lines};
+use super::{Deliver, Item, Reason, Report, Verdict, joined};
 use crate::config::FileSink;
 use open::Open;
 
@@ -33,8 +33,8 @@ impl File {
 }
 
 impl Deliver for File {
-    async fn deliver(&mut self, items: &[Item]) -> Vec<Verdict> {
-        let lines = lines(items);
+    async fn deliver(&mut self, items: &[Item]) -> Report {
+        let lines = joined(items);
         let state = Arc::clone(&self.0);
         let written = tokio::task::spawn_blocking(move || {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,9 +43,23 @@ impl Deliver for File {
         let verdict = match written.await {
             Ok(Ok(())) => Verdict::Delivered,
             Ok(Err(verdict)) => verdict,
-            Err(error) => Verdict::Retry { after: None, reason: error.to_string() },
+            Err(error) => Verdict::Retry { after: None, reason: Reason::new(error.to_string()) },
         };
-        all(items, &verdict)
+        Report::all(items, verdict)
+    }
+
+    /// Opens the file for appending, and makes it if need be.
+    async fn probe(&mut self) -> Result<String, Reason> {
+        let state = Arc::clone(&self.0);
+        let opened = tokio::task::spawn_blocking(move || {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let path = state.settings.path.display().to_string();
+            match open::open(&state.settings.path) {
+                Ok(_) => Ok(format!("{path} can be written")),
+                Err(error) => Err(Reason::new(format!("{path} cannot be written: {error}"))),
+            }
+        });
+        opened.await.unwrap_or_else(|error| Err(Reason::new(error.to_string())))
     }
 }
 
@@ -97,11 +111,11 @@ impl State {
             | ErrorKind::IsADirectory
             | ErrorKind::NotADirectory
             | ErrorKind::ReadOnlyFilesystem => Verdict::Fatal {
-                reason: format!(
+                reason: Reason::new(format!(
                     "{path} cannot be written: {error}. Correct the path or its permissions"
-                ),
+                )),
             },
-            _ => Verdict::Retry { after: None, reason: format!("{path}: {error}") },
+            _ => Verdict::Retry { after: None, reason: Reason::new(format!("{path}: {error}")) },
         }
     }
 }

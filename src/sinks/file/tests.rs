@@ -10,7 +10,7 @@ use super::*;
 fn items(texts: &[&str]) -> Vec<Item> {
     (1..)
         .zip(texts)
-        .map(|(position, text)| Item { position, payload: text.as_bytes().to_vec() })
+        .map(|(position, text)| Item { position, payload: format!("{text}\n").into_bytes() })
         .collect()
 }
 
@@ -42,7 +42,7 @@ async fn folders_are_made_and_lines_appended() {
     for round in 1..=2 {
         let mut sink = sink(&folder, |_| {});
         assert_eq!(
-            sink.deliver(&items(&["a", "b"])).await,
+            sink.deliver(&items(&["a", "b"])).await.verdicts,
             [Verdict::Delivered, Verdict::Delivered]
         );
         let text =
@@ -73,7 +73,7 @@ async fn no_more_rotated_files_are_kept_than_asked() {
         settings.keep = Some(2);
     });
     for text in ["1-------", "2-------", "3-------", "4-------", "5-------"] {
-        assert_eq!(sink.deliver(&items(&[text])).await, [Verdict::Delivered]);
+        assert_eq!(sink.deliver(&items(&[text])).await.verdicts, [Verdict::Delivered]);
         // Names hold milliseconds: two rotations must not share one for their order to be sure.
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -100,12 +100,12 @@ async fn a_file_older_than_its_age_is_rotated() {
 async fn what_cannot_be_written_is_said_and_nothing_is_claimed() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut at_folder = sink(&folder, |settings| settings.path = folder.path().to_owned());
-    let verdicts = at_folder.deliver(&items(&["a", "b"])).await;
+    let verdicts = at_folder.deliver(&items(&["a", "b"])).await.verdicts;
     assert!(
         matches!(&verdicts[..], [Verdict::Fatal { .. }, Verdict::Fatal { .. }]),
         "{verdicts:?}"
     );
     let mut full = sink(&folder, |settings| settings.path = "/dev/full".into());
-    let verdicts = full.deliver(&items(&["a"])).await;
+    let verdicts = full.deliver(&items(&["a"])).await.verdicts;
     assert!(matches!(&verdicts[..], [Verdict::Retry { .. }]), "{verdicts:?}");
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::fault::Fault;
-use crate::spool::{AppendError, CommitError, NewEntry, Prepared, Receipt, Tally};
+use crate::spool::{
+    AppendError, CommitError, NewEntry, Prepared, Receipt, Registered, Start, Tally,
+};
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
@@ -17,8 +19,13 @@ pub(super) enum Command {
         reply: Reply<Receipt, AppendError>,
     },
     Register {
-        sinks: Vec<Arc<str>>,
-        reply: Reply<Vec<u64>, CommitError>,
+        sinks: Vec<(Arc<str>, Start)>,
+        reply: Reply<Vec<Registered>, CommitError>,
+    },
+    Pause {
+        sink: Arc<str>,
+        is_paused: bool,
+        reply: Reply<(), CommitError>,
     },
     Commit {
         sink: Arc<str>,
@@ -38,7 +45,7 @@ pub(super) enum Command {
 pub(super) enum Done {
     Receipt(Receipt),
     NotReplaced,
-    Cursors(Vec<u64>),
+    Registered(Vec<Registered>),
     Moved,
     Removed(u64),
 }
@@ -53,7 +60,7 @@ impl Command {
         match self {
             Command::Append { batch, .. } => batch.size(),
             Command::Commit { dead_letters, .. } => {
-                dead_letters.iter().map(|(_, entry)| entry.bytes.len() as u64).sum()
+                dead_letters.iter().map(|(_, entry)| entry.size() as u64).sum()
             }
             _ => 0,
         }
@@ -68,9 +75,10 @@ impl Command {
             (Command::Append { reply, .. }, Done::NotReplaced) => {
                 drop(reply.send(Err(AppendError::EntryGone)));
             }
-            (Command::Register { reply, .. }, Done::Cursors(cursors)) => {
-                drop(reply.send(Ok(cursors)));
+            (Command::Register { reply, .. }, Done::Registered(sinks)) => {
+                drop(reply.send(Ok(sinks)));
             }
+            (Command::Pause { reply, .. }, Done::Moved) => drop(reply.send(Ok(()))),
             (Command::Commit { reply, .. }, Done::Moved) => drop(reply.send(Ok(()))),
             (Command::Remove { reply, .. }, Done::Removed(count)) => drop(reply.send(Ok(count))),
             // Not reachable: the group pairs each command with what it did. Dropping the reply
@@ -89,6 +97,7 @@ impl Command {
                 Fault::Other => AppendError::Store(error.to_string()),
             }))),
             Command::Register { reply, .. } => drop(reply.send(Err(store()))),
+            Command::Pause { reply, .. } => drop(reply.send(Err(store()))),
             Command::Commit { reply, .. } => drop(reply.send(Err(store()))),
             Command::Remove { reply, .. } => drop(reply.send(Err(store()))),
             Command::Close => {}

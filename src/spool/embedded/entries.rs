@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use crate::spool::{Entry, Millis, NewEntry, Origin, Query, Summary};
+use crate::spool::{Entry, Millis, NewEntry, Origin, Query, Summary, TargetAnswer};
 
-const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes)";
+const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes), attempts, status, code, answer";
 
 /// Stores one entry.
 pub(super) fn insert(
@@ -15,8 +15,9 @@ pub(super) fn insert(
 ) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO quarantine
-           (at, source, origin, reason, detail, path, position, request_id, encoding, sink, bytes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+           (at, source, origin, reason, detail, path, position, request_id, encoding, sink, bytes,
+            attempts, status, code, answer)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         at,
@@ -30,6 +31,10 @@ pub(super) fn insert(
         entry.encoding,
         entry.sink.as_deref(),
         entry.bytes.as_ref(),
+        entry.target.as_ref().map(|target| target.attempts),
+        entry.target.as_ref().and_then(|target| target.status),
+        entry.target.as_ref().and_then(|target| target.code.as_deref()),
+        entry.target.as_ref().map(|target| target.text.as_str()),
     ])?;
     Ok(())
 }
@@ -61,7 +66,7 @@ pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<V
 pub(super) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
     connection
         .query_row(&format!("SELECT {COLUMNS}, bytes FROM quarantine WHERE id = ?"), [id], |row| {
-            Ok(Entry { summary: summary(row)?, bytes: row.get(12)? })
+            Ok(Entry { summary: summary(row)?, bytes: row.get(16)? })
         })
         .optional()
 }
@@ -80,5 +85,17 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
         encoding: row.get(9)?,
         sink: row.get(10)?,
         size: row.get(11)?,
+        target: target(row)?,
     })
+}
+
+fn target(row: &Row<'_>) -> rusqlite::Result<Option<TargetAnswer>> {
+    let Some(attempts) = row.get(12)? else { return Ok(None) };
+    let text: Option<String> = row.get(15)?;
+    Ok(Some(TargetAnswer {
+        attempts,
+        status: row.get(13)?,
+        code: row.get(14)?,
+        text: text.unwrap_or_default(),
+    }))
 }

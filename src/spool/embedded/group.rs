@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::chunk::{self, Chunk, Label};
 use super::{entries, ids};
 use crate::spool::dedup::{DedupKey, DedupSet};
-use crate::spool::{Door, Millis, NewEntry, Prepared, Receipt, Settings, Tally};
+use crate::spool::{Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings, Start, Tally};
 
 /// Rows of old ids removed per commit.
 const MAX_EVICTED_ROWS: usize = 256;
@@ -71,12 +71,14 @@ impl<'t, 'c> Group<'t, 'c> {
         let accepted = fresh.len() as u64;
         let receipt =
             Receipt { accepted, duplicates: received - accepted - quarantined, quarantined };
-        if batch.resolves.is_none() {
+        if batch.resolves.is_some() {
+            self.count("source", &batch.source, Door::Released, receipt.accepted);
+        } else if batch.only_sink.is_some() {
+            self.count("source", &batch.source, Door::Replayed, receipt.accepted);
+        } else {
             self.count("source", &batch.source, Door::Accepted, receipt.accepted);
             self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
             self.count("source", &batch.source, Door::Quarantined, receipt.quarantined);
-        } else {
-            self.count("source", &batch.source, Door::Released, receipt.accepted);
         }
         Ok(Some(receipt))
     }
@@ -114,20 +116,37 @@ impl<'t, 'c> Group<'t, 'c> {
     }
 
     /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
-    /// what was removed while it was not configured is not damage. Returns the cursor.
-    pub(super) fn register(&self, sink: &Arc<str>) -> rusqlite::Result<u64> {
+    /// what was removed while it was not configured is not damage.
+    pub(super) fn register(&self, sink: &Arc<str>, start: Start) -> rusqlite::Result<Registered> {
         let query = |sql| {
             self.tx.prepare_cached(sql)?.query_row([sink.as_ref()], |row| row.get(0)).optional()
         };
         let cursor: Option<u64> = query("SELECT position FROM cursors WHERE sink = ?")?;
-        let sql = "INSERT INTO cursors SELECT ?, trimmed FROM state WHERE true
+        if cursor.is_none() && start == Start::Now {
+            self.tx
+                .prepare_cached("INSERT INTO cursors (sink, position) VALUES (?, ?)")?
+                .execute(params![sink.as_ref(), self.next - 1])?;
+        }
+        let sql = "INSERT INTO cursors (sink, position) SELECT ?, trimmed FROM state WHERE true
                    ON CONFLICT DO UPDATE SET position = max(position, excluded.position)
                    RETURNING position";
         let position = query(sql)?.unwrap_or(self.next - 1);
         if let Some(missed) = cursor.map(|cursor| position - cursor).filter(|missed| *missed > 0) {
             tracing::warn!(%sink, events = missed, "events were removed while this sink was not configured");
         }
-        Ok(position)
+        let is_paused = self
+            .tx
+            .prepare_cached("SELECT is_paused FROM cursors WHERE sink = ?")?
+            .query_row([sink.as_ref()], |row| row.get(0))?;
+        Ok(Registered { cursor: position, is_paused })
+    }
+
+    /// Remembers that an operator has paused a sink, or lets it go on.
+    pub(super) fn pause(&self, sink: &str, is_paused: bool) -> rusqlite::Result<()> {
+        self.tx
+            .prepare_cached("UPDATE cursors SET is_paused = ?2 WHERE sink = ?1")?
+            .execute(params![sink, is_paused])?;
+        Ok(())
     }
 
     /// Writes what the whole group has in common. Returns ids to forget after the commit.

@@ -29,10 +29,17 @@ pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
-    schema::connect_reader(directory).map(Inspection).map_err(|error| OpenError::Store {
-        directory: directory.to_owned(),
-        source: Box::new(error),
-    })
+    let opened = schema::connect_reader(directory)
+        .and_then(|connection| Ok((schema::layout(&connection)?, connection)));
+    match opened {
+        Ok((schema::LAYOUT, connection)) => Ok(Inspection(connection)),
+        Ok((found, _)) => {
+            Err(OpenError::Layout { directory: directory.to_owned(), found, known: schema::LAYOUT })
+        }
+        Err(error) => {
+            Err(OpenError::Store { directory: directory.to_owned(), source: Box::new(error) })
+        }
+    }
 }
 
 impl Inspection {

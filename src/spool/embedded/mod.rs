@@ -54,7 +54,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     AppendError, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query, ReadError,
-    Receipt, Settings, SpoolStats, Summary, Tally,
+    Receipt, Registered, Settings, SpoolStats, Start, Summary, Tally,
 };
 use command::Command;
 pub use reader::{Damage, Read, Reader, Stored};
@@ -119,10 +119,20 @@ impl Spool {
     }
 
     /// Makes sure that each of these sinks has a cursor, and lets only them hold events back. A new
-    /// one starts at the oldest event stored. Returns the cursors in the order asked.
-    pub async fn register(&self, sinks: &[Arc<str>]) -> Result<Vec<u64>, CommitError> {
+    /// one starts where it asks to. Returns their places in the order asked.
+    pub async fn register(
+        &self,
+        sinks: &[(Arc<str>, Start)],
+    ) -> Result<Vec<Registered>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Register { sinks: sinks.to_vec(), reply })?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// Remembers that an operator has paused a sink, or lets it go on.
+    pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Pause { sink: Arc::clone(sink), is_paused, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -143,6 +153,17 @@ impl Spool {
     /// A reader of its own, for one sink.
     pub fn reader(&self) -> Result<Reader, ReadError> {
         Ok(Reader::new(schema::connect_reader(&self.directory).map_err(unreadable)?))
+    }
+
+    /// Events after a position that were received in a time and are still there, whole chunks until
+    /// `max_bytes` are read. What was spooled again for one sink only is left out.
+    pub async fn between(
+        &self,
+        after: u64,
+        time: std::ops::Range<Millis>,
+        max_bytes: usize,
+    ) -> Result<Vec<Stored>, ReadError> {
+        self.look(move |connection| reader::between(connection, after, &time, max_bytes)).await
     }
 
     /// Quarantine entries without their bytes, oldest first.

@@ -1,9 +1,10 @@
 //! Reading what follows a position, in short transactions, damage included.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 
 use super::chunk::{self, Label};
 use crate::spool::{Millis, ReadError};
@@ -136,6 +137,36 @@ fn read(connection: &Connection, after: u64, max_bytes: usize) -> rusqlite::Resu
         expected = last + 1;
     }
     Ok(found)
+}
+
+/// See [`super::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
+pub(super) fn between(
+    connection: &Connection,
+    after: u64,
+    time: &Range<Millis>,
+    max_bytes: usize,
+) -> rusqlite::Result<Vec<Stored>> {
+    let sql = format!(
+        "SELECT {} FROM chunks
+         WHERE last > ? AND received_at >= ? AND received_at < ? AND only_sink IS NULL
+         ORDER BY last",
+        ChunkRow::COLUMNS
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![after, time.start, time.end])?;
+    let (mut found, mut size) = (Vec::new(), 0);
+    while size < max_bytes
+        && let Some(row) = rows.next()?
+    {
+        let added = unpack(ChunkRow::from_row(row)?, after + 1, &mut found);
+        let is_damage = matches!(found.last(), Some(Read::Damaged(_)));
+        size += if is_damage { 0 } else { added };
+    }
+    let events = found.into_iter().filter_map(|read| match read {
+        Read::Event(stored) => Some(stored),
+        Read::Damaged(_) => None,
+    });
+    Ok(events.collect())
 }
 
 /// Appends the events of a chunk from `expected` on, or the damage it turned out to be. Returns the

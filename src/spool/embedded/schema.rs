@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 /// The layout this version reads and writes. Changes to the tables raise it.
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
 
 /// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
 pub(super) const PAGE_SIZE: u64 = 16 * 1024;
@@ -32,7 +32,8 @@ CREATE TABLE ids (
 );
 CREATE TABLE cursors (
     sink        TEXT PRIMARY KEY,
-    position    INTEGER NOT NULL
+    position    INTEGER NOT NULL,
+    is_paused   INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE quarantine (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,7 +47,11 @@ CREATE TABLE quarantine (
     request_id  TEXT    NOT NULL,
     encoding    TEXT    NOT NULL,
     sink        TEXT,
-    bytes       BLOB    NOT NULL
+    bytes       BLOB    NOT NULL,
+    attempts    INTEGER,               -- this and the following: what a sink's target said
+    status      INTEGER,
+    code        TEXT,
+    answer      TEXT
 );
 CREATE TABLE totals (
     scope       TEXT    NOT NULL,      -- 'source' or 'sink'
@@ -61,6 +66,15 @@ CREATE TABLE state (
     trimmed     INTEGER NOT NULL       -- last position removed after every sink had passed it
 );
 INSERT INTO state VALUES (1, 1, 0);
+";
+
+/// From layout 1 to 2.
+const MIGRATION: &str = "
+ALTER TABLE cursors ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quarantine ADD COLUMN attempts INTEGER;
+ALTER TABLE quarantine ADD COLUMN status INTEGER;
+ALTER TABLE quarantine ADD COLUMN code TEXT;
+ALTER TABLE quarantine ADD COLUMN answer TEXT;
 ";
 
 /// The database file of a spool directory.
@@ -89,14 +103,20 @@ pub(super) fn connect_writer(
         connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
     // The last connection to close would otherwise checkpoint, also after a failed sync.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let layout: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if layout != 0 {
-        return Ok((connection, layout));
-    }
+    let statements = match layout(&connection)? {
+        0 => TABLES,
+        1 => MIGRATION,
+        layout => return Ok((connection, layout)),
+    };
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"
+        "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
     ))?;
     Ok((connection, LAYOUT))
+}
+
+/// The layout that a file has; 0 for a new one.
+pub(super) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// A connection that only reads; it never blocks the writer nor is blocked by it.

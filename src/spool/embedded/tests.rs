@@ -1,5 +1,7 @@
 //! The engine with a clock of the test's own: what is kept, for how long, and what is remembered.
 
+mod steering;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -63,6 +65,13 @@ fn receipt(accepted: u64, duplicates: u64) -> Receipt {
     Receipt { accepted, duplicates, quarantined: 0 }
 }
 
+/// Registers sinks that start with the oldest event; returns their cursors.
+async fn register(spool: &Spool, names: &[&str]) -> Vec<u64> {
+    let sinks: Vec<_> = names.iter().map(|name| (Arc::from(*name), Start::Oldest)).collect();
+    let registered = spool.register(&sinks).await.expect("registered");
+    registered.iter().map(|sink| sink.cursor).collect()
+}
+
 async fn texts(spool: &Spool, after: u64) -> Vec<String> {
     let read = spool.reader().expect("a reader").read(after, usize::MAX).await.expect("read");
     read.into_iter()
@@ -96,7 +105,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
     let bench = Bench::new(|_| {});
     let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
     let spool = bench.open();
-    assert_eq!(spool.register(&[Arc::clone(&one), Arc::clone(&two)]).await, Ok(vec![0, 0]));
+    assert_eq!(register(&spool, &[&one, &two]).await, [0, 0]);
     bench.append(&spool, 1..=10).await;
     bench.append(&spool, 11..=20).await;
     let tally = |delivered| Tally { delivered, ..Tally::default() };
@@ -106,7 +115,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
     assert_eq!(spool.stats().await.expect("stats").events, 10);
     spool.close();
     let spool = bench.open();
-    assert_eq!(spool.register(&[one, Arc::clone(&two)]).await, Ok(vec![20, 15]));
+    assert_eq!(register(&spool, &[&one, &two]).await, [20, 15]);
     let stats = spool.stats().await.expect("stats");
     assert!(stats.totals.contains(&("two".to_owned(), Door::Delivered, 15)), "{stats:?}");
     spool.commit(&two, 20, tally(5), Vec::new()).await.expect("committed");
@@ -122,20 +131,15 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
 async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
     let bench = Bench::new(|_| {});
     let spool = bench.open();
-    let (gone, here): (Arc<str>, Arc<str>) = ("gone".into(), "here".into());
-    spool.register(&[gone]).await.expect("registered");
+    let here: Arc<str> = "here".into();
+    register(&spool, &["gone"]).await;
     bench.append(&spool, 1..=10).await;
-    assert_eq!(
-        spool.register(&[Arc::clone(&here)]).await,
-        Ok(vec![0]),
-        "a new one starts at the oldest"
-    );
+    assert_eq!(register(&spool, &[&here]).await, [0], "a new one starts at the oldest");
     spool.commit(&here, 10, Tally::default(), Vec::new()).await.expect("committed");
     assert_eq!(spool.stats().await.expect("stats").events, 0);
     // When it comes back, what went meanwhile is not taken for damage.
     bench.append(&spool, [11]).await;
-    let cursors = spool.register(&["gone".into(), here]).await;
-    assert_eq!(cursors, Ok(vec![10, 10]));
+    assert_eq!(register(&spool, &["gone", "here"]).await, [10, 10]);
     assert_eq!(texts(&spool, 10).await, ["11 event 11"]);
 }
 
@@ -144,7 +148,7 @@ async fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
     let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1));
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
-    spool.register(&[Arc::clone(&sink)]).await.expect("registered");
+    register(&spool, &["sink"]).await;
     bench.pass(300 * DAY);
     bench.append(&spool, [1]).await;
     bench.pass(-300 * DAY);
@@ -158,7 +162,7 @@ async fn retention_keeps_what_was_delivered() {
     let bench = Bench::new(|settings| settings.retention = Duration::from_hours(48));
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
-    spool.register(&[Arc::clone(&sink)]).await.expect("registered");
+    register(&spool, &["sink"]).await;
     bench.append(&spool, [1]).await;
     bench.pass(DAY);
     bench.append(&spool, [2]).await;
@@ -213,6 +217,7 @@ async fn quarantine_entries_come_and_go_with_their_bytes() {
         request_id: "request".to_owned(),
         encoding: String::new(),
         sink: None,
+        target: None,
         bytes: Bytes::from_static(bytes),
     };
     let batch = Batch { quarantine: vec![entry(b"\0\xff"), entry(b"")], ..bench.batch([1]) };

@@ -129,9 +129,14 @@ impl Writer {
                 Command::Append { batch, .. } => {
                     work.append(&mut log.dedup, batch)?.map_or(Done::NotReplaced, Done::Receipt)
                 }
-                Command::Register { sinks, .. } => Done::Cursors(
-                    sinks.iter().map(|sink| work.register(sink)).collect::<Result<_, _>>()?,
-                ),
+                Command::Register { sinks, .. } => {
+                    let registered = sinks.iter().map(|(sink, start)| work.register(sink, *start));
+                    Done::Registered(registered.collect::<Result<_, _>>()?)
+                }
+                Command::Pause { sink, is_paused, .. } => {
+                    work.pause(sink, *is_paused)?;
+                    Done::Moved
+                }
                 Command::Commit { sink, position, tally, dead_letters, .. } => {
                     work.move_cursor(sink, *position, *tally, dead_letters)?;
                     Done::Moved
@@ -157,7 +162,7 @@ impl Writer {
         }
         for (command, done) in group.drain(..).zip(done) {
             if let Command::Register { sinks, .. } = &command {
-                self.log.sinks.clone_from(sinks);
+                self.log.sinks = sinks.iter().map(|(sink, _)| Arc::clone(sink)).collect();
             }
             command.succeed(done);
         }

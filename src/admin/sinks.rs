@@ -1,0 +1,84 @@
+//! Steering a sink: pause, resume, replay.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use super::operations::failure;
+use crate::deliver::SinkStatus;
+use crate::deliver::replay::{self, ReplayError};
+use crate::spool::{Door, Millis};
+
+/// One step of a replay.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Replay {
+    /// The first moment, milliseconds since the epoch.
+    pub from: Millis,
+    /// The moment that no longer belongs to it.
+    pub to: Millis,
+    /// Where the step before ended; 0 for the first.
+    pub after: u64,
+}
+
+pub(super) async fn pause(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Response {
+    set_paused(&admin, &name, true).await
+}
+
+pub(super) async fn resume(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Response {
+    set_paused(&admin, &name, false).await
+}
+
+/// On disk first: what an operator wants outlives the process.
+async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
+    let sink = match find(admin, name) {
+        Ok(sink) => sink,
+        Err(response) => return *response,
+    };
+    if let Err(error) = admin.spool.pause(&sink.name, is_paused).await {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+    }
+    sink.pause(is_paused);
+    if !is_paused {
+        sink.reload();
+    }
+    let what = if is_paused { "paused" } else { "resumed" };
+    tracing::info!(sink = name, "an operator {what} the sink");
+    Json(sink.state()).into_response()
+}
+
+pub(super) async fn replay(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    Json(asked): Json<Replay>,
+) -> Response {
+    let sink = match find(&admin, &name) {
+        Ok(sink) => sink,
+        Err(response) => return *response,
+    };
+    let time = asked.from..asked.to;
+    match replay::step(&admin.spool, &sink.name, asked.after, time).await {
+        Ok(step) => {
+            for (source, count) in &step.sources {
+                let door = Door::Replayed.as_str();
+                admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
+            }
+            Json(step.progress).into_response()
+        }
+        Err(error @ (ReplayError::Read(_) | ReplayError::Append(_))) => {
+            failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+        }
+    }
+}
+
+fn find<'a>(admin: &'a Admin, name: &str) -> Result<&'a Arc<SinkStatus>, Box<Response>> {
+    admin.sinks.iter().find(|sink| &*sink.name == name).ok_or_else(|| {
+        let names: Vec<&str> = admin.sinks.iter().map(|sink| &*sink.name).collect();
+        let message = format!("there is no sink {name:?}; there are {}", names.join(", "));
+        Box::new(failure(StatusCode::NOT_FOUND, &message))
+    })
+}

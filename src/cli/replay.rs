@@ -1,0 +1,88 @@
+//! `replay`: delivers what was received in a time to one sink once more.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use clap::Args;
+
+use super::admin_client::AdminClient;
+use super::{Failure, block_on, output};
+use crate::admin::sinks::Replay;
+use crate::config::Admin;
+use crate::deliver::replay::Progress;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The sink that gets the events; no other does
+    #[arg(long, value_name = "NAME")]
+    sink: String,
+    /// When the first of them was received: 2026-03-01, 2026-03-01T12:00:00Z, or "6h" for six hours ago
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: DateTime<Utc>,
+    /// Until when; now, if left out
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<DateTime<Utc>>,
+}
+
+pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+    let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
+    if from >= to {
+        return Err(Failure::Usage(format!("--from {from} is not before --to {to}")));
+    }
+    let client = AdminClient::new(admin)?;
+    let (mut after, mut replayed) = (0, 0);
+    let spinner = output::counter("events spooled again");
+    let done = block_on(async {
+        loop {
+            let step = Replay { from: from.timestamp_millis(), to: to.timestamp_millis(), after };
+            let path = format!("/api/sinks/{}/replay", arguments.sink);
+            let progress: Progress = client.ask(client.post(&path).json(&step)).await?;
+            replayed += progress.replayed;
+            spinner.set_position(replayed);
+            match progress.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    });
+    spinner.finish_and_clear();
+    println!("{replayed} events were spooled again for sink {}", arguments.sink);
+    if replayed == 0 && done.is_ok() {
+        eprintln!("nothing received in that time is kept; see spool.retention");
+    }
+    done
+}
+
+/// A moment: a date, a date and time, or how long ago.
+fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    if let Ok(time) = text.parse::<NaiveDateTime>() {
+        return Ok(time.and_utc());
+    }
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return Ok(date.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    let ago = humantime::parse_duration(text).ok();
+    ago.and_then(|ago| Utc::now().checked_sub_signed(chrono::Duration::from_std(ago).ok()?))
+        .ok_or_else(|| {
+            "write a time such as 2026-03-01T12:00:00Z, a date, or how long ago, such as 6h"
+                .to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_moments_dates_or_ages() {
+        let parsed = |text: &str| time(text).expect("a time").to_rfc3339();
+        assert_eq!(parsed("2026-03-01T12:00:00+01:00"), "2026-03-01T11:00:00+00:00");
+        assert_eq!(parsed("2026-03-01T12:00:00"), "2026-03-01T12:00:00+00:00");
+        assert_eq!(parsed("2026-03-01"), "2026-03-01T00:00:00+00:00");
+        let six_hours_ago = time("6h").expect("a time");
+        let ago = Utc::now() - six_hours_ago;
+        assert_eq!(ago.num_hours(), 6);
+        assert!(time("yesterday").is_err());
+    }
+}

@@ -1,0 +1,61 @@
+//! `sink`: how each sink of the running service is doing, and holding one back for a while.
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::admin_client::AdminClient;
+use super::{Failure, block_on};
+use crate::config::Admin;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Every sink with its state, its lag in events, and what is wrong with it
+    List {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hold a sink: it keeps its events until it is resumed, also over a restart
+    Pause {
+        /// The sink's name in the configuration
+        name: String,
+    },
+    /// Let a paused sink go on; its credentials and certificates are read again
+    Resume {
+        /// The sink's name in the configuration
+        name: String,
+    },
+}
+
+pub(super) fn run(command: &Command, admin: &Admin) -> Result<(), Failure> {
+    let client = AdminClient::new(admin)?;
+    block_on(async {
+        match command {
+            Command::List { json } => list(&client, *json).await,
+            Command::Pause { name } => steer(&client, name, "pause").await,
+            Command::Resume { name } => steer(&client, name, "resume").await,
+        }
+    })
+}
+
+async fn list(client: &AdminClient, json: bool) -> Result<(), Failure> {
+    let status: Value = client.ask(client.get("/api/status")).await?;
+    for sink in status["sinks"].as_array().into_iter().flatten() {
+        if json {
+            println!("{sink}");
+            continue;
+        }
+        let text = |key: &str| sink[key].as_str().unwrap_or_default().to_owned();
+        let (name, state, reason) = (text("sink"), text("state"), text("reason"));
+        let lag = sink["lag"].as_u64().unwrap_or_default();
+        println!("{name:<20} {state:<9} {lag:>9} events behind  {reason}");
+    }
+    Ok(())
+}
+
+async fn steer(client: &AdminClient, name: &str, verb: &str) -> Result<(), Failure> {
+    let path = format!("/api/sinks/{name}/{verb}");
+    let state: Value = client.ask(client.post(&path)).await?;
+    println!("{name}: {}", state["state"].as_str().unwrap_or_default());
+    Ok(())
+}

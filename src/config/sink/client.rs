@@ -1,0 +1,261 @@
+//! What every sink that speaks HTTP can be told about its connection, and TLS for all.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::config::secret::Secret;
+use crate::config::section::Section;
+
+/// How a target is reached over HTTP.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The URL; it holds no credentials.
+    pub url: Url,
+    /// For one request, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// For connecting.
+    pub connect_timeout: Duration,
+    /// Certificates.
+    pub tls: Tls,
+    /// The proxy in between.
+    pub proxy: Option<Proxy>,
+    /// Whether private, loopback and link-local addresses may be connected to.
+    pub allows_private: bool,
+    /// How bodies are compressed.
+    pub compression: Compression,
+}
+
+/// Certificates of a connection. Files are read when the sink connects, and again when they change
+/// while it cannot deliver.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Trusted instead of the system's authorities; PEM.
+    pub ca: Option<PathBuf>,
+    /// Shown to the target: certificate chain and private key; PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// A proxy.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Its URL.
+    pub url: Url,
+    /// User name and password.
+    pub credentials: Option<(String, Secret)>,
+}
+
+/// How bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// `Content-Encoding: gzip`
+    Gzip,
+    /// `Content-Encoding: zstd`
+    Zstd,
+}
+
+/// A header that every request carries.
+#[derive(Debug, Clone)]
+pub enum Header {
+    /// Written in the configuration.
+    Plain(http::HeaderName, http::HeaderValue),
+    /// Its value is a secret.
+    Secret(http::HeaderName, Secret),
+}
+
+/// Who we say that we are.
+#[derive(Debug, Clone)]
+pub enum Authorization {
+    /// Nobody.
+    None,
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A scheme and one token: `Bearer`, `Splunk`, `ApiKey`.
+    Token(&'static str, Secret),
+}
+
+impl Client {
+    /// Files whose change may make the target reachable.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref());
+        let password = proxy.and_then(|(_, password)| password.file().map(PathBuf::from));
+        self.tls.files().into_iter().chain(password).collect()
+    }
+}
+
+impl Tls {
+    /// Files whose change may make the target reachable.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca.iter().chain(own).cloned().collect()
+    }
+}
+
+impl Authorization {
+    /// The secret in it, if there is one.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Authorization::None => None,
+            Authorization::Basic { password: secret, .. } | Authorization::Token(_, secret) => {
+                Some(secret)
+            }
+        }
+    }
+
+    /// The same with its secret read again.
+    pub fn reread(&self) -> Result<Authorization, String> {
+        Ok(match self {
+            Authorization::None => Authorization::None,
+            Authorization::Basic { username, password } => {
+                Authorization::Basic { username: username.clone(), password: password.reread()? }
+            }
+            Authorization::Token(scheme, token) => Authorization::Token(scheme, token.reread()?),
+        })
+    }
+}
+
+/// Reads the connection's keys; `key` is the name of the one that holds the URL.
+pub(super) fn read(
+    section: &mut Section<'_>,
+    key: &str,
+    example: &str,
+    compressions: &[(&str, Compression)],
+    compression: Compression,
+) -> Client {
+    // A placeholder stands for a URL that was reported.
+    let url = read_url(section, key, example);
+    let client = Client {
+        url: url.unwrap_or_else(placeholder),
+        timeout: section.patience("timeout").unwrap_or(Duration::from_secs(30)),
+        connect_timeout: section.patience("connect_timeout").unwrap_or(Duration::from_secs(10)),
+        tls: read_tls(section.table("tls")),
+        proxy: section.table_if_given("proxy").map(read_proxy),
+        allows_private: section
+            .choice("private_addresses", &[("allow", true), ("deny", false)])
+            .unwrap_or(true),
+        compression: section.choice("compression", compressions).unwrap_or(compression),
+    };
+    if client.proxy.is_some() && !client.allows_private {
+        let advice = "cannot be kept where a proxy connects; leave out proxy or private_addresses";
+        section.report("private_addresses", advice.to_owned());
+    }
+    client
+}
+
+/// Certificates.
+pub(super) fn read_tls(mut section: Section<'_>) -> Tls {
+    let ca = section.path("ca");
+    let certificate = match (section.path("certificate"), section.path("key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            section.report("certificate", "and key belong together; write both".to_owned());
+            None
+        }
+    };
+    let tls = Tls { ca, certificate };
+    for file in tls.files() {
+        if let Err(error) = std::fs::File::open(&file) {
+            let name = file.display();
+            section.report(
+                "",
+                format!("{name} cannot be read: {error}. Check the path and its permissions"),
+            );
+        }
+    }
+    section.finish();
+    tls
+}
+
+/// `basic`, or the token that `key` names; both is a mistake.
+pub(super) fn read_authorization(
+    section: &mut Section<'_>,
+    key: &str,
+    scheme: &'static str,
+) -> Authorization {
+    let basic = section.table_if_given("basic").and_then(|mut basic| {
+        let username = basic.required_text("username", "davinci-siem");
+        let password = basic.secret("password");
+        basic.finish();
+        Some(Authorization::Basic { username: username?, password: password? })
+    });
+    let token = section.secret_if_given(key).map(|token| Authorization::Token(scheme, token));
+    if basic.is_some() && token.is_some() {
+        section.report("basic", format!("and {key} are both given; use one"));
+    }
+    token.or(basic).unwrap_or(Authorization::None)
+}
+
+fn read_proxy(mut section: Section<'_>) -> Proxy {
+    let url = read_url(&mut section, "url", "http://proxy.example.com:3128");
+    let username = section.text("username");
+    let credentials = match username {
+        Some(username) => section.secret("password").map(|password| (username, password)),
+        None => None,
+    };
+    section.finish();
+    Proxy { url: url.unwrap_or_else(placeholder), credentials }
+}
+
+fn read_url(section: &mut Section<'_>, key: &str, example: &str) -> Option<Url> {
+    let text = section.required_text(key, example)?;
+    // Not shown when it is wrong: it may hold a secret.
+    let problem = match text.trim().parse::<Url>() {
+        Ok(url) if !["http", "https"].contains(&url.scheme()) || !url.has_host() => {
+            "must begin with https:// or http:// and name a host"
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "holds credentials; write them in their own keys, from a file or a variable"
+        }
+        Ok(url) => return Some(url),
+        Err(_) => "is not a URL",
+    };
+    section.report(key, format!("{problem}; write for example {key} = {example:?}"));
+    None
+}
+
+/// Stands where a mistake was reported; the configuration is not used then.
+#[expect(clippy::expect_used, reason = "a constant")]
+fn placeholder() -> Url {
+    Url::parse("http://invalid.").expect("a URL")
+}
+
+/// `headers`: each with `value`, or a secret value.
+pub(super) fn read_headers(section: &mut Section<'_>) -> Vec<Header> {
+    let mut headers = Vec::new();
+    for mut header in section.tables("headers") {
+        let name = header.required_text("name", "X-Tenant").and_then(|name| {
+            let parsed = name.parse().ok();
+            if parsed.is_none() {
+                header.report("name", "is not a header name such as \"X-Tenant\"".to_owned());
+            }
+            parsed
+        });
+        let value = if header.is_missing("value") {
+            header.secret("value").map(|secret| (None, Some(secret)))
+        } else {
+            header.text("value").and_then(|value| {
+                let parsed = value.parse().ok();
+                if parsed.is_none() {
+                    header.report("value", "holds what a header cannot".to_owned());
+                }
+                Some((Some(parsed?), None))
+            })
+        };
+        match (name, value) {
+            (Some(name), Some((Some(value), _))) => headers.push(Header::Plain(name, value)),
+            (Some(name), Some((_, Some(secret)))) => headers.push(Header::Secret(name, secret)),
+            _ => {}
+        }
+        header.finish();
+    }
+    headers
+}

@@ -1,0 +1,247 @@
+//! `[sinks.NAME]`: where events go. The keys every sink has; those of a type are in its own file.
+
+mod client;
+mod elasticsearch;
+mod file;
+mod filter;
+mod http;
+mod splunk_hec;
+mod syslog;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use client::{Authorization, Client, Compression, Header, Proxy, Tls};
+pub use elasticsearch::{ElasticsearchSink, Flavor};
+pub use file::FileSink;
+pub use filter::{Filter, Pattern, Routing};
+pub use http::{BodyShape, HttpSink, signing_key};
+pub use splunk_hec::{Acknowledgement, SplunkHecSink};
+pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
+
+use super::section::Section;
+use crate::spool::Start;
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct Sink {
+    /// Its name in cursors, metrics and logs.
+    pub name: String,
+    /// What an event is turned into.
+    pub format: Format,
+    /// Whether an event is wrapped as `{"received_at","source","event"}`.
+    pub wrap: bool,
+    /// Whether PingOne's connection tests are delivered like events.
+    pub test_events: bool,
+    /// Which events it gets.
+    pub routing: Routing,
+    /// Where it starts when it is new.
+    pub start: Start,
+    /// How much is sent at once.
+    pub batch: BatchLimits,
+    /// Batches that are under way at the same time; more than one gives up the order.
+    pub concurrency: usize,
+    /// How long to wait between attempts.
+    pub retry: Retry,
+    /// The type and its own keys.
+    pub kind: SinkKind,
+}
+
+/// What an event is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The original JSON on one line.
+    Native,
+}
+
+/// How much is sent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Events.
+    pub events: usize,
+    /// Bytes as the target counts them; a single larger event is a batch of its own.
+    pub bytes: usize,
+    /// How long an event waits for others to come along.
+    pub age: Duration,
+}
+
+/// Waiting times between attempts: a random part of a time that doubles from `min` to `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The first time.
+    pub min: Duration,
+    /// The longest time, also for a wait that the target asks for.
+    pub max: Duration,
+}
+
+/// A sink's type and its own keys.
+#[derive(Debug, Clone)]
+pub enum SinkKind {
+    /// One line per event on standard output.
+    Stdout,
+    /// One line per event in a file.
+    File(FileSink),
+    /// POST requests to any URL.
+    Http(HttpSink),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(SplunkHecSink),
+    /// The bulk API of Elasticsearch and OpenSearch.
+    Elasticsearch(ElasticsearchSink),
+    /// Syslog over UDP, TCP or TLS.
+    Syslog(SyslogSink),
+}
+
+#[derive(Clone, Copy)]
+enum Type {
+    Stdout,
+    File,
+    Http,
+    SplunkHec,
+    Elasticsearch,
+    Syslog,
+}
+
+const TYPES: [(&str, Type); 6] = [
+    ("stdout", Type::Stdout),
+    ("file", Type::File),
+    ("http", Type::Http),
+    ("splunk_hec", Type::SplunkHec),
+    ("elasticsearch", Type::Elasticsearch),
+    ("syslog", Type::Syslog),
+];
+
+impl SinkKind {
+    /// Files that the sink reads when it begins: credentials and certificates. Where it cannot
+    /// deliver, a change of one of them is a reason to try again.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            SinkKind::Stdout | SinkKind::File(_) => Vec::new(),
+            SinkKind::Http(sink) => sink.files(),
+            SinkKind::SplunkHec(sink) => sink.files(),
+            SinkKind::Elasticsearch(sink) => sink.files(),
+            SinkKind::Syslog(sink) => sink.tls.files(),
+        }
+    }
+}
+
+impl Sink {
+    /// Whether both would write to the same place, and get into each other's way there.
+    pub(super) fn writes_to_same(&self, other: &Sink) -> bool {
+        match (&self.kind, &other.kind) {
+            (SinkKind::Stdout, SinkKind::Stdout) => true,
+            (SinkKind::File(one), SinkKind::File(two)) => one.path == two.path,
+            _ => false,
+        }
+    }
+}
+
+impl Type {
+    /// What is sent at once where nothing is configured.
+    fn batch(self) -> BatchLimits {
+        let (events, bytes) = match self {
+            Type::Stdout | Type::File => (1000, 1 << 20),
+            Type::Http => (100, 1 << 20),
+            // Splunk Cloud refuses bodies of more than about 5 MiB.
+            Type::SplunkHec => (1000, 1 << 20),
+            // Elastic recommends requests of 5 to 15 MB.
+            Type::Elasticsearch => (2000, 5 << 20),
+            Type::Syslog => (500, 1 << 20),
+        };
+        BatchLimits { events, bytes, age: Duration::ZERO }
+    }
+}
+
+pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
+    if sections.is_empty() {
+        return vec![Sink {
+            name: "stdout".to_owned(),
+            format: Format::Native,
+            wrap: false,
+            test_events: false,
+            routing: Routing::default(),
+            start: Start::Oldest,
+            batch: Type::Stdout.batch(),
+            concurrency: 1,
+            retry: Retry { min: Duration::from_secs(1), max: Duration::from_mins(5) },
+            kind: SinkKind::Stdout,
+        }];
+    }
+    sections.into_iter().map(|(name, section)| read(name, section)).collect()
+}
+
+fn read(name: String, mut section: Section<'_>) -> Sink {
+    if section.is_missing("type") {
+        let types = TYPES.map(|(name, _)| format!("{name:?}")).join(", ");
+        section.report("type", format!("is missing; write type = one of {types}"));
+    }
+    let chosen = section.choice("type", &TYPES);
+    let kind = match chosen {
+        Some(Type::File) => SinkKind::File(file::read(&mut section)),
+        Some(Type::Stdout) => SinkKind::Stdout,
+        Some(Type::Http) => SinkKind::Http(http::read(&mut section)),
+        Some(Type::SplunkHec) => SinkKind::SplunkHec(splunk_hec::read(&mut section)),
+        Some(Type::Elasticsearch) => SinkKind::Elasticsearch(elasticsearch::read(&mut section)),
+        Some(Type::Syslog) => SinkKind::Syslog(syslog::read(&mut section)),
+        // Reported already; its other keys cannot be judged.
+        None => {
+            section.ignore_rest();
+            SinkKind::Stdout
+        }
+    };
+    let sink = Sink {
+        name,
+        format: section.choice("format", &[("native", Format::Native)]).unwrap_or(Format::Native),
+        wrap: section.boolean("wrap").unwrap_or(false),
+        test_events: section.boolean("test_events").unwrap_or(false),
+        routing: filter::read(&mut section),
+        start: section
+            .choice("start", &[("oldest", Start::Oldest), ("now", Start::Now)])
+            .unwrap_or(Start::Oldest),
+        batch: read_batch(section.table("batch"), chosen.unwrap_or(Type::Stdout).batch()),
+        concurrency: read_concurrency(&mut section, chosen),
+        retry: read_retry(section.table("retry")),
+        kind,
+    };
+    section.finish();
+    sink
+}
+
+fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {
+    let batch = BatchLimits {
+        events: section.integer("events", 1).map_or(defaults.events, |events| events as usize),
+        bytes: section.size("bytes", 1).map_or(defaults.bytes, |bytes| bytes as usize),
+        age: section.duration("age").unwrap_or(defaults.age),
+    };
+    for (key, is_too_much) in [("events", batch.events > 100_000), ("bytes", batch.bytes > 1 << 27)]
+    {
+        if is_too_much {
+            section.report(key, "must be at most 100000 events and 128 MiB".to_owned());
+        }
+    }
+    section.finish();
+    batch
+}
+
+fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
+    let concurrency = section.integer("concurrency", 1).unwrap_or(1);
+    let is_one_stream = matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog));
+    if concurrency > 1 && is_one_stream {
+        let advice = "must be 1 for this type, which writes one stream; leave it out";
+        section.report("concurrency", advice.to_owned());
+    } else if concurrency > 64 {
+        section.report("concurrency", "must be at most 64".to_owned());
+    }
+    concurrency as usize
+}
+
+fn read_retry(mut section: Section<'_>) -> Retry {
+    let retry = Retry {
+        min: section.duration("min").unwrap_or(Duration::from_secs(1)),
+        max: section.duration("max").unwrap_or(Duration::from_mins(5)),
+    };
+    if retry.min.is_zero() || retry.min > retry.max {
+        section.report("min", "must be more than 0 and at most retry.max".to_owned());
+    }
+    section.finish();
+    retry
+}

@@ -1,0 +1,18 @@
+//! Whether the files that a sink depends on have changed: a corrected credential is a reason to try
+//! again at once.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+
+/// A number that changes when the contents of one of the files do; also when one appears, goes, or
+/// is replaced through a symbolic link.
+pub(super) async fn fingerprint(files: Vec<PathBuf>) -> u64 {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut hash = DefaultHasher::new();
+        for file in files {
+            std::fs::read(file).map_err(|error| error.kind()).hash(&mut hash);
+        }
+        hash.finish()
+    });
+    hashing.await.unwrap_or_default()
+}

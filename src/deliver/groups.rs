@@ -1,0 +1,119 @@
+//! How the items of one attempt are grouped for the next: policy for targets that refuse several
+//! together. Pure.
+
+use crate::sinks::Verdict;
+
+/// What becomes of one item after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Settled: delivered or refused for good.
+    Settled,
+    /// Goes again, with its neighbours.
+    Again,
+    /// Goes again with those that were refused together with it, and if those were all, with half of
+    /// them.
+    Apart,
+}
+
+impl Next {
+    /// Refused together with others, an item goes again; alone, it is settled.
+    pub(super) fn of(verdict: &Verdict, group: usize) -> Next {
+        match verdict {
+            Verdict::Delivered | Verdict::Rejected { .. } => Next::Settled,
+            Verdict::Split { .. } if group == 1 => Next::Settled,
+            Verdict::Split { .. } => Next::Apart,
+            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => Next::Again,
+        }
+    }
+}
+
+/// Sizes of the groups that follow an attempt with one group, in order; they sum up to the items
+/// that are not settled. A group is halved when all of it was refused together: a bad item among
+/// `n` is found with about `2 * log2(n)` requests, and none is sent twice to a target that refuses
+/// as a whole.
+pub(super) fn regroup(nexts: &[Next]) -> Vec<usize> {
+    if nexts.len() > 1 && nexts.iter().all(|next| *next == Next::Apart) {
+        let half = nexts.len() / 2;
+        return vec![half, nexts.len() - half];
+    }
+    let left: Vec<Next> = nexts.iter().copied().filter(|next| *next != Next::Settled).collect();
+    left.chunk_by(|one, other| one == other).map(<[Next]>::len).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(text: &str) -> Vec<Next> {
+        text.chars()
+            .map(|c| match c {
+                '.' => Next::Settled,
+                'a' => Next::Again,
+                _ => Next::Apart,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_outcome_has_its_groups() {
+        for (outcome, groups) in [
+            ("", &[][..]),
+            ("....", &[]),
+            ("aaaa", &[4]),
+            ("..a.a", &[2]),
+            // All refused together: halves.
+            ("xxxx", &[2, 2]),
+            ("xxxxx", &[2, 3]),
+            ("xx", &[1, 1]),
+            // One is suspected: it goes alone, and then the rest.
+            ("..xaaa", &[1, 3]),
+            ("aaxaaa", &[2, 1, 3]),
+            ("xaaa", &[1, 3]),
+            ("..xx", &[2]),
+        ] {
+            assert_eq!(regroup(&parse(outcome)), groups, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_refused_item_is_settled_when_it_is_alone() {
+        let split = Verdict::Split { reason: crate::sinks::Reason::new("x") };
+        assert_eq!(Next::of(&split, 1), Next::Settled);
+        assert_eq!(Next::of(&split, 2), Next::Apart);
+    }
+
+    proptest! {
+        /// Bad items of a target that takes a request whole or not at all are found one by one: the
+        /// others arrive once, in order.
+        #[test]
+        fn bisecting_delivers_all_but_the_bad_ones_once(
+            count in 1..200usize,
+            bad in proptest::collection::btree_set(0..200usize, 0..5),
+        ) {
+            let mut items: Vec<usize> = (0..count).collect();
+            let mut groups = std::collections::VecDeque::from([count]);
+            let (mut stored, mut rejected, mut requests) = (Vec::new(), Vec::new(), 0);
+            while let Some(length) = groups.pop_front() {
+                requests += 1;
+                let group: Vec<usize> = items.drain(..length).collect();
+                let is_refused = group.iter().any(|item| bad.contains(item));
+                match (is_refused, length) {
+                    (false, _) => stored.extend(group),
+                    (true, 1) => rejected.extend(group),
+                    (true, _) => {
+                        for size in regroup(&vec![Next::Apart; length]).into_iter().rev() {
+                            groups.push_front(size);
+                        }
+                        items.splice(0..0, group);
+                    }
+                }
+            }
+            let good: Vec<usize> = (0..count).filter(|item| !bad.contains(item)).collect();
+            prop_assert_eq!(stored, good);
+            prop_assert!(rejected.iter().all(|item| bad.contains(item)));
+            prop_assert!(requests <= 1 + 2 * 8 * bad.len(), "{} requests", requests);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! One connection to a target, and the policy for one batch on it: attempts, waiting, pausing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::batch::{Batch, Settled};
+use super::status::Control;
+use super::{Backoff, SinkState, SinkStatus, files};
+use crate::config;
+use crate::metrics::SharedMetrics;
+use crate::shutdown::Shutdown;
+use crate::sinks::{Deliver, Reason, Report, Sink, Verdict};
+
+/// How often the files of a sink that cannot deliver are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A sink's connection. A sink with `concurrency` has several.
+#[derive(Debug)]
+pub(super) struct Lane {
+    config: Arc<config::Sink>,
+    status: Arc<SinkStatus>,
+    metrics: SharedMetrics,
+    control: watch::Receiver<Control>,
+    /// Opened at the first attempt, and again when its files have changed.
+    sink: Option<Sink>,
+    /// Of the files that `sink` was opened with.
+    fingerprint: u64,
+    /// Reloads it has heard of.
+    reloads: u64,
+}
+
+/// What was done with a batch.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) lane: Lane,
+    pub(super) settled: Settled,
+    /// Shutdown came before everything was settled.
+    pub(super) is_stopped: bool,
+}
+
+/// Shutdown has begun.
+struct Stopped;
+
+/// What follows an attempt.
+enum Then {
+    GoOn,
+    Wait(Option<Duration>),
+    Pause,
+}
+
+impl Lane {
+    pub(super) fn new(
+        config: Arc<config::Sink>,
+        status: Arc<SinkStatus>,
+        metrics: SharedMetrics,
+    ) -> Lane {
+        let control = status.control();
+        Lane { config, status, metrics, control, sink: None, fingerprint: 0, reloads: 0 }
+    }
+
+    /// Sends until everything is settled or shutdown stops it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: what was sent and not committed is sent again.
+    pub(super) async fn deliver(mut self, mut batch: Batch, mut shutdown: Shutdown) -> Done {
+        let is_stopped = self.try_until_settled(&mut batch, &mut shutdown).await.is_err();
+        if !is_stopped && self.status.set(SinkState::Running) != SinkState::Running {
+            tracing::info!(sink = %self.status.name, "delivery goes on");
+        }
+        Done { settled: batch.into_settled(), is_stopped, lane: self }
+    }
+
+    /// Ends the connection.
+    pub(super) async fn close(mut self) {
+        if let Some(sink) = &mut self.sink {
+            sink.close().await;
+        }
+    }
+
+    async fn try_until_settled(
+        &mut self,
+        batch: &mut Batch,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), Stopped> {
+        let mut backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
+        let mut has_waited = false;
+        while let Some(group) = batch.groups.front() {
+            self.until_not_paused(shutdown).await?;
+            let items = batch.items.get(..*group).unwrap_or(&batch.items);
+            let report = self.attempt(items).await;
+            let then = self.note(&report, backoff.attempts());
+            let has_moved = batch.settle(report.verdicts, &self.status.name);
+            match then {
+                Then::GoOn if has_moved => {
+                    backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
+                    continue;
+                }
+                // It took and refused nothing: to ask again at once would be to ask for ever.
+                Then::GoOn => self.wait(&mut backoff, None, shutdown).await?,
+                Then::Wait(asked) => self.wait(&mut backoff, asked, shutdown).await?,
+                Then::Pause => self.until_changed(!has_waited, shutdown).await?,
+            }
+            has_waited = true;
+        }
+        Ok(())
+    }
+
+    async fn attempt(&mut self, items: &[crate::sinks::Item]) -> Report {
+        if self.sink.is_none() {
+            // Looked at before they are read: a change in between is seen as one afterwards.
+            self.fingerprint = files::fingerprint(self.config.kind.files()).await;
+            match Sink::open(&self.config.kind) {
+                Ok(sink) => self.sink = Some(sink),
+                Err(reason) => {
+                    return Report {
+                        verdicts: vec![Verdict::Fatal { reason }; items.len()],
+                        notices: Vec::new(),
+                    };
+                }
+            }
+        }
+        match &mut self.sink {
+            Some(sink) => sink.deliver(items).await,
+            None => Report::default(),
+        }
+    }
+
+    /// Counts and shows what an attempt came to. Says what follows.
+    fn note(&self, report: &Report, attempts: u32) -> Then {
+        let name = &*self.status.name;
+        for (notice, count) in &report.notices {
+            self.metrics.sink_notices.with_label_values(&[name, notice.as_str()]).inc_by(*count);
+        }
+        let (mut then, mut shown) = (Then::GoOn, None);
+        for verdict in &report.verdicts {
+            let kind = match verdict {
+                Verdict::Delivered | Verdict::NotTried => continue,
+                Verdict::Rejected { .. } => "rejected",
+                Verdict::Split { .. } => "split",
+                Verdict::Retry { after, reason } => {
+                    then = match then {
+                        Then::GoOn => Then::Wait(*after),
+                        Then::Wait(asked) => Then::Wait(asked.max(*after)),
+                        Then::Pause => Then::Pause,
+                    };
+                    shown = shown.or(Some((reason, false)));
+                    "retry"
+                }
+                Verdict::Fatal { reason } => {
+                    // Whatever else was said, somebody is needed.
+                    then = Then::Pause;
+                    shown = Some((reason, true));
+                    "fatal"
+                }
+            };
+            self.metrics.sink_failures.with_label_values(&[name, kind]).inc();
+        }
+        if let Some((reason, is_fatal)) = shown {
+            self.show(reason, is_fatal, attempts + 1);
+        }
+        then
+    }
+
+    fn show(&self, reason: &Reason, is_fatal: bool, attempts: u32) {
+        let text = reason.to_string();
+        let sink = &*self.status.name;
+        if is_fatal {
+            let before = self.status.set(SinkState::Paused { reason: text.clone() });
+            if !matches!(before, SinkState::Paused { .. }) {
+                tracing::error!(sink, reason = text, "delivery is paused; its events are kept");
+            }
+            return;
+        }
+        let before = self.status.set(SinkState::Retrying { attempts, reason: text.clone() });
+        if before == SinkState::Running {
+            tracing::warn!(sink, reason = text, "delivery failed; trying again");
+        }
+    }
+
+    /// Waits before the next attempt, unless an operator or shutdown comes first.
+    async fn wait(
+        &mut self,
+        backoff: &mut Backoff,
+        asked: Option<Duration>,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), Stopped> {
+        let wait = backoff.next_wait(asked, &mut rand::rng());
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            changed = self.control.changed() => changed.map_err(|_| Stopped),
+            () = shutdown.begun() => Err(Stopped),
+        }
+    }
+
+    /// Waits until one of the sink's files has changed, an operator acts, or the longest waiting time
+    /// is over. `at_once` looks before waiting: the change may have been what made the attempt fail.
+    async fn until_changed(
+        &mut self,
+        at_once: bool,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), Stopped> {
+        let end = Instant::now() + self.config.retry.max;
+        let files = self.config.kind.files();
+        let mut look = Instant::now() + if at_once { Duration::ZERO } else { LOOK };
+        loop {
+            tokio::select! {
+                () = sleep_until(look.min(end)) => {}
+                changed = self.control.changed() => {
+                    changed.map_err(|_| Stopped)?;
+                    break;
+                }
+                () = shutdown.begun() => return Err(Stopped),
+            }
+            let has_changed =
+                !files.is_empty() && files::fingerprint(files.clone()).await != self.fingerprint;
+            if has_changed || Instant::now() >= end {
+                break;
+            }
+            look = Instant::now() + LOOK;
+        }
+        self.forget_sink_that_reads_files();
+        Ok(())
+    }
+
+    /// Waits while an operator holds the sink. Does what else an operator asked for.
+    async fn until_not_paused(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
+        let Control { is_paused, reloads } = *self.control.borrow_and_update();
+        if reloads != self.reloads {
+            self.reloads = reloads;
+            self.forget_sink_that_reads_files();
+        }
+        if !is_paused {
+            return Ok(());
+        }
+        tokio::select! {
+            resumed = self.control.wait_for(|control| !control.is_paused) => {
+                resumed.map(|_| ()).map_err(|_| Stopped)
+            }
+            () = shutdown.begun() => Err(Stopped),
+        }
+    }
+
+    fn forget_sink_that_reads_files(&mut self) {
+        if !self.config.kind.files().is_empty() {
+            self.sink = None;
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What tells one event from another, and which environment, run and flow it belongs to.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+
+use super::{Event, Flow};
+
+/// Bytes of the hash that an event's uid shows, as twice as many digits.
+const UID_BYTES: usize = 20;
+
+impl Event<'_> {
+    /// An id that is the same for every repetition of this event, here and anywhere else: what an
+    /// idempotent target drops duplicates by.
+    pub fn uid(&self) -> String {
+        let envelope = self.envelope();
+        let mut hash = Sha256::new();
+        let environment = self.environment_id().unwrap_or_default();
+        for part in ["v1", environment, &*envelope.id, &*envelope.recorded_at_text] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        hash.finalize().iter().take(UID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// When it happened: completion in DaVinci, else the packet's time, else when it was recorded.
+    pub fn time(&self) -> DateTime<Utc> {
+        let flow = self.flow();
+        let packet = || DateTime::from_timestamp_millis(flow?.packet_timestamp_ms?);
+        flow.and_then(|flow| flow.completed_at)
+            .or_else(packet)
+            .unwrap_or(self.envelope().recorded_at)
+    }
+
+    /// The flow run's members, if it is about one.
+    pub fn flow(&self) -> Option<&Flow<'_>> {
+        match self {
+            Event::Interaction(interaction) => Some(&interaction.flow),
+            _ => None,
+        }
+    }
+
+    /// The PingOne environment: the flow's, else the first resource's, else the user's.
+    pub fn environment_id(&self) -> Option<&str> {
+        let envelope = self.envelope();
+        let resource = || envelope.resources.first()?.environment_id.as_deref();
+        let user = || envelope.user.as_ref()?.environment_id.as_deref();
+        self.flow().and_then(|flow| flow.company_id.as_deref()).or_else(resource).or_else(user)
+    }
+
+    /// The flow run: one `interactionId` joins all events of a run.
+    pub fn interaction_id(&self) -> Option<&str> {
+        self.flow().map(|flow| &*flow.interaction_id)
+    }
+
+    /// The flow, without dashes in newer events, with them where only a resource names it.
+    pub fn flow_id(&self) -> Option<&str> {
+        let flow = self.flow()?;
+        let resource = || self.envelope().resources.first()?.id.as_deref();
+        flow.flow_id.as_deref().or_else(resource)
+    }
+
+    /// The flow's name, as the flow or else the first resource gives it.
+    pub fn flow_name(&self) -> Option<&str> {
+        let flow = self.flow()?;
+        let resource = || self.envelope().resources.first()?.name.as_deref();
+        flow.flow_name.as_deref().or_else(resource)
+    }
+
+    /// The connector of the node concerned, for example `httpConnector`.
+    pub fn connector_id(&self) -> Option<&str> {
+        match self {
+            Event::Interaction(event) => event.interaction.node().connector_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The last part of `action.type`, for example `START_INTERACTION`.
+    pub fn kind(&self) -> &str {
+        let kind = &*self.envelope().action.kind;
+        match self {
+            Event::Interaction(_) => kind.rsplit('.').next().unwrap_or(kind),
+            _ => kind,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a bulk answer says of each document: HTTP 200 alone says nothing.
+
+use serde::Deserialize;
+
+use crate::sinks::request::{Answer, Class, advice, class_of};
+use crate::sinks::{Notice, Report, Verdict};
+
+#[derive(Deserialize)]
+struct Body {
+    items: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+struct Action {
+    create: Outcome,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    status: u16,
+    error: Option<Failure>,
+    failure_store: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// May repeat a part of the document: kept with the dead letter, never logged.
+    reason: Option<String>,
+}
+
+/// What an answer means for `count` documents that were sent together.
+pub(super) fn report(answer: &Answer, count: usize) -> Report {
+    let all = |verdict: Verdict| Report::from(vec![verdict; count]);
+    let status = answer.status;
+    match class_of(status) {
+        Class::Success => {}
+        Class::TooLarge => {
+            let reason = answer.reason("the request is too large (HTTP 413)", None);
+            return all(Verdict::Split { reason });
+        }
+        Class::Retry => return all(retry(answer)),
+        // Documents are judged one by one; what is refused as a whole is refused for its URL.
+        Class::Fatal | Class::Refused => {
+            let kind = error_type(answer);
+            let advice = match status {
+                400 => "it refuses the request's parameters; see flavor, pipeline and data_stream",
+                404 => "there is no such data stream, index template or pipeline; create it",
+                _ => advice(status),
+            };
+            let named = kind.as_deref().map_or(String::new(), |kind| format!(", {kind}"));
+            let message = format!("HTTP {status}{named}: {advice}");
+            return all(Verdict::Fatal { reason: answer.reason(message, kind) });
+        }
+    }
+    match serde_json::from_slice::<Body>(&answer.body) {
+        Ok(body) if body.items.len() == count => items(answer, &body.items),
+        _ if !answer.is_whole => all(retry(answer)),
+        _ => all(Verdict::Fatal {
+            reason: answer
+                .reason("the answer is not one of the bulk API; correct the endpoint", None),
+        }),
+    }
+}
+
+fn items(answer: &Answer, actions: &[Action]) -> Report {
+    let mut stored_as_failure = 0;
+    let verdicts: Vec<Verdict> = actions
+        .iter()
+        .map(|Action { create }| {
+            stored_as_failure += u64::from(create.failure_store.as_deref() == Some("used"));
+            verdict(answer, create)
+        })
+        .collect();
+    Report::from(verdicts).with(Notice::FailureStore, stored_as_failure)
+}
+
+fn verdict(answer: &Answer, outcome: &Outcome) -> Verdict {
+    let kind = outcome.error.as_ref().and_then(|error| error.kind.clone());
+    let named = kind.as_deref().unwrap_or("no error type");
+    let mut reason = crate::sinks::Reason::new(format!("status {}, {named}", outcome.status));
+    reason.status = Some(outcome.status);
+    let text = outcome.error.as_ref().and_then(|error| error.reason.as_deref()).unwrap_or_default();
+    reason.answer = text.chars().take(1024).collect();
+    reason.code = kind;
+    match outcome.status {
+        // There is a document with this id: it is this event.
+        200..=299 | 409 => Verdict::Delivered,
+        401 | 403 => Verdict::Fatal { reason },
+        429 | 500.. => Verdict::Retry { after: answer.retry_after, reason },
+        _ => Verdict::Rejected { reason },
+    }
+}
+
+fn retry(answer: &Answer) -> Verdict {
+    let status = answer.status;
+    let what = if answer.is_whole { "" } else { ", and the answer broke off" };
+    let reason = answer.reason(format!("it answered HTTP {status}{what}"), error_type(answer));
+    Verdict::Retry { after: answer.retry_after, reason }
+}
+
+fn error_type(answer: &Answer) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Whole {
+        error: Failure,
+    }
+    serde_json::from_slice::<Whole>(&answer.body).ok()?.error.kind
+}

@@ -1,0 +1,153 @@
+//! `http`: POST requests with a JSON array, one line per event, or one event each.
+//!
+//! The target answers for a request as a whole: a refused batch is split above. Requests can be
+//! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
+
+mod signature;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use super::request::{Answer, Class, Requests, advice, authorization, class_of, secret_header};
+use super::{Deliver, Item, Reason, Report, Verdict};
+use crate::config::{BodyShape, Header, HttpSink, Secret};
+
+/// A target of `type = "http"`.
+#[derive(Debug)]
+pub struct Http {
+    requests: Requests,
+    url: Url,
+    body: BodyShape,
+    signing_keys: Vec<Secret>,
+}
+
+impl Http {
+    pub(super) fn open(settings: &HttpSink) -> Result<Http, Reason> {
+        let mut headers = HeaderMap::new();
+        for header in &settings.headers {
+            match header {
+                Header::Plain(name, value) => headers.append(name, value.clone()),
+                Header::Secret(name, secret) => {
+                    let secret = secret.reread().map_err(Reason::new)?;
+                    headers.append(name, secret_header(secret.expose())?)
+                }
+            };
+        }
+        if let Some(value) = authorization(&settings.authorization)? {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let keys: Result<_, String> = settings.signing_keys.iter().map(Secret::reread).collect();
+        Ok(Http {
+            requests: Requests::open(&settings.client, headers)?,
+            url: settings.client.url.clone(),
+            body: settings.body,
+            signing_keys: keys.map_err(Reason::new)?,
+        })
+    }
+
+    async fn post(&self, items: &[Item]) -> Verdict {
+        let (body, content_type) = body(self.body, items);
+        let headers = match self.signature(&body) {
+            Ok(headers) => headers,
+            Err(reason) => return Verdict::Fatal { reason },
+        };
+        match self.requests.post(&self.url, content_type, headers, body).await {
+            Ok(answer) => verdict(&answer),
+            Err(verdict) => verdict,
+        }
+    }
+
+    fn signature(&self, body: &[u8]) -> Result<HeaderMap, Reason> {
+        if self.signing_keys.is_empty() {
+            return Ok(HeaderMap::new());
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let id = signature::id_of(body);
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("webhook-id", id.clone()),
+            ("webhook-timestamp", now.to_string()),
+            ("webhook-signature", signature::sign(&self.signing_keys, &id, now, body)?),
+        ] {
+            let value = HeaderValue::try_from(value);
+            headers.insert(name, value.map_err(|error| Reason::new(error.to_string()))?);
+        }
+        Ok(headers)
+    }
+}
+
+impl Deliver for Http {
+    async fn deliver(&mut self, items: &[Item]) -> Report {
+        if self.body != BodyShape::Single {
+            return Report::all(items, self.post(items).await);
+        }
+        let mut verdicts = Vec::with_capacity(items.len());
+        for item in items {
+            let verdict = self.post(std::slice::from_ref(item)).await;
+            let stops = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
+            verdicts.push(verdict);
+            if stops {
+                // What comes later must not overtake.
+                break;
+            }
+        }
+        verdicts.resize(items.len(), Verdict::NotTried);
+        verdicts.into()
+    }
+
+    /// A POST would be an event, so this only asks for the URL: any answer shows that it is there.
+    async fn probe(&mut self) -> Result<String, Reason> {
+        match self.requests.get(&self.url).await {
+            Ok(answer) if matches!(answer.status, 401 | 403 | 407) => {
+                Err(answer.reason(advice(answer.status), None))
+            }
+            Ok(answer) => Ok(format!("answers (HTTP {} to a GET)", answer.status)),
+            Err(verdict) => Err(verdict.into_reason()),
+        }
+    }
+}
+
+/// The body and its type.
+fn body(shape: BodyShape, items: &[Item]) -> (Vec<u8>, &'static str) {
+    let (open, separator, close, content_type) = match shape {
+        BodyShape::Array => ("[", ",", "]", "application/json"),
+        BodyShape::Ndjson => ("", "\n", "\n", "application/x-ndjson"),
+        BodyShape::Single => ("", "", "", "application/json"),
+    };
+    let size = items.iter().map(|item| item.payload.len() + 1).sum::<usize>() + 1;
+    let mut body = Vec::with_capacity(size);
+    body.extend_from_slice(open.as_bytes());
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            body.extend_from_slice(separator.as_bytes());
+        }
+        body.extend_from_slice(&item.payload);
+    }
+    body.extend_from_slice(close.as_bytes());
+    (body, content_type)
+}
+
+/// What an answer says of everything in the request.
+fn verdict(answer: &Answer) -> Verdict {
+    let status = answer.status;
+    match class_of(status) {
+        Class::Success => Verdict::Delivered,
+        Class::Retry => Verdict::Retry {
+            after: answer.retry_after,
+            reason: answer.reason(format!("the target answered HTTP {status}"), None),
+        },
+        Class::Fatal => Verdict::Fatal {
+            reason: answer
+                .reason(format!("the target answered HTTP {status}: {}", advice(status)), None),
+        },
+        Class::TooLarge | Class::Refused => Verdict::Split {
+            reason: answer.reason(format!("the target answered HTTP {status}"), None),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

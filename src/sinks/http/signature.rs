@@ -1,0 +1,38 @@
+//! Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Secret, signing_key};
+use crate::sinks::Reason;
+
+/// Bytes of the body's hash that its id shows.
+const ID_BYTES: usize = 16;
+
+/// An id that a repetition of the same body has again.
+pub(super) fn id_of(body: &[u8]) -> String {
+    let digest = Sha256::digest(body);
+    let digits: String = digest.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect();
+    format!("msg_{digits}")
+}
+
+/// One signature for each key, so that either of two is enough while one is changed.
+pub(super) fn sign(keys: &[Secret], id: &str, at: u64, body: &[u8]) -> Result<String, Reason> {
+    let mut signatures = Vec::with_capacity(keys.len());
+    for key in keys {
+        let key = signing_key(key)
+            .and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok())
+            .ok_or_else(|| Reason::new("a signing key is not whsec_ and base64; correct it"))?;
+        let signed = key
+            .chain_update(id)
+            .chain_update(".")
+            .chain_update(at.to_string())
+            .chain_update(".")
+            .chain_update(body);
+        signatures.push(format!("v1,{}", STANDARD.encode(signed.finalize().into_bytes())));
+    }
+    Ok(signatures.join(" "))
+}

@@ -1,0 +1,88 @@
+//! What came back: status, wish to wait, and a bounded part of the body.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::RETRY_AFTER;
+
+use crate::sinks::Reason;
+
+/// Bytes of an answer that are read. A bulk answer takes about 300 for an item that failed.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// Bytes of an answer that are kept with a dead letter.
+const EXCERPT: usize = 1024;
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sinks) struct Answer {
+    pub(in crate::sinks) status: u16,
+    pub(in crate::sinks) retry_after: Option<Duration>,
+    /// The body, or what of it arrived.
+    pub(in crate::sinks) body: Vec<u8>,
+    /// False if the connection broke within the body, or the body was too long.
+    pub(in crate::sinks) is_whole: bool,
+}
+
+impl Answer {
+    pub(super) async fn read(mut response: reqwest::Response) -> Answer {
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
+        let mut body = Vec::new();
+        let is_whole = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend(chunk),
+                Ok(None) => break true,
+                Ok(Some(_)) | Err(_) => break false,
+            }
+        };
+        Answer { status, retry_after, body, is_whole }
+    }
+
+    /// A reason that quotes this answer; `message` must hold nothing that an event may say.
+    pub(in crate::sinks) fn reason(
+        &self,
+        message: impl Into<String>,
+        code: Option<String>,
+    ) -> Reason {
+        let excerpt = &self.body[..self.body.len().min(EXCERPT)];
+        Reason {
+            message: message.into(),
+            status: Some(self.status),
+            code,
+            answer: String::from_utf8_lossy(excerpt).into_owned(),
+        }
+    }
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (text, wait) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", Some(30)),
+            ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(parse_retry_after(text, now), wait.map(Duration::from_secs), "{text}");
+        }
+    }
+}

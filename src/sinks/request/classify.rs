@@ -1,0 +1,63 @@
+//! What an HTTP status means for a batch, where the target's protocol says nothing else.
+
+/// What a status means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sinks) enum Class {
+    /// The target has all of it.
+    Success,
+    /// Later.
+    Retry,
+    /// Wrong credentials, URL or feature: nothing will ever go through.
+    Fatal,
+    /// Too many bytes at once.
+    TooLarge,
+    /// Something in the body is refused.
+    Refused,
+}
+
+/// RFC 9110, and what collectors make of it.
+pub(in crate::sinks) fn class_of(status: u16) -> Class {
+    match status {
+        200..=299 => Class::Success,
+        408 | 425 | 429 => Class::Retry,
+        413 => Class::TooLarge,
+        // 410 is how a Standard Webhooks receiver says that it is no longer one.
+        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 | 415 | 421 | 501 | 505 | 511 => Class::Fatal,
+        400..=499 => Class::Refused,
+        _ => Class::Retry,
+    }
+}
+
+/// What to do about a status that stops everything.
+pub(in crate::sinks) fn advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => "it redirects, which is not followed; configure the final URL",
+        401 | 403 => "it refuses the credentials; correct them",
+        404 | 405 | 501 => "it does not know this URL; correct it",
+        407 => "the proxy refuses the credentials; correct them",
+        410 => "it says that it is gone for good; configure another",
+        415 => "it does not take this content type or compression; change body or compression",
+        _ => "it refuses every request; see its own log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_its_class() {
+        for (statuses, class) in [
+            (&[200, 201, 202, 204, 299][..], Class::Success),
+            (&[408, 425, 429, 500, 502, 503, 504, 507, 520, 599], Class::Retry),
+            (&[301, 302, 304, 307, 308, 401, 403, 404, 405, 407, 410, 415, 501], Class::Fatal),
+            (&[413], Class::TooLarge),
+            (&[400, 402, 406, 409, 412, 422, 431], Class::Refused),
+            (&[100, 103, 600, 999], Class::Retry),
+        ] {
+            for status in statuses {
+                assert_eq!(class_of(*status), class, "{status}");
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Keeps requests away from private addresses, for URLs that someone else chose.
+//!
+//! Addresses are judged after the name was resolved and are the ones then connected to, so that a
+//! name that changes its address in between gets nowhere.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
+use url::Host;
+
+use crate::config::Client;
+use crate::sinks::Reason;
+
+/// Networks that are not the public internet: IANA's special-purpose registries (RFC 6890).
+static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
+    [
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "::/127",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "2001:db8::/32",
+        "fc00::/7",
+        "fe80::/10",
+        "ff00::/8",
+    ]
+    .iter()
+    .filter_map(|network| network.parse().ok())
+    .collect()
+});
+
+/// An address that the configuration does not allow.
+#[derive(Debug, Error)]
+#[error(
+    "{0} is a private address; set private_addresses = \"allow\" if the target is meant to be there"
+)]
+struct Private(IpAddr);
+
+/// Resolves names to public addresses only.
+#[derive(Debug)]
+pub(super) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<SocketAddr> = found.collect();
+            if let Some(address) = found.iter().find(|address| is_private(address.ip())) {
+                return Err(Private(address.ip()).into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// An address in the URL itself is never resolved, so it is judged here.
+pub(super) fn check_literal(settings: &Client) -> Result<(), Reason> {
+    let address = match settings.url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+        _ => return Ok(()),
+    };
+    if settings.allows_private || !is_private(address) {
+        return Ok(());
+    }
+    Err(Reason::new(Private(address).to_string()))
+}
+
+/// Whether an attempt failed because of this guard.
+pub(super) fn refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        if cause.is::<Private>() {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
+}
+
+fn is_private(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    PRIVATE.iter().any(|network| network.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_known_in_every_spelling() {
+        assert_eq!(PRIVATE.len(), 20, "every network parses");
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.255.255",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_private(address.parse().expect("an address")), "{address}");
+        }
+        for address in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111"] {
+            assert!(!is_private(address.parse().expect("an address")), "{address}");
+        }
+    }
+}

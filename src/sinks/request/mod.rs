@@ -1,0 +1,142 @@
+//! One POST request, for every sink that speaks HTTP: limits, compression, and what went wrong.
+//!
+//! Each sink has a client, and so a connection pool, of its own. Time limits are always set,
+//! redirects are never followed (a redirect would carry credentials elsewhere), and proxies are used
+//! only if they are configured. <https://www.rfc-editor.org/rfc/rfc9110>
+
+mod answer;
+mod classify;
+mod compress;
+mod guard;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use super::verdict::with_causes;
+use super::{Reason, Verdict, tls};
+use crate::config::{self, Authorization, Compression};
+pub(super) use answer::Answer;
+pub(super) use classify::{Class, advice, class_of};
+
+/// Sends requests to one target.
+#[derive(Debug)]
+pub(super) struct Requests {
+    client: reqwest::Client,
+    compression: Compression,
+    /// The host, for people.
+    host: String,
+}
+
+impl Requests {
+    /// A client; `headers` go with every request. Connects to nothing.
+    pub(super) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
+        guard::check_literal(settings)?;
+        let mut tls = tls::client_config(&settings.tls)?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .timeout(settings.timeout)
+            .connect_timeout(settings.connect_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .tls_backend_preconfigured(tls);
+        if !settings.allows_private {
+            builder = builder.dns_resolver(Arc::new(guard::PublicOnly));
+        }
+        if let Some(proxy) = &settings.proxy {
+            builder = builder.proxy(proxy_of(proxy)?);
+        }
+        let client = builder.build().map_err(|error| {
+            Reason::new(format!("no HTTP client can be made: {}", with_causes(&error)))
+        })?;
+        let host = settings.url.host_str().unwrap_or_default().to_owned();
+        Ok(Requests { client, compression: settings.compression, host })
+    }
+
+    /// Posts a body. An error is what all of its items get: no answer came.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        content_type: &'static str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, Verdict> {
+        let (body, encoding) = compress::compress(body, self.compression).await?;
+        let mut request = self
+            .client
+            .post(url.clone())
+            .headers(headers)
+            .header(CONTENT_TYPE, content_type)
+            .header(ACCEPT, "application/json")
+            .body(Bytes::from(body));
+        if let Some(encoding) = encoding {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
+        self.send(request).await
+    }
+
+    /// Gets something small, for probes.
+    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Verdict> {
+        self.send(self.client.get(url.clone())).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Verdict> {
+        match request.send().await {
+            Ok(response) => Ok(Answer::read(response).await),
+            Err(error) => Err(self.no_answer(error)),
+        }
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> Verdict {
+        let is_guarded = guard::refused(&error);
+        // The URL may hold what is secret; the host is enough.
+        let text = with_causes(&error.without_url());
+        let reason = Reason::new(format!("no answer from {}: {text}", self.host));
+        if is_guarded { Verdict::Fatal { reason } } else { Verdict::Retry { after: None, reason } }
+    }
+}
+
+fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, Reason> {
+    let unusable = |_| Reason::new("the proxy's URL cannot be used; correct proxy.url");
+    let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
+    let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
+    let password = password.reread().map_err(Reason::new)?;
+    Ok(proxy.basic_auth(username, password.expose()))
+}
+
+/// The `Authorization` header, its secret read anew.
+pub(super) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, Reason> {
+    let value = match settings.reread().map_err(Reason::new)? {
+        Authorization::None => return Ok(None),
+        Authorization::Basic { username, password } => {
+            let pair = format!("{username}:{}", password.expose());
+            format!("Basic {}", STANDARD.encode(pair))
+        }
+        Authorization::Token(scheme, token) => format!("{scheme} {}", token.expose()),
+    };
+    secret_header(&value).map(Some)
+}
+
+/// A header value that is never shown.
+pub(super) fn secret_header(value: &str) -> Result<HeaderValue, Reason> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| {
+        Reason::new("a secret holds what a header cannot carry, such as a line break; correct it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The URL with `path` added to its own.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}

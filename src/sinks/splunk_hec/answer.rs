@@ -1,0 +1,142 @@
+//! The collector's codes, and which events a refusal is about.
+//!
+//! A refused request is not refused as a whole: events before `invalid-event-number` are indexed,
+//! that one and all after it are not.
+//! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/troubleshoot-http-event-collector>
+
+use serde::Deserialize;
+
+use crate::sinks::request::{Answer, Class, advice, class_of};
+use crate::sinks::{Notice, Reason, Report, Verdict};
+
+pub(super) const NO_DATA: i64 = 5;
+pub(super) const HEALTHY: i64 = 17;
+
+/// An answer of the collector; codes are absent from what a proxy says in its place.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) answer: Answer,
+    pub(super) code: Option<i64>,
+    pub(super) ack_id: Option<u64>,
+    invalid_event: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+struct Body {
+    code: Option<i64>,
+    #[serde(rename = "ackId")]
+    ack_id: Option<u64>,
+    #[serde(rename = "invalid-event-number")]
+    invalid_event: Option<usize>,
+}
+
+impl Reply {
+    pub(super) fn read(answer: Answer) -> Reply {
+        let Body { code, ack_id, invalid_event } =
+            serde_json::from_slice(&answer.body).unwrap_or_default();
+        Reply { answer, code, ack_id, invalid_event }
+    }
+
+    pub(super) fn reason(&self, message: &str) -> Reason {
+        let status = self.answer.status;
+        let code = self.code.map(|code| code.to_string());
+        let text = self.code.and_then(text).map_or(String::new(), |text| format!(", {text}"));
+        let said = match &code {
+            Some(code) => format!("HTTP {status}, code {code}{text}"),
+            None => format!("HTTP {status}"),
+        };
+        self.answer.reason(format!("{message} ({said})"), code)
+    }
+}
+
+/// What a reply means for `count` events that were sent together.
+pub(super) fn report(reply: &Reply, count: usize) -> Report {
+    let all = |verdict: Verdict| Report::from(vec![verdict; count]);
+    let refused = || reply.reason("the collector refused the event");
+    match (reply.answer.status, reply.code) {
+        (200, Some(24 | 25)) => all(Verdict::Delivered).with(Notice::SlowDown, count as u64),
+        (200, Some(_)) => all(Verdict::Delivered),
+        (200, None) if !reply.answer.is_whole => all(retry(reply)),
+        (200, None) => all(Verdict::Fatal {
+            reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
+        }),
+        (_, Some(6 | 12 | 13 | 15)) => at(reply.invalid_event, count, &refused()),
+        (_, Some(7)) => around(reply.invalid_event, count, &refused()),
+        (_, Some(NO_DATA)) => all(Verdict::Split { reason: refused() }),
+        (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => all(Verdict::Fatal {
+            reason: reply
+                .reason("the collector does not let this token in; correct it in Splunk or here"),
+        }),
+        (_, Some(8 | 9 | 18..=20 | 23 | 26 | 27)) => all(retry(reply)),
+        (status, _) => all(match class_of(status) {
+            Class::Success | Class::Retry => retry(reply),
+            Class::TooLarge | Class::Refused => Verdict::Split { reason: refused() },
+            Class::Fatal => Verdict::Fatal {
+                reason: reply.reason(&format!("the collector cannot be used: {}", advice(status))),
+            },
+        }),
+    }
+}
+
+/// The bad event is the one at `number`. A body that is too large for Splunk Cloud is refused in the
+/// same words, as if its first event were bad: so the first one is only believed when it is alone.
+fn at(number: Option<usize>, count: usize, reason: &Reason) -> Report {
+    let Some(number) = number.filter(|number| (1..count).contains(number)) else {
+        return vec![Verdict::Split { reason: reason.clone() }; count].into();
+    };
+    let mut verdicts = vec![Verdict::Delivered; number];
+    verdicts.push(Verdict::Rejected { reason: reason.clone() });
+    verdicts.resize(count, Verdict::NotTried);
+    verdicts.into()
+}
+
+/// A wrong index is reported one event too late: the one before `number` is asked about alone.
+fn around(number: Option<usize>, count: usize, reason: &Reason) -> Report {
+    let Some(number) = number.filter(|number| *number <= count) else {
+        return vec![Verdict::Split { reason: reason.clone() }; count].into();
+    };
+    let suspect = number.saturating_sub(1);
+    let mut verdicts = vec![Verdict::Delivered; suspect];
+    verdicts.push(Verdict::Split { reason: reason.clone() });
+    verdicts.resize(count, Verdict::NotTried);
+    verdicts.into()
+}
+
+fn retry(reply: &Reply) -> Verdict {
+    let reason = reply.reason("the collector cannot take events now");
+    Verdict::Retry { after: reply.answer.retry_after, reason }
+}
+
+/// Splunk's words for its codes; our own table, so that no log depends on what a stranger answers.
+fn text(code: i64) -> Option<&'static str> {
+    Some(match code {
+        1 => "token disabled",
+        2 => "token is required",
+        3 => "invalid authorization",
+        4 => "invalid token",
+        5 => "no data",
+        6 => "invalid data format",
+        7 => "incorrect index: the token may not write to it",
+        8 => "internal server error",
+        9 => "server is busy",
+        10 => "data channel is missing: the token wants acknowledgement",
+        11 => "invalid data channel",
+        12 => "event field is required",
+        13 => "event field cannot be blank",
+        14 => "acknowledgement is disabled",
+        15 => "error in handling indexed fields",
+        16 => "query string authorization is not enabled",
+        18 => "queues are full",
+        19 => "acknowledgement is unavailable",
+        20 => "queues are full and acknowledgement is unavailable",
+        21 => "invalid token",
+        22 => "token disabled",
+        23 => "server is shutting down",
+        24 => "the queue is nearly full",
+        25 => "the acknowledgement channel is nearly full",
+        26 => "the queue is full",
+        27 => "the acknowledgement channel is full",
+        28 => "data channel is missing: sticky sessions are needed",
+        _ => return None,
+    })
+}

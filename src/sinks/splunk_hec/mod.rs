@@ -1,0 +1,113 @@
+//! `splunk_hec`: Splunk's HTTP Event Collector.
+//!
+//! Events go to `/services/collector/event`, each in an envelope of its own ([`envelope`]); what the
+//! collector's codes mean is in [`answer`]; waiting for the indexers is in [`acknowledge`].
+//! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/get-data-with-http-event-collector>
+
+mod acknowledge;
+mod answer;
+mod envelope;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+use uuid::Uuid;
+
+use super::request::{Requests, authorization, below};
+use super::{Deliver, Item, Notice, Reason, Report, Verdict, joined};
+use crate::config::{self, Authorization, SplunkHecSink};
+use answer::Reply;
+pub(super) use envelope::encode;
+
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
+/// A target of `type = "splunk_hec"`.
+#[derive(Debug)]
+pub struct SplunkHec {
+    requests: Requests,
+    base: Url,
+    acknowledgement: Option<config::Acknowledgement>,
+    /// Names this sink's requests to the collector; a new one after each start.
+    channel: Uuid,
+}
+
+impl SplunkHec {
+    pub(super) fn open(settings: &SplunkHecSink) -> Result<SplunkHec, Reason> {
+        let token = settings.token.clone().map(|token| Authorization::Token("Splunk", token));
+        let mut headers = HeaderMap::new();
+        if let Some(value) = authorization(&token.unwrap_or(Authorization::None))? {
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(SplunkHec {
+            requests: Requests::open(&settings.client, headers)?,
+            base: settings.client.url.clone(),
+            acknowledgement: settings.acknowledgement,
+            channel: Uuid::new_v4(),
+        })
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Reply, Verdict> {
+        let mut headers = HeaderMap::new();
+        if self.acknowledgement.is_some()
+            && let Ok(channel) = HeaderValue::try_from(self.channel.to_string())
+        {
+            headers.insert(CHANNEL, channel);
+        }
+        let url = below(&self.base, path);
+        let answer = self.requests.post(&url, "application/json", headers, body).await?;
+        Ok(Reply::read(answer))
+    }
+}
+
+impl Deliver for SplunkHec {
+    async fn deliver(&mut self, items: &[Item]) -> Report {
+        let reply = match self.post("/services/collector/event", joined(items)).await {
+            Ok(reply) => reply,
+            Err(verdict) => return Report::all(items, verdict),
+        };
+        let report = answer::report(&reply, items.len());
+        let Some(settings) = self.acknowledgement else { return report };
+        if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
+            let Some(id) = reply.ack_id else {
+                let reason = reply.reason(
+                    "the collector gave no acknowledgement id: this token has no indexer \
+                     acknowledgement; enable it in Splunk, or leave acknowledgement out",
+                );
+                return Report::all(items, Verdict::Fatal { reason });
+            };
+            return match self.wait_for(id, settings).await {
+                Ok(()) => report,
+                Err(verdict) => {
+                    let has_expired = matches!(verdict, Verdict::Retry { .. });
+                    let count = if has_expired { items.len() as u64 } else { 0 };
+                    Report::all(items, verdict).with(Notice::AcknowledgementExpired, count)
+                }
+            };
+        }
+        // What was taken before the bad event has no id to ask for: only a repetition is confirmed.
+        let unconfirmed = |verdict| match verdict {
+            Verdict::Delivered => Verdict::NotTried,
+            other => other,
+        };
+        Report { verdicts: report.verdicts.into_iter().map(unconfirmed).collect(), ..report }
+    }
+
+    /// Asks for the collector's health, and whether it knows the token: with a good one, an empty
+    /// request has "no data".
+    async fn probe(&mut self) -> Result<String, Reason> {
+        let health = self.requests.get(&below(&self.base, "/services/collector/health")).await;
+        let health = Reply::read(health.map_err(Verdict::into_reason)?);
+        if health.code != Some(answer::HEALTHY) {
+            return Err(health.reason("the collector says that it is not healthy"));
+        }
+        let posted = self.post("/services/collector/event", Vec::new()).await;
+        let posted = posted.map_err(Verdict::into_reason)?;
+        match posted.code {
+            Some(answer::NO_DATA) => Ok("healthy, and it knows the token".to_owned()),
+            _ => Err(posted.reason("the collector does not take this token")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! TLS towards targets: whom we trust and what we show, for HTTP and syslog alike.
+
+use std::path::Path;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::Reason;
+use crate::config::Tls;
+
+/// A configuration from the files that the settings name, or from the system's authorities.
+pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, Reason> {
+    let roots = match &settings.ca {
+        Some(path) => roots_of(path)?,
+        None => system_roots()?,
+    };
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let Some((certificate, key)) = &settings.certificate else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+    builder.with_client_auth_cert(chain, private).map_err(|error| unusable(certificate, &error))
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, Reason> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| unusable(path, &error))?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, Reason> {
+    let mut roots = RootCertStore::empty();
+    // Those that cannot be parsed are left out, as every client does.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let message = "this system has no certificate authorities; install ca-certificates, or name \
+                       the target's own with tls.ca";
+        return Err(Reason::new(message));
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Reason> {
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
+    match found {
+        Ok(found) if found.is_empty() => {
+            Err(Reason::new(format!("{} holds no PEM certificate", path.display())))
+        }
+        Ok(found) => Ok(found),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn unusable(path: &Path, error: &dyn std::error::Error) -> Reason {
+    Reason::new(format!("{} cannot be used: {error}. Correct the file", path.display()))
+}

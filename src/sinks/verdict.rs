@@ -1,0 +1,148 @@
+//! What a target makes of an item, in words that the delivery policy understands.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Item;
+
+/// The target's answer for one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The target has it, durably as far as the target can promise that.
+    Delivered,
+    /// Not now. `after` is the target's own wish, if it had one.
+    Retry {
+        /// How long the target asks to wait.
+        after: Option<Duration>,
+        /// What happened.
+        reason: Reason,
+    },
+    /// Never: this item is refused for good.
+    Rejected {
+        /// What the target said.
+        reason: Reason,
+    },
+    /// Nothing can be delivered until someone changes something: credentials, a path, a URL.
+    Fatal {
+        /// What has to be changed.
+        reason: Reason,
+    },
+    /// The items with this verdict were refused together: one of them is to blame, or they are too
+    /// many. Alone, such an item is refused for good.
+    Split {
+        /// What the target said.
+        reason: Reason,
+    },
+    /// The target did not look at it because of another item: to be sent again at once.
+    NotTried,
+}
+
+/// Why something was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reason {
+    /// For people: what happened, and what to do. Holds nothing of an event and no secret.
+    pub message: String,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The target's own code or error type.
+    pub code: Option<String>,
+    /// The beginning of the answer; it may repeat parts of an event, so it is never logged.
+    pub answer: String,
+}
+
+/// Something worth counting besides the verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Sent a second time because a connection was lost before the first was confirmed.
+    Resent,
+    /// Taken into Elasticsearch's failure store instead of the data stream.
+    FailureStore,
+    /// The target asked to slow down and took the items all the same.
+    SlowDown,
+    /// Cut to the configured size.
+    Truncated,
+    /// Not acknowledged by Splunk's indexers in time.
+    AcknowledgementExpired,
+}
+
+impl Notice {
+    /// The name used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Notice::Resent => "resent",
+            Notice::FailureStore => "failure_store",
+            Notice::SlowDown => "slow_down",
+            Notice::Truncated => "truncated",
+            Notice::AcknowledgementExpired => "acknowledgement_expired",
+        }
+    }
+}
+
+/// What one attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// One per item, in order.
+    pub verdicts: Vec<Verdict>,
+    /// What else there is to count, and how often.
+    pub notices: Vec<(Notice, u64)>,
+}
+
+impl Verdict {
+    /// Why, whatever it is.
+    pub(super) fn into_reason(self) -> Reason {
+        match self {
+            Verdict::Delivered | Verdict::NotTried => Reason::default(),
+            Verdict::Retry { reason, .. }
+            | Verdict::Rejected { reason }
+            | Verdict::Fatal { reason }
+            | Verdict::Split { reason } => reason,
+        }
+    }
+}
+
+impl Reason {
+    /// A reason that no target gave.
+    pub fn new(message: impl Into<String>) -> Reason {
+        Reason { message: message.into(), ..Reason::default() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl Report {
+    /// The same verdict for every item.
+    pub(super) fn all(items: &[Item], verdict: Verdict) -> Report {
+        Report { verdicts: vec![verdict; items.len()], notices: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, notice: Notice, count: u64) -> Report {
+        if count > 0 {
+            self.notices.push((notice, count));
+        }
+        self
+    }
+}
+
+impl From<Vec<Verdict>> for Report {
+    fn from(verdicts: Vec<Verdict>) -> Report {
+        Report { verdicts, notices: Vec::new() }
+    }
+}
+
+/// An error with everything that led to it, each said once.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
+}

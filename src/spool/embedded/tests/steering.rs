@@ -1,0 +1,96 @@
+//! Where sinks start, what operators want of them, what a replay finds, and older layouts.
+
+use super::*;
+
+#[tokio::test]
+async fn a_new_sink_starts_with_the_oldest_event_or_with_the_next() {
+    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1));
+    let spool = bench.open();
+    register(&spool, &["first"]).await;
+    bench.append(&spool, 1..=5).await;
+    let starts = [("all".into(), Start::Oldest), ("new".into(), Start::Now)];
+    let cursors = |registered: Vec<Registered>| -> Vec<u64> {
+        registered.iter().map(|sink| sink.cursor).collect()
+    };
+    assert_eq!(cursors(spool.register(&starts).await.expect("registered")), [0, 5]);
+    // It is new once only.
+    bench.append(&spool, 6..=7).await;
+    assert_eq!(cursors(spool.register(&starts).await.expect("registered")), [0, 5]);
+}
+
+#[tokio::test]
+async fn a_paused_sink_is_paused_after_a_restart() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    let sink: Arc<str> = "sink".into();
+    let starts = [(Arc::clone(&sink), Start::Oldest)];
+    for is_paused in [true, false] {
+        spool.register(&starts).await.expect("registered");
+        spool.pause(&sink, is_paused).await.expect("stored");
+        let registered = spool.register(&starts).await.expect("registered");
+        assert_eq!(registered, [Registered { cursor: 0, is_paused }]);
+    }
+    spool.pause(&sink, true).await.expect("stored");
+    spool.close();
+    let registered = bench.open().register(&starts).await.expect("registered");
+    assert!(registered[0].is_paused);
+}
+
+#[tokio::test]
+async fn what_was_received_in_a_time_is_found_without_its_copies() {
+    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1000));
+    let spool = bench.open();
+    let start = bench.now.load(Ordering::Relaxed);
+    for id in 1..=5 {
+        bench.append(&spool, [id]).await;
+        bench.pass(1000);
+    }
+    let copy = Batch { only_sink: Some("sink".into()), ..bench.batch([2]) };
+    let copied = spool.append(copy.prepare()).await.expect("appended");
+    assert_eq!(copied, receipt(1, 0), "a copy is no duplicate");
+    let found = |after, from, to, max_bytes| {
+        let spool = &spool;
+        async move {
+            let time = start + from..start + to;
+            let found = spool.between(after, time, max_bytes).await.expect("read");
+            found.iter().map(|stored| stored.position).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(found(0, 1000, 4000, usize::MAX).await, [2, 3, 4], "the end does not belong to it");
+    assert_eq!(found(2, 0, 100_000, usize::MAX).await, [3, 4, 5], "after a position, no copies");
+    assert_eq!(found(0, 0, 100_000, 1).await, [1], "a chunk at a time");
+    assert!(found(0, 50_000, 60_000, usize::MAX).await.is_empty());
+    let stats = spool.stats().await.expect("stats");
+    assert!(stats.totals.contains(&("source".to_owned(), Door::Replayed, 1)), "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
+    let bench = Bench::new(|_| {});
+    let spool = bench.open();
+    register(&spool, &["sink"]).await;
+    bench.append(&spool, 1..=3).await;
+    spool.close();
+    let file = schema::database(&bench.settings.directory);
+    let connection = Connection::open(&file).expect("opened");
+    connection
+        .execute_batch(
+            "ALTER TABLE cursors DROP COLUMN is_paused;
+             ALTER TABLE quarantine DROP COLUMN attempts;
+             ALTER TABLE quarantine DROP COLUMN status;
+             ALTER TABLE quarantine DROP COLUMN code;
+             ALTER TABLE quarantine DROP COLUMN answer;
+             PRAGMA user_version = 1;",
+        )
+        .expect("as the first version had it");
+    drop(connection);
+    let refused = inspect::open(&bench.settings.directory).expect_err("an old layout");
+    assert!(refused.to_string().contains("start the service once"), "{refused}");
+    let spool = bench.open();
+    assert_eq!(register(&spool, &["sink"]).await, [0]);
+    assert_eq!(texts(&spool, 0).await.len(), 3);
+    assert!(
+        spool.quarantine(Query { limit: 9, ..Query::default() }).await.expect("read").is_empty()
+    );
+    inspect::open(&bench.settings.directory).expect("the layout of now");
+}
