@@ -15,7 +15,7 @@ const DIRECTIONS: [(&str, &[&str]); 13] = [
     ("config", &["spool"]),
     ("telemetry", &["config"]),
     ("format", &["config", "event"]),
-    ("sinks", &["config"]),
+    ("sinks", &["config", "event"]),
     ("receive", &["config", "decode", "event", "metrics", "shutdown", "spool"]),
     ("deliver", &["config", "decode", "event", "format", "metrics", "shutdown", "sinks", "spool"]),
     ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),

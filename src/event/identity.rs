@@ -13,13 +13,10 @@ impl Event<'_> {
     /// idempotent target drops duplicates by.
     pub fn uid(&self) -> String {
         let envelope = self.envelope();
-        let mut hash = Sha256::new();
         let environment = self.environment_id().unwrap_or_default();
-        for part in ["v1", environment, &*envelope.id, &*envelope.recorded_at_text] {
-            hash.update(part);
-            hash.update([0]);
-        }
-        hash.finalize().iter().take(UID_BYTES).map(|byte| format!("{byte:02x}")).collect()
+        let parts = ["v1", environment, &*envelope.id, &*envelope.recorded_at_text];
+        let hash = Sha256::digest(parts.join("\0"));
+        hash.iter().take(UID_BYTES).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// When it happened: completion in DaVinci, else the packet's time, else when it was recorded.

@@ -1,1 +1,130 @@
+//! Every status of a bulk answer, and what an event looks like on the wire.
 
+use std::time::Duration;
+
+use super::*;
+use crate::config::{self, SinkKind};
+use crate::sinks::request::Answer;
+use crate::sinks::{Notice, Rendered};
+
+fn answer_with(status: u16, body: &str) -> Answer {
+    let retry_after = Some(Duration::from_secs(7));
+    Answer { status, retry_after, body: body.as_bytes().to_vec(), is_whole: true }
+}
+
+fn letters(report: &Report) -> String {
+    let letter = |verdict: &Verdict| match verdict {
+        Verdict::Delivered => 'D',
+        Verdict::Retry { after, .. } => {
+            assert_eq!(*after, Some(Duration::from_secs(7)), "the wish to wait is passed on");
+            'R'
+        }
+        Verdict::Rejected { .. } => 'X',
+        Verdict::Fatal { .. } => 'F',
+        Verdict::Split { .. } => 'S',
+        Verdict::NotTried => '-',
+    };
+    report.verdicts.iter().map(letter).collect()
+}
+
+#[test]
+fn each_document_is_judged_by_its_own_status() {
+    let body = r#"{"errors":true,"items":[
+        {"create":{"status":201}},
+        {"create":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"r"}}},
+        {"create":{"status":429,"error":{"type":"es_rejected_execution_exception","reason":"r"}}},
+        {"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"canary"}}},
+        {"create":{"status":404,"error":{"type":"index_not_found_exception","reason":"r"}}},
+        {"create":{"status":503,"error":{"type":"unavailable_shards_exception","reason":"r"}}},
+        {"create":{"status":500}},
+        {"create":{"status":403,"error":{"type":"security_exception","reason":"r"}}},
+        {"create":{"status":201,"failure_store":"used"}},
+        {"create":{"status":200,"failure_store":"not_enabled"}}]}"#;
+    let report = answer::report(&answer_with(200, body), 10);
+    assert_eq!(letters(&report), "DDRXXRRFDD");
+    assert_eq!(report.notices, [(Notice::FailureStore, 1)]);
+    let Verdict::Rejected { reason } = &report.verdicts[3] else { panic!("{report:?}") };
+    assert_eq!(reason.code.as_deref(), Some("document_parsing_exception"));
+    assert_eq!((reason.status, reason.answer.as_str()), (Some(400), "canary"));
+    assert!(!reason.message.contains("canary"), "it may repeat the document: {reason}");
+}
+
+#[test]
+fn a_request_that_fails_as_a_whole_is_judged_by_its_status() {
+    for (status, verdict) in [
+        (400, 'F'),
+        (401, 'F'),
+        (403, 'F'),
+        (404, 'F'),
+        (405, 'F'),
+        (408, 'R'),
+        (413, 'S'),
+        (429, 'R'),
+        (500, 'R'),
+        (502, 'R'),
+        (503, 'R'),
+        (504, 'R'),
+        (301, 'F'),
+    ] {
+        for body in [r#"{"error":{"type":"x_exception"},"status":0}"#, "<html>error</html>", ""] {
+            let report = answer::report(&answer_with(status, body), 2);
+            assert_eq!(letters(&report), verdict.to_string().repeat(2), "{status}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_the_request_delivers_nothing() {
+    for body in ["<html>welcome</html>", "{}", r#"{"items":[{"create":{"status":201}}]}"#] {
+        assert_eq!(letters(&answer::report(&answer_with(200, body), 2)), "FF", "{body}");
+    }
+    let torn = Answer { is_whole: false, ..answer_with(200, r#"{"items":[{"cre"#) };
+    assert_eq!(letters(&answer::report(&torn, 2)), "RR", "nobody knows: again");
+}
+
+fn line_of(raw: &[u8], line: &str) -> String {
+    let event = crate::decode::event(raw).expect("an event").event;
+    let payload = encode(Rendered { line: line.as_bytes().to_vec(), event: &event });
+    String::from_utf8(payload).expect("UTF-8")
+}
+
+#[test]
+fn a_document_is_created_under_the_events_own_id_with_its_time() {
+    let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
+    let event = crate::decode::event(raw).expect("an event").event;
+    let (uid, time) = (event.uid(), event.time().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+    assert_eq!(uid.len(), 40);
+    let head = format!("{{\"create\":{{\"_id\":\"{uid}\"}}}}\n");
+    for (line, document) in [
+        (r#"{"a":1}"#, format!(r#"{{"@timestamp":"{time}","a":1}}"#)),
+        (r#"{ "a":1}"#, format!(r#"{{"@timestamp":"{time}", "a":1}}"#)),
+        ("{}", format!(r#"{{"@timestamp":"{time}"}}"#)),
+        // A format that has one keeps it.
+        (r#"{"a":1,"@timestamp":"x"}"#, r#"{"a":1,"@timestamp":"x"}"#.to_owned()),
+        // Deeper down it is another's.
+        (
+            r#"{"a":{"@timestamp":"x"}}"#,
+            format!(r#"{{"@timestamp":"{time}","a":{{"@timestamp":"x"}}}}"#),
+        ),
+    ] {
+        assert_eq!(line_of(raw, line), format!("{head}{document}\n"));
+    }
+}
+
+#[test]
+fn the_two_products_are_asked_in_their_own_way() {
+    let url = |more: &str| {
+        let text = format!(
+            "[sinks.s]\ntype = \"elasticsearch\"\nendpoint = \"https://x/prefix/\"\n{more}"
+        );
+        let config = config::parse(&text, None, std::iter::empty()).expect("valid");
+        let SinkKind::Elasticsearch(settings) = &config.sinks[0].kind else { panic!("a sink") };
+        bulk_url(settings).to_string()
+    };
+    let filter = "filter_path=errors%2Citems.*.status%2Citems.*.error%2Citems.*.failure_store";
+    let base = "https://x/prefix/logs-pingone.davinci-default/_bulk";
+    assert_eq!(url(""), format!("{base}?{filter}&require_data_stream=true"));
+    assert_eq!(url("flavor = \"opensearch\""), format!("{base}?{filter}"));
+    let with_pipeline = url("flavor = \"opensearch\"\npipeline = \"a b\"");
+    assert_eq!(with_pipeline, format!("{base}?{filter}&pipeline=a+b"));
+}

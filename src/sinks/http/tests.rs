@@ -1,1 +1,103 @@
+//! Bodies, signatures, and what a status means for a request.
 
+use std::time::Duration;
+
+use super::*;
+use crate::config::{self, SinkKind};
+
+fn items(texts: &[&str]) -> Vec<Item> {
+    (1..)
+        .zip(texts)
+        .map(|(position, text)| Item { position, payload: text.as_bytes().to_vec() })
+        .collect()
+}
+
+#[test]
+fn events_stand_in_a_body_as_configured() {
+    let body = |shape, texts: &[&str]| {
+        let (body, content_type) = body(shape, &items(texts));
+        (String::from_utf8(body).expect("UTF-8"), content_type)
+    };
+    let two = ["{\"a\":1}", "{\"b\":2}"];
+    let array = ("[{\"a\":1},{\"b\":2}]".to_owned(), "application/json");
+    assert_eq!(body(BodyShape::Array, &two), array);
+    let lines = ("{\"a\":1}\n{\"b\":2}\n".to_owned(), "application/x-ndjson");
+    assert_eq!(body(BodyShape::Ndjson, &two), lines);
+    assert_eq!(body(BodyShape::Single, &two[..1]), ("{\"a\":1}".to_owned(), "application/json"));
+}
+
+#[test]
+fn a_status_decides_about_the_whole_request() {
+    for (status, expected) in [
+        (200, "Delivered"),
+        (202, "Delivered"),
+        (204, "Delivered"),
+        (301, "Fatal"),
+        (400, "Split"),
+        (401, "Fatal"),
+        (403, "Fatal"),
+        (404, "Fatal"),
+        (405, "Fatal"),
+        (408, "Retry"),
+        (410, "Fatal"),
+        (413, "Split"),
+        (415, "Fatal"),
+        (422, "Split"),
+        (429, "Retry"),
+        (500, "Retry"),
+        (501, "Fatal"),
+        (503, "Retry"),
+    ] {
+        let retry_after = Some(Duration::from_secs(2));
+        let answer = Answer { status, retry_after, body: b"said".to_vec(), is_whole: true };
+        let verdict = verdict(&answer);
+        assert!(format!("{verdict:?}").starts_with(expected), "{status}: {verdict:?}");
+        if let Verdict::Retry { after, .. } = &verdict {
+            assert_eq!(*after, retry_after);
+        }
+        if verdict != Verdict::Delivered {
+            let reason = verdict.into_reason();
+            assert_eq!((reason.status, reason.answer.as_str()), (Some(status), "said"));
+        }
+    }
+}
+
+fn keys(secrets: &[&str]) -> Vec<Secret> {
+    let names: Vec<String> = (0..secrets.len()).map(|index| format!("K{index}")).collect();
+    let tables: Vec<String> =
+        names.iter().map(|name| format!("{{ key_env = \"{name}\" }}")).collect();
+    let text = format!(
+        "[sinks.s]\ntype = \"http\"\nurl = \"http://x\"\nsigning_keys = [{}]",
+        tables.join(", ")
+    );
+    let variables = names.iter().zip(secrets).map(|(name, secret)| (name.into(), secret.into()));
+    let config = config::parse(&text, None, variables.collect::<Vec<_>>().into_iter());
+    match &config.expect("valid").sinks[0].kind {
+        SinkKind::Http(sink) => sink.signing_keys.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The example of the specification, and two signatures while a key is changed.
+#[test]
+fn signatures_are_those_of_standard_webhooks() {
+    let (id, at) = ("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553);
+    let body = br#"{"email":"test@example.com","username":"test_user"}"#;
+    let key = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    let expected = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+    let signed = signature::sign(&keys(&[key]), id, at, body).expect("signed");
+    assert_eq!(signed, expected);
+    let other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let both = signature::sign(&keys(&[other, key]), id, at, body).expect("signed");
+    let (first, second) = both.split_once(' ').expect("two");
+    assert_eq!(second, expected);
+    assert!(first.starts_with("v1,") && first != expected);
+}
+
+#[test]
+fn an_id_is_the_bodys_own_and_holds_no_dot() {
+    let id = signature::id_of(b"body");
+    assert_eq!(id, signature::id_of(b"body"), "a repetition has it again");
+    assert_ne!(id, signature::id_of(b"other"));
+    assert!(!id.contains('.') && id.len() == 36, "{id}");
+}

@@ -1,1 +1,149 @@
+//! Every code of the collector, and what an event looks like on the wire.
 
+use std::time::Duration;
+
+use super::*;
+use crate::sinks::Rendered;
+use crate::sinks::request::Answer;
+
+fn reply(status: u16, body: &str) -> Reply {
+    let retry_after = Some(Duration::from_secs(7));
+    Reply::read(Answer { status, retry_after, body: body.as_bytes().to_vec(), is_whole: true })
+}
+
+/// One letter per item: delivered, retry, rejected, fatal, split, not tried.
+fn letters(report: &Report) -> String {
+    let letter = |verdict: &Verdict| match verdict {
+        Verdict::Delivered => 'D',
+        Verdict::Retry { after, .. } => {
+            assert_eq!(*after, Some(Duration::from_secs(7)), "the wish to wait is passed on");
+            'R'
+        }
+        Verdict::Rejected { .. } => 'X',
+        Verdict::Fatal { .. } => 'F',
+        Verdict::Split { .. } => 'S',
+        Verdict::NotTried => '-',
+    };
+    report.verdicts.iter().map(letter).collect()
+}
+
+#[test]
+fn every_code_has_its_verdict() {
+    for (status, code, verdict) in [
+        (200, 0, 'D'),
+        (403, 1, 'F'),
+        (401, 2, 'F'),
+        (401, 3, 'F'),
+        (403, 4, 'F'),
+        (400, 5, 'S'),
+        (500, 8, 'R'),
+        (503, 9, 'R'),
+        (400, 10, 'F'),
+        (400, 11, 'F'),
+        (400, 14, 'F'),
+        (400, 16, 'F'),
+        (200, 17, 'D'),
+        (503, 18, 'R'),
+        (503, 19, 'R'),
+        (503, 20, 'R'),
+        (400, 21, 'F'),
+        (400, 22, 'F'),
+        (503, 23, 'R'),
+        (200, 24, 'D'),
+        (200, 25, 'D'),
+        (429, 26, 'R'),
+        (429, 27, 'R'),
+        (400, 28, 'F'),
+        // Not Splunk's, or of a later version: the status decides.
+        (400, 99, 'S'),
+        (429, 99, 'R'),
+        (500, 99, 'R'),
+        (403, 99, 'F'),
+        (404, 404, 'F'),
+    ] {
+        let body = format!(r#"{{"text":"x","code":{code}}}"#);
+        let report = answer::report(&reply(status, &body), 3);
+        assert_eq!(letters(&report), verdict.to_string().repeat(3), "{status}/{code}");
+        let slows = report.notices == [(Notice::SlowDown, 3)];
+        assert_eq!(slows, code == 24 || code == 25, "{status}/{code}: {:?}", report.notices);
+    }
+}
+
+#[test]
+fn an_answer_without_a_code_is_judged_by_its_status() {
+    for (status, verdict) in
+        [(413, "SS"), (415, "FF"), (404, "FF"), (405, "FF"), (503, "RR"), (302, "FF"), (408, "RR")]
+    {
+        let report = answer::report(&reply(status, "<html>no</html>"), 2);
+        assert_eq!(letters(&report), verdict, "{status}");
+    }
+    // A page of a proxy is no delivery, whatever its status.
+    assert_eq!(letters(&answer::report(&reply(200, "<html>welcome</html>"), 2)), "FF");
+    let mut torn = reply(200, "{\"text\":\"Suc");
+    torn.answer.is_whole = false;
+    assert_eq!(letters(&answer::report(&torn, 2)), "RR", "nobody knows: again");
+}
+
+#[test]
+fn the_number_of_the_bad_event_decides_about_its_neighbours() {
+    for code in [6, 12, 13, 15] {
+        for (number, count, expected) in [
+            (Some(2), 5, "DDX--"),
+            (Some(4), 5, "DDDDX"),
+            // The words for a body that is too large: the first event is not blamed for it.
+            (Some(0), 5, "SSSSS"),
+            (Some(0), 1, "S"),
+            (None, 5, "SSSSS"),
+            (Some(9), 5, "SSSSS"),
+        ] {
+            let number = number.map_or(String::new(), |n| format!(",\"invalid-event-number\":{n}"));
+            let body = format!("{{\"text\":\"x\",\"code\":{code}{number}}}");
+            let report = answer::report(&reply(400, &body), count);
+            assert_eq!(letters(&report), expected, "code {code}{number}");
+        }
+    }
+    // A wrong index is reported one too late.
+    for (number, count, expected) in [
+        (0, 5, "S----"),
+        (1, 5, "S----"),
+        (2, 5, "DS---"),
+        (5, 5, "DDDDS"),
+        (6, 5, "SSSSS"),
+        (1, 1, "S"),
+    ] {
+        let body = format!("{{\"text\":\"x\",\"code\":7,\"invalid-event-number\":{number}}}");
+        let report = answer::report(&reply(400, &body), count);
+        assert_eq!(letters(&report), expected, "code 7 at {number}");
+    }
+}
+
+#[test]
+fn a_reason_quotes_our_words_and_keeps_theirs_apart() {
+    let report = answer::report(&reply(403, r#"{"text":"canary","code":4}"#), 1);
+    let [Verdict::Fatal { reason }] = report.verdicts.as_slice() else { panic!("{report:?}") };
+    assert!(reason.message.contains("HTTP 403, code 4, invalid token"), "{reason}");
+    assert!(!reason.message.contains("canary") && reason.answer.contains("canary"));
+    assert_eq!((reason.status, reason.code.as_deref()), (Some(403), Some("4")));
+}
+
+#[test]
+fn an_event_is_wrapped_with_its_time_in_seconds() {
+    let raw = include_bytes!("../../../fixtures/events/custom_analytics.json");
+    let compact: serde_json::Value = serde_json::from_slice(raw).expect("JSON");
+    let event = crate::decode::event(raw).expect("an event").event;
+    let line = compact.to_string().into_bytes();
+    let text = "[sinks.s]\ntype = \"splunk_hec\"\nendpoint = \"https://x\"\ntoken_env = \"T\"\n\
+                index = \"i\"\n";
+    let variables = [("T".into(), "t".into())].into_iter();
+    let config = config::parse(text, None, variables).expect("valid");
+    let config::SinkKind::SplunkHec(settings) = &config.sinks[0].kind else { panic!("a sink") };
+    let payload = encode(settings, Rendered { line: line.clone(), event: &event });
+    assert_eq!(payload.last(), Some(&b'\n'));
+    let mut sent: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
+    assert_eq!(sent["event"].take(), compact);
+    insta::assert_json_snapshot!(sent);
+    // No other members than the collector knows.
+    let known = ["time", "host", "source", "sourcetype", "index", "fields", "event"];
+    assert!(sent.as_object().expect("an object").keys().all(|key| known.contains(&key.as_str())));
+    assert!(sent["fields"].as_object().expect("flat").values().all(serde_json::Value::is_string));
+}
