@@ -101,7 +101,7 @@ impl Metrics {
             )?,
             sink_failures: counter(
                 "sink_failures_total",
-                "Delivery attempts that failed, by verdict",
+                "Items that an attempt did not deliver, by verdict",
                 &["sink", "verdict"],
             )?,
             sink_notices: counter(

@@ -4,20 +4,11 @@ use std::io::Read;
 use std::process::Command;
 
 use flate2::read::MultiGzDecoder;
-use reqwest::Client;
 use serde_json::Value;
 
 use crate::support::events::{batch, id, minted};
 use crate::support::service::{Home, Service, read_lines};
-use crate::support::{block_on, wait_for};
-
-fn post(service: &Service, body: &str) {
-    block_on(async {
-        let response =
-            Client::new().post(&service.url).body(body.to_owned()).send().await.expect("an answer");
-        assert_eq!(response.status(), 200);
-    });
-}
+use crate::support::wait_for;
 
 fn wait_for_lines(home: &Home, name: &str, count: usize) -> Vec<String> {
     wait_for("lines", || Some(home.lines(name)).filter(|lines| lines.len() >= count))
@@ -33,7 +24,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
     assert!(Command::new("mkfifo").arg(home.path("pipe")).status().expect("mkfifo").success());
     let service = home.start();
     for round in 0..20 {
-        post(&service, &batch((0..50).map(|number| format!("{round}-{number}"))));
+        service.post(&batch((0..50).map(|number| format!("{round}-{number}"))));
     }
     assert_eq!(wait_for_lines(&home, "fine.ndjson", 1000).len(), 1000);
     let stats: Value =
@@ -59,7 +50,7 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     );
     std::fs::create_dir(home.path("folder")).expect("made");
     let service = home.start();
-    post(&service, &batch(["kept".to_owned()]));
+    service.post(&batch(["kept".to_owned()]));
     let ask = |service: &Service| {
         let (status, text) = service.ask_admin("/readyz");
         (status, serde_json::from_str::<Value>(&text).expect("JSON"))
@@ -89,7 +80,7 @@ fn files_rotate_by_size_are_compressed_and_lose_nothing() {
     );
     let service = home.start();
     for round in 0..10 {
-        post(&service, &batch((0..20).map(|number| format!("{round:02}-{number:02}"))));
+        service.post(&batch((0..20).map(|number| format!("{round:02}-{number:02}"))));
     }
     let expected: Vec<String> = (0..10)
         .flat_map(|round| (0..20).map(move |number| format!("{round:02}-{number:02}")))
@@ -130,10 +121,10 @@ fn files_rotate_by_size_are_compressed_and_lose_nothing() {
 fn a_file_that_was_moved_away_is_begun_anew() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
-    post(&service, &batch(["before".to_owned()]));
+    service.post(&batch(["before".to_owned()]));
     wait_for_lines(&home, "out.ndjson", 1);
     std::fs::rename(home.path("out.ndjson"), home.path("out.ndjson.1")).expect("moved");
-    post(&service, &batch(["after".to_owned()]));
+    service.post(&batch(["after".to_owned()]));
     assert_eq!(id(&wait_for_lines(&home, "out.ndjson", 1)[0]), "after");
     assert_eq!(home.lines("out.ndjson.1").len(), 1);
 }
@@ -144,7 +135,7 @@ fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
     std::fs::write(home.path("out.ndjson"), format!("{}\n{{\"id\":\"torn", minted("whole")))
         .expect("written");
     let service = home.start();
-    post(&service, &batch(["next".to_owned()]));
+    service.post(&batch(["next".to_owned()]));
     let lines = wait_for_lines(&home, "out.ndjson", 2);
     assert_eq!(lines.iter().map(|line| id(line)).collect::<Vec<_>>(), ["whole", "next"]);
     assert!(service.log().contains("cut a torn last line"));
@@ -154,7 +145,7 @@ fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
 fn standard_output_carries_events_and_nothing_else() {
     let home = Home::new("[sinks.out]\ntype = \"stdout\"\nwrap = true\n");
     let service = home.start();
-    post(&service, &format!("[{}]", minted("x")));
+    service.post(&format!("[{}]", minted("x")));
     let lines = wait_for_lines(&home, "stdout", 1);
     let line: Value = serde_json::from_str(&lines[0]).expect("JSON");
     assert_eq!((&line["source"], &line["event"]["id"]), (&"pingone".into(), &"x".into()));
@@ -169,7 +160,7 @@ fn a_sink_that_is_added_later_gets_what_is_kept() {
         "[spool]\nretention = \"1h\"\n[sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n",
     );
     let service = home.start();
-    post(&service, &batch(["a".to_owned(), "b".to_owned()]));
+    service.post(&batch(["a".to_owned(), "b".to_owned()]));
     wait_for_lines(&home, "one.ndjson", 2);
     assert!(service.terminate().0.success());
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");

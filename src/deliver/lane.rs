@@ -12,7 +12,7 @@ use super::{Backoff, SinkState, SinkStatus, files};
 use crate::config;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
-use crate::sinks::{Deliver, Reason, Report, Sink, Verdict};
+use crate::sinks::{Deliver, Item, Notice, Reason, Report, Sink, Verdict};
 
 /// How often the files of a sink that cannot deliver are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ pub(super) struct Lane {
     control: watch::Receiver<Control>,
     /// Opened at the first attempt, and again when its files have changed.
     sink: Option<Sink>,
+    /// Whether its files are to be read again before the next attempt.
+    is_stale: bool,
     /// Of the files that `sink` was opened with.
     fingerprint: u64,
     /// Reloads it has heard of.
@@ -47,6 +49,8 @@ struct Stopped;
 /// What follows an attempt.
 enum Then {
     GoOn,
+    /// Everything was taken, and the target asks for less.
+    SlowDown,
     Wait(Option<Duration>),
     Pause,
 }
@@ -58,7 +62,16 @@ impl Lane {
         metrics: SharedMetrics,
     ) -> Lane {
         let control = status.control();
-        Lane { config, status, metrics, control, sink: None, fingerprint: 0, reloads: 0 }
+        Lane {
+            config,
+            status,
+            metrics,
+            control,
+            sink: None,
+            is_stale: true,
+            fingerprint: 0,
+            reloads: 0,
+        }
     }
 
     /// Sends until everything is settled or shutdown stops it.
@@ -99,9 +112,13 @@ impl Lane {
                     backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
                     continue;
                 }
+                Then::SlowDown => self.wait(&mut backoff, None, shutdown).await?,
                 // It took and refused nothing: to ask again at once would be to ask for ever.
                 Then::GoOn => self.wait(&mut backoff, None, shutdown).await?,
-                Then::Wait(asked) => self.wait(&mut backoff, asked, shutdown).await?,
+                Then::Wait(asked) => {
+                    self.wait(&mut backoff, asked, shutdown).await?;
+                    self.reopen_if_changed().await;
+                }
                 Then::Pause => self.until_changed(!has_waited, shutdown).await?,
             }
             has_waited = true;
@@ -109,24 +126,28 @@ impl Lane {
         Ok(())
     }
 
-    async fn attempt(&mut self, items: &[crate::sinks::Item]) -> Report {
-        if self.sink.is_none() {
-            // Looked at before they are read: a change in between is seen as one afterwards.
-            self.fingerprint = files::fingerprint(self.config.kind.files()).await;
-            match Sink::open(&self.config.kind) {
-                Ok(sink) => self.sink = Some(sink),
-                Err(reason) => {
-                    return Report {
-                        verdicts: vec![Verdict::Fatal { reason }; items.len()],
-                        notices: Vec::new(),
-                    };
-                }
-            }
+    async fn attempt(&mut self, items: &[Item]) -> Report {
+        if self.is_stale
+            && let Err(reason) = self.open().await
+        {
+            let verdicts = vec![Verdict::Fatal { reason }; items.len()];
+            return Report { verdicts, notices: Vec::new() };
         }
         match &mut self.sink {
             Some(sink) => sink.deliver(items).await,
             None => Report::default(),
         }
+    }
+
+    async fn open(&mut self) -> Result<(), Reason> {
+        // Looked at before they are read: a change in between is seen as one afterwards.
+        self.fingerprint = files::fingerprint(self.config.kind.files()).await;
+        match &mut self.sink {
+            Some(sink) => sink.reopen(&self.config.kind).await?,
+            None => self.sink = Some(Sink::open(&self.config.kind)?),
+        }
+        self.is_stale = false;
+        Ok(())
     }
 
     /// Counts and shows what an attempt came to. Says what follows.
@@ -143,7 +164,7 @@ impl Lane {
                 Verdict::Split { .. } => "split",
                 Verdict::Retry { after, reason } => {
                     then = match then {
-                        Then::GoOn => Then::Wait(*after),
+                        Then::GoOn | Then::SlowDown => Then::Wait(*after),
                         Then::Wait(asked) => Then::Wait(asked.max(*after)),
                         Then::Pause => Then::Pause,
                     };
@@ -158,6 +179,10 @@ impl Lane {
                 }
             };
             self.metrics.sink_failures.with_label_values(&[name, kind]).inc();
+        }
+        let asks_for_less = report.notices.iter().any(|(notice, _)| *notice == Notice::SlowDown);
+        if matches!(then, Then::GoOn) && asks_for_less {
+            then = Then::SlowDown;
         }
         if let Some((reason, is_fatal)) = shown {
             self.show(reason, is_fatal, attempts + 1);
@@ -222,7 +247,7 @@ impl Lane {
             }
             look = Instant::now() + LOOK;
         }
-        self.forget_sink_that_reads_files();
+        self.read_files_again();
         Ok(())
     }
 
@@ -231,7 +256,7 @@ impl Lane {
         let Control { is_paused, reloads } = *self.control.borrow_and_update();
         if reloads != self.reloads {
             self.reloads = reloads;
-            self.forget_sink_that_reads_files();
+            self.read_files_again();
         }
         if !is_paused {
             return Ok(());
@@ -244,9 +269,15 @@ impl Lane {
         }
     }
 
-    fn forget_sink_that_reads_files(&mut self) {
-        if !self.config.kind.files().is_empty() {
-            self.sink = None;
+    /// A refused certificate looks like a target that is away, so its files are looked at as well.
+    async fn reopen_if_changed(&mut self) {
+        let files = self.config.kind.files();
+        if !files.is_empty() && files::fingerprint(files).await != self.fingerprint {
+            self.is_stale = true;
         }
+    }
+
+    fn read_files_again(&mut self) {
+        self.is_stale |= !self.config.kind.files().is_empty();
     }
 }

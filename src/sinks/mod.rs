@@ -87,6 +87,16 @@ impl Sink {
     }
 }
 
+impl Sink {
+    /// Reads credentials and certificates again. What the sink remembers of its last connection stays.
+    pub async fn reopen(&mut self, kind: &SinkKind) -> Result<(), Reason> {
+        match self {
+            Sink::Syslog(syslog) => syslog.reopen().await,
+            sink => Sink::open(kind).map(|opened| *sink = opened),
+        }
+    }
+}
+
 /// Puts a rendered event into what its target wants around it. Pure: the same event always makes the
 /// same bytes, so that a repetition is recognisable. An error means that this event cannot be sent.
 pub fn encode(

@@ -63,6 +63,8 @@ pub enum Notice {
     Truncated,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
+    /// Taken by a collector that gives no acknowledgement, though one was configured.
+    Unacknowledged,
 }
 
 impl Notice {
@@ -74,6 +76,7 @@ impl Notice {
             Notice::SlowDown => "slow_down",
             Notice::Truncated => "truncated",
             Notice::AcknowledgementExpired => "acknowledgement_expired",
+            Notice::Unacknowledged => "unacknowledged",
         }
     }
 }

@@ -39,6 +39,11 @@ pub fn batch(ids: impl IntoIterator<Item = String>) -> String {
     format!("[{}]", events.join(","))
 }
 
+/// Numbered ids.
+pub fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("event-{number:04}")).collect()
+}
+
 /// The id of an event.
 pub fn id(event: &str) -> String {
     let event: Value = serde_json::from_str(event).expect("a line is JSON");

@@ -3,6 +3,7 @@
 pub mod events;
 pub mod oracle;
 pub mod service;
+pub mod targets;
 
 use std::time::{Duration, Instant};
 

@@ -140,6 +140,13 @@ impl Home {
         }
     }
 
+    /// Quarantine entries, as `quarantine list` prints them.
+    pub fn quarantine(&self) -> Vec<Value> {
+        let listed = self.run(&["quarantine", "list", "--json", "--limit", "10000"]);
+        let text = String::from_utf8(listed.stdout).expect("UTF-8");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
     /// The whole lines of a file, as the values they hold.
     pub fn lines(&self, name: &str) -> Vec<String> {
         read_lines(&self.path(name))
@@ -160,6 +167,11 @@ impl Service {
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM, without waiting.
@@ -195,6 +207,27 @@ impl Service {
             let answer = reqwest::get(format!("{}{path}", self.admin)).await.expect("an answer");
             (answer.status().as_u16(), answer.text().await.expect("text"))
         })
+    }
+
+    /// Posts a body, which has to be acknowledged.
+    pub fn post(&self, body: &str) {
+        super::block_on(async {
+            let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
+            let response = post.send().await.expect("an answer");
+            assert_eq!(response.status(), 200);
+        });
+    }
+
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Value {
+        serde_json::from_str(&self.ask_admin("/readyz").1).expect("JSON")
+    }
+
+    /// The value of a metric, given with its labels as it is printed; 0 if it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.ask_admin("/metrics").1;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// Host and port of the webhook listener.

@@ -143,6 +143,9 @@ pub(super) fn read(
             .unwrap_or(true),
         compression: section.choice("compression", compressions).unwrap_or(compression),
     };
+    if client.url.scheme() == "http" && client.tls != Tls::default() {
+        section.report("tls", format!("is for https only; correct {key}, or leave tls out"));
+    }
     if client.proxy.is_some() && !client.allows_private {
         let advice = "cannot be kept where a proxy connects; leave out proxy or private_addresses";
         section.report("private_addresses", advice.to_owned());

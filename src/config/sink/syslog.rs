@@ -124,7 +124,10 @@ pub(super) fn read(section: &mut Section<'_>) -> SyslogSink {
         ("compact", Oversize::Compact),
     ];
     let address = section.required_text("address", "syslog.example.com:6514").unwrap_or_default();
-    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = address
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty())
+        .and_then(|(_, port)| port.parse::<u16>().ok());
     if !address.is_empty() && port.is_none() {
         section.report(
             "address",
@@ -148,7 +151,8 @@ pub(super) fn read(section: &mut Section<'_>) -> SyslogSink {
         structured_data: section.boolean("structured_data").unwrap_or(true),
         bom: section.boolean("bom").unwrap_or(false),
         // The smallest that every receiver has to take is 480 (RFC 5424, 6.1).
-        max_size: section.size("max_size", 480).unwrap_or(8192) as usize,
+        // rsyslog cuts messages of more than 8096 bytes unless it is told otherwise.
+        max_size: section.size("max_size", 480).unwrap_or(8000) as usize,
         oversize: section.choice("oversize", &oversize).unwrap_or(Oversize::DeadLetter),
         resend: read_resend(section.table("resend")),
     };

@@ -24,10 +24,18 @@ struct Outcome {
 
 #[derive(Deserialize)]
 struct Failure {
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default, deserialize_with = "word")]
     kind: Option<String>,
     /// May repeat a part of the document: kept with the dead letter, never logged.
     reason: Option<String>,
+}
+
+/// An error type is a word such as `mapper_parsing_exception`; whatever else stands there is not
+/// shown in logs.
+fn word<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    Ok(text.filter(|text| text.len() <= 80 && text.chars().all(plain)))
 }
 
 /// What an answer means for `count` documents that were sent together.
@@ -87,7 +95,8 @@ fn verdict(answer: &Answer, outcome: &Outcome) -> Verdict {
     match outcome.status {
         // There is a document with this id: it is this event.
         200..=299 | 409 => Verdict::Delivered,
-        401 | 403 => Verdict::Fatal { reason },
+        // About the data stream or the key, and so about every document.
+        401 | 403 | 404 => Verdict::Fatal { reason },
         429 | 500.. => Verdict::Retry { after: answer.retry_after, reason },
         _ => Verdict::Rejected { reason },
     }

@@ -41,7 +41,7 @@ fn each_document_is_judged_by_its_own_status() {
         {"create":{"status":201,"failure_store":"used"}},
         {"create":{"status":200,"failure_store":"not_enabled"}}]}"#;
     let report = answer::report(&answer_with(200, body), 10);
-    assert_eq!(letters(&report), "DDRXXRRFDD");
+    assert_eq!(letters(&report), "DDRXFRRFDD");
     assert_eq!(report.notices, [(Notice::FailureStore, 1)]);
     let Verdict::Rejected { reason } = &report.verdicts[3] else { panic!("{report:?}") };
     assert_eq!(reason.code.as_deref(), Some("document_parsing_exception"));

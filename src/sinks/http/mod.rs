@@ -86,7 +86,11 @@ impl Deliver for Http {
         }
         let mut verdicts = Vec::with_capacity(items.len());
         for item in items {
-            let verdict = self.post(std::slice::from_ref(item)).await;
+            let verdict = match self.post(std::slice::from_ref(item)).await {
+                // It was alone already.
+                Verdict::Split { reason } => Verdict::Rejected { reason },
+                verdict => verdict,
+            };
             let stops = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
             verdicts.push(verdict);
             if stops {

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::header::RETRY_AFTER;
 
+use super::echo::Echo;
 use crate::sinks::Reason;
 
 /// Bytes of an answer that are read. A bulk answer takes about 300 for an item that failed.
@@ -24,7 +25,7 @@ pub(in crate::sinks) struct Answer {
 }
 
 impl Answer {
-    pub(super) async fn read(mut response: reqwest::Response) -> Answer {
+    pub(super) async fn read(mut response: reqwest::Response, echo: &Echo) -> Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
@@ -36,6 +37,7 @@ impl Answer {
                 Ok(Some(_)) | Err(_) => break false,
             }
         };
+        echo.erase(&mut body);
         Answer { status, retry_after, body, is_whole }
     }
 

@@ -7,6 +7,7 @@
 mod answer;
 mod classify;
 mod compress;
+mod echo;
 mod guard;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) use classify::{Class, advice, class_of};
 pub(super) struct Requests {
     client: reqwest::Client,
     compression: Compression,
+    echo: echo::Echo,
     /// The host, for people.
     host: String,
 }
@@ -37,8 +39,7 @@ impl Requests {
     /// A client; `headers` go with every request. Connects to nothing.
     pub(super) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
         guard::check_literal(settings)?;
-        let mut tls = tls::client_config(&settings.tls)?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let echo = echo::Echo::of(&headers);
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -46,8 +47,15 @@ impl Requests {
             .connect_timeout(settings.connect_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
-            .tls_backend_preconfigured(tls);
+            .no_proxy();
+        let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
+        if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
+            let mut tls = tls::client_config(&settings.tls)?;
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            builder = builder.tls_backend_preconfigured(tls);
+        } else {
+            builder = builder.tls_certs_only([]);
+        }
         if !settings.allows_private {
             builder = builder.dns_resolver(Arc::new(guard::PublicOnly));
         }
@@ -58,7 +66,7 @@ impl Requests {
             Reason::new(format!("no HTTP client can be made: {}", with_causes(&error)))
         })?;
         let host = settings.url.host_str().unwrap_or_default().to_owned();
-        Ok(Requests { client, compression: settings.compression, host })
+        Ok(Requests { client, compression: settings.compression, echo, host })
     }
 
     /// Posts a body. An error is what all of its items get: no answer came.
@@ -90,7 +98,7 @@ impl Requests {
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Verdict> {
         match request.send().await {
-            Ok(response) => Ok(Answer::read(response).await),
+            Ok(response) => Ok(Answer::read(response, &self.echo).await),
             Err(error) => Err(self.no_answer(error)),
         }
     }

@@ -10,19 +10,28 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::SplunkHec;
-use super::answer::Reply;
+use super::answer::{self, Reply};
 use crate::config::Acknowledgement;
-use crate::sinks::request::{Class, class_of};
-use crate::sinks::{Reason, Verdict};
+use crate::sinks::Reason;
 
 #[derive(Deserialize)]
 struct Acks {
     acks: HashMap<String, bool>,
 }
 
+/// What became of an accepted request.
+pub(super) enum Acknowledged {
+    /// The indexers have its events.
+    Yes,
+    /// This token has no acknowledgement: that the collector took the events is all there is to know.
+    Disabled,
+    /// Nobody knows.
+    Expired(Reason),
+}
+
 impl SplunkHec {
     /// Waits until request `id` is acknowledged.
-    pub(super) async fn wait_for(&self, id: u64, settings: Acknowledgement) -> Result<(), Verdict> {
+    pub(super) async fn wait_for(&self, id: u64, settings: Acknowledgement) -> Acknowledged {
         let deadline = Instant::now() + settings.timeout;
         loop {
             sleep(settings.interval).await;
@@ -30,17 +39,15 @@ impl SplunkHec {
             // Trouble in asking is no trouble with the events: only time decides about them.
             if let Ok(reply) = self.post(path, format!("{{\"acks\":[{id}]}}").into_bytes()).await {
                 if is_acknowledged(&reply, id) {
-                    return Ok(());
+                    return Acknowledged::Yes;
                 }
-                if class_of(reply.answer.status) == Class::Fatal || reply.code == Some(14) {
-                    let message = "acknowledgement cannot be asked for; enable it for this token, or \
-                                   leave acknowledgement out";
-                    return Err(Verdict::Fatal { reason: reply.reason(message) });
+                if reply.code == Some(answer::ACKNOWLEDGEMENT_IS_DISABLED) {
+                    return Acknowledged::Disabled;
                 }
             }
             if Instant::now() >= deadline {
-                let reason = Reason::new("the indexers did not acknowledge the events in time");
-                return Err(Verdict::Retry { after: None, reason });
+                let message = "the indexers did not acknowledge the events in time";
+                return Acknowledged::Expired(Reason::new(message));
             }
         }
     }

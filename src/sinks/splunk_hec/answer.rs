@@ -10,6 +10,7 @@ use crate::sinks::request::{Answer, Class, advice, class_of};
 use crate::sinks::{Notice, Reason, Report, Verdict};
 
 pub(super) const NO_DATA: i64 = 5;
+pub(super) const ACKNOWLEDGEMENT_IS_DISABLED: i64 = 14;
 pub(super) const HEALTHY: i64 = 17;
 
 /// An answer of the collector; codes are absent from what a proxy says in its place.
@@ -61,7 +62,7 @@ pub(super) fn report(reply: &Reply, count: usize) -> Report {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
         }),
         (_, Some(6 | 12 | 13 | 15)) => at(reply.invalid_event, count, &refused()),
-        (_, Some(7)) => around(reply.invalid_event, count, &refused()),
+        (_, Some(7)) => wrong_index(reply, count),
         (_, Some(NO_DATA)) => all(Verdict::Split { reason: refused() }),
         (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => all(Verdict::Fatal {
             reason: reply
@@ -90,15 +91,15 @@ fn at(number: Option<usize>, count: usize, reason: &Reason) -> Report {
     verdicts.into()
 }
 
-/// A wrong index is reported one event too late: the one before `number` is asked about alone.
-fn around(number: Option<usize>, count: usize, reason: &Reason) -> Report {
-    let Some(number) = number.filter(|number| *number <= count) else {
-        return vec![Verdict::Split { reason: reason.clone() }; count].into();
-    };
-    let suspect = number.saturating_sub(1);
-    let mut verdicts = vec![Verdict::Delivered; suspect];
-    verdicts.push(Verdict::Split { reason: reason.clone() });
-    verdicts.resize(count, Verdict::NotTried);
+/// The index is wrong. It is the same for all events, so this is about the token and not about an
+/// event; what came before is indexed. The number is one too high: the bad one is before it.
+fn wrong_index(reply: &Reply, count: usize) -> Report {
+    let number = reply.invalid_event.filter(|number| *number <= count).unwrap_or(0);
+    let mut verdicts = vec![Verdict::Delivered; number.saturating_sub(1)];
+    let reason = reply.reason(
+        "the collector refuses the index; allow it for this token in Splunk, or correct index",
+    );
+    verdicts.resize(count, Verdict::Fatal { reason });
     verdicts.into()
 }
 

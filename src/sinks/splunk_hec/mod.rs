@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::request::{Requests, authorization, below};
 use super::{Deliver, Item, Notice, Reason, Report, Verdict, joined};
 use crate::config::{self, Authorization, SplunkHecSink};
+use acknowledge::Acknowledged;
 use answer::Reply;
 pub(super) use envelope::encode;
 
@@ -68,19 +69,18 @@ impl Deliver for SplunkHec {
         let report = answer::report(&reply, items.len());
         let Some(settings) = self.acknowledgement else { return report };
         if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
-            let Some(id) = reply.ack_id else {
-                let reason = reply.reason(
-                    "the collector gave no acknowledgement id: this token has no indexer \
-                     acknowledgement; enable it in Splunk, or leave acknowledgement out",
-                );
-                return Report::all(items, Verdict::Fatal { reason });
+            let count = items.len() as u64;
+            let answered = match reply.ack_id {
+                Some(id) => self.wait_for(id, settings).await,
+                None => Acknowledged::Disabled,
             };
-            return match self.wait_for(id, settings).await {
-                Ok(()) => report,
-                Err(verdict) => {
-                    let has_expired = matches!(verdict, Verdict::Retry { .. });
-                    let count = if has_expired { items.len() as u64 } else { 0 };
-                    Report::all(items, verdict).with(Notice::AcknowledgementExpired, count)
+            return match answered {
+                Acknowledged::Yes => report,
+                // To send them again would double them for ever: the collector took them.
+                Acknowledged::Disabled => report.with(Notice::Unacknowledged, count),
+                Acknowledged::Expired(reason) => {
+                    Report::all(items, Verdict::Retry { after: None, reason })
+                        .with(Notice::AcknowledgementExpired, count)
                 }
             };
         }

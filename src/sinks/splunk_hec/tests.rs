@@ -104,12 +104,12 @@ fn the_number_of_the_bad_event_decides_about_its_neighbours() {
     }
     // A wrong index is reported one too late.
     for (number, count, expected) in [
-        (0, 5, "S----"),
-        (1, 5, "S----"),
-        (2, 5, "DS---"),
-        (5, 5, "DDDDS"),
-        (6, 5, "SSSSS"),
-        (1, 1, "S"),
+        (0, 5, "FFFFF"),
+        (1, 5, "FFFFF"),
+        (2, 5, "DFFFF"),
+        (5, 5, "DDDDF"),
+        (6, 5, "FFFFF"),
+        (1, 1, "F"),
     ] {
         let body = format!("{{\"text\":\"x\",\"code\":7,\"invalid-event-number\":{number}}}");
         let report = answer::report(&reply(400, &body), count);
@@ -137,7 +137,7 @@ fn an_event_is_wrapped_with_its_time_in_seconds() {
     let variables = [("T".into(), "t".into())].into_iter();
     let config = config::parse(text, None, variables).expect("valid");
     let config::SinkKind::SplunkHec(settings) = &config.sinks[0].kind else { panic!("a sink") };
-    let payload = encode(settings, Rendered { line: line.clone(), event: &event });
+    let payload = encode(settings, Rendered { line, event: &event });
     assert_eq!(payload.last(), Some(&b'\n'));
     let mut sent: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
     assert_eq!(sent["event"].take(), compact);

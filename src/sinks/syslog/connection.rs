@@ -1,16 +1,16 @@
 //! One connection to a syslog receiver: opened, watched, written to, closed.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{SyslogSink, Transport};
 use crate::sinks::Reason;
@@ -21,13 +21,22 @@ const WRITE: usize = 64 * 1024;
 /// How long a receiver may take to hear that we are going.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync {}
+trait Stream: AsyncRead + AsyncWrite + Send + Sync {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync> Stream for S {}
 
 /// An open connection.
+#[derive(Debug)]
 pub(super) enum Connection {
     Datagrams(UdpSocket),
-    Stream(Pin<Box<dyn Stream>>),
+    Stream(Watched),
+}
+
+/// A stream whose end is noticed when it comes: a receiver never says anything else, and a write to
+/// one that has gone would still succeed.
+pub(super) struct Watched {
+    writer: WriteHalf<Box<dyn Stream + Unpin>>,
+    ended: watch::Receiver<Option<Instant>>,
+    _reader: AbortOnDropHandle<()>,
 }
 
 /// Why messages were not written, and how many of them were at least begun.
@@ -36,9 +45,9 @@ pub(super) struct Unwritten {
     pub(super) begun: usize,
 }
 
-impl std::fmt::Debug for Connection {
+impl std::fmt::Debug for Watched {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(if self.is_stream() { "Stream" } else { "Datagrams" })
+        out.debug_struct("Watched").field("ended", &*self.ended.borrow()).finish_non_exhaustive()
     }
 }
 
@@ -50,28 +59,44 @@ pub(super) async fn connect(
     let failed = |error: std::io::Error| Reason::new(format!("cannot connect: {error}"));
     let connecting = async {
         if settings.transport == Transport::Udp {
-            let target = resolve(&settings.address).await?;
-            let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let socket = UdpSocket::bind(any).await?;
-            socket.connect(target).await?;
-            return Ok(Connection::Datagrams(socket));
+            return Ok(Connection::Datagrams(bound_to(&settings.address).await?));
         }
         let stream = TcpStream::connect(&settings.address).await?;
         stream.set_nodelay(true)?;
-        let Some(config) = tls else { return Ok(Connection::Stream(Box::pin(stream))) };
+        let Some(config) = tls else { return Ok(watched(Box::new(stream))) };
         let host = settings.address.rsplit_once(':').map_or("", |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
         let name = name.map_err(std::io::Error::other)?;
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
-        Ok(Connection::Stream(Box::pin(stream)))
+        Ok(watched(Box::new(stream)))
     };
     let late = |_| Reason::new(format!("no connection within {:?}", settings.connect_timeout));
     timeout(settings.connect_timeout, connecting).await.map_err(late)?.map_err(failed)
 }
 
-async fn resolve(address: &str) -> std::io::Result<std::net::SocketAddr> {
-    let found = tokio::net::lookup_host(address).await?.next();
-    found.ok_or_else(|| std::io::Error::other("the name has no address"))
+async fn bound_to(address: &str) -> std::io::Result<UdpSocket> {
+    let target = tokio::net::lookup_host(address).await?.next();
+    let target = target.ok_or_else(|| std::io::Error::other("the name has no address"))?;
+    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(target).await?;
+    Ok(socket)
+}
+
+fn watched(stream: Box<dyn Stream + Unpin>) -> Connection {
+    let (reader, writer) = tokio::io::split(stream);
+    let (end, ended) = watch::channel(None);
+    let reading = AbortOnDropHandle::new(tokio::spawn(read_to_end(reader, end)));
+    Connection::Stream(Watched { writer, ended, _reader: reading })
+}
+
+async fn read_to_end(
+    mut reader: ReadHalf<Box<dyn Stream + Unpin>>,
+    end: watch::Sender<Option<Instant>>,
+) {
+    let mut ignored = [0; 1024];
+    while reader.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    end.send_replace(Some(Instant::now()));
 }
 
 impl Connection {
@@ -79,17 +104,11 @@ impl Connection {
         matches!(self, Connection::Stream(_))
     }
 
-    /// Whether the receiver has not hung up: a receiver never says anything else, and a write to one
-    /// that has gone would still succeed.
-    pub(super) fn is_alive(&mut self) -> bool {
-        let Connection::Stream(stream) = self else { return true };
-        let mut ignored = [0; 256];
-        loop {
-            match stream.read(&mut ignored).now_or_never() {
-                None => return true,
-                Some(Ok(0) | Err(_)) => return false,
-                Some(Ok(_)) => {}
-            }
+    /// When the receiver hung up, if it has.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        match self {
+            Connection::Datagrams(_) => None,
+            Connection::Stream(stream) => *stream.ended.borrow(),
         }
     }
 
@@ -112,22 +131,21 @@ impl Connection {
                     let bytes = messages.concat();
                     while written < bytes.len() {
                         let end = bytes.len().min(written + WRITE);
-                        match stream.write(&bytes[written..end]).await? {
+                        match stream.writer.write(&bytes[written..end]).await? {
                             0 => return Err(std::io::ErrorKind::WriteZero.into()),
                             count => written += count,
                         }
                     }
-                    stream.flush().await?;
+                    stream.writer.flush().await?;
                 }
             }
             Ok::<(), std::io::Error>(())
         };
         let error = match timeout(limit, writing).await {
-            // A receiver that has hung up meanwhile is noticed here, if its word has arrived.
-            Ok(Ok(())) if self.is_alive() => return Ok(()),
+            Ok(Ok(())) if self.ended().is_none() => return Ok(()),
             Ok(Ok(())) => Reason::new("the receiver closed the connection"),
             Ok(Err(error)) => Reason::new(format!("cannot write: {error}")),
-            Err(_) => Reason::new(format!("it took no messages for {limit:?}")),
+            Err(_) => Reason::new(format!("it did not take all messages within {limit:?}")),
         };
         let mut rest = written;
         let begun = messages.iter().take_while(|message| {
@@ -138,11 +156,17 @@ impl Connection {
         Err(Unwritten { error, begun: begun.count() })
     }
 
-    /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4).
-    pub(super) async fn close(&mut self) {
-        if let Connection::Stream(stream) = self {
-            // Whether it arrives makes no difference to us.
-            drop(timeout(FAREWELL, stream.shutdown()).await);
-        }
+    /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4), and waits until the receiver has
+    /// ended it as well: what it says to a socket that is gone would reset the connection, and the
+    /// receiver would throw away what it has not read.
+    pub(super) async fn close(self) {
+        let Connection::Stream(mut stream) = self else { return };
+        let farewell = async {
+            drop(stream.writer.shutdown().await);
+            // An error means that the reader is gone, and so is the stream.
+            drop(stream.ended.wait_for(Option::is_some).await.map(|_| ()));
+        };
+        // A receiver that does not answer has had its time.
+        drop(timeout(FAREWELL, farewell).await);
     }
 }

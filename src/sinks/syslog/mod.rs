@@ -27,6 +27,8 @@ pub struct Syslog {
     tls: Option<Arc<ClientConfig>>,
     connection: Option<Connection>,
     unconfirmed: Unconfirmed,
+    /// When the last connection was lost, until there is another.
+    ended: Option<Instant>,
 }
 
 impl Syslog {
@@ -36,22 +38,33 @@ impl Syslog {
             Transport::Tcp | Transport::Udp => None,
         };
         let unconfirmed = Unconfirmed::new(settings.resend);
-        Ok(Syslog { settings: settings.clone(), tls, connection: None, unconfirmed })
+        Ok(Syslog { settings: settings.clone(), tls, connection: None, unconfirmed, ended: None })
+    }
+
+    /// Reads the certificates again for the next connection; what is unconfirmed stays so.
+    pub(super) async fn reopen(&mut self) -> Result<(), Reason> {
+        let fresh = Syslog::open(&self.settings)?;
+        self.close().await;
+        self.tls = fresh.tls;
+        Ok(())
     }
 
     /// The open connection, or a new one on which what was unconfirmed is sent again. The number is
     /// how many messages that were.
     async fn connected(&mut self) -> Result<(Connection, u64), Reason> {
-        if let Some(mut connection) = self.connection.take()
-            && connection.is_alive()
-        {
-            return Ok((connection, 0));
+        if let Some(connection) = self.connection.take() {
+            match connection.ended() {
+                None => return Ok((connection, 0)),
+                Some(ended) => self.ended = Some(ended),
+            }
         }
         let mut connection = connection::connect(&self.settings, self.tls.as_ref()).await?;
-        let again = self.unconfirmed.due(Instant::now());
+        let again = self.unconfirmed.due(self.ended.unwrap_or_else(Instant::now));
         let timeout = self.settings.timeout;
         connection.write(&again, timeout).await.map_err(|Unwritten { error, .. }| error)?;
-        Ok((connection, again.len() as u64))
+        let resent = again.len() as u64;
+        self.ended = None;
+        Ok((connection, resent))
     }
 
     fn retry(&self, reason: &Reason) -> Verdict {
@@ -76,6 +89,7 @@ impl Deliver for Syslog {
                 Report::all(items, Verdict::Delivered).with(Notice::Resent, resent)
             }
             Err(Unwritten { error, begun }) => {
+                self.ended = Some(connection.ended().unwrap_or_else(Instant::now));
                 // All of them come again; those that were begun may arrive twice.
                 let report = Report::all(items, self.retry(&error));
                 report.with(Notice::Resent, resent + begun as u64)
@@ -85,7 +99,7 @@ impl Deliver for Syslog {
 
     async fn probe(&mut self) -> Result<String, Reason> {
         let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
-        let mut connection = connected
+        let connection = connected
             .map_err(|reason| Reason::new(format!("{}: {reason}", self.settings.address)))?;
         connection.close().await;
         Ok(match self.settings.transport {
@@ -95,7 +109,7 @@ impl Deliver for Syslog {
     }
 
     async fn close(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
+        if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
     }

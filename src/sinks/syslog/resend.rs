@@ -26,10 +26,11 @@ impl Unconfirmed {
         self.messages.drain(..excess);
     }
 
-    /// What is young enough to be sent again; the rest is forgotten.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<&[u8]> {
+    /// What was written not long before the connection ended: it may not have been read. The rest is
+    /// forgotten.
+    pub(super) fn due(&mut self, ended: Instant) -> Vec<&[u8]> {
         let age = self.limits.age;
-        self.messages.retain(|(at, _)| now.duration_since(*at) <= age);
+        self.messages.retain(|(at, _)| ended.saturating_duration_since(*at) <= age);
         self.messages.iter().map(|(_, message)| message.as_slice()).collect()
     }
 }

@@ -1,0 +1,231 @@
+//! The delivery engine by the real binary: routing, pausing, replay, concurrency, reloading.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::events::{batch, fixture_text, id, ids};
+use crate::support::service::{Home, Service};
+use crate::support::targets::webhook::Webhook;
+use crate::support::targets::{Fault, Target, header};
+use crate::support::wait_for;
+
+fn file(name: &str, more: &str) -> String {
+    format!("[sinks.{name}]\ntype = \"file\"\npath = \"{name}.ndjson\"\n{more}")
+}
+
+fn ids_in(home: &Home, name: &str) -> Vec<String> {
+    home.lines(&format!("{name}.ndjson")).iter().map(|line| id(line)).collect()
+}
+
+fn lag(service: &Service, sink: &str) -> f64 {
+    service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
+}
+
+fn wait_until_settled(service: &Service, sink: &str) {
+    wait_for("no lag", || (lag(service, sink) == 0.0).then_some(()));
+}
+
+fn door(service: &Service, sink: &str, door: &str) -> f64 {
+    service.metric(&format!("davinci_siem_sink_events_total{{door=\"{door}\",sink=\"{sink}\"}}"))
+}
+
+#[test]
+fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
+    let home = Home::new(&format!(
+        "{}{}{}{}",
+        file("errors", "include = { types = [\"SEND_ERROR_RESPONSE\"] }\n"),
+        file("good", "exclude = { outcomes = [\"failure\", \"unknown\"] }\n"),
+        file("none", "include = { sources = [\"pingone\"], connectors = [\"nobody\"] }\n"),
+        file("all", ""),
+    ));
+    let service = home.start();
+    service.post(&fixture_text("documented_batch.json"));
+    for sink in ["errors", "good", "none", "all"] {
+        wait_until_settled(&service, sink);
+    }
+    let count = |sink| home.lines(&format!("{sink}.ndjson")).len();
+    assert_eq!((count("errors"), count("none"), count("all")), (1, 0, 5));
+    assert!(home.lines("errors.ndjson")[0].contains("SEND_ERROR_RESPONSE"));
+    assert!((1..5).contains(&count("good")), "{}", count("good"));
+    for sink in ["errors", "good", "none", "all"] {
+        let delivered = count(sink) as f64;
+        assert_eq!(door(&service, sink, "delivered"), delivered, "{sink}");
+        assert_eq!(door(&service, sink, "filtered"), 5.0 - delivered, "{sink}");
+    }
+}
+
+#[test]
+fn a_paused_sink_keeps_its_events_over_a_restart() {
+    let home = Home::new(&format!("{}{}", file("held", ""), file("free", "")));
+    let service = home.start();
+    service.post(&batch(["before".to_owned()]));
+    wait_until_settled(&service, "held");
+    let paused = home.run_with(&service, &["sink", "pause", "held"]);
+    assert!(paused.status.success(), "{paused:?}");
+    service.post(&batch(ids(20)));
+    wait_until_settled(&service, "free");
+    assert_eq!(ids_in(&home, "held"), ["before"]);
+    assert_eq!(lag(&service, "held"), 20.0);
+    let held = &service.readiness()["sinks"][1];
+    assert!(held["reason"].as_str().expect("text").contains("operator"), "{held}");
+    let listed = home.run_with(&service, &["sink", "list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("held") && listed.contains("20 events behind"), "{listed}");
+    assert!(service.terminate().0.success(), "a paused sink does not hold up the end");
+
+    let service = home.start();
+    service.post(&batch(["after".to_owned()]));
+    wait_until_settled(&service, "free");
+    assert_eq!(ids_in(&home, "held"), ["before"], "still paused");
+    let resumed = home.run_with(&service, &["sink", "resume", "held"]);
+    assert!(resumed.status.success(), "{resumed:?}");
+    wait_until_settled(&service, "held");
+    let expected = [vec!["before".to_owned()], ids(20), vec!["after".to_owned()]].concat();
+    assert_eq!(ids_in(&home, "held"), expected);
+    let unknown = home.run_with(&service, &["sink", "pause", "helt"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(said.contains("no sink \"helt\"; there are free, held"), "{said}");
+}
+
+#[test]
+fn a_replay_delivers_once_more_to_one_sink() {
+    let home = Home::new(&format!(
+        "[spool]\nretention = \"1h\"\n{}{}",
+        file("again", ""),
+        file("once", "")
+    ));
+    let service = home.start();
+    service.post(&batch(ids(1200)));
+    wait_until_settled(&service, "again");
+    wait_until_settled(&service, "once");
+    let replay =
+        |from: &str| home.run_with(&service, &["replay", "--sink", "again", "--from", from]);
+    let replayed = replay("1h");
+    assert!(replayed.status.success(), "{replayed:?}");
+    assert!(String::from_utf8_lossy(&replayed.stdout).starts_with("1200 events"), "{replayed:?}");
+    wait_until_settled(&service, "again");
+    wait_until_settled(&service, "once");
+    assert_eq!(ids_in(&home, "again"), [ids(1200), ids(1200)].concat(), "in order");
+    assert_eq!(ids_in(&home, "once"), ids(1200));
+    assert_eq!(door(&service, "once", "filtered"), 1200.0, "the copies are not its own");
+    let replayed = "davinci_siem_events_total{door=\"replayed\",source=\"pingone\"}";
+    assert_eq!(service.metric(replayed), 1200.0);
+
+    // Copies are not copied again, and a time in which nothing came has nothing.
+    assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1200 events"));
+    let nothing = home.run_with(
+        &service,
+        &["replay", "--sink", "again", "--from", "2001-01-01", "--to", "2001-01-02"],
+    );
+    assert!(String::from_utf8_lossy(&nothing.stdout).starts_with("0 events"), "{nothing:?}");
+    let backwards =
+        home.run_with(&service, &["replay", "--sink", "again", "--from", "1h", "--to", "2h"]);
+    assert_eq!(backwards.status.code(), Some(64));
+}
+
+#[test]
+fn a_new_sink_may_begin_with_what_comes_next() {
+    let old = file("old", "");
+    let home = Home::new(&format!("[spool]\nretention = \"1h\"\n{old}"));
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    wait_until_settled(&service, "old");
+    assert!(service.terminate().0.success());
+    let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
+    let more = format!("{config}{}{}", file("all", ""), file("new", "start = \"now\"\n"));
+    std::fs::write(home.path("test.toml"), more).expect("written");
+    let service = home.start();
+    service.post(&batch(["next".to_owned()]));
+    wait_until_settled(&service, "all");
+    wait_until_settled(&service, "new");
+    assert_eq!(ids_in(&home, "all").len(), 4);
+    assert_eq!(ids_in(&home, "new"), ["next"]);
+}
+
+fn hook(target: &Target<Webhook>, more: &str) -> String {
+    format!(
+        "[sinks.hook]\ntype = \"http\"\nurl = \"{}/events\"\n\
+         retry = {{ min = \"1ms\", max = \"1h\" }}\n{more}",
+        target.url
+    )
+}
+
+#[test]
+fn several_batches_are_under_way_where_the_order_does_not_matter() {
+    let target = Target::start(Webhook::default());
+    target.state().traffic.delay = Duration::from_millis(300);
+    let home = Home::new(&hook(&target, "concurrency = 4\nbatch = { events = 10 }\n"));
+    let service = home.start();
+    service.post(&batch(ids(400)));
+    wait_until_settled(&service, "hook");
+    let state = target.state();
+    let found: HashSet<String> = state.ids().into_iter().collect();
+    assert_eq!((found.len(), state.stored.len()), (400, 400), "each once");
+    assert!(state.traffic.at_once >= 2, "{} requests at once", state.traffic.at_once);
+    drop(state);
+    assert_eq!(door(&service, "hook", "delivered"), 400.0);
+}
+
+#[test]
+fn a_batch_that_fails_holds_the_cursor_behind_it() {
+    let target = Target::start(Webhook::default());
+    // One request out of several fails for ever; what follows it is delivered, and not committed.
+    let home = Home::new(&hook(&target, "concurrency = 3\nbatch = { events = 10 }\n"));
+    target.fail([Fault::status(503)]);
+    let home = home.with_variables(&[("DAVINCI_SIEM__SINKS__HOOK__RETRY__MIN", "1h")]);
+    let service = home.start();
+    service.post(&batch(ids(30)));
+    wait_for("the other two", || (target.state().stored.len() == 20).then_some(()));
+    let missing: Vec<String> = {
+        let found: HashSet<String> = target.state().ids().into_iter().collect();
+        ids(30).into_iter().filter(|id| !found.contains(id)).collect()
+    };
+    service.kill();
+    let home = home.with_variables(&[("DAVINCI_SIEM__SINKS__HOOK__RETRY__MIN", "1ms")]);
+    let service = home.start();
+    wait_until_settled(&service, "hook");
+    let found: HashSet<String> = target.state().ids().into_iter().collect();
+    assert!(missing.iter().all(|id| found.contains(id)), "nothing was passed over");
+}
+
+#[test]
+fn events_wait_for_others_as_long_as_configured() {
+    let target = Target::start(Webhook::default());
+    let home = Home::new(&hook(&target, "batch = { events = 50, age = \"1h\" }\n"));
+    let service = home.start();
+    for id in ids(49) {
+        service.post(&batch([id]));
+    }
+    assert_eq!(target.requests(), 0, "neither full nor old");
+    service.post(&batch(["last".to_owned()]));
+    wait_until_settled(&service, "hook");
+    assert_eq!(target.requests(), 1, "full");
+    // The end of the service does not wait.
+    service.post(&batch(["more".to_owned()]));
+    assert!(service.terminate().0.success());
+    assert_eq!(target.state().stored.len(), 51);
+}
+
+#[test]
+fn a_hang_up_signal_has_credentials_read_again() {
+    let authorization = Some("Bearer one".to_owned());
+    let target = Target::start(Webhook { authorization, ..Webhook::default() });
+    let home = Home::new(&hook(&target, "bearer_file = \"token\"\n"));
+    std::fs::write(home.path("token"), "one").expect("written");
+    let service = home.start();
+    service.post(&batch(["first".to_owned()]));
+    wait_until_settled(&service, "hook");
+    // Both are valid for a while: nothing fails, and only the signal says that there is another.
+    target.state().authorization = None;
+    std::fs::write(home.path("token"), "two").expect("written");
+    let kill = Command::new("kill").args(["-HUP", &service.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    wait_for("the signal's log line", || service.log().contains("SIGHUP").then_some(()));
+    service.post(&batch(["second".to_owned()]));
+    wait_until_settled(&service, "hook");
+    let state = target.state();
+    let sent = state.traffic.headers.iter().map(|headers| header(headers, "authorization"));
+    assert_eq!(sent.collect::<Vec<_>>(), ["Bearer one", "Bearer two"]);
+}

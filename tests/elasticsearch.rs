@@ -1,0 +1,120 @@
+//! The `elasticsearch` sink against a bulk API that judges each document.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::support::events::{batch, ids};
+use crate::support::service::{Home, Service};
+use crate::support::targets::elastic::Elastic;
+use crate::support::targets::{Fault, Target};
+use crate::support::wait_for;
+
+const QUICK: &str = "retry = { min = \"1ms\", max = \"100ms\" }\n";
+
+fn home(target: &Target<Elastic>, more: &str) -> Home {
+    let home = Home::new(&format!(
+        "[sinks.elastic]\ntype = \"elasticsearch\"\nendpoint = \"{}\"\n{QUICK}{more}",
+        target.url
+    ));
+    home.with_variables(&[("API_KEY", "a2V5"), ("PASSWORD", "secret")])
+}
+
+fn wait_until_settled(service: &Service) {
+    wait_for("no lag", || {
+        (service.metric("davinci_siem_sink_lag_events{sink=\"elastic\"}") == 0.0).then_some(())
+    });
+}
+
+const API_KEY: &str = "api_key_env = \"API_KEY\"\n";
+
+#[test]
+fn each_document_gets_what_it_needs() {
+    let busy = HashMap::from([
+        ("event-0003".to_owned(), vec![429]),
+        ("event-0004".to_owned(), vec![503, 500]),
+    ]);
+    let target = Target::start(Elastic {
+        first: busy,
+        poison: HashSet::from(["event-0250".to_owned()]),
+        failures: HashSet::from(["event-0007".to_owned()]),
+        ..Elastic::new("ApiKey a2V5")
+    });
+    let home = home(&target, &format!("{API_KEY}batch = {{ events = 500 }}\n"));
+    let service = home.start();
+    service.post(&batch(ids(500)));
+    wait_until_settled(&service);
+    let mut stored = target.state().ids();
+    stored.sort();
+    let mut expected = ids(500);
+    expected.remove(250);
+    assert_eq!(stored, expected, "all but the bad one, each once");
+    assert_eq!(target.state().conflicts, 0, "what was taken is not sent again");
+    let notices = service
+        .metric("davinci_siem_sink_notices_total{notice=\"failure_store\",sink=\"elastic\"}");
+    assert_eq!(notices, 1.0);
+    let entries = home.quarantine();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["target"]["code"], "document_parsing_exception");
+    assert!(!service.log().contains("failed to parse field"), "no part of an event in the log");
+}
+
+#[test]
+fn an_answer_that_is_lost_doubles_nothing() {
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    target.fail([Fault::StoreAndReset, Fault::status(502), Fault::Reset(200)]);
+    let home = home(&target, API_KEY);
+    let service = home.start();
+    service.post(&batch(ids(20)));
+    wait_until_settled(&service);
+    assert_eq!(target.state().ids(), ids(20));
+    assert_eq!(target.state().conflicts, 20, "sent again, and known by their ids");
+}
+
+#[test]
+fn a_request_that_is_too_large_is_halved_until_it_fits() {
+    let target = Target::start(Elastic { limit: Some(5000), ..Elastic::new("ApiKey a2V5") });
+    let home = home(&target, API_KEY);
+    let service = home.start();
+    service.post(&batch(ids(50)));
+    wait_until_settled(&service);
+    assert_eq!(target.state().ids(), ids(50));
+    assert!(home.quarantine().is_empty());
+}
+
+#[test]
+fn a_missing_data_stream_pauses_the_sink() {
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    let more = format!("{API_KEY}data_stream = \"logs-missing-default\"\n");
+    let home = home(&target, &more);
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    wait_for("a pause", || {
+        let sink = service.readiness()["sinks"][0].clone();
+        let reason = sink["reason"].as_str().unwrap_or_default().to_owned();
+        (sink["state"] == "paused" && reason.contains("index_not_found_exception")).then_some(())
+    });
+    assert!(home.quarantine().is_empty() && target.state().stored.is_empty());
+}
+
+#[test]
+fn opensearch_is_asked_in_its_own_way() {
+    let opensearch = Elastic { is_opensearch: true, ..Elastic::new("Basic dXNlcjpzZWNyZXQ=") };
+    let target = Target::start(opensearch);
+    let basic = "basic = { username = \"user\", password_env = \"PASSWORD\" }\n";
+    let home = home(&target, &format!("{basic}flavor = \"opensearch\"\n"));
+    let checked = home.run(&["check", "--connect"]);
+    assert!(checked.status.success(), "{checked:?}");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("opensearch 9.1.0"), "{checked:?}");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    wait_until_settled(&service);
+    assert_eq!(target.state().ids(), ids(3));
+}
+
+#[test]
+fn a_wrong_key_is_found_by_check() {
+    let target = Target::start(Elastic::new("ApiKey b3RoZXI="));
+    let home = home(&target, API_KEY);
+    let checked = home.run(&["check", "--connect"]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("refuses the credentials"));
+}

@@ -1,0 +1,116 @@
+//! Elasticsearch's bulk API: one verdict per document, ids that are unique, HTTP 200 all the same.
+
+use std::collections::{HashMap, HashSet};
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{Behaviour, Traffic, answer, header, json as json_answer};
+
+#[derive(Default)]
+pub struct Elastic {
+    pub traffic: Traffic,
+    /// Documents by `_id`, in the order of creation.
+    pub stored: Vec<(String, Value)>,
+    pub authorization: String,
+    /// Inflated bytes it takes at most.
+    pub limit: Option<usize>,
+    /// Ids of events whose documents cannot be parsed.
+    pub poison: HashSet<String>,
+    /// Statuses that documents get before they are taken, by the event's id.
+    pub first: HashMap<String, Vec<u16>>,
+    /// Ids of events that land in the failure store.
+    pub failures: HashSet<String>,
+    /// Documents refused because their id was there.
+    pub conflicts: usize,
+    /// Behaves as OpenSearch.
+    pub is_opensearch: bool,
+}
+
+impl Elastic {
+    pub fn new(authorization: &str) -> Elastic {
+        Elastic { authorization: authorization.to_owned(), ..Elastic::default() }
+    }
+
+    pub fn ids(&self) -> Vec<String> {
+        let id = |document: &Value| document["id"].as_str().expect("an id").to_owned();
+        self.stored.iter().map(|(_, document)| id(document)).collect()
+    }
+
+    fn bulk(&mut self, body: &[u8]) -> Response {
+        if body.last() != Some(&b'\n') {
+            let text = "The bulk request must be terminated by a newline [\\n]";
+            return json_answer(400, &error("illegal_argument_exception", text));
+        }
+        let lines: Vec<&[u8]> = body.split(|byte| *byte == b'\n').collect();
+        let mut items = Vec::new();
+        for pair in lines[..lines.len() - 1].chunks(2) {
+            let action: Value = serde_json::from_slice(pair[0]).expect("an action");
+            let id = action["create"]["_id"].as_str().expect("only create is taken").to_owned();
+            items.push(json!({ "create": self.create(id, pair[1]) }));
+        }
+        let errors = items.iter().any(|item| item["create"].get("error").is_some());
+        json_answer(200, &json!({ "errors": errors, "items": items }))
+    }
+
+    fn create(&mut self, id: String, document: &[u8]) -> Value {
+        let failed = |status: u16, kind: &str, reason: &str| json!({ "status": status, "error": { "type": kind, "reason": reason } });
+        let parsed: Result<Value, _> = serde_json::from_slice(document);
+        let Ok(document) = parsed else { return failed(400, "document_parsing_exception", "no") };
+        if document["@timestamp"].is_null() {
+            return failed(400, "document_parsing_exception", "no @timestamp");
+        }
+        let event = document["id"].as_str().unwrap_or_default();
+        if let Some(status) = self.first.get_mut(event).and_then(Vec::pop) {
+            return failed(status, "es_rejected_execution_exception", "busy");
+        }
+        if self.poison.contains(event) {
+            let reason = format!("failed to parse field in document {document}");
+            return failed(400, "document_parsing_exception", &reason);
+        }
+        if self.stored.iter().any(|(known, _)| *known == id) {
+            self.conflicts += 1;
+            return failed(409, "version_conflict_engine_exception", "it exists");
+        }
+        let is_failure = self.failures.contains(event);
+        self.stored.push((id, document));
+        if is_failure {
+            json!({ "status": 201, "failure_store": "used" })
+        } else {
+            json!({ "status": 201 })
+        }
+    }
+}
+
+fn error(kind: &str, reason: &str) -> Value {
+    json!({ "error": { "type": kind, "reason": reason }, "status": 400 })
+}
+
+impl Behaviour for Elastic {
+    fn traffic(&mut self) -> &mut Traffic {
+        &mut self.traffic
+    }
+
+    fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        if header(headers, "authorization") != self.authorization {
+            return json_answer(401, &error("security_exception", "who?"));
+        }
+        if self.limit.is_some_and(|limit| body.len() > limit) {
+            return answer(413, String::new());
+        }
+        if path == "/" {
+            let distribution = if self.is_opensearch { json!("opensearch") } else { Value::Null };
+            let version = json!({ "number": "9.1.0", "distribution": distribution });
+            return json_answer(200, &json!({ "version": version }));
+        }
+        if self.is_opensearch && query.contains("require_data_stream") {
+            let text = "request contains unrecognized parameter: [require_data_stream]";
+            return json_answer(400, &error("illegal_argument_exception", text));
+        }
+        match path {
+            "/logs-pingone.davinci-default/_bulk" => self.bulk(body),
+            _ => json_answer(404, &error("index_not_found_exception", "no such index")),
+        }
+    }
+}
