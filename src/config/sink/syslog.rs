@@ -180,9 +180,10 @@ fn check(sink: &SyslogSink, section: &Section<'_>) {
     }
 }
 
+/// What two systems hold between two programs is up to about 6 MB: 4000 messages of a usual size.
 fn read_resend(mut section: Section<'_>) -> Resend {
     let resend = Resend {
-        messages: section.integer("messages", 0).unwrap_or(1000) as usize,
+        messages: section.integer("messages", 0).unwrap_or(5000) as usize,
         age: section.duration("age").unwrap_or(Duration::from_secs(30)),
     };
     if resend.messages > 100_000 {

@@ -121,6 +121,10 @@ impl<S: Behaviour> Target<S> {
         }
     }
 
+    pub fn is_running(&self) -> bool {
+        self.runtime.is_some()
+    }
+
     /// Listens again where it did before.
     pub fn restart(&mut self) {
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");

@@ -1,0 +1,122 @@
+//! The promise while targets misbehave: one is down, one comes and goes, one is slow, and one is
+//! healthy. Events are acknowledged all the same, the healthy sink stays current, and in the end
+//! every one of them has everything, in order.
+//!
+//! `CONSERVATION_ROUNDS` and `CONSERVATION_SEED` as for the other conservation test.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Client;
+use tokio::task::JoinSet;
+
+use crate::support::oracle::Oracle;
+use crate::support::service::{Home, Service};
+use crate::support::targets::Target;
+use crate::support::targets::webhook::Webhook;
+use crate::support::{block_on, wait_for};
+
+const CLIENTS: u64 = 4;
+const ROUNDS: u64 = 6;
+
+fn hook(name: &str, target: &Target<Webhook>) -> String {
+    format!(
+        "[sinks.{name}]\ntype = \"http\"\nurl = \"{}/events\"\nbatch = {{ events = 50 }}\n\
+         retry = {{ min = \"5ms\", max = \"100ms\" }}\n",
+        target.url
+    )
+}
+
+fn lag(service: &Service, sink: &str) -> f64 {
+    service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
+}
+
+#[test]
+fn every_sink_gets_everything_after_its_outage_and_no_other_suffers() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let rounds: u64 = number("CONSERVATION_ROUNDS").map_or(ROUNDS, |rounds: u64| rounds.min(60));
+    let seed = number("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
+    println!("CONSERVATION_SEED={seed} CONSERVATION_ROUNDS={rounds}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let down = Target::start(Webhook::default());
+    down.state().traffic.down = Some(503);
+    let slow = Target::start(Webhook::default());
+    slow.state().traffic.delay = Duration::from_millis(150);
+    let mut flapping = Target::start(Webhook::default());
+    let home = Home::new(&format!(
+        "[sinks.healthy]\ntype = \"file\"\npath = \"healthy.ndjson\"\n{}{}{}",
+        hook("down", &down),
+        hook("slow", &slow),
+        hook("flapping", &flapping)
+    ));
+    let oracle = Arc::new(Oracle::default());
+    let mut service = home.start();
+    let mut waits = Vec::new();
+    for round in 0..rounds {
+        if random.random_bool(0.5) {
+            flapping.stop();
+        }
+        waits.extend(post_round(&service, &oracle, &mut random));
+        // Nobody else's trouble keeps it from being current.
+        wait_for("the healthy sink", || (lag(&service, "healthy") == 0.0).then_some(()));
+        assert_eq!(lag(&service, "down"), oracle.acknowledged() as f64);
+        if !flapping.is_running() {
+            flapping.restart();
+        }
+        if round % 2 == 1 {
+            service.kill();
+            service = home.start();
+        }
+    }
+    waits.sort();
+    println!("{} batches acknowledged, median after {:?}", waits.len(), waits[waits.len() / 2]);
+    down.state().traffic.down = None;
+    slow.state().traffic.delay = Duration::ZERO;
+    for sink in ["healthy", "down", "slow", "flapping"] {
+        wait_for(sink, || (lag(&service, sink) == 0.0).then_some(()));
+    }
+    assert_eq!(oracle.judge("healthy", &home.lines("healthy.ndjson")), 0, "nothing cut it off");
+    for (name, target) in [("down", &down), ("slow", &slow), ("flapping", &flapping)] {
+        let lines: Vec<String> = target.state().stored.iter().map(ToString::to_string).collect();
+        let doubled = oracle.judge(name, &lines);
+        println!("{name}: {} events, {doubled} doubled", lines.len());
+    }
+    assert!(service.terminate().0.success());
+    let stats = home.run(&["spool", "stats", "--json"]).stdout;
+    let stats = serde_json::from_slice(&stats).expect("JSON");
+    oracle.judge_doors(&stats, &["healthy", "down", "slow", "flapping"]);
+    assert!(home.quarantine().is_empty());
+}
+
+/// Each client has a few batches acknowledged. Returns how long each took.
+fn post_round(service: &Service, oracle: &Arc<Oracle>, random: &mut StdRng) -> Vec<Duration> {
+    block_on(async {
+        let mut clients: JoinSet<Vec<Duration>> = (0..CLIENTS)
+            .map(|client| {
+                let (oracle, url) = (Arc::clone(oracle), service.url.clone());
+                let sizes: Vec<usize> = (0..5).map(|_| random.random_range(1..40)).collect();
+                async move {
+                    let http = Client::new();
+                    let mut waits = Vec::new();
+                    for size in sizes {
+                        let batch = oracle.mint(client, size);
+                        let begun = Instant::now();
+                        let post = http.post(&url).body(batch.body.clone());
+                        let response = post.send().await.expect("an answer");
+                        assert_eq!(response.status(), 200);
+                        waits.push(begun.elapsed());
+                        oracle.acknowledge(&batch, &response.json().await.expect("JSON"));
+                    }
+                    waits
+                }
+            })
+            .collect();
+        let mut waits = Vec::new();
+        while let Some(client) = clients.join_next().await {
+            waits.extend(client.expect("a client ends well"));
+        }
+        waits
+    })
+}
