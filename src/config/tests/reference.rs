@@ -1,0 +1,139 @@
+//! What is written about the configuration is true: the reference, the pages of the sinks, the
+//! examples.
+
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn the_reference_says_nothing_but_the_defaults() {
+    let reference = parse_with(REFERENCE, &[]).expect("a valid file");
+    let defaults = parse_with("", &[]).expect("the defaults");
+    assert_eq!(format!("{reference:?}"), format!("{defaults:?}"));
+}
+
+#[test]
+fn the_reference_with_its_examples_is_valid() {
+    // Examples are the commented lines that set something; sentences stay comments.
+    let example = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let is_key = rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        (rest.starts_with('[') || is_key).then(|| rest.to_owned())
+    };
+    let text: String = REFERENCE
+        .lines()
+        .map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n")
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").expect("written");
+    let mut text = text.replace("/run/secrets/pingone", &password.display().to_string());
+    for name in ["collector-ca.pem", "davinci-siem.pem", "davinci-siem.key"] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, "PEM\n").expect("written");
+        text = text.replace(&format!("/etc/ssl/{name}"), &file.display().to_string());
+    }
+    // The two that exclude another example.
+    let text = text.replace("compression = \"none\"", "").replace("include = []", "");
+    let secrets = [
+        "PINGONE_WEBHOOK_KEY",
+        "COLLECTOR_KEY",
+        "SPLUNK_TOKEN",
+        "PROXY_PASSWORD",
+        "ELASTIC_API_KEY",
+    ];
+    let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
+    secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
+    let config = parse_with(&text, &secrets).expect("valid examples");
+    assert_eq!(config.sources[0].credentials.len(), 2);
+    let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
+    let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
+    assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
+    assert_eq!(file.rotate_age, Some(Duration::from_hours(24)));
+    assert_eq!(sink("archive").routing.exclude[0].connectors.len(), 1);
+}
+
+/// A sink of each type with what it requires, and the tables below it.
+const SINKS: [(&str, &str, &[&str]); 6] = [
+    ("stdout", "", &["batch", "retry", "include", "exclude"]),
+    ("file", "path = \"/x\"\n", &["rotate"]),
+    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
+    ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+];
+
+/// The keys that the program asks for in a table: a message for an unknown key lists them.
+fn keys_of(table: &str, before: &str) -> Vec<String> {
+    let heading =
+        if before.contains(&format!("[{table}]")) { String::new() } else { format!("[{table}]\n") };
+    let messages = problems(&format!("{before}{heading}qqqqqqqq = 1\n"));
+    let message = messages.iter().find(|message| message.contains("qqqqqqqq"));
+    let (_, keys) = message.and_then(|text| text.split_once("the keys are ")).expect("keys");
+    keys.split(", ").map(str::to_owned).collect()
+}
+
+/// Every key of a sink type, those of its tables included.
+fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
+    let head = format!("[sinks.a]\ntype = \"{kind}\"\n{required}");
+    let mut keys = keys_of("sinks.a", &head);
+    for table in tables {
+        let inside = keys_of(&format!("sinks.a.{table}"), &head);
+        keys.extend(inside.into_iter().map(|key| format!("{table}.{key}")));
+    }
+    keys
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let mut keys = Vec::new();
+    for table in ["listen", "sources.a", "limits", "spool", "spool.dedup", "admin", "log"] {
+        keys.extend(keys_of(table, ""));
+    }
+    for (kind, required, tables) in SINKS {
+        keys.extend(keys_of_sink(kind, required, tables));
+    }
+    for key in keys {
+        let last = key.rsplit('.').next().expect("a key");
+        // A secret is shown in one of its two forms.
+        let forms = [last.to_owned(), last.replace("_file", "_env"), last.replace("_env", "_file")];
+        assert!(
+            forms.iter().any(|form| REFERENCE.contains(&format!("{form} = ")))
+                || REFERENCE.contains(&format!("[spool.{last}]")),
+            "{key} is not in the reference"
+        );
+    }
+}
+
+#[test]
+fn every_sink_has_a_page_that_explains_its_keys() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a page");
+    let shared = read("README.md");
+    for (kind, required, tables) in SINKS {
+        let page = read(&format!("{kind}.md"));
+        for key in keys_of_sink(kind, required, tables) {
+            let named = |text: &str| text.contains(&format!("`{key}`"));
+            let is_table =
+                page.contains(&format!("`{key}.")) || shared.contains(&format!("`{key}."));
+            let in_filter = ["include.", "exclude."].iter().any(|table| {
+                key.strip_prefix(table)
+                    .is_some_and(|list| shared.contains(&format!("| `{list}` |")))
+            });
+            assert!(named(&page) || named(&shared) || is_table || in_filter, "{kind}.md: {key}");
+        }
+    }
+}
+
+#[test]
+fn the_example_configurations_are_valid() {
+    for name in ["splunk", "elasticsearch", "http", "syslog"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
+        let text = std::fs::read_to_string(path).expect("an example");
+        let secrets =
+            ["PINGONE_PASSWORD", "SPLUNK_HEC_TOKEN", "ELASTIC_API_KEY", "COLLECTOR_TOKEN"];
+        let config = parse_with(&text, &secrets.map(|name| (name, "secret"))).expect("valid");
+        assert!(!config.sources[0].credentials.is_empty(), "{name}: an example others can reach");
+        assert_eq!(config.sinks.len(), 1, "{name}");
+    }
+}
