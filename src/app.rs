@@ -100,7 +100,7 @@ impl App {
         for ((sink, (name, _)), Registered { cursor, is_paused }) in
             config.sinks.iter().zip(starts).zip(registered)
         {
-            let status = Arc::new(SinkStatus::new(name, cursor, is_paused));
+            let status = Arc::new(SinkStatus::new(name, cursor, is_paused, sink.concurrency));
             let reader = spool.reader()?;
             statuses.push(Arc::clone(&status));
             workers.push(Worker::new(

@@ -67,6 +67,7 @@ fn an_answer_that_is_lost_doubles_nothing() {
     wait_until_settled(&service);
     assert_eq!(target.state().ids(), ids(20));
     assert_eq!(target.state().conflicts, 20, "sent again, and known by their ids");
+    assert!(home.quarantine().is_empty(), "a conflict is a delivery");
 }
 
 #[test]

@@ -135,12 +135,28 @@ fn an_answer_that_breaks_off_after_its_status_is_an_answer() {
 }
 
 #[test]
+fn a_wish_to_wait_is_granted() {
+    let target = Target::start(Webhook::default());
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(4));
+    target.fail([Fault::retry_after(429, "1"), Fault::retry_after(503, &date)]);
+    let home =
+        home(&target, "").with_variables(&[("DAVINCI_SIEM__SINKS__HOOK__RETRY__MAX", "10s")]);
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    wait_for_ids(&target, &ids(3));
+    let times = target.state().traffic.times.clone();
+    assert!(times[1] - times[0] >= Duration::from_secs(1), "seconds: {times:?}");
+    assert!(times[2] - times[1] >= Duration::from_secs(1), "a date: {times:?}");
+}
+
+#[test]
 fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
-    for status in [301, 401, 403, 404, 405, 410, 415, 501] {
+    for status in [301, 401, 403, 404, 405, 410, 415, 431, 501] {
         let elsewhere = Target::start(Webhook::default());
         let target = Target::start(Webhook::default());
-        let location = ("location", format!("{}/events", elsewhere.url));
-        target.fail([Fault::Answer(status, vec![location], String::new())]);
+        let location = format!("{}/events", elsewhere.url);
+        target.state().traffic.down = Some(status);
+        target.state().traffic.location = Some(location);
         let home = home(&target, "bearer_env = \"TOKEN\"\n").with_variables(&[("TOKEN", "t")]);
         let service = home.start();
         service.post(&batch(ids(3)));
@@ -150,6 +166,7 @@ fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
         });
         assert!(sink["reason"].as_str().expect("text").contains(&status.to_string()), "{sink}");
         // It looks again by itself, and then all is well.
+        target.state().traffic.down = None;
         wait_for_ids(&target, &ids(3));
         assert_eq!(elsewhere.requests(), 0, "{status}: redirects are not followed");
         assert!(home.quarantine().is_empty());

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::operations::failure;
 use crate::deliver::SinkStatus;
-use crate::deliver::replay::{self, ReplayError};
+use crate::deliver::replay::{self, Wanted};
 use crate::spool::{Door, Millis};
 
 /// One step of a replay.
@@ -42,9 +42,10 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
     if let Err(error) = admin.spool.pause(&sink.name, is_paused).await {
         return failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
     }
-    sink.pause(is_paused);
-    if !is_paused {
-        sink.reload();
+    if is_paused {
+        sink.pause();
+    } else {
+        sink.resume();
     }
     let what = if is_paused { "paused" } else { "resumed" };
     tracing::info!(sink = name, "an operator {what} the sink");
@@ -60,18 +61,19 @@ pub(super) async fn replay(
         Ok(sink) => sink,
         Err(response) => return *response,
     };
-    let time = asked.from..asked.to;
-    match replay::step(&admin.spool, &sink.name, asked.after, time).await {
-        Ok(step) => {
-            for (source, count) in &step.sources {
-                let door = Door::Replayed.as_str();
-                admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
-            }
-            Json(step.progress).into_response()
-        }
-        Err(error @ (ReplayError::Read(_) | ReplayError::Append(_))) => {
-            failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
-        }
+    let wanted = Wanted {
+        positions: asked.after..sink.cursor(),
+        // What comes from now on is no repetition.
+        time: asked.from..asked.to.min((admin.clock)()),
+    };
+    let step = replay::step(&admin.spool, &sink.name, wanted).await;
+    for (source, count) in &step.sources {
+        let door = Door::Replayed.as_str();
+        admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
+    }
+    match step.progress {
+        Ok(progress) => Json(progress).into_response(),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 

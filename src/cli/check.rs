@@ -45,16 +45,32 @@ pub(super) fn run(
         match &sink.kind {
             SinkKind::Stdout => println!("  sink {}: standard output", sink.name),
             SinkKind::File(file) => println!("  sink {}: {}", sink.name, file.path.display()),
-            SinkKind::Http(http) => println!("  sink {}: {}", sink.name, http.client.url),
-            SinkKind::SplunkHec(hec) => println!("  sink {}: {}", sink.name, hec.client.url),
+            SinkKind::Http(http) => {
+                println!("  sink {}: {}", sink.name, without_query(&http.client.url));
+            }
+            SinkKind::SplunkHec(hec) => {
+                println!("  sink {}: {}", sink.name, without_query(&hec.client.url));
+            }
             SinkKind::Elasticsearch(elastic) => {
-                println!("  sink {}: {}, {}", sink.name, elastic.client.url, elastic.data_stream);
+                println!(
+                    "  sink {}: {}, {}",
+                    sink.name,
+                    without_query(&elastic.client.url),
+                    elastic.data_stream
+                );
             }
             SinkKind::Syslog(syslog) => println!("  sink {}: {}", sink.name, syslog.address),
         }
     }
     println!("admin on http://{}", config.admin.address);
     if arguments.connect { block_on(connect(config)) } else { Ok(()) }
+}
+
+/// A URL for people: what is in its query may be secret.
+fn without_query(url: &url::Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.to_string()
 }
 
 /// Asks every target; fails if one would not take events.

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Until when; now, if left out
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<DateTime<Utc>>,
+    /// Go on where a replay stopped: the position that it named
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    after: u64,
 }
 
 pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
@@ -28,7 +31,7 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("--from {from} is not before --to {to}")));
     }
     let client = AdminClient::new(admin)?;
-    let (mut after, mut replayed) = (0, 0);
+    let (mut after, mut replayed) = (arguments.after, 0);
     let spinner = output::counter("events spooled again");
     let done = block_on(async {
         loop {
@@ -45,6 +48,9 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     });
     spinner.finish_and_clear();
     println!("{replayed} events were spooled again for sink {}", arguments.sink);
+    if done.is_err() && after > 0 {
+        eprintln!("it stopped; to go on: the same command with --after {after}");
+    }
     if replayed == 0 && done.is_ok() {
         eprintln!("nothing received in that time is kept; see spool.retention");
     }

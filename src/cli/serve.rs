@@ -46,8 +46,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = hang_up.recv() => {
-                tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
                 sinks.iter().for_each(|sink| sink.reload());
+                tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
                 continue;
             }
         }

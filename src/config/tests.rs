@@ -141,6 +141,16 @@ fn every_check_refuses_what_it_is_for() {
             ),
             "are both given",
         ),
+        (
+            &format!("{HTTP}url = \"http://x\"\nheaders = [{{ name = \"Host\", value = \"x\" }}]"),
+            "is set by the sink itself",
+        ),
+        (
+            &format!(
+                "{HTTP}url = \"http://x\"\nheaders = [{{ name = \"a\", value = \"x\" }}, {{ name = \"A\", value = \"y\" }}]"
+            ),
+            "is there twice",
+        ),
         (&format!("{HTTP}url = \"http://x\"\nconcurrency = 65"), "must be at most 64"),
         (
             &format!("{HTTP}url = \"http://x\"\nbatch = {{ bytes = \"1 GiB\" }}"),

@@ -223,3 +223,6 @@ fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
     let fate = Fate::Dead(damage.source, Box::new(entry));
     Slot { last: damage.last, count: damage.last + 1 - damage.first, attempts: 0, fate }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,8 @@ pub(super) struct Lane {
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
     control: watch::Receiver<Control>,
+    /// Which of the sink's lanes it is, from 0.
+    number: usize,
     /// Opened at the first attempt, and again when its files have changed.
     sink: Option<Sink>,
     /// Whether its files are to be read again before the next attempt.
@@ -57,6 +59,7 @@ enum Then {
 
 impl Lane {
     pub(super) fn new(
+        number: usize,
         config: Arc<config::Sink>,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
@@ -67,6 +70,7 @@ impl Lane {
             status,
             metrics,
             control,
+            number,
             sink: None,
             is_stale: true,
             fingerprint: 0,
@@ -80,9 +84,13 @@ impl Lane {
     ///
     /// Dropping the future loses nothing: what was sent and not committed is sent again.
     pub(super) async fn deliver(mut self, mut batch: Batch, mut shutdown: Shutdown) -> Done {
+        let has_items = !batch.groups.is_empty();
         let is_stopped = self.try_until_settled(&mut batch, &mut shutdown).await.is_err();
-        if !is_stopped && self.status.set(SinkState::Running) != SinkState::Running {
-            tracing::info!(sink = %self.status.name, "delivery goes on");
+        if has_items && !is_stopped {
+            let before = self.status.set(self.number, SinkState::Running);
+            if before != SinkState::Running && self.status.state() == SinkState::Running {
+                tracing::info!(sink = %self.status.name, "delivery goes on");
+            }
         }
         Done { settled: batch.into_settled(), is_stopped, lane: self }
     }
@@ -107,14 +115,13 @@ impl Lane {
             let report = self.attempt(items).await;
             let then = self.note(&report, backoff.attempts());
             let has_moved = batch.settle(report.verdicts, &self.status.name);
+            if has_moved {
+                backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
+            }
             match then {
-                Then::GoOn if has_moved => {
-                    backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
-                    continue;
-                }
-                Then::SlowDown => self.wait(&mut backoff, None, shutdown).await?,
-                // It took and refused nothing: to ask again at once would be to ask for ever.
-                Then::GoOn => self.wait(&mut backoff, None, shutdown).await?,
+                Then::GoOn if has_moved => continue,
+                // Where nothing has moved, to ask again at once would be to ask for ever.
+                Then::GoOn | Then::SlowDown => self.wait(&mut backoff, None, shutdown).await?,
                 Then::Wait(asked) => {
                     self.wait(&mut backoff, asked, shutdown).await?;
                     self.reopen_if_changed().await;
@@ -194,13 +201,14 @@ impl Lane {
         let text = reason.to_string();
         let sink = &*self.status.name;
         if is_fatal {
-            let before = self.status.set(SinkState::Paused { reason: text.clone() });
+            let before = self.status.set(self.number, SinkState::Paused { reason: text.clone() });
             if !matches!(before, SinkState::Paused { .. }) {
                 tracing::error!(sink, reason = text, "delivery is paused; its events are kept");
             }
             return;
         }
-        let before = self.status.set(SinkState::Retrying { attempts, reason: text.clone() });
+        let retrying = SinkState::Retrying { attempts, reason: text.clone() };
+        let before = self.status.set(self.number, retrying);
         if before == SinkState::Running {
             tracing::warn!(sink, reason = text, "delivery failed; trying again");
         }
@@ -247,26 +255,23 @@ impl Lane {
             }
             look = Instant::now() + LOOK;
         }
-        self.read_files_again();
+        self.is_stale = true;
         Ok(())
     }
 
-    /// Waits while an operator holds the sink. Does what else an operator asked for.
+    /// Waits while an operator holds the sink, and then does what else was asked for.
     async fn until_not_paused(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
-        let Control { is_paused, reloads } = *self.control.borrow_and_update();
-        if reloads != self.reloads {
-            self.reloads = reloads;
-            self.read_files_again();
-        }
-        if !is_paused {
-            return Ok(());
-        }
-        tokio::select! {
+        let resumed = tokio::select! {
             resumed = self.control.wait_for(|control| !control.is_paused) => {
-                resumed.map(|_| ()).map_err(|_| Stopped)
+                resumed.map(|control| control.reloads).map_err(|_| Stopped)
             }
-            () = shutdown.begun() => Err(Stopped),
-        }
+            () = shutdown.begun(), if self.control.borrow().is_paused => Err(Stopped),
+        };
+        let reloads = resumed?;
+        self.control.mark_unchanged();
+        self.is_stale |= reloads != self.reloads;
+        self.reloads = reloads;
+        Ok(())
     }
 
     /// A refused certificate looks like a target that is away, so its files are looked at as well.
@@ -275,9 +280,5 @@ impl Lane {
         if !files.is_empty() && files::fingerprint(files).await != self.fingerprint {
             self.is_stale = true;
         }
-    }
-
-    fn read_files_again(&mut self) {
-        self.is_stale |= !self.config.kind.files().is_empty();
     }
 }

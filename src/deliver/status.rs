@@ -14,7 +14,8 @@ pub struct SinkStatus {
     cursor: AtomicU64,
     /// When the oldest unsettled event was received; 0 when there is none.
     waiting_since: AtomicI64,
-    state: Mutex<SinkState>,
+    /// One for each lane, and one for the worker.
+    states: Mutex<Vec<SinkState>>,
     control: watch::Sender<Control>,
 }
 
@@ -50,6 +51,14 @@ impl SinkState {
     /// Every state's name.
     pub const NAMES: [&str; 3] = ["running", "retrying", "paused"];
 
+    fn severity(&self) -> u8 {
+        match self {
+            SinkState::Running => 0,
+            SinkState::Retrying { .. } => 1,
+            SinkState::Paused { .. } => 2,
+        }
+    }
+
     /// The state's name, for metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -62,12 +71,12 @@ impl SinkState {
 
 impl SinkStatus {
     /// A sink that has not begun.
-    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool) -> SinkStatus {
+    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool, lanes: usize) -> SinkStatus {
         SinkStatus {
             name,
             cursor: AtomicU64::new(cursor),
             waiting_since: AtomicI64::new(0),
-            state: Mutex::new(if is_paused { by_operator() } else { SinkState::Running }),
+            states: Mutex::new(vec![SinkState::Running; lanes + 1]),
             control: watch::Sender::new(Control { is_paused, reloads: 0 }),
         }
     }
@@ -82,15 +91,26 @@ impl SinkStatus {
         Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
-    /// Its state now.
+    /// Its state now: what an operator wants, else the worst that any of its parts is in.
     pub fn state(&self) -> SinkState {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if self.control.borrow().is_paused {
+            return by_operator();
+        }
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.iter().max_by_key(|state| state.severity()).cloned().unwrap_or(SinkState::Running)
     }
 
-    /// Holds it, or lets it go on. An attempt that is under way is finished first.
-    pub fn pause(&self, is_paused: bool) {
-        self.control.send_modify(|control| control.is_paused = is_paused);
-        self.set(if is_paused { by_operator() } else { SinkState::Running });
+    /// Holds it: an attempt that is under way is finished first.
+    pub fn pause(&self) {
+        self.control.send_modify(|control| control.is_paused = true);
+    }
+
+    /// Lets it go on, with its credentials and certificates read again.
+    pub fn resume(&self) {
+        self.control.send_modify(|control| {
+            control.is_paused = false;
+            control.reloads += 1;
+        });
     }
 
     /// Has it read its credentials and certificates again and try at once.
@@ -110,15 +130,43 @@ impl SinkStatus {
         self.waiting_since.store(received_at.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Sets the state; returns the one before. What an operator wants is not overwritten.
-    pub(super) fn set(&self, state: SinkState) -> SinkState {
-        let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = if self.control.borrow().is_paused { by_operator() } else { state };
-        std::mem::replace(&mut current, state)
+    /// Sets the state of one part; returns the one before.
+    pub(super) fn set(&self, part: usize, state: SinkState) -> SinkState {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        match states.get_mut(part) {
+            Some(current) => std::mem::replace(current, state),
+            None => state,
+        }
     }
 }
 
 fn by_operator() -> SinkState {
     let reason = "paused by an operator; davinci-siem sink resume NAME lets it go on".to_owned();
     SinkState::Paused { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_all_parts_is_shown() {
+        let status = SinkStatus::new("s".into(), 0, false, 2);
+        let paused = SinkState::Paused { reason: "token".to_owned() };
+        let retrying = SinkState::Retrying { attempts: 1, reason: "busy".to_owned() };
+        status.set(0, paused.clone());
+        status.set(1, SinkState::Running);
+        status.set(2, retrying.clone());
+        assert_eq!(status.state(), paused, "though another lane gets on");
+        assert_eq!(status.set(0, SinkState::Running), paused);
+        assert_eq!(status.state(), retrying);
+        status.set(2, SinkState::Running);
+        assert_eq!(status.state(), SinkState::Running);
+        status.pause();
+        status.set(0, SinkState::Running);
+        assert_eq!(status.state(), by_operator(), "nothing hides what an operator wants");
+        status.resume();
+        assert_eq!(status.state(), SinkState::Running);
+        assert_eq!(*status.control().borrow(), Control { is_paused: false, reloads: 1 });
+    }
 }

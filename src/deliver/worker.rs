@@ -57,7 +57,9 @@ impl Worker {
         metrics: SharedMetrics,
     ) -> Worker {
         let config = Arc::new(config);
-        let lane = |_| Lane::new(Arc::clone(&config), Arc::clone(&status), Arc::clone(&metrics));
+        let lane = |number| {
+            Lane::new(number, Arc::clone(&config), Arc::clone(&status), Arc::clone(&metrics))
+        };
         let idle = (0..config.concurrency).map(lane).collect();
         Worker {
             name: Arc::clone(&status.name),
@@ -158,12 +160,15 @@ impl Worker {
         let mut backoff = self.backoff();
         while !self.is_full() {
             match self.reader.read(self.read, READ_BYTES).await {
-                Ok(found) if found.is_empty() => break,
+                Ok(found) if found.is_empty() => {
+                    self.show_no_trouble(&backoff);
+                    break;
+                }
                 Ok(found) => found.into_iter().for_each(|read| self.wait_with(read)),
                 Err(error) => {
                     tracing::error!(sink = %self.name, %error, "cannot read the spool; trying again");
                     let attempts = backoff.attempts() + 1;
-                    self.status.set(SinkState::Retrying { attempts, reason: error.to_string() });
+                    self.show_trouble(attempts, error.to_string());
                     self.pause(&mut backoff, shutdown).await?;
                 }
             }
@@ -217,10 +222,12 @@ impl Worker {
                 Err(CommitError::Closed) => return Err(Stopped),
                 Err(CommitError::Store(reason)) => {
                     tracing::error!(sink = %self.name, reason, "cannot move the cursor; trying again");
+                    self.show_trouble(backoff.attempts() + 1, reason);
                     self.pause(&mut backoff, shutdown).await?;
                 }
             }
         }
+        self.show_no_trouble(&backoff);
         self.status.settled(position);
         for (door, count) in [
             (Door::Delivered, settled.tally.delivered),
@@ -237,6 +244,17 @@ impl Worker {
             );
         }
         Ok(())
+    }
+
+    /// Trouble with the spool is the worker's own, whatever its lanes are doing.
+    fn show_trouble(&self, attempts: u32, reason: String) {
+        self.status.set(self.config.concurrency, SinkState::Retrying { attempts, reason });
+    }
+
+    fn show_no_trouble(&self, backoff: &Backoff) {
+        if backoff.attempts() > 0 {
+            self.status.set(self.config.concurrency, SinkState::Running);
+        }
     }
 
     /// Waits before the store is asked again, unless shutdown comes first.

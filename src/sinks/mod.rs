@@ -92,6 +92,8 @@ impl Sink {
     pub async fn reopen(&mut self, kind: &SinkKind) -> Result<(), Reason> {
         match self {
             Sink::Syslog(syslog) => syslog.reopen().await,
+            // They have neither, and look for their file each time.
+            Sink::Stdout(_) | Sink::File(_) => Ok(()),
             sink => Sink::open(kind).map(|opened| *sink = opened),
         }
     }

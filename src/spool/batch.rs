@@ -57,6 +57,11 @@ impl Prepared {
         self.batch.events.len() + self.batch.quarantine.len()
     }
 
+    /// Whether it repeats what the spool has already, for one sink.
+    pub(super) fn is_copy(&self) -> bool {
+        self.batch.only_sink.is_some() && self.batch.resolves.is_none()
+    }
+
     /// Bytes this batch will add to the store at most, before the store's own overhead.
     pub(super) fn size(&self) -> u64 {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();

@@ -27,8 +27,8 @@ pub struct Client {
     pub compression: Compression,
 }
 
-/// Certificates of a connection. Files are read when the sink connects, and again when they change
-/// while it cannot deliver.
+/// Certificates of a connection. Files are read when the sink begins, and again after SIGHUP, `sink
+/// resume`, and a change while it cannot deliver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Trusted instead of the system's authorities; PEM.
@@ -231,14 +231,38 @@ fn placeholder() -> Url {
     Url::parse("http://invalid.").expect("a URL")
 }
 
+/// Headers that follow from other keys, or from the body.
+const OURS: [&str; 8] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+];
+
 /// `headers`: each with `value`, or a secret value.
 pub(super) fn read_headers(section: &mut Section<'_>) -> Vec<Header> {
     let mut headers = Vec::new();
     for mut header in section.tables("headers") {
         let name = header.required_text("name", "X-Tenant").and_then(|name| {
-            let parsed = name.parse().ok();
+            let parsed: Option<http::HeaderName> = name.parse().ok();
+            let is_ours = parsed.as_ref().is_some_and(|name| {
+                OURS.contains(&name.as_str()) || name.as_str().starts_with("webhook-")
+            });
+            let is_twice = headers.iter().any(|header| match header {
+                Header::Plain(other, _) | Header::Secret(other, _) => {
+                    Some(other) == parsed.as_ref()
+                }
+            });
             if parsed.is_none() {
                 header.report("name", "is not a header name such as \"X-Tenant\"".to_owned());
+            } else if is_ours {
+                header.report("name", format!("{name:?} is set by the sink itself; leave it out"));
+            } else if is_twice {
+                header.report("name", format!("{name:?} is there twice; leave one out"));
             }
             parsed
         });

@@ -64,6 +64,9 @@ pub(super) fn report(answer: &Answer, count: usize) -> Report {
     }
     match serde_json::from_slice::<Body>(&answer.body) {
         Ok(body) if body.items.len() == count => items(answer, &body.items),
+        _ if answer.is_too_long => {
+            all(Verdict::Split { reason: answer.reason("the answer is too long to be read", None) })
+        }
         _ if !answer.is_whole => all(retry(answer)),
         _ => all(Verdict::Fatal {
             reason: answer
@@ -90,13 +93,14 @@ fn verdict(answer: &Answer, outcome: &Outcome) -> Verdict {
     let mut reason = crate::sinks::Reason::new(format!("status {}, {named}", outcome.status));
     reason.status = Some(outcome.status);
     let text = outcome.error.as_ref().and_then(|error| error.reason.as_deref()).unwrap_or_default();
-    reason.answer = text.chars().take(1024).collect();
+    reason.answer = answer.quote(text.as_bytes());
     reason.code = kind;
     match outcome.status {
         // There is a document with this id: it is this event.
         200..=299 | 409 => Verdict::Delivered,
         // About the data stream or the key, and so about every document.
         401 | 403 | 404 => Verdict::Fatal { reason },
+        400 if text.starts_with("pipeline with id") => Verdict::Fatal { reason },
         429 | 500.. => Verdict::Retry { after: answer.retry_after, reason },
         _ => Verdict::Rejected { reason },
     }

@@ -39,11 +39,15 @@ impl Elasticsearch {
     }
 }
 
+/// What is read of an answer.
+const FIELDS: &str =
+    "items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,error";
+
 /// Where bulk requests go. Answers are cut down to what is read of them.
 fn bulk_url(settings: &ElasticsearchSink) -> Url {
     let mut url = below(&settings.client.url, &format!("/{}/_bulk", settings.data_stream));
     let mut query = url.query_pairs_mut();
-    query.append_pair("filter_path", "errors,items.*.status,items.*.error,items.*.failure_store");
+    query.append_pair("filter_path", FIELDS);
     if settings.flavor == Flavor::Elasticsearch {
         // OpenSearch refuses a parameter that it does not know.
         query.append_pair("require_data_stream", "true");

@@ -9,7 +9,13 @@ use crate::sinks::{Notice, Rendered};
 
 fn answer_with(status: u16, body: &str) -> Answer {
     let retry_after = Some(Duration::from_secs(7));
-    Answer { status, retry_after, body: body.as_bytes().to_vec(), is_whole: true }
+    Answer {
+        status,
+        retry_after,
+        body: body.as_bytes().to_vec(),
+        is_whole: true,
+        ..Answer::default()
+    }
 }
 
 fn letters(report: &Report) -> String {
@@ -121,7 +127,7 @@ fn the_two_products_are_asked_in_their_own_way() {
         let SinkKind::Elasticsearch(settings) = &config.sinks[0].kind else { panic!("a sink") };
         bulk_url(settings).to_string()
     };
-    let filter = "filter_path=errors%2Citems.*.status%2Citems.*.error%2Citems.*.failure_store";
+    let filter = "filter_path=items.*.status%2Citems.*.error.type%2Citems.*.error.reason%2Citems.*.failure_store%2Cerror";
     let base = "https://x/prefix/logs-pingone.davinci-default/_bulk";
     assert_eq!(url(""), format!("{base}?{filter}&require_data_stream=true"));
     assert_eq!(url("flavor = \"opensearch\""), format!("{base}?{filter}"));

@@ -105,7 +105,7 @@ impl Deliver for Http {
     /// A POST would be an event, so this only asks for the URL: any answer shows that it is there.
     async fn probe(&mut self) -> Result<String, Reason> {
         match self.requests.get(&self.url).await {
-            Ok(answer) if matches!(answer.status, 401 | 403 | 407) => {
+            Ok(answer) if matches!(answer.status, 300..=399 | 401 | 403 | 407 | 410) => {
                 Err(answer.reason(advice(answer.status), None))
             }
             Ok(answer) => Ok(format!("answers (HTTP {} to a GET)", answer.status)),

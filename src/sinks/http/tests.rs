@@ -49,7 +49,13 @@ fn a_status_decides_about_the_whole_request() {
         (503, "Retry"),
     ] {
         let retry_after = Some(Duration::from_secs(2));
-        let answer = Answer { status, retry_after, body: b"said".to_vec(), is_whole: true };
+        let answer = Answer {
+            status,
+            retry_after,
+            body: b"said".to_vec(),
+            is_whole: true,
+            ..Answer::default()
+        };
         let verdict = verdict(&answer);
         assert!(format!("{verdict:?}").starts_with(expected), "{status}: {verdict:?}");
         if let Verdict::Retry { after, .. } = &verdict {

@@ -1,5 +1,6 @@
 //! What came back: status, wish to wait, and a bounded part of the body.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::RETRY_AFTER;
@@ -14,7 +15,7 @@ const MAX_BODY: usize = 16 * 1024 * 1024;
 const EXCERPT: usize = 1024;
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::sinks) struct Answer {
     pub(in crate::sinks) status: u16,
     pub(in crate::sinks) retry_after: Option<Duration>,
@@ -22,23 +23,31 @@ pub(in crate::sinks) struct Answer {
     pub(in crate::sinks) body: Vec<u8>,
     /// False if the connection broke within the body, or the body was too long.
     pub(in crate::sinks) is_whole: bool,
+    /// Whether the body was too long.
+    pub(in crate::sinks) is_too_long: bool,
+    /// What may not be quoted of it.
+    pub(in crate::sinks) echo: Arc<Echo>,
 }
 
 impl Answer {
-    pub(super) async fn read(mut response: reqwest::Response, echo: &Echo) -> Answer {
+    pub(super) async fn read(mut response: reqwest::Response, echo: Arc<Echo>) -> Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
         let mut body = Vec::new();
+        let mut is_too_long = false;
         let is_whole = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend(chunk),
                 Ok(None) => break true,
-                Ok(Some(_)) | Err(_) => break false,
+                Ok(Some(_)) => {
+                    is_too_long = true;
+                    break false;
+                }
+                Err(_) => break false,
             }
         };
-        echo.erase(&mut body);
-        Answer { status, retry_after, body, is_whole }
+        Answer { status, retry_after, body, is_whole, is_too_long, echo }
     }
 
     /// A reason that quotes this answer; `message` must hold nothing that an event may say.
@@ -47,13 +56,15 @@ impl Answer {
         message: impl Into<String>,
         code: Option<String>,
     ) -> Reason {
-        let excerpt = &self.body[..self.body.len().min(EXCERPT)];
-        Reason {
-            message: message.into(),
-            status: Some(self.status),
-            code,
-            answer: String::from_utf8_lossy(excerpt).into_owned(),
-        }
+        let answer = self.quote(&self.body);
+        Reason { message: message.into(), status: Some(self.status), code, answer }
+    }
+
+    /// The beginning of a part of the answer, without credentials.
+    pub(in crate::sinks) fn quote(&self, part: &[u8]) -> String {
+        // Cut afterwards: a secret that reaches over the edge must not stay in part.
+        let clean = self.echo.erase(&part[..part.len().min(16 * EXCERPT)]);
+        String::from_utf8_lossy(&clean[..clean.len().min(EXCERPT)]).into_owned()
     }
 }
 

@@ -22,8 +22,9 @@ pub(in crate::sinks) fn class_of(status: u16) -> Class {
         408 | 425 | 429 => Class::Retry,
         413 => Class::TooLarge,
         // 410 is how a Standard Webhooks receiver says that it is no longer one.
-        300..=399 | 401 | 403 | 404 | 405 | 407 | 410 | 415 | 421 | 501 | 505 | 511 => Class::Fatal,
-        400..=499 => Class::Refused,
+        // What a body can be to blame for; every other 4xx is about the request or the account.
+        400 | 409 | 422 => Class::Refused,
+        300..=499 | 501 | 505 | 511 => Class::Fatal,
         _ => Class::Retry,
     }
 }
@@ -50,9 +51,10 @@ mod tests {
         for (statuses, class) in [
             (&[200, 201, 202, 204, 299][..], Class::Success),
             (&[408, 425, 429, 500, 502, 503, 504, 507, 520, 599], Class::Retry),
-            (&[301, 302, 304, 307, 308, 401, 403, 404, 405, 407, 410, 415, 501], Class::Fatal),
+            (&[301, 302, 304, 307, 308, 401, 402, 403, 404, 405, 406, 407, 410], Class::Fatal),
+            (&[411, 412, 414, 415, 417, 421, 426, 428, 431, 451, 501, 505, 511], Class::Fatal),
             (&[413], Class::TooLarge),
-            (&[400, 402, 406, 409, 412, 422, 431], Class::Refused),
+            (&[400, 409, 422], Class::Refused),
             (&[100, 103, 600, 999], Class::Retry),
         ] {
             for status in statuses {

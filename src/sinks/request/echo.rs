@@ -6,20 +6,22 @@ use http::HeaderMap;
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretSlice};
 
+use crate::config::Client;
+
 const INSTEAD: &[u8] = b"[secret]";
 
-/// What no answer may show: the sensitive headers, their tokens, and the passwords in them.
+/// What no answer may show: sensitive headers, the tokens and passwords in them, the proxy's password,
+/// and what stands in the URL's query.
 #[derive(Debug, Default)]
-pub(super) struct Echo(Vec<SecretSlice<u8>>);
+pub(in crate::sinks) struct Echo(Vec<SecretSlice<u8>>);
 
 impl Echo {
-    pub(super) fn of(headers: &HeaderMap) -> Echo {
+    pub(super) fn of(settings: &Client, headers: &HeaderMap) -> Echo {
         let mut secrets: Vec<Vec<u8>> = Vec::new();
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let text = value.as_bytes();
-            let token =
-                text.iter().position(|byte| *byte == b' ').map_or(text, |at| &text[at + 1..]);
-            secrets.push(token.to_vec());
+            secrets.push(text.to_vec());
+            secrets.extend(text.split(|byte| *byte == b' ').skip(1).map(<[u8]>::to_vec));
             if let Some(pair) = text.strip_prefix(b"Basic ")
                 && let Ok(pair) = STANDARD.decode(pair)
                 && let Some(colon) = pair.iter().position(|byte| *byte == b':')
@@ -27,26 +29,35 @@ impl Echo {
                 secrets.push(pair[colon + 1..].to_vec());
             }
         }
-        Echo(secrets.into_iter().filter(|secret| !secret.is_empty()).map(Into::into).collect())
+        let proxy = settings.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref());
+        if let Some((username, password)) = proxy {
+            let password = password.expose();
+            secrets.push(password.as_bytes().to_vec());
+            secrets.push(STANDARD.encode(format!("{username}:{password}")).into_bytes());
+        }
+        secrets.extend(settings.url.query_pairs().map(|(_, value)| value.as_bytes().to_vec()));
+        secrets.retain(|secret| !secret.is_empty());
+        // A whole value before the parts of it.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Echo(secrets.into_iter().map(Into::into).collect())
     }
 
-    /// Takes them out of an answer's body.
-    pub(super) fn erase(&self, body: &mut Vec<u8>) {
+    /// A text without them.
+    pub(super) fn erase(&self, text: &[u8]) -> Vec<u8> {
+        let mut clean = text.to_vec();
         for secret in &self.0 {
             let secret = secret.expose_secret();
-            if memmem::find(body, secret).is_none() {
-                continue;
-            }
-            let mut clean = Vec::with_capacity(body.len());
             let mut from = 0;
-            for at in memmem::find_iter(body, secret) {
-                clean.extend_from_slice(&body[from..at]);
-                clean.extend_from_slice(INSTEAD);
+            let mut next = Vec::with_capacity(clean.len());
+            for at in memmem::find_iter(&clean, secret) {
+                next.extend_from_slice(&clean[from..at]);
+                next.extend_from_slice(INSTEAD);
                 from = at + secret.len();
             }
-            clean.extend_from_slice(&body[from..]);
-            *body = clean;
+            next.extend_from_slice(&clean[from..]);
+            clean = next;
         }
+        clean
     }
 }
 
@@ -55,22 +66,35 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::config;
 
     #[test]
     fn no_form_of_a_credential_stays() {
+        let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x/?key=canary-4\"\n\
+                    proxy = { url = \"http://p\", username = \"me\", password_env = \"P\" }\n";
+        let variables = [("P".into(), "canary-5".into())].into_iter();
+        let config = config::parse(text, None, variables).expect("valid");
+        let config::SinkKind::Http(sink) = &config.sinks[0].kind else { panic!("a sink") };
         let mut headers = HeaderMap::new();
         let basic = format!("Basic {}", STANDARD.encode("user:pass:word"));
-        for (name, value) in [("a", "Bearer canary-1"), ("b", "canary-2"), ("c", basic.as_str())] {
+        let values = [("a", "Bearer canary-1"), ("b", "canary-2 canary-3"), ("c", basic.as_str())];
+        for (name, value) in values {
             let mut value = HeaderValue::try_from(value).expect("a value");
             value.set_sensitive(true);
             headers.insert(name, value);
         }
         headers.insert("d", HeaderValue::from_static("plain"));
-        let echo = Echo::of(&headers);
+        let echo = Echo::of(&sink.client, &headers);
         assert!(!format!("{echo:?}").contains("canary"));
-        let mut body = format!("{basic} canary-1canary-1 x canary-2 pass:word plain").into_bytes();
-        echo.erase(&mut body);
-        let clean = "Basic [secret] [secret][secret] x [secret] [secret] plain";
-        assert_eq!(String::from_utf8_lossy(&body), clean);
+        for (said, clean) in [
+            ("x canary-1canary-1", "x [secret][secret]"),
+            ("b: canary-2 canary-3.", "b: [secret]."),
+            (basic.as_str(), "[secret]"),
+            ("pass:word plain", "[secret] plain"),
+            ("?key=canary-4", "?key=[secret]"),
+            ("bWU6Y2FuYXJ5LTU= canary-5", "[secret] [secret]"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&echo.erase(said.as_bytes())), clean);
+        }
     }
 }

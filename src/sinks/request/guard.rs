@@ -14,34 +14,37 @@ use url::Host;
 use crate::config::Client;
 use crate::sinks::Reason;
 
-/// Networks that are not the public internet: IANA's special-purpose registries (RFC 6890).
+/// IPv4 networks that are not the public internet: IANA's special-purpose registry (RFC 6890).
+const PRIVATE_V4: [&str; 17] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "255.255.255.255/32",
+    "168.63.129.16/32",
+];
+
+/// The only IPv6 network that is the public internet, and what in it is not, or holds IPv4 addresses:
+/// the latter could be any.
+const PUBLIC_V6: &str = "2000::/3";
+const PRIVATE_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
+
 static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
-    [
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/3",
-        "::/127",
-        "64:ff9b:1::/48",
-        "100::/64",
-        "2001:db8::/32",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
-    ]
-    .iter()
-    .filter_map(|network| network.parse().ok())
-    .collect()
+    let networks = PRIVATE_V4.iter().chain(&PRIVATE_V6);
+    networks.filter_map(|network| network.parse().ok()).collect()
 });
+static PUBLIC: LazyLock<Option<IpNet>> = LazyLock::new(|| PUBLIC_V6.parse().ok());
 
 /// An address that the configuration does not allow.
 #[derive(Debug, Error)]
@@ -94,7 +97,8 @@ pub(super) fn refused(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn is_private(address: IpAddr) -> bool {
     let address = address.to_canonical();
-    PRIVATE.iter().any(|network| network.contains(&address))
+    let is_public_v6 = || PUBLIC.is_some_and(|network| network.contains(&address));
+    (address.is_ipv6() && !is_public_v6()) || PRIVATE.iter().any(|net| net.contains(&address))
 }
 
 #[cfg(test)]
@@ -103,7 +107,8 @@ mod tests {
 
     #[test]
     fn private_addresses_are_known_in_every_spelling() {
-        assert_eq!(PRIVATE.len(), 20, "every network parses");
+        let networks = PRIVATE_V4.len() + PRIVATE_V6.len();
+        assert!(PRIVATE.len() == networks && PUBLIC.is_some(), "every network parses");
         for address in [
             "127.0.0.1",
             "10.1.2.3",
@@ -119,6 +124,11 @@ mod tests {
             "fe80::1",
             "fd00::1",
             "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "::10.0.0.1",
+            "fec0::1",
+            "2001::1",
         ] {
             assert!(is_private(address.parse().expect("an address")), "{address}");
         }

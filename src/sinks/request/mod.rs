@@ -30,7 +30,7 @@ pub(super) use classify::{Class, advice, class_of};
 pub(super) struct Requests {
     client: reqwest::Client,
     compression: Compression,
-    echo: echo::Echo,
+    echo: Arc<echo::Echo>,
     /// The host, for people.
     host: String,
 }
@@ -39,7 +39,7 @@ impl Requests {
     /// A client; `headers` go with every request. Connects to nothing.
     pub(super) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
         guard::check_literal(settings)?;
-        let echo = echo::Echo::of(&headers);
+        let echo = Arc::new(echo::Echo::of(settings, &headers));
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -98,7 +98,7 @@ impl Requests {
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Verdict> {
         match request.send().await {
-            Ok(response) => Ok(Answer::read(response, &self.echo).await),
+            Ok(response) => Ok(Answer::read(response, Arc::clone(&self.echo)).await),
             Err(error) => Err(self.no_answer(error)),
         }
     }

@@ -56,9 +56,9 @@ pub(super) fn report(reply: &Reply, count: usize) -> Report {
     let refused = || reply.reason("the collector refused the event");
     match (reply.answer.status, reply.code) {
         (200, Some(24 | 25)) => all(Verdict::Delivered).with(Notice::SlowDown, count as u64),
-        (200, Some(_)) => all(Verdict::Delivered),
+        (200, Some(0)) => all(Verdict::Delivered),
         (200, None) if !reply.answer.is_whole => all(retry(reply)),
-        (200, None) => all(Verdict::Fatal {
+        (200..=299, _) => all(Verdict::Fatal {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
         }),
         (_, Some(6 | 12 | 13 | 15)) => at(reply.invalid_event, count, &refused()),

@@ -8,7 +8,13 @@ use crate::sinks::request::Answer;
 
 fn reply(status: u16, body: &str) -> Reply {
     let retry_after = Some(Duration::from_secs(7));
-    Reply::read(Answer { status, retry_after, body: body.as_bytes().to_vec(), is_whole: true })
+    Reply::read(Answer {
+        status,
+        retry_after,
+        body: body.as_bytes().to_vec(),
+        is_whole: true,
+        ..Answer::default()
+    })
 }
 
 /// One letter per item: delivered, retry, rejected, fatal, split, not tried.
@@ -42,7 +48,9 @@ fn every_code_has_its_verdict() {
         (400, 11, 'F'),
         (400, 14, 'F'),
         (400, 16, 'F'),
-        (200, 17, 'D'),
+        (200, 17, 'F'),
+        (200, 500, 'F'),
+        (201, 0, 'F'),
         (503, 18, 'R'),
         (503, 19, 'R'),
         (503, 20, 'R'),

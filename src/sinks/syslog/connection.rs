@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::watch;
@@ -17,6 +18,9 @@ use crate::sinks::Reason;
 
 /// Bytes handed to the socket at a time.
 const WRITE: usize = 64 * 1024;
+
+/// How long bytes may stay unacknowledged by the receiver's system: less than they are kept.
+const VANISHED: Duration = Duration::from_secs(20);
 
 /// How long a receiver may take to hear that we are going.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -63,6 +67,7 @@ pub(super) async fn connect(
         }
         let stream = TcpStream::connect(&settings.address).await?;
         stream.set_nodelay(true)?;
+        notice_a_vanished_peer(&stream)?;
         let Some(config) = tls else { return Ok(watched(Box::new(stream))) };
         let host = settings.address.rsplit_once(':').map_or("", |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
@@ -72,6 +77,16 @@ pub(super) async fn connect(
     };
     let late = |_| Reason::new(format!("no connection within {:?}", settings.connect_timeout));
     timeout(settings.connect_timeout, connecting).await.map_err(late)?.map_err(failed)
+}
+
+/// Without this, a peer that is cut off is noticed after a quarter of an hour, and all that was
+/// written meanwhile is lost.
+fn notice_a_vanished_peer(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(VANISHED))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new().with_time(VANISHED / 2).with_interval(VANISHED / 8).with_retries(4),
+    )
 }
 
 async fn bound_to(address: &str) -> std::io::Result<UdpSocket> {
@@ -158,15 +173,15 @@ impl Connection {
 
     /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4), and waits until the receiver has
     /// ended it as well: what it says to a socket that is gone would reset the connection, and the
-    /// receiver would throw away what it has not read.
-    pub(super) async fn close(self) {
-        let Connection::Stream(mut stream) = self else { return };
+    /// receiver would throw away what it has not read. Tells whether the receiver did so.
+    pub(super) async fn close(self) -> bool {
+        let Connection::Stream(mut stream) = self else { return true };
         let farewell = async {
             drop(stream.writer.shutdown().await);
             // An error means that the reader is gone, and so is the stream.
             drop(stream.ended.wait_for(Option::is_some).await.map(|_| ()));
         };
         // A receiver that does not answer has had its time.
-        drop(timeout(FAREWELL, farewell).await);
+        timeout(FAREWELL, farewell).await.is_ok()
     }
 }

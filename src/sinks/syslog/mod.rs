@@ -44,25 +44,32 @@ impl Syslog {
     /// Reads the certificates again for the next connection; what is unconfirmed stays so.
     pub(super) async fn reopen(&mut self) -> Result<(), Reason> {
         let fresh = Syslog::open(&self.settings)?;
-        self.close().await;
+        if let Some(connection) = self.connection.take()
+            && connection.close().await
+        {
+            self.unconfirmed.confirm();
+        }
         self.tls = fresh.tls;
         Ok(())
     }
 
     /// The open connection, or a new one on which what was unconfirmed is sent again. The number is
     /// how many messages that were.
-    async fn connected(&mut self) -> Result<(Connection, u64), Reason> {
+    async fn connected(&mut self) -> Result<(Connection, u64), (Reason, u64)> {
         if let Some(connection) = self.connection.take() {
             match connection.ended() {
                 None => return Ok((connection, 0)),
                 Some(ended) => self.ended = Some(ended),
             }
         }
-        let mut connection = connection::connect(&self.settings, self.tls.as_ref()).await?;
+        let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
+        let mut connection = connected.map_err(|reason| (reason, 0))?;
         let again = self.unconfirmed.due(self.ended.unwrap_or_else(Instant::now));
         let timeout = self.settings.timeout;
-        connection.write(&again, timeout).await.map_err(|Unwritten { error, .. }| error)?;
+        let written = connection.write(&again, timeout).await;
+        written.map_err(|Unwritten { error, begun }| (error, begun as u64))?;
         let resent = again.len() as u64;
+        self.unconfirmed.renew(Instant::now());
         self.ended = None;
         Ok((connection, resent))
     }
@@ -77,9 +84,12 @@ impl Deliver for Syslog {
     async fn deliver(&mut self, items: &[Item]) -> Report {
         let (mut connection, resent) = match self.connected().await {
             Ok(connected) => connected,
-            Err(reason) => return Report::all(items, self.retry(&reason)),
+            Err((reason, begun)) => {
+                return Report::all(items, self.retry(&reason)).with(Notice::Resent, begun);
+            }
         };
         let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_slice()).collect();
+        let begun_at = Instant::now();
         match connection.write(&messages, self.settings.timeout).await {
             Ok(()) => {
                 if connection.is_stream() {
@@ -89,7 +99,8 @@ impl Deliver for Syslog {
                 Report::all(items, Verdict::Delivered).with(Notice::Resent, resent)
             }
             Err(Unwritten { error, begun }) => {
-                self.ended = Some(connection.ended().unwrap_or_else(Instant::now));
+                // A receiver that takes nothing any more was lost before we began to wait for it.
+                self.ended = Some(connection.ended().unwrap_or(begun_at));
                 // All of them come again; those that were begun may arrive twice.
                 let report = Report::all(items, self.retry(&error));
                 report.with(Notice::Resent, resent + begun as u64)

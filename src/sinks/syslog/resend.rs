@@ -26,6 +26,16 @@ impl Unconfirmed {
         self.messages.drain(..excess);
     }
 
+    /// All of them have been written once more.
+    pub(super) fn renew(&mut self, now: Instant) {
+        self.messages.iter_mut().for_each(|(at, _)| *at = now);
+    }
+
+    /// None of them is needed any more.
+    pub(super) fn confirm(&mut self) {
+        self.messages.clear();
+    }
+
     /// What was written not long before the connection ended: it may not have been read. The rest is
     /// forgotten.
     pub(super) fn due(&mut self, ended: Instant) -> Vec<&[u8]> {
@@ -52,6 +62,9 @@ mod tests {
         unconfirmed.add(&[b"6"], at(8));
         assert_eq!(unconfirmed.due(at(10)), [b"4", b"5", b"6"]);
         assert_eq!(unconfirmed.due(at(11)), [b"6"]);
+        unconfirmed.renew(at(50));
+        assert_eq!(unconfirmed.due(at(60)), [b"6"], "written again, lost again");
+        unconfirmed.confirm();
         assert!(unconfirmed.due(at(60)).is_empty());
     }
 }

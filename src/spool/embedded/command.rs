@@ -55,6 +55,14 @@ impl Command {
         matches!(self, Command::Append { .. })
     }
 
+    /// Whether it appends what the spool has already, for a replay.
+    pub(super) fn is_copy(&self) -> bool {
+        match self {
+            Command::Append { batch, .. } => batch.is_copy(),
+            _ => false,
+        }
+    }
+
     /// Bytes it adds to the store at most.
     pub(super) fn size(&self) -> u64 {
         match self {

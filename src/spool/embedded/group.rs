@@ -73,7 +73,7 @@ impl<'t, 'c> Group<'t, 'c> {
             Receipt { accepted, duplicates: received - accepted - quarantined, quarantined };
         if batch.resolves.is_some() {
             self.count("source", &batch.source, Door::Released, receipt.accepted);
-        } else if batch.only_sink.is_some() {
+        } else if prepared.is_copy() {
             self.count("source", &batch.source, Door::Replayed, receipt.accepted);
         } else {
             self.count("source", &batch.source, Door::Accepted, receipt.accepted);

@@ -155,15 +155,16 @@ impl Spool {
         Ok(Reader::new(schema::connect_reader(&self.directory).map_err(unreadable)?))
     }
 
-    /// Events after a position that were received in a time and are still there, whole chunks until
-    /// `max_bytes` are read. What was spooled again for one sink only is left out.
+    /// Events after `positions.start` up to `positions.end` that were received in a time and are still
+    /// there, whole chunks until `max_bytes` are read, and the last position that is no longer there.
+    /// What was spooled again for one sink only is left out.
     pub async fn between(
         &self,
-        after: u64,
+        positions: std::ops::Range<u64>,
         time: std::ops::Range<Millis>,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, ReadError> {
-        self.look(move |connection| reader::between(connection, after, &time, max_bytes)).await
+    ) -> Result<(Vec<Stored>, u64), ReadError> {
+        self.look(move |connection| reader::between(connection, &positions, &time, max_bytes)).await
     }
 
     /// Quarantine entries without their bytes, oldest first.

@@ -142,10 +142,11 @@ fn read(connection: &Connection, after: u64, max_bytes: usize) -> rusqlite::Resu
 /// See [`super::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
 pub(super) fn between(
     connection: &Connection,
-    after: u64,
+    positions: &Range<u64>,
     time: &Range<Millis>,
     max_bytes: usize,
-) -> rusqlite::Result<Vec<Stored>> {
+) -> rusqlite::Result<(Vec<Stored>, u64)> {
+    let trimmed = connection.query_row("SELECT trimmed FROM state", [], |row| row.get(0))?;
     let sql = format!(
         "SELECT {} FROM chunks
          WHERE last > ? AND received_at >= ? AND received_at < ? AND only_sink IS NULL
@@ -153,20 +154,20 @@ pub(super) fn between(
         ChunkRow::COLUMNS
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![after, time.start, time.end])?;
+    let mut rows = statement.query(params![positions.start, time.start, time.end])?;
     let (mut found, mut size) = (Vec::new(), 0);
     while size < max_bytes
         && let Some(row) = rows.next()?
     {
-        let added = unpack(ChunkRow::from_row(row)?, after + 1, &mut found);
+        let added = unpack(ChunkRow::from_row(row)?, positions.start + 1, &mut found);
         let is_damage = matches!(found.last(), Some(Read::Damaged(_)));
         size += if is_damage { 0 } else { added };
     }
     let events = found.into_iter().filter_map(|read| match read {
-        Read::Event(stored) => Some(stored),
-        Read::Damaged(_) => None,
+        Read::Event(stored) if stored.position <= positions.end => Some(stored),
+        Read::Event(_) | Read::Damaged(_) => None,
     });
-    Ok(events.collect())
+    Ok((events.collect(), trimmed))
 }
 
 /// Appends the events of a chunk from `expected` on, or the damage it turned out to be. Returns the

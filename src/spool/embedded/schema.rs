@@ -20,7 +20,7 @@ CREATE TABLE chunks (
     count       INTEGER NOT NULL,
     received_at INTEGER NOT NULL,      -- milliseconds since the epoch
     source      TEXT    NOT NULL,
-    only_sink   TEXT,                  -- set for a retried dead letter
+    only_sink   TEXT,                  -- set for a retried dead letter and a replay
     codec       INTEGER NOT NULL,      -- 0 plain, 1 zstd
     checksum    INTEGER NOT NULL,      -- CRC-32 of the columns and the stored body
     body        BLOB    NOT NULL       -- (length u32 LE, bytes) per event

@@ -177,8 +177,12 @@ impl Writer {
         let mut full = was_full && used > mark(LOW_WATER);
         let mut taken = Vec::with_capacity(group.len());
         for command in group {
-            full |= command.is_append() && used + command.size() > mark(HIGH_WATER);
-            if full && command.is_append() {
+            full |= command.is_append()
+                && !command.is_copy()
+                && used + command.size() > mark(HIGH_WATER);
+            // Copies must neither push out what they are made of nor keep new events out.
+            let is_too_much = command.is_copy() && used + command.size() > mark(LOW_WATER);
+            if (full && command.is_append()) || is_too_much {
                 command.refuse();
             } else {
                 used += command.size();

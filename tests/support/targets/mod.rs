@@ -9,7 +9,7 @@ pub mod webhook;
 use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -60,8 +60,12 @@ pub struct Traffic {
     pub requests: usize,
     /// Each request's headers.
     pub headers: Vec<HeaderMap>,
+    /// When each request came.
+    pub times: Vec<Instant>,
     /// While set, every request is answered with this status.
     pub down: Option<u16>,
+    /// Where that answer points.
+    pub location: Option<String>,
     /// How long each request takes.
     pub delay: Duration,
     /// Requests being answered, and the most there were at a time.
@@ -180,16 +184,17 @@ async fn handle<S: Behaviour>(
     headers: HeaderMap,
     body: &Bytes,
 ) -> Response {
-    let (fault, delay, down) = {
+    let (fault, delay, down, location) = {
         let mut state = state.lock().expect("a lock");
         let traffic = state.traffic();
         traffic.requests += 1;
         traffic.headers.push(headers.clone());
+        traffic.times.push(Instant::now());
         traffic.now += 1;
         traffic.at_once = traffic.at_once.max(traffic.now);
         let down = traffic.down;
         let fault = if down.is_some() { None } else { traffic.faults.pop_front() };
-        (fault, traffic.delay, down)
+        (fault, traffic.delay, down, traffic.location.clone())
     };
     tokio::time::sleep(delay).await;
     state.lock().expect("a lock").traffic().now -= 1;
@@ -198,7 +203,13 @@ async fn handle<S: Behaviour>(
         state.lock().expect("a lock").take(path, query, &headers, &body)
     };
     match fault {
-        _ if down.is_some() => answer(down.unwrap_or(503), "down".to_owned()),
+        _ if down.is_some() => {
+            let mut response = answer(down.unwrap_or(503), "down".to_owned());
+            if let Some(location) = location {
+                response.headers_mut().insert("location", location.parse().expect("a value"));
+            }
+            response
+        }
         None => take(),
         Some(Fault::Answer(status, extra, text)) => {
             let mut response = answer(status, text);

@@ -52,7 +52,8 @@ async fn what_was_received_in_a_time_is_found_without_its_copies() {
         let spool = &spool;
         async move {
             let time = start + from..start + to;
-            let found = spool.between(after, time, max_bytes).await.expect("read");
+            let positions = after..u64::MAX;
+            let (found, _) = spool.between(positions, time, max_bytes).await.expect("read");
             found.iter().map(|stored| stored.position).collect::<Vec<_>>()
         }
     };
@@ -93,4 +94,25 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
         spool.quarantine(Query { limit: 9, ..Query::default() }).await.expect("read").is_empty()
     );
     inspect::open(&bench.settings.directory).expect("the layout of now");
+}
+
+#[tokio::test]
+async fn copies_leave_room_for_new_events() {
+    let bench = Bench::new(|settings| settings.max_size = 4 * 1024 * 1024);
+    let spool = bench.open();
+    register(&spool, &["slow"]).await;
+    // Random bytes do not shrink.
+    let bytes = || Bytes::from((0..200_000).map(|_| rand::random()).collect::<Vec<u8>>());
+    let batch = |id: u64, only_sink: Option<Arc<str>>| {
+        let mut batch = Batch { only_sink, ..bench.batch([id]) };
+        batch.events[0].bytes = bytes();
+        batch.prepare()
+    };
+    let mut copies = 0;
+    while spool.append(batch(0, Some("slow".into()))).await.is_ok() {
+        copies += 1;
+        assert!(copies < 100, "copies are never refused");
+    }
+    assert!(copies > 5 && !spool.is_full(), "refused at {copies}, and nothing else is");
+    spool.append(batch(1, None)).await.expect("new events still find room");
 }

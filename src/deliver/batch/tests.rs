@@ -1,0 +1,111 @@
+//! Settling: what each verdict does to its event, its neighbours and the cursor.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+
+const RAW: &str = include_str!("../../../fixtures/events/start_interaction.json");
+
+fn sink() -> config::Sink {
+    let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x\"\n";
+    config::parse(text, None, std::iter::empty()).expect("valid").sinks.remove(0)
+}
+
+fn batch(count: u64) -> Batch {
+    let stored = |position| {
+        Read::Event(Stored {
+            position,
+            received_at: 1,
+            source: "pingone".into(),
+            only_sink: None,
+            bytes: Bytes::from_static(RAW.as_bytes()),
+        })
+    };
+    Batch::take(&mut (1..=count).map(stored).collect(), &sink())
+}
+
+fn verdicts(letters: &str) -> Vec<Verdict> {
+    let reason = || Reason::new("why");
+    let verdict = |letter| match letter {
+        'D' => Verdict::Delivered,
+        'R' => Verdict::Retry { after: None, reason: reason() },
+        'X' => Verdict::Rejected { reason: reason() },
+        'F' => Verdict::Fatal { reason: reason() },
+        'S' => Verdict::Split { reason: reason() },
+        _ => Verdict::NotTried,
+    };
+    letters.chars().map(verdict).collect()
+}
+
+fn settle(batch: &mut Batch, letters: &str) -> bool {
+    batch.settle(verdicts(letters), &Arc::from("s"))
+}
+
+#[test]
+fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
+    for (letters, position, delivered, dead) in [
+        ("DDDD", Some(4), 4, 0),
+        ("DXDD", Some(4), 3, 1),
+        ("DRDD", Some(1), 1, 0),
+        ("RDDD", None, 0, 0),
+        ("DDFF", Some(2), 2, 0),
+        ("DD--", Some(2), 2, 0),
+        // Verdicts that are missing settle nothing.
+        ("D", Some(1), 1, 0),
+        ("", None, 0, 0),
+    ] {
+        let mut batch = batch(4);
+        settle(&mut batch, letters);
+        let settled = batch.into_settled();
+        assert_eq!(settled.position, position, "{letters}");
+        let Tally { delivered: d, dead_lettered: x, .. } = settled.tally;
+        assert_eq!((d, x, settled.dead_letters.len() as u64), (delivered, dead, dead), "{letters}");
+    }
+}
+
+#[test]
+fn attempts_are_those_that_an_event_was_part_of() {
+    let mut batch = batch(4);
+    assert!(settle(&mut batch, "SSSS"), "halved");
+    assert_eq!(batch.groups, [2, 2]);
+    assert!(settle(&mut batch, "DX"));
+    assert_eq!(batch.groups, [2]);
+    assert!(!settle(&mut batch, "RR"), "nothing has moved");
+    assert!(settle(&mut batch, "X-"));
+    assert!(settle(&mut batch, "S"), "alone, it is refused for good");
+    assert!(batch.items.is_empty() && batch.groups.is_empty());
+    let settled = batch.into_settled();
+    let attempts = settled.dead_letters.iter().map(|(_, entry)| {
+        let target = entry.target.as_ref().expect("what the target said");
+        (target.attempts, entry.detail.clone())
+    });
+    let detail = |attempt: u32| format!("refused by the target on attempt {attempt}: why");
+    assert_eq!(attempts.collect::<Vec<_>>(), [2, 3, 3].map(|attempt| (attempt, detail(attempt))));
+    assert_eq!(settled.position, Some(4));
+}
+
+#[test]
+fn a_batch_is_cut_by_what_the_target_counts() {
+    let mut sink = sink();
+    let line = batch(1).items[0].payload.len();
+    sink.batch.bytes = 3 * (line + 1);
+    let mut waiting: VecDeque<Read> = (1..=10)
+        .map(|position| {
+            Read::Event(Stored {
+                position,
+                received_at: 1,
+                source: "pingone".into(),
+                only_sink: (position == 2).then(|| "another".into()),
+                bytes: Bytes::from_static(RAW.as_bytes()),
+            })
+        })
+        .collect();
+    let batch = Batch::take(&mut waiting, &sink);
+    let positions: Vec<u64> = batch.items.iter().map(|item| item.position).collect();
+    assert_eq!(positions, [1, 3, 4], "what is another sink's does not count");
+    assert_eq!(waiting.len(), 6);
+    sink.batch.bytes = 1;
+    assert_eq!(Batch::take(&mut waiting, &sink).items.len(), 1, "one is always sent");
+}
