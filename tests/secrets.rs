@@ -34,7 +34,7 @@ impl Behaviour for Parrot {
 
 const SECRETS: [(&str, &str); 6] = [
     ("BEARER", "canary-bearer"),
-    ("HEADER", "canary-header"),
+    ("HEADER", "canary header"),
     ("PASSWORD", "canary-password"),
     ("TOKEN", "canary-token"),
     ("KEY", "canary-key"),
@@ -48,7 +48,7 @@ fn no_secret_is_in_anything_that_the_process_writes() {
         let url = &target.url;
         let retry = "retry = { min = \"1ms\", max = \"20ms\" }\n";
         let home = Home::new(&format!(
-            "[sinks.bearer]\ntype = \"http\"\nurl = \"{url}/a\"\nbearer_env = \"BEARER\"\n\
+            "[sinks.bearer]\ntype = \"http\"\nurl = \"{url}/a?key=canary-query\"\nbearer_env = \"BEARER\"\n\
              headers = [{{ name = \"X-Key\", value_env = \"HEADER\" }}]\n\
              signing_keys = [{{ key_env = \"SIGNING\" }}]\n{retry}\
              [sinks.basic]\ntype = \"http\"\nurl = \"{url}/b\"\n\

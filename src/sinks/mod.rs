@@ -16,7 +16,7 @@ mod verdict;
 use crate::config::SinkKind;
 use crate::event::Event;
 
-pub use verdict::{Notice, Reason, Report, Verdict};
+pub use verdict::{Notice, Reason, Report, Verdict, with_causes};
 
 /// An event that a format has made something of, and what its target's own envelope may say of it.
 #[derive(Debug)]

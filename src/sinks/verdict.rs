@@ -137,7 +137,7 @@ impl From<Vec<Verdict>> for Report {
 }
 
 /// An error with everything that led to it, each said once.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -45,9 +45,12 @@ fn each_document_is_judged_by_its_own_status() {
         {"create":{"status":500}},
         {"create":{"status":403,"error":{"type":"security_exception","reason":"r"}}},
         {"create":{"status":201,"failure_store":"used"}},
-        {"create":{"status":200,"failure_store":"not_enabled"}}]}"#;
-    let report = answer::report(&answer_with(200, body), 10);
-    assert_eq!(letters(&report), "DDRXFRRFDD");
+        {"create":{"status":200,"failure_store":"not_enabled"}},
+        {"create":{"status":400,"error":{"type":"illegal_argument_exception",
+                   "reason":"pipeline with id [x] does not exist"}}},
+        {"create":{"status":400,"error":{"type":"illegal_argument_exception","reason":"r"}}}]}"#;
+    let report = answer::report(&answer_with(200, body), 12);
+    assert_eq!(letters(&report), "DDRXFRRFDDFX");
     assert_eq!(report.notices, [(Notice::FailureStore, 1)]);
     let Verdict::Rejected { reason } = &report.verdicts[3] else { panic!("{report:?}") };
     assert_eq!(reason.code.as_deref(), Some("document_parsing_exception"));
@@ -86,6 +89,8 @@ fn an_answer_that_does_not_fit_the_request_delivers_nothing() {
     }
     let torn = Answer { is_whole: false, ..answer_with(200, r#"{"items":[{"cre"#) };
     assert_eq!(letters(&answer::report(&torn, 2)), "RR", "nobody knows: again");
+    let long = Answer { is_too_long: true, ..torn };
+    assert_eq!(letters(&answer::report(&long, 2)), "SS", "it would be as long again");
 }
 
 fn line_of(raw: &[u8], line: &str) -> String {
