@@ -157,3 +157,6 @@ fn joined(items: &[Item]) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests;

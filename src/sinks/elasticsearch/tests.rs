@@ -1,37 +1,11 @@
 //! Every status of a bulk answer, and what an event looks like on the wire.
 
-use std::time::Duration;
-
+use super::answer::report;
 use super::*;
 use crate::config::{self, SinkKind};
 use crate::sinks::request::Answer;
+use crate::sinks::tests::{answer, letters};
 use crate::sinks::{Notice, Rendered};
-
-fn answer_with(status: u16, body: &str) -> Answer {
-    let retry_after = Some(Duration::from_secs(7));
-    Answer {
-        status,
-        retry_after,
-        body: body.as_bytes().to_vec(),
-        is_whole: true,
-        ..Answer::default()
-    }
-}
-
-fn letters(report: &Report) -> String {
-    let letter = |verdict: &Verdict| match verdict {
-        Verdict::Delivered => 'D',
-        Verdict::Retry { after, .. } => {
-            assert_eq!(*after, Some(Duration::from_secs(7)), "the wish to wait is passed on");
-            'R'
-        }
-        Verdict::Rejected { .. } => 'X',
-        Verdict::Fatal { .. } => 'F',
-        Verdict::Split { .. } => 'S',
-        Verdict::NotTried => '-',
-    };
-    report.verdicts.iter().map(letter).collect()
-}
 
 #[test]
 fn each_document_is_judged_by_its_own_status() {
@@ -49,10 +23,10 @@ fn each_document_is_judged_by_its_own_status() {
         {"create":{"status":400,"error":{"type":"illegal_argument_exception",
                    "reason":"pipeline with id [x] does not exist"}}},
         {"create":{"status":400,"error":{"type":"illegal_argument_exception","reason":"r"}}}]}"#;
-    let report = answer::report(&answer_with(200, body), 12);
-    assert_eq!(letters(&report), "DDRXFRRFDDFX");
-    assert_eq!(report.notices, [(Notice::FailureStore, 1)]);
-    let Verdict::Rejected { reason } = &report.verdicts[3] else { panic!("{report:?}") };
+    let found = report(&answer(200, body), 12);
+    assert_eq!(letters(&found), "DDRXFRRFDDFX");
+    assert_eq!(found.notices, [(Notice::FailureStore, 1)]);
+    let Verdict::Rejected { reason } = &found.verdicts[3] else { panic!("{found:?}") };
     assert_eq!(reason.code.as_deref(), Some("document_parsing_exception"));
     assert_eq!((reason.status, reason.answer.as_str()), (Some(400), "canary"));
     assert!(!reason.message.contains("canary"), "it may repeat the document: {reason}");
@@ -76,8 +50,8 @@ fn a_request_that_fails_as_a_whole_is_judged_by_its_status() {
         (301, 'F'),
     ] {
         for body in [r#"{"error":{"type":"x_exception"},"status":0}"#, "<html>error</html>", ""] {
-            let report = answer::report(&answer_with(status, body), 2);
-            assert_eq!(letters(&report), verdict.to_string().repeat(2), "{status}");
+            let found = report(&answer(status, body), 2);
+            assert_eq!(letters(&found), verdict.to_string().repeat(2), "{status}");
         }
     }
 }
@@ -85,12 +59,12 @@ fn a_request_that_fails_as_a_whole_is_judged_by_its_status() {
 #[test]
 fn an_answer_that_does_not_fit_the_request_delivers_nothing() {
     for body in ["<html>welcome</html>", "{}", r#"{"items":[{"create":{"status":201}}]}"#] {
-        assert_eq!(letters(&answer::report(&answer_with(200, body), 2)), "FF", "{body}");
+        assert_eq!(letters(&report(&answer(200, body), 2)), "FF", "{body}");
     }
-    let torn = Answer { is_whole: false, ..answer_with(200, r#"{"items":[{"cre"#) };
-    assert_eq!(letters(&answer::report(&torn, 2)), "RR", "nobody knows: again");
+    let torn = Answer { is_whole: false, ..answer(200, r#"{"items":[{"cre"#) };
+    assert_eq!(letters(&report(&torn, 2)), "RR", "nobody knows: again");
     let long = Answer { is_too_long: true, ..torn };
-    assert_eq!(letters(&answer::report(&long, 2)), "SS", "it would be as long again");
+    assert_eq!(letters(&report(&long, 2)), "SS", "it would be as long again");
 }
 
 fn line_of(raw: &[u8], line: &str) -> String {

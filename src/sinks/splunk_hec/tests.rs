@@ -1,36 +1,12 @@
 //! Every code of the collector, and what an event looks like on the wire.
 
-use std::time::Duration;
-
+use super::answer::report;
 use super::*;
 use crate::sinks::Rendered;
-use crate::sinks::request::Answer;
+use crate::sinks::tests::{answer, letters};
 
 fn reply(status: u16, body: &str) -> Reply {
-    let retry_after = Some(Duration::from_secs(7));
-    Reply::read(Answer {
-        status,
-        retry_after,
-        body: body.as_bytes().to_vec(),
-        is_whole: true,
-        ..Answer::default()
-    })
-}
-
-/// One letter per item: delivered, retry, rejected, fatal, split, not tried.
-fn letters(report: &Report) -> String {
-    let letter = |verdict: &Verdict| match verdict {
-        Verdict::Delivered => 'D',
-        Verdict::Retry { after, .. } => {
-            assert_eq!(*after, Some(Duration::from_secs(7)), "the wish to wait is passed on");
-            'R'
-        }
-        Verdict::Rejected { .. } => 'X',
-        Verdict::Fatal { .. } => 'F',
-        Verdict::Split { .. } => 'S',
-        Verdict::NotTried => '-',
-    };
-    report.verdicts.iter().map(letter).collect()
+    Reply::read(answer(status, body))
 }
 
 #[test]
@@ -70,10 +46,10 @@ fn every_code_has_its_verdict() {
         (404, 404, 'F'),
     ] {
         let body = format!(r#"{{"text":"x","code":{code}}}"#);
-        let report = answer::report(&reply(status, &body), 3);
-        assert_eq!(letters(&report), verdict.to_string().repeat(3), "{status}/{code}");
-        let slows = report.notices == [(Notice::SlowDown, 3)];
-        assert_eq!(slows, code == 24 || code == 25, "{status}/{code}: {:?}", report.notices);
+        let found = report(&reply(status, &body), 3);
+        assert_eq!(letters(&found), verdict.to_string().repeat(3), "{status}/{code}");
+        let slows = found.notices == [(Notice::SlowDown, 3)];
+        assert_eq!(slows, code == 24 || code == 25, "{status}/{code}: {:?}", found.notices);
     }
 }
 
@@ -82,14 +58,14 @@ fn an_answer_without_a_code_is_judged_by_its_status() {
     for (status, verdict) in
         [(413, "SS"), (415, "FF"), (404, "FF"), (405, "FF"), (503, "RR"), (302, "FF"), (408, "RR")]
     {
-        let report = answer::report(&reply(status, "<html>no</html>"), 2);
-        assert_eq!(letters(&report), verdict, "{status}");
+        let found = report(&reply(status, "<html>no</html>"), 2);
+        assert_eq!(letters(&found), verdict, "{status}");
     }
     // A page of a proxy is no delivery, whatever its status.
-    assert_eq!(letters(&answer::report(&reply(200, "<html>welcome</html>"), 2)), "FF");
+    assert_eq!(letters(&report(&reply(200, "<html>welcome</html>"), 2)), "FF");
     let mut torn = reply(200, "{\"text\":\"Suc");
     torn.answer.is_whole = false;
-    assert_eq!(letters(&answer::report(&torn, 2)), "RR", "nobody knows: again");
+    assert_eq!(letters(&report(&torn, 2)), "RR", "nobody knows: again");
 }
 
 #[test]
@@ -106,8 +82,8 @@ fn the_number_of_the_bad_event_decides_about_its_neighbours() {
         ] {
             let number = number.map_or(String::new(), |n| format!(",\"invalid-event-number\":{n}"));
             let body = format!("{{\"text\":\"x\",\"code\":{code}{number}}}");
-            let report = answer::report(&reply(400, &body), count);
-            assert_eq!(letters(&report), expected, "code {code}{number}");
+            let found = report(&reply(400, &body), count);
+            assert_eq!(letters(&found), expected, "code {code}{number}");
         }
     }
     // A wrong index is reported one too late.
@@ -120,15 +96,15 @@ fn the_number_of_the_bad_event_decides_about_its_neighbours() {
         (1, 1, "F"),
     ] {
         let body = format!("{{\"text\":\"x\",\"code\":7,\"invalid-event-number\":{number}}}");
-        let report = answer::report(&reply(400, &body), count);
-        assert_eq!(letters(&report), expected, "code 7 at {number}");
+        let found = report(&reply(400, &body), count);
+        assert_eq!(letters(&found), expected, "code 7 at {number}");
     }
 }
 
 #[test]
 fn a_reason_quotes_our_words_and_keeps_theirs_apart() {
-    let report = answer::report(&reply(403, r#"{"text":"canary","code":4}"#), 1);
-    let [Verdict::Fatal { reason }] = report.verdicts.as_slice() else { panic!("{report:?}") };
+    let found = report(&reply(403, r#"{"text":"canary","code":4}"#), 1);
+    let [Verdict::Fatal { reason }] = found.verdicts.as_slice() else { panic!("{found:?}") };
     assert!(reason.message.contains("HTTP 403, code 4, invalid token"), "{reason}");
     assert!(!reason.message.contains("canary") && reason.answer.contains("canary"));
     assert_eq!((reason.status, reason.code.as_deref()), (Some(403), Some("4")));
