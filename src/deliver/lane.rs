@@ -261,14 +261,13 @@ impl Lane {
 
     /// Waits while an operator holds the sink, and then does what else was asked for.
     async fn until_not_paused(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
-        let resumed = tokio::select! {
+        tokio::select! {
             resumed = self.control.wait_for(|control| !control.is_paused) => {
-                resumed.map(|control| control.reloads).map_err(|_| Stopped)
+                resumed.map(|_| ()).map_err(|_| Stopped)?;
             }
-            () = shutdown.begun(), if self.control.borrow().is_paused => Err(Stopped),
-        };
-        let reloads = resumed?;
-        self.control.mark_unchanged();
+            () = shutdown.begun(), if self.control.borrow().is_paused => return Err(Stopped),
+        }
+        let Control { reloads, .. } = *self.control.borrow_and_update();
         self.is_stale |= reloads != self.reloads;
         self.reloads = reloads;
         Ok(())
