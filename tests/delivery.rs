@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::support::events::{batch, fixture_text, id, ids};
 use crate::support::service::{Home, Service};
+use crate::support::targets::receiver::Receiver;
 use crate::support::targets::webhook::Webhook;
 use crate::support::targets::{Fault, Target, header};
 use crate::support::wait_for;
@@ -52,6 +53,27 @@ fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
         let delivered = count(sink) as f64;
         assert_eq!(door(&service, sink, "delivered"), delivered, "{sink}");
         assert_eq!(door(&service, sink, "filtered"), 5.0 - delivered, "{sink}");
+    }
+}
+
+#[test]
+fn lines_of_other_formats_go_where_lines_are_taken() {
+    let receiver = Receiver::tcp();
+    let syslog = format!(
+        "[sinks.siem]\ntype = \"syslog\"\naddress = \"{}\"\ntransport = \"tcp\"\nformat = \"leef\"\n",
+        receiver.address
+    );
+    let home = Home::new(&format!("{}{syslog}", file("arcsight", "format = \"cef\"\n")));
+    let service = home.start();
+    service.post(&fixture_text("documented_batch.json"));
+    wait_until_settled(&service, "arcsight");
+    let lines = home.lines("arcsight.ndjson");
+    assert_eq!(lines.len(), 5);
+    assert!(lines.iter().all(|line| line.starts_with("CEF:0|Ping Identity|PingOne DaVinci|1|")));
+    let messages = wait_for("messages", || Some(receiver.messages()).filter(|m| m.len() == 5));
+    for message in messages {
+        let (_, leef) = message.split_once("] LEEF:2.0|").expect("LEEF after the header");
+        assert!(leef.contains("|x09|cat=davinci\tdevTime="), "tabs arrive: {leef}");
     }
 }
 

@@ -182,6 +182,11 @@ fn every_check_refuses_what_it_is_for() {
             "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"https://x\"\ndata_stream = \"A b\"",
             "is not a data stream's name",
         ),
+        (&format!("{HTTP}url = \"http://x\"\nformat = \"cef\""), "set body = \"ndjson\""),
+        (
+            "[sinks.a]\ntype = \"stdout\"\nformat = \"leef\"\nwrap = true",
+            "is for format = \"native\" only",
+        ),
         (SYSLOG, "sinks.a.address: is missing"),
         (&format!("{SYSLOG}address = \":514\""), "is not a host and port"),
         (

@@ -8,7 +8,7 @@ use super::groups::{Next, regroup};
 use crate::config;
 use crate::decode;
 use crate::event::Event;
-use crate::format::{self, Received};
+use crate::format::{self, Line, Received};
 use crate::sinks::{self, Item, Notice, Reason, Rendered, Verdict};
 use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
 
@@ -174,11 +174,18 @@ fn prepare(stored: &Stored, sink: &config::Sink) -> (Option<Fate>, Option<Payloa
     if is_unwanted_test || !filter::lets_through(&sink.routing, &event, &stored.source) {
         return (Some(Fate::Filtered), None);
     }
-    let received =
-        Received { raw: &stored.bytes, received_at: stored.received_at, source: &stored.source };
-    let line = format::render(sink.format, sink.wrap, received);
+    let received = Received {
+        event: &event,
+        raw: &stored.bytes,
+        received_at: stored.received_at,
+        source: &stored.source,
+    };
+    let Line { bytes: line, is_cut } = format::render(sink.format, sink.wrap, received);
     match sinks::encode(&sink.kind, Rendered { line, event: &event }) {
-        Ok(payload) => (None, Some(payload)),
+        Ok((payload, notice)) => {
+            let notice = notice.or(is_cut.then_some(Notice::Truncated));
+            (None, Some((payload, notice)))
+        }
         Err(reason) => (Some(dead(stored, &name(), "unsendable", reason.to_string(), None)), None),
     }
 }

@@ -1,15 +1,21 @@
 //! What an event becomes before a sink sends it. Pure functions, one file per format.
 
+mod cef;
+mod leaves;
+mod leef;
 mod native;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use crate::config::Format;
+use crate::event::Event;
 
 /// An event and what the receiver knows about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'a> {
+    /// The event, typed.
+    pub event: &'a Event<'a>,
     /// The event's bytes, as received: one well-formed JSON object.
     pub raw: &'a [u8],
     /// When it was received, milliseconds since the epoch.
@@ -18,12 +24,26 @@ pub struct Received<'a> {
     pub source: &'a str,
 }
 
-/// Renders one event as one line, without the line break.
-pub fn render(format: Format, wrap: bool, event: Received<'_>) -> Vec<u8> {
-    let line = match format {
-        Format::Native => native::render(event.raw),
-    };
-    if wrap { wrapped(event, &line) } else { line.into_owned() }
+/// What a format makes of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// One line, without the line break.
+    pub bytes: Vec<u8>,
+    /// Whether a value was longer than the format allows. It stands whole in the format's extension.
+    pub is_cut: bool,
+}
+
+/// Renders one event.
+pub fn render(format: Format, wrap: bool, received: Received<'_>) -> Line {
+    match format {
+        Format::Native => {
+            let line = native::render(received.raw);
+            let bytes = if wrap { wrapped(received, &line) } else { line.into_owned() };
+            Line { bytes, is_cut: false }
+        }
+        Format::Cef => cef::render(received),
+        Format::Leef => leef::render(received),
+    }
 }
 
 /// `{"received_at","source","event"}` around a line that is JSON itself.
@@ -46,17 +66,4 @@ fn wrapped(event: Received<'_>, line: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrapped_event_says_when_and_from_where() {
-        let event =
-            Received { raw: b"{\"id\": 1.0}", received_at: 1_700_000_000_123, source: "a\"b" };
-        let line = render(Format::Native, true, event);
-        assert_eq!(
-            String::from_utf8(line).expect("UTF-8"),
-            r#"{"received_at":"2023-11-14T22:13:20.123Z","source":"a\"b","event":{"id": 1.0}}"#
-        );
-    }
-}
+mod tests;

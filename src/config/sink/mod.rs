@@ -52,6 +52,10 @@ pub struct Sink {
 pub enum Format {
     /// The original JSON on one line.
     Native,
+    /// ArcSight's Common Event Format.
+    Cef,
+    /// QRadar's Log Event Extended Format 2.0.
+    Leef,
 }
 
 /// How much is sent at once.
@@ -188,9 +192,11 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
             SinkKind::Stdout
         }
     };
+    let formats = [("native", Format::Native), ("cef", Format::Cef), ("leef", Format::Leef)];
+    let format = section.choice("format", &formats).unwrap_or(Format::Native);
     let sink = Sink {
         name,
-        format: section.choice("format", &[("native", Format::Native)]).unwrap_or(Format::Native),
+        format,
         wrap: section.boolean("wrap").unwrap_or(false),
         test_events: section.boolean("test_events").unwrap_or(false),
         routing: filter::read(&mut section),
@@ -202,8 +208,29 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         retry: read_retry(section.table("retry")),
         kind,
     };
+    check_format(&sink, &section);
     section.finish();
     sink
+}
+
+/// Lines that are no JSON go only where lines are taken.
+fn check_format(sink: &Sink, section: &Section<'_>) {
+    if sink.format == Format::Native {
+        return;
+    }
+    if sink.wrap {
+        section.report("wrap", "is for format = \"native\" only; leave it out".to_owned());
+    }
+    let takes_lines = match &sink.kind {
+        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Syslog(_) => true,
+        SinkKind::Http(http) => http.body != BodyShape::Array,
+        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) => false,
+    };
+    if !takes_lines {
+        let advice = "makes lines that are no JSON, which this target does not take; leave it out, or \
+                      for type = \"http\" set body = \"ndjson\" or \"single\"";
+        section.report("format", advice.to_owned());
+    }
 }
 
 fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {

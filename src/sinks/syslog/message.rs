@@ -139,11 +139,11 @@ fn escaped(value: &str) -> String {
     out
 }
 
-/// Line breaks and the like become spaces: in JSON they only stand between tokens, and a receiver may
+/// Line breaks and the like become spaces, tabs excepted (LEEF needs them): in JSON they only stand between tokens, and a receiver may
 /// take them for the end of the message.
 fn printable(mut line: Vec<u8>) -> Vec<u8> {
     for byte in &mut line {
-        if *byte < b' ' {
+        if *byte < b' ' && *byte != b'\t' {
             *byte = b' ';
         }
     }

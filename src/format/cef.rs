@@ -1,0 +1,204 @@
+//! `cef`: ArcSight's Common Event Format, one line per event.
+//!
+//! Members without a key of their own stand as JSON in `davinciExtra`. Lengths and escapes are those of
+//! the CEF implementation standard: a value is cut before it is escaped, between characters, and what
+//! was cut stands whole in `davinciExtra`.
+
+use core::net::IpAddr;
+
+use super::leaves::Leaves;
+use super::{Line, Received};
+use crate::event::{Event, Interaction, Severity};
+
+/// A key, its label if it is a custom one, the longest value, and the members it may come from.
+type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
+
+/// Keys that take a member as it is, in the order of the line.
+pub(super) const FIELDS: [Field; 8] = [
+    ("externalId", None, 40, &["/id"]),
+    ("suser", None, 1023, &["/actors/user/name"]),
+    ("suid", None, 1023, &["/actors/user/id"]),
+    ("requestClientApplication", None, 1023, &["/source/userAgent"]),
+    (
+        "deviceExternalId",
+        None,
+        255,
+        &["~/companyId", "/resources/0/environment/id", "/resources/environment/id"],
+    ),
+    ("flexString1", Some("correlationId"), 1023, &["/correlationId"]),
+    ("flexString2", Some("recordedAt"), 1023, &["/recordedAt"]),
+    ("msg", None, 1023, &["/result/description", "~/eventMessage"]),
+];
+
+/// Those of flow runs, whose first resource is the flow.
+pub(super) const FLOW_FIELDS: [Field; 9] = [
+    ("reason", None, 1023, &["~/outcomeStatus"]),
+    ("sourceServiceName", None, 1023, &["~/connectorId"]),
+    ("destinationServiceName", None, 1023, &["~/flowName", "/resources/0/name", "/resources/name"]),
+    ("cs1", Some("interactionId"), 4000, &["~/interactionId"]),
+    ("cs2", Some("flowId"), 4000, &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
+    ("cs3", Some("nodeId"), 4000, &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
+    ("cs4", Some("outcomeType"), 4000, &["~/outcomeType"]),
+    ("cs5", Some("outcomeStatusDetail"), 4000, &["~/outcomeStatusDetail"]),
+    ("cs6", Some("connectionId"), 4000, &["~/connectionId"]),
+];
+
+/// Longest action.
+const ACTION: usize = 63;
+
+/// Longest class id (`Device Event Class ID`).
+const CLASS_ID: usize = 1023;
+
+/// Renders one event.
+pub(super) fn render(received: Received<'_>) -> Line {
+    let event = received.event;
+    let mut leaves = Leaves::of(received.raw);
+    let mut line = Extension::default();
+    let class_id = &*event.envelope().action.kind;
+    if let Some(leaves) = &mut leaves {
+        leaves.take(&["/action/type"], |text| fits(text, CLASS_ID));
+    }
+    line.add("rt", &event.time().timestamp_millis().to_string());
+    line.add("cat", "davinci");
+    line.add("outcome", event.outcome().as_str());
+    if let Some(leaves) = &mut leaves {
+        let action = leaves.take(&["~/originalCapabilityName"], |text| fits(text, ACTION));
+        line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
+        let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
+        for &(key, label, longest, pointers) in FIELDS.iter().chain(flow_fields) {
+            if let Some(text) = leaves.take(pointers, |text| fits(text, longest)) {
+                line.add_cut(key, &text, longest);
+                label.into_iter().for_each(|label| line.add(&format!("{key}Label"), label));
+            }
+        }
+        address(leaves, &mut line);
+        version(event, leaves, &mut line);
+    }
+    // Where a number cannot be kept, the event goes along as it is.
+    let whole = || Some(String::from_utf8_lossy(received.raw).into_owned());
+    if let Some(rest) = leaves.map_or_else(whole, Leaves::rest) {
+        line.add("davinciExtra", &rest);
+    }
+    let head = format!(
+        "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
+        escaped_head(cut(class_id, CLASS_ID)),
+        name(event),
+        severity(event.severity())
+    );
+    Line {
+        bytes: (head + &line.text).into_bytes(),
+        is_cut: line.is_cut || !fits_length(class_id, CLASS_ID),
+    }
+}
+
+/// `key=value` pairs.
+#[derive(Default)]
+struct Extension {
+    text: String,
+    is_cut: bool,
+}
+
+impl Extension {
+    fn add(&mut self, key: &str, value: &str) {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        self.text.push_str(key);
+        self.text.push('=');
+        for c in value.chars() {
+            match c {
+                '\\' => self.text.push_str("\\\\"),
+                '=' => self.text.push_str("\\="),
+                '\n' => self.text.push_str("\\n"),
+                '\r' => self.text.push_str("\\r"),
+                c if c.is_control() => self.text.push(' '),
+                c => self.text.push(c),
+            }
+        }
+    }
+
+    fn add_cut(&mut self, key: &str, value: &str, longest: usize) {
+        self.is_cut |= !fits_length(value, longest);
+        self.add(key, cut(value, longest).trim_matches(' '));
+    }
+}
+
+/// Whether a value is shown as it is. Others stay in the extension, where JSON keeps them.
+fn fits(text: &str, longest: usize) -> bool {
+    let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\r';
+    fits_length(text, longest) && text.chars().all(is_plain) && text.trim_matches(' ') == text
+}
+
+fn fits_length(text: &str, longest: usize) -> bool {
+    text.chars().nth(longest).is_none()
+}
+
+fn cut(text: &str, longest: usize) -> &str {
+    text.char_indices().nth(longest).map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
+}
+
+/// In the header, a bar ends a field; a line break has no escape there.
+fn escaped_head(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '|' => out.extend(['\\', c]),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// An address of either kind has its own key; what is no address stays where it is.
+fn address(leaves: &mut Leaves, line: &mut Extension) {
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let Some(text) = leaves.take(&["/source/ipAddress"], is_address) else { return };
+    match text.parse() {
+        Ok(IpAddr::V4(_)) => line.add("src", &text),
+        Ok(IpAddr::V6(_)) => {
+            line.add("c6a2", &text);
+            line.add("c6a2Label", "Source IPv6 Address");
+        }
+        Err(_) => {}
+    }
+}
+
+/// A version that is known; `-1` says that it is not, and stays what it is.
+fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
+    let Some(crate::event::FlowVersion::Known(version)) = event.flow().map(|flow| flow.version)
+    else {
+        return;
+    };
+    let version = version.to_string();
+    if leaves.take(&["~/flowVersionId"], |text| text == version).is_some() {
+        line.add("cn1", &version);
+        line.add("cn1Label", "flowVersionId");
+    }
+}
+
+/// The aggregation key: nothing of the single event.
+fn name(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Interaction(interaction) => match &interaction.interaction {
+            Interaction::StartInteraction(_) => "DaVinci flow started",
+            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
+            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
+            Interaction::SendResponse(_) => "DaVinci connector response sent",
+            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
+        },
+        Event::Admin(_) => "DaVinci administration",
+        Event::DeliveryTest(_) => "PingOne connection test",
+        Event::Other(_) => "PingOne event",
+    }
+}
+
+/// 0 to 3 are low, 4 to 6 medium, 7 and 8 high.
+fn severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Informational => 1,
+        Severity::Low => 3,
+        Severity::Medium => 5,
+        Severity::High => 8,
+    }
+}

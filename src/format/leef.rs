@@ -1,0 +1,97 @@
+//! `leef`: IBM QRadar's Log Event Extended Format 2.0, one line per event, tabs between the pairs.
+//!
+//! LEEF has no escapes: a value that holds a tab or a line break has spaces there, and stands as it was
+//! in `davinciExtra`, which is JSON and takes every member without a key of its own.
+
+use core::net::IpAddr;
+
+use super::leaves::Leaves;
+use super::{Line, Received};
+use crate::event::{FlowVersion, Severity};
+
+/// A key and the members it may come from.
+type Field = (&'static str, &'static [&'static str]);
+
+/// Keys that take a member as it is, in the order of the line.
+pub(super) const FIELDS: [Field; 8] = [
+    ("externalId", &["/id"]),
+    ("usrName", &["/actors/user/name"]),
+    ("accountName", &["/actors/user/id"]),
+    ("environmentId", &["~/companyId", "/resources/0/environment/id", "/resources/environment/id"]),
+    ("correlationId", &["/correlationId"]),
+    ("recordedAt", &["/recordedAt"]),
+    ("reason", &["/result/description"]),
+    ("userAgent", &["/source/userAgent"]),
+];
+
+/// Those of flow runs, whose first resource is the flow.
+pub(super) const FLOW_FIELDS: [Field; 8] = [
+    ("policy", &["~/flowName", "/resources/0/name", "/resources/name"]),
+    ("interactionId", &["~/interactionId"]),
+    ("flowId", &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
+    ("connectorId", &["~/connectorId"]),
+    ("capability", &["~/originalCapabilityName"]),
+    ("nodeId", &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
+    ("outcomeType", &["~/outcomeType"]),
+    ("outcomeStatus", &["~/outcomeStatus"]),
+];
+
+/// Longest event id.
+const EVENT_ID: usize = 255;
+
+/// Renders one event.
+pub(super) fn render(received: Received<'_>) -> Line {
+    let event = received.event;
+    let kind = &*event.envelope().action.kind;
+    let id: String = kind.chars().take(EVENT_ID).map(|c| if c == '|' { '_' } else { c }).collect();
+    let mut line = format!("LEEF:2.0|Ping Identity|PingOne DaVinci|1|{}|x09|", clean(&id));
+    let mut leaves = Leaves::of(received.raw);
+    let mut pairs: Vec<(&str, String)> = vec![
+        ("cat", "davinci".to_owned()),
+        ("devTime", event.time().timestamp_millis().to_string()),
+        ("sev", severity(event.severity()).to_string()),
+        ("outcome", event.outcome().as_str().to_owned()),
+    ];
+    if let Some(leaves) = &mut leaves {
+        leaves.take(&["/action/type"], |text| text == id && clean(text) == text);
+        let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
+        for &(key, pointers) in FIELDS.iter().chain(flow_fields) {
+            pairs.extend(leaves.take(pointers, |text| clean(text) == text).map(|text| (key, text)));
+        }
+        if let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) {
+            let version = version.to_string();
+            leaves.take(&["~/flowVersionId"], |text| text == version);
+            pairs.push(("flowVersionId", version));
+        }
+        let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+        let address = leaves.take(&["/source/ipAddress"], is_address);
+        pairs.extend(address.filter(|text| is_address(text)).map(|text| ("src", text)));
+    }
+    // Where a number cannot be kept, the event goes along as it is.
+    let whole = || Some(String::from_utf8_lossy(received.raw).into_owned());
+    pairs.extend(leaves.map_or_else(whole, Leaves::rest).map(|rest| ("davinciExtra", rest)));
+    for (index, (key, value)) in pairs.iter().enumerate() {
+        if index > 0 {
+            line.push('\t');
+        }
+        line.push_str(key);
+        line.push('=');
+        line.push_str(&clean(value));
+    }
+    Line { bytes: line.into_bytes(), is_cut: kind.chars().nth(EVENT_ID).is_some() }
+}
+
+/// A value as LEEF can carry it.
+fn clean(value: &str) -> String {
+    value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// 1 to 10.
+fn severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Informational => 1,
+        Severity::Low => 3,
+        Severity::Medium => 5,
+        Severity::High => 8,
+    }
+}
