@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::events::{equal, fixture, fixture_text};
+use crate::support::events::{equal, fixture, fixture_text, minted};
 use crate::support::service::{BINARY, Home, Service};
 use crate::support::wait_for;
 
@@ -245,4 +245,33 @@ fn help_names_every_command() {
     for command in ["serve", "check", "send", "quarantine", "spool", "health"] {
         assert!(text.contains(command), "{text}");
     }
+}
+
+#[test]
+fn map_shows_what_a_format_makes_of_any_body() {
+    let home = Home::new("");
+    let map = |arguments: &[&str]| {
+        let output = Command::new(BINARY).arg("map").args(arguments).output();
+        output.expect("the binary runs")
+    };
+    let batch = fixture("documented_batch.json");
+    let batch = batch.to_str().expect("UTF-8");
+    for (format, start) in [("native", "{"), ("cef", "CEF:0|"), ("leef", "LEEF:2.0|")] {
+        let mapped = map(&["--format", format, batch]);
+        assert!(mapped.status.success(), "{mapped:?}");
+        let text = String::from_utf8(mapped.stdout).expect("UTF-8");
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.lines().all(|line| line.starts_with(start)), "{text}");
+    }
+    let mixed = home.path("mixed.json");
+    std::fs::write(&mixed, format!("[{}, 7]", minted("good"))).expect("written");
+    let mapped = map(&[mixed.to_str().expect("UTF-8")]);
+    assert_eq!(mapped.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&mapped.stdout).lines().count(), 1, "the good one is shown");
+    let said = String::from_utf8_lossy(&mapped.stderr).into_owned();
+    assert!(
+        said.contains("mixed.json: $[1]: ") && said.contains("1 would be quarantined"),
+        "{said}"
+    );
+    assert_eq!(map(&["/nowhere"]).status.code(), Some(64));
 }

@@ -6,6 +6,7 @@
 mod admin_client;
 mod check;
 mod health;
+mod map;
 mod output;
 mod quarantine;
 mod replay;
@@ -49,6 +50,8 @@ enum Command {
     Check(check::Arguments),
     /// Act as PingOne: post events in batches and repeat each until it is answered with 200
     Send(Box<send::Arguments>),
+    /// Show what a format makes of events, one line for each
+    Map(map::Arguments),
     /// Look at events that were refused, correct them, and take them in after all
     #[command(subcommand)]
     Quarantine(quarantine::Command),
@@ -99,6 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             load().and_then(|config| check::run(&check, &config, arguments.config.as_deref()))
         }
         Command::Send(arguments) => send::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments),
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
