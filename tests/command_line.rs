@@ -256,7 +256,9 @@ fn map_shows_what_a_format_makes_of_any_body() {
     };
     let batch = fixture("documented_batch.json");
     let batch = batch.to_str().expect("UTF-8");
-    for (format, start) in [("native", "{"), ("cef", "CEF:0|"), ("leef", "LEEF:2.0|")] {
+    for (format, start) in
+        [("native", "{"), ("ecs", "{\"@timestamp\":"), ("cef", "CEF:0|"), ("leef", "LEEF:2.0|")]
+    {
         let mapped = map(&["--format", format, batch]);
         assert!(mapped.status.success(), "{mapped:?}");
         let text = String::from_utf8(mapped.stdout).expect("UTF-8");

@@ -112,6 +112,21 @@ fn opensearch_is_asked_in_its_own_way() {
 }
 
 #[test]
+fn documents_speak_ecs_where_that_is_the_format() {
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    let home = home(&target, &format!("{API_KEY}format = \"ecs\"\n"));
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    wait_until_settled(&service);
+    let state = target.state();
+    assert_eq!(state.stored.len(), 3);
+    for (number, (_, document)) in state.stored.iter().enumerate() {
+        assert_eq!(document["event"]["id"], format!("event-{number:04}"));
+        assert_eq!(document["@timestamp"], "2024-02-15T16:07:03.947Z");
+    }
+}
+
+#[test]
 fn a_wrong_key_is_found_by_check() {
     let target = Target::start(Elastic::new("ApiKey b3RoZXI="));
     let home = home(&target, API_KEY);

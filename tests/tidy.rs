@@ -49,7 +49,7 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source");
                 let name = path.strip_prefix(&root).expect("below").display().to_string();
-                if !name.ends_with("tests.rs") {
+                if !name.ends_with("tests.rs") && !name.contains("/tests/") {
                     let text =
                         text.split("\n#[cfg(test)]\nmod tests {").next().expect("text").to_owned();
                     found.push(Source { path, name, text });

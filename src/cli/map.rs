@@ -25,6 +25,8 @@ pub(super) struct Arguments {
 enum Format {
     /// The original JSON on one line
     Native,
+    /// The Elastic Common Schema
+    Ecs,
     /// ArcSight's Common Event Format
     Cef,
     /// QRadar's Log Event Extended Format 2.0
@@ -35,6 +37,7 @@ impl From<Format> for config::Format {
     fn from(format: Format) -> config::Format {
         match format {
             Format::Native => config::Format::Native,
+            Format::Ecs => config::Format::Ecs,
             Format::Cef => config::Format::Cef,
             Format::Leef => config::Format::Leef,
         }

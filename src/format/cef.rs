@@ -8,7 +8,7 @@ use core::net::IpAddr;
 
 use super::leaves::Leaves;
 use super::{Line, Received};
-use crate::event::{Event, Interaction, Severity};
+use crate::event::{Event, Severity};
 
 /// A key, its label if it is a custom one, the longest value, and the members it may come from.
 type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
@@ -82,7 +82,7 @@ pub(super) fn render(received: Received<'_>) -> Line {
     let head = format!(
         "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
         escaped_head(cut(class_id, CLASS_ID)),
-        name(event),
+        super::title(event),
         severity(event.severity())
     );
     Line {
@@ -174,22 +174,6 @@ fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
     if leaves.take(&["~/flowVersionId"], |text| text == version).is_some() {
         line.add("cn1", &version);
         line.add("cn1Label", "flowVersionId");
-    }
-}
-
-/// The aggregation key: nothing of the single event.
-fn name(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Interaction(interaction) => match &interaction.interaction {
-            Interaction::StartInteraction(_) => "DaVinci flow started",
-            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
-            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
-            Interaction::SendResponse(_) => "DaVinci connector response sent",
-            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
-        },
-        Event::Admin(_) => "DaVinci administration",
-        Event::DeliveryTest(_) => "PingOne connection test",
-        Event::Other(_) => "PingOne event",
     }
 }
 

@@ -24,9 +24,7 @@ impl Leaves {
         fits: impl Fn(&str) -> bool,
     ) -> Option<String> {
         let (pointer, text) = pointers.iter().find_map(|pointer| {
-            let pointer = pointer
-                .strip_prefix('~')
-                .map_or((*pointer).to_owned(), |rest| format!("{FLOW}{rest}"));
+            let pointer = absolute(pointer);
             let text = match self.0.pointer(&pointer)? {
                 Value::String(text) if !text.is_empty() => text.clone(),
                 Value::Number(number) => number.to_string(),
@@ -41,10 +39,33 @@ impl Leaves {
         Some(text)
     }
 
+    /// Takes the first of these members that is a text. What is of another type stays.
+    pub(super) fn take_text(&mut self, pointers: &[&str]) -> Option<String> {
+        let pointer = pointers.iter().map(|pointer| absolute(pointer)).find(|pointer| {
+            self.0.pointer(pointer).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+        })?;
+        match self.take_value(&pointer)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Takes a member whatever it is.
+    pub(super) fn take_value(&mut self, pointer: &str) -> Option<Value> {
+        let value = self.0.pointer(pointer)?.clone();
+        self.remove(pointer);
+        Some(value)
+    }
+
+    /// What is left; `None` if that is nothing.
+    pub(super) fn rest_value(self) -> Option<Value> {
+        let is_nothing = self.0.as_object().is_some_and(Map::is_empty);
+        (!is_nothing).then_some(self.0)
+    }
+
     /// What is left, as JSON on one line; `None` if that is nothing.
     pub(super) fn rest(self) -> Option<String> {
-        let is_nothing = self.0.as_object().is_some_and(Map::is_empty);
-        (!is_nothing).then(|| printable(&self.0.to_string()))
+        self.rest_value().map(|rest| printable(&rest.to_string()))
     }
 
     /// Takes a member out, and with it what then holds nothing any more.
@@ -68,6 +89,10 @@ impl Leaves {
             self.remove(parent);
         }
     }
+}
+
+fn absolute(pointer: &str) -> String {
+    pointer.strip_prefix('~').map_or(pointer.to_owned(), |rest| format!("{FLOW}{rest}"))
 }
 
 /// JSON without any control character: what it left as it is, it can also escape.

@@ -1,6 +1,7 @@
 //! What an event becomes before a sink sends it. Pure functions, one file per format.
 
 mod cef;
+mod ecs;
 mod leaves;
 mod leef;
 mod native;
@@ -9,7 +10,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use crate::config::Format;
-use crate::event::Event;
+use crate::event::{Event, Interaction};
 
 /// An event and what the receiver knows about it.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +42,25 @@ pub fn render(format: Format, wrap: bool, received: Received<'_>) -> Line {
             let bytes = if wrap { wrapped(received, &line) } else { line.into_owned() };
             Line { bytes, is_cut: false }
         }
+        Format::Ecs => Line { bytes: ecs::render(received), is_cut: false },
         Format::Cef => cef::render(received),
         Format::Leef => leef::render(received),
+    }
+}
+
+/// What kind of event it is, for people: eight fixed texts.
+fn title(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Interaction(interaction) => match &interaction.interaction {
+            Interaction::StartInteraction(_) => "DaVinci flow started",
+            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
+            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
+            Interaction::SendResponse(_) => "DaVinci connector response sent",
+            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
+        },
+        Event::Admin(_) => "DaVinci administration",
+        Event::DeliveryTest(_) => "PingOne connection test",
+        Event::Other(_) => "PingOne event",
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every fixture in every format, and what each format promises of arbitrary events.
 
+mod ecs;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,9 +36,15 @@ fn every_fixture_is_rendered_as_its_golden_file_says() {
             let path = entry.expect("an entry").path();
             let raw = std::fs::read(&path).expect("a fixture");
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            for (format, ending) in [(Format::Cef, "cef"), (Format::Leef, "leef")] {
+            for (format, ending) in
+                [(Format::Cef, "cef"), (Format::Leef, "leef"), (Format::Ecs, "ecs")]
+            {
                 // One pair to a line, so that a change is easy to see.
-                let text = line(format, raw.trim_ascii()).replace('\t', "\n");
+                let text = line(format, raw.trim_ascii());
+                let text = match serde_json::from_str::<Value>(&text) {
+                    Ok(document) => serde_json::to_string_pretty(&document).expect("JSON"),
+                    Err(_) => text.replace('\t', "\n"),
+                };
                 insta::assert_snapshot!(format!("{name}.{ending}"), text);
             }
         }
@@ -63,10 +71,11 @@ fn the_documented_error_is_a_failure_and_an_unknown_version_is_no_number() {
     let raw = changed("contradictions/06_error_with_status_success.json", |event| {
         event["_embedded"]["flowInteractionEvent"]["flowVersionId"] = (-1).into();
     });
-    for format in [Format::Cef, Format::Leef] {
-        let line = line(format, &raw);
+    for format in [Format::Cef, Format::Leef, Format::Ecs] {
+        let line = line(format, &raw).replace("\":\"", "=");
         assert!(line.contains("outcome=failure"), "{line}");
         assert!(!line.contains("cn1=") && !line.contains("\tflowVersionId="), "{line}");
+        assert!(!line.contains("\"version\":"), "{line}");
     }
 }
 
@@ -75,8 +84,10 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
     let page = std::fs::read_to_string(path).expect("a page");
     let cef = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).map(|(key, _, _, from)| (key, from));
+    let ecs = super::ecs::FIELDS.iter().chain(&super::ecs::FLOW_FIELDS);
+    let ecs = ecs.flat_map(|(keys, from)| keys.iter().map(move |key| (key, from)));
     let leef = leef::FIELDS.iter().chain(&leef::FLOW_FIELDS).map(|(key, from)| (key, from));
-    for (key, pointers) in cef.chain(leef) {
+    for (key, pointers) in cef.chain(leef).chain(ecs) {
         let row = page.lines().filter(|line| line.starts_with(&format!("| `{key}`")));
         let row = row.collect::<String>();
         for pointer in *pointers {
@@ -251,5 +262,8 @@ proptest! {
         prop_assert!(!leef.contains(|c: char| c.is_control() && c != '\t'), "{leef:?}");
         let (head, pairs) = decode_leef(&leef);
         nothing_is_lost(&raw, &pairs, &head);
+        let document: Value = serde_json::from_str(&line(Format::Ecs, &raw)).expect("JSON");
+        ecs::is_valid(&document);
+        ecs::nothing_is_lost(&raw, &document);
     }
 }

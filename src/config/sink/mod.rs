@@ -52,6 +52,8 @@ pub struct Sink {
 pub enum Format {
     /// The original JSON on one line.
     Native,
+    /// The Elastic Common Schema.
+    Ecs,
     /// ArcSight's Common Event Format.
     Cef,
     /// QRadar's Log Event Extended Format 2.0.
@@ -192,7 +194,12 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
             SinkKind::Stdout
         }
     };
-    let formats = [("native", Format::Native), ("cef", Format::Cef), ("leef", Format::Leef)];
+    let formats = [
+        ("native", Format::Native),
+        ("ecs", Format::Ecs),
+        ("cef", Format::Cef),
+        ("leef", Format::Leef),
+    ];
     let format = section.choice("format", &formats).unwrap_or(Format::Native);
     let sink = Sink {
         name,
@@ -215,11 +222,11 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
 
 /// Lines that are no JSON go only where lines are taken.
 fn check_format(sink: &Sink, section: &Section<'_>) {
-    if sink.format == Format::Native {
-        return;
-    }
-    if sink.wrap {
+    if sink.wrap && sink.format != Format::Native {
         section.report("wrap", "is for format = \"native\" only; leave it out".to_owned());
+    }
+    if matches!(sink.format, Format::Native | Format::Ecs) {
+        return;
     }
     let takes_lines = match &sink.kind {
         SinkKind::Stdout | SinkKind::File(_) | SinkKind::Syslog(_) => true,
