@@ -8,7 +8,7 @@ use core::net::IpAddr;
 
 use super::leaves::Leaves;
 use super::{Line, Received};
-use crate::event::{Event, Severity};
+use crate::event::Event;
 
 /// A key, its label if it is a custom one, the longest value, and the members it may come from.
 type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
@@ -83,7 +83,7 @@ pub(super) fn render(received: Received<'_>) -> Line {
         "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
         escaped_head(cut(class_id, CLASS_ID)),
         super::title(event),
-        severity(event.severity())
+        super::severity(event.severity())
     );
     Line {
         bytes: (head + &line.text).into_bytes(),
@@ -174,15 +174,5 @@ fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
     if leaves.take(&["~/flowVersionId"], |text| text == version).is_some() {
         line.add("cn1", &version);
         line.add("cn1Label", "flowVersionId");
-    }
-}
-
-/// 0 to 3 are low, 4 to 6 medium, 7 and 8 high.
-fn severity(severity: Severity) -> u8 {
-    match severity {
-        Severity::Informational => 1,
-        Severity::Low => 3,
-        Severity::Medium => 5,
-        Severity::High => 8,
     }
 }

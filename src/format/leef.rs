@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use super::leaves::Leaves;
 use super::{Line, Received};
-use crate::event::{FlowVersion, Severity};
+use crate::event::FlowVersion;
 
 /// A key and the members it may come from.
 type Field = (&'static str, &'static [&'static str]);
@@ -49,7 +49,7 @@ pub(super) fn render(received: Received<'_>) -> Line {
     let mut pairs: Vec<(&str, String)> = vec![
         ("cat", "davinci".to_owned()),
         ("devTime", event.time().timestamp_millis().to_string()),
-        ("sev", severity(event.severity()).to_string()),
+        ("sev", super::severity(event.severity()).to_string()),
         ("outcome", event.outcome().as_str().to_owned()),
     ];
     if let Some(leaves) = &mut leaves {
@@ -84,14 +84,4 @@ pub(super) fn render(received: Received<'_>) -> Line {
 /// A value as LEEF can carry it.
 fn clean(value: &str) -> String {
     value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// 1 to 10.
-fn severity(severity: Severity) -> u8 {
-    match severity {
-        Severity::Informational => 1,
-        Severity::Low => 3,
-        Severity::Medium => 5,
-        Severity::High => 8,
-    }
 }

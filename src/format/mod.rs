@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use crate::config::Format;
-use crate::event::{Event, Interaction};
+use crate::event::{Event, Interaction, Severity};
 
 /// An event and what the receiver knows about it.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,16 @@ pub fn render(format: Format, wrap: bool, received: Received<'_>) -> Line {
         Format::Ecs => Line { bytes: ecs::render(received), is_cut: false },
         Format::Cef => cef::render(received),
         Format::Leef => leef::render(received),
+    }
+}
+
+/// From 1 to 10, as ArcSight and QRadar count: up to 3 is low, from 4 medium, from 7 high.
+fn severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Informational => 1,
+        Severity::Low => 3,
+        Severity::Medium => 5,
+        Severity::High => 8,
     }
 }
 
