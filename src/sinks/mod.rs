@@ -85,9 +85,7 @@ impl Sink {
             SinkKind::Syslog(settings) => Sink::Syslog(Box::new(syslog::Syslog::open(settings)?)),
         })
     }
-}
 
-impl Sink {
     /// Reads credentials and certificates again. What the sink remembers of its last connection stays.
     pub async fn reopen(&mut self, kind: &SinkKind) -> Result<(), Reason> {
         match self {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::sinks::request::{Answer, Class, advice, class_of};
-use crate::sinks::{Notice, Report, Verdict};
+use crate::sinks::{Notice, Reason, Report, Verdict};
 
 #[derive(Deserialize)]
 struct Body {
@@ -88,16 +88,21 @@ fn items(answer: &Answer, actions: &[Action]) -> Report {
 }
 
 fn verdict(answer: &Answer, outcome: &Outcome) -> Verdict {
+    let status = outcome.status;
+    // Most documents are there: no words are made for them. 409: one with this id is, and it is this event.
+    if matches!(status, 200..=299 | 409) {
+        return Verdict::Delivered;
+    }
     let kind = outcome.error.as_ref().and_then(|error| error.kind.clone());
     let named = kind.as_deref().unwrap_or("no error type");
-    let mut reason = crate::sinks::Reason::new(format!("status {}, {named}", outcome.status));
-    reason.status = Some(outcome.status);
     let text = outcome.error.as_ref().and_then(|error| error.reason.as_deref()).unwrap_or_default();
-    reason.answer = answer.quote(text.as_bytes());
-    reason.code = kind;
-    match outcome.status {
-        // There is a document with this id: it is this event.
-        200..=299 | 409 => Verdict::Delivered,
+    let reason = Reason {
+        message: format!("status {status}, {named}"),
+        status: Some(status),
+        answer: answer.quote(text.as_bytes()),
+        code: kind,
+    };
+    match status {
         // About the data stream or the key, and so about every document.
         401 | 403 | 404 => Verdict::Fatal { reason },
         400 if text.starts_with("pipeline with id") => Verdict::Fatal { reason },

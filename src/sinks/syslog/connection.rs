@@ -39,8 +39,16 @@ pub(super) enum Connection {
 /// one that has gone would still succeed.
 pub(super) struct Watched {
     writer: WriteHalf<Box<dyn Stream + Unpin>>,
-    ended: watch::Receiver<Option<Instant>>,
+    ended: watch::Receiver<Option<End>>,
     _reader: AbortOnDropHandle<()>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: Instant,
+    /// In order: the receiver has read what there was before it said so.
+    is_orderly: bool,
 }
 
 /// Why messages were not written, and how many of them were at least begun.
@@ -107,11 +115,17 @@ fn watched(stream: Box<dyn Stream + Unpin>) -> Connection {
 
 async fn read_to_end(
     mut reader: ReadHalf<Box<dyn Stream + Unpin>>,
-    end: watch::Sender<Option<Instant>>,
+    end: watch::Sender<Option<End>>,
 ) {
     let mut ignored = [0; 1024];
-    while reader.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
-    end.send_replace(Some(Instant::now()));
+    let is_orderly = loop {
+        match reader.read(&mut ignored).await {
+            Ok(0) => break true,
+            Ok(_) => {}
+            Err(_) => break false,
+        }
+    };
+    end.send_replace(Some(End { at: Instant::now(), is_orderly }));
 }
 
 impl Connection {
@@ -123,7 +137,7 @@ impl Connection {
     pub(super) fn ended(&self) -> Option<Instant> {
         match self {
             Connection::Datagrams(_) => None,
-            Connection::Stream(stream) => *stream.ended.borrow(),
+            Connection::Stream(stream) => stream.ended.borrow().map(|end| end.at),
         }
     }
 
@@ -173,15 +187,17 @@ impl Connection {
 
     /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4), and waits until the receiver has
     /// ended it as well: what it says to a socket that is gone would reset the connection, and the
-    /// receiver would throw away what it has not read. Tells whether the receiver did so.
+    /// receiver would throw away what it has not read. Tells whether it ended in order, after us.
     pub(super) async fn close(self) -> bool {
+        let was_lost = self.ended().is_some();
         let Connection::Stream(mut stream) = self else { return true };
         let farewell = async {
             drop(stream.writer.shutdown().await);
             // An error means that the reader is gone, and so is the stream.
-            drop(stream.ended.wait_for(Option::is_some).await.map(|_| ()));
+            let ended = stream.ended.wait_for(Option::is_some).await;
+            ended.is_ok_and(|end| end.is_some_and(|end| end.is_orderly))
         };
         // A receiver that does not answer has had its time.
-        timeout(FAREWELL, farewell).await.is_ok()
+        timeout(FAREWELL, farewell).await.unwrap_or(false) && !was_lost
     }
 }

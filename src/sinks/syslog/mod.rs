@@ -44,10 +44,11 @@ impl Syslog {
     /// Reads the certificates again for the next connection; what is unconfirmed stays so.
     pub(super) async fn reopen(&mut self) -> Result<(), Reason> {
         let fresh = Syslog::open(&self.settings)?;
-        if let Some(connection) = self.connection.take()
-            && connection.close().await
-        {
-            self.unconfirmed.confirm();
+        if let Some(connection) = self.connection.take() {
+            self.ended = connection.ended();
+            if connection.close().await {
+                self.unconfirmed.confirm();
+            }
         }
         self.tls = fresh.tls;
         Ok(())

@@ -158,6 +158,44 @@ fn a_message_that_is_too_long_goes_where_configured() {
     encoded(more, long_id.as_bytes(), "{}").expect_err("not even the header fits");
 }
 
+/// Reads octet-counted messages until there are `count`.
+async fn read(stream: &mut tokio::net::TcpStream, count: usize) -> Vec<String> {
+    use tokio::io::AsyncReadExt;
+    let mut bytes = Vec::new();
+    while bytes.iter().filter(|byte| **byte == b'.').count() < count {
+        stream.read_buf(&mut bytes).await.expect("bytes");
+    }
+    let text = String::from_utf8(bytes).expect("UTF-8");
+    text.split_inclusive('.').map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn what_a_lost_connection_swallowed_survives_new_certificates() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let mut settings = settings("");
+    settings.address = listener.local_addr().expect("an address").to_string();
+    let mut sink = Syslog::open(&settings).expect("opened");
+    let item = |text: &str| Item { position: 1, payload: text.as_bytes().to_vec() };
+    assert_eq!(sink.deliver(&[item("one.")]).await.verdicts, [Verdict::Delivered]);
+    // Closing with bytes unread resets the connection.
+    drop(listener.accept().await.expect("a connection"));
+    while sink.connection.as_ref().is_some_and(|connection| connection.ended().is_none()) {
+        tokio::task::yield_now().await;
+    }
+    sink.reopen().await.expect("read again");
+    assert_eq!(sink.deliver(&[item("two.")]).await.notices, [(Notice::Resent, 1)]);
+    let (mut stream, _) = listener.accept().await.expect("a connection");
+    assert_eq!(read(&mut stream, 2).await, ["one.", "two."]);
+    // A receiver that has read everything and says goodbye confirms it.
+    tokio::join!(async { sink.reopen().await.expect("read again") }, async {
+        use tokio::io::AsyncReadExt;
+        assert_eq!(stream.read(&mut [0; 9]).await.expect("an end"), 0);
+        drop(stream);
+    });
+    let report = sink.deliver(&[item("three.")]).await;
+    assert!(report.notices.is_empty(), "{report:?}");
+}
+
 proptest! {
     #[test]
     fn whatever_an_event_says_is_read_back(id in ".{1,60}", text in ".{0,60}") {
