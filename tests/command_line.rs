@@ -256,9 +256,13 @@ fn map_shows_what_a_format_makes_of_any_body() {
     };
     let batch = fixture("documented_batch.json");
     let batch = batch.to_str().expect("UTF-8");
-    for (format, start) in
-        [("native", "{"), ("ecs", "{\"@timestamp\":"), ("cef", "CEF:0|"), ("leef", "LEEF:2.0|")]
-    {
+    for (format, start) in [
+        ("native", "{"),
+        ("ecs", "{\"@timestamp\":"),
+        ("ocsf", "{\"activity_id\":"),
+        ("cef", "CEF:0|"),
+        ("leef", "LEEF:2.0|"),
+    ] {
         let mapped = map(&["--format", format, batch]);
         assert!(mapped.status.success(), "{mapped:?}");
         let text = String::from_utf8(mapped.stdout).expect("UTF-8");
@@ -276,4 +280,43 @@ fn map_shows_what_a_format_makes_of_any_body() {
         "{said}"
     );
     assert_eq!(map(&["/nowhere"]).status.code(), Some(64));
+    let newer = map(&["--format", "ocsf", "--ocsf-version", "1.8.0", batch]);
+    assert!(String::from_utf8_lossy(&newer.stdout).contains(r#""version":"1.8.0""#));
+    assert_eq!(map(&["--format", "ecs", "--ocsf-version", "1.8.0", batch]).status.code(), Some(64));
+}
+
+#[test]
+fn map_explains_which_member_became_which_field() {
+    let event = fixture("events/send_error_response.json");
+    let explain = |format: &str| {
+        let output = Command::new(BINARY)
+            .args(["map", "--explain", "--format", format])
+            .arg(&event)
+            .output()
+            .expect("the binary runs");
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.lines().map(words).collect::<Vec<_>>()
+    };
+    let ecs = explain("ecs");
+    assert_eq!(
+        ecs[0],
+        "ccb8d1ec-61ed-4big-a0c4-a190ca677ad1 DAVINCI_INTERACTION.SEND_ERROR_RESPONSE"
+    );
+    for line in [
+        "id -> event.id",
+        "id -> ping_one.audit.id",
+        "_embedded.flowInteractionEvent.interactionId -> transaction.id",
+        "resources -> ping_one.audit.resources",
+        "action.type => event.outcome",
+        "tsEms => @timestamp",
+    ] {
+        assert!(ecs.iter().any(|found| found == line), "{line}: {ecs:#?}");
+    }
+    let cef = explain("cef");
+    for line in ["_embedded.flowInteractionEvent.id -> cs3", "result.status -> davinciExtra"] {
+        assert!(cef.iter().any(|found| found == line), "{line}: {cef:#?}");
+    }
+    assert!(explain("native").iter().any(|line| line == "result.status -> (as it is)"));
 }

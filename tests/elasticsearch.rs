@@ -112,9 +112,9 @@ fn opensearch_is_asked_in_its_own_way() {
 }
 
 #[test]
-fn documents_speak_ecs_where_that_is_the_format() {
+fn documents_speak_ecs_unless_another_format_is_chosen() {
     let target = Target::start(Elastic::new("ApiKey a2V5"));
-    let home = home(&target, &format!("{API_KEY}format = \"ecs\"\n"));
+    let home = home(&target, API_KEY);
     let service = home.start();
     service.post(&batch(ids(3)));
     wait_until_settled(&service);

@@ -28,9 +28,9 @@ pub use problem::{Problem, Problems};
 pub use secret::Secret;
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
-    FileSink, Filter, Flavor, Format, Framing, Header, HeaderFormat, HttpSink, Oversize, Pattern,
-    Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink, SyslogSink, Tls, Transport,
-    signing_key,
+    FileSink, Filter, Flavor, Format, Formatting, Framing, Header, HeaderFormat, HttpSink,
+    OcsfVersion, Oversize, Pattern, Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink,
+    SyslogSink, Tls, Transport, signing_key,
 };
 pub use source::{Credential, OnUnparseable, Source};
 

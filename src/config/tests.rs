@@ -248,7 +248,7 @@ fn variables_override_the_file_and_are_named_in_problems() {
     );
     let config = config.expect("valid");
     assert_eq!((config.spool.max_size, config.spool.dedup_max_ids), (2 << 30, 5000));
-    assert!(config.sinks[0].wrap && config.sinks[0].name == "archive");
+    assert!(config.sinks[0].formatting.wrap && config.sinks[0].name == "archive");
     assert_eq!(config.sources[0].allow_from.len(), 2);
     let found =
         parse_with("", &[("DAVINCI_SIEM__LIMITS__BODY", "lots"), ("DAVINCI_SIEM__LOG", "x")]);

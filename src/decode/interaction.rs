@@ -176,8 +176,10 @@ fn parent_flow<'a>(payload: &Members<'a>, findings: &mut Findings) -> Option<Par
         .filter_map(|(name, value)| Some((name, Members::of(value)?)))
         .find(|(_, members)| is_parent_flow(members))?;
     let path = format!("{PATH}.{}", name.chars().take(80).collect::<String>());
+    let member = name.to_owned();
     let mut reader = Reader::new(&members, &path, findings);
     Some(ParentFlow {
+        member,
         interaction_id: reader.text(&["interactionId"])?,
         company_id: reader.text(&["companyId"]),
         flow_id: reader.text(&["flowId", "flowID"]),

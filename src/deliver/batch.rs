@@ -180,7 +180,7 @@ fn prepare(stored: &Stored, sink: &config::Sink) -> (Option<Fate>, Option<Payloa
         received_at: stored.received_at,
         source: &stored.source,
     };
-    let Line { bytes: line, is_cut } = format::render(sink.format, sink.wrap, received);
+    let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
     match sinks::encode(&sink.kind, Rendered { line, event: &event }) {
         Ok((payload, notice)) => {
             let notice = notice.or(is_cut.then_some(Notice::Truncated));

@@ -21,11 +21,21 @@ impl Event<'_> {
 
     /// When it happened: completion in DaVinci, else the packet's time, else when it was recorded.
     pub fn time(&self) -> DateTime<Utc> {
+        self.time_and_member().0
+    }
+
+    /// The member that tells when it happened, as in the table of the formats.
+    pub fn time_member(&self) -> &'static str {
+        self.time_and_member().1
+    }
+
+    fn time_and_member(&self) -> (DateTime<Utc>, &'static str) {
         let flow = self.flow();
         let packet = || DateTime::from_timestamp_millis(flow?.packet_timestamp_ms?);
-        flow.and_then(|flow| flow.completed_at)
-            .or_else(packet)
-            .unwrap_or(self.envelope().recorded_at)
+        let completed = flow.and_then(|flow| flow.completed_at).map(|time| (time, "tsEms"));
+        completed
+            .or_else(|| packet().map(|time| (time, "packetTimestamp")))
+            .unwrap_or((self.envelope().recorded_at, "recordedAt"))
     }
 
     /// The flow run's members, if it is about one.

@@ -108,6 +108,8 @@ pub struct Packet<'a> {
 /// The flow that launched a subflow.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ParentFlow<'a> {
+    /// The member that describes it. The documentation gives it no name; `parentFlow` is likely.
+    pub member: String,
     /// The parent run; a subflow has its own `interactionId`.
     pub interaction_id: Cow<'a, str>,
     /// The parent's environment.

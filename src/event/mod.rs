@@ -3,6 +3,7 @@
 //! Pure data. Nothing here knows JSON, HTTP or storage; [`crate::decode`] makes these values and
 //! the formats read them. All text is borrowed from the received bytes where that is possible.
 
+mod change;
 mod envelope;
 mod finding;
 mod identity;
@@ -10,6 +11,7 @@ mod interaction;
 mod outcome;
 mod severity;
 
+pub use change::Change;
 pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
@@ -45,7 +47,17 @@ impl<'a> Event<'a> {
 
     /// How it ended, decided in one place for every format and metric.
     pub fn outcome(&self) -> Outcome {
-        outcome::of(self)
+        outcome::of(self).0
+    }
+
+    /// The member that tells how it ended, as a path from the event's root; empty if none does.
+    pub fn outcome_member(&self) -> &'static str {
+        outcome::of(self).1
+    }
+
+    /// What it did to its object, if it is an administrative event.
+    pub fn change(&self) -> Option<Change> {
+        change::of(self)
     }
 
     /// How much it matters, decided in one place as well.

@@ -3,7 +3,7 @@
 //! The documented error example says `result.status: SUCCESS`, so the event's type comes first and
 //! `result.status` last.
 
-use super::{Event, Interaction};
+use super::{Event, Interaction, ResultBlock};
 
 /// How an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,23 +27,33 @@ impl Outcome {
     }
 }
 
-pub(super) fn of(event: &Event<'_>) -> Outcome {
+/// The outcome, and the member that tells it.
+pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
     if let Event::Interaction(event) = event {
         match &event.interaction {
-            Interaction::SendErrorResponse(_) => return Outcome::Failure,
+            Interaction::SendErrorResponse(_) => return (Outcome::Failure, "action.type"),
             Interaction::CustomAnalytics(analytics) => {
                 if let Some(status) = &analytics.outcome_status {
-                    return from_outcome_status(status);
+                    return (from_outcome_status(status), "outcomeStatus");
                 }
             }
             _ => {}
         }
         if let Some(success) = event.interaction.node().success {
-            return if success { Outcome::Success } else { Outcome::Failure };
+            return (if success { Outcome::Success } else { Outcome::Failure }, "success");
         }
     }
-    let status = event.envelope().result.as_ref().and_then(|result| result.status.as_deref());
-    status.map_or(Outcome::Unknown, from_result_status)
+    match event.envelope().result.as_ref().filter(|result| result.status.is_some()) {
+        Some(result) => (result.outcome(), "result.status"),
+        None => (Outcome::Unknown, ""),
+    }
+}
+
+impl ResultBlock<'_> {
+    /// What `status` says in any spelling, right or wrong.
+    pub fn outcome(&self) -> Outcome {
+        self.status.as_deref().map_or(Outcome::Unknown, from_result_status)
+    }
 }
 
 /// Free text that the flow's author chose; words outside this list say nothing we may assume.

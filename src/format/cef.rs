@@ -6,15 +6,18 @@
 
 use core::net::IpAddr;
 
-use super::leaves::Leaves;
+use super::classify::{is_sign_on, severity, title};
+use super::explain::Rule;
+use super::leaves::{Leaves, printable};
 use super::{Line, Received};
-use crate::event::Event;
+use crate::config::Formatting;
+use crate::event::{Event, FlowVersion};
 
 /// A key, its label if it is a custom one, the longest value, and the members it may come from.
 type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
 
 /// Keys that take a member as it is, in the order of the line.
-pub(super) const FIELDS: [Field; 8] = [
+pub(super) const FIELDS: [Field; 7] = [
     ("externalId", None, 40, &["/id"]),
     ("suser", None, 1023, &["/actors/user/name"]),
     ("suid", None, 1023, &["/actors/user/id"]),
@@ -25,7 +28,6 @@ pub(super) const FIELDS: [Field; 8] = [
         255,
         &["~/companyId", "/resources/0/environment/id", "/resources/environment/id"],
     ),
-    ("flexString1", Some("correlationId"), 1023, &["/correlationId"]),
     ("flexString2", Some("recordedAt"), 1023, &["/recordedAt"]),
     ("msg", None, 1023, &["/result/description", "~/eventMessage"]),
 ];
@@ -49,45 +51,80 @@ const ACTION: usize = 63;
 /// Longest class id (`Device Event Class ID`).
 const CLASS_ID: usize = 1023;
 
+/// The run that launched this one, or else what the event is correlated with.
+pub(super) const CORRELATION: [Field; 2] = [
+    ("flexString1", Some("parentInteractionId"), 1023, &["^/interactionId"]),
+    ("flexString1", Some("correlationId"), 1023, &["/correlationId"]),
+];
+
+/// Keys that a rule decides.
+pub(super) const RULES: [(&str, Rule); 4] = [
+    ("rt", Rule::Time),
+    ("outcome", Rule::Outcome),
+    ("Severity", Rule::Severity),
+    ("Name", Rule::Kind),
+];
+
 /// Renders one event.
-pub(super) fn render(received: Received<'_>) -> Line {
+pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
     let event = received.event;
-    let mut leaves = Leaves::of(received.raw);
     let mut line = Extension::default();
     let class_id = &*event.envelope().action.kind;
-    if let Some(leaves) = &mut leaves {
-        leaves.take(&["/action/type"], |text| fits(text, CLASS_ID));
-    }
+    leaves.take(&["Device Event Class ID"], &["/action/type"], |text| fits(text, CLASS_ID));
     line.add("rt", &event.time().timestamp_millis().to_string());
     line.add("cat", "davinci");
     line.add("outcome", event.outcome().as_str());
-    if let Some(leaves) = &mut leaves {
-        let action = leaves.take(&["~/originalCapabilityName"], |text| fits(text, ACTION));
-        line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
-        let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
-        for &(key, label, longest, pointers) in FIELDS.iter().chain(flow_fields) {
-            if let Some(text) = leaves.take(pointers, |text| fits(text, longest)) {
-                line.add_cut(key, &text, longest);
-                label.into_iter().for_each(|label| line.add(&format!("{key}Label"), label));
-            }
-        }
-        address(leaves, &mut line);
-        version(event, leaves, &mut line);
+    let action = leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, ACTION));
+    line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
+    if is_sign_on(formatting, event) {
+        account(event, &mut line);
     }
-    // Where a number cannot be kept, the event goes along as it is.
-    let whole = || Some(String::from_utf8_lossy(received.raw).into_owned());
-    if let Some(rest) = leaves.map_or_else(whole, Leaves::rest) {
+    let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
+    for field in FIELDS.iter().chain(flow_fields) {
+        member(field, leaves, &mut line);
+    }
+    let [parent, correlation] = &CORRELATION;
+    if !member(parent, leaves, &mut line) {
+        member(correlation, leaves, &mut line);
+    }
+    address(leaves, &mut line);
+    version(event, leaves, &mut line);
+    if let Some(text) = leaves.original(received) {
+        line.add("davinciOriginal", &printable(&text));
+    }
+    if let Some(rest) = leaves.take_rest_line("davinciExtra") {
         line.add("davinciExtra", &rest);
     }
     let head = format!(
         "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
         escaped_head(cut(class_id, CLASS_ID)),
-        super::title(event),
-        super::severity(event.severity())
+        title(event),
+        severity(event.severity())
     );
     Line {
         bytes: (head + &line.text).into_bytes(),
         is_cut: line.is_cut || !fits_length(class_id, CLASS_ID),
+    }
+}
+
+/// Adds a key with its label, if one of its members is there; tells whether.
+fn member(field: &Field, leaves: &mut Leaves, line: &mut Extension) -> bool {
+    let &(key, label, longest, pointers) = field;
+    let Some(text) = leaves.take(&[key], pointers, |text| fits(text, longest)) else {
+        return false;
+    };
+    line.add_cut(key, &text, longest);
+    label.into_iter().for_each(|label| line.add(&format!("{key}Label"), label));
+    true
+}
+
+/// Who signs on is the account that it is about, and so the destination user.
+fn account(event: &Event<'_>, line: &mut Extension) {
+    let Some(user) = &event.envelope().user else { return };
+    for (key, text) in [("duser", &user.name), ("duid", &user.id)] {
+        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+            line.add_cut(key, text, 1023);
+        }
     }
 }
 
@@ -153,7 +190,7 @@ fn escaped_head(text: &str) -> String {
 /// An address of either kind has its own key; what is no address stays where it is.
 fn address(leaves: &mut Leaves, line: &mut Extension) {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let Some(text) = leaves.take(&["/source/ipAddress"], is_address) else { return };
+    let Some(text) = leaves.take(&["src"], &["/source/ipAddress"], is_address) else { return };
     match text.parse() {
         Ok(IpAddr::V4(_)) => line.add("src", &text),
         Ok(IpAddr::V6(_)) => {
@@ -166,12 +203,9 @@ fn address(leaves: &mut Leaves, line: &mut Extension) {
 
 /// A version that is known; `-1` says that it is not, and stays what it is.
 fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
-    let Some(crate::event::FlowVersion::Known(version)) = event.flow().map(|flow| flow.version)
-    else {
-        return;
-    };
+    let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) else { return };
     let version = version.to_string();
-    if leaves.take(&["~/flowVersionId"], |text| text == version).is_some() {
+    if leaves.take(&["cn1"], &["~/flowVersionId"], |text| text == version).is_some() {
         line.add("cn1", &version);
         line.add("cn1Label", "flowVersionId");
     }

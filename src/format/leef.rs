@@ -5,7 +5,9 @@
 
 use core::net::IpAddr;
 
-use super::leaves::Leaves;
+use super::classify::severity;
+use super::explain::Rule;
+use super::leaves::{Leaves, printable};
 use super::{Line, Received};
 use crate::event::FlowVersion;
 
@@ -25,7 +27,7 @@ pub(super) const FIELDS: [Field; 8] = [
 ];
 
 /// Those of flow runs, whose first resource is the flow.
-pub(super) const FLOW_FIELDS: [Field; 8] = [
+pub(super) const FLOW_FIELDS: [Field; 9] = [
     ("policy", &["~/flowName", "/resources/0/name", "/resources/name"]),
     ("interactionId", &["~/interactionId"]),
     ("flowId", &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
@@ -34,42 +36,44 @@ pub(super) const FLOW_FIELDS: [Field; 8] = [
     ("nodeId", &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
     ("outcomeType", &["~/outcomeType"]),
     ("outcomeStatus", &["~/outcomeStatus"]),
+    ("parentInteractionId", &["^/interactionId"]),
 ];
+
+/// Keys that a rule decides.
+pub(super) const RULES: [(&str, Rule); 3] =
+    [("devTime", Rule::Time), ("outcome", Rule::Outcome), ("sev", Rule::Severity)];
 
 /// Longest event id.
 const EVENT_ID: usize = 255;
 
 /// Renders one event.
-pub(super) fn render(received: Received<'_>) -> Line {
+pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
     let event = received.event;
     let kind = &*event.envelope().action.kind;
     let id: String = kind.chars().take(EVENT_ID).map(|c| if c == '|' { '_' } else { c }).collect();
     let mut line = format!("LEEF:2.0|Ping Identity|PingOne DaVinci|1|{}|x09|", clean(&id));
-    let mut leaves = Leaves::of(received.raw);
     let mut pairs: Vec<(&str, String)> = vec![
         ("cat", "davinci".to_owned()),
         ("devTime", event.time().timestamp_millis().to_string()),
-        ("sev", super::severity(event.severity()).to_string()),
+        ("sev", severity(event.severity()).to_string()),
         ("outcome", event.outcome().as_str().to_owned()),
     ];
-    if let Some(leaves) = &mut leaves {
-        leaves.take(&["/action/type"], |text| text == id && clean(text) == text);
-        let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
-        for &(key, pointers) in FIELDS.iter().chain(flow_fields) {
-            pairs.extend(leaves.take(pointers, |text| clean(text) == text).map(|text| (key, text)));
-        }
-        if let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) {
-            let version = version.to_string();
-            leaves.take(&["~/flowVersionId"], |text| text == version);
-            pairs.push(("flowVersionId", version));
-        }
-        let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-        let address = leaves.take(&["/source/ipAddress"], is_address);
-        pairs.extend(address.filter(|text| is_address(text)).map(|text| ("src", text)));
+    leaves.take(&["EventID"], &["/action/type"], |text| text == id && clean(text) == text);
+    let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
+    for &(key, pointers) in FIELDS.iter().chain(flow_fields) {
+        let text = leaves.take(&[key], pointers, |text| clean(text) == text);
+        pairs.extend(text.map(|text| (key, text)));
     }
-    // Where a number cannot be kept, the event goes along as it is.
-    let whole = || Some(String::from_utf8_lossy(received.raw).into_owned());
-    pairs.extend(leaves.map_or_else(whole, Leaves::rest).map(|rest| ("davinciExtra", rest)));
+    if let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) {
+        let version = version.to_string();
+        leaves.take(&["flowVersionId"], &["~/flowVersionId"], |text| text == version);
+        pairs.push(("flowVersionId", version));
+    }
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let address = leaves.take(&["src"], &["/source/ipAddress"], is_address);
+    pairs.extend(address.filter(|text| is_address(text)).map(|text| ("src", text)));
+    pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
+    pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
     for (index, (key, value)) in pairs.iter().enumerate() {
         if index > 0 {
             line.push('\t');

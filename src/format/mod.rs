@@ -1,16 +1,28 @@
-//! What an event becomes before a sink sends it. Pure functions, one file per format.
+//! What an event becomes before a sink sends it. Pure functions, one file or folder per format.
+//!
+//! Each format takes members out of the event ([`leaves`]) and gives them names; what it has no name
+//! for goes into its extension, so that no member is lost.
 
 mod cef;
+mod classify;
+mod document;
 mod ecs;
+mod exact;
+mod explain;
 mod leaves;
 mod leef;
 mod native;
+mod ocsf;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use crate::config::Format;
-use crate::event::{Event, Interaction, Severity};
+use crate::config::{Format, Formatting};
+use crate::event::Event;
+use leaves::Leaves;
+
+pub use explain::{Explanation, explain};
+pub use leaves::Taken;
 
 /// An event and what the receiver knows about it.
 #[derive(Debug, Clone, Copy)]
@@ -35,42 +47,24 @@ pub struct Line {
 }
 
 /// Renders one event.
-pub fn render(format: Format, wrap: bool, received: Received<'_>) -> Line {
-    match format {
-        Format::Native => {
-            let line = native::render(received.raw);
-            let bytes = if wrap { wrapped(received, &line) } else { line.into_owned() };
-            Line { bytes, is_cut: false }
-        }
-        Format::Ecs => Line { bytes: ecs::render(received), is_cut: false },
-        Format::Cef => cef::render(received),
-        Format::Leef => leef::render(received),
+pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
+    if formatting.format != Format::Native {
+        return line(formatting, received, &mut Leaves::of(received));
     }
+    let line = native::render(received.raw);
+    let bytes = if formatting.wrap { wrapped(received, &line) } else { line.into_owned() };
+    Line { bytes, is_cut: false }
 }
 
-/// From 1 to 10, as ArcSight and QRadar count: up to 3 is low, from 4 medium, from 7 high.
-fn severity(severity: Severity) -> u8 {
-    match severity {
-        Severity::Informational => 1,
-        Severity::Low => 3,
-        Severity::Medium => 5,
-        Severity::High => 8,
-    }
-}
-
-/// What kind of event it is, for people: eight fixed texts.
-fn title(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Interaction(interaction) => match &interaction.interaction {
-            Interaction::StartInteraction(_) => "DaVinci flow started",
-            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
-            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
-            Interaction::SendResponse(_) => "DaVinci connector response sent",
-            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
-        },
-        Event::Admin(_) => "DaVinci administration",
-        Event::DeliveryTest(_) => "PingOne connection test",
-        Event::Other(_) => "PingOne event",
+/// Renders one event from its members.
+fn line(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
+    let uncut = |bytes| Line { bytes, is_cut: false };
+    match formatting.format {
+        Format::Native => render(formatting, received),
+        Format::Ecs => uncut(ecs::render(formatting, received, leaves)),
+        Format::Ocsf => uncut(ocsf::render(formatting, received, leaves)),
+        Format::Cef => cef::render(formatting, received, leaves),
+        Format::Leef => leef::render(received, leaves),
     }
 }
 

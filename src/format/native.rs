@@ -24,7 +24,7 @@ pub(super) fn render(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Bytes of the string at the start of `text`, its quotes included.
-fn string_length(text: &[u8]) -> usize {
+pub(super) fn string_length(text: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;

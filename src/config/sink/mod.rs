@@ -4,6 +4,7 @@ mod client;
 mod elasticsearch;
 mod file;
 mod filter;
+mod format;
 mod http;
 mod splunk_hec;
 mod syslog;
@@ -15,6 +16,7 @@ pub use client::{Authorization, Client, Compression, Header, Proxy, Tls};
 pub use elasticsearch::{ElasticsearchSink, Flavor};
 pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};
+pub use format::{Format, Formatting, OcsfVersion};
 pub use http::{BodyShape, HttpSink, signing_key};
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
@@ -28,9 +30,7 @@ pub struct Sink {
     /// Its name in cursors, metrics and logs.
     pub name: String,
     /// What an event is turned into.
-    pub format: Format,
-    /// Whether an event is wrapped as `{"received_at","source","event"}`.
-    pub wrap: bool,
+    pub formatting: Formatting,
     /// Whether PingOne's connection tests are delivered like events.
     pub test_events: bool,
     /// Which events it gets.
@@ -45,19 +45,6 @@ pub struct Sink {
     pub retry: Retry,
     /// The type and its own keys.
     pub kind: SinkKind,
-}
-
-/// What an event is turned into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The original JSON on one line.
-    Native,
-    /// The Elastic Common Schema.
-    Ecs,
-    /// ArcSight's Common Event Format.
-    Cef,
-    /// QRadar's Log Event Extended Format 2.0.
-    Leef,
 }
 
 /// How much is sent at once.
@@ -161,8 +148,7 @@ pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
     if sections.is_empty() {
         return vec![Sink {
             name: "stdout".to_owned(),
-            format: Format::Native,
-            wrap: false,
+            formatting: Formatting::default(),
             test_events: false,
             routing: Routing::default(),
             start: Start::Oldest,
@@ -194,17 +180,16 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
             SinkKind::Stdout
         }
     };
-    let formats = [
-        ("native", Format::Native),
-        ("ecs", Format::Ecs),
-        ("cef", Format::Cef),
-        ("leef", Format::Leef),
-    ];
-    let format = section.choice("format", &formats).unwrap_or(Format::Native);
+    let formatting = format::read(&mut section, &kind);
+    let kind = match kind {
+        SinkKind::SplunkHec(sink) => {
+            SinkKind::SplunkHec(sink.with_format(formatting.format.as_str()))
+        }
+        kind => kind,
+    };
     let sink = Sink {
         name,
-        format,
-        wrap: section.boolean("wrap").unwrap_or(false),
+        formatting,
         test_events: section.boolean("test_events").unwrap_or(false),
         routing: filter::read(&mut section),
         start: section
@@ -215,29 +200,8 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         retry: read_retry(section.table("retry")),
         kind,
     };
-    check_format(&sink, &section);
     section.finish();
     sink
-}
-
-/// Lines that are no JSON go only where lines are taken.
-fn check_format(sink: &Sink, section: &Section<'_>) {
-    if sink.wrap && sink.format != Format::Native {
-        section.report("wrap", "is for format = \"native\" only; leave it out".to_owned());
-    }
-    if matches!(sink.format, Format::Native | Format::Ecs) {
-        return;
-    }
-    let takes_lines = match &sink.kind {
-        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Syslog(_) => true,
-        SinkKind::Http(http) => http.body != BodyShape::Array,
-        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) => false,
-    };
-    if !takes_lines {
-        let advice = "makes lines that are no JSON, which this target does not take; leave it out, or \
-                      for type = \"http\" set body = \"ndjson\" or \"single\"";
-        section.report("format", advice.to_owned());
-    }
 }
 
 fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {

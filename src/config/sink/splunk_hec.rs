@@ -16,8 +16,8 @@ pub struct SplunkHecSink {
     pub token: Option<Secret>,
     /// `index`; without one the token's default applies.
     pub index: Option<String>,
-    /// `sourcetype`
-    pub sourcetype: String,
+    /// `sourcetype`; without one it is `pingone:davinci`, and the format if that is not `native`.
+    pub sourcetype: Option<String>,
     /// `source`; without one it is `davinci:` and the environment's id.
     pub source: Option<String>,
     /// `host`
@@ -43,6 +43,14 @@ impl SplunkHecSink {
     }
 }
 
+impl SplunkHecSink {
+    /// Other fields are another sourcetype: searches for the one would misread the other.
+    pub(super) fn with_format(self, format: &str) -> SplunkHecSink {
+        let default = || (format != "native").then(|| format!("pingone:davinci:{format}"));
+        SplunkHecSink { sourcetype: self.sourcetype.clone().or_else(default), ..self }
+    }
+}
+
 pub(super) fn read(section: &mut Section<'_>) -> SplunkHecSink {
     let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
     let url = "https://splunk.example.com:8088";
@@ -50,7 +58,7 @@ pub(super) fn read(section: &mut Section<'_>) -> SplunkHecSink {
         client: client::read(section, "endpoint", url, &compressions, Compression::Gzip),
         token: section.secret("token"),
         index: section.text("index"),
-        sourcetype: section.text("sourcetype").unwrap_or_else(|| "pingone:davinci".to_owned()),
+        sourcetype: section.text("sourcetype"),
         source: section.text("source"),
         host: section.text("host").unwrap_or_else(|| "pingone".to_owned()),
         acknowledgement: section.table_if_given("acknowledgement").map(read_acknowledgement),

@@ -6,6 +6,9 @@ use crate::config::SplunkHecSink;
 use crate::event::Event;
 use crate::sinks::Rendered;
 
+/// What the add-on in `deploy/` knows.
+const SOURCETYPE: &str = "pingone:davinci";
+
 /// All but the event itself. The collector takes no other members: an unknown one makes it drop the
 /// events that follow.
 #[derive(Serialize)]
@@ -54,7 +57,7 @@ fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>) -> Head<'a> {
         time: format!("{}.{:03}", time.div_euclid(1000), time.rem_euclid(1000)),
         host: &settings.host,
         source: settings.source.clone().unwrap_or_else(|| format!("davinci:{environment}")),
-        sourcetype: &settings.sourcetype,
+        sourcetype: settings.sourcetype.as_deref().unwrap_or(SOURCETYPE),
         index: settings.index.as_deref(),
         fields: Fields {
             event_id: &envelope.id,

@@ -34,8 +34,7 @@ impl Elastic {
     }
 
     pub fn ids(&self) -> Vec<String> {
-        let id = |document: &Value| document["id"].as_str().expect("an id").to_owned();
-        self.stored.iter().map(|(_, document)| id(document)).collect()
+        self.stored.iter().map(|(_, document)| event_id(document).to_owned()).collect()
     }
 
     fn bulk(&mut self, body: &[u8]) -> Response {
@@ -61,7 +60,7 @@ impl Elastic {
         if document["@timestamp"].is_null() {
             return failed(400, "document_parsing_exception", "no @timestamp");
         }
-        let event = document["id"].as_str().unwrap_or_default();
+        let event = event_id(&document);
         if let Some(status) = self.first.get_mut(event).and_then(Vec::pop) {
             return failed(status, "es_rejected_execution_exception", "busy");
         }
@@ -81,6 +80,12 @@ impl Elastic {
             json!({ "status": 201 })
         }
     }
+}
+
+/// The event's id, wherever the format has it.
+fn event_id(document: &Value) -> &str {
+    let places = ["/id", "/event/id", "/metadata/uid"];
+    places.iter().find_map(|place| document.pointer(place)?.as_str()).unwrap_or_default()
 }
 
 fn error(kind: &str, reason: &str) -> Value {

@@ -1,0 +1,41 @@
+//! What an administrative event did to its object, told by the last word of `action.type`.
+
+use super::Event;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// It is another now.
+    Updated,
+    /// It is gone.
+    Deleted,
+}
+
+/// The last words of PingOne's administrative types. A word that is not among them tells nothing.
+/// <https://apidocs.pingidentity.com/pingone/platform/v1/api/#audit-reporting-events>
+const WORDS: [(&str, Change); 13] = [
+    ("CREATED", Change::Created),
+    ("ADDED", Change::Created),
+    ("CLONED", Change::Created),
+    ("IMPORTED", Change::Created),
+    ("UPDATED", Change::Updated),
+    ("DEPLOYED", Change::Updated),
+    ("ENABLED", Change::Updated),
+    ("DISABLED", Change::Updated),
+    ("REVERTED", Change::Updated),
+    ("OVERRIDDEN", Change::Updated),
+    ("ENABLE_ANALYTICS_DEBUG_VIEW", Change::Updated),
+    ("DELETED", Change::Deleted),
+    ("REMOVED", Change::Deleted),
+];
+
+pub(super) fn of(event: &Event<'_>) -> Option<Change> {
+    if matches!(event, Event::Interaction(_) | Event::DeliveryTest(_)) {
+        return None;
+    }
+    let kind = &*event.envelope().action.kind;
+    let word = kind.rsplit('.').next().unwrap_or(kind);
+    WORDS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, change)| *change)
+}

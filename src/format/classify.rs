@@ -1,0 +1,59 @@
+//! What the formats ask of an event in common: what kind it is, in words and in numbers.
+
+use crate::config::Formatting;
+use crate::event::{Event, Interaction, Severity};
+
+/// From 1 to 10, as ArcSight and QRadar count: up to 3 is low, from 4 medium, from 7 high.
+pub(super) fn severity(severity: Severity) -> u8 {
+    match severity {
+        Severity::Informational => 1,
+        Severity::Low => 3,
+        Severity::Medium => 5,
+        Severity::High => 8,
+    }
+}
+
+/// What kind of event it is, for people: eight fixed texts.
+pub(super) fn title(event: &Event<'_>) -> &'static str {
+    match event {
+        Event::Interaction(interaction) => match &interaction.interaction {
+            Interaction::StartInteraction(_) => "DaVinci flow started",
+            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
+            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
+            Interaction::SendResponse(_) => "DaVinci connector response sent",
+            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
+        },
+        Event::Admin(_) => "DaVinci administration",
+        Event::DeliveryTest(_) => "PingOne connection test",
+        Event::Other(_) => "PingOne event",
+    }
+}
+
+/// The title and what it is about: flow and capability, or the type.
+pub(super) fn message(event: &Event<'_>) -> String {
+    let mut message = title(event).to_owned();
+    let Event::Interaction(interaction) = event else {
+        message.push_str(": ");
+        message.push_str(&event.envelope().action.kind);
+        return message;
+    };
+    let flow = interaction.flow.flow_name.as_deref().or(interaction.flow.flow_id.as_deref());
+    let capability = interaction.interaction.node().original_capability_name.as_deref();
+    let known = [("flow", flow), ("capability", capability)];
+    let known = known.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+    let known: Vec<String> = known.collect();
+    if !known.is_empty() {
+        message.push_str(": ");
+        message.push_str(&known.join(", "));
+    }
+    message
+}
+
+/// Whether somebody signs on: custom analytics whose `outcomeType`, which the flow's author chose, is
+/// one of the configured words.
+pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
+    let Event::Interaction(interaction) = event else { return false };
+    let Interaction::CustomAnalytics(analytics) = &interaction.interaction else { return false };
+    let Some(kind) = analytics.outcome_type.as_deref() else { return false };
+    formatting.sign_on_types.iter().any(|pattern| pattern.matches(kind.trim()))
+}

@@ -1,0 +1,80 @@
+//! JSON documents with named fields, for the formats whose output is one.
+
+use serde_json::{Map, Value};
+
+use super::leaves::{LONGEST, Leaves};
+
+/// Fields that take a text as it is, and the members it may come from (JSON pointers; `~` stands for
+/// the flow's object, `^` for its parent's).
+pub(super) type TextField = (&'static [&'static str], &'static [&'static str]);
+
+/// A document in the making.
+#[derive(Default)]
+pub(super) struct Document(Map<String, Value>);
+
+impl Document {
+    /// Sets a field below objects that its dotted name names; `[]` after a name makes a list of one.
+    /// A text that is too long for a field is cut: its member is not taken.
+    pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        let value = match value.into() {
+            Value::String(text) if text.len() > LONGEST => {
+                Value::from(&text[..text.floor_char_boundary(LONGEST)])
+            }
+            value => value,
+        };
+        self.set_whole(name, value);
+    }
+
+    /// Sets a field, however large.
+    pub(super) fn set_whole(&mut self, name: &str, value: Value) {
+        insert(&mut self.0, name, value);
+    }
+
+    /// Adds an entry to a list.
+    pub(super) fn push(&mut self, name: &str, value: Value) {
+        let list = self.0.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(items) = list {
+            items.push(value);
+        }
+    }
+
+    /// Fills each field with the first of its members that is a text.
+    pub(super) fn fill(&mut self, fields: &[TextField], leaves: &mut Leaves) {
+        for (names, pointers) in fields {
+            if let Some(text) = leaves.take_text(names, pointers) {
+                names.iter().for_each(|name| self.set(name, text.as_str()));
+            }
+        }
+    }
+
+    /// Whether a top-level field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The document as JSON on one line.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        Value::Object(self.0).to_string().into_bytes()
+    }
+}
+
+fn insert(object: &mut Map<String, Value>, name: &str, value: Value) {
+    let Some((first, rest)) = name.split_once('.') else {
+        object.insert(name.to_owned(), value);
+        return;
+    };
+    let inner = match first.strip_suffix("[]") {
+        None => object.entry(first).or_insert_with(|| Value::Object(Map::new())),
+        Some(list) => {
+            let list = object.entry(list).or_insert_with(|| Value::Array(Vec::new()));
+            let Value::Array(items) = list else { return };
+            if items.is_empty() {
+                items.push(Value::Object(Map::new()));
+            }
+            &mut items[0]
+        }
+    };
+    if let Value::Object(inner) = inner {
+        insert(inner, rest, value);
+    }
+}

@@ -1,0 +1,61 @@
+//! Fields that take a text as it is, and the members it may come from.
+//!
+//! Where there are several names, the first is looked for by people, the others by Elastic's own
+//! dashboards for PingOne.
+
+use crate::format::document::TextField;
+
+/// Those of every event.
+pub(in crate::format) const FIELDS: [TextField; 20] = [
+    (&["event.id", "ping_one.audit.id"], &["/id"]),
+    (&["event.code", "ping_one.audit.action.type"], &["/action/type"]),
+    (&["ping_one.audit.action.description"], &["/action/description"]),
+    (&["ping_one.audit.correlation.id"], &["/correlationId"]),
+    (&["ping_one.audit.transaction.id"], &["/internalCorrelation/transactionId"]),
+    (&["ping_one.audit.session.id"], &["/internalCorrelation/sessionId"]),
+    (&["ping_one.audit.result.status"], &["/result/status"]),
+    (&["event.reason", "ping_one.audit.result.description"], &["/result/description"]),
+    (&["user.id", "ping_one.audit.actors.user.id"], &["/actors/user/id"]),
+    (&["user.name", "ping_one.audit.actors.user.name"], &["/actors/user/name"]),
+    (&["ping_one.audit.actors.user.environment.id"], &["/actors/user/environment/id"]),
+    (&["ping_one.audit.actors.user.type"], &["/actors/user/type"]),
+    (&["client.user.id", "ping_one.audit.actors.client.id"], &["/actors/client/id"]),
+    (&["client.user.name", "ping_one.audit.actors.client.name"], &["/actors/client/name"]),
+    (&["ping_one.audit.actors.client.environment.id"], &["/actors/client/environment/id"]),
+    (&["ping_one.audit.actors.client.type"], &["/actors/client/type"]),
+    (&["user_agent.original"], &["/source/userAgent"]),
+    (&["ping_one.audit.subscription.name"], &["/subscriptionName"]),
+    (&["ping_one.davinci.flow.id"], &["~/flowId", "~/flowID", "/_embedded/davinciFlow/flowId"]),
+    (&["ping_one.davinci.flow.name"], &["~/flowName", "/_embedded/davinciFlow/flowName"]),
+];
+
+/// Those of flow runs.
+pub(in crate::format) const FLOW_FIELDS: [TextField; 27] = [
+    (&["event.provider"], &["~/identity"]),
+    (&["cloud.account.id", "ping_one.davinci.environment.id"], &["~/companyId"]),
+    (&["transaction.id", "ping_one.davinci.interaction.id"], &["~/interactionId"]),
+    (&["ping_one.davinci.event_message"], &["~/eventMessage"]),
+    (&["ping_one.davinci.node.id"], &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
+    (&["ping_one.davinci.node.title"], &["~/nodeTitle"]),
+    (&["ping_one.davinci.node.description"], &["~/nodeDescription"]),
+    (&["ping_one.davinci.connector.id"], &["~/connectorId"]),
+    (&["ping_one.davinci.connection.id"], &["~/connectionId"]),
+    (&["ping_one.davinci.capability.original_name"], &["~/originalCapabilityName"]),
+    (&["ping_one.davinci.capability.name"], &["~/capabilityName"]),
+    (&["ping_one.davinci.outcome.type"], &["~/outcomeType"]),
+    (&["ping_one.davinci.outcome.status"], &["~/outcomeStatus"]),
+    (&["ping_one.davinci.outcome.status_detail"], &["~/outcomeStatusDetail"]),
+    (&["ping_one.davinci.outcome.description"], &["~/outcomeDescription"]),
+    (&["ping_one.davinci.outcome.custom_timestamp"], &["~/customTimestamp"]),
+    (&["ping_one.davinci.usage_transaction_type"], &["~/usageTransactionType"]),
+    (&["ping_one.davinci.packet.to"], &["~/packetTo"]),
+    (&["ping_one.davinci.packet.protocol"], &["~/packetProtocol"]),
+    (&["ping_one.davinci.packet.interaction_id"], &["~/tsInteractionId", "~/tsinteractionId"]),
+    (&["ping_one.davinci.parent.interaction.id"], &["^/interactionId"]),
+    (&["ping_one.davinci.parent.environment.id"], &["^/companyId"]),
+    (&["ping_one.davinci.parent.flow.id"], &["^/flowId", "^/flowID"]),
+    (&["ping_one.davinci.parent.node.id"], &["^/nodeId", "^/nodeID", "^/id", "^/ID"]),
+    (&["ping_one.davinci.parent.connector.id"], &["^/connectorId"]),
+    (&["ping_one.davinci.parent.connection.id"], &["^/connectionId"]),
+    (&["ping_one.davinci.parent.capability.name"], &["^/capabilityName"]),
+];

@@ -1,0 +1,253 @@
+//! `ecs`: the Elastic Common Schema, with what it has no field for under `ping_one.`.
+//!
+//! Names below `ping_one.audit` are those of Elastic's own PingOne integration, as far as it has them;
+//! `ping_one.davinci` is ours. What has no name at all stands in `ping_one.davinci.extra`, to be mapped
+//! as one `flattened` field. <https://www.elastic.co/docs/reference/ecs>
+
+mod fields;
+
+use core::net::IpAddr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::Received;
+use super::classify::{is_sign_on, message};
+use super::document::Document;
+use super::explain::Rule;
+use super::leaves::{Leaves, one_line};
+use crate::config::Formatting;
+use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
+
+pub(super) use fields::{FIELDS, FLOW_FIELDS};
+
+/// The version of the schema that the fields are of.
+const VERSION: &str = "9.4.0";
+
+/// Fields that a rule decides.
+pub(super) const RULES: [(&str, Rule); 6] = [
+    ("@timestamp", Rule::Time),
+    ("event.outcome", Rule::Outcome),
+    ("log.level", Rule::Severity),
+    ("event.action", Rule::Kind),
+    ("event.category", Rule::Kind),
+    ("event.type", Rule::Kind),
+];
+
+/// Renders one event as a JSON document.
+pub(super) fn render(
+    formatting: &Formatting,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Vec<u8> {
+    let event = received.event;
+    let mut document = Document::default();
+    for (name, value) in [
+        ("@timestamp", date(event.time()).as_str()),
+        ("ecs.version", VERSION),
+        ("event.kind", "event"),
+        ("event.module", "ping_one"),
+        ("event.dataset", "pingone.davinci"),
+        ("event.action", &event.envelope().action.kind.to_lowercase()),
+        ("event.outcome", event.outcome().as_str()),
+        ("observer.vendor", "Ping Identity"),
+        ("observer.product", "PingOne DaVinci"),
+        ("service.name", "pingone-davinci"),
+        ("message", &message(event)),
+        ("log.level", level(event.severity())),
+    ] {
+        document.set(name, value);
+    }
+    let (categories, kinds) = category(formatting, event);
+    document.set("event.category", categories);
+    document.set("event.type", kinds);
+    document.set("tags", vec!["forwarded", "pingone-davinci"]);
+    if let Some(name) = event.envelope().user.as_ref().and_then(|user| user.name.as_deref()) {
+        document.set("related.user", json!([name]));
+    }
+    if let Some(id) = event.environment_id() {
+        document.set("cloud.account.id", id);
+        document.set("ping_one.davinci.environment.id", id);
+    }
+    if let Some(reason) = reason(event) {
+        document.set("event.reason", reason);
+    }
+    document.fill(&FIELDS, leaves);
+    if leaves.has_flow() {
+        document.fill(&FLOW_FIELDS, leaves);
+    }
+    typed(event, leaves, &mut document);
+    let original = leaves.original(received);
+    if let Some(text) = original.or_else(|| formatting.original.then(|| one_line(received))) {
+        document.set_whole("event.original", text.into());
+    }
+    if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
+        document.set_whole("ping_one.davinci.extra", rest);
+    }
+    document.into_bytes()
+}
+
+/// Members that are no plain texts, each in its own type or not at all.
+fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+    let recorded_at = event.envelope().recorded_at;
+    let fields = ["event.created", "ping_one.audit.recorded_at"];
+    set_date(&fields, recorded_at, "/recordedAt", leaves, document);
+    if leaves.get("/resources").is_some_and(are_plain_resources)
+        && let Some(resources) = leaves.take_value(&["ping_one.audit.resources"], "/resources")
+    {
+        let resources = if resources.is_array() { resources } else { json!([resources]) };
+        document.set("ping_one.audit.resources", resources);
+    }
+    let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
+    if leaves.get("/tags").is_some_and(is_texts)
+        && let Some(tags) = leaves.take_value(&["ping_one.audit.tags"], "/tags")
+    {
+        document.set("ping_one.audit.tags", tags);
+    }
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let address = leaves.get("/source/ipAddress").and_then(Value::as_str);
+    if address.is_some_and(is_address) {
+        let text = leaves.take_text(&["source.ip", "related.ip"], &["/source/ipAddress"]);
+        document.set("source.ip", text.as_deref());
+        document.set("related.ip", json!([text]));
+    } else if let Some(text) = leaves.take_text(&["source.address"], &["/source/ipAddress"]) {
+        document.set("source.address", text);
+    }
+    let Event::Interaction(interaction) = event else { return };
+    let (flow, node) = (&interaction.flow, interaction.interaction.node());
+    set_version("ping_one.davinci.flow.version", flow.version, '~', leaves, document);
+    set_flag("ping_one.davinci.success", node.success, SUCCESS, leaves, document);
+    if let Some(at) = flow.completed_at {
+        set_date(&["ping_one.davinci.completed_at"], at, "~/tsEms", leaves, document);
+    }
+    if let Some(milliseconds) = flow.packet_timestamp_ms {
+        let field = "ping_one.davinci.packet.timestamp";
+        leaves.take(&[field], &["~/packetTimestamp"], |text| text == milliseconds.to_string());
+        document.set(field, milliseconds);
+    }
+    if let Some(ParentFlow { version, success, respond_to_user, .. }) = flow.parent {
+        set_version("ping_one.davinci.parent.flow.version", version, '^', leaves, document);
+        set_flag("ping_one.davinci.parent.success", success, PARENT_SUCCESS, leaves, document);
+        let field = "ping_one.davinci.parent.respond_to_user";
+        set_flag(field, respond_to_user, &["^/respondToUser"], leaves, document);
+    }
+}
+
+const SUCCESS: &[&str] = &["~/success", "~/succcess"];
+const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
+
+/// Another spelling stays where it is, and the field has one that is a date to everyone.
+fn set_date(
+    fields: &[&'static str],
+    at: DateTime<Utc>,
+    member: &str,
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
+    let plain = date(at);
+    leaves.take(fields, &[member], |text| text == plain);
+    fields.iter().for_each(|field| document.set(field, plain.as_str()));
+}
+
+fn set_version(
+    field: &'static str,
+    version: FlowVersion,
+    whose: char,
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
+    if let FlowVersion::Known(version) = version {
+        let member = format!("{whose}/flowVersionId");
+        leaves.take(&[field], &[&member], |text| text == version.to_string());
+        document.set(field, version);
+    }
+}
+
+fn set_flag(
+    field: &'static str,
+    flag: Option<bool>,
+    members: &[&str],
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
+    if let Some(flag) = flag {
+        leaves.take(&[field], members, |text| text == flag.to_string());
+        document.set(field, flag);
+    }
+}
+
+/// Resources as they are documented. Others would not fit the types that the field has in the index.
+fn are_plain_resources(value: &Value) -> bool {
+    let is_plain = |resource: &Value| {
+        resource.as_object().is_some_and(|members| {
+            members.iter().all(|(name, member)| match name.as_str() {
+                "id" | "type" | "name" | "href" => is_text(member),
+                "environment" => member.as_object().is_some_and(|environment| {
+                    environment.iter().all(|(name, member)| name == "id" && is_text(member))
+                }),
+                _ => false,
+            })
+        })
+    };
+    value.as_array().map_or_else(|| is_plain(value), |list| list.iter().all(is_plain))
+}
+
+fn is_text(value: &Value) -> bool {
+    value.is_string()
+}
+
+fn date(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// What an outcome is called, where the result is not described.
+fn reason(event: &Event<'_>) -> Option<String> {
+    let Event::Interaction(interaction) = event else { return None };
+    let Interaction::CustomAnalytics(analytics) = &interaction.interaction else { return None };
+    let kind = analytics.outcome_type.as_deref()?;
+    let status = analytics.outcome_status.as_deref()?;
+    Some(format!("{kind}={status}"))
+}
+
+/// `event.category` and `event.type`: pairs that the schema allows.
+/// <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
+fn category(formatting: &Formatting, event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
+    let Event::Interaction(interaction) = event else { return administration(event) };
+    let (category, kind) = match &interaction.interaction {
+        Interaction::StartInteraction(_) => ("session", "start"),
+        Interaction::CustomAnalytics(_) if is_sign_on(formatting, event) => {
+            ("authentication", "info")
+        }
+        Interaction::CustomAnalytics(_) => ("iam", "info"),
+        Interaction::ReceiveRequest(_)
+        | Interaction::SendResponse(_)
+        | Interaction::SendErrorResponse(_) => ("api", "info"),
+    };
+    (vec![category], vec![kind])
+}
+
+/// Everything that is no flow run is identity and access management, and a change of DaVinci's own
+/// objects is one of configuration as well.
+fn administration(event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
+    let categories = match event {
+        Event::Admin(_) => vec!["iam", "configuration"],
+        _ => vec!["iam"],
+    };
+    let kind = event.change().map_or("info", |change| match change {
+        Change::Created => "creation",
+        Change::Updated => "change",
+        Change::Deleted => "deletion",
+    });
+    let object = event.envelope().action.kind.split('.').next().unwrap_or_default();
+    let object = [("USER", "user"), ("GROUP", "group")].iter().find(|(name, _)| *name == object);
+    let is_about = matches!(event, Event::Other(_)).then_some(object).flatten();
+    (categories, is_about.map(|(_, object)| *object).into_iter().chain([kind]).collect())
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Informational => "info",
+        Severity::Low | Severity::Medium => "warning",
+        Severity::High => "error",
+    }
+}

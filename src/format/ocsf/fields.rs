@@ -1,0 +1,46 @@
+//! Fields that take a text as it is, and the members it may come from.
+
+use crate::format::document::TextField;
+
+/// Those of every class.
+pub(in crate::format) const FIELDS: [TextField; 4] = [
+    (&["metadata.uid"], &["/id"]),
+    (&["metadata.correlation_uid"], &["~/interactionId", "/correlationId"]),
+    (&["metadata.event_code"], &["/action/type"]),
+    (&["metadata.original_time"], &["/recordedAt"]),
+];
+
+/// Those of every class but the base event.
+pub(in crate::format) const ACTOR_FIELDS: [TextField; 5] = [
+    (&["actor.app_uid"], &["~/flowId", "~/flowID", "/_embedded/davinciFlow/flowId"]),
+    (&["src_endpoint.svc_name"], &["~/identity"]),
+    (&["dst_endpoint.name", "dst_endpoint.svc_name"], &["~/packetTo"]),
+    (&["http_request.user_agent"], &["/source/userAgent", "~/userAgent"]),
+    (&["status_detail"], &["/result/description", "~/outcomeStatusDetail", "~/outcomeDescription"]),
+];
+
+/// The user of API Activity.
+pub(in crate::format) const USER_FIELDS: [TextField; 2] =
+    [(&["actor.user.uid"], &["/actors/user/id"]), (&["actor.user.name"], &["/actors/user/name"])];
+
+/// The user of Authentication, who is the one that acts.
+pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 3] = [
+    (&["user.uid", "actor.user.uid"], &["/actors/user/id"]),
+    (&["user.name", "actor.user.name"], &["/actors/user/name"]),
+    (&["service.name"], &["~/flowName"]),
+];
+
+/// API Activity: what was asked of whom.
+pub(in crate::format) const API_FIELDS: [TextField; 5] = [
+    (&["api.operation"], &["~/originalCapabilityName", "~/capabilityName"]),
+    (&["api.service.name"], &["~/connectorId"]),
+    (&["api.service.uid"], &["~/connectionId"]),
+    (&["resources[].uid"], &["/resources/0/id", "/resources/id"]),
+    (&["resources[].name"], &["~/flowName", "/resources/0/name", "/resources/name"]),
+];
+
+/// More of the resource, if it has a name or an id.
+pub(in crate::format) const RESOURCE_FIELDS: [TextField; 2] = [
+    (&["resources[].type"], &["/resources/0/type", "/resources/type"]),
+    (&["resources[].namespace"], &["/resources/0/environment/id", "/resources/environment/id"]),
+];

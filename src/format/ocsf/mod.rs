@@ -1,0 +1,268 @@
+//! `ocsf`: the Open Cybersecurity Schema Framework, 1.3.0 or 1.8.0, without profiles.
+//!
+//! Both versions get the same fields, but for what only the newer has. What the schema has no field for
+//! stands in `unmapped`, where it stood in the event. <https://schema.ocsf.io>
+
+mod class;
+mod fields;
+
+use core::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::Received;
+use super::classify::message;
+use super::document::Document;
+use super::explain::Rule;
+use super::leaves::{Leaves, one_line};
+use crate::config::{Formatting, OcsfVersion};
+use crate::event::{Event, FlowVersion, Interaction, Outcome, Severity};
+use class::{Activity, Class};
+
+pub(super) use fields::{
+    ACTOR_FIELDS, API_FIELDS, FIELDS, RESOURCE_FIELDS, SIGN_ON_FIELDS, USER_FIELDS,
+};
+
+/// Fields that a rule decides.
+pub(super) const RULES: [(&str, Rule); 5] = [
+    ("time", Rule::Time),
+    ("status_id", Rule::Outcome),
+    ("severity_id", Rule::Severity),
+    ("class_uid", Rule::Kind),
+    ("activity_id", Rule::Kind),
+];
+
+/// Longest text of the schema (`string_t` of 1.3.0).
+const LONGEST: usize = 65_535;
+
+/// Renders one event as a JSON document.
+pub(super) fn render(
+    formatting: &Formatting,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Vec<u8> {
+    let event = received.event;
+    let class = Class::of(formatting, event, leaves);
+    let mut document = Document::default();
+    kind(class, event, &mut document);
+    metadata(formatting.ocsf_version, received, leaves, &mut document);
+    status(event, leaves, &mut document);
+    if class != Class::Base {
+        surroundings(event, leaves, &mut document);
+    }
+    match class {
+        Class::Authentication => sign_on(event, leaves, &mut document),
+        Class::ApiActivity => api_activity(event, leaves, &mut document),
+        Class::Base => {}
+    }
+    document.set("message", message(event));
+    let original = leaves.original(received);
+    let original = original.or_else(|| formatting.original.then(|| one_line(received)));
+    if let Some(rest) = leaves.take_rest("unmapped") {
+        document.set_whole("unmapped", rest);
+    }
+    if let Some(text) = original {
+        let field = if text.len() <= LONGEST { "raw_data" } else { "unmapped._raw_data" };
+        document.set_whole(field, text.into());
+    }
+    document.into_bytes()
+}
+
+/// Class, activity and severity, as numbers and in words.
+fn kind(class: Class, event: &Event<'_>, document: &mut Document) {
+    let activity = class.activity(event);
+    let caption = match (activity, event) {
+        // A name of one's own is allowed for "other" only.
+        (Activity::Other, Event::Interaction(interaction)) => match &interaction.interaction {
+            Interaction::CustomAnalytics(_) => "Custom Analytics",
+            Interaction::StartInteraction(_) => "Start Interaction",
+            Interaction::ReceiveRequest(_) => "Receive Request",
+            Interaction::SendResponse(_) => "Send Response",
+            Interaction::SendErrorResponse(_) => "Send Error Response",
+        },
+        _ => activity.caption(),
+    };
+    let (severity_id, severity) = match event.severity() {
+        Severity::Informational => (1, "Informational"),
+        Severity::Low => (2, "Low"),
+        Severity::Medium => (3, "Medium"),
+        Severity::High => (4, "High"),
+    };
+    for (name, value) in [
+        ("class_uid", class.uid()),
+        ("category_uid", class.uid() / 1000),
+        ("activity_id", activity.id()),
+        ("type_uid", class.uid() * 100 + activity.id()),
+        ("severity_id", severity_id),
+        ("time", event.time().timestamp_millis()),
+        ("timezone_offset", 0),
+    ] {
+        document.set(name, value);
+    }
+    let type_name = format!("{}: {}", class.caption(), activity.caption());
+    for (name, value) in [
+        ("class_name", class.caption()),
+        ("category_name", class.category()),
+        ("activity_name", caption),
+        ("type_name", &type_name),
+        ("severity", severity),
+    ] {
+        document.set(name, value);
+    }
+}
+
+fn metadata(
+    version: OcsfVersion,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
+    let event = received.event;
+    for (name, value) in [
+        ("metadata.version", version.as_str()),
+        ("metadata.product.name", "PingOne DaVinci"),
+        ("metadata.product.vendor_name", "Ping Identity"),
+        ("metadata.product.lang", "en"),
+        ("metadata.log_name", "davinci"),
+        ("metadata.log_provider", "PingOne"),
+    ] {
+        document.set(name, value);
+    }
+    document.set("metadata.logged_time", event.envelope().recorded_at.timestamp_millis());
+    document.set("metadata.processed_time", received.received_at);
+    if let Some(id) = event.environment_id() {
+        document.set("metadata.tenant_uid", id);
+        if leaves.get("~/companyId").and_then(Value::as_str) == Some(id) {
+            leaves.take_text(&["metadata.tenant_uid"], &["~/companyId"]);
+        }
+    }
+    // From 1.7 on the id of the event in its product has a field of its own.
+    if version == OcsfVersion::V1_8 && leaves.has_text("/id") {
+        document.set("metadata.original_event_uid", &*event.envelope().id);
+    }
+    document.fill(&FIELDS, leaves);
+}
+
+/// How it ended. The status of the result is told only where it does not say the opposite.
+fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+    let outcome = event.outcome();
+    let result = event.envelope().result.as_ref();
+    let agrees = result.is_some_and(|result| result.outcome() == outcome);
+    let status = ["~/outcomeStatus", "/result/status"];
+    let members = if agrees { &status[..] } else { &status[..1] };
+    let code = leaves.take_text(&["status_code"], members);
+    let (id, caption) = match (outcome, &code) {
+        (Outcome::Success, _) => (1, "Success"),
+        (Outcome::Failure, _) => (2, "Failure"),
+        // A word of the flow's author that nobody else knows.
+        (Outcome::Unknown, Some(word)) => (99, word.as_str()),
+        (Outcome::Unknown, None) => (0, "Unknown"),
+    };
+    document.set("status_id", id);
+    document.set("status", caption);
+    if let Some(code) = &code {
+        document.set("status_code", code.as_str());
+    }
+}
+
+/// Who acted, from where: the fields that Authentication and API Activity share.
+fn surroundings(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+    document.set("actor.app_name", "PingOne DaVinci");
+    document.set("src_endpoint.name", "PingOne DaVinci");
+    if let Some(id) = event.environment_id() {
+        document.set("actor.idp.name", "PingOne");
+        document.set("actor.idp.uid", id);
+        document.set("src_endpoint.uid", id);
+    }
+    if let Some(id) = event.interaction_id() {
+        document.set("actor.session.uid", id);
+    }
+    let time = event.time().timestamp_millis().to_string();
+    leaves.take(&["time"], &["~/packetTimestamp"], |text| text == time);
+    let address = leaves.get("/source/ipAddress").and_then(Value::as_str);
+    if address.is_some_and(|text| text.parse::<IpAddr>().is_ok()) {
+        let text = leaves.take_text(&["src_endpoint.ip"], &["/source/ipAddress"]);
+        observe(document, "src_endpoint.ip", 2, "IP Address", text.as_deref());
+        document.set("src_endpoint.ip", text);
+    }
+    document.fill(&ACTOR_FIELDS, leaves);
+}
+
+fn sign_on(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+    document.set("service.name", "PingOne DaVinci");
+    if let Some(id) = event.flow_id() {
+        document.set("service.uid", id);
+    }
+    user(&["user", "actor.user"], leaves, document);
+    let name = leaves.get("/actors/user/name").and_then(Value::as_str).map(str::to_owned);
+    observe(document, "user.name", 4, "User Name", name.as_deref());
+    document.fill(&SIGN_ON_FIELDS, leaves);
+    if let Some(id) = event.interaction_id() {
+        document.set("session.uid", id);
+    }
+    let kind = leaves.get("~/outcomeType").and_then(Value::as_str).unwrap_or_default();
+    document.set("is_mfa", kind.trim().to_lowercase().starts_with("mfa"));
+    document.set("is_remote", true);
+    document.set("logon_type_id", 99);
+    document.set("logon_type", "Web");
+}
+
+fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+    let is_start = matches!(event, Event::Interaction(interaction)
+        if matches!(interaction.interaction, Interaction::StartInteraction(_)));
+    document.set("api.operation", if is_start { "startInteraction" } else { event.kind() });
+    if leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name") {
+        user(&["actor.user"], leaves, document);
+        let name = leaves.get("/actors/user/name").and_then(Value::as_str).map(str::to_owned);
+        observe(document, "actor.user.name", 4, "User Name", name.as_deref());
+        document.fill(&USER_FIELDS, leaves);
+    }
+    if let Some(id) = event.interaction_id() {
+        document.set("api.request.uid", id);
+    }
+    document.fill(&API_FIELDS, leaves);
+    if document.has("resources") {
+        document.fill(&RESOURCE_FIELDS, leaves);
+        let version = event.flow().map(|flow| flow.version);
+        if let Some(FlowVersion::Known(version)) = version {
+            let version = version.to_string();
+            leaves.take(&["resources[].version"], &["~/flowVersionId"], |text| text == version);
+            document.set("resources[].version", version);
+        }
+    }
+    let error = matches!(event, Event::Interaction(interaction)
+        if matches!(interaction.interaction, Interaction::SendErrorResponse(_)));
+    if error {
+        document.set("api.response.error", event.kind());
+        let description = event.envelope().result.as_ref().and_then(|r| r.description.as_deref());
+        if let Some(text) = description {
+            document.set("api.response.error_message", text);
+        }
+    }
+}
+
+/// What kind of user it is, and where it lives.
+fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
+    let is_user =
+        leaves.take(&["actor.user.type_id"], &["/actors/user/type"], |kind| kind == "USER");
+    let (id, caption) = match is_user.as_deref() {
+        None | Some("USER") => (1, "User"),
+        Some(other) => (99, other),
+    };
+    let organization = leaves.take_text(&["actor.user.org.uid"], &["/actors/user/environment/id"]);
+    for place in places {
+        document.set(&format!("{place}.type_id"), id);
+        document.set(&format!("{place}.type"), caption);
+        if let Some(id) = &organization {
+            document.set(&format!("{place}.org.uid"), id.as_str());
+        }
+    }
+}
+
+/// Adds to what analysts can search whatever the class.
+fn observe(document: &mut Document, name: &str, id: i64, caption: &str, value: Option<&str>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        let observable = json!({ "name": name, "type_id": id, "type": caption, "value": value });
+        document.push("observables", observable);
+    }
+}
