@@ -1,5 +1,6 @@
 //! Every sink with every format that makes sense for it: what arrives is what `map` shows.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -114,6 +115,20 @@ fn splunk_gets_events() {
             format => format!("pingone:davinci:{format}"),
         };
         assert_eq!(state.stored[0]["sourcetype"], sourcetype);
+        are_the_fields_of_the_add_on(&state.stored[0]["fields"]);
+    }
+}
+
+/// Every indexed field that the add-on for Splunk names is there, and it names no other.
+fn are_the_fields_of_the_add_on(fields: &Value) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/splunk/davinci_siem/default");
+    let props = std::fs::read_to_string(root.join("props.conf")).expect("a file");
+    let head = props.split("[pingone:davinci]").next().expect("a head").replace("\n#", "");
+    for name in fields.as_object().expect("an object").keys() {
+        assert!(head.contains(name), "props.conf does not name {name}");
+    }
+    for name in ["action_type", "outcome"] {
+        assert!(props.contains(name) && fields[name].is_string(), "{name}");
     }
 }
 

@@ -6,6 +6,8 @@
 
 use core::net::IpAddr;
 
+use serde_json::Value;
+
 use super::classify::{is_sign_on, severity, title};
 use super::explain::Rule;
 use super::leaves::{Leaves, printable};
@@ -33,15 +35,14 @@ pub(super) const FIELDS: [Field; 7] = [
 ];
 
 /// Those of flow runs, whose first resource is the flow.
-pub(super) const FLOW_FIELDS: [Field; 9] = [
-    ("reason", None, 1023, &["~/outcomeStatus"]),
+pub(super) const FLOW_FIELDS: [Field; 8] = [
     ("sourceServiceName", None, 1023, &["~/connectorId"]),
     ("destinationServiceName", None, 1023, &["~/flowName", "/resources/0/name", "/resources/name"]),
     ("cs1", Some("interactionId"), 4000, &["~/interactionId"]),
     ("cs2", Some("flowId"), 4000, &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
     ("cs3", Some("nodeId"), 4000, &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
     ("cs4", Some("outcomeType"), 4000, &["~/outcomeType"]),
-    ("cs5", Some("outcomeStatusDetail"), 4000, &["~/outcomeStatusDetail"]),
+    ("cs5", Some("outcomeStatus"), 4000, &["~/outcomeStatus"]),
     ("cs6", Some("connectionId"), 4000, &["~/connectionId"]),
 ];
 
@@ -78,6 +79,9 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
     if is_sign_on(formatting, event) {
         account(event, &mut line);
+    }
+    if let Some(status) = leaves.get("~/outcomeStatus").and_then(Value::as_str) {
+        line.add_cut("reason", status, 1023);
     }
     let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
     for field in FIELDS.iter().chain(flow_fields) {

@@ -1,6 +1,7 @@
 //! Every fixture in every format, and what each format promises of arbitrary events.
 
 mod arbitrary;
+mod deploy;
 mod ecs;
 mod lines;
 mod ocsf;
@@ -188,7 +189,8 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     let mut missing = Vec::new();
     for (format, key, pointers) in cef.chain(leef).chain(documents) {
         let rows = section(&page, format).lines();
-        let row: String = rows.filter(|line| line.starts_with(&format!("| `{key}`"))).collect();
+        let rows = rows.filter(|line| line.starts_with(&format!("| `{key}`")));
+        let row: String = rows.filter_map(|line| line.split('|').nth(2)).collect();
         for pointer in pointers {
             let member = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
             let member = member.replace('/', ".").replace("resources.0.", "resources.");

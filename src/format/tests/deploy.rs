@@ -1,0 +1,184 @@
+//! What `deploy/` tells the targets is what the formats emit.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+fn deployed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    std::fs::read_to_string(path).expect("a file")
+}
+
+fn template(name: &str) -> Value {
+    serde_json::from_str(&deployed(name)).expect("JSON")
+}
+
+/// Types of the fields below `properties`, by dotted name.
+fn types(mapping: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
+    for (name, field) in mapping["properties"].as_object().expect("properties") {
+        let name = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+        if field.get("properties").is_some() {
+            types(field, &name, found);
+        } else {
+            found.insert(name, field["type"].clone());
+        }
+    }
+}
+
+/// Fields of a document below `ping_one`, lists opened, the extension as one.
+fn fields(value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(members) if at != "ping_one.davinci.extra" => {
+            for (name, member) in members {
+                fields(member, &format!("{at}.{name}"), found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, at, found)),
+        other => found.push((at.to_owned(), other.clone())),
+    }
+}
+
+fn fits(kind: &str, value: &Value) -> bool {
+    match kind {
+        "keyword" => value.is_string(),
+        "long" => value.is_i64(),
+        "boolean" => value.is_boolean(),
+        // `packetTimestamp` is milliseconds, which a date may be as well.
+        "date" => {
+            value.is_i64()
+                || value.as_str().is_some_and(|text| text.parse::<DateTime<chrono::Utc>>().is_ok())
+        }
+        "flattened" => value.is_object(),
+        _ => false,
+    }
+}
+
+#[test]
+fn the_component_template_has_every_field_of_ours_and_its_type() {
+    let mut known = BTreeMap::new();
+    let component = template("elasticsearch/component-template.json");
+    types(&component["template"]["mappings"], "", &mut known);
+    let mut emitted: BTreeSet<String> = BTreeSet::new();
+    for (name, raw) in fixtures() {
+        let document: Value = serde_json::from_str(&line(Format::Ecs, &raw)).expect("JSON");
+        let mut found = Vec::new();
+        fields(&document["ping_one"], "ping_one", &mut found);
+        for (field, value) in found {
+            let kind = known.get(&field).and_then(Value::as_str);
+            assert!(
+                kind.is_some_and(|kind| fits(kind, &value)),
+                "{name}: {field} is {kind:?}: {value}"
+            );
+            emitted.insert(field);
+        }
+    }
+    let tables = super::super::ecs::FIELDS.iter().chain(&super::super::ecs::FLOW_FIELDS);
+    emitted.extend(tables.flat_map(|(names, _)| names.iter().map(|name| (*name).to_owned())));
+    // What no fixture has.
+    emitted.extend(
+        ["ping_one.davinci.parent.flow.version", "ping_one.audit.resources.href"]
+            .map(str::to_owned),
+    );
+    for field in known.keys() {
+        assert!(emitted.contains(field), "the template has {field}, which nothing emits");
+    }
+    let ours = emitted.iter().filter(|field| field.starts_with("ping_one."));
+    for field in ours {
+        assert!(known.contains_key(field), "the template does not have {field}");
+    }
+}
+
+#[test]
+fn the_index_templates_match_the_default_data_stream() {
+    let index = template("elasticsearch/index-template.json");
+    for index in [&index, &template("opensearch/index-template.json")] {
+        assert_eq!(index["index_patterns"], serde_json::json!(["logs-pingone.davinci-*"]));
+        assert!(index["data_stream"].is_object());
+        // Those that are built in have 100.
+        assert!(index["priority"].as_i64().is_some_and(|priority| priority > 100));
+    }
+    let readme = deployed("elasticsearch/README.md");
+    let parts = index["composed_of"].as_array().expect("parts");
+    assert!(parts.iter().any(|part| readme.contains(part.as_str().expect("a name"))));
+    let mut one = template("elasticsearch/component-template.json")["template"]["mappings"]["properties"]["ping_one"].clone();
+    let extra = one.pointer_mut("/properties/davinci/properties/extra").expect("the extension");
+    *extra = serde_json::json!({ "type": "flat_object" });
+    let other = template("opensearch/index-template.json");
+    assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
+}
+
+/// A pointer as the tables of the pages write it.
+fn member(pointer: &str) -> String {
+    let member = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
+    member.replace('/', ".").replace("resources.0.", "resources.")
+}
+
+fn members(pointers: &[&str]) -> String {
+    let mut members: Vec<String> = pointers.iter().map(|pointer| member(pointer)).collect();
+    members.dedup();
+    members.join(" | ")
+}
+
+#[test]
+fn the_key_references_have_every_key() {
+    let cef_reference = deployed("cef/fields.csv");
+    let tables = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::CORRELATION);
+    for (key, label, longest, from) in tables {
+        let row = format!(",string,{longest},{},{}", label.unwrap_or_default(), members(from));
+        let is_there = |line: &str| line.starts_with(&format!("{key},")) && line.ends_with(&row);
+        assert!(cef_reference.lines().any(is_there), "no row of {key} ends with {row}");
+    }
+    let leef_reference = deployed("leef/fields.csv");
+    for (key, from) in leef::FIELDS.iter().chain(&leef::FLOW_FIELDS) {
+        let row = format!("{key},string,{},", members(from));
+        assert!(leef_reference.lines().any(|line| line.starts_with(&row)), "no row {row}");
+    }
+    for (name, raw) in fixtures() {
+        let cef_pairs = decode_cef(&line(Format::Cef, &raw)).1;
+        let leef_pairs = decode_leef(&line(Format::Leef, &raw)).1;
+        let known = |reference: &str, key: &String| {
+            reference.lines().any(|row| row.starts_with(&format!("{key},")))
+        };
+        for key in cef_pairs.keys().filter(|key| !key.ends_with("Label")) {
+            assert!(known(&cef_reference, key), "{name}: {key} of cef");
+        }
+        for key in leef_pairs.keys() {
+            assert!(known(&leef_reference, key), "{name}: {key} of leef");
+        }
+    }
+}
+
+#[test]
+fn the_add_on_reads_members_that_are_there() {
+    let props = deployed("splunk/davinci_siem/default/props.conf");
+    let paths: BTreeSet<&str> = props
+        .split("spath(_raw, \"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().expect("a path"))
+        .collect();
+    assert!(paths.len() > 15, "{paths:?}");
+    let events: Vec<Value> =
+        fixtures().iter().map(|(_, raw)| serde_json::from_slice(raw).expect("JSON")).collect();
+    for path in paths {
+        // `{}` stands for every entry of a list.
+        let pointer = format!("/{}", path.replace("{}", ".0").replace('.', "/"));
+        assert!(events.iter().any(|event| event.pointer(&pointer).is_some()), "{path}");
+    }
+}
+
+#[test]
+fn the_event_types_mean_the_words_of_the_formats() {
+    let types = deployed("splunk/davinci_siem/default/eventtypes.conf");
+    let words = types.split("davinci_outcome_type=\"").skip(1);
+    let words: Vec<crate::config::Pattern> = words
+        .map(|rest| rest.split('"').next().expect("a word").parse().expect("a pattern"))
+        .collect();
+    assert_eq!(words, Formatting::default().sign_on_types);
+    let stanzas = |text: &str, before: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(before)?.strip_suffix(']'));
+        lines.map(str::to_owned).collect()
+    };
+    let tags = deployed("splunk/davinci_siem/default/tags.conf");
+    assert!(stanzas(&types, "[").is_superset(&stanzas(&tags, "[eventtype=")));
+    assert_eq!(stanzas(&tags, "[eventtype=").len(), 2);
+}
