@@ -6,6 +6,7 @@ use super::answer::{Answer, Unavailable};
 use super::body::{self, InflateError};
 use super::in_flight::Reservation;
 use super::ingest::{self, Context, Ingested};
+use super::redacted;
 use crate::config::OnUnparseable;
 use crate::decode::Refusal;
 use crate::spool::Prepared;
@@ -40,13 +41,13 @@ pub(super) fn prepare(
                 Ready { prepared, counts: Some(ingested), reason: None }
             }
             Err(Refusal { reason, detail, .. }) => {
-                unparseable(job, inflated, String::new(), reason.as_str(), detail)?
+                unparseable(job, &inflated, String::new(), reason.as_str(), detail)?
             }
         },
         Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
         Err(InflateError::InFlight) => return Err(Answer::Unavailable(Unavailable::InFlight)),
         Err(InflateError::Broken(detail)) => {
-            unparseable(job, body, job.encodings.join(", "), "encoding", detail)?
+            unparseable(job, &body, job.encodings.join(", "), "encoding", detail)?
         }
     };
     Ok((ready, reservation))
@@ -55,12 +56,14 @@ pub(super) fn prepare(
 /// Keeps a body that cannot be parsed, or refuses it, as configured.
 fn unparseable(
     job: &Job,
-    body: Bytes,
+    body: &Bytes,
     encoding: String,
     reason: &'static str,
     detail: String,
 ) -> Result<Ready, Answer> {
     let source = &job.context.source;
+    // A body's encoding is named in it as the sender named it.
+    let detail = redacted::words(job.context.redaction.as_deref(), detail);
     match job.on_unparseable {
         OnUnparseable::Reject => {
             tracing::error!(%source, detail, "refused a body; PingOne repeats it until it is taken");

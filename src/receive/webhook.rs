@@ -68,6 +68,7 @@ async fn answer(
             received_at: (receiver.clock)(),
             request_id: request_id(&head),
             strict: source.strict,
+            redaction: receiver.redaction.clone(),
         },
         encodings: body::encodings(&head.headers),
         limit: receiver.limits.body,
