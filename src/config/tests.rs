@@ -1,5 +1,6 @@
 //! The configuration: defaults, every key, and all mistakes at once.
 
+mod redact;
 mod reference;
 
 use std::ffi::OsString;
