@@ -29,6 +29,9 @@ pub(super) fn find(text: &str) -> Vec<Found<'_>> {
     let mut found = Vec::new();
     // Nothing before it belongs to a name: each byte is looked at twice at most.
     let mut floor = 0;
+    // Where the last address ended. What is written on to it goes with it: its removal must not make
+    // an address of what stood on both sides.
+    let mut ended = None;
     for at in memchr3_iter(b'@', b'%', b'\\', text.as_bytes()) {
         let sign = ATS.iter().find(|sign| {
             let end = at + sign.len();
@@ -36,11 +39,12 @@ pub(super) fn find(text: &str) -> Vec<Found<'_>> {
         });
         let Some(sign) = sign.filter(|_| at >= floor) else { continue };
         let after = at + sign.len();
-        let name = name_before(text, floor, at);
+        let name = Some(at).filter(|_| ended == Some(at)).or_else(|| name_before(text, floor, at));
         let domain = domain_after(text, after);
         floor = after;
         if let (Some(start), Some(end)) = (name, domain) {
             floor = end;
+            ended = Some(end);
             let (name, domain) = (&text[start..at], &text[after..end]);
             let is_plain = *sign == "@" && !name.contains('%') && !domain.contains('%');
             let address = if is_plain {
@@ -58,8 +62,10 @@ pub(super) fn find(text: &str) -> Vec<Found<'_>> {
 fn name_before(text: &str, floor: usize, at: usize) -> Option<usize> {
     let before = &text[floor..at];
     if let Some(quoted) = before.strip_suffix('"') {
-        let open = quoted.rfind('"').filter(|open| quoted.len() - open < MAX_QUOTED)?;
-        return Some(floor + open);
+        let open = quoted.rfind('"').filter(|open| quoted.len() - open < MAX_QUOTED);
+        // Its opening quote may stand before another address.
+        let close = Some(quoted.len()).filter(|close| floor > 0 && *close < MAX_QUOTED);
+        return Some(floor + open.or(close)?);
     }
     let mut start = at;
     while let Some((length, character)) = last(&text[floor..start])
@@ -179,6 +185,9 @@ mod tests {
                 &[("b_x.co#EXT#@y.onmicrosoft.com", "b_x.co#EXT#@y.onmicrosoft.com")],
             ),
             ("\"john doe\"@x.co", &[("\"john doe\"@x.co", "\"john doe\"@x.co")]),
+            ("\"a@b.co\"@x.co", &[("a@b.co", "a@b.co"), ("\"@x.co", "\"@x.co")]),
+            ("the domain \"@x.co\"", &[]),
+            ("a@b.co@x.co", &[("a@b.co", "a@b.co"), ("@x.co", "@x.co")]),
             ("a@b@x.co", &[("b@x.co", "b@x.co")]),
             ("bob@x.co.", &[("bob@x.co", "bob@x.co")]),
             ("bob@x.co-", &[("bob@x.co", "bob@x.co")]),
