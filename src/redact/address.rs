@@ -65,14 +65,10 @@ fn name_before(text: &str, floor: usize, at: usize) -> Option<usize> {
         let open = quoted.rfind('"').filter(|open| quoted.len() - open < MAX_QUOTED);
         // Its opening quote may stand before another address.
         let close = Some(quoted.len()).filter(|close| floor > 0 && *close < MAX_QUOTED);
-        return Some(floor + open.or(close)?);
+        // Nothing is left of a name: it could be taken for the beginning of another.
+        return Some(run_before(text, floor, floor + open.or(close)?));
     }
-    let mut start = at;
-    while let Some((length, character)) = last(&text[floor..start])
-        && (is_letter(character) || "._-+'#!$*~".contains(character))
-    {
-        start -= length;
-    }
+    let mut start = run_before(text, floor, at);
     // Punctuation at its beginning stands before it.
     while let Some((length, character)) = first(&text[start..at])
         && !(is_letter(character) || "_+".contains(character))
@@ -80,6 +76,17 @@ fn name_before(text: &str, floor: usize, at: usize) -> Option<usize> {
         start += length;
     }
     (start < at).then_some(start)
+}
+
+/// Where what may be part of a name begins that ends at `end`.
+fn run_before(text: &str, floor: usize, end: usize) -> usize {
+    let mut start = end;
+    while let Some((length, character)) = last(&text[floor..start])
+        && (is_letter(character) || "._-+'#!$*~".contains(character))
+    {
+        start -= length;
+    }
+    start
 }
 
 /// Where the domain after the at sign ends.
