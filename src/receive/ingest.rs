@@ -1,6 +1,6 @@
 //! From a body to the batch that the spool is asked to store. Pure: no clock, no I/O.
 //!
-//! Everything is decided by the bytes as they came, and stored as [`redacted`](super::redacted).
+//! Everything is decided by the bytes as they came, and stored as [`redacted`].
 
 use std::sync::Arc;
 

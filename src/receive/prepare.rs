@@ -30,7 +30,7 @@ pub(super) struct Ready {
 /// Makes a batch of a body. The reservation grows with what is inflated, and is handed back.
 pub(super) fn prepare(
     job: &Job,
-    body: Bytes,
+    body: &Bytes,
     mut reservation: Reservation,
 ) -> Result<(Ready, Reservation), Answer> {
     let inflated = body::inflate(body.clone(), &job.encodings, job.limit, &mut reservation);
@@ -47,7 +47,7 @@ pub(super) fn prepare(
         Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
         Err(InflateError::InFlight) => return Err(Answer::Unavailable(Unavailable::InFlight)),
         Err(InflateError::Broken(detail)) => {
-            unparseable(job, &body, job.encodings.join(", "), "encoding", detail)?
+            unparseable(job, body, job.encodings.join(", "), "encoding", detail)?
         }
     };
     Ok((ready, reservation))

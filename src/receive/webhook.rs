@@ -75,9 +75,9 @@ async fn answer(
         on_unparseable: source.on_unparseable,
     };
     let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
-        prepare::prepare(&job, bytes, reservation)?
+        prepare::prepare(&job, &bytes, reservation)?
     } else {
-        tokio::task::spawn_blocking(move || prepare::prepare(&job, bytes, reservation))
+        tokio::task::spawn_blocking(move || prepare::prepare(&job, &bytes, reservation))
             .await
             .unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
     };

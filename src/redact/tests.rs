@@ -129,7 +129,7 @@ fn the_strongest_rule_wins_and_rules_beat_the_profile() {
         ("pii = \"mask\"", masked.clone()),
         ("pii = \"hash\"", hashed.clone()),
         ("pii = \"drop\"", left("")),
-        ("pii = \"drop\"\nhash = [\"actors.user.name\"]", hashed.clone()),
+        ("pii = \"drop\"\nhash = [\"actors.user.name\"]", hashed),
         ("pii = \"hash\"\nkeep = [\"actors.user.name\"]", user.to_owned()),
         ("pii = \"hash\"\nkeep = [\"actors\"]", user.to_owned()),
         ("pii = \"hash\"\nkeep = [\"actors\"]\nmask = [\"**.name\"]", masked.clone()),
