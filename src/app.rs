@@ -139,7 +139,7 @@ impl App {
         let timeouts = Timeouts { header: config.limits.header_timeout, grace };
         let receiver = Receiver::new(
             Arc::clone(&spool),
-            config.limits.clone(),
+            &config,
             Arc::clone(&metrics),
             Arc::clone(&clock),
             shutdown.clone(),

@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | [`event`] | the words: events, outcomes, findings; knows no JSON, no HTTP, no I/O |
 //! | [`decode`] | bytes to typed events, or refusals; the only place that knows PingOne's JSON; pure |
+//! | [`redact`] | what is taken out of events, before the spool or for one sink; pure |
 //! | [`receive`] | listener, credentials, limits, the one handler; knows decode and spool, never a sink |
 //! | [`spool`] | the durable log, dedup, quarantine; opaque bytes only |
 //! | [`deliver`] | one worker per sink: batches, retries, settlement |
@@ -36,6 +37,7 @@ pub mod event;
 pub mod format;
 pub mod metrics;
 pub mod receive;
+pub mod redact;
 pub mod shutdown;
 pub mod sinks;
 pub mod spool;

@@ -286,6 +286,24 @@ fn map_shows_what_a_format_makes_of_any_body() {
 }
 
 #[test]
+fn map_shows_what_a_sink_makes_of_events() {
+    let home = Home::new(
+        "[redact]\npii = \"mask\"\n[sinks.a]\ntype = \"file\"\npath = \"a\"\nformat = \"cef\"\n\
+         redact = { drop = [\"**.flowName\"] }\n",
+    );
+    let event = fixture("events/actors.json");
+    let event = event.to_str().expect("UTF-8");
+    let mapped = home.run(&["map", "--sink", "a", event]);
+    assert!(mapped.status.success(), "{mapped:?}");
+    let line = String::from_utf8(mapped.stdout).expect("UTF-8");
+    assert!(line.starts_with("CEF:0|") && line.contains(" suser=*** "), "{line}");
+    assert!(!line.contains("jdoe"), "{line}");
+    let unknown = home.run(&["map", "--sink", "b", event]);
+    assert_eq!(unknown.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("the configuration has a"));
+}
+
+#[test]
 fn map_explains_which_member_became_which_field() {
     let event = fixture("events/send_error_response.json");
     let explain = |format: &str| {

@@ -16,6 +16,7 @@ mod http_sink;
 mod limits;
 mod outages;
 mod quarantine;
+mod redaction;
 mod secrets;
 mod shutdown;
 mod sinks;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 13] = [
+const DIRECTIONS: [(&str, &[&str]); 14] = [
     ("event", &[]),
     ("shutdown", &[]),
     ("spool", &[]),
@@ -14,16 +14,20 @@ const DIRECTIONS: [(&str, &[&str]); 13] = [
     ("metrics", &["event"]),
     ("config", &["spool"]),
     ("telemetry", &["config"]),
+    ("redact", &["config"]),
     ("format", &["config", "event"]),
     ("sinks", &["config", "event"]),
-    ("receive", &["config", "decode", "event", "metrics", "shutdown", "spool"]),
-    ("deliver", &["config", "decode", "event", "format", "metrics", "shutdown", "sinks", "spool"]),
+    ("receive", &["config", "decode", "event", "metrics", "redact", "shutdown", "spool"]),
+    (
+        "deliver",
+        &["config", "decode", "event", "format", "metrics", "redact", "shutdown", "sinks", "spool"],
+    ),
     ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
     ("app", &["admin", "config", "deliver", "metrics", "receive", "shutdown", "spool"]),
 ];
 
 /// Modules that must not touch the world, and words that would.
-const PURE: [&str; 3] = ["event", "decode", "format"];
+const PURE: [&str; 4] = ["event", "decode", "format", "redact"];
 const WORLD: [&str; 8] =
     ["std::fs", "std::net", "std::env", "tokio", "SystemTime", "Instant", "Utc::now", "tracing"];
 

@@ -1,5 +1,6 @@
-//! `map`: what a format makes of events, without a service.
+//! `map`: what a format makes of events, or a sink of the configuration, without a service.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 
@@ -8,9 +9,10 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::config::{self, Formatting, OcsfVersion};
+use crate::config::{self, Config, Formatting, OcsfVersion};
 use crate::decode;
 use crate::format::{self, Explanation, Received};
+use crate::redact::Redaction;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,6 +22,9 @@ pub(super) struct Arguments {
     /// The version of the schema, for --format ocsf
     #[arg(long, value_parser = PossibleValuesParser::new(OcsfVersion::ALL.map(|(name, _)| name)))]
     ocsf_version: Option<String>,
+    /// Do what this sink of the configuration does, redaction included
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "ocsf_version"])]
+    sink: Option<String>,
     /// Show which member became which field, instead of the events
     #[arg(long)]
     explain: bool,
@@ -54,18 +59,24 @@ impl From<Format> for config::Format {
     }
 }
 
+/// What is done with each event.
+struct Mapping {
+    /// First what `[redact]` says, then what the sink's own table says.
+    redactions: Vec<Redaction>,
+    formatting: Formatting,
+    is_explained: bool,
+}
+
 /// Prints one line per event; says on standard error what is none, and fails then.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let mut formatting = Formatting::of(arguments.format.into());
-    if let Some(name) = &arguments.ocsf_version {
-        if formatting.format != config::Format::Ocsf {
-            let message = "--ocsf-version is for --format ocsf; leave it out".to_owned();
-            return Err(Failure::Usage(message));
-        }
-        let known = OcsfVersion::ALL.iter().find(|(known, _)| known == name);
-        known.into_iter().for_each(|(_, version)| formatting.ocsf_version = *version);
-    }
-    let map = |body: &[u8], name: &str| map(body, name, &formatting, arguments.explain);
+pub(super) fn run(
+    arguments: &Arguments,
+    load: impl FnOnce() -> Result<Config, Failure>,
+) -> Result<(), Failure> {
+    let mapping = match &arguments.sink {
+        Some(name) => of_sink(name, &load()?, arguments.explain)?,
+        None => of_format(arguments)?,
+    };
+    let map = |body: &[u8], name: &str| map(body, name, &mapping);
     let mut refused = 0;
     for file in &arguments.files {
         let unreadable =
@@ -87,13 +98,33 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
+    let mut formatting = Formatting::of(arguments.format.into());
+    if let Some(name) = &arguments.ocsf_version {
+        if formatting.format != config::Format::Ocsf {
+            let message = "--ocsf-version is for --format ocsf; leave it out".to_owned();
+            return Err(Failure::Usage(message));
+        }
+        let known = OcsfVersion::ALL.iter().find(|(known, _)| known == name);
+        known.into_iter().for_each(|(_, version)| formatting.ocsf_version = *version);
+    }
+    Ok(Mapping { redactions: Vec::new(), formatting, is_explained: arguments.explain })
+}
+
+fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, Failure> {
+    let Some(sink) = config.sinks.iter().find(|sink| sink.name == name) else {
+        let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let message =
+            format!("there is no sink {name:?}; the configuration has {}", names.join(", "));
+        return Err(Failure::Usage(message));
+    };
+    let tables = [&config.redact, &sink.redact];
+    let redactions = tables.into_iter().flatten().map(Redaction::new).collect();
+    Ok(Mapping { redactions, formatting: sink.formatting.clone(), is_explained })
+}
+
 /// Returns how many elements are no events.
-fn map(
-    body: &[u8],
-    name: &str,
-    formatting: &Formatting,
-    is_explained: bool,
-) -> Result<u64, Failure> {
+fn map(body: &[u8], name: &str, mapping: &Mapping) -> Result<u64, Failure> {
     let elements = match decode::body(body, false) {
         Ok(elements) => elements,
         Err(refusal) => {
@@ -106,19 +137,7 @@ fn map(
     let mut refused = 0;
     for element in &elements {
         match &element.verdict {
-            Ok(typed) => {
-                let event = &typed.event;
-                let received = Received { event, raw: element.raw, received_at, source: "map" };
-                if is_explained {
-                    let (id, kind) = (&event.envelope().id, &event.envelope().action.kind);
-                    writeln!(out, "{} {}", output::safe(id), output::safe(kind))?;
-                    print(&format::explain(formatting, received), &mut out)?;
-                    continue;
-                }
-                let mut line = format::render(formatting, received).bytes;
-                line.push(b'\n');
-                out.write_all(&line)?;
-            }
+            Ok(_) => one(element.raw, received_at, mapping, &mut out)?,
             Err(refusal) => {
                 refused += 1;
                 let (path, detail) = (output::safe(&refusal.path), output::safe(&refusal.detail));
@@ -128,6 +147,32 @@ fn map(
     }
     out.flush()?;
     Ok(refused)
+}
+
+/// Prints an event, or what became of its members.
+fn one(
+    raw: &[u8],
+    received_at: i64,
+    mapping: &Mapping,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let mut bytes = Cow::Borrowed(raw);
+    for redaction in &mapping.redactions {
+        bytes = Cow::Owned(redaction.event(&bytes).into_owned());
+    }
+    let typed = decode::event(&bytes).map_err(|refusal| Failure::Failed(refusal.detail))?;
+    let event = &typed.event;
+    let received = Received { event, raw: &bytes, received_at, source: "map" };
+    if mapping.is_explained {
+        let (id, kind) = (&event.envelope().id, &event.envelope().action.kind);
+        writeln!(out, "{} {}", output::safe(id), output::safe(kind))?;
+        print(&format::explain(&mapping.formatting, received), out)?;
+        return Ok(());
+    }
+    let mut line = format::render(&mapping.formatting, received).bytes;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    Ok(())
 }
 
 /// One line for each field: the member, an arrow, the field.

@@ -102,7 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             load().and_then(|config| check::run(&check, &config, arguments.config.as_deref()))
         }
         Command::Send(arguments) => send::run(&arguments),
-        Command::Map(arguments) => map::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments, load),
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),

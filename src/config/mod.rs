@@ -11,6 +11,7 @@ mod listen;
 mod log;
 mod node;
 mod problem;
+mod redact;
 mod secret;
 mod section;
 mod sink;
@@ -25,6 +26,7 @@ pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use problem::{Problem, Problems};
+pub use redact::{Action, MemberPath, REQUIRED, Redact};
 pub use secret::Secret;
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
@@ -49,6 +51,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// `[limits]`
     pub limits: Limits,
+    /// `[redact]`: what never reaches the disk.
+    pub redact: Option<Redact>,
     /// `[spool]`
     pub spool: crate::spool::Settings,
     /// `[sinks.NAME]`, at least one.
@@ -121,11 +125,12 @@ fn read(mut root: Section<'_>) -> Config {
     let listen = listen::read(root.table("listen"));
     let sources = source::read_all(root.named("sources"));
     let limits = limits::read(root.table("limits"));
+    let redact = redact::read(&mut root);
     let spool = spool::read(root.table("spool"));
     let sinks = sink::read_all(root.named("sinks"));
     let admin = admin::read(root.table("admin"));
     let log = log::read(root.table("log"));
-    let config = Config { listen, sources, limits, spool, sinks, admin, log };
+    let config = Config { listen, sources, limits, redact, spool, sinks, admin, log };
     check_together(&config, &root);
     root.finish();
     config

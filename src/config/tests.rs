@@ -1,5 +1,6 @@
 //! The configuration: defaults, every key, and all mistakes at once.
 
+mod redact;
 mod reference;
 
 use std::ffi::OsString;
@@ -60,7 +61,7 @@ fn every_check_refuses_what_it_is_for() {
     for (text, message) in [
         (
             "x = 1",
-            "test.toml:1: x: is no key here; the keys are listen, sources, limits, spool, sinks, admin, log",
+            "test.toml:1: x: is no key here; the keys are listen, sources, limits, redact, spool, sinks, admin, log",
         ),
         ("listen = 3", "test.toml:1: listen: must be a table, not 3"),
         ("[listen\n", "test.toml:1: not valid TOML: "),

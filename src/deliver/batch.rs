@@ -1,14 +1,16 @@
 //! A batch on its way: what was read, what is sent of it, and how each position was settled.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::filter;
 use super::groups::{Next, regroup};
 use crate::config;
-use crate::decode;
+use crate::decode::{self, Refusal};
 use crate::event::Event;
 use crate::format::{self, Line, Received};
+use crate::redact::Redaction;
 use crate::sinks::{self, Item, Notice, Reason, Rendered, Verdict};
 use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
 
@@ -55,8 +57,12 @@ pub(super) struct Settled {
 }
 
 impl Batch {
-    /// Takes from the front of `waiting` what fits into the sink's batch.
-    pub(super) fn take(waiting: &mut VecDeque<Read>, sink: &config::Sink) -> Batch {
+    /// Takes from the front of `waiting` what fits into the sink's batch, redacted.
+    pub(super) fn take(
+        waiting: &mut VecDeque<Read>,
+        sink: &config::Sink,
+        redaction: Option<&Redaction>,
+    ) -> Batch {
         let mut batch = Batch::default();
         let mut bytes = 0;
         while batch.slots.len() < sink.batch.events && bytes < sink.batch.bytes {
@@ -68,7 +74,7 @@ impl Batch {
                     continue;
                 }
             };
-            let (fate, payload) = prepare(&stored, sink);
+            let (fate, payload) = prepare(&stored, sink, redaction);
             if let Some((payload, notice)) = payload {
                 if bytes > 0 && bytes + payload.len() > sink.batch.bytes {
                     waiting.push_front(Read::Event(stored));
@@ -157,26 +163,41 @@ impl Slot {
 type Payload = (Vec<u8>, Option<Notice>);
 
 /// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
-fn prepare(stored: &Stored, sink: &config::Sink) -> (Option<Fate>, Option<Payload>) {
+fn prepare(
+    stored: &Stored,
+    sink: &config::Sink,
+    redaction: Option<&Redaction>,
+) -> (Option<Fate>, Option<Payload>) {
     let name = || Arc::from(sink.name.as_str());
     if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
         return (Some(Fate::Filtered), None);
     }
+    // Only a version that accepts less than the one that spooled it comes here.
+    let refused = |refusal: Refusal| {
+        (Some(dead(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
+    };
     let event = match decode::event(&stored.bytes) {
         Ok(typed) => typed.event,
-        // Only a version that accepts less than the one that spooled it comes here.
-        Err(refusal) => {
-            let reason = refusal.reason.as_str();
-            return (Some(dead(stored, &name(), reason, refusal.detail, None)), None);
-        }
+        Err(refusal) => return refused(refusal),
     };
     let is_unwanted_test = matches!(event, Event::DeliveryTest(_)) && !sink.test_events;
     if is_unwanted_test || !filter::lets_through(&sink.routing, &event, &stored.source) {
         return (Some(Fate::Filtered), None);
     }
+    // Filters see the event as it was spooled. Everything behind them sees what is left of it, also
+    // what a target's envelope is made of.
+    let bytes =
+        redaction.map_or(Cow::Borrowed(&*stored.bytes), |redaction| redaction.event(&stored.bytes));
+    let event = match &bytes {
+        Cow::Borrowed(_) => event,
+        Cow::Owned(redacted) => match decode::event(redacted) {
+            Ok(typed) => typed.event,
+            Err(refusal) => return refused(refusal),
+        },
+    };
     let received = Received {
         event: &event,
-        raw: &stored.bytes,
+        raw: &bytes,
         received_at: stored.received_at,
         source: &stored.source,
     };

@@ -14,6 +14,7 @@ use super::lane::{Done, Lane};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::metrics::SharedMetrics;
+use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::Notice;
 use crate::spool::{CommitError, Door, Millis, Read, Reader, Spool};
@@ -25,6 +26,7 @@ const READ_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct Worker {
     config: Arc<config::Sink>,
+    redaction: Option<Redaction>,
     name: Arc<str>,
     spool: Arc<Spool>,
     reader: Reader,
@@ -70,6 +72,7 @@ impl Worker {
             filling_since: None,
             under_way: VecDeque::new(),
             idle,
+            redaction: config.redact.as_ref().map(Redaction::new),
             config,
             spool,
             reader,
@@ -191,7 +194,7 @@ impl Worker {
     }
 
     fn take(&mut self) -> Batch {
-        let batch = Batch::take(&mut self.waiting, &self.config);
+        let batch = Batch::take(&mut self.waiting, &self.config, self.redaction.as_ref());
         self.waiting_bytes = self.waiting.iter().map(size).sum();
         self.filling_since = None;
         let notice = Notice::Truncated.as_str();

@@ -1,11 +1,15 @@
 //! From a body to the batch that the spool is asked to store. Pure: no clock, no I/O.
+//!
+//! Everything is decided by the bytes as they came, and stored as [`redacted`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::redacted;
 use crate::decode::{self, Reason, Refusal};
 use crate::event::{Event, FindingKind};
+use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 
 /// What is known of a request besides its body.
@@ -15,6 +19,8 @@ pub(super) struct Context {
     pub(super) received_at: i64,
     pub(super) request_id: String,
     pub(super) strict: bool,
+    /// What must not reach the disk.
+    pub(super) redaction: Option<Arc<Redaction>>,
 }
 
 /// A batch, and what has to be counted about it once it is stored.
@@ -28,7 +34,12 @@ pub(super) struct Ingested {
 
 /// Splits and types a body. Fails if it cannot be parsed at all.
 pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusal> {
-    let elements = decode::body(body, context.strict)?;
+    let redaction = context.redaction.as_deref();
+    let elements = decode::body(body, context.strict).map_err(|refusal| Refusal {
+        path: redacted::path(redaction, &refusal.path),
+        detail: redacted::words(redaction, refusal.detail),
+        ..refusal
+    })?;
     let mut ingested = Ingested {
         batch: Batch {
             source: Arc::clone(&context.source),
@@ -47,25 +58,27 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
                 let recorded_at = envelope.recorded_at;
                 let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
                 let key = DedupKey::new(&context.source, &envelope.id, instant);
-                let bytes = body.slice_ref(element.raw);
+                let bytes = redacted::event(redaction, body, element.raw);
                 ingested.batch.events.push(spool::Event { key, bytes });
                 ingested.findings.extend(typed.findings.iter().map(|finding| finding.kind));
                 ingested.delivery_tests += u64::from(matches!(typed.event, Event::DeliveryTest(_)));
             }
             Err(refusal) => {
                 ingested.refusals.push(refusal.reason);
+                let (bytes, is_changed) = redacted::refused(redaction, body, element.raw);
+                let key = redacted::key(redaction, &context.source, element.raw, &bytes);
                 ingested.batch.quarantine.push(NewEntry {
                     origin: Origin::Element,
-                    key: Some(DedupKey::of_bytes(&context.source, element.raw)),
+                    key: Some(key),
                     reason: refusal.reason.as_str(),
-                    detail: refusal.detail,
-                    path: refusal.path,
+                    detail: redacted::detail(redaction, refusal.detail, is_changed),
+                    path: redacted::path(redaction, &refusal.path),
                     index: element.index as u64,
-                    request_id: context.request_id.clone(),
+                    request_id: redacted::words(redaction, context.request_id.clone()),
                     encoding: String::new(),
                     sink: None,
                     target: None,
-                    bytes: body.slice_ref(element.raw),
+                    bytes,
                 });
             }
         }
@@ -76,26 +89,31 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
 /// The batch that keeps a body which cannot be parsed, or not even inflated.
 pub(super) fn quarantine_body(
     context: &Context,
-    body: Bytes,
+    body: &Bytes,
     encoding: String,
     reason: &'static str,
     detail: String,
 ) -> Batch {
+    let redaction = context.redaction.as_deref();
+    let (bytes, is_changed) = match encoding.is_empty() {
+        true => redacted::refused(redaction, body, body),
+        false => redacted::encoded(redaction, body),
+    };
     Batch {
         source: Arc::clone(&context.source),
         received_at: context.received_at,
         quarantine: vec![NewEntry {
             origin: Origin::Body,
-            key: Some(DedupKey::of_bytes(&context.source, &body)),
+            key: Some(redacted::key(redaction, &context.source, body, &bytes)),
             reason,
-            detail,
+            detail: redacted::detail(redaction, detail, is_changed),
             path: "$".to_owned(),
             index: 0,
-            request_id: context.request_id.clone(),
-            encoding,
+            request_id: redacted::words(redaction, context.request_id.clone()),
+            encoding: redacted::words(redaction, encoding),
             sink: None,
             target: None,
-            bytes: body,
+            bytes,
         }],
         ..Batch::default()
     }

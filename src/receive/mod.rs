@@ -8,6 +8,7 @@
 //! | [`body`] | reading and inflating a body within its limits |
 //! | [`in_flight`] | the bound on all bodies together |
 //! | [`ingest`] | body → batch (pure) |
+//! | [`redacted`] | what is stored in place of what came (pure) |
 //! | [`prepare`] | inflating, decoding and packing, off the async threads |
 //! | [`state`] | what every request needs, and what each source adds |
 //! | [`webhook`] | the one handler that puts these together |
@@ -21,6 +22,7 @@ mod in_flight;
 mod ingest;
 pub mod listener;
 mod prepare;
+mod redacted;
 pub mod retry;
 mod router;
 mod state;

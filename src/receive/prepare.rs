@@ -6,6 +6,7 @@ use super::answer::{Answer, Unavailable};
 use super::body::{self, InflateError};
 use super::in_flight::Reservation;
 use super::ingest::{self, Context, Ingested};
+use super::redacted;
 use crate::config::OnUnparseable;
 use crate::decode::Refusal;
 use crate::spool::Prepared;
@@ -29,7 +30,7 @@ pub(super) struct Ready {
 /// Makes a batch of a body. The reservation grows with what is inflated, and is handed back.
 pub(super) fn prepare(
     job: &Job,
-    body: Bytes,
+    body: &Bytes,
     mut reservation: Reservation,
 ) -> Result<(Ready, Reservation), Answer> {
     let inflated = body::inflate(body.clone(), &job.encodings, job.limit, &mut reservation);
@@ -40,7 +41,7 @@ pub(super) fn prepare(
                 Ready { prepared, counts: Some(ingested), reason: None }
             }
             Err(Refusal { reason, detail, .. }) => {
-                unparseable(job, inflated, String::new(), reason.as_str(), detail)?
+                unparseable(job, &inflated, String::new(), reason.as_str(), detail)?
             }
         },
         Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
@@ -55,12 +56,14 @@ pub(super) fn prepare(
 /// Keeps a body that cannot be parsed, or refuses it, as configured.
 fn unparseable(
     job: &Job,
-    body: Bytes,
+    body: &Bytes,
     encoding: String,
     reason: &'static str,
     detail: String,
 ) -> Result<Ready, Answer> {
     let source = &job.context.source;
+    // A body's encoding is named in it as the sender named it.
+    let detail = redacted::words(job.context.redaction.as_deref(), detail);
     match job.on_unparseable {
         OnUnparseable::Reject => {
             tracing::error!(%source, detail, "refused a body; PingOne repeats it until it is taken");

@@ -1,4 +1,4 @@
-//! Quarantine entries on their way back into the spool.
+//! Quarantine entries on their way back into the spool, redacted like everything that goes there.
 
 use std::sync::Arc;
 
@@ -8,7 +8,10 @@ use thiserror::Error;
 use super::body;
 use super::in_flight::InFlight;
 use super::ingest::{self, Context};
+use super::redacted::{self, MARK};
 use crate::config::Config;
+use crate::decode;
+use crate::redact::Redaction;
 use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
 
 /// Why an entry stays where it is.
@@ -50,6 +53,8 @@ pub struct Rules {
     pub sinks: Vec<String>,
     /// Bytes that a body may inflate to.
     pub body_limit: u64,
+    /// What must not reach the disk.
+    pub redaction: Option<Redaction>,
 }
 
 impl Rules {
@@ -60,6 +65,7 @@ impl Rules {
             strict_sources: strict.map(|source| source.name.clone()).collect(),
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
             body_limit: config.limits.body,
+            redaction: config.redact.as_ref().map(Redaction::new),
         }
     }
 }
@@ -83,11 +89,18 @@ pub async fn retry(
 
 fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Batch, RetryError> {
     let Entry { summary, bytes } = entry;
+    // What was redacted before, and a correction that somebody makes of it, holds hashes already.
+    let was_redacted = summary.origin == Origin::DeadLetter || summary.detail.ends_with(MARK);
+    let redaction = rules.redaction.as_ref().map(|redaction| match was_redacted {
+        true => redaction.again(),
+        false => redaction.clone(),
+    });
     let context = Context {
         strict: rules.strict_sources.contains(&summary.source),
         source: Arc::from(summary.source),
         received_at: summary.at,
         request_id: summary.request_id,
+        redaction: redaction.map(Arc::new),
     };
     let is_replaced = replacement.is_some();
     let bytes = replacement.unwrap_or_else(|| Bytes::from(bytes));
@@ -99,10 +112,13 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
             return Err(RetryError::NoSink(summary.sink.unwrap_or_default()));
         }
         Origin::DeadLetter => Batch {
-            source: context.source,
+            source: Arc::clone(&context.source),
             received_at: context.received_at,
             // Not looked at: a dead letter was accepted, and remembered, when it was received.
-            events: vec![Event { key: DedupKey::new("", "", (0, 0)), bytes }],
+            events: vec![Event {
+                key: DedupKey::new("", "", (0, 0)),
+                bytes: letter(&context, &bytes),
+            }],
             only_sink: summary.sink.map(Arc::from),
             ..Batch::default()
         },
@@ -118,6 +134,15 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
     };
     batch.resolves = Some(summary.id);
     Ok(batch)
+}
+
+/// A dead letter, as it is stored: somebody may have replaced it by anything.
+fn letter(context: &Context, bytes: &Bytes) -> Bytes {
+    let redaction = context.redaction.as_deref();
+    match decode::event(bytes) {
+        Ok(_) => redacted::event(redaction, bytes, bytes),
+        Err(_) => redacted::refused(redaction, bytes, bytes).0,
+    }
 }
 
 fn accepted_batch(
@@ -137,7 +162,11 @@ fn accepted_batch(
     let ingested = ingest::ingest(context, &inflated)
         .map_err(|refusal| refused(&refusal.path, &refusal.detail))?;
     match ingested.batch.quarantine.first() {
-        Some(first) => Err(refused(&first.path, &first.detail)),
+        // Nothing of it is stored: it stays as it is.
+        Some(first) => {
+            let detail = first.detail.strip_suffix(MARK).unwrap_or(&first.detail);
+            Err(refused(&first.path, detail))
+        }
         None => Ok(ingested.batch),
     }
 }

@@ -7,8 +7,9 @@ use ipnet::IpNet;
 
 use super::auth::Credentials;
 use super::in_flight::InFlight;
-use crate::config::{self, Limits, OnUnparseable};
+use crate::config::{self, Config, Limits, OnUnparseable};
 use crate::metrics::SharedMetrics;
+use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
 
@@ -16,6 +17,7 @@ use crate::spool::{Clock, Spool};
 pub struct Receiver {
     pub(super) spool: Arc<Spool>,
     pub(super) limits: Limits,
+    pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) metrics: SharedMetrics,
     pub(super) clock: Clock,
@@ -35,13 +37,15 @@ impl Receiver {
     /// A receiver that stores into `spool`, and answers 503 from the start of `shutdown` on.
     pub fn new(
         spool: Arc<Spool>,
-        limits: Limits,
+        config: &Config,
         metrics: SharedMetrics,
         clock: Clock,
         shutdown: Shutdown,
     ) -> Receiver {
+        let limits = config.limits.clone();
+        let redaction = config.redact.as_ref().map(Redaction::new).map(Arc::new);
         let in_flight = InFlight::new(limits.in_flight);
-        Receiver { spool, limits, in_flight, metrics, clock, shutdown }
+        Receiver { spool, limits, redaction, in_flight, metrics, clock, shutdown }
     }
 }
 

@@ -21,8 +21,7 @@ async fn a_batch_that_comes_while_the_service_ends_stays_with_the_sender() {
     let spool = Arc::new(Spool::open(&config.spool, system_clock()).expect("opened"));
     let metrics = Arc::new(Metrics::new().expect("registered"));
     let (trigger, shutdown) = shutdown::channel();
-    let limits = config.limits.clone();
-    let receiver = Receiver::new(Arc::clone(&spool), limits, metrics, system_clock(), shutdown);
+    let receiver = Receiver::new(Arc::clone(&spool), &config, metrics, system_clock(), shutdown);
     let router = router(receiver, &config.sources);
     let post = || {
         let body =

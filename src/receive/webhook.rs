@@ -68,15 +68,16 @@ async fn answer(
             received_at: (receiver.clock)(),
             request_id: request_id(&head),
             strict: source.strict,
+            redaction: receiver.redaction.clone(),
         },
         encodings: body::encodings(&head.headers),
         limit: receiver.limits.body,
         on_unparseable: source.on_unparseable,
     };
     let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
-        prepare::prepare(&job, bytes, reservation)?
+        prepare::prepare(&job, &bytes, reservation)?
     } else {
-        tokio::task::spawn_blocking(move || prepare::prepare(&job, bytes, reservation))
+        tokio::task::spawn_blocking(move || prepare::prepare(&job, &bytes, reservation))
             .await
             .unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
     };

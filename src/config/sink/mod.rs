@@ -21,6 +21,7 @@ pub use http::{BodyShape, HttpSink, signing_key};
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
 
+use super::redact::{self, Redact};
 use super::section::Section;
 use crate::spool::Start;
 
@@ -35,6 +36,8 @@ pub struct Sink {
     pub test_events: bool,
     /// Which events it gets.
     pub routing: Routing,
+    /// What is taken out of events before they are formatted.
+    pub redact: Option<Redact>,
     /// Where it starts when it is new.
     pub start: Start,
     /// How much is sent at once.
@@ -151,6 +154,7 @@ pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
             formatting: Formatting::default(),
             test_events: false,
             routing: Routing::default(),
+            redact: None,
             start: Start::Oldest,
             batch: Type::Stdout.batch(),
             concurrency: 1,
@@ -192,6 +196,7 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         formatting,
         test_events: section.boolean("test_events").unwrap_or(false),
         routing: filter::read(&mut section),
+        redact: redact::read(&mut section),
         start: section
             .choice("start", &[("oldest", Start::Oldest), ("now", Start::Now)])
             .unwrap_or(Start::Oldest),

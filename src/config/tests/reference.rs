@@ -44,7 +44,9 @@ fn the_reference_with_its_examples_is_valid() {
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
+    secrets.push(("REDACTION_KEY", "0123456789abcdef"));
     let config = parse_with(&text, &secrets).expect("valid examples");
+    assert!(config.redact.is_some_and(|redact| redact.key.is_some()));
     assert_eq!(config.sources[0].credentials.len(), 2);
     let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
     let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
@@ -55,7 +57,7 @@ fn the_reference_with_its_examples_is_valid() {
 
 /// A sink of each type with what it requires, and the tables below it.
 const SINKS: [(&str, &str, &[&str]); 6] = [
-    ("stdout", "", &["batch", "retry", "include", "exclude"]),
+    ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
@@ -87,7 +89,8 @@ fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
 #[test]
 fn the_reference_names_every_key() {
     let mut keys = Vec::new();
-    for table in ["listen", "sources.a", "limits", "spool", "spool.dedup", "admin", "log"] {
+    for table in ["listen", "sources.a", "redact", "limits", "spool", "spool.dedup", "admin", "log"]
+    {
         keys.extend(keys_of(table, ""));
     }
     for (kind, required, tables) in SINKS {

@@ -23,7 +23,7 @@ fn batch(count: u64) -> Batch {
             bytes: Bytes::from_static(RAW.as_bytes()),
         })
     };
-    Batch::take(&mut (1..=count).map(stored).collect(), &sink())
+    Batch::take(&mut (1..=count).map(stored).collect(), &sink(), None)
 }
 
 fn verdicts(letters: &str) -> Vec<Verdict> {
@@ -102,10 +102,10 @@ fn a_batch_is_cut_by_what_the_target_counts() {
             })
         })
         .collect();
-    let batch = Batch::take(&mut waiting, &sink);
+    let batch = Batch::take(&mut waiting, &sink, None);
     let positions: Vec<u64> = batch.items.iter().map(|item| item.position).collect();
     assert_eq!(positions, [1, 3, 4], "what is another sink's does not count");
     assert_eq!(waiting.len(), 6);
     sink.batch.bytes = 1;
-    assert_eq!(Batch::take(&mut waiting, &sink).items.len(), 1, "one is always sent");
+    assert_eq!(Batch::take(&mut waiting, &sink, None).items.len(), 1, "one is always sent");
 }

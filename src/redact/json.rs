@@ -1,0 +1,146 @@
+//! Tokens of well-formed JSON. Malformed text makes a wrong answer or none, never a panic or a loop.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+
+/// The position after whitespace.
+pub(super) fn skip_space(text: &str, mut at: usize) -> usize {
+    while matches!(text.as_bytes().get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+        at += 1;
+    }
+    at
+}
+
+/// The position after a value that begins at `at`.
+pub(super) fn skip_value(text: &str, at: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    match bytes.get(at)? {
+        b'"' => string_end(text, at),
+        b'{' | b'[' => {
+            let (mut depth, mut at) = (0_usize, at);
+            loop {
+                match bytes.get(at)? {
+                    b'"' => at = string_end(text, at)? - 1,
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
+                    _ => {}
+                }
+                at += 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        b'}' | b']' | b',' | b':' => None,
+        _ => {
+            let ends = |byte: &u8| b"{}[],:\" \t\r\n".contains(byte);
+            Some(bytes[at..].iter().position(ends).map_or(bytes.len(), |length| at + length))
+        }
+    }
+}
+
+/// The position after the string whose opening quote stands at `at`.
+pub(super) fn string_end(text: &str, at: usize) -> Option<usize> {
+    let mut at = at + 1;
+    loop {
+        let found = at + memchr2(b'"', b'\\', text.as_bytes().get(at..)?)?;
+        if text.as_bytes()[found] == b'"' {
+            return Some(found + 1);
+        }
+        at = found + 2;
+    }
+}
+
+/// What a string says that is written as `raw` between its quotes. Half a surrogate pair is U+FFFD.
+pub(super) fn decode(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let (mut text, mut at) = (String::with_capacity(raw.len()), 0);
+    while let Some((length, character)) = unit(raw, at) {
+        text.push(character);
+        at += length;
+    }
+    Cow::Owned(text)
+}
+
+/// Finds places of a decoded string in its written form, in ascending order.
+pub(super) struct Places<'a> {
+    raw: &'a str,
+    at: usize,
+    decoded: usize,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(raw: &'a str) -> Places<'a> {
+        Places { raw, at: 0, decoded: 0 }
+    }
+
+    /// Where the decoded string's byte `decoded` is written.
+    pub(super) fn of(&mut self, decoded: usize) -> usize {
+        while self.decoded < decoded {
+            let Some((length, character)) = unit(self.raw, self.at) else { break };
+            self.at += length;
+            self.decoded += character.len_utf8();
+        }
+        self.at
+    }
+}
+
+/// One character at `at`, and how many bytes it is written in.
+fn unit(raw: &str, at: usize) -> Option<(usize, char)> {
+    let rest = raw.get(at..)?;
+    let first = rest.chars().next()?;
+    if first != '\\' {
+        return Some((first.len_utf8(), first));
+    }
+    let simple = |character| Some((2, character));
+    match rest.as_bytes().get(1)? {
+        b'b' => simple('\u{8}'),
+        b'f' => simple('\u{c}'),
+        b'n' => simple('\n'),
+        b'r' => simple('\r'),
+        b't' => simple('\t'),
+        b'u' => Some(code_point(rest)),
+        byte if byte.is_ascii() => simple(char::from(*byte)),
+        _ => Some((1, '\\')),
+    }
+}
+
+/// A `\u` escape, or two that make one character.
+fn code_point(rest: &str) -> (usize, char) {
+    let escaped = |at: usize| {
+        let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    // Well-formed JSON has four digits here; if not, the backslash stands for itself.
+    let Some(first) = escaped(0) else { return (1, '\\') };
+    if (0xd800..0xdc00).contains(&first)
+        && let Some(second) = escaped(6).filter(|second| (0xdc00..0xe000).contains(second))
+    {
+        let point = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (12, char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER));
+    }
+    (6, char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
+}
+
+/// Whether the object at `at` has a member `name` that is the text `value`, whatever their case.
+pub(super) fn says(text: &str, at: usize, name: &str, value: &str) -> bool {
+    let is = |range: &str, wanted: &str| {
+        let inner = range.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        inner.is_some_and(|inner| decode(inner).eq_ignore_ascii_case(wanted))
+    };
+    let mut at = at + 1;
+    let mut next = || {
+        let start = skip_space(text, at);
+        let start = start + usize::from(text.as_bytes().get(start) == Some(&b','));
+        let start = skip_space(text, start);
+        let end = string_end(text, start).filter(|_| text.as_bytes().get(start) == Some(&b'"'))?;
+        let colon = skip_space(text, end);
+        let from = skip_space(text, colon + 1);
+        at = skip_value(text, from)?;
+        Some((text.get(start..end)?, text.get(from..at)?))
+    };
+    std::iter::from_fn(&mut next).any(|(key, found)| is(key, name) && is(found, value))
+}

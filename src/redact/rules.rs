@@ -1,0 +1,126 @@
+//! What applies to a member: rules, the built-in profile, and exceptions from it.
+
+use super::key::Key;
+use super::walk::Shape;
+use crate::config::{Action, MemberPath, REQUIRED, Redact};
+
+/// What the profile finds by name; it looks for e-mail addresses besides.
+///
+/// Not the name of `actors.client`: a client is a program, and which one acted is what an alert is
+/// about. A resource's name is a flow's name, unless the resource is a user.
+const PROFILE: [&str; 4] =
+    ["actors.user.name", "source.ipAddress", "source.userAgent", "**.userAgent"];
+
+/// The names of resources, which are taken where they are users.
+const RESOURCE_NAME: &str = "resources.name";
+
+/// What a configuration says, ready to be applied.
+#[derive(Debug, Clone)]
+pub struct Redaction {
+    rules: Vec<(MemberPath, Action)>,
+    keep: Vec<MemberPath>,
+    profile: Option<Profile>,
+    pub(super) key: Option<Key>,
+    pub(super) spares_hashes: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Profile {
+    action: Action,
+    paths: Vec<MemberPath>,
+    resource_name: Vec<MemberPath>,
+}
+
+/// What applies to a value; what is in it inherits it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Treatment {
+    ruled: Option<Action>,
+    profiled: Option<Action>,
+    is_kept: bool,
+}
+
+impl Treatment {
+    /// What happens to the value as a whole. A rule beats the profile, also a weaker one.
+    pub(super) fn action(self) -> Option<Action> {
+        self.ruled.or(self.profiled.filter(|_| !self.is_kept))
+    }
+}
+
+impl Redaction {
+    pub(super) fn compile(config: &Redact) -> Redaction {
+        let paths = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let rules = |paths: &[MemberPath], action| {
+            paths.iter().map(|path| (path.clone(), action)).collect::<Vec<_>>()
+        };
+        Redaction {
+            rules: [
+                rules(&config.drop, Action::Drop),
+                rules(&config.mask, Action::Mask),
+                rules(&config.hash, Action::Hash),
+            ]
+            .concat(),
+            keep: config.keep.clone(),
+            profile: config.pii.map(|action| Profile {
+                action,
+                paths: paths(&PROFILE),
+                resource_name: paths(&[RESOURCE_NAME]),
+            }),
+            key: config.key.as_ref().and_then(Key::new),
+            spares_hashes: false,
+        }
+    }
+
+    /// What applies to the member to which `names` lead, within a value to which `above` applies.
+    /// `of_user` tells whether it is a member of a resource that is a user.
+    pub(super) fn treat<S: AsRef<str>>(
+        &self,
+        above: Treatment,
+        names: &[S],
+        shape: Shape,
+        of_user: bool,
+    ) -> Treatment {
+        let matches = |path: &MemberPath| match shape {
+            Shape::Event => path.matches(names),
+            Shape::Fragment => path.matches_fragment(names),
+        };
+        let mut treatment = above;
+        for (path, action) in &self.rules {
+            if Some(*action) > treatment.ruled && matches(path) {
+                treatment.ruled = Some(*action);
+            }
+        }
+        if let Some(Profile { action, paths, resource_name }) = &self.profile {
+            let is_person = of_user || shape == Shape::Fragment;
+            if paths.iter().any(matches) || (is_person && resource_name.iter().any(matches)) {
+                treatment.profiled = Some(*action);
+            }
+            // In a fragment, too, only where it says: what is exempt must not become more.
+            treatment.is_kept |= self.keep.iter().any(|path| path.matches(names));
+        }
+        treatment
+    }
+
+    /// Whether resources that are users have to be told from others.
+    pub(super) fn looks_for_users(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    /// What happens to e-mail addresses, if they are looked for.
+    pub(super) fn profile_action(&self) -> Option<Action> {
+        self.profile.as_ref().map(|profile| profile.action)
+    }
+
+    /// What happens to addresses in the texts of a value, and in its name.
+    pub(super) fn address_action(&self, treatment: Treatment) -> Option<Action> {
+        self.profile_action().filter(|_| !treatment.is_kept)
+    }
+}
+
+/// Whether these names, with no list on the way, lead to what every event needs.
+pub(super) fn is_required<S: AsRef<str>>(names: &[S]) -> bool {
+    let is = |required: &[&str]| {
+        required.len() == names.len()
+            && required.iter().zip(names).all(|(one, two)| *one == two.as_ref())
+    };
+    REQUIRED.iter().any(|required| is(required))
+}

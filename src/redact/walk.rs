@@ -1,0 +1,236 @@
+//! One pass over an event's text: decides about each member and each value, and copies nothing that
+//! stays. Nesting is kept in a list, not on the stack: fragments may nest as deep as they like.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr3;
+
+use super::json::{self, Places};
+use super::output::Output;
+use super::rules::{Redaction, Treatment, is_required};
+use super::{address, key};
+use crate::config::Action;
+
+/// Whether positions can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// An event, from its root.
+    Event,
+    /// JSON of any shape.
+    Fragment,
+}
+
+/// An object or list that has begun and not ended.
+struct Frame {
+    is_object: bool,
+    /// Whether its name is the last in `names`.
+    is_named: bool,
+    /// Whether it is a list or in one.
+    in_list: bool,
+    /// Whether it is a resource that is a user.
+    of_user: bool,
+    treatment: Treatment,
+    /// Whether a member stays, before which a comma may have to go.
+    has_members: bool,
+    /// Where its last member ended.
+    end: usize,
+}
+
+struct Walk<'a, 'r> {
+    text: &'a str,
+    at: usize,
+    shape: Shape,
+    redaction: &'r Redaction,
+    /// The names that lead to the current value.
+    names: Vec<Cow<'a, str>>,
+    frames: Vec<Frame>,
+    output: Output<'a>,
+}
+
+/// Redacts one well-formed JSON value; `None` if it turns out to be none.
+pub(super) fn walk<'a>(
+    redaction: &Redaction,
+    text: &'a str,
+    shape: Shape,
+) -> Option<Cow<'a, [u8]>> {
+    let mut walk = Walk {
+        text,
+        at: json::skip_space(text, 0),
+        shape,
+        redaction,
+        names: Vec::new(),
+        frames: Vec::new(),
+        output: Output::new(text),
+    };
+    walk.run()?;
+    Some(match walk.output.finish() {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
+}
+
+impl Walk<'_, '_> {
+    fn run(&mut self) -> Option<()> {
+        self.value(Treatment::default(), false)?;
+        while let Some(frame) = self.frames.last() {
+            let (is_object, treatment) = (frame.is_object, frame.treatment);
+            self.at = json::skip_space(self.text, self.at);
+            match self.text.as_bytes().get(self.at)? {
+                b',' => self.at += 1,
+                b'}' | b']' => {
+                    self.at += 1;
+                    self.close();
+                }
+                _ if is_object => self.member()?,
+                _ => self.value(treatment, false)?,
+            }
+        }
+        self.at = json::skip_space(self.text, self.at);
+        (self.at == self.text.len()).then_some(())
+    }
+
+    /// The innermost object or list has ended.
+    fn close(&mut self) {
+        if self.frames.pop().is_some_and(|frame| frame.is_named) {
+            self.names.pop();
+        }
+        self.end_member();
+    }
+
+    /// Remembers where the last member ended, for the comma of one that goes.
+    fn end_member(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.end = self.at;
+        }
+    }
+
+    fn member(&mut self) -> Option<()> {
+        let start = self.at;
+        let end = json::string_end(self.text, start).filter(|_| self.byte_is(start, b'"'))?;
+        let name = start + 1..end - 1;
+        let colon = json::skip_space(self.text, end);
+        self.at = json::skip_space(self.text, colon + 1);
+        if !self.byte_is(colon, b':') {
+            return None;
+        }
+        let frame = self.frames.last()?;
+        self.names.push(json::decode(self.text.get(name.clone())?));
+        let treatment =
+            self.redaction.treat(frame.treatment, &self.names, self.shape, frame.of_user);
+        if treatment.action() == Some(Action::Drop) {
+            self.names.pop();
+            return self.drop_member(start);
+        }
+        if let Some(action) = self.redaction.address_action(treatment) {
+            self.addresses(name, action, true);
+        }
+        self.frames.last_mut()?.has_members = true;
+        self.value(treatment, true)
+    }
+
+    /// Removes the member that begins at `start` and whose value begins here, with one comma.
+    fn drop_member(&mut self, start: usize) -> Option<()> {
+        let end = json::skip_value(self.text, self.at)?;
+        let frame = self.frames.last_mut()?;
+        let next = json::skip_space(self.text, end);
+        self.at = end;
+        let from = if frame.has_members {
+            frame.end
+        } else {
+            if self.text.as_bytes().get(next) == Some(&b',') {
+                self.at = json::skip_space(self.text, next + 1);
+            }
+            start
+        };
+        frame.end = self.at;
+        self.output.replace(from..self.at, "");
+        Some(())
+    }
+
+    /// A value begins here: enters an object or a list, passes over anything else.
+    fn value(&mut self, treatment: Treatment, is_named: bool) -> Option<()> {
+        let in_list = self.frames.last().is_some_and(|frame| frame.in_list || !frame.is_object);
+        let is_object = match self.text.as_bytes().get(self.at)? {
+            b'{' => true,
+            b'[' => false,
+            _ => {
+                let end = json::skip_value(self.text, self.at)?;
+                self.scalar(self.at..end, treatment, in_list)?;
+                self.at = end;
+                if is_named {
+                    self.names.pop();
+                    self.end_member();
+                }
+                return Some(());
+            }
+        };
+        let is_resource = is_object
+            && self.shape == Shape::Event
+            && self.redaction.looks_for_users()
+            && matches!(&self.names[..], [name] if name.eq_ignore_ascii_case("resources"));
+        let of_user = is_resource && json::says(self.text, self.at, "type", "USER");
+        self.at += 1;
+        let end = self.at;
+        let in_list = in_list || !is_object;
+        let has_members = false;
+        self.frames.push(Frame {
+            is_object,
+            is_named,
+            in_list,
+            of_user,
+            treatment,
+            has_members,
+            end,
+        });
+        Some(())
+    }
+
+    fn scalar(&mut self, place: Range<usize>, treatment: Treatment, in_list: bool) -> Option<()> {
+        let raw = self.text.get(place.clone())?;
+        let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
+        let is_loose = self.shape == Shape::Fragment && self.names.is_empty();
+        let action = if is_loose { Some(Action::Mask) } else { treatment.action() };
+        if raw == "null" {
+            return Some(());
+        }
+        if let Some(action) = action {
+            let value = inner.map_or(Cow::Borrowed(raw), json::decode);
+            let is_done = self.redaction.spares_hashes && key::is_hash(&value);
+            if action != Action::Hash || !is_done {
+                let stand_in = self.redaction.stand_in(action, &value, &self.output);
+                self.output.replace(place, &format!("\"{stand_in}\""));
+            }
+        } else if inner.is_some()
+            && let Some(action) = self.redaction.address_action(treatment)
+            && !(self.shape == Shape::Event && !in_list && is_required(&self.names))
+        {
+            self.addresses(place.start + 1..place.end - 1, action, false);
+        }
+        Some(())
+    }
+
+    /// Replaces the addresses in a string, of which `place` is what stands between its quotes.
+    fn addresses(&mut self, place: Range<usize>, action: Action, is_name: bool) {
+        let raw = self.text.get(place.clone()).unwrap_or_default();
+        if memchr3(b'@', b'%', b'\\', raw.as_bytes()).is_none() {
+            return;
+        }
+        let text = json::decode(raw);
+        let mut places = Places::new(raw);
+        for address::Found { range, address } in address::find(&text) {
+            let (start, end) = (places.of(range.start), places.of(range.end));
+            // A name stays one that nothing else can be taken for.
+            let stand_in = if action == Action::Drop && !is_name {
+                Cow::Borrowed("")
+            } else {
+                self.redaction.stand_in(action, &address, &self.output)
+            };
+            self.output.replace(place.start + start..place.start + end, &stand_in);
+        }
+    }
+
+    fn byte_is(&self, at: usize, byte: u8) -> bool {
+        self.text.as_bytes().get(at) == Some(&byte)
+    }
+}
