@@ -6,8 +6,8 @@ use super::read::{Findings, Reader};
 use super::refusal::Refusal;
 use crate::event::{
     CustomAnalytics, Envelope, Event, FindingKind, Flow, FlowVersion, Interaction,
-    InteractionEvent, Node, Packet, ParentFlow, ReceiveRequest, SendErrorResponse, SendResponse,
-    StartInteraction,
+    InteractionEvent, Node, Packet, ParentFlow, ReceiveRequest, Reported, SendErrorResponse,
+    SendResponse, StartInteraction,
 };
 
 const EMBEDDED: &str = "$._embedded";
@@ -84,6 +84,16 @@ pub(super) fn read<'a>(
     Ok(Event::Interaction(Box::new(InteractionEvent { envelope, flow, interaction })))
 }
 
+fn reported<'a>(reader: &mut Reader<'_, 'a>) -> Reported<'a> {
+    Reported {
+        kind: reader.text(&["outcomeType"]),
+        status: reader.text(&["outcomeStatus"]),
+        status_detail: reader.text(&["outcomeStatusDetail"]),
+        description: reader.text(&["outcomeDescription"]),
+        custom_timestamp: reader.text(&["customTimestamp"]),
+    }
+}
+
 fn payload<'a>(members: &Members<'a>, findings: &mut Findings) -> Result<Members<'a>, Refusal> {
     let embedded = Reader::new(members, "$", findings)
         .raw(&["_embedded"])
@@ -110,6 +120,7 @@ fn flow<'a>(reader: &mut Reader<'_, 'a>) -> Result<Flow<'a>, Refusal> {
         packet_timestamp_ms: reader.integer(&["packetTimestamp"]),
         ts_interaction_id: reader.text(&["tsInteractionId", "tsinteractionId"]),
         capability_name: reader.text(&["capabilityName"]),
+        reported: reported(reader),
         usage_transaction_type: reader.text(&["usageTransactionType"]),
         parent: None,
     })
@@ -139,15 +150,7 @@ fn packet<'a>(reader: &mut Reader<'_, 'a>) -> Packet<'a> {
 }
 
 fn custom_analytics<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
-    Interaction::CustomAnalytics(CustomAnalytics {
-        node: node(reader),
-        packet: packet(reader),
-        outcome_type: reader.text(&["outcomeType"]),
-        outcome_status: reader.text(&["outcomeStatus"]),
-        outcome_status_detail: reader.text(&["outcomeStatusDetail"]),
-        outcome_description: reader.text(&["outcomeDescription"]),
-        custom_timestamp: reader.text(&["customTimestamp"]),
-    })
+    Interaction::CustomAnalytics(CustomAnalytics { node: node(reader), packet: packet(reader) })
 }
 
 fn start_interaction<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {

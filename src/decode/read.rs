@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use serde_json::value::RawValue;
 
 use super::members::{Members, Text};
@@ -169,10 +169,20 @@ impl<'a> Text<'a> {
 
 /// An RFC 3339 time with 0 to 9 (or more) fraction digits, and whether it had an offset. Without
 /// one it is taken as UTC, which is what PingOne documents.
+/// Years have four digits, as RFC 3339 has it.
 pub(super) fn parse_time(text: &str) -> Option<(DateTime<Utc>, bool)> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some((time.to_utc(), true));
-    }
-    let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-    Some((naive.and_utc(), false))
+    let (time, has_offset) = match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => (time.to_utc(), true),
+        Err(_) => {
+            let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+            (naive.and_utc(), false)
+        }
+    };
+    // A leap second is the end of the one before it: no target takes :60.
+    let time =
+        if time.nanosecond() < NANOSECONDS { time } else { time.with_nanosecond(NANOSECONDS - 1)? };
+    (1..=9999).contains(&time.year()).then_some((time, has_offset))
 }
+
+/// Of a second.
+const NANOSECONDS: u32 = 1_000_000_000;

@@ -1,6 +1,6 @@
 //! What tells one event from another, and which environment, run and flow it belongs to.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use sha2::{Digest, Sha256};
 
 use super::{Event, Flow};
@@ -31,7 +31,11 @@ impl Event<'_> {
 
     fn time_and_member(&self) -> (DateTime<Utc>, &'static str) {
         let flow = self.flow();
-        let packet = || DateTime::from_timestamp_millis(flow?.packet_timestamp_ms?);
+        let packet = || {
+            let time = DateTime::from_timestamp_millis(flow?.packet_timestamp_ms?)?;
+            // What four digits can write: nobody takes other years.
+            (1..=9999).contains(&time.year()).then_some(time)
+        };
         let completed = flow.and_then(|flow| flow.completed_at).map(|time| (time, "tsEms"));
         completed
             .or_else(|| packet().map(|time| (time, "packetTimestamp")))
@@ -49,9 +53,11 @@ impl Event<'_> {
     /// The PingOne environment: the flow's, else the first resource's, else the user's.
     pub fn environment_id(&self) -> Option<&str> {
         let envelope = self.envelope();
-        let resource = || envelope.resources.first()?.environment_id.as_deref();
-        let user = || envelope.user.as_ref()?.environment_id.as_deref();
-        self.flow().and_then(|flow| flow.company_id.as_deref()).or_else(resource).or_else(user)
+        let flow = self.flow().and_then(|flow| flow.company_id.as_deref());
+        let resource =
+            envelope.resources.first().and_then(|resource| resource.environment_id.as_deref());
+        let user = envelope.user.as_ref().and_then(|user| user.environment_id.as_deref());
+        first([flow, resource, user])
     }
 
     /// The flow run: one `interactionId` joins all events of a run.
@@ -62,15 +68,15 @@ impl Event<'_> {
     /// The flow, without dashes in newer events, with them where only a resource names it.
     pub fn flow_id(&self) -> Option<&str> {
         let flow = self.flow()?;
-        let resource = || self.envelope().resources.first()?.id.as_deref();
-        flow.flow_id.as_deref().or_else(resource)
+        let resource = self.envelope().resources.first();
+        first([flow.flow_id.as_deref(), resource.and_then(|resource| resource.id.as_deref())])
     }
 
     /// The flow's name, as the flow or else the first resource gives it.
     pub fn flow_name(&self) -> Option<&str> {
         let flow = self.flow()?;
-        let resource = || self.envelope().resources.first()?.name.as_deref();
-        flow.flow_name.as_deref().or_else(resource)
+        let resource = self.envelope().resources.first();
+        first([flow.flow_name.as_deref(), resource.and_then(|resource| resource.name.as_deref())])
     }
 
     /// The connector of the node concerned, for example `httpConnector`.
@@ -89,4 +95,9 @@ impl Event<'_> {
             _ => kind,
         }
     }
+}
+
+/// The first that is there and not empty.
+fn first<const N: usize>(texts: [Option<&str>; N]) -> Option<&str> {
+    texts.into_iter().flatten().find(|text| !text.is_empty())
 }

@@ -62,8 +62,25 @@ pub struct Flow<'a> {
     pub capability_name: Option<Cow<'a, str>>,
     /// `usageTransactionType`; only `COUNTED` has been seen.
     pub usage_transaction_type: Option<Cow<'a, str>>,
+    /// What a Flow Analytics node says of the outcome. Documented for `CUSTOM_ANALYTICS`.
+    pub reported: Reported<'a>,
     /// The flow that launched this one, where this is a subflow.
     pub parent: Option<ParentFlow<'a>>,
+}
+
+/// An outcome in the words of the flow's author.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reported<'a> {
+    /// `outcomeType`: free text such as `login`.
+    pub kind: Option<Cow<'a, str>>,
+    /// `outcomeStatus`: free text such as `success`, `denied`, `fraud`.
+    pub status: Option<Cow<'a, str>>,
+    /// `outcomeStatusDetail`.
+    pub status_detail: Option<Cow<'a, str>>,
+    /// `outcomeDescription`.
+    pub description: Option<Cow<'a, str>>,
+    /// `customTimestamp`: free text set by the flow's author.
+    pub custom_timestamp: Option<Cow<'a, str>>,
 }
 
 /// `flowVersionId`: `-1` and absence both mean that the sender does not know it.
@@ -139,16 +156,6 @@ pub struct CustomAnalytics<'a> {
     pub node: Node<'a>,
     /// How it was sent.
     pub packet: Packet<'a>,
-    /// `outcomeType`: free text such as `login`.
-    pub outcome_type: Option<Cow<'a, str>>,
-    /// `outcomeStatus`: free text such as `success`, `denied`, `fraud`.
-    pub outcome_status: Option<Cow<'a, str>>,
-    /// `outcomeStatusDetail`.
-    pub outcome_status_detail: Option<Cow<'a, str>>,
-    /// `outcomeDescription`.
-    pub outcome_description: Option<Cow<'a, str>>,
-    /// `customTimestamp`: free text set by the flow's author.
-    pub custom_timestamp: Option<Cow<'a, str>>,
 }
 
 /// `START_INTERACTION`.

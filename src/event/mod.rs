@@ -16,7 +16,7 @@ pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
     CustomAnalytics, Flow, FlowVersion, Interaction, InteractionEvent, Node, Packet, ParentFlow,
-    ReceiveRequest, SendErrorResponse, SendResponse, StartInteraction,
+    ReceiveRequest, Reported, SendErrorResponse, SendResponse, StartInteraction,
 };
 pub use outcome::Outcome;
 pub use severity::Severity;

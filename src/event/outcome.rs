@@ -3,7 +3,7 @@
 //! The documented error example says `result.status: SUCCESS`, so the event's type comes first and
 //! `result.status` last.
 
-use super::{Event, Interaction, ResultBlock};
+use super::{Event, Interaction, Reported, ResultBlock};
 
 /// How an event ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,14 +30,11 @@ impl Outcome {
 /// The outcome, and the member that tells it.
 pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
     if let Event::Interaction(event) = event {
-        match &event.interaction {
-            Interaction::SendErrorResponse(_) => return (Outcome::Failure, "action.type"),
-            Interaction::CustomAnalytics(analytics) => {
-                if let Some(status) = &analytics.outcome_status {
-                    return (from_outcome_status(status), "outcomeStatus");
-                }
-            }
-            _ => {}
+        if matches!(event.interaction, Interaction::SendErrorResponse(_)) {
+            return (Outcome::Failure, "action.type");
+        }
+        if let Some(outcome) = event.flow.reported.outcome() {
+            return (outcome, "outcomeStatus");
         }
         if let Some(success) = event.interaction.node().success {
             return (if success { Outcome::Success } else { Outcome::Failure }, "success");
@@ -53,6 +50,19 @@ impl ResultBlock<'_> {
     /// What `status` says in any spelling, right or wrong.
     pub fn outcome(&self) -> Outcome {
         self.status.as_deref().map_or(Outcome::Unknown, from_result_status)
+    }
+}
+
+impl Reported<'_> {
+    /// What `outcomeStatus` says; `None` if it says nothing at all.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let status = self.status.as_deref().filter(|status| !status.trim().is_empty());
+        status.map(from_outcome_status)
+    }
+
+    /// Whether `outcomeStatus` says fraud.
+    pub(super) fn is_fraud(&self) -> bool {
+        self.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("fraud"))
     }
 }
 

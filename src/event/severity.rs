@@ -20,16 +20,11 @@ pub(super) fn of(event: &Event<'_>) -> Severity {
         return Severity::Informational;
     }
     let Event::Interaction(interaction) = event else { return Severity::Medium };
+    let reported = &interaction.flow.reported;
     match &interaction.interaction {
         Interaction::SendErrorResponse(_) => Severity::Medium,
-        Interaction::CustomAnalytics(analytics) if analytics.outcome_status.is_some() => {
-            let status = analytics.outcome_status.as_deref().unwrap_or_default();
-            if status.trim().eq_ignore_ascii_case("fraud") {
-                Severity::High
-            } else {
-                Severity::Medium
-            }
-        }
+        _ if reported.is_fraud() => Severity::High,
+        _ if reported.outcome().is_some() => Severity::Medium,
         other if other.node().success == Some(false) => Severity::Low,
         _ => Severity::Medium,
     }

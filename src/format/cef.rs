@@ -4,11 +4,9 @@
 //! the CEF implementation standard: a value is cut before it is escaped, between characters, and what
 //! was cut stands whole in `davinciExtra`.
 
-use core::net::IpAddr;
-
 use serde_json::Value;
 
-use super::classify::{is_sign_on, severity, title};
+use super::classify::{address, is_sign_on, severity, title};
 use super::explain::Rule;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -28,7 +26,12 @@ pub(super) const FIELDS: [Field; 7] = [
         "deviceExternalId",
         None,
         255,
-        &["~/companyId", "/resources/0/environment/id", "/resources/environment/id"],
+        &[
+            "~/companyId",
+            "/resources/0/environment/id",
+            "/resources/environment/id",
+            "/actors/user/environment/id",
+        ],
     ),
     ("flexString2", Some("recordedAt"), 1023, &["/recordedAt"]),
     ("msg", None, 1023, &["/result/description", "~/eventMessage"]),
@@ -78,10 +81,12 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     let action = leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, ACTION));
     line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
     if is_sign_on(formatting, event) {
-        account(event, &mut line);
+        account(leaves, &mut line);
     }
-    if let Some(status) = leaves.get("~/outcomeStatus").and_then(Value::as_str) {
+    if leaves.has_text("~/outcomeStatus") {
+        let status = leaves.get("~/outcomeStatus").and_then(Value::as_str).unwrap_or_default();
         line.add_cut("reason", status, 1023);
+        leaves.copied(&["reason"], "~/outcomeStatus");
     }
     let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
     for field in FIELDS.iter().chain(flow_fields) {
@@ -91,7 +96,7 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     if !member(parent, leaves, &mut line) {
         member(correlation, leaves, &mut line);
     }
-    address(leaves, &mut line);
+    source(leaves, &mut line);
     version(event, leaves, &mut line);
     if let Some(text) = leaves.original(received) {
         line.add("davinciOriginal", &printable(&text));
@@ -123,11 +128,11 @@ fn member(field: &Field, leaves: &mut Leaves, line: &mut Extension) -> bool {
 }
 
 /// Who signs on is the account that it is about, and so the destination user.
-fn account(event: &Event<'_>, line: &mut Extension) {
-    let Some(user) = &event.envelope().user else { return };
-    for (key, text) in [("duser", &user.name), ("duid", &user.id)] {
-        if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
-            line.add_cut(key, text, 1023);
+fn account(leaves: &mut Leaves, line: &mut Extension) {
+    for (key, member) in [("duser", "/actors/user/name"), ("duid", "/actors/user/id")] {
+        if leaves.has_text(member) {
+            line.add_cut(key, leaves.get(member).and_then(Value::as_str).unwrap_or_default(), 1023);
+            leaves.copied(&[key], member);
         }
     }
 }
@@ -192,16 +197,15 @@ fn escaped_head(text: &str) -> String {
 }
 
 /// An address of either kind has its own key; what is no address stays where it is.
-fn address(leaves: &mut Leaves, line: &mut Extension) {
-    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let Some(text) = leaves.take(&["src"], &["/source/ipAddress"], is_address) else { return };
-    match text.parse() {
-        Ok(IpAddr::V4(_)) => line.add("src", &text),
-        Ok(IpAddr::V6(_)) => {
-            line.add("c6a2", &text);
-            line.add("c6a2Label", "Source IPv6 Address");
-        }
-        Err(_) => {}
+fn source(leaves: &mut Leaves, line: &mut Extension) {
+    let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
+    let Some(address) = text.and_then(address) else { return };
+    let key = if address.is_ipv4() { "src" } else { "c6a2" };
+    let address = address.to_string();
+    leaves.take(&[key], &["/source/ipAddress"], |text| text == address);
+    line.add(key, &address);
+    if key == "c6a2" {
+        line.add("c6a2Label", "Source IPv6 Address");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the formats ask of an event in common: what kind it is, in words and in numbers.
 
+use core::net::IpAddr;
+
 use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity};
 
@@ -37,7 +39,7 @@ pub(super) fn message(event: &Event<'_>) -> String {
         message.push_str(&event.envelope().action.kind);
         return message;
     };
-    let flow = interaction.flow.flow_name.as_deref().or(interaction.flow.flow_id.as_deref());
+    let flow = event.flow_name().or(event.flow_id());
     let capability = interaction.interaction.node().original_capability_name.as_deref();
     let known = [("flow", flow), ("capability", capability)];
     let known = known.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
@@ -49,11 +51,17 @@ pub(super) fn message(event: &Event<'_>) -> String {
     message
 }
 
+/// The address that a text is or begins with: proxies add theirs behind it, after a comma.
+pub(super) fn address(text: &str) -> Option<IpAddr> {
+    text.split(',').next().and_then(|first| first.trim().parse().ok())
+}
+
 /// Whether somebody signs on: custom analytics whose `outcomeType`, which the flow's author chose, is
 /// one of the configured words.
 pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
     let Event::Interaction(interaction) = event else { return false };
-    let Interaction::CustomAnalytics(analytics) = &interaction.interaction else { return false };
-    let Some(kind) = analytics.outcome_type.as_deref() else { return false };
+    let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
+    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics);
+    let Some(kind) = kind else { return false };
     formatting.sign_on_types.iter().any(|pattern| pattern.matches(kind.trim()))
 }

@@ -14,9 +14,10 @@ pub(super) struct Document(Map<String, Value>);
 
 impl Document {
     /// Sets a field below objects that its dotted name names; `[]` after a name makes a list of one.
-    /// A text that is too long for a field is cut: its member is not taken.
+    /// A text that is too long for a field is cut: its member is not taken. An empty one is left out.
     pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
         let value = match value.into() {
+            Value::String(text) if text.trim().is_empty() => return,
             Value::String(text) if text.len() > LONGEST => {
                 Value::from(&text[..text.floor_char_boundary(LONGEST)])
             }

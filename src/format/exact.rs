@@ -1,67 +1,98 @@
 //! Bytes to members, and whether the members say all that the bytes say.
 //!
-//! Three things are lost in a tree of members: of a name that stands twice in one object all but the
-//! last, half a surrogate pair (as a cut emoji leaves), and what nests too deeply. Then the formats send
-//! the original along.
+//! Two things are lost in a tree of members: of a name that stands twice in one object all but the
+//! last, and half a surrogate pair, as a cut emoji leaves. Then the formats send the original along.
+//!
+//! Not serde's own way to such a tree: with its numbers of any size and its raw values come names of
+//! members that mean something to it, and a sender may use those names.
 
-use serde_json::Value;
+use serde_json::{Map, Number, Value};
+
+use crate::json;
+
+/// Nesting that is followed: more than `decode` accepts.
+const MAX_DEPTH: usize = 128;
 
 /// The members of an event, and whether nothing was lost. Never fails: in the worst case there are none.
 pub(super) fn parse(raw: &[u8]) -> (Value, bool) {
-    match serde_json::from_slice(raw) {
-        Ok(value) => {
-            let is_exact = members(&value) == colons(raw);
-            (value, is_exact)
-        }
-        Err(_) => (serde_json::from_slice(&paired(raw)).unwrap_or_default(), false),
+    let mut parser =
+        Parser { text: std::str::from_utf8(raw).unwrap_or_default(), at: 0, is_exact: true };
+    match parser.value(0) {
+        Some(value) => (value, parser.is_exact),
+        None => (Value::Null, false),
     }
 }
 
-fn members(value: &Value) -> usize {
-    match value {
-        Value::Object(object) => object.len() + object.values().map(members).sum::<usize>(),
-        Value::Array(items) => items.iter().map(members).sum(),
-        _ => 0,
-    }
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    is_exact: bool,
 }
 
-/// Colons outside of strings: one for each member, whether its name is new or not.
-fn colons(raw: &[u8]) -> usize {
-    let (mut count, mut at) = (0, 0);
-    while let Some(found) = raw.get(at..).and_then(|rest| memchr::memchr2(b':', b'"', rest)) {
-        at += found;
-        if raw[at] == b'"' {
-            at += super::native::string_length(&raw[at..]);
-        } else {
-            count += 1;
-            at += 1;
-        }
-    }
-    count
-}
-
-/// The same JSON with U+FFFD in the place of each half of a surrogate pair.
-fn paired(raw: &[u8]) -> Vec<u8> {
-    let mut out = raw.to_vec();
-    let mut at = 0;
-    while let Some(found) = out.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
-        at += found;
-        match (surrogate(&out, at), surrogate(&out, at + 6)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => at += 12,
-            (Some(0xd800..=0xdfff), _) => {
-                out[at + 2..at + 6].copy_from_slice(b"fffd");
-                at += 6;
+impl Parser<'_> {
+    fn value(&mut self, depth: usize) -> Option<Value> {
+        self.at = json::skip_space(self.text, self.at);
+        match self.text.as_bytes().get(self.at)? {
+            b'{' if depth < MAX_DEPTH => self.object(depth + 1).map(Value::Object),
+            b'[' if depth < MAX_DEPTH => self.list(depth + 1).map(Value::Array),
+            b'{' | b'[' => None,
+            b'"' => self.string().map(Value::String),
+            _ => {
+                let end = json::skip_value(self.text, self.at)?;
+                let word = self.text.get(self.at..end)?;
+                self.at = end;
+                match word {
+                    "null" => Some(Value::Null),
+                    "true" => Some(true.into()),
+                    "false" => Some(false.into()),
+                    number => number.parse::<Number>().ok().map(Value::Number),
+                }
             }
-            _ => at += 2,
         }
     }
-    out
-}
 
-/// The number of a Unicode escape (`\u` and four digits) at this place.
-fn surrogate(text: &[u8], at: usize) -> Option<u16> {
-    let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    fn object(&mut self, depth: usize) -> Option<Map<String, Value>> {
+        let mut members = Map::new();
+        self.at += 1;
+        while !self.ends(b'}')? {
+            let name = self.string()?;
+            self.at = json::skip_space(self.text, self.at) + 1;
+            let value = self.value(depth)?;
+            self.is_exact &= members.insert(name, value).is_none();
+        }
+        Some(members)
+    }
+
+    fn list(&mut self, depth: usize) -> Option<Vec<Value>> {
+        let mut items = Vec::new();
+        self.at += 1;
+        while !self.ends(b']')? {
+            items.push(self.value(depth)?);
+        }
+        Some(items)
+    }
+
+    /// Passes a comma, or the bracket that ends it all.
+    fn ends(&mut self, bracket: u8) -> Option<bool> {
+        self.at = json::skip_space(self.text, self.at);
+        let byte = *self.text.as_bytes().get(self.at)?;
+        self.at += usize::from(byte == b',' || byte == bracket);
+        if byte == b',' {
+            self.at = json::skip_space(self.text, self.at);
+        }
+        Some(byte == bracket)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let end = json::string_end(self.text, self.at)?;
+        let raw = self.text.get(self.at + 1..end - 1)?;
+        self.at = end;
+        let text = json::decode(raw);
+        let lost = |text: &str| text.matches('\u{fffd}').count();
+        self.is_exact &=
+            lost(&text) == lost(raw) + raw.to_ascii_lowercase().matches("\\ufffd").count();
+        Some(text.into_owned())
+    }
 }
 
 #[cfg(test)]
@@ -71,19 +102,47 @@ mod tests {
     #[test]
     fn what_is_lost_is_noticed() {
         for (raw, value, is_exact) in [
-            (r#"{"a":":","b":{"c":[{"d":1}]}}"#, r#"{"a":":","b":{"c":[{"d":1}]}}"#, true),
+            (
+                r#" {"a":":","b" : {"c":[ {"d":1} ,2]}} "#,
+                r#"{"a":":","b":{"c":[{"d":1},2]}}"#,
+                true,
+            ),
             (r#"{"a":1,"a":2}"#, r#"{"a":2}"#, false),
             (r#"{"a":{"b":1,"b":1}}"#, r#"{"a":{"b":1}}"#, false),
             (r#"{"a":"x\ud83d"}"#, "{\"a\":\"x\u{fffd}\"}", false),
             (r#"{"a":"\udc00\\ud800\ud83d\ude00"}"#, "{\"a\":\"\u{fffd}\\\\ud800😀\"}", false),
+            ("{\"a\":\"\u{fffd}\\ufFfd\"}", "{\"a\":\"\u{fffd}\u{fffd}\"}", true),
             (r#"{"a":1e+999,"b":1.10,"c":123456789012345678901234567890}"#, "", true),
+            (r#"{"a":[true,false,null,{},[],""]}"#, "", true),
         ] {
             let (parsed, exact) = parse(raw.as_bytes());
             assert_eq!(exact, is_exact, "{raw}");
             let value = if value.is_empty() { raw } else { value };
             assert_eq!(parsed.to_string(), value, "every number as it was sent");
         }
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        assert_eq!(parse(deep.as_bytes()), (Value::Null, false));
+    }
+
+    #[test]
+    fn names_that_mean_something_to_a_library_mean_nothing_here() {
+        for raw in [
+            r#"{"$serde_json::private::Number":"12","b":1}"#,
+            r#"{"a":{"$serde_json::private::Number":"12"}}"#,
+            r#"{"a":{"$serde_json::private::RawValue":"{\"x\":[1,2]}"}}"#,
+            r#"{"a":{"$serde_json::private::RawValue":"no JSON"}}"#,
+        ] {
+            let (parsed, exact) = parse(raw.as_bytes());
+            assert_eq!((parsed.to_string().as_str(), exact), (raw, true));
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(parse(deep(100_000).as_bytes()), (Value::Null, false));
+        let (parsed, exact) = parse(deep(100).as_bytes());
+        assert_eq!((parsed.to_string(), exact), (deep(100), true));
+        for broken in ["", "{", "{\"a\"", "[1", "{\"a\":}", "\"", "x"] {
+            assert_eq!(parse(broken.as_bytes()), (Value::Null, false), "{broken}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Which member of an event became which field.
 
+use super::classify::is_sign_on;
 use super::leaves::{Leaves, Taken};
 use super::{Line, Received, cef, ecs, leef, line, ocsf};
 use crate::config::{Format, Formatting};
@@ -23,6 +24,8 @@ pub(super) enum Rule {
     Outcome,
     Severity,
     Kind,
+    /// The kind, but for a sign-on.
+    Class,
 }
 
 /// Renders one event, and says what became of each of its members.
@@ -42,7 +45,11 @@ pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
     let mut taken = leaves.into_trace();
     taken.sort();
     taken.dedup();
-    let decided = rules.iter().map(|(field, rule)| (*field, member(*rule, received.event)));
+    let is_sign_on = is_sign_on(formatting, received.event);
+    let decided = rules.iter().map(|(field, rule)| match rule {
+        Rule::Class if is_sign_on => (*field, "outcomeType"),
+        rule => (*field, member(*rule, received.event)),
+    });
     Explanation { line, taken, decided: decided.collect() }
 }
 
@@ -50,7 +57,7 @@ fn member(rule: Rule, event: &Event<'_>) -> &'static str {
     match rule {
         Rule::Time => event.time_member(),
         Rule::Outcome | Rule::Severity => event.outcome_member(),
-        Rule::Kind => "action.type",
+        Rule::Kind | Rule::Class => "action.type",
     }
 }
 

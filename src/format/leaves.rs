@@ -90,7 +90,7 @@ impl Leaves {
         fits: impl Fn(&str) -> bool,
     ) -> Option<String> {
         let (pointer, text) = pointers.iter().find_map(|pointer| {
-            let text = self.text(pointer).filter(|text| !text.is_empty())?;
+            let text = self.text(pointer).filter(|text| !text.trim().is_empty())?;
             Some((self.absolute(pointer)?, text))
         })?;
         self.note(&pointer, fields);
@@ -145,7 +145,9 @@ impl Leaves {
     pub(super) fn take_rest(&mut self, field: &'static str) -> Option<Value> {
         let rest = self.rest.take();
         let is_nothing = rest.is_null() || rest.as_object().is_some_and(Map::is_empty);
-        if let Some(trace) = &mut self.trace {
+        if let Some(trace) = &mut self.trace
+            && !is_nothing
+        {
             each_leaf(&rest, "", &mut |member| trace.push(Taken { member, field }));
         }
         (!is_nothing).then_some(rest)
@@ -154,6 +156,13 @@ impl Leaves {
     /// What is left, as JSON on one line; `None` if that is nothing.
     pub(super) fn take_rest_line(&mut self, field: &'static str) -> Option<String> {
         self.take_rest(field).map(|rest| printable(&rest.to_string()))
+    }
+
+    /// Says that a member is in these fields as well, which show it and do not take it.
+    pub(super) fn copied(&mut self, fields: &[&'static str], pointer: &str) {
+        if let Some(pointer) = self.absolute(pointer) {
+            self.note(&pointer, fields);
+        }
     }
 
     fn note(&mut self, pointer: &str, fields: &[&'static str]) {
@@ -212,22 +221,25 @@ pub(super) fn one_line(received: Received<'_>) -> String {
 }
 
 fn is_field(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST
+    !text.trim().is_empty() && text.len() <= LONGEST
 }
 
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
+/// Entries that are told one by one; of a longer list or a larger object, only where it is.
+const TOLD: usize = 200;
+
 /// Tells the pointers of all that is no object or list with something in it.
-pub(super) fn each_leaf(value: &Value, at: &str, tell: &mut impl FnMut(String)) {
+fn each_leaf(value: &Value, at: &str, tell: &mut impl FnMut(String)) {
     match value {
-        Value::Object(members) if !members.is_empty() => {
+        Value::Object(members) if !members.is_empty() && members.len() <= TOLD => {
             for (name, member) in members {
                 each_leaf(member, &format!("{at}/{}", escaped(name)), tell);
             }
         }
-        Value::Array(items) if !items.is_empty() => {
+        Value::Array(items) if !items.is_empty() && items.len() <= TOLD => {
             for (index, item) in items.iter().enumerate() {
                 each_leaf(item, &format!("{at}/{index}"), tell);
             }

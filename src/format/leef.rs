@@ -3,9 +3,9 @@
 //! LEEF has no escapes: a value that holds a tab or a line break has spaces there, and stands as it was
 //! in `davinciExtra`, which is JSON and takes every member without a key of its own.
 
-use core::net::IpAddr;
+use serde_json::Value;
 
-use super::classify::severity;
+use super::classify::{address, severity};
 use super::explain::Rule;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -19,7 +19,15 @@ pub(super) const FIELDS: [Field; 8] = [
     ("externalId", &["/id"]),
     ("usrName", &["/actors/user/name"]),
     ("accountName", &["/actors/user/id"]),
-    ("environmentId", &["~/companyId", "/resources/0/environment/id", "/resources/environment/id"]),
+    (
+        "environmentId",
+        &[
+            "~/companyId",
+            "/resources/0/environment/id",
+            "/resources/environment/id",
+            "/actors/user/environment/id",
+        ],
+    ),
     ("correlationId", &["/correlationId"]),
     ("recordedAt", &["/recordedAt"]),
     ("reason", &["/result/description"]),
@@ -69,9 +77,11 @@ pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
         leaves.take(&["flowVersionId"], &["~/flowVersionId"], |text| text == version);
         pairs.push(("flowVersionId", version));
     }
-    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let address = leaves.take(&["src"], &["/source/ipAddress"], is_address);
-    pairs.extend(address.filter(|text| is_address(text)).map(|text| ("src", text)));
+    let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
+    if let Some(address) = text.and_then(address).map(|address| address.to_string()) {
+        leaves.take(&["src"], &["/source/ipAddress"], |text| text == address);
+        pairs.push(("src", address));
+    }
     pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
     pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
     for (index, (key, value)) in pairs.iter().enumerate() {

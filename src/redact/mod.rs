@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | [`rules`] | what applies to a member: rules, the profile, exceptions |
 //! | [`walk`] | one pass over an event's text |
-//! | [`json`] | tokens: where a string ends, what it says, where in the text a part of it stands |
 //! | [`address`] | e-mail addresses within text |
 //! | [`key`] | keyed hashes |
 //! | [`output`] | the text with its replacements, copied only if there are any |
@@ -17,7 +16,6 @@
 
 mod address;
 mod fragment;
-mod json;
 mod key;
 mod output;
 mod rules;

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use memchr::memchr3;
 
-use super::json::{self, Places};
 use super::output::Output;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
 use crate::config::Action;
+use crate::json::{self, Places};
 
 /// Whether positions can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

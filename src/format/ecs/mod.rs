@@ -6,16 +6,14 @@
 
 mod fields;
 
-use core::net::IpAddr;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Received;
-use super::classify::{is_sign_on, message};
+use super::classify::{address, is_sign_on, message};
 use super::document::Document;
 use super::explain::Rule;
-use super::leaves::{Leaves, one_line};
+use super::leaves::{LONGEST, Leaves, one_line};
 use crate::config::Formatting;
 use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
 
@@ -30,8 +28,8 @@ pub(super) const RULES: [(&str, Rule); 6] = [
     ("event.outcome", Rule::Outcome),
     ("log.level", Rule::Severity),
     ("event.action", Rule::Kind),
-    ("event.category", Rule::Kind),
-    ("event.type", Rule::Kind),
+    ("event.category", Rule::Class),
+    ("event.type", Rule::Class),
 ];
 
 /// Renders one event as a JSON document.
@@ -62,29 +60,55 @@ pub(super) fn render(
     document.set("event.category", categories);
     document.set("event.type", kinds);
     document.set("tags", vec!["forwarded", "pingone-davinci"]);
-    if let Some(name) = event.envelope().user.as_ref().and_then(|user| user.name.as_deref()) {
+    if leaves.has_text("/actors/user/name")
+        && let Some(name) = leaves.get("/actors/user/name").cloned()
+    {
+        leaves.copied(&["related.user"], "/actors/user/name");
         document.set("related.user", json!([name]));
     }
-    if let Some(id) = event.environment_id() {
-        document.set("cloud.account.id", id);
-        document.set("ping_one.davinci.environment.id", id);
-    }
-    if let Some(reason) = reason(event) {
-        document.set("event.reason", reason);
+    for (field, text) in [
+        ("cloud.account.id", event.environment_id()),
+        ("ping_one.davinci.environment.id", event.environment_id()),
+        ("ping_one.davinci.flow.id", event.flow_id()),
+        ("ping_one.davinci.flow.name", event.flow_name()),
+        ("event.reason", reason(event).as_deref()),
+    ] {
+        document.set(field, text.unwrap_or_default());
     }
     document.fill(&FIELDS, leaves);
     if leaves.has_flow() {
         document.fill(&FLOW_FIELDS, leaves);
     }
     typed(event, leaves, &mut document);
-    let original = leaves.original(received);
+    let mut original = leaves.original(received);
+    if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
+        if can_be_flattened(&rest, 0) {
+            document.set_whole("ping_one.davinci.extra", rest);
+        } else {
+            original = Some(one_line(received));
+        }
+    }
     if let Some(text) = original.or_else(|| formatting.original.then(|| one_line(received))) {
         document.set_whole("event.original", text.into());
     }
-    if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
-        document.set_whole("ping_one.davinci.extra", rest);
-    }
     document.into_bytes()
+}
+
+/// Longest path, in bytes, that a leaf of a flattened field may have. Its terms are path and value
+/// together, and have [`LONGEST`] bytes; values are cut off by the mapping, paths are not.
+const LONGEST_PATH: usize = LONGEST - 4096;
+
+/// Whether Elasticsearch takes this as a flattened field: it refuses the document if a path in it is
+/// too long, or has a zero, which separates path and value.
+fn can_be_flattened(value: &Value, path: usize) -> bool {
+    match value {
+        Value::Object(members) => members.iter().all(|(name, member)| {
+            let path = path + name.len() + 1;
+            path <= LONGEST_PATH && !name.contains('\0') && can_be_flattened(member, path)
+        }),
+        Value::Array(items) => items.iter().all(|item| can_be_flattened(item, path)),
+        _ => true,
+    }
 }
 
 /// Members that are no plain texts, each in its own type or not at all.
@@ -104,13 +128,12 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     {
         document.set("ping_one.audit.tags", tags);
     }
-    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let address = leaves.get("/source/ipAddress").and_then(Value::as_str);
-    if address.is_some_and(is_address) {
-        let text = leaves.take_text(&["source.ip", "related.ip"], &["/source/ipAddress"]);
-        document.set("source.ip", text.as_deref());
-        document.set("related.ip", json!([text]));
-    } else if let Some(text) = leaves.take_text(&["source.address"], &["/source/ipAddress"]) {
+    if let Some(text) = leaves.take_text(&["source.address"], &["/source/ipAddress"]) {
+        if let Some(address) = address(&text) {
+            leaves.copied(&["source.ip", "related.ip"], "/source/ipAddress");
+            document.set("source.ip", address.to_string());
+            document.set("related.ip", json!([address.to_string()]));
+        }
         document.set("source.address", text);
     }
     let Event::Interaction(interaction) = event else { return };
@@ -203,9 +226,9 @@ fn date(at: DateTime<Utc>) -> String {
 /// What an outcome is called, where the result is not described.
 fn reason(event: &Event<'_>) -> Option<String> {
     let Event::Interaction(interaction) = event else { return None };
-    let Interaction::CustomAnalytics(analytics) = &interaction.interaction else { return None };
-    let kind = analytics.outcome_type.as_deref()?;
-    let status = analytics.outcome_status.as_deref()?;
+    let is_word = |text: &&str| !text.trim().is_empty();
+    let kind = interaction.flow.reported.kind.as_deref().filter(is_word)?;
+    let status = interaction.flow.reported.status.as_deref().filter(is_word)?;
     Some(format!("{kind}={status}"))
 }
 

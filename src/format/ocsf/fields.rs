@@ -30,9 +30,12 @@ pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 3] = [
     (&["service.name"], &["~/flowName"]),
 ];
 
-/// API Activity: what was asked of whom.
-pub(in crate::format) const API_FIELDS: [TextField; 5] = [
-    (&["api.operation"], &["~/originalCapabilityName", "~/capabilityName"]),
+/// What was asked for. Not of a start, whose capability is that of the packet.
+pub(in crate::format) const OPERATION_FIELDS: [TextField; 1] =
+    [(&["api.operation"], &["~/originalCapabilityName", "~/capabilityName"])];
+
+/// API Activity: of whom, and on what.
+pub(in crate::format) const API_FIELDS: [TextField; 4] = [
     (&["api.service.name"], &["~/connectorId"]),
     (&["api.service.uid"], &["~/connectionId"]),
     (&["resources[].uid"], &["/resources/0/id", "/resources/id"]),

@@ -6,12 +6,10 @@
 mod class;
 mod fields;
 
-use core::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use super::Received;
-use super::classify::message;
+use super::classify::{address, message};
 use super::document::Document;
 use super::explain::Rule;
 use super::leaves::{Leaves, one_line};
@@ -20,7 +18,8 @@ use crate::event::{Event, FlowVersion, Interaction, Outcome, Severity};
 use class::{Activity, Class};
 
 pub(super) use fields::{
-    ACTOR_FIELDS, API_FIELDS, FIELDS, RESOURCE_FIELDS, SIGN_ON_FIELDS, USER_FIELDS,
+    ACTOR_FIELDS, API_FIELDS, FIELDS, OPERATION_FIELDS, RESOURCE_FIELDS, SIGN_ON_FIELDS,
+    USER_FIELDS,
 };
 
 /// Fields that a rule decides.
@@ -28,8 +27,8 @@ pub(super) const RULES: [(&str, Rule); 5] = [
     ("time", Rule::Time),
     ("status_id", Rule::Outcome),
     ("severity_id", Rule::Severity),
-    ("class_uid", Rule::Kind),
-    ("activity_id", Rule::Kind),
+    ("class_uid", Rule::Class),
+    ("activity_id", Rule::Class),
 ];
 
 /// Longest text of the schema (`string_t` of 1.3.0).
@@ -58,12 +57,18 @@ pub(super) fn render(
     document.set("message", message(event));
     let original = leaves.original(received);
     let original = original.or_else(|| formatting.original.then(|| one_line(received)));
-    if let Some(rest) = leaves.take_rest("unmapped") {
+    let rest = leaves.take_rest("unmapped");
+    let mut long = "_raw_data".to_owned();
+    while rest.as_ref().is_some_and(|rest| rest.get(&long).is_some()) {
+        long.insert(0, '_');
+    }
+    if let Some(rest) = rest {
         document.set_whole("unmapped", rest);
     }
     if let Some(text) = original {
-        let field = if text.len() <= LONGEST { "raw_data" } else { "unmapped._raw_data" };
-        document.set_whole(field, text.into());
+        let is_long = text.len() > LONGEST;
+        let field = if is_long { format!("unmapped.{long}") } else { "raw_data".to_owned() };
+        document.set_whole(&field, text.into());
     }
     document.into_bytes()
 }
@@ -148,9 +153,11 @@ fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let outcome = event.outcome();
     let result = event.envelope().result.as_ref();
     let agrees = result.is_some_and(|result| result.outcome() == outcome);
-    let status = ["~/outcomeStatus", "/result/status"];
-    let members = if agrees { &status[..] } else { &status[..1] };
-    let code = leaves.take_text(&["status_code"], members);
+    let reported = event.flow().and_then(|flow| flow.reported.outcome());
+    let contradicts = reported.is_some_and(|said| said != outcome && said != Outcome::Unknown);
+    let members = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
+    let members: Vec<&str> = members.into_iter().flatten().collect();
+    let code = leaves.take_text(&["status_code"], &members);
     let (id, caption) = match (outcome, &code) {
         (Outcome::Success, _) => (1, "Success"),
         (Outcome::Failure, _) => (2, "Failure"),
@@ -175,15 +182,20 @@ fn surroundings(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
         document.set("src_endpoint.uid", id);
     }
     if let Some(id) = event.interaction_id() {
+        leaves.copied(&["actor.session.uid"], "~/interactionId");
         document.set("actor.session.uid", id);
     }
-    let time = event.time().timestamp_millis().to_string();
-    leaves.take(&["time"], &["~/packetTimestamp"], |text| text == time);
-    let address = leaves.get("/source/ipAddress").and_then(Value::as_str);
-    if address.is_some_and(|text| text.parse::<IpAddr>().is_ok()) {
-        let text = leaves.take_text(&["src_endpoint.ip"], &["/source/ipAddress"]);
-        observe(document, "src_endpoint.ip", 2, "IP Address", text.as_deref());
-        document.set("src_endpoint.ip", text);
+    document.set("actor.app_uid", event.flow_id().unwrap_or_default());
+    let time = event.time().timestamp_millis();
+    if leaves.get("~/packetTimestamp").and_then(Value::as_i64) == Some(time) {
+        leaves.take_value(&["time"], "~/packetTimestamp");
+    }
+    let text = leaves.get("/source/ipAddress").and_then(Value::as_str).map(str::to_owned);
+    if let Some(address) = text.as_deref().and_then(address) {
+        let address = address.to_string();
+        leaves.take(&["src_endpoint.ip"], &["/source/ipAddress"], |text| text == address);
+        observe(document, "src_endpoint.ip", 2, "IP Address", Some(&address));
+        document.set("src_endpoint.ip", address);
     }
     document.fill(&ACTOR_FIELDS, leaves);
 }
@@ -194,10 +206,10 @@ fn sign_on(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
         document.set("service.uid", id);
     }
     user(&["user", "actor.user"], leaves, document);
-    let name = leaves.get("/actors/user/name").and_then(Value::as_str).map(str::to_owned);
-    observe(document, "user.name", 4, "User Name", name.as_deref());
+    observe_user("user.name", leaves, document);
     document.fill(&SIGN_ON_FIELDS, leaves);
     if let Some(id) = event.interaction_id() {
+        leaves.copied(&["session.uid"], "~/interactionId");
         document.set("session.uid", id);
     }
     let kind = leaves.get("~/outcomeType").and_then(Value::as_str).unwrap_or_default();
@@ -213,12 +225,15 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
     document.set("api.operation", if is_start { "startInteraction" } else { event.kind() });
     if leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name") {
         user(&["actor.user"], leaves, document);
-        let name = leaves.get("/actors/user/name").and_then(Value::as_str).map(str::to_owned);
-        observe(document, "actor.user.name", 4, "User Name", name.as_deref());
+        observe_user("actor.user.name", leaves, document);
         document.fill(&USER_FIELDS, leaves);
     }
     if let Some(id) = event.interaction_id() {
+        leaves.copied(&["api.request.uid"], "~/interactionId");
         document.set("api.request.uid", id);
+    }
+    if !is_start {
+        document.fill(&OPERATION_FIELDS, leaves);
     }
     document.fill(&API_FIELDS, leaves);
     if document.has("resources") {
@@ -235,9 +250,7 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
     if error {
         document.set("api.response.error", event.kind());
         let description = event.envelope().result.as_ref().and_then(|r| r.description.as_deref());
-        if let Some(text) = description {
-            document.set("api.response.error_message", text);
-        }
+        document.set("api.response.error_message", description.unwrap_or_default());
     }
 }
 
@@ -256,6 +269,14 @@ fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
         if let Some(id) = &organization {
             document.set(&format!("{place}.org.uid"), id.as_str());
         }
+    }
+}
+
+fn observe_user(name: &'static str, leaves: &mut Leaves, document: &mut Document) {
+    if leaves.has_text("/actors/user/name") {
+        leaves.copied(&["observables"], "/actors/user/name");
+        let value = leaves.get("/actors/user/name").and_then(Value::as_str);
+        observe(document, name, 4, "User Name", value);
     }
 }
 

@@ -98,11 +98,23 @@ fn the_index_templates_match_the_default_data_stream() {
         assert!(index["priority"].as_i64().is_some_and(|priority| priority > 100));
     }
     let readme = deployed("elasticsearch/README.md");
-    let parts = index["composed_of"].as_array().expect("parts");
-    assert!(parts.iter().any(|part| readme.contains(part.as_str().expect("a name"))));
+    let (_, name) = readme.split_once("component_template/").expect("a name");
+    let ours = name.split('=').next().expect("a name");
+    let built_in = ["logs@mappings", "logs@settings", "ecs@mappings"];
+    let parts = built_in.into_iter().chain([ours]).collect::<Vec<_>>();
+    assert_eq!(index["composed_of"], serde_json::json!(parts));
+    let component = template("elasticsearch/component-template.json");
+    // A text that looks like a date in the first event must not make a date of the field.
+    for template in [&component, &template("opensearch/index-template.json")] {
+        assert_eq!(template["template"]["mappings"]["date_detection"], false);
+    }
+    let at = "/template/mappings/properties/ping_one/properties/davinci/properties/extra";
+    let extra = component.pointer(at).expect("the extension");
+    assert!(extra["depth_limit"].as_u64() > Some(decode::MAX_DEPTH.into()));
+    assert!(extra["ignore_above"].as_u64().is_some_and(|bytes| bytes <= 4096));
     let mut one = template("elasticsearch/component-template.json")["template"]["mappings"]["properties"]["ping_one"].clone();
     let extra = one.pointer_mut("/properties/davinci/properties/extra").expect("the extension");
-    *extra = serde_json::json!({ "type": "flat_object" });
+    *extra = serde_json::json!({ "type": "object", "enabled": false });
     let other = template("opensearch/index-template.json");
     assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
 }

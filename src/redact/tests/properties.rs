@@ -117,7 +117,7 @@ fn identity(text: &str) -> (String, String, String, Option<String>) {
 
 /// Nothing decodes to the canary, however it is spelt.
 fn holds_no_canary(text: &str) -> TestCaseResult {
-    prop_assert!(!json::decode(text).contains(CANARY), "{}", text);
+    prop_assert!(!crate::json::decode(text).contains(CANARY), "{}", text);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ mod document;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use serde_json::Value;
+use serde::Deserialize;
 use url::Url;
 
 use super::request::{Requests, authorization, below};
@@ -23,6 +23,19 @@ pub struct Elasticsearch {
     requests: Requests,
     base: Url,
     bulk: Url,
+}
+
+/// What says who is there.
+#[derive(Deserialize)]
+struct Root {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    number: String,
+    /// OpenSearch names itself.
+    distribution: Option<String>,
 }
 
 impl Elasticsearch {
@@ -75,16 +88,16 @@ impl Deliver for Elasticsearch {
         let answer = answer.map_err(Verdict::into_reason)?;
         match answer.status {
             200 => {
-                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                let version = body["version"]["number"].as_str().map(str::to_owned);
-                let version = version.ok_or_else(|| {
-                    answer.reason(
-                        "the answer is not one of Elasticsearch; correct the endpoint",
-                        None,
-                    )
-                })?;
-                let product = body["version"]["distribution"].as_str().unwrap_or("elasticsearch");
-                Ok(format!("{product} {version}"))
+                let root: Result<Root, _> = serde_json::from_slice(&answer.body);
+                let Version { number, distribution } =
+                    root.map(|root| root.version).map_err(|_| {
+                        answer.reason(
+                            "the answer is not one of Elasticsearch; correct the endpoint",
+                            None,
+                        )
+                    })?;
+                let product = distribution.as_deref().unwrap_or("elasticsearch");
+                Ok(format!("{product} {number}"))
             }
             403 => Ok("it knows the credentials".to_owned()),
             401 => Err(answer.reason("it refuses the credentials (HTTP 401); correct them", None)),

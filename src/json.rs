@@ -1,11 +1,14 @@
-//! Tokens of well-formed JSON. Malformed text makes a wrong answer or none, never a panic or a loop.
+//! Tokens of well-formed JSON: where a value ends, what a string says, where a part of it is written. Pure.
+//!
+//! For text that [`crate::decode`] has accepted. Malformed text makes a wrong answer or none, never a
+//! panic or a loop.
 
 use std::borrow::Cow;
 
 use memchr::memchr2;
 
 /// The position after whitespace.
-pub(super) fn skip_space(text: &str, mut at: usize) -> usize {
+pub fn skip_space(text: &str, mut at: usize) -> usize {
     while matches!(text.as_bytes().get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
         at += 1;
     }
@@ -13,7 +16,7 @@ pub(super) fn skip_space(text: &str, mut at: usize) -> usize {
 }
 
 /// The position after a value that begins at `at`.
-pub(super) fn skip_value(text: &str, at: usize) -> Option<usize> {
+pub fn skip_value(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     match bytes.get(at)? {
         b'"' => string_end(text, at),
@@ -41,7 +44,7 @@ pub(super) fn skip_value(text: &str, at: usize) -> Option<usize> {
 }
 
 /// The position after the string whose opening quote stands at `at`.
-pub(super) fn string_end(text: &str, at: usize) -> Option<usize> {
+pub fn string_end(text: &str, at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
         let found = at + memchr2(b'"', b'\\', text.as_bytes().get(at..)?)?;
@@ -53,7 +56,7 @@ pub(super) fn string_end(text: &str, at: usize) -> Option<usize> {
 }
 
 /// What a string says that is written as `raw` between its quotes. Half a surrogate pair is U+FFFD.
-pub(super) fn decode(raw: &str) -> Cow<'_, str> {
+pub fn decode(raw: &str) -> Cow<'_, str> {
     if !raw.contains('\\') {
         return Cow::Borrowed(raw);
     }
@@ -66,19 +69,21 @@ pub(super) fn decode(raw: &str) -> Cow<'_, str> {
 }
 
 /// Finds places of a decoded string in its written form, in ascending order.
-pub(super) struct Places<'a> {
+#[derive(Debug)]
+pub struct Places<'a> {
     raw: &'a str,
     at: usize,
     decoded: usize,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(raw: &'a str) -> Places<'a> {
+    /// The places of the string that is written as `raw` between its quotes.
+    pub fn new(raw: &'a str) -> Places<'a> {
         Places { raw, at: 0, decoded: 0 }
     }
 
     /// Where the decoded string's byte `decoded` is written.
-    pub(super) fn of(&mut self, decoded: usize) -> usize {
+    pub fn of(&mut self, decoded: usize) -> usize {
         while self.decoded < decoded {
             let Some((length, character)) = unit(self.raw, self.at) else { break };
             self.at += length;
@@ -126,7 +131,7 @@ fn code_point(rest: &str) -> (usize, char) {
 }
 
 /// Whether the object at `at` has a member `name` that is the text `value`, whatever their case.
-pub(super) fn says(text: &str, at: usize, name: &str, value: &str) -> bool {
+pub fn says(text: &str, at: usize, name: &str, value: &str) -> bool {
     let is = |range: &str, wanted: &str| {
         let inner = range.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         inner.is_some_and(|inner| decode(inner).eq_ignore_ascii_case(wanted))
