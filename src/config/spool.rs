@@ -18,6 +18,7 @@ pub(super) fn read(mut section: Section<'_>) -> Settings {
         retention: section.duration("retention").unwrap_or(Duration::ZERO),
         dedup_window: dedup.duration("window").unwrap_or(14 * DAY),
         dedup_max_ids: dedup.integer("max_ids", 1000).unwrap_or(10_000_000),
+        sync: true,
     };
     dedup.finish();
     section.finish();

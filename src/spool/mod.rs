@@ -45,6 +45,9 @@ pub struct Settings {
     pub dedup_window: Duration,
     /// How many ids are remembered at most; each takes 16 bytes on disk and about 28 in memory.
     pub dedup_max_ids: u64,
+    /// Whether a commit waits for stable storage. No key sets it: only benchmarks do without, to see
+    /// what it costs.
+    pub sync: bool,
 }
 
 /// Where a sink starts that the spool has not known before.

@@ -101,7 +101,8 @@ impl From<rusqlite::Error> for ConnectError {
 }
 
 fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
-    let (connection, layout) = schema::connect_writer(&settings.directory, settings.max_size)?;
+    let (connection, layout) =
+        schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
     if layout != schema::LAYOUT {
         return Err(ConnectError::Layout(layout));
     }

@@ -86,6 +86,7 @@ pub(super) fn database(directory: &Path) -> PathBuf {
 pub(super) fn connect_writer(
     directory: &Path,
     max_size: u64,
+    sync: bool,
 ) -> rusqlite::Result<(Connection, i64)> {
     // The files beside it get the mode of this one. A failure shows when SQLite opens it.
     drop(File::options().create(true).append(true).mode(0o600).open(database(directory)));
@@ -94,7 +95,7 @@ pub(super) fn connect_writer(
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "OFF" })?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;

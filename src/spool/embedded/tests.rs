@@ -29,6 +29,7 @@ impl Bench {
             retention: Duration::ZERO,
             dedup_window: Duration::from_hours(24),
             dedup_max_ids: 1_000_000,
+            sync: true,
         };
         change(&mut settings);
         Bench { _folder: folder, settings, now: Arc::new(AtomicI64::new(100 * DAY)) }

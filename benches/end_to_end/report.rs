@@ -1,0 +1,79 @@
+//! Medians over rounds, and ratios within each round.
+
+use crate::load::Load;
+use crate::servers::Usage;
+
+/// What one server did under one load.
+pub(crate) struct Cell {
+    requests: f64,
+    events: f64,
+    p50: f64,
+    p99: f64,
+    max: f64,
+    /// CPU seconds per million events.
+    cpu: f64,
+    /// Bytes written per byte of the bodies.
+    written: f64,
+    resident: f64,
+}
+
+impl Cell {
+    pub(crate) fn new(load: &Load, events: usize, before: &Usage, after: &Usage) -> Cell {
+        let requests = load.requests as f64 / load.wall.as_secs_f64();
+        let percentile = |part: f64| {
+            let index = (load.latencies.len() as f64 * part) as usize;
+            let index = index.min(load.latencies.len().saturating_sub(1));
+            load.latencies.get(index).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
+        };
+        let millions = (load.requests as f64) * events as f64 / 1e6;
+        Cell {
+            requests,
+            events: requests * events as f64,
+            p50: percentile(0.5),
+            p99: percentile(0.99),
+            max: percentile(1.0),
+            cpu: (after.cpu - before.cpu).as_secs_f64() / millions,
+            written: (after.written - before.written) as f64 / load.payload as f64,
+            resident: after.resident as f64 / f64::from(1 << 20),
+        }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The rows of one case: durable, floor, unsynced, in this order in each round.
+pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]]) {
+    if events == 1 && connections == 1 || rounds.is_empty() {
+        println!(
+            "| case | server | requests/s | events/s | p50 ms | p99 ms | max ms | CPU s/M events | \
+             RSS MiB | written/payload |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        );
+    }
+    for (index, name) in ["durable", "floor", "unsynced"].iter().enumerate() {
+        let of = |value: fn(&Cell) -> f64| median(rounds.iter().map(|round| value(&round[index])));
+        println!(
+            "| {events} × {connections} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} | {:.2} |",
+            of(|cell| cell.requests),
+            of(|cell| cell.events),
+            of(|cell| cell.p50),
+            of(|cell| cell.p99),
+            of(|cell| cell.max),
+            of(|cell| cell.cpu),
+            of(|cell| cell.resident),
+            of(|cell| cell.written),
+        );
+    }
+    let ratio = |of: fn(&Cell) -> f64, by: usize| {
+        median(rounds.iter().map(|round| of(&round[0]) / of(&round[by])))
+    };
+    println!(
+        "| {events} × {connections} | ratios | of the floor {:.0} %, of unsynced {:.0} % | | | p99: {:.1} of the floor | | | | |",
+        100.0 * ratio(|cell| cell.events, 1),
+        100.0 * ratio(|cell| cell.events, 2),
+        ratio(|cell| cell.p99, 1),
+    );
+}
