@@ -11,7 +11,7 @@ const DIRECTIONS: [(&str, &[&str]); 15] = [
     ("json", &[]),
     ("shutdown", &[]),
     ("spool", &[]),
-    ("decode", &["event"]),
+    ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("config", &["spool"]),
     ("telemetry", &["config"]),

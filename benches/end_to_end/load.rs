@@ -78,8 +78,7 @@ pub(crate) fn run(address: SocketAddr, events: usize, connections: usize, second
         let tasks: Vec<_> = (0..connections)
             .map(|_| tokio::spawn(connection(address, events, warm, end)))
             .collect();
-        let mut load =
-            Load { requests: 0, payload: 0, wall: end - warm, latencies: Vec::new() };
+        let mut load = Load { requests: 0, payload: 0, wall: end - warm, latencies: Vec::new() };
         for task in tasks {
             let (latencies, payload) = task.await.expect("a connection");
             load.requests += latencies.len() as u64;

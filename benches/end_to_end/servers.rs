@@ -63,7 +63,9 @@ impl Server {
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
             .find(|line| line["message"] == "ready")
             .expect("it is ready");
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
+        });
         let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
         Server {
             address: address("listen").expect("an address"),
@@ -135,9 +137,8 @@ async fn floor() {
     eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\"}}");
     let handler = async |body: bytes::Bytes| format!("{{\"received\":{}}}", body.len());
     let limit = axum::extract::DefaultBodyLimit::disable();
-    let router = axum::Router::new()
-        .route("/webhooks/pingone", axum::routing::post(handler))
-        .layer(limit);
+    let router =
+        axum::Router::new().route("/webhooks/pingone", axum::routing::post(handler)).layer(limit);
     axum::serve(listener, router).await.expect("served");
 }
 

@@ -1,6 +1,6 @@
 //! The members that every PingOne activity has; the required ones refuse, the others leave findings.
 
-use super::members::{Listed, Members, Text};
+use super::members::{self, Members};
 use super::read::{Findings, Reader, parse_time};
 use super::refusal::{Reason, Refusal};
 use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
@@ -96,10 +96,10 @@ pub(super) fn required<'a>(
     path: &str,
 ) -> Result<std::borrow::Cow<'a, str>, Refusal> {
     let (_, value) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
-    match Text::of(value) {
+    match members::text(value) {
         Some(text) if !text.is_empty() => {
             // Read again through the reader for its findings; only escapes make this a second parse.
-            Ok(if value.get().contains('\\') { reader.text(&[name]).unwrap_or(text) } else { text })
+            Ok(if value.contains('\\') { reader.text(&[name]).unwrap_or(text) } else { text })
         }
         _ => Err(Refusal::wrong_type(path, "a string that is not empty")),
     }
@@ -126,7 +126,7 @@ fn resources<'a>(root: &mut Reader<'_, 'a>) -> Vec<Members<'a>> {
     if let Some(one) = Members::of(value) {
         return vec![one];
     }
-    let Ok(Listed(list, more)) = serde_json::from_str::<Listed<'a>>(value.get()) else {
+    let Some((list, more)) = members::listed(value) else {
         root.note(FindingKind::WrongType, name);
         return Vec::new();
     };
@@ -158,5 +158,5 @@ fn actor<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Acto
 }
 
 fn environment_id<'a>(members: Option<Members<'a>>) -> Option<std::borrow::Cow<'a, str>> {
-    members.and_then(|members| members.get("id")).and_then(|(value, _)| Text::of(value))
+    members.and_then(|members| members.get("id")).and_then(|(value, _)| members::text(value))
 }

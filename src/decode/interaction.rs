@@ -172,7 +172,7 @@ fn send_error_response<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
 /// The documentation describes the parent flow's members but never names the object: any object
 /// with an `interactionId` and a flow id is one, `parentFlow` before others.
 fn parent_flow<'a>(payload: &Members<'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
-    let candidates = || payload.iter().filter(|(_, value)| value.get().starts_with('{'));
+    let candidates = || payload.iter().filter(|(_, value)| value.starts_with('{'));
     let (name, members) = candidates()
         .filter(|(name, _)| *name == "parentFlow")
         .chain(candidates())

@@ -1,12 +1,9 @@
 //! One level of a JSON object: names and untouched values, in the order sent.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::refusal::{Reason, Refusal};
+use crate::json;
 
 /// Members that one object may have: a hundred times what any event has, and a bound on what a small
 /// body can make of itself in memory.
@@ -15,123 +12,73 @@ const MAX_MEMBERS: usize = 4096;
 /// Entries of a list that are looked at; events have one resource.
 const MAX_LISTED: usize = 64;
 
-/// The members of one object. Parsing it checks the grammar of everything inside.
+/// Members that an object is expected to have: nearly all need no second allocation.
+const USUAL: usize = 24;
+
+/// The members of one object: names, and values as they are written.
 #[derive(Debug)]
-pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Members<'a> {
-    /// Parses a text that should be one JSON object.
+    /// Parses a text that should be one JSON object, and checks the grammar of everything inside.
     pub(super) fn parse(text: &'a str) -> Result<Members<'a>, Refusal> {
-        serde_json::from_str(text).map_err(|error| {
-            if error.is_data() {
-                let detail = format!("an event is a JSON object of at most {MAX_MEMBERS} members");
-                Refusal::new(Reason::NotAnObject, "$", detail)
-            } else {
-                Refusal::syntax(&error)
+        let mut members = Vec::with_capacity(USUAL);
+        let mut count = 0;
+        let is_object = json::object(text, |name, value| {
+            count += 1;
+            if count <= MAX_MEMBERS {
+                members.push((json::decode(name), value));
             }
-        })
+        });
+        if is_object && count <= MAX_MEMBERS {
+            return Ok(Members(members));
+        }
+        // What our own check refuses, a parser explains.
+        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Err(error) => Err(Refusal::syntax(&error)),
+            Ok(_) => {
+                let detail = format!("an event is a JSON object of at most {MAX_MEMBERS} members");
+                Err(Refusal::new(Reason::NotAnObject, "$", detail))
+            }
+        }
     }
 
-    /// The members of a value, if it is an object.
-    pub(super) fn of(value: &'a RawValue) -> Option<Members<'a>> {
-        value.get().starts_with('{').then(|| serde_json::from_str(value.get()).ok()).flatten()
+    /// The members of a value, if it is an object. Its grammar was checked with the whole.
+    pub(super) fn of(value: &'a str) -> Option<Members<'a>> {
+        if !value.starts_with('{') {
+            return None;
+        }
+        let mut members = Vec::with_capacity(USUAL);
+        for (name, value) in json::members(value) {
+            if members.len() == MAX_MEMBERS {
+                return None;
+            }
+            members.push((json::decode(name), value));
+        }
+        Some(Members(members))
     }
 
     /// The last member of that name, as most parsers read it, and whether there was more than one.
-    pub(super) fn get(&self, name: &str) -> Option<(&'a RawValue, bool)> {
+    pub(super) fn get(&self, name: &str) -> Option<(&'a str, bool)> {
         let mut found = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| *value);
         let first = found.next()?;
         Some(found.next_back().map_or((first, false), |last| (last, true)))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor).map(Members)
-    }
+/// The first entries of a value that is a list, and whether there were more.
+pub(super) fn listed(value: &str) -> Option<(Vec<&str>, bool)> {
+    let mut entries = value.starts_with('[').then(|| json::entries(value))?;
+    let first = entries.by_ref().take(MAX_LISTED).collect();
+    Some((first, entries.next().is_some()))
 }
 
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(Text(name)) = map.next_key()? {
-            if members.len() == MAX_MEMBERS {
-                return Err(Error::custom(format_args!("more than {MAX_MEMBERS} members")));
-            }
-            members.push((name, map.next_value()?));
-        }
-        Ok(members)
-    }
-}
-
-/// The first entries of a JSON list, and whether there were more.
-pub(super) struct Listed<'a>(pub(super) Vec<&'a RawValue>, pub(super) bool);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Listed<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ListedVisitor)
-    }
-}
-
-struct ListedVisitor;
-
-impl<'de> Visitor<'de> for ListedVisitor {
-    type Value = Listed<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a JSON list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut listed = Vec::new();
-        while listed.len() < MAX_LISTED {
-            match list.next_element()? {
-                Some(entry) => listed.push(entry),
-                None => return Ok(Listed(listed, false)),
-            }
-        }
-        let more = list.next_element::<IgnoredAny>()?.is_some();
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Listed(listed, more))
-    }
-}
-
-/// A JSON string; half a surrogate pair becomes U+FFFD instead of an error.
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde_json hands out a string as bytes without insisting on paired surrogates.
-        deserializer.deserialize_bytes(TextVisitor).map(Text)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a string")
-    }
-
-    fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(String::from_utf8_lossy(bytes))
-    }
-
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(String::from_utf8_lossy(bytes).into_owned()))
-    }
+/// The text of a value that is a string; half a surrogate pair becomes U+FFFD.
+pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
+    let raw = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(json::decode(raw))
 }

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
-use serde_json::value::RawValue;
-
-use super::members::{Members, Text};
+use super::members::{self, Members};
 use crate::event::{Finding, FindingKind};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
 /// Findings kept for one event; the rest is only known to exist.
 const MAX_FINDINGS: usize = 32;
@@ -49,13 +47,13 @@ impl<'m, 'a> Reader<'m, 'a> {
     }
 
     /// The value under the first of `names` that is present and not null.
-    pub(super) fn raw(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a RawValue)> {
+    pub(super) fn raw(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
         for &name in names {
             if let Some((value, repeated)) = self.members.get(name) {
                 if repeated {
                     self.note(FindingKind::DuplicateMember, name);
                 }
-                if value.get() != "null" {
+                if value != "null" {
                     return Some((name, value));
                 }
             }
@@ -66,7 +64,7 @@ impl<'m, 'a> Reader<'m, 'a> {
     /// Text; numbers and booleans are read as their own spelling.
     pub(super) fn text(&mut self, names: &[&'static str]) -> Option<Cow<'a, str>> {
         let (name, value) = self.raw(names)?;
-        match value.get().as_bytes().first() {
+        match value.as_bytes().first() {
             Some(b'"') => self.string(name, value),
             Some(b'{' | b'[') => {
                 self.note(FindingKind::WrongType, name);
@@ -74,7 +72,7 @@ impl<'m, 'a> Reader<'m, 'a> {
             }
             _ => {
                 self.note(FindingKind::CoercedType, name);
-                Some(Cow::Borrowed(value.get()))
+                Some(Cow::Borrowed(value))
             }
         }
     }
@@ -82,7 +80,7 @@ impl<'m, 'a> Reader<'m, 'a> {
     /// A boolean, also when spelt as a string.
     pub(super) fn boolean(&mut self, names: &[&'static str]) -> Option<bool> {
         let (name, value) = self.raw(names)?;
-        let (kind, read) = match value.get() {
+        let (kind, read) = match value {
             "true" => return Some(true),
             "false" => return Some(false),
             text if text.eq_ignore_ascii_case("\"true\"") => (FindingKind::CoercedType, Some(true)),
@@ -98,10 +96,10 @@ impl<'m, 'a> Reader<'m, 'a> {
     /// A whole number, also when spelt as a string.
     pub(super) fn integer(&mut self, names: &[&'static str]) -> Option<i64> {
         let (name, value) = self.raw(names)?;
-        if let Ok(number) = value.get().parse() {
+        if let Ok(number) = value.parse() {
             return Some(number);
         }
-        let read = value.get().trim_matches('"').parse().ok();
+        let read = value.trim_matches('"').parse().ok();
         let kind = if read.is_some() { FindingKind::CoercedType } else { FindingKind::WrongType };
         self.note(kind, name);
         read
@@ -110,7 +108,7 @@ impl<'m, 'a> Reader<'m, 'a> {
     /// An instant.
     pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
         let (name, value) = self.raw(names)?;
-        let text = Text::of(value)?;
+        let text = members::text(value)?;
         match parse_time(&text) {
             Some((time, true)) => Some(time),
             Some((time, false)) => {
@@ -147,23 +145,12 @@ impl<'m, 'a> Reader<'m, 'a> {
         self.findings.note(kind, self.path, member);
     }
 
-    fn string(&mut self, name: &str, value: &'a RawValue) -> Option<Cow<'a, str>> {
-        let text = Text::of(value)?;
+    fn string(&mut self, name: &str, value: &'a str) -> Option<Cow<'a, str>> {
+        let text = members::text(value)?;
         if matches!(text, Cow::Owned(_)) && text.contains('\u{fffd}') {
             self.note(FindingKind::LoneSurrogate, name);
         }
         Some(text)
-    }
-}
-
-impl<'a> Text<'a> {
-    /// The text of a value that is a JSON string.
-    pub(super) fn of(value: &'a RawValue) -> Option<Cow<'a, str>> {
-        let quoted = value.get().strip_prefix('"')?.strip_suffix('"')?;
-        if !quoted.contains('\\') {
-            return Some(Cow::Borrowed(quoted));
-        }
-        serde_json::from_str::<Text<'a>>(value.get()).ok().map(|text| text.0)
     }
 }
 

@@ -35,13 +35,13 @@ pub(super) fn unwrap<'a>(
         ("_embedded", Some((activities, false))) => {
             (activities, place.member("_embedded").member("activities"))
         }
-        ("event", _) if value.get().starts_with('{') => {
+        ("event", _) if value.starts_with('{') => {
             let place = place.member("event");
-            return Ok(Some(vec![Piece { place, ..Piece::whole(value.get().as_bytes()) }]));
+            return Ok(Some(vec![Piece { place, ..Piece::whole(value.as_bytes()) }]));
         }
         _ => return Ok(None),
     };
-    let text = list.get();
+    let text = list;
     if !text.starts_with('[') {
         return Ok(None);
     }

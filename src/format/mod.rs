@@ -51,9 +51,20 @@ pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
     if formatting.format != Format::Native {
         return line(formatting, received, &mut Leaves::of(received));
     }
-    let line = native::render(received.raw);
-    let bytes = if formatting.wrap { wrapped(received, &line) } else { line.into_owned() };
-    Line { bytes, is_cut: false }
+    let Received { raw, received_at, source, .. } = received;
+    Line { bytes: native(formatting, raw, received_at, source), is_cut: false }
+}
+
+/// Renders one event in the format `native`, which needs not to know what the event says.
+pub fn native(formatting: &Formatting, raw: &[u8], received_at: i64, source: &str) -> Vec<u8> {
+    let line = native::render(raw);
+    if formatting.wrap {
+        return wrapped(received_at, source, &line);
+    }
+    // Room for the line break that most sinks put behind it.
+    let mut bytes = Vec::with_capacity(line.len() + 1);
+    bytes.extend_from_slice(&line);
+    bytes
 }
 
 /// Renders one event from its members.
@@ -69,17 +80,16 @@ fn line(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) ->
 }
 
 /// `{"received_at","source","event"}` around a line that is JSON itself.
-fn wrapped(event: Received<'_>, line: &[u8]) -> Vec<u8> {
+fn wrapped(received_at: i64, source: &str, line: &[u8]) -> Vec<u8> {
     #[derive(Serialize)]
     struct Head<'a> {
         received_at: String,
         source: &'a str,
     }
-    let received_at = DateTime::from_timestamp_millis(event.received_at).unwrap_or_default();
+    let received_at = DateTime::from_timestamp_millis(received_at).unwrap_or_default();
     let received_at = received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
     // Two strings cannot fail to serialize; an empty head would still be followed by the event.
-    let mut out =
-        serde_json::to_vec(&Head { received_at, source: event.source }).unwrap_or_default();
+    let mut out = serde_json::to_vec(&Head { received_at, source }).unwrap_or_default();
     out.pop();
     out.extend_from_slice(b",\"event\":");
     out.extend_from_slice(line);

@@ -169,7 +169,8 @@ impl Walk<'_, '_> {
             && self.shape == Shape::Event
             && self.redaction.looks_for_users()
             && matches!(&self.names[..], [name] if name.eq_ignore_ascii_case("resources"));
-        let of_user = is_resource && json::says(self.text, self.at, "type", "USER");
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let of_user = is_resource && json::says(rest, "type", "USER");
         self.at += 1;
         let end = self.at;
         let in_list = in_list || !is_object;

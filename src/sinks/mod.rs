@@ -97,6 +97,18 @@ impl Sink {
     }
 }
 
+/// Puts a line into what its target wants around it, if that does not depend on the event.
+pub fn encode_line(kind: &SinkKind, mut line: Vec<u8>) -> Option<Vec<u8>> {
+    match kind {
+        SinkKind::Stdout | SinkKind::File(_) => {
+            line.push(b'\n');
+            Some(line)
+        }
+        SinkKind::Http(_) => Some(line),
+        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) | SinkKind::Syslog(_) => None,
+    }
+}
+
 /// Puts a rendered event into what its target wants around it. Pure: the same event always makes the
 /// same bytes, so that a repetition is recognisable. An error means that this event cannot be sent.
 pub fn encode(
@@ -104,12 +116,9 @@ pub fn encode(
     rendered: Rendered<'_>,
 ) -> Result<(Vec<u8>, Option<Notice>), Reason> {
     let payload = match kind {
-        SinkKind::Stdout | SinkKind::File(_) => {
-            let mut line = rendered.line;
-            line.push(b'\n');
-            line
+        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => {
+            return Ok((encode_line(kind, rendered.line).unwrap_or_default(), None));
         }
-        SinkKind::Http(_) => rendered.line,
         SinkKind::SplunkHec(settings) => splunk_hec::encode(settings, rendered),
         SinkKind::Elasticsearch(_) => elasticsearch::encode(rendered),
         SinkKind::Syslog(settings) => return syslog::encode(settings, rendered),

@@ -3,9 +3,13 @@
 //! For text that [`crate::decode`] has accepted. Malformed text makes a wrong answer or none, never a
 //! panic or a loop.
 
+mod grammar;
+
 use std::borrow::Cow;
 
 use memchr::memchr2;
+
+pub use grammar::object;
 
 /// The position after whitespace.
 pub fn skip_space(text: &str, mut at: usize) -> usize {
@@ -130,22 +134,43 @@ fn code_point(rest: &str) -> (usize, char) {
     (6, char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// Whether the object at `at` has a member `name` that is the text `value`, whatever their case.
-pub fn says(text: &str, at: usize, name: &str, value: &str) -> bool {
-    let is = |range: &str, wanted: &str| {
-        let inner = range.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        inner.is_some_and(|inner| decode(inner).eq_ignore_ascii_case(wanted))
-    };
-    let mut at = at + 1;
-    let mut next = || {
-        let start = skip_space(text, at);
-        let start = start + usize::from(text.as_bytes().get(start) == Some(&b','));
-        let start = skip_space(text, start);
+/// The members of a value that is an object, in order: the name as it is written between its quotes,
+/// and the value.
+pub fn members(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut at = if text.starts_with('{') { 1 } else { text.len() };
+    std::iter::from_fn(move || {
+        let start = next(text, &mut at)?;
         let end = string_end(text, start).filter(|_| text.as_bytes().get(start) == Some(&b'"'))?;
-        let colon = skip_space(text, end);
-        let from = skip_space(text, colon + 1);
-        at = skip_value(text, from)?;
-        Some((text.get(start..end)?, text.get(from..at)?))
-    };
-    std::iter::from_fn(&mut next).any(|(key, found)| is(key, name) && is(found, value))
+        let value = skip_space(text, skip_space(text, end) + 1);
+        at = skip_value(text, value)?;
+        Some((text.get(start + 1..end - 1)?, text.get(value..at)?))
+    })
+}
+
+/// The entries of a value that is a list.
+pub fn entries(text: &str) -> impl Iterator<Item = &str> {
+    let mut at = if text.starts_with('[') { 1 } else { text.len() };
+    std::iter::from_fn(move || {
+        let start = next(text, &mut at)?;
+        at = skip_value(text, start)?;
+        text.get(start..at)
+    })
+}
+
+/// Where the next member or entry begins, behind a comma if there is one; `None` at the end.
+fn next(text: &str, at: &mut usize) -> Option<usize> {
+    *at = skip_space(text, *at);
+    if text.as_bytes().get(*at) == Some(&b',') {
+        *at = skip_space(text, *at + 1);
+    }
+    text.as_bytes().get(*at).is_some_and(|byte| !matches!(byte, b'}' | b']')).then_some(*at)
+}
+
+/// Whether an object has a member `name` that is the text `value`, whatever their case.
+pub fn says(object: &str, name: &str, value: &str) -> bool {
+    let is = |raw: &str, wanted: &str| decode(raw).eq_ignore_ascii_case(wanted);
+    members(object).any(|(key, found)| {
+        let text = found.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        is(key, name) && text.is_some_and(|text| is(text, value))
+    })
 }
