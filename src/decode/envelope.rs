@@ -6,7 +6,7 @@ use super::refusal::{Reason, Refusal};
 use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
 
 /// Every member seen on an activity, in webhooks or in the audit API.
-const KNOWN: [&str; 14] = [
+const KNOWN: [(u32, &str); 14] = members::tagged([
     "id",
     "recordedAt",
     "createdAt",
@@ -21,7 +21,7 @@ const KNOWN: [&str; 14] = [
     "tags",
     "_embedded",
     "_links",
-];
+]);
 
 pub(super) fn read<'a>(
     members: &Members<'a>,

@@ -1,7 +1,7 @@
 //! `_embedded.flowInteractionEvent`: the five run-time types, with every documented spelling.
 
 use super::envelope::required;
-use super::members::Members;
+use super::members::{self, Members};
 use super::read::{Findings, Reader};
 use super::refusal::Refusal;
 use crate::event::{
@@ -14,7 +14,7 @@ const EMBEDDED: &str = "$._embedded";
 const PATH: &str = "$._embedded.flowInteractionEvent";
 
 /// Every member that a documented table, an example or a related log of DaVinci shows.
-const KNOWN: [&str; 40] = [
+const KNOWN: [(u32, &str); 40] = members::tagged([
     "eventMessage",
     "companyId",
     "interactionId",
@@ -55,7 +55,7 @@ const KNOWN: [&str; 40] = [
     "transactionId",
     "flowPolicyId",
     "properties",
-];
+]);
 
 /// Types a run-time event; one of another type than the five is an [`Event::Other`].
 pub(super) fn read<'a>(
@@ -202,9 +202,8 @@ fn is_parent_flow(members: &Members<'_>) -> bool {
 }
 
 fn note_unknown(payload: &Members<'_>, reader: &mut Reader<'_, '_>) {
-    for (name, value) in payload.iter() {
-        let is_parent = || Members::of(value).is_some_and(|members| is_parent_flow(&members));
-        if !KNOWN.contains(&name) && !is_parent() {
+    for (name, value) in payload.unknown(&KNOWN) {
+        if !Members::of(value).is_some_and(|members| is_parent_flow(&members)) {
             reader.note(FindingKind::UnknownMember, name);
         }
     }

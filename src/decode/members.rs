@@ -17,21 +17,32 @@ const USUAL: usize = 24;
 
 /// The members of one object: names, and values as they are written.
 #[derive(Debug)]
-pub(super) struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+pub(super) struct Members<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+    /// Of each name, to find one without comparing all of them.
+    tags: Vec<u32>,
+}
+
+/// Some of a name: most names of an event differ in it.
+pub(super) const fn tag(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let length = bytes.len();
+    if length == 0 {
+        return 0;
+    }
+    let (first, middle, last) = (bytes[0], bytes[length / 2], bytes[length - 1]);
+    u32::from_le_bytes([length.to_le_bytes()[0], first, middle, last])
+}
 
 impl<'a> Members<'a> {
     /// Parses a text that should be one JSON object, and checks the grammar of everything inside.
     pub(super) fn parse(text: &'a str) -> Result<Members<'a>, Refusal> {
-        let mut members = Vec::with_capacity(USUAL);
-        let mut count = 0;
-        let is_object = json::object(text, |name, value| {
-            count += 1;
-            if count <= MAX_MEMBERS {
-                members.push((json::decode(name), value));
-            }
-        });
-        if is_object && count <= MAX_MEMBERS {
-            return Ok(Members(members));
+        let mut members = Members::empty();
+        let mut is_too_large = false;
+        let is_object =
+            json::object(text, |name, value| is_too_large |= !members.push(name, value));
+        if is_object && !is_too_large {
+            return Ok(members);
         }
         // What our own check refuses, a parser explains.
         match serde_json::from_str::<serde::de::IgnoredAny>(text) {
@@ -48,26 +59,62 @@ impl<'a> Members<'a> {
         if !value.starts_with('{') {
             return None;
         }
-        let mut members = Vec::with_capacity(USUAL);
-        for (name, value) in json::members(value) {
-            if members.len() == MAX_MEMBERS {
-                return None;
-            }
-            members.push((json::decode(name), value));
+        let mut members = Members::empty();
+        json::members(value).all(|(name, value)| members.push(name, value)).then_some(members)
+    }
+
+    fn empty() -> Members<'a> {
+        Members { members: Vec::with_capacity(USUAL), tags: Vec::with_capacity(USUAL) }
+    }
+
+    /// Adds a member; tells whether there was room for it.
+    fn push(&mut self, name: &'a str, value: &'a str) -> bool {
+        let has_room = self.members.len() < MAX_MEMBERS;
+        if has_room {
+            let name = json::decode(name);
+            self.tags.push(tag(&name));
+            self.members.push((name, value));
         }
-        Some(Members(members))
+        has_room
     }
 
     /// The last member of that name, as most parsers read it, and whether there was more than one.
     pub(super) fn get(&self, name: &str) -> Option<(&'a str, bool)> {
-        let mut found = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| *value);
+        let wanted = tag(name);
+        let alike = self.tags.iter().zip(&self.members).filter(|(tag, _)| **tag == wanted);
+        let mut found = alike.filter(|(_, (key, _))| key == name).map(|(_, (_, value))| *value);
         let first = found.next()?;
-        Some(found.next_back().map_or((first, false), |last| (last, true)))
+        Some(found.last().map_or((first, false), |last| (last, true)))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
     }
+
+    /// The members whose names are none of these.
+    pub(super) fn unknown<'m>(
+        &'m self,
+        known: &'m [(u32, &'m str)],
+    ) -> impl Iterator<Item = (&'m str, &'a str)> {
+        let is_known = move |tag: u32, name: &str| {
+            known.iter().any(|(known_tag, known)| *known_tag == tag && *known == name)
+        };
+        let members = self.tags.iter().zip(&self.members);
+        members
+            .filter(move |(tag, (name, _))| !is_known(**tag, name))
+            .map(|(_, (name, value))| (name.as_ref(), *value))
+    }
+}
+
+/// Names with their tags, made while compiling.
+pub(super) const fn tagged<'n, const N: usize>(names: [&'n str; N]) -> [(u32, &'n str); N] {
+    let mut tagged = [(0, ""); N];
+    let mut index = 0;
+    while index < N {
+        tagged[index] = (tag(names[index]), names[index]);
+        index += 1;
+    }
+    tagged
 }
 
 /// The first entries of a value that is a list, and whether there were more.

@@ -133,11 +133,9 @@ impl<'m, 'a> Reader<'m, 'a> {
     }
 
     /// Notes every member that is not one of `known`.
-    pub(super) fn note_unknown(&mut self, known: &[&str]) {
-        for (name, _) in self.members.iter() {
-            if !known.contains(&name) {
-                self.findings.note(FindingKind::UnknownMember, self.path, name);
-            }
+    pub(super) fn note_unknown(&mut self, known: &[(u32, &str)]) {
+        for (name, _) in self.members.unknown(known) {
+            self.findings.note(FindingKind::UnknownMember, self.path, name);
         }
     }
 

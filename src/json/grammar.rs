@@ -1,8 +1,7 @@
 //! The grammar of JSON (RFC 8259), checked in one pass over the text that also finds the members of the
 //! outermost object. No recursion, and memory for one level only.
 
-use memchr::memchr2;
-
+use super::scan::special;
 use super::skip_space;
 
 /// Nesting that fits into the checker's memory: one bit for each level.
@@ -131,14 +130,11 @@ fn string(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        let rest = bytes.get(at..)?;
-        let length = memchr2(b'"', b'\\', rest)?;
-        if rest[..length].iter().any(|byte| *byte < 0x20) {
-            return None;
-        }
-        at += length;
-        if bytes[at] == b'"' {
-            return Some(at + 1);
+        at = special(bytes, at)?;
+        match bytes[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => {}
+            _ => return None,
         }
         at += match bytes.get(at + 1)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,

@@ -4,10 +4,9 @@
 //! panic or a loop.
 
 mod grammar;
+mod scan;
 
 use std::borrow::Cow;
-
-use memchr::memchr2;
 
 pub use grammar::object;
 
@@ -51,17 +50,18 @@ pub fn skip_value(text: &str, at: usize) -> Option<usize> {
 pub fn string_end(text: &str, at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
-        let found = at + memchr2(b'"', b'\\', text.as_bytes().get(at..)?)?;
-        if text.as_bytes()[found] == b'"' {
-            return Some(found + 1);
+        at = scan::special(text.as_bytes(), at)?;
+        match text.as_bytes()[at] {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
         }
-        at = found + 2;
     }
 }
 
 /// What a string says that is written as `raw` between its quotes. Half a surrogate pair is U+FFFD.
 pub fn decode(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('\\') {
+    if !scan::has_escape(raw.as_bytes()) {
         return Cow::Borrowed(raw);
     }
     let (mut text, mut at) = (String::with_capacity(raw.len()), 0);
