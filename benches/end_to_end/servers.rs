@@ -64,7 +64,7 @@ impl Server {
             .find(|line| line["message"] == "ready")
             .expect("it is ready");
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"))
+            lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"));
         });
         let address = |name: &str| ready[name].as_str().and_then(|text| text.parse().ok());
         Server {

@@ -12,7 +12,9 @@ const MAX_MEMBERS: usize = 4096;
 /// Entries of a list that are looked at; events have one resource.
 const MAX_LISTED: usize = 64;
 
-/// Members that an object is expected to have: nearly all need no second allocation.
+/// Bytes that a member takes, about, and members that an object has at most, usually: a guess, so that
+/// nearly all objects need one allocation and small ones a small one.
+const MEMBER_BYTES: usize = 24;
 const USUAL: usize = 24;
 
 /// The members of one object: names, and values as they are written.
@@ -21,6 +23,8 @@ pub(super) struct Members<'a> {
     members: Vec<(Cow<'a, str>, &'a str)>,
     /// Of each name, to find one without comparing all of them.
     tags: Vec<u32>,
+    /// Whether a tag is there twice, as it is where a name is.
+    has_twins: bool,
 }
 
 /// Some of a name: most names of an event differ in it.
@@ -37,7 +41,7 @@ pub(super) const fn tag(name: &str) -> u32 {
 impl<'a> Members<'a> {
     /// Parses a text that should be one JSON object, and checks the grammar of everything inside.
     pub(super) fn parse(text: &'a str) -> Result<Members<'a>, Refusal> {
-        let mut members = Members::empty();
+        let mut members = Members::empty(USUAL);
         let mut is_too_large = false;
         let is_object =
             json::object(text, |name, value| is_too_large |= !members.push(name, value));
@@ -59,12 +63,13 @@ impl<'a> Members<'a> {
         if !value.starts_with('{') {
             return None;
         }
-        let mut members = Members::empty();
+        let mut members = Members::empty((value.len() / MEMBER_BYTES).clamp(2, USUAL));
         json::members(value).all(|(name, value)| members.push(name, value)).then_some(members)
     }
 
-    fn empty() -> Members<'a> {
-        Members { members: Vec::with_capacity(USUAL), tags: Vec::with_capacity(USUAL) }
+    fn empty(capacity: usize) -> Members<'a> {
+        let (members, tags) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
+        Members { members, tags, has_twins: false }
     }
 
     /// Adds a member; tells whether there was room for it.
@@ -72,7 +77,9 @@ impl<'a> Members<'a> {
         let has_room = self.members.len() < MAX_MEMBERS;
         if has_room {
             let name = json::decode(name);
-            self.tags.push(tag(&name));
+            let tag = tag(&name);
+            self.has_twins = self.has_twins || self.tags.contains(&tag);
+            self.tags.push(tag);
             self.members.push((name, value));
         }
         has_room
@@ -81,10 +88,15 @@ impl<'a> Members<'a> {
     /// The last member of that name, as most parsers read it, and whether there was more than one.
     pub(super) fn get(&self, name: &str) -> Option<(&'a str, bool)> {
         let wanted = tag(name);
+        if !self.has_twins {
+            let index = self.tags.iter().position(|tag| *tag == wanted)?;
+            let (key, value) = self.members.get(index)?;
+            return (key == name).then_some((*value, false));
+        }
         let alike = self.tags.iter().zip(&self.members).filter(|(tag, _)| **tag == wanted);
         let mut found = alike.filter(|(_, (key, _))| key == name).map(|(_, (_, value))| *value);
         let first = found.next()?;
-        Some(found.last().map_or((first, false), |last| (last, true)))
+        Some(found.next_back().map_or((first, false), |last| (last, true)))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
@@ -107,7 +119,7 @@ impl<'a> Members<'a> {
 }
 
 /// Names with their tags, made while compiling.
-pub(super) const fn tagged<'n, const N: usize>(names: [&'n str; N]) -> [(u32, &'n str); N] {
+pub(super) const fn tagged<const N: usize>(names: [&str; N]) -> [(u32, &str); N] {
     let mut tagged = [(0, ""); N];
     let mut index = 0;
     while index < N {

@@ -60,22 +60,39 @@ pub struct Typed<'a> {
 /// parsed: it is empty, holds not one well-formed JSON value, more than [`MAX_ELEMENTS`], or more
 /// than [`MAX_REFUSED`] that are no events.
 pub fn body(bytes: &[u8], strict: bool) -> Result<Vec<Element<'_>>, Refusal> {
+    let mut elements = Vec::new();
+    each(bytes, strict, |element| elements.push(element))?;
+    Ok(elements)
+}
+
+/// Does the same as [`body`], and hands out each element as soon as it is typed: hundreds of typed
+/// events need not be held at once. What was handed out counts for nothing if this fails in the end.
+pub fn each<'a>(
+    bytes: &'a [u8],
+    strict: bool,
+    mut take: impl FnMut(Element<'a>),
+) -> Result<(), Refusal> {
+    let mut elements = Elements { take: &mut take, count: 0, refused: 0, first_refusal: None };
     let pieces = split::records(bytes)?;
-    let mut elements = Vec::with_capacity(pieces.len());
     let mut well_formed = pieces.is_empty();
     for piece in pieces {
         well_formed |= element(piece, strict, &mut elements)?;
     }
-    if elements.iter().filter(|element| element.verdict.is_err()).count() > MAX_REFUSED {
+    if elements.refused > MAX_REFUSED {
         return Err(Refusal::too_many_refused(MAX_REFUSED));
     }
     if well_formed {
-        return Ok(elements);
+        return Ok(());
     }
-    Err(elements
-        .into_iter()
-        .find_map(|element| element.verdict.err())
-        .unwrap_or_else(Refusal::empty))
+    Err(elements.first_refusal.unwrap_or_else(Refusal::empty))
+}
+
+/// Where elements go, and what has to be known about all of them.
+struct Elements<'t, 'a> {
+    take: &'t mut dyn FnMut(Element<'a>),
+    count: usize,
+    refused: usize,
+    first_refusal: Option<Refusal>,
 }
 
 /// Types one event again from bytes that [`body`] accepted before.
@@ -83,11 +100,11 @@ pub fn event(raw: &[u8]) -> Result<Typed<'_>, Refusal> {
     typed(&open(&Piece::whole(raw))?)
 }
 
-/// Opens one piece; appends it, or what it wraps, to `elements`. Tells whether it was well-formed.
+/// Opens one piece; hands it, or what it wraps, to `elements`. Tells whether it was well-formed.
 fn element<'a>(
     piece: Piece<'a>,
     strict: bool,
-    elements: &mut Vec<Element<'a>>,
+    elements: &mut Elements<'_, 'a>,
 ) -> Result<bool, Refusal> {
     let opened = match open(&piece) {
         Ok(members) => shape::unwrap(&members, piece.place)?.map_or(Ok(members), Err),
@@ -111,15 +128,21 @@ fn element<'a>(
 }
 
 fn push<'a>(
-    elements: &mut Vec<Element<'a>>,
+    elements: &mut Elements<'_, 'a>,
     piece: &Piece<'a>,
     verdict: Result<Typed<'a>, Refusal>,
 ) -> Result<(), Refusal> {
-    if elements.len() == MAX_ELEMENTS {
+    if elements.count == MAX_ELEMENTS {
         return Err(Refusal::too_many(MAX_ELEMENTS));
     }
     let verdict = verdict.map_err(|refusal| refusal.below(piece.place));
-    elements.push(Element { index: elements.len(), place: piece.place, raw: piece.bytes, verdict });
+    if let Err(refusal) = &verdict {
+        elements.refused += 1;
+        elements.first_refusal.get_or_insert_with(|| refusal.clone());
+    }
+    let index = elements.count;
+    elements.count += 1;
+    (elements.take)(Element { index, place: piece.place, raw: piece.bytes, verdict });
     Ok(())
 }
 

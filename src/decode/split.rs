@@ -5,9 +5,10 @@
 //! Where an element never ends (a cut body, a quote that is never closed), everything from its start
 //! on is one broken piece: all bytes of the body are in some piece, always. One pass, no recursion.
 
-use memchr::{memchr2, memmem};
+use memchr::memmem;
 
 use super::{MAX_ELEMENTS, Place, Refusal};
+use crate::json;
 
 /// Nesting that is accepted within one element. PingOne's own events have six levels; parsers
 /// further down the line commonly stop at 128.
@@ -123,7 +124,7 @@ fn scan(bytes: &[u8], start: usize) -> Extent {
     match bytes[start] {
         b'{' | b'[' => container(bytes, start),
         b'"' => {
-            let end = string_end(bytes, start + 1);
+            let end = json::string_end(bytes, start);
             Extent { end: end.unwrap_or(bytes.len()), depth: 0, complete: end.is_some() }
         }
         _ => {
@@ -144,7 +145,7 @@ fn container(bytes: &[u8], start: usize) -> Extent {
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         match byte {
-            b'"' => match string_end(bytes, at) {
+            b'"' => match json::string_end(bytes, at - 1) {
                 Some(end) => at = end,
                 None => break,
             },
@@ -162,17 +163,6 @@ fn container(bytes: &[u8], start: usize) -> Extent {
         }
     }
     Extent { end: bytes.len(), depth: deepest, complete: false }
-}
-
-/// The position after the closing quote of a string whose opening quote stands before `at`.
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        let found = at + memchr2(b'"', b'\\', bytes.get(at..)?)?;
-        if bytes[found] == b'"' {
-            return Some(found + 1);
-        }
-        at = found + 2;
-    }
 }
 
 /// The end of the line at `start`, where the following line begins a record of its own.

@@ -130,10 +130,11 @@ impl Worker {
     /// What was read stays for the next call.
     async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Stopped> {
         loop {
-            // Seen before looking, so that what is appended meanwhile wakes us.
-            self.head.borrow_and_update();
+            let seen = *self.head.borrow();
             self.read_on(shutdown).await?;
             let mut deadline = None;
+            // Worth looking again: something new, or while a batch fills, enough to make it full.
+            let mut enough = seen + 1;
             if !self.waiting.is_empty() {
                 let since = *self.filling_since.get_or_insert_with(Instant::now);
                 let is_due = since.elapsed() >= self.config.batch.age;
@@ -141,6 +142,8 @@ impl Worker {
                     return Ok(self.take());
                 }
                 deadline = Some(since + self.config.batch.age);
+                let missing = self.config.batch.events - self.waiting.len();
+                enough = enough.max(self.read + missing as u64);
             } else if shutdown.has_begun() {
                 return Err(Stopped);
             }
@@ -151,7 +154,7 @@ impl Worker {
                 }
             };
             tokio::select! {
-                changed = self.head.changed() => changed.map_err(|_| Stopped)?,
+                found = self.head.wait_for(|head| *head >= enough) => drop(found.map_err(|_| Stopped)?),
                 () = until_due => {}
                 () = shutdown.begun() => {}
             }

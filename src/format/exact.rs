@@ -84,7 +84,7 @@ impl Parser<'_> {
     }
 
     fn string(&mut self) -> Option<String> {
-        let end = json::string_end(self.text, self.at)?;
+        let end = json::string_end(self.text.as_bytes(), self.at)?;
         let raw = self.text.get(self.at + 1..end - 1)?;
         self.at = end;
         let text = json::decode(raw);

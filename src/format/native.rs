@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
+use crate::json;
+
 /// Takes the line breaks out of a JSON text, with the indentation around them. Nothing within a
 /// string or number changes; a text without line breaks is passed on as it is.
 pub(super) fn render(raw: &[u8]) -> Cow<'_, [u8]> {
@@ -13,7 +15,8 @@ pub(super) fn render(raw: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(&byte) = rest.first() {
-        let length = if byte == b'"' { string_length(rest) } else { 1 };
+        let string = || json::string_end(rest, 0).unwrap_or(rest.len());
+        let length = if byte == b'"' { string() } else { 1 };
         let (token, after) = rest.split_at(length);
         if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
             out.extend_from_slice(token);
@@ -21,19 +24,6 @@ pub(super) fn render(raw: &[u8]) -> Cow<'_, [u8]> {
         rest = after;
     }
     Cow::Owned(out)
-}
-
-/// Bytes of the string at the start of `text`, its quotes included.
-pub(super) fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if text[at] == b'"' {
-            return at + 1;
-        }
-        at += 2;
-    }
-    text.len()
 }
 
 #[cfg(test)]

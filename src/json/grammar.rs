@@ -7,9 +7,10 @@ use super::skip_space;
 /// Nesting that fits into the checker's memory: one bit for each level.
 const MAX_DEPTH: u32 = 128;
 
-/// Checks that `text` is one JSON object and nothing else, and hands out its members in order: the
-/// name as it is written between its quotes, and the value. False for anything else, also for what
-/// nests deeper than 128 levels: then another parser has the last word.
+/// Checks that `text` is one JSON object and nothing else, and hands out its members in order.
+///
+/// A member is its name, as it is written between its quotes, and its value. False for anything else,
+/// also for what nests deeper than 128 levels: then another parser has the last word.
 pub fn object<'a>(text: &'a str, mut member: impl FnMut(&'a str, &'a str)) -> bool {
     let start = skip_space(text, 0);
     text.as_bytes().get(start) == Some(&b'{') && check(text, start, &mut member).is_some()

@@ -22,12 +22,12 @@ pub fn skip_space(text: &str, mut at: usize) -> usize {
 pub fn skip_value(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     match bytes.get(at)? {
-        b'"' => string_end(text, at),
+        b'"' => string_end(text.as_bytes(), at),
         b'{' | b'[' => {
             let (mut depth, mut at) = (0_usize, at);
             loop {
                 match bytes.get(at)? {
-                    b'"' => at = string_end(text, at)? - 1,
+                    b'"' => at = string_end(text.as_bytes(), at)? - 1,
                     b'{' | b'[' => depth += 1,
                     b'}' | b']' => depth -= 1,
                     _ => {}
@@ -47,13 +47,14 @@ pub fn skip_value(text: &str, at: usize) -> Option<usize> {
 }
 
 /// The position after the string whose opening quote stands at `at`.
-pub fn string_end(text: &str, at: usize) -> Option<usize> {
+pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
-        at = scan::special(text.as_bytes(), at)?;
-        match text.as_bytes()[at] {
+        at = scan::special(text, at)?;
+        match text[at] {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
+            // No JSON, but not the end either.
             _ => at += 1,
         }
     }
@@ -140,7 +141,8 @@ pub fn members(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut at = if text.starts_with('{') { 1 } else { text.len() };
     std::iter::from_fn(move || {
         let start = next(text, &mut at)?;
-        let end = string_end(text, start).filter(|_| text.as_bytes().get(start) == Some(&b'"'))?;
+        let end = string_end(text.as_bytes(), start)
+            .filter(|_| text.as_bytes().get(start) == Some(&b'"'))?;
         let value = skip_space(text, skip_space(text, end) + 1);
         at = skip_value(text, value)?;
         Some((text.get(start + 1..end - 1)?, text.get(value..at)?))

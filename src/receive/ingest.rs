@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::redacted;
-use crate::decode::{self, Reason, Refusal};
+use crate::decode::{self, Element, Reason, Refusal};
 use crate::event::{Event, FindingKind};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
@@ -35,55 +35,57 @@ pub(super) struct Ingested {
 /// Splits and types a body. Fails if it cannot be parsed at all.
 pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusal> {
     let redaction = context.redaction.as_deref();
-    let elements = decode::body(body, context.strict).map_err(|refusal| Refusal {
-        path: redacted::path(redaction, &refusal.path),
-        detail: redacted::words(redaction, refusal.detail),
-        ..refusal
-    })?;
     let mut ingested = Ingested {
         batch: Batch {
             source: Arc::clone(&context.source),
             received_at: context.received_at,
-            events: Vec::with_capacity(elements.len()),
             ..Batch::default()
         },
         findings: Vec::new(),
         refusals: Vec::new(),
         delivery_tests: 0,
     };
-    for element in elements {
-        match element.verdict {
-            Ok(typed) => {
-                let envelope = typed.event.envelope();
-                let recorded_at = envelope.recorded_at;
-                let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
-                let key = DedupKey::new(&context.source, &envelope.id, instant);
-                let bytes = redacted::event(redaction, body, element.raw);
-                ingested.batch.events.push(spool::Event { key, bytes });
-                ingested.findings.extend(typed.findings.iter().map(|finding| finding.kind));
-                ingested.delivery_tests += u64::from(matches!(typed.event, Event::DeliveryTest(_)));
-            }
-            Err(refusal) => {
-                ingested.refusals.push(refusal.reason);
-                let (bytes, is_changed) = redacted::refused(redaction, body, element.raw);
-                let key = redacted::key(redaction, &context.source, element.raw, &bytes);
-                ingested.batch.quarantine.push(NewEntry {
-                    origin: Origin::Element,
-                    key: Some(key),
-                    reason: refusal.reason.as_str(),
-                    detail: redacted::detail(redaction, refusal.detail, is_changed),
-                    path: redacted::path(redaction, &refusal.path),
-                    index: element.index as u64,
-                    request_id: redacted::words(redaction, context.request_id.clone()),
-                    encoding: String::new(),
-                    sink: None,
-                    target: None,
-                    bytes,
-                });
-            }
+    decode::each(body, context.strict, |element| take(context, body, element, &mut ingested))
+        .map_err(|refusal| Refusal {
+            path: redacted::path(redaction, &refusal.path),
+            detail: redacted::words(redaction, refusal.detail),
+            ..refusal
+        })?;
+    Ok(ingested)
+}
+
+fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut Ingested) {
+    let redaction = context.redaction.as_deref();
+    match element.verdict {
+        Ok(typed) => {
+            let envelope = typed.event.envelope();
+            let recorded_at = envelope.recorded_at;
+            let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
+            let key = DedupKey::new(&context.source, &envelope.id, instant);
+            let bytes = redacted::event(redaction, body, element.raw);
+            ingested.batch.events.push(spool::Event { key, bytes });
+            ingested.findings.extend(typed.findings.iter().map(|finding| finding.kind));
+            ingested.delivery_tests += u64::from(matches!(typed.event, Event::DeliveryTest(_)));
+        }
+        Err(refusal) => {
+            ingested.refusals.push(refusal.reason);
+            let (bytes, is_changed) = redacted::refused(redaction, body, element.raw);
+            let key = redacted::key(redaction, &context.source, element.raw, &bytes);
+            ingested.batch.quarantine.push(NewEntry {
+                origin: Origin::Element,
+                key: Some(key),
+                reason: refusal.reason.as_str(),
+                detail: redacted::detail(redaction, refusal.detail, is_changed),
+                path: redacted::path(redaction, &refusal.path),
+                index: element.index as u64,
+                request_id: redacted::words(redaction, context.request_id.clone()),
+                encoding: String::new(),
+                sink: None,
+                target: None,
+                bytes,
+            });
         }
     }
-    Ok(ingested)
 }
 
 /// The batch that keeps a body which cannot be parsed, or not even inflated.

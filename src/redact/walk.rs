@@ -107,7 +107,8 @@ impl Walk<'_, '_> {
 
     fn member(&mut self) -> Option<()> {
         let start = self.at;
-        let end = json::string_end(self.text, start).filter(|_| self.byte_is(start, b'"'))?;
+        let end =
+            json::string_end(self.text.as_bytes(), start).filter(|_| self.byte_is(start, b'"'))?;
         let name = start + 1..end - 1;
         let colon = json::skip_space(self.text, end);
         self.at = json::skip_space(self.text, colon + 1);

@@ -87,6 +87,9 @@ pub enum SinkKind {
     Syslog(SyslogSink),
 }
 
+/// Long enough for what comes at the same time to go together, and too short to be noticed.
+const AGE: Duration = Duration::from_millis(20);
+
 #[derive(Clone, Copy)]
 enum Type {
     Stdout,
@@ -143,7 +146,7 @@ impl Type {
             Type::Elasticsearch => (2000, 5 << 20),
             Type::Syslog => (500, 1 << 20),
         };
-        BatchLimits { events, bytes, age: Duration::ZERO }
+        BatchLimits { events, bytes, age: AGE }
     }
 }
 
