@@ -3,7 +3,11 @@
 //! Plain form: for each event its length (u32, little-endian) and its bytes. Stored form: the plain
 //! form, or its zstd frame where that is smaller. Both forms are read by every later version.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::get_frame_content_size;
 
 /// Plain bytes after which a chunk is closed. One event larger than this has a chunk to itself.
 const TARGET: usize = 512 * 1024;
@@ -11,6 +15,18 @@ const TARGET: usize = 512 * 1024;
 /// zstd's level: the fastest standard one. Events of one batch resemble each other so much that
 /// higher levels save little.
 const LEVEL: i32 = 1;
+
+/// Plain bytes up to which a thread keeps what it compresses with: making that takes longer than
+/// compressing so little. For more it is made anew, since it would keep as much memory.
+const SMALL: usize = 64 * 1024;
+
+/// A chunk that claims to be larger than this is inflated piece by piece.
+const MAX_AT_ONCE: u64 = 64 * 1024 * 1024;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -56,9 +72,36 @@ pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]>) -> Ve
 }
 
 fn pack(plain: &[u8], count: u32) -> Chunk {
-    match zstd::bulk::compress(plain, LEVEL) {
+    let compressed = if plain.len() <= SMALL {
+        kept(&COMPRESSOR, || Compressor::new(LEVEL), |compressor| compressor.compress(plain))
+    } else {
+        zstd::bulk::compress(plain, LEVEL)
+    };
+    match compressed {
         Ok(body) if body.len() < plain.len() => Chunk { count, codec: ZSTD, body },
         _ => Chunk { count, codec: PLAIN, body: plain.to_vec() },
+    }
+}
+
+/// Works with what this thread keeps; makes it first, if need be.
+fn kept<T, R>(
+    place: &'static std::thread::LocalKey<RefCell<Option<T>>>,
+    make: impl FnOnce() -> std::io::Result<T>,
+    work: impl FnOnce(&mut T) -> std::io::Result<R>,
+) -> std::io::Result<R> {
+    place.with_borrow_mut(|place| match place {
+        Some(kept) => work(kept),
+        None => work(place.insert(make()?)),
+    })
+}
+
+fn unpack(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let size = get_frame_content_size(body).ok().flatten();
+    match size.filter(|size| *size <= MAX_AT_ONCE) {
+        Some(size) => kept(&DECOMPRESSOR, Decompressor::new, |decompressor| {
+            decompressor.decompress(body, size as usize)
+        }),
+        None => zstd::stream::decode_all(body),
     }
 }
 
@@ -66,7 +109,7 @@ fn pack(plain: &[u8], count: u32) -> Chunk {
 pub(in crate::spool) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
     let plain = match codec {
         PLAIN => Bytes::copy_from_slice(body),
-        ZSTD => Bytes::from(zstd::stream::decode_all(body).ok()?),
+        ZSTD => Bytes::from(unpack(body).ok()?),
         _ => return None,
     };
     let mut events = Vec::new();
