@@ -109,3 +109,24 @@ fn a_batch_is_cut_by_what_the_target_counts() {
     sink.batch.bytes = 1;
     assert_eq!(Batch::take(&mut waiting, &sink, None).items.len(), 1, "one is always sent");
 }
+
+#[test]
+fn a_connection_test_is_seen_however_it_is_spelt() {
+    let event = |kind: &str| {
+        format!(r#"{{"id":"1","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":{kind}}}}}"#)
+    };
+    for (kind, is_test) in [
+        ("\"EVENT_DELIVERY_TEST\"", true),
+        ("\"\\u0045VENT_DELIVERY_TEST\"", true),
+        ("\"EVENT_DELIVERY\\u005FTEST\"", true),
+        ("\"X\"", false),
+        ("\"EVENT_DELIVERY_TESTS\"", false),
+    ] {
+        let bytes = Bytes::from(event(kind));
+        let stored =
+            Stored { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
+        let (fate, payload) = prepare(&stored, &sink(), None);
+        assert_eq!(matches!(fate, Some(Fate::Filtered)), is_test, "{kind}");
+        assert_eq!(payload.is_none(), is_test, "{kind}");
+    }
+}
