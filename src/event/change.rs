@@ -13,8 +13,8 @@ pub enum Change {
     Deleted,
 }
 
-/// The last words of PingOne's administrative types. A word that is not among them tells nothing.
-/// <https://apidocs.pingidentity.com/pingone/platform/v1/api/#audit-reporting-events>
+/// The last words of administrative types. A word that is not among them tells nothing.
+/// <https://docs.pingidentity.com/pingone/early-access-features/ea_p1_davinci_audit_events.html>
 const WORDS: [(&str, Change); 13] = [
     ("CREATED", Change::Created),
     ("ADDED", Change::Created),
