@@ -41,11 +41,10 @@ pub(super) fn unwrap<'a>(
         }
         _ => return Ok(None),
     };
-    let text = list;
-    if !text.starts_with('[') {
+    if !list.starts_with('[') {
         return Ok(None);
     }
     let mut pieces = Vec::new();
-    array(text.as_bytes(), 1, place, &mut pieces)?;
+    array(list.as_bytes(), 1, place, &mut pieces)?;
     Ok(Some(pieces))
 }

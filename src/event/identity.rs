@@ -31,11 +31,7 @@ impl Event<'_> {
 
     fn time_and_member(&self) -> (DateTime<Utc>, &'static str) {
         let flow = self.flow();
-        let packet = || {
-            let time = DateTime::from_timestamp_millis(flow?.packet_timestamp_ms?)?;
-            // What four digits can write: nobody takes other years.
-            (1..=9999).contains(&time.year()).then_some(time)
-        };
+        let packet = || flow.and_then(Flow::packet_time);
         let completed = flow.and_then(|flow| flow.completed_at).map(|time| (time, "tsEms"));
         completed
             .or_else(|| packet().map(|time| (time, "packetTimestamp")))
@@ -94,6 +90,14 @@ impl Event<'_> {
             Event::Interaction(_) => kind.rsplit('.').next().unwrap_or(kind),
             _ => kind,
         }
+    }
+}
+
+impl Flow<'_> {
+    /// When the packet was made, if that is a year of four digits: nobody takes others.
+    pub fn packet_time(&self) -> Option<DateTime<Utc>> {
+        let time = DateTime::from_timestamp_millis(self.packet_timestamp_ms?)?;
+        (1..=9999).contains(&time.year()).then_some(time)
     }
 }
 

@@ -77,8 +77,7 @@ impl Leaves {
 
     /// Whether there is a text that can become a field of its own.
     pub(super) fn has_text(&self, pointer: &str) -> bool {
-        let value = self.absolute(pointer).and_then(|pointer| self.rest.pointer(&pointer));
-        value.and_then(Value::as_str).is_some_and(is_field)
+        self.get(pointer).and_then(Value::as_str).is_some_and(is_field)
     }
 
     /// Takes the first of these members (JSON pointers, RFC 6901) that is there and is a text, a number

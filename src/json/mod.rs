@@ -73,6 +73,22 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// Whether a string has half a surrogate pair in it, which [`decode`] cannot keep.
+pub fn has_lone_surrogate(raw: &str) -> bool {
+    let mut at = if scan::has_escape(raw.as_bytes()) { 0 } else { raw.len() };
+    while let Some((length, character)) = unit(raw, at) {
+        let written = raw.get(at..at + length).unwrap_or_default();
+        if character == char::REPLACEMENT_CHARACTER
+            && written.starts_with('\\')
+            && !written.eq_ignore_ascii_case("\\ufffd")
+        {
+            return true;
+        }
+        at += length;
+    }
+    false
+}
+
 /// Finds places of a decoded string in its written form, in ascending order.
 #[derive(Debug)]
 pub struct Places<'a> {

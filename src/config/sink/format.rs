@@ -120,14 +120,13 @@ pub(super) fn read(section: &mut Section<'_>, kind: &SinkKind) -> Formatting {
     let Formatting { ocsf_version, sign_on_types, .. } = Formatting::default();
     let format = section.choice("format", &Format::ALL).unwrap_or(default);
     check_target(format, kind, section);
-    let is_unused = |key| !section.is_missing(key);
     for (key, formats) in [
         ("wrap", &[Format::Native][..]),
         ("ocsf_version", &[Format::Ocsf]),
         ("original", &[Format::Ecs, Format::Ocsf]),
         ("sign_on_types", &[Format::Ecs, Format::Ocsf, Format::Cef]),
     ] {
-        if is_unused(key) && !formats.contains(&format) {
+        if !section.is_missing(key) && !formats.contains(&format) {
             let name = |(name, known): &(&str, Format)| {
                 formats.contains(known).then(|| format!("format = {name:?}"))
             };

@@ -47,7 +47,7 @@ impl SplunkHecSink {
     /// Other fields are another sourcetype: searches for the one would misread the other.
     pub(super) fn with_format(self, format: &str) -> SplunkHecSink {
         let default = || (format != "native").then(|| format!("pingone:davinci:{format}"));
-        SplunkHecSink { sourcetype: self.sourcetype.clone().or_else(default), ..self }
+        SplunkHecSink { sourcetype: self.sourcetype.or_else(default), ..self }
     }
 }
 

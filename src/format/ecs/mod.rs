@@ -143,7 +143,7 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     if let Some(at) = flow.completed_at {
         set_date(&["ping_one.davinci.completed_at"], at, "~/tsEms", leaves, document);
     }
-    if let Some(milliseconds) = flow.packet_timestamp_ms {
+    if let Some(milliseconds) = flow.packet_time().map(|time| time.timestamp_millis()) {
         let field = "ping_one.davinci.packet.timestamp";
         leaves.take(&[field], &["~/packetTimestamp"], |text| text == milliseconds.to_string());
         document.set(field, milliseconds);

@@ -68,6 +68,7 @@ fn times_are_such_as_targets_take() {
         });
         let ecs = document(Format::Ecs, &raw);
         assert_eq!(ecs["@timestamp"], "2023-03-22T04:28:55.512Z", "recordedAt is left");
+        assert!(ecs["ping_one"]["davinci"]["packet"]["timestamp"].is_null(), "{ecs:#}");
         let raw = changed("events/send_response.json", |event| event["recordedAt"] = time.into());
         assert!(decode::event(&raw).is_err(), "{time}");
     }
