@@ -1,12 +1,12 @@
 //! The members that every PingOne activity has; the required ones refuse, the others leave findings.
 
-use super::members::{self, Members};
+use super::members::{Member, Members, Names};
 use super::read::{Findings, Reader, parse_time};
 use super::refusal::{Reason, Refusal};
 use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
 
 /// Every member seen on an activity, in webhooks or in the audit API.
-const KNOWN: [(u32, &str); 14] = members::tagged([
+const KNOWN: Names<14> = Names::new([
     "id",
     "recordedAt",
     "createdAt",
@@ -24,7 +24,7 @@ const KNOWN: [(u32, &str); 14] = members::tagged([
 ]);
 
 pub(super) fn read<'a>(
-    members: &Members<'a>,
+    members: &Members<'_, 'a>,
     findings: &mut Findings,
 ) -> Result<Envelope<'a>, Refusal> {
     let mut root = Reader::new(members, "$", findings);
@@ -35,7 +35,9 @@ pub(super) fn read<'a>(
     let subscription_name = root.text(&["subscriptionName"]);
     let correlation = root.object(&["internalCorrelation"]);
     let action = root.raw(&["action"]).ok_or_else(|| Refusal::missing("$.action", "action"))?;
-    let action = Members::of(action.1)
+    let action = action
+        .1
+        .object()
         .ok_or_else(|| Refusal::wrong_type("$.action", "an object with a string `type`"))?;
     let actors = root.object(&["actors"]);
     let result = root.object(&["result"]);
@@ -91,22 +93,23 @@ pub(super) fn read<'a>(
 
 /// A member that must be a string with something in it.
 pub(super) fn required<'a>(
-    reader: &mut Reader<'_, 'a>,
+    reader: &mut Reader<'_, '_, 'a>,
     name: &'static str,
     path: &str,
 ) -> Result<std::borrow::Cow<'a, str>, Refusal> {
-    let (_, value) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
-    match members::text(value) {
-        Some(text) if !text.is_empty() => {
-            // Read again through the reader for its findings; only escapes make this a second parse.
-            Ok(if value.contains('\\') { reader.text(&[name]).unwrap_or(text) } else { text })
+    let (_, member) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
+    match member.text() {
+        // Read again through the reader for its findings; only escapes make this a second parse.
+        Some(std::borrow::Cow::Owned(text)) if !text.is_empty() => {
+            Ok(reader.text(&[name]).unwrap_or(text.into()))
         }
+        Some(text) if !text.is_empty() => Ok(text),
         _ => Err(Refusal::wrong_type(path, "a string that is not empty")),
     }
 }
 
 fn recorded_at<'a>(
-    root: &mut Reader<'_, 'a>,
+    root: &mut Reader<'_, '_, 'a>,
 ) -> Result<(std::borrow::Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
     const PATH: &str = "$.recordedAt";
     let text = required(root, "recordedAt", PATH)?;
@@ -121,23 +124,23 @@ fn recorded_at<'a>(
 }
 
 /// `resources` is an array of objects, or one object.
-fn resources<'a>(root: &mut Reader<'_, 'a>) -> Vec<Members<'a>> {
-    let Some((name, value)) = root.raw(&["resources"]) else { return Vec::new() };
-    if let Some(one) = Members::of(value) {
+fn resources<'t, 'a>(root: &mut Reader<'_, 't, 'a>) -> Vec<Members<'t, 'a>> {
+    let Some((name, member)) = root.raw(&["resources"]) else { return Vec::new() };
+    if let Some(one) = member.object() {
         return vec![one];
     }
-    let Some((list, more)) = members::listed(value) else {
+    let Some((list, more)) = member.listed() else {
         root.note(FindingKind::WrongType, name);
         return Vec::new();
     };
-    let members: Vec<_> = list.iter().filter_map(|value| Members::of(value)).collect();
+    let members: Vec<_> = list.iter().filter_map(Member::object).collect();
     if more || members.len() < list.len() {
         root.note(FindingKind::WrongType, name);
     }
     members
 }
 
-fn resource<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
+fn resource<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
     let mut reader = Reader::new(members, path, findings);
     Resource {
         id: reader.text(&["id"]),
@@ -147,7 +150,7 @@ fn resource<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> R
     }
 }
 
-fn actor<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
+fn actor<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
     let mut reader = Reader::new(members, path, findings);
     Actor {
         id: reader.text(&["id"]),
@@ -157,6 +160,6 @@ fn actor<'a>(members: &Members<'a>, path: &str, findings: &mut Findings) -> Acto
     }
 }
 
-fn environment_id<'a>(members: Option<Members<'a>>) -> Option<std::borrow::Cow<'a, str>> {
-    members.and_then(|members| members.get("id")).and_then(|(value, _)| members::text(value))
+fn environment_id<'a>(members: Option<Members<'_, 'a>>) -> Option<std::borrow::Cow<'a, str>> {
+    members.and_then(|members| members.get("id")).and_then(|(member, _)| member.text())
 }

@@ -1,7 +1,7 @@
 //! `_embedded.flowInteractionEvent`: the five run-time types, with every documented spelling.
 
 use super::envelope::required;
-use super::members::{self, Members};
+use super::members::{Members, Names};
 use super::read::{Findings, Reader};
 use super::refusal::Refusal;
 use crate::event::{
@@ -14,7 +14,7 @@ const EMBEDDED: &str = "$._embedded";
 const PATH: &str = "$._embedded.flowInteractionEvent";
 
 /// Every member that a documented table, an example or a related log of DaVinci shows.
-const KNOWN: [(u32, &str); 40] = members::tagged([
+const KNOWN: Names<40> = Names::new([
     "eventMessage",
     "companyId",
     "interactionId",
@@ -59,7 +59,7 @@ const KNOWN: [(u32, &str); 40] = members::tagged([
 
 /// Types a run-time event; one of another type than the five is an [`Event::Other`].
 pub(super) fn read<'a>(
-    members: &Members<'a>,
+    members: &Members<'_, 'a>,
     envelope: Envelope<'a>,
     findings: &mut Findings,
 ) -> Result<Event<'a>, Refusal> {
@@ -84,7 +84,7 @@ pub(super) fn read<'a>(
     Ok(Event::Interaction(Box::new(InteractionEvent { envelope, flow, interaction })))
 }
 
-fn reported<'a>(reader: &mut Reader<'_, 'a>) -> Reported<'a> {
+fn reported<'a>(reader: &mut Reader<'_, '_, 'a>) -> Reported<'a> {
     Reported {
         kind: reader.text(&["outcomeType"]),
         status: reader.text(&["outcomeStatus"]),
@@ -94,19 +94,26 @@ fn reported<'a>(reader: &mut Reader<'_, 'a>) -> Reported<'a> {
     }
 }
 
-fn payload<'a>(members: &Members<'a>, findings: &mut Findings) -> Result<Members<'a>, Refusal> {
-    let embedded = Reader::new(members, "$", findings)
+fn payload<'t, 'a>(
+    members: &Members<'t, 'a>,
+    findings: &mut Findings,
+) -> Result<Members<'t, 'a>, Refusal> {
+    let (_, embedded) = Reader::new(members, "$", findings)
         .raw(&["_embedded"])
         .ok_or_else(|| Refusal::missing(EMBEDDED, "_embedded"))?;
     let embedded =
-        Members::of(embedded.1).ok_or_else(|| Refusal::wrong_type(EMBEDDED, "an object"))?;
-    let payload = Reader::new(&embedded, EMBEDDED, findings)
-        .raw(&["flowInteractionEvent"])
+        embedded.object().ok_or_else(|| Refusal::wrong_type(EMBEDDED, "an object"))?;
+    let (payload, is_repeated) = embedded
+        .get("flowInteractionEvent")
+        .filter(|(payload, _)| payload.value() != "null")
         .ok_or_else(|| Refusal::missing(PATH, "flowInteractionEvent"))?;
-    Members::of(payload.1).ok_or_else(|| Refusal::wrong_type(PATH, "an object"))
+    if is_repeated {
+        findings.note(FindingKind::DuplicateMember, EMBEDDED, "flowInteractionEvent");
+    }
+    payload.object().ok_or_else(|| Refusal::wrong_type(PATH, "an object"))
 }
 
-fn flow<'a>(reader: &mut Reader<'_, 'a>) -> Result<Flow<'a>, Refusal> {
+fn flow<'a>(reader: &mut Reader<'_, '_, 'a>) -> Result<Flow<'a>, Refusal> {
     const ID: &str = "$._embedded.flowInteractionEvent.interactionId";
     Ok(Flow {
         interaction_id: required(reader, "interactionId", ID)?,
@@ -126,14 +133,14 @@ fn flow<'a>(reader: &mut Reader<'_, 'a>) -> Result<Flow<'a>, Refusal> {
     })
 }
 
-fn version(reader: &mut Reader<'_, '_>) -> FlowVersion {
+fn version(reader: &mut Reader<'_, '_, '_>) -> FlowVersion {
     match reader.integer(&["flowVersionId"]) {
         Some(version) if version >= 0 => FlowVersion::Known(version),
         _ => FlowVersion::Unknown,
     }
 }
 
-fn node<'a>(reader: &mut Reader<'_, 'a>) -> Node<'a> {
+fn node<'a>(reader: &mut Reader<'_, '_, 'a>) -> Node<'a> {
     Node {
         id: reader.text(&["nodeId", "nodeID", "id", "ID"]),
         title: reader.text(&["nodeTitle"]),
@@ -145,41 +152,41 @@ fn node<'a>(reader: &mut Reader<'_, 'a>) -> Node<'a> {
     }
 }
 
-fn packet<'a>(reader: &mut Reader<'_, 'a>) -> Packet<'a> {
+fn packet<'a>(reader: &mut Reader<'_, '_, 'a>) -> Packet<'a> {
     Packet { to: reader.text(&["packetTo"]), protocol: reader.text(&["packetProtocol"]) }
 }
 
-fn custom_analytics<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
+fn custom_analytics<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::CustomAnalytics(CustomAnalytics { node: node(reader), packet: packet(reader) })
 }
 
-fn start_interaction<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
+fn start_interaction<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::StartInteraction(StartInteraction { node: node(reader) })
 }
 
-fn receive_request<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
+fn receive_request<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::ReceiveRequest(ReceiveRequest { node: node(reader), packet: packet(reader) })
 }
 
-fn send_response<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
+fn send_response<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::SendResponse(SendResponse { node: node(reader), packet: packet(reader) })
 }
 
-fn send_error_response<'a>(reader: &mut Reader<'_, 'a>) -> Interaction<'a> {
+fn send_error_response<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::SendErrorResponse(SendErrorResponse { node: node(reader), packet: packet(reader) })
 }
 
 /// The documentation describes the parent flow's members but never names the object: any object
 /// with an `interactionId` and a flow id is one, `parentFlow` before others.
-fn parent_flow<'a>(payload: &Members<'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
-    let candidates = || payload.iter().filter(|(_, value)| value.starts_with('{'));
+fn parent_flow<'a>(payload: &Members<'_, 'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
+    let candidates = || payload.iter().filter_map(|member| Some((member, member.object()?)));
     let (name, members) = candidates()
-        .filter(|(name, _)| *name == "parentFlow")
+        .filter(|(member, _)| member.name() == "parentFlow")
         .chain(candidates())
-        .filter_map(|(name, value)| Some((name, Members::of(value)?)))
-        .find(|(_, members)| is_parent_flow(members))?;
+        .find(|(_, members)| is_parent_flow(members))
+        .map(|(member, members)| (member.name(), members))?;
     let path = format!("{PATH}.{}", name.chars().take(80).collect::<String>());
-    let member = name.to_owned();
+    let member = name.into_owned();
     let mut reader = Reader::new(&members, &path, findings);
     Some(ParentFlow {
         member,
@@ -196,15 +203,15 @@ fn parent_flow<'a>(payload: &Members<'a>, findings: &mut Findings) -> Option<Par
     })
 }
 
-fn is_parent_flow(members: &Members<'_>) -> bool {
+fn is_parent_flow(members: &Members<'_, '_>) -> bool {
     members.get("interactionId").is_some()
         && (members.get("flowId").is_some() || members.get("flowID").is_some())
 }
 
-fn note_unknown(payload: &Members<'_>, reader: &mut Reader<'_, '_>) {
-    for (name, value) in payload.unknown(&KNOWN) {
-        if !Members::of(value).is_some_and(|members| is_parent_flow(&members)) {
-            reader.note(FindingKind::UnknownMember, name);
+fn note_unknown(payload: &Members<'_, '_>, reader: &mut Reader<'_, '_, '_>) {
+    for (name, member) in payload.unknown(&KNOWN) {
+        if !member.object().is_some_and(|members| is_parent_flow(&members)) {
+            reader.note(FindingKind::UnknownMember, &name);
         }
     }
 }

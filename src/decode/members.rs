@@ -1,143 +1,177 @@
-//! One level of a JSON object: names and untouched values, in the order sent.
+//! One level of a JSON object: finding members by name, and those that nobody knows.
 
 use std::borrow::Cow;
 
-use super::refusal::{Reason, Refusal};
-use crate::json;
+use crate::json::{self, Node, tag};
 
-/// Members that one object may have: a hundred times what any event has, and a bound on what a small
-/// body can make of itself in memory.
-const MAX_MEMBERS: usize = 4096;
+/// Places in an index; twice as many as the largest known object has members.
+const SLOTS: usize = 64;
 
-/// Entries of a list that are looked at; events have one resource.
-const MAX_LISTED: usize = 64;
+/// Members that are found by an index. In objects with more, each look-up goes through all of them.
+const MOST: usize = 48;
 
-/// Bytes that a member takes, about, and members that an object has at most, usually: a guess, so that
-/// nearly all objects need one allocation and small ones a small one.
-const MEMBER_BYTES: usize = 24;
-const USUAL: usize = 24;
-
-/// The members of one object: names, and values as they are written.
+/// The members of one object.
 #[derive(Debug)]
-pub(super) struct Members<'a> {
-    members: Vec<(Cow<'a, str>, &'a str)>,
-    /// Of each name, to find one without comparing all of them.
-    tags: Vec<u32>,
-    /// Whether a tag is there twice, as it is where a name is.
-    has_twins: bool,
+pub(super) struct Members<'t, 'a> {
+    nodes: &'t [Node<'a>],
+    /// By a name's tag: one more than the index of the last node of that name, or 0.
+    slots: Option<[u16; SLOTS]>,
+    /// Slots whose name is there more than once.
+    repeated: u64,
 }
 
-/// Some of a name: most names of an event differ in it.
-pub(super) const fn tag(name: &str) -> u32 {
-    let bytes = name.as_bytes();
-    let length = bytes.len();
-    if length == 0 {
-        return 0;
+/// A member of an object, or an entry of a list, with what is in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member<'t, 'a> {
+    node: &'t Node<'a>,
+    inner: &'t [Node<'a>],
+}
+
+impl<'t, 'a> Member<'t, 'a> {
+    /// The value, as it is written.
+    pub(super) fn value(&self) -> &'a str {
+        self.node.value
     }
-    let (first, middle, last) = (bytes[0], bytes[length / 2], bytes[length - 1]);
-    u32::from_le_bytes([length.to_le_bytes()[0], first, middle, last])
+
+    /// The text, if the value is a string; half a surrogate pair becomes U+FFFD.
+    pub(super) fn text(&self) -> Option<Cow<'a, str>> {
+        let raw = self.node.value.strip_prefix('"')?.strip_suffix('"')?;
+        Some(if self.node.has_escape { json::decode(raw) } else { Cow::Borrowed(raw) })
+    }
+
+    /// The members, if the value is an object.
+    pub(super) fn object(&self) -> Option<Members<'t, 'a>> {
+        let is_object = self.node.value.starts_with('{') && !self.node.is_opaque;
+        is_object.then(|| Members::of(self.inner))
+    }
+
+    /// The first entries, if the value is a list, and whether there are more.
+    pub(super) fn listed(&self) -> Option<(Vec<Member<'t, 'a>>, bool)> {
+        let is_list = self.node.value.starts_with('[');
+        let mut entries = is_list.then(|| siblings(self.inner).map(|(_, entry)| entry))?;
+        let first = entries.by_ref().take(json::MAX_ENTRIES).collect();
+        Some((first, self.node.is_opaque || entries.next().is_some()))
+    }
+
+    /// Its name, as it is meant.
+    pub(super) fn name(&self) -> Cow<'a, str> {
+        json::decode(self.node.name)
+    }
+
+    fn is_called(&self, tag: u32, name: &str) -> bool {
+        self.node.tag == tag && (self.node.name == name || self.name() == name)
+    }
 }
 
-impl<'a> Members<'a> {
-    /// Parses a text that should be one JSON object, and checks the grammar of everything inside.
-    pub(super) fn parse(text: &'a str) -> Result<Members<'a>, Refusal> {
-        let mut members = Members::empty(USUAL);
-        let mut is_too_large = false;
-        let is_object =
-            json::object(text, |name, value| is_too_large |= !members.push(name, value));
-        if is_object && !is_too_large {
-            return Ok(members);
-        }
-        // What our own check refuses, a parser explains.
-        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Err(error) => Err(Refusal::syntax(&error)),
-            Ok(_) => {
-                let detail = format!("an event is a JSON object of at most {MAX_MEMBERS} members");
-                Err(Refusal::new(Reason::NotAnObject, "$", detail))
+impl<'t, 'a> Members<'t, 'a> {
+    /// The members that these nodes are, with what is in them.
+    pub(super) fn of(nodes: &'t [Node<'a>]) -> Members<'t, 'a> {
+        let mut members = Members { nodes, slots: None, repeated: 0 };
+        let mut slots = [0; SLOTS];
+        for (count, (index, member)) in siblings(nodes).enumerate() {
+            if count == MOST {
+                return members;
             }
+            let slot = members.slot(&slots, member.node.tag, &member.name());
+            members.repeated |= u64::from(slots[slot] != 0) << slot;
+            // There are at most `MAX_NODES`, which fit.
+            slots[slot] = index as u16 + 1;
         }
-    }
-
-    /// The members of a value, if it is an object. Its grammar was checked with the whole.
-    pub(super) fn of(value: &'a str) -> Option<Members<'a>> {
-        if !value.starts_with('{') {
-            return None;
-        }
-        let mut members = Members::empty((value.len() / MEMBER_BYTES).clamp(2, USUAL));
-        json::members(value).all(|(name, value)| members.push(name, value)).then_some(members)
-    }
-
-    fn empty(capacity: usize) -> Members<'a> {
-        let (members, tags) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        Members { members, tags, has_twins: false }
-    }
-
-    /// Adds a member; tells whether there was room for it.
-    fn push(&mut self, name: &'a str, value: &'a str) -> bool {
-        let has_room = self.members.len() < MAX_MEMBERS;
-        if has_room {
-            let name = json::decode(name);
-            let tag = tag(&name);
-            self.has_twins = self.has_twins || self.tags.contains(&tag);
-            self.tags.push(tag);
-            self.members.push((name, value));
-        }
-        has_room
+        members.slots = Some(slots);
+        members
     }
 
     /// The last member of that name, as most parsers read it, and whether there was more than one.
-    pub(super) fn get(&self, name: &str) -> Option<(&'a str, bool)> {
-        let wanted = tag(name);
-        if !self.has_twins {
-            let index = self.tags.iter().position(|tag| *tag == wanted)?;
-            let (key, value) = self.members.get(index)?;
-            return (key == name).then_some((*value, false));
+    pub(super) fn get(&self, name: &str) -> Option<(Member<'t, 'a>, bool)> {
+        let tag = tag(name);
+        if let Some(slots) = &self.slots {
+            let slot = self.slot(slots, tag, name);
+            let index = usize::from(slots[slot]).checked_sub(1)?;
+            return Some((self.member(index), self.repeated >> slot & 1 == 1));
         }
-        let alike = self.tags.iter().zip(&self.members).filter(|(tag, _)| **tag == wanted);
-        let mut found = alike.filter(|(_, (key, _))| key == name).map(|(_, (_, value))| *value);
+        let mut found = self.iter().filter(|member| member.is_called(tag, name));
         let first = found.next()?;
-        Some(found.next_back().map_or((first, false), |last| (last, true)))
+        Some(found.last().map_or((first, false), |last| (last, true)))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+    pub(super) fn iter(&self) -> impl Iterator<Item = Member<'t, 'a>> {
+        siblings(self.nodes).map(|(_, member)| member)
     }
 
-    /// The members whose names are none of these.
-    pub(super) fn unknown<'m>(
-        &'m self,
-        known: &'m [(u32, &'m str)],
-    ) -> impl Iterator<Item = (&'m str, &'a str)> {
-        let is_known = move |tag: u32, name: &str| {
-            known.iter().any(|(known_tag, known)| *known_tag == tag && *known == name)
-        };
-        let members = self.tags.iter().zip(&self.members);
-        members
-            .filter(move |(tag, (name, _))| !is_known(**tag, name))
-            .map(|(_, (name, value))| (name.as_ref(), *value))
+    /// The members whose names are none of these, with their names.
+    pub(super) fn unknown<const N: usize>(
+        &self,
+        known: &Names<N>,
+    ) -> impl Iterator<Item = (Cow<'a, str>, Member<'t, 'a>)> {
+        self.iter()
+            .filter(|member| !known.contains(member.node.tag, &member.name()))
+            .map(|member| (member.name(), member))
+    }
+
+    /// Where a name is in the index, or where it belongs.
+    fn slot(&self, slots: &[u16; SLOTS], tag: u32, name: &str) -> usize {
+        let mut slot = place(tag, SLOTS);
+        while let Some(index) = usize::from(slots[slot]).checked_sub(1)
+            && !self.member(index).is_called(tag, name)
+        {
+            slot = (slot + 1) % SLOTS;
+        }
+        slot
+    }
+
+    fn member(&self, index: usize) -> Member<'t, 'a> {
+        let node = &self.nodes[index];
+        Member { node, inner: &self.nodes[index + 1..=index + node.inner as usize] }
     }
 }
 
-/// Names with their tags, made while compiling.
-pub(super) const fn tagged<const N: usize>(names: [&str; N]) -> [(u32, &str); N] {
-    let mut tagged = [(0, ""); N];
-    let mut index = 0;
-    while index < N {
-        tagged[index] = (tag(names[index]), names[index]);
-        index += 1;
+/// The nodes of one level, with their indices and what is in them.
+fn siblings<'t, 'a>(nodes: &'t [Node<'a>]) -> impl Iterator<Item = (usize, Member<'t, 'a>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (index, node) = (at, nodes.get(at)?);
+        at += 1 + node.inner as usize;
+        Some((index, Member { node, inner: nodes.get(index + 1..at)? }))
+    })
+}
+
+/// Names that are known, to be looked up by tag. Made while compiling.
+pub(super) struct Names<const N: usize> {
+    names: [&'static str; N],
+    /// One more than the index of a name, or 0.
+    slots: [u8; PLACES],
+}
+
+const PLACES: usize = 128;
+
+impl<const N: usize> Names<N> {
+    pub(super) const fn new(names: [&'static str; N]) -> Names<N> {
+        let mut slots = [0; PLACES];
+        let mut index = 0;
+        while index < N {
+            let mut slot = place(tag(names[index]), PLACES);
+            while slots[slot] != 0 {
+                slot = (slot + 1) % PLACES;
+            }
+            index += 1;
+            slots[slot] = index as u8;
+        }
+        Names { names, slots }
     }
-    tagged
+
+    fn contains(&self, tag: u32, name: &str) -> bool {
+        let mut slot = place(tag, PLACES);
+        while let Some(index) = usize::from(self.slots[slot]).checked_sub(1) {
+            if self.names[index] == name {
+                return true;
+            }
+            slot = (slot + 1) % PLACES;
+        }
+        false
+    }
 }
 
-/// The first entries of a value that is a list, and whether there were more.
-pub(super) fn listed(value: &str) -> Option<(Vec<&str>, bool)> {
-    let mut entries = value.starts_with('[').then(|| json::entries(value))?;
-    let first = entries.by_ref().take(MAX_LISTED).collect();
-    Some((first, entries.next().is_some()))
-}
-
-/// The text of a value that is a string; half a surrogate pair becomes U+FFFD.
-pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
-    let raw = value.strip_prefix('"')?.strip_suffix('"')?;
-    Some(json::decode(raw))
+/// Spreads tags over a power of two of places.
+const fn place(tag: u32, places: usize) -> usize {
+    (tag.wrapping_mul(0x9e37_79b1) >> (32 - places.trailing_zeros())) as usize
 }

@@ -6,6 +6,7 @@
 //! are never copied or changed. Whatever an authenticated stranger sends gets a verdict: time and
 //! memory grow linearly with the body, and nothing here recurses on its content.
 
+mod elements;
 mod envelope;
 mod interaction;
 mod members;
@@ -20,6 +21,7 @@ pub use refusal::{Reason, Refusal};
 pub use split::MAX_DEPTH;
 
 use crate::event::{Event, Finding};
+use crate::json::Tape;
 use members::Members;
 use read::Findings;
 use split::Piece;
@@ -70,92 +72,18 @@ pub fn body(bytes: &[u8], strict: bool) -> Result<Vec<Element<'_>>, Refusal> {
 pub fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
-    mut take: impl FnMut(Element<'a>),
+    take: impl FnMut(Element<'a>),
 ) -> Result<(), Refusal> {
-    let mut elements = Elements { take: &mut take, count: 0, refused: 0, first_refusal: None };
-    let pieces = split::records(bytes)?;
-    let mut well_formed = pieces.is_empty();
-    for piece in pieces {
-        well_formed |= element(piece, strict, &mut elements)?;
-    }
-    if elements.refused > MAX_REFUSED {
-        return Err(Refusal::too_many_refused(MAX_REFUSED));
-    }
-    if well_formed {
-        return Ok(());
-    }
-    Err(elements.first_refusal.unwrap_or_else(Refusal::empty))
-}
-
-/// Where elements go, and what has to be known about all of them.
-struct Elements<'t, 'a> {
-    take: &'t mut dyn FnMut(Element<'a>),
-    count: usize,
-    refused: usize,
-    first_refusal: Option<Refusal>,
+    elements::each(bytes, strict, take)
 }
 
 /// Types one event again from bytes that [`body`] accepted before.
 pub fn event(raw: &[u8]) -> Result<Typed<'_>, Refusal> {
-    typed(&open(&Piece::whole(raw))?)
+    let mut tape = Tape::new();
+    typed(&elements::open(&Piece::whole(raw.trim_ascii()), &mut tape)?)
 }
 
-/// Opens one piece; hands it, or what it wraps, to `elements`. Tells whether it was well-formed.
-fn element<'a>(
-    piece: Piece<'a>,
-    strict: bool,
-    elements: &mut Elements<'_, 'a>,
-) -> Result<bool, Refusal> {
-    let opened = match open(&piece) {
-        Ok(members) => shape::unwrap(&members, piece.place)?.map_or(Ok(members), Err),
-        Err(refusal) => {
-            let well_formed = refusal.reason.is_well_formed();
-            push(elements, &piece, Err(refusal))?;
-            return Ok(well_formed);
-        }
-    };
-    match opened {
-        Ok(members) => {
-            push(elements, &piece, typed(&members).and_then(|typed| check(typed, strict)))?;
-        }
-        Err(inner) => {
-            for piece in inner {
-                element(piece, strict, elements)?;
-            }
-        }
-    }
-    Ok(true)
-}
-
-fn push<'a>(
-    elements: &mut Elements<'_, 'a>,
-    piece: &Piece<'a>,
-    verdict: Result<Typed<'a>, Refusal>,
-) -> Result<(), Refusal> {
-    if elements.count == MAX_ELEMENTS {
-        return Err(Refusal::too_many(MAX_ELEMENTS));
-    }
-    let verdict = verdict.map_err(|refusal| refusal.below(piece.place));
-    if let Err(refusal) = &verdict {
-        elements.refused += 1;
-        elements.first_refusal.get_or_insert_with(|| refusal.clone());
-    }
-    let index = elements.count;
-    elements.count += 1;
-    (elements.take)(Element { index, place: piece.place, raw: piece.bytes, verdict });
-    Ok(())
-}
-
-/// The members of a piece, if it is a well-formed JSON object.
-fn open<'a>(piece: &Piece<'a>) -> Result<Members<'a>, Refusal> {
-    if piece.depth > MAX_DEPTH {
-        return Err(Refusal::too_deep(MAX_DEPTH));
-    }
-    let text = std::str::from_utf8(piece.bytes).map_err(|error| Refusal::invalid_utf8(&error))?;
-    Members::parse(text)
-}
-
-fn typed<'a>(members: &Members<'a>) -> Result<Typed<'a>, Refusal> {
+fn typed<'a>(members: &Members<'_, 'a>) -> Result<Typed<'a>, Refusal> {
     let mut findings = Findings::default();
     let envelope = envelope::read(members, &mut findings)?;
     let event = match envelope.action.kind.as_ref() {
@@ -167,13 +95,6 @@ fn typed<'a>(members: &Members<'a>) -> Result<Typed<'a>, Refusal> {
         _ => Event::Other(envelope),
     };
     Ok(Typed { event, findings: findings.into_vec() })
-}
-
-fn check(typed: Typed<'_>, strict: bool) -> Result<Typed<'_>, Refusal> {
-    match typed.findings.first() {
-        Some(finding) if strict => Err(Refusal::finding(finding)),
-        _ => Ok(typed),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::members::{self, Members};
+use super::members::{Member, Members, Names};
 use crate::event::{Finding, FindingKind};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
@@ -31,30 +31,33 @@ impl Findings {
 }
 
 /// Reads the members of one object whose JSON path is `path`.
-pub(super) struct Reader<'m, 'a> {
-    members: &'m Members<'a>,
+pub(super) struct Reader<'m, 't, 'a> {
+    members: &'m Members<'t, 'a>,
     path: &'m str,
     findings: &'m mut Findings,
 }
 
-impl<'m, 'a> Reader<'m, 'a> {
+impl<'m, 't, 'a> Reader<'m, 't, 'a> {
     pub(super) fn new(
-        members: &'m Members<'a>,
+        members: &'m Members<'t, 'a>,
         path: &'m str,
         findings: &'m mut Findings,
-    ) -> Reader<'m, 'a> {
+    ) -> Reader<'m, 't, 'a> {
         Reader { members, path, findings }
     }
 
     /// The value under the first of `names` that is present and not null.
-    pub(super) fn raw(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
+    pub(super) fn raw(
+        &mut self,
+        names: &[&'static str],
+    ) -> Option<(&'static str, Member<'t, 'a>)> {
         for &name in names {
-            if let Some((value, repeated)) = self.members.get(name) {
+            if let Some((member, repeated)) = self.members.get(name) {
                 if repeated {
                     self.note(FindingKind::DuplicateMember, name);
                 }
-                if value != "null" {
-                    return Some((name, value));
+                if member.value() != "null" {
+                    return Some((name, member));
                 }
             }
         }
@@ -63,24 +66,24 @@ impl<'m, 'a> Reader<'m, 'a> {
 
     /// Text; numbers and booleans are read as their own spelling.
     pub(super) fn text(&mut self, names: &[&'static str]) -> Option<Cow<'a, str>> {
-        let (name, value) = self.raw(names)?;
-        match value.as_bytes().first() {
-            Some(b'"') => self.string(name, value),
+        let (name, member) = self.raw(names)?;
+        match member.value().as_bytes().first() {
+            Some(b'"') => self.string(name, member),
             Some(b'{' | b'[') => {
                 self.note(FindingKind::WrongType, name);
                 None
             }
             _ => {
                 self.note(FindingKind::CoercedType, name);
-                Some(Cow::Borrowed(value))
+                Some(Cow::Borrowed(member.value()))
             }
         }
     }
 
     /// A boolean, also when spelt as a string.
     pub(super) fn boolean(&mut self, names: &[&'static str]) -> Option<bool> {
-        let (name, value) = self.raw(names)?;
-        let (kind, read) = match value {
+        let (name, member) = self.raw(names)?;
+        let (kind, read) = match member.value() {
             "true" => return Some(true),
             "false" => return Some(false),
             text if text.eq_ignore_ascii_case("\"true\"") => (FindingKind::CoercedType, Some(true)),
@@ -95,11 +98,11 @@ impl<'m, 'a> Reader<'m, 'a> {
 
     /// A whole number, also when spelt as a string.
     pub(super) fn integer(&mut self, names: &[&'static str]) -> Option<i64> {
-        let (name, value) = self.raw(names)?;
-        if let Ok(number) = value.parse() {
+        let (name, member) = self.raw(names)?;
+        if let Ok(number) = member.value().parse() {
             return Some(number);
         }
-        let read = value.trim_matches('"').parse().ok();
+        let read = member.value().trim_matches('"').parse().ok();
         let kind = if read.is_some() { FindingKind::CoercedType } else { FindingKind::WrongType };
         self.note(kind, name);
         read
@@ -107,8 +110,8 @@ impl<'m, 'a> Reader<'m, 'a> {
 
     /// An instant.
     pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
-        let (name, value) = self.raw(names)?;
-        let text = members::text(value)?;
+        let (name, member) = self.raw(names)?;
+        let text = member.text()?;
         match parse_time(&text) {
             Some((time, true)) => Some(time),
             Some((time, false)) => {
@@ -123,9 +126,9 @@ impl<'m, 'a> Reader<'m, 'a> {
     }
 
     /// The members of an object.
-    pub(super) fn object(&mut self, names: &[&'static str]) -> Option<Members<'a>> {
-        let (name, value) = self.raw(names)?;
-        let members = Members::of(value);
+    pub(super) fn object(&mut self, names: &[&'static str]) -> Option<Members<'t, 'a>> {
+        let (name, member) = self.raw(names)?;
+        let members = member.object();
         if members.is_none() {
             self.note(FindingKind::WrongType, name);
         }
@@ -133,9 +136,9 @@ impl<'m, 'a> Reader<'m, 'a> {
     }
 
     /// Notes every member that is not one of `known`.
-    pub(super) fn note_unknown(&mut self, known: &[(u32, &str)]) {
+    pub(super) fn note_unknown<const N: usize>(&mut self, known: &Names<N>) {
         for (name, _) in self.members.unknown(known) {
-            self.findings.note(FindingKind::UnknownMember, self.path, name);
+            self.findings.note(FindingKind::UnknownMember, self.path, &name);
         }
     }
 
@@ -143,8 +146,8 @@ impl<'m, 'a> Reader<'m, 'a> {
         self.findings.note(kind, self.path, member);
     }
 
-    fn string(&mut self, name: &str, value: &'a str) -> Option<Cow<'a, str>> {
-        let text = members::text(value)?;
+    fn string(&mut self, name: &str, member: Member<'t, 'a>) -> Option<Cow<'a, str>> {
+        let text = member.text()?;
         if matches!(text, Cow::Owned(_)) && text.contains('\u{fffd}') {
             self.note(FindingKind::LoneSurrogate, name);
         }

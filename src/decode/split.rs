@@ -3,11 +3,12 @@
 //! A JSON parser stops at the first error; this scanner does not look at what stands between the
 //! brackets, so that an element with an error inside ends where it ends, and the next one is whole.
 //! Where an element never ends (a cut body, a quote that is never closed), everything from its start
-//! on is one broken piece: all bytes of the body are in some piece, always. One pass, no recursion.
+//! on is one broken piece: all bytes of the body are in some piece, always. No recursion, and no byte is
+//! looked at here that is part of a well-formed object: whoever takes it has found its end already.
 
 use memchr::memmem;
 
-use super::{MAX_ELEMENTS, Place, Refusal};
+use super::{Place, Refusal};
 use crate::json;
 
 /// Nesting that is accepted within one element. PingOne's own events have six levels; parsers
@@ -29,11 +30,47 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// The records of a body: the elements of an array, or the values of a sequence (NDJSON,
-/// concatenated), each of which may be an array again. Fails on an empty body or too many records.
-pub(super) fn records(body: &[u8]) -> Result<Vec<Piece<'_>>, Refusal> {
+/// Bytes, and the same as text if all of it is UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    bytes: &'a [u8],
+    text: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Source<'a> {
+    fn from(text: &'a str) -> Source<'a> {
+        Source { bytes: text.as_bytes(), text: Some(text) }
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Lets `take` have the well-formed object at `at`, if there is one, and tells where it ends.
+    fn object(
+        self,
+        at: usize,
+        place: Place,
+        take: &mut impl Take<'a>,
+    ) -> Result<Option<usize>, Refusal> {
+        let text = self.text.and_then(|text| text.get(at..));
+        let Some(text) = text.filter(|text| text.starts_with('{')) else { return Ok(None) };
+        Ok(take.object(text, place)?.map(|length| at + length))
+    }
+}
+
+/// Takes what is found, as soon as it is found.
+pub(super) trait Take<'a> {
+    /// Takes the well-formed object that `text` begins with, if there is one, and tells its length.
+    fn object(&mut self, text: &'a str, place: Place) -> Result<Option<usize>, Refusal>;
+
+    /// Takes whatever a record is.
+    fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal>;
+}
+
+/// Finds the records of a body: the elements of an array, or the values of a sequence (NDJSON,
+/// concatenated), each of which may be an array again. Fails on an empty body.
+pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<(), Refusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut pieces = Vec::new();
+    let source = Source { bytes: body, text: std::str::from_utf8(body).ok() };
     let mut at = skip(body, 0, is_whitespace);
     if at == body.len() {
         return Err(Refusal::empty());
@@ -44,8 +81,16 @@ pub(super) fn records(body: &[u8]) -> Result<Vec<Piece<'_>>, Refusal> {
     let mut line: Option<usize> = None;
     while let Some(&first) = body.get(at) {
         at = match first {
-            b'[' => array(body, at + 1, Place::default(), &mut pieces)?,
+            b'[' => array(source, at + 1, Place::default(), take)?,
             b'{' => {
+                let whole = match line {
+                    None => source.object(at, Place::default(), take)?,
+                    Some(_) => None,
+                };
+                if let Some(end) = whole {
+                    at = skip(body, end, is_whitespace);
+                    continue;
+                }
                 if line.is_some_and(|end| end <= at) {
                     line = Some(line_end(body, at));
                 }
@@ -55,61 +100,49 @@ pub(super) fn records(body: &[u8]) -> Result<Vec<Piece<'_>>, Refusal> {
                     line = Some(end);
                     extent = scan(&body[..end], at);
                 }
-                push(&mut pieces, body, at, &extent, Place::default())?;
+                take.piece(extent.piece(body, at, Place::default()))?;
                 extent.end
             }
             _ => {
                 let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found);
                 let extent = Extent { end, depth: 0, complete: false };
-                push(&mut pieces, body, at, &extent, Place::default())?;
+                take.piece(extent.piece(body, at, Place::default()))?;
                 end
             }
         };
         at = skip(body, at, is_whitespace);
     }
-    Ok(pieces)
+    Ok(())
 }
 
-/// The elements of an array whose opening bracket stands before `at`. Returns where it ended.
+/// Finds the elements of an array whose opening bracket stands before `at`. Returns where it ended.
 /// Missing and superfluous commas carry no data and are passed over.
 pub(super) fn array<'a>(
-    bytes: &'a [u8],
+    source: Source<'a>,
     mut at: usize,
     place: Place,
-    pieces: &mut Vec<Piece<'a>>,
+    take: &mut impl Take<'a>,
 ) -> Result<usize, Refusal> {
-    let mut index = 0;
+    let (mut index, bytes) = (0, source.bytes);
     loop {
         at = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
         match bytes.get(at) {
             None => return Ok(at),
             Some(b']') => return Ok(at + 1),
             Some(_) => {
-                let extent = scan(bytes, at);
-                push(pieces, bytes, at, &extent, place.index(index))?;
-                at = extent.end;
+                let place = place.index(index);
+                at = match source.object(at, place, take)? {
+                    Some(end) => end,
+                    None => {
+                        let extent = scan(bytes, at);
+                        take.piece(extent.piece(bytes, at, place))?;
+                        extent.end
+                    }
+                };
                 index += 1;
             }
         }
     }
-}
-
-fn push<'a>(
-    pieces: &mut Vec<Piece<'a>>,
-    bytes: &'a [u8],
-    start: usize,
-    extent: &Extent,
-    place: Place,
-) -> Result<(), Refusal> {
-    if pieces.len() == MAX_ELEMENTS {
-        return Err(Refusal::too_many(MAX_ELEMENTS));
-    }
-    pieces.push(Piece {
-        bytes: bytes[start..extent.end].trim_ascii_end(),
-        place,
-        depth: extent.depth,
-    });
-    Ok(())
 }
 
 /// How far a value reaches, and how deep it nests.
@@ -117,6 +150,12 @@ struct Extent {
     end: usize,
     depth: u32,
     complete: bool,
+}
+
+impl Extent {
+    fn piece<'a>(&self, bytes: &'a [u8], start: usize, place: Place) -> Piece<'a> {
+        Piece { bytes: bytes[start..self.end].trim_ascii_end(), place, depth: self.depth }
+    }
 }
 
 /// The extent of the value at `start`, which is not whitespace.

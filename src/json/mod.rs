@@ -5,10 +5,11 @@
 
 mod grammar;
 mod scan;
+mod tape;
 
 use std::borrow::Cow;
 
-pub use grammar::object;
+pub use tape::{Extent, MAX_ENTRIES, MAX_NODES, Node, Tape, tag};
 
 /// The position after whitespace.
 pub fn skip_space(text: &str, mut at: usize) -> usize {

@@ -1,0 +1,134 @@
+//! The elements of a body, each with its verdict: read in one pass where they are well-formed.
+
+use super::members::Members;
+use super::shape::{self, Wrapped};
+use super::split::{self, MAX_DEPTH, Piece, Source, Take};
+use super::{Element, MAX_ELEMENTS, MAX_REFUSED, Place, Reason, Refusal, Typed, typed};
+use crate::json::{MAX_NODES, Tape};
+
+/// See [`super::each`].
+pub(super) fn each<'a>(
+    bytes: &'a [u8],
+    strict: bool,
+    mut take: impl FnMut(Element<'a>),
+) -> Result<(), Refusal> {
+    let mut elements = Elements {
+        take: &mut take,
+        strict,
+        tape: Tape::new(),
+        count: 0,
+        refused: 0,
+        has_json: false,
+        first_refusal: None,
+    };
+    split::records(bytes, &mut elements)?;
+    if elements.refused > MAX_REFUSED {
+        return Err(Refusal::too_many_refused(MAX_REFUSED));
+    }
+    match elements.first_refusal {
+        Some(refusal) if !elements.has_json => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+/// Where elements go, and what has to be known about all of them.
+struct Elements<'t, 'a> {
+    take: &'t mut dyn FnMut(Element<'a>),
+    strict: bool,
+    tape: Tape<'a>,
+    count: usize,
+    refused: usize,
+    /// Whether a record was well-formed.
+    has_json: bool,
+    first_refusal: Option<Refusal>,
+}
+
+impl<'a> Take<'a> for Elements<'_, 'a> {
+    fn object(&mut self, text: &'a str, place: Place) -> Result<Option<usize>, Refusal> {
+        let extent = self.tape.read(text).filter(|extent| extent.depth <= MAX_DEPTH);
+        let Some(extent) = extent else { return Ok(None) };
+        if self.tape.is_too_large() {
+            return Ok(None);
+        }
+        let bytes = &text.as_bytes()[..extent.end];
+        self.opened(&Piece { bytes, place, depth: extent.depth })?;
+        Ok(Some(extent.end))
+    }
+
+    fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal> {
+        match open(&piece, &mut self.tape) {
+            Ok(_) => self.opened(&piece),
+            Err(refusal) => {
+                self.has_json |= refusal.reason.is_well_formed();
+                self.push(&piece, Err(refusal))
+            }
+        }
+    }
+}
+
+impl<'a> Elements<'_, 'a> {
+    /// Takes a piece that is on the tape: types it, or goes on with what it wraps.
+    fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
+        self.has_json = true;
+        let members = Members::of(self.tape.nodes());
+        let Some(Wrapped { value, place }) = shape::unwrap(&members, piece.place) else {
+            let verdict = typed(&members).and_then(|typed| check(typed, self.strict));
+            return self.push(piece, verdict);
+        };
+        if value.starts_with('[') {
+            split::array(Source::from(value), 1, place, self)?;
+        } else {
+            self.piece(Piece { place, ..Piece::whole(value.as_bytes()) })?;
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        piece: &Piece<'a>,
+        verdict: Result<Typed<'a>, Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.count == MAX_ELEMENTS {
+            return Err(Refusal::too_many(MAX_ELEMENTS));
+        }
+        let verdict = verdict.map_err(|refusal| refusal.below(piece.place));
+        if let Err(refusal) = &verdict {
+            self.refused += 1;
+            self.first_refusal.get_or_insert_with(|| refusal.clone());
+        }
+        let index = self.count;
+        self.count += 1;
+        (self.take)(Element { index, place: piece.place, raw: piece.bytes, verdict });
+        Ok(())
+    }
+}
+
+/// The members of a piece, if it is a well-formed JSON object.
+pub(super) fn open<'t, 'a>(
+    piece: &Piece<'a>,
+    tape: &'t mut Tape<'a>,
+) -> Result<Members<'t, 'a>, Refusal> {
+    if piece.depth > MAX_DEPTH {
+        return Err(Refusal::too_deep(MAX_DEPTH));
+    }
+    let text = std::str::from_utf8(piece.bytes).map_err(|error| Refusal::invalid_utf8(&error))?;
+    let is_object = tape.read(text).is_some_and(|extent| extent.end == text.len());
+    if is_object && !tape.is_too_large() {
+        return Ok(Members::of(tape.nodes()));
+    }
+    // What our own check refuses, a parser explains.
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Err(error) => Err(Refusal::syntax(&error)),
+        Ok(_) => {
+            let detail = format!("an event is a JSON object of at most {MAX_NODES} members");
+            Err(Refusal::new(Reason::NotAnObject, "$", detail))
+        }
+    }
+}
+
+fn check(typed: Typed<'_>, strict: bool) -> Result<Typed<'_>, Refusal> {
+    match typed.findings.first() {
+        Some(finding) if strict => Err(Refusal::finding(finding)),
+        _ => Ok(typed),
+    }
+}
