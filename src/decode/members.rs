@@ -55,11 +55,11 @@ impl<'t, 'a> Member<'t, 'a> {
 
     /// Its name, as it is meant.
     pub(super) fn name(&self) -> Cow<'a, str> {
-        json::decode(self.node.name)
+        self.node.name.text()
     }
 
     fn is_called(&self, tag: u32, name: &str) -> bool {
-        self.node.tag == tag && (self.node.name == name || self.name() == name)
+        self.node.tag == tag && self.name() == name
     }
 }
 

@@ -9,7 +9,7 @@ mod tape;
 
 use std::borrow::Cow;
 
-pub use tape::{Extent, MAX_ENTRIES, MAX_NODES, Node, Tape, tag};
+pub use tape::{Extent, MAX_ENTRIES, MAX_NODES, Name, Node, Tape, tag};
 
 /// The position after whitespace.
 pub fn skip_space(text: &str, mut at: usize) -> usize {

@@ -1,6 +1,8 @@
 //! One pass over an object that checks its grammar (RFC 8259) and writes down what it finds: each member,
 //! those of inner objects included, as a node on a tape. No recursion, and no second look at any byte.
 
+use std::borrow::Cow;
+
 use super::grammar::{number, string, word};
 use super::skip_space;
 
@@ -20,8 +22,8 @@ const USUAL: usize = 96;
 /// A member of an object, or an entry of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'a> {
-    /// As it is written between its quotes; empty for an entry.
-    pub name: &'a str,
+    /// As it is written; empty for an entry.
+    pub name: Name<'a>,
     /// Its value, as it is written.
     pub value: &'a str,
     /// Of its name as it is meant; see [`tag`].
@@ -32,6 +34,22 @@ pub struct Node<'a> {
     pub has_escape: bool,
     /// Whether what is in it was too much to be written down.
     pub is_opaque: bool,
+}
+
+/// A member's name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// What is written between its quotes.
+    pub raw: &'a str,
+    /// Whether there is an escape in it.
+    pub has_escape: bool,
+}
+
+impl<'a> Name<'a> {
+    /// What it means.
+    pub fn text(self) -> Cow<'a, str> {
+        if self.has_escape { super::decode(self.raw) } else { Cow::Borrowed(self.raw) }
+    }
 }
 
 /// How far an object reaches, in bytes, and how deep it nests.
@@ -109,7 +127,7 @@ impl<'a> Tape<'a> {
         self.is_too_large
     }
 
-    fn push(&mut self, name: &'a str, value: &'a str, has_escape: bool) -> bool {
+    fn push(&mut self, name: Name<'a>, value: &'a str, has_escape: bool) -> bool {
         if self.room == 0 {
             return false;
         }
@@ -118,7 +136,7 @@ impl<'a> Tape<'a> {
             self.give_up_innermost();
             return false;
         }
-        let tag = if name.contains('\\') { tag(&super::decode(name)) } else { tag(name) };
+        let tag = if name.has_escape { tag(&name.text()) } else { tag(name.raw) };
         self.nodes.push(Node { name, value, tag, inner: 0, has_escape, is_opaque: false });
         true
     }
@@ -135,7 +153,7 @@ impl<'a> Tape<'a> {
         }
     }
 
-    fn open(&mut self, name: &'a str, start: usize, is_object: bool) {
+    fn open(&mut self, name: Name<'a>, start: usize, is_object: bool) {
         let is_outermost = self.open.is_empty();
         let is_written = self.push(name, "", false);
         let room = self.room;
@@ -200,18 +218,18 @@ struct Pass<'t, 'a> {
 
 impl<'a> Pass<'_, 'a> {
     fn run(mut self) -> Option<Extent> {
-        let mut name = "";
+        let mut name = Name::default();
         loop {
             let has_opened = self.value(name)?;
             if !has_opened && !self.has_another()? {
                 return Some(Extent { end: self.at, depth: self.levels.deepest });
             }
-            name = if self.levels.in_object() { self.name()? } else { "" };
+            name = if self.levels.in_object() { self.name()? } else { Name::default() };
         }
     }
 
     /// Passes a scalar, or the bracket that opens something with a value in it, which it tells.
-    fn value(&mut self, name: &'a str) -> Option<bool> {
+    fn value(&mut self, name: Name<'a>) -> Option<bool> {
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let byte = *bytes.get(start)?;
         if matches!(byte, b'{' | b'[') {
@@ -255,9 +273,9 @@ impl<'a> Pass<'_, 'a> {
     }
 
     /// Passes a member's name and the colon behind it.
-    fn name(&mut self) -> Option<&'a str> {
-        let (end, _) = string(self.text.as_bytes(), self.at)?;
-        let name = self.text.get(self.at + 1..end - 1)?;
+    fn name(&mut self) -> Option<Name<'a>> {
+        let (end, has_escape) = string(self.text.as_bytes(), self.at)?;
+        let name = Name { raw: self.text.get(self.at + 1..end - 1)?, has_escape };
         self.at = skip_space(self.text, end);
         if *self.text.as_bytes().get(self.at)? != b':' {
             return None;

@@ -12,7 +12,7 @@ fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     assert!(extent.depth > 0);
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(node) = tape.nodes().get(at) {
-        found.push((node.name, node.value));
+        found.push((node.name.raw, node.value));
         at += 1 + node.inner as usize;
     }
     Some(found)
