@@ -101,8 +101,7 @@ fn payload<'t, 'a>(
     let (_, embedded) = Reader::new(members, "$", findings)
         .raw(&["_embedded"])
         .ok_or_else(|| Refusal::missing(EMBEDDED, "_embedded"))?;
-    let embedded =
-        embedded.object().ok_or_else(|| Refusal::wrong_type(EMBEDDED, "an object"))?;
+    let embedded = embedded.object().ok_or_else(|| Refusal::wrong_type(EMBEDDED, "an object"))?;
     let (payload, is_repeated) = embedded
         .get("flowInteractionEvent")
         .filter(|(payload, _)| payload.value() != "null")

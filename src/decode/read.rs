@@ -47,10 +47,7 @@ impl<'m, 't, 'a> Reader<'m, 't, 'a> {
     }
 
     /// The value under the first of `names` that is present and not null.
-    pub(super) fn raw(
-        &mut self,
-        names: &[&'static str],
-    ) -> Option<(&'static str, Member<'t, 'a>)> {
+    pub(super) fn raw(&mut self, names: &[&'static str]) -> Option<(&'static str, Member<'t, 'a>)> {
         for &name in names {
             if let Some((member, repeated)) = self.members.get(name) {
                 if repeated {

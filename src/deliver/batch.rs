@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use memchr::memmem::Finder;
 
 use super::filter;
 use super::groups::{Next, regroup};
@@ -101,11 +104,12 @@ impl Batch {
         let rest = self.items.split_off(group);
         let verdicts = verdicts.into_iter().chain(std::iter::repeat(Verdict::NotTried));
         let mut nexts = Vec::with_capacity(group);
+        // Both are in the order of positions.
+        let mut slots = self.slots.iter_mut();
         for (item, verdict) in std::mem::take(&mut self.items).into_iter().zip(verdicts) {
             let next = Next::of(&verdict, group);
             nexts.push(next);
-            let found = self.slots.binary_search_by_key(&item.position, |slot| slot.last);
-            if let Some(slot) = found.ok().and_then(|index| self.slots.get_mut(index)) {
+            if let Some(slot) = slots.find(|slot| slot.last == item.position) {
                 slot.settle(verdict, next, sink);
             }
             if next != Next::Settled {
@@ -160,7 +164,7 @@ impl Slot {
 }
 
 /// What an event becomes on the wire.
-type Payload = (Vec<u8>, Option<Notice>);
+type Payload = (Bytes, Option<Notice>);
 
 /// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
 fn prepare(
@@ -208,28 +212,33 @@ fn prepare(
     match sinks::encode(&sink.kind, Rendered { line, event: &event }) {
         Ok((payload, notice)) => {
             let notice = notice.or(is_cut.then_some(Notice::Truncated));
-            (None, Some((payload, notice)))
+            (None, Some((payload.into(), notice)))
         }
         Err(reason) => (Some(dead(stored, &name(), "unsendable", reason.to_string(), None)), None),
     }
 }
 
 /// What an event becomes where nobody has to know what it says, which is most of the work.
-fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Vec<u8>> {
+fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
     let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
     let is_native = sink.formatting.format == config::Format::Native;
-    if !is_everything || !is_native || !(sink.test_events || is_no_test(&stored.bytes)) {
+    let is_unread = is_everything && is_native && sinks::sends_lines(&sink.kind);
+    if !is_unread || !(sink.test_events || is_no_test(&stored.bytes)) {
         return None;
     }
-    let line = format::native(&sink.formatting, &stored.bytes, stored.received_at, &stored.source);
-    sinks::encode_line(&sink.kind, line)
+    let Stored { bytes, received_at, source, .. } = stored;
+    Some(match format::native(&sink.formatting, bytes, *received_at, source) {
+        Cow::Borrowed(_) => bytes.clone(),
+        Cow::Owned(line) => line.into(),
+    })
 }
+
+static DELIVERY_TEST: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("EVENT_DELIVERY_TEST"));
 
 /// Whether an event is certainly no connection test: its type is not there, and could not be spelt in
 /// another way.
 fn is_no_test(raw: &[u8]) -> bool {
-    memchr::memchr(b'\\', raw).is_none()
-        && memchr::memmem::find(raw, b"EVENT_DELIVERY_TEST").is_none()
+    memchr::memchr(b'\\', raw).is_none() && DELIVERY_TEST.find(raw).is_none()
 }
 
 fn dead(

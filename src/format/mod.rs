@@ -14,6 +14,8 @@ mod leef;
 mod native;
 mod ocsf;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
@@ -52,19 +54,18 @@ pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
         return line(formatting, received, &mut Leaves::of(received));
     }
     let Received { raw, received_at, source, .. } = received;
-    Line { bytes: native(formatting, raw, received_at, source), is_cut: false }
+    Line { bytes: native(formatting, raw, received_at, source).into_owned(), is_cut: false }
 }
 
 /// Renders one event in the format `native`, which needs not to know what the event says.
-pub fn native(formatting: &Formatting, raw: &[u8], received_at: i64, source: &str) -> Vec<u8> {
+pub fn native<'a>(
+    formatting: &Formatting,
+    raw: &'a [u8],
+    received_at: i64,
+    source: &str,
+) -> Cow<'a, [u8]> {
     let line = native::render(raw);
-    if formatting.wrap {
-        return wrapped(received_at, source, &line);
-    }
-    // Room for the line break that most sinks put behind it.
-    let mut bytes = Vec::with_capacity(line.len() + 1);
-    bytes.extend_from_slice(&line);
-    bytes
+    if formatting.wrap { Cow::Owned(wrapped(received_at, source, &line)) } else { line }
 }
 
 /// Renders one event from its members.

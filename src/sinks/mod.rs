@@ -13,6 +13,8 @@ mod syslog;
 mod tls;
 mod verdict;
 
+use bytes::Bytes;
+
 use crate::config::SinkKind;
 use crate::event::Event;
 
@@ -32,8 +34,8 @@ pub struct Rendered<'a> {
 pub struct Item {
     /// Its position in the spool.
     pub position: u64,
-    /// Its bytes on the wire, envelope and framing included.
-    pub payload: Vec<u8>,
+    /// Its bytes on the wire, envelope included, without what separates it from the next.
+    pub payload: Bytes,
 }
 
 /// Something that delivers.
@@ -97,15 +99,11 @@ impl Sink {
     }
 }
 
-/// Puts a line into what its target wants around it, if that does not depend on the event.
-pub fn encode_line(kind: &SinkKind, mut line: Vec<u8>) -> Option<Vec<u8>> {
+/// Whether a sink of this kind sends a line as it is, without looking at the event.
+pub fn sends_lines(kind: &SinkKind) -> bool {
     match kind {
-        SinkKind::Stdout | SinkKind::File(_) => {
-            line.push(b'\n');
-            Some(line)
-        }
-        SinkKind::Http(_) => Some(line),
-        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) | SinkKind::Syslog(_) => None,
+        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => true,
+        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) | SinkKind::Syslog(_) => false,
     }
 }
 
@@ -117,7 +115,7 @@ pub fn encode(
 ) -> Result<(Vec<u8>, Option<Notice>), Reason> {
     let payload = match kind {
         SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => {
-            return Ok((encode_line(kind, rendered.line).unwrap_or_default(), None));
+            return Ok((rendered.line, None));
         }
         SinkKind::SplunkHec(settings) => splunk_hec::encode(settings, rendered),
         SinkKind::Elasticsearch(_) => elasticsearch::encode(rendered),
@@ -156,11 +154,12 @@ impl Deliver for Sink {
     }
 }
 
-/// The items' payloads one after the other.
-fn joined(items: &[Item]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(items.iter().map(|item| item.payload.len()).sum());
+/// The items' payloads, a line each.
+fn lines(items: &[Item]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(items.iter().map(|item| item.payload.len() + 1).sum());
     for item in items {
         bytes.extend_from_slice(&item.payload);
+        bytes.push(b'\n');
     }
     bytes
 }

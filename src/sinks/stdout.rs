@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 
-use super::{Deliver, Item, Reason, Report, Verdict, joined};
+use super::{Deliver, Item, Reason, Report, Verdict, lines};
 
 /// Standard output.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub struct Stdout {
 
 impl Deliver for Stdout {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let mut lines = joined(items);
+        let mut lines = lines(items);
         if self.is_torn {
             lines.insert(0, b'\n');
         }

@@ -138,7 +138,9 @@ impl Type {
     /// What is sent at once where nothing is configured.
     fn batch(self) -> BatchLimits {
         let (events, bytes) = match self {
-            Type::Stdout | Type::File => (1000, 1 << 20),
+            Type::Stdout => (1000, 1 << 20),
+            // Each is synced: with a full one, that costs less than writing it.
+            Type::File => (5000, 4 << 20),
             Type::Http => (100, 1 << 20),
             // Splunk Cloud refuses bodies of more than about 5 MiB.
             Type::SplunkHec => (1000, 1 << 20),

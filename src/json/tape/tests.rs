@@ -94,14 +94,12 @@ fn nearly() -> impl Strategy<Value = String> {
         Just("\u{1}"),
         Just("é"),
     ];
-    proptest::collection::vec(piece, 0..16)
-        .prop_map(|pieces| format!("{{{}}}", pieces.concat()))
+    proptest::collection::vec(piece, 0..16).prop_map(|pieces| format!("{{{}}}", pieces.concat()))
 }
 
 /// An object, and what is left of it when a byte is changed.
 fn broken() -> impl Strategy<Value = String> {
-    let sample =
-        r#"{"a b":{"c":[1,-2.50e-3,true,false,null,"\u00e9\n\""],"d":{}},"e":[],"f":"x"}"#;
+    let sample = r#"{"a b":{"c":[1,-2.50e-3,true,false,null,"\u00e9\n\""],"d":{}},"e":[],"f":"x"}"#;
     (0..sample.len(), any::<u8>()).prop_map(|(at, byte)| {
         let mut bytes = sample.as_bytes().to_vec();
         bytes[at] = byte & 0x7f;

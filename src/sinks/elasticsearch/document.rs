@@ -23,7 +23,6 @@ pub(in crate::sinks) fn encode(rendered: Rendered<'_>) -> Vec<u8> {
         }
         out.extend_from_slice(members);
     }
-    out.push(b'\n');
     out
 }
 

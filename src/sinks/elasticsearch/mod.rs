@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::request::{Requests, authorization, below};
-use super::{Deliver, Item, Reason, Report, Verdict, joined};
+use super::{Deliver, Item, Reason, Report, Verdict, lines};
 use crate::config::{ElasticsearchSink, Flavor};
 pub(super) use document::encode;
 
@@ -74,7 +74,7 @@ fn bulk_url(settings: &ElasticsearchSink) -> Url {
 
 impl Deliver for Elasticsearch {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let body = joined(items);
+        let body = lines(items);
         let posted = self.requests.post(&self.bulk, "application/x-ndjson", HeaderMap::new(), body);
         match posted.await {
             Ok(answer) => answer::report(&answer, items.len()),

@@ -92,7 +92,7 @@ fn a_document_is_created_under_the_events_own_id_with_its_time() {
             format!(r#"{{"@timestamp":"{time}","a":{{"@timestamp":"x"}}}}"#),
         ),
     ] {
-        assert_eq!(line_of(raw, line), format!("{head}{document}\n"));
+        assert_eq!(line_of(raw, line), format!("{head}{document}"));
     }
 }
 

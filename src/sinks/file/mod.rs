@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::{Deliver, Item, Reason, Report, Verdict, joined};
+use super::{Deliver, Item, Reason, Report, Verdict, lines};
 use crate::config::FileSink;
 use open::Open;
 
@@ -34,7 +34,7 @@ impl File {
 
 impl Deliver for File {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let lines = joined(items);
+        let lines = lines(items);
         let state = Arc::clone(&self.0);
         let written = tokio::task::spawn_blocking(move || {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,6 @@
 //! The file sink without a service around it.
 
+use bytes::Bytes;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::*;
 fn items(texts: &[&str]) -> Vec<Item> {
     (1..)
         .zip(texts)
-        .map(|(position, text)| Item { position, payload: format!("{text}\n").into_bytes() })
+        .map(|(position, text)| Item { position, payload: Bytes::copy_from_slice(text.as_bytes()) })
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Bodies, signatures, and what a status means for a request.
 
+use bytes::Bytes;
 use std::time::Duration;
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::config::{self, SinkKind};
 fn items(texts: &[&str]) -> Vec<Item> {
     (1..)
         .zip(texts)
-        .map(|(position, text)| Item { position, payload: text.as_bytes().to_vec() })
+        .map(|(position, text)| Item { position, payload: Bytes::copy_from_slice(text.as_bytes()) })
         .collect()
 }
 

@@ -45,7 +45,7 @@ pub(in crate::sinks) fn encode(settings: &SplunkHecSink, rendered: Rendered<'_>)
     out.pop();
     out.extend_from_slice(b",\"event\":");
     out.extend_from_slice(&line);
-    out.extend_from_slice(b"}\n");
+    out.push(b'}');
     out
 }
 

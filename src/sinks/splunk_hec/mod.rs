@@ -14,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::request::{Requests, authorization, below};
-use super::{Deliver, Item, Notice, Reason, Report, Verdict, joined};
+use super::{Deliver, Item, Notice, Reason, Report, Verdict, lines};
 use crate::config::{self, Authorization, SplunkHecSink};
 use acknowledge::Acknowledged;
 use answer::Reply;
@@ -62,7 +62,7 @@ impl SplunkHec {
 
 impl Deliver for SplunkHec {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let reply = match self.post("/services/collector/event", joined(items)).await {
+        let reply = match self.post("/services/collector/event", lines(items)).await {
             Ok(reply) => reply,
             Err(verdict) => return Report::all(items, verdict),
         };

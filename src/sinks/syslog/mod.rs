@@ -89,7 +89,7 @@ impl Deliver for Syslog {
                 return Report::all(items, self.retry(&reason)).with(Notice::Resent, begun);
             }
         };
-        let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_slice()).collect();
+        let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_ref()).collect();
         let begun_at = Instant::now();
         match connection.write(&messages, self.settings.timeout).await {
             Ok(()) => {

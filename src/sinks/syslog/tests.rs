@@ -1,5 +1,6 @@
 //! Messages by the letter of the RFCs, read back by a reader that knows nothing of the writer.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -175,7 +176,7 @@ async fn what_a_lost_connection_swallowed_survives_new_certificates() {
     let mut settings = settings("");
     settings.address = listener.local_addr().expect("an address").to_string();
     let mut sink = Syslog::open(&settings).expect("opened");
-    let item = |text: &str| Item { position: 1, payload: text.as_bytes().to_vec() };
+    let item = |text: &str| Item { position: 1, payload: Bytes::copy_from_slice(text.as_bytes()) };
     assert_eq!(sink.deliver(&[item("one.")]).await.verdicts, [Verdict::Delivered]);
     // Closing with bytes unread resets the connection.
     drop(listener.accept().await.expect("a connection"));

@@ -55,6 +55,11 @@ impl Command {
         matches!(self, Command::Append { .. })
     }
 
+    /// Whether it only moves a cursor.
+    pub(super) fn is_cursor(&self) -> bool {
+        matches!(self, Command::Commit { .. })
+    }
+
     /// Whether it appends what the spool has already, for a replay.
     pub(super) fn is_copy(&self) -> bool {
         match self {

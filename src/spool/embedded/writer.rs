@@ -27,6 +27,10 @@ const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
 /// How often retention and the dedup window are looked after while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long cursors wait for events to be committed with: they are in no hurry, and a sync of their own
+/// would hold up the events that come next.
+const CURSOR_PATIENCE: Duration = Duration::from_millis(4);
+
 /// Percent of `max_size` at which appends are refused, and at which they are taken again. What is
 /// above the high mark is for cursors, dead letters and the removal of what was delivered.
 const HIGH_WATER: u64 = 95;
@@ -257,7 +261,7 @@ impl Writer {
 /// tells that nothing comes after these.
 fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>, bool) {
     let mut group = Vec::new();
-    let mut size = 0;
+    let (mut size, mut is_patient) = (0, true);
     let mut next = match commands.recv_timeout(patience) {
         Ok(command) => Some(command),
         Err(RecvTimeoutError::Timeout) => None,
@@ -270,6 +274,10 @@ fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>
         size += command.size();
         group.push(command);
         next = if size < GROUP_BYTES { commands.try_recv().ok() } else { None };
+        if next.is_none() && is_patient && group.iter().all(Command::is_cursor) {
+            is_patient = false;
+            next = commands.recv_timeout(CURSOR_PATIENCE).ok();
+        }
     }
     (group, false)
 }
