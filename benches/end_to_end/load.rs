@@ -8,6 +8,35 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Events per request.
+    pub(crate) events: usize,
+    pub(crate) connections: usize,
+    /// How many requests each connection sends, or for how long.
+    pub(crate) until: Until,
+    /// Requests per second of each connection; as many as it can where there is none.
+    pub(crate) rate: Option<f64>,
+    /// How many flows the events are of.
+    pub(crate) flows: usize,
+    /// Whether events have nothing but what they must have.
+    pub(crate) is_small: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    Requests(u64),
+    /// After a little warming up.
+    Seconds(u64),
+}
+
+impl Plan {
+    pub(crate) fn new(events: usize, connections: usize, until: Until) -> Plan {
+        Plan { events, connections, until, rate: None, flows: 5, is_small: false }
+    }
+}
+
 /// What a run did.
 pub(crate) struct Load {
     pub(crate) requests: u64,
@@ -29,14 +58,24 @@ struct Request {
 }
 
 impl Request {
-    fn new(events: usize) -> Request {
+    fn new(plan: Plan) -> Request {
         let documented = include_str!("../../fixtures/documented_batch.json");
         let values: Vec<serde_json::Value> = serde_json::from_str(documented).expect("JSON");
         let mut body = String::from("[");
         let mut ids = Vec::new();
-        for (index, value) in values.iter().cycle().take(events).enumerate() {
+        for (index, value) in values.iter().cycle().take(plan.events).enumerate() {
             let mut value = value.clone();
             value["id"] = "00000000-0000-4000-8000-############".into();
+            let flow = index % plan.flows;
+            let payload = &mut value["_embedded"]["flowInteractionEvent"];
+            payload["flowId"] = format!("{flow:032x}").into();
+            payload["flowName"] = format!("Sign on {flow}").into();
+            if plan.is_small {
+                let recorded_at = value["recordedAt"].take();
+                value = serde_json::json!({
+                    "id": value["id"], "recordedAt": recorded_at, "action": {"type": "USER.UPDATED"}
+                });
+            }
             if index > 0 {
                 body.push(',');
             }
@@ -68,46 +107,57 @@ impl Request {
     }
 }
 
-/// Sends for some seconds, after a little warming up.
-pub(crate) fn run(address: SocketAddr, events: usize, connections: usize, seconds: usize) -> Load {
+/// Sends what is planned.
+pub(crate) fn run(address: SocketAddr, plan: Plan) -> Load {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let begun = Instant::now();
-        let warm = begun + Duration::from_millis(200);
-        let end = warm + Duration::from_secs(seconds as u64);
-        let tasks: Vec<_> = (0..connections)
-            .map(|_| tokio::spawn(connection(address, events, warm, end)))
-            .collect();
-        let mut load = Load { requests: 0, payload: 0, wall: end - warm, latencies: Vec::new() };
+        let warm = match plan.until {
+            Until::Requests(_) => begun,
+            Until::Seconds(_) => begun + Duration::from_millis(200),
+        };
+        let tasks: Vec<_> =
+            (0..plan.connections).map(|_| tokio::spawn(connection(address, plan, warm))).collect();
+        let mut load =
+            Load { requests: 0, payload: 0, wall: Duration::ZERO, latencies: Vec::new() };
         for task in tasks {
             let (latencies, payload) = task.await.expect("a connection");
             load.requests += latencies.len() as u64;
             load.payload += payload;
             load.latencies.extend(latencies);
         }
+        load.wall = match plan.until {
+            Until::Requests(_) => begun.elapsed(),
+            Until::Seconds(seconds) => Duration::from_secs(seconds),
+        };
+        load.latencies.sort_unstable();
         load
     })
 }
 
-async fn connection(
-    address: SocketAddr,
-    events: usize,
-    warm: Instant,
-    end: Instant,
-) -> (Vec<u32>, u64) {
+async fn connection(address: SocketAddr, plan: Plan, warm: Instant) -> (Vec<u32>, u64) {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     stream.set_nodelay(true).expect("set");
-    let mut request = Request::new(events);
+    let mut request = Request::new(plan);
     let mut answer = vec![0; 4096];
-    let (mut latencies, mut payload) = (Vec::new(), 0);
+    let (mut latencies, mut payload, mut sent) = (Vec::new(), 0, 0_u32);
     loop {
         request.renew();
+        if let Some(rate) = plan.rate {
+            let due = warm + Duration::from_secs_f64(f64::from(sent) / rate);
+            tokio::time::sleep_until(due.into()).await;
+        }
         let begun = Instant::now();
-        if begun >= end {
+        let is_over = match plan.until {
+            Until::Requests(requests) => u64::from(sent) == requests,
+            Until::Seconds(seconds) => begun >= warm + Duration::from_secs(seconds),
+        };
+        if is_over {
             return (latencies, payload);
         }
         stream.write_all(&request.bytes).await.expect("sent");
         read_answer(&mut stream, &mut answer).await;
+        sent += 1;
         if begun >= warm {
             latencies.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
             payload += request.payload;

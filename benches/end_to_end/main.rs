@@ -1,17 +1,25 @@
 //! The whole way, measured against a floor: `cargo bench --bench end_to_end`.
 //!
-//! In each round, interleaved and with the same load: the real binary with its durable spool and a file
-//! sink; a bare handler that reads the body and answers 200 (the floor); the same service without
-//! syncing. Prints a table of medians, and ratios taken within each round.
+//! | argument | what is measured |
+//! | --- | --- |
+//! | (none) | in each round, interleaved and with the same load: the real binary with its durable spool and a file sink; a bare handler that reads the body and answers 200 (the floor); the same service without syncing |
+//! | `steady` | whether the file sink keeps up with a given rate |
+//! | `memory` | memory with many clients, with a full dedup window and with a backlog; the cold start with both |
+//! | `linear` | CPU per event with ten times the events, the flows and the window |
 //!
-//! `ROUNDS` (5), `SECONDS` of load per cell (2) and `CASES` (all, or for example `500x1`) change a run.
+//! `ROUNDS` (5), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`) and
+//! `RATE` (100,000 events per second) change a run.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod linear;
 mod load;
+mod memory;
 mod report;
 mod servers;
+mod steady;
 
+use load::{Plan, Until};
 use report::Cell;
 use servers::{Kind, Server};
 
@@ -26,10 +34,23 @@ fn main() {
     }
     // For the client that asks whether the sink has everything.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let number = |name: &str, default: usize| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let (rounds, seconds) = (number("ROUNDS", 5), number("SECONDS", 2));
+    let mode = arguments.iter().find(|argument| !argument.starts_with("--"));
+    match mode.map(String::as_str) {
+        None => table(),
+        Some("steady") => steady::measure(number("RATE", 100_000), number("SECONDS", 300)),
+        Some("memory") => memory::measure(),
+        Some("linear") => linear::measure(number("ROUNDS", 3)),
+        Some(other) => println!("{other:?} is none of: steady, memory, linear"),
+    }
+}
+
+/// A setting of this run.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn table() {
+    let (rounds, seconds) = (number("ROUNDS", 5) as usize, number("SECONDS", 2));
     let chosen = std::env::var("CASES").unwrap_or_default();
     let is_chosen = |(events, connections): &(usize, usize)| {
         chosen.is_empty() || chosen.split(',').any(|case| case == format!("{events}x{connections}"))
@@ -49,12 +70,11 @@ fn main() {
 }
 
 /// One server, loaded for a while.
-fn measure(kind: Kind, (events, connections): (usize, usize), seconds: usize) -> Cell {
+fn measure(kind: Kind, (events, connections): (usize, usize), seconds: u64) -> Cell {
     let server = Server::start(kind);
     let before = server.usage();
-    let mut load = load::run(server.address, events, connections, seconds);
+    let plan = Plan::new(events, connections, Until::Seconds(seconds));
+    let load = load::run(server.address, plan);
     server.wait_until_delivered();
-    let after = server.usage();
-    load.latencies.sort_unstable();
-    Cell::new(&load, events, &before, &after)
+    Cell::new(&load, events, &before, &server.usage())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     admin: Option<SocketAddr>,
     child: Child,
-    _folder: TempDir,
+    /// Its files, where they go when it ends.
+    _folder: Option<TempDir>,
 }
 
 /// What a server has used so far.
@@ -31,15 +33,28 @@ pub(crate) struct Usage {
     pub(crate) written: u64,
     /// Most memory that was resident, bytes.
     pub(crate) resident: u64,
+    /// Memory that is resident now, bytes.
+    pub(crate) resident_now: u64,
 }
 
-const CONFIGURATION: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
-     [log]\nformat = \"json\"\n[sinks.file]\ntype = \"file\"\npath = \"out.ndjson\"\n";
+const LISTENERS: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+     [log]\nformat = \"json\"\n";
+
+/// A sink that takes everything.
+pub(crate) const FILE: &str = "[sinks.file]\ntype = \"file\"\npath = \"out.ndjson\"\n";
 
 impl Server {
+    /// A server with nothing in its spool, and a file to deliver to.
     pub(crate) fn start(kind: Kind) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("config.toml"), CONFIGURATION).expect("written");
+        let mut server = Server::start_in(folder.path(), kind, FILE);
+        server._folder = Some(folder);
+        server
+    }
+
+    /// A server with these sinks, and what there is in the folder.
+    pub(crate) fn start_in(folder: &Path, kind: Kind, more: &str) -> Server {
+        std::fs::write(folder.join("config.toml"), format!("{LISTENERS}{more}")).expect("written");
         let own = std::env::current_exe().expect("a path");
         let mut command = match kind {
             Kind::Durable => Command::new(env!("CARGO_BIN_EXE_davinci-siem")),
@@ -51,7 +66,7 @@ impl Server {
             Kind::Unsynced => &["serve-unsynced", "config.toml"],
         });
         let mut child = command
-            .current_dir(folder.path())
+            .current_dir(folder)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -71,26 +86,29 @@ impl Server {
             address: address("listen").expect("an address"),
             admin: address("admin"),
             child,
-            _folder: folder,
+            _folder: None,
         }
     }
 
     /// Waits for the file sink: its work counts.
     pub(crate) fn wait_until_delivered(&self) {
-        let Some(admin) = self.admin else { return };
         let begun = Instant::now();
-        let url = format!("http://{admin}/metrics");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        loop {
-            let text = runtime.block_on(async { reqwest::get(&url).await?.text().await });
-            let text = text.expect("metrics");
-            let mut lines = text.lines();
-            if lines.any(|line| line == "davinci_siem_sink_lag_events{sink=\"file\"} 0") {
-                return;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(120), "the sink does not keep up");
+        while self.admin.is_some() && self.lag() > 0 {
+            assert!(begun.elapsed() < Duration::from_mins(2), "the sink does not keep up");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Events that the file sink has not delivered yet.
+    pub(crate) fn lag(&self) -> u64 {
+        let url = format!("http://{}/metrics", self.admin.expect("an address"));
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let text = runtime.block_on(async { reqwest::get(&url).await?.text().await });
+        let text = text.expect("metrics");
+        let mut lines = text.lines();
+        let lag = lines
+            .find_map(|line| line.strip_prefix("davinci_siem_sink_lag_events{sink=\"file\"} "));
+        lag.expect("a lag").parse().expect("a number")
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -110,6 +128,7 @@ impl Server {
             cpu: Duration::from_millis(ticks * 10),
             written: field(&read("io"), "write_bytes:"),
             resident: 1024 * field(&read("status"), "VmHWM:"),
+            resident_now: 1024 * field(&read("status"), "VmRSS:"),
         }
     }
 }

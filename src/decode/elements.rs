@@ -15,7 +15,7 @@ pub(super) fn each<'a>(
     let mut elements = Elements {
         take: &mut take,
         strict,
-        tape: Tape::new(),
+        tape: Tape::default(),
         count: 0,
         refused: 0,
         has_json: false,

@@ -93,9 +93,9 @@ pub const fn tag(name: &str) -> u32 {
     u32::from_le_bytes([length.to_le_bytes()[0], first, middle, last])
 }
 
-impl<'a> Tape<'a> {
+impl Default for Tape<'_> {
     /// A tape to read one object after another with.
-    pub fn new() -> Tape<'a> {
+    fn default() -> Self {
         Tape {
             nodes: Vec::with_capacity(USUAL),
             open: Vec::with_capacity(8),
@@ -103,7 +103,9 @@ impl<'a> Tape<'a> {
             is_too_large: false,
         }
     }
+}
 
+impl<'a> Tape<'a> {
     /// Reads the object that begins with `text`, whatever follows it. `None` if there is no well-formed
     /// one, or one that nests deeper than 128 levels.
     pub fn read(&mut self, text: &'a str) -> Option<Extent> {

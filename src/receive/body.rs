@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::{DeflateDecoder, ZlibDecoder};
@@ -15,6 +15,9 @@ use super::in_flight::Reservation;
 /// zstd's window, as a power of two: 8 MiB, the most that RFC 9659 lets a sender use.
 const ZSTD_WINDOW: u32 = 23;
 
+/// Memory that is asked for before the bytes have come, at most. Pages nothing was written to cost none.
+const RESERVED: u64 = 1024 * 1024;
+
 /// Reads the body as it was sent.
 pub(super) async fn read(
     mut body: Body,
@@ -23,6 +26,7 @@ pub(super) async fn read(
     reservation: &mut Reservation,
 ) -> Result<Bytes, Answer> {
     let read = async {
+        let announced = body.size_hint().exact().unwrap_or(0).min(limit).min(RESERVED);
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
             // The connection broke or the framing is wrong: nobody is left to answer.
@@ -33,6 +37,12 @@ pub(super) async fn read(
             }
             if !reservation.grow(data.len() as u64) {
                 return Err(Answer::Unavailable(Unavailable::InFlight));
+            }
+            if bytes.is_empty() && body.is_end_stream() {
+                return Ok(data);
+            }
+            if bytes.is_empty() {
+                bytes.reserve(data.len().max(announced as usize));
             }
             bytes.extend_from_slice(&data);
         }

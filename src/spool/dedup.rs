@@ -54,32 +54,52 @@ impl DedupKey {
     }
 }
 
+/// Keys in each part of a full window. A hash table has a power of two of places and doubles when 7/8 of
+/// them are taken (28,672 of 32,768): parts of this size are well filled when the window is full, keep
+/// room for what removed keys leave behind, and one that doubles takes half a megabyte, not hundreds.
+const PART: u64 = 26_000;
+
+type Part = HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>;
+
 /// The ids in the window. Insertions are tentative until the commit that stores them succeeds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DedupSet {
-    keys: HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>,
+    parts: Vec<Part>,
+    len: u64,
     tentative: Vec<DedupKey>,
 }
 
 impl DedupSet {
+    /// An empty set for a window of `max` keys, with room for as many as are `expected` at once.
+    pub(super) fn new(max: u64, expected: u64) -> DedupSet {
+        let count = max.div_ceil(PART).max(1);
+        // A little more than the mean: parts are not equally full.
+        let mean = (expected / count) as usize;
+        let part =
+            || Part::with_capacity_and_hasher(mean + mean / 32, BuildHasherDefault::default());
+        DedupSet { parts: (0..count).map(|_| part()).collect(), len: 0, tentative: Vec::new() }
+    }
+
     /// Remembers a key that is on disk already.
     pub(super) fn load(&mut self, key: DedupKey) {
-        self.keys.insert(key);
+        let is_new = self.part(key).insert(key);
+        self.len += u64::from(is_new);
     }
 
     /// Remembers a key until told otherwise; false if it was known.
     pub(super) fn insert(&mut self, key: DedupKey) -> bool {
-        let new = self.keys.insert(key);
-        if new {
+        let is_new = self.part(key).insert(key);
+        if is_new {
+            self.len += 1;
             self.tentative.push(key);
         }
-        new
+        is_new
     }
 
     /// Forgets what was inserted since the last [`settle`](Self::settle): its commit has failed.
     pub(super) fn roll_back(&mut self) {
-        for key in self.tentative.drain(..) {
-            self.keys.remove(&key);
+        for key in std::mem::take(&mut self.tentative) {
+            self.remove(key);
         }
     }
 
@@ -96,11 +116,18 @@ impl DedupSet {
 
     /// Forgets a key that has left the window.
     pub(super) fn remove(&mut self, key: DedupKey) {
-        self.keys.remove(&key);
+        let was_there = self.part(key).remove(&key);
+        self.len -= u64::from(was_there);
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.keys.len() as u64
+        self.len
+    }
+
+    /// Chosen by the half of the key that is not its hash within the part.
+    fn part(&mut self, key: DedupKey) -> &mut Part {
+        let index = ((key.0 >> 64) * self.parts.len() as u128) >> 64;
+        &mut self.parts[index as usize]
     }
 }
 

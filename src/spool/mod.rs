@@ -43,7 +43,7 @@ pub struct Settings {
     pub retention: Duration,
     /// How long an id is remembered.
     pub dedup_window: Duration,
-    /// How many ids are remembered at most; each takes 16 bytes on disk and about 28 in memory.
+    /// How many ids are remembered at most; each takes 16 bytes on disk and about 22 in memory.
     pub dedup_max_ids: u64,
     /// Whether a commit waits for stable storage. No key sets it: only benchmarks do without, to see
     /// what it costs.

@@ -1,4 +1,4 @@
-//! What is on the tape, and that the grammar is that of serde_json.
+//! What is on the tape, and that the grammar is that of `serde_json`.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -7,7 +7,7 @@ use super::*;
 
 /// The outermost members of a text that is one object.
 fn members(text: &str) -> Option<Vec<(&str, &str)>> {
-    let (mut tape, text) = (Tape::new(), text.trim_ascii());
+    let (mut tape, text) = (Tape::default(), text.trim_ascii());
     let extent = tape.read(text).filter(|extent| extent.end == text.len())?;
     assert!(extent.depth > 0);
     let (mut found, mut at) = (Vec::new(), 0);

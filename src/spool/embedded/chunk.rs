@@ -3,7 +3,7 @@
 //! Plain form: for each event its length (u32, little-endian) and its bytes. Stored form: the plain
 //! form, or its zstd frame where that is smaller. Both forms are read by every later version.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
@@ -16,17 +16,18 @@ const TARGET: usize = 512 * 1024;
 /// higher levels save little.
 const LEVEL: i32 = 1;
 
-/// Plain bytes up to which a thread keeps what it compresses with: making that takes longer than
-/// compressing so little. For more it is made anew, since it would keep as much memory.
-const SMALL: usize = 64 * 1024;
+/// Plain bytes up to which compressing is not worth its time: rows of this size take a page anyway.
+const SMALL: usize = 2048;
+
+/// Contexts that are kept to compress with, and to inflate with: making one takes longer than
+/// compressing an event. Each takes about a megabyte.
+const KEPT: usize = 4;
 
 /// A chunk that claims to be larger than this is inflated piece by piece.
 const MAX_AT_ONCE: u64 = 64 * 1024 * 1024;
 
-thread_local! {
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-}
+static COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
+static DECOMPRESSORS: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -51,9 +52,10 @@ pub(in crate::spool) struct Label<'a> {
 }
 
 /// Packs events into as few chunks as their size allows.
-pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]>) -> Vec<Chunk> {
+pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<Chunk> {
     let mut chunks = Vec::new();
-    let (mut plain, mut count) = (Vec::new(), 0);
+    let size: usize = events.clone().map(|event| event.len() + 4).sum();
+    let (mut plain, mut count) = (Vec::with_capacity(size.min(TARGET + 4 * 1024)), 0);
     for event in events {
         if !plain.is_empty() && plain.len() + event.len() > TARGET {
             chunks.push(pack(&plain, count));
@@ -72,33 +74,37 @@ pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]>) -> Ve
 }
 
 fn pack(plain: &[u8], count: u32) -> Chunk {
-    let compressed = if plain.len() <= SMALL {
-        kept(&COMPRESSOR, || Compressor::new(LEVEL), |compressor| compressor.compress(plain))
-    } else {
-        zstd::bulk::compress(plain, LEVEL)
-    };
-    match compressed {
+    if plain.len() <= SMALL {
+        return Chunk { count, codec: PLAIN, body: plain.to_vec() };
+    }
+    let compress = |compressor: &mut Compressor<'_>| compressor.compress(plain);
+    match kept(&COMPRESSORS, || Compressor::new(LEVEL), compress) {
         Ok(body) if body.len() < plain.len() => Chunk { count, codec: ZSTD, body },
         _ => Chunk { count, codec: PLAIN, body: plain.to_vec() },
     }
 }
 
-/// Works with what this thread keeps; makes it first, if need be.
+/// Works with a context that is kept, or a new one, and keeps it for the next.
 fn kept<T, R>(
-    place: &'static std::thread::LocalKey<RefCell<Option<T>>>,
+    pool: &Mutex<Vec<T>>,
     make: impl FnOnce() -> std::io::Result<T>,
     work: impl FnOnce(&mut T) -> std::io::Result<R>,
 ) -> std::io::Result<R> {
-    place.with_borrow_mut(|place| match place {
-        Some(kept) => work(kept),
-        None => work(place.insert(make()?)),
-    })
+    let lock = || pool.lock().unwrap_or_else(PoisonError::into_inner);
+    let taken = lock().pop();
+    let mut context = taken.map_or_else(make, Ok)?;
+    let result = work(&mut context);
+    let mut pool = lock();
+    if pool.len() < KEPT {
+        pool.push(context);
+    }
+    result
 }
 
 fn unpack(body: &[u8]) -> std::io::Result<Vec<u8>> {
     let size = get_frame_content_size(body).ok().flatten();
     match size.filter(|size| *size <= MAX_AT_ONCE) {
-        Some(size) => kept(&DECOMPRESSOR, Decompressor::new, |decompressor| {
+        Some(size) => kept(&DECOMPRESSORS, Decompressor::new, |decompressor| {
             decompressor.decompress(body, size as usize)
         }),
         None => zstd::stream::decode_all(body),
@@ -157,6 +163,8 @@ mod tests {
         assert_eq!(round_trip(&[vec![], b"a".to_vec(), vec![0; 3]]).len(), 1);
         assert_eq!(round_trip(&[vec![7; TARGET * 3], b"next".to_vec()]).len(), 2);
         assert_eq!(round_trip(&vec![vec![b'x'; 1000]; 1200]).len(), 3);
+        let codecs = [SMALL - 4, SMALL - 3].map(|size| round_trip(&[vec![b'x'; size]])[0].codec);
+        assert_eq!(codecs, [PLAIN, ZSTD], "small ones are left as they are");
     }
 
     #[test]

@@ -7,8 +7,10 @@ use crate::spool::dedup::{DedupKey, DedupSet};
 
 /// Reads every stored id into memory, those included that are about to leave the window: what is in
 /// memory is what is on disk, always.
-pub(super) fn load(connection: &Connection) -> rusqlite::Result<DedupSet> {
-    let mut set = DedupSet::default();
+pub(super) fn load(connection: &Connection, max_ids: u64) -> rusqlite::Result<DedupSet> {
+    let bytes = "SELECT coalesce(sum(length(keys)), 0) FROM ids";
+    let bytes: u64 = connection.query_row(bytes, [], |row| row.get(0))?;
+    let mut set = DedupSet::new(max_ids, bytes / DedupKey::SIZE as u64);
     let mut rows = connection.prepare("SELECT keys FROM ids ORDER BY number")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
