@@ -49,6 +49,8 @@ fn event(id: &str) -> Value {
     flow["outcomeDescription"] = "canary words".into();
     flow["userAgent"] = "canary browser".into();
     flow["secret"] = json!({"of": ["canary", 1]});
+    // Large enough to be compressed in the spool.
+    flow["nodeDescription"] = "words ".repeat(400).into();
     event
 }
 

@@ -24,6 +24,9 @@ use crate::shutdown::Shutdown;
 /// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Bytes of a connection that are read ahead, which a request's head has to fit into.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// How many requests one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 64;
 
@@ -46,7 +49,11 @@ pub async fn serve(
 ) {
     let connections = GracefulShutdown::new();
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(timeouts.header);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeouts.header)
+        .max_buf_size(MAX_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())

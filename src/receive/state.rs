@@ -1,9 +1,11 @@
 //! What every webhook request needs, and what each source adds.
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use super::auth::Credentials;
 use super::in_flight::InFlight;
@@ -19,6 +21,8 @@ pub struct Receiver {
     pub(super) limits: Limits,
     pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) in_flight: Arc<InFlight>,
+    /// Large bodies are decoded by as many threads as there are processors: more would only take memory.
+    pub(super) decoding: Arc<Semaphore>,
     pub(super) metrics: SharedMetrics,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
@@ -45,7 +49,9 @@ impl Receiver {
         let limits = config.limits.clone();
         let redaction = config.redact.as_ref().map(Redaction::new).map(Arc::new);
         let in_flight = InFlight::new(limits.in_flight);
-        Receiver { spool, limits, redaction, in_flight, metrics, clock, shutdown }
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let decoding = Arc::new(Semaphore::new(processors));
+        Receiver { spool, limits, redaction, in_flight, decoding, metrics, clock, shutdown }
     }
 }
 

@@ -77,9 +77,13 @@ async fn answer(
     let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
         prepare::prepare(&job, &bytes, reservation)?
     } else {
-        tokio::task::spawn_blocking(move || prepare::prepare(&job, &bytes, reservation))
-            .await
-            .unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
+        // Never closed: there is always a permit to wait for.
+        let permit = Arc::clone(&receiver.decoding).acquire_owned().await;
+        let prepared = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            prepare::prepare(&job, &bytes, reservation)
+        });
+        prepared.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
     };
     // A task of its own: a client that leaves now must not free the bytes before they are stored,
     // nor leave what was stored uncounted.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZero;
 
 use sha2::{Digest, Sha256};
 
@@ -59,6 +60,9 @@ impl DedupKey {
 /// room for what removed keys leave behind, and one that doubles takes half a megabyte, not hundreds.
 const PART: u64 = 26_000;
 
+/// Keys that are worth several threads.
+const MANY: u64 = 500_000;
+
 type Part = HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>;
 
 /// The ids in the window. Insertions are tentative until the commit that stores them succeeds.
@@ -80,10 +84,34 @@ impl DedupSet {
         DedupSet { parts: (0..count).map(|_| part()).collect(), len: 0, tentative: Vec::new() }
     }
 
-    /// Remembers a key that is on disk already.
-    pub(super) fn load(&mut self, key: DedupKey) {
-        let is_new = self.part(key).insert(key);
-        self.len += u64::from(is_new);
+    /// Fills the set with keys that are on disk already. Finding a place in so much memory is what takes
+    /// time: `read` is called by several threads at once, where there are many keys, and each time has to
+    /// hand out all keys, of which each thread takes those of its own parts.
+    pub(super) fn load<E: Send>(
+        &mut self,
+        expected: u64,
+        read: impl Fn(&mut dyn FnMut(DedupKey)) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = if expected < MANY { 1 } else { processors.min(4) };
+        let (count, share) = (self.parts.len(), self.parts.len().div_ceil(threads));
+        let load = |(thread, parts): (usize, &mut [Part])| {
+            read(&mut |key| {
+                let own = index(key, count).checked_sub(thread * share);
+                if let Some(part) = own.and_then(|own| parts.get_mut(own)) {
+                    part.insert(key);
+                }
+            })
+        };
+        std::thread::scope(|scope| {
+            let shares = self.parts.chunks_mut(share).enumerate();
+            let loading: Vec<_> = shares.map(|share| scope.spawn(|| load(share))).collect();
+            loading.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        })?;
+        self.len = self.parts.iter().map(|part| part.len() as u64).sum();
+        Ok(())
     }
 
     /// Remembers a key until told otherwise; false if it was known.
@@ -124,11 +152,15 @@ impl DedupSet {
         self.len
     }
 
-    /// Chosen by the half of the key that is not its hash within the part.
     fn part(&mut self, key: DedupKey) -> &mut Part {
-        let index = ((key.0 >> 64) * self.parts.len() as u128) >> 64;
-        &mut self.parts[index as usize]
+        let index = index(key, self.parts.len());
+        &mut self.parts[index]
     }
+}
+
+/// The part that a key belongs to, by the half of it that is not its hash within the part.
+fn index(key: DedupKey, parts: usize) -> usize {
+    (((key.0 >> 64) * parts as u128) >> 64) as usize
 }
 
 /// Takes a key's own bits as its hash: they are a cryptographic hash's.
@@ -148,5 +180,48 @@ impl Hasher for AlreadyHashed {
 
     fn write_u128(&mut self, value: u128) {
         self.0 = value as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u16) -> DedupKey {
+        DedupKey::new("source", &number.to_string(), (0, 0))
+    }
+
+    proptest! {
+        #[test]
+        fn it_remembers_what_a_plain_set_does(
+            steps in proptest::collection::vec((0..5_u8, 0..40_u16), 0..300),
+            parts in 1..5_u64,
+        ) {
+            let mut set = DedupSet::new(parts * PART, 100);
+            let (mut settled, mut tentative) = (HashSet::new(), HashSet::new());
+            for (step, number) in steps {
+                match step {
+                    0 | 1 => {
+                        let is_new = !settled.contains(&number) && tentative.insert(number);
+                        prop_assert_eq!(set.insert(key(number)), is_new);
+                    }
+                    2 => {
+                        set.settle();
+                        settled.extend(tentative.drain());
+                    }
+                    3 => {
+                        set.roll_back();
+                        tentative.clear();
+                    }
+                    // Only what is settled leaves the window.
+                    _ if settled.remove(&number) => set.remove(key(number)),
+                    _ => {}
+                }
+                prop_assert_eq!(set.len(), (settled.len() + tentative.len()) as u64);
+                prop_assert_eq!(set.tentative().len(), tentative.len());
+            }
+        }
     }
 }

@@ -130,3 +130,56 @@ proptest! {
         }
     }
 }
+
+/// Names and values as they are on the tape, with the number of nodes in each.
+fn written(text: &str) -> Vec<(String, u32, bool)> {
+    let mut tape = Tape::default();
+    tape.read(text).expect("well-formed");
+    let name = |node: &Node<'_>| format!("{}={}", node.name.text(), node.value);
+    tape.nodes().iter().map(|node| (name(node), node.inner, node.is_opaque)).collect()
+}
+
+#[test]
+fn inner_objects_follow_their_member() {
+    let plain = |name: &str, inner| (name.to_owned(), inner, false);
+    assert_eq!(
+        written(r#"{"a":{"b":{"c\u0041":1},"d":[{"e":2}]},"l":[{"m":3},4]} and more"#),
+        [
+            plain(r#"a={"b":{"c\u0041":1},"d":[{"e":2}]}"#, 3),
+            plain(r#"b={"c\u0041":1}"#, 1),
+            plain("cA=1", 0),
+            // Lists further in are not looked into.
+            plain(r#"d=[{"e":2}]"#, 0),
+            plain(r#"l=[{"m":3},4]"#, 3),
+            plain(r#"={"m":3}"#, 1),
+            plain("m=3", 0),
+            plain("=4", 0),
+        ]
+    );
+}
+
+#[test]
+fn what_is_too_much_is_not_written_down() {
+    let object = |members: usize| {
+        let members: Vec<_> = (0..members).map(|number| format!("\"{number}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let mut tape = Tape::default();
+    let fits = object(MAX_NODES);
+    assert!(tape.read(&fits).is_some() && !tape.is_too_large());
+    assert_eq!(tape.nodes().len(), MAX_NODES);
+    let too_many = object(MAX_NODES + 1);
+    assert!(tape.read(&too_many).is_some() && tape.is_too_large());
+    // The large one of two is given up, and the other is there.
+    let nested = format!("{{\"a\":{},\"b\":{}}}", object(5000), object(3));
+    let found = written(&nested);
+    assert_eq!(
+        found.iter().map(|(_, inner, lost)| (*inner, *lost)).collect::<Vec<_>>()[..3],
+        [(0, true), (3, false), (0, false)]
+    );
+    // One more than is looked at tells that there are more.
+    let list = format!("{{\"l\":[{}1]}}", "{\"x\":1},".repeat(100));
+    assert_eq!(written(&list)[0].1, 2 * MAX_ENTRIES as u32 + 1 + 1);
+    // Of another object, nothing is left.
+    assert!(tape.read("{}").is_some() && tape.nodes().is_empty() && !tape.is_too_large());
+}

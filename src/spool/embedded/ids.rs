@@ -1,23 +1,33 @@
 //! The remembered ids on disk: one row per commit, appended in order and forgotten from the front.
 
+use std::path::Path;
+
 use rusqlite::{Connection, Transaction, params};
 
+use super::schema;
 use crate::spool::Millis;
 use crate::spool::dedup::{DedupKey, DedupSet};
 
 /// Reads every stored id into memory, those included that are about to leave the window: what is in
 /// memory is what is on disk, always.
-pub(super) fn load(connection: &Connection, max_ids: u64) -> rusqlite::Result<DedupSet> {
+pub(super) fn load(
+    connection: &Connection,
+    directory: &Path,
+    max_ids: u64,
+) -> rusqlite::Result<DedupSet> {
     let bytes = "SELECT coalesce(sum(length(keys)), 0) FROM ids";
     let bytes: u64 = connection.query_row(bytes, [], |row| row.get(0))?;
-    let mut set = DedupSet::new(max_ids, bytes / DedupKey::SIZE as u64);
-    let mut rows = connection.prepare("SELECT keys FROM ids ORDER BY number")?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        for key in keys(row.get_ref(0)?.as_blob()?) {
-            set.load(key);
+    let expected = bytes / DedupKey::SIZE as u64;
+    let mut set = DedupSet::new(max_ids, expected);
+    set.load(expected, |take| {
+        let connection = schema::connect_reader(directory)?;
+        let mut rows = connection.prepare("SELECT keys FROM ids ORDER BY number")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            keys(row.get_ref(0)?.as_blob()?).for_each(&mut *take);
         }
-    }
+        Ok::<_, rusqlite::Error>(())
+    })?;
     Ok(set)
 }
 

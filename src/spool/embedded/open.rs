@@ -106,7 +106,7 @@ fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
     if layout != schema::LAYOUT {
         return Err(ConnectError::Layout(layout));
     }
-    let log = recover(&connection, settings.dedup_max_ids)?;
+    let log = recover(&connection, settings)?;
     Ok((connection, log))
 }
 
@@ -123,7 +123,7 @@ fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
     Ok(target)
 }
 
-fn recover(connection: &Connection, max_ids: u64) -> rusqlite::Result<Log> {
+fn recover(connection: &Connection, settings: &Settings) -> rusqlite::Result<Log> {
     // The highest position that anything in the file knows of, whichever of them is damaged.
     let next = connection.query_row(
         "SELECT max(
@@ -133,5 +133,6 @@ fn recover(connection: &Connection, max_ids: u64) -> rusqlite::Result<Log> {
         [],
         |row| row.get(0),
     )?;
-    Ok(Log { next, dedup: ids::load(connection, max_ids)?, sinks: Vec::new() })
+    let dedup = ids::load(connection, &settings.directory, settings.dedup_max_ids)?;
+    Ok(Log { next, dedup, sinks: Vec::new() })
 }
