@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,7 +27,7 @@ const READ_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct Worker {
     config: Arc<config::Sink>,
-    redaction: Option<Redaction>,
+    redaction: Option<Arc<Redaction>>,
     name: Arc<str>,
     spool: Arc<Spool>,
     reader: Reader,
@@ -41,9 +42,21 @@ pub struct Worker {
     filling_since: Option<Instant>,
     /// Position of the last event read.
     read: u64,
+    /// What waited, on its way to become a batch.
+    encoding: Option<Encoding>,
+    /// The next batch, where all lanes are busy.
+    ready: Option<Batch>,
     /// When the first event of each batch under way was received.
     under_way: VecDeque<Option<Millis>>,
     idle: Vec<Lane>,
+}
+
+/// A batch that is made on another thread, with what is left over.
+#[derive(Debug)]
+struct Encoding {
+    thread: JoinHandle<(Batch, VecDeque<Read>)>,
+    /// When its first event was received.
+    received_at: Option<Millis>,
 }
 
 /// The worker has come to its end.
@@ -70,9 +83,11 @@ impl Worker {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             filling_since: None,
+            encoding: None,
+            ready: None,
             under_way: VecDeque::new(),
             idle,
-            redaction: config.redact.as_ref().map(Redaction::new),
+            redaction: config.redact.as_ref().map(Redaction::new).map(Arc::new),
             config,
             spool,
             reader,
@@ -90,7 +105,16 @@ impl Worker {
     pub async fn run(mut self, mut shutdown: Shutdown) {
         let mut under_way = FuturesOrdered::new();
         let mut has_more = true;
-        while has_more || !under_way.is_empty() {
+        while has_more || self.ready.is_some() || !under_way.is_empty() {
+            if self.ready.is_some()
+                && let Some(lane) = self.idle.pop()
+                && let Some(batch) = self.ready.take()
+            {
+                self.under_way.push_back(batch.received_at);
+                self.note_lag();
+                let delivering = lane.deliver(batch, shutdown.clone());
+                under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
+            }
             tokio::select! {
                 biased;
                 Some(done) = under_way.next(), if !under_way.is_empty() => {
@@ -102,19 +126,9 @@ impl Worker {
                     }
                     self.note_lag();
                 }
-                batch = self.next_batch(&mut shutdown), if has_more && !self.idle.is_empty() => {
-                    match (batch, self.idle.pop()) {
-                        (Ok(batch), Some(lane)) => {
-                            self.under_way.push_back(batch.received_at);
-                            self.note_lag();
-                            let delivering = lane.deliver(batch, shutdown.clone());
-                            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
-                        }
-                        (_, lane) => {
-                            self.idle.extend(lane);
-                            has_more = false;
-                        }
-                    }
+                batch = self.next_batch(&mut shutdown), if has_more && self.ready.is_none() => {
+                    has_more = batch.is_ok();
+                    self.ready = batch.ok();
                 }
             }
         }
@@ -123,13 +137,17 @@ impl Worker {
         }
     }
 
-    /// Waits for events and takes a batch of them.
+    /// Waits for events and takes a batch of them: a full one while all lanes are busy, so that they need
+    /// not wait for it then.
     ///
     /// # Cancel safety
     ///
-    /// What was read stays for the next call.
+    /// What was read stays for the next call, and a batch that is being made as well.
     async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Stopped> {
         loop {
+            if self.encoding.is_some() {
+                return Ok(self.encoded().await);
+            }
             let seen = *self.head.borrow();
             self.read_on(shutdown).await?;
             let mut deadline = None;
@@ -137,11 +155,12 @@ impl Worker {
             let mut enough = seen + 1;
             if !self.waiting.is_empty() {
                 let since = *self.filling_since.get_or_insert_with(Instant::now);
-                let is_due = since.elapsed() >= self.config.batch.age;
+                let is_due = !self.idle.is_empty() && since.elapsed() >= self.config.batch.age;
                 if is_due || self.is_full() || shutdown.has_begun() {
-                    return Ok(self.take());
+                    self.encode();
+                    continue;
                 }
-                deadline = Some(since + self.config.batch.age);
+                deadline = Some(since + self.config.batch.age).filter(|_| !self.idle.is_empty());
                 let missing = self.config.batch.events - self.waiting.len();
                 enough = enough.max(self.read + missing as u64);
             } else if shutdown.has_begun() {
@@ -196,8 +215,25 @@ impl Worker {
         self.waiting.len() >= limits.events || self.waiting_bytes >= limits.bytes
     }
 
-    fn take(&mut self) -> Batch {
-        let batch = Batch::take(&mut self.waiting, &self.config, self.redaction.as_ref());
+    /// Begins to make a batch of what waits. Some formats take a while for it, and whoever waits for an
+    /// answer must not wait for that.
+    fn encode(&mut self) {
+        let (config, redaction) = (Arc::clone(&self.config), self.redaction.clone());
+        let received_at = self.first_waiting();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let thread = tokio::task::spawn_blocking(move || {
+            let batch = Batch::take(&mut waiting, &config, redaction.as_deref());
+            (batch, waiting)
+        });
+        self.encoding = Some(Encoding { thread, received_at });
+    }
+
+    /// The batch that is being made. What is left over waits again.
+    async fn encoded(&mut self) -> Batch {
+        let Some(encoding) = &mut self.encoding else { return Batch::default() };
+        let (batch, waiting) = outcome((&mut encoding.thread).await);
+        self.encoding = None;
+        self.waiting = waiting;
         self.waiting_bytes = self.waiting.iter().map(size).sum();
         self.filling_since = None;
         let notice = Notice::Truncated.as_str();
@@ -207,14 +243,18 @@ impl Worker {
 
     /// Shows how old the oldest event is that is not settled.
     fn note_lag(&self) {
-        let first_waiting = || {
-            self.waiting.iter().find_map(|read| match read {
-                Read::Event(stored) => Some(stored.received_at),
-                Read::Damaged(_) => None,
-            })
-        };
-        let oldest = self.under_way.iter().flatten().next().copied();
-        self.status.waits_since(oldest.or_else(first_waiting));
+        let under_way = self.under_way.iter().flatten().next().copied();
+        let ready = || self.ready.as_ref().and_then(|batch| batch.received_at);
+        let encoding = || self.encoding.as_ref().and_then(|encoding| encoding.received_at);
+        let oldest = under_way.or_else(ready).or_else(encoding);
+        self.status.waits_since(oldest.or_else(|| self.first_waiting()));
+    }
+
+    fn first_waiting(&self) -> Option<Millis> {
+        self.waiting.iter().find_map(|read| match read {
+            Read::Event(stored) => Some(stored.received_at),
+            Read::Damaged(_) => None,
+        })
     }
 
     /// Moves the cursor. A store that cannot commit is asked again: what was delivered stays so.
@@ -277,8 +317,8 @@ impl Worker {
     }
 }
 
-/// A lane that panicked takes its worker along, and that the process: a bug must not go unnoticed.
-fn outcome(done: Result<Done, tokio::task::JoinError>) -> Done {
+/// What panicked takes its worker along, and that the process: a bug must not go unnoticed.
+fn outcome<T>(done: Result<T, JoinError>) -> T {
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
