@@ -137,7 +137,13 @@ impl Leaves {
 
     /// A member, which stays.
     pub(super) fn get(&self, pointer: &str) -> Option<&Value> {
-        self.absolute(pointer).and_then(|pointer| self.rest.pointer(&pointer))
+        if let Some(rest) = pointer.strip_prefix('~') {
+            return find(find(&self.rest, FLOW)?, rest);
+        }
+        match pointer.strip_prefix('^') {
+            Some(rest) => find(find(&self.rest, self.parent.as_deref()?)?, rest),
+            None => find(&self.rest, pointer),
+        }
     }
 
     /// What is left; `None` if that is nothing.
@@ -212,6 +218,21 @@ impl Leaves {
             self.remove(parent);
         }
     }
+}
+
+/// What [`Value::pointer`] finds, without making a string of each step.
+fn find<'v>(mut value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    for step in pointer.split('/').skip(1) {
+        value = match value {
+            Value::Object(members) if step.contains('~') => {
+                members.get(&step.replace("~1", "/").replace("~0", "~"))?
+            }
+            Value::Object(members) => members.get(step)?,
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(value)
 }
 
 /// The event as it was received, on one line.
