@@ -6,21 +6,19 @@ use std::path::Path;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::block_on;
 use crate::support::events::fixture_text;
 use crate::support::service::{Home, Service};
 use crate::support::targets::collector::Collector;
 use crate::support::targets::elastic::Elastic;
 use crate::support::targets::{Behaviour, Target, Traffic, answer};
-use crate::support::wait_for;
+use crate::support::{block_on, wait_for};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 
@@ -36,7 +34,7 @@ fn hmac(value: &str) -> String {
     keyed.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An event with canaries in every place that a rule or the profile covers.
+/// An event with canaries in every place that a rule or the profile covers, large enough for compression.
 fn event(id: &str) -> Value {
     let mut event: Value =
         serde_json::from_str(&fixture_text("events/custom_analytics.json")).expect("JSON");
@@ -49,7 +47,6 @@ fn event(id: &str) -> Value {
     flow["outcomeDescription"] = "canary words".into();
     flow["userAgent"] = "canary browser".into();
     flow["secret"] = json!({"of": ["canary", 1]});
-    // Large enough to be compressed in the spool.
     flow["nodeDescription"] = "words ".repeat(400).into();
     event
 }

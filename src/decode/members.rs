@@ -10,6 +10,9 @@ const SLOTS: usize = 64;
 /// Members that are found by an index. In objects with more, each look-up goes through all of them.
 const MOST: usize = 48;
 
+/// Bytes of the longest name that is looked for, however it is written.
+const LONGEST: usize = 256;
+
 /// The members of one object.
 #[derive(Debug)]
 pub(super) struct Members<'t, 'a> {
@@ -59,7 +62,8 @@ impl<'t, 'a> Member<'t, 'a> {
     }
 
     fn is_called(&self, tag: u32, name: &str) -> bool {
-        self.node.tag == tag && self.name() == name
+        // An escape makes six bytes of one at most.
+        self.node.tag == tag && self.node.name.raw.len() <= 6 * name.len() && self.name() == name
     }
 }
 
@@ -71,6 +75,10 @@ impl<'t, 'a> Members<'t, 'a> {
         for (count, (index, member)) in siblings(nodes).enumerate() {
             if count == MOST {
                 return members;
+            }
+            // Nobody asks for these, and comparing them would take time.
+            if member.node.name.raw.len() > LONGEST {
+                continue;
             }
             let slot = members.slot(&slots, member.node.tag, &member.name());
             members.repeated |= u64::from(slots[slot] != 0) << slot;

@@ -1,8 +1,9 @@
 //! Bytes to events, without I/O: the only place that knows PingOne's JSON.
 //!
-//! A body is split into elements by structure alone ([`split`]), so that one broken element cannot
-//! take its neighbours along; wrappers are opened ([`shape`]); each element is then typed on its own
-//! ([`envelope`], [`interaction`]) or refused with a reason and a JSON path. The bytes of an element
+//! Well-formed elements are read one after the other ([`elements`]); around what is broken, a body is
+//! split by structure alone ([`split`]), so that it cannot take its neighbours along; wrappers are opened
+//! ([`shape`]); each element is then typed on its own ([`envelope`], [`interaction`]) or refused with a
+//! reason and a JSON path. The bytes of an element
 //! are never copied or changed. Whatever an authenticated stranger sends gets a verdict: time and
 //! memory grow linearly with the body, and nothing here recurses on its content.
 

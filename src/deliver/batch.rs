@@ -79,7 +79,7 @@ impl Batch {
             };
             let (fate, payload) = prepare(&stored, sink, redaction);
             if let Some((payload, notice)) = payload {
-                if bytes > 0 && bytes + payload.len() > sink.batch.bytes {
+                if bytes > 0 && bytes + payload.len() + 1 > sink.batch.bytes {
                     waiting.push_front(Read::Event(stored));
                     break;
                 }

@@ -51,6 +51,9 @@ pub struct Worker {
     idle: Vec<Lane>,
 }
 
+/// Deliveries that have begun, in order.
+type UnderWay = FuturesOrdered<AbortOnDropHandle<Done>>;
+
 /// A batch that is made on another thread, with what is left over.
 #[derive(Debug)]
 struct Encoding {
@@ -103,24 +106,20 @@ impl Worker {
     ///
     /// Dropping the future loses nothing: what was sent and not committed is sent again.
     pub async fn run(mut self, mut shutdown: Shutdown) {
-        let mut under_way = FuturesOrdered::new();
+        let mut under_way = UnderWay::new();
         let mut has_more = true;
         while has_more || self.ready.is_some() || !under_way.is_empty() {
-            if self.ready.is_some()
-                && let Some(lane) = self.idle.pop()
-                && let Some(batch) = self.ready.take()
-            {
-                self.under_way.push_back(batch.received_at);
-                self.note_lag();
-                let delivering = lane.deliver(batch, shutdown.clone());
-                under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
-            }
+            self.begin_next(&mut under_way, &shutdown);
             tokio::select! {
                 biased;
                 Some(done) = under_way.next(), if !under_way.is_empty() => {
                     let Done { lane, settled, is_stopped } = outcome(done);
                     self.idle.push(lane);
                     self.under_way.pop_front();
+                    if !is_stopped {
+                        // The target need not wait for our disk.
+                        self.begin_next(&mut under_way, &shutdown);
+                    }
                     if self.commit(settled, &mut shutdown).await.is_err() || is_stopped {
                         break;
                     }
@@ -134,6 +133,19 @@ impl Worker {
         }
         for lane in self.idle {
             lane.close().await;
+        }
+    }
+
+    /// Hands the next batch to a lane that is idle, if there are both.
+    fn begin_next(&mut self, under_way: &mut UnderWay, shutdown: &Shutdown) {
+        if self.ready.is_some()
+            && let Some(lane) = self.idle.pop()
+            && let Some(batch) = self.ready.take()
+        {
+            self.under_way.push_back(batch.received_at);
+            self.note_lag();
+            let delivering = lane.deliver(batch, shutdown.clone());
+            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
         }
     }
 

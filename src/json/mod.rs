@@ -1,6 +1,7 @@
-//! Tokens of well-formed JSON: where a value ends, what a string says, where a part of it is written. Pure.
+//! JSON without a tree: the grammar and the members of an object ([`Tape`]), and tokens of what was accepted:
+//! where a value ends, what a string says, where a part of it is written. Pure.
 //!
-//! For text that [`crate::decode`] has accepted. Malformed text makes a wrong answer or none, never a
+//! The tokens are for text that [`crate::decode`] has accepted. Malformed text makes a wrong answer or none, never a
 //! panic or a loop.
 
 mod grammar;

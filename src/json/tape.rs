@@ -10,6 +10,9 @@ use super::skip_space;
 /// itself in memory.
 pub const MAX_NODES: usize = 4096;
 
+/// Nodes that an inner object leaves to the one around it: more than any event has.
+const RESERVE: usize = 128;
+
 /// Entries of a list that are looked at; events have one resource.
 pub const MAX_ENTRIES: usize = 64;
 
@@ -134,7 +137,9 @@ impl<'a> Tape<'a> {
             return false;
         }
         self.room -= 1;
-        if self.nodes.len() == MAX_NODES {
+        // Each level leaves some room for those around it.
+        let reserved = RESERVE * self.open.len().saturating_sub(1).min(4);
+        if self.nodes.len() >= MAX_NODES - reserved {
             self.give_up_innermost();
             return false;
         }

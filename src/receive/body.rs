@@ -15,8 +15,8 @@ use super::in_flight::Reservation;
 /// zstd's window, as a power of two: 8 MiB, the most that RFC 9659 lets a sender use.
 const ZSTD_WINDOW: u32 = 23;
 
-/// Memory that is asked for before the bytes have come, at most. Pages nothing was written to cost none.
-const RESERVED: u64 = 1024 * 1024;
+/// Memory that is asked for before the bytes have come, at most: until then nothing counts it.
+const RESERVED: u64 = 64 * 1024;
 
 /// Reads the body as it was sent.
 pub(super) async fn read(

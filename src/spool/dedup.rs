@@ -116,7 +116,11 @@ impl DedupSet {
 
     /// Remembers a key until told otherwise; false if it was known.
     pub(super) fn insert(&mut self, key: DedupKey) -> bool {
-        let is_new = self.part(key).insert(key);
+        let part = self.part(key);
+        if part.len() == part.capacity() {
+            rebuild(part);
+        }
+        let is_new = part.insert(key);
         if is_new {
             self.len += 1;
             self.tentative.push(key);
@@ -158,6 +162,15 @@ impl DedupSet {
     }
 }
 
+/// Makes room for another key. A full hash table may be full of what removed keys have left behind; left
+/// to itself it doubles all the same.
+fn rebuild(part: &mut Part) {
+    let room = part.len() + part.len() / 32 + 1;
+    let mut rebuilt = Part::with_capacity_and_hasher(room, BuildHasherDefault::default());
+    rebuilt.extend(part.drain());
+    *part = rebuilt;
+}
+
 /// The part that a key belongs to, by the half of it that is not its hash within the part.
 fn index(key: DedupKey, parts: usize) -> usize {
     (((key.0 >> 64) * parts as u128) >> 64) as usize
@@ -191,6 +204,23 @@ mod tests {
 
     fn key(number: u16) -> DedupKey {
         DedupKey::new("source", &number.to_string(), (0, 0))
+    }
+
+    #[test]
+    fn a_window_that_moves_on_takes_no_more_memory() {
+        let mut set = DedupSet::new(PART, 0);
+        let key = |number: u64| DedupKey::new("source", &number.to_string(), (0, 0));
+        for number in 0..20 * PART {
+            set.insert(key(number));
+            if let Some(oldest) = number.checked_sub(PART) {
+                set.remove(key(oldest));
+            }
+            if number % 1000 == 0 {
+                set.settle();
+            }
+        }
+        assert_eq!(set.len(), PART);
+        assert!(set.parts[0].capacity() < 30_000, "{}", set.parts[0].capacity());
     }
 
     proptest! {

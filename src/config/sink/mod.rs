@@ -140,7 +140,7 @@ impl Type {
         let (events, bytes) = match self {
             Type::Stdout => (1000, 1 << 20),
             // Each is synced: with a full one, that costs less than writing it.
-            Type::File => (5000, 2 << 20),
+            Type::File => (5000, 4 << 20),
             Type::Http => (100, 1 << 20),
             // Splunk Cloud refuses bodies of more than about 5 MiB.
             Type::SplunkHec => (1000, 1 << 20),

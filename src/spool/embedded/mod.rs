@@ -7,7 +7,7 @@
 //!
 //! | table | one row per | key |
 //! | --- | --- | --- |
-//! | `chunks` | up to 512 KiB of one batch's events, compressed, with a checksum | position of its last event |
+//! | `chunks` | up to 512 KiB of one batch's events, compressed if more than 2 KiB, with a checksum | position of its last event |
 //! | `ids` | commit: the dedup keys it added, 16 bytes each, in order | running number |
 //! | `cursors` | sink that was ever configured | its name |
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
@@ -19,7 +19,7 @@
 //! The writer takes everything that waits, up to 4 MiB, into one transaction: chunks, ids, entries,
 //! cursors and totals. `synchronous=FULL` syncs the WAL once at its end; only then are the waiting
 //! callers answered and readers woken. If it fails, nothing of it is kept and the ids are forgotten
-//! again. Checkpoints run on the same thread after the answers, never between a caller and its
+//! again. Cursors alone wait up to 4 ms for events to be committed with. Checkpoints run on the same thread after the answers, never between a caller and its
 //! answer, and are ours to run (`wal_autocheckpoint=0`) because SQLite ignores errors of its own.
 //!
 //! # What recovery does
