@@ -11,6 +11,7 @@ mod conservation;
 mod delivery;
 mod disk;
 mod elasticsearch;
+mod faults;
 mod formats;
 mod http_sink;
 mod limits;

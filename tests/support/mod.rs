@@ -1,6 +1,7 @@
 //! What the integration tests share: the service as a child process, events, and waiting.
 
 pub mod certificates;
+pub mod clients;
 pub mod events;
 pub mod oracle;
 pub mod service;
@@ -27,6 +28,11 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// Runs an async test body on a runtime of its own.
 pub fn block_on<T>(task: impl Future<Output = T>) -> T {
+    runtime().block_on(task)
+}
+
+/// A runtime, for a test that has tasks in the background.
+pub fn runtime() -> tokio::runtime::Runtime {
     // The HTTP client insists on one, also without TLS; the first test installs it for all.
     drop(rustls::crypto::ring::default_provider().install_default());
     tokio::runtime::Builder::new_multi_thread()
@@ -34,5 +40,4 @@ pub fn block_on<T>(task: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .expect("a runtime")
-        .block_on(task)
 }
