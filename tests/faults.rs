@@ -205,7 +205,8 @@ fn suffer(
         Fault::TargetTrouble => {
             let troubles = (0..4).map(|_| match random.random_range(0..5) {
                 0 => Trouble::status([429, 500, 502, 503][random.random_range(0..4)]),
-                1 => Trouble::Reset([200, 500][random.random_range(0..2)]),
+                // Not with a 2xx: its head settles the request, whatever becomes of its body.
+                1 => Trouble::Reset(503),
                 2 => Trouble::StoreAndReset,
                 3 => Trouble::Hang,
                 _ => Trouble::Answer(503, Vec::new(), "\0\u{fffd}{]\"garbage".repeat(5000)),
