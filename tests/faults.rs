@@ -2,10 +2,8 @@
 //!
 //! `FAULT_ROUNDS` raises the number of faults, `FAULT_SEED` repeats a run.
 
-use std::fs::File;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +12,9 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::support::clients::Clients;
+use crate::support::machine::Machine;
 use crate::support::oracle::Oracle;
-use crate::support::service::{Home, Service};
+use crate::support::service::Service;
 use crate::support::targets::webhook::Webhook;
 use crate::support::targets::{Fault as Trouble, Target};
 use crate::support::{runtime, wait_for};
@@ -62,55 +61,6 @@ const FAULTS: [Fault; 10] = [
     Fault::ClientResets,
 ];
 
-/// The machine that the service runs on: files that say what is wrong with it.
-struct Machine {
-    home: Home,
-}
-
-impl Machine {
-    fn new(config: &str) -> Machine {
-        let mut home = Home::with_two_sinks(config);
-        home.preload("failing_machine.c");
-        let names = [
-            ("FAIL_SYNC", "fail-sync"),
-            ("FAIL_WRITE", "fail-write"),
-            ("FAIL_AFTER", "fail-after"),
-            ("SLOW_SYNC", "slow-sync"),
-            ("CLOCK", "clock"),
-        ];
-        for (variable, file) in names {
-            home.variables.push((variable.to_owned(), home.path(file).display().to_string()));
-        }
-        let machine = Machine { home };
-        machine.set_clock(0);
-        machine
-    }
-
-    /// Milliseconds that its clock is ahead.
-    fn set_clock(&self, ahead: i64) {
-        // Written in place: the process has the file mapped.
-        let path = self.home.path("clock");
-        let mut file =
-            File::options().create(true).truncate(false).write(true).open(path).expect("a file");
-        file.write_all(&ahead.to_ne_bytes()).expect("written");
-    }
-
-    fn trigger(&self, name: &str) -> Trigger {
-        let path = self.home.path(name);
-        std::fs::write(&path, "").expect("written");
-        Trigger(path)
-    }
-}
-
-/// Something is wrong for as long as this lives.
-struct Trigger(PathBuf);
-
-impl Drop for Trigger {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).expect("removed");
-    }
-}
-
 #[test]
 fn nothing_is_lost_whatever_happens() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
@@ -118,7 +68,7 @@ fn nothing_is_lost_whatever_happens() {
     let seed = number("FAULT_SEED").unwrap_or_else(|| rand::rng().random());
     println!("FAULT_SEED={seed} FAULT_ROUNDS={rounds}");
     let mut target = Target::start(Webhook::default());
-    let machine = Machine::new(&format!(
+    let machine = Machine::with_two_sinks(&format!(
         "[sinks.hook]\ntype = \"http\"\nurl = \"{}/events\"\ntimeout = \"1s\"\n\
          retry = {{ min = \"5ms\", max = \"50ms\" }}\n[spool]\nmax_size = \"1 GiB\"\n",
         target.url
@@ -174,9 +124,7 @@ fn suffer(
             service.signal("CONT");
         }
         Fault::DiskFull => {
-            let after = random.random_range(0..40_u32);
-            std::fs::write(machine.home.path("fail-after"), after.to_string()).expect("written");
-            let _full = machine.trigger("fail-write");
+            let _full = machine.full_after(random.random_range(0..40));
             pass();
         }
         Fault::SyncFails => {

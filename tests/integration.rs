@@ -14,6 +14,7 @@ mod elasticsearch;
 mod faults;
 mod formats;
 mod http_sink;
+mod invariants;
 mod limits;
 mod outages;
 mod quarantine;

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod clients;
 pub mod events;
+pub mod machine;
 pub mod oracle;
 pub mod service;
 pub mod syslog_peer;
