@@ -22,6 +22,7 @@ mod redaction;
 mod secrets;
 mod shutdown;
 mod sinks;
+mod soak;
 mod splunk_hec;
 mod spool;
 mod syslog;

@@ -25,13 +25,23 @@ pub struct Clients {
 impl Clients {
     /// They begin when they are told where.
     pub fn start(count: u64, oracle: &Arc<Oracle>, random: &mut StdRng) -> Clients {
+        Clients::paced(count, Duration::ZERO, oracle, random)
+    }
+
+    /// As [`start`](Clients::start), with a pause after each batch.
+    pub fn paced(
+        count: u64,
+        pause: Duration,
+        oracle: &Arc<Oracle>,
+        random: &mut StdRng,
+    ) -> Clients {
         let (url, known) = watch::channel(String::new());
         let done = Arc::new(AtomicBool::new(false));
         let tasks = (0..count)
             .map(|client| {
                 let random = StdRng::seed_from_u64(random.random());
                 let (done, oracle) = (Arc::clone(&done), Arc::clone(oracle));
-                tokio::spawn(post_until(done, client, known.clone(), oracle, random))
+                tokio::spawn(post_until(done, client, pause, known.clone(), oracle, random))
             })
             .collect();
         Clients { url, done, tasks }
@@ -54,12 +64,14 @@ impl Clients {
 async fn post_until(
     done: Arc<AtomicBool>,
     client: u64,
+    pause: Duration,
     mut url: watch::Receiver<String>,
     oracle: Arc<Oracle>,
     mut random: StdRng,
 ) {
     let http = Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
     while !done.load(Ordering::Relaxed) {
+        tokio::time::sleep(pause).await;
         let size = [1, 3, 20, 100][random.random_range(0..4)];
         let batch = oracle.mint(client, size);
         loop {
