@@ -56,12 +56,12 @@ fn cost(case: &Case) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     fill(folder.path(), case.window);
     let server = Server::start_in(folder.path(), Kind::Durable, FILE);
-    server.wait_until_delivered();
+    server.wait_until_idle();
     let before = server.usage();
     let requests = case.events / 500;
     let plan = Plan { flows: case.flows, ..Plan::new(500, 1, Until::Requests(requests)) };
     load::run(server.address, plan);
-    server.wait_until_delivered();
+    server.wait_until_idle();
     (server.usage().cpu - before.cpu).as_secs_f64() / (case.events as f64 / 1e6)
 }
 

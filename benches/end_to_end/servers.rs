@@ -99,6 +99,18 @@ impl Server {
         }
     }
 
+    /// Waits until it has nothing more to do: what was delivered is removed a little later.
+    pub(crate) fn wait_until_idle(&self) {
+        self.wait_until_delivered();
+        loop {
+            let before = self.usage().cpu;
+            std::thread::sleep(Duration::from_millis(300));
+            if self.usage().cpu - before <= Duration::from_millis(10) {
+                return;
+            }
+        }
+    }
+
     /// Events that the file sink has not delivered yet.
     pub(crate) fn lag(&self) -> u64 {
         let url = format!("http://{}/metrics", self.admin.expect("an address"));
