@@ -3,16 +3,14 @@
 //! `CONSERVATION_ROUNDS` raises the number of kills, `CONSERVATION_SEED` repeats a run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Client;
-use serde_json::Value;
-use tokio::sync::watch;
 
-use crate::support::oracle::{Batch, Oracle};
+use crate::support::clients::Clients;
+use crate::support::oracle::Oracle;
 use crate::support::service::Home;
 use crate::support::{block_on, wait_for};
 
@@ -64,23 +62,10 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
 /// Clients post without end while the process is killed at random moments and started again.
 async fn kill_again_and_again(home: &Home, oracle: &Arc<Oracle>, rounds: u64, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
-    let (set_url, url) = watch::channel(String::new());
-    let done = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| {
-            let random = StdRng::seed_from_u64(random.random());
-            tokio::spawn(post_until(
-                Arc::clone(&done),
-                client,
-                url.clone(),
-                Arc::clone(oracle),
-                random,
-            ))
-        })
-        .collect();
+    let clients = Clients::start(CLIENTS, oracle, &mut random);
     for _ in 0..rounds {
         let service = home.start();
-        set_url.send_replace(service.url.clone());
+        clients.post_to(&service);
         let before = oracle.acknowledged();
         // Any moment of the cycle: before the first answer, or after hundreds.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;
@@ -89,45 +74,7 @@ async fn kill_again_and_again(home: &Home, oracle: &Arc<Oracle>, rounds: u64, se
         }
         service.kill();
     }
-    done.store(true, Ordering::Relaxed);
     let service = home.start();
-    set_url.send_replace(service.url.clone());
-    for client in clients {
-        client.await.expect("a client ends well");
-    }
+    clients.finish(&service).await;
     service.kill();
-}
-
-/// One client: as PingOne, the next batch comes when the one before is acknowledged, and not sooner.
-async fn post_until(
-    done: Arc<AtomicBool>,
-    client: u64,
-    mut url: watch::Receiver<String>,
-    oracle: Arc<Oracle>,
-    mut random: StdRng,
-) {
-    let http = Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
-    while !done.load(Ordering::Relaxed) {
-        let size = [1, 3, 20, 100][random.random_range(0..4)];
-        let batch = oracle.mint(client, size);
-        loop {
-            let target = url.borrow_and_update().clone();
-            if !target.is_empty()
-                && let Some(answer) = attempt(&http, &target, &batch).await
-            {
-                oracle.acknowledge(&batch, &answer);
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-async fn attempt(http: &Client, url: &str, batch: &Batch) -> Option<Value> {
-    let response = http.post(url).body(batch.body.clone()).send().await.ok()?;
-    if response.status() != 200 {
-        assert_eq!(response.status(), 503, "never a 4xx for a fault of the server");
-        return None;
-    }
-    response.json().await.ok()
 }

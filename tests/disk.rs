@@ -1,7 +1,5 @@
 //! A disk that fails under the spool: `support/failing_disk.c`, preloaded into the real binary.
 
-use std::process::Command;
-
 use reqwest::Client;
 use serde_json::Value;
 
@@ -12,20 +10,10 @@ use crate::support::{block_on, wait_for};
 /// A home whose service runs on the failing disk.
 fn home() -> Home {
     let mut home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
-    let library = home.path("failing_disk.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/failing_disk.c");
-    let compiled = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .arg(source)
-        .arg("-ldl")
-        .status();
-    assert!(compiled.expect("cc runs").success());
-    for (name, value) in [
-        ("LD_PRELOAD", &library),
-        ("FAIL_SYNC", &home.path("fail-sync")),
-        ("FAIL_WRITE", &home.path("fail-write")),
-    ] {
+    home.preload("failing_disk.c");
+    for (name, value) in
+        [("FAIL_SYNC", home.path("fail-sync")), ("FAIL_WRITE", home.path("fail-write"))]
+    {
         home.variables.push((name.to_owned(), value.display().to_string()));
     }
     home

@@ -15,6 +15,7 @@ mod formats;
 mod http_sink;
 mod limits;
 mod outages;
+mod power_loss;
 mod quarantine;
 mod redaction;
 mod secrets;

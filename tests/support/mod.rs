@@ -1,8 +1,10 @@
 //! What the integration tests share: the service as a child process, events, and waiting.
 
 pub mod certificates;
+pub mod clients;
 pub mod events;
 pub mod oracle;
+pub mod power;
 pub mod service;
 pub mod syslog_peer;
 pub mod targets;

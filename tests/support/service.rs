@@ -60,6 +60,19 @@ impl Home {
         self
     }
 
+    /// Compiles a source of `tests/support` and has it preloaded into every process started here.
+    pub fn preload(&mut self, source: &str) {
+        let library = self.path(source).with_extension("so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-pthread", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status();
+        assert!(compiled.expect("cc runs").success());
+        self.variables.push(("LD_PRELOAD".to_owned(), library.display().to_string()));
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -211,11 +224,17 @@ impl Service {
 
     /// Posts a body, which has to be acknowledged.
     pub fn post(&self, body: &str) {
+        self.answer(body);
+    }
+
+    /// As [`post`](Service::post), with what the answer says.
+    pub fn answer(&self, body: &str) -> Value {
         super::block_on(async {
             let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
             let response = post.send().await.expect("an answer");
             assert_eq!(response.status(), 200);
-        });
+            response.json().await.expect("JSON")
+        })
     }
 
     /// What `/readyz` says.

@@ -1,0 +1,85 @@
+//! Clients that behave as PingOne: the next batch comes when the one before is acknowledged, and not
+//! sooner, however often the service goes away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::oracle::{Batch, Oracle};
+use super::service::Service;
+
+/// Clients at work.
+pub struct Clients {
+    url: watch::Sender<String>,
+    done: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Clients {
+    /// They begin when they are told where.
+    pub fn start(count: u64, oracle: &Arc<Oracle>, random: &mut StdRng) -> Clients {
+        let (url, known) = watch::channel(String::new());
+        let done = Arc::new(AtomicBool::new(false));
+        let tasks = (0..count)
+            .map(|client| {
+                let random = StdRng::seed_from_u64(random.random());
+                let (done, oracle) = (Arc::clone(&done), Arc::clone(oracle));
+                tokio::spawn(post_until(done, client, known.clone(), oracle, random))
+            })
+            .collect();
+        Clients { url, done, tasks }
+    }
+
+    pub fn post_to(&self, service: &Service) {
+        self.url.send_replace(service.url.clone());
+    }
+
+    /// Has the batches acknowledged that are on their way, and ends.
+    pub async fn finish(self, service: &Service) {
+        self.done.store(true, Ordering::Relaxed);
+        self.post_to(service);
+        for client in self.tasks {
+            client.await.expect("a client ends well");
+        }
+    }
+}
+
+async fn post_until(
+    done: Arc<AtomicBool>,
+    client: u64,
+    mut url: watch::Receiver<String>,
+    oracle: Arc<Oracle>,
+    mut random: StdRng,
+) {
+    let http = Client::builder().timeout(Duration::from_secs(10)).build().expect("a client");
+    while !done.load(Ordering::Relaxed) {
+        let size = [1, 3, 20, 100][random.random_range(0..4)];
+        let batch = oracle.mint(client, size);
+        loop {
+            let target = url.borrow_and_update().clone();
+            if !target.is_empty()
+                && let Some(answer) = attempt(&http, &target, &batch).await
+            {
+                oracle.acknowledge(&batch, &answer);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+async fn attempt(http: &Client, url: &str, batch: &Batch) -> Option<Value> {
+    let response = http.post(url).body(batch.body.clone()).send().await.ok()?;
+    if response.status() != 200 {
+        assert_eq!(response.status(), 503, "never a 4xx for a fault of the server");
+        return None;
+    }
+    response.json().await.ok()
+}
