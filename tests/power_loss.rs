@@ -135,10 +135,12 @@ fn kill_while_starting(home: &Home, random: &mut StdRng) {
 fn drain(service: &Service, oracle: &Oracle, sinks: &[&str]) {
     let fresh = oracle.mint(CLIENTS, 1);
     oracle.acknowledge(&fresh, &service.answer(&fresh.body));
-    for sink in sinks {
-        let lag = format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}");
-        wait_for(sink, || (service.metric(&lag) == 0.0).then_some(()));
-    }
+    sinks.iter().for_each(|sink| wait_until_settled(service, sink));
+}
+
+fn wait_until_settled(service: &Service, sink: &str) {
+    let lag = format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}");
+    wait_for(sink, || (service.metric(&lag) == 0.0).then_some(()));
 }
 
 /// The spool is sound, and nothing in it was ever found to be otherwise.
@@ -218,6 +220,61 @@ fn syncs_that_lie_are_found_out() {
             .collect();
         assert_eq!(losers, expected, "where {lie:?} is not synced");
     }
+}
+
+/// The process dies between writing and syncing, and the power goes only later.
+#[test]
+fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
+    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut power = Power::connect(&mut home, 0);
+    let oracle = Oracle::default();
+    let batch = oracle.mint(0, 20);
+    let service = home.start();
+    power.hold();
+    block_on(async {
+        let post = reqwest::Client::new().post(&service.url).body(batch.body.clone()).send();
+        let post = tokio::spawn(post);
+        wait_for("a sync that is held", || power.is_held().then_some(()));
+        assert!(!post.is_finished(), "it was answered before it was synced");
+        post.abort();
+    });
+    service.kill();
+    power.stay();
+    let service = home.start();
+    let answer = service.answer(&batch.body);
+    assert_eq!(answer["duplicates"], 20, "it was written: {answer}");
+    oracle.acknowledge(&batch, &answer);
+    service.kill();
+    power.cut(Loss::Everything);
+    let service = home.start();
+    drain(&service, &oracle, &["plain"]);
+    oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
+}
+
+#[test]
+fn a_file_is_synced_before_it_is_rotated() {
+    let mut home = Home::new(
+        "[sinks.out]\ntype = \"file\"\npath = \"out/events.ndjson\"\n\
+         rotate = { size = \"10 KiB\", gzip = false }\n",
+    )
+    .with_variables(&[("POWER_HOLDS", "events.ndjson")]);
+    let mut power = Power::connect(&mut home, 0);
+    let service = home.start();
+    service.post(&batch(["first".to_owned()]));
+    wait_until_settled(&service, "out");
+    power.hold();
+    service.post(&batch(ids(6)));
+    wait_for("a sync that is held", || power.is_held().then_some(()));
+    service.kill();
+    power.stay();
+    // They come again, find too little room, and what is there is moved out of their way.
+    let service = home.start();
+    wait_for("rotation", || (below(&home.path("out")).len() > 1).then_some(()));
+    service.kill();
+    power.cut(Loss::Everything);
+    // Its name has a time where the other one's ends.
+    let rotated = below(&home.path("out")).into_iter().min().expect("a file");
+    assert_eq!(read_lines(&rotated).len(), 7, "{}", rotated.display());
 }
 
 /// Every change is seen: where no sync counts, a cut brings back exactly what was there before.

@@ -10,7 +10,8 @@
  * What the binary imports is covered (see `nm -D`), and what could bypass this ends the process. Not
  * covered: SQLite's shared memory (`-shm`), which is written through a map, never synced and rebuilt.
  *
- * POWER_LIES, if set, is an ending of paths whose syncs return 0 and keep nothing. */
+ * POWER_LIES, if set, is an ending of paths whose syncs return 0 and keep nothing. POWER_HOLDS is one of
+ * paths whose syncs never return while POWER_STORE/hold is there; the first makes POWER_STORE/held. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ struct record {
 
 /* Held from a record until its change is made, so that records and changes have one order. */
 static pthread_mutex_t one_by_one = PTHREAD_MUTEX_INITIALIZER;
-static const char *watched, *store, *lies;
+static const char *watched, *store, *lies, *holds;
 static int journal = -1;
 
 static void stop(const char *why) {
@@ -54,6 +55,7 @@ __attribute__((constructor)) static void begin(void) {
     watched = getenv("POWER_WATCHED");
     store = getenv("POWER_STORE");
     lies = getenv("POWER_LIES");
+    holds = getenv("POWER_HOLDS");
     if (!watched || !store) stop("POWER_WATCHED and POWER_STORE are needed");
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/journal", store);
@@ -170,11 +172,21 @@ int ftruncate(int fd, off_t length) {
 
 /* --- syncing */
 
+static void hold_if_told(const char *path) {
+    char hold[PATH_MAX], held[PATH_MAX];
+    snprintf(hold, sizeof hold, "%s/hold", store);
+    snprintf(held, sizeof held, "%s/held", store);
+    if (!holds || !ends_with(path, holds) || access(hold, F_OK) != 0) return;
+    syscall(SYS_openat, AT_FDCWD, held, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (;;) pause();
+}
+
 static int synced(int fd, long call) {
     struct stat found;
     char path[PATH_MAX];
     if (!is_watched_file(fd, &found, path)) return syscall(call, fd);
     if (lies && ends_with(path, lies)) return 0;
+    hold_if_told(path);
     struct stat noted;
     pthread_mutex_lock(&one_by_one);
     fstat(journal, &noted);

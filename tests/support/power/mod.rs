@@ -72,8 +72,22 @@ impl Power {
         self.folder.display().to_string()
     }
 
+    /// From now on until the process is killed, no sync returns of the file that `POWER_HOLDS` names.
+    pub fn hold(&self) {
+        std::fs::write(self.store.path().join("hold"), "").expect("written");
+    }
+
+    /// Whether a sync is held.
+    pub fn is_held(&self) -> bool {
+        self.store.path().join("held").exists()
+    }
+
     /// A process was killed, and the power stays: what it wrote is there, and still not synced.
     pub fn stay(&self) {
+        for name in ["hold", "held"] {
+            // Most often, nothing was held.
+            drop(std::fs::remove_file(self.store.path().join(name)));
+        }
         journal::cut_torn_record(&self.journal());
     }
 
