@@ -25,6 +25,7 @@
 //! | [`admin`] | health, metrics, operations |
 //! | [`config`] | one TOML file, all mistakes at once |
 //! | [`app`], [`cli`] | putting it together; the command line |
+//! | [`folder`] | folders that outlast a power loss |
 //! | [`json`] | tokens of JSON that was accepted; pure |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | instruments, logs, the end |
 
@@ -35,6 +36,7 @@ pub mod config;
 pub mod decode;
 pub mod deliver;
 pub mod event;
+mod folder;
 pub mod format;
 pub mod json;
 pub mod metrics;

@@ -17,6 +17,7 @@ mod http_sink;
 mod invariants;
 mod limits;
 mod outages;
+mod power_loss;
 mod quarantine;
 mod redaction;
 mod secrets;

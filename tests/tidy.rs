@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 15] = [
+const DIRECTIONS: [(&str, &[&str]); 16] = [
     ("event", &[]),
+    ("folder", &[]),
     ("json", &[]),
     ("shutdown", &[]),
-    ("spool", &[]),
+    ("spool", &["folder"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("config", &["spool"]),
     ("telemetry", &["config"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["config", "event"]),
+    ("sinks", &["config", "event", "folder"]),
     ("receive", &["config", "decode", "event", "metrics", "redact", "shutdown", "spool"]),
     (
         "deliver",

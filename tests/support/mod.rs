@@ -5,6 +5,7 @@ pub mod clients;
 pub mod events;
 pub mod machine;
 pub mod oracle;
+pub mod power;
 pub mod service;
 pub mod syslog_peer;
 pub mod targets;

@@ -1,7 +1,7 @@
 //! `file`: one line per event, appended to a file, on disk before the cursor moves.
 //!
-//! Only whole lines stay: what a failed write left behind is cut off again, at once or when the file
-//! is opened next. A file that was renamed or removed by others (logrotate) is noticed and opened
+//! Only whole lines stay: what a failed write or a power loss left behind is cut off again, at once or when
+//! the file is opened next. A file that was renamed or removed by others (logrotate) is noticed and opened
 //! anew. Rotation and compression are in [`rotate`].
 
 mod open;

@@ -157,5 +157,5 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder(path))?.sync_all()
+    crate::folder::sync(folder(path))
 }

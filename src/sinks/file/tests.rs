@@ -67,6 +67,20 @@ async fn a_torn_line_longer_than_a_block_is_cut_whole() {
 }
 
 #[tokio::test]
+async fn a_hole_is_cut_with_everything_behind_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("out");
+    // A power loss after which a later block had arrived, and an earlier one had not.
+    for hole in [1, 300_000] {
+        let text = format!("whole\ntorn{}\nlater\n", "\0".repeat(hole));
+        std::fs::write(&path, text).expect("written");
+        let mut torn = sink(&folder, |settings| settings.path = path.clone());
+        torn.deliver(&items(&["next"])).await;
+        assert_eq!(std::fs::read_to_string(&path).expect("a file"), "whole\nnext\n");
+    }
+}
+
+#[tokio::test]
 async fn no_more_rotated_files_are_kept_than_asked() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut sink = sink(&folder, |settings| {

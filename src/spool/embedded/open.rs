@@ -1,7 +1,6 @@
 //! Opening and recovering a spool.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 use super::group::Log;
 use super::writer::Writer;
 use super::{Clock, Shared, Spool, fault, ids, schema};
+use crate::folder;
 use crate::spool::{Millis, OpenError, Settings};
 
 pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
@@ -42,6 +42,9 @@ pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError
             OpenError::Store { directory: directory.clone(), source: Box::new(error) }
         }
     })?;
+    // SQLite does so as well, and does not say when it fails.
+    folder::sync(&directory)
+        .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
@@ -74,7 +77,7 @@ pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     // Events are personal data: a directory that we make is for this user only.
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
+    folder::make(directory, 0o700).map_err(unusable)?;
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -113,13 +116,15 @@ fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
 fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
     let target = directory.join(format!("damaged-{now}"));
     fs::create_dir(&target)?;
-    for name in ["spool.db", "spool.db-wal", "spool.db-shm"] {
+    // The WAL first: one that is left without its database would be deleted.
+    for name in ["spool.db-wal", "spool.db-shm", "spool.db"] {
         match fs::rename(directory.join(name), target.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    File::open(directory)?.sync_all()?;
+    folder::sync(&target)?;
+    folder::sync(directory)?;
     Ok(target)
 }
 

@@ -13,6 +13,8 @@ pub struct Elastic {
     pub traffic: Traffic,
     /// Documents by `_id`, in the order of creation.
     pub stored: Vec<(String, Value)>,
+    /// Every `_id` in `stored`.
+    pub known: HashSet<String>,
     pub authorization: String,
     /// Inflated bytes it takes at most.
     pub limit: Option<usize>,
@@ -68,7 +70,7 @@ impl Elastic {
             let reason = format!("failed to parse field in document {document}");
             return failed(400, "document_parsing_exception", &reason);
         }
-        if self.stored.iter().any(|(known, _)| *known == id) {
+        if !self.known.insert(id.clone()) {
             self.conflicts += 1;
             return failed(409, "version_conflict_engine_exception", "it exists");
         }

@@ -1,0 +1,379 @@
+//! The promise when the power is cut: what was not synced disappears, and nothing acknowledged with it.
+//! See `support/power`.
+//!
+//! `POWER_ROUNDS` raises the number of cuts, `POWER_SEED` repeats what is chosen by chance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::support::clients::Clients;
+use crate::support::events::{batch, ids};
+use crate::support::oracle::Oracle;
+use crate::support::power::{Loss, Power, below};
+use crate::support::service::{Home, Service, read_lines};
+use crate::support::targets::Target;
+use crate::support::targets::elastic::Elastic;
+use crate::support::targets::webhook::Webhook;
+use crate::support::{block_on, wait_for};
+
+const CLIENTS: u64 = 3;
+const ROUNDS: u64 = 8;
+const SINKS: [&str; 3] = ["plain", "rotated", "indexed"];
+
+/// Everything lies in folders that the service makes: they can get lost, too.
+const FOLDERS: &str = "[spool]\ndirectory = \"state/spool\"\nmax_size = \"1 GiB\"\n\
+    [sinks.plain]\ntype = \"file\"\npath = \"out/plain/events.ndjson\"\n";
+const ROTATED: &str = "[sinks.rotated]\ntype = \"file\"\npath = \"out/rotated/events.ndjson\"\n\
+    rotate = { size = \"400 KiB\" }\nbatch = { events = 50 }\n";
+
+/// Rounds and seed, which are printed.
+fn chance() -> (u64, u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let rounds = number("POWER_ROUNDS").unwrap_or(ROUNDS);
+    let seed = number("POWER_SEED").unwrap_or_else(|| rand::rng().random());
+    println!("POWER_SEED={seed} POWER_ROUNDS={rounds}");
+    (rounds, seed)
+}
+
+#[test]
+fn no_acknowledged_event_is_lost_however_often_the_power_is_cut() {
+    let (rounds, seed) = chance();
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    let indexed = format!(
+        "[sinks.indexed]\ntype = \"elasticsearch\"\nendpoint = \"{}\"\nformat = \"native\"\n\
+         api_key_env = \"API_KEY\"\nretry = {{ min = \"1ms\", max = \"50ms\" }}\n",
+        target.url
+    );
+    let mut home =
+        Home::new(&format!("{FOLDERS}{ROTATED}{indexed}")).with_variables(&[("API_KEY", "a2V5")]);
+    let mut power = Power::connect(&mut home, seed);
+    let oracle = Arc::new(Oracle::default());
+    block_on(cut_again_and_again(&home, &mut power, &oracle, rounds, seed));
+    println!("{:?}", power.lost);
+    assert!(power.lost.old_blocks > 0, "something was lost");
+
+    // The faults are over: everything drains, and a fresh event still flows.
+    let service = home.start();
+    drain(&service, &oracle, &SINKS);
+    let (status, log) = service.terminate();
+    assert!(status.success(), "{log}");
+    let stored = target.state().stored.iter().map(|(_, document)| document.clone()).collect();
+    for (sink, lines) in [
+        ("plain", home.lines("out/plain/events.ndjson")),
+        ("rotated", rotated_lines(&home.path("out/rotated"))),
+        ("indexed", without_timestamps(stored)),
+    ] {
+        let doubled = oracle.judge(sink, &lines);
+        println!("{sink}: {} lines, {doubled} doubled", lines.len());
+        assert!(doubled == 0 || sink != "indexed", "a target that knows ids has nothing twice");
+    }
+    let stats = home.run(&["spool", "stats", "--json"]).stdout;
+    oracle.judge_doors(&serde_json::from_slice(&stats).expect("JSON"), &SINKS);
+    judge_spool(&home);
+    println!("{} acknowledged", oracle.acknowledged());
+}
+
+/// Clients post without end while the power is cut at random moments; now and then only the process
+/// dies, and what it left unsynced is at stake in the next round.
+async fn cut_again_and_again(
+    home: &Home,
+    power: &mut Power,
+    oracle: &Arc<Oracle>,
+    rounds: u64,
+    seed: u64,
+) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let clients = Clients::start(CLIENTS, oracle, &mut random);
+    for _ in 0..rounds {
+        if random.random_bool(0.25) {
+            kill_while_starting(home, &mut random);
+            cut_or_stay(power, &mut random);
+        }
+        let service = home.start();
+        clients.post_to(&service);
+        let before = oracle.acknowledged();
+        tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;
+        // At times, for long enough that the WAL is written back and begun anew.
+        let more = [0, 0, 0, 0, 1, 1, 1, 2000][random.random_range(0..8)];
+        wait_for("acknowledgements", || (oracle.acknowledged() >= before + more).then_some(()));
+        service.kill();
+        cut_or_stay(power, &mut random);
+    }
+    let service = home.start();
+    clients.finish(&service).await;
+    service.kill();
+    power.cut(Loss::Everything);
+}
+
+fn cut_or_stay(power: &mut Power, random: &mut StdRng) {
+    match random.random_range(0..5) {
+        0 => power.stay(),
+        1 | 2 => power.cut(Loss::Everything),
+        _ => power.cut(Loss::Some),
+    }
+}
+
+/// Starts the service and kills it before it is ready, or soon after.
+fn kill_while_starting(home: &Home, random: &mut StdRng) {
+    let mut command = home.command(&["serve"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the binary starts");
+    std::thread::sleep(Duration::from_micros(random.random_range(0..80_000)));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+}
+
+/// Has a fresh event acknowledged, and waits until each sink has everything.
+fn drain(service: &Service, oracle: &Oracle, sinks: &[&str]) {
+    let fresh = oracle.mint(CLIENTS, 1);
+    oracle.acknowledge(&fresh, &service.answer(&fresh.body));
+    sinks.iter().for_each(|sink| wait_until_settled(service, sink));
+}
+
+fn wait_until_settled(service: &Service, sink: &str) {
+    let lag = format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}");
+    wait_for(sink, || (service.metric(&lag) == 0.0).then_some(()));
+}
+
+/// The spool is sound, and nothing in it was ever found to be otherwise.
+fn judge_spool(home: &Home) {
+    let verified = home.run(&["spool", "verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    assert!(home.quarantine().is_empty());
+    let is_aside = |path: &PathBuf| path.to_string_lossy().contains("damaged");
+    assert_eq!(below(&home.path("state")).into_iter().find(is_aside), None, "moved aside");
+}
+
+#[test]
+fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
+    let (rounds, seed) = chance();
+    let mut random = StdRng::seed_from_u64(seed);
+    for round in 0..rounds.div_ceil(2) {
+        let mut home = Home::new(FOLDERS);
+        let mut power = Power::connect(&mut home, random.random());
+        // The first round is the plain one: one start, one answer, and the power is gone.
+        for _ in 0..round.min(4) {
+            kill_while_starting(&home, &mut random);
+            cut_or_stay(&mut power, &mut random);
+        }
+        let oracle = Oracle::default();
+        let service = home.start();
+        let first = oracle.mint(0, 20);
+        oracle.acknowledge(&first, &service.answer(&first.body));
+        service.kill();
+        power.cut(Loss::Everything);
+        let service = home.start();
+        drain(&service, &oracle, &["plain"]);
+        assert!(service.terminate().0.success());
+        oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
+        judge_spool(&home);
+    }
+}
+
+/// What the other tests would say if a sync were missing: which sink loses what was acknowledged.
+#[test]
+fn syncs_that_lie_are_found_out() {
+    const FOLDER: &str = "the folder itself";
+    for (lie, expected) in [
+        (None, &[][..]),
+        (Some("spool.db-wal"), &["later"]),
+        (Some("written.ndjson"), &["written"]),
+        // Their names were in it.
+        (Some(FOLDER), &["written", "later"]),
+    ] {
+        let target = Target::start(Webhook::default());
+        target.state().traffic.down = Some(503);
+        let mut home = Home::new(&format!(
+            "[spool]\ndirectory = \"state\"\n\
+             [sinks.written]\ntype = \"file\"\npath = \"written.ndjson\"\n\
+             [sinks.later]\ntype = \"http\"\nurl = \"{}/events\"\n\
+             retry = {{ min = \"1ms\", max = \"50ms\" }}\n",
+            target.url
+        ));
+        let mut power = Power::connect(&mut home, 0);
+        if let Some(lie) = lie {
+            let lie = if lie == FOLDER { power.folder() } else { lie.to_owned() };
+            home.variables.push(("POWER_LIES".to_owned(), lie));
+        }
+        let oracle = Oracle::default();
+        let service = home.start();
+        drain(&service, &oracle, &["written"]);
+        service.kill();
+        power.cut(Loss::Everything);
+
+        target.state().traffic.down = None;
+        let service = home.start();
+        drain(&service, &oracle, &["written", "later"]);
+        let hooked: Vec<String> = target.state().stored.iter().map(ToString::to_string).collect();
+        let losers: Vec<&str> = [("written", home.lines("written.ndjson")), ("later", hooked)]
+            .into_iter()
+            .filter(|(_, lines)| !oracle.is_complete(lines))
+            .map(|(sink, _)| sink)
+            .collect();
+        assert_eq!(losers, expected, "where {lie:?} is not synced");
+    }
+}
+
+/// The process dies between writing and syncing, and the power goes only later.
+#[test]
+fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
+    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut power = Power::connect(&mut home, 0);
+    let oracle = Oracle::default();
+    let batch = oracle.mint(0, 20);
+    let service = home.start();
+    power.hold();
+    block_on(async {
+        let post = reqwest::Client::new().post(&service.url).body(batch.body.clone()).send();
+        let post = tokio::spawn(post);
+        wait_for("a sync that is held", || power.is_held().then_some(()));
+        assert!(!post.is_finished(), "it was answered before it was synced");
+        post.abort();
+    });
+    service.kill();
+    power.stay();
+    let service = home.start();
+    let answer = service.answer(&batch.body);
+    assert_eq!(answer["duplicates"], 20, "it was written: {answer}");
+    oracle.acknowledge(&batch, &answer);
+    service.kill();
+    power.cut(Loss::Everything);
+    let service = home.start();
+    drain(&service, &oracle, &["plain"]);
+    oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
+}
+
+#[test]
+fn a_checkpoint_may_be_cut_short() {
+    let (rounds, seed) = chance();
+    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db")]);
+    let mut power = Power::connect(&mut home, seed);
+    let oracle = Arc::new(Oracle::default());
+    block_on(async {
+        let clients = Clients::start(CLIENTS, &oracle, &mut StdRng::seed_from_u64(seed));
+        for round in 0..rounds.div_ceil(4) {
+            let service = home.start();
+            power.hold();
+            clients.post_to(&service);
+            // Its pages are written, and not one of them is sure to be there.
+            wait_for("a sync that is held", || power.is_held().then_some(()));
+            service.kill();
+            power.cut(if round == 0 { Loss::Everything } else { Loss::Some });
+        }
+        let service = home.start();
+        clients.finish(&service).await;
+        service.kill();
+        power.cut(Loss::Everything);
+    });
+    println!("{:?}", power.lost);
+    let service = home.start();
+    drain(&service, &oracle, &["plain"]);
+    assert!(service.terminate().0.success());
+    oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
+    judge_spool(&home);
+}
+
+#[test]
+fn a_file_is_synced_before_it_is_rotated() {
+    let mut home = Home::new(
+        "[sinks.out]\ntype = \"file\"\npath = \"out/events.ndjson\"\n\
+         rotate = { size = \"10 KiB\", gzip = false }\n",
+    )
+    .with_variables(&[("POWER_HOLDS", "events.ndjson")]);
+    let mut power = Power::connect(&mut home, 0);
+    let service = home.start();
+    service.post(&batch(["first".to_owned()]));
+    wait_until_settled(&service, "out");
+    power.hold();
+    service.post(&batch(ids(6)));
+    wait_for("a sync that is held", || power.is_held().then_some(()));
+    service.kill();
+    power.stay();
+    // They come again, find too little room, and what is there is moved out of their way.
+    let service = home.start();
+    wait_for("rotation", || (below(&home.path("out")).len() > 1).then_some(()));
+    service.kill();
+    power.cut(Loss::Everything);
+    // Its name has a time where the other one's ends.
+    let rotated = below(&home.path("out")).into_iter().min().expect("a file");
+    assert_eq!(read_lines(&rotated).len(), 7, "{}", rotated.display());
+}
+
+/// Every change is seen: where no sync counts, a cut brings back exactly what was there before.
+#[test]
+fn a_cut_undoes_every_change_since_the_last_sync() {
+    let mut home = Home::new(&format!("{FOLDERS}{ROTATED}"));
+    let mut power = Power::connect(&mut home, 0);
+    let work = |home: &Home, prefix: &str| {
+        let service = home.start();
+        for round in 0..4 {
+            service.post(&batch(ids(300).iter().map(|id| format!("{prefix}-{round}-{id}"))));
+        }
+        let compressed =
+            || below(&home.path("out")).iter().any(|path| path.to_string_lossy().ends_with("gz"));
+        wait_for("a compressed file", || compressed().then_some(()));
+        service.kill();
+    };
+    work(&home, "before");
+    power.cut(Loss::Everything);
+    let before = snapshot(home.folder.path());
+    home.variables.push(("POWER_LIES".to_owned(), String::new()));
+    work(&home, "after");
+    assert_ne!(snapshot(home.folder.path()), before);
+    power.cut(Loss::Everything);
+    let after = snapshot(home.folder.path());
+    for path in before.keys().chain(after.keys()) {
+        assert!(before.get(path) == after.get(path), "{} is not what it was", path.display());
+    }
+}
+
+/// What each file holds, but for SQLite's shared memory; and `None` for each folder.
+fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let is_compared = |path: &PathBuf| !path.to_string_lossy().ends_with("-shm");
+    let content = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).expect("read"));
+    below(folder)
+        .into_iter()
+        .filter(is_compared)
+        .map(|path| (path.clone(), content(&path)))
+        .collect()
+}
+
+/// The lines of a sink that rotates, oldest first. A file that is there plain and compressed was about
+/// to be removed.
+fn rotated_lines(folder: &Path) -> Vec<String> {
+    let plain = |path: PathBuf| match path.extension() {
+        Some(ending) if ending == "gz" => Some(path.with_extension("")),
+        Some(ending) if ending == "ndjson" => Some(path),
+        _ => None,
+    };
+    let files: BTreeSet<PathBuf> = below(folder).into_iter().filter_map(plain).collect();
+    let lines = |path: &PathBuf| {
+        if path.exists() {
+            return read_lines(path);
+        }
+        let compressed = std::fs::File::open(path.with_added_extension("gz")).expect("a file");
+        let mut text = String::new();
+        MultiGzDecoder::new(compressed).read_to_string(&mut text).expect("whole gzip files only");
+        text.lines().map(str::to_owned).collect()
+    };
+    files.iter().flat_map(lines).collect()
+}
+
+/// The documents as they were sent: data streams want a time, which the sink adds.
+fn without_timestamps(documents: Vec<serde_json::Value>) -> Vec<String> {
+    documents
+        .into_iter()
+        .map(|mut document| {
+            document.as_object_mut().expect("an object").remove("@timestamp");
+            document.to_string()
+        })
+        .collect()
+}
