@@ -14,12 +14,15 @@ use serde_json::{Value, json};
 
 use crate::support::events::{batch, id, ids, minted_with};
 use crate::support::machine::Machine;
+use crate::support::power::{Loss, Power};
 use crate::support::service::{Home, Service};
 use crate::support::targets::webhook::Webhook;
 use crate::support::targets::{Fault, Target};
 use crate::support::{block_on, wait_for};
 
 const FILE: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n";
+
+const LAG: &str = "davinci_siem_sink_lag_events{sink=\"out\"}";
 
 fn status(service: &Service, body: &str) -> (u16, Value) {
     block_on(async {
@@ -238,6 +241,22 @@ fn nothing_is_acknowledged_by_the_process_whose_sync_has_failed() {
     service.post(&batch(["x".to_owned()]));
     let all = [ids(10), vec!["x".to_owned()]].concat();
     assert!(arrived(&machine.home, "out.ndjson", &all) >= 11);
+}
+
+/// A file was synced and its name was not: the folder has to be, too. A rule of POSIX that is easily broken.
+#[test]
+fn names_are_as_durable_as_what_they_name() {
+    let mut home = Home::new(
+        "[spool]\ndirectory = \"a/b\"\n[sinks.out]\ntype = \"file\"\npath = \"c/d/out.ndjson\"\n",
+    );
+    let mut power = Power::connect(&mut home, 9);
+    let service = home.start();
+    service.post(&batch(ids(5)));
+    wait_for("the cursor", || (service.metric(LAG) == 0.0).then_some(()));
+    service.kill();
+    power.cut(Loss::Everything);
+    assert_eq!(home.lines("c/d/out.ndjson").len(), 5);
+    assert_eq!(home.start().answer(&batch(ids(5)))["duplicates"], 5);
 }
 
 /// Some calls knew what to do when the disk is full, others did not: vectordotdev/vector#8763,
