@@ -115,8 +115,9 @@ impl Inspection {
     }
 }
 
-/// What a connection can tell; see [`SpoolStats`].
+/// What a connection can tell; see [`SpoolStats`]. All of it is of one moment, so that it adds up.
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
+    let connection = connection.unchecked_transaction()?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
     let head = number("SELECT next - 1 FROM state")?;
     let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;
