@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -64,14 +64,15 @@ impl Drop for EndsWithPanic {
 }
 
 impl Writer {
-    /// Works until told to close, or until the store fails for good.
-    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+    /// Works until told to close, or until the store fails for good. `receive` waits for the next command
+    /// for as long as it is told.
+    pub(super) fn run(mut self, receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>) {
         // Without its writer the service can only refuse; a new process can do better.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
         loop {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
-            let (group, closing) = next_group(commands, patience);
+            let (group, closing) = next_group(&receive, patience);
             let size = group.iter().map(Command::size).sum::<u64>();
             match self.commit(group) {
                 Ok(more) => more_to_trim = more,
@@ -259,10 +260,13 @@ impl Writer {
 
 /// The first command that comes within `patience`, and what else waits by then. The second value
 /// tells that nothing comes after these.
-fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>, bool) {
+fn next_group(
+    receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>,
+    patience: Duration,
+) -> (Vec<Command>, bool) {
     let mut group = Vec::new();
     let (mut size, mut is_patient) = (0, true);
-    let mut next = match commands.recv_timeout(patience) {
+    let mut next = match receive(patience) {
         Ok(command) => Some(command),
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return (group, true),
@@ -273,10 +277,10 @@ fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>
         }
         size += command.size();
         group.push(command);
-        next = if size < GROUP_BYTES { commands.try_recv().ok() } else { None };
+        next = if size < GROUP_BYTES { receive(Duration::ZERO).ok() } else { None };
         if next.is_none() && is_patient && group.iter().all(Command::is_cursor) {
             is_patient = false;
-            next = commands.recv_timeout(CURSOR_PATIENCE).ok();
+            next = receive(CURSOR_PATIENCE).ok();
         }
     }
     (group, false)
