@@ -128,14 +128,15 @@ impl Writer {
         let Writer { connection, log, settings, shared, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Group::new(&tx, now, log.next);
-        let mut done = Vec::with_capacity(group.len());
+        let (mut done, mut sinks) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
             done.push(match command {
                 Command::Append { batch, .. } => {
                     work.append(&mut log.dedup, batch)?.map_or(Done::NotReplaced, Done::Receipt)
                 }
-                Command::Register { sinks, .. } => {
-                    let registered = sinks.iter().map(|(sink, start)| work.register(sink, *start));
+                Command::Register { sinks: asked, .. } => {
+                    sinks = Some(asked.iter().map(|(sink, _)| Arc::clone(sink)).collect());
+                    let registered = asked.iter().map(|(sink, start)| work.register(sink, *start));
                     Done::Registered(registered.collect::<Result<_, _>>()?)
                 }
                 Command::Pause { sink, is_paused, .. } => {
@@ -155,10 +156,13 @@ impl Writer {
         // What everyone has is kept for its time only while there is room for what nobody has.
         let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
-        let more_to_trim = trim::trim(&tx, &log.sinks, now, keep)?;
+        // Sinks that begin with this commit hold back already what it could remove.
+        let sinks = sinks.unwrap_or_else(|| log.sinks.clone());
+        let more_to_trim = trim::trim(&tx, &sinks, now, keep)?;
         tx.commit()?;
 
         log.next = next;
+        log.sinks = sinks;
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.publish();
@@ -166,9 +170,6 @@ impl Writer {
             self.shared.set_failing(None);
         }
         for (command, done) in group.drain(..).zip(done) {
-            if let Command::Register { sinks, .. } = &command {
-                self.log.sinks = sinks.iter().map(|(sink, _)| Arc::clone(sink)).collect();
-            }
             command.succeed(done);
         }
         Ok(more_to_trim)
