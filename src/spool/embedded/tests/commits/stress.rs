@@ -66,6 +66,13 @@ async fn round(random: &mut StdRng) {
     let (done, is_done) = mpsc::channel();
     let failing = spawn_blocking(move || fail_at_random(&faults, &is_done, random));
     while acknowledged.load(Ordering::Relaxed) < BATCHES {
+        // Nobody ends before the spool is closed, but by a panic.
+        if let Some(ended) = callers.try_join_next() {
+            panic!("a caller: {:?}", ended.err());
+        }
+        if let Some(ended) = sinks.try_join_next() {
+            panic!("a sink: {:?}", ended.err());
+        }
         let stats = spool.stats().await.expect("stats");
         let accepted = stats.totals.iter().filter(|(_, door, _)| *door == Door::Accepted);
         let accepted: u64 = accepted.map(|(_, _, count)| count).sum();

@@ -90,7 +90,9 @@ impl Real {
             Step::Damage { chunk, byte } => self.damage(*chunk, *byte),
             Step::Lose { chunk } => self.lose(*chunk),
             Step::Reopen => {
+                // The last thing it does is a commit.
                 self.spool.close();
+                self.model.remove(&[], used);
                 self.reopen();
             }
             Step::Crash => self.crash(),
