@@ -34,6 +34,10 @@ impl Watched {
 
 impl Wake for Watched {
     fn wake(self: Arc<Self>) {
+        // Somebody has seen what is wrong already; the rest are woken as everything goes.
+        if std::thread::panicking() {
+            return;
+        }
         let waker = Waker::from(Arc::clone(&self));
         let mut future = self.0.lock().expect("no panic before");
         if let Some(waiting) = future.as_mut()
