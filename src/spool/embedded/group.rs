@@ -95,7 +95,7 @@ impl<'t, 'c> Group<'t, 'c> {
         Ok(removed)
     }
 
-    /// Moves a sink's cursor, with its dead letters.
+    /// Moves a sink's cursor, with its dead letters. Never back: what it has passed may be gone.
     pub(super) fn move_cursor(
         &mut self,
         sink: &Arc<str>,
@@ -104,7 +104,7 @@ impl<'t, 'c> Group<'t, 'c> {
         dead_letters: &[(String, NewEntry)],
     ) -> rusqlite::Result<()> {
         self.tx
-            .prepare_cached("UPDATE cursors SET position = ?2 WHERE sink = ?1")?
+            .prepare_cached("UPDATE cursors SET position = max(position, ?2) WHERE sink = ?1")?
             .execute(params![sink.as_ref(), position])?;
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;

@@ -77,21 +77,27 @@ impl Inspection {
             ChunkRow::COLUMNS
         );
         let mut next = self.0.prepare(&sql)?;
-        let mut previous = None;
-        while let Some(row) =
-            next.query_row([previous.unwrap_or(0)], ChunkRow::from_row).optional()?
-        {
+        // A running service goes on meanwhile: what was there at first is there to the end, or was
+        // removed when every sink had it.
+        let number = |sql| self.0.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let trimmed = || number("SELECT trimmed FROM state");
+        let (head, mut previous) = (number("SELECT next - 1 FROM state")?, 0);
+        while let Some(row) = next.query_row([previous], ChunkRow::from_row).optional()? {
             let (first, last) = (row.first(), row.last);
             match row.events() {
                 Ok(events) => found.events += events.len() as u64,
                 Err(problem) => found.problems.push(format!("events {first} to {last}: {problem}")),
             }
-            if previous.is_some_and(|previous| first != previous + 1) {
+            if first > trimmed()?.max(previous) + 1 {
                 found.problems.push(format!("the events before {first} are missing"));
             }
-            previous = Some(last);
+            previous = last;
             found.chunks += 1;
             progress(found.chunks, total);
+        }
+        let last = trimmed()?.max(previous);
+        if last < head {
+            found.problems.push(format!("the events after {last} are missing"));
         }
         let stats = stats(&self.0)?;
         for sink in stats.sinks.iter().filter(|sink| sink.cursor > stats.head) {
@@ -115,8 +121,9 @@ impl Inspection {
     }
 }
 
-/// What a connection can tell; see [`SpoolStats`].
+/// What a connection can tell; see [`SpoolStats`]. All of it is of one moment, so that it adds up.
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
+    let connection = connection.unchecked_transaction()?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
     let head = number("SELECT next - 1 FROM state")?;
     let pages = number("PRAGMA page_count")? - number("PRAGMA freelist_count")?;

@@ -100,7 +100,7 @@ impl Spool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
     pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
-        open::open(settings, clock)
+        open::start(open::recover(settings, clock)?, mpsc::Receiver::recv_timeout)
     }
 
     /// Stores a batch. When this returns `Ok`, all of it is on stable storage; when it returns

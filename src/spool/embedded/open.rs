@@ -3,18 +3,25 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::command::Command;
 use super::group::Log;
 use super::writer::Writer;
 use super::{Clock, Shared, Spool, fault, ids, schema};
 use crate::folder;
 use crate::spool::{Millis, OpenError, Settings};
 
-pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+/// How the writer waits for the next command, and for how long at most.
+pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
+
+/// Recovers what is stored, or makes a new store: a writer that has not begun to work.
+pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenError> {
     let directory = settings.directory.clone();
     let lock = lock(&directory)?;
     let mut set_aside = None;
@@ -55,20 +62,19 @@ pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError
         max_size: settings.max_size,
         set_aside,
     });
-    let writer = Writer {
-        connection,
-        log,
-        settings: settings.clone(),
-        clock,
-        shared: Arc::clone(&shared),
-        directory: directory.clone(),
-        lock,
-    };
+    let writer =
+        Writer { connection, log, settings: settings.clone(), clock, shared, directory, lock };
     writer.publish();
+    Ok(writer)
+}
+
+/// Has a writer work on a thread of its own.
+pub(super) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError> {
+    let (directory, shared) = (writer.directory.clone(), Arc::clone(&writer.shared));
     let (commands, received) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("spool".to_owned())
-        .spawn(move || writer.run(&received))
+        .spawn(move || writer.run(|patience| receive(&received, patience)))
         .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
     Ok(Spool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
 }
@@ -109,7 +115,7 @@ fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
     if layout != schema::LAYOUT {
         return Err(ConnectError::Layout(layout));
     }
-    let log = recover(&connection, settings)?;
+    let log = read_log(&connection, settings)?;
     Ok((connection, log))
 }
 
@@ -128,7 +134,7 @@ fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
     Ok(target)
 }
 
-fn recover(connection: &Connection, settings: &Settings) -> rusqlite::Result<Log> {
+fn read_log(connection: &Connection, settings: &Settings) -> rusqlite::Result<Log> {
     // The highest position that anything in the file knows of, whichever of them is damaged.
     let next = connection.query_row(
         "SELECT max(

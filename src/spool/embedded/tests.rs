@@ -1,6 +1,9 @@
 //! The engine with a clock of the test's own: what is kept, for how long, and what is remembered.
 
+mod commits;
+mod model;
 mod steering;
+mod still;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +13,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::spool::{Batch, DedupKey, Door, Event, Origin};
+use crate::spool::{Batch, DedupKey, Door, Event, Origin, SinkStats};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -64,14 +64,15 @@ impl Drop for EndsWithPanic {
 }
 
 impl Writer {
-    /// Works until told to close, or until the store fails for good.
-    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+    /// Works until told to close, or until the store fails for good. `receive` waits for the next command
+    /// for as long as it is told.
+    pub(super) fn run(mut self, receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>) {
         // Without its writer the service can only refuse; a new process can do better.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
         loop {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
-            let (group, closing) = next_group(commands, patience);
+            let (group, closing) = next_group(&receive, patience);
             let size = group.iter().map(Command::size).sum::<u64>();
             match self.commit(group) {
                 Ok(more) => more_to_trim = more,
@@ -127,14 +128,15 @@ impl Writer {
         let Writer { connection, log, settings, shared, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Group::new(&tx, now, log.next);
-        let mut done = Vec::with_capacity(group.len());
+        let (mut done, mut sinks) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
             done.push(match command {
                 Command::Append { batch, .. } => {
                     work.append(&mut log.dedup, batch)?.map_or(Done::NotReplaced, Done::Receipt)
                 }
-                Command::Register { sinks, .. } => {
-                    let registered = sinks.iter().map(|(sink, start)| work.register(sink, *start));
+                Command::Register { sinks: asked, .. } => {
+                    sinks = Some(asked.iter().map(|(sink, _)| Arc::clone(sink)).collect());
+                    let registered = asked.iter().map(|(sink, start)| work.register(sink, *start));
                     Done::Registered(registered.collect::<Result<_, _>>()?)
                 }
                 Command::Pause { sink, is_paused, .. } => {
@@ -154,10 +156,13 @@ impl Writer {
         // What everyone has is kept for its time only while there is room for what nobody has.
         let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
-        let more_to_trim = trim::trim(&tx, &log.sinks, now, keep)?;
+        // Sinks that begin with this commit hold back already what it could remove.
+        let sinks = sinks.unwrap_or_else(|| log.sinks.clone());
+        let more_to_trim = trim::trim(&tx, &sinks, now, keep)?;
         tx.commit()?;
 
         log.next = next;
+        log.sinks = sinks;
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.publish();
@@ -165,9 +170,6 @@ impl Writer {
             self.shared.set_failing(None);
         }
         for (command, done) in group.drain(..).zip(done) {
-            if let Command::Register { sinks, .. } = &command {
-                self.log.sinks = sinks.iter().map(|(sink, _)| Arc::clone(sink)).collect();
-            }
             command.succeed(done);
         }
         Ok(more_to_trim)
@@ -259,10 +261,13 @@ impl Writer {
 
 /// The first command that comes within `patience`, and what else waits by then. The second value
 /// tells that nothing comes after these.
-fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>, bool) {
+fn next_group(
+    receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>,
+    patience: Duration,
+) -> (Vec<Command>, bool) {
     let mut group = Vec::new();
     let (mut size, mut is_patient) = (0, true);
-    let mut next = match commands.recv_timeout(patience) {
+    let mut next = match receive(patience) {
         Ok(command) => Some(command),
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return (group, true),
@@ -273,10 +278,10 @@ fn next_group(commands: &Receiver<Command>, patience: Duration) -> (Vec<Command>
         }
         size += command.size();
         group.push(command);
-        next = if size < GROUP_BYTES { commands.try_recv().ok() } else { None };
+        next = if size < GROUP_BYTES { receive(Duration::ZERO).ok() } else { None };
         if next.is_none() && is_patient && group.iter().all(Command::is_cursor) {
             is_patient = false;
-            next = commands.recv_timeout(CURSOR_PATIENCE).ok();
+            next = receive(CURSOR_PATIENCE).ok();
         }
     }
     (group, false)

@@ -1,0 +1,70 @@
+//! Commits that fail, by triggers that another connection switches on and off.
+
+use rusqlite::Connection;
+
+use super::super::*;
+
+/// What fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// Nothing.
+    Nothing,
+    /// The statement that stores events.
+    Events,
+    /// The commit of a transaction that adds ids; each of its statements succeeds.
+    Commit,
+    /// The statement that moves a cursor.
+    Cursors,
+}
+
+impl Failing {
+    pub(super) const ALL: [Failing; 4] =
+        [Failing::Nothing, Failing::Events, Failing::Commit, Failing::Cursors];
+}
+
+const TRIGGERS: &str = "
+CREATE TABLE failing (what INTEGER);
+INSERT INTO failing VALUES (0);
+CREATE TABLE nobody (number INTEGER PRIMARY KEY);
+CREATE TABLE debts (owed INTEGER REFERENCES nobody DEFERRABLE INITIALLY DEFERRED);
+CREATE TRIGGER events AFTER INSERT ON chunks WHEN (SELECT what FROM failing) = 1
+BEGIN SELECT RAISE(ABORT, 'asked to fail'); END;
+CREATE TRIGGER commits AFTER INSERT ON ids WHEN (SELECT what FROM failing) = 2
+BEGIN INSERT INTO debts VALUES (1); END;
+CREATE TRIGGER moves AFTER UPDATE ON cursors WHEN (SELECT what FROM failing) = 3
+BEGIN SELECT RAISE(ABORT, 'asked to fail'); END;
+";
+
+const EMPTY: &str = "
+BEGIN;
+DELETE FROM chunks;
+DELETE FROM ids;
+DELETE FROM totals;
+UPDATE state SET next = 1, trimmed = 0;
+INSERT OR REPLACE INTO cursors (sink, position) VALUES ('sink', 0);
+COMMIT;
+";
+
+/// A connection that decides what fails.
+#[derive(Debug)]
+pub(super) struct Faults(Connection);
+
+impl Faults {
+    /// Of an open spool.
+    pub(super) fn of(settings: &Settings) -> Faults {
+        let connection = Connection::open(schema::database(&settings.directory)).expect("opened");
+        connection.busy_timeout(Duration::from_secs(60)).expect("set");
+        connection.pragma_update(None, "synchronous", "OFF").expect("set");
+        connection.execute_batch(TRIGGERS).expect("made");
+        Faults(connection)
+    }
+
+    /// The spool becomes a new one, with one sink.
+    pub(super) fn forget_everything(&self) {
+        self.0.execute_batch(EMPTY).expect("emptied");
+    }
+
+    pub(super) fn set(&self, failing: Failing) {
+        self.0.execute("UPDATE failing SET what = ?", [failing as i64]).expect("set");
+    }
+}

@@ -1,0 +1,82 @@
+//! Callers that look around at the moment they are answered.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::task::{Context, Wake, Waker};
+
+use rusqlite::Connection;
+
+use super::super::*;
+use crate::spool::embedded::reader::ChunkRow;
+
+/// A future that goes on where it is woken, on the thread that wakes it: what follows an answer runs before
+/// the one who answers does anything else.
+pub(super) struct Watched(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Watched {
+    /// Begins to wait.
+    pub(super) fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<Watched> {
+        let watched = Arc::new(Watched(Mutex::new(Some(Box::pin(future)))));
+        Arc::clone(&watched).wake();
+        watched
+    }
+
+    /// Goes away without waiting any longer.
+    pub(super) fn leave(&self) {
+        *self.0.lock().expect("no panic before") = None;
+    }
+
+    /// Whether it still waits.
+    pub(super) fn waits(&self) -> bool {
+        self.0.lock().expect("no panic before").is_some()
+    }
+}
+
+impl Wake for Watched {
+    fn wake(self: Arc<Self>) {
+        // Somebody has seen what is wrong already; the rest are woken as everything goes.
+        if std::thread::panicking() {
+            return;
+        }
+        let waker = Waker::from(Arc::clone(&self));
+        let mut future = self.0.lock().expect("no panic before");
+        if let Some(waiting) = future.as_mut()
+            && waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+        {
+            *future = None;
+        }
+    }
+}
+
+/// What another connection finds in the store at a moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Events in order, as `Bench` makes them.
+    pub(super) events: Vec<String>,
+    pub(super) keys: HashSet<DedupKey>,
+    /// Of the sink that was registered first.
+    pub(super) cursor: u64,
+    /// Σ of the door of events received and spooled.
+    pub(super) accepted: u64,
+}
+
+impl Seen {
+    pub(super) fn now(connection: &Connection) -> Seen {
+        let sql = format!("SELECT {} FROM chunks ORDER BY last", ChunkRow::COLUMNS);
+        let mut statement = connection.prepare_cached(&sql).expect("prepared");
+        let rows = statement.query_map([], ChunkRow::from_row).expect("read");
+        let events = rows.flat_map(|row| row.expect("a row").events().expect("sound"));
+        let events = events.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect();
+        let mut statement = connection.prepare_cached("SELECT keys FROM ids").expect("prepared");
+        let keys = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).expect("read");
+        let keys = keys.map(|keys| keys.expect("a row")).collect::<Vec<_>>().concat();
+        let keys = keys.as_chunks().0.iter().map(|key| DedupKey::from_bytes(*key)).collect();
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0)).expect("a number");
+        Seen {
+            events,
+            keys,
+            cursor: number("SELECT coalesce(max(position), 0) FROM cursors"),
+            accepted: number("SELECT coalesce(sum(count), 0) FROM totals WHERE door = 'accepted'"),
+        }
+    }
+}

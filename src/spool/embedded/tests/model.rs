@@ -1,0 +1,88 @@
+//! A model against the real spool: sequences of operations, and after each of them everything that can be
+//! observed has to be what a few lines of plain Rust say.
+//!
+//! `PROPTEST_CASES` raises the number of sequences; `PROPTEST_RNG_SEED` repeats a run, whose seed a failure
+//! prints with the shortest sequence that fails. Nothing is synced here: what a sync is worth is shown
+//! where disks fail (`tests/disk.rs`) and processes are killed (`tests/conservation.rs`).
+
+mod found;
+mod plain;
+mod real;
+mod step;
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
+
+use super::*;
+use real::Real;
+use step::Step;
+
+/// Sequences in the short form.
+const CASES: u32 = 64;
+
+/// What differs from one sequence to another.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How long events stay when all have them.
+    retention: Duration,
+    /// How many ids are remembered.
+    max_ids: u64,
+}
+
+impl Bounds {
+    fn settings(self, folder: &TempDir) -> Settings {
+        Settings {
+            directory: folder.path().join("spool"),
+            // Room for four events that are larger than a chunk.
+            max_size: 3 * 1024 * 1024,
+            retention: self.retention,
+            dedup_window: Duration::from_hours(1),
+            dedup_max_ids: self.max_ids,
+            sync: false,
+        }
+    }
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    let retention = prop_oneof![Just(Duration::ZERO), Just(Duration::from_mins(10))];
+    let max_ids = prop_oneof![Just(12), Just(1_000_000)];
+    (retention, max_ids).prop_map(|(retention, max_ids)| Bounds { retention, max_ids })
+}
+
+/// Runs a sequence; panics where the spool is not what the model says.
+fn run(bounds: Bounds, steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut real = Real::new(bounds);
+        for step in steps {
+            real.take(step).await;
+            real.compare().await;
+        }
+        real.look_into().await;
+    });
+}
+
+#[test]
+fn the_spool_does_what_the_model_says() {
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = CASES;
+    }
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(RandomState::new().hash_one(()));
+    }
+    let (seed, cases) = (config.rng_seed, config.cases);
+    println!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}");
+    // Fewer than 64 chunks in all: what is removed goes in one commit.
+    let sequences = (bounds(), prop::collection::vec(step::any(), 1..48));
+    let result = TestRunner::new(config).run(&sequences, |(bounds, steps)| {
+        run(bounds, &steps);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("PROPTEST_RNG_SEED={seed}: {error}");
+    }
+}

@@ -1,0 +1,300 @@
+//! The model: what was accepted, how far each sink has come, what is remembered and what is refused.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::*;
+
+/// Some events that are stored together, and go together.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) events: Vec<Stored>,
+    /// What is left of its body, if that is not what it was.
+    pub(super) damage: Option<Bytes>,
+}
+
+impl Chunk {
+    pub(super) fn first(&self) -> u64 {
+        self.events.first().expect("a chunk has events").position
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.events.last().expect("a chunk has events").position
+    }
+
+    pub(super) fn received_at(&self) -> Millis {
+        self.events.first().expect("a chunk has events").received_at
+    }
+}
+
+/// The spool as it should be.
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) settings: Settings,
+    pub(super) now: Millis,
+    pub(super) head: u64,
+    pub(super) trimmed: u64,
+    pub(super) chunks: VecDeque<Chunk>,
+    /// What each commit has to remember.
+    pub(super) ids: VecDeque<(Millis, Vec<DedupKey>)>,
+    /// The sinks that hold events back.
+    pub(super) awaited: Vec<Arc<str>>,
+    pub(super) cursors: BTreeMap<Arc<str>, Registered>,
+    pub(super) entries: BTreeMap<i64, (Millis, Arc<str>, NewEntry)>,
+    pub(super) last_entry: i64,
+    pub(super) totals: BTreeMap<(String, Door), u64>,
+    pub(super) is_full: bool,
+}
+
+impl Model {
+    pub(super) fn new(settings: Settings, now: Millis) -> Model {
+        Model {
+            settings,
+            now,
+            head: 0,
+            trimmed: 0,
+            chunks: VecDeque::new(),
+            ids: VecDeque::new(),
+            awaited: Vec::new(),
+            cursors: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            last_entry: 0,
+            totals: BTreeMap::new(),
+            is_full: false,
+        }
+    }
+
+    /// What a new process does not know: who holds events back, and that there was no room.
+    pub(super) fn restart(&mut self) {
+        self.awaited.clear();
+        self.is_full = false;
+    }
+
+    /// `used` bytes are taken before the batch, which takes `size`; `fits` if the disk lets it.
+    pub(super) fn append(
+        &mut self,
+        batch: &Batch,
+        used: u64,
+        size: u64,
+        fits: bool,
+    ) -> Result<Receipt, AppendError> {
+        let is_copy = batch.only_sink.is_some() && batch.resolves.is_none();
+        self.begin(used);
+        self.is_full |= !is_copy && used + size > self.percent(95);
+        let mut added = Vec::new();
+        let result = if self.is_full || is_copy && used + size > self.percent(70) {
+            Err(AppendError::Full)
+        } else if !fits {
+            Err(AppendError::DiskFull)
+        } else if batch.resolves.is_some_and(|id| self.entries.remove(&id).is_none()) {
+            Err(AppendError::EntryGone)
+        } else {
+            Ok(self.take(batch, &mut added))
+        };
+        self.tidy(added, used);
+        result
+    }
+
+    fn take(&mut self, batch: &Batch, added: &mut Vec<DedupKey>) -> Receipt {
+        let known: Vec<DedupKey> =
+            self.ids.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+        let mut is_new = |key| {
+            let is_new = !known.contains(&key) && !added.contains(&key);
+            added.extend(is_new.then_some(key));
+            is_new
+        };
+        let fresh: Vec<&Event> = batch
+            .events
+            .iter()
+            .filter(|event| batch.only_sink.is_some() || is_new(event.key))
+            .collect();
+        let entries: Vec<&NewEntry> =
+            batch.quarantine.iter().filter(|entry| entry.key.is_none_or(&mut is_new)).collect();
+        let (accepted, quarantined) = (fresh.len() as u64, entries.len() as u64);
+        let received = (batch.events.len() + batch.quarantine.len()) as u64;
+        let duplicates = received - accepted - quarantined;
+        for entry in entries {
+            self.put_aside(batch.received_at, &batch.source, entry.clone());
+        }
+        // A large event has a chunk to itself.
+        let is_small = |event: &Event| event.bytes.len() < 1024;
+        for events in fresh.chunk_by(|one, next| is_small(one) && is_small(next)) {
+            let stored = |event: &&Event| {
+                self.head += 1;
+                Stored {
+                    position: self.head,
+                    received_at: batch.received_at,
+                    source: Arc::clone(&batch.source),
+                    only_sink: batch.only_sink.clone(),
+                    bytes: event.bytes.clone(),
+                }
+            };
+            let events = events.iter().map(stored).collect();
+            self.chunks.push_back(Chunk { events, damage: None });
+        }
+        let door = match (batch.resolves, &batch.only_sink) {
+            (Some(_), _) => Door::Released,
+            (None, Some(_)) => Door::Replayed,
+            (None, None) => Door::Accepted,
+        };
+        self.count(&batch.source, door, accepted);
+        if door == Door::Accepted {
+            self.count(&batch.source, Door::Duplicate, duplicates);
+            self.count(&batch.source, Door::Quarantined, quarantined);
+        }
+        Receipt { accepted, duplicates, quarantined }
+    }
+
+    pub(super) fn commit(
+        &mut self,
+        sink: &Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: &[(String, NewEntry)],
+        used: u64,
+    ) {
+        self.begin(used);
+        let place = self.cursors.get_mut(sink).expect("a known sink");
+        // What is settled stays settled.
+        place.cursor = place.cursor.max(position);
+        for (source, entry) in dead_letters {
+            self.put_aside(self.now, &source.as_str().into(), entry.clone());
+        }
+        self.count(sink, Door::Delivered, tally.delivered);
+        self.count(sink, Door::Filtered, tally.filtered);
+        self.count(sink, Door::DeadLettered, tally.dead_lettered);
+        self.tidy(Vec::new(), used);
+    }
+
+    pub(super) fn register(&mut self, sinks: &[(Arc<str>, Start)], used: u64) -> Vec<Registered> {
+        self.begin(used);
+        let (head, trimmed) = (self.head, self.trimmed);
+        let registered = sinks.iter().map(|(sink, start)| {
+            let new = if *start == Start::Now { head } else { trimmed };
+            let new = Registered { cursor: new, is_paused: false };
+            let place = self.cursors.entry(Arc::clone(sink)).or_insert(new);
+            place.cursor = place.cursor.max(trimmed);
+            *place
+        });
+        let registered = registered.collect();
+        self.awaited = sinks.iter().map(|(sink, _)| Arc::clone(sink)).collect();
+        self.tidy(Vec::new(), used);
+        registered
+    }
+
+    pub(super) fn pause(&mut self, sink: &Arc<str>, is_paused: bool, used: u64) {
+        self.begin(used);
+        if let Some(place) = self.cursors.get_mut(sink) {
+            place.is_paused = is_paused;
+        }
+        self.tidy(Vec::new(), used);
+    }
+
+    pub(super) fn remove(&mut self, ids: &[i64], used: u64) -> u64 {
+        self.begin(used);
+        let removed: Vec<_> = ids.iter().filter_map(|id| self.entries.remove(id)).collect();
+        removed.iter().for_each(|(_, source, _)| self.count(source, Door::Purged, 1));
+        self.tidy(Vec::new(), used);
+        removed.len() as u64
+    }
+
+    /// What a reader finds after a position.
+    pub(super) fn read(&self, after: u64) -> Vec<Read> {
+        let (mut found, mut expected) = (Vec::new(), after + 1);
+        for chunk in self.chunks.iter().filter(|chunk| chunk.last() > after) {
+            if chunk.first() > expected {
+                found.push(Read::Damaged(missing(expected, chunk.first() - 1)));
+                expected = chunk.first();
+            }
+            match &chunk.damage {
+                Some(bytes) => found.push(Read::Damaged(Damage {
+                    first: expected,
+                    last: chunk.last(),
+                    source: chunk.events[0].source.to_string(),
+                    detail: "the chunk does not match its checksum".to_owned(),
+                    bytes: bytes.clone(),
+                })),
+                None => {
+                    let events = chunk.events.iter().filter(|event| event.position >= expected);
+                    found.extend(events.cloned().map(Read::Event));
+                }
+            }
+            expected = chunk.last() + 1;
+        }
+        found
+    }
+
+    /// What `spool verify` has to say.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let (mut found, mut previous) = (Vec::new(), self.trimmed);
+        for chunk in &self.chunks {
+            let (first, last) = (chunk.first(), chunk.last());
+            if chunk.damage.is_some() {
+                let problem = "the chunk does not match its checksum";
+                found.push(format!("events {first} to {last}: {problem}"));
+            }
+            if first > previous + 1 {
+                found.push(format!("the events before {first} are missing"));
+            }
+            previous = last;
+        }
+        if previous < self.head {
+            found.push(format!("the events after {previous} are missing"));
+        }
+        found
+    }
+
+    pub(super) fn percent(&self, percent: u64) -> u64 {
+        self.settings.max_size / 100 * percent
+    }
+
+    pub(super) fn ids(&self) -> u64 {
+        self.ids.iter().map(|(_, keys)| keys.len() as u64).sum()
+    }
+
+    /// What begins every commit: there may be room again.
+    fn begin(&mut self, used: u64) {
+        self.is_full &= used > self.percent(70);
+    }
+
+    /// What ends every commit, in which `used` bytes were taken before it.
+    fn tidy(&mut self, added: Vec<DedupKey>, used: u64) {
+        if !added.is_empty() {
+            self.ids.push_back((self.now, added));
+        }
+        let millis = |time: Duration| time.as_millis() as Millis;
+        let oldest = self.now - millis(self.settings.dedup_window);
+        let most = self.settings.dedup_max_ids;
+        while self.ids.front().is_some_and(|(at, _)| *at < oldest || self.ids() > most) {
+            self.ids.pop_front();
+        }
+        // Without sinks nobody has passed anything.
+        let Some(passed) = self.awaited.iter().map(|sink| self.cursors[sink].cursor).min() else {
+            return;
+        };
+        let is_tight = used > self.percent(70);
+        let keep = if is_tight { 0 } else { millis(self.settings.retention) };
+        while let Some(chunk) = self.chunks.front()
+            && chunk.last() <= passed
+            && !(0..keep).contains(&(self.now - chunk.received_at()))
+        {
+            self.trimmed = chunk.last();
+            self.chunks.pop_front();
+        }
+    }
+
+    fn put_aside(&mut self, at: Millis, source: &Arc<str>, entry: NewEntry) {
+        self.last_entry += 1;
+        self.entries.insert(self.last_entry, (at, Arc::clone(source), entry));
+    }
+
+    fn count(&mut self, name: &str, door: Door, count: u64) {
+        if count > 0 {
+            *self.totals.entry((name.to_owned(), door)).or_default() += count;
+        }
+    }
+}
+
+fn missing(first: u64, last: u64) -> Damage {
+    let detail = format!("positions {first} to {last} are missing from the spool");
+    Damage { first, last, source: String::new(), detail, bytes: Bytes::new() }
+}

@@ -1,0 +1,331 @@
+//! The real spool beside the model: both take each step, and are compared after it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::plain::Model;
+use super::step::{LARGE, SINKS, SOURCES, Step};
+use super::*;
+use crate::spool::Prepared;
+use crate::spool::embedded::tests::still;
+
+/// Pages that a commit takes besides what it adds, at most: where SQLite may find no room.
+const MARGIN: u64 = 16 * schema::PAGE_SIZE;
+
+/// Bodies of the events that are larger than a chunk.
+static NOISE: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let mut random = StdRng::seed_from_u64(1);
+    let mut noise = || {
+        let mut bytes = vec![0; 600 * 1024];
+        random.fill(&mut bytes[..]);
+        bytes.into()
+    };
+    (0..16).map(|_| noise()).collect()
+});
+
+/// The real one with its model.
+pub(super) struct Real {
+    folders: Vec<TempDir>,
+    now: Arc<AtomicI64>,
+    spool: Spool,
+    reader: Reader,
+    model: Model,
+    turns: usize,
+}
+
+impl Real {
+    pub(super) fn new(bounds: Bounds) -> Real {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = bounds.settings(&folder);
+        let now = Arc::new(AtomicI64::new(100 * DAY));
+        let spool = still::open(&settings, &now);
+        let reader = spool.reader().expect("a reader");
+        let model = Model::new(settings, 100 * DAY);
+        Real { folders: vec![folder], now, spool, reader, model, turns: 0 }
+    }
+
+    /// Takes a step, and then lets a second pass, except where the clock alone moves: what comes next may
+    /// be the first to know.
+    pub(super) async fn take(&mut self, step: &Step) {
+        self.turns += 1;
+        let used = self.used();
+        match step {
+            Step::Append { source, events, refused } => {
+                let source: Arc<str> = SOURCES[*source].into();
+                let quarantine = refused.iter().map(|number| self::refused(&source, *number));
+                let quarantine = quarantine.collect();
+                let batch = self.batch(&source, events);
+                self.append(Batch { quarantine, ..batch }).await;
+            }
+            Step::Copy { sink, events } => {
+                let batch = self.batch(&SOURCES[0].into(), events);
+                self.append(Batch { only_sink: Some(SINKS[*sink].into()), ..batch }).await;
+            }
+            Step::Retry { entry, events } => self.retry(*entry, events).await,
+            Step::Remove { entries } => {
+                let ids: Vec<_> = entries.iter().map(|entry| self.entry(*entry)).collect();
+                let removed = self.spool.remove(ids.clone()).await;
+                assert_eq!(removed, Ok(self.model.remove(&ids, used)));
+            }
+            Step::Commit { sink, by, dead } => self.commit(SINKS[*sink].into(), *by, *dead).await,
+            Step::Register { sinks } => {
+                let sinks = sinks.iter().map(|(sink, start)| (SINKS[*sink].into(), *start));
+                let sinks: Vec<_> = sinks.collect();
+                let registered = self.spool.register(&sinks).await;
+                assert_eq!(registered, Ok(self.model.register(&sinks, used)));
+            }
+            Step::Pause { sink, is_paused } => {
+                let sink = SINKS[*sink].into();
+                self.spool.pause(&sink, *is_paused).await.expect("stored");
+                self.model.pause(&sink, *is_paused, used);
+            }
+            Step::Pass(time) => {
+                self.model.now += time;
+                self.now.store(self.model.now, Ordering::Relaxed);
+                return;
+            }
+            Step::Damage { chunk, byte } => self.damage(*chunk, *byte),
+            Step::Lose { chunk } => self.lose(*chunk),
+            Step::Reopen => {
+                // The last thing it does is a commit.
+                self.spool.close();
+                self.model.remove(&[], used);
+                self.reopen();
+            }
+            Step::Crash => self.crash(),
+            Step::LookInto => self.look_into().await,
+        }
+        let used = self.used();
+        still::tick(&self.spool).await;
+        self.model.remove(&[], used);
+    }
+
+    async fn append(&mut self, batch: Batch) {
+        let used = self.used();
+        let prepared: Prepared = batch.clone().prepare();
+        let size = prepared.size();
+        let result = self.spool.append(prepared).await;
+        let fits = result != Err(AppendError::DiskFull);
+        assert!(
+            fits || used + size + MARGIN > self.model.settings.max_size,
+            "no room for {size} bytes beside {used}"
+        );
+        assert_eq!(result, self.model.append(&batch, used, size, fits));
+    }
+
+    async fn retry(&mut self, entry: usize, events: &[u8]) {
+        let id = self.entry(entry);
+        let kept = self.model.entries.get(&id);
+        let source = kept.map_or_else(|| SOURCES[0].into(), |(_, source, _)| Arc::clone(source));
+        let only_sink = kept.and_then(|(_, _, entry)| entry.sink.clone());
+        let batch = self.batch(&source, events);
+        self.append(Batch { resolves: Some(id), only_sink, ..batch }).await;
+    }
+
+    async fn commit(&mut self, sink: Arc<str>, by: i64, dead: u64) {
+        let used = self.used();
+        let Some(place) = self.model.cursors.get(&sink) else { return };
+        let position = place.cursor.saturating_add_signed(by).min(self.model.head);
+        let moved = position.saturating_sub(place.cursor);
+        let dead = dead.min(moved);
+        let filtered = (moved - dead) / 3;
+        let tally = Tally { delivered: moved - dead - filtered, filtered, dead_lettered: dead };
+        let letters: Vec<_> = (0..dead).map(|number| letter(&sink, number)).collect();
+        self.spool.commit(&sink, position, tally, letters.clone()).await.expect("committed");
+        self.model.commit(&sink, position, tally, &letters, used);
+    }
+
+    /// Changes a byte of what the file holds, as a failing disk does.
+    fn damage(&mut self, chunk: usize, byte: usize) {
+        let store = self.store();
+        let Some(chunk) = self.pick(chunk).filter(|chunk| chunk.damage.is_none()) else { return };
+        let last = chunk.last();
+        let body = "SELECT body FROM chunks WHERE last = ?";
+        let mut body: Vec<u8> = store.query_row(body, [last], |row| row.get(0)).expect("a chunk");
+        let byte = byte % body.len();
+        body[byte] ^= 1;
+        let sql = "UPDATE chunks SET body = ? WHERE last = ?";
+        store.execute(sql, (&body, last)).expect("changed");
+        chunk.damage = Some(body.into());
+    }
+
+    fn lose(&mut self, chunk: usize) {
+        let store = self.store();
+        let Some(last) = self.pick(chunk).map(|chunk| chunk.last()) else { return };
+        store.execute("DELETE FROM chunks WHERE last = ?", [last]).expect("removed");
+        self.model.chunks.retain(|chunk| chunk.last() != last);
+    }
+
+    /// Goes on with what `kill -9` would have left.
+    fn crash(&mut self) {
+        let (folder, settings) = still::remains(&self.model.settings);
+        self.folders.push(folder);
+        self.spool.close();
+        self.model.settings = settings;
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        self.spool = still::open(&self.model.settings, &self.now);
+        self.reader = self.spool.reader().expect("a reader");
+        self.model.restart();
+    }
+
+    /// Compares what can be asked quickly.
+    pub(super) async fn compare(&self) {
+        let model = &self.model;
+        assert_eq!(*self.spool.head().borrow(), model.head);
+        let stats = self.spool.stats().await.expect("stats");
+        let (used, oldest_at) =
+            (self.used(), model.chunks.front().map(|chunk| chunk.received_at()));
+        assert!(stats.size <= model.settings.max_size, "{stats:?}");
+        assert_eq!((stats.head, stats.events), (model.head, model.head - model.trimmed));
+        assert_eq!((stats.size, stats.oldest_at), (used, oldest_at));
+        assert_eq!((stats.full, stats.dedup_ids), (model.is_full, model.ids()));
+        let totals: BTreeMap<_, _> =
+            stats.totals.into_iter().map(|(name, door, count)| ((name, door), count)).collect();
+        assert_eq!(totals, model.totals);
+        let spooled = [Door::Accepted, Door::Released, Door::Replayed];
+        let spooled = totals.iter().filter(|((_, door), _)| spooled.contains(door));
+        assert_eq!(spooled.map(|(_, count)| count).sum::<u64>(), model.head, "the doors add up");
+        let sink = |(sink, place): (&Arc<str>, &Registered)| SinkStats {
+            sink: sink.to_string(),
+            cursor: place.cursor,
+            lag: model.head - place.cursor,
+        };
+        assert_eq!(stats.sinks, model.cursors.iter().map(sink).collect::<Vec<_>>());
+        let query = Query { limit: u32::MAX, ..Query::default() };
+        let listed = self.spool.quarantine(query).await.expect("listed");
+        let listed = listed
+            .into_iter()
+            .map(|found| (found.id, found.at, found.source, found.origin, found.sink, found.size));
+        let entries = model.entries.iter().map(|(id, (at, source, entry))| {
+            let sink = entry.sink.as_deref().map(str::to_owned);
+            (*id, *at, source.to_string(), entry.origin, sink, entry.bytes.len() as u64)
+        });
+        assert_eq!(listed.collect::<Vec<_>>(), entries.collect::<Vec<_>>());
+        // One sink after the other, with another number of bytes.
+        let turn = self.turns;
+        let bytes = [1, 700 * 1024, usize::MAX][turn / SINKS.len() % 3];
+        if let Some(place) = model.cursors.get(SINKS[turn % SINKS.len()]) {
+            let found = self.read_all(place.cursor, bytes).await;
+            assert_eq!(found, briefly(&model.read(place.cursor)));
+        }
+    }
+
+    /// Compares what takes longer to look at.
+    pub(super) async fn look_into(&self) {
+        let model = &self.model;
+        assert_eq!(self.read_all(0, usize::MAX).await, briefly(&model.read(0)), "from the start");
+        for (id, (_, _, entry)) in &model.entries {
+            let found = self.spool.entry(*id).await.expect("read").expect("an entry");
+            assert_eq!(found.bytes, entry.bytes);
+        }
+        let verified = inspect::open(&model.settings.directory).expect("opened").verify(|_, _| ());
+        assert_eq!(verified.expect("read").problems, model.problems());
+        let time = model.now - DAY..model.now + 1;
+        let found = self.spool.between(0..u64::MAX, time.clone(), usize::MAX).await.expect("read");
+        let whole = model.chunks.iter().filter(|chunk| chunk.damage.is_none());
+        let wanted = whole
+            .flat_map(|chunk| &chunk.events)
+            .filter(|event| event.only_sink.is_none() && time.contains(&event.received_at));
+        let wanted: Vec<Stored> = wanted.cloned().collect();
+        let events =
+            |events: Vec<Stored>| briefly(&events.into_iter().map(Read::Event).collect::<Vec<_>>());
+        assert_eq!((events(found.0), found.1), (events(wanted), model.trimmed));
+    }
+
+    /// Whatever follows a position, in as many reads as it takes.
+    async fn read_all(&self, mut after: u64, bytes: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let found = self.reader.read(after, bytes).await.expect("read");
+            match found.last() {
+                Some(Read::Event(stored)) => after = stored.position,
+                Some(Read::Damaged(damage)) => after = damage.last,
+                None => return briefly(&all),
+            }
+            all.extend(found);
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.spool.shared.used.load(Ordering::Relaxed)
+    }
+
+    fn store(&self) -> Connection {
+        Connection::open(schema::database(&self.model.settings.directory)).expect("opened")
+    }
+
+    fn pick(&mut self, chunk: usize) -> Option<&mut plain::Chunk> {
+        let count = self.model.chunks.len();
+        self.model.chunks.get_mut(chunk.checked_rem(count)?)
+    }
+
+    /// One of the entries there are, or one that there never was.
+    fn entry(&self, number: usize) -> i64 {
+        self.model.entries.keys().nth(number).copied().unwrap_or(1_000_000)
+    }
+
+    fn batch(&self, source: &Arc<str>, events: &[u8]) -> Batch {
+        let events = events.iter().map(|number| Event {
+            key: DedupKey::new(source, &number.to_string(), (0, 0)),
+            bytes: match number.checked_sub(LARGE) {
+                Some(large) => NOISE[usize::from(large)].clone(),
+                None => format!("event {number} of {source}").into(),
+            },
+        });
+        Batch {
+            source: Arc::clone(source),
+            received_at: self.model.now,
+            events: events.collect(),
+            ..Batch::default()
+        }
+    }
+}
+
+/// One line for each, short enough to be shown.
+fn briefly(found: &[Read]) -> Vec<String> {
+    let line = |read: &Read| match read {
+        Read::Event(Stored { position, received_at, source, only_sink, bytes }) => {
+            let (size, sum) = (bytes.len(), crc32fast::hash(bytes));
+            format!("{position}: {source} {received_at} {only_sink:?} {size} bytes {sum:x}")
+        }
+        Read::Damaged(Damage { first, last, source, detail, bytes }) => {
+            let (size, sum) = (bytes.len(), crc32fast::hash(bytes));
+            format!("{first} to {last}: {source} {detail} {size} bytes {sum:x}")
+        }
+    };
+    found.iter().map(line).collect()
+}
+
+fn refused(source: &str, number: u8) -> NewEntry {
+    let bytes = Bytes::from(format!("refused {number}"));
+    // Some are not compared with others.
+    let key = (number > 0).then(|| DedupKey::of_bytes(source, &bytes));
+    NewEntry { key, ..entry(Origin::Element, None, bytes) }
+}
+
+fn letter(sink: &Arc<str>, number: u64) -> (String, NewEntry) {
+    let bytes = Bytes::from(format!("dead letter {number}"));
+    (SOURCES[1].to_owned(), entry(Origin::DeadLetter, Some(Arc::clone(sink)), bytes))
+}
+
+fn entry(origin: Origin, sink: Option<Arc<str>>, bytes: Bytes) -> NewEntry {
+    NewEntry {
+        origin,
+        key: None,
+        reason: "syntax",
+        detail: "why".to_owned(),
+        path: "$".to_owned(),
+        index: 0,
+        request_id: String::new(),
+        encoding: String::new(),
+        sink,
+        target: None,
+        bytes,
+    }
+}

@@ -1,0 +1,38 @@
+//! A spool that does nothing of itself: its writer waits for what it is asked, and no second passes for it.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use super::*;
+
+/// Opens it. [`tick`] is the second that passes.
+pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> Spool {
+    let now = Arc::clone(now);
+    let clock = Arc::new(move || now.load(Ordering::Relaxed));
+    let writer = open::recover(settings, clock).expect("recovered");
+    open::start(writer, receive).expect("started")
+}
+
+fn receive(commands: &Receiver<Command>, patience: Duration) -> Result<Command, RecvTimeoutError> {
+    if patience < Duration::from_secs(1) {
+        commands.recv_timeout(Duration::ZERO)
+    } else {
+        commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    }
+}
+
+/// A commit in which nothing is asked: the writer looks after what has become old.
+pub(super) async fn tick(spool: &Spool) {
+    spool.remove(Vec::new()).await.expect("committed");
+}
+
+/// What `kill -9` leaves of a spool, in a folder of its own. The database file goes first: whatever a
+/// checkpoint changes in it meanwhile is in the WAL as well.
+pub(super) fn remains(settings: &Settings) -> (TempDir, Settings) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let left = Settings { directory: folder.path().join("spool"), ..settings.clone() };
+    std::fs::create_dir(&left.directory).expect("made");
+    for name in ["spool.db", "spool.db-wal"] {
+        std::fs::copy(settings.directory.join(name), left.directory.join(name)).expect("copied");
+    }
+    (folder, left)
+}
