@@ -14,7 +14,7 @@ use super::mark::{Keeper, Mark};
 use super::row::ChunkRow;
 use super::wal::{self, Tail};
 use super::writer::Writer;
-use super::{Clock, Shared, Spool, fault, ids, losses, repair, salvage, schema};
+use super::{Clock, Shared, Spool, fault, ids, inspect, losses, repair, salvage, schema};
 use crate::spool::{Loss, Millis, OpenError, Settings};
 
 pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
@@ -131,7 +131,7 @@ fn mend(directory: &Path, mark: Option<Mark>, now: Millis, why: &str) -> std::io
 
 /// Writes down what opening has found out. Returns everything that is known to be lost.
 fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
-    let Recovered { connection, log, loss, is_changed } = recovered;
+    let Recovered { connection, log, loss, lost, is_changed } = recovered;
     if *is_changed {
         let tx = connection.unchecked_transaction()?;
         salvage::write_state(&tx, log.next, log.trimmed, log.id)?;
@@ -144,7 +144,8 @@ fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
         }
         tx.commit()?;
     }
-    losses::list(connection)
+    let lost = lost.iter().chain(loss).cloned();
+    Ok(lost.collect())
 }
 
 /// An open database.
@@ -153,6 +154,8 @@ struct Recovered {
     log: Log,
     /// What the mark knows of and the database does not.
     loss: Option<Loss>,
+    /// What was known before to be lost.
+    lost: Vec<Loss>,
     /// Whether the log's state differs from what is stored.
     is_changed: bool,
 }
@@ -259,10 +262,14 @@ fn recover(
         trimmed = if is_new { mark.trimmed } else { trimmed };
         next = mark.next;
     }
+    // Every other table that the service cannot do without.
+    let lost = inspect::stats(&connection)?.lost;
+    let _: u64 =
+        connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
     let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
     let is_changed = known_id.is_none() || next != stored;
     let log = Log { next, trimmed, id, dedup, sinks: Vec::new() };
-    Ok(Recovered { connection, log, loss, is_changed })
+    Ok(Recovered { connection, log, loss, lost, is_changed })
 }
 
 /// The highest position that a cursor or a sound chunk has.
