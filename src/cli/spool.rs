@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 
 use super::output::{json, progress, size, table, time};
 use super::{Failure, output};
-use crate::config::Config;
 use crate::app::system_clock;
+use crate::config::Config;
 use crate::spool::{Loss, inspect, repair};
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +102,11 @@ fn mend(config: &Config, as_json: bool) -> Result<(), Failure> {
     let kept = &done.salvaged;
     println!(
         "kept: {} events in {} chunks, {} entries in quarantine, {} ids, the places of {} sinks",
-        kept.events, kept.chunks, kept.quarantined, kept.ids, kept.sinks.len()
+        kept.events,
+        kept.chunks,
+        kept.quarantined,
+        kept.ids,
+        kept.sinks.len()
     );
     losses(&kept.lost);
     Ok(())

@@ -102,26 +102,29 @@ impl Inspection {
         }
         if wal::read(&schema::log(&self.directory)).tail == Tail::Lost {
             found.problems.push(
-                "spool.db-wal: a frame is broken, with commits behind it; a start repairs it".to_owned(),
+                "spool.db-wal: a frame is broken, with commits behind it; a start repairs it"
+                    .to_owned(),
             );
         }
-        let (next, trimmed, id, sum): (u64, u64, Option<String>, Option<u32>) =
-            self.connection.query_row(
-                "SELECT next, trimmed, id, checksum FROM state",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )?;
+        let (next, trimmed, id, sum): (u64, u64, Option<String>, Option<u32>) = self
+            .connection
+            .query_row("SELECT next, trimmed, id, checksum FROM state", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
         let id = id.and_then(|id| u128::from_str_radix(&id, 16).ok());
         if sum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id.unwrap_or(0))) {
             found.problems.push("the log's state does not match its checksum".to_owned());
         }
-        let mut cursors = self.connection.prepare("SELECT sink, position, checksum FROM cursors")?;
+        let mut cursors =
+            self.connection.prepare("SELECT sink, position, checksum FROM cursors")?;
         let mut rows = cursors.query([])?;
         while let Some(row) = rows.next()? {
             let (sink, position, sum): (String, u64, Option<u32>) =
                 (row.get(0)?, row.get(1)?, row.get(2)?);
             if sum.is_some_and(|sum| sum != schema::cursor_checksum(&sink, position)) {
-                found.problems.push(format!("the cursor of sink {sink} does not match its checksum"));
+                found
+                    .problems
+                    .push(format!("the cursor of sink {sink} does not match its checksum"));
             }
         }
         let Some(mark) = self.mark.filter(|mark| Some(mark.id) == id) else { return Ok(()) };
@@ -175,7 +178,8 @@ impl Inspection {
             }
             if row.is_sound()
                 && first > passed + 1
-                && !losses::is_listed(&found.losses, passed + 1, first - 1) {
+                && !losses::is_listed(&found.losses, passed + 1, first - 1)
+            {
                 found.problems.push(format!("the events before {first} are missing"));
             }
             after = last;

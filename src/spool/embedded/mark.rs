@@ -77,7 +77,8 @@ impl Keeper {
         }
         let file = opened.ok();
         let newest = file.as_ref().and_then(newest);
-        let is_empty = file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|file| file.len() == 0);
+        let is_empty =
+            file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|file| file.len() == 0);
         if newest.is_none() && !is_empty {
             tracing::warn!(file = %path.display(), "the spool's mark is damaged; it is written anew");
         }

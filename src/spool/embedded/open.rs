@@ -46,8 +46,8 @@ pub(super) fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError
         recovered = connect(settings, known);
     }
     let recovered = recovered.map_err(|error| error.explain(&directory))?;
-    let lost = settle(&recovered, now)
-        .map_err(|error| ConnectError::Store(error).explain(&directory))?;
+    let lost =
+        settle(&recovered, now).map_err(|error| ConnectError::Store(error).explain(&directory))?;
     let Recovered { connection, log, .. } = recovered;
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
@@ -137,7 +137,9 @@ fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
         salvage::write_state(&tx, log.next, log.trimmed, log.id)?;
         if let Some(loss) = loss {
             tracing::error!(
-                first = loss.first, last = loss.last, detail = loss.detail,
+                first = loss.first,
+                last = loss.last,
+                detail = loss.detail,
                 "acknowledged events are lost; see davinci-siem spool stats"
             );
             losses::insert(&tx, now, loss)?;
@@ -179,7 +181,9 @@ impl std::fmt::Display for ConnectError {
         match self {
             ConnectError::Layout(found) => write!(out, "its header says layout {found}"),
             ConnectError::Store(error) => error.fmt(out),
-            ConnectError::State => out.write_str("a cursor or the log's state has a wrong checksum"),
+            ConnectError::State => {
+                out.write_str("a cursor or the log's state has a wrong checksum")
+            }
         }
     }
 }
@@ -190,7 +194,9 @@ impl ConnectError {
         match self {
             // This version wrote the mark, and would have written no other layout.
             ConnectError::Layout(_) => mark.is_some_and(|mark| mark.layout == schema::LAYOUT),
-            ConnectError::Store(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            ConnectError::Store(error)
+                if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) =>
+            {
                 File::options().write(true).open(schema::database(directory)).is_ok()
             }
             ConnectError::Store(error) => fault::is_damaged_at_start(error),
@@ -215,7 +221,7 @@ impl ConnectError {
 fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, ConnectError> {
     let (connection, layout) =
         schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
-    if layout > schema::LAYOUT || layout < 0 {
+    if !(0..=schema::LAYOUT).contains(&layout) {
         return Err(ConnectError::Layout(layout));
     }
     recover(connection, settings, mark, layout == 0)
@@ -228,10 +234,8 @@ fn recover(
     is_new: bool,
 ) -> Result<Recovered, ConnectError> {
     let state = "SELECT next, trimmed, id, checksum FROM state";
-    let (mut next, mut trimmed, id, checksum): (u64, u64, Option<String>, Option<u32>) =
-        connection.query_row(state, [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
+    let (mut next, mut trimmed, id, checksum): (u64, u64, Option<String>, Option<u32>) = connection
+        .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let known_id = id.and_then(|id| u128::from_str_radix(&id, 16).ok());
     let id = known_id.unwrap_or_else(rand::random);
     if checksum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id)) {
@@ -285,8 +289,7 @@ fn highest(connection: &Connection) -> Result<u64, ConnectError> {
         }
         highest = highest.max(position);
     }
-    let newest =
-        format!("SELECT {} FROM chunks ORDER BY last DESC LIMIT 1", ChunkRow::COLUMNS);
+    let newest = format!("SELECT {} FROM chunks ORDER BY last DESC LIMIT 1", ChunkRow::COLUMNS);
     let mut newest = connection.prepare(&newest)?;
     let mut rows = newest.query([])?;
     if let Some(row) = rows.next()? {

@@ -50,7 +50,8 @@ impl Pages {
         let in_file = file.as_ref().and_then(length).unwrap_or(0).div_ceil(PAGE_SIZE);
         let in_log = wal.sound.keys().chain(wal.broken.keys()).max().copied().unwrap_or(0);
         // A page's number that was made up by a flipped bit must not keep us busy for hours.
-        let in_log = u64::from(in_log).min(in_file + wal.sound.len() as u64 + wal.broken.len() as u64);
+        let in_log =
+            u64::from(in_log).min(in_file + wal.sound.len() as u64 + wal.broken.len() as u64);
         let count = u32::try_from(in_file.max(in_log)).unwrap_or(u32::MAX);
         Pages { file, log: File::open(log).ok(), wal, count }
     }

@@ -100,9 +100,10 @@ impl Reader {
         // What is up to here is readable now; what is missing of it will not come.
         let head = *self.head.borrow();
         let read = tokio::task::spawn_blocking(move || {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).read(
-                &directory, after, head, max_bytes,
-            )
+            inner
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .read(&directory, after, head, max_bytes)
         });
         read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(super::unreadable)
     }

@@ -26,7 +26,8 @@ impl ChunkRow {
 
     /// The row, with columns that cannot be what was stored as zero or empty: its checksum will say so.
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
-        let values = (1..8).map(|index| row.get(index)).collect::<rusqlite::Result<Vec<Value>>>()?;
+        let values =
+            (1..8).map(|index| row.get(index)).collect::<rusqlite::Result<Vec<Value>>>()?;
         Ok(ChunkRow::new(row.get(0)?, values))
     }
 
@@ -54,9 +55,7 @@ impl ChunkRow {
         let ChunkRow { last, count, received_at, codec, .. } = *self;
         let only_sink = self.only_sink.as_deref();
         let label = Label { last, count, received_at, source: &self.source, only_sink, codec };
-        count > 0
-            && u64::from(count) <= last
-            && chunk::checksum(label, &self.body) == self.checksum
+        count > 0 && u64::from(count) <= last && chunk::checksum(label, &self.body) == self.checksum
     }
 
     /// The events in it, unless it is damaged.

@@ -29,7 +29,7 @@ pub struct Salvaged {
     pub quarantined: u64,
     /// Remembered ids.
     pub ids: u64,
-    /// Sinks whose place is known. The others begin with the oldest event that is there.
+    /// Sinks that go on: from their place, or if that is gone, with the oldest event that is there.
     pub sinks: Vec<String>,
     /// Positions that are not there any more and that some sink may not have had.
     pub lost: Vec<Loss>,
@@ -120,11 +120,17 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: Record) -> rusqlite::Re
     match (record.rowid, record.values.as_slice()) {
         (Some(_), [Null, Integer(_), _, _, _, _, _, Blob(_)]) => {
             if let Some(row) = chunk(record) {
-                insert("INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", &row.into_values())?;
+                insert(
+                    "INSERT OR IGNORE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    &row.into_values(),
+                )?;
             }
         }
         (Some(number), [Null, at @ Integer(_), keys @ Blob(_)]) if is_current => {
-            insert("INSERT OR IGNORE INTO ids VALUES (?, ?, ?)", &[Integer(number), at.clone(), keys.clone()])?;
+            insert(
+                "INSERT OR IGNORE INTO ids VALUES (?, ?, ?)",
+                &[Integer(number), at.clone(), keys.clone()],
+            )?;
         }
         (Some(1), [Null, Integer(next), Integer(trimmed), rest @ ..]) if is_state(rest) => {
             let (next, trimmed) = (next.unsigned_abs(), trimmed.unsigned_abs());
@@ -155,11 +161,16 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: Record) -> rusqlite::Re
         (None, [Text(_), Text(_), Text(_), Integer(_)]) if is_current => {
             insert("INSERT OR IGNORE INTO totals VALUES (?, ?, ?, ?)", &record.values)?;
         }
-        (Some(id), [Null, Integer(_), Text(_), Text(_), ..]) if is_current && [12, 16].contains(&record.values.len()) => {
+        (Some(id), [Null, Integer(_), Text(_), Text(_), ..])
+            if is_current && [12, 16].contains(&record.values.len()) =>
+        {
             let mut values = record.values;
             values[0] = Integer(id);
             values.resize(16, Null);
-            insert("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", &values)?;
+            insert(
+                "INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                &values,
+            )?;
         }
         (Some(number), [Null, Integer(_), Integer(_), Integer(_), Text(_)]) if is_current => {
             let mut values = record.values;
@@ -206,7 +217,21 @@ fn settle(
     write_state(tx, next, trimmed, id)?;
     for (sink, (position, is_paused)) in &small.cursors {
         let checksum = schema::cursor_checksum(sink, *position);
-        tx.execute("INSERT INTO cursors VALUES (?, ?, ?, ?)", params![sink, position, is_paused, checksum])?;
+        tx.execute(
+            "INSERT INTO cursors VALUES (?, ?, ?, ?)",
+            params![sink, position, is_paused, checksum],
+        )?;
+    }
+    // Sinks whose cursor is gone go on with the oldest event, wherever a new one would start.
+    let mut sinks = tx.prepare("SELECT DISTINCT name FROM totals WHERE scope = 'sink'")?;
+    let mut sinks = sinks.query([])?;
+    while let Some(row) = sinks.next()? {
+        let sink: String = row.get(0)?;
+        let checksum = schema::cursor_checksum(&sink, trimmed);
+        tx.execute(
+            "INSERT OR IGNORE INTO cursors VALUES (?, ?, 0, ?)",
+            params![sink, trimmed, checksum],
+        )?;
     }
     let numbered = "SELECT max(?1, coalesce((SELECT max(id) FROM quarantine), 0))";
     let number: i64 = tx.query_row(numbered, [small.number], |row| row.get(0))?;
@@ -226,7 +251,12 @@ pub(super) fn write_state(
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE state SET next = ?, trimmed = ?, id = ?, checksum = ?")?
-        .execute(params![next, trimmed, format!("{id:032x}"), schema::state_checksum(next, trimmed, id)])
+        .execute(params![
+            next,
+            trimmed,
+            format!("{id:032x}"),
+            schema::state_checksum(next, trimmed, id)
+        ])
         .map(drop)
 }
 

@@ -155,7 +155,8 @@ pub(super) fn create(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "OFF")?;
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "OFF", |row| row.get(0))?;
-    connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
+    connection
+        .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
     Ok(connection)
 }
 

@@ -75,7 +75,8 @@ fn scan(file: &File, header: &[u8; 32]) -> Wal {
     let mut wal = Wal::default();
     let mut frame = vec![0; FRAME as usize];
     let (mut at, mut stated, mut is_replayed) = (HEADER, header.checksum, header.is_sound);
-    let (mut sound, mut broken): (Vec<(u32, u64)>, Vec<(u32, u64)>) = (Vec::new(), Vec::new());
+    // Pages of the commit that is not at its end yet.
+    let (mut sound, mut broken) = (Vec::new(), Vec::new());
     // Whether a commit ends behind the first frame that is not replayed.
     let mut has_broken_commit = false;
     while file.read_exact_at(&mut frame, at).is_ok() {
@@ -95,7 +96,8 @@ fn scan(file: &File, header: &[u8; 32]) -> Wal {
             wal.broken.extend(broken.drain(..));
             wal.commits += 1;
             if !is_replayed {
-                wal.tail = if has_broken_commit && is_sound { Tail::Lost } else { wal.tail.or_torn() };
+                wal.tail =
+                    if has_broken_commit && is_sound { Tail::Lost } else { wal.tail.or_torn() };
                 has_broken_commit = true;
             }
         } else if of_this_log {
