@@ -182,7 +182,8 @@ impl Inspection {
             {
                 found.problems.push(format!("the events before {first} are missing"));
             }
-            after = last;
+            // A broken page may give a row that does not come next.
+            after = last.max(after + 1);
             // A broken row's position is believed where it fits.
             if row.is_sound() || (first == passed + 1 && last <= head) {
                 passed = passed.max(last);

@@ -80,8 +80,8 @@ fn chunk(record: Record) -> Option<ChunkRow> {
 /// What is kept in memory until everything has been looked at.
 #[derive(Default)]
 struct Small {
-    /// Next position, last one trimmed, id.
-    state: Option<(u64, u64, u128)>,
+    /// Next position, last one trimmed, id where it has one.
+    state: Option<(u64, u64, Option<u128>)>,
     cursors: HashMap<String, (u64, bool)>,
     /// The last number that the quarantine has given.
     number: i64,
@@ -138,8 +138,7 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: Record) -> rusqlite::Re
                 [Text(id), Integer(sum)] => (u128::from_str_radix(id, 16).ok(), Some(*sum)),
                 _ => (None, None),
             };
-            let id = id.unwrap_or_else(rand::random);
-            let expected = schema::state_checksum(next, trimmed, id);
+            let expected = schema::state_checksum(next, trimmed, id.unwrap_or(0));
             let is_sound = checksum.map_or(is_current, |sum| sum == i64::from(expected));
             if is_sound && small.state.is_none_or(|(known, ..)| known < next) {
                 small.state = Some((next, trimmed, id));
@@ -198,20 +197,22 @@ fn settle(
     mark: Option<Mark>,
     now: Millis,
 ) -> rusqlite::Result<Vec<Loss>> {
-    let mark = mark.filter(|mark| small.state.is_none_or(|(_, _, id)| id == mark.id));
+    let mark = mark.filter(|mark| small.state.and_then(|(.., id)| id).is_none_or(|id| id == mark.id));
     let oldest = "SELECT last - count FROM chunks ORDER BY last LIMIT 1";
     let oldest = tx.query_row(oldest, [], |row| row.get::<_, u64>(0)).ok();
     let newest = "SELECT coalesce(max(last), 0) FROM chunks";
     let newest: u64 = tx.query_row(newest, [], |row| row.get(0))?;
     let state = small.state.map(|(next, trimmed, _)| (next, trimmed));
     let marked = mark.map(|mark| (mark.next, mark.trimmed));
-    // A database that an older one of it has replaced may be trimmed less far than the mark says.
-    let trimmed = state.or(marked).map(|(_, trimmed)| trimmed);
+    // A database that an older copy has replaced may be trimmed less far than the mark says; one that was
+    // begun just now, because nothing was there, knows nothing.
+    let has_id = small.state.is_some_and(|(.., id)| id.is_some());
+    let trimmed = if has_id { state } else { marked.or(state) }.map(|(_, trimmed)| trimmed);
     let cursors = small.cursors.values().map(|(position, _)| position + 1);
     let next = [state.map_or(1, |(next, _)| next), marked.map_or(1, |(next, _)| next), newest + 1];
     let next = next.into_iter().chain(cursors).max().unwrap_or(1);
     let trimmed = trimmed.or(oldest).unwrap_or(next - 1).min(next - 1);
-    let id = small.state.map(|(_, _, id)| id).or(mark.map(|mark| mark.id));
+    let id = small.state.and_then(|(.., id)| id).or(mark.map(|mark| mark.id));
     let id = id.unwrap_or_else(rand::random);
     tx.execute("DELETE FROM chunks WHERE last <= ?", [trimmed])?;
     write_state(tx, next, trimmed, id)?;
