@@ -197,7 +197,8 @@ fn settle(
     mark: Option<Mark>,
     now: Millis,
 ) -> rusqlite::Result<Vec<Loss>> {
-    let mark = mark.filter(|mark| small.state.and_then(|(.., id)| id).is_none_or(|id| id == mark.id));
+    let mark =
+        mark.filter(|mark| small.state.and_then(|(.., id)| id).is_none_or(|id| id == mark.id));
     let oldest = "SELECT last - count FROM chunks ORDER BY last LIMIT 1";
     let oldest = tx.query_row(oldest, [], |row| row.get::<_, u64>(0)).ok();
     let newest = "SELECT coalesce(max(last), 0) FROM chunks";

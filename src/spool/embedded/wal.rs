@@ -4,8 +4,8 @@
 //! flipped bit, and every later commit is gone without a word. A frame can also be checked alone, from
 //! the checksum that the frame before it states; so what stands behind a broken frame is known again.
 //!
-//! What a crash leaves behind must not look like damage: at most one commit was under way, and nobody
-//! was answered. Two commits at the end of which the first is broken were answered, and that is damage.
+//! What a crash leaves behind must not look like damage: at most one commit was under way, and nobody was
+//! answered for it. Where another commit stands behind the broken one, that one had been answered.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -33,7 +33,7 @@ enum Harm {
 /// A spool as a process leaves it that was killed: some of it is in the database, some in the log.
 async fn original() -> Original {
     let bench = Bench::new(|_| {});
-    let spool = bench.open();
+    let mut spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &[&sink]).await;
     let mut random = StdRng::seed_from_u64(7);
@@ -51,6 +51,12 @@ async fn original() -> Original {
         spool.append(batch.prepare()).await.expect("appended");
         chunks.push(next..=next + count - 1);
         next += count;
+        if chunks.len() == 20 {
+            // What is there so far is in the database now.
+            spool.close();
+            spool = bench.open();
+            register(&spool, &[&sink]).await;
+        }
     }
     let cursor = *chunks[4].end();
     spool.commit(&sink, cursor, Tally::default(), Vec::new()).await.expect("committed");
@@ -296,4 +302,35 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
     let read = texts(&spool, head - 10).await;
     let missing = format!("{}-{head} positions", head - 9);
     assert!(read.len() == 1 && read[0].starts_with(&missing), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
+    let bench = Bench::new(|_| {});
+    let directory = &bench.settings.directory;
+    let spool = bench.open();
+    bench.append(&spool, 1..=10).await;
+    let before = fs::read(mark::path(directory)).expect("a mark");
+    bench.append(&spool, 11..=20).await;
+    let copy = directory.with_extension("copy");
+    copy_files(directory, &copy);
+    spool.close();
+    for (is_answered, lost) in [(false, 0), (true, 10)] {
+        copy_files(&copy, directory);
+        let log = schema::log(directory);
+        let size = fs::metadata(&log).expect("a log").len();
+        fs::File::options()
+            .write(true)
+            .open(&log)
+            .and_then(|log| log.set_len(size - 1))
+            .expect("cut");
+        if !is_answered {
+            fs::write(mark::path(directory), &before).expect("written");
+        }
+        let spool = bench.open();
+        assert_eq!((spool.set_aside().is_some(), spool.lost()), (is_answered, lost));
+        assert_eq!(*spool.head().borrow(), 10 + lost);
+        assert_eq!(texts(&spool, 0).await.len() as u64, 10 + u64::from(is_answered));
+        spool.close();
+    }
 }
