@@ -48,11 +48,13 @@ impl Pages {
         let wal = wal::read(&log);
         let file = File::open(&database).ok().filter(|file| length(file).is_some());
         let in_file = file.as_ref().and_then(length).unwrap_or(0).div_ceil(PAGE_SIZE);
-        let in_log = wal.sound.keys().chain(wal.broken.keys()).max().copied().unwrap_or(0);
+        let in_log = wal.sound.keys().max().copied().unwrap_or(0);
+        let known = in_file.max(in_log.into());
         // A page's number that was made up by a flipped bit must not keep us busy for hours.
-        let in_log =
-            u64::from(in_log).min(in_file + wal.sound.len() as u64 + wal.broken.len() as u64);
-        let count = u32::try_from(in_file.max(in_log)).unwrap_or(u32::MAX);
+        let likely = known + wal.broken.len() as u64;
+        let broken = wal.broken.keys().map(|number| u64::from(*number));
+        let count = broken.filter(|number| *number <= likely).fold(known, u64::max);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         Pages { file, log: File::open(log).ok(), wal, count }
     }
 

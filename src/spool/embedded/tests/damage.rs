@@ -334,3 +334,50 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
         spool.close();
     }
 }
+
+#[tokio::test]
+async fn what_stands_behind_the_damage_is_found_without_the_mark() {
+    let original = original().await;
+    let logged = *original.chunks[original.chunks.len() - 10].start();
+    // SQLite deletes the log of an empty file.
+    original.restore();
+    fs::remove_file(mark::path(original.directory())).expect("removed");
+    original.harm("spool.db", Harm::Cut(0));
+    let spool = original.open("an empty file");
+    let read = read_all(&spool.reader().expect("a reader"), logged - 1).await;
+    let events = read.iter().filter(|read| matches!(read, Read::Event(_))).count();
+    assert_eq!(events, original.stored.range(logged..).count(), "all that is in the log");
+    spool.close();
+    // It stops at the first frame that is broken.
+    original.restore();
+    fs::remove_file(mark::path(original.directory())).expect("removed");
+    original.harm("spool.db-wal", Harm::Flip(32 + 24 + schema::PAGE_SIZE - 50, 3));
+    let lost = original.judge("a broken frame").await;
+    assert!(lost.len() <= original.most_lost(1), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_while_the_service_runs_wedges_no_reader() {
+    let original = original().await;
+    original.restore();
+    original.bench.open().close();
+    let spool = original.bench.open();
+    let database = schema::database(original.directory());
+    let root = "SELECT rootpage - 1 FROM sqlite_schema WHERE name = 'chunks'";
+    let root: u64 =
+        Connection::open_with_flags(&database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|store| store.query_row(root, [], |row| row.get(0)))
+            .expect("a page");
+    original.harm("spool.db", Harm::Flip(root * schema::PAGE_SIZE, 7));
+    let reader = spool.reader().expect("a reader");
+    reader.read(original.cursor, usize::MAX).await.expect_err("the way to the chunks is broken");
+    let read = read_all(&reader, original.cursor).await;
+    let read: Vec<_> = read
+        .into_iter()
+        .map(|read| match read {
+            Read::Event(event) => (event.position, event.bytes),
+            Read::Damaged(damage) => panic!("nothing is lost: {damage:?}"),
+        })
+        .collect();
+    assert_eq!(read, original.stored.clone().into_iter().collect::<Vec<_>>());
+}
