@@ -5,7 +5,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::reader::{Damage, Read, take};
@@ -47,15 +46,10 @@ pub(super) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
     head
 }
 
-/// What is in a gap after all, and what is not.
+/// What is in a gap after all, and what is not: every position of it once, in order.
 pub(super) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
     let Gap { first, last, broken, detail } = gap;
-    let mut at = first;
-    for row in &broken {
-        let is_next = row.first() == at || (at == first && row.first() <= at && row.last >= at);
-        at = if is_next { row.last.saturating_add(1) } else { 0 };
-    }
-    if at == last + 1 {
+    if is_filled(first, last, &broken) {
         // Each of them is where it belongs: there is nothing to search for.
         return broken.into_iter().map(|row| Read::Damaged(damaged(row, first))).collect();
     }
@@ -65,13 +59,33 @@ pub(super) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
         rows = salvage::chunks(directory, first..=last, SEARCHED);
     }
     let (mut found, mut expected, mut size) = (Vec::new(), first, 0);
-    let detail = detail.or_else(|| broken.first().map(|_| BROKEN.to_owned()));
-    let mut bytes = broken.into_iter().next().map(|row| Bytes::from(row.body)).unwrap_or_default();
-    let mut report = |first: u64, last: u64, found: &mut Vec<Read>| {
+    // What belongs elsewhere is kept with whatever it may be a part of.
+    let (mut broken, mut strays): (Vec<_>, Vec<_>) =
+        broken.into_iter().partition(|row| (first..=last).contains(&row.last));
+    let mut missing = |first: u64, last: u64| {
+        let stray = strays.pop();
         let missing = || format!("positions {first} to {last} are missing from the spool");
-        let detail = detail.clone().unwrap_or_else(missing);
-        let bytes = std::mem::take(&mut bytes);
-        found.push(Read::Damaged(Damage { first, last, source: String::new(), detail, bytes }));
+        let known = detail.clone().or_else(|| stray.as_ref().map(|_| BROKEN.to_owned()));
+        let (detail, bytes) = (known.unwrap_or_else(missing), stray.map(|row| row.body.into()));
+        let bytes = bytes.unwrap_or_default();
+        Read::Damaged(Damage { first, last, source: String::new(), detail, bytes })
+    };
+    let mut report = |first: u64, last: u64, found: &mut Vec<Read>| {
+        let mut at = first;
+        for row in broken.extract_if(.., |row| (first..=last).contains(&row.last)) {
+            if row.last < at {
+                continue;
+            }
+            if row.first() > at {
+                found.push(missing(at, row.first() - 1));
+            }
+            let next = row.last + 1;
+            found.push(Read::Damaged(damaged(row, at)));
+            at = next;
+        }
+        if at <= last {
+            found.push(missing(at, last));
+        }
     };
     for row in rows.chunks {
         let Ok(events) = row.events() else { continue };
@@ -92,6 +106,17 @@ pub(super) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
         report(expected, last, &mut found);
     }
     found
+}
+
+/// Whether broken rows follow each other from one end of a gap to the other. The first of them may begin
+/// before it, where a reader begins in the middle of a chunk.
+fn is_filled(first: u64, last: u64, broken: &[ChunkRow]) -> bool {
+    let mut at = first;
+    broken.iter().all(|row| {
+        let is_next = row.last >= at && (row.first() == at || at == first && row.first() < at);
+        at = row.last.saturating_add(1);
+        is_next
+    }) && at == last + 1
 }
 
 /// A chunk that is in its place, from `expected` on.
