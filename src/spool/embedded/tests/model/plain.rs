@@ -220,6 +220,9 @@ impl Model {
             }
             expected = chunk.last() + 1;
         }
+        if expected <= self.head {
+            found.push(Read::Damaged(missing(expected, self.head)));
+        }
         found
     }
 

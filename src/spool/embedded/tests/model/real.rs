@@ -149,6 +149,7 @@ impl Real {
         body[byte] ^= 1;
         let sql = "UPDATE chunks SET body = ? WHERE last = ?";
         store.execute(sql, (&body, last)).expect("changed");
+        sweep(&store);
         chunk.damage = Some(body.into());
     }
 
@@ -156,6 +157,7 @@ impl Real {
         let store = self.store();
         let Some(last) = self.pick(chunk).map(|chunk| chunk.last()) else { return };
         store.execute("DELETE FROM chunks WHERE last = ?", [last]).expect("removed");
+        sweep(&store);
         self.model.chunks.retain(|chunk| chunk.last() != last);
     }
 
@@ -285,6 +287,11 @@ impl Real {
             ..Batch::default()
         }
     }
+}
+
+/// Leaves no page behind that still holds what a row was before: readers would find it there.
+fn sweep(store: &Connection) {
+    store.execute_batch("PRAGMA synchronous = OFF; VACUUM;").expect("swept");
 }
 
 /// One line for each, short enough to be shown.
