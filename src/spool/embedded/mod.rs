@@ -26,10 +26,11 @@
 //!
 //! # What recovery does
 //!
-//! Opening replays the WAL up to its last whole transaction: a torn tail was never acknowledged. The ids
-//! in the window are read back into memory. A position is never given twice: the next one is the highest
-//! that anything knows of, the mark included. A failed sync ends the process: after one, the kernel may
-//! have dropped the pages it could not write, and a second try would succeed without them.
+//! Opening syncs the WAL, since a killed process may not have, and replays it up to its last whole
+//! transaction: a torn tail was never acknowledged. The ids in the window are read back into memory. A
+//! position is never given twice: the next one is the highest that anything knows of, the mark included. A
+//! failed sync ends the process: after one, the kernel may have dropped the pages it could not write, and a
+//! second try would succeed without them.
 //!
 //! # What is noticed, and what happens then
 //!

@@ -1,6 +1,7 @@
 //! Opening and recovering a spool.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -30,6 +31,9 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
     let now = clock();
     let unusable = |source| OpenError::Directory { directory: directory.clone(), source };
     let mut set_aside = repair::finish(&directory, now).map_err(unusable)?;
+    if settings.sync {
+        sync_log(&directory).map_err(unusable)?;
+    }
     let mut mark = Keeper::open(&directory);
     let known = mark.mark();
     let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
@@ -78,6 +82,19 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
     let writer = Writer { connection, log, mark, settings, clock, shared, directory, lock };
     writer.publish();
     Ok(writer)
+}
+
+/// Makes what a killed process has left in the log last, if it synced it or not: from here on it is believed,
+/// and the mark will say so. A power failure must not take it from under the mark, or leave a commit of this
+/// process behind one that is broken.
+fn sync_log(directory: &Path) -> std::io::Result<()> {
+    match File::open(schema::log(directory)).and_then(|log| log.sync_data()) {
+        // What is there instead, if anything, SQLite will tell.
+        Err(error) if error.kind() == ErrorKind::NotFound || !schema::log(directory).is_file() => {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Has a writer work on a thread of its own.
