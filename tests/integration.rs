@@ -8,6 +8,7 @@ mod admin;
 mod answers;
 mod command_line;
 mod conservation;
+mod damage;
 mod delivery;
 mod disk;
 mod elasticsearch;

@@ -210,8 +210,10 @@ fn positions_at_the_end_of_their_range_are_refused_not_reused() {
     arrived(&home, "out.ndjson", &ids(1));
     assert!(service.terminate().0.success());
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
-    store.execute("UPDATE state SET next = ?", [i64::MAX - 5]).expect("changed");
-    store.execute("UPDATE cursors SET position = ?", [i64::MAX - 6]).expect("changed");
+    store.execute("UPDATE state SET next = ?, checksum = NULL", [i64::MAX - 5]).expect("changed");
+    store
+        .execute("UPDATE cursors SET position = ?, checksum = NULL", [i64::MAX - 6])
+        .expect("changed");
     drop(store);
     let service = home.start();
     service.post(&batch(["last".to_owned()]));

@@ -222,6 +222,34 @@ fn syncs_that_lie_are_found_out() {
     }
 }
 
+/// Posts, and goes away once the sync is held.
+fn post_and_leave(service: &Service, power: &Power, body: String) {
+    power.hold();
+    block_on(async {
+        let post = tokio::spawn(reqwest::Client::new().post(&service.url).body(body).send());
+        wait_for("a sync that is held", || power.is_held().then_some(()));
+        assert!(!post.is_finished(), "it was answered before it was synced");
+        post.abort();
+    });
+}
+
+/// Nor does the spool claim the loss of what nobody was answered for, and only the next process had seen.
+#[test]
+fn what_was_never_acknowledged_is_not_reported_as_lost() {
+    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut power = Power::connect(&mut home, 0);
+    let service = home.start();
+    post_and_leave(&service, &power, batch(ids(20)));
+    service.kill();
+    power.stay();
+    home.start().kill();
+    power.cut(Loss::Everything);
+    let service = home.start();
+    assert_eq!(service.metric("davinci_siem_spool_lost_events"), 0.0);
+    assert!(service.terminate().0.success());
+    judge_spool(&home);
+}
+
 /// The process dies between writing and syncing, and the power goes only later.
 #[test]
 fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
@@ -230,14 +258,7 @@ fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
     let oracle = Oracle::default();
     let batch = oracle.mint(0, 20);
     let service = home.start();
-    power.hold();
-    block_on(async {
-        let post = reqwest::Client::new().post(&service.url).body(batch.body.clone()).send();
-        let post = tokio::spawn(post);
-        wait_for("a sync that is held", || power.is_held().then_some(()));
-        assert!(!post.is_finished(), "it was answered before it was synced");
-        post.abort();
-    });
+    post_and_leave(&service, &power, batch.body.clone());
     service.kill();
     power.stay();
     let service = home.start();

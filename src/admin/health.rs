@@ -23,7 +23,18 @@ struct Readiness {
     /// Where an unreadable spool was moved when the service started.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_set_aside: Option<String>,
+    /// Events that were acknowledged and are known to be lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    spool_lost_events: u64,
+    /// What to do about a broken page of the spool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool_damaged: Option<&'static str>,
     sinks: Vec<SinkReadiness>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]
@@ -53,6 +64,10 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         ready: reason.is_none(),
         reason,
         spool_set_aside: admin.spool.set_aside().map(|path| path.display().to_string()),
+        spool_lost_events: admin.spool.lost(),
+        spool_damaged: admin.spool.is_damaged().then_some(
+            "a page is broken: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
+        ),
         sinks: sinks.collect(),
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

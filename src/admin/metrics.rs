@@ -9,6 +9,7 @@ use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
 use super::Admin;
 use crate::deliver::SinkState;
+use crate::spool::Loss;
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = match admin.spool.stats().await {
@@ -24,6 +25,13 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
         set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
         set("spool_events", "Events in the spool", stats.events as f64)?;
+        let lost = stats.lost.iter().map(Loss::events).sum::<u64>();
+        set("spool_lost_events", "Acknowledged events that are known to be lost", lost as f64)?;
+        set(
+            "spool_damaged",
+            "1 while a broken page of the spool waits to be repaired",
+            f64::from(u8::from(admin.spool.is_damaged())),
+        )?;
         set("spool_full", "1 while the spool refuses batches", f64::from(u8::from(stats.full)))?;
         set(
             "spool_oldest_event_age_seconds",

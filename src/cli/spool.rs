@@ -1,11 +1,13 @@
-//! `spool stats` and `spool verify`: what is stored, and whether it is sound.
+//! `spool stats`, `spool verify` and `spool repair`: what is stored, whether it is sound, and what to do if
+//! it is not.
 
 use clap::{Args, Subcommand};
 
 use super::output::{json, progress, size, table, time};
 use super::{Failure, output};
+use crate::app::system_clock;
 use crate::config::Config;
-use crate::spool::inspect;
+use crate::spool::{Loss, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -13,6 +15,8 @@ pub(super) enum Command {
     Stats(Format),
     /// Read everything and check it; fails if anything is damaged
     Verify(Format),
+    /// Set what is damaged aside and go on with everything else; the service has to be stopped
+    Repair(Format),
 }
 
 #[derive(Debug, Args)]
@@ -23,10 +27,11 @@ pub(super) struct Format {
 }
 
 pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
-    let spool = inspect::open(&config.spool.directory)?;
+    let open = || inspect::open(&config.spool.directory);
     match command {
-        Command::Stats(format) => stats(&spool, format.json),
-        Command::Verify(format) => verify(&spool, format.json),
+        Command::Stats(format) => stats(&open()?, format.json),
+        Command::Verify(format) => verify(&open()?, format.json),
+        Command::Repair(format) => mend(config, format.json),
     }
 }
 
@@ -40,6 +45,7 @@ fn stats(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
         println!("oldest event received {}", time(oldest));
     }
     println!("{} entries in quarantine", stats.quarantined);
+    losses(&stats.lost);
     let sinks = stats.sinks.iter();
     let sinks: Vec<_> = sinks
         .map(|sink| vec![sink.sink.clone(), sink.cursor.to_string(), sink.lag.to_string()])
@@ -67,11 +73,51 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
     } else {
         println!("{} chunks with {} events read", found.chunks, found.events);
         found.problems.iter().for_each(|problem| println!("{}", output::safe(problem)));
+        losses(&found.losses);
     }
     match found.problems.len() {
         0 => Ok(()),
         count => Err(Failure::Failed(format!(
-            "{count} problems; undamaged events are delivered, damaged ones go to quarantine"
+            "{count} problems; undamaged events are delivered, damaged ones go to quarantine. Stop the \
+             service and run davinci-siem spool repair to set the damaged part aside"
         ))),
+    }
+}
+
+fn mend(config: &Config, as_json: bool) -> Result<(), Failure> {
+    let Some(done) = repair::repair(&config.spool.directory, system_clock()())? else {
+        if as_json {
+            return json(&serde_json::Value::Null);
+        }
+        println!("the spool is sound; nothing was changed");
+        return Ok(());
+    };
+    if as_json {
+        return json(&done);
+    }
+    for problem in &done.problems {
+        println!("{}", output::safe(problem));
+    }
+    println!("the damaged files are kept in {}", done.set_aside.display());
+    let kept = &done.salvaged;
+    println!(
+        "kept: {} events in {} chunks, {} entries in quarantine, {} ids, the places of {} sinks",
+        kept.events,
+        kept.chunks,
+        kept.quarantined,
+        kept.ids,
+        kept.sinks.len()
+    );
+    losses(&kept.lost);
+    Ok(())
+}
+
+fn losses(losses: &[Loss]) {
+    let lost: u64 = losses.iter().map(Loss::events).sum();
+    if lost > 0 {
+        println!("{lost} events are lost:");
+    }
+    for loss in losses {
+        println!("  {} to {}: {}", loss.first, loss.last, output::safe(&loss.detail));
     }
 }

@@ -23,11 +23,11 @@ mod stats;
 
 pub use batch::{Batch, Event, Prepared, Receipt};
 pub use dedup::DedupKey;
-pub use embedded::inspect;
-pub use embedded::{Clock, Damage, Read, Reader, Spool, Stored};
+pub use embedded::{Clock, Damage, Read, Reader, Salvaged, Spool, Stored};
+pub use embedded::{inspect, repair};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
-pub use stats::{Door, SinkStats, SpoolStats, Tally};
+pub use stats::{Door, Loss, SinkStats, SpoolStats, Tally};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -85,6 +85,8 @@ pub struct SpoolStats {
     pub max_size: u64,
     /// Whether appends are refused until sinks catch up.
     pub full: bool,
+    /// Events that were acknowledged and are known to be gone.
+    pub lost: Vec<Loss>,
     /// Ids remembered.
     pub dedup_ids: u64,
     /// Entries in quarantine.
@@ -93,6 +95,24 @@ pub struct SpoolStats {
     pub sinks: Vec<SinkStats>,
     /// Totals by scope name and door, since the spool was made.
     pub totals: Vec<(String, Door, u64)>,
+}
+
+/// Positions that were stored once and are not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// How it is known.
+    pub detail: String,
+}
+
+impl Loss {
+    /// How many events these are.
+    pub fn events(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
 }
 
 /// One sink's place in the spool.

@@ -28,6 +28,20 @@ pub(super) fn is_damaged(error: &Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
+/// Whether a store that was whole once could not fail like this while it is opened: a table that is not
+/// there, a value that cannot be, a version that never was. What the system refuses is no damage.
+pub(super) fn is_damaged_at_start(error: &Error) -> bool {
+    match error.sqlite_error_code() {
+        // A flipped bit in the file's header forbids writing; the file's permissions are looked at before.
+        Some(code) => {
+            use ErrorCode::{ConstraintViolation, ReadOnly, SchemaChanged, TypeMismatch, Unknown};
+            let odd = [ConstraintViolation, ReadOnly, SchemaChanged, TypeMismatch, Unknown];
+            is_damaged(error) || odd.contains(&code)
+        }
+        None => !matches!(error, Error::InvalidPath(_) | Error::NulError(_)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::chunk::{self, Chunk, Label};
-use super::{entries, ids};
+use super::mark::Mark;
+use super::{entries, ids, salvage, schema};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::{Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings, Start, Tally};
 
@@ -17,9 +18,21 @@ const MAX_EVICTED_ROWS: usize = 256;
 pub(super) struct Log {
     /// The position that the next event gets.
     pub(super) next: u64,
+    /// The last position that every sink had passed and that was removed.
+    pub(super) trimmed: u64,
+    /// Which spool this is.
+    pub(super) id: u128,
     pub(super) dedup: DedupSet,
     /// The sinks that hold events back.
     pub(super) sinks: Vec<Arc<str>>,
+}
+
+impl Log {
+    /// What is said of it outside the database.
+    pub(super) fn mark(&self, is_damaged: bool) -> Mark {
+        let Log { next, trimmed, id, .. } = *self;
+        Mark { id, layout: schema::LAYOUT, next, trimmed, is_damaged }
+    }
 }
 
 /// What a group has put into its transaction so far, to be taken over if the commit succeeds.
@@ -104,8 +117,10 @@ impl<'t, 'c> Group<'t, 'c> {
         dead_letters: &[(String, NewEntry)],
     ) -> rusqlite::Result<()> {
         self.tx
-            .prepare_cached("UPDATE cursors SET position = max(position, ?2) WHERE sink = ?1")?
-            .execute(params![sink.as_ref(), position])?;
+            .prepare_cached(
+                "UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1 AND position < ?2",
+            )?
+            .execute(params![sink.as_ref(), position, schema::cursor_checksum(sink, position)])?;
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;
         }
@@ -118,19 +133,24 @@ impl<'t, 'c> Group<'t, 'c> {
     /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
     /// what was removed while it was not configured is not damage.
     pub(super) fn register(&self, sink: &Arc<str>, start: Start) -> rusqlite::Result<Registered> {
-        let query = |sql| {
-            self.tx.prepare_cached(sql)?.query_row([sink.as_ref()], |row| row.get(0)).optional()
+        let cursor: Option<u64> = self
+            .tx
+            .prepare_cached("SELECT position FROM cursors WHERE sink = ?")?
+            .query_row([sink.as_ref()], |row| row.get(0))
+            .optional()?;
+        let trimmed = self.tx.query_row("SELECT trimmed FROM state", [], |row| row.get(0))?;
+        let position = match (cursor, start) {
+            (Some(cursor), _) => cursor.max(trimmed),
+            (None, Start::Oldest) => trimmed,
+            (None, Start::Now) => self.next - 1,
         };
-        let cursor: Option<u64> = query("SELECT position FROM cursors WHERE sink = ?")?;
-        if cursor.is_none() && start == Start::Now {
-            self.tx
-                .prepare_cached("INSERT INTO cursors (sink, position) VALUES (?, ?)")?
-                .execute(params![sink.as_ref(), self.next - 1])?;
-        }
-        let sql = "INSERT INTO cursors (sink, position) SELECT ?, trimmed FROM state WHERE true
-                   ON CONFLICT DO UPDATE SET position = max(position, excluded.position)
-                   RETURNING position";
-        let position = query(sql)?.unwrap_or(self.next - 1);
+        let checksum = schema::cursor_checksum(sink, position);
+        self.tx
+            .prepare_cached(
+                "INSERT INTO cursors (sink, position, checksum) VALUES (?, ?, ?)
+                 ON CONFLICT DO UPDATE SET position = excluded.position, checksum = excluded.checksum",
+            )?
+            .execute(params![sink.as_ref(), position, checksum])?;
         if let Some(missed) = cursor.map(|cursor| position - cursor).filter(|missed| *missed > 0) {
             tracing::warn!(%sink, events = missed, "events were removed while this sink was not configured");
         }
@@ -149,16 +169,12 @@ impl<'t, 'c> Group<'t, 'c> {
         Ok(())
     }
 
-    /// Writes what the whole group has in common. Returns ids to forget after the commit.
-    /// Writes nothing, and so costs no sync, where nothing has changed.
-    pub(super) fn finish(&self, log: &Log, settings: &Settings) -> rusqlite::Result<Vec<DedupKey>> {
+    /// Writes what the whole group has in common: how far the log has come, and is `trimmed`. Writes
+    /// nothing, and so costs no sync, where nothing has changed.
+    pub(super) fn finish(&self, log: &Log, trimmed: u64) -> rusqlite::Result<()> {
         ids::insert(self.tx, self.now, log.dedup.tentative())?;
-        let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);
-        let excess = log.dedup.len().saturating_sub(settings.dedup_max_ids);
-        let evicted =
-            ids::evict(self.tx, self.now.saturating_sub(window), excess, MAX_EVICTED_ROWS)?;
-        if self.next != log.next {
-            self.tx.prepare_cached("UPDATE state SET next = ?")?.execute([self.next])?;
+        if self.next != log.next || trimmed != log.trimmed {
+            salvage::write_state(self.tx, self.next, trimmed, log.id)?;
         }
         let mut total = self.tx.prepare_cached(
             "INSERT INTO totals VALUES (?, ?, ?, ?)
@@ -167,13 +183,22 @@ impl<'t, 'c> Group<'t, 'c> {
         for ((scope, name, door), count) in &self.totals {
             total.execute(params![scope, name.as_ref(), door.as_str(), count])?;
         }
-        Ok(evicted)
+        Ok(())
+    }
+
+    /// Removes ids that have left the window. Returns those to forget after the commit.
+    pub(super) fn evict(&self, log: &Log, settings: &Settings) -> rusqlite::Result<Vec<DedupKey>> {
+        let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);
+        let excess = log.dedup.len().saturating_sub(settings.dedup_max_ids);
+        ids::evict(self.tx, self.now.saturating_sub(window), excess, MAX_EVICTED_ROWS)
     }
 
     fn insert_chunks(&mut self, prepared: &Prepared, chunks: &[Chunk]) -> rusqlite::Result<()> {
         let batch = &prepared.batch;
-        let mut insert =
-            self.tx.prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+        // What stands there already cannot: a flipped bit has put it there.
+        let mut insert = self
+            .tx
+            .prepare_cached("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
         for chunk in chunks {
             let Chunk { count, codec, body } = chunk;
             let last = self.next + u64::from(*count) - 1;

@@ -1,17 +1,26 @@
 //! Looking into a spool without changing it, also while a service is running on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
-use super::reader::ChunkRow;
-use super::{entries, schema, unreadable};
-use crate::spool::{Door, Entry, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary};
+use super::mark::{self, Mark};
+use super::row::ChunkRow;
+use super::wal::{self, Tail};
+use super::{bridge, entries, fault, losses, schema, unreadable};
+use crate::spool::{
+    Door, Entry, Loss, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
+};
 
 /// A read-only view of a spool directory.
 #[derive(Debug)]
-pub struct Inspection(Connection);
+pub struct Inspection {
+    connection: Connection,
+    directory: PathBuf,
+    /// Read before the database: what it says had been committed by then.
+    mark: Option<Mark>,
+}
 
 /// What [`Inspection::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +31,8 @@ pub struct Verification {
     pub events: u64,
     /// Everything that is wrong; empty for a sound spool.
     pub problems: Vec<String>,
+    /// Events that are known to be gone, which nothing brings back.
+    pub losses: Vec<Loss>,
 }
 
 /// Opens the spool in `directory` for looking only.
@@ -29,10 +40,13 @@ pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
+    let mark = mark::read(directory);
     let opened = schema::connect_reader(directory)
         .and_then(|connection| Ok((schema::layout(&connection)?, connection)));
     match opened {
-        Ok((schema::LAYOUT, connection)) => Ok(Inspection(connection)),
+        Ok((schema::LAYOUT, connection)) => {
+            Ok(Inspection { connection, directory: directory.to_owned(), mark })
+        }
         Ok((found, _)) => {
             Err(OpenError::Layout { directory: directory.to_owned(), found, known: schema::LAYOUT })
         }
@@ -45,17 +59,17 @@ pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
 impl Inspection {
     /// What is stored. `max_size`, `full` and `dedup_ids` are only known to a running service.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
-        stats(&self.0).map_err(unreadable)
+        stats(&self.connection).map_err(unreadable)
     }
 
     /// Quarantine entries without their bytes.
     pub fn quarantine(&self, query: &Query) -> Result<Vec<Summary>, ReadError> {
-        entries::list(&self.0, query).map_err(unreadable)
+        entries::list(&self.connection, query).map_err(unreadable)
     }
 
     /// One quarantine entry.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
-        entries::get(&self.0, id).map_err(unreadable)
+        entries::get(&self.connection, id).map_err(unreadable)
     }
 
     /// Reads everything: SQLite's own check, every chunk's checksum and contents, the order of
@@ -68,38 +82,12 @@ impl Inspection {
         &self,
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Verification> {
-        let mut found = Verification { chunks: 0, events: 0, problems: Vec::new() };
-        self.check_integrity(&mut found)?;
-        let total = self.0.query_row("SELECT count(*) FROM chunks", [], |row| row.get(0))?;
-        // One row per query: a long one would keep a running service from reusing its WAL.
-        let sql = format!(
-            "SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1",
-            ChunkRow::COLUMNS
-        );
-        let mut next = self.0.prepare(&sql)?;
-        // A running service goes on meanwhile: what was there at first is there to the end, or was
-        // removed when every sink had it.
-        let number = |sql| self.0.query_row(sql, [], |row| row.get::<_, u64>(0));
-        let trimmed = || number("SELECT trimmed FROM state");
-        let (head, mut previous) = (number("SELECT next - 1 FROM state")?, 0);
-        while let Some(row) = next.query_row([previous], ChunkRow::from_row).optional()? {
-            let (first, last) = (row.first(), row.last);
-            match row.events() {
-                Ok(events) => found.events += events.len() as u64,
-                Err(problem) => found.problems.push(format!("events {first} to {last}: {problem}")),
-            }
-            if first > trimmed()?.max(previous) + 1 {
-                found.problems.push(format!("the events before {first} are missing"));
-            }
-            previous = last;
-            found.chunks += 1;
-            progress(found.chunks, total);
-        }
-        let last = trimmed()?.max(previous);
-        if last < head {
-            found.problems.push(format!("the events after {last} are missing"));
-        }
-        let stats = stats(&self.0)?;
+        let mut found =
+            Verification { chunks: 0, events: 0, problems: Vec::new(), losses: Vec::new() };
+        self.check_files(&mut found)?;
+        found.losses = losses::list(&self.connection)?;
+        self.check_chunks(&mut found, &mut progress)?;
+        let stats = stats(&self.connection)?;
         for sink in stats.sinks.iter().filter(|sink| sink.cursor > stats.head) {
             let SinkStats { sink, cursor, .. } = sink;
             let head = stats.head;
@@ -108,8 +96,119 @@ impl Inspection {
         Ok(found)
     }
 
+    fn check_files(&self, found: &mut Verification) -> rusqlite::Result<()> {
+        if let Err(error) = self.check_integrity(found) {
+            found.problems.push(format!("SQLite: {error}"));
+        }
+        if wal::read(&schema::log(&self.directory)).tail == Tail::Lost {
+            found.problems.push(
+                "spool.db-wal: a frame is broken, with commits behind it; a start repairs it"
+                    .to_owned(),
+            );
+        }
+        let (next, trimmed, id, sum): (u64, u64, Option<String>, Option<u32>) = self
+            .connection
+            .query_row("SELECT next, trimmed, id, checksum FROM state", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        let id = id.and_then(|id| u128::from_str_radix(&id, 16).ok());
+        if sum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id.unwrap_or(0))) {
+            found.problems.push("the log's state does not match its checksum".to_owned());
+        }
+        let mut cursors =
+            self.connection.prepare("SELECT sink, position, checksum FROM cursors")?;
+        let mut rows = cursors.query([])?;
+        while let Some(row) = rows.next()? {
+            let (sink, position, sum): (String, u64, Option<u32>) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            if sum.is_some_and(|sum| sum != schema::cursor_checksum(&sink, position)) {
+                found
+                    .problems
+                    .push(format!("the cursor of sink {sink} does not match its checksum"));
+            }
+        }
+        let Some(mark) = self.mark.filter(|mark| Some(mark.id) == id) else { return Ok(()) };
+        if mark.next > next {
+            let last = mark.next - 1;
+            found.problems.push(format!(
+                "spool.mark: events {next} to {last} were stored, and the database does not know of them"
+            ));
+        }
+        if mark.is_damaged {
+            found.problems.push("a broken page was met while the service ran".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_chunks(
+        &self,
+        found: &mut Verification,
+        mut progress: impl FnMut(u64, u64),
+    ) -> rusqlite::Result<()> {
+        let count = "SELECT count(*) FROM chunks";
+        let total = self.connection.query_row(count, [], |row| row.get(0)).unwrap_or(0);
+        let state = "SELECT trimmed, next - 1 FROM state";
+        let (trimmed, head): (u64, u64) =
+            self.connection.query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // A running service goes on meanwhile: what was there at first is there to the end, or was
+        // removed when every sink had it.
+        let trimmed_now = || {
+            let trimmed = "SELECT trimmed FROM state";
+            self.connection.query_row(trimmed, [], |row| row.get::<_, u64>(0))
+        };
+        // One row per query: a long one would keep a running service from reusing its WAL.
+        let sql = format!(
+            "SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1",
+            ChunkRow::COLUMNS
+        );
+        let mut next = self.connection.prepare(&sql)?;
+        // Where the search goes on, and the last position that was accounted for.
+        let (mut after, mut passed) = (0, trimmed);
+        loop {
+            let row = match next.query_row([after], ChunkRow::from_row).optional() {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(error) if fault::is_damaged(&error) && after < head => {
+                    let end = bridge::end(&self.connection, after, head);
+                    let first = after + 1;
+                    found.problems.push(format!("events {first} to {end} cannot be read: {error}"));
+                    (after, passed) = (end, passed.max(end));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (first, last) = (row.first(), row.last);
+            match row.events() {
+                Ok(events) => found.events += events.len() as u64,
+                Err(problem) => found.problems.push(format!("events {first} to {last}: {problem}")),
+            }
+            if row.is_sound() && first > passed + 1 {
+                passed = passed.max(trimmed_now()?);
+            }
+            if row.is_sound()
+                && first > passed + 1
+                && !losses::is_listed(&found.losses, passed + 1, first - 1)
+            {
+                found.problems.push(format!("the events before {first} are missing"));
+            }
+            // A broken page may give a row that does not come next.
+            after = last.max(after + 1);
+            // A broken row's position is believed where it fits.
+            if row.is_sound() || (first == passed + 1 && last <= head) {
+                passed = passed.max(last);
+            }
+            found.chunks += 1;
+            progress(found.chunks, total);
+        }
+        passed = passed.max(trimmed_now()?);
+        if passed < head && !losses::is_listed(&found.losses, passed + 1, head) {
+            found.problems.push(format!("the events after {passed} are missing"));
+        }
+        Ok(())
+    }
+
     fn check_integrity(&self, found: &mut Verification) -> rusqlite::Result<()> {
-        let mut statement = self.0.prepare("PRAGMA integrity_check(100)")?;
+        let mut statement = self.connection.prepare("PRAGMA integrity_check(100)")?;
         let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
         for line in lines {
             let line = line?;
@@ -153,6 +252,7 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
         max_size: 0,
         full: false,
         dedup_ids: 0,
+        lost: losses::list(&connection)?,
         quarantined: number("SELECT count(*) FROM quarantine")?,
         sinks: sinks.collect::<rusqlite::Result<_>>()?,
         totals: totals.filter_map(known).collect::<rusqlite::Result<_>>()?,

@@ -2,8 +2,9 @@
 //!
 //! # What is stored where
 //!
-//! One file, `spool.db`, with its `-wal` and `-shm` beside it, and `spool.lock`, which the one
-//! process that writes holds. [`schema`] lists the tables:
+//! One file, `spool.db`, with its `-wal` and `-shm` beside it; `spool.lock`, which the one process that
+//! writes holds; and `spool.mark`, which says outside the database how far it had come ([`mark`]).
+//! [`schema`] lists the tables:
 //!
 //! | table | one row per | key |
 //! | --- | --- | --- |
@@ -12,7 +13,8 @@
 //! | `cursors` | sink that was ever configured | its name |
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
 //! | `totals` | scope (source or sink), door | both |
-//! | `state` | (one row) the next position, and the last one trimmed | |
+//! | `state` | (one row) the next position, the last one trimmed, and the spool's id | |
+//! | `losses` | stretch of positions that were stored once and are known to be gone | running number |
 //!
 //! # What is durable when
 //!
@@ -24,13 +26,29 @@
 //!
 //! # What recovery does
 //!
-//! Opening replays the WAL up to its last whole transaction: a torn tail was never acknowledged.
-//! The ids in the window are read back into memory. The next position is the highest that anything
-//! in the file knows of, so that a position is never given twice. A chunk that does not match its
-//! checksum is kept aside in quarantine, counted, and passed over. A file that SQLite will not open
-//! is moved aside and reported. A failed sync ends the process: after one, the kernel may have
-//! dropped the pages it could not write, and a second try would succeed without them.
+//! Opening syncs the WAL, since a killed process may not have, and replays it up to its last whole
+//! transaction: a torn tail was never acknowledged. The ids in the window are read back into memory. A
+//! position is never given twice: the next one is the highest that anything knows of, the mark included. A
+//! failed sync ends the process: after one, the kernel may have dropped the pages it could not write, and a
+//! second try would succeed without them.
+//!
+//! # What is noticed, and what happens then
+//!
+//! | damage | noticed by | what happens |
+//! | --- | --- | --- |
+//! | a chunk's row | its checksum; its position is not believed either | quarantine, counted, passed over |
+//! | a cursor, the state | their checksums, at start | repair ([`repair`]) |
+//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`bridge`]) |
+//! | a page that the writer needs | SQLite's error | 503 or no more trimming; repair at the next start |
+//! | page 1, the schema, an empty file | SQLite's error, at start | repair |
+//! | a WAL frame with commits behind it | the frames' own checksums, before SQLite opens it | repair |
+//! | a lost WAL, a lost or older database | the mark | positions go on behind it; the gap is a loss |
+//!
+//! Not noticed: a whole directory put back with its own mark; what was committed after the mark was last
+//! made durable and lost with the WAL in a power failure; a flipped bit in an id, a total, or the bytes of
+//! a quarantine entry, which have no checksum.
 
+mod bridge;
 pub(super) mod chunk;
 mod command;
 mod entries;
@@ -38,10 +56,17 @@ mod fault;
 mod group;
 mod ids;
 pub mod inspect;
+mod losses;
+mod mark;
 mod open;
+mod pages;
 mod reader;
+pub mod repair;
+mod row;
+mod salvage;
 mod schema;
 mod trim;
+mod wal;
 mod writer;
 
 use std::path::PathBuf;
@@ -58,6 +83,7 @@ use super::{
 };
 use command::Command;
 pub use reader::{Damage, Read, Reader, Stored};
+pub use salvage::Salvaged;
 
 /// Tells the time, in milliseconds since the epoch.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
@@ -87,6 +113,10 @@ struct Shared {
     max_size: u64,
     /// Files that could not be read at start and were moved aside.
     set_aside: Option<PathBuf>,
+    /// Events that were known to be lost at start.
+    lost: u64,
+    /// Whether the writer has met a broken page.
+    damaged: AtomicBool,
 }
 
 impl Shared {
@@ -152,7 +182,8 @@ impl Spool {
 
     /// A reader of its own, for one sink.
     pub fn reader(&self) -> Result<Reader, ReadError> {
-        Ok(Reader::new(schema::connect_reader(&self.directory).map_err(unreadable)?))
+        let connection = schema::connect_reader(&self.directory).map_err(unreadable)?;
+        Ok(Reader::new(connection, &self.directory, self.head()))
     }
 
     /// Events after `positions.start` up to `positions.end` that were received in a time and are still
@@ -213,6 +244,16 @@ impl Spool {
     /// Where an unreadable store was moved at start, if there was one.
     pub fn set_aside(&self) -> Option<&PathBuf> {
         self.shared.set_aside.as_ref()
+    }
+
+    /// Events that were acknowledged and are not there any more, as far as was known at start.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost
+    }
+
+    /// Whether a page is broken that only a repair takes out.
+    pub fn is_damaged(&self) -> bool {
+        self.shared.damaged.load(Ordering::Relaxed)
     }
 
     /// Waits until the store has failed in a way that only a new process can recover from, and says

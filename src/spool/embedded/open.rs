@@ -1,21 +1,25 @@
 //! Opening and recovering a spool.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
 use super::command::Command;
 use super::group::Log;
+use super::mark::{Keeper, Mark};
+use super::row::ChunkRow;
+use super::wal::{self, Tail};
 use super::writer::Writer;
-use super::{Clock, Shared, Spool, fault, ids, schema};
+use super::{Clock, Shared, Spool, fault, ids, inspect, losses, repair, salvage, schema};
 use crate::folder;
-use crate::spool::{Millis, OpenError, Settings};
+use crate::spool::{Loss, Millis, OpenError, Settings};
 
 /// How the writer waits for the next command, and for how long at most.
 pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
@@ -24,34 +28,40 @@ pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, Re
 pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenError> {
     let directory = settings.directory.clone();
     let lock = lock(&directory)?;
-    let mut set_aside = None;
-    let mut recovered = connect(settings);
-    if let Err(ConnectError::Store(error)) = &recovered
-        && fault::is_damaged(error)
-    {
-        // A spool that will not open must not keep later events out.
-        let target = move_aside(&directory, clock())
-            .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
-        tracing::error!(
-            %error,
-            moved_to = %target.display(),
-            "the spool cannot be read; it was moved aside and a new one was begun. Events in it that \
-             were not delivered are still there: keep it"
-        );
-        set_aside = Some(target);
-        recovered = connect(settings);
+    let now = clock();
+    let unusable = |source| OpenError::Directory { directory: directory.clone(), source };
+    let mut set_aside = repair::finish(&directory, now).map_err(unusable)?;
+    if settings.sync {
+        sync_log(&directory).map_err(unusable)?;
     }
-    let (connection, log) = recovered.map_err(|error| match error {
-        ConnectError::Layout(found) => {
-            OpenError::Layout { directory: directory.clone(), found, known: schema::LAYOUT }
+    let mut mark = Keeper::open(&directory);
+    let known = mark.mark();
+    let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
+    // What SQLite would do to the log has to be known before it opens it.
+    let is_torn = wal::read(&schema::log(&directory)).tail == Tail::Torn;
+    if let Some(why) = repair::reason(&directory, known) {
+        set_aside = Some(mend(why)?);
+    }
+    let mut recovered = connect(settings, known);
+    let why = match &recovered {
+        Err(error) => error.is_damage(&directory, known).then(|| error.to_string()),
+        // The last commit may be torn only as long as nobody was answered.
+        Ok(Recovered { loss: Some(_), .. }) if is_torn && set_aside.is_none() => {
+            Some("the end of the write-ahead log is broken".to_owned())
         }
-        ConnectError::Store(error) => {
-            OpenError::Store { directory: directory.clone(), source: Box::new(error) }
-        }
-    })?;
+        Ok(_) => None,
+    };
+    if let Some(why) = why {
+        drop(recovered);
+        set_aside = Some(mend(&why)?);
+        recovered = connect(settings, known);
+    }
+    let recovered = recovered.map_err(|error| error.explain(&directory))?;
+    let lost =
+        settle(&recovered, now).map_err(|error| ConnectError::Store(error).explain(&directory))?;
+    let Recovered { connection, log, .. } = recovered;
     // SQLite does so as well, and does not say when it fails.
-    folder::sync(&directory)
-        .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
+    folder::sync(&directory).map_err(unusable)?;
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
@@ -61,11 +71,30 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
         dedup_ids: AtomicU64::new(0),
         max_size: settings.max_size,
         set_aside,
+        lost: lost.iter().map(Loss::events).sum(),
+        damaged: AtomicBool::new(false),
     });
-    let writer =
-        Writer { connection, log, settings: settings.clone(), clock, shared, directory, lock };
+    mark.write(log.mark(false));
+    if settings.sync {
+        mark.sync();
+    }
+    let settings = settings.clone();
+    let writer = Writer { connection, log, mark, settings, clock, shared, directory, lock };
     writer.publish();
     Ok(writer)
+}
+
+/// Makes what a killed process has left in the log last, if it synced it or not: from here on it is believed,
+/// and the mark will say so. A power failure must not take it from under the mark, or leave a commit of this
+/// process behind one that is broken.
+fn sync_log(directory: &Path) -> std::io::Result<()> {
+    match File::open(schema::log(directory)).and_then(|log| log.sync_data()) {
+        // What is there instead, if anything, SQLite will tell.
+        Err(error) if error.kind() == ErrorKind::NotFound || !schema::log(directory).is_file() => {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// Has a writer work on a thread of its own.
@@ -80,7 +109,7 @@ pub(super) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError
 }
 
 /// Makes the directory and takes the lock that the one writing process holds.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     // Events are personal data: a directory that we make is for this user only.
     folder::make(directory, 0o700).map_err(unusable)?;
@@ -97,10 +126,72 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Makes a new database of what a damaged one holds, or where even that fails, of nothing: a spool that
+/// will not open must not keep later events out.
+fn mend(directory: &Path, mark: Option<Mark>, now: Millis, why: &str) -> std::io::Result<PathBuf> {
+    tracing::error!(why, "the spool is damaged; it is being repaired");
+    match repair::rebuild(directory, mark, now) {
+        Ok((moved_to, salvaged)) => {
+            tracing::error!(
+                moved_to = %moved_to.display(),
+                events = salvaged.events,
+                quarantined = salvaged.quarantined,
+                lost = salvaged.lost.iter().map(Loss::events).sum::<u64>(),
+                "the spool was repaired: its files were moved aside, and what could be read of them goes on"
+            );
+            Ok(moved_to)
+        }
+        Err(error) => {
+            let moved_to = repair::move_aside(directory, now)?;
+            tracing::error!(
+                %error, moved_to = %moved_to.display(),
+                "the spool cannot be repaired; it was moved aside and a new one was begun. Events in it \
+                 that were not delivered are still there: keep it"
+            );
+            Ok(moved_to)
+        }
+    }
+}
+
+/// Writes down what opening has found out. Returns everything that is known to be lost.
+fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
+    let Recovered { connection, log, loss, lost, is_changed } = recovered;
+    if *is_changed {
+        let tx = connection.unchecked_transaction()?;
+        salvage::write_state(&tx, log.next, log.trimmed, log.id)?;
+        if let Some(loss) = loss {
+            tracing::error!(
+                first = loss.first,
+                last = loss.last,
+                detail = loss.detail,
+                "acknowledged events are lost; see davinci-siem spool stats"
+            );
+            losses::insert(&tx, now, loss)?;
+        }
+        tx.commit()?;
+    }
+    let lost = lost.iter().chain(loss).cloned();
+    Ok(lost.collect())
+}
+
+/// An open database.
+struct Recovered {
+    connection: Connection,
+    log: Log,
+    /// What the mark knows of and the database does not.
+    loss: Option<Loss>,
+    /// What was known before to be lost.
+    lost: Vec<Loss>,
+    /// Whether the log's state differs from what is stored.
+    is_changed: bool,
+}
+
 /// Why a database is not used.
+#[derive(Debug)]
 enum ConnectError {
     Layout(i64),
     Store(rusqlite::Error),
+    State,
 }
 
 impl From<rusqlite::Error> for ConnectError {
@@ -109,41 +200,125 @@ impl From<rusqlite::Error> for ConnectError {
     }
 }
 
-fn connect(settings: &Settings) -> Result<(Connection, Log), ConnectError> {
-    let (connection, layout) =
-        schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
-    if layout != schema::LAYOUT {
-        return Err(ConnectError::Layout(layout));
-    }
-    let log = read_log(&connection, settings)?;
-    Ok((connection, log))
-}
-
-fn move_aside(directory: &Path, now: Millis) -> std::io::Result<PathBuf> {
-    let target = directory.join(format!("damaged-{now}"));
-    fs::create_dir(&target)?;
-    // The WAL first: one that is left without its database would be deleted.
-    for name in ["spool.db-wal", "spool.db-shm", "spool.db"] {
-        match fs::rename(directory.join(name), target.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ConnectError::Layout(found) => write!(out, "its header says layout {found}"),
+            ConnectError::Store(error) => error.fmt(out),
+            ConnectError::State => {
+                out.write_str("a cursor or the log's state has a wrong checksum")
+            }
         }
     }
-    folder::sync(&target)?;
-    folder::sync(directory)?;
-    Ok(target)
 }
 
-fn read_log(connection: &Connection, settings: &Settings) -> rusqlite::Result<Log> {
-    // The highest position that anything in the file knows of, whichever of them is damaged.
-    let next = connection.query_row(
-        "SELECT max(
-           coalesce((SELECT next FROM state), 1),
-           coalesce((SELECT max(last) + 1 FROM chunks), 1),
-           coalesce((SELECT max(position) + 1 FROM cursors), 1))",
-        [],
-        |row| row.get(0),
-    )?;
-    let dedup = ids::load(connection, &settings.directory, settings.dedup_max_ids)?;
-    Ok(Log { next, dedup, sinks: Vec::new() })
+impl ConnectError {
+    /// Whether the file is broken, rather than somebody else's or out of reach.
+    fn is_damage(&self, directory: &Path, mark: Option<Mark>) -> bool {
+        match self {
+            // This version wrote the mark, and would have written no other layout.
+            ConnectError::Layout(_) => mark.is_some_and(|mark| mark.layout == schema::LAYOUT),
+            ConnectError::Store(error)
+                if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) =>
+            {
+                File::options().write(true).open(schema::database(directory)).is_ok()
+            }
+            ConnectError::Store(error) => fault::is_damaged_at_start(error),
+            ConnectError::State => true,
+        }
+    }
+
+    fn explain(self, directory: &Path) -> OpenError {
+        let directory = directory.to_owned();
+        let source = match self {
+            ConnectError::Layout(found) => {
+                return OpenError::Layout { directory, found, known: schema::LAYOUT };
+            }
+            ConnectError::Store(error) => Box::new(error),
+            ConnectError::State => Box::new(rusqlite::Error::InvalidQuery),
+        };
+        OpenError::Store { directory, source }
+    }
+}
+
+/// Opens the database and finds out how far its log has come. Changes nothing but an older layout.
+fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, ConnectError> {
+    let (connection, layout) =
+        schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
+    if !(0..=schema::LAYOUT).contains(&layout) {
+        return Err(ConnectError::Layout(layout));
+    }
+    read_log(connection, settings, mark, layout == 0)
+}
+
+fn read_log(
+    connection: Connection,
+    settings: &Settings,
+    mark: Option<Mark>,
+    is_new: bool,
+) -> Result<Recovered, ConnectError> {
+    let state = "SELECT next, trimmed, id, checksum FROM state";
+    let (mut next, mut trimmed, id, checksum): (u64, u64, Option<String>, Option<u32>) = connection
+        .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let known_id = id.and_then(|id| u128::from_str_radix(&id, 16).ok());
+    let id = known_id.unwrap_or_else(rand::random);
+    if checksum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id)) {
+        return Err(ConnectError::State);
+    }
+    // The highest position that anything in the file knows of.
+    let stored = next;
+    next = next.max(highest(&connection)? + 1);
+    let mark = mark.filter(|mark| {
+        let is_own = is_new || known_id.is_none_or(|id| id == mark.id);
+        if !is_own {
+            tracing::warn!("spool.mark belongs to another spool; it is written anew");
+        }
+        is_own
+    });
+    let mut loss = None;
+    if let Some(mark) = mark
+        && mark.next > next
+    {
+        // The database is gone altogether: what is before the last trimmed position had been delivered.
+        let first = if is_new { mark.trimmed + 1 } else { next };
+        let last = mark.next - 1;
+        let detail = format!(
+            "positions {first} to {last} were stored, and the database does not know of them: it is an \
+             older copy, or its -wal file was lost"
+        );
+        loss = Some(Loss { first, last, detail }).filter(|_| first <= last);
+        trimmed = if is_new { mark.trimmed } else { trimmed };
+        next = mark.next;
+    }
+    // Every other table that the service cannot do without.
+    let lost = inspect::stats(&connection)?.lost;
+    let _: u64 =
+        connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
+    let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
+    let is_changed = known_id.is_none() || next != stored;
+    let log = Log { next, trimmed, id, dedup, sinks: Vec::new() };
+    Ok(Recovered { connection, log, loss, lost, is_changed })
+}
+
+/// The highest position that a cursor or a sound chunk has.
+fn highest(connection: &Connection) -> Result<u64, ConnectError> {
+    let mut highest = 0;
+    let mut cursors = connection.prepare("SELECT sink, position, checksum FROM cursors")?;
+    let mut rows = cursors.query([])?;
+    while let Some(row) = rows.next()? {
+        let (sink, position, checksum): (String, u64, Option<u32>) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        if checksum.is_some_and(|sum| sum != schema::cursor_checksum(&sink, position)) {
+            return Err(ConnectError::State);
+        }
+        highest = highest.max(position);
+    }
+    let newest = format!("SELECT {} FROM chunks ORDER BY last DESC LIMIT 1", ChunkRow::COLUMNS);
+    let mut newest = connection.prepare(&newest)?;
+    let mut rows = newest.query([])?;
+    if let Some(row) = rows.next()? {
+        let row = ChunkRow::from_row(row)?;
+        highest = highest.max(if row.is_sound() { row.last } else { 0 });
+    }
+    Ok(highest)
 }

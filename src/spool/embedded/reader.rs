@@ -1,18 +1,38 @@
 //! Reading what follows a position, in short transactions, damage included.
+//!
+//! Only a chunk that matches its checksum is believed in its position: one flipped bit in a row's number
+//! must not carry a sink over everything that follows. Whatever lies between two chunks that are sound,
+//! or before the head of the log, is a gap, and [`bridge`] fills it or reports it.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
+use tokio::sync::watch;
 
-use super::chunk::{self, Label};
+use super::bridge::{self, Gap};
+use super::fault;
+use super::row::ChunkRow;
 use crate::spool::{Millis, ReadError};
+
+/// How often a broken page is tried before it is bridged: the fault may be a passing one.
+const TRIES: u32 = 3;
 
 /// A sink's own connection for reading.
 #[derive(Debug)]
 pub struct Reader {
-    connection: Arc<Mutex<Connection>>,
+    inner: Arc<Mutex<Inner>>,
+    directory: Arc<Path>,
+    head: watch::Receiver<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    /// How often reading after a position has failed.
+    failed: (u64, u32),
 }
 
 /// One stored event.
@@ -54,89 +74,121 @@ pub enum Read {
     Damaged(Damage),
 }
 
+/// What one look at the table comes to.
+enum Found {
+    /// What follows, if anything does.
+    Reads(Vec<Read>),
+    /// The next thing is a gap.
+    Gap(Gap),
+}
+
 impl Reader {
-    pub(super) fn new(connection: Connection) -> Reader {
-        Reader { connection: Arc::new(Mutex::new(connection)) }
+    pub(super) fn new(
+        connection: Connection,
+        directory: &Path,
+        head: watch::Receiver<u64>,
+    ) -> Reader {
+        let inner = Inner { connection, failed: (0, 0) };
+        Reader { inner: Arc::new(Mutex::new(inner)), directory: directory.into(), head }
     }
 
     /// What follows `after`, whole chunks at a time, until `max_bytes` of events are read; at least
-    /// one chunk if there is one. Runs off the async threads.
+    /// one chunk if there is one. Runs off the async threads. Fails a few times at a place that cannot be
+    /// read before it reports it as damage.
     pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
-        let connection = Arc::clone(&self.connection);
+        let (inner, directory) = (Arc::clone(&self.inner), Arc::clone(&self.directory));
+        // What is up to here is readable now; what is missing of it will not come.
+        let head = *self.head.borrow();
         let read = tokio::task::spawn_blocking(move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            read(&connection, after, max_bytes)
+            inner
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .read(&directory, after, head, max_bytes)
         });
         read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(super::unreadable)
     }
 }
 
-/// A chunk as it is stored.
-pub(super) struct ChunkRow {
-    pub(super) last: u64,
-    pub(super) count: u32,
-    pub(super) received_at: Millis,
-    pub(super) source: String,
-    only_sink: Option<String>,
-    codec: u8,
-    checksum: u32,
-    pub(super) body: Vec<u8>,
-}
-
-impl ChunkRow {
-    pub(super) const COLUMNS: &'static str =
-        "last, count, received_at, source, only_sink, codec, checksum, body";
-
-    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
-        Ok(ChunkRow {
-            last: row.get(0)?,
-            count: row.get(1)?,
-            received_at: row.get(2)?,
-            source: row.get(3)?,
-            only_sink: row.get(4)?,
-            codec: row.get(5)?,
-            checksum: row.get(6)?,
-            body: row.get(7)?,
-        })
-    }
-
-    /// The events in it, unless it is damaged.
-    pub(super) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
-        let ChunkRow { last, count, received_at, codec, .. } = *self;
-        let only_sink = self.only_sink.as_deref();
-        let label = Label { last, count, received_at, source: &self.source, only_sink, codec };
-        if chunk::checksum(label, &self.body) != self.checksum {
-            return Err("the chunk does not match its checksum");
+impl Inner {
+    fn read(
+        &mut self,
+        directory: &Path,
+        after: u64,
+        head: u64,
+        max_bytes: usize,
+    ) -> rusqlite::Result<Vec<Read>> {
+        if after >= head {
+            return Ok(Vec::new());
         }
-        chunk::decode(codec, count, &self.body).ok_or("the chunk's body cannot be decoded")
-    }
-
-    pub(super) fn first(&self) -> u64 {
-        (self.last + 1).saturating_sub(u64::from(self.count))
+        match look(&self.connection, after, head, max_bytes) {
+            Ok(Found::Reads(reads)) => Ok(reads),
+            Ok(Found::Gap(gap)) => Ok(bridge::fill(directory, gap, max_bytes)),
+            Err(error) if fault::is_damaged(&error) => {
+                let times = if self.failed.0 == after { self.failed.1 + 1 } else { 1 };
+                self.failed = (after, times);
+                if times < TRIES {
+                    return Err(error);
+                }
+                let detail = format!("a page of the spool cannot be read: {error}");
+                let last = bridge::end(&self.connection, after, head);
+                let gap = Gap { first: after + 1, last, broken: Vec::new(), detail: Some(detail) };
+                Ok(bridge::fill(directory, gap, max_bytes))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn read(connection: &Connection, after: u64, max_bytes: usize) -> rusqlite::Result<Vec<Read>> {
+fn look(
+    connection: &Connection,
+    after: u64,
+    head: u64,
+    max_bytes: usize,
+) -> rusqlite::Result<Found> {
     let sql = format!("SELECT {} FROM chunks WHERE last > ? ORDER BY last", ChunkRow::COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([after])?;
     let (mut found, mut expected, mut size) = (Vec::new(), after + 1, 0);
+    let mut broken = Vec::new();
+    let mut last = None;
     while size < max_bytes {
-        let row = match rows.next() {
-            Ok(Some(row)) => ChunkRow::from_row(row)?,
-            Ok(None) => break,
+        let row = match rows.next().and_then(|row| row.map(ChunkRow::from_row).transpose()) {
+            Ok(Some(row)) => row,
+            Ok(None) => {
+                last = Some(head);
+                break;
+            }
             // What was read before the broken page is sound; the next call fails at once.
             Err(error) if found.is_empty() => return Err(error),
             Err(_) => break,
         };
+        let Ok(events) = row.events() else {
+            // Its bytes are kept for people, as long as they fit.
+            size += row.body.len();
+            broken.push(row);
+            continue;
+        };
         if row.first() > expected {
-            found.push(Read::Damaged(missing(expected, row.first() - 1)));
+            last = Some(row.first() - 1);
+            break;
         }
-        let last = row.last;
-        size += unpack(row, expected, &mut found);
-        expected = last + 1;
+        if row.last >= expected {
+            expected = row.last + 1;
+            size += take(row, events, after + 1, &mut found);
+        }
+        // What is out of place and yet was passed already hides nothing.
+        broken.clear();
     }
-    Ok(found)
+    if !found.is_empty() {
+        return Ok(Found::Reads(found));
+    }
+    // So much is broken that the row after it was not reached: a part of it at a time.
+    let reached = || broken.last().map_or(head, |row: &ChunkRow| row.last.clamp(expected, head));
+    let last = last.unwrap_or_else(reached).min(head.max(expected - 1));
+    if last < expected {
+        return Ok(Found::Reads(found));
+    }
+    Ok(Found::Gap(Gap { first: expected, last, broken, detail: None }))
 }
 
 /// See [`super::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
@@ -159,9 +211,10 @@ pub(super) fn between(
     while size < max_bytes
         && let Some(row) = rows.next()?
     {
-        let added = unpack(ChunkRow::from_row(row)?, positions.start + 1, &mut found);
-        let is_damage = matches!(found.last(), Some(Read::Damaged(_)));
-        size += if is_damage { 0 } else { added };
+        let row = ChunkRow::from_row(row)?;
+        if let Ok(events) = row.events() {
+            size += take(row, events, positions.start + 1, &mut found);
+        }
     }
     let events = found.into_iter().filter_map(|read| match read {
         Read::Event(stored) if stored.position <= positions.end => Some(stored),
@@ -170,23 +223,13 @@ pub(super) fn between(
     Ok((events.collect(), trimmed))
 }
 
-/// Appends the events of a chunk from `expected` on, or the damage it turned out to be. Returns the
-/// bytes that this takes in memory.
-fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) -> usize {
-    let events = match row.events() {
-        Ok(events) => events,
-        Err(detail) => {
-            let size = row.body.len();
-            found.push(Read::Damaged(Damage {
-                first: expected.max(row.first()),
-                last: row.last,
-                source: row.source,
-                detail: detail.to_owned(),
-                bytes: row.body.into(),
-            }));
-            return size;
-        }
-    };
+/// Appends the events of a chunk from `expected` on. Returns the bytes that this takes in memory.
+pub(super) fn take(
+    row: ChunkRow,
+    events: Vec<Bytes>,
+    expected: u64,
+    found: &mut Vec<Read>,
+) -> usize {
     let first = row.first();
     let size = events.iter().map(Bytes::len).sum();
     let source: Arc<str> = row.source.into();
@@ -203,9 +246,4 @@ fn unpack(row: ChunkRow, expected: u64, found: &mut Vec<Read>) -> usize {
         }
     }
     size
-}
-
-fn missing(first: u64, last: u64) -> Damage {
-    let detail = format!("positions {first} to {last} are missing from the spool");
-    Damage { first, last, source: String::new(), detail, bytes: Bytes::new() }
 }

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 /// The layout this version reads and writes. Changes to the tables raise it.
-pub(super) const LAYOUT: i64 = 2;
+pub(super) const LAYOUT: i64 = 3;
 
 /// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
 pub(super) const PAGE_SIZE: u64 = 16 * 1024;
@@ -33,7 +33,8 @@ CREATE TABLE ids (
 CREATE TABLE cursors (
     sink        TEXT PRIMARY KEY,
     position    INTEGER NOT NULL,
-    is_paused   INTEGER NOT NULL DEFAULT 0
+    is_paused   INTEGER NOT NULL DEFAULT 0,
+    checksum    INTEGER                -- CRC-32 of sink and position
 ) WITHOUT ROWID;
 CREATE TABLE quarantine (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -63,13 +64,22 @@ CREATE TABLE totals (
 CREATE TABLE state (
     one         INTEGER PRIMARY KEY CHECK (one = 1),
     next        INTEGER NOT NULL,      -- position of the next event
-    trimmed     INTEGER NOT NULL       -- last position removed after every sink had passed it
+    trimmed     INTEGER NOT NULL,      -- last position removed after every sink had passed it
+    id          TEXT,                  -- which spool this is: 32 hexadecimal digits
+    checksum    INTEGER                -- CRC-32 of next, trimmed and id
 );
-INSERT INTO state VALUES (1, 1, 0);
+CREATE TABLE losses (
+    number      INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    first       INTEGER NOT NULL,      -- positions that were stored once and are not there
+    last        INTEGER NOT NULL,
+    detail      TEXT    NOT NULL
+);
+INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
 ";
 
 /// From layout 1 to 2.
-const MIGRATION: &str = "
+const TO_LAYOUT_2: &str = "
 ALTER TABLE cursors ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quarantine ADD COLUMN attempts INTEGER;
 ALTER TABLE quarantine ADD COLUMN status INTEGER;
@@ -77,12 +87,32 @@ ALTER TABLE quarantine ADD COLUMN code TEXT;
 ALTER TABLE quarantine ADD COLUMN answer TEXT;
 ";
 
+/// From layout 2 to 3. Without a checksum, a row is believed.
+const TO_LAYOUT_3: &str = "
+ALTER TABLE cursors ADD COLUMN checksum INTEGER;
+ALTER TABLE state ADD COLUMN id TEXT;
+ALTER TABLE state ADD COLUMN checksum INTEGER;
+CREATE TABLE losses (
+    number      INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    first       INTEGER NOT NULL,
+    last        INTEGER NOT NULL,
+    detail      TEXT    NOT NULL
+);
+";
+
 /// The database file of a spool directory.
 pub(super) fn database(directory: &Path) -> PathBuf {
     directory.join("spool.db")
 }
 
-/// The one connection that writes. Makes the tables in a new file; returns the layout found.
+/// Its write-ahead log.
+pub(super) fn log(directory: &Path) -> PathBuf {
+    directory.join("spool.db-wal")
+}
+
+/// The one connection that writes. Makes the tables in a new file and brings older ones up to date;
+/// returns the layout found.
 pub(super) fn connect_writer(
     directory: &Path,
     max_size: u64,
@@ -104,15 +134,40 @@ pub(super) fn connect_writer(
         connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
     // The last connection to close would otherwise checkpoint, also after a failed sync.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    let statements = match layout(&connection)? {
-        0 => TABLES,
-        1 => MIGRATION,
-        layout => return Ok((connection, layout)),
+    let found = layout(&connection)?;
+    let statements = match found {
+        0 => vec![TABLES],
+        1 => vec![TO_LAYOUT_2, TO_LAYOUT_3],
+        2 => vec![TO_LAYOUT_3],
+        _ => return Ok((connection, found)),
     };
+    let statements = statements.concat();
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
     ))?;
-    Ok((connection, LAYOUT))
+    Ok((connection, found))
+}
+
+/// A new database, to be filled and put in place as a whole: it need not survive anything meanwhile.
+pub(super) fn create(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    let _mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "OFF", |row| row.get(0))?;
+    connection
+        .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
+    Ok(connection)
+}
+
+/// The checksum of a cursor.
+pub(super) fn cursor_checksum(sink: &str, position: u64) -> u32 {
+    crc32fast::hash(&[&position.to_le_bytes()[..], sink.as_bytes()].concat())
+}
+
+/// The checksum of the one row that says how far the log has come.
+pub(super) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
+    crc32fast::hash(&[&next.to_le_bytes()[..], &trimmed.to_le_bytes(), &id.to_le_bytes()].concat())
 }
 
 /// The layout that a file has; 0 for a new one.

@@ -1,6 +1,7 @@
 //! The engine with a clock of the test's own: what is kept, for how long, and what is remembered.
 
 mod commits;
+mod damage;
 mod model;
 mod steering;
 mod still;
@@ -76,9 +77,28 @@ async fn register(spool: &Spool, names: &[&str]) -> Vec<u64> {
     registered.iter().map(|sink| sink.cursor).collect()
 }
 
+/// Everything after a position, as a worker reads it: a place that fails is tried again.
+async fn read_all(reader: &Reader, after: u64) -> Vec<Read> {
+    let (mut all, mut after, mut failures) = (Vec::new(), after, 0);
+    loop {
+        let Ok(read) = reader.read(after, 64 * 1024).await else {
+            failures += 1;
+            assert!(failures < 100, "reading after {after} fails for ever");
+            continue;
+        };
+        let Some(last) = read.last() else { return all };
+        after = match last {
+            Read::Event(stored) => stored.position,
+            Read::Damaged(damage) => damage.last,
+        };
+        all.extend(read);
+    }
+}
+
 async fn texts(spool: &Spool, after: u64) -> Vec<String> {
-    let read = spool.reader().expect("a reader").read(after, usize::MAX).await.expect("read");
-    read.into_iter()
+    read_all(&spool.reader().expect("a reader"), after)
+        .await
+        .into_iter()
         .map(|read| match read {
             Read::Event(stored) => {
                 format!("{} {}", stored.position, String::from_utf8_lossy(&stored.bytes))

@@ -10,16 +10,16 @@ use crate::spool::Millis;
 /// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait.
 const MAX_CHUNKS: u32 = 64;
 
-/// Removes some of what is no longer needed; tells whether there may be more. `keep` is the time that
-/// events stay after everyone has passed them.
+/// Removes some of what is no longer needed; returns the last position removed, if any was, and whether
+/// there may be more. `keep` is the time that events stay after everyone has passed them.
 pub(super) fn trim(
     tx: &Transaction<'_>,
     sinks: &[Arc<str>],
     now: Millis,
     keep: Duration,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<(Option<u64>, bool)> {
     let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    let Some(passed) = passed_by_all(tx, sinks)? else { return Ok(false) };
+    let Some(passed) = passed_by_all(tx, sinks)? else { return Ok((None, false)) };
     let mut oldest = tx.prepare_cached(
         "SELECT last, received_at FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
     )?;
@@ -31,14 +31,13 @@ pub(super) fn trim(
         if (0..keep).contains(&age) {
             break;
         }
-        removable = Some(row.get::<_, i64>(0)?);
+        removable = Some(row.get::<_, u64>(0)?);
         count += 1;
     }
     if let Some(last) = removable {
         tx.prepare_cached("DELETE FROM chunks WHERE last <= ?")?.execute([last])?;
-        tx.prepare_cached("UPDATE state SET trimmed = ?")?.execute([last])?;
     }
-    Ok(count == MAX_CHUNKS)
+    Ok((removable, count == MAX_CHUNKS))
 }
 
 /// The last position that every one of `sinks` has settled; `None` without sinks.

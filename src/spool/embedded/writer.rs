@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::command::{Command, Done};
 use super::fault::{self, Fault};
 use super::group::{Group, Log};
+use super::mark::Keeper;
 use super::schema::PAGE_SIZE;
 use super::{Clock, Shared, trim};
 use crate::spool::Settings;
@@ -39,6 +40,7 @@ const LOW_WATER: u64 = 70;
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) log: Log,
+    pub(super) mark: Keeper,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
     pub(super) shared: Arc<Shared>,
@@ -84,6 +86,9 @@ impl Writer {
                 if self.checkpoint("PASSIVE").is_err() {
                     return self.abandon();
                 }
+                self.sync_mark();
+            } else if size == 0 {
+                self.sync_mark();
             }
             if closing {
                 return self.close();
@@ -101,6 +106,11 @@ impl Writer {
             };
             self.log.dedup.roll_back();
             let fault = fault::classify(&error);
+            if fault::is_damaged(&error) && !self.is_damaged() {
+                // What is stored last may be as it should be: only old rows are left alone from now on.
+                self.report_damage(&error);
+                continue;
+            }
             if group.iter().any(Command::is_append) {
                 self.shared.set_failing(Some(error.to_string()));
             }
@@ -125,7 +135,7 @@ impl Writer {
     /// One transaction for the whole group, which is emptied only if it succeeds.
     fn try_commit(&mut self, group: &mut Vec<Command>) -> rusqlite::Result<bool> {
         let now = (self.clock)();
-        let Writer { connection, log, settings, shared, .. } = self;
+        let Writer { connection, log, settings, shared, mark, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Group::new(&tx, now, log.next);
         let (mut done, mut sinks) = (Vec::with_capacity(group.len()), None);
@@ -151,18 +161,24 @@ impl Writer {
                 Command::Close => Done::Moved,
             });
         }
-        let evicted = work.finish(log, settings)?;
         let next = work.next;
+        let is_damaged = shared.damaged.load(Ordering::Relaxed);
+        let evicted = if is_damaged { Vec::new() } else { work.evict(log, settings)? };
         // What everyone has is kept for its time only while there is room for what nobody has.
         let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
         // Sinks that begin with this commit hold back already what it could remove.
         let sinks = sinks.unwrap_or_else(|| log.sinks.clone());
-        let more_to_trim = trim::trim(&tx, &sinks, now, keep)?;
+        let (removed, more_to_trim) =
+            if is_damaged { (None, false) } else { trim::trim(&tx, &sinks, now, keep)? };
+        let trimmed = removed.unwrap_or(log.trimmed);
+        work.finish(log, trimmed)?;
         tx.commit()?;
 
         log.next = next;
+        log.trimmed = trimmed;
         log.sinks = sinks;
+        mark.write(log.mark(is_damaged));
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.publish();
@@ -235,6 +251,28 @@ impl Writer {
         Ok(())
     }
 
+    fn is_damaged(&self) -> bool {
+        self.shared.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Has the next start repair what this one cannot.
+    fn report_damage(&mut self, error: &rusqlite::Error) {
+        tracing::error!(
+            %error,
+            "a page of the spool is broken; nothing is removed from it until it is repaired. Start the \
+             service again, or stop it and run davinci-siem spool repair"
+        );
+        self.shared.damaged.store(true, Ordering::Relaxed);
+        self.mark.write(self.log.mark(true));
+        self.mark.sync();
+    }
+
+    fn sync_mark(&mut self) {
+        if self.settings.sync {
+            self.mark.sync();
+        }
+    }
+
     fn report_failed_sync(&self, error: &rusqlite::Error) {
         self.shared.fatal.send_replace(Some(format!(
             "a sync of the spool in {} failed ({error}). What reached the disk is unknown, so the \
@@ -243,8 +281,10 @@ impl Writer {
         )));
     }
 
-    fn close(self) {
-        if self.checkpoint("TRUNCATE").is_ok()
+    fn close(mut self) {
+        let checkpoint = self.checkpoint("TRUNCATE");
+        self.sync_mark();
+        if checkpoint.is_ok()
             && let Err((_, error)) = self.connection.close()
         {
             tracing::error!(%error, "the spool did not close cleanly; nothing is lost");

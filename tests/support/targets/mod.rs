@@ -23,6 +23,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
+use crate::support::wait_for;
+
 /// A running target and what it has stored.
 pub struct Target<S> {
     pub url: String,
@@ -111,7 +113,9 @@ impl<S: Behaviour> Target<S> {
             .enable_all()
             .build()
             .expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).expect("bound");
+        // One that was stopped may take a moment to let go of its port.
+        let listener =
+            wait_for("a port", || runtime.block_on(TcpListener::bind(("127.0.0.1", port))).ok());
         let port = listener.local_addr().expect("an address").port();
         runtime.spawn(serve(listener, self.router.clone(), tls));
         self.runtime = Some(runtime);

@@ -76,7 +76,11 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
     let connection = Connection::open(&file).expect("opened");
     connection
         .execute_batch(
-            "ALTER TABLE cursors DROP COLUMN is_paused;
+            "ALTER TABLE cursors DROP COLUMN checksum;
+             ALTER TABLE state DROP COLUMN id;
+             ALTER TABLE state DROP COLUMN checksum;
+             DROP TABLE losses;
+             ALTER TABLE cursors DROP COLUMN is_paused;
              ALTER TABLE quarantine DROP COLUMN attempts;
              ALTER TABLE quarantine DROP COLUMN status;
              ALTER TABLE quarantine DROP COLUMN code;
@@ -85,6 +89,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
         )
         .expect("as the first version had it");
     drop(connection);
+    std::fs::remove_file(mark::path(&bench.settings.directory)).expect("it had no mark");
     let refused = inspect::open(&bench.settings.directory).expect_err("an old layout");
     assert!(refused.to_string().contains("start the service once"), "{refused}");
     let spool = bench.open();
@@ -93,6 +98,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
     assert!(
         spool.quarantine(Query { limit: 9, ..Query::default() }).await.expect("read").is_empty()
     );
+    assert_eq!((spool.set_aside(), spool.lost()), (None, 0), "no alarm");
     inspect::open(&bench.settings.directory).expect("the layout of now");
 }
 

@@ -25,13 +25,14 @@ pub(super) async fn tick(spool: &Spool) {
     spool.remove(Vec::new()).await.expect("committed");
 }
 
-/// What `kill -9` leaves of a spool, in a folder of its own. The database file goes first: whatever a
-/// checkpoint changes in it meanwhile is in the WAL as well.
+/// What `kill -9` leaves of a spool, in a folder of its own. The mark goes first, which must not know more
+/// than the rest, and the database before its WAL: whatever a checkpoint changes in it meanwhile is in there
+/// as well.
 pub(super) fn remains(settings: &Settings) -> (TempDir, Settings) {
     let folder = tempfile::tempdir().expect("a folder");
     let left = Settings { directory: folder.path().join("spool"), ..settings.clone() };
     std::fs::create_dir(&left.directory).expect("made");
-    for name in ["spool.db", "spool.db-wal"] {
+    for name in ["spool.mark", "spool.db", "spool.db-wal"] {
         std::fs::copy(settings.directory.join(name), left.directory.join(name)).expect("copied");
     }
     (folder, left)

@@ -40,14 +40,18 @@ BEGIN;
 DELETE FROM chunks;
 DELETE FROM ids;
 DELETE FROM totals;
-UPDATE state SET next = 1, trimmed = 0;
+DELETE FROM losses;
+UPDATE state SET next = 1, trimmed = 0, checksum = NULL;
 INSERT OR REPLACE INTO cursors (sink, position) VALUES ('sink', 0);
 COMMIT;
 ";
 
 /// A connection that decides what fails.
 #[derive(Debug)]
-pub(super) struct Faults(Connection);
+pub(super) struct Faults {
+    connection: Connection,
+    mark: PathBuf,
+}
 
 impl Faults {
     /// Of an open spool.
@@ -56,15 +60,16 @@ impl Faults {
         connection.busy_timeout(Duration::from_secs(60)).expect("set");
         connection.pragma_update(None, "synchronous", "OFF").expect("set");
         connection.execute_batch(TRIGGERS).expect("made");
-        Faults(connection)
+        Faults { connection, mark: mark::path(&settings.directory) }
     }
 
-    /// The spool becomes a new one, with one sink.
+    /// A spool that nobody has open becomes a new one, with one sink.
     pub(super) fn forget_everything(&self) {
-        self.0.execute_batch(EMPTY).expect("emptied");
+        self.connection.execute_batch(EMPTY).expect("emptied");
+        std::fs::remove_file(&self.mark).expect("a mark");
     }
 
     pub(super) fn set(&self, failing: Failing) {
-        self.0.execute("UPDATE failing SET what = ?", [failing as i64]).expect("set");
+        self.connection.execute("UPDATE failing SET what = ?", [failing as i64]).expect("set");
     }
 }

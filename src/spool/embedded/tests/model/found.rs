@@ -31,7 +31,8 @@ fn what_a_new_sink_is_to_get_does_not_go_as_it_is_registered() {
 fn nearly_at_the_end(bench: &Bench) -> Spool {
     bench.open().close();
     let store = Connection::open(schema::database(&bench.settings.directory)).expect("opened");
-    store.execute("UPDATE state SET next = ?1, trimmed = ?1 - 1", [i64::MAX - 2]).expect("set");
+    let state = "UPDATE state SET next = ?1, trimmed = ?1 - 1, checksum = NULL";
+    store.execute(state, [i64::MAX - 2]).expect("set");
     bench.open()
 }
 
@@ -55,7 +56,8 @@ async fn the_last_positions_are_used_and_what_comes_after_them_is_refused_whole(
     // Nor does anything wrap for whoever reads, whatever they ask.
     assert_eq!(*spool.head().borrow(), END - 1);
     assert!(texts(&spool, END).await.is_empty());
-    assert!(spool.reader().expect("a reader").read(u64::MAX, 1).await.is_err());
+    let nothing = spool.reader().expect("a reader").read(u64::MAX, 1).await.expect("read");
+    assert!(nothing.is_empty(), "{nothing:?}");
     let refused = spool.commit(&sink, u64::MAX, Tally::default(), Vec::new()).await;
     assert!(matches!(refused, Err(CommitError::Store(_))), "{refused:?}");
     spool.commit(&sink, END - 1, Tally::default(), Vec::new()).await.expect("committed");

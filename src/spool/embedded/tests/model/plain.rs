@@ -220,6 +220,9 @@ impl Model {
             }
             expected = chunk.last() + 1;
         }
+        if expected <= self.head {
+            found.push(Read::Damaged(missing(expected, self.head)));
+        }
         found
     }
 
@@ -231,6 +234,10 @@ impl Model {
             if chunk.damage.is_some() {
                 let problem = "the chunk does not match its checksum";
                 found.push(format!("events {first} to {last}: {problem}"));
+                // What it says of its place is believed only next to what is sound.
+                if first > previous + 1 {
+                    continue;
+                }
             }
             if first > previous + 1 {
                 found.push(format!("the events before {first} are missing"));
