@@ -12,16 +12,15 @@ use reqwest::Client;
 use crate::support::clients::Clients;
 use crate::support::oracle::Oracle;
 use crate::support::service::Home;
-use crate::support::{block_on, wait_for};
+use crate::support::{block_on, setting, wait_for};
 
 const CLIENTS: u64 = 4;
 const ROUNDS: u64 = 20;
 
 #[test]
 fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let rounds = number("CONSERVATION_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
+    let rounds = setting("CONSERVATION_ROUNDS").unwrap_or(ROUNDS);
+    let seed = setting("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
     println!("CONSERVATION_SEED={seed} CONSERVATION_ROUNDS={rounds}");
     let home = Home::with_two_sinks("[spool]\nmax_size = \"1 GiB\"\n");
     let oracle = Arc::new(Oracle::default());
@@ -42,10 +41,7 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     for sink in ["one", "two"] {
         let name = format!("{sink}.ndjson");
         // Reading so many lines takes a while: once, when all have been delivered.
-        wait_for("every acknowledged event", || {
-            let lag = service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"));
-            (lag == 0.0).then_some(())
-        });
+        service.wait_until_settled(sink);
         let lines = home.lines(&name);
         let doubled = oracle.judge(sink, &lines);
         println!(

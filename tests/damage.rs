@@ -92,9 +92,7 @@ fn a_flipped_bit_in_the_log_costs_one_chunk_and_not_all_that_follow() {
     let aside = service.readiness()["spool_set_aside"].as_str().expect("a path").to_owned();
     assert!(home.path(&aside).join("spool.db-wal").exists(), "the files are kept");
     let ids = delivered(&home, 190);
-    wait_for("the rest", || {
-        (service.metric("davinci_siem_sink_lag_events{sink=\"out\"}") == 0.0).then_some(())
-    });
+    wait_for("the rest", || (service.lag("out") == 0.0).then_some(()));
     let reported = service.metric("davinci_siem_damaged_events_total{sink=\"out\"}");
     assert!(ids.len() as f64 + reported >= 200.0, "{} delivered, {reported} reported", ids.len());
     assert_eq!(service.metric("davinci_siem_spool_lost_events"), reported);

@@ -17,7 +17,7 @@ use crate::support::oracle::Oracle;
 use crate::support::service::Service;
 use crate::support::targets::webhook::Webhook;
 use crate::support::targets::{Fault as Trouble, Target};
-use crate::support::{runtime, wait_for};
+use crate::support::{runtime, setting, wait_for};
 
 const CLIENTS: u64 = 3;
 const ROUNDS: u64 = 40;
@@ -63,9 +63,8 @@ const FAULTS: [Fault; 10] = [
 
 #[test]
 fn nothing_is_lost_whatever_happens() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let rounds = number("FAULT_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("FAULT_SEED").unwrap_or_else(|| rand::rng().random());
+    let rounds = setting("FAULT_ROUNDS").unwrap_or(ROUNDS);
+    let seed = setting("FAULT_SEED").unwrap_or_else(|| rand::rng().random());
     println!("FAULT_SEED={seed} FAULT_ROUNDS={rounds}");
     let mut target = Target::start(Webhook::default());
     let machine = Machine::with_two_sinks(&format!(
@@ -194,10 +193,7 @@ fn judge(service: Service, machine: &Machine, target: &Target<Webhook>, oracle: 
     let fresh = oracle.mint(CLIENTS + 1, 1);
     oracle.acknowledge(&fresh, &service.answer(&fresh.body));
     for sink in ["one", "two", "hook"] {
-        wait_for(sink, || {
-            let lag = service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"));
-            (lag == 0.0).then_some(())
-        });
+        service.wait_until_settled(sink);
     }
     for sink in ["one", "two"] {
         let lines = machine.home.lines(&format!("{sink}.ndjson"));

@@ -12,7 +12,7 @@ use reqwest::Client;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::events::{batch, id, ids, minted_with};
+use crate::support::events::{batch, id, ids, large, minted_with};
 use crate::support::machine::Machine;
 use crate::support::power::{Loss, Power};
 use crate::support::service::{Home, Service};
@@ -21,8 +21,6 @@ use crate::support::targets::{Fault, Target};
 use crate::support::{block_on, wait_for};
 
 const FILE: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n";
-
-const LAG: &str = "davinci_siem_sink_lag_events{sink=\"out\"}";
 
 fn status(service: &Service, body: &str) -> (u16, Value) {
     block_on(async {
@@ -114,18 +112,13 @@ fn a_full_spool_is_still_full_after_a_restart() {
          dedup = { max_ids = 1000 }\n[sinks.hook]\ntype = \"http\"\nurl = \"http://127.0.0.1:1/\"\n",
     );
     let service = home.start();
-    let noise = |number: u64| {
-        let mut random = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(number);
-        let text =
-            (0..100_000).map(|_| char::from(rand::RngExt::random_range(&mut random, b'!'..=b'[')));
-        format!("[{}]", minted_with(&number.to_string(), &text.collect::<String>()))
-    };
-    let refused = (0..100).find(|number| status(&service, &noise(*number)).0 == 503);
+    let mut bodies = (0..100).map(|number| large(&number.to_string()));
+    let refused = bodies.find(|body| status(&service, body).0 == 503).expect("it is full");
     let used = service.metric("davinci_siem_spool_bytes");
     service.kill();
     let service = home.start();
     assert_eq!(service.metric("davinci_siem_spool_bytes"), used);
-    assert_eq!(status(&service, &noise(refused.expect("it was full"))).0, 503);
+    assert_eq!(status(&service, &refused).0, 503);
 }
 
 /// An event that could not be stored ended the process, or was counted as delivered:
@@ -254,7 +247,7 @@ fn names_are_as_durable_as_what_they_name() {
     let mut power = Power::connect(&mut home, 9);
     let service = home.start();
     service.post(&batch(ids(5)));
-    wait_for("the cursor", || (service.metric(LAG) == 0.0).then_some(()));
+    service.wait_until_settled("out");
     service.kill();
     power.cut(Loss::Everything);
     assert_eq!(home.lines("c/d/out.ndjson").len(), 5);

@@ -16,7 +16,7 @@ use crate::support::oracle::Oracle;
 use crate::support::service::{Home, Service};
 use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
-use crate::support::{block_on, wait_for};
+use crate::support::{block_on, setting};
 
 const CLIENTS: u64 = 4;
 const ROUNDS: u64 = 6;
@@ -29,15 +29,10 @@ fn hook(name: &str, target: &Target<Webhook>) -> String {
     )
 }
 
-fn lag(service: &Service, sink: &str) -> f64 {
-    service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
-}
-
 #[test]
 fn every_sink_gets_everything_after_its_outage_and_no_other_suffers() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let rounds: u64 = number("CONSERVATION_ROUNDS").map_or(ROUNDS, |rounds: u64| rounds.min(60));
-    let seed = number("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
+    let rounds: u64 = setting("CONSERVATION_ROUNDS").map_or(ROUNDS, |rounds| rounds.min(60));
+    let seed = setting("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
     println!("CONSERVATION_SEED={seed} CONSERVATION_ROUNDS={rounds}");
     let mut random = StdRng::seed_from_u64(seed);
     let down = Target::start(Webhook::default());
@@ -59,7 +54,7 @@ fn every_sink_gets_everything_after_its_outage_and_no_other_suffers() {
     healthy(&slow, None, 0);
     report("all healthy", post_round(&service, &oracle, &mut random));
     for sink in ["healthy", "down", "slow", "flapping"] {
-        wait_for(sink, || (lag(&service, sink) == 0.0).then_some(()));
+        service.wait_until_settled(sink);
     }
     let before = oracle.acknowledged();
     healthy(&down, Some(503), 0);
@@ -71,8 +66,8 @@ fn every_sink_gets_everything_after_its_outage_and_no_other_suffers() {
         }
         waits.extend(post_round(&service, &oracle, &mut random));
         // Nobody else's trouble keeps it from being current.
-        wait_for("the healthy sink", || (lag(&service, "healthy") == 0.0).then_some(()));
-        assert_eq!(lag(&service, "down"), (oracle.acknowledged() - before) as f64);
+        service.wait_until_settled("healthy");
+        assert_eq!(service.lag("down"), (oracle.acknowledged() - before) as f64);
         if !flapping.is_running() {
             flapping.restart();
         }
@@ -85,7 +80,7 @@ fn every_sink_gets_everything_after_its_outage_and_no_other_suffers() {
     healthy(&down, None, 0);
     healthy(&slow, None, 0);
     for sink in ["healthy", "down", "slow", "flapping"] {
-        wait_for(sink, || (lag(&service, sink) == 0.0).then_some(()));
+        service.wait_until_settled(sink);
     }
     assert_eq!(oracle.judge("healthy", &home.lines("healthy.ndjson")), 0, "nothing cut it off");
     for (name, target) in [("down", &down), ("slow", &slow), ("flapping", &flapping)] {

@@ -22,7 +22,7 @@ use crate::support::service::{Home, Service, read_lines};
 use crate::support::targets::Target;
 use crate::support::targets::elastic::Elastic;
 use crate::support::targets::webhook::Webhook;
-use crate::support::{block_on, wait_for};
+use crate::support::{block_on, setting, wait_for};
 
 const CLIENTS: u64 = 3;
 const ROUNDS: u64 = 8;
@@ -36,9 +36,8 @@ const ROTATED: &str = "[sinks.rotated]\ntype = \"file\"\npath = \"out/rotated/ev
 
 /// Rounds and seed, which are printed.
 fn chance() -> (u64, u64) {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let rounds = number("POWER_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("POWER_SEED").unwrap_or_else(|| rand::rng().random());
+    let rounds = setting("POWER_ROUNDS").unwrap_or(ROUNDS);
+    let seed = setting("POWER_SEED").unwrap_or_else(|| rand::rng().random());
     println!("POWER_SEED={seed} POWER_ROUNDS={rounds}");
     (rounds, seed)
 }
@@ -132,15 +131,19 @@ fn kill_while_starting(home: &Home, random: &mut StdRng) {
 }
 
 /// Has a fresh event acknowledged, and waits until each sink has everything.
+/// Everything has reached the plain file, and the spool is sound.
+fn judge_plain(home: &Home, oracle: &Oracle) {
+    let service = home.start();
+    drain(&service, oracle, &["plain"]);
+    assert!(service.terminate().0.success());
+    oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
+    judge_spool(home);
+}
+
 fn drain(service: &Service, oracle: &Oracle, sinks: &[&str]) {
     let fresh = oracle.mint(CLIENTS, 1);
     oracle.acknowledge(&fresh, &service.answer(&fresh.body));
-    sinks.iter().for_each(|sink| wait_until_settled(service, sink));
-}
-
-fn wait_until_settled(service: &Service, sink: &str) {
-    let lag = format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}");
-    wait_for(sink, || (service.metric(&lag) == 0.0).then_some(()));
+    sinks.iter().for_each(|sink| service.wait_until_settled(sink));
 }
 
 /// The spool is sound, and nothing in it was ever found to be otherwise.
@@ -170,11 +173,7 @@ fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
         oracle.acknowledge(&first, &service.answer(&first.body));
         service.kill();
         power.cut(Loss::Everything);
-        let service = home.start();
-        drain(&service, &oracle, &["plain"]);
-        assert!(service.terminate().0.success());
-        oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
-        judge_spool(&home);
+        judge_plain(&home, &oracle);
     }
 }
 
@@ -295,11 +294,7 @@ fn a_checkpoint_may_be_cut_short() {
         power.cut(Loss::Everything);
     });
     println!("{:?}", power.lost);
-    let service = home.start();
-    drain(&service, &oracle, &["plain"]);
-    assert!(service.terminate().0.success());
-    oracle.judge("plain", &home.lines("out/plain/events.ndjson"));
-    judge_spool(&home);
+    judge_plain(&home, &oracle);
 }
 
 #[test]
@@ -312,7 +307,7 @@ fn a_file_is_synced_before_it_is_rotated() {
     let mut power = Power::connect(&mut home, 0);
     let service = home.start();
     service.post(&batch(["first".to_owned()]));
-    wait_until_settled(&service, "out");
+    service.wait_until_settled("out");
     power.hold();
     service.post(&batch(ids(6)));
     wait_for("a sync that is held", || power.is_held().then_some(()));

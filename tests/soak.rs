@@ -17,7 +17,7 @@ use crate::support::oracle::Oracle;
 use crate::support::service::{Home, Service};
 use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
-use crate::support::{runtime, wait_for};
+use crate::support::{runtime, setting};
 
 /// What the process uses at a moment.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +56,8 @@ fn interval(seconds: u64) -> Duration {
 
 #[test]
 fn nothing_grows_however_long_it_runs() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
-    let seconds: u64 = number("SOAK_SECONDS").unwrap_or(SECONDS);
-    let seed = number("SOAK_SEED").unwrap_or_else(|| rand::rng().random());
+    let seconds: u64 = setting("SOAK_SECONDS").unwrap_or(SECONDS);
+    let seed = setting("SOAK_SEED").unwrap_or_else(|| rand::rng().random());
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let mut target = Target::start(Webhook::default());
     // A window that is full long before the end: ids come and go.
@@ -114,10 +113,7 @@ fn nothing_grows_however_long_it_runs() {
     std::fs::write(&svg, plot::svg(&samples)).expect("written");
     println!("{} events, {} samples: {}", oracle.acknowledged(), samples.len(), svg.display());
     for sink in ["one", "two", "hook"] {
-        wait_for(sink, || {
-            let lag = service.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"));
-            (lag == 0.0).then_some(())
-        });
+        service.wait_until_settled(sink);
     }
     judge(&samples);
     for sink in ["one", "two"] {

@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use rand::RngExt;
 use reqwest::{Client, StatusCode};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::events::{batch, documented, id, minted_with};
+use crate::support::events::{batch, documented, id, large};
 use crate::support::service::{Home, Service};
 use crate::support::{block_on, wait_for};
 
@@ -21,14 +20,6 @@ fn post(service: &Service, body: &str) -> (StatusCode, Value) {
         }
         (status, response.json().await.unwrap_or(Value::Null))
     })
-}
-
-/// About 100 kB that do not compress.
-fn large(id: &str) -> String {
-    let mut random = rand::rng();
-    let noise: String =
-        (0..100_000).map(|_| char::from(random.random_range(b'!'..=b'['))).collect();
-    format!("[{}]", minted_with(id, &noise))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use serde_json::Value;
 
 /// A file of the fixtures.
@@ -31,6 +32,14 @@ pub fn minted_with(id: &str, description: &str) -> String {
     event["id"] = id.into();
     event["result"]["description"] = description.into();
     event.to_string()
+}
+
+/// One event in an array, of about 100 kB that do not compress.
+pub fn large(id: &str) -> String {
+    let mut random = rand::rng();
+    let noise: String =
+        (0..100_000).map(|_| char::from(random.random_range(b'!'..=b'['))).collect();
+    format!("[{}]", minted_with(id, &noise))
 }
 
 /// An array of minted events.

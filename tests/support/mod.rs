@@ -28,6 +28,11 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A number that a variable holds, to make a test longer or to repeat it.
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
 /// Runs an async test body on a runtime of its own.
 pub fn block_on<T>(task: impl Future<Output = T>) -> T {
     runtime().block_on(task)

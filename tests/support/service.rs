@@ -254,6 +254,17 @@ impl Service {
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
+    /// Events that a sink has not settled yet.
+    pub fn lag(&self, sink: &str) -> f64 {
+        self.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
+    }
+
+    /// Waits until a sink has settled everything that was acknowledged.
+    #[track_caller]
+    pub fn wait_until_settled(&self, sink: &str) {
+        super::wait_for(sink, || (self.lag(sink) == 0.0).then_some(()));
+    }
+
     /// Host and port of the webhook listener.
     pub fn address(&self) -> String {
         let rest = self.url.strip_prefix("http://").expect("a URL");

@@ -21,8 +21,9 @@
 //! The writer takes everything that waits, up to 4 MiB, into one transaction: chunks, ids, entries,
 //! cursors and totals. `synchronous=FULL` syncs the WAL once at its end; only then are the waiting
 //! callers answered and readers woken. If it fails, nothing of it is kept and the ids are forgotten
-//! again. Cursors alone wait up to 4 ms for events to be committed with. Checkpoints run on the same thread after the answers, never between a caller and its
-//! answer, and are ours to run (`wal_autocheckpoint=0`) because SQLite ignores errors of its own.
+//! again. Cursors alone wait up to 4 ms for events to be committed with. Checkpoints run on the same thread
+//! after the answers, never between a caller and its answer, and are ours to run (`wal_autocheckpoint=0`)
+//! because SQLite ignores errors of its own.
 //!
 //! # What recovery does
 //!

@@ -38,15 +38,15 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
     let known = mark.mark();
     let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
     // What SQLite would do to the log has to be known before it opens it.
-    let is_torn = wal::read(&schema::log(&directory)).tail == Tail::Torn;
-    if let Some(why) = repair::reason(&directory, known) {
+    let wal = wal::read(&schema::log(&directory));
+    if let Some(why) = repair::reason(&directory, &wal, known) {
         set_aside = Some(mend(why)?);
     }
     let mut recovered = connect(settings, known);
     let why = match &recovered {
         Err(error) => error.is_damage(&directory, known).then(|| error.to_string()),
         // The last commit may be torn only as long as nobody was answered.
-        Ok(Recovered { loss: Some(_), .. }) if is_torn && set_aside.is_none() => {
+        Ok(Recovered { loss: Some(_), .. }) if wal.tail == Tail::Torn && set_aside.is_none() => {
             Some("the end of the write-ahead log is broken".to_owned())
         }
         Ok(_) => None,

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::mark::{self, Keeper, Mark};
 use super::salvage::{self, Salvaged};
-use super::wal::{self, Tail};
+use super::wal::{Tail, Wal};
 use super::{inspect, open, schema};
 use crate::folder;
 use crate::spool::{Millis, OpenError};
@@ -76,8 +76,7 @@ fn clear_flag(directory: &Path) {
 
 /// Why the files should be repaired before SQLite opens them, if they should: it would delete or
 /// overwrite what is left.
-pub(super) fn reason(directory: &Path, mark: Option<Mark>) -> Option<&'static str> {
-    let wal = wal::read(&schema::log(directory));
+pub(super) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<&'static str> {
     let size = fs::metadata(schema::database(directory)).map_or(0, |file| file.len());
     if wal.tail == Tail::Lost {
         return Some("a part of the write-ahead log is broken, with commits behind it");

@@ -76,6 +76,7 @@ impl Writer {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
             let (group, closing) = next_group(&receive, patience);
             let size = group.iter().map(Command::size).sum::<u64>();
+            let is_idle = group.is_empty() && !more_to_trim;
             match self.commit(group) {
                 Ok(more) => more_to_trim = more,
                 Err(MustEnd) => return self.abandon(),
@@ -87,7 +88,7 @@ impl Writer {
                     return self.abandon();
                 }
                 self.sync_mark();
-            } else if size == 0 {
+            } else if is_idle {
                 self.sync_mark();
             }
             if closing {
@@ -138,7 +139,7 @@ impl Writer {
         let Writer { connection, log, settings, shared, mark, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Group::new(&tx, now, log.next);
-        let (mut done, mut sinks) = (Vec::with_capacity(group.len()), None);
+        let (mut done, mut sinks): (_, Option<Vec<_>>) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
             done.push(match command {
                 Command::Append { batch, .. } => {
@@ -168,16 +169,18 @@ impl Writer {
         let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
         // Sinks that begin with this commit hold back already what it could remove.
-        let sinks = sinks.unwrap_or_else(|| log.sinks.clone());
+        let holding: &[Arc<str>] = sinks.as_deref().unwrap_or(&log.sinks);
         let (removed, more_to_trim) =
-            if is_damaged { (None, false) } else { trim::trim(&tx, &sinks, now, keep)? };
+            if is_damaged { (None, false) } else { trim::trim(&tx, holding, now, keep)? };
         let trimmed = removed.unwrap_or(log.trimmed);
         work.finish(log, trimmed)?;
         tx.commit()?;
 
         log.next = next;
         log.trimmed = trimmed;
-        log.sinks = sinks;
+        if let Some(sinks) = sinks {
+            log.sinks = sinks;
+        }
         mark.write(log.mark(is_damaged));
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
