@@ -16,9 +16,11 @@ use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
 use crate::metrics::{Metrics, SharedMetrics};
-use crate::receive::listener::{self, Timeouts};
+use crate::receive::listener::tls::{self, Tls, TlsError};
+use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
-use crate::receive::{self, Receiver};
+use crate::receive::{self, Receiver, Sources};
+use crate::reload::{self, Reload, Reloaded};
 use crate::shutdown::{self, Shutdown};
 use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Registered, Spool, Start};
 
@@ -34,6 +36,9 @@ pub enum StartError {
     /// The sinks' cursors could not be set up.
     #[error("the sinks' cursors cannot be set up: {0}")]
     Register(#[from] CommitError),
+    /// A certificate cannot be used.
+    #[error("{0}. Correct the file, or the key")]
+    Tls(#[from] TlsError),
     /// An address could not be bound.
     #[error(
         "{key} = \"{address}\" cannot be bound: {source}. Stop what uses it, or choose another"
@@ -62,6 +67,7 @@ pub struct App {
     spool: Arc<Spool>,
     listener: TcpListener,
     admin: TcpListener,
+    tls: Option<Arc<Tls>>,
     workers: Vec<Worker>,
     statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
@@ -111,9 +117,11 @@ impl App {
                 Arc::clone(&metrics),
             ));
         }
+        let loaded = config.listen.tls.as_ref().map(tls::load).transpose()?;
+        let tls = loaded.map(Tls::new).map(Arc::new);
         let listener = bind("listen.address", config.listen.address).await?;
         let admin = bind("admin.address", config.admin.address).await?;
-        Ok(App { config, spool, listener, admin, workers, statuses, metrics, clock })
+        Ok(App { config, spool, listener, admin, tls, workers, statuses, metrics, clock })
     }
 
     /// Where the webhooks are served; the port is known even if 0 was configured.
@@ -126,17 +134,24 @@ impl App {
         self.admin.local_addr().ok()
     }
 
-    /// Every sink, to be steered.
-    pub fn sinks(&self) -> &[Arc<SinkStatus>] {
-        &self.statuses
-    }
-
-    /// Works until shutdown begins and everything has ended. Fails if the process should end at once
-    /// and be started again.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Fatal> {
-        let App { config, spool, listener, admin, workers, statuses, metrics, clock } = self;
+    /// Works until shutdown begins and everything has ended. Certificates and credentials are read
+    /// again as `reload` says. Fails if the process should end at once and be started again.
+    pub async fn run(self, reload: Reload, shutdown: Shutdown) -> Result<(), Fatal> {
+        let App { config, spool, listener, admin, tls, workers, statuses, metrics, clock } = self;
         let grace = config.limits.shutdown_grace;
-        let timeouts = Timeouts { header: config.limits.header_timeout, grace };
+        let timeouts = Timeouts {
+            handshake: config.limits.handshake_timeout,
+            header: config.limits.header_timeout,
+            grace,
+        };
+        let sources = Sources::new(&config.sources);
+        let reloading = tokio::spawn(reload::run(
+            reload,
+            config.clone(),
+            Reloaded { tls: tls.clone(), sources: sources.clone(), sinks: statuses.clone() },
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        ));
         let receiver = Receiver::new(
             Arc::clone(&spool),
             &config,
@@ -144,19 +159,35 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
-        let webhooks = receive::router(receiver, &config.sources);
-        let admin_router = admin::router(Admin {
-            spool: Arc::clone(&spool),
-            sinks: statuses,
-            rules: Rules::new(&config),
+        let is_proxied = config.listen.proxy_protocol;
+        let webhooks = Listener {
+            name: "webhooks",
+            router: receive::router(receiver, &sources),
+            tls,
+            proxies: is_proxied.then(|| config.listen.trusted_proxies.clone()),
+            connections: config.limits.connections,
+            timeouts,
+            metrics: Arc::clone(&metrics),
+        };
+        let operations = Listener {
+            name: "admin",
+            router: admin::router(Admin {
+                spool: Arc::clone(&spool),
+                sinks: statuses,
+                rules: Rules::new(&config),
+                metrics: Arc::clone(&metrics),
+                clock,
+                shutdown: shutdown.clone(),
+            }),
+            tls: None,
+            proxies: None,
+            connections: config.limits.connections,
+            timeouts,
             metrics,
-            clock,
-            shutdown: shutdown.clone(),
-        });
+        };
         // Health and metrics stay until everything else has ended; nobody waits for their answers.
         let (_admin_ends_last, admin_shutdown) = shutdown::channel();
-        let admin_task =
-            tokio::spawn(listener::serve(admin, admin_router, timeouts, admin_shutdown));
+        let admin_task = tokio::spawn(listener::serve(operations, admin, admin_shutdown));
         // Sinks stop after the requests in flight, so that what those bring is delivered as well.
         let (end_workers, workers_shutdown) = shutdown::channel();
         let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
@@ -178,7 +209,7 @@ impl App {
                 tracing::info!("shutting down");
                 Instant::now() + grace
             };
-            let serving = listener::serve(listener, webhooks, timeouts, shutdown);
+            let serving = listener::serve(webhooks, listener, shutdown);
             tokio::join!(ending, serving).0
         };
         let working = async {
@@ -199,6 +230,7 @@ impl App {
             message = spool.failed() => return Err(Fatal(message)),
         }
         admin_task.abort();
+        reloading.abort();
         let closing = tokio::task::spawn_blocking(move || spool.close());
         if closing.await.is_err() {
             tracing::error!("the spool did not close cleanly; nothing is lost");

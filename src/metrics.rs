@@ -32,6 +32,14 @@ pub struct Metrics {
     pub delivery_tests: IntCounterVec,
     /// Unix time of the last acknowledged request, by source.
     pub last_received: IntGaugeVec,
+    /// Open connections by listener.
+    pub connections: IntGaugeVec,
+    /// Ended connections by listener and reason.
+    pub connection_ends: IntCounterVec,
+    /// Unix time at which the first certificate of a file expires, by the file's key.
+    pub certificate_expires: IntGaugeVec,
+    /// Configurations, certificates and credentials that were read again, by result.
+    pub reloads: IntCounterVec,
     /// Events by sink and door of delivery.
     pub sink_events: IntCounterVec,
     /// Attempts that were not successful, by sink and kind of verdict.
@@ -93,6 +101,22 @@ impl Metrics {
                 "last_received_timestamp_seconds",
                 "Time of the last acknowledged request",
                 &["source"],
+            )?,
+            connections: gauge("connections", "Open connections", &["listener"])?,
+            connection_ends: counter(
+                "connection_ends_total",
+                "Connections that have ended, by reason",
+                &["listener", "reason"],
+            )?,
+            certificate_expires: gauge(
+                "certificate_expires_timestamp_seconds",
+                "Time at which the first certificate of a file expires",
+                &["certificate"],
+            )?,
+            reloads: counter(
+                "reloads_total",
+                "Times that configuration, certificates and credentials were read again",
+                &["result"],
             )?,
             sink_events: counter(
                 "sink_events_total",

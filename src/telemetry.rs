@@ -3,26 +3,33 @@
 //! Levels say what an operator has to do: `error`, act; `warn`, look; `info`, nothing. No line holds
 //! a credential, a body or a member of an event.
 
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
 /// Starts logging for the process. A second call changes nothing.
 pub fn init(log: &Log) {
-    let builder = fmt()
+    // What libraries say below a warning is about frames and bytes, of which some are secret.
+    let levels = Targets::new()
+        .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
+        .with_target("davinci_siem", log.level);
+    let layer = fmt::layer()
         .with_writer(std::io::stderr)
         // A full disk under the log must not panic whoever has something to say about it.
         .log_internal_errors(false)
-        .with_max_level(LevelFilter::from_level(log.level))
         .with_target(false);
     let started = match log.format {
         LogFormat::Text => {
             let colours = std::env::var_os("NO_COLOR").is_none()
                 && std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(colours).try_init()
+            registry().with(layer.with_ansi(colours).with_filter(levels)).try_init()
         }
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            registry().with(layer.json().flatten_event(true).with_filter(levels)).try_init()
+        }
     };
     // Only fails where a test has set up logging before.
     drop(started);

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 16] = [
+const DIRECTIONS: [(&str, &[&str]); 18] = [
     ("event", &[]),
+    ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
     ("shutdown", &[]),
@@ -22,10 +23,14 @@ const DIRECTIONS: [(&str, &[&str]); 16] = [
     ("receive", &["config", "decode", "event", "metrics", "redact", "shutdown", "spool"]),
     (
         "deliver",
-        &["config", "decode", "event", "format", "metrics", "redact", "shutdown", "sinks", "spool"],
+        &[
+            "config", "decode", "event", "files", "format", "metrics", "redact", "shutdown",
+            "sinks", "spool",
+        ],
     ),
     ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
-    ("app", &["admin", "config", "deliver", "metrics", "receive", "shutdown", "spool"]),
+    ("reload", &["config", "deliver", "files", "metrics", "receive", "spool"]),
+    ("app", &["admin", "config", "deliver", "metrics", "receive", "reload", "shutdown", "spool"]),
 ];
 
 /// Modules that must not touch the world, and words that would.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use davinci_siem::app::App;
+use davinci_siem::reload::Reload;
 use davinci_siem::{config, shutdown, telemetry};
 use tempfile::TempDir;
 
@@ -179,9 +180,12 @@ async fn unsynced(file: &str) {
     config.spool.sync = false;
     telemetry::init(&config.log);
     let (_trigger, shutdown) = shutdown::channel();
+    let again = config.clone();
+    let read = Box::new(move || Ok(again.clone()));
+    let reload = Reload { now: std::sync::Arc::default(), file: None, read };
     let app = App::build(config).await.expect("built");
     let address = app.address().expect("an address");
     let admin = app.admin_address().expect("an address");
     eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\",\"admin\":\"{admin}\"}}");
-    app.run(shutdown).await.expect("served");
+    app.run(reload, shutdown).await.expect("served");
 }

@@ -76,7 +76,7 @@ pub(super) async fn only_for_operators(request: Request, next: Next) -> Response
     let is_local = request
         .extensions()
         .get::<Peer>()
-        .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+        .is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
     let has_header = request.headers().contains_key(OPERATION_HEADER);
     if is_local && has_header && names_this_machine(request.headers()) {
         return next.run(request).await;

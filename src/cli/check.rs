@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
 use super::Failure;
 use super::block_on;
-use crate::config::{Config, SinkKind};
+use crate::config::{Config, Listen, SinkKind};
+use crate::receive::listener::tls::{self, Loaded};
 use crate::sinks::{Deliver, Sink};
 
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ pub(super) fn run(
         Some(file) => println!("{}: no mistakes", file.display()),
         None => println!("no configuration file: the defaults apply"),
     }
-    println!("webhooks on http://{}", config.listen.address);
+    listener(&config.listen)?;
     for source in &config.sources {
         let credentials = match source.credentials.len() {
             0 => "no credentials".to_owned(),
@@ -64,6 +66,41 @@ pub(super) fn run(
     }
     println!("admin on http://{}", config.admin.address);
     if arguments.connect { block_on(connect(config)) } else { Ok(()) }
+}
+
+/// Where webhooks arrive, and with which certificate.
+fn listener(listen: &Listen) -> Result<(), Failure> {
+    let Some(settings) = &listen.tls else {
+        println!("webhooks on http://{}", listen.address);
+        if !listen.address.ip().is_loopback() {
+            println!("  not encrypted: PingOne wants https, so a proxy before it has to end TLS");
+        }
+        return Ok(());
+    };
+    let Loaded { own, expiries, .. } = tls::load(settings)?;
+    println!("webhooks on https://{}", listen.address);
+    println!("  certificate {} (SHA-256 {})", own.subject, own.hex());
+    for (key, expires) in expiries {
+        let expires = DateTime::from_timestamp(expires, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let left = expires - Utc::now();
+        if left <= TimeDelta::zero() {
+            return Err(Failure::Failed(format!(
+                "listen.tls.{key} expired on {}: replace it",
+                expires.format("%Y-%m-%d")
+            )));
+        }
+        println!(
+            "  {key} is valid until {} ({} days)",
+            expires.format("%Y-%m-%d"),
+            left.num_days()
+        );
+    }
+    match &settings.clients {
+        Some(clients) if clients.is_required => println!("  clients have to show a certificate"),
+        Some(_) => println!("  clients may show a certificate"),
+        None => {}
+    }
+    Ok(())
 }
 
 /// A URL for people: what is in its query may be secret.

@@ -97,7 +97,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let load = || load(arguments.config.as_deref());
     let load_admin = || load_admin(arguments.config.as_deref());
     let done = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => load().and_then(serve::run),
+        Command::Serve => load().and_then(|config| serve::run(config, arguments.config.clone())),
         Command::Check(check) => {
             load().and_then(|config| check::run(&check, &config, arguments.config.as_deref()))
         }

@@ -1,22 +1,28 @@
 //! `serve`: runs the service until a signal ends it.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::Failure;
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::reload::Reload;
 use crate::{shutdown, telemetry};
 
-pub(super) fn run(config: Config) -> Result<(), Failure> {
+/// `file` is where the configuration came from, and is read again.
+pub(super) fn run(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, file));
     // A sink may be blocked for ever in a write; everything that has to be durable is.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let (trigger, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -29,16 +35,20 @@ async fn serve(config: Config) -> Result<(), Failure> {
         })
         .collect();
     let mut hang_up = signal(SignalKind::hangup())?;
+    let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
     let app = App::build(config).await?;
-    let sinks = app.sinks().to_vec();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = app.address().map(tracing::field::display),
         admin = app.admin_address().map(tracing::field::display),
+        scheme,
         webhooks = sources.join(", "),
         "ready"
     );
-    let running = app.run(shutdown);
+    let now = Arc::new(Notify::new());
+    let named = file.clone();
+    let read = Box::new(move || config::load(named.as_deref(), std::env::vars_os()));
+    let running = app.run(Reload { now: Arc::clone(&now), file, read }, shutdown);
     tokio::pin!(running);
     loop {
         tokio::select! {
@@ -46,8 +56,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = hang_up.recv() => {
-                sinks.iter().for_each(|sink| sink.reload());
-                tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
+                now.notify_one();
                 continue;
             }
         }

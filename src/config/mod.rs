@@ -17,13 +17,14 @@ mod section;
 mod sink;
 mod source;
 mod spool;
+mod strength;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use admin::Admin;
 pub use limits::Limits;
-pub use listen::Listen;
+pub use listen::{ClientAuthority, ForwardedHeader, Listen, ListenTls};
 pub use log::{Log, LogFormat};
 pub use problem::{Problem, Problems};
 pub use redact::{Action, MemberPath, REQUIRED, Redact};
@@ -34,7 +35,7 @@ pub use sink::{
     OcsfVersion, Oversize, Pattern, Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink,
     SyslogSink, Tls, Transport, signing_key,
 };
-pub use source::{Credential, OnUnparseable, Source};
+pub use source::{AlternativeName, Certificate, Credential, OnUnparseable, Source};
 
 use problem::{Collector, Origin};
 use section::Section;
@@ -139,17 +140,7 @@ fn read(mut root: Section<'_>) -> Config {
 /// What no section can see alone.
 fn check_together(config: &Config, root: &Section<'_>) {
     let Config { listen, sources, limits, spool, sinks, admin, .. } = config;
-    let open = sources.iter().find(|source| !source.has_credentials);
-    if let Some(source) = open
-        && !listen.address.ip().is_loopback()
-        && !listen.allows_no_credentials
-    {
-        root.report("listen.address", format!(
-            "{} is reachable from other machines and source {:?} has no credentials. Add basic or \
-             headers to [sources.{}], or set listen.auth = \"none\" if a proxy authenticates",
-            listen.address, source.name, source.name
-        ));
-    }
+    check_credentials(listen, sources, root);
     if admin.address == listen.address && admin.address.port() != 0 {
         root.report("admin.address", "is listen.address too; use another port".to_owned());
     }
@@ -185,6 +176,53 @@ fn check_together(config: &Config, root: &Section<'_>) {
                 &format!("sinks.{}", sink.name),
                 format!("writes where sinks.{} writes; give each its own path", twin.name),
             );
+        }
+    }
+}
+
+/// Whether the credentials keep out whoever can reach the listener.
+fn check_credentials(listen: &Listen, sources: &[Source], root: &Section<'_>) {
+    let is_public = !listen.address.ip().is_loopback();
+    let clients = listen.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+    for source in sources {
+        let Source { name, credentials, .. } = source;
+        let key = format!("sources.{name}");
+        if is_public
+            && !source.has_credentials
+            && !listen.allows_no_credentials
+            && !listen.requires_certificate()
+        {
+            root.report("listen.address", format!(
+                "{} is reachable from other machines and source {name:?} has no credentials. Add \
+                 basic or headers to [sources.{name}], require client certificates with \
+                 listen.tls.client_ca, or set listen.auth = \"none\" if a proxy authenticates",
+                listen.address
+            ));
+        }
+        for credential in credentials {
+            let weakness = match credential {
+                Credential::Basic { username, password } => {
+                    strength::weakness(password.expose(), Some(username))
+                        .map(|weakness| (format!("{key}.basic"), "password", weakness))
+                }
+                Credential::Header { value, .. } => strength::weakness(value.expose(), None)
+                    .map(|weakness| (format!("{key}.headers"), "value", weakness)),
+                Credential::Certificate(_) => {
+                    if clients.is_none() {
+                        let message =
+                            "needs listen.tls.client_ca, the authority of the certificates";
+                        root.report(&format!("{key}.certificates"), message.to_owned());
+                    }
+                    None
+                }
+            };
+            if let Some((key, what, weakness)) = weakness.filter(|_| is_public) {
+                root.report(&key, format!(
+                    "the {what} {weakness}, and {} is reachable from other machines. Make one with \
+                     openssl rand -base64 24",
+                    listen.address
+                ));
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 //! `[sources.NAME]`: one PingOne environment, its path and its credentials.
 
+use std::net::IpAddr;
+use std::str::FromStr;
+
 use ipnet::IpNet;
+use x509_cert::name::Name;
 
 use super::secret::Secret;
 use super::section::Section;
@@ -44,6 +48,48 @@ pub enum Credential {
         /// Its value.
         value: Secret,
     },
+    /// A client certificate of `listen.tls.client_ca`.
+    Certificate(Certificate),
+}
+
+/// How a client certificate is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificate {
+    /// By its SHA-256.
+    Fingerprint([u8; 32]),
+    /// By its subject, as RFC 4514 writes it.
+    Subject(String),
+    /// By one of its alternative names.
+    Name(AlternativeName),
+}
+
+/// One of a certificate's alternative names (RFC 5280, 4.2.1.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlternativeName {
+    /// A host's name, in lower case.
+    Dns(String),
+    /// A URI.
+    Uri(String),
+    /// An e-mail address.
+    Email(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl FromStr for AlternativeName {
+    type Err = ();
+
+    /// As OpenSSL prints it: its kind, a colon, and the name.
+    fn from_str(text: &str) -> Result<AlternativeName, ()> {
+        let (kind, name) = text.split_once(':').ok_or(())?;
+        Ok(match kind {
+            "DNS" => AlternativeName::Dns(name.to_ascii_lowercase()),
+            "URI" => AlternativeName::Uri(name.to_owned()),
+            "email" => AlternativeName::Email(name.to_owned()),
+            "IP" | "IP Address" => AlternativeName::Ip(name.parse().map_err(|_| ())?),
+            _ => return Err(()),
+        })
+    }
 }
 
 /// What happens to a body that cannot be parsed at all.
@@ -89,7 +135,8 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
     }
     let mut credentials = Vec::new();
     let (basics, headers) = (section.tables("basic"), section.tables("headers"));
-    let has_credentials = !basics.is_empty() || !headers.is_empty();
+    let certificates = section.tables("certificates");
+    let has_credentials = !basics.is_empty() || !headers.is_empty() || !certificates.is_empty();
     for mut basic in basics {
         let username = basic.required_text("username", "pingone");
         if username.as_ref().is_some_and(|username| username.contains(':')) {
@@ -114,6 +161,10 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
         }
         header.finish();
     }
+    for mut certificate in certificates {
+        credentials.extend(read_certificate(&mut certificate).map(Credential::Certificate));
+        certificate.finish();
+    }
     let source = Source {
         name,
         path,
@@ -130,4 +181,41 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
     };
     section.finish();
     source
+}
+
+fn read_certificate(section: &mut Section<'_>) -> Option<Certificate> {
+    let keys = ["fingerprint", "subject", "san"];
+    if keys.iter().filter(|key| !section.is_missing(key)).count() != 1 {
+        let message = "write one of fingerprint, subject and san in each table".to_owned();
+        section.report("fingerprint", message);
+    }
+    let fingerprint = section.text("fingerprint").and_then(|text| {
+        let found = hex(&text);
+        if found.is_none() {
+            let wanted = "is not a SHA-256 in 64 hexadecimal digits, as openssl x509 -noout \
+                          -fingerprint -sha256 prints it";
+            section.report("fingerprint", wanted.to_owned());
+        }
+        found
+    });
+    let wanted = "a subject such as \"CN=pingone,O=Example\" (RFC 4514), as openssl x509 -noout \
+                  -subject -nameopt RFC2253 prints it";
+    let subject = section.parsed::<Name>("subject", wanted).map(|name| name.to_string());
+    let wanted = "a name such as \"DNS:client.example.com\", \"URI:…\", \"email:…\" or \"IP:…\"";
+    let name = section.parsed("san", wanted);
+    fingerprint
+        .map(Certificate::Fingerprint)
+        .or(subject.map(Certificate::Subject))
+        .or(name.map(Certificate::Name))
+}
+
+/// 32 bytes in hexadecimal digits, with or without colons between them.
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    (digits.len() == 64).then_some(bytes)?.try_into().ok()
 }

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, Settled};
 use super::status::Control;
-use super::{Backoff, SinkState, SinkStatus, files};
+use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
+use crate::files;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use crate::sinks::{Deliver, Item, Notice, Reason, Report, Sink, Verdict};

@@ -14,7 +14,6 @@
 
 mod backoff;
 mod batch;
-mod files;
 mod filter;
 mod groups;
 mod lane;

@@ -10,6 +10,7 @@
 //! | 404, 405 | not a webhook's path; a method that no webhook has |
 //! | 408 | the body did not arrive within `limits.body_timeout` |
 //! | 413 | the body is larger than `limits.body`, compressed or inflated |
+//! | 429 + `Retry-After` | wrong credentials again, too often from one address |
 //! | 503 + `Retry-After` | nothing was kept, and it is our fault: try again |
 
 use axum::Json;
@@ -25,6 +26,7 @@ pub(super) enum Answer {
     Stored(Stored),
     Probe,
     Unauthorized,
+    TooManyAttempts,
     Forbidden,
     NotFound,
     MethodNotAllowed,
@@ -89,6 +91,7 @@ impl Answer {
             Answer::Stored(_) | Answer::Probe => StatusCode::OK,
             Answer::Unparseable => StatusCode::BAD_REQUEST,
             Answer::Unauthorized => StatusCode::UNAUTHORIZED,
+            Answer::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Answer::Forbidden => StatusCode::FORBIDDEN,
             Answer::NotFound => StatusCode::NOT_FOUND,
             Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -103,6 +106,7 @@ impl Answer {
         matches!(
             self,
             Answer::Unauthorized
+                | Answer::TooManyAttempts
                 | Answer::Forbidden
                 | Answer::Timeout
                 | Answer::TooLarge
@@ -119,6 +123,9 @@ impl Answer {
             Answer::Unavailable(why) => error(status, why.message()),
             Answer::Unparseable => error(status, "the body cannot be parsed"),
             Answer::Unauthorized => error(status, "credentials are missing or wrong"),
+            Answer::TooManyAttempts => {
+                error(status, "credentials were wrong too often; wait a minute")
+            }
             Answer::Forbidden => error(status, "this address is not allowed"),
             Answer::NotFound => error(status, "no webhook has this path"),
             Answer::MethodNotAllowed => error(status, "a webhook takes POST, GET and HEAD"),
@@ -129,6 +136,9 @@ impl Answer {
         match &self {
             Answer::Unavailable(why) => {
                 headers.insert(header::RETRY_AFTER, why.retry_after().into());
+            }
+            Answer::TooManyAttempts => {
+                headers.insert(header::RETRY_AFTER, 60.into());
             }
             Answer::Unauthorized => {
                 let basic = HeaderValue::from_static("Basic realm=\"davinci-siem\"");

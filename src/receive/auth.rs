@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::Credential;
+use super::listener::Certificate;
+use crate::config::{self, Credential};
 
 type Hash = [u8; 32];
 
@@ -19,6 +20,7 @@ pub(super) struct Credentials(Vec<Hashed>);
 enum Hashed {
     Basic { username: Hash, password: Hash },
     Header { name: HeaderName, value: Hash },
+    Certificate(config::Certificate),
 }
 
 impl Credentials {
@@ -31,12 +33,14 @@ impl Credentials {
             Credential::Header { name, value } => {
                 Hashed::Header { name: name.clone(), value: hash(value.expose().as_bytes()) }
             }
+            Credential::Certificate(certificate) => Hashed::Certificate(certificate.clone()),
         });
         Credentials(hashed.collect())
     }
 
-    /// Whether a request with these headers may come in. Always, where nothing is configured.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+    /// Whether a request with these headers, on a connection with this certificate, may come in.
+    /// Always, where nothing is configured.
+    pub(super) fn allow(&self, headers: &HeaderMap, shown: Option<&Certificate>) -> bool {
         let basic = basic(headers).map(|(username, password)| (hash(&username), hash(&password)));
         let mut allowed = Choice::from(u8::from(self.0.is_empty()));
         // Every credential is compared, also after one has matched.
@@ -50,9 +54,21 @@ impl Credentials {
                     let given = headers.get_all(name).iter().map(|given| hash(given.as_bytes()));
                     given.fold(Choice::from(0), |any, given| any | value.ct_eq(&given))
                 }
+                // What a certificate says is no secret.
+                (Hashed::Certificate(wanted), _) => {
+                    Choice::from(u8::from(shown.is_some_and(|shown| is(shown, wanted))))
+                }
             };
         }
         allowed.into()
+    }
+}
+
+fn is(shown: &Certificate, wanted: &config::Certificate) -> bool {
+    match wanted {
+        config::Certificate::Fingerprint(fingerprint) => shown.fingerprint == *fingerprint,
+        config::Certificate::Subject(subject) => shown.subject == *subject,
+        config::Certificate::Name(name) => shown.names.contains(name),
     }
 }
 
@@ -102,33 +118,35 @@ mod tests {
     fn any_one_credential_lets_a_request_in() {
         for pair in ["pingone:a:b:c", "pingone:next"] {
             assert!(
-                credentials().allow(&headers(&[("authorization", &basic_header(pair))])),
+                credentials().allow(&headers(&[("authorization", &basic_header(pair))]), None),
                 "{pair}"
             );
         }
-        assert!(credentials().allow(&headers(&[("x-key", "k1")])));
-        assert!(credentials().allow(&headers(&[("authorization", "Bearer x"), ("x-key", "k1")])));
+        assert!(credentials().allow(&headers(&[("x-key", "k1")]), None));
+        assert!(
+            credentials().allow(&headers(&[("authorization", "Bearer x"), ("x-key", "k1")]), None)
+        );
         let lower = basic_header("pingone:next").replace("Basic", "basic");
-        assert!(credentials().allow(&headers(&[("authorization", &lower)])));
+        assert!(credentials().allow(&headers(&[("authorization", &lower)]), None));
     }
 
     #[test]
     fn everything_else_is_kept_out() {
         for pair in ["pingone:a", "pingone:", "pingone:a:b", "other:next", ":", "pingone"] {
             assert!(
-                !credentials().allow(&headers(&[("authorization", &basic_header(pair))])),
+                !credentials().allow(&headers(&[("authorization", &basic_header(pair))]), None),
                 "{pair}"
             );
         }
         for value in ["Basic", "Basic ", "Basic !!!", "Bearer k1", ""] {
-            assert!(!credentials().allow(&headers(&[("authorization", value)])), "{value}");
+            assert!(!credentials().allow(&headers(&[("authorization", value)]), None), "{value}");
         }
-        assert!(!credentials().allow(&headers(&[("x-key", "k2")])));
-        assert!(!credentials().allow(&HeaderMap::new()));
+        assert!(!credentials().allow(&headers(&[("x-key", "k2")]), None));
+        assert!(!credentials().allow(&HeaderMap::new(), None));
     }
 
     #[test]
     fn without_credentials_everyone_comes_in() {
-        assert!(Credentials::new(&[]).allow(&HeaderMap::new()));
+        assert!(Credentials::new(&[]).allow(&HeaderMap::new(), None));
     }
 }

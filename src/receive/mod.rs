@@ -2,9 +2,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`listener`] | accepts connections, HTTP/1.1 and HTTP/2, timeouts, shutdown |
+//! | [`listener`] | accepts connections: TLS, HTTP/1.1 and HTTP/2, their number and times, shutdown |
 //! | [`router`](mod@router) | paths and methods, request ids, the answer to a panic |
-//! | [`auth`] | credentials, before one byte of the body is read |
+//! | [`client`] | whom a request comes from, where proxies are in between |
+//! | [`admission`] | address and credentials, before one byte of the body is read |
+//! | [`auth`] | comparing credentials |
+//! | [`throttle`] | how often an address does something in a minute |
 //! | [`body`] | reading and inflating a body within its limits |
 //! | [`in_flight`] | the bound on all bodies together |
 //! | [`ingest`] | body → batch (pure) |
@@ -15,9 +18,11 @@
 //! | [`answer`] | every answer there is, and why |
 //! | [`retry`] | quarantine entries on their way back |
 
+mod admission;
 mod answer;
 mod auth;
 mod body;
+mod client;
 mod in_flight;
 mod ingest;
 pub mod listener;
@@ -26,11 +31,12 @@ mod redacted;
 pub mod retry;
 mod router;
 mod state;
+mod throttle;
 mod webhook;
 
+pub use listener::Peer;
 pub use router::router;
-pub use state::Receiver;
-pub use webhook::Peer;
+pub use state::{Receiver, Sources};
 
 #[cfg(test)]
 mod tests;

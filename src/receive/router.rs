@@ -12,17 +12,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::answer::{Answer, Unavailable};
-use super::state::{Receiver, Source};
+use super::state::{Receiver, Sources};
 use super::webhook;
-use crate::config;
 
 /// One route per source; everything else is 404, so that a wrong path is never taken for success.
-pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
+pub fn router(receiver: Receiver, sources: &Sources) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
-    for source in sources {
-        let receiver = Arc::clone(&receiver);
-        let state = Arc::new(Source::new(source));
+    for source in sources.0.iter() {
+        let (receiver, state) = (Arc::clone(&receiver), Arc::clone(source));
         let handle = move |request: Request| {
             webhook::handle(Arc::clone(&receiver), Arc::clone(&state), request)
         };

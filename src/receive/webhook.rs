@@ -1,15 +1,15 @@
 //! The one handler: address, credentials, limits, body, batch, spool, answer, in this order.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Method, Version, header, request};
+use axum::http::{Version, header, request};
 use axum::response::Response;
 use bytes::Bytes;
 
+use super::admission::admit;
 use super::answer::{Answer, Stored, Unavailable};
 use super::body;
 use super::in_flight::Reservation;
@@ -20,10 +20,6 @@ use super::state::{Receiver, Source};
 /// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
 /// for a while.
 const INLINE_BYTES: usize = 64 * 1024;
-
-/// A request's peer, put there by the listener.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// Answers one request on a webhook's path.
 pub(super) async fn handle(
@@ -57,7 +53,7 @@ async fn answer(
     request: Request,
 ) -> Result<Answer, Answer> {
     let (head, body) = request.into_parts();
-    admit(source, &head)?;
+    admit(receiver, source, &head)?;
     if receiver.shutdown.has_begun() {
         return Err(Answer::Unavailable(Unavailable::ShuttingDown));
     }
@@ -94,32 +90,6 @@ async fn answer(
         stored
     });
     storing.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
-}
-
-/// Decides by the head alone whether the body is read at all.
-fn admit(source: &Source, head: &request::Parts) -> Result<(), Answer> {
-    let peer = head.extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical());
-    let is_allowed = source.allow_from.is_empty()
-        || peer.is_some_and(|peer| source.allow_from.iter().any(|net| net.contains(&peer)));
-    if !is_allowed {
-        tracing::warn!(source = %source.name, ?peer, "refused an address outside allow_from");
-        return Err(Answer::Forbidden);
-    }
-    let has_credentials = source.credentials.allow(&head.headers);
-    match head.method {
-        Method::POST if has_credentials => Ok(()),
-        Method::POST => {
-            tracing::warn!(source = %source.name, ?peer, "refused wrong or missing credentials");
-            Err(Answer::Unauthorized)
-        }
-        // Whether PingOne sends its credentials with the probe is not documented: a probe that has
-        // none is answered all the same, and said.
-        Method::GET | Method::HEAD => {
-            tracing::info!(source = %source.name, has_credentials, "answered a connection probe");
-            Err(Answer::Probe)
-        }
-        _ => Err(Answer::MethodNotAllowed),
-    }
 }
 
 /// Reads the body, as far as limits allow.

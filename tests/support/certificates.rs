@@ -3,17 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use reqwest::Client;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
-use tokio_rustls::TlsAcceptor;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// PEM files in a folder, and a server that uses them.
 pub struct Certificates {
     pub ca: PathBuf,
     pub client: PathBuf,
     pub client_key: PathBuf,
+    folder: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
@@ -22,20 +30,111 @@ impl Certificates {
     pub fn new(folder: &Path, name: &str) -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
         let file = |suffix: &str| folder.join(format!("{name}-{suffix}.pem"));
-        let (client, client_key) = leaf("davinci-siem", &issuer);
+        let (client, client_key) = leaf("davinci-siem", &issuer, |_| ());
         std::fs::write(file("ca"), issuer.pem()).expect("written");
         std::fs::write(file("client"), client.pem()).expect("written");
         std::fs::write(file("key"), client_key.serialize_pem()).expect("written");
-        Certificates { ca: file("ca"), client: file("client"), client_key: file("key"), issuer }
+        let folder = folder.to_owned();
+        let (ca, client, client_key) = (file("ca"), file("client"), file("key"));
+        Certificates { ca, client, client_key, folder, issuer }
+    }
+
+    /// A certificate for `name` with whatever `adjust` makes of it, and its key, as two files.
+    pub fn issue(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let (certificate, key) = leaf(name, &self.issuer, adjust);
+        let pem = self.folder.join(format!("{:x}.pem", rand::random::<u64>()));
+        let key_pem = pem.with_extension("key");
+        std::fs::write(&pem, certificate.pem()).expect("written");
+        std::fs::write(&key_pem, key.serialize_pem()).expect("written");
+        Issued { certificate: pem, key: key_pem, der: certificate.der().clone() }
+    }
+
+    /// A list of revoked serial numbers.
+    pub fn crl(&self, revoked: &[u64]) -> PathBuf {
+        let revoked = revoked.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2099, 1, 1),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).expect("signed").pem().expect("PEM");
+        let path = self.folder.join(format!("{:x}.crl", rand::random::<u64>()));
+        std::fs::write(&path, list).expect("written");
+        path
+    }
+
+    fn roots(&self) -> RootCertStore {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("an authority");
+        roots
+    }
+
+    /// What a client of this authority speaks that speaks nothing else.
+    pub fn config(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&[u8]],
+    ) -> ClientConfig {
+        let roots = self.roots();
+        let builder = ClientConfig::builder_with_protocol_versions(versions);
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        config
+    }
+
+    /// The certificate that a server shows to a new connection.
+    pub async fn shown_by(&self, address: &str) -> Vec<u8> {
+        let connector = TlsConnector::from(Arc::new(self.config(rustls::ALL_VERSIONS, &[])));
+        let name = ServerName::try_from("127.0.0.1").expect("an address");
+        let stream = tokio::net::TcpStream::connect(address).await.expect("connected");
+        let stream = connector.connect(name, stream).await.expect("a handshake");
+        let shown = stream.get_ref().1.peer_certificates().expect("a certificate");
+        shown[0].as_ref().to_vec()
+    }
+
+    /// Makes HTTP clients that have no connection yet.
+    pub fn client_maker(&self) -> impl Fn() -> Client + Send + 'static {
+        let config = self.config(rustls::ALL_VERSIONS, &[b"h2", b"http/1.1"]);
+        move || {
+            let client = Client::builder().tls_backend_preconfigured(config.clone()).no_proxy();
+            client.build().expect("a client")
+        }
+    }
+
+    /// An HTTP client that trusts this authority, and shows a certificate if it has one.
+    pub fn http(&self, shows: Option<&Issued>) -> Client {
+        let builder = ClientConfig::builder().with_root_certificates(self.roots());
+        let mut config = match shows {
+            None => builder.with_no_client_auth(),
+            Some(Issued { certificate, key, .. }) => {
+                let chain = CertificateDer::pem_file_iter(certificate).expect("a file");
+                let chain = chain.collect::<Result<_, _>>().expect("certificates");
+                let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a certificate")
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let client = Client::builder().tls_backend_preconfigured(config).no_proxy();
+        client.build().expect("a client")
     }
 
     /// A server for `localhost`; `asks` for a client's certificate.
     pub fn acceptor(&self, asks: bool) -> TlsAcceptor {
         drop(rustls::crypto::ring::default_provider().install_default());
-        let (server, key) = leaf("localhost", &self.issuer);
+        let (server, key) = leaf("localhost", &self.issuer, |_| ());
         let builder = ServerConfig::builder();
         let builder = if asks {
             let mut roots = RootCertStore::empty();
@@ -51,8 +150,21 @@ impl Certificates {
     }
 }
 
-fn leaf(name: &str, issuer: &CertifiedIssuer<'_, KeyPair>) -> (rcgen::Certificate, KeyPair) {
+/// A certificate and its key, as files.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub der: CertificateDer<'static>,
+}
+
+fn leaf(
+    name: &str,
+    issuer: &CertifiedIssuer<'_, KeyPair>,
+    adjust: impl FnOnce(&mut CertificateParams),
+) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    adjust(&mut params);
     (params.signed_by(&key, issuer).expect("signed"), key)
 }

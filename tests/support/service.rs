@@ -131,9 +131,9 @@ impl Home {
                 if let Ok(Value::Object(event)) = serde_json::from_str(&line)
                     && event.get("message").is_some_and(|message| message == "ready")
                 {
-                    let address =
-                        |key: &str| format!("http://{}", event[key].as_str().expect("an address"));
-                    drop(ready.send((address("listen"), address("admin"))));
+                    let text = |key: &str| event[key].as_str().expect("a text").to_owned();
+                    let listen = format!("{}://{}", text("scheme"), text("listen"));
+                    drop(ready.send((listen, format!("http://{}", text("admin")))));
                 }
                 lines.lock().expect("a lock").push(line);
             }
@@ -180,6 +180,12 @@ impl Service {
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
+    }
+
+    /// Waits until it has logged a line with this in it.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        super::wait_for(text, || self.log().contains(text).then_some(()));
     }
 
     /// The process's id.
@@ -267,7 +273,7 @@ impl Service {
 
     /// Host and port of the webhook listener.
     pub fn address(&self) -> String {
-        let rest = self.url.strip_prefix("http://").expect("a URL");
+        let (_, rest) = self.url.split_once("://").expect("a URL");
         rest.split('/').next().expect("an address").to_owned()
     }
 }

@@ -135,7 +135,8 @@ fn the_example_configurations_are_valid() {
         let text = std::fs::read_to_string(path).expect("an example");
         let secrets =
             ["PINGONE_PASSWORD", "SPLUNK_HEC_TOKEN", "ELASTIC_API_KEY", "COLLECTOR_TOKEN"];
-        let config = parse_with(&text, &secrets.map(|name| (name, "secret"))).expect("valid");
+        let config = parse_with(&text, &secrets.map(|name| (name, "0r4ngUt4n-b1cycle-L3mon")))
+            .expect("valid");
         assert!(!config.sources[0].credentials.is_empty(), "{name}: an example others can reach");
         assert_eq!(config.sinks.len(), 1, "{name}");
     }

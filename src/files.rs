@@ -1,12 +1,11 @@
-//! Whether the files that a sink depends on have changed: a corrected credential is a reason to try
-//! again at once.
+//! Whether files have changed that certificates and credentials are read from.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
 /// A number that changes when the contents of one of the files do; also when one appears, goes, or
 /// is replaced through a symbolic link.
-pub(super) async fn fingerprint(files: Vec<PathBuf>) -> u64 {
+pub(crate) async fn fingerprint(files: Vec<PathBuf>) -> u64 {
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hash = DefaultHasher::new();
         for file in files {

@@ -1,0 +1,72 @@
+//! Decides by a request's head alone whether its body is read at all: nobody without an allowed
+//! address and a valid credential makes the service read a body, touch the disk, or fill the log.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use axum::http::{Method, request};
+
+use super::answer::Answer;
+use super::listener::Peer;
+use super::state::{Receiver, Source};
+
+/// `Ok` if the body may be read; otherwise the answer.
+pub(super) fn admit(
+    receiver: &Receiver,
+    source: &Source,
+    head: &request::Parts,
+) -> Result<(), Answer> {
+    let peer = head.extensions.get::<Peer>();
+    // Every listener names its peers; without one nothing would be allowed by its address.
+    let peer_address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
+    let client = receiver.proxies.client(peer_address, &head.headers);
+    let access = source.access();
+    let is_allowed =
+        access.allow_from.is_empty() || access.allow_from.iter().any(|net| net.contains(&client));
+    let now = (receiver.clock)();
+    let is_first = || receiver.mentioned.count(client, now) == 1;
+    if !is_allowed {
+        if is_first() {
+            tracing::warn!(source = %source.name, %client, "refused an address outside allow_from");
+        }
+        return Err(Answer::Forbidden);
+    }
+    let shown = peer.and_then(|peer| peer.certificate.as_deref());
+    let has_credentials = access.credentials.allow(&head.headers, shown);
+    match head.method {
+        Method::POST if has_credentials => Ok(()),
+        Method::POST => Err(refuse(receiver, source, client, peer)),
+        // Whether PingOne sends its credentials with the probe is not documented: a probe that has
+        // none is answered all the same, and said.
+        Method::GET | Method::HEAD => {
+            if has_credentials || is_first() {
+                tracing::info!(source = %source.name, %client, has_credentials, "answered a connection probe");
+            }
+            Err(Answer::Probe)
+        }
+        _ => Err(Answer::MethodNotAllowed),
+    }
+}
+
+/// Counts a wrong login. From some number on the address is told to wait, and each further guess
+/// costs it a connection.
+fn refuse(receiver: &Receiver, source: &Source, client: IpAddr, peer: Option<&Peer>) -> Answer {
+    let count = receiver.wrong_logins.count(client, (receiver.clock)());
+    let limit = receiver.limits.failed_logins;
+    if count == 1 {
+        tracing::warn!(source = %source.name, %client, "refused wrong or missing credentials");
+    }
+    if count <= limit {
+        return Answer::Unauthorized;
+    }
+    if count == limit.saturating_add(1) {
+        tracing::warn!(
+            source = %source.name, %client, limit,
+            "answering 429 to wrong credentials from this address for the rest of the minute"
+        );
+    }
+    // A proxy's connection carries the requests of others, too.
+    if let Some(peer) = peer.filter(|peer| peer.address.ip().to_canonical() == client) {
+        peer.close();
+    }
+    Answer::TooManyAttempts
+}

@@ -1,0 +1,165 @@
+//! Whom a request comes from, where proxies are in between.
+//!
+//! A header about it is believed as far as trusted proxies wrote it: it is read from the right, which
+//! the nearest proxy wrote, to the first address that is none of theirs. What stands left of that came
+//! from the client, who can write anything there.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+
+use crate::config::ForwardedHeader;
+
+/// Which proxies are believed, and where they write.
+#[derive(Debug, Clone)]
+pub(super) struct Proxies {
+    pub(super) trusted: Vec<IpNet>,
+    pub(super) header: ForwardedHeader,
+}
+
+impl Proxies {
+    /// The client's address. An entry that is no address ends the reading: then it is the last
+    /// address that a trusted proxy vouches for.
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        if !self.trusts(client) {
+            return client;
+        }
+        let entries = match self.header {
+            ForwardedHeader::XForwardedFor => split(headers, "x-forwarded-for", ','),
+            ForwardedHeader::Forwarded => split(headers, "forwarded", ','),
+        };
+        for entry in entries.iter().rev() {
+            let address = match self.header {
+                ForwardedHeader::XForwardedFor => parse(entry.trim()),
+                ForwardedHeader::Forwarded => forwarded_for(entry).as_deref().and_then(parse),
+            };
+            let Some(address) = address else { break };
+            client = address;
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// The entries of all headers of a name, as one list. A quoted string (RFC 9110, 5.6.4) may hold the
+/// separator.
+fn split(headers: &HeaderMap, name: &str, separator: char) -> Vec<String> {
+    let values = headers.get_all(name).iter();
+    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    texts.flat_map(|text| parts(&text, separator)).collect()
+}
+
+fn parts(text: &str, separator: char) -> Vec<String> {
+    let (mut parts, mut part, mut is_quoted, mut is_escaped) =
+        (Vec::new(), String::new(), false, false);
+    for c in text.chars() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_quoted => is_escaped = true,
+            '"' => is_quoted = !is_quoted,
+            _ if c == separator && !is_quoted => {
+                parts.push(std::mem::take(&mut part));
+                continue;
+            }
+            _ => {}
+        }
+        part.push(c);
+    }
+    parts.push(part);
+    parts
+}
+
+/// The `for` of one element (RFC 7239, 4).
+fn forwarded_for(element: &str) -> Option<String> {
+    parts(element, ';').iter().find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let is_for = name.trim().eq_ignore_ascii_case("for");
+        let value = value.trim();
+        let unquoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        is_for.then(|| unquoted.unwrap_or(value).to_owned())
+    })
+}
+
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse().ok();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    address.or_else(with_port).map(|address: IpAddr| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(header: ForwardedHeader, peer: &str, lines: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().expect("a network"));
+        let proxies = Proxies { trusted: trusted.to_vec(), header };
+        let mut headers = HeaderMap::new();
+        let name = match header {
+            ForwardedHeader::XForwardedFor => "x-forwarded-for",
+            ForwardedHeader::Forwarded => "forwarded",
+        };
+        for line in lines {
+            headers.append(name, line.parse().expect("a header value"));
+        }
+        proxies.client(peer.parse().expect("an address"), &headers).to_string()
+    }
+
+    #[test]
+    fn x_forwarded_for_is_read_from_the_right() {
+        for (peer, lines, wanted) in [
+            ("10.0.0.1", &["203.0.113.9"][..], "203.0.113.9"),
+            ("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["198.51.100.1, 203.0.113.9, 10.9.9.9"], "203.0.113.9"),
+            ("10.0.0.1", &["198.51.100.1", "203.0.113.9", "10.9.9.9"], "203.0.113.9"),
+            ("10.0.0.1", &["10.1.1.1, 10.2.2.2"], "10.1.1.1"),
+            ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", &["[2001:db8::9]:4711"], "2001:db8::9"),
+            ("fd00::1", &["2001:db8::9"], "2001:db8::9"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9, junk, 10.5.5.5"], "10.5.5.5"),
+            ("192.0.2.66", &["203.0.113.9"], "192.0.2.66"),
+        ] {
+            assert_eq!(client(ForwardedHeader::XForwardedFor, peer, lines), wanted, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_from_the_right() {
+        for (lines, wanted) in [
+            (&["for=203.0.113.9"][..], "203.0.113.9"),
+            (&["For=\"[2001:db8::9]:4711\";proto=https"], "2001:db8::9"),
+            (&["for=198.51.100.1, for=203.0.113.9;by=10.0.0.1"], "203.0.113.9"),
+            (&["for=198.51.100.1", "proto=https;for=203.0.113.9, for=10.9.9.9"], "203.0.113.9"),
+            (&["for=203.0.113.9;host=\"a,b;for=198.51.100.1\""], "203.0.113.9"),
+            (&["for=203.0.113.9, for=_hidden"], "10.0.0.1"),
+            (&["for=203.0.113.9, for=unknown"], "10.0.0.1"),
+            (&["proto=https"], "10.0.0.1"),
+            (&["for=203.0.113.9, for=\"10.0.0.7"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(ForwardedHeader::Forwarded, "10.0.0.1", lines), wanted, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_other_header_is_not_read() {
+        let trusted = vec!["10.0.0.0/8".parse().expect("a network")];
+        let proxies = Proxies { trusted, header: ForwardedHeader::XForwardedFor };
+        let mut headers = HeaderMap::new();
+        headers.append("forwarded", "for=203.0.113.9".parse().expect("a header value"));
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(proxies.client(peer, &headers), peer);
+    }
+}

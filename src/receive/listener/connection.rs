@@ -1,0 +1,199 @@
+//! One connection, from its first byte to its end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use super::certificate::Certificate;
+use super::places::Place;
+use super::{Listener, proxy_protocol};
+use crate::shutdown::Shutdown;
+
+/// Who is at the other end of a request's connection; every request carries it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where the connection comes from, by the PROXY protocol's header where there is one.
+    pub address: SocketAddr,
+    /// The certificate that it showed; its authority has been checked.
+    pub certificate: Option<Arc<Certificate>>,
+    closing: Arc<Notify>,
+}
+
+impl Peer {
+    /// A peer without a certificate.
+    pub fn new(address: SocketAddr) -> Peer {
+        Peer { address, certificate: None, closing: Arc::default() }
+    }
+
+    /// Closes the connection when the requests in flight on it are answered.
+    pub fn close(&self) {
+        self.closing.notify_one();
+    }
+}
+
+/// Why a connection ended otherwise than by its client's wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its place was needed.
+    GaveWay,
+    /// It has waited too long for a request.
+    Idle,
+    /// Its handshake failed or took too long.
+    Handshake,
+    /// It broke HTTP, or broke off.
+    Broken,
+    /// As its client wished, or the service's end.
+    Well,
+}
+
+impl Ended {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Ended::GaveWay => "gave_way",
+            Ended::Idle => "idle",
+            Ended::Handshake => "handshake",
+            Ended::Broken => "broken",
+            Ended::Well => "well",
+        }
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    listener: &Listener,
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    address: SocketAddr,
+    place: Place,
+    shutdown: Shutdown,
+) -> Ended {
+    let place = Arc::new(place);
+    let talking = async {
+        // Small answers must not wait for more to send.
+        drop(stream.set_nodelay(true));
+        let greeting = timeout(listener.timeouts.handshake, greet(listener, stream, address));
+        let mut ending = shutdown.clone();
+        let greeted = tokio::select! {
+            greeted = greeting => greeted,
+            () = ending.begun() => return Ended::Well,
+        };
+        match greeted {
+            Ok(Ok((Greeted::Plain(stream), peer))) => {
+                talk(stream, builder, listener.router.clone(), peer, &place, shutdown).await
+            }
+            Ok(Ok((Greeted::Tls(stream), peer))) => {
+                talk(*stream, builder, listener.router.clone(), peer, &place, shutdown).await
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %address, %error, "a handshake failed");
+                Ended::Handshake
+            }
+            Err(_) => Ended::Handshake,
+        }
+    };
+    tokio::select! {
+        ended = talking => ended,
+        () = place.is_needed() => Ended::GaveWay,
+        () = place.is_idle(listener.timeouts.header) => Ended::Idle,
+    }
+}
+
+enum Greeted {
+    Plain(TcpStream),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+/// What comes before HTTP: the proxy's header, and TLS.
+async fn greet(
+    listener: &Listener,
+    mut stream: TcpStream,
+    address: SocketAddr,
+) -> std::io::Result<(Greeted, Peer)> {
+    let mut peer = Peer::new(address);
+    if let Some(proxies) = &listener.proxies {
+        if !proxies.iter().any(|net| net.contains(&address.ip().to_canonical())) {
+            return Err(std::io::Error::other("listen.trusted_proxies does not name this address"));
+        }
+        if let Some(source) = proxy_protocol::read(&mut stream).await? {
+            peer.address = source;
+        }
+    }
+    let Some(tls) = &listener.tls else { return Ok((Greeted::Plain(stream), peer)) };
+    let stream = tls.acceptor().accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    if let Some(der) = shown {
+        let certificate = Certificate::read(der).map_err(std::io::Error::other)?;
+        peer.certificate = Some(Arc::new(certificate));
+    }
+    Ok((Greeted::Tls(Box::new(stream)), peer))
+}
+
+/// HTTP, until one side has had enough.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    builder: &Builder<TokioExecutor>,
+    router: Router,
+    peer: Peer,
+    place: &Arc<Place>,
+    mut shutdown: Shutdown,
+) -> Ended {
+    let closing = Arc::clone(&peer.closing);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let in_flight = InFlight::begin(place);
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        let router = router.clone();
+        async move {
+            let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+            drop(in_flight);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => return match ended {
+                Ok(()) => Ended::Well,
+                Err(error) => {
+                    tracing::debug!(peer = %peer.address, %error, "a connection ended early");
+                    Ended::Broken
+                }
+            },
+            () = shutdown.begun(), if !is_closing => {}
+            () = closing.notified(), if !is_closing => {}
+        }
+        is_closing = true;
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+/// A request in flight, also one that is dropped before it is answered.
+struct InFlight(Arc<Place>);
+
+impl InFlight {
+    fn begin(place: &Arc<Place>) -> InFlight {
+        place.begin();
+        InFlight(Arc::clone(place))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}

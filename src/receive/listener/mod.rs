@@ -1,0 +1,139 @@
+//! Accepts connections and serves a router on them, over HTTP/1.1 and HTTP/2, until shutdown.
+//!
+//! What a stranger can make it hold is bounded: connections by [`places`], each by timeouts and by
+//! the sizes below. A request's body is read by whoever answers it, and only after its credentials.
+
+mod certificate;
+mod connection;
+mod places;
+mod proxy_protocol;
+pub mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+pub use certificate::Certificate;
+pub use connection::Peer;
+
+use crate::metrics::SharedMetrics;
+use crate::shutdown::Shutdown;
+use places::Places;
+use tls::Tls;
+
+/// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of a connection that are read ahead, which a request's head has to fit into.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// Headers of one request; more are answered 431.
+const MAX_HEADERS: usize = 100;
+
+/// Bytes of one HTTP/2 request's headers, unpacked.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
+
+/// How many requests one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 64;
+
+/// HTTP/2 requests that a client has reset and that are not cleared away yet; more of them are an
+/// attack (CVE-2023-44487), and the connection is closed.
+const MAX_RESETS: usize = 20;
+
+/// How often the same may go wrong on one HTTP/2 connection before it is closed (CVE-2025-8671).
+const MAX_ERRORS: usize = 64;
+
+/// How long a connection and its shutdown may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For TLS, and for the PROXY protocol's header before it.
+    pub handshake: Duration,
+    /// For a request's headers, and for the next request of an idle connection.
+    pub header: Duration,
+    /// For requests in flight when shutdown begins.
+    pub grace: Duration,
+}
+
+/// What is served, and how.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in metrics.
+    pub name: &'static str,
+    /// What answers.
+    pub router: Router,
+    /// TLS; without it the connections are plain.
+    pub tls: Option<Arc<Tls>>,
+    /// The proxies that connections come from, where each begins with the PROXY protocol's header.
+    pub proxies: Option<Vec<IpNet>>,
+    /// Connections that may be open.
+    pub connections: usize,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Where connections are counted.
+    pub metrics: SharedMetrics,
+}
+
+/// Serves until shutdown begins; then accepts nothing more, lets requests in flight be answered, and
+/// returns when they are, or when the grace period is over.
+pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
+    let grace = listener.timeouts.grace;
+    let places = Places::new(listener.connections);
+    let shared = Arc::new((listener, builder()));
+    let (listener, _) = &*shared;
+    let open = listener.metrics.connections.with_label_values(&[listener.name]);
+    let ends = listener.metrics.connection_ends.clone();
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = shutdown.begun() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = places.take() else {
+            ends.with_label_values(&[listener.name, "refused"]).inc();
+            continue;
+        };
+        open.inc();
+        let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+        let (open, ends) = (open.clone(), ends.clone());
+        connections.spawn(async move {
+            let (listener, builder) = &*shared;
+            let ended = connection::serve(listener, builder, stream, peer, place, shutdown).await;
+            open.dec();
+            ends.with_label_values(&[listener.name, ended.as_str()]).inc();
+        });
+    }
+    drop(socket);
+    connections.close();
+    if timeout(grace, connections.wait()).await.is_err() {
+        tracing::warn!("closed connections that were still busy after the grace period");
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // Slow headers and idle connections end with their place.
+    builder.http1().max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_local_error_reset_streams(MAX_ERRORS);
+    builder
+}

@@ -1,0 +1,195 @@
+//! The bound on open connections. When it is reached, the connection that has waited longest for a
+//! request gives way to the new one: whoever opens connections and says nothing loses them first, and
+//! a sender who does say something is let in at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// All places of one listener.
+#[derive(Debug)]
+pub(super) struct Places {
+    limit: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    open: usize,
+    /// Who waits for a request, those who have waited longest first.
+    waiting: BTreeMap<u64, Arc<Notify>>,
+    next: u64,
+}
+
+/// One connection's place; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Arc<Places>,
+    gives_way: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    in_flight: usize,
+    /// Its key among those who wait; none while a request is in flight.
+    turn: Option<u64>,
+    waits_since: Instant,
+}
+
+impl Places {
+    pub(super) fn new(limit: usize) -> Arc<Places> {
+        Arc::new(Places { limit, taken: Mutex::default() })
+    }
+
+    /// A place for a new connection, which waits from now on. None if all that are open have
+    /// requests in flight.
+    pub(super) fn take(self: &Arc<Places>) -> Option<Place> {
+        let mut taken = lock(&self.taken);
+        if taken.open >= self.limit {
+            let (_, longest) = taken.waiting.pop_first()?;
+            longest.notify_one();
+        }
+        taken.open += 1;
+        let gives_way = Arc::new(Notify::new());
+        let turn = taken.wait(&gives_way);
+        let state = State { in_flight: 0, turn: Some(turn), waits_since: Instant::now() };
+        Some(Place { places: Arc::clone(self), gives_way, state: Mutex::new(state) })
+    }
+}
+
+impl Taken {
+    fn wait(&mut self, who: &Arc<Notify>) -> u64 {
+        let turn = self.next;
+        self.next += 1;
+        self.waiting.insert(turn, Arc::clone(who));
+        turn
+    }
+}
+
+impl Place {
+    /// A request has begun; until it is answered nobody else gets this place.
+    pub(super) fn begin(&self) {
+        let mut state = lock(&self.state);
+        state.in_flight += 1;
+        if let Some(turn) = state.turn.take() {
+            lock(&self.places.taken).waiting.remove(&turn);
+        }
+    }
+
+    /// A request has been answered.
+    pub(super) fn end(&self) {
+        let mut state = lock(&self.state);
+        state.in_flight -= 1;
+        if state.in_flight == 0 {
+            state.turn = Some(lock(&self.places.taken).wait(&self.gives_way));
+            state.waits_since = Instant::now();
+        }
+    }
+
+    /// Returns when the place is needed for another connection.
+    pub(super) async fn is_needed(&self) {
+        self.gives_way.notified().await;
+    }
+
+    /// Returns when no request has been in flight for as long as `patience`.
+    pub(super) async fn is_idle(&self, patience: Duration) {
+        loop {
+            let now = Instant::now();
+            match self.waits_since() {
+                Some(since) if since + patience <= now => return,
+                since => sleep_until(since.unwrap_or(now) + patience).await,
+            }
+        }
+    }
+
+    /// Since when no request has been in flight.
+    fn waits_since(&self) -> Option<Instant> {
+        let State { in_flight, waits_since, .. } = *lock(&self.state);
+        (in_flight == 0).then_some(waits_since)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let turn = lock(&self.state).turn;
+        let mut taken = lock(&self.places.taken);
+        taken.open -= 1;
+        if let Some(turn) = turn {
+            taken.waiting.remove(&turn);
+        }
+    }
+}
+
+/// Nothing in here panics while it holds a lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn is_needed(place: &Place) -> bool {
+        place.is_needed().now_or_never().is_some()
+    }
+
+    #[test]
+    fn the_one_that_has_waited_longest_gives_way() {
+        let places = Places::new(3);
+        let take = || places.take().expect("a place");
+        let (first, second, third) = (take(), take(), take());
+        assert!(![&first, &second, &third].into_iter().any(is_needed), "there was room");
+        first.begin();
+        let _fourth = take();
+        assert!(is_needed(&second), "the first has a request in flight");
+        assert!(!is_needed(&first) && !is_needed(&third));
+        drop(second);
+        first.end();
+        let _fifth = take();
+        assert!(is_needed(&third) && !is_needed(&first), "the first began to wait later");
+    }
+
+    #[test]
+    fn requests_in_flight_are_never_given_up() {
+        let places = Places::new(2);
+        let (first, second) = (places.take().expect("a place"), places.take().expect("a place"));
+        first.begin();
+        first.begin();
+        second.begin();
+        assert!(places.take().is_none(), "both are busy");
+        first.end();
+        assert!(places.take().is_none(), "one of two streams is still busy");
+        first.end();
+        assert!(places.take().is_some() && is_needed(&first));
+        drop((first, second));
+        assert_eq!(lock(&places.taken).open, 0);
+    }
+
+    #[test]
+    fn waiting_begins_with_the_end_of_the_last_request() {
+        let place = Places::new(1).take().expect("a place");
+        let since = place.waits_since().expect("it waits from the beginning");
+        place.begin();
+        place.begin();
+        place.end();
+        assert_eq!(place.waits_since(), None);
+        place.end();
+        assert!(place.waits_since().is_some_and(|again| again > since));
+    }
+
+    #[tokio::test]
+    async fn only_a_place_without_a_request_is_idle() {
+        let place = Places::new(1).take().expect("a place");
+        place.is_idle(Duration::ZERO).await;
+        place.begin();
+        assert!(place.is_idle(Duration::from_secs(3600)).now_or_never().is_none());
+        place.end();
+        place.is_idle(Duration::from_nanos(1)).await;
+    }
+}
