@@ -47,7 +47,7 @@ fn the_reference_with_its_examples_is_valid() {
     secrets.push(("REDACTION_KEY", "0123456789abcdef"));
     let config = parse_with(&text, &secrets).expect("valid examples");
     assert!(config.redact.is_some_and(|redact| redact.key.is_some()));
-    assert_eq!(config.sources[0].credentials.len(), 2);
+    assert_eq!(config.sources[0].credentials.len(), 5);
     let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
     let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
     assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
