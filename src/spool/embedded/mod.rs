@@ -63,6 +63,7 @@ mod open;
 mod pages;
 mod reader;
 pub mod repair;
+mod room;
 mod row;
 mod salvage;
 mod schema;
@@ -110,6 +111,10 @@ struct Shared {
     /// When and why events could not be stored, until some are.
     failing: Mutex<Option<(Instant, String)>>,
     used: AtomicU64,
+    /// Bytes that entries of the quarantine count.
+    quarantined: watch::Sender<u64>,
+    quarantine_full: AtomicBool,
+    quarantine_max_size: u64,
     dedup_ids: AtomicU64,
     max_size: u64,
     /// Files that could not be read at start and were moved aside.
@@ -167,7 +172,8 @@ impl Spool {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit.
+    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Nothing is moved
+    /// where the quarantine has no room for all of them.
     pub async fn commit(
         &self,
         sink: &Arc<str>,
@@ -222,6 +228,9 @@ impl Spool {
         stats.full = self.is_full();
         stats.max_size = self.shared.max_size;
         stats.dedup_ids = self.shared.dedup_ids.load(Ordering::Relaxed);
+        stats.quarantine_size = *self.shared.quarantined.borrow();
+        stats.quarantine_max_size = self.shared.quarantine_max_size;
+        stats.quarantine_full = self.is_quarantine_full();
         Ok(stats)
     }
 
@@ -233,6 +242,16 @@ impl Spool {
     /// Whether appends are refused because `max_size` was reached.
     pub fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was refused because it found no room in quarantine, and would be again.
+    pub fn is_quarantine_full(&self) -> bool {
+        self.shared.quarantine_full.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that entries of the quarantine count, to wait on for room.
+    pub fn quarantine_size(&self) -> watch::Receiver<u64> {
+        self.shared.quarantined.subscribe()
     }
 
     /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever

@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod model;
+mod quarantine;
 mod steering;
 mod still;
 
@@ -30,6 +31,7 @@ impl Bench {
         let mut settings = Settings {
             directory: folder.path().join("spool"),
             max_size: 64 * 1024 * 1024,
+            quarantine_max_size: 16 * 1024 * 1024,
             retention: Duration::ZERO,
             dedup_window: Duration::from_hours(24),
             dedup_max_ids: 1_000_000,
