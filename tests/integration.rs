@@ -14,6 +14,7 @@ mod disk;
 mod elasticsearch;
 mod faults;
 mod formats;
+mod full_quarantine;
 mod http_sink;
 mod invariants;
 mod limits;

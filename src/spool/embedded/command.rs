@@ -1,5 +1,6 @@
 //! What is asked of the writer, and how each request is answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -36,7 +37,7 @@ pub(super) enum Command {
     },
     Remove {
         ids: Vec<i64>,
-        reply: Reply<u64, CommitError>,
+        reply: Reply<BTreeMap<Arc<str>, u64>, CommitError>,
     },
     Close,
 }
@@ -47,7 +48,7 @@ pub(super) enum Done {
     Appended(Result<Receipt, AppendError>),
     Registered(Vec<Registered>),
     Moved(Result<(), CommitError>),
-    Removed(u64),
+    Removed(BTreeMap<Arc<str>, u64>),
 }
 
 impl Command {

@@ -109,14 +109,15 @@ impl<'t, 'c> Group<'t, 'c> {
         Ok(Ok(receipt))
     }
 
-    /// Removes quarantine entries; returns how many there were.
-    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<u64> {
-        let mut removed = 0;
+    /// Removes quarantine entries; returns how many there were of each source.
+    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<BTreeMap<Arc<str>, u64>> {
+        let mut removed = BTreeMap::new();
         for id in ids {
             if let Some((source, size)) = entries::remove(self.tx, *id)? {
                 self.room.free(size);
-                self.count("source", &source.into(), Door::Purged, 1);
-                removed += 1;
+                let source = Arc::from(source);
+                self.count("source", &source, Door::Purged, 1);
+                *removed.entry(source).or_default() += 1;
             }
         }
         Ok(removed)

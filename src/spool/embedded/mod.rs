@@ -71,6 +71,7 @@ mod trim;
 mod wal;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -215,8 +216,8 @@ impl Spool {
         self.look(move |connection| entries::get(connection, id)).await
     }
 
-    /// Removes quarantine entries for good. Returns how many there were.
-    pub async fn remove(&self, ids: Vec<i64>) -> Result<u64, CommitError> {
+    /// Removes quarantine entries for good. Returns how many there were of each source.
+    pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Remove { ids, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))

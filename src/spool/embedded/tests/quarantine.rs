@@ -107,7 +107,7 @@ async fn retrying_and_purging_make_room_at_once() {
     assert_eq!(append(&bench, &spool, 2, &[&[3; 10]]).await, FULL);
     let mut room = spool.quarantine_size();
     let full = *room.borrow_and_update();
-    assert_eq!(spool.remove(vec![1]).await, Ok(1));
+    assert_eq!(removed(&spool, vec![1]).await, 1);
     assert!(*room.wait_for(|size| *size < full).await.expect("open") == counted(10));
     assert!(!spool.is_quarantine_full());
     assert_eq!(append(&bench, &spool, 2, &[&[3; 10]]).await, stored(1, 0, 1));
@@ -152,7 +152,7 @@ async fn what_it_takes_is_known_after_a_restart_a_kill_and_a_repair() {
     let spool = bench.open();
     assert_eq!(append(&bench, &spool, 2, &[&[3; 10]]).await, FULL);
     assert_eq!(append(&bench, &spool, 2, &[&[1; 10]]).await, stored(1, 1, 0));
-    assert_eq!(spool.remove(vec![1, 2, 3]).await, Ok(3));
+    assert_eq!(removed(&spool, vec![1, 2, 3]).await, 3);
     assert_eq!(size(&bench, &spool).await, 0);
 }
 
@@ -174,7 +174,7 @@ async fn a_cursor_does_not_pass_dead_letters_that_find_no_room() {
     let two = || vec![letter(b"two")];
     let refused = spool.commit(&sink, 3, tally, two()).await;
     assert_eq!(refused, Err(CommitError::QuarantineFull));
-    assert_eq!(spool.remove(vec![1]).await, Ok(1));
+    assert_eq!(removed(&spool, vec![1]).await, 1);
     assert_eq!(spool.commit(&sink, 3, tally, two()).await, Ok(()));
     assert_eq!(spool.stats().await.expect("stats").sinks[0].lag, 0);
 }

@@ -228,12 +228,15 @@ impl Model {
         self.tidy(Vec::new(), used);
     }
 
-    pub(super) fn remove(&mut self, ids: &[i64], used: u64) -> u64 {
+    pub(super) fn remove(&mut self, ids: &[i64], used: u64) -> BTreeMap<Arc<str>, u64> {
         self.begin(used);
-        let removed: Vec<_> = ids.iter().filter_map(|id| self.entries.remove(id)).collect();
-        removed.iter().for_each(|(_, source, _)| self.count(source, Door::Purged, 1));
+        let mut removed = BTreeMap::new();
+        for (_, source, _) in ids.iter().filter_map(|id| self.entries.remove(id)) {
+            *removed.entry(source).or_default() += 1;
+        }
+        removed.iter().for_each(|(source, count)| self.count(source, Door::Purged, *count));
         self.tidy(Vec::new(), used);
-        removed.len() as u64
+        removed
     }
 
     /// What a reader finds after a position.

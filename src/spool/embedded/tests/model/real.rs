@@ -68,7 +68,7 @@ impl Real {
             Step::Remove { entries } => {
                 let ids: Vec<_> = entries.iter().map(|entry| self.entry(*entry)).collect();
                 let removed = self.spool.remove(ids.clone()).await;
-                assert_eq!(removed, Ok(self.model.remove(&ids, used)));
+                assert_eq!(removed, Ok(self.model.remove(&ids, used)), "of each source");
             }
             Step::Commit { sink, by, dead } => self.commit(SINKS[*sink].into(), *by, *dead).await,
             Step::Register { sinks } => {
