@@ -25,6 +25,12 @@
 //! after the answers, never between a caller and its answer, and are ours to run (`wal_autocheckpoint=0`)
 //! because SQLite ignores errors of its own.
 //!
+//! # What bounds the quarantine
+//!
+//! [`room`]: what its rows count, asked of them at start and kept with each commit. A batch or a cursor
+//! that would add more than `quarantine_max_size` allows is refused by itself, before anything of it is in
+//! the transaction; the rest of the group is committed.
+//!
 //! # What recovery does
 //!
 //! Opening syncs the WAL, since a killed process may not have, and replays it up to its last whole
