@@ -16,6 +16,7 @@ mod elasticsearch;
 mod exhaustion;
 mod faults;
 mod formats;
+mod full_quarantine;
 mod http_sink;
 mod invariants;
 mod limits;

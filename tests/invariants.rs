@@ -108,7 +108,7 @@ fn what_readers_are_told_of_can_be_read() {
 #[test]
 fn a_full_spool_is_still_full_after_a_restart() {
     let home = Home::new(
-        "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n[spool]\nmax_size = \"4 MiB\"\n\
+        "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n[spool]\nmax_size = \"6 MiB\"\n\
          dedup = { max_ids = 1000 }\n[sinks.hook]\ntype = \"http\"\nurl = \"http://127.0.0.1:1/\"\n",
     );
     let service = home.start();

@@ -26,7 +26,7 @@ fn post(service: &Service, body: &str) -> (StatusCode, Value) {
 fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let home = Home::new(
         "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n\
-         [spool]\nmax_size = \"4 MiB\"\ndedup = { max_ids = 1000 }\n\
+         [spool]\nmax_size = \"6 MiB\"\ndedup = { max_ids = 1000 }\n\
          [sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
     // A folder where the file should be: the sink is paused, its events wait.
@@ -40,7 +40,7 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
             (StatusCode::OK, _) => accepted.push(id),
             (status, answer) => break (status, answer, body),
         }
-        assert!(accepted.len() < 100, "4 MiB are full after 40 events of 100 kB");
+        assert!(accepted.len() < 100, "6 MiB are full after 60 events of 100 kB");
     };
     assert!(accepted.len() > 20, "{} events fit", accepted.len());
     assert_eq!(

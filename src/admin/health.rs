@@ -26,6 +26,10 @@ struct Readiness {
     /// Events that were acknowledged and are known to be lost.
     #[serde(skip_serializing_if = "is_zero")]
     spool_lost_events: u64,
+    /// What to do about a full quarantine. Good batches are taken all the same, so it is ready: whoever
+    /// asks in order to send events elsewhere, or nowhere, must not hold those back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine_full: Option<&'static str>,
     /// What to do about a broken page of the spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_damaged: Option<&'static str>,
@@ -65,6 +69,9 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         reason,
         spool_set_aside: admin.spool.set_aside().map(|path| path.display().to_string()),
         spool_lost_events: admin.spool.lost(),
+        quarantine_full: admin.spool.is_quarantine_full().then_some(
+            "batches that would add to it are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
+        ),
         spool_damaged: admin.spool.is_damaged().then_some(
             "a page is broken: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
         ),

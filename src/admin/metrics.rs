@@ -40,6 +40,17 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         )?;
         set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
         set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
+        set("quarantine_bytes", "Bytes the quarantine uses", stats.quarantine_size as f64)?;
+        set(
+            "quarantine_max_bytes",
+            "Bytes the quarantine may use",
+            stats.quarantine_max_size as f64,
+        )?;
+        set(
+            "quarantine_full",
+            "1 while the quarantine refuses entries",
+            f64::from(u8::from(stats.quarantine_full)),
+        )?;
         let per_sink = |name: &str, help: &str, label: &[&str]| {
             let gauge = GaugeVec::new(Opts::new(name, help), label)?;
             registry.register(Box::new(gauge.clone()))?;

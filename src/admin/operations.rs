@@ -136,7 +136,13 @@ pub(super) async fn retry(
 
 pub(super) async fn purge(State(admin): State<Arc<Admin>>, Json(purge): Json<Purge>) -> Response {
     match admin.spool.remove(purge.ids).await {
-        Ok(removed) => Json(Purged { removed }).into_response(),
+        Ok(removed) => {
+            let door = Door::Purged.as_str();
+            for (source, count) in &removed {
+                admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
+            }
+            Json(Purged { removed: removed.values().sum() }).into_response()
+        }
         Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }

@@ -266,7 +266,7 @@ fn purge(config: &Config, ids: &[i64]) -> Result<(), Failure> {
         // In slices: one commit for all would make a running service wait for it.
         for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {
             removed += match &offline {
-                Some(spool) => spool.remove(ids).await?,
+                Some(spool) => spool.remove(ids).await?.values().sum(),
                 None => {
                     let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
                     admin.ask::<Purged>(request).await?.removed

@@ -44,7 +44,7 @@ fn stats(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
     if let Some(oldest) = stats.oldest_at {
         println!("oldest event received {}", time(oldest));
     }
-    println!("{} entries in quarantine", stats.quarantined);
+    println!("{} entries in quarantine, {}", stats.quarantined, size(stats.quarantine_size));
     losses(&stats.lost);
     let sinks = stats.sinks.iter();
     let sinks: Vec<_> = sinks

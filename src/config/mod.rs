@@ -150,16 +150,7 @@ fn check_together(config: &Config, root: &Section<'_>) {
             2 * limits.body
         ));
     }
-    let floor = limits.body.saturating_mul(4).max(spool.dedup_max_ids.saturating_mul(40));
-    if spool.max_size < floor {
-        root.report(
-            "spool.max_size",
-            format!(
-                "must be at least {floor} bytes: four times limits.body, and room for the ids of \
-             spool.dedup.max_ids. Raise it, or lower those"
-            ),
-        );
-    }
+    spool::check(spool, limits, root);
     for (index, sink) in sinks.iter().enumerate() {
         let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
         for name in filters.flat_map(|filter| &filter.sources) {

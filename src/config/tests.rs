@@ -98,6 +98,19 @@ fn every_check_refuses_what_it_is_for() {
         ("[limits]\nbody = \"1 GiB\"", "must be at most 512 MiB"),
         ("[limits]\nin_flight = \"32 MiB\"", "twice limits.body"),
         ("[spool]\nmax_size = \"100 MiB\"", "four times limits.body"),
+        (
+            "[spool]\nquarantine_max_size = \"8 MiB\"",
+            "test.toml: spool.quarantine_max_size: must be at least 34603008 bytes, limits.body and 1 MiB",
+        ),
+        ("[spool]\nquarantine_max_size = \"33791 KiB\"", "Raise it, or lower limits.body"),
+        (
+            "[spool]\nquarantine_max_size = \"3 GiB\"",
+            "must be at most 2684354560 bytes, a quarter of spool.max_size",
+        ),
+        (
+            "[spool]\nmax_size = \"1 GiB\"\nquarantine_max_size = \"257 MiB\"",
+            "Lower it, or raise spool.max_size",
+        ),
         ("[spool]\nengine = \"jet\"", "\"jet\" is not one of \"embedded\""),
         ("[spool.dedup]\nmax_ids = 5", "must be a whole number from 1000 on, not 5"),
         ("[sinks.\"A b\"]\ntype = \"stdout\"", "names are 1 to 64 of a-z"),

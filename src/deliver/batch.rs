@@ -49,7 +49,7 @@ enum Fate {
     Dead(String, Box<NewEntry>),
 }
 
-/// What may be committed: everything up to the first position that is not settled.
+/// What may be committed, or the next part of it.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) position: Option<u64>,
@@ -125,23 +125,44 @@ impl Batch {
         has_moved
     }
 
-    /// The settled prefix.
-    pub(super) fn into_settled(self) -> Settled {
-        let mut settled = Settled::default();
+    /// Everything up to the first position that is not settled, in parts: each dead letter begins one,
+    /// so that the cursor can stop before it.
+    pub(super) fn into_settled(self) -> Vec<Settled> {
+        let mut parts: Vec<Settled> = Vec::new();
         for Slot { last, count, fate, .. } in self.slots {
+            if parts.is_empty() || matches!(fate, Fate::Dead(..)) {
+                parts.push(Settled::default());
+            }
+            let Some(part) = parts.last_mut() else { break };
             match fate {
                 Fate::Sent(_) => break,
-                Fate::Delivered => settled.tally.delivered += count,
-                Fate::Filtered => settled.tally.filtered += count,
+                Fate::Delivered => part.tally.delivered += count,
+                Fate::Filtered => part.tally.filtered += count,
                 Fate::Dead(source, entry) => {
-                    settled.tally.dead_lettered += count;
-                    settled.damaged += if entry.origin == Origin::Damage { count } else { 0 };
-                    settled.dead_letters.push((source, *entry));
+                    part.tally.dead_lettered += count;
+                    part.damaged += if entry.origin == Origin::Damage { count } else { 0 };
+                    part.dead_letters.push((source, *entry));
                 }
             }
-            settled.position = Some(last);
+            part.position = Some(last);
         }
-        settled
+        parts
+    }
+}
+
+impl Settled {
+    /// Parts that follow each other, as one.
+    pub(super) fn of(parts: &[Settled]) -> Settled {
+        let mut all = Settled::default();
+        for part in parts {
+            all.position = part.position.or(all.position);
+            all.tally.delivered += part.tally.delivered;
+            all.tally.filtered += part.tally.filtered;
+            all.tally.dead_lettered += part.tally.dead_lettered;
+            all.damaged += part.damaged;
+            all.dead_letters.extend_from_slice(&part.dead_letters);
+        }
+        all
     }
 }
 

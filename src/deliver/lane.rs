@@ -41,7 +41,7 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) lane: Lane,
-    pub(super) settled: Settled,
+    pub(super) settled: Vec<Settled>,
     /// Shutdown came before everything was settled.
     pub(super) is_stopped: bool,
 }

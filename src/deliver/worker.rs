@@ -269,23 +269,53 @@ impl Worker {
         })
     }
 
-    /// Moves the cursor. A store that cannot commit is asked again: what was delivered stays so.
-    async fn commit(&mut self, settled: Settled, shutdown: &mut Shutdown) -> Result<(), Stopped> {
-        let Some(position) = settled.position else { return Ok(()) };
+    /// Moves the cursor. A store that cannot commit is asked again: what was delivered stays so. Where the
+    /// quarantine is full, it stops before the first dead letter that finds no room, and goes on by itself.
+    async fn commit(
+        &mut self,
+        mut parts: Vec<Settled>,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), Stopped> {
         let mut backoff = self.backoff();
-        loop {
+        let mut count = parts.len();
+        while count > 0 {
+            let settled = Settled::of(&parts[..count]);
+            let Some(position) = settled.position else { break };
+            // Seen before it is asked for: room that is made meanwhile is not missed.
+            let mut room = self.spool.quarantine_size();
             let dead_letters = settled.dead_letters.clone();
             match self.spool.commit(&self.name, position, settled.tally, dead_letters).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.show_no_trouble(&backoff);
+                    backoff = self.backoff();
+                    self.note_settled(position, &settled);
+                    parts.drain(..count);
+                }
                 Err(CommitError::Closed) => return Err(Stopped),
-                Err(CommitError::Store(reason)) => {
-                    tracing::error!(sink = %self.name, reason, "cannot move the cursor; trying again");
-                    self.show_trouble(backoff.attempts() + 1, reason);
-                    self.pause(&mut backoff, shutdown).await?;
+                Err(CommitError::QuarantineFull) if count > 1 => {
+                    count /= 2;
+                    continue;
+                }
+                Err(error) => {
+                    let is_full = error == CommitError::QuarantineFull;
+                    if !is_full || backoff.attempts() == 0 {
+                        tracing::error!(sink = %self.name, %error, "cannot move the cursor; trying again");
+                    }
+                    self.show_trouble(backoff.attempts() + 1, error.to_string());
+                    let full = *room.borrow();
+                    tokio::select! {
+                        paused = self.pause(&mut backoff, shutdown) => paused?,
+                        Ok(_) = room.wait_for(|size| *size < full), if is_full => {}
+                    }
                 }
             }
+            count = parts.len();
         }
-        self.show_no_trouble(&backoff);
+        Ok(())
+    }
+
+    /// Counts what has been committed, and says what went to quarantine.
+    fn note_settled(&self, position: u64, settled: &Settled) {
         self.status.settled(position);
         for (door, count) in [
             (Door::Delivered, settled.tally.delivered),
@@ -301,7 +331,6 @@ impl Worker {
                 "an event went to quarantine; see davinci-siem quarantine list"
             );
         }
-        Ok(())
     }
 
     /// Trouble with the spool is the worker's own, whatever its lanes are doing.

@@ -79,6 +79,7 @@ impl Unavailable {
         match self {
             Unavailable::InFlight => "too many bytes in flight",
             Unavailable::ShuttingDown => "shutting down",
+            Unavailable::Spool(AppendError::QuarantineFull) => "the quarantine is full",
             Unavailable::Spool(_) => "the events could not be stored",
             Unavailable::Panic => "internal error",
         }

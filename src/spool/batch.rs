@@ -62,12 +62,12 @@ impl Prepared {
         self.batch.only_sink.is_some() && self.batch.resolves.is_none()
     }
 
-    /// Bytes this batch will add to the store at most, before the store's own overhead.
-    pub(super) fn size(&self) -> u64 {
+    /// Bytes this batch will add to the store at most, before the store's own overhead, where the
+    /// quarantine has `room` for that many: what does not fit there is not added at all.
+    pub(super) fn size(&self, room: u64) -> u64 {
         let chunks: usize = self.chunks.iter().map(|chunk| chunk.body.len()).sum();
-        let entries = self.batch.quarantine.iter();
-        let entries: usize = entries.map(NewEntry::size).sum();
-        (chunks + entries + DedupKey::SIZE * self.batch.events.len()) as u64
+        let entries: u64 = self.batch.quarantine.iter().map(NewEntry::size).sum();
+        (chunks + DedupKey::SIZE * self.batch.events.len()) as u64 + entries.min(room)
     }
 }
 

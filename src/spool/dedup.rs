@@ -128,9 +128,10 @@ impl DedupSet {
         is_new
     }
 
-    /// Forgets what was inserted since the last [`settle`](Self::settle): its commit has failed.
-    pub(super) fn roll_back(&mut self) {
-        for key in std::mem::take(&mut self.tentative) {
+    /// Forgets all but the first `kept` keys of those that were inserted since the last
+    /// [`settle`](Self::settle): their commit has failed, or what they belong to is not in it.
+    pub(super) fn roll_back_to(&mut self, kept: usize) {
+        for key in self.tentative.split_off(kept) {
             self.remove(key);
         }
     }
@@ -242,8 +243,10 @@ mod tests {
                         settled.extend(tentative.drain());
                     }
                     3 => {
-                        set.roll_back();
-                        tentative.clear();
+                        let kept = usize::from(number) % (set.tentative().len() + 1);
+                        let first: HashSet<_> = set.tentative()[..kept].iter().copied().collect();
+                        set.roll_back_to(kept);
+                        tentative.retain(|number| first.contains(&key(*number)));
                     }
                     // Only what is settled leaves the window.
                     _ if settled.remove(&number) => set.remove(key(number)),

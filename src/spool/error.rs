@@ -44,6 +44,10 @@ pub enum OpenError {
 /// An error of the engine's own store, for people to read.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What is to be done about a full quarantine.
+const QUARANTINE_FULL: &str = "the quarantine is full: see davinci-siem quarantine list, then retry or \
+                               purge, or raise spool.quarantine_max_size";
+
 /// Why a batch was not stored. Nothing of it is kept.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum AppendError {
@@ -53,6 +57,10 @@ pub enum AppendError {
     /// There is no room, for the system or under `max_size`.
     #[error("the spool has no room: its disk is full, or spool.max_size is reached")]
     DiskFull,
+    /// What is refused of the batch finds no room under `quarantine_max_size`; waits for
+    /// `quarantine retry` or `purge`.
+    #[error("{QUARANTINE_FULL}")]
+    QuarantineFull,
     /// The quarantine entry that the batch was to replace has gone.
     #[error("the quarantine entry has gone meanwhile")]
     EntryGone,
@@ -67,6 +75,9 @@ pub enum AppendError {
 /// Why a cursor or the quarantine could not be changed. Nothing was changed.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum CommitError {
+    /// The dead letters find no room under `quarantine_max_size`.
+    #[error("{QUARANTINE_FULL}")]
+    QuarantineFull,
     /// The store failed.
     #[error("the spool's store failed: {0}")]
     Store(String),

@@ -39,6 +39,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Upper bound of the disk it takes, in bytes.
     pub max_size: u64,
+    /// Upper bound of what entries of the quarantine count, in bytes.
+    pub quarantine_max_size: u64,
     /// How long events stay after every sink has passed them.
     pub retention: Duration,
     /// How long an id is remembered.

@@ -80,14 +80,20 @@ pub struct NewEntry {
     pub bytes: Bytes,
 }
 
-/// What an entry takes besides its bytes, about: reason, path, request id.
-const ENTRY_OVERHEAD: usize = 512;
+/// What an entry takes besides its bytes and texts of any length, at most: so that many small ones are
+/// not for free.
+pub(super) const ENTRY_OVERHEAD: u64 = 512;
 
 impl NewEntry {
-    /// Bytes it takes in the store, about.
-    pub(super) fn size(&self) -> usize {
-        let answer = self.target.as_ref().map_or(0, |target| target.text.len());
-        self.bytes.len() + self.detail.len() + answer + ENTRY_OVERHEAD
+    /// Bytes it counts in the quarantine. The engine says the same of a stored one.
+    pub(super) fn size(&self) -> u64 {
+        let NewEntry { detail, path, request_id, encoding, bytes, .. } = self;
+        let texts = detail.len() + path.len() + request_id.len() + encoding.len();
+        let answer = self
+            .target
+            .as_ref()
+            .map_or(0, |target| target.text.len() + target.code.as_ref().map_or(0, String::len));
+        ENTRY_OVERHEAD + (texts + answer + bytes.len()) as u64
     }
 }
 

@@ -91,6 +91,12 @@ pub struct SpoolStats {
     pub dedup_ids: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Bytes that they count.
+    pub quarantine_size: u64,
+    /// Bytes that they may count.
+    pub quarantine_max_size: u64,
+    /// Whether something was refused for want of room there, and would be again.
+    pub quarantine_full: bool,
     /// Sinks that ever had a cursor.
     pub sinks: Vec<SinkStats>,
     /// Totals by scope name and door, since the spool was made.

@@ -1,5 +1,6 @@
 //! What is asked of the writer, and how each request is answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -36,18 +37,18 @@ pub(super) enum Command {
     },
     Remove {
         ids: Vec<i64>,
-        reply: Reply<u64, CommitError>,
+        reply: Reply<BTreeMap<Arc<str>, u64>, CommitError>,
     },
     Close,
 }
 
-/// What a command has come to within a transaction that is not committed yet.
+/// What a command has come to within a transaction that is not committed yet. One that was refused has
+/// put nothing into it, and its neighbours know nothing of it.
 pub(super) enum Done {
-    Receipt(Receipt),
-    NotReplaced,
+    Appended(Result<Receipt, AppendError>),
     Registered(Vec<Registered>),
-    Moved,
-    Removed(u64),
+    Moved(Result<(), CommitError>),
+    Removed(BTreeMap<Arc<str>, u64>),
 }
 
 impl Command {
@@ -68,12 +69,12 @@ impl Command {
         }
     }
 
-    /// Bytes it adds to the store at most.
-    pub(super) fn size(&self) -> u64 {
+    /// Bytes it adds to the store at most, where the quarantine has `room`.
+    pub(super) fn size(&self, room: u64) -> u64 {
         match self {
-            Command::Append { batch, .. } => batch.size(),
+            Command::Append { batch, .. } => batch.size(room),
             Command::Commit { dead_letters, .. } => {
-                dead_letters.iter().map(|(_, entry)| entry.size() as u64).sum()
+                dead_letters.iter().map(|(_, entry)| entry.size()).sum::<u64>().min(room)
             }
             _ => 0,
         }
@@ -82,17 +83,12 @@ impl Command {
     /// Answers a command whose commit has succeeded. A caller that has gone away is no error.
     pub(super) fn succeed(self, done: Done) {
         match (self, done) {
-            (Command::Append { reply, .. }, Done::Receipt(receipt)) => {
-                drop(reply.send(Ok(receipt)));
-            }
-            (Command::Append { reply, .. }, Done::NotReplaced) => {
-                drop(reply.send(Err(AppendError::EntryGone)));
-            }
+            (Command::Append { reply, .. }, Done::Appended(result)) => drop(reply.send(result)),
             (Command::Register { reply, .. }, Done::Registered(sinks)) => {
                 drop(reply.send(Ok(sinks)));
             }
-            (Command::Pause { reply, .. }, Done::Moved) => drop(reply.send(Ok(()))),
-            (Command::Commit { reply, .. }, Done::Moved) => drop(reply.send(Ok(()))),
+            (Command::Pause { reply, .. }, Done::Moved(result)) => drop(reply.send(result)),
+            (Command::Commit { reply, .. }, Done::Moved(result)) => drop(reply.send(result)),
             (Command::Remove { reply, .. }, Done::Removed(count)) => drop(reply.send(Ok(count))),
             // Not reachable: the group pairs each command with what it did. Dropping the reply
             // tells the caller that it was not done.

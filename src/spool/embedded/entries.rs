@@ -1,10 +1,25 @@
 //! The quarantine table.
+//!
+//! What an entry counts is asked of its row and of nothing else, so that no total can drift. A row's
+//! header has the lengths: SQLite reads none of the texts and bytes for them.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use crate::spool::quarantine::ENTRY_OVERHEAD;
 use crate::spool::{Entry, Millis, NewEntry, Origin, Query, Summary, TargetAnswer};
 
 const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes), attempts, status, code, answer";
+
+/// As [`NewEntry::size`].
+const SIZE: &str = "octet_length(detail) + octet_length(path) + octet_length(request_id)
+    + octet_length(encoding) + octet_length(bytes)
+    + coalesce(octet_length(code), 0) + coalesce(octet_length(answer), 0)";
+
+/// What all entries count together.
+pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = format!("SELECT coalesce(sum({ENTRY_OVERHEAD} + {SIZE}), 0) FROM quarantine");
+    connection.query_row(&sql, [], |row| row.get(0))
+}
 
 /// Stores one entry.
 pub(super) fn insert(
@@ -39,11 +54,11 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Removes an entry; returns its source if there was one.
-pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<String>> {
-    tx.prepare_cached("DELETE FROM quarantine WHERE id = ? RETURNING source")?
-        .query_row([id], |row| row.get(0))
-        .optional()
+/// Removes an entry; returns its source and what it counted, if there was one.
+pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(String, u64)>> {
+    let sql =
+        format!("DELETE FROM quarantine WHERE id = ? RETURNING source, {ENTRY_OVERHEAD} + {SIZE}");
+    tx.prepare_cached(&sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Entries that match, oldest first, without their bytes.

@@ -7,9 +7,13 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::chunk::{self, Chunk, Label};
 use super::mark::Mark;
+use super::room::Room;
 use super::{entries, ids, salvage, schema};
 use crate::spool::dedup::{DedupKey, DedupSet};
-use crate::spool::{Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings, Start, Tally};
+use crate::spool::{
+    AppendError, CommitError, Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings,
+    Start, Tally,
+};
 
 /// Rows of old ids removed per commit.
 const MAX_EVICTED_ROWS: usize = 256;
@@ -23,6 +27,8 @@ pub(super) struct Log {
     /// Which spool this is.
     pub(super) id: u128,
     pub(super) dedup: DedupSet,
+    /// What the quarantine takes.
+    pub(super) room: Room,
     /// The sinks that hold events back.
     pub(super) sinks: Vec<Arc<str>>,
 }
@@ -40,26 +46,37 @@ pub(super) struct Group<'t, 'c> {
     pub(super) tx: &'t Transaction<'c>,
     pub(super) now: Millis,
     pub(super) next: u64,
+    pub(super) room: Room,
     totals: BTreeMap<(&'static str, Arc<str>, Door), u64>,
 }
 
 impl<'t, 'c> Group<'t, 'c> {
-    pub(super) fn new(tx: &'t Transaction<'c>, now: Millis, next: u64) -> Self {
-        Group { tx, now, next, totals: BTreeMap::new() }
+    pub(super) fn new(tx: &'t Transaction<'c>, now: Millis, log: &Log) -> Self {
+        Group { tx, now, next: log.next, room: log.room, totals: BTreeMap::new() }
     }
 
-    /// Adds a batch; what is known already, or twice in it, is left out. `None` if the entry that it
-    /// was to replace has gone.
+    /// Adds a batch; what is known already, or twice in it, is left out. The inner error is the batch's
+    /// own: then nothing of it is in the transaction.
     pub(super) fn append(
         &mut self,
         dedup: &mut DedupSet,
         prepared: &Prepared,
-    ) -> rusqlite::Result<Option<Receipt>> {
+    ) -> rusqlite::Result<Result<Receipt, AppendError>> {
         let batch = &prepared.batch;
-        if let Some(id) = batch.resolves
-            && entries::remove(self.tx, id)?.is_none()
-        {
-            return Ok(None);
+        let before = dedup.tentative().len();
+        // What is in quarantine already takes no more room.
+        let is_new = |entry: &&NewEntry| entry.key.is_none_or(|key| dedup.insert(key));
+        let refused: Vec<&NewEntry> = batch.quarantine.iter().filter(is_new).collect();
+        if !self.room.take(refused.iter().map(|entry| entry.size()).sum()) {
+            dedup.roll_back_to(before);
+            return Ok(Err(AppendError::QuarantineFull));
+        }
+        if let Some(id) = batch.resolves {
+            let Some((_, size)) = entries::remove(self.tx, id)? else {
+                dedup.roll_back_to(before);
+                return Ok(Err(AppendError::EntryGone));
+            };
+            self.room.free(size);
         }
         let mut fresh = Vec::with_capacity(batch.events.len());
         for event in &batch.events {
@@ -73,15 +90,11 @@ impl<'t, 'c> Group<'t, 'c> {
             // Duplicates are the exception, and a batch of nothing else has no chunk to make.
             self.insert_chunks(prepared, &chunk::encode(fresh.iter().copied()))?;
         }
-        let mut quarantined = 0;
-        for entry in &batch.quarantine {
-            if entry.key.is_none_or(|key| dedup.insert(key)) {
-                entries::insert(self.tx, batch.received_at, &batch.source, entry)?;
-                quarantined += 1;
-            }
+        for entry in &refused {
+            entries::insert(self.tx, batch.received_at, &batch.source, entry)?;
         }
         let received = (batch.events.len() + batch.quarantine.len()) as u64;
-        let accepted = fresh.len() as u64;
+        let (accepted, quarantined) = (fresh.len() as u64, refused.len() as u64);
         let receipt =
             Receipt { accepted, duplicates: received - accepted - quarantined, quarantined };
         if batch.resolves.is_some() {
@@ -93,29 +106,35 @@ impl<'t, 'c> Group<'t, 'c> {
             self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
             self.count("source", &batch.source, Door::Quarantined, receipt.quarantined);
         }
-        Ok(Some(receipt))
+        Ok(Ok(receipt))
     }
 
-    /// Removes quarantine entries; returns how many there were.
-    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<u64> {
-        let mut removed = 0;
+    /// Removes quarantine entries; returns how many there were of each source.
+    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<BTreeMap<Arc<str>, u64>> {
+        let mut removed = BTreeMap::new();
         for id in ids {
-            if let Some(source) = entries::remove(self.tx, *id)? {
-                self.count("source", &source.into(), Door::Purged, 1);
-                removed += 1;
+            if let Some((source, size)) = entries::remove(self.tx, *id)? {
+                self.room.free(size);
+                let source = Arc::from(source);
+                self.count("source", &source, Door::Purged, 1);
+                *removed.entry(source).or_default() += 1;
             }
         }
         Ok(removed)
     }
 
-    /// Moves a sink's cursor, with its dead letters. Never back: what it has passed may be gone.
+    /// Moves a sink's cursor, with its dead letters. Never back: what it has passed may be gone. Not at
+    /// all if these find no room: what is not in quarantine was not passed.
     pub(super) fn move_cursor(
         &mut self,
         sink: &Arc<str>,
         position: u64,
         tally: Tally,
         dead_letters: &[(String, NewEntry)],
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Result<(), CommitError>> {
+        if !self.room.take(dead_letters.iter().map(|(_, entry)| entry.size()).sum()) {
+            return Ok(Err(CommitError::QuarantineFull));
+        }
         self.tx
             .prepare_cached(
                 "UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1 AND position < ?2",
@@ -127,7 +146,7 @@ impl<'t, 'c> Group<'t, 'c> {
         self.count("sink", sink, Door::Delivered, tally.delivered);
         self.count("sink", sink, Door::Filtered, tally.filtered);
         self.count("sink", sink, Door::DeadLettered, tally.dead_lettered);
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:

@@ -57,9 +57,13 @@ pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
 }
 
 impl Inspection {
-    /// What is stored. `max_size`, `full` and `dedup_ids` are only known to a running service.
+    /// What is stored. `max_size`, `full`, those of the quarantine, and `dedup_ids` are only known to a
+    /// running service.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
-        stats(&self.connection).map_err(unreadable)
+        let stats = stats(&self.connection).and_then(|stats| {
+            Ok(SpoolStats { quarantine_size: entries::size(&self.connection)?, ..stats })
+        });
+        stats.map_err(unreadable)
     }
 
     /// Quarantine entries without their bytes.
@@ -220,7 +224,8 @@ impl Inspection {
     }
 }
 
-/// What a connection can tell; see [`SpoolStats`]. All of it is of one moment, so that it adds up.
+/// What a connection can tell quickly; see [`SpoolStats`]. All of it is of one moment, so that it adds
+/// up.
 pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
     let connection = connection.unchecked_transaction()?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
@@ -254,6 +259,9 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
         dedup_ids: 0,
         lost: losses::list(&connection)?,
         quarantined: number("SELECT count(*) FROM quarantine")?,
+        quarantine_size: 0,
+        quarantine_max_size: 0,
+        quarantine_full: false,
         sinks: sinks.collect::<rusqlite::Result<_>>()?,
         totals: totals.filter_map(known).collect::<rusqlite::Result<_>>()?,
     })

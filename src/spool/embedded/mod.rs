@@ -25,6 +25,12 @@
 //! after the answers, never between a caller and its answer, and are ours to run (`wal_autocheckpoint=0`)
 //! because SQLite ignores errors of its own.
 //!
+//! # What bounds the quarantine
+//!
+//! [`room`]: what its rows count, asked of them at start and kept with each commit. A batch or a cursor
+//! that would add more than `quarantine_max_size` allows is refused by itself, before anything of it is in
+//! the transaction; the rest of the group is committed.
+//!
 //! # What recovery does
 //!
 //! Opening syncs the WAL, since a killed process may not have, and replays it up to its last whole
@@ -63,6 +69,7 @@ mod open;
 mod pages;
 mod reader;
 pub mod repair;
+mod room;
 mod row;
 mod salvage;
 mod schema;
@@ -70,6 +77,7 @@ mod trim;
 mod wal;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -110,6 +118,10 @@ struct Shared {
     /// When and why events could not be stored, until some are.
     failing: Mutex<Option<(Instant, String)>>,
     used: AtomicU64,
+    /// Bytes that entries of the quarantine count.
+    quarantined: watch::Sender<u64>,
+    quarantine_full: AtomicBool,
+    quarantine_max_size: u64,
     dedup_ids: AtomicU64,
     max_size: u64,
     /// Files that could not be read at start and were moved aside.
@@ -167,7 +179,8 @@ impl Spool {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit.
+    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Nothing is moved
+    /// where the quarantine has no room for all of them.
     pub async fn commit(
         &self,
         sink: &Arc<str>,
@@ -209,8 +222,8 @@ impl Spool {
         self.look(move |connection| entries::get(connection, id)).await
     }
 
-    /// Removes quarantine entries for good. Returns how many there were.
-    pub async fn remove(&self, ids: Vec<i64>) -> Result<u64, CommitError> {
+    /// Removes quarantine entries for good. Returns how many there were of each source.
+    pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Remove { ids, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
@@ -222,6 +235,9 @@ impl Spool {
         stats.full = self.is_full();
         stats.max_size = self.shared.max_size;
         stats.dedup_ids = self.shared.dedup_ids.load(Ordering::Relaxed);
+        stats.quarantine_size = *self.shared.quarantined.borrow();
+        stats.quarantine_max_size = self.shared.quarantine_max_size;
+        stats.quarantine_full = self.is_quarantine_full();
         Ok(stats)
     }
 
@@ -233,6 +249,16 @@ impl Spool {
     /// Whether appends are refused because `max_size` was reached.
     pub fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was refused because it found no room in quarantine, and would be again.
+    pub fn is_quarantine_full(&self) -> bool {
+        self.shared.quarantine_full.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that entries of the quarantine count, to wait on for room.
+    pub fn quarantine_size(&self) -> watch::Receiver<u64> {
+        self.shared.quarantined.subscribe()
     }
 
     /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever

@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use super::command::Command;
 use super::group::Log;
 use super::mark::{Keeper, Mark};
+use super::room::Room;
 use super::row::ChunkRow;
 use super::wal::{self, Tail};
 use super::writer::Writer;
-use super::{Clock, Shared, Spool, fault, ids, inspect, losses, repair, salvage, schema};
+use super::{Clock, Shared, Spool, entries, fault, ids, inspect, losses, repair, salvage, schema};
 use crate::folder;
 use crate::spool::{Loss, Millis, OpenError, Settings};
 
@@ -68,6 +69,9 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
         full: AtomicBool::new(false),
         failing: Mutex::new(None),
         used: AtomicU64::new(0),
+        quarantined: watch::Sender::new(log.room.used()),
+        quarantine_full: AtomicBool::new(false),
+        quarantine_max_size: settings.quarantine_max_size,
         dedup_ids: AtomicU64::new(0),
         max_size: settings.max_size,
         set_aside,
@@ -295,8 +299,9 @@ fn read_log(
     let _: u64 =
         connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
     let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
+    let room = Room::new(settings.quarantine_max_size, entries::size(&connection)?);
     let is_changed = known_id.is_none() || next != stored;
-    let log = Log { next, trimmed, id, dedup, sinks: Vec::new() };
+    let log = Log { next, trimmed, id, dedup, room, sinks: Vec::new() };
     Ok(Recovered { connection, log, loss, lost, is_changed })
 }
 

@@ -75,7 +75,8 @@ impl Writer {
         loop {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
             let (group, closing) = next_group(&receive, patience);
-            let size = group.iter().map(Command::size).sum::<u64>();
+            let room = self.log.room.left();
+            let size = group.iter().map(|command| command.size(room)).sum::<u64>();
             let is_idle = group.is_empty() && !more_to_trim;
             match self.commit(group) {
                 Ok(more) => more_to_trim = more,
@@ -105,7 +106,7 @@ impl Writer {
                 Ok(more) => return Ok(more),
                 Err(error) => error,
             };
-            self.log.dedup.roll_back();
+            self.log.dedup.roll_back_to(0);
             let fault = fault::classify(&error);
             if fault::is_damaged(&error) && !self.is_damaged() {
                 // What is stored last may be as it should be: only old rows are left alone from now on.
@@ -138,12 +139,12 @@ impl Writer {
         let now = (self.clock)();
         let Writer { connection, log, settings, shared, mark, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut work = Group::new(&tx, now, log.next);
+        let mut work = Group::new(&tx, now, log);
         let (mut done, mut sinks): (_, Option<Vec<_>>) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
             done.push(match command {
                 Command::Append { batch, .. } => {
-                    work.append(&mut log.dedup, batch)?.map_or(Done::NotReplaced, Done::Receipt)
+                    Done::Appended(work.append(&mut log.dedup, batch)?)
                 }
                 Command::Register { sinks: asked, .. } => {
                     sinks = Some(asked.iter().map(|(sink, _)| Arc::clone(sink)).collect());
@@ -152,17 +153,16 @@ impl Writer {
                 }
                 Command::Pause { sink, is_paused, .. } => {
                     work.pause(sink, *is_paused)?;
-                    Done::Moved
+                    Done::Moved(Ok(()))
                 }
                 Command::Commit { sink, position, tally, dead_letters, .. } => {
-                    work.move_cursor(sink, *position, *tally, dead_letters)?;
-                    Done::Moved
+                    Done::Moved(work.move_cursor(sink, *position, *tally, dead_letters)?)
                 }
                 Command::Remove { ids, .. } => Done::Removed(work.purge(ids)?),
-                Command::Close => Done::Moved,
+                Command::Close => Done::Moved(Ok(())),
             });
         }
-        let next = work.next;
+        let (next, room) = (work.next, work.room);
         let is_damaged = shared.damaged.load(Ordering::Relaxed);
         let evicted = if is_damaged { Vec::new() } else { work.evict(log, settings)? };
         // What everyone has is kept for its time only while there is room for what nobody has.
@@ -177,6 +177,7 @@ impl Writer {
         tx.commit()?;
 
         log.next = next;
+        log.room = room;
         log.trimmed = trimmed;
         if let Some(sinks) = sinks {
             log.sinks = sinks;
@@ -184,8 +185,9 @@ impl Writer {
         mark.write(log.mark(is_damaged));
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
+        self.note_room();
         self.publish();
-        if group.iter().any(Command::is_append) {
+        if done.iter().any(|done| matches!(done, Done::Appended(Ok(_)))) {
             self.shared.set_failing(None);
         }
         for (command, done) in group.drain(..).zip(done) {
@@ -197,6 +199,8 @@ impl Writer {
     /// Takes the appends out that would pass the high-water mark, and refuses them.
     fn refuse_if_full(&self, group: Vec<Command>) -> Vec<Command> {
         let mark = |percent: u64| self.settings.max_size / 100 * percent;
+        // What the quarantine will not take must not seem to fill the spool.
+        let room = self.log.room.left();
         let mut used = self.shared.used.load(Ordering::Relaxed);
         let was_full = self.shared.full.load(Ordering::Relaxed);
         let mut full = was_full && used > mark(LOW_WATER);
@@ -204,13 +208,13 @@ impl Writer {
         for command in group {
             full |= command.is_append()
                 && !command.is_copy()
-                && used + command.size() > mark(HIGH_WATER);
+                && used + command.size(room) > mark(HIGH_WATER);
             // Copies must neither push out what they are made of nor keep new events out.
-            let is_too_much = command.is_copy() && used + command.size() > mark(LOW_WATER);
+            let is_too_much = command.is_copy() && used + command.size(room) > mark(LOW_WATER);
             if (full && command.is_append()) || is_too_much {
                 command.refuse();
             } else {
-                used += command.size();
+                used += command.size(room);
                 taken.push(command);
             }
         }
@@ -229,6 +233,26 @@ impl Writer {
         taken
     }
 
+    /// Says, once each time, that the quarantine has no room for something, and that it has again.
+    fn note_room(&mut self) {
+        let is_full = self.log.room.is_full();
+        let used = self.log.room.used();
+        if self.shared.quarantine_full.swap(is_full, Ordering::Relaxed) == is_full {
+            return;
+        }
+        if is_full {
+            tracing::error!(
+                used_bytes = used,
+                max_size_bytes = self.settings.quarantine_max_size,
+                "the quarantine is full: batches that would add to it are answered with 503 and kept by \
+                 PingOne, and sinks wait with what their targets refuse; the rest goes on. See davinci-siem \
+                 quarantine list, then retry or purge entries, or raise spool.quarantine_max_size"
+            );
+        } else {
+            tracing::info!(used_bytes = used, "the quarantine has room again");
+        }
+    }
+
     /// Tells the rest of the process what is readable and how much is used.
     pub(super) fn publish(&self) {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
@@ -237,6 +261,10 @@ impl Writer {
             self.shared.used.store(pages.saturating_sub(free) * PAGE_SIZE, Ordering::Relaxed);
         }
         self.shared.dedup_ids.store(self.log.dedup.len(), Ordering::Relaxed);
+        let quarantined = self.log.room.used();
+        self.shared
+            .quarantined
+            .send_if_modified(|known| std::mem::replace(known, quarantined) != quarantined);
         let head = self.log.next - 1;
         self.shared.head.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
@@ -319,7 +347,7 @@ fn next_group(
         if matches!(command, Command::Close) {
             return (group, true);
         }
-        size += command.size();
+        size += command.size(u64::MAX);
         group.push(command);
         next = if size < GROUP_BYTES { receive(Duration::ZERO).ok() } else { None };
         if next.is_none() && is_patient && group.iter().all(Command::is_cursor) {

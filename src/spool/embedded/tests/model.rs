@@ -30,6 +30,8 @@ struct Bounds {
     retention: Duration,
     /// How many ids are remembered.
     max_ids: u64,
+    /// What the quarantine may take.
+    quarantine: u64,
 }
 
 impl Bounds {
@@ -38,6 +40,7 @@ impl Bounds {
             directory: folder.path().join("spool"),
             // Room for four events that are larger than a chunk.
             max_size: 3 * 1024 * 1024,
+            quarantine_max_size: self.quarantine,
             retention: self.retention,
             dedup_window: Duration::from_hours(1),
             dedup_max_ids: self.max_ids,
@@ -49,7 +52,13 @@ impl Bounds {
 fn bounds() -> impl Strategy<Value = Bounds> {
     let retention = prop_oneof![Just(Duration::ZERO), Just(Duration::from_mins(10))];
     let max_ids = prop_oneof![Just(12), Just(1_000_000)];
-    (retention, max_ids).prop_map(|(retention, max_ids)| Bounds { retention, max_ids })
+    // Nothing at all, three entries or four, and more than there ever are.
+    let quarantine = prop_oneof![Just(500), Just(1900), Just(512 * 1024)];
+    (retention, max_ids, quarantine).prop_map(|(retention, max_ids, quarantine)| Bounds {
+        retention,
+        max_ids,
+        quarantine,
+    })
 }
 
 /// Runs a sequence; panics where the spool is not what the model says.

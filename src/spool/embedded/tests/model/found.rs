@@ -4,7 +4,8 @@
 use super::step::Step;
 use super::*;
 
-const BOUNDS: Bounds = Bounds { retention: Duration::from_mins(10), max_ids: 1_000_000 };
+const BOUNDS: Bounds =
+    Bounds { retention: Duration::from_mins(10), max_ids: 1_000_000, quarantine: 512 * 1024 };
 
 fn append(events: impl Into<Vec<u8>>) -> Step {
     Step::Append { source: 0, events: events.into(), refused: Vec::new() }

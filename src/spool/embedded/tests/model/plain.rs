@@ -43,6 +43,8 @@ pub(super) struct Model {
     pub(super) last_entry: i64,
     pub(super) totals: BTreeMap<(String, Door), u64>,
     pub(super) is_full: bool,
+    /// The most that found no room in quarantine, until it would.
+    pub(super) wanted: u64,
 }
 
 impl Model {
@@ -60,6 +62,7 @@ impl Model {
             last_entry: 0,
             totals: BTreeMap::new(),
             is_full: false,
+            wanted: 0,
         }
     }
 
@@ -67,6 +70,7 @@ impl Model {
     pub(super) fn restart(&mut self) {
         self.awaited.clear();
         self.is_full = false;
+        self.wanted = 0;
     }
 
     /// `used` bytes are taken before the batch, which takes `size`; `fits` if the disk lets it.
@@ -83,6 +87,8 @@ impl Model {
         let mut added = Vec::new();
         let result = if self.is_full || is_copy && used + size > self.percent(70) {
             Err(AppendError::Full)
+        } else if !self.has_room(self.refused_by(batch)) {
+            Err(AppendError::QuarantineFull)
         } else if !fits {
             Err(AppendError::DiskFull)
         } else if batch.resolves.is_some_and(|id| self.entries.remove(&id).is_none()) {
@@ -144,6 +150,34 @@ impl Model {
         Receipt { accepted, duplicates, quarantined }
     }
 
+    /// What a batch would add to the quarantine.
+    fn refused_by(&self, batch: &Batch) -> u64 {
+        let known = self.ids.iter().flat_map(|(_, keys)| keys);
+        let mut known: Vec<DedupKey> = known.copied().collect();
+        let mut size = 0;
+        for entry in &batch.quarantine {
+            match entry.key {
+                Some(key) if known.contains(&key) => continue,
+                Some(key) => known.push(key),
+                None => {}
+            }
+            size += entry.size();
+        }
+        size
+    }
+
+    fn has_room(&mut self, size: u64) -> bool {
+        let has_room = size == 0 || self.quarantined() + size <= self.settings.quarantine_max_size;
+        if !has_room && size <= self.settings.quarantine_max_size {
+            self.wanted = self.wanted.max(size);
+        }
+        has_room
+    }
+
+    pub(super) fn quarantined(&self) -> u64 {
+        self.entries.values().map(|(_, _, entry)| entry.size()).sum()
+    }
+
     pub(super) fn commit(
         &mut self,
         sink: &Arc<str>,
@@ -151,8 +185,12 @@ impl Model {
         tally: Tally,
         dead_letters: &[(String, NewEntry)],
         used: u64,
-    ) {
+    ) -> Result<(), CommitError> {
         self.begin(used);
+        if !self.has_room(dead_letters.iter().map(|(_, entry)| entry.size()).sum()) {
+            self.tidy(Vec::new(), used);
+            return Err(CommitError::QuarantineFull);
+        }
         let place = self.cursors.get_mut(sink).expect("a known sink");
         // What is settled stays settled.
         place.cursor = place.cursor.max(position);
@@ -163,6 +201,7 @@ impl Model {
         self.count(sink, Door::Filtered, tally.filtered);
         self.count(sink, Door::DeadLettered, tally.dead_lettered);
         self.tidy(Vec::new(), used);
+        Ok(())
     }
 
     pub(super) fn register(&mut self, sinks: &[(Arc<str>, Start)], used: u64) -> Vec<Registered> {
@@ -189,12 +228,15 @@ impl Model {
         self.tidy(Vec::new(), used);
     }
 
-    pub(super) fn remove(&mut self, ids: &[i64], used: u64) -> u64 {
+    pub(super) fn remove(&mut self, ids: &[i64], used: u64) -> BTreeMap<Arc<str>, u64> {
         self.begin(used);
-        let removed: Vec<_> = ids.iter().filter_map(|id| self.entries.remove(id)).collect();
-        removed.iter().for_each(|(_, source, _)| self.count(source, Door::Purged, 1));
+        let mut removed = BTreeMap::new();
+        for (_, source, _) in ids.iter().filter_map(|id| self.entries.remove(id)) {
+            *removed.entry(source).or_default() += 1;
+        }
+        removed.iter().for_each(|(source, count)| self.count(source, Door::Purged, *count));
         self.tidy(Vec::new(), used);
-        removed.len() as u64
+        removed
     }
 
     /// What a reader finds after a position.
@@ -265,6 +307,9 @@ impl Model {
 
     /// What ends every commit, in which `used` bytes were taken before it.
     fn tidy(&mut self, added: Vec<DedupKey>, used: u64) {
+        if self.quarantined() + self.wanted <= self.settings.quarantine_max_size {
+            self.wanted = 0;
+        }
         if !added.is_empty() {
             self.ids.push_back((self.now, added));
         }

@@ -68,7 +68,7 @@ impl Real {
             Step::Remove { entries } => {
                 let ids: Vec<_> = entries.iter().map(|entry| self.entry(*entry)).collect();
                 let removed = self.spool.remove(ids.clone()).await;
-                assert_eq!(removed, Ok(self.model.remove(&ids, used)));
+                assert_eq!(removed, Ok(self.model.remove(&ids, used)), "of each source");
             }
             Step::Commit { sink, by, dead } => self.commit(SINKS[*sink].into(), *by, *dead).await,
             Step::Register { sinks } => {
@@ -106,7 +106,9 @@ impl Real {
     async fn append(&mut self, batch: Batch) {
         let used = self.used();
         let prepared: Prepared = batch.clone().prepare();
-        let size = prepared.size();
+        let model = &self.model;
+        let room = model.settings.quarantine_max_size.saturating_sub(model.quarantined());
+        let size = prepared.size(room);
         let result = self.spool.append(prepared).await;
         let fits = result != Err(AppendError::DiskFull);
         assert!(
@@ -134,8 +136,8 @@ impl Real {
         let filtered = (moved - dead) / 3;
         let tally = Tally { delivered: moved - dead - filtered, filtered, dead_lettered: dead };
         let letters: Vec<_> = (0..dead).map(|number| letter(&sink, number)).collect();
-        self.spool.commit(&sink, position, tally, letters.clone()).await.expect("committed");
-        self.model.commit(&sink, position, tally, &letters, used);
+        let result = self.spool.commit(&sink, position, tally, letters.clone()).await;
+        assert_eq!(result, self.model.commit(&sink, position, tally, &letters, used));
     }
 
     /// Changes a byte of what the file holds, as a failing disk does.
@@ -187,6 +189,8 @@ impl Real {
         assert_eq!((stats.head, stats.events), (model.head, model.head - model.trimmed));
         assert_eq!((stats.size, stats.oldest_at), (used, oldest_at));
         assert_eq!((stats.full, stats.dedup_ids), (model.is_full, model.ids()));
+        let quarantine = (stats.quarantine_size, stats.quarantine_full);
+        assert_eq!(quarantine, (model.quarantined(), model.wanted > 0));
         let totals: BTreeMap<_, _> =
             stats.totals.into_iter().map(|(name, door, count)| ((name, door), count)).collect();
         assert_eq!(totals, model.totals);
@@ -228,7 +232,10 @@ impl Real {
             let found = self.spool.entry(*id).await.expect("read").expect("an entry");
             assert_eq!(found.bytes, entry.bytes);
         }
-        let verified = inspect::open(&model.settings.directory).expect("opened").verify(|_, _| ());
+        let inspection = inspect::open(&model.settings.directory).expect("opened");
+        let stats = inspection.stats().expect("read");
+        assert_eq!(stats.quarantine_size, model.quarantined(), "as the rows say");
+        let verified = inspection.verify(|_, _| ());
         assert_eq!(verified.expect("read").problems, model.problems());
         let time = model.now - DAY..model.now + 1;
         let found = self.spool.between(0..u64::MAX, time.clone(), usize::MAX).await.expect("read");

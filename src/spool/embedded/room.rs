@@ -1,0 +1,88 @@
+//! The quarantine's room: what its entries take of `quarantine_max_size`, and whether anyone found none.
+//!
+//! What is refused comes from strangers, so it has a bound of its own, far below the one of the events.
+//! Both senders and sinks can do without: a batch that finds no room is not acknowledged, and a sink does
+//! not pass the event.
+
+/// How much room there is, as of one commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    max: u64,
+    used: u64,
+    /// The most that anyone was refused, until there is room for it.
+    wanted: u64,
+}
+
+impl Room {
+    /// The room that entries of `used` bytes leave.
+    pub(super) fn new(max: u64, used: u64) -> Room {
+        Room { max, used, wanted: 0 }
+    }
+
+    /// Takes room for what is added together; false if it does not fit.
+    pub(super) fn take(&mut self, size: u64) -> bool {
+        let fits = size == 0 || self.used.saturating_add(size) <= self.max;
+        if fits {
+            self.used += size;
+        } else if size <= self.max {
+            // More than would ever fit says nothing about how full it is.
+            self.wanted = self.wanted.max(size);
+        }
+        fits
+    }
+
+    /// Gives the room of an entry back.
+    pub(super) fn free(&mut self, size: u64) {
+        self.used = self.used.saturating_sub(size);
+    }
+
+    /// Bytes that entries take.
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Bytes that are free.
+    pub(super) fn left(&self) -> u64 {
+        self.max.saturating_sub(self.used)
+    }
+
+    /// Whether what was refused would be refused again. Small entries that still fit do not end this
+    /// state: only removing does, so that nobody who sends can make it come and go.
+    pub(super) fn is_full(&mut self) -> bool {
+        if self.used.saturating_add(self.wanted) <= self.max {
+            self.wanted = 0;
+        }
+        self.wanted > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_full_from_the_first_refusal_until_that_would_fit() {
+        let mut room = Room::new(100, 40);
+        assert!(room.take(60) && !room.is_full(), "the last byte is room, too");
+        assert!(room.take(0), "whoever adds nothing needs none");
+        assert!(!room.take(30) && !room.take(1) && room.is_full());
+        room.free(29);
+        assert!(room.is_full(), "one byte is missing");
+        assert!(room.take(29) && room.is_full(), "what is small enough goes in meanwhile");
+        room.free(30);
+        assert_eq!((room.is_full(), room.used(), room.left()), (false, 70, 30));
+        assert!(room.take(30) && !room.is_full());
+    }
+
+    #[test]
+    fn what_never_fits_is_refused_and_fills_nothing() {
+        let mut room = Room::new(100, 0);
+        assert!(!room.take(101) && !room.take(u64::MAX) && !room.is_full());
+        // As after the bound was lowered.
+        let mut room = Room::new(100, 200);
+        assert_eq!((room.left(), room.take(0), room.take(1)), (0, true, false));
+        assert!(room.is_full());
+        room.free(500);
+        assert_eq!((room.is_full(), room.used()), (false, 0));
+    }
+}
