@@ -1,35 +1,49 @@
-# Dependencies are built apart from the sources: a change in src/ does not build them again.
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev ca-certificates \
     && rm -rf /var/lib/apt/lists/*
+# The binary says itself which crates it was built of, and scanners read it. The version is .ci/tool's, too.
+RUN cargo install cargo-auditable --version =0.7.7 --locked --debug --root /usr/local
 WORKDIR /build
+# Dependencies are built apart from the sources: a change in src/ does not build them again.
 COPY Cargo.toml Cargo.lock ./
 # Every target that Cargo.toml names needs a stand-in here.
 RUN mkdir -p src tests config benches/end_to_end \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs tests/integration.rs tests/tidy.rs \
        benches/micro.rs benches/end_to_end/main.rs \
-    && cargo build --release --locked
+    && cargo auditable build --release --locked
 COPY src ./src
 COPY config ./config
 # Newer than the stand-ins above, whatever the checkout's clock was.
-RUN find src -name '*.rs' -exec touch {} + && cargo build --release --locked
+RUN find src -name '*.rs' -exec touch {} + && cargo auditable build --release --locked
 
 # The final image is the binary, what it links to, and nothing to run a shell with.
-RUN mkdir -p /image/etc/ssl/certs /image/var/lib/davinci-siem \
+RUN mkdir -p /image/etc/davinci-siem /image/etc/ssl/certs /image/var/lib/davinci-siem /image/var/lib/dpkg/status.d \
     && cp target/release/davinci-siem /image/davinci-siem \
-    && ldd target/release/davinci-siem | awk '/=> \//{print $3} /^[[:space:]]*\//{print $1}' \
-       | xargs -I{} cp -L --parents {} /image/ \
+    && ldd target/release/davinci-siem | awk '/=> \//{print $3} /^[[:space:]]*\//{print $1}' > libraries \
+    && xargs -I{} cp -L --parents {} /image/ < libraries \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
+    && printf '[listen]\naddress = "0.0.0.0:8080"\n\n[spool]\ndirectory = "/var/lib/davinci-siem"\n' \
+       > /image/etc/davinci-siem/davinci-siem.toml \
     && echo 'davinci:x:10001:10001::/var/lib/davinci-siem:/nonexistent' > /image/etc/passwd \
     && echo 'davinci:x:10001:' > /image/etc/group \
     && chown -R 10001:10001 /image/var/lib/davinci-siem && chmod 700 /image/var/lib/davinci-siem
+# What is Debian's in it, where scanners look for it.
+RUN cp -L /etc/os-release /image/etc/os-release \
+    && for package in ca-certificates $(xargs dpkg -S < libraries | cut -d: -f1 | sort -u); do \
+           dpkg-query --status "$package" > "/image/var/lib/dpkg/status.d/$package" || exit 1; \
+       done
 
 FROM scratch
 COPY --from=build /image/ /
+# Cargo.toml's; tests/tidy.rs compares them.
+LABEL org.opencontainers.image.title="davinci-siem" \
+      org.opencontainers.image.description="Receives PingOne DaVinci webhook events and gets every one of them into a SIEM" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0"
 USER 10001:10001
-ENV DAVINCI_SIEM__SPOOL__DIRECTORY=/var/lib/davinci-siem \
-    DAVINCI_SIEM__LISTEN__ADDRESS=0.0.0.0:8080
+# A file, not variables for single keys: those would win over the file that is mounted in its place.
+ENV DAVINCI_SIEM_CONFIG=/etc/davinci-siem/davinci-siem.toml
 VOLUME /var/lib/davinci-siem
 EXPOSE 8080
 STOPSIGNAL SIGTERM

@@ -235,6 +235,7 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     let (code, text) = run(&["serve"]);
     assert_eq!(code, Some(1));
     assert!(text.contains("the spool directory data cannot be used"), "{text}");
+    assert!(text.contains("set spool.directory to a directory"), "{text}");
 }
 
 #[test]

@@ -179,3 +179,21 @@ fn every_fixture_and_dependency_is_explained() {
         }
     }
 }
+
+#[test]
+fn the_image_says_what_the_manifest_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
+    let (image, tools) = (read("Dockerfile"), read(".ci/tool"));
+    let auditable = tools.split("cargo-auditable) version=").nth(1).expect("its version");
+    let auditable = auditable.split_whitespace().next().expect("its version");
+    for said in [
+        format!("image.version=\"{}\"", env!("CARGO_PKG_VERSION")),
+        format!("image.description=\"{}\"", env!("CARGO_PKG_DESCRIPTION")),
+        format!("image.licenses=\"{}\"", env!("CARGO_PKG_LICENSE")),
+        format!("FROM rust:{}-", env!("CARGO_PKG_RUST_VERSION")),
+        format!("cargo-auditable --version ={auditable} "),
+    ] {
+        assert!(image.contains(&said), "the Dockerfile does not say {said}");
+    }
+}

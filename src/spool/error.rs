@@ -1,5 +1,7 @@
 //! What can go wrong, per verb: a caller sees only what that call can do to it.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -8,10 +10,18 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The directory cannot be made or written.
-    #[error("the spool directory {} cannot be used: {source}. Make it writable for this user, or set spool.directory", directory.display())]
+    #[error("the spool directory {} cannot be used: {source}. {}", directory.display(), advice(source))]
     Directory {
         /// Where.
         directory: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// One of its files cannot be read or written.
+    #[error("the spool's file {} cannot be used: {source}. {}", file.display(), advice(source))]
+    File {
+        /// Which.
+        file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -90,3 +100,52 @@ pub enum CommitError {
 #[derive(Debug, Error)]
 #[error("the spool's store cannot be read: {0}")]
 pub struct ReadError(#[source] pub(super) StoreError);
+
+/// What to do about a directory or a file that the system refuses.
+fn advice(source: &std::io::Error) -> String {
+    match source.kind() {
+        ErrorKind::PermissionDenied => format!("Make it {}'s, or set spool.directory", user()),
+        ErrorKind::ReadOnlyFilesystem => {
+            "Mount a volume there that can be written, or set spool.directory".to_owned()
+        }
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "It is a file, or leads through one; set spool.directory to a directory".to_owned()
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "Free room there, or set spool.directory".to_owned()
+        }
+        _ => format!("Make it writable for {}, or set spool.directory", user()),
+    }
+}
+
+/// Who the process is: in a container, nobody else knows the number.
+fn user() -> String {
+    match std::fs::metadata("/proc/self") {
+        Ok(process) => format!("user {}", process.uid()),
+        Err(_) => "this user".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_fits_what_the_system_says() {
+        for (kind, advised) in [
+            (ErrorKind::PermissionDenied, "Make it user "),
+            (ErrorKind::ReadOnlyFilesystem, "Mount a volume"),
+            (ErrorKind::AlreadyExists, "leads through one"),
+            (ErrorKind::NotADirectory, "leads through one"),
+            (ErrorKind::StorageFull, "Free room"),
+            (ErrorKind::InvalidInput, "writable for user "),
+        ] {
+            let error = OpenError::Directory { directory: "/data".into(), source: kind.into() };
+            let text = error.to_string();
+            assert!(text.starts_with("the spool directory /data cannot be used: "), "{text}");
+            assert!(text.contains(advised), "{text}");
+            let error = OpenError::File { file: "/data/spool.db".into(), source: kind.into() };
+            assert!(error.to_string().contains(advised), "{error}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -117,12 +118,19 @@ pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     // Events are personal data: a directory that we make is for this user only.
     folder::make(directory, 0o700).map_err(unusable)?;
+    let path = directory.join("spool.lock");
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("spool.lock"))
-        .map_err(unusable)?;
+        // Whoever can read it can hold it, and keep the service from starting.
+        .mode(0o600)
+        .open(&path);
+    let file = match file {
+        // Its folder is somebody else's.
+        Err(source) if !path.exists() => return Err(unusable(source)),
+        opened => opened.map_err(|source| OpenError::File { file: path, source })?,
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
@@ -233,6 +241,9 @@ impl ConnectError {
     }
 
     fn explain(self, directory: &Path) -> OpenError {
+        if let (ConnectError::Store(_), Some(unusable)) = (&self, unusable_file(directory)) {
+            return unusable;
+        }
         let directory = directory.to_owned();
         let source = match self {
             ConnectError::Layout(found) => {
@@ -243,6 +254,15 @@ impl ConnectError {
         };
         OpenError::Store { directory, source }
     }
+}
+
+/// The file that SQLite could not use, if it is the system that refuses it: SQLite does not say which.
+fn unusable_file(directory: &Path) -> Option<OpenError> {
+    repair::FILES.iter().map(|name| directory.join(name)).find_map(|file| {
+        let opened = File::options().read(true).write(true).open(&file);
+        let source = opened.err().filter(|error| error.kind() != ErrorKind::NotFound)?;
+        Some(OpenError::File { file, source })
+    })
 }
 
 /// Opens the database and finds out how far its log has come. Changes nothing but an older layout.

@@ -24,7 +24,7 @@ use crate::folder;
 use crate::spool::{Millis, OpenError};
 
 /// The WAL first: one that is left without its database would be deleted.
-const FILES: [&str; 3] = ["spool.db-wal", "spool.db-shm", "spool.db"];
+pub(super) const FILES: [&str; 3] = ["spool.db-wal", "spool.db-shm", "spool.db"];
 
 /// What `spool repair` has done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -118,8 +118,7 @@ pub(super) fn connect_writer(
     max_size: u64,
     sync: bool,
 ) -> rusqlite::Result<(Connection, i64)> {
-    // The files beside it get the mode of this one. A failure shows when SQLite opens it.
-    drop(File::options().create(true).append(true).mode(0o600).open(database(directory)));
+    make_private(&database(directory));
     let connection = Connection::open(database(directory))?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
@@ -148,8 +147,15 @@ pub(super) fn connect_writer(
     Ok((connection, found))
 }
 
+/// Makes the file, for this user alone: events are personal data, and the folder may be open to others. What
+/// SQLite puts beside it gets its mode. A failure shows when SQLite opens it.
+fn make_private(file: &Path) {
+    drop(File::options().create(true).append(true).mode(0o600).open(file));
+}
+
 /// A new database, to be filled and put in place as a whole: it need not survive anything meanwhile.
 pub(super) fn create(file: &Path) -> rusqlite::Result<Connection> {
+    make_private(file);
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "synchronous", "OFF")?;

@@ -306,3 +306,30 @@ async fn appends_after_closing_are_refused() {
     assert_eq!(spool.append(bench.batch([1]).prepare()).await, Err(AppendError::Closed));
     spool.close();
 }
+
+#[tokio::test]
+async fn its_files_are_for_its_user_alone_and_stay_so_after_a_repair() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(|_| {});
+    let directory = &bench.settings.directory;
+    // Made by somebody else, for everybody.
+    std::fs::create_dir(directory).expect("made");
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).expect("set");
+    let open_to_others = || -> Vec<String> {
+        let files = directory.read_dir().expect("a folder").map(|entry| entry.expect("an entry"));
+        let files = files.filter(|file| file.file_type().expect("a type").is_file());
+        let open =
+            files.filter(|file| file.metadata().expect("there").permissions().mode() & 0o077 != 0);
+        open.map(|file| file.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let spool = bench.open();
+    spool.append(bench.batch(1..3).prepare()).await.expect("appended");
+    assert_eq!(open_to_others(), [""; 0], "while it is open");
+    spool.close();
+    let broken = schema::database(directory);
+    std::fs::write(&broken, [0; 512]).expect("broken");
+    let spool = bench.open();
+    assert!(spool.set_aside().is_some(), "it was repaired");
+    assert_eq!(open_to_others(), [""; 0], "after the repair");
+    spool.close();
+}

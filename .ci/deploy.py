@@ -1,0 +1,235 @@
+"""What .ci/deploy checks of the files in deploy/. The argument is the program."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+
+import compose_spec
+import kubernetes_validate
+import yaml
+
+PROGRAM = pathlib.Path(sys.argv[1]).absolute()
+ROOT = pathlib.Path(__file__).parent.parent
+COMPOSE = ROOT / "deploy/compose"
+KUBERNETES = ROOT / "deploy/kubernetes"
+
+# The oldest and the newest Kubernetes that the manifests are for.
+VERSIONS = ["1.29", "1.37"]
+
+# Volumes of the Pod Security Standard "restricted":
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+VOLUMES = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+}
+UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+problems = []
+
+
+def want(holds, message):
+    if not holds:
+        problems.append(message)
+
+
+def size(text):
+    """The bytes of "10 GiB" or "20Gi"."""
+    number, unit = re.fullmatch(r"(\d+) ?([KMGT]i)B?", text).groups()
+    return int(number) * UNITS[unit]
+
+
+def seconds(text):
+    number, unit = re.fullmatch(r"(\d+)(s|m)", text).groups()
+    return int(number) * {"s": 1, "m": 60}[unit]
+
+
+def port(address):
+    return int(address.rsplit(":", 1)[1])
+
+
+def files(config):
+    """The paths of a configuration's secrets, and of its certificate and key."""
+    found = []
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found += files(value)
+        elif isinstance(value, list):
+            found += [path for item in value if isinstance(item, dict) for path in files(item)]
+        elif key.endswith("_file") or key in ("certificate", "key"):
+            found.append(value)
+    return found
+
+
+def program_takes(name, text):
+    """Has the program check a configuration, with secrets where it wants them."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        config = tomllib.loads(text)
+        for path in files(config):
+            own = folder / path.lstrip("/")
+            own.parent.mkdir(parents=True, exist_ok=True)
+            own.write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
+            text = text.replace(f'"{path}"', f'"{own}"')
+        if "tls" in config["listen"]:
+            pair = [str(folder / config["listen"]["tls"][key].lstrip("/")) for key in ("certificate", "key")]
+            request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+            names = ["-subj", "/CN=siem.example.com", "-addext", "subjectAltName=DNS:siem.example.com"]
+            subprocess.run([*request, *names, "-out", pair[0], "-keyout", pair[1]], check=True, capture_output=True)
+        (folder / "config.toml").write_text(text)
+        checked = subprocess.run(
+            [PROGRAM, "check", "-c", folder / "config.toml"], capture_output=True, text=True, env={}
+        )
+        want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
+
+
+def grace(config):
+    return 2 * seconds(config.get("limits", {}).get("shutdown_grace", "8s"))
+
+
+def below(path, mounts):
+    return any(path == mount or path.startswith(f"{mount}/") for mount in mounts)
+
+
+def check_compose(version, user):
+    name = "deploy/compose/compose.yaml"
+    text = (ROOT / name).read_text()
+    try:
+        compose_spec.PyCompose.from_yaml(text).validate()
+    except ValueError as error:
+        problems.append(f"{name}: {error}")
+        return
+    compose = yaml.safe_load(text)
+    service = compose["services"]["davinci-siem"]
+    want(service["image"] == f"davinci-siem:{version}", f"{name}: the image is not that of version {version}")
+    want(service["user"] == user, f"{name}: the user is not {user}, the image's")
+    want(service["read_only"] is True, f"{name}: the root can be written")
+    want(service["cap_drop"] == ["ALL"] and "cap_add" not in service, f"{name}: there are capabilities")
+    want("no-new-privileges:true" in service["security_opt"], f"{name}: new privileges are allowed")
+    want("privileged" not in service, f"{name}: privileged")
+    want({"pids_limit", "mem_limit"} <= service.keys(), f"{name}: processes or memory have no limit")
+
+    config_text = (COMPOSE / "davinci-siem.toml").read_text()
+    program_takes("deploy/compose/davinci-siem.toml", config_text)
+    config = tomllib.loads(config_text)
+    mounts = {}
+    for volume in service["volumes"]:
+        source, target, *mode = volume.split(":")
+        mounts[target] = source
+        is_file = source.startswith(".")
+        want(is_file or source in compose["volumes"], f"{name}: there is no volume {source}")
+        want(not is_file or mode == ["ro"], f"{name}: {source} can be written")
+    want(config["spool"]["directory"] in mounts, f"{name}: the spool is on no volume")
+    for path in files(config):
+        want(below(path, mounts), f"{name}: {path} is on no volume")
+    want(service["ports"] == [f"8443:{port(config['listen']['address'])}"], f"{name}: another port is published")
+    want(seconds(service["stop_grace_period"]) > grace(config), f"{name}: stop_grace_period is too short")
+
+
+def check_restricted(pod, name):
+    """Pod Security Standard "restricted", and a root that cannot be written."""
+    for key in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
+        want(not pod.get(key), f"{name}: {key}")
+    outer = pod.get("securityContext", {})
+    want(outer.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{name}: no seccomp profile")
+    want(not {"sysctls", "seLinuxOptions", "appArmorProfile", "windowsOptions"} & outer.keys(), f"{name}: {outer}")
+    for volume in pod.get("volumes", []):
+        want(volume.keys() - {"name"} <= VOLUMES, f"{name}: volume {volume['name']} is not restricted")
+    for container in pod["containers"] + pod.get("initContainers", []) + pod.get("ephemeralContainers", []):
+        inner = container.get("securityContext", {})
+        both = outer | inner
+        want(inner.get("allowPrivilegeEscalation") is False, f"{name}: privileges can be raised")
+        want(inner.get("readOnlyRootFilesystem") is True, f"{name}: the root can be written")
+        want(inner.get("capabilities") == {"drop": ["ALL"]}, f"{name}: there are capabilities")
+        want(both.get("runAsNonRoot") is True and both.get("runAsUser", 0) > 0, f"{name}: runs as root")
+        left = {"privileged", "procMount", "seLinuxOptions", "seccompProfile", "appArmorProfile", "windowsOptions"}
+        want(not left & inner.keys(), f"{name}: {left & inner.keys()} of a container")
+        want(not any("hostPort" in port for port in container.get("ports", [])), f"{name}: a port of the host")
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            want("host" not in container[probe]["httpGet"], f"{name}: {probe} leads to another host")
+
+
+def check_kubernetes(version, user):
+    objects, before = {}, len(problems)
+    for path in sorted(KUBERNETES.glob("*.yaml")):
+        for resource in yaml.safe_load_all(path.read_text()):
+            name = f"{path.relative_to(ROOT)}"
+            for kubernetes in VERSIONS:
+                try:
+                    kubernetes_validate.validate(resource, kubernetes, strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    problems.append(f"{name}, Kubernetes {kubernetes}: {error.message}")
+            want(resource["kind"] != "Secret", f"{name}: secrets are not committed")
+            if resource["kind"] != "Namespace":
+                want(resource["metadata"]["namespace"] == "davinci-siem", f"{name}: another namespace")
+            objects[resource["kind"]] = resource
+    if len(problems) > before:
+        return
+    labels = objects["Namespace"]["metadata"]["labels"]
+    want(labels["pod-security.kubernetes.io/enforce"] == "restricted", "the namespace is not restricted")
+
+    name = "deploy/kubernetes/statefulset.yaml"
+    spec = objects["StatefulSet"]["spec"]
+    pod, pod_labels = spec["template"]["spec"], spec["template"]["metadata"]["labels"]
+    check_restricted(pod, name)
+    want(pod["automountServiceAccountToken"] is False, f"{name}: holds a token of the cluster")
+    want(spec["replicas"] == 1, f"{name}: a spool belongs to one process")
+    context = pod["securityContext"]
+    want(f"{context['runAsUser']}:{context['runAsGroup']}" == user, f"{name}: the user is not {user}, the image's")
+    want(context["fsGroup"] == context["runAsGroup"], f"{name}: secrets are not readable for the group")
+    (container,) = pod["containers"]
+    want(container["image"] == f"davinci-siem:{version}", f"{name}: the image is not that of version {version}")
+    want(pod_labels["app.kubernetes.io/version"] == version, f"{name}: the label is not {version}")
+    want("memory" in container["resources"]["limits"], f"{name}: memory has no limit")
+
+    config_text = objects["ConfigMap"]["data"]["davinci-siem.toml"]
+    program_takes("deploy/kubernetes/config.yaml", config_text)
+    config = tomllib.loads(config_text)
+    ports = {entry["name"]: entry["containerPort"] for entry in container["ports"]}
+    want(ports["webhook"] == port(config["listen"]["address"]), f"{name}: webhook is not listen.address")
+    want(ports["admin"] == port(config["admin"]["address"]), f"{name}: admin is not admin.address")
+    want(not config["admin"]["address"].startswith("127."), f"{name}: probes do not reach admin.address")
+    for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        want(container[probe]["httpGet"] == {"path": path, "port": "admin"}, f"{name}: {probe} is not {path}")
+    want(pod["terminationGracePeriodSeconds"] > grace(config), f"{name}: terminationGracePeriodSeconds is too short")
+
+    claims = {claim["metadata"]["name"]: claim["spec"] for claim in spec["volumeClaimTemplates"]}
+    volumes = {volume["name"] for volume in pod["volumes"]} | claims.keys()
+    mounts = {}
+    for mount in container["volumeMounts"]:
+        want(mount["name"] in volumes, f"{name}: there is no volume {mount['name']}")
+        want("subPath" not in mount, f"{name}: files below a subPath are never renewed")
+        want(mount["name"] in claims or mount["readOnly"], f"{name}: {mount['name']} can be written")
+        mounts[mount["mountPath"]] = mount["name"]
+    claimed = [path for path, volume in mounts.items() if volume in claims]
+    want(below(config["spool"]["directory"], claimed), f"{name}: the spool is on no volume")
+    room = size(claims["spool"]["resources"]["requests"]["storage"])
+    want(room >= 2 * size(config["spool"]["max_size"]), f"{name}: no room for a repair's second copy of the spool")
+    for path in files(config):
+        want(below(path, mounts), f"{name}: {path} is on no volume")
+
+    service = objects["Service"]["spec"]
+    want(service["selector"].items() <= pod_labels.items(), "the service selects no pod")
+    want([entry["targetPort"] for entry in service["ports"]] == ["webhook"], "the service leads elsewhere")
+    policy = objects["NetworkPolicy"]["spec"]
+    want(policy["podSelector"]["matchLabels"].items() <= pod_labels.items(), "the network policy selects no pod")
+    for rule in policy["ingress"]:
+        for entry in rule["ports"]:
+            want(entry["port"] in ports, f"the network policy names no port: {entry['port']}")
+            want(entry["port"] != "admin" or "from" in rule, "anyone may reach the admin listener")
+
+
+def main():
+    version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
+    (user,) = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    check_compose(version, user)
+    check_kubernetes(version, user)
+    for problem in problems:
+        print(f"deploy: {problem}", file=sys.stderr)
+    if not problems:
+        print("the manifests and their configurations are good")
+    sys.exit(bool(problems))
+
+
+main()
