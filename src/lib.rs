@@ -38,6 +38,8 @@ pub mod deliver;
 pub mod event;
 mod folder;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod json;
 pub mod metrics;
 pub mod receive;

@@ -63,6 +63,8 @@ fn every_check_refuses_what_it_is_for() {
             "x = 1",
             "test.toml:1: x: is no key here; the keys are listen, sources, limits, redact, spool, sinks, admin, log",
         ),
+        ("\"\" = 1", "test.toml:1: \"\": is no key here"),
+        ("\"a\\nb\" = 1", "test.toml:1: a\\nb: is no key here"),
         ("listen = 3", "test.toml:1: listen: must be a table, not 3"),
         ("[listen\n", "test.toml:1: not valid TOML: "),
         ("[listen]\naddress = \"0.0.0.0:8080\"", "has no credentials"),

@@ -18,6 +18,8 @@
 mod answer;
 mod auth;
 mod body;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
 pub mod listener;
