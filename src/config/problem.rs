@@ -44,7 +44,10 @@ fn lines(problems: &[Problem]) -> String {
 }
 
 /// Keys, paths and variables are named as they are written, which may be over several lines.
-fn one_line(text: &str) -> String {
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
@@ -83,7 +86,7 @@ impl Collector {
             },
             None => file().unwrap_or_default(),
         };
-        let [place, key, message] = [&place, key, &message].map(one_line);
+        let (place, key, message) = (one_line(place), one_line(key.to_owned()), one_line(message));
         self.found.borrow_mut().push(Problem { place, key, message });
     }
 

@@ -59,6 +59,7 @@ pub(crate) fn parse(message: &str) -> Parsed {
 }
 
 /// The message of one octet-counted frame.
+#[cfg(test)]
 pub(crate) fn unframed(frame: &str) -> &str {
     let (message, rest) = next_counted(frame.as_bytes());
     assert!(rest.is_empty(), "more than one message");
