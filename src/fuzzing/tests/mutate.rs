@@ -46,6 +46,26 @@ const TOKENS: [&[u8]; 26] = [
     b"9223372036854775808",
 ];
 
+/// The same, as it stands in a text of JSON or TOML.
+const TEXTS: [&[u8]; 16] = [
+    b"\\t",
+    b"\\n",
+    b"\\r",
+    b"\\\\",
+    b"\\\"",
+    b"\\\\]",
+    b"\\u0000",
+    b"\\u0085",
+    b"\\ud83d",
+    b"\\u0040x.co",
+    b"]",
+    b"=",
+    b"|",
+    b" ",
+    b"a=bob@x.co ",
+    b"0123456789012345678901234567890123456789012345678901234567890123456789",
+];
+
 /// Longest part that is cut, doubled or taken.
 const PART: usize = 400;
 
@@ -56,6 +76,8 @@ enum Change {
     Double(Index, usize),
     Splice(Index, Index, Index, usize),
     Insert(Index, &'static [u8]),
+    /// Behind a quote.
+    Write(Index, &'static [u8]),
     End(Index),
 }
 
@@ -67,15 +89,25 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (at(), 1..PART).prop_map(|(at, length)| Change::Double(at, length)),
         3 => (at(), at(), at(), 1..PART)
             .prop_map(|(at, file, from, length)| Change::Splice(at, file, from, length)),
-        6 => (at(), proptest::sample::select(&TOKENS[..]))
+        4 => (at(), proptest::sample::select(&TOKENS[..]))
             .prop_map(|(at, token)| Change::Insert(at, token)),
         1 => at().prop_map(Change::End),
     ]
 }
 
+/// What leaves most of a file as it was, so that it is still read.
+fn wording() -> impl Strategy<Value = Change> {
+    (any::<Index>(), proptest::sample::select(&TEXTS[..]))
+        .prop_map(|(at, text)| Change::Write(at, text))
+}
+
 /// One of the files with a few changes, or none.
 pub(super) fn mutated(files: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
-    (any::<Index>(), proptest::collection::vec(change(), 0..8)).prop_map(move |(file, changes)| {
+    let changes = prop_oneof![
+        proptest::collection::vec(wording(), 0..4),
+        proptest::collection::vec(prop_oneof![change(), wording()], 0..6),
+    ];
+    (any::<Index>(), changes).prop_map(move |(file, changes)| {
         let mut bytes = file.get(&files).clone();
         for change in changes {
             apply(&change, &mut bytes, &files);
@@ -119,6 +151,13 @@ fn apply(change: &Change, bytes: &mut Vec<u8>, files: &[Vec<u8>]) {
         Change::Insert(at, token) => {
             let at = place(at, bytes);
             bytes.splice(at..at, token.iter().copied());
+        }
+        Change::Write(at, text) => {
+            let quotes: Vec<usize> = memchr::memchr_iter(b'"', bytes).collect();
+            if !quotes.is_empty() {
+                let at = at.get(&quotes) + 1;
+                bytes.splice(at..at, text.iter().copied());
+            }
         }
         Change::End(at) => bytes.truncate(place(at, bytes)),
     }
