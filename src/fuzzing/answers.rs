@@ -18,7 +18,8 @@ pub fn splunk_hec(bytes: &[u8]) {
         let is_taken = status == 200 && matches!(code, Some(0 | 24 | 25));
         let is_about_one = status == 400 && matches!(code, Some(6 | 7 | 12 | 13 | 15));
         assert!(delivered == 0 || is_taken || is_about_one, "{status} {code:?}: {report:?}");
-        assert!(!is_taken || delivered == count, "{status} {code:?}: {report:?}");
+        // Not read where the parser refuses what we took for JSON: half a surrogate pair, for one.
+        assert!(!is_taken || delivered == 0 || delivered == count, "{status} {code:?}: {report:?}");
         if is_about_one {
             let first = report.verdicts.iter().position(|verdict| *verdict != Verdict::Delivered);
             assert_eq!(first, Some(delivered), "a prefix, and not all: {report:?}");
