@@ -284,3 +284,11 @@ fn secrets_come_from_files_and_variables_and_are_never_shown() {
     assert_eq!((password.expose(), value.expose()), ("canary-in-file", "canary-in-variable"));
     assert!(!format!("{config:?}").contains("canary"), "Debug shows a secret");
 }
+
+#[test]
+fn a_long_file_is_read_in_one_pass() {
+    // It would take minutes if lines were counted anew for each value.
+    let found = problems(&format!("\nx = [{}]", "{},\n".repeat(300_000)));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("test.toml:2: x: is no key here"), "{found:?}");
+}
