@@ -154,7 +154,10 @@ struct Extent {
 
 impl Extent {
     fn piece<'a>(&self, bytes: &'a [u8], start: usize, place: Place) -> Piece<'a> {
-        Piece { bytes: bytes[start..self.end].trim_ascii_end(), place, depth: self.depth }
+        // Not `trim_ascii_end`: a form feed is no white space to JSON, and belongs to what is kept.
+        let space = bytes[start..self.end].iter().rev().take_while(|byte| is_whitespace(**byte));
+        let end = self.end - space.count();
+        Piece { bytes: &bytes[start..end], place, depth: self.depth }
     }
 }
 
