@@ -39,6 +39,8 @@ pub mod event;
 mod files;
 mod folder;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod json;
 pub mod metrics;
 pub mod receive;

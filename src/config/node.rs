@@ -35,12 +35,13 @@ pub(super) type Table = BTreeMap<String, Node>;
 
 /// Parses the file and lays the overriding variables over it.
 pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Collector) -> Table {
+    let lines = Lines::of(text);
     let (parsed, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let line = error.span().map(|span| Origin::Line(line_of(text, span.start)));
+        let line = error.span().map(|span| Origin::Line(lines.at(span.start)));
         problems.report(line.as_ref(), "", format!("not valid TOML: {}", error.message()));
     }
-    let mut tree = table(text, parsed.get_ref());
+    let mut tree = table(&lines, parsed.get_ref());
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix(PREFIX) {
             let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
@@ -50,28 +51,28 @@ pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Coll
     tree
 }
 
-fn table(text: &str, parsed: &DeTable<'_>) -> Table {
+fn table(lines: &Lines, parsed: &DeTable<'_>) -> Table {
     parsed
         .iter()
-        .map(|(key, value)| (key.get_ref().to_string(), node(text, value, key.span().start)))
+        .map(|(key, value)| (key.get_ref().to_string(), node(lines, value, key.span().start)))
         .collect()
 }
 
-fn node(text: &str, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
+fn node(lines: &Lines, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
     let value = match parsed.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or(Value::Other("an integer out of range"), Value::Integer),
         DeValue::Boolean(value) => Value::Boolean(*value),
         DeValue::Array(items) => {
-            let items = items.iter().map(|item| node(text, item, item.span().start));
+            let items = items.iter().map(|item| node(lines, item, item.span().start));
             Value::List(items.collect())
         }
-        DeValue::Table(inner) => Value::Table(table(text, inner)),
+        DeValue::Table(inner) => Value::Table(table(lines, inner)),
         DeValue::Float(_) => Value::Other("a float"),
         DeValue::Datetime(_) => Value::Other("a date"),
     };
-    Node { value, origin: Origin::Line(line_of(text, start)) }
+    Node { value, origin: Origin::Line(lines.at(start)) }
 }
 
 fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, problems: &Collector) {
@@ -96,6 +97,16 @@ fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, prob
     at.insert(last.clone(), Node { value: Value::Variable(value.to_owned()), origin });
 }
 
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+/// Where each line ends: counted once, and not again for each value.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        Lines(memchr::memchr_iter(b'\n', text.as_bytes()).collect())
+    }
+
+    /// The line, from 1, in which this byte stands.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }

@@ -43,6 +43,18 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// Keys, paths and variables are named as they are written, which may be over several lines.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
 /// Where a value was written.
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
@@ -74,7 +86,8 @@ impl Collector {
             },
             None => file().unwrap_or_default(),
         };
-        self.found.borrow_mut().push(Problem { place, key: key.to_owned(), message });
+        let (place, key, message) = (one_line(place), one_line(key.to_owned()), one_line(message));
+        self.found.borrow_mut().push(Problem { place, key, message });
     }
 
     /// The value of an environment variable, for secrets given by `…_env`.

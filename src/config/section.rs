@@ -320,6 +320,8 @@ impl<'p> Section<'p> {
     }
 
     fn key(&self, key: &str) -> String {
+        // TOML knows a key of no letters.
+        let key = if key.is_empty() { "\"\"" } else { key };
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 

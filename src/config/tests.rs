@@ -63,6 +63,8 @@ fn every_check_refuses_what_it_is_for() {
             "x = 1",
             "test.toml:1: x: is no key here; the keys are listen, sources, limits, redact, spool, sinks, admin, log",
         ),
+        ("\"\" = 1", "test.toml:1: \"\": is no key here"),
+        ("\"a\\nb\" = 1", "test.toml:1: a\\nb: is no key here"),
         ("listen = 3", "test.toml:1: listen: must be a table, not 3"),
         ("[listen\n", "test.toml:1: not valid TOML: "),
         ("[listen]\naddress = \"0.0.0.0:8080\"", "has no credentials"),
@@ -320,4 +322,12 @@ fn secrets_come_from_files_and_variables_and_are_never_shown() {
     };
     assert_eq!((password.expose(), value.expose()), ("canary-in-file", "canary-in-variable"));
     assert!(!format!("{config:?}").contains("canary"), "Debug shows a secret");
+}
+
+#[test]
+fn a_long_file_is_read_in_one_pass() {
+    // It would take minutes if lines were counted anew for each value.
+    let found = problems(&format!("\nx = [{}]", "{},\n".repeat(300_000)));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("test.toml:2: x: is no key here"), "{found:?}");
 }

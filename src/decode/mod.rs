@@ -81,7 +81,7 @@ pub fn each<'a>(
 /// Types one event again from bytes that [`body`] accepted before.
 pub fn event(raw: &[u8]) -> Result<Typed<'_>, Refusal> {
     let mut tape = Tape::default();
-    typed(&elements::open(&Piece::whole(raw.trim_ascii()), &mut tape)?)
+    typed(&elements::open(&Piece::whole(split::trim(raw)), &mut tape)?)
 }
 
 fn typed<'a>(members: &Members<'_, 'a>) -> Result<Typed<'a>, Refusal> {

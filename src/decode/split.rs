@@ -154,7 +154,7 @@ struct Extent {
 
 impl Extent {
     fn piece<'a>(&self, bytes: &'a [u8], start: usize, place: Place) -> Piece<'a> {
-        Piece { bytes: bytes[start..self.end].trim_ascii_end(), place, depth: self.depth }
+        Piece { bytes: trim_end(&bytes[start..self.end]), place, depth: self.depth }
     }
 }
 
@@ -211,6 +211,16 @@ fn line_end(bytes: &[u8], start: usize) -> usize {
 
 fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
     bytes[at..].iter().position(|&byte| !passed(byte)).map_or(bytes.len(), |found| at + found)
+}
+
+/// Without the white space around it. Not `trim_ascii`: a form feed is none to JSON, and is kept.
+pub(super) fn trim(bytes: &[u8]) -> &[u8] {
+    trim_end(&bytes[skip(bytes, 0, is_whitespace)..])
+}
+
+fn trim_end(bytes: &[u8]) -> &[u8] {
+    let space = bytes.iter().rev().take_while(|byte| is_whitespace(**byte)).count();
+    &bytes[..bytes.len() - space]
 }
 
 fn is_whitespace(byte: u8) -> bool {

@@ -74,7 +74,9 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     let event = received.event;
     let mut line = Extension::default();
     let class_id = &*event.envelope().action.kind;
-    leaves.take(&["Device Event Class ID"], &["/action/type"], |text| fits(text, CLASS_ID));
+    // The header has no escape for a line break.
+    let fits_head = |text: &str| fits(text, CLASS_ID) && !text.contains(char::is_control);
+    leaves.take(&["Device Event Class ID"], &["/action/type"], fits_head);
     line.add("rt", &event.time().timestamp_millis().to_string());
     line.add("cat", "davinci");
     line.add("outcome", event.outcome().as_str());

@@ -5,7 +5,6 @@ mod deploy;
 mod ecs;
 mod edges;
 mod explanation;
-mod lines;
 mod ocsf;
 
 use std::collections::BTreeMap;
@@ -17,8 +16,8 @@ use serde_json::Value;
 use super::*;
 use crate::config::OcsfVersion;
 use crate::decode;
+use crate::fuzzing::lines::{decode_cef, decode_leef};
 use arbitrary::{damaged, json, text};
-use lines::{decode_cef, decode_leef};
 
 /// An event in a format, as a line of text.
 fn line(format: Format, raw: &[u8]) -> String {

@@ -26,9 +26,13 @@ impl Proxies {
         if !self.trusts(client) {
             return client;
         }
-        let entries = match self.header {
-            ForwardedHeader::XForwardedFor => split(headers, "x-forwarded-for", ','),
-            ForwardedHeader::Forwarded => split(headers, "forwarded", ','),
+        let entries: Vec<String> = match self.header {
+            ForwardedHeader::XForwardedFor => lines(headers, "x-forwarded-for")
+                .flat_map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>())
+                .collect(),
+            ForwardedHeader::Forwarded => {
+                lines(headers, "forwarded").flat_map(|line| parts(&line, ',')).collect()
+            }
         };
         for entry in entries.iter().rev() {
             let address = match self.header {
@@ -49,14 +53,14 @@ impl Proxies {
     }
 }
 
-/// The entries of all headers of a name, as one list. A quoted string (RFC 9110, 5.6.4) may hold the
-/// separator.
-fn split(headers: &HeaderMap, name: &str, separator: char) -> Vec<String> {
+/// The values of all headers of a name, which are one list (RFC 9110, 5.3).
+fn lines(headers: &HeaderMap, name: &str) -> impl Iterator<Item = String> {
     let values = headers.get_all(name).iter();
-    let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    texts.flat_map(|text| parts(&text, separator)).collect()
+    values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
+/// The parts of a text. A quoted string (RFC 9110, 5.6.4) may hold the separator; one that never ends
+/// does not: a client could begin it to swallow what a proxy adds on the right.
 fn parts(text: &str, separator: char) -> Vec<String> {
     let (mut parts, mut part, mut is_quoted, mut is_escaped) =
         (Vec::new(), String::new(), false, false);
@@ -72,6 +76,9 @@ fn parts(text: &str, separator: char) -> Vec<String> {
             _ => {}
         }
         part.push(c);
+    }
+    if is_quoted {
+        return text.split(separator).map(str::to_owned).collect();
     }
     parts.push(part);
     parts
@@ -129,6 +136,7 @@ mod tests {
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["\", 203.0.113.9"], "203.0.113.9"),
             ("10.0.0.1", &["203.0.113.9, junk, 10.5.5.5"], "10.5.5.5"),
             ("192.0.2.66", &["203.0.113.9"], "192.0.2.66"),
         ] {
@@ -147,6 +155,8 @@ mod tests {
             (&["for=203.0.113.9, for=_hidden"], "10.0.0.1"),
             (&["for=203.0.113.9, for=unknown"], "10.0.0.1"),
             (&["proto=https"], "10.0.0.1"),
+            (&["for=\", for=203.0.113.9"], "203.0.113.9"),
+            (&["\"\\, for=\"[2001:db8::9]\""], "2001:db8::9"),
             (&["for=203.0.113.9, for=\"10.0.0.7"], "10.0.0.1"),
         ] {
             assert_eq!(client(ForwardedHeader::Forwarded, "10.0.0.1", lines), wanted, "{lines:?}");

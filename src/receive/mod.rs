@@ -23,6 +23,8 @@ mod answer;
 mod auth;
 mod body;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
 pub mod listener;

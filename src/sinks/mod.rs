@@ -5,6 +5,8 @@
 
 mod elasticsearch;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod request;
 mod splunk_hec;

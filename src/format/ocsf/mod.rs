@@ -222,7 +222,12 @@ fn sign_on(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
 fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let is_start = matches!(event, Event::Interaction(interaction)
         if matches!(interaction.interaction, Interaction::StartInteraction(_)));
-    document.set("api.operation", if is_start { "startInteraction" } else { event.kind() });
+    let operation = match event.kind() {
+        _ if is_start => "startInteraction",
+        blank if blank.trim().is_empty() => "Unknown", // The class requires an operation.
+        kind => kind,
+    };
+    document.set("api.operation", operation);
     if leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name") {
         user(&["actor.user"], leaves, document);
         observe_user("actor.user.name", leaves, document);

@@ -12,6 +12,14 @@ fn flow(event: &mut Value) -> &mut Value {
 }
 
 #[test]
+fn a_blank_type_is_an_unknown_operation() {
+    for kind in ["\t", "DAVINCI_INTERACTION.", "DAVINCI_INTERACTION. "] {
+        let raw = changed("events/actors.json", |event| event["action"]["type"] = kind.into());
+        all_documents_are_valid(&raw);
+    }
+}
+
+#[test]
 fn empty_texts_are_no_values() {
     let raw = changed("events/actors.json", |event| {
         event["actors"]["user"]["name"] = "".into();

@@ -39,7 +39,7 @@ fn word<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::
 }
 
 /// What an answer means for `count` documents that were sent together.
-pub(super) fn report(answer: &Answer, count: usize) -> Report {
+pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
     let status = answer.status;
     match class_of(status) {

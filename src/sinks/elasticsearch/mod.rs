@@ -4,7 +4,7 @@
 //! there. That holds within one backing index; a rollover in between lets a duplicate in.
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>
 
-mod answer;
+pub(super) mod answer;
 mod document;
 
 use http::HeaderMap;

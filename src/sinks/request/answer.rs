@@ -69,7 +69,7 @@ impl Answer {
 }
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
-fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+pub(in crate::sinks) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

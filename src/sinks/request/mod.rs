@@ -23,6 +23,8 @@ use super::verdict::with_causes;
 use super::{Reason, Verdict, tls};
 use crate::config::{self, Authorization, Compression};
 pub(super) use answer::Answer;
+#[cfg(any(test, fuzzing))]
+pub(super) use answer::parse_retry_after;
 pub(super) use classify::{Class, advice, class_of};
 
 /// Sends requests to one target.

@@ -1,7 +1,7 @@
 //! The collector's codes, and which events a refusal is about.
 //!
 //! A refused request is not refused as a whole: events before `invalid-event-number` are indexed,
-//! that one and all after it are not.
+//! that one and all after it are not. It says so with status 400; with any other, nothing is believed of it.
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/troubleshoot-http-event-collector>
 
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub(super) const HEALTHY: i64 = 17;
 
 /// An answer of the collector; codes are absent from what a proxy says in its place.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(in crate::sinks) struct Reply {
     pub(super) answer: Answer,
     pub(super) code: Option<i64>,
     pub(super) ack_id: Option<u64>,
@@ -32,7 +32,7 @@ struct Body {
 }
 
 impl Reply {
-    pub(super) fn read(answer: Answer) -> Reply {
+    pub(in crate::sinks) fn read(answer: Answer) -> Reply {
         let Body { code, ack_id, invalid_event } =
             serde_json::from_slice(&answer.body).unwrap_or_default();
         Reply { answer, code, ack_id, invalid_event }
@@ -51,7 +51,7 @@ impl Reply {
 }
 
 /// What a reply means for `count` events that were sent together.
-pub(super) fn report(reply: &Reply, count: usize) -> Report {
+pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
     let refused = || reply.reason("the collector refused the event");
     match (reply.answer.status, reply.code) {
@@ -61,8 +61,8 @@ pub(super) fn report(reply: &Reply, count: usize) -> Report {
         (200..=299, _) => all(Verdict::Fatal {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
         }),
-        (_, Some(6 | 12 | 13 | 15)) => at(reply.invalid_event, count, &refused()),
-        (_, Some(7)) => wrong_index(reply, count),
+        (400, Some(6 | 12 | 13 | 15)) => at(reply.invalid_event, count, &refused()),
+        (400, Some(7)) => wrong_index(reply, count),
         (_, Some(NO_DATA)) => all(Verdict::Split { reason: refused() }),
         (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => all(Verdict::Fatal {
             reason: reply

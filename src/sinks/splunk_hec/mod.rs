@@ -5,7 +5,7 @@
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/get-data-with-http-event-collector>
 
 mod acknowledge;
-mod answer;
+pub(super) mod answer;
 mod envelope;
 
 use http::header::AUTHORIZATION;

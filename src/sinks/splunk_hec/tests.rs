@@ -38,6 +38,11 @@ fn every_code_has_its_verdict() {
         (429, 26, 'R'),
         (429, 27, 'R'),
         (400, 28, 'F'),
+        // What was indexed before a bad event is told with status 400 only.
+        (302, 6, 'F'),
+        (302, 7, 'F'),
+        (500, 7, 'R'),
+        (503, 13, 'R'),
         // Not Splunk's, or of a later version: the status decides.
         (400, 99, 'S'),
         (429, 99, 'R'),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{self, SinkKind};
+use crate::fuzzing::rfc5424::{parse, unframed};
 use crate::sinks::Rendered;
 
 fn settings(more: &str) -> SyslogSink {
@@ -31,69 +32,6 @@ fn changed(change: impl FnOnce(&mut serde_json::Value)) -> String {
     let mut event = serde_json::from_slice(RAW).expect("JSON");
     change(&mut event);
     event.to_string()
-}
-
-/// RFC 5424's grammar, as a receiver reads it.
-#[derive(Debug)]
-struct Parsed {
-    priority: u32,
-    header: Vec<String>,
-    parameters: Vec<(String, String)>,
-    text: String,
-}
-
-fn parse(message: &str) -> Parsed {
-    let (priority, rest) = message.strip_prefix('<').and_then(|m| m.split_once('>')).expect("PRI");
-    let mut fields = rest.splitn(7, ' ');
-    let header: Vec<String> = (0..6).map(|_| fields.next().expect("a field").to_owned()).collect();
-    let rest = fields.next().expect("structured data");
-    let mut parameters = Vec::new();
-    let mut rest = match rest.strip_prefix('[') {
-        None => rest.strip_prefix('-').expect("nil"),
-        Some(element) => {
-            let (_, mut rest) = element.split_once(' ').expect("an id");
-            loop {
-                let (name, value) = rest.split_once("=\"").expect("a parameter");
-                let mut text = String::new();
-                let mut chars = value.char_indices();
-                let end = loop {
-                    match chars.next().expect("a closing quote") {
-                        (at, '"') => break at,
-                        (_, '\\') => {
-                            let (_, next) = chars.next().expect("what is escaped");
-                            if !['"', '\\', ']'].contains(&next) {
-                                text.push('\\');
-                            }
-                            text.push(next);
-                        }
-                        (_, c) => {
-                            assert_ne!(c, ']', "an unescaped bracket");
-                            text.push(c);
-                        }
-                    }
-                };
-                parameters.push((name.trim().to_owned(), text));
-                rest = &value[end + 1..];
-                if let Some(after) = rest.strip_prefix(']') {
-                    break after;
-                }
-            }
-        }
-    };
-    rest = rest.strip_prefix(' ').unwrap_or(rest);
-    Parsed {
-        priority: priority.parse().expect("a number"),
-        header,
-        parameters,
-        text: rest.to_owned(),
-    }
-}
-
-fn unframed(frame: &str) -> &str {
-    let (length, message) = frame.split_once(' ').expect("a length");
-    assert!(!length.starts_with('0'), "{length}");
-    assert_eq!(length.parse::<usize>().expect("a number"), message.len(), "octets, not characters");
-    message
 }
 
 #[test]

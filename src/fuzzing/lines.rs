@@ -1,9 +1,9 @@
 //! CEF and LEEF, read by their rules and not by our code.
 
-use super::*;
+use std::collections::BTreeMap;
 
-/// The fields of the header, and the pairs.
-pub(super) fn decode_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
+/// The fields of a CEF line's header, and the pairs. A key is there once.
+pub(crate) fn decode_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let mut head = vec![String::new()];
     let mut chars = line.char_indices();
     let rest = loop {
@@ -40,11 +40,11 @@ pub(super) fn decode_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) 
         }
     }
     pairs.last_mut().expect("a pair").1 = word;
-    (head, pairs.into_iter().collect())
+    (head, each_once(pairs))
 }
 
 /// The same of LEEF.
-pub(super) fn decode_leef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
+pub(crate) fn decode_leef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let mut fields = line.splitn(7, '|');
     let head: Vec<String> = (0..6).map(|_| fields.next().expect("a field").to_owned()).collect();
     assert_eq!(head[5], "x09");
@@ -52,5 +52,12 @@ pub(super) fn decode_leef(line: &str) -> (Vec<String>, BTreeMap<String, String>)
         let (key, value) = pair.split_once('=').expect("a pair");
         (key.to_owned(), value.to_owned())
     });
-    (head, pairs.collect())
+    (head, each_once(pairs.collect()))
+}
+
+fn each_once(pairs: Vec<(String, String)>) -> BTreeMap<String, String> {
+    let count = pairs.len();
+    let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
+    assert_eq!(pairs.len(), count, "a key twice: {pairs:?}");
+    pairs
 }
