@@ -3,6 +3,7 @@
 //! Start: open the spool, register the sinks, bind, ready. Stop: accept nothing more, answer what is
 //! in flight, let the sinks finish up to a deadline, close the spool.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,9 +41,7 @@ pub enum StartError {
     #[error("{0}. Correct the file, or the key")]
     Tls(#[from] TlsError),
     /// An address could not be bound.
-    #[error(
-        "{key} = \"{address}\" cannot be bound: {source}. Stop what uses it, or choose another"
-    )]
+    #[error("{key} = \"{address}\" cannot be bound: {source}. {}", bind_advice(.source))]
     Bind {
         /// The key that names the address.
         key: &'static str,
@@ -54,6 +53,19 @@ pub enum StartError {
     /// A metric was registered twice; a bug.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+fn bind_advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => "Stop what uses the port, or choose another",
+        ErrorKind::AddrNotAvailable => {
+            "This machine has no such address; 0.0.0.0 and [::] are all that it has"
+        }
+        ErrorKind::PermissionDenied => {
+            "Ports below 1024 take the capability CAP_NET_BIND_SERVICE; choose one from 1024 on"
+        }
+        _ => "Choose another",
+    }
 }
 
 /// Something failed in a way that only a new process recovers from.

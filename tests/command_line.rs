@@ -220,16 +220,20 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere.toml: cannot be read"));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = taken.local_addr().expect("an address").to_string();
-    let busy = home
-        .command(&["serve"])
-        .env("DAVINCI_SIEM__ADMIN__ADDRESS", &address)
-        .output()
-        .expect("ran");
-    assert_eq!(busy.status.code(), Some(1));
-    assert!(
-        String::from_utf8_lossy(&busy.stderr)
-            .contains(&format!("admin.address = \"{address}\" cannot be bound"))
-    );
+    // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
+    for (address, advice) in
+        [(&*address, "Stop what uses the port"), ("192.0.2.1:9090", "no such address")]
+    {
+        let bound = home
+            .command(&["serve"])
+            .env("DAVINCI_SIEM__ADMIN__ADDRESS", address)
+            .output()
+            .expect("ran");
+        assert_eq!(bound.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&bound.stderr);
+        assert!(text.contains(&format!("admin.address = \"{address}\" cannot be bound")), "{text}");
+        assert!(text.contains(advice), "{text}");
+    }
     std::fs::remove_dir_all(home.path("data")).expect("removed");
     std::fs::write(home.path("data"), "a file in the way").expect("written");
     let (code, text) = run(&["serve"]);
