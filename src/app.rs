@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
+use crate::descriptors::{self, TooFew};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::listener::tls::{self, Tls, TlsError};
 use crate::receive::listener::{self, Listener, Timeouts};
@@ -25,9 +26,15 @@ use crate::reload::{self, Reload, Reloaded};
 use crate::shutdown::{self, Shutdown};
 use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Registered, Spool, Start};
 
+/// Connections to the admin listener: a kubelet, a Prometheus or two, operators.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// Why the service could not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// Too few file descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// The spool could not be opened.
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -103,6 +110,7 @@ pub fn system_clock() -> Clock {
 impl App {
     /// Opens the spool and binds both listeners. Nothing is served yet.
     pub async fn build(config: Config) -> Result<App, StartError> {
+        descriptors::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
         let spool = {
             let (settings, clock) = (config.spool.clone(), Arc::clone(&clock));
@@ -193,7 +201,7 @@ impl App {
             }),
             tls: None,
             proxies: None,
-            connections: config.limits.connections,
+            connections: ADMIN_CONNECTIONS,
             timeouts,
             metrics,
         };

@@ -35,6 +35,7 @@ pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod deliver;
+pub mod descriptors;
 pub mod event;
 mod files;
 mod folder;

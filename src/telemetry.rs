@@ -15,6 +15,8 @@ pub fn init(log: &Log) {
     // What libraries say below a warning is about frames and bytes, of which some are secret.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
+        // They warn of what strangers send, as often as strangers send it.
+        .with_targets(["h2", "hyper", "rustls"].map(|library| (library, LevelFilter::ERROR)))
         .with_target("davinci_siem", log.level);
     let layer = fmt::layer()
         .with_writer(std::io::stderr)

@@ -234,6 +234,19 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
         assert!(text.contains(&format!("admin.address = \"{address}\" cannot be bound")), "{text}");
         assert!(text.contains(advice), "{text}");
     }
+    let shell = |limit: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" serve"), BINARY]);
+        shell.current_dir(home.folder.path()).env("DAVINCI_SIEM_CONFIG", "test.toml");
+        shell.env("DAVINCI_SIEM__LISTEN__ADDRESS", &address);
+        let output = shell.output().expect("ran");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let few = shell("-n 500");
+    assert!(few.contains("1088 connections"), "{few}");
+    assert!(few.contains("need 1344 file descriptors, and this process may have 500"), "{few}");
+    let soft = shell("-Sn 500");
+    assert!(soft.contains("listen.address"), "the limit is raised, the address is taken: {soft}");
     std::fs::remove_dir_all(home.path("data")).expect("removed");
     std::fs::write(home.path("data"), "a file in the way").expect("written");
     let (code, text) = run(&["serve"]);

@@ -1,11 +1,14 @@
 //! What strangers can use up, in a small way: the bounds hold and honest senders are served.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use reqwest::{Client, StatusCode, header};
 
 use crate::support::events::{batch, ids};
+use crate::support::http2::{
+    Connection, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PSEUDO, fields, frame,
+};
 use crate::support::service::Home;
 use crate::support::{PATIENCE, block_on, wait_for};
 
@@ -28,6 +31,42 @@ fn who_opens_connections_and_says_nothing_makes_room() {
     assert_eq!(silent[0].read_to_end(&mut rest).expect("closed"), 0, "the first has given way");
     let gave_way = "davinci_siem_connection_ends_total{listener=\"webhooks\",reason=\"gave_way\"}";
     wait_for("everyone beyond the bound", || (service.metric(gave_way) >= 32.0).then_some(()));
+    service.post(&batch(ids(1)));
+}
+
+#[test]
+fn heads_are_bounded_by_bytes_and_by_number() {
+    let service = Home::new("").start();
+    let status = |head: &str| {
+        let mut stream = TcpStream::connect(service.address()).expect("connected");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        // It may be answered and closed before it is all sent.
+        drop(stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()));
+        let mut answer = [0; 12];
+        // Or closed so early that the answer is lost.
+        stream
+            .read_exact(&mut answer)
+            .ok()
+            .map(|()| String::from_utf8_lossy(&answer[9..]).into_owned())
+    };
+    let begin = "GET /webhooks/pingone HTTP/1.1\r\nHost: x\r\n";
+    let long = |length: usize| format!("{begin}X-Long: {}\r\n", "a".repeat(length));
+    let many = |count: usize| format!("{begin}{}", "X-A: b\r\n".repeat(count));
+    assert_eq!(status(&long(60_000)).as_deref(), Some("200"));
+    assert_eq!(status(&many(90)).as_deref(), Some("200"));
+    for head in [long(64 * 1024), long(10 << 20), many(100), many(100_000)] {
+        let status = status(&head);
+        assert!(status.is_none() || status.as_deref() == Some("431"), "{status:?}");
+    }
+    assert_eq!(status(&many(100)).as_deref(), Some("431"));
+    // HTTP/2: the same header again and again, by an index of one byte (an "HPACK bomb").
+    let mut client = Connection::open(&service.address());
+    let field = [&[0x40, 6][..], b"x-long", &[0x7f, 0x81, 0x1e], &[b'a'; 3968]].concat();
+    let block = [fields(&PSEUDO), field, vec![0xbe; 10_000]].concat();
+    client.send(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &block));
+    let frames: Vec<Frame> = std::iter::from_fn(|| client.read()).collect();
+    assert!(frames.iter().any(|frame| frame.kind == GOAWAY), "{frames:?}");
+    assert!(service.peak_memory() < 64 << 20, "not 40 MB of headers");
     service.post(&batch(ids(1)));
 }
 

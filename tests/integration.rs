@@ -6,6 +6,7 @@ mod support;
 
 mod admin;
 mod answers;
+mod attacks;
 mod client_address;
 mod command_line;
 mod conservation;
@@ -17,6 +18,7 @@ mod exhaustion;
 mod faults;
 mod formats;
 mod full_quarantine;
+mod http2;
 mod http_sink;
 mod invariants;
 mod limits;

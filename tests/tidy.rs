@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 19] = [
+const DIRECTIONS: [(&str, &[&str]); 20] = [
     ("event", &[]),
+    ("descriptors", &[]),
     ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
@@ -32,7 +33,20 @@ const DIRECTIONS: [(&str, &[&str]); 19] = [
     ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
     ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
     ("reload", &["config", "deliver", "files", "metrics", "receive", "spool"]),
-    ("app", &["admin", "config", "deliver", "metrics", "receive", "reload", "shutdown", "spool"]),
+    (
+        "app",
+        &[
+            "admin",
+            "config",
+            "deliver",
+            "descriptors",
+            "metrics",
+            "receive",
+            "reload",
+            "shutdown",
+            "spool",
+        ],
+    ),
 ];
 
 /// Modules that must not touch the world, and words that would.

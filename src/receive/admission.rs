@@ -23,7 +23,7 @@ pub(super) fn admit(
     let is_allowed =
         access.allow_from.is_empty() || access.allow_from.iter().any(|net| net.contains(&client));
     let now = (receiver.clock)();
-    let is_first = || receiver.mentioned.count(client, now) == 1;
+    let is_first = || receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now);
     if !is_allowed {
         if is_first() {
             tracing::warn!(source = %source.name, %client, "refused an address outside allow_from");
@@ -50,15 +50,16 @@ pub(super) fn admit(
 /// Counts a wrong login. From some number on the address is told to wait, and each further guess
 /// costs it a connection.
 fn refuse(receiver: &Receiver, source: &Source, client: IpAddr, peer: Option<&Peer>) -> Answer {
-    let count = receiver.wrong_logins.count(client, (receiver.clock)());
+    let now = (receiver.clock)();
+    let count = receiver.wrong_logins.count(client, now);
     let limit = receiver.limits.failed_logins;
-    if count == 1 {
+    if count == 1 && receiver.wrong_logins.may_say(now) {
         tracing::warn!(source = %source.name, %client, "refused wrong or missing credentials");
     }
     if count <= limit {
         return Answer::Unauthorized;
     }
-    if count == limit.saturating_add(1) {
+    if count == limit.saturating_add(1) && receiver.wrong_logins.may_say(now) {
         tracing::warn!(
             source = %source.name, %client, limit,
             "answering 429 to wrong credentials from this address for the rest of the minute"

@@ -12,10 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// 32 KiB in all.
 const SLOTS: usize = 4096;
 
+/// Lines a minute for all addresses together.
+const MAX_LINES: u32 = 100;
+
 /// Counts per address and minute.
 pub(super) struct Throttle {
     /// The minute in the upper half, the count in the lower.
     slots: Box<[AtomicU64]>,
+    /// The same for what has been said of all of them.
+    said: AtomicU64,
     /// Of this process: nobody can aim at somebody else's slot.
     random: RandomState,
 }
@@ -23,24 +28,33 @@ pub(super) struct Throttle {
 impl Throttle {
     pub(super) fn new() -> Throttle {
         let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
-        Throttle { slots, random: RandomState::new() }
+        Throttle { slots, said: AtomicU64::new(0), random: RandomState::new() }
     }
 
     /// Counts once more. Returns the count of this minute, itself included. `now` is in milliseconds
     /// since the epoch.
     pub(super) fn count(&self, address: IpAddr, now: i64) -> u32 {
-        let minute = u32::try_from(now / 60_000).unwrap_or(0);
         let slot = self.random.hash_one(network(address)) as usize % SLOTS;
-        let next = |value: u64| {
-            let (then, count) = ((value >> 32) as u32, value as u32);
-            let count = if then == minute { count.saturating_add(1) } else { 1 };
-            Some(u64::from(minute) << 32 | u64::from(count))
-        };
-        let slot = &self.slots[slot];
-        // The closure never declines.
-        let before = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        before.ok().and_then(next).map_or(1, |value| value as u32)
+        one_more(&self.slots[slot], now)
     }
+
+    /// Whether another line may be logged this minute: whoever has thousands of addresses gets no
+    /// thousands of lines.
+    pub(super) fn may_say(&self, now: i64) -> bool {
+        one_more(&self.said, now) <= MAX_LINES
+    }
+}
+
+fn one_more(counter: &AtomicU64, now: i64) -> u32 {
+    let minute = u32::try_from(now / 60_000).unwrap_or(0);
+    let next = |value: u64| {
+        let (then, count) = ((value >> 32) as u32, value as u32);
+        let count = if then == minute { count.saturating_add(1) } else { 1 };
+        Some(u64::from(minute) << 32 | u64::from(count))
+    };
+    // The closure never declines.
+    let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    before.ok().and_then(next).map_or(1, |value| value as u32)
 }
 
 /// Whoever has one IPv6 address has 2^64 of them.
@@ -67,6 +81,13 @@ mod tests {
         assert_eq!(counts, [1, 2, 3]);
         assert_eq!(throttle.count(address("::ffff:203.0.113.1"), 59_999), 4, "the same address");
         assert_eq!(throttle.count(one, 60_000), 1, "another minute");
+    }
+
+    #[test]
+    fn so_much_is_said_in_a_minute_and_no_more() {
+        let throttle = Throttle::new();
+        let said = |now| (0..1000).filter(|_| throttle.may_say(now)).count();
+        assert_eq!([said(0), said(59_999), said(60_000)], [100, 0, 100]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 pub mod certificates;
 pub mod clients;
 pub mod events;
+pub mod honest;
+pub mod http2;
 pub mod machine;
 pub mod oracle;
 pub mod power;

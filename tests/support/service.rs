@@ -271,6 +271,14 @@ impl Service {
         super::wait_for(sink, || (self.lag(sink) == 0.0).then_some(()));
     }
 
+    /// The most memory that the process has had at once, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("read");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+        let digits = line.trim().strip_suffix(" kB").expect("kibibytes");
+        digits.parse::<u64>().expect("a number") * 1024
+    }
+
     /// Host and port of the webhook listener.
     pub fn address(&self) -> String {
         let (_, rest) = self.url.split_once("://").expect("a URL");
