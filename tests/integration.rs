@@ -23,6 +23,7 @@ mod http_sink;
 mod invariants;
 mod limits;
 mod listener_tls;
+mod operators;
 mod outages;
 mod power_loss;
 mod quarantine;
