@@ -23,6 +23,7 @@ mod limits;
 mod listener_tls;
 mod outages;
 mod power_loss;
+mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
