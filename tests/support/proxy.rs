@@ -1,5 +1,5 @@
-//! A real nginx, Caddy or HAProxy before the service of a test, with the very file of `deploy/`: only
-//! addresses and the places of certificates are put in.
+//! A real proxy (nginx, Caddy, `HAProxy`) before the service of a test, with the very file of
+//! `deploy/`: only addresses and the places of certificates are put in.
 //!
 //! They are Debian 12's, from `.ci/proxies`, run as private instances with all their files in one
 //! folder.
