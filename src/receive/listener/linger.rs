@@ -98,14 +98,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn lingering(is_asked: bool, longest: Duration) -> (Lingering<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(16);
+        let ours = Lingering::new(ours, Arc::new(AtomicBool::new(is_asked)));
+        (Lingering { longest, ..ours }, theirs)
+    }
+
     #[tokio::test]
     async fn it_reads_on_until_the_other_side_closes() {
-        let (ours, mut theirs) = duplex(16);
-        let mut ours = Lingering::new(ours, Arc::new(AtomicBool::new(true)));
+        let (mut ours, mut theirs) = lingering(true, LONG);
         let other = tokio::spawn(async move {
             theirs.write_all(&[0; 100_000]).await.expect("everything is taken");
             let mut answer = Vec::new();
@@ -120,17 +129,15 @@ mod tests {
 
     #[tokio::test]
     async fn it_does_not_wait_for_ever() {
-        let (ours, mut theirs) = duplex(16);
-        let mut ours = Lingering::new(ours, Arc::new(AtomicBool::new(true)));
-        ours.longest = Duration::from_millis(1);
+        let (mut ours, mut theirs) = lingering(true, Duration::from_millis(1));
         theirs.write_all(b"more").await.expect("written");
-        ours.shutdown().await.expect("shut down though the other side is open");
+        let shut = timeout(Duration::from_secs(60), ours.shutdown()).await;
+        shut.expect("in time").expect("shut down though the other side is open");
     }
 
     #[tokio::test]
     async fn it_does_not_wait_unless_asked_to() {
-        let (ours, _theirs) = duplex(16);
-        let mut ours = Lingering::new(ours, Arc::default());
-        ours.shutdown().await.expect("shut down at once");
+        let (mut ours, _theirs) = lingering(false, LONG);
+        assert!(ours.shutdown().now_or_never().is_some());
     }
 }
