@@ -26,6 +26,7 @@ mod listener_tls;
 mod operators;
 mod outages;
 mod power_loss;
+mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
