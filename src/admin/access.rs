@@ -44,6 +44,12 @@ impl Access {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials(admin);
     }
 
+    /// Whether a page may offer operations: there is a password, and it is not all read-only.
+    pub(super) fn offers_operations(&self) -> bool {
+        let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+        !self.is_read_only && credentials.is_some()
+    }
+
     /// `now` is in milliseconds since the epoch.
     fn judge(&self, request: &Request, now: i64) -> Result<(), Refusal> {
         let headers = request.headers();

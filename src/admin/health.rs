@@ -52,14 +52,20 @@ pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
+/// Why no batches are taken; `None` while they are.
+pub(super) fn unready(admin: &Admin) -> Option<String> {
+    if admin.shutdown.has_begun() {
+        return Some("shutting down".to_owned());
+    }
+    if admin.spool.is_full() {
+        let reason = "the spool is full: PingOne is held back until the sinks have caught up";
+        return Some(reason.to_owned());
+    }
+    admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))
+}
+
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    let reason = if admin.shutdown.has_begun() {
-        Some("shutting down".to_owned())
-    } else if admin.spool.is_full() {
-        Some("the spool is full: PingOne is held back until the sinks have caught up".to_owned())
-    } else {
-        admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))
-    };
+    let reason = unready(&admin);
     let sinks = admin
         .sinks
         .iter()

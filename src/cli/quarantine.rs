@@ -323,6 +323,7 @@ impl Filter {
     fn query(&self, after: i64, limit: u32) -> Query {
         Query {
             after,
+            newest_first: false,
             limit,
             reason: self.reason.clone(),
             source: self.source.clone(),

@@ -16,6 +16,7 @@ pub struct SinkStatus {
     waiting_since: AtomicI64,
     /// One for each lane, and one for the worker.
     states: Mutex<Vec<SinkState>>,
+    last_error: Mutex<Option<String>>,
     control: watch::Sender<Control>,
 }
 
@@ -77,6 +78,7 @@ impl SinkStatus {
             cursor: AtomicU64::new(cursor),
             waiting_since: AtomicI64::new(0),
             states: Mutex::new(vec![SinkState::Running; lanes + 1]),
+            last_error: Mutex::default(),
             control: watch::Sender::new(Control { is_paused, reloads: 0 }),
         }
     }
@@ -98,6 +100,11 @@ impl SinkStatus {
         }
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.iter().max_by_key(|state| state.severity()).cloned().unwrap_or(SinkState::Running)
+    }
+
+    /// Why it last did not get on, since the start; also if it has long gone on.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Holds it: an attempt that is under way is finished first.
@@ -132,6 +139,10 @@ impl SinkStatus {
 
     /// Sets the state of one part; returns the one before.
     pub(super) fn set(&self, part: usize, state: SinkState) -> SinkState {
+        if let SinkState::Retrying { reason, .. } | SinkState::Paused { reason } = &state {
+            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(reason.clone());
+        }
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         match states.get_mut(part) {
             Some(current) => std::mem::replace(current, state),
@@ -162,6 +173,7 @@ mod tests {
         assert_eq!(status.state(), retrying);
         status.set(2, SinkState::Running);
         assert_eq!(status.state(), SinkState::Running);
+        assert_eq!(status.last_error().as_deref(), Some("busy"));
         status.pause();
         status.set(0, SinkState::Running);
         assert_eq!(status.state(), by_operator(), "nothing hides what an operator wants");

@@ -138,7 +138,7 @@ pub struct Entry {
     pub bytes: Vec<u8>,
 }
 
-/// Which entries to list, oldest first.
+/// Which entries to list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// Only entries after this number.
@@ -149,6 +149,8 @@ pub struct Query {
     pub source: Option<String>,
     /// Only dead letters of this sink.
     pub sink: Option<String>,
+    /// The newest first; otherwise the oldest.
+    pub newest_first: bool,
     /// At most this many.
     pub limit: u32,
 }

@@ -71,7 +71,7 @@ pub struct Tally {
 }
 
 /// What the spool holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SpoolStats {
     /// Position of the last event ever accepted.
     pub head: u64,

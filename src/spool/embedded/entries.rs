@@ -61,13 +61,14 @@ pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(
     tx.prepare_cached(&sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-/// Entries that match, oldest first, without their bytes.
+/// Entries that match, in the order asked for, without their bytes.
 pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Summary>> {
+    let order = if query.newest_first { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT {COLUMNS} FROM quarantine
          WHERE id > ?1 AND (?2 IS NULL OR reason = ?2) AND (?3 IS NULL OR source = ?3)
            AND (?4 IS NULL OR sink = ?4)
-         ORDER BY id LIMIT ?5"
+         ORDER BY id {order} LIMIT ?5"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(
