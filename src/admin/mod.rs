@@ -6,6 +6,9 @@
 //! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
 //! | `GET /metrics` | anyone | Prometheus' text format |
 //! | `GET /api/status` | loopback | what the spool holds, each sink's place and state |
+//! | `GET /api/observed` | loopback | events by minute, flows, failing connectors, sources |
+//! | `GET /api/drift` | loopback | how events differ from what PingOne documents |
+//! | `GET /api/tail` | loopback | the last events and those that come, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | loopback | holds one sink, lets it go on |
 //! | `POST /api/sinks/{name}/replay` | loopback | one step of a replay |
 //! | `POST /api/quarantine/{id}/retry` | loopback | retries one entry, with the body in its place if there is one |
@@ -16,6 +19,7 @@
 
 mod health;
 mod metrics;
+mod observed;
 pub mod operations;
 pub mod sinks;
 
@@ -28,6 +32,7 @@ use axum::routing::{get, post};
 
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
+use crate::observe::Observer;
 use crate::receive::retry::Rules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
@@ -45,6 +50,10 @@ pub struct Admin {
     pub rules: Rules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
+    /// What is seen of the events.
+    pub observer: Arc<Observer>,
+    /// Ids that are remembered for deduplication at most.
+    pub dedup_max_ids: u64,
     /// The time.
     pub clock: Clock,
     /// Whether the service is ending.
@@ -62,6 +71,9 @@ pub fn router(admin: Admin) -> Router {
     let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
     let operations = Router::new()
         .route("/api/status", get(operations::status))
+        .route("/api/observed", get(observed::observed))
+        .route("/api/drift", get(observed::drift))
+        .route("/api/tail", get(observed::tail))
         .route("/api/quarantine/{id}/retry", post(operations::retry))
         .route("/api/sinks/{name}/pause", post(sinks::pause))
         .route("/api/sinks/{name}/resume", post(sinks::resume))
