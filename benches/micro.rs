@@ -9,6 +9,8 @@ use bytes::Bytes;
 use davinci_siem::config::{Format, Formatting};
 use davinci_siem::decode;
 use davinci_siem::format::{self, Received};
+use davinci_siem::metrics::Metrics;
+use davinci_siem::observe::{Observer, Summary};
 use davinci_siem::spool::{Batch, DedupKey, Event, Settings, Spool};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -35,6 +37,26 @@ fn decode_body(bencher: Bencher<'_, '_>, count: usize) {
     bencher
         .counter(ItemsCount::new(count))
         .bench(|| decode::body(black_box(body.as_bytes()), false).expect("events").len());
+}
+
+/// What observing adds to decoding: the summaries, and what is made of them once they are stored.
+#[divan::bench(args = [1, 20, 500])]
+fn observe_batch(bencher: Bencher<'_, '_>, count: usize) {
+    let body = Bytes::from(body(count));
+    let metrics = Arc::new(Metrics::new().expect("registered"));
+    let observer = Observer::new(["bench"].into_iter(), metrics, 0);
+    let elements = decode::body(&body, false).expect("events");
+    let typed: Vec<_> = elements
+        .into_iter()
+        .map(|element| (body.slice_ref(element.raw), element.verdict.expect("an event").event))
+        .collect();
+    bencher.counter(ItemsCount::new(count)).bench(|| {
+        let summaries: Vec<Summary> = typed
+            .iter()
+            .map(|(raw, event)| Summary::new(event, raw.clone(), Vec::new()))
+            .collect();
+        observer.stored("bench", 1_700_000_000_000, black_box(&summaries), &[]);
+    });
 }
 
 /// What a sink's worker does again.

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
 use crate::descriptors::{self, TooFew};
 use crate::metrics::{Metrics, SharedMetrics};
+use crate::observe::Observer;
 use crate::receive::listener::tls::{self, Tls, TlsError};
 use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
@@ -91,6 +92,7 @@ pub struct App {
     workers: Vec<Worker>,
     statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
+    observer: Arc<Observer>,
     clock: Clock,
 }
 
@@ -118,6 +120,10 @@ impl App {
             Arc::new(Spool::open(&settings, clock)?)
         };
         let metrics = Arc::new(Metrics::new()?);
+        metrics.started.set((clock)() / 1000);
+        begin_with_zero(&config, &metrics);
+        let names = config.sources.iter().map(|source| source.name.as_str());
+        let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
         let starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
@@ -142,7 +148,7 @@ impl App {
         let tls = loaded.map(Tls::new).map(Arc::new);
         let listener = bind("listen.address", config.listen.address).await?;
         let admin = bind("admin.address", config.admin.address).await?;
-        Ok(App { config, spool, listener, admin, tls, workers, statuses, metrics, clock })
+        Ok(App { config, spool, listener, admin, tls, workers, statuses, metrics, observer, clock })
     }
 
     /// Where the webhooks are served; the port is known even if 0 was configured.
@@ -158,7 +164,18 @@ impl App {
     /// Works until shutdown begins and everything has ended. Certificates and credentials are read
     /// again as `reload` says. Fails if the process should end at once and be started again.
     pub async fn run(self, reload: Reload, shutdown: Shutdown) -> Result<(), Fatal> {
-        let App { config, spool, listener, admin, tls, workers, statuses, metrics, clock } = self;
+        let App {
+            config,
+            spool,
+            listener,
+            admin,
+            tls,
+            workers,
+            statuses,
+            metrics,
+            observer,
+            clock,
+        } = self;
         let grace = config.limits.shutdown_grace;
         let timeouts = Timeouts {
             handshake: config.limits.handshake_timeout,
@@ -183,6 +200,7 @@ impl App {
             Arc::clone(&spool),
             &config,
             Arc::clone(&metrics),
+            Arc::clone(&observer),
             Arc::clone(&clock),
             shutdown.clone(),
         );
@@ -204,6 +222,8 @@ impl App {
                 sinks: statuses,
                 rules: Rules::new(&config),
                 metrics: Arc::clone(&metrics),
+                observer,
+                dedup_max_ids: config.spool.dedup_max_ids,
                 clock,
                 shutdown: shutdown.clone(),
             }),
@@ -269,6 +289,26 @@ impl App {
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
+}
+
+/// Has every series of configured names there from the start: an increase from nothing is none to whoever
+/// watches for one.
+fn begin_with_zero(config: &Config, metrics: &Metrics) {
+    let sources = [Door::Accepted, Door::Duplicate, Door::Quarantined].map(Door::as_str);
+    for source in &config.sources {
+        for door in sources.into_iter().chain(["refused"]) {
+            metrics.events.with_label_values(&[source.name.as_str(), door]);
+        }
+    }
+    for sink in &config.sinks {
+        for door in [Door::Delivered, Door::Filtered, Door::DeadLettered] {
+            metrics.sink_events.with_label_values(&[sink.name.as_str(), door.as_str()]);
+        }
+        for attempt in ["first", "repeated"] {
+            metrics.sink_attempts.with_label_values(&[sink.name.as_str(), attempt]);
+        }
+        metrics.damaged.with_label_values(&[sink.name.as_str()]);
+    }
 }
 
 /// Lets the doors' counters go on where they were.

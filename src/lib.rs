@@ -22,6 +22,7 @@
 //! | [`deliver`] | one worker per sink: batches, retries, settlement |
 //! | [`format`](mod@format) | what an event becomes for a sink; pure |
 //! | [`sinks`] | one per target; knows no spool and no other sink |
+//! | [`observe`] | what is seen of accepted events, in memory |
 //! | [`admin`] | health, metrics, operations |
 //! | [`config`] | one TOML file, all mistakes at once |
 //! | [`app`], [`cli`] | putting it together; the command line |
@@ -44,6 +45,7 @@ pub mod format;
 pub mod fuzzing;
 pub mod json;
 pub mod metrics;
+pub mod observe;
 pub mod receive;
 pub mod redact;
 pub mod reload;

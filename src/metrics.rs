@@ -6,16 +6,23 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,
 };
 
 use crate::event::FindingKind;
 
+/// From what is usual to the seven days for which PingOne keeps what it cannot deliver.
+const LAG_BUCKETS: [f64; 14] = [
+    0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 604_800.0,
+];
+
 /// Every instrument of the service.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    /// Unix time at which the service started.
+    pub started: IntGauge,
     /// Events by source and door of receiving.
     pub events: IntCounterVec,
     /// Requests by source and HTTP status.
@@ -28,6 +35,16 @@ pub struct Metrics {
     pub quarantined: IntCounterVec,
     /// Findings by kind.
     pub findings: IntCounterVec,
+    /// Events that are new in the spool, by type and outcome.
+    pub flow_events: IntCounterVec,
+    /// New events that say what transaction they are, by `usageTransactionType`.
+    pub usage_transactions: IntCounterVec,
+    /// New events of types that PingOne will stop sending, by type.
+    pub deprecated_events: IntCounterVec,
+    /// Seconds from `recordedAt` to receiving, by source; new events only.
+    pub recorded_lag: HistogramVec,
+    /// Seconds from `tsEms` to receiving, by source; new events only.
+    pub packet_lag: HistogramVec,
     /// PingOne's connection tests, by source.
     pub delivery_tests: IntCounterVec,
     /// Unix time of the last acknowledged request, by source.
@@ -44,6 +61,8 @@ pub struct Metrics {
     pub sink_events: IntCounterVec,
     /// Attempts that were not successful, by sink and kind of verdict.
     pub sink_failures: IntCounterVec,
+    /// Times that something was sent to a sink's target, by sink and whether it was sent before.
+    pub sink_attempts: IntCounterVec,
     /// What sinks count besides: resent messages, failure stores, truncations.
     pub sink_notices: IntCounterVec,
     /// Events that were stored once and could not be read back, by sink.
@@ -64,20 +83,26 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let options = HistogramOpts::new(name, help).buckets(buckets);
+            let histogram = HistogramVec::new(options, &["source"])?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
         // 0.25 ms to 8 s: a sync takes 0.2 ms on a good disk and tens on a bad one.
         let ack_buckets = exponential_buckets(0.000_25, 2.0, 16)?;
-        let ack_seconds = HistogramVec::new(
-            HistogramOpts::new("ack_seconds", "Seconds from a request's head to its 200")
-                .buckets(ack_buckets),
-            &["source"],
-        )?;
-        registry.register(Box::new(ack_seconds.clone()))?;
+        let ack_seconds =
+            histogram("ack_seconds", "Seconds from a request's head to its 200", ack_buckets)?;
         let batch_events = Histogram::with_opts(
             HistogramOpts::new("batch_events", "Elements per acknowledged request")
                 .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
         )?;
         registry.register(Box::new(batch_events.clone()))?;
+        let started =
+            IntGauge::new("start_timestamp_seconds", "Time at which the service started")?;
+        registry.register(Box::new(started.clone()))?;
         let metrics = Metrics {
+            started,
             events: counter("events_total", "Events by source and door", &["source", "door"])?,
             requests: counter(
                 "requests_total",
@@ -90,6 +115,31 @@ impl Metrics {
                 "quarantined_total",
                 "Elements and bodies put into quarantine",
                 &["reason"],
+            )?,
+            flow_events: counter(
+                "flow_events_total",
+                "Events that are new in the spool, by type and outcome",
+                &["type", "outcome"],
+            )?,
+            usage_transactions: counter(
+                "usage_transactions_total",
+                "New events with a usageTransactionType",
+                &["type"],
+            )?,
+            deprecated_events: counter(
+                "deprecated_events_total",
+                "New events of types that PingOne will stop sending",
+                &["type"],
+            )?,
+            recorded_lag: histogram(
+                "recorded_lag_seconds",
+                "Seconds from recordedAt to receiving",
+                LAG_BUCKETS.to_vec(),
+            )?,
+            packet_lag: histogram(
+                "packet_lag_seconds",
+                "Seconds from tsEms to receiving",
+                LAG_BUCKETS.to_vec(),
             )?,
             findings: counter("findings_total", "Deviations that were accepted", &["kind"])?,
             delivery_tests: counter(
@@ -127,6 +177,11 @@ impl Metrics {
                 "sink_failures_total",
                 "Items that an attempt did not deliver, by verdict",
                 &["sink", "verdict"],
+            )?,
+            sink_attempts: counter(
+                "sink_attempts_total",
+                "Times that something was sent to a target, for the first time or again",
+                &["sink", "attempt"],
             )?,
             sink_notices: counter(
                 "sink_notices_total",

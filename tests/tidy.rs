@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 20] = [
+const DIRECTIONS: [(&str, &[&str]); 21] = [
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
@@ -16,12 +16,16 @@ const DIRECTIONS: [(&str, &[&str]); 20] = [
     ("spool", &["folder"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
+    ("observe", &["event", "json", "metrics"]),
     ("config", &["spool"]),
     ("telemetry", &["config"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
     ("sinks", &["config", "event", "folder"]),
-    ("receive", &["config", "decode", "event", "metrics", "redact", "shutdown", "spool"]),
+    (
+        "receive",
+        &["config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spool"],
+    ),
     (
         "deliver",
         &[
@@ -31,7 +35,7 @@ const DIRECTIONS: [(&str, &[&str]); 20] = [
     ),
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.
     ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
-    ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
+    ("admin", &["config", "deliver", "metrics", "observe", "receive", "shutdown", "spool"]),
     ("reload", &["admin", "config", "deliver", "files", "metrics", "receive", "spool"]),
     (
         "app",
@@ -41,6 +45,7 @@ const DIRECTIONS: [(&str, &[&str]); 20] = [
             "deliver",
             "descriptors",
             "metrics",
+            "observe",
             "receive",
             "reload",
             "shutdown",

@@ -32,6 +32,11 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             "1 while a broken page of the spool waits to be repaired",
             f64::from(u8::from(admin.spool.is_damaged())),
         )?;
+        set(
+            "spool_failing",
+            "1 while the spool cannot store events",
+            f64::from(u8::from(admin.spool.failing().is_some())),
+        )?;
         set("spool_full", "1 while the spool refuses batches", f64::from(u8::from(stats.full)))?;
         set(
             "spool_oldest_event_age_seconds",
@@ -39,6 +44,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             age(&admin, stats.oldest_at),
         )?;
         set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
+        set("dedup_max_ids", "Ids that may be remembered", admin.dedup_max_ids as f64)?;
         set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
         set("quarantine_bytes", "Bytes the quarantine uses", stats.quarantine_size as f64)?;
         set(
@@ -51,18 +57,33 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             "1 while the quarantine refuses entries",
             f64::from(u8::from(stats.quarantine_full)),
         )?;
-        let per_sink = |name: &str, help: &str, label: &[&str]| {
+        let labelled = |name: &str, help: &str, label: &[&str]| {
             let gauge = GaugeVec::new(Opts::new(name, help), label)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let lag = per_sink("sink_lag_events", "Events a sink has still to settle", &["sink"])?;
-        let lag_seconds = per_sink(
+        let silent = labelled(
+            "silent_seconds",
+            "Seconds since a source was last heard from, or since the start",
+            &["source"],
+        )?;
+        let held_back = labelled(
+            "held_back_seconds",
+            "Seconds since a batch was refused that no 200 has followed",
+            &["source"],
+        )?;
+        for source in admin.observer.sources((admin.clock)()) {
+            let seconds = source.silent_millis as f64 / 1000.0;
+            silent.with_label_values(&[&source.source]).set(seconds);
+            held_back.with_label_values(&[&source.source]).set(age(&admin, source.held_back_since));
+        }
+        let lag = labelled("sink_lag_events", "Events a sink has still to settle", &["sink"])?;
+        let lag_seconds = labelled(
             "sink_lag_seconds",
             "Age of the oldest event a sink has still to settle",
             &["sink"],
         )?;
-        let state = per_sink("sink_state", "1 for the state a sink is in", &["sink", "state"])?;
+        let state = labelled("sink_state", "1 for the state a sink is in", &["sink", "state"])?;
         for sink in &admin.sinks {
             lag.with_label_values(&[&*sink.name])
                 .set(stats.head.saturating_sub(sink.cursor()) as f64);

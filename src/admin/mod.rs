@@ -6,6 +6,9 @@
 //! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
 //! | `GET /metrics` | anyone | Prometheus' text format |
 //! | `GET /api/status` | operators | what the spool holds, each sink's place and state |
+//! | `GET /api/observed` | operators | events by minute, flows, failing connectors, sources |
+//! | `GET /api/drift` | operators | how events differ from what PingOne documents |
+//! | `GET /api/tail` | operators | the last events and those that come, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | holds one sink, lets it go on |
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
 //! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the body in its place if there is one |
@@ -16,6 +19,7 @@
 pub mod access;
 mod health;
 mod metrics;
+mod observed;
 pub mod operations;
 pub mod sinks;
 
@@ -30,6 +34,7 @@ use access::Access;
 
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
+use crate::observe::Observer;
 use crate::receive::retry::Rules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
@@ -49,6 +54,10 @@ pub struct Admin {
     pub rules: Rules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
+    /// What is seen of the events.
+    pub observer: Arc<Observer>,
+    /// Ids that are remembered for deduplication at most.
+    pub dedup_max_ids: u64,
     /// The time.
     pub clock: Clock,
     /// Whether the service is ending.
@@ -67,6 +76,9 @@ pub fn router(admin: Admin) -> Router {
     let admin = Arc::new(admin);
     let operations = Router::new()
         .route("/api/status", get(operations::status))
+        .route("/api/observed", get(observed::observed))
+        .route("/api/drift", get(observed::drift))
+        .route("/api/tail", get(observed::tail))
         .route("/api/quarantine/{id}/retry", post(operations::retry))
         .route("/api/sinks/{name}/pause", post(sinks::pause))
         .route("/api/sinks/{name}/resume", post(sinks::resume))

@@ -5,6 +5,7 @@
 
 mod admin_client;
 mod check;
+mod drift;
 mod health;
 mod map;
 mod output;
@@ -62,6 +63,8 @@ enum Command {
     /// See how each sink is doing; hold one back for a while
     #[command(subcommand)]
     Sink(sink::Command),
+    /// Show how the events differ from what PingOne documents
+    Drift(drift::Arguments),
     /// Deliver what was received in a time to one sink once more
     Replay(replay::Arguments),
     /// Ask a running service whether it takes events; for container health checks
@@ -107,6 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
+        Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),
         Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
         Command::Health => load_admin_address(arguments.config.as_deref()).and_then(health::run),
     };

@@ -109,13 +109,15 @@ impl Lane {
         shutdown: &mut Shutdown,
     ) -> Result<(), Stopped> {
         let mut backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
-        let mut has_waited = false;
+        let (mut has_waited, mut attempt) = (false, "first");
         while let Some(group) = batch.groups.front() {
             self.until_not_paused(shutdown).await?;
             let items = batch.items.get(..*group).unwrap_or(&batch.items);
+            self.metrics.sink_attempts.with_label_values(&[&*self.status.name, attempt]).inc();
             let report = self.attempt(items).await;
             let then = self.note(&report, backoff.attempts());
             let has_moved = batch.settle(report.verdicts, &self.status.name);
+            attempt = if has_moved { "first" } else { "repeated" };
             if has_moved {
                 backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
             }

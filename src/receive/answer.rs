@@ -58,9 +58,9 @@ pub(super) enum Unavailable {
     Panic,
 }
 
-impl From<Receipt> for Stored {
-    fn from(receipt: Receipt) -> Stored {
-        let Receipt { accepted, duplicates, quarantined } = receipt;
+impl From<&Receipt> for Stored {
+    fn from(receipt: &Receipt) -> Stored {
+        let Receipt { accepted, duplicates, quarantined, .. } = *receipt;
         Stored { received: accepted + duplicates + quarantined, accepted, duplicates, quarantined }
     }
 }
@@ -99,6 +99,23 @@ impl Answer {
             Answer::Timeout => StatusCode::REQUEST_TIMEOUT,
             Answer::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Answer::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether the sender goes on to its next batch or repeats this one; `None` where nobody has shown to be
+    /// the sender, or sent a batch.
+    pub(super) fn moves_the_sender_on(&self) -> Option<bool> {
+        match self {
+            Answer::Stored(_) => Some(true),
+            Answer::Timeout | Answer::TooLarge | Answer::Unparseable | Answer::Unavailable(_) => {
+                Some(false)
+            }
+            Answer::Probe
+            | Answer::Unauthorized
+            | Answer::TooManyAttempts
+            | Answer::Forbidden
+            | Answer::NotFound
+            | Answer::MethodNotAllowed => None,
         }
     }
 

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::redacted;
 use crate::decode::{self, Element, Reason, Refusal};
-use crate::event::{Event, FindingKind};
+use crate::event::{Event, Finding, FindingKind};
+use crate::observe::{Kind, Summary};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 
@@ -27,6 +28,8 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) struct Ingested {
     pub(super) batch: Batch,
+    /// One for each event of the batch, in the same order.
+    pub(super) summaries: Vec<Summary>,
     pub(super) findings: Vec<FindingKind>,
     pub(super) refusals: Vec<Reason>,
     pub(super) delivery_tests: u64,
@@ -41,6 +44,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
             received_at: context.received_at,
             ..Batch::default()
         },
+        summaries: Vec::new(),
         findings: Vec::new(),
         refusals: Vec::new(),
         delivery_tests: 0,
@@ -62,10 +66,12 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
             let recorded_at = envelope.recorded_at;
             let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
             let key = DedupKey::new(&context.source, &envelope.id, instant);
-            let bytes = redacted::event(redaction, body, element.raw);
-            ingested.batch.events.push(spool::Event { key, bytes });
+            let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             ingested.findings.extend(typed.findings.iter().map(|finding| finding.kind));
             ingested.delivery_tests += u64::from(matches!(typed.event, Event::DeliveryTest(_)));
+            let findings = findings(redaction, typed.findings);
+            ingested.summaries.push(summary(&typed.event, &bytes, is_changed, findings));
+            ingested.batch.events.push(spool::Event { key, bytes });
         }
         Err(refusal) => {
             ingested.refusals.push(refusal.reason);
@@ -85,6 +91,26 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
                 bytes,
             });
         }
+    }
+}
+
+/// What was odd about an event. The paths of members are the sender's words.
+fn findings(redaction: Option<&Redaction>, mut findings: Vec<Finding>) -> Vec<Finding> {
+    if redaction.is_some() {
+        for finding in &mut findings {
+            finding.path = redacted::path(redaction, &finding.path);
+        }
+    }
+    findings
+}
+
+/// What is observed of an event: of the stored one, whatever that has lost.
+fn summary(event: &Event<'_>, stored: &Bytes, is_changed: bool, findings: Vec<Finding>) -> Summary {
+    match is_changed.then(|| decode::event(stored)) {
+        Some(Ok(redacted)) => Summary::new(&redacted.event, stored.clone(), findings),
+        // Not reachable: what is left of an event is one.
+        Some(Err(_)) => Summary::unread(Kind::of(event), stored.clone(), findings),
+        None => Summary::new(event, stored.clone(), findings),
     }
 }
 

@@ -9,7 +9,7 @@ use super::ingest::{self, Context, Ingested};
 use super::redacted;
 use crate::config::OnUnparseable;
 use crate::decode::Refusal;
-use crate::spool::Prepared;
+use crate::spool::{Millis, Prepared};
 
 /// What has to be known of a request.
 pub(super) struct Job {
@@ -23,6 +23,7 @@ pub(super) struct Job {
 pub(super) struct Ready {
     pub(super) prepared: Prepared,
     pub(super) counts: Option<Ingested>,
+    pub(super) received_at: Millis,
     /// Why the body as a whole is in quarantine, if it is.
     pub(super) reason: Option<&'static str>,
 }
@@ -38,7 +39,8 @@ pub(super) fn prepare(
         Ok(inflated) => match ingest::ingest(&job.context, &inflated) {
             Ok(mut ingested) => {
                 let prepared = std::mem::take(&mut ingested.batch).prepare();
-                Ready { prepared, counts: Some(ingested), reason: None }
+                let received_at = job.context.received_at;
+                Ready { prepared, counts: Some(ingested), received_at, reason: None }
             }
             Err(Refusal { reason, detail, .. }) => {
                 unparseable(job, &inflated, String::new(), reason.as_str(), detail)?
@@ -72,7 +74,8 @@ fn unparseable(
         OnUnparseable::Quarantine => {
             tracing::error!(%source, detail, "a whole body went to quarantine");
             let batch = ingest::quarantine_body(&job.context, body, encoding, reason, detail);
-            Ok(Ready { prepared: batch.prepare(), counts: None, reason: Some(reason) })
+            let received_at = job.context.received_at;
+            Ok(Ready { prepared: batch.prepare(), counts: None, received_at, reason: Some(reason) })
         }
     }
 }

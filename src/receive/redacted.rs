@@ -17,11 +17,11 @@ const CUT_NAME: usize = 80;
 /// What stands for the end of a path.
 const HIDDEN: &str = "***";
 
-/// An event of a body, as it is stored.
-pub(super) fn event(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -> Bytes {
+/// An event of a body, as it is stored, and whether that is not how it came.
+pub(super) fn event(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -> (Bytes, bool) {
     match redaction.map(|redaction| redaction.event(raw)) {
-        Some(Cow::Owned(redacted)) => Bytes::from(redacted),
-        _ => body.slice_ref(raw),
+        Some(Cow::Owned(redacted)) => (Bytes::from(redacted), true),
+        _ => (body.slice_ref(raw), false),
     }
 }
 

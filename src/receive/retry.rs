@@ -140,7 +140,7 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
 fn letter(context: &Context, bytes: &Bytes) -> Bytes {
     let redaction = context.redaction.as_deref();
     match decode::event(bytes) {
-        Ok(_) => redacted::event(redaction, bytes, bytes),
+        Ok(_) => redacted::event(redaction, bytes, bytes).0,
         Err(_) => redacted::refused(redaction, bytes, bytes).0,
     }
 }

@@ -13,6 +13,7 @@ use super::in_flight::InFlight;
 use super::throttle::Throttle;
 use crate::config::{self, Config, Limits, OnUnparseable};
 use crate::metrics::SharedMetrics;
+use crate::observe::Observer;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
@@ -30,6 +31,7 @@ pub struct Receiver {
     /// What is not logged more than once a minute for an address.
     pub(super) mentioned: Throttle,
     pub(super) metrics: SharedMetrics,
+    pub(super) observer: Arc<Observer>,
     pub(super) clock: Clock,
     pub(super) shutdown: Shutdown,
 }
@@ -59,6 +61,7 @@ impl Receiver {
         spool: Arc<Spool>,
         config: &Config,
         metrics: SharedMetrics,
+        observer: Arc<Observer>,
         clock: Clock,
         shutdown: Shutdown,
     ) -> Receiver {
@@ -81,6 +84,7 @@ impl Receiver {
             wrong_logins: Throttle::new(),
             mentioned: Throttle::new(),
             metrics,
+            observer,
             clock,
             shutdown,
         }

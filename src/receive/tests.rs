@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::app::system_clock;
 use crate::metrics::Metrics;
+use crate::observe::Observer;
 use crate::shutdown;
 use crate::spool::Spool;
 
@@ -21,7 +22,9 @@ async fn a_batch_that_comes_while_the_service_ends_stays_with_the_sender() {
     let spool = Arc::new(Spool::open(&config.spool, system_clock()).expect("opened"));
     let metrics = Arc::new(Metrics::new().expect("registered"));
     let (trigger, shutdown) = shutdown::channel();
-    let receiver = Receiver::new(Arc::clone(&spool), &config, metrics, system_clock(), shutdown);
+    let observer = Arc::new(Observer::new(std::iter::empty(), Arc::clone(&metrics), 0));
+    let receiver =
+        Receiver::new(Arc::clone(&spool), &config, metrics, observer, system_clock(), shutdown);
     let router = router(receiver, &Sources::new(&config.sources));
     let post = || {
         let body =

@@ -43,6 +43,12 @@ pub(super) async fn handle(
         ),
         _ => {}
     }
+    let (observer, now) = (&receiver.observer, (receiver.clock)());
+    match answer.moves_the_sender_on() {
+        Some(true) => observer.acknowledged(&source.name, now),
+        Some(false) => observer.refused(&source.name, now),
+        None => {}
+    }
     answer.into_response(closes)
 }
 
@@ -111,7 +117,7 @@ async fn read(
 
 /// Waits for stable storage, then counts.
 async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Answer, Answer> {
-    let Ready { prepared, counts, reason } = ready;
+    let Ready { prepared, counts, reason, received_at } = ready;
     let asked = prepared.events() as u64;
     let metrics = &receiver.metrics;
     let count = |door: &str, number: u64| {
@@ -122,7 +128,7 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
         count("refused", asked);
         Answer::Unavailable(Unavailable::Spool(error))
     })?;
-    let stored = Stored::from(receipt);
+    let stored = Stored::from(&receipt);
     count("accepted", stored.accepted);
     count("duplicate", stored.duplicates);
     count("quarantined", stored.quarantined);
@@ -130,7 +136,8 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
     metrics.last_received.with_label_values(&[&source.name]).set((receiver.clock)() / 1000);
     let quarantined = |reason| metrics.quarantined.with_label_values(&[reason]).inc();
     reason.into_iter().for_each(quarantined);
-    if let Some(Ingested { findings, refusals, delivery_tests, .. }) = counts {
+    if let Some(Ingested { summaries, findings, refusals, delivery_tests, .. }) = counts {
+        receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
         findings.iter().for_each(|kind| metrics.findings.with_label_values(&[kind.as_str()]).inc());
         refusals.iter().for_each(|reason| quarantined(reason.as_str()));
         if stored.quarantined > 0 {

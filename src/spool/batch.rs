@@ -72,7 +72,7 @@ impl Prepared {
 }
 
 /// What became of an appended batch. It is on stable storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// Events spooled.
     pub accepted: u64,
@@ -80,4 +80,6 @@ pub struct Receipt {
     pub duplicates: u64,
     /// Entries put into quarantine.
     pub quarantined: u64,
+    /// Which events of the batch are among the duplicates, by their index, in ascending order.
+    pub repeated: Vec<u32>,
 }

@@ -79,9 +79,12 @@ impl<'t, 'c> Group<'t, 'c> {
             self.room.free(size);
         }
         let mut fresh = Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
+        let mut repeated = Vec::new();
+        for (index, event) in batch.events.iter().enumerate() {
             if batch.only_sink.is_some() || dedup.insert(event.key) {
                 fresh.push(event.bytes.as_ref());
+            } else {
+                repeated.push(index as u32);
             }
         }
         if fresh.len() == batch.events.len() {
@@ -95,8 +98,8 @@ impl<'t, 'c> Group<'t, 'c> {
         }
         let received = (batch.events.len() + batch.quarantine.len()) as u64;
         let (accepted, quarantined) = (fresh.len() as u64, refused.len() as u64);
-        let receipt =
-            Receipt { accepted, duplicates: received - accepted - quarantined, quarantined };
+        let duplicates = received - accepted - quarantined;
+        let receipt = Receipt { accepted, duplicates, quarantined, repeated };
         if batch.resolves.is_some() {
             self.count("source", &batch.source, Door::Released, receipt.accepted);
         } else if prepared.is_copy() {

@@ -63,11 +63,12 @@ async fn append(
     id: u64,
     refused: &[&[u8]],
 ) -> Result<Receipt, AppendError> {
-    spool.append(mixed(bench, id, refused).prepare()).await
+    let receipt = spool.append(mixed(bench, id, refused).prepare()).await?;
+    Ok(Receipt { repeated: Vec::new(), ..receipt })
 }
 
 fn stored(accepted: u64, duplicates: u64, quarantined: u64) -> Result<Receipt, AppendError> {
-    Ok(Receipt { accepted, duplicates, quarantined })
+    Ok(Receipt { accepted, duplicates, quarantined, ..Receipt::default() })
 }
 
 const FULL: Result<Receipt, AppendError> = Err(AppendError::QuarantineFull);

@@ -130,7 +130,9 @@ async fn call(
         loop {
             match spool.append(batch(&ids)).await {
                 Ok(found) => {
-                    assert_eq!(found, receipt(count, duplicates), "a failed try leaves nothing");
+                    let repeated = repeated.map(|_| count as u32).into_iter().collect();
+                    let expected = Receipt { repeated, ..receipt(count, duplicates) };
+                    assert_eq!(found, expected, "a failed try leaves nothing");
                     break;
                 }
                 Err(AppendError::Store(_)) => {}

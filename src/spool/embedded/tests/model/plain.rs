@@ -108,11 +108,13 @@ impl Model {
             added.extend(is_new.then_some(key));
             is_new
         };
-        let fresh: Vec<&Event> = batch
-            .events
-            .iter()
-            .filter(|event| batch.only_sink.is_some() || is_new(event.key))
-            .collect();
+        let (mut fresh, mut repeated): (Vec<&Event>, _) = (Vec::new(), Vec::new());
+        for (event, index) in batch.events.iter().zip(0..) {
+            match batch.only_sink.is_some() || is_new(event.key) {
+                true => fresh.push(event),
+                false => repeated.push(index),
+            }
+        }
         let entries: Vec<&NewEntry> =
             batch.quarantine.iter().filter(|entry| entry.key.is_none_or(&mut is_new)).collect();
         let (accepted, quarantined) = (fresh.len() as u64, entries.len() as u64);
@@ -147,7 +149,7 @@ impl Model {
             self.count(&batch.source, Door::Duplicate, duplicates);
             self.count(&batch.source, Door::Quarantined, quarantined);
         }
-        Receipt { accepted, duplicates, quarantined }
+        Receipt { accepted, duplicates, quarantined, repeated }
     }
 
     /// What a batch would add to the quarantine.

@@ -1,0 +1,154 @@
+//! What is observed of the events, as JSON. It shows what they say, so it is for operators.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::Admin;
+use super::operations::failure;
+use crate::observe::{News, Observed, Observer, Seen, Watcher};
+use crate::shutdown::Shutdown;
+
+/// Which events somebody wants to see.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    kind: Option<String>,
+    flow: Option<String>,
+    outcome: Option<String>,
+    source: Option<String>,
+    text: Option<String>,
+}
+
+/// Somebody who is sent what comes.
+struct Tail {
+    observer: Arc<Observer>,
+    watcher: Watcher,
+    wanted: Wanted,
+    shutdown: Shutdown,
+    is_first: bool,
+}
+
+pub(super) async fn observed(State(admin): State<Arc<Admin>>) -> Json<Observed> {
+    Json(admin.observer.observed((admin.clock)()))
+}
+
+pub(super) async fn drift(State(admin): State<Arc<Admin>>) -> Response {
+    Json(admin.observer.drifted()).into_response()
+}
+
+pub(super) async fn tail(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let wanted = match Wanted::read(query.as_deref().unwrap_or_default()) {
+        Ok(wanted) => wanted,
+        Err(message) => return failure(StatusCode::BAD_REQUEST, &message),
+    };
+    let Some(watcher) = admin.observer.watch() else {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many look on already");
+    };
+    let (observer, shutdown) = (Arc::clone(&admin.observer), admin.shutdown.clone());
+    let tail = Tail { observer, watcher, wanted, shutdown, is_first: true };
+    let lines = stream::unfold(tail, |mut tail| async {
+        let lines = tail.next().await?;
+        Some((Ok::<_, Infallible>(lines), tail))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+impl Tail {
+    /// The next lines; `None` when the service ends.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            // What is there already is sent at once, even if that is nothing: it says that one is looking on.
+            let is_first = std::mem::take(&mut self.is_first);
+            if !is_first {
+                tokio::select! {
+                    () = self.watcher.changed() => {}
+                    () = self.shutdown.begun() => return None,
+                }
+            }
+            let News { missed, events } = self.observer.read(&mut self.watcher);
+            let mut lines = Vec::new();
+            if missed > 0 {
+                line(&mut lines, &json!({ "missed": missed }));
+            }
+            let wanted = events.iter().filter(|event| self.wanted.is(event));
+            wanted.for_each(|event| line(&mut lines, &**event));
+            if is_first || !lines.is_empty() {
+                return Some(Bytes::from(lines));
+            }
+        }
+    }
+}
+
+fn line(lines: &mut Vec<u8>, value: &impl serde::Serialize) {
+    let start = lines.len();
+    match serde_json::to_writer(&mut *lines, value) {
+        Ok(()) => lines.push(b'\n'),
+        // Not reachable: nothing here can fail to be JSON.
+        Err(_) => lines.truncate(start),
+    }
+}
+
+impl Wanted {
+    fn read(query: &str) -> Result<Wanted, String> {
+        let mut wanted = Wanted::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let place = match &*name {
+                "type" => &mut wanted.kind,
+                "flow" => &mut wanted.flow,
+                "outcome" => &mut wanted.outcome,
+                "source" => &mut wanted.source,
+                "match" => &mut wanted.text,
+                _ => {
+                    return Err(format!(
+                        "there is no filter {name:?}; there are type, flow, outcome, source, match"
+                    ));
+                }
+            };
+            *place = Some(value.into_owned()).filter(|value| !value.is_empty());
+        }
+        Ok(wanted)
+    }
+
+    /// Whether an event passes every filter. A type is a word of the metrics, an `action.type` or the last
+    /// part of one; a flow is an id or a name; a text is looked for in the whole event.
+    fn is(&self, event: &Seen) -> bool {
+        let is = |wanted: &Option<String>, values: &[&str]| {
+            let Some(wanted) = wanted else { return true };
+            values.iter().any(|value| value.eq_ignore_ascii_case(wanted))
+        };
+        let last = event.action.rsplit('.').next().unwrap_or_default();
+        is(&self.kind, &[event.kind, &event.action, last])
+            && is(&self.flow, &[&event.flow_id, &event.flow_name])
+            && is(&self.outcome, &[event.outcome])
+            && is(&self.source, &[&event.source])
+            && self.text.as_ref().is_none_or(|text| {
+                event.event.as_ref().is_some_and(|event| event.get().contains(text.as_str()))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_from_the_query() {
+        let wanted = Wanted::read("type=admin&flow=My+flow%21&match=").expect("read");
+        let expected = Wanted {
+            kind: Some("admin".to_owned()),
+            flow: Some("My flow!".to_owned()),
+            ..Wanted::default()
+        };
+        assert_eq!(wanted, expected);
+        assert!(Wanted::read("typ=admin").is_err_and(|message| message.contains("\"typ\"")));
+    }
+}

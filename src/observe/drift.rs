@@ -1,0 +1,142 @@
+//! How what is sent differs from what PingOne documents, and was accepted all the same.
+//!
+//! One row for each type of event, kind of deviation and member. What a member says is never kept: its
+//! shape tells enough.
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::Kind;
+use super::shape::{self, Shape};
+use super::summary::Summary;
+use super::table::{Table, cut};
+use crate::event::FindingKind;
+
+/// Deviations that are told apart.
+const ROWS: usize = 512;
+
+/// Bytes of a type.
+const TYPE: usize = 80;
+
+/// Between the parts of a row's name; none of them has it.
+const BETWEEN: char = '\0';
+
+/// What a type is called that PingOne will stop sending.
+const DEPRECATED: &str = "deprecated_type";
+
+/// One deviation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftLine {
+    /// `action.type` of the events.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `deprecated_type`, or a kind of finding such as `unknown_member`.
+    pub finding: String,
+    /// The member, as a path from the event's root.
+    pub path: String,
+    /// How often.
+    pub count: u64,
+    /// When an event with it was first received, milliseconds since the epoch.
+    pub first_seen: i64,
+    /// When the last was.
+    pub last_seen: i64,
+    /// What the member looked like when it was first seen.
+    pub example: Option<Shape>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    count: u64,
+    first_seen: i64,
+    last_seen: i64,
+    example: Option<Shape>,
+}
+
+/// All deviations.
+#[derive(Debug)]
+pub(super) struct Drift(Table<Row>);
+
+impl Drift {
+    pub(super) fn new() -> Drift {
+        Drift(Table::new(ROWS))
+    }
+
+    /// Notes what is odd about an event.
+    pub(super) fn add(&mut self, event: &Summary, now: i64) {
+        for finding in &event.findings {
+            // What is odd about a type is odd about one type, whatever it is called.
+            let path = unnumbered(&finding.path);
+            let row = self.note(event, finding.kind.as_str(), &path, now);
+            if row.example.is_none() && finding.kind != FindingKind::More {
+                row.example = Some(shape::at(&event.bytes, &finding.path));
+            }
+        }
+    }
+
+    /// Notes that events of a deprecated type came.
+    pub(super) fn add_deprecated(&mut self, kind: Kind, count: u64, now: i64) {
+        let action = match kind {
+            Kind::SendResponse => "DAVINCI_INTERACTION.SEND_RESPONSE",
+            Kind::ReceiveRequest => "DAVINCI_INTERACTION.RECEIVE_REQUEST",
+            _ => return,
+        };
+        self.0.row(&name(action, DEPRECATED, "$.action.type")).seen(count, now);
+    }
+
+    fn note(&mut self, event: &Summary, finding: &str, path: &str, now: i64) -> &mut Row {
+        let row = self.0.row(&name(cut(event.action(), TYPE), finding, path));
+        row.seen(1, now);
+        row
+    }
+
+    /// Every row, the newest first.
+    pub(super) fn lines(&self) -> Vec<DriftLine> {
+        let line = |(name, row): (&str, &Row)| {
+            let mut parts = name.splitn(3, BETWEEN).map(str::to_owned);
+            let mut part = || parts.next().unwrap_or_default();
+            DriftLine {
+                kind: part(),
+                finding: part(),
+                path: part(),
+                count: row.count,
+                first_seen: row.first_seen,
+                last_seen: row.last_seen,
+                example: row.example.clone(),
+            }
+        };
+        let mut lines: Vec<DriftLine> = self.0.rows().map(line).collect();
+        lines.sort_by(|one, two| {
+            let key = |line: &DriftLine| (std::cmp::Reverse(line.first_seen), line.path.clone());
+            key(one).cmp(&key(two))
+        });
+        lines
+    }
+
+    /// How often something deviated that found no row.
+    pub(super) fn others(&self) -> u64 {
+        self.0.others().count
+    }
+}
+
+impl Row {
+    fn seen(&mut self, count: u64, now: i64) {
+        if self.count == 0 {
+            self.first_seen = now;
+        }
+        self.count += count;
+        self.last_seen = now;
+    }
+}
+
+fn name(kind: &str, finding: &str, path: &str) -> String {
+    let clean = |text: &str| text.replace(BETWEEN, "\u{fffd}");
+    format!("{}{BETWEEN}{finding}{BETWEEN}{}", clean(kind), clean(path))
+}
+
+/// Which of the resources it was does not matter.
+fn unnumbered(path: &str) -> String {
+    let numbered = path.strip_prefix("$.resources[").and_then(|rest| rest.split_once(']'));
+    match numbered {
+        Some((_, rest)) => format!("$.resources[]{rest}"),
+        None => path.to_owned(),
+    }
+}

@@ -1,0 +1,139 @@
+//! `docs/metrics.md`, the alerts and the dashboard in `deploy/`, and what there really is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::support::events::{documented, minted};
+use crate::support::service::Home;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every metric of the page with its type and labels.
+fn documented_metrics() -> BTreeMap<String, (String, Vec<String>)> {
+    let page = read("docs/metrics.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `davinci_siem_"));
+    rows.map(|row| {
+        let mut cells = row.split('|').map(str::trim);
+        let name = cells.next().expect("a name").trim_end_matches('`');
+        let kind = cells.next().expect("a type").to_owned();
+        let mut labels: Vec<String> = cells
+            .next()
+            .expect("labels")
+            .split(", ")
+            .map(|label| label.trim_matches('`').to_owned())
+            .filter(|label| !label.is_empty())
+            .collect();
+        labels.sort();
+        assert!(cells.all(|cell| !cell.is_empty()) || row.ends_with('|'), "{row}");
+        (format!("davinci_siem_{name}"), (kind, labels))
+    })
+    .collect()
+}
+
+/// The names by which the source registers metrics.
+fn registered() -> Vec<String> {
+    let call = Regex::new(
+        r#"(?:counter|gauge|histogram|set|labelled|Gauge::new|HistogramOpts::new)\(\s*"([a-z_]+)",\s*""#,
+    )
+    .expect("a pattern");
+    let sources = [read("src/metrics.rs"), read("src/admin/metrics.rs")].concat();
+    let mut names: Vec<String> =
+        call.captures_iter(&sources).map(|found| format!("davinci_siem_{}", &found[1])).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_is_there() {
+    let page = documented_metrics();
+    assert!(page.len() > 40, "the page was read");
+    assert_eq!(registered(), page.keys().cloned().collect::<Vec<_>>());
+}
+
+#[test]
+fn metrics_are_what_their_page_says() {
+    let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
+    let service = home.start();
+    service.post(&format!("[{},7]", minted("a")));
+    service.post(&documented());
+    let page = documented_metrics();
+    let text = service.ask_admin("/metrics").1;
+    let label = Regex::new(r#"([a-z_]+)="[^"]*""#).expect("a pattern");
+    let (mut name, mut seen) = (String::new(), 0);
+    for line in text.lines() {
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (named, kind) = kind.split_once(' ').expect("a type");
+            named.clone_into(&mut name);
+            seen += 1;
+            let (documented, _) = page.get(&name).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(kind, documented, "{name}");
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(&name), "{line} is no {name}");
+            let labels = label.captures_iter(line).map(|found| found[1].to_owned());
+            let mut labels: Vec<String> = labels.filter(|label| label != "le").collect();
+            labels.sort();
+            assert_eq!(labels, page[&name].1, "{line}");
+        }
+    }
+    assert!(seen > 35, "{seen} metrics were there");
+}
+
+/// Names of metrics in a text, without what a histogram adds to them.
+fn names(text: &str) -> Vec<String> {
+    let name = Regex::new("davinci_siem_[a-z_]+").expect("a pattern");
+    let page = documented_metrics();
+    let base = |name: &str| {
+        let ends = ["_bucket", "_sum", "_count"].into_iter();
+        let base =
+            ends.filter_map(|end| name.strip_suffix(end)).find(|base| page.contains_key(*base));
+        base.unwrap_or(name).to_owned()
+    };
+    name.find_iter(text).map(|found| base(found.as_str())).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_exist() {
+    let page = documented_metrics();
+    for file in [
+        "deploy/prometheus/alerts.yml",
+        "deploy/prometheus/alerts.test.yml",
+        "deploy/prometheus/README.md",
+        "deploy/grafana/dashboard.json",
+        "deploy/grafana/README.md",
+    ] {
+        let text = read(file);
+        let unknown: Vec<String> =
+            names(&text).into_iter().filter(|name| !page.contains_key(name)).collect();
+        assert!(unknown.is_empty(), "{file} names {unknown:?}");
+    }
+    assert!(names(&read("deploy/prometheus/alerts.yml")).len() > 15);
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/grafana/dashboard.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let targets = panel["targets"].as_array().expect("targets");
+        let asks = |target: &Value| !names(target["expr"].as_str().unwrap_or_default()).is_empty();
+        assert!(!targets.is_empty() && targets.iter().all(asks), "{}", panel["title"]);
+    }
+}
+
+#[test]
+fn every_alert_has_a_case_in_which_it_fires_and_says_what_to_do() {
+    let (rules, cases) =
+        (read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts.test.yml"));
+    let rules: Vec<&str> = rules.split("- alert: ").skip(1).collect();
+    assert!(rules.len() > 15, "the rules were read");
+    for rule in rules {
+        let name = rule.lines().next().expect("a name");
+        assert!(cases.contains(&format!("alertname=\"{name}\"")), "{name} has no case");
+        for part in ["expr: ", "for: ", "severity: ", "summary: ", "action: "] {
+            assert!(rule.contains(part), "{name} has no {part}");
+        }
+    }
+}
