@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
@@ -165,10 +166,16 @@ impl App {
             grace,
         };
         let sources = Sources::new(&config.sources);
+        let access = Arc::new(Access::new(&config.admin, config.limits.failed_logins));
         let reloading = tokio::spawn(reload::run(
             reload,
             config.clone(),
-            Reloaded { tls: tls.clone(), sources: sources.clone(), sinks: statuses.clone() },
+            Reloaded {
+                tls: tls.clone(),
+                sources: sources.clone(),
+                access: Arc::clone(&access),
+                sinks: statuses.clone(),
+            },
             Arc::clone(&clock),
             Arc::clone(&metrics),
         ));
@@ -193,6 +200,7 @@ impl App {
             name: "admin",
             router: admin::router(Admin {
                 spool: Arc::clone(&spool),
+                access,
                 sinks: statuses,
                 rules: Rules::new(&config),
                 metrics: Arc::clone(&metrics),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::admin::access::Access;
 use crate::config::{Config, Credential, Problems};
 use crate::deliver::SinkStatus;
 use crate::files;
@@ -39,6 +40,8 @@ pub struct Reloaded {
     pub tls: Option<Arc<Tls>>,
     /// Who may post.
     pub sources: Sources,
+    /// Who may operate.
+    pub access: Arc<Access>,
     /// The sinks, which read their own files again.
     pub sinks: Vec<Arc<SinkStatus>>,
 }
@@ -123,6 +126,7 @@ fn apply(
     for name in targets.sources.replace_access(&config.sources) {
         tracing::warn!("sources.{name} was added or removed: that takes a restart");
     }
+    targets.access.replace(&config.admin);
     Ok(config)
 }
 
@@ -136,7 +140,9 @@ fn watched(reload: &Reload, config: &Config) -> Vec<PathBuf> {
         }
         Credential::Certificate(_) => None,
     });
-    reload.file.iter().cloned().chain(tls).chain(secrets).collect()
+    let password = config.admin.password.iter().filter_map(|secret| secret.file());
+    let password = password.map(PathBuf::from);
+    reload.file.iter().cloned().chain(tls).chain(secrets).chain(password).collect()
 }
 
 /// Says when certificates expire: in metrics always, in the log when it is soon. `now` is in

@@ -97,29 +97,16 @@ fn operations_are_for_this_machine_and_not_for_browsers() {
             request.send().await.expect("an answer").status().as_u16()
         };
         let url = format!("{}/api/status", service.admin);
-        assert_eq!(
-            status(client.get(&url)).await,
-            403,
-            "without the header that no foreign page can send"
-        );
-        let with_header = client.get(&url).header("x-davinci-siem-operation", "1");
         let answer: Value =
-            with_header.send().await.expect("an answer").json().await.expect("JSON");
+            client.get(&url).send().await.expect("an answer").json().await.expect("JSON");
         assert_eq!(answer["spool"]["head"], 0);
-        let rebound = client
-            .get(&url)
-            .header("x-davinci-siem-operation", "1")
-            .header("host", "evil.example:9090");
-        assert_eq!(status(rebound).await, 403, "a rebound name");
-        for host in ["127.0.0.1.evil.example", "localhost.evil.example"] {
-            let rebound =
-                client.get(&url).header("x-davinci-siem-operation", "1").header("host", host);
-            assert_eq!(status(rebound).await, 403, "{host}");
+        for host in ["evil.example:9090", "127.0.0.1.evil.example", "localhost.evil.example"] {
+            assert_eq!(status(client.get(&url).header("host", host)).await, 403, "{host}");
         }
         let purge = client
             .post(format!("{}/api/quarantine/purge", service.admin))
             .json(&json!({"ids": [1]}));
-        assert_eq!(status(purge).await, 403);
+        assert_eq!(status(purge).await, 403, "without the header that no foreign page can send");
     });
 }
 

@@ -204,6 +204,9 @@ fn flood(service: &Service, count: u32, mut next: impl FnMut(u32) -> Vec<u8>) ->
     ended
 }
 
+/// A flood's name, its frames, and whether the listener ends the connection.
+type Flood<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>, bool);
+
 #[test]
 #[ignore = "sends 100,000 frames of each kind"]
 fn floods_of_http2_frames() {
@@ -221,7 +224,7 @@ fn floods_of_http2_frames() {
     let pings = |_| frame(PING, 0, 0, b"12345678");
     let answers = |_| frame(PING, ACK, 0, b"12345678");
     let settings = |_| frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]);
-    let kinds: [(&str, &dyn Fn(u32) -> Vec<u8>, bool); 5] = [
+    let kinds: [Flood<'_>; 5] = [
         ("rapid reset (CVE-2023-44487)", &reset, true),
         ("CONTINUATION without end (CVE-2024-27316)", &endless, true),
         ("PING (CVE-2019-9512)", &pings, false),

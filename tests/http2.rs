@@ -22,10 +22,10 @@ const LENIENT: [&str; 1] = ["8.1 a pseudo-header as trailer"];
 /// What has to come back.
 #[derive(Debug)]
 enum Wanted {
-    /// GOAWAY with one of these codes, or with PROTOCOL_ERROR: the library says that of most frames
+    /// GOAWAY with one of these codes, or with `PROTOCOL_ERROR`: the library says that of most frames
     /// that it cannot read.
     Connection(&'static [u32]),
-    /// RST_STREAM or GOAWAY, likewise.
+    /// `RST_STREAM` or GOAWAY, likewise.
     Stream(&'static [u32]),
     /// An answer of 200, and no error.
     Served,

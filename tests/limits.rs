@@ -48,6 +48,21 @@ fn a_request_that_never_finishes_is_ended() {
 }
 
 #[test]
+fn an_answer_before_the_body_is_read_reaches_a_client_that_writes_first() {
+    let secret = "[sources.p]\nbasic = [{ username = \"pingone\", password_env = \"PASSWORD\" }]\n";
+    let home = Home::new(secret).with_variables(&[("PASSWORD", "a password, as is")]);
+    let service = home.start();
+    for size in [100_000, 8_000_000] {
+        let mut stream = connect(&service.address());
+        let head = "POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+        stream.write_all(format!("{head}{size}\r\n\r\n").as_bytes()).expect("sent");
+        stream.write_all(&vec![b' '; size]).expect("everything is taken");
+        let answer = read_to_end(stream);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+}
+
+#[test]
 fn bytes_in_flight_are_bounded_over_all_requests() {
     let home =
         Home::new("[limits]\nbody = \"64 KiB\"\nin_flight = \"128 KiB\"\nbody_timeout = \"30s\"\n");

@@ -32,7 +32,7 @@ const DIRECTIONS: [(&str, &[&str]); 20] = [
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.
     ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
     ("admin", &["config", "deliver", "metrics", "receive", "shutdown", "spool"]),
-    ("reload", &["config", "deliver", "files", "metrics", "receive", "spool"]),
+    ("reload", &["admin", "config", "deliver", "files", "metrics", "receive", "spool"]),
     (
         "app",
         &[

@@ -5,15 +5,15 @@
 //! | `GET /livez` | anyone | 200 while the process works |
 //! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
 //! | `GET /metrics` | anyone | Prometheus' text format |
-//! | `GET /api/status` | loopback | what the spool holds, each sink's place and state |
-//! | `POST /api/sinks/{name}/pause`, `…/resume` | loopback | holds one sink, lets it go on |
-//! | `POST /api/sinks/{name}/replay` | loopback | one step of a replay |
-//! | `POST /api/quarantine/{id}/retry` | loopback | retries one entry, with the body in its place if there is one |
-//! | `POST /api/quarantine/purge` | loopback | removes entries for good |
+//! | `GET /api/status` | operators | what the spool holds, each sink's place and state |
+//! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | holds one sink, lets it go on |
+//! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
+//! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the body in its place if there is one |
+//! | `POST /api/quarantine/purge` | operators | removes entries for good |
 //!
-//! Loopback alone does not keep a browser out: operations also need a header that a page of another
-//! site cannot send, and a `Host` that names this machine.
+//! Who an operator is, [`access`] says.
 
+pub mod access;
 mod health;
 mod metrics;
 pub mod operations;
@@ -26,19 +26,23 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 
+use access::Access;
+
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
 use crate::receive::retry::Rules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
 
-/// The header that operations have to carry, with any value.
+/// The header that operations have to carry, with any value: a page of another site cannot send it.
 pub const OPERATION_HEADER: &str = "x-davinci-siem-operation";
 
 /// What the admin listener shows and works on.
 pub struct Admin {
     /// The spool.
     pub spool: Arc<Spool>,
+    /// Who may see events and operate.
+    pub access: Arc<Access>,
     /// Every sink's state.
     pub sinks: Vec<Arc<SinkStatus>>,
     /// What a retry goes by.
@@ -60,6 +64,7 @@ impl std::fmt::Debug for Admin {
 /// The routes of the table above.
 pub fn router(admin: Admin) -> Router {
     let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
+    let admin = Arc::new(admin);
     let operations = Router::new()
         .route("/api/status", get(operations::status))
         .route("/api/quarantine/{id}/retry", post(operations::retry))
@@ -67,12 +72,12 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/sinks/{name}/resume", post(sinks::resume))
         .route("/api/sinks/{name}/replay", post(sinks::replay))
         .route("/api/quarantine/purge", post(operations::purge))
-        .route_layer(middleware::from_fn(operations::only_for_operators))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))
         .layer(DefaultBodyLimit::max(limit));
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .merge(operations)
-        .with_state(Arc::new(admin))
+        .with_state(admin)
 }

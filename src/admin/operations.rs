@@ -1,20 +1,16 @@
 //! What operators do while the service runs; the command line is their front.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, OPERATION_HEADER};
+use super::Admin;
 use crate::deliver::SinkState;
-use crate::receive::Peer;
 use crate::receive::retry::{self, RetryError};
 use crate::spool::{Door, Receipt, SpoolStats};
 
@@ -69,29 +65,6 @@ impl From<Receipt> for Retried {
 pub struct Failure {
     /// For people.
     pub error: String,
-}
-
-/// Lets only processes of this machine through, and no browser on behalf of another site.
-pub(super) async fn only_for_operators(request: Request, next: Next) -> Response {
-    let is_local = request
-        .extensions()
-        .get::<Peer>()
-        .is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
-    let has_header = request.headers().contains_key(OPERATION_HEADER);
-    if is_local && has_header && names_this_machine(request.headers()) {
-        return next.run(request).await;
-    }
-    let message = "operations are for processes on this machine, through the davinci-siem command";
-    failure(StatusCode::FORBIDDEN, message)
-}
-
-/// A page that was rebound to this address still sends its own name as `Host`.
-fn names_this_machine(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.parse::<Authority>().map(|authority| authority.host().to_owned());
-    let name = name.unwrap_or_default();
-    let address: Result<IpAddr, _> = name.trim_matches(['[', ']']).parse();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {

@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Failure, with_causes};
 use crate::admin::OPERATION_HEADER;
+use crate::admin::access::USERNAME;
 use crate::admin::operations;
-use crate::config::Admin;
+use crate::config::{Admin, Secret};
 
 /// How long the service may take to answer: a retry waits for stable storage.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,20 +19,35 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct AdminClient {
     client: Client,
     base: String,
+    password: Option<Secret>,
 }
 
 impl AdminClient {
     pub(super) fn new(admin: &Admin) -> Result<AdminClient, Failure> {
+        let password = admin.password.clone();
+        Ok(AdminClient { password, ..AdminClient::without_password(admin.address)? })
+    }
+
+    /// For what is open to whoever reaches the listener.
+    pub(super) fn without_password(address: SocketAddr) -> Result<AdminClient, Failure> {
         let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(AdminClient { client, base: format!("http://{}", reachable(admin.address)) })
+        Ok(AdminClient { client, base: format!("http://{}", reachable(address)), password: None })
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.base)).header(OPERATION_HEADER, "1")
+        self.with_password(self.client.get(format!("{}{path}", self.base)))
     }
 
     pub(super) fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.base)).header(OPERATION_HEADER, "1")
+        self.with_password(self.client.post(format!("{}{path}", self.base)))
+    }
+
+    fn with_password(&self, request: RequestBuilder) -> RequestBuilder {
+        let request = request.header(OPERATION_HEADER, "1");
+        match &self.password {
+            Some(password) => request.basic_auth(USERNAME, Some(password.expose())),
+            None => request,
+        }
     }
 
     /// Sends an operation and reads its answer.

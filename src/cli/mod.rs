@@ -16,6 +16,7 @@ mod sink;
 mod spool;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -107,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
         Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
-        Command::Health => load_admin().and_then(|admin| health::run(&admin)),
+        Command::Health => load_admin_address(arguments.config.as_deref()).and_then(health::run),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,7 +132,12 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
     })
 }
 
-/// `[admin]` alone: whoever asks a running service needs none of its secrets.
+fn load_admin_address(file: Option<&std::path::Path>) -> Result<SocketAddr, Failure> {
+    config::load_admin_address(file, std::env::vars_os())
+        .map_err(|problems| Failure::Usage(problems.to_string()))
+}
+
+/// `[admin]` alone: whoever operates a running service needs none of its other secrets.
 fn load_admin(file: Option<&std::path::Path>) -> Result<config::Admin, Failure> {
     config::load_admin(file, std::env::vars_os())
         .map_err(|problems| Failure::Usage(problems.to_string()))

@@ -20,6 +20,7 @@ mod spool;
 mod strength;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use admin::Admin;
@@ -72,14 +73,23 @@ pub fn load(
     parse(&text_of(file)?, file, environment)
 }
 
-/// Reads where the admin listener is and nothing else: whoever asks a running service how it is must
-/// not fail because of what only the service can read, such as its secrets.
+/// Reads what reaches the admin listener and nothing else: whoever operates a running service must not
+/// fail because of what only the service can read, such as its sinks' secrets.
 pub fn load_admin(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Admin, Problems> {
     let text = text_of(file)?;
     with_root(&text, file, environment, |mut root| admin::read(root.table("admin")))
+}
+
+/// Reads where the admin listener is, and no secret: whoever asks how the service is needs none.
+pub fn load_admin_address(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<SocketAddr, Problems> {
+    let text = text_of(file)?;
+    with_root(&text, file, environment, |mut root| admin::read_address(root.table("admin")))
 }
 
 fn text_of(file: Option<&Path>) -> Result<String, Problems> {
@@ -147,7 +157,7 @@ fn check_together(config: &Config, root: &Section<'_>) {
     if limits.in_flight < limits.body.saturating_mul(2) {
         root.report("limits.in_flight", format!(
             "must be at least {} bytes, twice limits.body, to hold one body compressed and inflated",
-            2 * limits.body
+            limits.body.saturating_mul(2)
         ));
     }
     spool::check(spool, limits, root);

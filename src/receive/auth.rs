@@ -14,7 +14,7 @@ type Hash = [u8; 32];
 
 /// A source's credentials, hashed: equal lengths compare in equal time, and no secret stays around.
 #[derive(Clone)]
-pub(super) struct Credentials(Vec<Hashed>);
+pub(crate) struct Credentials(Vec<Hashed>);
 
 #[derive(Clone)]
 enum Hashed {
@@ -24,7 +24,7 @@ enum Hashed {
 }
 
 impl Credentials {
-    pub(super) fn new(configured: &[Credential]) -> Credentials {
+    pub(crate) fn new(configured: &[Credential]) -> Credentials {
         let hashed = configured.iter().map(|credential| match credential {
             Credential::Basic { username, password } => Hashed::Basic {
                 username: hash(username.as_bytes()),
@@ -40,7 +40,7 @@ impl Credentials {
 
     /// Whether a request with these headers, on a connection with this certificate, may come in.
     /// Always, where nothing is configured.
-    pub(super) fn allow(&self, headers: &HeaderMap, shown: Option<&Certificate>) -> bool {
+    pub(crate) fn allow(&self, headers: &HeaderMap, shown: Option<&Certificate>) -> bool {
         let basic = basic(headers).map(|(username, password)| (hash(&username), hash(&password)));
         let mut allowed = Choice::from(u8::from(self.0.is_empty()));
         // Every credential is compared, also after one has matched.

@@ -36,9 +36,11 @@ mod state;
 mod throttle;
 mod webhook;
 
+pub(crate) use auth::Credentials;
 pub use listener::Peer;
 pub use router::router;
 pub use state::{Receiver, Sources};
+pub(crate) use throttle::Throttle;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ const SLOTS: usize = 4096;
 const MAX_LINES: u32 = 100;
 
 /// Counts per address and minute.
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     /// The minute in the upper half, the count in the lower.
     slots: Box<[AtomicU64]>,
     /// The same for what has been said of all of them.
@@ -26,21 +26,21 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    pub(super) fn new() -> Throttle {
+    pub(crate) fn new() -> Throttle {
         let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
         Throttle { slots, said: AtomicU64::new(0), random: RandomState::new() }
     }
 
     /// Counts once more. Returns the count of this minute, itself included. `now` is in milliseconds
     /// since the epoch.
-    pub(super) fn count(&self, address: IpAddr, now: i64) -> u32 {
+    pub(crate) fn count(&self, address: IpAddr, now: i64) -> u32 {
         let slot = self.random.hash_one(network(address)) as usize % SLOTS;
         one_more(&self.slots[slot], now)
     }
 
     /// Whether another line may be logged this minute: whoever has thousands of addresses gets no
     /// thousands of lines.
-    pub(super) fn may_say(&self, now: i64) -> bool {
+    pub(crate) fn may_say(&self, now: i64) -> bool {
         one_more(&self.said, now) <= MAX_LINES
     }
 }

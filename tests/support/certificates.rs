@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -116,6 +116,11 @@ impl Certificates {
 
     /// An HTTP client that trusts this authority, and shows a certificate if it has one.
     pub fn http(&self, shows: Option<&Issued>) -> Client {
+        self.http_builder(shows).build().expect("a client")
+    }
+
+    /// What [`http`](Certificates::http) makes, to be told more.
+    pub fn http_builder(&self, shows: Option<&Issued>) -> ClientBuilder {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
         let mut config = match shows {
             None => builder.with_no_client_auth(),
@@ -127,8 +132,7 @@ impl Certificates {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let client = Client::builder().tls_backend_preconfigured(config).no_proxy();
-        client.build().expect("a client")
+        Client::builder().tls_backend_preconfigured(config).no_proxy()
     }
 
     /// A server for `localhost`; `asks` for a client's certificate.

@@ -8,10 +8,13 @@ pub mod http2;
 pub mod machine;
 pub mod oracle;
 pub mod power;
+pub mod proxy;
 pub mod service;
 pub mod syslog_peer;
 pub mod targets;
 
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a slow and busy machine before a test gives up.
@@ -27,6 +30,19 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A free port below those that the kernel hands out: nobody gets it while its owner is stopped.
+pub fn free_port() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let tried = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = (std::process::id() % 10_000 * 61 + tried) % 10_000;
+        let port = 20_000 + u16::try_from(port).expect("small");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
     }
 }
 

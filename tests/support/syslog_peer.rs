@@ -10,9 +10,10 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio, id};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::free_port;
 
 /// How long a daemon may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -215,18 +216,6 @@ fn certificates(folder: &Path) {
          -extfile openssl.cnf -extensions server -out server.pem",
     ] {
         run(Command::new("openssl").args(arguments.split(' ')).current_dir(folder));
-    }
-}
-
-/// A free port below those that the kernel hands out: nobody gets it while the daemon is stopped.
-fn free_port() -> u16 {
-    static TRIED: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let tried = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
-        let port = 20_000 + u16::try_from((id() % 10_000 * 61 + tried) % 10_000).expect("small");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -37,6 +37,7 @@ fn the_reference_with_its_examples_is_valid() {
     let text = text.replace("compression = \"none\"", "").replace("include = []", "");
     let secrets = [
         "PINGONE_WEBHOOK_KEY",
+        "ADMIN_PASSWORD",
         "COLLECTOR_KEY",
         "SPLUNK_TOKEN",
         "PROXY_PASSWORD",

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::header;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,6 +20,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::certificate::Certificate;
+use super::linger::Lingering;
 use super::places::Place;
 use super::{Listener, proxy_protocol};
 use crate::shutdown::Shutdown;
@@ -151,14 +154,20 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut shutdown: Shutdown,
 ) -> Ended {
     let closing = Arc::clone(&peer.closing);
+    let lingers = Arc::new(AtomicBool::new(false));
+    let stream = Lingering::new(stream, Arc::clone(&lingers));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let in_flight = InFlight::begin(place);
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
-        let router = router.clone();
+        let (router, lingers) = (router.clone(), Arc::clone(&lingers));
         async move {
             let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
             drop(in_flight);
+            // The last answer on it, and the body may not have been read.
+            if answer.headers().get(header::CONNECTION).is_some_and(|value| value == "close") {
+                lingers.store(true, Ordering::Relaxed);
+            }
             Ok::<_, Infallible>(answer)
         }
     });

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod connection;
+mod linger;
 mod places;
 mod proxy_protocol;
 pub mod tls;

@@ -1,0 +1,168 @@
+//! A real proxy (nginx, Caddy, `HAProxy`) before the service of a test, with the very file of
+//! `deploy/`: only addresses and the places of certificates are put in.
+//!
+//! They are Debian 12's, from `.ci/proxies`, run as private instances with all their files in one
+//! folder.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::certificates::Issued;
+use super::{free_port, wait_for};
+
+/// The name in the files of `deploy/`.
+pub const NAME: &str = "davinci-siem.example.com";
+
+const PROGRAMS: &str = "/opt/proxy-peers/usr";
+
+/// What Debian's own `nginx.conf` is around a file of `conf.d`.
+const NGINX: &str = "daemon off; user root root; pid FOLDER/pid; error_log stderr; events {}
+http {
+    access_log off; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/proxy;
+    fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi; scgi_temp_path FOLDER/scgi;
+    include FOLDER/davinci-siem.conf;
+}
+";
+
+/// nginx that passes TCP on and says in the PROXY protocol where it comes from.
+const NGINX_STREAM: &str =
+    "load_module /opt/proxy-peers/usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off; user root root; pid FOLDER/pid; error_log stderr; events {}
+stream { server { listen LISTEN; proxy_pass UPSTREAM; proxy_protocol on; } }
+";
+
+/// Which program, with which file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `deploy/nginx/davinci-siem.conf`
+    Nginx,
+    /// `deploy/caddy/Caddyfile`
+    Caddy,
+    /// `deploy/haproxy/haproxy.cfg`
+    Haproxy,
+    /// No file of `deploy/`: it would not work.
+    NginxStream,
+}
+
+/// A running proxy; ended on drop.
+#[derive(Debug)]
+pub struct Proxy {
+    kind: Kind,
+    pub address: SocketAddr,
+    folder: PathBuf,
+    child: Child,
+}
+
+impl Proxy {
+    /// Starts one before `upstream`, all its files in the folder; returns when it accepts.
+    pub fn start(kind: Kind, folder: &Path, upstream: SocketAddr, own: &Issued) -> Proxy {
+        let folder = folder.canonicalize().expect("a folder");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let put = |line: &str| {
+            line.replace("FOLDER", folder.to_str().expect("UTF-8"))
+                .replace("LISTEN", &address.to_string())
+                .replace("UPSTREAM", &upstream.to_string())
+        };
+        let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("written");
+        let (certificate, key) = (path(&own.certificate), path(&own.key));
+        let (listen, to) = (address.to_string(), upstream.to_string());
+        let line = match kind {
+            Kind::Nginx => {
+                let changes = [
+                    ("listen 443 ssl http2;", format!("listen {listen} ssl http2;")),
+                    ("server 127.0.0.1:8080;", format!("server {to};")),
+                    ("/etc/nginx/davinci-siem.crt", certificate),
+                    ("/etc/nginx/davinci-siem.key", key),
+                ];
+                write("davinci-siem.conf", deployed("nginx/davinci-siem.conf", &changes));
+                write("nginx.conf", put(NGINX));
+                "/sbin/nginx -e stderr -c FOLDER/nginx.conf"
+            }
+            Kind::NginxStream => {
+                write("nginx.conf", put(NGINX_STREAM));
+                "/sbin/nginx -e stderr -c FOLDER/nginx.conf"
+            }
+            Kind::Caddy => {
+                let port = address.port();
+                let changes = [
+                    // Several may run at a time, and on loopback only.
+                    (
+                        "\tauto_https disable_redirects\n",
+                        "\tauto_https disable_redirects\n\tadmin off\n\tdefault_bind 127.0.0.1\n"
+                            .to_owned(),
+                    ),
+                    (".com:443 {", format!(".com:{port} {{")),
+                    ("\n:443 {", format!("\n:{port} {{")),
+                    ("reverse_proxy 127.0.0.1:8080 ", format!("reverse_proxy {to} ")),
+                    ("# tls /etc/caddy/davinci-siem.crt", format!("tls {certificate}")),
+                    ("/etc/caddy/davinci-siem.key", key),
+                ];
+                write("Caddyfile", deployed("caddy/Caddyfile", &changes));
+                "/bin/caddy run --config FOLDER/Caddyfile"
+            }
+            Kind::Haproxy => {
+                let changes =
+                    [("bind 0.0.0.0:443", format!("bind {listen}")), ("127.0.0.1:8443", to)];
+                write("haproxy.cfg", deployed("haproxy/haproxy.cfg", &changes));
+                "/sbin/haproxy -db -f FOLDER/haproxy.cfg"
+            }
+        };
+        let mut words = line.split(' ').map(put);
+        let program = format!("{PROGRAMS}{}", words.next().expect("a program"));
+        let log = File::create(folder.join("proxy.log")).expect("a log");
+        let child = Command::new(program)
+            .args(words)
+            .env("HOME", &folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the proxy is installed: see .ci/proxies");
+        let mut proxy = Proxy { kind, address, folder, child };
+        wait_for("the proxy", || {
+            let ended = proxy.child.try_wait().expect("a child");
+            assert_eq!(ended, None, "{kind:?} did not start:\n{}", proxy.log());
+            TcpStream::connect(address).ok()
+        });
+        proxy
+    }
+
+    /// What it said on its standard error.
+    fn log(&self) -> String {
+        let log = fs::read(self.folder.join("proxy.log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the log of {:?}\n{}", self.kind, self.log());
+        }
+        // nginx has a second process, which would stay. The shell's own `kill`: slim images have no
+        // such program.
+        let id = self.child.id().to_string();
+        drop(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status());
+        if matches!(self.kind, Kind::Caddy | Kind::Haproxy) {
+            drop(self.child.kill());
+        }
+        drop(self.child.wait());
+    }
+}
+
+fn path(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// A file of `deploy/` with changes, each of which has exactly one place.
+fn deployed(name: &str, changes: &[(&str, String)]) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    let mut text = fs::read_to_string(file).expect("a file of deploy/");
+    for (from, to) in changes {
+        assert_eq!(text.matches(from).count(), 1, "{name}: {from:?}");
+        text = text.replace(from, to);
+    }
+    text
+}
