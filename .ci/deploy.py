@@ -1,5 +1,6 @@
 """What .ci/deploy checks of the files in deploy/. The argument is the program."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 import tomllib
 
 import compose_spec
+import hcl2
 import kubernetes_validate
 import yaml
 
@@ -15,6 +17,23 @@ PROGRAM = pathlib.Path(sys.argv[1]).absolute()
 ROOT = pathlib.Path(__file__).parent.parent
 COMPOSE = ROOT / "deploy/compose"
 KUBERNETES = ROOT / "deploy/kubernetes"
+SYSTEMD = ROOT / "deploy/systemd"
+TERRAFORM = ROOT / "deploy/terraform"
+
+# What systemd-analyze security may find at most, in tenths: 10.0 is no protection at all.
+EXPOSURE = 15
+
+# Arguments of the resource pingone_webhook, of its filter_options, and which are required:
+# https://registry.terraform.io/providers/pingidentity/pingone/latest/docs/resources/webhook
+WEBHOOK = {
+    "environment_id": True, "name": True, "format": True, "http_endpoint_url": True, "filter_options": True,
+    "enabled": False, "http_endpoint_headers": False, "verify_tls_certificates": False,
+    "tls_client_auth_key_pair_id": False,
+}
+FILTER_OPTIONS = {
+    "included_action_types": True, "included_application_ids": False, "included_population_ids": False,
+    "included_tags": False, "ip_address_exposed": False, "useragent_exposed": False,
+}
 
 # The oldest and the newest Kubernetes that the manifests are for.
 VERSIONS = ["1.29", "1.37"]
@@ -220,11 +239,109 @@ def check_kubernetes(version, user):
             want(entry["port"] != "admin" or "from" in rule, "anyone may reach the admin listener")
 
 
+def settings(unit):
+    """A unit's keys and values, each key with all of its values."""
+    found = {}
+    for line in unit.splitlines():
+        if "=" in line and not line.startswith("#"):
+            key, value = line.split("=", 1)
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def check_systemd():
+    name = "deploy/systemd/davinci-siem.service"
+    text = (ROOT / name).read_text()
+    unit = settings(text)
+    (installed, _, config_option, config_path) = unit["ExecStart"][0].split()
+    want(config_option == "-c", f"{name}: no configuration")
+    with tempfile.TemporaryDirectory() as folder:
+        # verify wants the program to be there.
+        here = pathlib.Path(folder, "davinci-siem.service")
+        here.write_text(text.replace(f"ExecStart={installed} ", f"ExecStart={PROGRAM} "))
+        verified = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True)
+        want(verified.returncode == 0 and not verified.stderr, f"{name}: {verified.stderr.strip()}")
+    judged = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", "--no-pager", ROOT / name],
+        capture_output=True, text=True,
+    )
+    overall = (judged.stdout or judged.stderr).strip().splitlines()[-1]
+    want(judged.returncode == 0, f"{name}: exposed too much: {overall}")
+    print(overall)
+
+    config_text = (SYSTEMD / "davinci-siem.toml").read_text()
+    program_takes("deploy/systemd/davinci-siem.toml", config_text)
+    config = tomllib.loads(config_text)
+    handed = {value.split(":")[0] for value in unit["LoadCredential"]}
+    named = {path.removeprefix("/run/credentials/davinci-siem.service/") for path in files(config)}
+    want(handed == named, f"{name}: hands over {handed}, and the configuration names {named}")
+    state = f"/var/lib/{unit['StateDirectory'][0]}"
+    want(below(config["spool"]["directory"], [state]), f"{name}: the spool is not in {state}")
+    want(config_path == f"/etc/{unit['ConfigurationDirectory'][0]}/davinci-siem.toml", f"{name}: {config_path}")
+    want(seconds(unit["TimeoutStopSec"][0]) > grace(config), f"{name}: TimeoutStopSec is too short")
+    connections = config.get("limits", {}).get("connections", 1024)
+    want(int(unit["LimitNOFILE"][0]) >= connections + 320, f"{name}: LimitNOFILE is too low")
+    want(unit["RestartPreventExitStatus"] == ["64"], f"{name}: a wrong configuration is tried for ever")
+    users = (SYSTEMD / "davinci-siem.sysusers.conf").read_text()
+    want(f"\nu {unit['User'][0]} " in users and unit["User"] == unit["Group"], f"{name}: nobody makes its user")
+
+
+def arguments(given, known, name):
+    given = {key for key in given if not key.startswith("__")}
+    for key in given - known.keys():
+        problems.append(f"{name}: the provider knows no {key}")
+    for key in {key for key, required in known.items() if required} - given:
+        problems.append(f"{name}: {key} is missing")
+
+
+def plain(text):
+    """A string of HCL without its quotes: versions of the parser differ."""
+    return text.strip('"')
+
+
+def check_terraform():
+    name = "deploy/terraform/main.tf"
+    parsed = {}
+    for path in sorted(TERRAFORM.glob("*.tf")):
+        try:
+            for kind, blocks in hcl2.loads(path.read_text()).items():
+                parsed.setdefault(kind, []).extend(blocks)
+        except Exception as error:  # the parser's own errors have no common ancestor
+            problems.append(f"{path.relative_to(ROOT)}: {error}")
+            return
+    resources = [(plain(kind), body) for block in parsed["resource"] for kind, body in block.items()]
+    want([kind for kind, _ in resources] == ["pingone_webhook"], f"{name}: other resources than the webhook")
+    (webhook,) = resources[0][1].values()
+    before = len(problems)
+    arguments(webhook, WEBHOOK, name)
+    if len(problems) > before:
+        return
+    arguments(webhook["filter_options"], FILTER_OPTIONS, f"{name}, filter_options")
+    want(plain(webhook["format"]) == "ACTIVITY", f"{name}: the format is not ACTIVITY")
+    want(webhook["verify_tls_certificates"] is True, f"{name}: any certificate would do")
+
+    variables = {plain(variable): body for block in parsed["variable"] for variable, body in block.items()}
+    used = set(re.findall(r"\bvar\.(\w+)", (ROOT / name).read_text()))
+    want(used == variables.keys(), f"{name}: {used ^ variables.keys()} used and not declared, or the other way round")
+    secret = {variable for variable, body in variables.items() if body.get("sensitive") is True}
+    want(secret == {"password"}, f"{name}: sensitive are {secret}")
+    want("default" not in variables["password"], f"{name}: a password is committed")
+    for kind in ("provider", "locals"):
+        want("secret" not in json.dumps(parsed[kind]), f"{name}: a secret in {kind}")
+
+    documented = json.loads((ROOT / "fixtures/documented_batch.json").read_text())
+    lists = parsed["locals"][0]
+    listed = {plain(kind) for key in ("interactions", "node_interactions") for kind in lists[key]}
+    want(listed == {event["action"]["type"] for event in documented}, f"{name}: other interactions than documented")
+
+
 def main():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     (user,) = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     check_compose(version, user)
     check_kubernetes(version, user)
+    check_systemd()
+    check_terraform()
     for problem in problems:
         print(f"deploy: {problem}", file=sys.stderr)
     if not problems:
