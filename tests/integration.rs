@@ -10,6 +10,7 @@ mod attacks;
 mod client_address;
 mod command_line;
 mod conservation;
+mod console;
 mod damage;
 mod delivery;
 mod disk;

@@ -5,6 +5,7 @@
 //! | `GET /livez` | anyone | 200 while the process works |
 //! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
 //! | `GET /metrics` | anyone | Prometheus' text format |
+//! | `GET /console` | operators | the console |
 //! | `GET /api/status` | operators | what the spool holds, each sink's place and state |
 //! | `GET /api/observed` | operators | events by minute, flows, failing connectors, sources |
 //! | `GET /api/drift` | operators | how events differ from what PingOne documents |
@@ -17,6 +18,7 @@
 //! Who an operator is, [`access`] says.
 
 pub mod access;
+mod console;
 mod health;
 mod metrics;
 mod observed;
@@ -84,6 +86,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/sinks/{name}/resume", post(sinks::resume))
         .route("/api/sinks/{name}/replay", post(sinks::replay))
         .route("/api/quarantine/purge", post(operations::purge))
+        .merge(console::router())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))
         .layer(DefaultBodyLimit::max(limit));
     Router::new()

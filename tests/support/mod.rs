@@ -1,5 +1,6 @@
 //! What the integration tests share: the service as a child process, events, and waiting.
 
+pub mod browser;
 pub mod certificates;
 pub mod clients;
 pub mod events;

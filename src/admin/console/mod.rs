@@ -1,0 +1,139 @@
+//! The console: one page that says in a sentence whether events flow, and shows the rest.
+//!
+//! Rendered here, whole, and escaped by the templates: what events say is text and never markup. The
+//! page's own style and script come from this listener; its policy allows no others, nothing inline,
+//! and no frame around it. The script keeps the page up to date, follows the tail and sends operations.
+
+mod page;
+mod plot;
+mod quarantine;
+mod tables;
+mod verdict;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+
+use super::{Admin, health};
+use crate::deliver::SinkState;
+use crate::observe::{Drifted, Observed};
+use crate::spool::{Query, ReadError, SpoolStats, Summary};
+
+/// Entries of the quarantine that the overview names.
+const ENTRIES: u32 = 20;
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The console's routes.
+pub(super) fn router() -> Router<Arc<Admin>> {
+    let style = ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("style.css"));
+    let script =
+        ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("script.js"));
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/console") }))
+        .route("/console", get(overview))
+        .route("/console/quarantine/{id}", get(entry))
+        .route("/console/style.css", get(|| async move { style }))
+        .route("/console/script.js", get(|| async move { script }))
+        .layer(middleware::map_response(with_policy))
+}
+
+/// Everything that the overview shows.
+struct View {
+    now: i64,
+    /// Why no batches are taken.
+    unready: Option<String>,
+    is_damaged: bool,
+    offers_operations: bool,
+    stats: SpoolStats,
+    sinks: Vec<SinkView>,
+    observed: Observed,
+    drifted: Drifted,
+    entries: Vec<Summary>,
+}
+
+struct SinkView {
+    name: Arc<str>,
+    state: SinkState,
+    lag: u64,
+    /// When the oldest event was received that it has still to settle.
+    waiting_since: Option<i64>,
+    last_error: Option<String>,
+}
+
+async fn overview(State(admin): State<Arc<Admin>>) -> Response {
+    match view(&admin).await {
+        Ok(view) => page::overview(&view).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn view(admin: &Admin) -> Result<View, ReadError> {
+    let now = (admin.clock)();
+    let stats = admin.spool.stats().await?;
+    let newest = Query { newest_first: true, limit: ENTRIES, ..Query::default() };
+    let sinks = admin.sinks.iter().map(|sink| SinkView {
+        name: Arc::clone(&sink.name),
+        state: sink.state(),
+        lag: stats.head.saturating_sub(sink.cursor()),
+        waiting_since: sink.waiting_since(),
+        last_error: sink.last_error(),
+    });
+    Ok(View {
+        now,
+        unready: health::unready(admin),
+        is_damaged: admin.spool.is_damaged(),
+        offers_operations: admin.access.offers_operations(),
+        sinks: sinks.collect(),
+        observed: admin.observer.observed(now),
+        drifted: admin.observer.drifted(),
+        entries: admin.spool.quarantine(newest).await?,
+        stats,
+    })
+}
+
+async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response {
+    match admin.spool.entry(id).await {
+        Ok(Some(entry)) => {
+            let body = quarantine::entry(&entry, admin.access.offers_operations(), (admin.clock)());
+            page::page(&format!("davinci-siem, entry {id}"), &body).into_response()
+        }
+        Ok(None) => {
+            let body = message("There is no such entry; it may have been retried or purged.");
+            (StatusCode::NOT_FOUND, page::page("davinci-siem", &body)).into_response()
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &ReadError) -> Response {
+    tracing::warn!(%error, "the console cannot read the spool");
+    let body = message("The spool cannot be read; see the log.");
+    (StatusCode::INTERNAL_SERVER_ERROR, page::page("davinci-siem", &body)).into_response()
+}
+
+fn message(text: &str) -> Markup {
+    html! { h1 { "Console" } p { (text) } p { a href="/console" { "Back to the console" } } }
+}
+
+async fn with_policy(mut response: Response) -> Response {
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

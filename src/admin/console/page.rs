@@ -1,0 +1,94 @@
+//! The page around everything, and the overview.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::verdict::verdict;
+use super::words::{clock, number, size};
+use super::{View, plot, quarantine, tables};
+use crate::observe::Kind;
+
+/// A whole page.
+pub(super) fn page(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="stylesheet" href="/console/style.css";
+                script src="/console/script.js" defer {}
+            }
+            body {
+                a class="skip" href="#main" { "To the content" }
+                header { a href="/console" { "davinci-siem" } }
+                main id="main" { (body) }
+                // What an operation came to.
+                p id="said" role="status" aria-live="polite" {}
+                footer { "davinci-siem " (env!("CARGO_PKG_VERSION")) }
+            }
+        }
+    }
+}
+
+/// Everything at once; parts marked as live are brought up to date by the script.
+pub(super) fn overview(view: &View) -> Markup {
+    let (level, sentence) = verdict(view);
+    let body = html! {
+        h1 class="unseen" { "Console" }
+        div id="verdict" data-live role="status" {
+            p class={ "verdict " (level.class()) } { b { (level.word()) ". " } (sentence) }
+        }
+        (section("events", "Events", &html! {
+            (plot::plots(&view.observed))
+            p class="facts" {
+                span { "spool " b { (number(view.stats.events)) } " events, " b { (size(view.stats.size)) } " of " (size(view.stats.max_size)) } " "
+                span { "accepted since it was made " b { (number(view.stats.head)) } } " "
+                span { "counting since " (clock(view.observed.since)) " UTC" }
+            }
+        }))
+        (section("sources", "PingOne", &tables::sources(view)))
+        (section("sinks", "Sinks", &tables::sinks(view)))
+        (section("flows", "Flows", &tables::flows(view)))
+        (section("connectors", "Connectors that fail", &tables::connectors(view)))
+        (section("quarantine", "Quarantine", &quarantine::list(view)))
+        (section("drift", "Schema drift", &tables::drift(view)))
+        section aria-labelledby="tail-title" {
+            h2 id="tail-title" { "Live tail" }
+            (tail())
+        }
+    };
+    page("davinci-siem", &body)
+}
+
+fn section(id: &str, title: &str, body: &Markup) -> Markup {
+    let title_id = format!("{id}-title");
+    html! {
+        section aria-labelledby=(title_id) {
+            h2 id=(title_id) { (title) }
+            div id=(id) data-live { (body) }
+        }
+    }
+}
+
+/// The script fills it.
+fn tail() -> Markup {
+    html! {
+        form id="filter" class="filter" {
+            label { "type " select name="type" {
+                option value="" { "all" }
+                @for kind in Kind::ALL { option value=(kind.as_str()) { (kind.as_str().replace('_', " ")) } }
+            } }
+            label { "outcome " select name="outcome" {
+                option value="" { "all" }
+                @for outcome in ["success", "failure", "unknown"] { option { (outcome) } }
+            } }
+            label { "flow " input name="flow" autocomplete="off" maxlength="128"; }
+            label { "text " input name="match" autocomplete="off" maxlength="128"; }
+            button type="button" id="pause" aria-pressed="false" { "Pause" }
+        }
+        noscript { p { "The tail needs the page's script; " code { "davinci-siem tail" } " needs none." } }
+        ol id="tail" class="tail" tabindex="0" aria-label="Events as they arrive, the newest first" {}
+    }
+}

@@ -1,0 +1,83 @@
+//! Numbers, sizes and times as people read them.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use maud::{Markup, html};
+
+const SECOND: i64 = 1000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// With commas between thousands.
+pub(super) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 sink`, `2 sinks`.
+pub(super) fn count(amount: u64, noun: &str) -> String {
+    let plural = if amount == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", number(amount))
+}
+
+pub(super) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// The two largest units of some milliseconds.
+pub(super) fn span(millis: i64) -> String {
+    let millis = millis.max(0);
+    if millis < MINUTE {
+        return format!("{} s", millis / SECOND);
+    }
+    let (large, small, names) = match millis {
+        _ if millis < HOUR => (MINUTE, SECOND, ("min", "s")),
+        _ if millis < DAY => (HOUR, MINUTE, ("h", "min")),
+        _ => (DAY, HOUR, ("d", "h")),
+    };
+    let rest = millis % large / small;
+    match rest {
+        0 => format!("{} {}", millis / large, names.0),
+        _ => format!("{} {} {rest} {}", millis / large, names.0, names.1),
+    }
+}
+
+/// A moment, as how long ago it was and, for machines and on demand, when.
+pub(super) fn ago(moment: i64, now: i64) -> Markup {
+    let exact = moment_of(moment).to_rfc3339_opts(SecondsFormat::Millis, true);
+    html! { time datetime=(exact) title=(exact) { (span(now - moment)) " ago" } }
+}
+
+/// Hours and minutes of a moment, in UTC.
+pub(super) fn clock(moment: i64) -> String {
+    moment_of(moment).format("%H:%M").to_string()
+}
+
+fn moment_of(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_two_units_and_thousands() {
+        let spans = [0, 59_999, 60_000, 61_000, 3_600_000, 7_380_000, 90_000_000, -5];
+        let read: Vec<String> = spans.into_iter().map(span).collect();
+        assert_eq!(
+            read,
+            ["0 s", "59 s", "1 min", "1 min 1 s", "1 h", "2 h 3 min", "1 d 1 h", "0 s"]
+        );
+        let numbers = [0, 999, 1000, 1_234_567].map(number);
+        assert_eq!(numbers, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([count(1, "sink"), count(2, "sink")], ["1 sink", "2 sinks"]);
+    }
+}

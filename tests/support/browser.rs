@@ -1,0 +1,157 @@
+//! A headless Chromium, driven over `WebDriver` (<https://www.w3.org/TR/webdriver2/>). Chromium and its
+//! driver are Debian's; `.ci/browser` installs them, and axe-core.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::{PATIENCE, free_port, runtime, wait_for};
+
+/// Where `.ci/browser` puts axe-core (MPL-2.0), which finds what people with disabilities stumble over.
+const AXE: &str = "/opt/axe-core/axe.min.js";
+
+/// A browser with one page. Dropping it ends it.
+pub struct Browser {
+    driver: Child,
+    runtime: Runtime,
+    client: Client,
+    session: String,
+    /// Its profile.
+    _folder: TempDir,
+}
+
+impl Browser {
+    /// `colours` is what the system prefers: `light` or `dark`.
+    pub fn start(colours: &str) -> Browser {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver; .ci/browser installs it");
+        let (runtime, client) = (runtime(), Client::new());
+        let base = format!("http://127.0.0.1:{port}");
+        let mut browser =
+            Browser { driver, runtime, client, session: base.clone(), _folder: folder };
+        wait_for("chromedriver", || {
+            let status = browser.client.get(format!("{base}/status")).send();
+            browser.runtime.block_on(status).ok()
+        });
+        let profile = browser._folder.path().display();
+        let dark = i32::from(colours == "dark");
+        let arguments = [
+            "--headless=new".to_owned(),
+            // Root has no sandbox of its own; only pages of the service are opened.
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            format!("--user-data-dir={profile}"),
+            format!("--blink-settings=preferredColorScheme={}", 1 - dark),
+        ];
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:chromeOptions": { "args": arguments },
+        } } });
+        let made = browser.ask("/session", Some(wanted));
+        let id = made["sessionId"].as_str().expect("a session").to_owned();
+        browser.session = format!("{base}/session/{id}");
+        browser
+    }
+
+    fn ask(&self, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}{path}", self.session);
+        let request = match body {
+            Some(body) => self.client.post(url).json(&body),
+            None => self.client.get(url),
+        };
+        let answer: Value = self.runtime.block_on(async {
+            let sent = request.timeout(PATIENCE).send().await.expect("an answer");
+            sent.json().await.expect("JSON")
+        });
+        assert!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
+        answer["value"].clone()
+    }
+
+    pub fn open(&self, url: &str) {
+        self.ask("/url", Some(json!({ "url": url })));
+    }
+
+    /// Sizes the page itself.
+    pub fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        self.ask("/goog/cdp/execute", Some(command));
+    }
+
+    /// What a function's body returns, run in the page.
+    pub fn run(&self, script: &str) -> Value {
+        self.ask("/execute/sync", Some(json!({ "script": script, "args": [] })))
+    }
+
+    /// The text of the first element that a selector finds; empty if there is none.
+    pub fn text(&self, selector: &str) -> String {
+        let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
+        self.run(&script).as_str().expect("text").to_owned()
+    }
+
+    #[track_caller]
+    pub fn wait_for_text(&self, selector: &str, text: &str) {
+        wait_for(&format!("{text:?} in {selector}"), || {
+            self.text(selector).contains(text).then_some(())
+        });
+    }
+
+    /// Clicks as a user does: what covers the element gets in the way.
+    pub fn click(&self, selector: &str) {
+        let found =
+            self.ask("/element", Some(json!({ "using": "css selector", "value": selector })));
+        let id = found.as_object().expect("an element").values().next().expect("its id").clone();
+        self.ask(&format!("/element/{}/click", id.as_str().expect("text")), Some(json!({})));
+    }
+
+    /// What the browser complained about, such as a script that the page's policy refused.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.ask("/se/log", Some(json!({ "type": "browser" })));
+        let entries = log.as_array().expect("a list").iter();
+        entries.map(|entry| entry["message"].to_string()).collect()
+    }
+
+    /// What axe-core finds wrong, as rule and element.
+    pub fn violations(&self) -> Vec<String> {
+        self.run(&std::fs::read_to_string(AXE).expect("axe-core; .ci/browser installs it"));
+        let script = "const done = arguments[arguments.length - 1]; axe.run().then(done, (e) => done(String(e)));";
+        let found = self.ask("/execute/async", Some(json!({ "script": script, "args": [] })));
+        let list = found["violations"].as_array().unwrap_or_else(|| panic!("{found}")).iter();
+        list.flat_map(|rule| {
+            let nodes = rule["nodes"].as_array().expect("a list").iter();
+            nodes.map(|node| format!("{}: {}", rule["id"], node["html"])).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
+    /// The whole page as a PNG.
+    pub fn screenshot(&self, file: &Path) {
+        let command =
+            json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
+        let shot = self.ask("/goog/cdp/execute", Some(command));
+        let png = STANDARD.decode(shot["data"].as_str().expect("text")).expect("base64");
+        std::fs::write(file, png).expect("written");
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        drop(self.runtime.block_on(self.client.delete(&self.session).send()));
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
