@@ -50,7 +50,7 @@ pub enum StartError {
     #[error("{0}. Correct the file, or the key")]
     Tls(#[from] TlsError),
     /// An address could not be bound.
-    #[error("{key} = \"{address}\" cannot be bound: {source}. {}", bind_advice(.source))]
+    #[error("{key} = \"{address}\" cannot be bound: {source}. {}", bind_advice(*.address, .source))]
     Bind {
         /// The key that names the address.
         key: &'static str,
@@ -64,14 +64,17 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-fn bind_advice(error: &std::io::Error) -> &'static str {
+fn bind_advice(address: SocketAddr, error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => "Stop what uses the port, or choose another",
         ErrorKind::AddrNotAvailable => {
             "This machine has no such address; 0.0.0.0 and [::] are all that it has"
         }
-        ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied if address.port() < 1024 => {
             "Ports below 1024 take the capability CAP_NET_BIND_SERVICE; choose one from 1024 on"
+        }
+        ErrorKind::PermissionDenied => {
+            "Something keeps this process from listening there: a sandbox, seccomp, SELinux"
         }
         _ => "Choose another",
     }

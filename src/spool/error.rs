@@ -42,7 +42,7 @@ pub enum OpenError {
         known: i64,
     },
     /// The store refused.
-    #[error("the spool in {} cannot be opened: {source}. Its files have to be this user's to read and write; if they are, run davinci-siem spool repair", directory.display())]
+    #[error("the spool in {} cannot be opened: {source}. Its files have to be this user's to read and write, on a disk with room left; if all that is so, run davinci-siem spool repair", directory.display())]
     Store {
         /// Where.
         directory: PathBuf,
