@@ -51,10 +51,8 @@ fn observe_batch(bencher: Bencher<'_, '_>, count: usize) {
         .map(|element| (body.slice_ref(element.raw), element.verdict.expect("an event").event))
         .collect();
     bencher.counter(ItemsCount::new(count)).bench(|| {
-        let summaries: Vec<Summary> = typed
-            .iter()
-            .map(|(raw, event)| Summary::new(event, raw.clone(), Vec::new()))
-            .collect();
+        let summaries: Vec<Summary> =
+            typed.iter().map(|(raw, event)| Summary::new(event, raw.clone(), Vec::new())).collect();
         observer.stored("bench", 1_700_000_000_000, black_box(&summaries), &[]);
     });
 }
