@@ -105,7 +105,7 @@ impl Drop for Prometheus {
 fn alerts_fire_while_something_is_wrong_and_no_longer() {
     let mut target = Target::start(Webhook::default());
     let home = Home::new(&format!(
-        "[sinks.out]\ntype = \"http\"\nurl = \"{}\"\nretry = {{ min = \"5ms\", max = \"100ms\" }}\n",
+        "[sinks.out]\ntype = \"http\"\nurl = \"{}/events\"\nretry = {{ min = \"5ms\", max = \"100ms\" }}\n",
         target.url
     ));
     let service = home.start();
