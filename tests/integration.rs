@@ -40,6 +40,8 @@ mod sinks;
 mod soak;
 mod splunk_hec;
 mod spool;
+mod status;
 mod syslog;
 mod syslog_peers;
 mod tls;
+mod trace;

@@ -1,22 +1,27 @@
 //! `check`: a configuration that loads has been checked; says what it amounts to, and asks the
 //! targets.
 
+mod report;
+
 use std::path::Path;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
 use super::Failure;
 use super::block_on;
-use crate::config::{Config, Listen, SinkKind};
-use crate::receive::listener::tls::{self, Loaded};
+use super::output::json;
+use crate::config::Config;
 use crate::sinks::{Deliver, Sink};
+use report::{Probe, Report};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Connect to every sink's target, too, and find out whether it would take events; sends none
     #[arg(long)]
     connect: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Everything that is wrong was reported by loading it; this prints what is right.
@@ -25,109 +30,48 @@ pub(super) fn run(
     config: &Config,
     file: Option<&Path>,
 ) -> Result<(), Failure> {
-    match file {
-        Some(file) => println!("{}: no mistakes", file.display()),
-        None => println!("no configuration file: the defaults apply"),
+    let mut report = Report::of(config, file)?;
+    if !arguments.json {
+        report.print();
     }
-    listener(&config.listen)?;
-    for source in &config.sources {
-        let credentials = match source.credentials.len() {
-            0 => "no credentials".to_owned(),
-            1 => "1 credential".to_owned(),
-            count => format!("{count} credentials"),
-        };
-        println!("  source {}: {} ({credentials})", source.name, source.path);
-    }
-    println!(
-        "spool in {}, at most {}",
-        config.spool.directory.display(),
-        super::output::size(config.spool.max_size)
-    );
-    for sink in &config.sinks {
-        match &sink.kind {
-            SinkKind::Stdout => println!("  sink {}: standard output", sink.name),
-            SinkKind::File(file) => println!("  sink {}: {}", sink.name, file.path.display()),
-            SinkKind::Http(http) => {
-                println!("  sink {}: {}", sink.name, without_query(&http.client.url));
-            }
-            SinkKind::SplunkHec(hec) => {
-                println!("  sink {}: {}", sink.name, without_query(&hec.client.url));
-            }
-            SinkKind::Elasticsearch(elastic) => {
-                println!(
-                    "  sink {}: {}, {}",
-                    sink.name,
-                    without_query(&elastic.client.url),
-                    elastic.data_stream
-                );
-            }
-            SinkKind::Syslog(syslog) => println!("  sink {}: {}", sink.name, syslog.address),
+    if let Some((key, day)) = report.listen.expired() {
+        if arguments.json {
+            json(&report)?;
         }
+        return Err(Failure::Failed(format!("listen.tls.{key} expired on {day}: replace it")));
     }
-    println!("admin on http://{}", config.admin.address);
-    if arguments.connect { block_on(connect(config)) } else { Ok(()) }
-}
-
-/// Where webhooks arrive, and with which certificate.
-fn listener(listen: &Listen) -> Result<(), Failure> {
-    let Some(settings) = &listen.tls else {
-        println!("webhooks on http://{}", listen.address);
-        if !listen.address.ip().is_loopback() {
-            println!("  not encrypted: PingOne wants https, so a proxy before it has to end TLS");
-        }
+    if arguments.connect {
+        report.probes = Some(block_on(connect(config, arguments.json))?);
+    }
+    if arguments.json {
+        json(&report)?;
+    }
+    let failed = report.probes.iter().flatten().filter(|probe| !probe.good);
+    let failed: Vec<&str> = failed.map(|probe| probe.sink.as_str()).collect();
+    if failed.is_empty() {
         return Ok(());
-    };
-    let Loaded { own, expiries, .. } = tls::load(settings)?;
-    println!("webhooks on https://{}", listen.address);
-    println!("  certificate {} (SHA-256 {})", own.subject, own.hex());
-    for (key, expires) in expiries {
-        let expires = DateTime::from_timestamp(expires, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        let left = expires - Utc::now();
-        if left <= TimeDelta::zero() {
-            return Err(Failure::Failed(format!(
-                "listen.tls.{key} expired on {}: replace it",
-                expires.format("%Y-%m-%d")
-            )));
-        }
-        println!(
-            "  {key} is valid until {} ({} days)",
-            expires.format("%Y-%m-%d"),
-            left.num_days()
-        );
     }
-    match &settings.clients {
-        Some(clients) if clients.is_required => println!("  clients have to show a certificate"),
-        Some(_) => println!("  clients may show a certificate"),
-        None => {}
-    }
-    Ok(())
+    Err(Failure::Failed(format!("not every sink would be delivered to: {}", failed.join(", "))))
 }
 
-/// A URL for people: what is in its query may be secret.
-fn without_query(url: &url::Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
-}
-
-/// Asks every target; fails if one would not take events.
-async fn connect(config: &Config) -> Result<(), Failure> {
-    let mut failed = Vec::new();
+/// Asks every target.
+async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure> {
+    let mut probes = Vec::new();
     for sink in &config.sinks {
         let probed = match Sink::open(&sink.kind) {
             Ok(mut opened) => opened.probe().await,
             Err(reason) => Err(reason),
         };
-        match probed {
-            Ok(said) => println!("sink {}: good: {said}", sink.name),
-            Err(reason) => {
-                eprintln!("sink {}: {reason}", sink.name);
-                failed.push(sink.name.as_str());
-            }
+        let (good, said) = match probed {
+            Ok(said) => (true, said.to_string()),
+            Err(reason) => (false, reason.to_string()),
+        };
+        match good {
+            _ if is_silent => {}
+            true => println!("sink {}: good: {said}", sink.name),
+            false => eprintln!("sink {}: {said}", sink.name),
         }
+        probes.push(Probe { sink: sink.name.clone(), good, said });
     }
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Failed(format!("not every sink would be delivered to: {}", failed.join(", "))))
+    Ok(probes)
 }

@@ -6,6 +6,7 @@
 mod admin_client;
 mod check;
 mod drift;
+mod generate;
 mod health;
 mod map;
 mod output;
@@ -15,13 +16,15 @@ mod send;
 mod serve;
 mod sink;
 mod spool;
+mod status;
+mod trace;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::sinks::with_causes;
@@ -29,12 +32,15 @@ use crate::sinks::with_causes;
 /// The exit code for wrong arguments and configurations.
 const USAGE: u8 = 64;
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 it could not be done, 64 the configuration or the \
+                          arguments are wrong.";
+
 /// Receives PingOne DaVinci webhook events and gets every one of them into a SIEM.
 ///
 /// Without a subcommand it serves. Without a configuration file it listens on 127.0.0.1:8080, path
 /// /webhooks/pingone, keeps its spool in ./data and writes every event to standard output.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
     /// Configuration file (TOML). Any key can be overridden by a variable such as
     /// `DAVINCI_SIEM__SPOOL__MAX_SIZE`
@@ -60,6 +66,16 @@ enum Command {
     /// Look into the spool, also while the service runs
     #[command(subcommand)]
     Spool(spool::Command),
+    /// Show on one screen how the running service is doing
+    ///
+    /// Whether it is ready and why not, the spool, the quarantine, each sink, and totals by door. Exit code 1
+    /// if it is not ready or a sink is paused.
+    Status(status::Arguments),
+    /// Find out what became of one event
+    ///
+    /// Reads the spool and the quarantine, also while the service runs. Exit code 1 if there is no trace of
+    /// the event.
+    Trace(trace::Arguments),
     /// See how each sink is doing; hold one back for a while
     #[command(subcommand)]
     Sink(sink::Command),
@@ -69,6 +85,10 @@ enum Command {
     Replay(replay::Arguments),
     /// Ask a running service whether it takes events; for container health checks
     Health,
+    /// Print a script that completes commands and options in a shell
+    Completions(generate::Completions),
+    /// Print the manual page, or write one for every command into a directory
+    Man(generate::Man),
 }
 
 /// Why a subcommand ended.
@@ -109,10 +129,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Map(arguments) => map::run(&arguments, load),
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
+        Command::Status(status) => load_admin().and_then(|admin| status::run(&status, &admin)),
+        Command::Trace(arguments) => load().and_then(|config| trace::run(&arguments, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
         Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),
         Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
         Command::Health => load_admin_address(arguments.config.as_deref()).and_then(health::run),
+        Command::Completions(shell) => generate::completions(&shell, Arguments::command()),
+        Command::Man(man) => generate::man(&man, Arguments::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,3 +175,6 @@ fn load_admin(file: Option<&std::path::Path>) -> Result<config::Admin, Failure> 
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
 }
+
+#[cfg(test)]
+mod tests;

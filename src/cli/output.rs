@@ -1,8 +1,10 @@
 //! How results are printed: tables for people, JSON lines for programs.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
+use clap::builder::styling::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -28,6 +30,16 @@ pub(super) fn safe(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// Text in a style on a terminal, and plain elsewhere and where nobody wants colours (<https://no-color.org>).
+pub(super) fn colored(text: &str, style: Style) -> String {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    if is_set("NO_COLOR") || is_dumb || !std::io::stdout().is_terminal() {
+        return text.to_owned();
+    }
+    format!("{style}{text}{style:#}")
+}
+
 /// Rows under a heading, each column as wide as its widest cell.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
@@ -51,6 +63,24 @@ pub(super) fn counter(unit: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     let template = format!("{{spinner}} {{pos}} {unit}");
     ProgressStyle::with_template(&template).map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+/// A sign of life on a terminal, for work of unknown length that nothing counts.
+pub(super) fn spinner(doing: &str) -> ProgressBar {
+    let bar = counter("");
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(doing.to_owned());
+    if !bar.is_hidden() {
+        bar.enable_steady_tick(Duration::from_millis(100));
+    }
+    bar
+}
+
+/// As [`counter`], for a command whose results would run into it if both went to the terminal.
+pub(super) fn count_beside_output(unit: &str) -> ProgressBar {
+    if std::io::stdout().is_terminal() { ProgressBar::hidden() } else { counter(unit) }
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.

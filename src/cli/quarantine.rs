@@ -1,6 +1,8 @@
 //! `quarantine …`: looks at refused events offline; changes go through the running service, or
 //! straight to the spool when none is running.
 
+mod change;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -10,14 +12,10 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::admin_client::AdminClient;
-use super::output::{json, safe, table, time};
-use super::{Failure, block_on};
-use crate::admin::operations::{Purge, Purged, Retried};
-use crate::app::system_clock;
+use super::Failure;
+use super::output::{count_beside_output, json, safe, table, time};
 use crate::config::Config;
-use crate::receive::retry::{self, Rules};
-use crate::spool::{Entry, OpenError, Query, Spool, Summary, inspect};
+use crate::spool::{Entry, Query, Summary, inspect};
 
 /// Entries asked for at a time.
 const PAGE: u32 = 1000;
@@ -56,6 +54,9 @@ pub(super) enum Command {
         /// Take this file's bytes instead of the stored ones: the corrected event
         #[arg(long, value_name = "FILE", conflicts_with = "all")]
         replace: Option<PathBuf>,
+        /// Print JSON, one entry per line
+        #[arg(long)]
+        json: bool,
     },
     /// Write entries as JSON lines, the bytes in base64
     Export {
@@ -72,6 +73,9 @@ pub(super) enum Command {
         all: bool,
         #[command(flatten)]
         filter: Filter,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -108,9 +112,15 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
         Command::List { filter, limit, json } => list(&spool, &filter, limit, json),
         Command::Show { id, json } => show(&spool, id, json),
         Command::Export { filter } => {
-            each(&spool, &filter, |summary| json(&Exported::from(&entry(&spool, summary.id)?)))
+            let bar = count_beside_output("entries");
+            each(&spool, &filter, |summary| {
+                bar.inc(1);
+                json(&Exported::from(&entry(&spool, summary.id)?))
+            })?;
+            bar.finish_and_clear();
+            Ok(())
         }
-        Command::Retry { ids, all, filter, replace } => {
+        Command::Retry { ids, all, filter, replace, json } => {
             let ids = if all { matching(&spool, &filter)? } else { ids };
             let replacement = match replace {
                 Some(_) if ids.len() != 1 => {
@@ -121,11 +131,11 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
                 Some(path) => Some(Bytes::from(read_file(&path)?)),
                 None => None,
             };
-            retry_all(config, &ids, replacement.as_ref())
+            change::retry(config, &ids, replacement.as_ref(), json)
         }
-        Command::Purge { ids, all, filter } => {
+        Command::Purge { ids, all, filter, json } => {
             let ids = if all { matching(&spool, &filter)? } else { ids };
-            purge(config, &ids)
+            change::purge(config, &ids, json)
         }
     }
 }
@@ -208,87 +218,6 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
     out.write_all(&entry.bytes)?;
     out.write_all(b"\n")?;
     Ok(())
-}
-
-fn retry_all(config: &Config, ids: &[i64], replacement: Option<&Bytes>) -> Result<(), Failure> {
-    let mut failed = 0;
-    let mut tell = |id: i64, done: Result<Retried, Failure>| match done {
-        Ok(Retried { released, duplicates: 0 }) => println!("{id}: {released} accepted"),
-        Ok(Retried { released, duplicates }) => {
-            println!("{id}: {released} accepted, {duplicates} known already");
-        }
-        Err(Failure::Failed(message) | Failure::Usage(message)) => {
-            failed += 1;
-            eprintln!("{id}: {}", safe(&message));
-        }
-    };
-    let offline = open_offline(config)?;
-    let admin = AdminClient::new(&config.admin)?;
-    block_on(async {
-        for &id in ids {
-            let done = match &offline {
-                Some(spool) => retry_offline(spool, config, id, replacement.cloned()).await,
-                None => {
-                    let request = admin.post(&format!("/api/quarantine/{id}/retry"));
-                    admin.ask(request.body(replacement.cloned().unwrap_or_default())).await
-                }
-            };
-            tell(id, done);
-        }
-        Ok(())
-    })?;
-    if let Some(spool) = offline {
-        spool.close();
-    }
-    match failed {
-        0 => Ok(()),
-        failed => {
-            Err(Failure::Failed(format!("{failed} of {} entries stay in quarantine", ids.len())))
-        }
-    }
-}
-
-async fn retry_offline(
-    spool: &Spool,
-    config: &Config,
-    id: i64,
-    replacement: Option<Bytes>,
-) -> Result<Retried, Failure> {
-    let (_, receipt) = retry::retry(spool, id, replacement, &Rules::new(config)).await?;
-    Ok(Retried::from(receipt))
-}
-
-fn purge(config: &Config, ids: &[i64]) -> Result<(), Failure> {
-    let offline = open_offline(config)?;
-    let removed = block_on(async {
-        let admin = AdminClient::new(&config.admin)?;
-        let mut removed = 0;
-        // In slices: one commit for all would make a running service wait for it.
-        for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {
-            removed += match &offline {
-                Some(spool) => spool.remove(ids).await?.values().sum(),
-                None => {
-                    let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
-                    admin.ask::<Purged>(request).await?.removed
-                }
-            };
-        }
-        Ok(removed)
-    })?;
-    if let Some(spool) = offline {
-        spool.close();
-    }
-    println!("{removed} removed");
-    Ok(())
-}
-
-/// The spool itself, unless a running service has it.
-fn open_offline(config: &Config) -> Result<Option<Spool>, Failure> {
-    match Spool::open(&config.spool, system_clock()) {
-        Ok(spool) => Ok(Some(spool)),
-        Err(OpenError::InUse(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn entry(spool: &inspect::Inspection, id: i64) -> Result<Entry, Failure> {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::Args;
+use serde::Serialize;
 
 use super::admin_client::AdminClient;
 use super::{Failure, block_on, output};
@@ -23,6 +24,19 @@ pub(super) struct Arguments {
     /// Go on where a replay stopped: the position that it named
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     after: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How far a replay has come.
+#[derive(Serialize)]
+struct Done<'a> {
+    sink: &'a str,
+    replayed: u64,
+    /// Where it stopped, for `--after`; absent when it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_after: Option<u64>,
 }
 
 pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
@@ -47,7 +61,12 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
         }
     });
     spinner.finish_and_clear();
-    println!("{replayed} events were spooled again for sink {}", arguments.sink);
+    if arguments.json {
+        let stopped_after = done.is_err().then_some(after);
+        output::json(&Done { sink: &arguments.sink, replayed, stopped_after })?;
+    } else {
+        println!("{replayed} events were spooled again for sink {}", arguments.sink);
+    }
     if done.is_err() && after > 0 {
         eprintln!("it stopped; to go on: the same command with --after {after}");
     }

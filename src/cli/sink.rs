@@ -1,6 +1,6 @@
 //! `sink`: how each sink of the running service is doing, and holding one back for a while.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
@@ -16,15 +16,18 @@ pub(super) enum Command {
         json: bool,
     },
     /// Hold a sink: it keeps its events until it is resumed, also over a restart
-    Pause {
-        /// The sink's name in the configuration
-        name: String,
-    },
+    Pause(Named),
     /// Let a paused sink go on; its credentials and certificates are read again
-    Resume {
-        /// The sink's name in the configuration
-        name: String,
-    },
+    Resume(Named),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The sink's name in the configuration
+    name: String,
+    /// Print its state as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command, admin: &Admin) -> Result<(), Failure> {
@@ -32,8 +35,8 @@ pub(super) fn run(command: &Command, admin: &Admin) -> Result<(), Failure> {
     block_on(async {
         match command {
             Command::List { json } => list(&client, *json).await,
-            Command::Pause { name } => steer(&client, name, "pause").await,
-            Command::Resume { name } => steer(&client, name, "resume").await,
+            Command::Pause(named) => steer(&client, named, "pause").await,
+            Command::Resume(named) => steer(&client, named, "resume").await,
         }
     })
 }
@@ -53,9 +56,14 @@ async fn list(client: &AdminClient, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn steer(client: &AdminClient, name: &str, verb: &str) -> Result<(), Failure> {
+async fn steer(client: &AdminClient, named: &Named, verb: &str) -> Result<(), Failure> {
+    let name = &named.name;
     let path = format!("/api/sinks/{name}/{verb}");
     let state: Value = client.ask(client.post(&path)).await?;
+    if named.json {
+        println!("{state}");
+        return Ok(());
+    }
     println!("{name}: {}", state["state"].as_str().unwrap_or_default());
     Ok(())
 }

@@ -85,7 +85,10 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
 }
 
 fn mend(config: &Config, as_json: bool) -> Result<(), Failure> {
-    let Some(done) = repair::repair(&config.spool.directory, system_clock()())? else {
+    let spinner = output::spinner("repairing");
+    let done = repair::repair(&config.spool.directory, system_clock()());
+    spinner.finish_and_clear();
+    let Some(done) = done? else {
         if as_json {
             return json(&serde_json::Value::Null);
         }

@@ -11,7 +11,6 @@ use super::filter;
 use super::groups::{Next, regroup};
 use crate::config;
 use crate::decode::{self, Refusal};
-use crate::event::Event;
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
 use crate::sinks::{self, Item, Notice, Reason, Rendered, Verdict};
@@ -208,8 +207,7 @@ fn prepare(
         Ok(typed) => typed.event,
         Err(refusal) => return refused(refusal),
     };
-    let is_unwanted_test = matches!(event, Event::DeliveryTest(_)) && !sink.test_events;
-    if is_unwanted_test || !filter::lets_through(&sink.routing, &event, &stored.source) {
+    if !filter::wants(sink, &event, &stored.source) {
         return (Some(Fate::Filtered), None);
     }
     // Filters see the event as it was spooled. Everything behind them sees what is left of it, also

@@ -1,10 +1,17 @@
 //! Which events a sink gets. Pure.
 
-use crate::config::{Filter, Pattern, Routing};
+use crate::config::{Filter, Pattern, Routing, Sink};
 use crate::event::Event;
 
+/// Whether a sink is to deliver an event of `source`, by its filters and what it does with connection
+/// tests.
+pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
+    let is_unwanted_test = matches!(event, Event::DeliveryTest(_)) && !sink.test_events;
+    !is_unwanted_test && lets_through(&sink.routing, event, source)
+}
+
 /// Whether an event of `source` goes to the sink.
-pub(super) fn lets_through(routing: &Routing, event: &Event<'_>, source: &str) -> bool {
+fn lets_through(routing: &Routing, event: &Event<'_>, source: &str) -> bool {
     let matches = |filter: &Filter| matches(filter, event, source);
     let is_included = routing.include.is_empty() || routing.include.iter().any(matches);
     is_included && !routing.exclude.iter().any(matches)

@@ -22,5 +22,6 @@ mod status;
 mod worker;
 
 pub use backoff::Backoff;
+pub use filter::wants;
 pub use status::{SinkState, SinkStatus};
 pub use worker::Worker;

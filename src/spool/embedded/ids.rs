@@ -74,6 +74,6 @@ pub(super) fn evict(
     Ok(evicted)
 }
 
-fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {
+pub(super) fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {
     blob.as_chunks::<{ DedupKey::SIZE }>().0.iter().map(|key| DedupKey::from_bytes(*key))
 }

@@ -16,8 +16,8 @@ use crate::spool::{
 /// A read-only view of a spool directory.
 #[derive(Debug)]
 pub struct Inspection {
-    connection: Connection,
-    directory: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) directory: PathBuf,
     /// Read before the database: what it says had been committed by then.
     mark: Option<Mark>,
 }

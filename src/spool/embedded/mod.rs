@@ -73,6 +73,7 @@ mod room;
 mod row;
 mod salvage;
 mod schema;
+mod search;
 mod trim;
 mod wal;
 mod writer;

@@ -75,7 +75,7 @@ pub enum Read {
 }
 
 /// What one look at the table comes to.
-enum Found {
+pub(super) enum Found {
     /// What follows, if anything does.
     Reads(Vec<Read>),
     /// The next thing is a gap.
@@ -139,7 +139,8 @@ impl Inner {
     }
 }
 
-fn look(
+/// What follows `after`, up to `head`: whole chunks until `max_bytes` of events are read, or the gap before them.
+pub(super) fn look(
     connection: &Connection,
     after: u64,
     head: u64,

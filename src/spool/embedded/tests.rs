@@ -4,6 +4,7 @@ mod commits;
 mod damage;
 mod model;
 mod quarantine;
+mod search;
 mod steering;
 mod still;
 

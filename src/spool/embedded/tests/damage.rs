@@ -13,25 +13,25 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 
 /// Files of a spool with some history, and what is in it.
-struct Original {
+pub(super) struct Original {
     bench: Bench,
     /// A copy of the directory as it was.
-    copy: PathBuf,
+    pub(super) copy: PathBuf,
     /// Bytes by position, of what the sink has not had.
-    stored: BTreeMap<u64, Bytes>,
+    pub(super) stored: BTreeMap<u64, Bytes>,
     chunks: Vec<std::ops::RangeInclusive<u64>>,
     cursor: u64,
 }
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy)]
-enum Harm {
+pub(super) enum Harm {
     Cut(u64),
     Flip(u64, u8),
 }
 
 /// A spool as a process leaves it that was killed: some of it is in the database, some in the log.
-async fn original() -> Original {
+pub(super) async fn original() -> Original {
     let bench = Bench::new(|_| {});
     let mut spool = bench.open();
     let sink: Arc<str> = "sink".into();
@@ -80,15 +80,15 @@ fn copy_files(from: &Path, to: &Path) {
 }
 
 impl Original {
-    fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &Path {
         &self.bench.settings.directory
     }
 
-    fn restore(&self) {
+    pub(super) fn restore(&self) {
         copy_files(&self.copy, self.directory());
     }
 
-    fn harm(&self, name: &str, harm: Harm) {
+    pub(super) fn harm(&self, name: &str, harm: Harm) {
         let path = self.directory().join(name);
         let file = fs::File::options().write(true).open(&path).expect("opened");
         match harm {

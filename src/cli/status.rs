@@ -1,0 +1,128 @@
+//! `status`: the running service on one screen.
+
+use clap::Args;
+use clap::builder::styling::{AnsiColor, Style};
+use serde_json::Value;
+
+use super::admin_client::AdminClient;
+use super::output::{colored, json, safe, size, table, time};
+use super::{Failure, block_on};
+use crate::config::Admin;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print JSON: what /readyz and /api/status answer
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints how the service is doing; fails if it is not ready or a sink is paused.
+pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+    let client = AdminClient::new(admin)?;
+    let (readiness, status) = block_on(async {
+        let readiness: Value = client.send(client.get("/readyz")).await?.json().await?;
+        let status: Value = client.ask(client.get("/api/status")).await?;
+        Ok((readiness, status))
+    })?;
+    if arguments.json {
+        json(&serde_json::json!({ "readiness": readiness, "status": status }))?;
+    } else {
+        print(&readiness, &status);
+    }
+    verdict(&readiness, &status)
+}
+
+/// Why the exit code is 1.
+fn verdict(readiness: &Value, status: &Value) -> Result<(), Failure> {
+    if readiness["ready"] != true {
+        let reason = text(&readiness["reason"]);
+        return Err(Failure::Failed(format!("not ready: {}", safe(reason))));
+    }
+    let paused = rows(&status["sinks"]).filter(|sink| sink["state"] == "paused");
+    let paused: Vec<String> = paused.map(|sink| safe(text(&sink["sink"]))).collect();
+    match paused.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Failed(format!("paused: {}", paused.join(", ")))),
+    }
+}
+
+fn print(readiness: &Value, status: &Value) {
+    let (good, bad) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
+    let ready = match readiness["ready"] == true {
+        true => colored("ready", good),
+        false => colored(&format!("not ready: {}", safe(text(&readiness["reason"]))), bad),
+    };
+    println!("davinci-siem {}: {ready}", safe(text(&status["version"])));
+    for warning in ["quarantine_full", "spool_damaged", "spool_set_aside"] {
+        if let Some(what) = readiness[warning].as_str() {
+            println!("{}", colored(&format!("{warning}: {}", safe(what)), bad));
+        }
+    }
+    if let Some(lost) = readiness["spool_lost_events"].as_u64() {
+        let told = format!("{lost} acknowledged events are lost: see davinci-siem spool stats");
+        println!("{}", colored(&told, bad));
+    }
+    spool(&status["spool"]);
+    println!();
+    let sinks: Vec<Vec<String>> = rows(&status["sinks"]).map(sink).collect();
+    table(&["SINK", "BEHIND", "STATE"], &sinks);
+    println!();
+    table(&["SOURCE/SINK", "DOOR", "EVENTS"], &totals(&status["spool"]["totals"]));
+}
+
+fn spool(spool: &Value) {
+    let of = |key: &str| spool[key].as_u64().unwrap_or(0);
+    let share = |used: u64, most: u64| used.saturating_mul(100) / most.max(1);
+    let (used, most) = (of("size"), of("max_size"));
+    println!(
+        "spool       {} events, {} of {} ({} %)",
+        of("events"),
+        size(used),
+        size(most),
+        share(used, most)
+    );
+    if let Some(oldest) = spool["oldest_at"].as_i64() {
+        println!("  oldest    received {}", time(oldest));
+    }
+    let (used, most) = (of("quarantine_size"), of("quarantine_max_size"));
+    println!(
+        "quarantine  {} entries, {} of {} ({} %)",
+        of("quarantined"),
+        size(used),
+        size(most),
+        share(used, most)
+    );
+}
+
+/// The state comes last: only there, its colour does not count as width.
+fn sink(sink: &Value) -> Vec<String> {
+    let state = text(&sink["state"]);
+    let style = match state {
+        "running" => AnsiColor::Green.on_default(),
+        "retrying" => AnsiColor::Yellow.on_default(),
+        "paused" => AnsiColor::Red.on_default(),
+        _ => Style::new(),
+    };
+    let behind = format!("{} events", sink["lag"].as_u64().unwrap_or(0));
+    let mut told = colored(&safe(state), style);
+    if let Some(reason) = sink["reason"].as_str() {
+        told += &format!(": {}", safe(reason));
+    }
+    vec![safe(text(&sink["sink"])), behind, told]
+}
+
+fn totals(totals: &Value) -> Vec<Vec<String>> {
+    let row = |total: &Value| {
+        let count = total[2].as_u64().unwrap_or(0);
+        vec![safe(text(&total[0])), safe(text(&total[1])), count.to_string()]
+    };
+    rows(totals).map(row).collect()
+}
+
+fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! What can be told of a position and a sink. The spool keeps a cursor and totals, no record per event: where
+//! those leave several answers, all of them are given.
+
+use serde::Serialize;
+
+use super::found::Found;
+use crate::config::{self, Config};
+use crate::spool::{Door, SpoolStats};
+
+/// A stored event and one sink.
+#[derive(Debug, Serialize)]
+pub(super) struct Fate {
+    pub(super) sink: String,
+    pub(super) state: State,
+    /// Every way in which the sink may have got past it; one, where that is certain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) possible: Vec<Way>,
+    /// Whether the sink's filter lets it through, as the configuration is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wanted_now: Option<bool>,
+    /// Entries of the quarantine that hold it for this sink.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) dead_letters: Vec<i64>,
+    pub(super) is_configured: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    /// The sink's cursor has not passed it: still to be delivered.
+    Waiting,
+    /// Its cursor has.
+    Passed,
+    /// A copy for another sink.
+    NotForIt,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Way {
+    Delivered,
+    Filtered,
+    DeadLettered,
+    /// The sink did not begin with the first position, or was not configured for a while: its totals do
+    /// not add up to its cursor.
+    Skipped,
+}
+
+/// A dead letter that holds the event: its number and its sink.
+pub(super) type Letter = (i64, String);
+
+/// What is known of one sink.
+struct Place<'a> {
+    name: &'a str,
+    cursor: u64,
+    ways: Vec<Way>,
+    is_configured: bool,
+}
+
+/// What each sink has made of `found`, one of `copies`.
+pub(super) fn of(
+    found: &Found,
+    copies: &[Found],
+    stats: &SpoolStats,
+    letters: &[Letter],
+    config: &Config,
+) -> Vec<Fate> {
+    places(stats, config).iter().map(|place| one(found, copies, place, letters)).collect()
+}
+
+/// Sinks that the spool knows, and those that are configured and have never run.
+fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
+    let known = stats.sinks.iter().map(|sink| {
+        let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
+        let ways = ways(stats, &sink.sink, sink.cursor);
+        Place { name: &sink.sink, cursor: sink.cursor, ways, is_configured }
+    });
+    let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
+    let new = config.sinks.iter().filter(is_new);
+    let new = new.map(|sink| Place {
+        name: &sink.name,
+        cursor: 0,
+        ways: Vec::new(),
+        is_configured: true,
+    });
+    known.chain(new).collect()
+}
+
+/// The ways in which a sink has got past anything at all.
+fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> Vec<Way> {
+    let total = |door: Door| {
+        let is_its = |(name, counted, _): &&(String, Door, u64)| name == sink && *counted == door;
+        stats.totals.iter().find(is_its).map_or(0, |(_, _, count)| *count)
+    };
+    let delivered = total(Door::Delivered);
+    let (filtered, dead_lettered) = (total(Door::Filtered), total(Door::DeadLettered));
+    [
+        (Way::Delivered, delivered > 0),
+        (Way::Filtered, filtered > 0),
+        (Way::DeadLettered, dead_lettered > 0),
+        (Way::Skipped, delivered + filtered + dead_lettered != cursor),
+    ]
+    .into_iter()
+    .filter_map(|(way, is_possible)| is_possible.then_some(way))
+    .collect()
+}
+
+fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
+    let Place { name, cursor, ref ways, is_configured } = *place;
+    let is_for_it = |found: &Found| found.only_sink.as_deref().is_none_or(|only| only == name);
+    let state = match found.position {
+        _ if !is_for_it(found) => State::NotForIt,
+        position if position <= cursor => State::Passed,
+        _ => State::Waiting,
+    };
+    let its_letters = letters.iter().filter(|(_, sink)| sink == name).map(|(id, _)| *id);
+    let its_letters: Vec<i64> = its_letters.collect();
+    // A letter does not say which copy it was. Of several, no one can be blamed.
+    let is_only_copy = copies.iter().filter(|copy| is_for_it(copy)).count() == 1;
+    let possible = match state {
+        State::Waiting | State::NotForIt => Vec::new(),
+        State::Passed if is_only_copy && !its_letters.is_empty() => vec![Way::DeadLettered],
+        State::Passed => ways.clone(),
+    };
+    let is_its = state != State::NotForIt;
+    let wanted = found.wanted.iter().find(|(sink, _)| sink == name).map(|(_, wanted)| *wanted);
+    Fate {
+        sink: name.to_owned(),
+        state,
+        possible,
+        wanted_now: wanted.filter(|_| is_its),
+        dead_letters: if is_its { its_letters } else { Vec::new() },
+        is_configured,
+    }
+}
+
+impl Fate {
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        let mut words = match (self.state, &*self.possible) {
+            (State::NotForIt, _) => return "not for it: a copy for another sink".to_owned(),
+            (State::Waiting, _) => "not delivered yet".to_owned(),
+            // Its totals are gone; its cursor is not.
+            (State::Passed, []) => "passed; how is not recorded".to_owned(),
+            (State::Passed, [way]) => way.word().to_owned(),
+            (State::Passed, ways) => {
+                let words: Vec<&str> = ways.iter().map(|way| way.word()).collect();
+                format!("passed: {}; which is not recorded per event", words.join(" or "))
+            }
+        };
+        if !self.dead_letters.is_empty() {
+            let entries: Vec<String> = self.dead_letters.iter().map(i64::to_string).collect();
+            words += &format!(" (quarantine {})", entries.join(", "));
+        }
+        match self.wanted_now {
+            Some(false) => words += "; its filter, as it is now, leaves it out",
+            Some(true) if self.possible.contains(&Way::Filtered) => {
+                words += "; its filter, as it is now, lets it through";
+            }
+            _ => {}
+        }
+        if !self.is_configured {
+            words += "; the sink is not configured now";
+        }
+        words
+    }
+}
+
+impl Way {
+    fn word(self) -> &'static str {
+        match self {
+            Way::Delivered => "delivered",
+            Way::Filtered => "filtered",
+            Way::DeadLettered => "dead-lettered",
+            Way::Skipped => {
+                "skipped (received before the sink began, or while it was not configured)"
+            }
+        }
+    }
+}

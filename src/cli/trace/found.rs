@@ -1,0 +1,52 @@
+//! Stored events with the id that is asked for, and what is kept of each: not its bytes, of which there may
+//! be many.
+
+use std::sync::Arc;
+
+use super::matching::{Wanted, has_id};
+use crate::config::Config;
+use crate::decode;
+use crate::deliver;
+use crate::spool::{DedupKey, Millis, Stored};
+
+/// One place where the event is stored.
+pub(super) struct Found {
+    pub(super) position: u64,
+    pub(super) received_at: Millis,
+    pub(super) source: Arc<str>,
+    pub(super) only_sink: Option<Arc<str>>,
+    /// As it is written in the event, and the key that a repetition has.
+    pub(super) recorded: Option<(String, DedupKey)>,
+    /// For each configured sink, whether its filter lets the event through.
+    pub(super) wanted: Vec<(String, bool)>,
+}
+
+impl Found {
+    /// `stored`, if it has the id.
+    pub(super) fn of(stored: Stored, wanted: &Wanted<'_>, config: &Config) -> Option<Found> {
+        let Stored { position, received_at, source, only_sink, bytes } = stored;
+        if !wanted.may_be_in(&bytes) {
+            return None;
+        }
+        let found =
+            Found { position, received_at, source, only_sink, recorded: None, wanted: Vec::new() };
+        let Ok(typed) = decode::event(&bytes) else {
+            // A retried dead letter may have been replaced by anything.
+            return has_id(&bytes, wanted.id).then_some(found);
+        };
+        let envelope = typed.event.envelope();
+        if envelope.id != wanted.id {
+            return None;
+        }
+        let instant =
+            (envelope.recorded_at.timestamp(), envelope.recorded_at.timestamp_subsec_nanos());
+        let key = DedupKey::new(&found.source, &envelope.id, instant);
+        let wants = |sink| deliver::wants(sink, &typed.event, &found.source);
+        let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), wants(sink))).collect();
+        Some(Found {
+            recorded: Some((envelope.recorded_at_text.to_string(), key)),
+            wanted: by_sink,
+            ..found
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! `trace`: what became of one event, as far as the spool can tell.
+
+use std::collections::HashSet;
+use std::process::Output;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::support::events::{batch, ids, minted};
+use crate::support::service::Home;
+use crate::support::targets::Target;
+use crate::support::targets::webhook::Webhook;
+
+const KEEP: &str = "[spool]\nretention = \"1h\"\n";
+/// When the minted events were recorded.
+const RECORDED: &str = "2024-02-15T16:07:03.995Z";
+
+fn traced(home: &Home, arguments: &[&str]) -> (Option<i32>, Value) {
+    let arguments = [&["trace", "--json"], arguments].concat();
+    let Output { status, stdout, .. } = home.run(&arguments);
+    (status.code(), serde_json::from_slice(&stdout).expect("JSON"))
+}
+
+fn words(home: &Home, arguments: &[&str]) -> String {
+    let arguments = [&["trace"], arguments].concat();
+    String::from_utf8(home.run(&arguments).stdout).expect("UTF-8")
+}
+
+/// State and ways of a sink at a place.
+fn fate<'a>(place: &'a Value, sink: &str) -> (&'a Value, &'a Value) {
+    let sinks = place["sinks"].as_array().expect("sinks");
+    let fate = sinks.iter().find(|fate| fate["sink"] == sink).expect("the sink");
+    (&fate["state"], &fate["possible"])
+}
+
+#[test]
+fn an_event_that_waits_for_one_sink_has_been_delivered_by_the_other() {
+    let home = Home::with_two_sinks(KEEP);
+    let service = home.start();
+    assert!(home.run_with(&service, &["sink", "pause", "two"]).status.success());
+    service.post(&batch(ids(700)));
+    service.wait_until_settled("one");
+    let (code, found) = traced(&home, &["event-0650"]);
+    assert_eq!(code, Some(0), "{found}");
+    let stored = found["stored"].as_array().expect("places");
+    assert_eq!(stored.len(), 1, "{found}");
+    let place = &stored[0];
+    assert_eq!(
+        (&place["position"], &place["source"], &place["recorded_at"], &place["remembered"]),
+        (&json!(651), &json!("pingone"), &json!(RECORDED), &json!(true))
+    );
+    assert!(place["received_at"].as_i64().expect("a time") > 1_700_000_000_000);
+    assert_eq!(fate(place, "one"), (&json!("passed"), &json!(["delivered"])));
+    assert_eq!(fate(place, "two"), (&json!("waiting"), &Value::Null));
+    assert_eq!((&found["searched_events"], &found["quarantine"]), (&json!(700), &json!([])));
+    let text = words(&home, &["event-0650"]);
+    for line in ["position 651 of the spool", "sink one: delivered", "sink two: not delivered yet"]
+    {
+        assert!(text.lines().any(|found| found.trim() == line), "{line}: {text}");
+    }
+    assert!(text.contains("repetition would be dropped"), "{text}");
+    assert!(!text.contains("event-065"), "no neighbours, and none of the event itself: {text}");
+}
+
+#[test]
+fn what_the_totals_leave_open_is_left_open() {
+    let other = "[sinks.other]\ntype = \"file\"\npath = \"other\"\n\
+                 exclude = { types = [\"CUSTOM_ANALYTICS\"] }\n";
+    let home = Home::with_two_sinks(&format!("{KEEP}{other}"));
+    let service = home.start();
+    let plain = minted("plain").replace("CUSTOM_ANALYTICS", "RECEIVE_REQUEST");
+    service.post(&batch(["filtered".to_owned()]));
+    service.wait_until_settled("other");
+    let (_, found) = traced(&home, &["filtered"]);
+    assert_eq!(fate(&found["stored"][0], "other"), (&json!("passed"), &json!(["filtered"])));
+    service.post(&plain);
+    service.wait_until_settled("other");
+    let (_, found) = traced(&home, &["plain"]);
+    assert_eq!(
+        fate(&found["stored"][0], "other"),
+        (&json!("passed"), &json!(["delivered", "filtered"]))
+    );
+    let text = words(&home, &["plain"]);
+    assert!(text.contains("other: passed: delivered or filtered; which is not recorded"), "{text}");
+    assert!(text.contains("its filter, as it is now, lets it through"), "{text}");
+    let text = words(&home, &["filtered"]);
+    assert!(text.contains("its filter, as it is now, leaves it out"), "{text}");
+    drop(service);
+    // A sink that begins with what comes next has not been given what was there.
+    let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
+    let late = "[sinks.late]\ntype = \"file\"\npath = \"late\"\nstart = \"now\"\n";
+    std::fs::write(home.path("test.toml"), format!("{config}{late}")).expect("written");
+    let new = traced(&home, &["plain"]).1;
+    assert_eq!(fate(&new["stored"][0], "late").0, "waiting", "it has never run");
+    let service = home.start();
+    let (_, found) = traced(&home, &["plain"]);
+    assert_eq!(fate(&found["stored"][0], "late"), (&json!("passed"), &json!(["skipped"])));
+    drop(service);
+}
+
+#[test]
+fn refused_events_are_found_by_their_id_or_by_its_text() {
+    let home = Home::with_two_sinks(KEEP);
+    let service = home.start();
+    let bad = minted("bad").replace("recordedAt", "recorded");
+    service.post(&format!("[{bad},{{\"note\":\"bad\"}}]"));
+    service.post("{\"id\":\"b\\u0061d\"}");
+    service.post("neither bad nor JSON");
+    let (code, found) = traced(&home, &["bad"]);
+    assert_eq!((code, &found["stored"]), (Some(0), &json!([])), "{found}");
+    let entries = found["quarantine"].as_array().expect("entries");
+    let matches: Vec<_> = entries.iter().map(|entry| (&entry["id"], &entry["match"])).collect();
+    assert_eq!(
+        matches,
+        [
+            (&json!(1), &json!("id")),
+            (&json!(2), &json!("text")),
+            (&json!(3), &json!("id")),
+            (&json!(4), &json!("text")),
+        ]
+    );
+    assert_eq!(entries[0]["reason"], "missing_member");
+    let text = words(&home, &["bad"]);
+    assert!(
+        text.contains("quarantine entry 1") && text.contains("recordedAt is required"),
+        "{text}"
+    );
+    assert_eq!(traced(&home, &["ba"]).1["quarantine"][0]["match"], "text");
+    // Corrected, it is in the spool.
+    std::fs::write(home.path("fixed"), minted("bad")).expect("written");
+    let fixed = home.run_with(&service, &["quarantine", "retry", "1", "--replace", "fixed"]);
+    assert!(fixed.status.success(), "{fixed:?}");
+    assert_eq!(traced(&home, &["bad"]).1["stored"][0]["position"], 1);
+}
+
+#[test]
+fn a_dead_letter_names_its_sink_and_a_retry_is_a_copy_for_it() {
+    let poison = HashSet::from(["event-0001".to_owned()]);
+    let target = Target::start(Webhook { poison, ..Webhook::default() });
+    let hook = format!("[sinks.hook]\ntype = \"http\"\nurl = \"{}/events\"\n", target.url);
+    let home = Home::with_two_sinks(&format!("{KEEP}{hook}"));
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("hook");
+    service.wait_until_settled("one");
+    let (_, found) = traced(&home, &["event-0001"]);
+    let place = &found["stored"][0];
+    assert_eq!(fate(place, "hook"), (&json!("passed"), &json!(["dead_lettered"])));
+    assert_eq!(fate(place, "one"), (&json!("passed"), &json!(["delivered"])));
+    let letter = &found["quarantine"][0];
+    assert_eq!((&letter["sink"], &letter["match"]), (&json!("hook"), &json!("id")));
+    let text = words(&home, &["event-0001"]);
+    assert!(text.contains("sink hook: dead-lettered (quarantine 1)"), "{text}");
+    let (_, found) = traced(&home, &["event-0002"]);
+    assert_eq!(
+        fate(&found["stored"][0], "hook"),
+        (&json!("passed"), &json!(["delivered", "dead_lettered"])),
+        "its letter might have been purged"
+    );
+    assert!(home.run_with(&service, &["sink", "pause", "hook"]).status.success());
+    assert!(home.run_with(&service, &["quarantine", "retry", "1"]).status.success());
+    service.wait_until_settled("one");
+    let (_, found) = traced(&home, &["event-0001"]);
+    let copy = &found["stored"][1];
+    assert_eq!((&copy["position"], &copy["only_sink"]), (&json!(4), &json!("hook")));
+    assert_eq!(fate(copy, "hook").0, "waiting");
+    assert_eq!(fate(copy, "one").0, "not_for_it");
+}
+
+#[test]
+fn a_repetition_changes_nothing_and_another_time_is_another_event() {
+    let home = Home::with_two_sinks(KEEP);
+    let service = home.start();
+    service.post(&minted("again"));
+    assert_eq!(service.answer(&minted("again"))["duplicates"], 1);
+    assert_eq!(traced(&home, &["again"]).1["stored"].as_array().expect("places").len(), 1);
+    service.post(&minted("again").replace(RECORDED, "2024-02-15T16:07:04Z"));
+    let (_, found) = traced(&home, &["again"]);
+    let positions: Vec<_> = found["stored"]
+        .as_array()
+        .expect("places")
+        .iter()
+        .map(|place| &place["position"])
+        .collect();
+    assert_eq!(positions, [1, 2]);
+    assert_eq!(found["stored"][1]["recorded_at"], "2024-02-15T16:07:04Z");
+}
+
+#[test]
+fn without_a_trace_it_says_what_that_means() {
+    let home = Home::with_two_sinks("");
+    let service = home.start();
+    let (code, found) = traced(&home, &["event-0000"]);
+    assert_eq!((code, &found["removed_events"]), (Some(1), &json!(0)));
+    assert!(words(&home, &["x"]).contains("none of this id was accepted"));
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("one");
+    service.wait_until_settled("two");
+    // What every sink has goes with the next commit.
+    crate::support::wait_for("removal", || {
+        service.post(&batch([format!("{}", uuid::Uuid::new_v4())]));
+        (traced(&home, &["event-0000"]).1["stored"] == json!([])).then_some(())
+    });
+    assert_eq!(traced(&home, &["event-0000"]).0, Some(1));
+    let text = words(&home, &["event-0000"]);
+    assert!(text.contains("Either it never came, or every sink has passed it"), "{text}");
+    assert!(text.contains("spool.retention"), "{text}");
+    let (code, found) = traced(&home, &["event-0000", "--recorded-at", RECORDED]);
+    assert_eq!(code, Some(0), "it is remembered");
+    assert_eq!(found["remembered"], json!([{"source": "pingone", "remembered": true}]));
+    let text = words(&home, &["event-0000", "--recorded-at", RECORDED]);
+    assert!(text.contains("source pingone accepted an event of this id and time"), "{text}");
+    assert!(text.contains("Every sink has passed it, and it was removed"), "{text}");
+    let (code, found) = traced(&home, &["never", "--recorded-at", RECORDED]);
+    assert_eq!((code, &found["remembered"][0]["remembered"]), (Some(1), &json!(false)));
+    assert_eq!(home.run(&["trace", "x", "--recorded-at", "today"]).status.code(), Some(64));
+}
+
+#[test]
+fn damage_is_passed_over_and_named() {
+    let home = Home::with_two_sinks("");
+    let service = home.start();
+    for sink in ["one", "two"] {
+        assert!(home.run_with(&service, &["sink", "pause", sink]).status.success());
+    }
+    for part in 0..3 {
+        service.post(&batch((0..10).map(|number| format!("event-{part}-{number}"))));
+    }
+    service.kill();
+    let store = Connection::open(home.path("data/spool.db")).expect("opened");
+    store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
+    store.execute("UPDATE chunks SET checksum = checksum + 1 WHERE last = 20", []).expect("broken");
+    drop(store);
+    let (code, found) = traced(&home, &["event-1-3"]);
+    assert_eq!((code, &found["unread_positions"]), (Some(1), &json!([[11, 20]])));
+    let text = words(&home, &["event-1-3"]);
+    assert!(text.contains("events 11 to 20 cannot be read"), "{text}");
+    assert!(text.contains("it is among what cannot be read"), "{text}");
+    let (_, found) = traced(&home, &["event-2-3"]);
+    assert_eq!(found["stored"][0]["position"], 24, "what follows is found");
+}
