@@ -1,5 +1,8 @@
 //! What the service shows of the events that it accepts, and what it does not.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -242,4 +245,23 @@ fn drift_is_told_on_the_command_line() {
     let line: Value = serde_json::from_str(&told(&["drift", "--json"])).expect("one line");
     assert_eq!(line["path"], "$.new\u{1b}[31m");
     assert_eq!(line["example"], json!({"type": "string", "length": 5}));
+}
+
+#[test]
+fn the_tail_follows_on_the_command_line() {
+    let home = Home::new("");
+    let service = home.start();
+    service.post(&format!("[{}]", minted("before")));
+    let mut command = home.command(&["tail", "--json", "--match", "wanted"]);
+    command.env("DAVINCI_SIEM__ADMIN__ADDRESS", service.admin.trim_start_matches("http://"));
+    let mut tail = command.stdout(Stdio::piped()).spawn().expect("started");
+    let mut lines = BufReader::new(tail.stdout.take().expect("a pipe")).lines();
+    // It may begin before or after these are there: the last ones are shown in any case.
+    service.post(&format!("[{},{}]", minted("other"), minted("wanted")));
+    let line = lines.next().expect("a line").expect("text");
+    let seen: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&seen["id"], &seen["event"]["id"]), (&json!("wanted"), &json!("wanted")));
+    assert!(service.terminate().0.success());
+    assert!(lines.next().is_none(), "it ends with the service");
+    assert_eq!(tail.wait().expect("ended").code(), Some(1));
 }

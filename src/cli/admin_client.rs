@@ -55,9 +55,14 @@ impl AdminClient {
         &self,
         request: RequestBuilder,
     ) -> Result<T, Failure> {
+        Ok(self.succeed(request).await?.json().await?)
+    }
+
+    /// Sends a request that has to succeed.
+    pub(super) async fn succeed(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = self.send(request).await?;
         if response.status().is_success() {
-            return Ok(response.json().await?);
+            return Ok(response);
         }
         let status = response.status();
         let failure: Option<operations::Failure> = response.json().await.ok();

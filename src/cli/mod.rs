@@ -17,6 +17,7 @@ mod serve;
 mod sink;
 mod spool;
 mod status;
+mod tail;
 mod trace;
 
 use std::ffi::OsString;
@@ -71,6 +72,10 @@ enum Command {
     /// Whether it is ready and why not, the spool, the quarantine, each sink, and totals by door. Exit code 1
     /// if it is not ready or a sink is paused.
     Status(status::Arguments),
+    /// Follow accepted events as they arrive
+    ///
+    /// Begins with the last ones. What is redacted before it is stored is redacted here.
+    Tail(tail::Arguments),
     /// Find out what became of one event
     ///
     /// Reads the spool and the quarantine, also while the service runs. Exit code 1 if there is no trace of
@@ -130,6 +135,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
         Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
         Command::Status(status) => load_admin().and_then(|admin| status::run(&status, &admin)),
+        Command::Tail(arguments) => load_admin().and_then(|admin| tail::run(&arguments, &admin)),
         Command::Trace(arguments) => load().and_then(|config| trace::run(&arguments, &config)),
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
         Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),

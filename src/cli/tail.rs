@@ -1,0 +1,157 @@
+//! `tail`: the last accepted events, and then those that come.
+
+use std::io::Write;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::form_urlencoded;
+
+use super::admin_client::AdminClient;
+use super::output::{colored, safe, time};
+use super::{Failure, block_on};
+use crate::config::Admin;
+
+/// Nobody watches for longer.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only this type: `START_INTERACTION`, admin, or any other action.type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only this outcome: success, failure or unknown
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Only this flow, by its id or its name
+    #[arg(long)]
+    flow: Option<String>,
+    /// Only this source
+    #[arg(long)]
+    source: Option<String>,
+    /// Only events that hold this text anywhere
+    #[arg(long = "match", value_name = "TEXT")]
+    text: Option<String>,
+    /// Print JSON, one event per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of the service's answer.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Missed {
+        missed: u64,
+    },
+    Event {
+        received_at: i64,
+        source: String,
+        action: String,
+        outcome: String,
+        id: String,
+        flow_id: String,
+        flow_name: String,
+        #[serde(borrow)]
+        #[expect(dead_code, reason = "what it is told by, and not what is shown")]
+        event: Option<&'a RawValue>,
+    },
+}
+
+/// Follows until it is interrupted, or the service ends.
+pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+    let client = AdminClient::new(admin)?;
+    let path = format!("/api/tail?{}", query(arguments));
+    block_on(async {
+        let request = client.get(&path).timeout(FOR_EVER);
+        let mut answer = client.succeed(request).await?;
+        let mut rest = Vec::new();
+        while let Some(bytes) = answer.chunk().await? {
+            rest.extend_from_slice(&bytes);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !print(&line, arguments.json)? {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Failure::Failed("the service has ended".to_owned()))
+    })
+}
+
+fn query(arguments: &Arguments) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [
+        ("type", &arguments.kind),
+        ("outcome", &arguments.outcome),
+        ("flow", &arguments.flow),
+        ("source", &arguments.source),
+        ("match", &arguments.text),
+    ] {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.finish()
+}
+
+/// False when nobody reads any more.
+fn print(line: &[u8], as_json: bool) -> Result<bool, Failure> {
+    let text = match as_json {
+        true => String::from_utf8_lossy(line).trim_end().to_owned(),
+        false => shown(serde_json::from_slice(line)?),
+    };
+    match writeln!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn shown(line: Line<'_>) -> String {
+    let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
+    match line {
+        Line::Missed { missed } => {
+            colored(&format!("({missed} events went by unseen)"), color(AnsiColor::Yellow))
+        }
+        Line::Event { received_at, source, action, outcome, id, flow_id, flow_name, .. } => {
+            let outcome_color = match outcome.as_str() {
+                "success" => AnsiColor::Green,
+                "failure" => AnsiColor::Red,
+                _ => AnsiColor::Yellow,
+            };
+            let flow = if flow_name.is_empty() { flow_id } else { flow_name };
+            let outcome = colored(&safe(&outcome), color(outcome_color));
+            let (source, action, flow, id) = (safe(&source), safe(&action), safe(&flow), safe(&id));
+            format!("{} {source} {action} {outcome} {flow} {id}", time(received_at))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_become_a_query_and_strangers_words_are_safe_on_a_terminal() {
+        let arguments = Arguments {
+            kind: Some("admin".to_owned()),
+            outcome: None,
+            flow: Some("Sign on & off".to_owned()),
+            source: None,
+            text: None,
+            json: false,
+        };
+        assert_eq!(query(&arguments), "type=admin&flow=Sign+on+%26+off");
+        let line = r#"{"sequence":1,"received_at":1700000000000,"source":"p","type":"admin",
+            "action":"A\u001b[2J","outcome":"failure","id":"i","flow_id":"f","flow_name":"","bytes":2,"event":{}}"#;
+        let text = shown(serde_json::from_str(line).expect("a line"));
+        assert!(text.ends_with("p A\u{fffd}[2J failure f i"), "{text}");
+        assert_eq!(
+            shown(serde_json::from_str("{\"missed\":3}").expect("a line")),
+            "(3 events went by unseen)"
+        );
+    }
+}
