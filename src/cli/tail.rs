@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use url::form_urlencoded;
 
 use super::admin_client::AdminClient;
@@ -42,7 +41,7 @@ pub(super) struct Arguments {
 /// A line of the service's answer.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Line<'a> {
+enum Line {
     Missed {
         missed: u64,
     },
@@ -54,9 +53,6 @@ enum Line<'a> {
         id: String,
         flow_id: String,
         flow_name: String,
-        #[serde(borrow)]
-        #[expect(dead_code, reason = "what it is told by, and not what is shown")]
-        event: Option<&'a RawValue>,
     },
 }
 
@@ -110,13 +106,13 @@ fn print(line: &[u8], as_json: bool) -> Result<bool, Failure> {
     }
 }
 
-fn shown(line: Line<'_>) -> String {
+fn shown(line: Line) -> String {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
     match line {
         Line::Missed { missed } => {
             colored(&format!("({missed} events went by unseen)"), color(AnsiColor::Yellow))
         }
-        Line::Event { received_at, source, action, outcome, id, flow_id, flow_name, .. } => {
+        Line::Event { received_at, source, action, outcome, id, flow_id, flow_name } => {
             let outcome_color = match outcome.as_str() {
                 "success" => AnsiColor::Green,
                 "failure" => AnsiColor::Red,
