@@ -6,7 +6,7 @@ use std::process::Output;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::events::{batch, ids, minted};
+use crate::support::events::{batch, ids, minted, minted_with};
 use crate::support::service::Home;
 use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
@@ -165,6 +165,37 @@ fn a_dead_letter_names_its_sink_and_a_retry_is_a_copy_for_it() {
     assert_eq!((&copy["position"], &copy["only_sink"]), (&json!(4), &json!("hook")));
     assert_eq!(fate(copy, "hook").0, "waiting");
     assert_eq!(fate(copy, "one").0, "not_for_it");
+}
+
+#[test]
+fn a_dead_letter_is_blamed_on_no_other_event() {
+    let poison = HashSet::from(["event-0001".to_owned()]);
+    let target = Target::start(Webhook { poison, ..Webhook::default() });
+    let hook = format!("[sinks.hook]\ntype = \"http\"\nurl = \"{}/events\"\n", target.url);
+    let home = Home::new(&format!("{KEEP}{hook}"));
+    let service = home.start();
+    let mentions = minted_with("event-0001", "after event-0002");
+    service.post(&format!("[{mentions},{}]", minted("event-0002")));
+    service.wait_until_settled("hook");
+    let (_, found) = traced(&home, &["event-0002"]);
+    assert_eq!(found["quarantine"][0]["match"], "text", "it is named there");
+    let open = json!(["delivered", "dead_lettered"]);
+    assert_eq!(fate(&found["stored"][0], "hook"), (&json!("passed"), &open));
+    assert!(found["stored"][0]["sinks"][0].get("dead_letters").is_none(), "{found}");
+    // Another event of the same id is taken.
+    target.state().poison.clear();
+    service.post(&mentions.replace(RECORDED, "2024-02-15T16:07:04Z"));
+    service.wait_until_settled("hook");
+    let (_, found) = traced(&home, &["event-0001"]);
+    let letters = |place: usize| &found["stored"][place]["sinks"][0]["dead_letters"];
+    assert_eq!((letters(0), letters(1)), (&json!([1]), &Value::Null), "{found}");
+    // A copy for the sink might have been the one.
+    assert!(
+        home.run_with(&service, &["replay", "--sink", "hook", "--from", "1h"]).status.success()
+    );
+    service.wait_until_settled("hook");
+    let (_, found) = traced(&home, &["event-0001"]);
+    assert_eq!(fate(&found["stored"][0], "hook"), (&json!("passed"), &open), "{found}");
 }
 
 #[test]

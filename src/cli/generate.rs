@@ -26,12 +26,16 @@ pub(super) struct Man {
     directory: Option<PathBuf>,
 }
 
-pub(super) fn completions(arguments: &Completions, mut command: Command) -> Result<(), Failure> {
-    // Whole before it is printed: a pipe that closes early is an error here, and a panic there.
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, NAME, &mut script);
-    std::io::stdout().write_all(&script)?;
+pub(super) fn completions(arguments: &Completions, command: Command) -> Result<(), Failure> {
+    std::io::stdout().write_all(&script(arguments.shell, command))?;
     Ok(())
+}
+
+/// Whole before it is printed: a pipe that closes early is an error then, and would be a panic.
+pub(super) fn script(shell: Shell, mut command: Command) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, NAME, &mut script);
+    script
 }
 
 pub(super) fn man(arguments: &Man, command: Command) -> Result<(), Failure> {

@@ -62,9 +62,8 @@ fn every_command_and_option_is_on_the_page_of_commands() {
 #[test]
 fn completions_of_every_shell_name_every_command() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Arguments::command(), "davinci-siem", &mut script);
-        let script = String::from_utf8(script).expect("UTF-8");
+        let script =
+            String::from_utf8(generate::script(shell, Arguments::command())).expect("UTF-8");
         for (words, _) in commands() {
             let name = words.rsplit(' ').next().expect("a word");
             let is_word = |c: char| !(c.is_alphanumeric() || c == '-');

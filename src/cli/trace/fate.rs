@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::found::Found;
 use crate::config::{self, Config};
-use crate::spool::{Door, SpoolStats};
+use crate::spool::{DedupKey, Door, Millis, SpoolStats};
 
 /// A stored event and one sink.
 #[derive(Debug, Serialize)]
@@ -46,8 +46,14 @@ pub(super) enum Way {
     Skipped,
 }
 
-/// A dead letter that holds the event: its number and its sink.
-pub(super) type Letter = (i64, String);
+/// A dead letter with the id.
+pub(super) struct Letter {
+    pub(super) entry: i64,
+    pub(super) at: Millis,
+    pub(super) sink: String,
+    /// `None` for what is no event.
+    pub(super) key: Option<DedupKey>,
+}
 
 /// What is known of one sink.
 struct Place<'a> {
@@ -113,23 +119,28 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
         position if position <= cursor => State::Passed,
         _ => State::Waiting,
     };
-    let its_letters = letters.iter().filter(|(_, sink)| sink == name).map(|(id, _)| *id);
-    let its_letters: Vec<i64> = its_letters.collect();
-    // A letter does not say which copy it was. Of several, no one can be blamed.
-    let is_only_copy = copies.iter().filter(|copy| is_for_it(copy)).count() == 1;
+    let its_key = found.recorded.as_ref().map(|(_, key)| *key);
+    let is_its = |letter: &&Letter| {
+        letter.sink == name && letter.key == its_key && letter.at >= found.received_at
+    };
+    let its_letters: Vec<i64> = letters.iter().filter(is_its).map(|letter| letter.entry).collect();
+    // A letter does not say which copy it was, and a copy outlives what it was made of. Only where the
+    // original is all there is, it must have been that.
+    let copies = copies.iter().filter(|copy| is_for_it(copy)).count();
+    let is_original = found.only_sink.is_none() && copies == 1;
     let possible = match state {
         State::Waiting | State::NotForIt => Vec::new(),
-        State::Passed if is_only_copy && !its_letters.is_empty() => vec![Way::DeadLettered],
+        State::Passed if is_original && !its_letters.is_empty() => vec![Way::DeadLettered],
         State::Passed => ways.clone(),
     };
-    let is_its = state != State::NotForIt;
+    let is_for_it = state != State::NotForIt;
     let wanted = found.wanted.iter().find(|(sink, _)| sink == name).map(|(_, wanted)| *wanted);
     Fate {
         sink: name.to_owned(),
         state,
         possible,
-        wanted_now: wanted.filter(|_| is_its),
-        dead_letters: if is_its { its_letters } else { Vec::new() },
+        wanted_now: wanted.filter(|_| is_for_it),
+        dead_letters: if is_for_it { its_letters } else { Vec::new() },
         is_configured,
     }
 }

@@ -7,6 +7,7 @@ use super::matching::{Wanted, has_id};
 use crate::config::Config;
 use crate::decode;
 use crate::deliver;
+use crate::event::Envelope;
 use crate::spool::{DedupKey, Millis, Stored};
 
 /// One place where the event is stored.
@@ -38,9 +39,7 @@ impl Found {
         if envelope.id != wanted.id {
             return None;
         }
-        let instant =
-            (envelope.recorded_at.timestamp(), envelope.recorded_at.timestamp_subsec_nanos());
-        let key = DedupKey::new(&found.source, &envelope.id, instant);
+        let key = key(&found.source, envelope);
         let wants = |sink| deliver::wants(sink, &typed.event, &found.source);
         let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), wants(sink))).collect();
         Some(Found {
@@ -49,4 +48,10 @@ impl Found {
             ..found
         })
     }
+}
+
+/// The key that a repetition of an event has.
+pub(super) fn key(source: &str, envelope: &Envelope<'_>) -> DedupKey {
+    let time = envelope.recorded_at;
+    DedupKey::new(source, &envelope.id, (time.timestamp(), time.timestamp_subsec_nanos()))
 }

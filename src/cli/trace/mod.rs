@@ -12,11 +12,12 @@ use clap::Args;
 use super::output::{json, progress};
 use super::{Failure, output};
 use crate::config::Config;
+use crate::decode;
 use crate::spool::inspect::{self, Inspection};
 use crate::spool::{DedupKey, Query};
 use fate::Letter;
 use found::Found;
-use matching::Wanted;
+use matching::{Match, Wanted};
 use report::{InQuarantine, Place, Remembered, Report};
 
 /// Places and entries that are listed; the rest is counted.
@@ -142,8 +143,14 @@ fn search_quarantine(
                 continue;
             };
             let Some(matched) = matched else { continue };
-            if let Some(sink) = &summary.sink {
-                letters.push((summary.id, sink.clone()));
+            if let Some(sink) = summary.sink.as_ref().filter(|_| matched == Match::Id) {
+                let typed = decode::event(&entry.bytes).ok();
+                letters.push(Letter {
+                    entry: summary.id,
+                    at: summary.at,
+                    sink: sink.clone(),
+                    key: typed.map(|typed| found::key(&summary.source, typed.event.envelope())),
+                });
             }
             if report.quarantine.len() < LISTED {
                 report.quarantine.push(InQuarantine { matched, summary });
