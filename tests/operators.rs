@@ -79,6 +79,12 @@ fn the_commands_take_the_password_from_the_configuration() {
     // Whoever only asks how it does needs none.
     std::fs::remove_file(home.path("password")).expect("removed");
     assert!(home.run_with(&service, &["health"]).status.success());
+    for arguments in [&["spool", "stats"][..], &["quarantine", "list"]] {
+        assert!(
+            home.run(arguments).status.success(),
+            "the folder's owner needs none: {arguments:?}"
+        );
+    }
 }
 
 #[test]

@@ -88,6 +88,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/quarantine/purge", post(operations::purge))
         .merge(console::router())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))
+        .layer(middleware::map_response(console::with_policy))
         .layer(DefaultBodyLimit::max(limit));
     Router::new()
         .route("/livez", get(health::live))

@@ -124,6 +124,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // One provider for every TLS client of the process; a second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
     let load = || load(arguments.config.as_deref());
+    let load_spool = || load_spool(arguments.config.as_deref());
     let load_admin = || load_admin(arguments.config.as_deref());
     let done = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => load().and_then(|config| serve::run(config, arguments.config.clone())),
@@ -132,8 +133,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Command::Send(arguments) => send::run(&arguments),
         Command::Map(arguments) => map::run(&arguments, load),
-        Command::Quarantine(command) => load().and_then(|config| quarantine::run(command, &config)),
-        Command::Spool(command) => load().and_then(|config| spool::run(&command, &config)),
+        Command::Quarantine(command) => quarantine::run(command, load, load_spool),
+        Command::Spool(command) => {
+            load_spool().and_then(|settings| spool::run(&command, &settings))
+        }
         Command::Status(status) => load_admin().and_then(|admin| status::run(&status, &admin)),
         Command::Tail(arguments) => load_admin().and_then(|admin| tail::run(&arguments, &admin)),
         Command::Trace(arguments) => load().and_then(|config| trace::run(&arguments, &config)),
@@ -164,6 +167,13 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
             "{problems}\ndavinci-siem: {count} mistakes in the configuration"
         )),
     })
+}
+
+/// `[spool]` alone: it is looked into and repaired by whoever may read its folder, and that need not be
+/// who may read the secrets.
+fn load_spool(file: Option<&std::path::Path>) -> Result<crate::spool::Settings, Failure> {
+    config::load_spool(file, std::env::vars_os())
+        .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
 fn load_admin_address(file: Option<&std::path::Path>) -> Result<SocketAddr, Failure> {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::Failure;
 use super::output::{count_beside_output, json, safe, table, time};
 use crate::config::Config;
-use crate::spool::{Entry, Query, Summary, inspect};
+use crate::spool::{Entry, Query, Settings, Summary, inspect};
 
 /// Entries asked for at a time.
 const PAGE: u32 = 1000;
@@ -106,12 +106,18 @@ impl<'a> From<&'a Entry> for Exported<'a> {
     }
 }
 
-pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
-    let spool = inspect::open(&config.spool.directory)?;
+/// What only looks needs the spool's settings, and no secret of the configuration.
+pub(super) fn run(
+    command: Command,
+    load: impl FnOnce() -> Result<Config, Failure>,
+    load_spool: impl FnOnce() -> Result<Settings, Failure>,
+) -> Result<(), Failure> {
+    let open = |settings: &Settings| inspect::open(&settings.directory);
     match command {
-        Command::List { filter, limit, json } => list(&spool, &filter, limit, json),
-        Command::Show { id, json } => show(&spool, id, json),
+        Command::List { filter, limit, json } => list(&open(&load_spool()?)?, &filter, limit, json),
+        Command::Show { id, json } => show(&open(&load_spool()?)?, id, json),
         Command::Export { filter } => {
+            let spool = open(&load_spool()?)?;
             let bar = count_beside_output("entries");
             each(&spool, &filter, |summary| {
                 bar.inc(1);
@@ -121,6 +127,8 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
             Ok(())
         }
         Command::Retry { ids, all, filter, replace, json } => {
+            let config = load()?;
+            let spool = open(&config.spool)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
             let replacement = match replace {
                 Some(_) if ids.len() != 1 => {
@@ -131,11 +139,13 @@ pub(super) fn run(command: Command, config: &Config) -> Result<(), Failure> {
                 Some(path) => Some(Bytes::from(read_file(&path)?)),
                 None => None,
             };
-            change::retry(config, &ids, replacement.as_ref(), json)
+            change::retry(&config, &ids, replacement.as_ref(), json)
         }
         Command::Purge { ids, all, filter, json } => {
+            let config = load()?;
+            let spool = open(&config.spool)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
-            change::purge(config, &ids, json)
+            change::purge(&config, &ids, json)
         }
     }
 }

@@ -6,8 +6,7 @@ use clap::{Args, Subcommand};
 use super::output::{json, progress, size, table, time};
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::config::Config;
-use crate::spool::{Loss, inspect, repair};
+use crate::spool::{Loss, Settings, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,12 +25,12 @@ pub(super) struct Format {
     json: bool,
 }
 
-pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
-    let open = || inspect::open(&config.spool.directory);
+pub(super) fn run(command: &Command, settings: &Settings) -> Result<(), Failure> {
+    let open = || inspect::open(&settings.directory);
     match command {
         Command::Stats(format) => stats(&open()?, format.json),
         Command::Verify(format) => verify(&open()?, format.json),
-        Command::Repair(format) => mend(config, format.json),
+        Command::Repair(format) => mend(settings, format.json),
     }
 }
 
@@ -84,9 +83,9 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn mend(config: &Config, as_json: bool) -> Result<(), Failure> {
+fn mend(settings: &Settings, as_json: bool) -> Result<(), Failure> {
     let spinner = output::spinner("repairing");
-    let done = repair::repair(&config.spool.directory, system_clock()());
+    let done = repair::repair(&settings.directory, system_clock()());
     spinner.finish_and_clear();
     let Some(done) = done? else {
         if as_json {

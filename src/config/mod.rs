@@ -92,6 +92,15 @@ pub fn load_admin_address(
     with_root(&text, file, environment, |mut root| admin::read_address(root.table("admin")))
 }
 
+/// Reads `[spool]` and nothing else.
+pub fn load_spool(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<crate::spool::Settings, Problems> {
+    let text = text_of(file)?;
+    with_root(&text, file, environment, |mut root| spool::read(root.table("spool")))
+}
+
 fn text_of(file: Option<&Path>) -> Result<String, Problems> {
     let Some(path) = file else { return Ok(String::new()) };
     std::fs::read_to_string(path)

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -43,7 +42,6 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/console/quarantine/{id}", get(entry))
         .route("/console/style.css", get(|| async move { style }))
         .route("/console/script.js", get(|| async move { script }))
-        .layer(middleware::map_response(with_policy))
 }
 
 /// Everything that the overview shows.
@@ -124,7 +122,8 @@ fn message(text: &str) -> Markup {
     html! { h1 { "Console" } p { (text) } p { a href="/console" { "Back to the console" } } }
 }
 
-async fn with_policy(mut response: Response) -> Response {
+/// What browsers are told about every answer to an operator.
+pub(super) async fn with_policy(mut response: Response) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
