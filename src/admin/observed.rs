@@ -80,7 +80,7 @@ impl Tail {
                 line(&mut lines, &json!({ "missed": missed }));
             }
             let wanted = events.iter().filter(|event| self.wanted.is(event));
-            wanted.for_each(|event| line(&mut lines, &**event));
+            wanted.for_each(|event| line(&mut lines, event));
             if is_first || !lines.is_empty() {
                 return Some(Bytes::from(lines));
             }

@@ -6,7 +6,11 @@
 use bytes::Bytes;
 
 use super::kind::Kind;
+use super::table::cut;
 use crate::event::{Event, Finding, Outcome};
+
+/// Bytes of a text that is kept.
+pub(super) const TEXT: usize = 128;
 
 /// What is kept of one event.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub struct Summary {
     texts: Texts,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Texts {
     action: Text,
     id: Text,
@@ -44,7 +48,7 @@ pub(super) enum Usage {
 }
 
 /// A text of an event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Text {
     /// Where it begins and how long it is.
     At(u32, u32),
@@ -106,6 +110,28 @@ impl Summary {
             findings,
             texts: Texts::default(),
         }
+    }
+
+    /// The same without the body that its bytes are a part of: a copy of them, or, where there are more than
+    /// `most`, none. Texts of its own are cut.
+    pub(super) fn apart(&self, most: usize) -> Summary {
+        let is_whole = self.bytes.len() <= most;
+        let bytes = if is_whole { Bytes::copy_from_slice(&self.bytes) } else { Bytes::new() };
+        let text = |text: &Text| match text {
+            Text::At(..) if is_whole => text.clone(),
+            _ => Text::Decoded(cut(text.read(&self.bytes), TEXT).into()),
+        };
+        let Texts { action, id, flow_id, flow_name, status, connector, capability } = &self.texts;
+        let texts = Texts {
+            action: text(action),
+            id: text(id),
+            flow_id: text(flow_id),
+            flow_name: text(flow_name),
+            status: text(status),
+            connector: text(connector),
+            capability: text(capability),
+        };
+        Summary { bytes, texts, findings: Vec::new(), ..*self }
     }
 
     pub(super) fn is_of_a_flow(&self) -> bool {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::summary::Summary;
+use super::summary::{Summary, TEXT};
 use super::table::cut;
 
 /// Events that are kept while nobody looks on, and while somebody does.
@@ -23,11 +23,8 @@ const BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of one. A larger one is shown without what it says.
 const EVENT_BYTES: usize = 64 * 1024;
 
-/// Bytes of a text besides.
-const TEXT: usize = 128;
-
-/// What an event takes besides its texts, roughly.
-const OVERHEAD: usize = 320;
+/// What an event takes besides its bytes, at most: itself, and texts that are copied.
+const OVERHEAD: usize = 1280;
 
 /// Who may look on at once.
 const WATCHERS: usize = 16;
@@ -66,12 +63,23 @@ pub struct News {
     /// Events that went before it came.
     pub missed: u64,
     /// Events, in order.
-    pub events: Vec<Arc<Seen>>,
+    pub events: Vec<Seen>,
+}
+
+/// One event in the ring. What is shown of it is made when somebody looks, which is seldom.
+#[derive(Debug)]
+struct Kept {
+    sequence: u64,
+    received_at: i64,
+    source: Box<str>,
+    /// Of the whole event.
+    bytes: usize,
+    summary: Summary,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
-    events: VecDeque<Arc<Seen>>,
+    events: VecDeque<Arc<Kept>>,
     bytes: usize,
     /// The number of the last event.
     last: u64,
@@ -112,9 +120,11 @@ impl Tail {
         ring.last += passed as u64;
         for event in events.skip(passed) {
             ring.last += 1;
-            let seen = Arc::new(seen(ring.last, source, received_at, event));
-            ring.bytes += seen.size();
-            ring.events.push_back(seen);
+            let (sequence, source, bytes) = (ring.last, source.into(), event.bytes.len());
+            let summary = event.apart(EVENT_BYTES);
+            let kept = Kept { sequence, received_at, source, bytes, summary };
+            ring.bytes += kept.size();
+            ring.events.push_back(Arc::new(kept));
             while ring.bytes > BYTES || ring.events.len() > most {
                 let Some(gone) = ring.events.pop_front() else { break };
                 ring.bytes -= gone.size();
@@ -141,10 +151,11 @@ impl Tail {
         watcher.last.mark_unchanged();
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let start = ring.events.partition_point(|event| event.sequence <= watcher.read);
-        let events: Vec<Arc<Seen>> = ring.events.range(start..).map(Arc::clone).collect();
+        let events: Vec<Arc<Kept>> = ring.events.range(start..).map(Arc::clone).collect();
         let missed = (ring.last - watcher.read) - events.len() as u64;
         watcher.read = ring.last;
-        News { missed, events }
+        drop(ring);
+        News { missed, events: events.iter().map(|kept| kept.show()).collect() }
     }
 }
 
@@ -162,34 +173,33 @@ impl Watcher {
     }
 }
 
-impl Seen {
+impl Kept {
     fn size(&self) -> usize {
-        let texts = [&self.source, &self.action, &self.id, &self.flow_id, &self.flow_name];
-        let texts: usize = texts.iter().map(|text| text.len()).sum();
-        self.event.as_ref().map_or(0, |event| event.get().len()) + texts + OVERHEAD
+        self.summary.bytes.len() + self.source.len() + OVERHEAD
     }
-}
 
-fn seen(sequence: u64, source: &str, received_at: i64, event: &Summary) -> Seen {
-    let text = |text| Box::from(cut(text, TEXT));
-    Seen {
-        sequence,
-        received_at,
-        source: Box::from(source),
-        kind: event.kind.as_str(),
-        action: text(event.action()),
-        outcome: event.outcome.as_str(),
-        id: text(event.id()),
-        flow_id: text(event.flow_id()),
-        flow_name: text(event.flow_name()),
-        bytes: event.bytes.len(),
-        event: raw(&event.bytes),
+    fn show(&self) -> Seen {
+        let Kept { sequence, received_at, source, bytes, summary } = self;
+        let text = |text| Box::from(cut(text, TEXT));
+        Seen {
+            sequence: *sequence,
+            received_at: *received_at,
+            source: source.clone(),
+            kind: summary.kind.as_str(),
+            action: text(summary.action()),
+            outcome: summary.outcome.as_str(),
+            id: text(summary.id()),
+            flow_id: text(summary.flow_id()),
+            flow_name: text(summary.flow_name()),
+            bytes: *bytes,
+            event: raw(&summary.bytes),
+        }
     }
 }
 
 /// An event on one line. Between tokens, line breaks are spaces; within strings there are none.
 fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= EVENT_BYTES)?;
+    let text = std::str::from_utf8(bytes).ok()?;
     let text = match memchr::memchr2(b'\n', b'\r', bytes) {
         Some(_) => text.replace(['\n', '\r'], " "),
         None => text.to_owned(),

@@ -143,7 +143,7 @@ fn no_sender_makes_it_grow() {
     assert!(size < 500_000, "{size} bytes");
     let mut watcher = observer.watch().expect("a place");
     let kept = observer.read(&mut watcher).events;
-    let size: usize = kept.iter().map(|seen| json_of(&**seen).to_string().len()).sum();
+    let size: usize = kept.iter().map(|seen| json_of(seen).to_string().len()).sum();
     assert!(size < 2 * 1024 * 1024, "{size} bytes");
 }
 
@@ -228,7 +228,7 @@ fn who_looks_on_is_told_what_was_missed() {
     let mut late = observer.watch().expect("a place");
     let news = observer.read(&mut late);
     assert_eq!((news.missed, sequences(&news)), (0, (3600..=3799).collect()), "the last 200");
-    let shown = json_of(&*news.events[199]);
+    let shown = json_of(&news.events[199]);
     assert_eq!(shown["event"]["id"], "event-499");
     assert_eq!(
         (&shown["type"], &shown["action"], &shown["outcome"], &shown["source"], &shown["id"]),
@@ -257,7 +257,7 @@ fn an_event_is_shown_on_one_line_or_not_at_all() {
     let mut watcher = observer.watch().expect("a place");
     let news = observer.read(&mut watcher);
     let lines: Vec<String> =
-        news.events.iter().map(|seen| serde_json::to_string(&**seen).expect("JSON")).collect();
+        news.events.iter().map(|seen| serde_json::to_string(seen).expect("JSON")).collect();
     assert!(lines.iter().all(|line| !line.contains(['\n', '\r'])), "{lines:?}");
     let shown: Vec<Value> =
         lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
