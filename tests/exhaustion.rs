@@ -125,3 +125,22 @@ fn a_stranger_reaches_neither_the_disk_nor_the_log() {
     let loud = lines.iter().filter(|line| !line.contains("\"DEBUG\"")).count();
     assert!((1..=6).contains(&loud), "{lines:#?}");
 }
+
+#[test]
+fn a_wrong_path_is_counted_and_said_once() {
+    let home = Home::new("");
+    let service = home.start();
+    let elsewhere = service.url.replace("/webhooks/pingone", "/webhook/s3cret-path");
+    block_on(async {
+        for _ in 0..5 {
+            let post = Client::new().post(&elsewhere).body("[]");
+            assert_eq!(post.send().await.expect("an answer").status(), 404);
+        }
+    });
+    let counted = service.metric("davinci_siem_requests_total{source=\"none\",status=\"404\"}");
+    assert_eq!(counted, 5.0);
+    let log = service.log();
+    // The minute may turn in between, once.
+    let lines = log.matches("none of the sources'").count();
+    assert!((1..=2).contains(&lines) && !log.contains("s3cret"), "{log}");
+}

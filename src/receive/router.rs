@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::Version;
+use axum::http::{Method, Version};
 use axum::response::Response;
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::answer::{Answer, Unavailable};
+use super::listener::Peer;
 use super::state::{Receiver, Sources};
 use super::webhook;
 
@@ -27,14 +28,24 @@ pub fn router(receiver: Receiver, sources: &Sources) -> Router {
         router = router.route(&source.path, any(handle));
     }
     router
-        .fallback(not_found)
+        .fallback(move |request: Request| async move { not_found(&receiver, &request) })
         .layer(CatchPanicLayer::custom(panicked))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }
 
-async fn not_found(request: Request) -> Response {
-    tracing::debug!("answered 404");
+/// Said and counted: a wrong path in PingOne's webhook would otherwise look as if nothing came.
+fn not_found(receiver: &Receiver, request: &Request) -> Response {
+    receiver.metrics.requests.with_label_values(&["none", "404"]).inc();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let now = (receiver.clock)();
+    if let (&Method::POST, Some(peer)) = (request.method(), peer) {
+        let client = receiver.proxies.client(peer, request.headers());
+        if receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now) {
+            // Not which: a path may be a secret that was mistyped.
+            tracing::warn!(%client, "answered 404: the path of a POST is none of the sources'");
+        }
+    }
     Answer::NotFound.into_response(request.version() <= Version::HTTP_11)
 }
 

@@ -3,9 +3,10 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::verdict::verdict;
-use super::words::{clock, number, size};
+use super::words::{clock, count, number, size};
 use super::{View, plot, quarantine, tables};
 use crate::observe::Kind;
+use crate::spool::Loss;
 
 /// A whole page.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
@@ -45,6 +46,11 @@ pub(super) fn overview(view: &View) -> Markup {
             p class="facts" {
                 span { "spool " b { (number(view.stats.events)) } " events, " b { (size(view.stats.size)) } " of " (size(view.stats.max_size)) } " "
                 span { "accepted since it was made " b { (number(view.stats.head)) } } " "
+                // Known for ever: a sentence at the top would hide what is new.
+                @let lost: u64 = view.stats.lost.iter().map(Loss::events).sum();
+                @if lost > 0 {
+                    strong class="bad" { (count(lost, "event")) " acknowledged and lost: davinci-siem spool stats" } " "
+                }
                 span { "counting since " (clock(view.observed.since)) " UTC" }
             }
         }))

@@ -3,7 +3,6 @@
 use super::View;
 use super::words::{count, span};
 use crate::deliver::SinkState;
-use crate::spool::Loss;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,13 +53,6 @@ fn bad(view: &View) -> Option<String> {
             format!(". PingOne begins to lose events in {}", span(at - view.now))
         });
         return Some(format!("Nothing is taken: {reason}{until}."));
-    }
-    let lost: u64 = view.stats.lost.iter().map(Loss::events).sum();
-    if lost > 0 {
-        return Some(format!(
-            "{} acknowledged and lost: see docs/runbook.md, “Lost events”.",
-            count(lost, "event")
-        ));
     }
     let held = view.observed.sources.iter().find(|source| source.held_back_since.is_some())?;
     let since = view.now - held.held_back_since?;
@@ -183,9 +175,6 @@ mod tests {
         view.observed.sources[0].held_back_since = Some(NOW - HOUR);
         view.observed.sources[0].loses_events_at = Some(NOW + 167 * HOUR);
         says(&view, Level::Bad, "held back for 1 h; in 6 d 23 h PingOne begins to lose events");
-        let loss = Loss { first: 1, last: 3, detail: String::new() };
-        view.stats.lost.push(loss);
-        says(&view, Level::Bad, "3 events acknowledged and lost");
         view.unready = Some("the spool is full".to_owned());
         says(&view, Level::Bad, "the spool is full. PingOne begins to lose events in 6 d 23 h");
     }
