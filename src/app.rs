@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
 use crate::descriptors::{self, TooFew};
 use crate::metrics::{Metrics, SharedMetrics};
-use crate::observe::Observer;
+use crate::observe::{Observer, file as drift};
 use crate::receive::listener::tls::{self, Tls, TlsError};
 use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
@@ -128,6 +128,7 @@ impl App {
         let names = config.sources.iter().map(|source| source.name.as_str());
         let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
+        drift::remember(&observer, &config.spool.directory, (clock)());
         let starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
         let registered = spool.register(&starts).await?;
@@ -207,6 +208,8 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let directory = config.spool.directory.clone();
+        let keeping = tokio::spawn(drift::keep(Arc::clone(&observer), directory.clone()));
         let is_proxied = config.listen.proxy_protocol;
         let webhooks = Listener {
             name: "webhooks",
@@ -225,7 +228,7 @@ impl App {
                 sinks: statuses,
                 rules: Rules::new(&config),
                 metrics: Arc::clone(&metrics),
-                observer,
+                observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,
                 clock,
                 shutdown: shutdown.clone(),
@@ -282,6 +285,8 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
+        keeping.abort();
+        drift::keep_once(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());
         if closing.await.is_err() {
             tracing::error!("the spool did not close cleanly; nothing is lost");

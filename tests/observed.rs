@@ -247,6 +247,19 @@ fn drift_is_told_on_the_command_line() {
     let line: Value = serde_json::from_str(&told(&["drift", "--json"])).expect("one line");
     assert_eq!(line["path"], "$.new\u{1b}[31m");
     assert_eq!(line["example"], json!({"type": "string", "length": 5}));
+    // It goes on after a restart; a broken file is said, and holds nothing up.
+    assert!(service.terminate().0.success());
+    let service = home.start();
+    event["id"] = json!("b");
+    service.post(&format!("[{event}]"));
+    let told = home.run_with(&service, &["drift", "--json"]).stdout;
+    let again: Value = serde_json::from_slice(&told).expect("one line");
+    assert_eq!((&again["count"], &again["first_seen"]), (&json!(2), &line["first_seen"]));
+    assert!(service.terminate().0.success());
+    std::fs::write(home.path("data/drift.json"), "[").expect("written");
+    let service = home.start();
+    assert!(service.log().contains("schema drift begins anew"));
+    assert!(home.run_with(&service, &["drift", "--json"]).stdout.is_empty());
 }
 
 #[test]

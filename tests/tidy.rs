@@ -16,7 +16,7 @@ const DIRECTIONS: [(&str, &[&str]); 21] = [
     ("spool", &["folder"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
-    ("observe", &["event", "json", "metrics"]),
+    ("observe", &["event", "folder", "json", "metrics"]),
     ("config", &["spool"]),
     ("telemetry", &["config"]),
     ("redact", &["config", "json"]),

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     if drifted.other > 0 {
         eprintln!("and {} findings for which there was no room", drifted.other);
     }
-    eprintln!("counted since {since}, when the service started");
+    eprintln!("counted since {since}");
     Ok(())
 }
 

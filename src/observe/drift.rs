@@ -14,6 +14,9 @@ use crate::event::FindingKind;
 /// Deviations that are told apart.
 const ROWS: usize = 512;
 
+/// How long a row is kept that is not seen again: 90 days, in milliseconds.
+const REMEMBERED: i64 = 90 * 24 * 3600 * 1000;
+
 /// Bytes of a type.
 const TYPE: usize = 80;
 
@@ -86,6 +89,16 @@ impl Drift {
         let row = self.0.row(&name(cut(event.action(), TYPE), finding, path));
         row.seen(1, now);
         row
+    }
+
+    /// Takes what was known before. What has not been seen for long gives its row to what is new.
+    pub(super) fn remember(&mut self, known: Vec<DriftLine>, others: u64, now: i64) {
+        for line in known.into_iter().filter(|line| now - line.last_seen < REMEMBERED) {
+            let DriftLine { kind, finding, path, count, first_seen, last_seen, example } = line;
+            *self.0.row(&name(&kind, &finding, &path)) =
+                Row { count, first_seen, last_seen, example };
+        }
+        self.0.other().count += others;
     }
 
     /// Every row, the newest first.

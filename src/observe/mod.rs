@@ -5,6 +5,7 @@
 //! | [`kind`] | the types that are told apart |
 //! | [`summary`] | what is kept of an event until it is known to be stored |
 //! | [`minutes`] | events by minute, type and outcome, for a day |
+//! | [`file`](mod@file) | drift, from one start to the next |
 //! | [`flows`] | starts, outcomes and errors of each flow |
 //! | [`connectors`] | errors by connector and capability |
 //! | [`drift`], [`shape`] | what differs from what PingOne documents |
@@ -20,6 +21,7 @@
 mod connectors;
 mod counted;
 mod drift;
+pub mod file;
 mod flows;
 mod kind;
 mod minutes;
@@ -68,6 +70,8 @@ struct Sums {
     flows: Flows,
     connectors: Connectors,
     drift: Drift,
+    /// When noting drift began, maybe before this start.
+    drift_since: i64,
 }
 
 /// What is seen, but for drift and the events themselves. Times are milliseconds since the epoch.
@@ -88,7 +92,7 @@ pub struct Observed {
 }
 
 /// How what is sent differs from what is documented.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drifted {
     /// When counting began.
     pub since: i64,
@@ -111,6 +115,7 @@ impl Observer {
             flows: Flows::new(),
             connectors: Connectors::new(),
             drift: Drift::new(),
+            drift_since: now,
         };
         Observer {
             started: now,
@@ -175,10 +180,17 @@ impl Observer {
         self.sources.lines(self.started, now)
     }
 
+    /// Goes on with the drift that was known before, but for what has not been seen for long.
+    pub fn remember(&self, known: Drifted, now: i64) {
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.drift_since = known.since;
+        sums.drift.remember(known.drift, known.other, now);
+    }
+
     /// How what is sent differs from what is documented.
     pub fn drifted(&self) -> Drifted {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        Drifted { since: self.started, drift: sums.drift.lines(), other: sums.drift.others() }
+        Drifted { since: sums.drift_since, drift: sums.drift.lines(), other: sums.drift.others() }
     }
 
     /// One who looks on, from the oldest event that is there; `None` if too many do.
