@@ -14,7 +14,7 @@ use super::summary::{Summary, TEXT};
 use super::table::cut;
 
 /// Events that are kept while nobody looks on, and while somebody does.
-const UNWATCHED: usize = 200;
+const UNWATCHED: usize = 50;
 const WATCHED: usize = 2000;
 
 /// Bytes of all of them.

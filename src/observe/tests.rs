@@ -227,8 +227,8 @@ fn who_looks_on_is_told_what_was_missed() {
     store(&observer, &events(500), &[0]);
     let mut late = observer.watch().expect("a place");
     let news = observer.read(&mut late);
-    assert_eq!((news.missed, sequences(&news)), (0, (3600..=3799).collect()), "the last 200");
-    let shown = json_of(&news.events[199]);
+    assert_eq!((news.missed, sequences(&news)), (0, (3750..=3799).collect()), "the last 50");
+    let shown = json_of(&news.events[49]);
     assert_eq!(shown["event"]["id"], "event-499");
     assert_eq!(
         (&shown["type"], &shown["action"], &shown["outcome"], &shown["source"], &shown["id"]),
