@@ -98,7 +98,8 @@ fn is_well_formed(
     }
 }
 
-fn settings(more: &str) -> SyslogSink {
+/// A sink with these keys besides the least.
+pub(crate) fn settings(more: &str) -> SyslogSink {
     let text =
         format!("[sinks.s]\ntype = \"syslog\"\naddress = \"x:1\"\ntransport = \"tcp\"\n{more}");
     let config = config::parse(&text, None, std::iter::empty()).expect("valid");

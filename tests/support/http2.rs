@@ -1,7 +1,7 @@
 //! HTTP/2 by hand (RFC 9113): frames as a client must not send them, and what comes back.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 pub const DATA: u8 = 0;
@@ -108,12 +108,6 @@ impl Connection {
         let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
         self.0.read_exact(&mut payload).ok()?;
         Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
-    }
-
-    /// Says that nothing more comes, and returns all that does.
-    pub fn rest(mut self) -> Vec<Frame> {
-        drop(self.0.shutdown(Shutdown::Write));
-        std::iter::from_fn(|| self.read()).collect()
     }
 }
 

@@ -4,19 +4,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{self, SinkKind};
 use crate::fuzzing::rfc5424::{parse, unframed};
+use crate::fuzzing::syslog::settings;
 use crate::sinks::Rendered;
-
-fn settings(more: &str) -> SyslogSink {
-    let text =
-        format!("[sinks.s]\ntype = \"syslog\"\naddress = \"x:1\"\ntransport = \"tcp\"\n{more}");
-    let config = config::parse(&text, None, std::iter::empty()).expect("valid");
-    match &config.sinks[0].kind {
-        SinkKind::Syslog(settings) => settings.clone(),
-        other => panic!("{other:?}"),
-    }
-}
 
 const RAW: &[u8] = include_bytes!("../../../fixtures/events/custom_analytics.json");
 
