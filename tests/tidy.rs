@@ -6,22 +6,25 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 21] = [
+const DIRECTIONS: [(&str, &[&str]); 24] = [
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
+    ("secret", &[]),
     ("shutdown", &[]),
-    ("spool", &["folder"]),
+    ("tls", &[]),
+    ("nats", &["secret", "tls"]),
+    ("spool", &["folder", "nats"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["event", "folder", "json", "metrics"]),
-    ("config", &["spool"]),
+    ("config", &["nats", "secret", "spool", "tls"]),
     ("telemetry", &["config"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["config", "event", "folder"]),
+    ("sinks", &["config", "event", "folder", "nats", "tls"]),
     (
         "receive",
         &["config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spool"],

@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::secret::Secret;
 use super::section::Section;
 use super::strength;
+use crate::secret::Secret;
 
 /// The admin listener.
 #[derive(Debug, Clone)]

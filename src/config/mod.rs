@@ -12,7 +12,6 @@ mod log;
 mod node;
 mod problem;
 mod redact;
-mod secret;
 mod section;
 mod sink;
 mod source;
@@ -23,18 +22,19 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use crate::secret::Secret;
+pub use crate::tls::Tls;
 pub use admin::Admin;
 pub use limits::Limits;
 pub use listen::{ClientAuthority, ForwardedHeader, Listen, ListenTls};
 pub use log::{Log, LogFormat};
 pub use problem::{Problem, Problems};
 pub use redact::{Action, MemberPath, REQUIRED, Redact};
-pub use secret::Secret;
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
     FileSink, Filter, Flavor, Format, Formatting, Framing, Header, HeaderFormat, HttpSink,
     OcsfVersion, Oversize, Pattern, Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink,
-    SyslogSink, Tls, Transport, signing_key,
+    SyslogSink, Transport, signing_key,
 };
 pub use source::{AlternativeName, Certificate, Credential, OnUnparseable, Source};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::node::{Node, Table, Value};
 use super::problem::{Collector, Origin};
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// One table of the configuration while it is being read.
 pub(super) struct Section<'p> {

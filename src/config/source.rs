@@ -6,8 +6,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use x509_cert::name::Name;
 
-use super::secret::Secret;
 use super::section::Section;
+use crate::secret::Secret;
 
 /// The path that is used where none is configured.
 const DEFAULT_PATH: &str = "/webhooks/pingone";

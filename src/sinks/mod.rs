@@ -12,7 +12,6 @@ mod request;
 mod splunk_hec;
 mod stdout;
 mod syslog;
-mod tls;
 mod verdict;
 
 use bytes::Bytes;

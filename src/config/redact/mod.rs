@@ -4,8 +4,8 @@ mod path;
 
 pub use path::MemberPath;
 
-use super::secret::Secret;
 use super::section::Section;
+use crate::secret::Secret;
 
 /// Members that every event needs: they tell one event from another and say what it is. No rule may
 /// take one of them.

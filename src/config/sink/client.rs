@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::secret::Secret;
+use crate::tls::Tls;
 
 /// How a target is reached over HTTP.
 #[derive(Debug, Clone)]
@@ -25,16 +26,6 @@ pub struct Client {
     pub allows_private: bool,
     /// How bodies are compressed.
     pub compression: Compression,
-}
-
-/// Certificates of a connection. Files are read when the sink begins, and again after SIGHUP, `sink
-/// resume`, and a change while it cannot deliver.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Trusted instead of the system's authorities; PEM.
-    pub ca: Option<PathBuf>,
-    /// Shown to the target: certificate chain and private key; PEM.
-    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// A proxy.
@@ -88,14 +79,6 @@ impl Client {
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref());
         let password = proxy.and_then(|(_, password)| password.file().map(PathBuf::from));
         self.tls.files().into_iter().chain(password).collect()
-    }
-}
-
-impl Tls {
-    /// Files whose change may make the target reachable.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let own = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
-        self.ca.iter().chain(own).cloned().collect()
     }
 }
 
@@ -154,7 +137,7 @@ pub(super) fn read(
 }
 
 /// Certificates.
-pub(super) fn read_tls(mut section: Section<'_>) -> Tls {
+pub(in crate::config) fn read_tls(mut section: Section<'_>) -> Tls {
     let ca = section.path("ca");
     let certificate = match (section.path("certificate"), section.path("key")) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -184,17 +167,22 @@ pub(super) fn read_authorization(
     key: &str,
     scheme: &'static str,
 ) -> Authorization {
-    let basic = section.table_if_given("basic").and_then(|mut basic| {
-        let username = basic.required_text("username", "davinci-siem");
-        let password = basic.secret("password");
-        basic.finish();
-        Some(Authorization::Basic { username: username?, password: password? })
-    });
+    let basic =
+        read_basic(section).map(|(username, password)| Authorization::Basic { username, password });
     let token = section.secret_if_given(key).map(|token| Authorization::Token(scheme, token));
     if basic.is_some() && token.is_some() {
         section.report("basic", format!("and {key} are both given; use one"));
     }
     token.or(basic).unwrap_or(Authorization::None)
+}
+
+/// `basic`: a name and a password.
+pub(in crate::config) fn read_basic(section: &mut Section<'_>) -> Option<(String, Secret)> {
+    let mut basic = section.table_if_given("basic")?;
+    let username = basic.required_text("username", "davinci-siem");
+    let password = basic.secret("password");
+    basic.finish();
+    Some((username?, password?))
 }
 
 fn read_proxy(mut section: Section<'_>) -> Proxy {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::client::{self, Authorization, Client, Compression, Header};
-use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::secret::Secret;
 
 /// `type = "http"`.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ mod syslog;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use client::{Authorization, Client, Compression, Header, Proxy, Tls};
+pub use client::{Authorization, Client, Compression, Header, Proxy};
 pub use elasticsearch::{ElasticsearchSink, Flavor};
 pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};

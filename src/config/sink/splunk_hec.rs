@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client::{self, Client, Compression};
-use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::secret::Secret;
 
 /// `type = "splunk_hec"`.
 #[derive(Debug, Clone)]

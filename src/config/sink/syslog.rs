@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::client::{self, Tls};
+use super::client;
 use crate::config::section::Section;
+use crate::tls::Tls;
 
 /// `type = "syslog"`.
 #[derive(Debug, Clone)]

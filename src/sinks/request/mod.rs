@@ -20,8 +20,9 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::verdict::with_causes;
-use super::{Reason, Verdict, tls};
+use super::{Reason, Verdict};
 use crate::config::{self, Authorization, Compression};
+use crate::tls;
 pub(super) use answer::Answer;
 #[cfg(any(test, fuzzing))]
 pub(super) use answer::parse_retry_after;
@@ -52,7 +53,7 @@ impl Requests {
             .no_proxy();
         let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
         if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
-            let mut tls = tls::client_config(&settings.tls)?;
+            let mut tls = tls::client_config(&settings.tls).map_err(Reason::new)?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             builder = builder.tls_backend_preconfigured(tls);
         } else {

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::{Deliver, Item, Notice, Reason, Report, Verdict, tls};
+use super::{Deliver, Item, Notice, Reason, Report, Verdict};
 use crate::config::{SyslogSink, Transport};
+use crate::tls;
 use connection::{Connection, Unwritten};
 pub(super) use message::encode;
 use resend::Unconfirmed;
@@ -34,7 +35,9 @@ pub struct Syslog {
 impl Syslog {
     pub(super) fn open(settings: &SyslogSink) -> Result<Syslog, Reason> {
         let tls = match settings.transport {
-            Transport::Tls => Some(Arc::new(tls::client_config(&settings.tls)?)),
+            Transport::Tls => {
+                Some(Arc::new(tls::client_config(&settings.tls).map_err(Reason::new)?))
+            }
             Transport::Tcp | Transport::Udp => None,
         };
         let unconfirmed = Unconfirmed::new(settings.resend);

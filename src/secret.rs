@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 
 /// A password, token or header value. Its `Debug` shows nothing of it.
 #[derive(Debug, Clone)]
@@ -11,6 +12,16 @@ pub struct Secret {
     /// Where it can be read again.
     file: Option<PathBuf>,
 }
+
+/// In constant time, though it is settings that are compared, not what a stranger sent.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Secret) -> bool {
+        let is_same = self.expose().as_bytes().ct_eq(other.expose().as_bytes());
+        bool::from(is_same) && self.file == other.file
+    }
+}
+
+impl Eq for Secret {}
 
 impl Secret {
     /// The value, for comparing and sending only.
@@ -29,7 +40,7 @@ impl Secret {
     }
 
     /// The file's text without the line break that editors leave at its end.
-    pub(super) fn from_file(path: &Path) -> Result<Secret, String> {
+    pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             format!(
                 "{} cannot be read: {error}. Check the path and its permissions",
@@ -40,7 +51,7 @@ impl Secret {
             .ok_or_else(|| format!("{} is empty; put the secret into it", path.display()))
     }
 
-    pub(super) fn from_variable(name: &str, value: Option<&str>) -> Result<Secret, String> {
+    pub(crate) fn from_variable(name: &str, value: Option<&str>) -> Result<Secret, String> {
         value
             .and_then(|value| Secret::new(value.to_owned(), None))
             .ok_or_else(|| format!("the variable {name} is not set; set it to the secret"))

@@ -1,16 +1,32 @@
-//! TLS towards targets: whom we trust and what we show, for HTTP and syslog alike.
+//! TLS towards others: whom we trust and what we show, for HTTP, syslog and NATS alike.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::Reason;
-use crate::config::Tls;
+/// Certificates of a connection. Files are read when the sink begins, and again after SIGHUP, `sink
+/// resume`, and a change while it cannot deliver.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Trusted instead of the system's authorities; PEM.
+    pub ca: Option<PathBuf>,
+    /// Shown to the target: certificate chain and private key; PEM.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
 
-/// A configuration from the files that the settings name, or from the system's authorities.
-pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, Reason> {
+impl Tls {
+    /// Files whose change may make the target reachable.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca.iter().chain(own).cloned().collect()
+    }
+}
+
+/// A configuration from the files that the settings name, or from the system's authorities. An error
+/// says what to correct.
+pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let roots = match &settings.ca {
         Some(path) => roots_of(path)?,
         None => system_roots()?,
@@ -24,7 +40,7 @@ pub(super) fn client_config(settings: &Tls) -> Result<ClientConfig, Reason> {
     builder.with_client_auth_cert(chain, private).map_err(|error| unusable(certificate, &error))
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, Reason> {
+fn roots_of(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| unusable(path, &error))?;
@@ -32,30 +48,30 @@ fn roots_of(path: &Path) -> Result<RootCertStore, Reason> {
     Ok(roots)
 }
 
-fn system_roots() -> Result<RootCertStore, Reason> {
+fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     // Those that cannot be parsed are left out, as every client does.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         let message = "this system has no certificate authorities; install ca-certificates, or name \
                        the target's own with tls.ca";
-        return Err(Reason::new(message));
+        return Err(message.to_owned());
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Reason> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
     match found {
         Ok(found) if found.is_empty() => {
-            Err(Reason::new(format!("{} holds no PEM certificate", path.display())))
+            Err(format!("{} holds no PEM certificate", path.display()))
         }
         Ok(found) => Ok(found),
         Err(error) => Err(unusable(path, &error)),
     }
 }
 
-fn unusable(path: &Path, error: &dyn std::error::Error) -> Reason {
-    Reason::new(format!("{} cannot be used: {error}. Correct the file", path.display()))
+fn unusable(path: &Path, error: &dyn std::error::Error) -> String {
+    format!("{} cannot be used: {error}. Correct the file", path.display())
 }
