@@ -28,6 +28,7 @@
 //! | [`app`], [`cli`] | putting it together; the command line |
 //! | [`folder`] | folders that outlast a power loss |
 //! | [`json`] | tokens of JSON that was accepted; pure |
+//! | [`nats`] | how NATS is reached |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | instruments, logs, the end |
 
 pub mod admin;
@@ -45,6 +46,7 @@ pub mod format;
 pub mod fuzzing;
 pub mod json;
 pub mod metrics;
+pub mod nats;
 pub mod observe;
 pub mod receive;
 pub mod redact;

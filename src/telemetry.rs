@@ -17,6 +17,8 @@ pub fn init(log: &Log) {
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
         // They warn of what strangers send, as often as strangers send it.
         .with_targets(["h2", "hyper", "rustls"].map(|library| (library, LevelFilter::ERROR)))
+        // It says at each attempt what it tells its caller as well; `nats/events.rs` says it once.
+        .with_target("async_nats", LevelFilter::OFF)
         .with_target("davinci_siem", log.level);
     let layer = fmt::layer()
         .with_writer(std::io::stderr)

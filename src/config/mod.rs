@@ -9,6 +9,8 @@ mod admin;
 mod limits;
 mod listen;
 mod log;
+#[allow(dead_code, reason = "for [spool] and for a sink")]
+mod nats;
 mod node;
 mod problem;
 mod redact;

@@ -1,0 +1,140 @@
+//! One connection, which comes back by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{AuthError, Client, ConnectOptions, Event, ServerAddr};
+
+use super::events::Log;
+use super::{Authentication, ConnectError, Settings, credentials};
+use crate::tls;
+
+/// The first wait between two attempts, and the longest; half of each is random.
+const WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a silent server is asked whether it is there; it is given up when it has missed two.
+/// Otherwise one that has lost its power would be noticed when TCP gives up, after a quarter of an
+/// hour.
+const PING: Duration = Duration::from_secs(10);
+
+/// Connects to the first of the servers that takes us, once; the caller decides whether to try
+/// again.
+///
+/// From then on the connection is made anew whenever it is lost, for ever, with secrets and
+/// certificates read again. `name` says to whom the connection belongs, in the server's listings and
+/// in our log. A request without an answer ends after `request_timeout`. `hears` is called with each
+/// event, such as an error that the server reports of something that was sent.
+pub async fn connect(
+    settings: &Settings,
+    name: &str,
+    request_timeout: Duration,
+    hears: impl Fn(&Event) + Send + Sync + 'static,
+) -> Result<Client, ConnectError> {
+    // Asked beforehand, for their words are better than the client's.
+    credentials::answer(&settings.authentication, b"").map_err(ConnectError::Unusable)?;
+    if settings.requires_tls() {
+        tls::client_config(&settings.tls).map_err(ConnectError::Unusable)?;
+    } else if is_sent(&settings.authentication) && !settings.servers.iter().all(is_loopback) {
+        tracing::warn!(
+            servers = %settings,
+            "credentials go over the network in the clear, unless the servers ask for TLS; use tls://"
+        );
+    }
+    let servers: Result<Vec<ServerAddr>, _> =
+        settings.servers.iter().cloned().map(ServerAddr::from_url).collect();
+    let servers = servers.map_err(|error| ConnectError::Unusable(error.to_string()))?;
+    let log = Arc::new(Log::new(name));
+    let hears = Arc::new(hears);
+    options(settings)
+        .name(format!("davinci-siem {name}"))
+        .connection_timeout(settings.connect_timeout)
+        .request_timeout(Some(request_timeout))
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempt| wait(attempt, rand::random()))
+        .ping_interval(PING)
+        .no_echo()
+        .event_callback(move |event| {
+            log.note(&event);
+            hears(&event);
+            std::future::ready(())
+        })
+        .connect(&servers[..])
+        .await
+        .map_err(|error| ConnectError::of(&error, settings))
+}
+
+/// Certificates are named by their files, which the client reads for each connection.
+fn options(settings: &Settings) -> ConnectOptions {
+    let authentication = settings.authentication.clone();
+    let mut options = match &authentication {
+        Authentication::None => ConnectOptions::new(),
+        _ => ConnectOptions::with_auth_callback(move |challenge| {
+            let answer = credentials::answer(&authentication, &challenge);
+            std::future::ready(answer.map_err(AuthError::new))
+        }),
+    };
+    options = options.require_tls(settings.requires_tls());
+    if let Some(ca) = &settings.tls.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &settings.tls.certificate {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    options
+}
+
+/// How long to wait before an attempt, of which the first is 1. `random` is below 1.
+fn wait(attempt: usize, random: f64) -> Duration {
+    let Some(failed) = attempt.checked_sub(2) else { return Duration::ZERO };
+    let doubled = 1_u32.checked_shl(u32::try_from(failed).unwrap_or(u32::MAX));
+    let bound = WAIT.saturating_mul(doubled.unwrap_or(u32::MAX)).min(LONGEST_WAIT);
+    bound.mul_f64(0.5 + random / 2.0)
+}
+
+/// Whether the secret itself goes to the server.
+fn is_sent(authentication: &Authentication) -> bool {
+    matches!(authentication, Authentication::Token(_) | Authentication::Password { .. })
+}
+
+fn is_loopback(server: &url::Url) -> bool {
+    let host = server.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_and_is_bounded() {
+        for (attempt, longest) in [
+            (0, 0),
+            (1, 0),
+            (2, 100),
+            (3, 200),
+            (7, 3200),
+            (8, 5000),
+            (33, 5000),
+            (34, 5000),
+            (usize::MAX, 5000),
+        ] {
+            let longest = Duration::from_millis(longest);
+            assert_eq!(wait(attempt, 1.0), longest, "{attempt}");
+            assert_eq!(wait(attempt, 0.0), longest / 2, "{attempt}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (url, expected) in [
+            ("nats://localhost:4222", true),
+            ("nats://127.0.0.9", true),
+            ("nats://[::1]:4222", true),
+            ("nats://10.0.0.1", false),
+            ("nats://localhost.example.com", false),
+        ] {
+            assert_eq!(is_loopback(&url.parse().expect("a URL")), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Why a connection did not come about, and what to do about it.
+
+use async_nats::{ConnectErrorKind, ServerError};
+
+use super::Settings;
+
+/// A connection that did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A secret or a certificate cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// The server does not know the credentials, or does not take them any more.
+    #[error("{servers}: the server refuses the credentials ({said}); correct them")]
+    Unauthorized {
+        /// All that could have been asked.
+        servers: String,
+        /// In the server's words.
+        said: String,
+    },
+    /// One of the two does not trust the other, or one speaks no TLS.
+    #[error("{servers}: TLS: {cause}. {advice}")]
+    Tls {
+        /// All that could have been asked.
+        servers: String,
+        /// In the words of the TLS library.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// None of them answered.
+    #[error("{servers}: {cause}")]
+    Unreachable {
+        /// All that could have been asked.
+        servers: String,
+        /// Of the last one.
+        cause: String,
+    },
+}
+
+impl ConnectError {
+    /// Whether it takes somebody who changes something; else trying again may help.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, ConnectError::Unusable(_) | ConnectError::Unauthorized { .. })
+    }
+
+    pub(super) fn of(error: &async_nats::ConnectError, settings: &Settings) -> ConnectError {
+        let servers = settings.to_string();
+        let cause = innermost(error);
+        match error.kind() {
+            // Our own answer to the challenge failed; it says why.
+            ConnectErrorKind::Authentication => ConnectError::Unusable(cause),
+            ConnectErrorKind::AuthorizationViolation => {
+                ConnectError::Unauthorized { servers, said: "authorization violation".to_owned() }
+            }
+            _ if is_about_credentials(error) => ConnectError::Unauthorized { servers, said: cause },
+            ConnectErrorKind::Tls => ConnectError::Tls { servers, cause, advice: TLS_ADVICE },
+            _ if tls_error(error).is_some() => {
+                ConnectError::Tls { servers, cause, advice: tls_advice(error) }
+            }
+            ConnectErrorKind::Dns => {
+                ConnectError::Unreachable { servers, cause: format!("no such host: {cause}") }
+            }
+            ConnectErrorKind::TimedOut => {
+                let cause = format!("no answer within {:?}", settings.connect_timeout);
+                ConnectError::Unreachable { servers, cause }
+            }
+            _ => ConnectError::Unreachable { servers, cause: format!("cannot connect: {cause}") },
+        }
+    }
+}
+
+const TLS_ADVICE: &str = "Correct servers, tls.ca or tls.certificate";
+
+fn tls_advice(error: &async_nats::ConnectError) -> &'static str {
+    use rustls::{AlertDescription as Alert, CertificateError, Error};
+    match tls_error(error) {
+        Some(Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "Write the name that is in the server's certificate into servers",
+        Some(Error::InvalidCertificate(_)) => "Name the server's own authority with tls.ca",
+        Some(Error::AlertReceived(
+            Alert::CertificateRequired | Alert::BadCertificate | Alert::UnknownCA,
+        )) => "The server wants a client certificate that it trusts: tls.certificate, tls.key",
+        Some(Error::InvalidMessage(_)) => "The server may speak no TLS; nats:// is without",
+        _ => TLS_ADVICE,
+    }
+}
+
+/// An error with all its causes, outermost first. `io::Error` hides what it was made of.
+fn causes<'a>(
+    error: &'a async_nats::ConnectError,
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(error), |cause| {
+        match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(hidden) => Some(hidden),
+            None => cause.source(),
+        }
+    })
+}
+
+fn tls_error(error: &async_nats::ConnectError) -> Option<&rustls::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Servers say in words of their own that credentials are refused, revoked or expired.
+fn is_about_credentials(error: &async_nats::ConnectError) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<ServerError>()).any(|said| {
+        let said = said.to_string().to_lowercase();
+        said.contains("authorization")
+            || (said.contains("authentication") && !said.contains("timeout"))
+    })
+}
+
+fn innermost(error: &async_nats::ConnectError) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}

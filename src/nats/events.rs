@@ -1,0 +1,61 @@
+//! What is said in the log of a connection: its loss and its return, once each.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_nats::{ClientError, Event, ServerError};
+
+/// Remembers what has been said since the connection was last there.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// Whose connection it is.
+    name: String,
+    is_lost: AtomicBool,
+    has_complained: AtomicBool,
+    is_slow: AtomicBool,
+}
+
+impl Log {
+    pub(super) fn new(name: &str) -> Log {
+        Log {
+            name: name.to_owned(),
+            is_lost: AtomicBool::new(false),
+            has_complained: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn note(&self, event: &Event) {
+        let connection = self.name.as_str();
+        match event {
+            Event::Connected => {
+                self.has_complained.store(false, Ordering::Relaxed);
+                self.is_slow.store(false, Ordering::Relaxed);
+                if self.is_lost.swap(false, Ordering::Relaxed) {
+                    tracing::info!(connection, "connected to NATS again");
+                }
+            }
+            Event::Disconnected if !self.is_lost.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(connection, "lost the connection to NATS; connecting again");
+            }
+            Event::LameDuckMode => {
+                tracing::info!(connection, "the NATS server is about to stop");
+            }
+            // For each attempt to come back; why is worth knowing once.
+            Event::ClientError(ClientError::Other(reason))
+                if !self.has_complained.swap(true, Ordering::Relaxed) =>
+            {
+                tracing::warn!(connection, reason, "cannot connect to NATS; trying again");
+            }
+            Event::SlowConsumer(_) | Event::ServerError(ServerError::SlowConsumer(_))
+                if !self.is_slow.swap(true, Ordering::Relaxed) =>
+            {
+                tracing::warn!(connection, "messages come from NATS faster than they are read");
+            }
+            // Its words may quote a subject, which may be made of an event.
+            Event::ServerError(_) => {
+                tracing::debug!(connection, "the NATS server reports an error");
+            }
+            _ => {}
+        }
+    }
+}
