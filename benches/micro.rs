@@ -98,6 +98,7 @@ fn prepare_batch(bencher: Bencher<'_, '_>, count: usize) {
 fn append_batch(bencher: Bencher<'_, '_>, count: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = Settings {
+        engine: davinci_siem::spool::Engine::Embedded,
         directory: folder.path().join("spool"),
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
     };

@@ -118,10 +118,7 @@ impl App {
     pub async fn build(config: Config) -> Result<App, StartError> {
         descriptors::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
-        let spool = {
-            let (settings, clock) = (config.spool.clone(), Arc::clone(&clock));
-            Arc::new(Spool::open(&settings, clock)?)
-        };
+        let spool = Arc::new(Spool::start(&config.spool, Arc::clone(&clock)).await?);
         let metrics = Arc::new(Metrics::new()?);
         metrics.started.set((clock)() / 1000);
         begin_with_zero(&config, &metrics);
@@ -137,8 +134,8 @@ impl App {
         for ((sink, (name, _)), Registered { cursor, is_paused }) in
             config.sinks.iter().zip(starts).zip(registered)
         {
+            let reader = spool.reader(&name)?;
             let status = Arc::new(SinkStatus::new(name, cursor, is_paused, sink.concurrency));
-            let reader = spool.reader()?;
             statuses.push(Arc::clone(&status));
             workers.push(Worker::new(
                 sink.clone(),
@@ -321,7 +318,9 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
 
 /// Lets the doors' counters go on where they were.
 async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
-    for (name, door, count) in spool.stats().await?.totals {
+    // Where receivers share a spool, each counts what it does itself.
+    let is_shared = !matches!(spool, Spool::Embedded(_));
+    for (name, door, count) in spool.stats().await?.totals.into_iter().filter(|_| !is_shared) {
         let counter = match door {
             Door::Accepted
             | Door::Duplicate

@@ -8,6 +8,7 @@ mod admin;
 mod answers;
 mod attacks;
 mod client_address;
+mod cluster;
 mod command_line;
 mod conservation;
 mod console;

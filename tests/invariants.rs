@@ -74,6 +74,7 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
 fn what_readers_are_told_of_can_be_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = spool::Settings {
+        engine: spool::Engine::Embedded,
         directory: folder.path().join("spool"),
         sync: false,
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
@@ -81,8 +82,8 @@ fn what_readers_are_told_of_can_be_read() {
     let open = spool::Spool::open(&settings, davinci_siem::app::system_clock()).expect("a spool");
     let spool = Arc::new(open);
     block_on(async {
-        let reader = spool.reader().expect("a reader");
-        let mut head = spool.head();
+        let reader = spool.reader("siem").expect("a reader");
+        let mut head = reader.head();
         let writing = Arc::clone(&spool);
         let writer = tokio::spawn(async move {
             for number in 0..300 {

@@ -68,6 +68,7 @@ fn cost(case: &Case) -> f64 {
 /// Makes a spool that remembers ids, and has nothing else.
 fn fill(folder: &Path, ids: u64) {
     let settings = Settings {
+        engine: davinci_siem::spool::Engine::Embedded,
         directory: folder.join("data"),
         sync: false,
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool

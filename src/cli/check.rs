@@ -10,8 +10,12 @@ use clap::Args;
 use super::Failure;
 use super::block_on;
 use super::output::json;
+#[cfg(feature = "nats")]
+use crate::app::system_clock;
 use crate::config::Config;
 use crate::sinks::{Deliver, Sink};
+#[cfg(feature = "nats")]
+use crate::spool::{Engine, OpenError, jetstream};
 use report::{Probe, Report};
 
 #[derive(Debug, Args)]
@@ -57,21 +61,40 @@ pub(super) fn run(
 /// Asks every target.
 async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure> {
     let mut probes = Vec::new();
+    let mut note = |name: &str, (good, said): (bool, String)| {
+        match good {
+            _ if is_silent => {}
+            true => println!("{name}: good: {said}"),
+            false => eprintln!("{name}: {said}"),
+        }
+        let sink = name.strip_prefix("sink ").unwrap_or(name).to_owned();
+        probes.push(Probe { sink, good, said });
+    };
     for sink in &config.sinks {
         let probed = match Sink::open(&sink.kind) {
             Ok(mut opened) => opened.probe().await,
             Err(reason) => Err(reason),
         };
-        let (good, said) = match probed {
+        let probed = match probed {
             Ok(said) => (true, said.to_string()),
             Err(reason) => (false, reason.to_string()),
         };
-        match good {
-            _ if is_silent => {}
-            true => println!("sink {}: good: {said}", sink.name),
-            false => eprintln!("sink {}: {said}", sink.name),
-        }
-        probes.push(Probe { sink: sink.name.clone(), good, said });
+        note(&format!("sink {}", sink.name), probed);
+    }
+    #[cfg(feature = "nats")]
+    if let Engine::Jetstream(_) = &config.spool.engine {
+        let looked = jetstream::Spool::look(&config.spool, system_clock()).await;
+        note(
+            "spool",
+            match looked {
+                Ok(_) => (true, "the streams are there".to_owned()),
+                Err(OpenError::NoStream(name)) => (
+                    true,
+                    format!("the servers answer; the service makes stream {name} when it starts"),
+                ),
+                Err(error) => (false, error.to_string()),
+            },
+        );
     }
     Ok(probes)
 }

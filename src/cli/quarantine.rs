@@ -112,7 +112,7 @@ pub(super) fn run(
     load: impl FnOnce() -> Result<Config, Failure>,
     load_spool: impl FnOnce() -> Result<Settings, Failure>,
 ) -> Result<(), Failure> {
-    let open = |settings: &Settings| inspect::open(&settings.directory);
+    let open = |settings: &Settings| inspect::open(settings);
     match command {
         Command::List { filter, limit, json } => list(&open(&load_spool()?)?, &filter, limit, json),
         Command::Show { id, json } => show(&open(&load_spool()?)?, id, json),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::output::{json, progress, size, table, time};
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::spool::{Loss, Settings, inspect, repair};
+use crate::spool::{Engine, Loss, Settings, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,7 +26,7 @@ pub(super) struct Format {
 }
 
 pub(super) fn run(command: &Command, settings: &Settings) -> Result<(), Failure> {
-    let open = || inspect::open(&settings.directory);
+    let open = || inspect::open(settings);
     match command {
         Command::Stats(format) => stats(&open()?, format.json),
         Command::Verify(format) => verify(&open()?, format.json),
@@ -84,6 +84,12 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
 }
 
 fn mend(settings: &Settings, as_json: bool) -> Result<(), Failure> {
+    if settings.engine != Engine::Embedded {
+        return Err(Failure::Failed(
+            "there is nothing of ours to repair: JetStream's servers keep what they store"
+                .to_owned(),
+        ));
+    }
     let spinner = output::spinner("repairing");
     let done = repair::repair(&settings.directory, system_clock()());
     spinner.finish_and_clear();

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::Limits;
+#[cfg(feature = "nats")]
+use super::nats;
 use super::section::Section;
-use crate::spool::Settings;
+#[cfg(feature = "nats")]
+use crate::spool::jetstream::{self, Order};
+use crate::spool::{Engine, Settings};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
@@ -15,20 +19,31 @@ const DAY: Duration = Duration::from_hours(24);
 /// worst case it is twice as much, and the events still have the other half.
 const QUARANTINE_SHARE: u64 = 4;
 
+/// What JetStream remembers ids for: in every server's memory, some 150 bytes each.
+const JETSTREAM_WINDOW: Duration = Duration::from_mins(30);
+
 /// Room for what is noted of as many refused events as one body may have.
 const NOTES: u64 = MIB;
 
 pub(super) fn read(mut section: Section<'_>) -> Settings {
-    section.choice("engine", &[("embedded", ())]);
+    let engine = read_engine(&mut section);
+    let is_embedded = engine == Engine::Embedded;
     let mut dedup = section.table("dedup");
     let max_size = section.size("max_size", MIB).unwrap_or(10 * GIB);
     let quarantine = section.size("quarantine_max_size", MIB);
+    if !is_embedded && !dedup.is_missing("max_ids") {
+        let advice = "is for engine = \"embedded\": JetStream bounds what it remembers by dedup.window \
+                      alone. Leave it out";
+        dedup.report("max_ids", advice.to_owned());
+    }
+    let window = if is_embedded { 14 * DAY } else { JETSTREAM_WINDOW };
     let settings = Settings {
+        engine,
         directory: section.text("directory").map_or_else(|| PathBuf::from("data"), PathBuf::from),
         max_size,
         quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / QUARANTINE_SHARE)),
         retention: section.duration("retention").unwrap_or(Duration::ZERO),
-        dedup_window: dedup.duration("window").unwrap_or(14 * DAY),
+        dedup_window: dedup.duration("window").unwrap_or(window),
         dedup_max_ids: dedup.integer("max_ids", 1000).unwrap_or(10_000_000),
         sync: true,
     };
@@ -37,10 +52,59 @@ pub(super) fn read(mut section: Section<'_>) -> Settings {
     settings
 }
 
+/// Which engine, and what only that one is told.
+fn read_engine(section: &mut Section<'_>) -> Engine {
+    let is_jetstream = section.choice("engine", &[("embedded", false), ("jetstream", true)]);
+    let given = section.table_if_given("jetstream");
+    match (is_jetstream.unwrap_or(false), given) {
+        (true, given) => jetstream(given.unwrap_or_else(|| section.table("jetstream"))),
+        (false, Some(mut given)) => {
+            given.ignore_rest();
+            section.report("jetstream", "is for engine = \"jetstream\"; leave it out".to_owned());
+            Engine::Embedded
+        }
+        (false, None) => Engine::Embedded,
+    }
+}
+
+#[cfg(feature = "nats")]
+fn jetstream(mut section: Section<'_>) -> Engine {
+    let nats = nats::read(&mut section);
+    let stream = section.text("stream").unwrap_or_else(|| "davinci-siem".to_owned());
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if stream.is_empty() || stream.len() > 64 || !stream.chars().all(plain) {
+        section.report("stream", "must be 1 to 64 of a-z, 0-9, - and _; rename it".to_owned());
+    }
+    let replicas = section.integer("replicas", 1).unwrap_or(3);
+    if replicas > 5 {
+        section.report("replicas", "must be 1 to 5, which is what JetStream keeps".to_owned());
+    }
+    let orders = [("ordered", Order::Ordered), ("parallel", Order::Parallel)];
+    let order = section.choice("order", &orders).unwrap_or(Order::Ordered);
+    section.finish();
+    let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+    Engine::Jetstream(Box::new(jetstream::Settings { nats, stream, replicas, order }))
+}
+
+#[cfg(not(feature = "nats"))]
+fn jetstream(mut section: Section<'_>) -> Engine {
+    section.ignore_rest();
+    let advice =
+        "this program was built without the feature nats, which engine = \"jetstream\" needs";
+    section.report("servers", advice.to_owned());
+    section.finish();
+    Engine::Embedded
+}
+
 /// Whether everything that one request may bring finds room.
 pub(super) fn check(spool: &Settings, limits: &Limits, root: &Section<'_>) {
     let body = limits.body.saturating_add(NOTES);
-    let floor = body.saturating_mul(QUARANTINE_SHARE).max(spool.dedup_max_ids.saturating_mul(40));
+    let ids = match spool.engine {
+        Engine::Embedded => spool.dedup_max_ids.saturating_mul(40),
+        #[cfg(feature = "nats")]
+        Engine::Jetstream(_) => 0,
+    };
+    let floor = body.saturating_mul(QUARANTINE_SHARE).max(ids);
     let share = spool.max_size / QUARANTINE_SHARE;
     if spool.max_size < floor {
         let message = format!(

@@ -46,17 +46,24 @@ pub enum SinkState {
         /// What has to be changed.
         reason: String,
     },
+    /// Another receiver delivers; this one takes over when that is gone.
+    Standby {
+        /// Which.
+        leader: String,
+    },
 }
 
 impl SinkState {
     /// Every state's name.
-    pub const NAMES: [&str; 3] = ["running", "retrying", "paused"];
+    pub const NAMES: [&str; 4] = ["running", "retrying", "paused", "standby"];
 
     fn severity(&self) -> u8 {
         match self {
             SinkState::Running => 0,
             SinkState::Retrying { .. } => 1,
             SinkState::Paused { .. } => 2,
+            // What its parts were in when it was this one's turn is no longer so.
+            SinkState::Standby { .. } => 3,
         }
     }
 
@@ -66,6 +73,7 @@ impl SinkState {
             SinkState::Running => "running",
             SinkState::Retrying { .. } => "retrying",
             SinkState::Paused { .. } => "paused",
+            SinkState::Standby { .. } => "standby",
         }
     }
 }
@@ -118,6 +126,21 @@ impl SinkStatus {
             control.is_paused = false;
             control.reloads += 1;
         });
+    }
+
+    /// Does as an operator wants who has told another receiver.
+    pub(super) fn follow(&self, is_paused: bool) {
+        let was_paused = self.control.borrow().is_paused;
+        match (was_paused, is_paused) {
+            (false, true) => self.pause(),
+            (true, false) => self.resume(),
+            _ => {}
+        }
+    }
+
+    /// All of its parts begin anew.
+    pub(super) fn begin(&self) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).fill(SinkState::Running);
     }
 
     /// Has it read its credentials and certificates again and try at once.

@@ -1,5 +1,7 @@
 //! One sink's worker: reads, hands batches to its lanes, and commits what comes back, in order.
 
+mod turn;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::Notice;
-use crate::spool::{CommitError, Door, Millis, Read, Reader, Spool};
+use crate::spool::{CommitError, Door, Millis, Place, Read, Reader, Spool};
 
 /// Stored bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -49,6 +51,8 @@ pub struct Worker {
     /// When the first event of each batch under way was received.
     under_way: VecDeque<Option<Millis>>,
     idle: Vec<Lane>,
+    /// The sink's place, where receivers share it.
+    place: Option<watch::Receiver<Place>>,
 }
 
 /// Deliveries that have begun, in order.
@@ -62,8 +66,14 @@ struct Encoding {
     received_at: Option<Millis>,
 }
 
-/// The worker has come to its end.
-struct Stopped;
+/// Why a worker does not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Shutdown has begun, or the spool is closed.
+    Stopped,
+    /// Another receiver delivers to the sink now.
+    Superseded,
+}
 
 impl Worker {
     /// A worker for a sink whose cursor is known.
@@ -75,13 +85,10 @@ impl Worker {
         metrics: SharedMetrics,
     ) -> Worker {
         let config = Arc::new(config);
-        let lane = |number| {
-            Lane::new(number, Arc::clone(&config), Arc::clone(&status), Arc::clone(&metrics))
-        };
-        let idle = (0..config.concurrency).map(lane).collect();
         Worker {
             name: Arc::clone(&status.name),
-            head: spool.head(),
+            head: reader.head(),
+            place: spool.place(&status.name),
             read: status.cursor(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -89,7 +96,7 @@ impl Worker {
             encoding: None,
             ready: None,
             under_way: VecDeque::new(),
-            idle,
+            idle: Vec::new(),
             redaction: config.redact.as_ref().map(Redaction::new).map(Arc::new),
             config,
             spool,
@@ -99,41 +106,44 @@ impl Worker {
         }
     }
 
-    /// Delivers until shutdown begins, and then what is spooled by then, for as long as the target
-    /// takes it at the first attempt.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing: what was sent and not committed is sent again.
-    pub async fn run(mut self, mut shutdown: Shutdown) {
+    /// Delivers from where it is.
+    async fn deliver(&mut self, shutdown: &mut Shutdown) -> Ended {
         let mut under_way = UnderWay::new();
         let mut has_more = true;
         while has_more || self.ready.is_some() || !under_way.is_empty() {
-            self.begin_next(&mut under_way, &shutdown);
+            self.begin_next(&mut under_way, shutdown);
+            let mut place = self.place.clone();
             tokio::select! {
                 biased;
+                () = turn::moved(&mut place) => {
+                    self.place = place;
+                    if self.note_place().is_some() {
+                        return Ended::Superseded;
+                    }
+                }
                 Some(done) = under_way.next(), if !under_way.is_empty() => {
                     let Done { lane, settled, is_stopped } = outcome(done);
                     self.idle.push(lane);
                     self.under_way.pop_front();
                     if !is_stopped {
                         // The target need not wait for our disk.
-                        self.begin_next(&mut under_way, &shutdown);
+                        self.begin_next(&mut under_way, shutdown);
                     }
-                    if self.commit(settled, &mut shutdown).await.is_err() || is_stopped {
+                    if let Err(ended) = self.commit(settled, shutdown).await {
+                        return ended;
+                    }
+                    if is_stopped {
                         break;
                     }
                     self.note_lag();
                 }
-                batch = self.next_batch(&mut shutdown), if has_more && self.ready.is_none() => {
+                batch = self.next_batch(shutdown), if has_more && self.ready.is_none() => {
                     has_more = batch.is_ok();
                     self.ready = batch.ok();
                 }
             }
         }
-        for lane in self.idle {
-            lane.close().await;
-        }
+        Ended::Stopped
     }
 
     /// Hands the next batch to a lane that is idle, if there are both.
@@ -155,7 +165,7 @@ impl Worker {
     /// # Cancel safety
     ///
     /// What was read stays for the next call, and a batch that is being made as well.
-    async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Stopped> {
+    async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Ended> {
         loop {
             if self.encoding.is_some() {
                 return Ok(self.encoded().await);
@@ -176,7 +186,7 @@ impl Worker {
                 let missing = self.config.batch.events - self.waiting.len();
                 enough = enough.max(self.read + missing as u64);
             } else if shutdown.has_begun() {
-                return Err(Stopped);
+                return Err(Ended::Stopped);
             }
             let until_due = async {
                 match deadline {
@@ -185,7 +195,7 @@ impl Worker {
                 }
             };
             tokio::select! {
-                found = self.head.wait_for(|head| *head >= enough) => drop(found.map_err(|_| Stopped)?),
+                found = self.head.wait_for(|head| *head >= enough) => drop(found.map_err(|_| Ended::Stopped)?),
                 () = until_due => {}
                 () = shutdown.begun() => {}
             }
@@ -193,7 +203,7 @@ impl Worker {
     }
 
     /// Reads until a batch is full or nothing more is there.
-    async fn read_on(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
+    async fn read_on(&mut self, shutdown: &mut Shutdown) -> Result<(), Ended> {
         let mut backoff = self.backoff();
         while !self.is_full() {
             match self.reader.read(self.read, READ_BYTES).await {
@@ -275,7 +285,7 @@ impl Worker {
         &mut self,
         mut parts: Vec<Settled>,
         shutdown: &mut Shutdown,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Ended> {
         let mut backoff = self.backoff();
         let mut count = parts.len();
         while count > 0 {
@@ -291,7 +301,8 @@ impl Worker {
                     self.note_settled(position, &settled);
                     parts.drain(..count);
                 }
-                Err(CommitError::Closed) => return Err(Stopped),
+                Err(CommitError::Closed) => return Err(Ended::Stopped),
+                Err(CommitError::Superseded) => return Err(Ended::Superseded),
                 Err(CommitError::QuarantineFull) if count > 1 => {
                     count /= 2;
                     continue;
@@ -316,7 +327,8 @@ impl Worker {
 
     /// Counts what has been committed, and says what went to quarantine.
     fn note_settled(&self, position: u64, settled: &Settled) {
-        self.status.settled(position);
+        let shared = self.place.as_ref().map(|place| place.borrow().cursor);
+        self.status.settled(shared.unwrap_or(position));
         for (door, count) in [
             (Door::Delivered, settled.tally.delivered),
             (Door::Filtered, settled.tally.filtered),
@@ -345,11 +357,11 @@ impl Worker {
     }
 
     /// Waits before the store is asked again, unless shutdown comes first.
-    async fn pause(&self, backoff: &mut Backoff, shutdown: &mut Shutdown) -> Result<(), Stopped> {
+    async fn pause(&self, backoff: &mut Backoff, shutdown: &mut Shutdown) -> Result<(), Ended> {
         let wait = backoff.next_wait(None, &mut rand::rng());
         tokio::select! {
             () = sleep(wait) => Ok(()),
-            () = shutdown.begun() => Err(Stopped),
+            () = shutdown.begun() => Err(Ended::Stopped),
         }
     }
 

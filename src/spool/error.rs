@@ -41,6 +41,21 @@ pub enum OpenError {
         /// What this version reads.
         known: i64,
     },
+    /// The cluster cannot be reached.
+    #[cfg(feature = "nats")]
+    #[error("spool.jetstream: {0}")]
+    Connect(#[from] crate::nats::ConnectError),
+    /// A stream is not as it has to be.
+    #[error("spool.jetstream: stream {stream}: {detail}")]
+    Stream {
+        /// Which.
+        stream: String,
+        /// What is the matter, and what to do.
+        detail: String,
+    },
+    /// There is no stream.
+    #[error("there is no stream {0}. Check spool.jetstream.stream, or start the service once")]
+    NoStream(String),
     /// The store refused.
     #[error("the spool in {} cannot be opened: {source}. Its files have to be this user's to read and write, on a disk with room left; if all that is so, run davinci-siem spool repair", directory.display())]
     Store {
@@ -71,6 +86,9 @@ pub enum AppendError {
     /// `quarantine retry` or `purge`.
     #[error("{QUARANTINE_FULL}")]
     QuarantineFull,
+    /// An event is larger than a message of the servers may be.
+    #[error("an event is larger than the NATS servers' max_payload: raise it there")]
+    TooLarge,
     /// The quarantine entry that the batch was to replace has gone.
     #[error("the quarantine entry has gone meanwhile")]
     EntryGone,
@@ -82,12 +100,16 @@ pub enum AppendError {
     Closed,
 }
 
-/// Why a cursor or the quarantine could not be changed. Nothing was changed.
+/// Why a cursor or the quarantine could not be changed. The cursor was not; dead letters may be stored
+/// that it has not passed, and are stored once all the same.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum CommitError {
     /// The dead letters find no room under `quarantine_max_size`.
     #[error("{QUARANTINE_FULL}")]
     QuarantineFull,
+    /// Another receiver delivers to this sink now.
+    #[error("another receiver has taken over this sink")]
+    Superseded,
     /// The store failed.
     #[error("the spool's store failed: {0}")]
     Store(String),

@@ -4,7 +4,7 @@
 //!
 //! | verb | promise |
 //! | --- | --- |
-//! | [`Spool::append`] | when it returns, the batch is on stable storage, all of it or nothing of it |
+//! | [`Spool::append`] | when it returns, all of the batch is on stable storage |
 //! | [`Reader::read`] | what follows a position, in order, damage included |
 //! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
 //! | [`Spool::between`] | what was received in a time, for a replay, as far as it is still there |
@@ -12,19 +12,25 @@
 //! | [`Spool::stats`] | what is stored, by whom it is awaited, and every door's total |
 //!
 //! Positions count events from 1 and are never reused; a sink's cursor is the last position that it
-//! has settled. [`embedded`] is the engine; only that folder names SQLite.
+//! has settled. [`Spool`] is one of two engines: [`embedded`], and only that folder names SQLite, or, with the
+//! feature `nats`, `jetstream`, and only that folder names JetStream.
 
 mod batch;
 mod dedup;
 mod embedded;
+mod engine;
 mod error;
+pub mod inspect;
+#[cfg(feature = "nats")]
+pub mod jetstream;
 mod quarantine;
 mod stats;
 
 pub use batch::{Batch, Event, Prepared, Receipt};
 pub use dedup::DedupKey;
-pub use embedded::{Clock, Damage, Read, Reader, Salvaged, Spool, Stored};
-pub use embedded::{inspect, repair};
+pub use embedded::repair;
+pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
+pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
 pub use stats::{Door, Loss, SinkStats, SpoolStats, Tally};
@@ -35,9 +41,11 @@ use std::time::Duration;
 /// How the spool is laid out and bounded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Where its files live; created if missing.
+    /// Which engine keeps the events, and what only that one is told.
+    pub engine: Engine,
+    /// Where the embedded engine's files live; created if missing.
     pub directory: PathBuf,
-    /// Upper bound of the disk it takes, in bytes.
+    /// Upper bound of the disk it takes, in bytes; of each replica.
     pub max_size: u64,
     /// Upper bound of what entries of the quarantine count, in bytes.
     pub quarantine_max_size: u64,
@@ -68,6 +76,17 @@ pub struct Registered {
     pub cursor: u64,
     /// Whether an operator has paused it.
     pub is_paused: bool,
+}
+
+/// A sink's place as all receivers share it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The last position it has settled.
+    pub cursor: u64,
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
+    /// Another process that delivers to it.
+    pub leader: Option<String>,
 }
 
 /// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{DedupKey, Millis};
 
 /// Where an entry comes from, and so what a retry of it means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// One element of a received body; a retry types it again.
@@ -41,7 +41,7 @@ impl Origin {
 }
 
 /// What a target said of an event that it refused.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TargetAnswer {
     /// Attempts that the event was part of.
     pub attempts: u32,
@@ -98,7 +98,7 @@ impl NewEntry {
 }
 
 /// A stored entry without its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Its number, never reused.
     pub id: i64,
@@ -123,7 +123,7 @@ pub struct Summary {
     /// The sink that could not deliver it.
     pub sink: Option<String>,
     /// What that sink's target said.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetAnswer>,
     /// Length of its bytes.
     pub size: u64,

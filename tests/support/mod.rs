@@ -7,6 +7,7 @@ pub mod events;
 pub mod honest;
 pub mod http2;
 pub mod machine;
+pub mod nats;
 pub mod oracle;
 pub mod power;
 pub mod proxy;

@@ -109,24 +109,26 @@ impl Proxy {
                 "/sbin/haproxy -db -f FOLDER/haproxy.cfg"
             }
         };
-        let mut words = line.split(' ').map(put);
-        let program = format!("{PROGRAMS}{}", words.next().expect("a program"));
-        let log = File::create(folder.join("proxy.log")).expect("a log");
-        let child = Command::new(program)
-            .args(words)
-            .env("HOME", &folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the proxy is installed: see .ci/proxies");
-        let mut proxy = Proxy { kind, address, folder, child };
-        wait_for("the proxy", || {
-            let ended = proxy.child.try_wait().expect("a child");
-            assert_eq!(ended, None, "{kind:?} did not start:\n{}", proxy.log());
-            TcpStream::connect(address).ok()
-        });
-        proxy
+        run(kind, address, &folder, &put(line))
+    }
+
+    /// nginx before two receivers, with `deploy/jetstream/nginx.conf` but for TLS.
+    pub fn before_two(folder: &Path, receivers: [SocketAddr; 2]) -> Proxy {
+        let folder = folder.canonicalize().expect("a folder");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let [one, two] = receivers.map(|receiver| receiver.to_string());
+        let changes = [
+            ("listen 443 ssl http2;", format!("listen {address};")),
+            ("    ssl_certificate /etc/nginx/davinci-siem.crt;\n", String::new()),
+            ("    ssl_certificate_key /etc/nginx/davinci-siem.key;\n", String::new()),
+            ("receiver-1:8080", one),
+            ("receiver-2:8080", two),
+        ];
+        let text = deployed("jetstream/nginx.conf", &changes);
+        fs::write(folder.join("davinci-siem.conf"), text).expect("written");
+        let put = |text: &str| text.replace("FOLDER", folder.to_str().expect("UTF-8"));
+        fs::write(folder.join("nginx.conf"), put(NGINX)).expect("written");
+        run(Kind::Nginx, address, &folder, &put("/sbin/nginx -e stderr -c FOLDER/nginx.conf"))
     }
 
     /// What it said on its standard error.
@@ -150,6 +152,28 @@ impl Drop for Proxy {
         }
         drop(self.child.wait());
     }
+}
+
+/// Starts the program that a line names; returns when it accepts.
+fn run(kind: Kind, address: SocketAddr, folder: &Path, line: &str) -> Proxy {
+    let mut words = line.split(' ');
+    let program = format!("{PROGRAMS}{}", words.next().expect("a program"));
+    let log = File::create(folder.join("proxy.log")).expect("a log");
+    let child = Command::new(program)
+        .args(words)
+        .env("HOME", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the proxy is installed: see .ci/proxies");
+    let mut proxy = Proxy { kind, address, folder: folder.to_owned(), child };
+    wait_for("the proxy", || {
+        let ended = proxy.child.try_wait().expect("a child");
+        assert_eq!(ended, None, "{kind:?} did not start:\n{}", proxy.log());
+        TcpStream::connect(address).ok()
+    });
+    proxy
 }
 
 fn path(path: &Path) -> String {

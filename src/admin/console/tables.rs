@@ -55,6 +55,7 @@ pub(super) fn sinks(view: &View) -> Markup {
                         SinkState::Running => {}
                         SinkState::Retrying { attempts, reason } => { " attempt " (attempts) ": " (reason) }
                         SinkState::Paused { reason } => { " " (reason) }
+                        SinkState::Standby { leader } => { " for " (leader) }
                     }
                 }
                 td class="number" { (number(sink.lag)) }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cli::{Failure, output};
 use crate::config::{self, Config, SinkKind};
 use crate::receive::listener::tls::{self, Loaded};
+use crate::spool::{Engine, Settings};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -61,7 +62,27 @@ struct Source {
 #[derive(Debug, Serialize)]
 struct Spool {
     directory: String,
+    /// The stream and where it is, in JetStream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<String>,
     max_size: u64,
+}
+
+impl Spool {
+    fn of(settings: &Settings) -> Spool {
+        Spool {
+            directory: settings.directory.display().to_string(),
+            stream: match &settings.engine {
+                Engine::Embedded => None,
+                #[cfg(feature = "nats")]
+                Engine::Jetstream(own) => {
+                    let replicas = own.replicas;
+                    Some(format!("stream {} at {} ({replicas} replicas)", own.stream, own.nats))
+                }
+            },
+            max_size: settings.max_size,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -91,10 +112,7 @@ impl Report {
             file: file.map(|file| file.display().to_string()),
             listen: Listen::of(&config.listen)?,
             sources: sources.collect(),
-            spool: Spool {
-                directory: config.spool.directory.display().to_string(),
-                max_size: config.spool.max_size,
-            },
+            spool: Spool::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
             probes: None,
@@ -115,8 +133,9 @@ impl Report {
             };
             println!("  source {name}: {path} ({credentials})");
         }
-        let Spool { directory, max_size } = &self.spool;
-        println!("spool in {directory}, at most {}", output::size(*max_size));
+        let Spool { directory, stream, max_size } = &self.spool;
+        let place = stream.as_ref().unwrap_or(directory);
+        println!("spool in {place}, at most {}", output::size(*max_size));
         for Target { name, target } in &self.sinks {
             println!("  sink {name}: {target}");
         }

@@ -39,9 +39,9 @@ pub(super) fn retry(
         bar.inc(1);
         bar.suspend(|| tell(id, done, as_json))
     };
-    let offline = open_offline(config)?;
     let admin = AdminClient::new(&config.admin)?;
-    block_on(async {
+    let offline = block_on(async {
+        let offline = open_offline(config).await?;
         for &id in ids {
             let done = match &offline {
                 Some(spool) => retry_offline(spool, config, id, replacement.cloned()).await,
@@ -52,7 +52,7 @@ pub(super) fn retry(
             };
             tell(id, done)?;
         }
-        Ok(())
+        Ok(offline)
     })?;
     bar.finish_and_clear();
     if let Some(spool) = offline {
@@ -99,8 +99,8 @@ async fn retry_offline(
 
 /// Removes entries for good.
 pub(super) fn purge(config: &Config, ids: &[i64], as_json: bool) -> Result<(), Failure> {
-    let offline = open_offline(config)?;
-    let removed = block_on(async {
+    let (removed, offline) = block_on(async {
+        let offline = open_offline(config).await?;
         let admin = AdminClient::new(&config.admin)?;
         let mut removed = 0;
         // In slices: one commit for all would make a running service wait for it.
@@ -113,7 +113,7 @@ pub(super) fn purge(config: &Config, ids: &[i64], as_json: bool) -> Result<(), F
                 }
             };
         }
-        Ok(removed)
+        Ok((removed, offline))
     })?;
     if let Some(spool) = offline {
         spool.close();
@@ -125,9 +125,9 @@ pub(super) fn purge(config: &Config, ids: &[i64], as_json: bool) -> Result<(), F
     Ok(())
 }
 
-/// The spool itself, unless a running service has it.
-fn open_offline(config: &Config) -> Result<Option<Spool>, Failure> {
-    match Spool::open(&config.spool, system_clock()) {
+/// The spool itself, unless a running service has it to itself.
+async fn open_offline(config: &Config) -> Result<Option<Spool>, Failure> {
+    match Spool::start(&config.spool, system_clock()).await {
         Ok(spool) => Ok(Some(spool)),
         Err(OpenError::InUse(_)) => Ok(None),
         Err(error) => Err(error.into()),

@@ -48,7 +48,7 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Fails if nothing is found.
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
-    let spool = inspect::open(&config.spool.directory)?;
+    let spool = inspect::open(&config.spool)?;
     let report = trace(&spool, arguments, config)?;
     if arguments.json {
         json(&report)?;

@@ -36,7 +36,7 @@ pub struct Verification {
 }
 
 /// Opens the spool in `directory` for looking only.
-pub fn open(directory: &Path) -> Result<Inspection, OpenError> {
+pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }

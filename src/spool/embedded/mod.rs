@@ -62,7 +62,7 @@ mod entries;
 mod fault;
 mod group;
 mod ids;
-pub mod inspect;
+pub(super) mod inspect;
 mod losses;
 mod mark;
 mod open;
@@ -92,7 +92,8 @@ use super::{
     Receipt, Registered, Settings, SpoolStats, Start, Summary, Tally,
 };
 use command::Command;
-pub use reader::{Damage, Read, Reader, Stored};
+pub(super) use reader::Reader;
+pub use reader::{Damage, Read, Stored};
 pub use salvage::Salvaged;
 
 /// Tells the time, in milliseconds since the epoch.

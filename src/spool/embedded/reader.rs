@@ -92,6 +92,11 @@ impl Reader {
         Reader { inner: Arc::new(Mutex::new(inner)), directory: directory.into(), head }
     }
 
+    /// See [`crate::spool::Reader::head`].
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
     /// What follows `after`, whole chunks at a time, until `max_bytes` of events are read; at least
     /// one chunk if there is one. Runs off the async threads. Fails a few times at a place that cannot be
     /// read before it reports it as damage.

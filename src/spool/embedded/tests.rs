@@ -30,6 +30,7 @@ impl Bench {
     fn new(change: impl FnOnce(&mut Settings)) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = Settings {
+            engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             max_size: 64 * 1024 * 1024,
             quarantine_max_size: 16 * 1024 * 1024,

@@ -37,6 +37,7 @@ struct Bounds {
 impl Bounds {
     fn settings(self, folder: &TempDir) -> Settings {
         Settings {
+            engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             // Room for four events that are larger than a chunk.
             max_size: 3 * 1024 * 1024,

@@ -1,0 +1,97 @@
+//! Whose turn it is: receivers that share a spool take turns in delivering to a sink.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Ended, Worker};
+use crate::deliver::SinkState;
+use crate::deliver::lane::Lane;
+use crate::shutdown::Shutdown;
+use crate::spool::{CommitError, Place};
+
+impl Worker {
+    /// Delivers until shutdown begins, and then what is spooled by then, for as long as the target
+    /// takes it at the first attempt. Where receivers share the sink, only while it is this one's turn.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: what was sent and not committed is sent again.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        while let Ok(cursor) = self.lead(&mut shutdown).await {
+            self.begin_at(cursor);
+            let ended = self.deliver(&mut shutdown).await;
+            for lane in std::mem::take(&mut self.idle) {
+                lane.close().await;
+            }
+            if ended == Ended::Stopped {
+                break;
+            }
+            tracing::warn!(sink = %self.name, "another receiver has taken over this sink");
+        }
+        self.spool.resign(&self.name).await;
+    }
+
+    /// Waits for this receiver's turn. Returns the cursor to go on from.
+    async fn lead(&mut self, shutdown: &mut Shutdown) -> Result<u64, Ended> {
+        let (spool, name) = (Arc::clone(&self.spool), Arc::clone(&self.name));
+        let known = self.status.cursor();
+        let mut leading = std::pin::pin!(spool.lead(&name, known));
+        let mut backoff = self.backoff();
+        loop {
+            if let Some(leader) = self.note_place() {
+                self.status.set(self.config.concurrency, SinkState::Standby { leader });
+            }
+            tokio::select! {
+                led = &mut leading => match led {
+                    Ok(cursor) => return Ok(cursor),
+                    Err(CommitError::Closed) => return Err(Ended::Stopped),
+                    Err(error) => {
+                        self.show_trouble(backoff.attempts() + 1, error.to_string());
+                        self.pause(&mut backoff, shutdown).await?;
+                        leading.set(spool.lead(&name, known));
+                    }
+                },
+                () = moved(&mut self.place) => {}
+                () = shutdown.begun() => return Err(Ended::Stopped),
+            }
+        }
+    }
+
+    /// Forgets what it knew of another turn.
+    fn begin_at(&mut self, cursor: u64) {
+        self.read = cursor;
+        let shared = self.place.as_ref().map(|place| place.borrow().cursor);
+        self.status.settled(shared.unwrap_or(cursor));
+        (self.waiting, self.waiting_bytes, self.filling_since) = (VecDeque::new(), 0, None);
+        (self.encoding, self.ready, self.under_way) = (None, None, VecDeque::new());
+        let lane = |number| {
+            let (config, status) = (Arc::clone(&self.config), Arc::clone(&self.status));
+            Lane::new(number, config, status, Arc::clone(&self.metrics))
+        };
+        self.idle = (0..self.config.concurrency).map(lane).collect();
+        self.status.begin();
+    }
+
+    /// Takes over what another receiver's operator wants of the sink. Returns who delivers to it instead.
+    pub(super) fn note_place(&mut self) -> Option<String> {
+        let place = self.place.as_mut()?.borrow_and_update().clone();
+        self.status.follow(place.is_paused);
+        if place.leader.is_some() {
+            self.status.settled(place.cursor);
+        }
+        place.leader
+    }
+}
+
+/// Waits until a place has changed; for ever where there is none.
+pub(super) async fn moved(place: &mut Option<watch::Receiver<Place>>) {
+    let has_changed = match place {
+        Some(place) => place.changed().await.is_ok(),
+        None => false,
+    };
+    if !has_changed {
+        std::future::pending::<()>().await;
+    }
+}

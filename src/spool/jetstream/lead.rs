@@ -1,0 +1,237 @@
+//! Taking, keeping and giving up a sink's place, and moving its cursor.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::sleep;
+
+use super::place::{self, Held, LEASE, Lead, Place};
+use super::shared::SinkPlace;
+use super::streams::Streams;
+use super::{Order, Spool, parallel, watch};
+use crate::spool::{self, CommitError, NewEntry, Registered, Start, Tally};
+
+/// Tries to change a place that others change, too.
+const TRIES: u32 = 10;
+
+impl Spool {
+    /// See [`spool::Spool::register`]. A sink that no receiver has any more holds nothing back after a while.
+    pub async fn register(
+        &self,
+        sinks: &[(Arc<str>, Start)],
+    ) -> Result<Vec<Registered>, CommitError> {
+        let state = self.streams.events.get_info().await.map_err(|error| store(&error))?;
+        let (first, last) = (state.state.first_sequence, state.state.last_sequence);
+        let created = made_at(&state);
+        let mut registered = Vec::with_capacity(sinks.len());
+        for (sink, start) in sinks {
+            let cursor = match start {
+                Start::Oldest => first.saturating_sub(1),
+                Start::Now => last,
+            };
+            let new = Place { cursor, stream: created, ..Place::default() };
+            // Another receiver may be faster.
+            place::create(&self.streams.places, sink, &new).await?;
+            let held =
+                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+            let (place, revision) = held.map_or((new, 0), |held| (held.place, held.revision));
+            let own = self.shared.sink(sink);
+            own.show(&place, revision, &self.holder);
+            match self.order {
+                Order::Ordered => parallel::end(&self.streams, sink).await,
+                Order::Parallel => parallel::begin(&self.streams, sink, place.cursor).await?,
+            }
+            registered.push(Registered { cursor: place.cursor, is_paused: place.is_paused });
+        }
+        Ok(registered)
+    }
+
+    /// See [`spool::Spool::lead`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A place that was taken by a call that was dropped is found to be held by the next one.
+    pub async fn lead(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
+        if self.order == Order::Parallel {
+            return Ok(0);
+        }
+        let own = self.shared.sink(sink);
+        // The place as it was seen first, and since when it has not moved.
+        let mut seen: Option<(u64, Instant)> = None;
+        loop {
+            if let Ok(Some(held)) = place::read(&self.streams.places, sink).await {
+                own.show(&held.place, held.revision, &self.holder);
+                let since = match seen {
+                    Some((revision, since)) if revision == held.revision => since,
+                    _ => seen.insert((held.revision, Instant::now())).1,
+                };
+                let holder = held.place.holder.as_ref();
+                let is_free = holder.is_none_or(|holder| *holder == self.holder);
+                if (is_free || since.elapsed() >= LEASE)
+                    && let Some(cursor) = self.take(sink, &own, held).await?
+                {
+                    return Ok(cursor);
+                }
+            }
+            sleep(watch::LOOK).await;
+        }
+    }
+
+    async fn take(
+        &self,
+        sink: &Arc<str>,
+        own: &SinkPlace,
+        held: Held,
+    ) -> Result<Option<u64>, CommitError> {
+        let mut lead = own.lead.lock().await;
+        let Ok(info) = self.streams.events.get_info().await else { return Ok(None) };
+        let mut place = Place { holder: Some(self.holder.clone()), ..held.place };
+        let (created, last) = (made_at(&info), info.state.last_sequence);
+        if place.stream != created || place.cursor > last {
+            tracing::error!(
+                %sink, cursor = place.cursor, last,
+                "the stream is not the one that this sink has read, or has lost its end: it begins with the oldest event"
+            );
+            place = Place {
+                cursor: info.state.first_sequence.saturating_sub(1),
+                stream: created,
+                ..place
+            };
+        }
+        let Ok(Some(revision)) =
+            place::update(&self.streams.places, sink, &place, held.revision).await
+        else {
+            return Ok(None);
+        };
+        if held.place.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
+            tracing::warn!(%sink, from = held.place.holder, "took over from a receiver that is gone");
+        }
+        let cursor = place.cursor;
+        own.show(&place, revision, &self.holder);
+        *lead = Some(Lead { place, revision });
+        Ok(Some(cursor))
+    }
+
+    /// See [`spool::Spool::place`].
+    pub fn place(&self, sink: &str) -> tokio::sync::watch::Receiver<spool::Place> {
+        self.shared.sink(sink).seen()
+    }
+
+    /// See [`spool::Spool::resign`].
+    pub async fn resign(&self, sink: &Arc<str>) {
+        let own = self.shared.sink(sink);
+        own.outstanding.give_back().await;
+        let mut lead = own.lead.lock().await;
+        if let Some(Lead { place, revision }) = lead.take() {
+            let place = Place { holder: None, ..place };
+            if let Err(error) = place::update(&self.streams.places, sink, &place, revision).await {
+                tracing::warn!(%sink, %error, "could not give up the sink; another receiver takes it later");
+            }
+        }
+    }
+
+    /// See [`spool::Spool::pause`]. Every receiver learns of it within seconds.
+    pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
+        let own = self.shared.sink(sink);
+        let mut lead = own.lead.lock().await;
+        for _ in 0..TRIES {
+            let held =
+                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+            let held =
+                held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
+            let place = Place { is_paused, ..held.place };
+            let updated = place::update(&self.streams.places, sink, &place, held.revision).await?;
+            let Some(revision) = updated else { continue };
+            own.show(&place, revision, &self.holder);
+            if place.holder.as_ref() == Some(&self.holder) && lead.is_some() {
+                *lead = Some(Lead { place, revision });
+            }
+            return Ok(());
+        }
+        Err(CommitError::Store("the sink's place is being changed by others; try again".to_owned()))
+    }
+
+    /// See [`spool::Spool::commit`]. Dead letters are stored first, so that a failure may leave some that
+    /// the cursor has not passed; they are stored once all the same.
+    pub async fn commit(
+        &self,
+        sink: &Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: Vec<(String, NewEntry)>,
+    ) -> Result<(), CommitError> {
+        let own = self.shared.sink(sink);
+        if self.order == Order::Parallel {
+            self.bury(sink, None, dead_letters).await?;
+            return own.outstanding.acknowledge(position, &self.context.client()).await;
+        }
+        let mut lead = own.lead.lock().await;
+        let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
+        self.bury(sink, Some(held.place.cursor), dead_letters).await?;
+        let place = held.place.settled(position, tally);
+        let changed = change(&self.streams, sink, &self.holder, &mut lead, place, |stored| {
+            // An update whose answer was lost.
+            let is_done = stored.cursor >= position;
+            if is_done { stored.clone() } else { stored.settled(position, tally) }
+        });
+        changed.await?;
+        if let Some(held) = lead.as_ref() {
+            own.show(&held.place, held.revision, &self.holder);
+        }
+        Ok(())
+    }
+}
+
+/// Renews a place that is held.
+pub(super) async fn renew(streams: &Streams, sink: &str, holder: &str, own: &SinkPlace) {
+    let mut lead = own.lead.lock().await;
+    let Some(held) = lead.as_ref() else { return };
+    let place = held.place.clone();
+    match change(streams, sink, holder, &mut lead, place, Clone::clone).await {
+        Ok(()) | Err(CommitError::Superseded) => {}
+        Err(error) => tracing::debug!(sink, %error, "could not renew the sink's place"),
+    }
+    if let Some(held) = lead.as_ref() {
+        own.show(&held.place, held.revision, holder);
+    }
+}
+
+/// Stores `place` over the one that is held. If it was changed meanwhile and is still ours, what `again` makes
+/// of it; if it is not, the lead is over.
+async fn change(
+    streams: &Streams,
+    sink: &str,
+    holder: &str,
+    lead: &mut Option<Lead>,
+    mut place: Place,
+    again: impl Fn(&Place) -> Place,
+) -> Result<(), CommitError> {
+    let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
+    let mut revision = held.revision;
+    for _ in 0..TRIES {
+        if let Some(revision) = place::update(&streams.places, sink, &place, revision).await? {
+            *lead = Some(Lead { place, revision });
+            return Ok(());
+        }
+        let stored = place::read(&streams.places, sink).await.map_err(|error| store(&error))?;
+        match stored {
+            Some(stored) if stored.place.holder.as_deref() == Some(holder) => {
+                (place, revision) = (again(&stored.place), stored.revision);
+            }
+            _ => {
+                *lead = None;
+                return Err(CommitError::Superseded);
+            }
+        }
+    }
+    Err(CommitError::Store("the sink's place is being changed by others".to_owned()))
+}
+
+/// When the stream was made.
+fn made_at(info: &async_nats::jetstream::stream::Info) -> i64 {
+    info.created.timestamp_nanos_opt().unwrap_or_default()
+}
+
+fn store(error: &dyn std::error::Error) -> CommitError {
+    CommitError::Store(super::said(error))
+}

@@ -1,0 +1,241 @@
+//! The JetStream engine: the spool in streams of a NATS cluster, shared by any number of receivers.
+//!
+//! # What is stored where
+//!
+//! | object | holds |
+//! | --- | --- |
+//! | stream `NAME` | one message per event, below [`message`]'s subjects; its sequence is the position |
+//! | stream `NAME-quarantine` | one message per entry; its sequence is the entry's number |
+//! | bucket `NAME-sinks` | one value per sink: cursor, totals, whether it is paused, who delivers ([`place`]) |
+//!
+//! # What is durable when
+//!
+//! [`append`] publishes every event and every entry of a batch with an id of its own and waits for each
+//! acknowledgement, which the stream's leader gives when a majority of its replicas has the message. Only
+//! then is there a receipt. A batch of which a part was acknowledged is not: its sender repeats it, and what
+//! the stream's window remembers is not stored twice. Servers write to their disks' caches and sync when
+//! their `sync_interval` says so: an acknowledged event outlives the loss of any minority of the servers at
+//! once, and of all of them only with `sync_interval: always`.
+//!
+//! # Who delivers
+//!
+//! Ordered: the receiver that holds the sink's place. It renews it every few seconds; a place that has not
+//! moved for [`place::LEASE`] may be taken. Every change of a place names the revision it was made from, so
+//! whoever has lost it cannot move the cursor any more, and what it delivered meanwhile is delivered again.
+//! Parallel: all, from one durable consumer, each message acknowledged when its outcome is settled.
+//!
+//! # What is removed
+//!
+//! What every sink has passed and `retention` has outlasted ([`trim`]). Nothing else: the streams are
+//! bounded, and refuse what is new when they are full.
+
+mod append;
+mod lead;
+mod message;
+mod ordered;
+mod parallel;
+mod place;
+mod quarantine;
+mod reader;
+mod settings;
+mod shared;
+mod streams;
+mod trim;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{Context, ContextBuilder};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Clock, Door, OpenError, ReadError, SinkStats, SpoolStats};
+use crate::nats;
+use crate::spool;
+use place::Place;
+pub use reader::Reader;
+pub use settings::{Order, Settings};
+use shared::Shared;
+use streams::Streams;
+
+/// How long a request to the servers, and each acknowledgement, may take. A sender is answered 503 then.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Acknowledgements that are waited for at once, of all requests.
+const IN_FLIGHT: usize = 16_384;
+
+/// An open spool. Cheap to share; every method may be called from any task.
+pub struct Spool {
+    context: Context,
+    streams: Streams,
+    stream: String,
+    order: Order,
+    /// What this process is called in the places that it holds.
+    holder: String,
+    shared: Arc<Shared>,
+    clock: Clock,
+    /// Ends when the spool does.
+    watching: Option<AbortOnDropHandle<()>>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Spool").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Connects, and makes or verifies the streams.
+    pub async fn open(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+        let mut spool = connect(settings, clock, true).await?;
+        let watching = watch::run(
+            spool.streams.clone(),
+            Arc::clone(&spool.shared),
+            spool.holder.clone(),
+            spool.order,
+            settings.retention,
+            Arc::clone(&spool.clock),
+        );
+        spool.watching = Some(AbortOnDropHandle::new(tokio::spawn(watching)));
+        Ok(spool)
+    }
+
+    /// Connects to what is there, for looking and for the quarantine.
+    pub async fn look(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+        connect(settings, clock, false).await
+    }
+
+    /// A reader for one sink.
+    pub fn reader(&self, sink: &str) -> Reader {
+        let events = self.streams.events.clone();
+        let most = self.context.client().server_info().max_payload;
+        match self.order {
+            Order::Ordered => {
+                Reader::Ordered(ordered::Reader::new(events, self.shared.head(), most))
+            }
+            Order::Parallel => {
+                let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
+                Reader::Parallel(parallel::Reader::new(events, sink, outstanding, most))
+            }
+        }
+    }
+
+    /// What is stored. Totals are kept of sinks that are delivered to in order; the rest each receiver counts
+    /// in its metrics.
+    pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
+        let events = self.streams.events.get_info().await.map_err(unreadable)?;
+        let quarantine = self.streams.quarantine.get_info().await.map_err(unreadable)?;
+        let head = events.state.last_sequence;
+        let places = place::all(&self.streams.places).await?;
+        let totals = places.iter().flat_map(|(sink, held)| {
+            let Place { delivered, filtered, dead_lettered, .. } = held.place;
+            let doors = [
+                (Door::Delivered, delivered),
+                (Door::Filtered, filtered),
+                (Door::DeadLettered, dead_lettered),
+            ];
+            doors.map(|(door, count)| (sink.clone(), door, count))
+        });
+        let totals = totals.filter(|(_, _, count)| *count > 0).collect();
+        let sinks = places.into_iter().map(|(sink, held)| SinkStats {
+            sink,
+            cursor: held.place.cursor,
+            lag: head.saturating_sub(held.place.cursor),
+        });
+        let is_empty = events.state.messages == 0;
+        let oldest_at = events.state.first_timestamp.timestamp_millis();
+        Ok(SpoolStats {
+            head,
+            events: events.state.messages,
+            oldest_at: (!is_empty).then_some(oldest_at),
+            size: events.state.bytes.saturating_add(quarantine.state.bytes),
+            max_size: most(&events).saturating_add(most(&quarantine)),
+            full: self.shared.is_full(),
+            quarantined: quarantine.state.messages,
+            quarantine_size: quarantine.state.bytes,
+            quarantine_max_size: most(&quarantine),
+            quarantine_full: self.shared.is_quarantine_full(),
+            sinks: sinks.collect(),
+            totals,
+            ..SpoolStats::default()
+        })
+    }
+
+    /// See [`crate::spool::Spool::is_full`].
+    pub fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
+    /// See [`crate::spool::Spool::is_quarantine_full`].
+    pub fn is_quarantine_full(&self) -> bool {
+        self.shared.is_quarantine_full()
+    }
+
+    /// See [`crate::spool::Spool::quarantine_size`].
+    pub fn quarantine_size(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.quarantine_size()
+    }
+
+    /// See [`crate::spool::Spool::failing`].
+    pub fn failing(&self) -> Option<String> {
+        self.shared.failing()
+    }
+}
+
+async fn connect(
+    settings: &spool::Settings,
+    clock: Clock,
+    is_made: bool,
+) -> Result<Spool, OpenError> {
+    let spool::Engine::Jetstream(own) = &settings.engine else {
+        return Err(OpenError::NoStream(String::new()));
+    };
+    let client = nats::connect(&own.nats, "spool", PATIENCE, |_| {}).await?;
+    let context = ContextBuilder::new()
+        .timeout(PATIENCE)
+        .ack_timeout(PATIENCE)
+        .max_ack_inflight(IN_FLIGHT)
+        .backpressure_on_inflight(true)
+        .build(client);
+    let streams = streams::open(&context, settings, own, is_made).await?;
+    let head = streams.events.cached_info().state.last_sequence;
+    Ok(Spool {
+        context,
+        streams,
+        stream: own.stream.clone(),
+        order: own.order,
+        holder: holder(),
+        shared: Arc::new(Shared::new(head)),
+        clock,
+        watching: None,
+    })
+}
+
+/// The machine's name, for people, and what no other process has.
+fn holder() -> String {
+    let name = rustix::system::uname();
+    format!("{}/{}", name.nodename().to_string_lossy(), uuid::Uuid::new_v4())
+}
+
+/// Bytes that a stream may hold.
+fn most(info: &async_nats::jetstream::stream::Info) -> u64 {
+    u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
+}
+
+/// An error with its causes, each once.
+fn said(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> ReadError {
+    ReadError(Box::new(error))
+}

@@ -1,0 +1,147 @@
+//! Reading in order what follows a position: a consumer of the stream that nothing is acknowledged to, made anew
+//! wherever reading goes on elsewhere.
+//!
+//! The consumer's own numbers say whether a message was missed on the way; then it is made anew. Where they
+//! follow each other and the positions do not, what lies between is gone from the stream, and is reported.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{PATIENCE, message, unreadable};
+use crate::spool::{Damage, Read, ReadError};
+
+/// Messages asked for at a time.
+const AT_ONCE: usize = 1000;
+
+/// How long the servers keep a consumer that nobody asks.
+const KEPT: Duration = Duration::from_mins(1);
+
+/// How long what is known to be stored may take to be readable: the server that is read from may be behind.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// One sink's own way to read.
+#[derive(Debug)]
+pub struct Reader {
+    stream: Stream,
+    head: watch::Receiver<u64>,
+    /// Bytes of the largest message.
+    max_payload: usize,
+    at: Mutex<Option<At>>,
+}
+
+/// A consumer, and how far it has come.
+#[derive(Debug)]
+struct At {
+    consumer: Consumer<pull::Config>,
+    /// The last position it has given.
+    position: u64,
+    /// How many messages it has given.
+    given: u64,
+}
+
+impl Reader {
+    pub(super) fn new(stream: Stream, head: watch::Receiver<u64>, max_payload: usize) -> Reader {
+        Reader { stream, head, max_payload, at: Mutex::new(None) }
+    }
+
+    /// See [`crate::spool::Reader::head`].
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.head.clone()
+    }
+
+    /// See [`crate::spool::Reader::read`].
+    pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+        let head = *self.head.borrow();
+        if after >= head {
+            return Ok(Vec::new());
+        }
+        let mut held = self.at.lock().await;
+        let at = match held.take().filter(|at| at.position == after) {
+            Some(at) => at,
+            None => At { consumer: self.consumer(after).await?, position: after, given: 0 },
+        };
+        let mut at = at;
+        let since = Instant::now();
+        loop {
+            let (found, is_whole) = self.fetch(&mut at, max_bytes).await?;
+            if !found.is_empty() {
+                // One that has missed a message is not asked again.
+                *held = is_whole.then_some(at);
+                return Ok(found);
+            }
+            if !is_whole || since.elapsed() > BEHIND {
+                return Err(ReadError("what is stored cannot be read yet".into()));
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn consumer(&self, after: u64) -> Result<Consumer<pull::Config>, ReadError> {
+        let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
+        consumer(&self.stream, deliver_policy, false).await
+    }
+
+    /// What is there now, and whether nothing was missed.
+    async fn fetch(&self, at: &mut At, max_bytes: usize) -> Result<(Vec<Read>, bool), ReadError> {
+        // A server gives nothing at all where the first message is larger than what was asked for.
+        let most = max_bytes.max(self.max_payload + message::OVERHEAD);
+        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most).expires(PATIENCE);
+        let messages = messages.messages().await.map_err(unreadable)?;
+        let mut messages = std::pin::pin!(messages);
+        let mut found = Vec::new();
+        loop {
+            let next = match timeout(PATIENCE, messages.next()).await {
+                Ok(Some(Ok(next))) => next,
+                Ok(None) => return Ok((found, true)),
+                // What came before it is sound.
+                Ok(Some(Err(_))) | Err(_) if !found.is_empty() => return Ok((found, false)),
+                Ok(Some(Err(error))) => return Err(ReadError(error)),
+                Err(_) => return Err(ReadError("the servers do not answer".into())),
+            };
+            let Ok((position, number)) =
+                next.info().map(|info| (info.stream_sequence, info.consumer_sequence))
+            else {
+                return Ok((found, false));
+            };
+            if number != at.given + 1 || position <= at.position {
+                return Ok((found, false));
+            }
+            if position > at.position + 1 {
+                found.push(gone(at.position + 1, position - 1));
+            }
+            (at.position, at.given) = (position, number);
+            let (message, _) = next.split();
+            let headers = message.headers.as_ref();
+            found.push(message::read(&message.subject, headers, position, message.payload));
+        }
+    }
+}
+
+/// A consumer that nothing is acknowledged to, of one server's memory.
+pub(super) async fn consumer(
+    stream: &Stream,
+    deliver_policy: DeliverPolicy,
+    headers_only: bool,
+) -> Result<Consumer<pull::Config>, ReadError> {
+    let config = pull::Config {
+        deliver_policy,
+        ack_policy: AckPolicy::None,
+        headers_only,
+        memory_storage: true,
+        num_replicas: 1,
+        inactive_threshold: KEPT,
+        ..pull::Config::default()
+    };
+    stream.create_consumer(config).await.map_err(unreadable)
+}
+
+fn gone(first: u64, last: u64) -> Read {
+    let detail = format!("positions {first} to {last} are gone from the stream");
+    Read::Damaged(Damage { first, last, source: String::new(), detail, bytes: Bytes::new() })
+}

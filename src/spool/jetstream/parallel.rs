@@ -1,0 +1,204 @@
+//! Delivering in parallel: one durable consumer for each sink, of which every receiver takes messages.
+//!
+//! Positions are numbers of the receiver's own, given as it takes messages; each message is acknowledged when
+//! its number is settled. What a receiver holds it asks for again and again to keep, and gives back when it
+//! ends; what is held by one that is gone, the servers hand out again after [`ACK_WAIT`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use async_nats::jetstream::message::Acker;
+use async_nats::jetstream::stream::Stream;
+use futures_util::StreamExt;
+use tokio::sync::{OnceCell, watch};
+use tokio::time::timeout;
+
+use super::place::{self, Place};
+use super::shared::SinkPlace;
+use super::streams::Streams;
+use super::{PATIENCE, message, said, unreadable};
+use crate::spool::{CommitError, Read, ReadError};
+
+/// How long a message may be held without a sign of life.
+const ACK_WAIT: Duration = Duration::from_secs(20);
+
+/// Messages that all receivers hold together, at most.
+const HELD: i64 = 100_000;
+
+/// Messages asked for at a time.
+const AT_ONCE: usize = 1000;
+
+/// Wakes workers: above every number that a process gives, so that it never says how many there are.
+const FIRST_TICK: u64 = 1 << 48;
+
+/// What this process has taken of a sink's messages and not acknowledged.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    held: Mutex<Held>,
+    ticks: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The last number given.
+    last: u64,
+    messages: BTreeMap<u64, Arc<Acker>>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let messages = self.messages.len();
+        out.debug_struct("Held").field("messages", &messages).finish_non_exhaustive()
+    }
+}
+
+/// One sink's own way to read.
+#[derive(Debug)]
+pub struct Reader {
+    stream: Stream,
+    sink: String,
+    outstanding: Arc<Outstanding>,
+    /// Bytes of the largest message.
+    max_payload: usize,
+    consumer: OnceCell<Consumer<pull::Config>>,
+}
+
+impl Default for Outstanding {
+    fn default() -> Outstanding {
+        Outstanding { held: Mutex::default(), ticks: watch::Sender::new(FIRST_TICK) }
+    }
+}
+
+impl Outstanding {
+    /// Acknowledges everything up to a number.
+    pub(super) async fn acknowledge(
+        &self,
+        number: u64,
+        client: &Client,
+    ) -> Result<(), CommitError> {
+        let settled = self.upto(number);
+        for acker in &settled {
+            // Nothing is lost with an acknowledgement: the message comes once more.
+            acker.ack().await.map_err(|error| CommitError::Store(error.to_string()))?;
+        }
+        client.flush().await.map_err(|error| CommitError::Store(said(&error)))?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.messages = held.messages.split_off(&(number + 1));
+        Ok(())
+    }
+
+    /// Lets other receivers have what is held, at once.
+    pub(super) async fn give_back(&self) {
+        for acker in self.upto(u64::MAX) {
+            // The servers find out by themselves.
+            drop(acker.ack_with(AckKind::Nak(None)).await);
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).messages.clear();
+    }
+
+    async fn keep(&self) {
+        for acker in self.upto(u64::MAX) {
+            drop(acker.ack_with(AckKind::Progress).await);
+        }
+    }
+
+    fn upto(&self, number: u64) -> Vec<Arc<Acker>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.messages.range(..=number).map(|(_, acker)| Arc::clone(acker)).collect()
+    }
+
+    fn take(&self, acker: Acker) -> u64 {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.last += 1;
+        let number = held.last;
+        held.messages.insert(number, Arc::new(acker));
+        number
+    }
+}
+
+impl Reader {
+    pub(super) fn new(
+        stream: Stream,
+        sink: &str,
+        outstanding: Arc<Outstanding>,
+        max_payload: usize,
+    ) -> Reader {
+        let sink = sink.to_owned();
+        Reader { stream, sink, outstanding, max_payload, consumer: OnceCell::new() }
+    }
+
+    pub(super) fn head(&self) -> watch::Receiver<u64> {
+        self.outstanding.ticks.subscribe()
+    }
+
+    /// What comes next, if anything is there.
+    pub(super) async fn read(&self, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+        let open =
+            || async { self.stream.get_consumer(&name(&self.sink)).await.map_err(ReadError) };
+        let consumer = self.consumer.get_or_try_init(open).await?;
+        let most = max_bytes.max(self.max_payload + message::OVERHEAD);
+        let messages = consumer.fetch().max_messages(AT_ONCE).max_bytes(most).expires(PATIENCE);
+        let messages = messages.messages().await.map_err(unreadable)?;
+        let mut messages = std::pin::pin!(messages);
+        let mut found = Vec::new();
+        loop {
+            match timeout(PATIENCE, messages.next()).await {
+                Ok(None) => return Ok(found),
+                Ok(Some(Ok(next))) => {
+                    let (message, acker) = next.split();
+                    let number = self.outstanding.take(acker);
+                    let headers = message.headers.as_ref();
+                    found.push(message::read(&message.subject, headers, number, message.payload));
+                }
+                _ if !found.is_empty() => return Ok(found),
+                Ok(Some(Err(error))) => return Err(ReadError(error)),
+                Err(_) => return Err(ReadError("the servers do not answer".into())),
+            }
+        }
+    }
+}
+
+/// Makes a sink's consumer, from its cursor on.
+pub(super) async fn begin(streams: &Streams, sink: &str, cursor: u64) -> Result<(), CommitError> {
+    let config = pull::Config {
+        durable_name: Some(name(sink)),
+        description: Some("davinci-siem: what a sink has still to settle".to_owned()),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: cursor + 1 },
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: HELD,
+        ..pull::Config::default()
+    };
+    let made = streams.events.get_or_create_consumer(&name(sink), config).await;
+    made.map(drop).map_err(|error| CommitError::Store(said(&error)))
+}
+
+/// Forgets a sink's consumer, where it is delivered in order now: its cursor is in its place.
+pub(super) async fn end(streams: &Streams, sink: &str) {
+    // Usually there is none.
+    drop(streams.events.delete_consumer(&name(sink)).await);
+}
+
+/// Wakes the worker, for what other receivers have given back, keeps what is held, and moves the sink's cursor
+/// to where everything is acknowledged.
+pub(super) async fn tend(streams: &Streams, sink: &str, own: &SinkPlace, is_due: bool) {
+    own.outstanding.ticks.send_modify(|tick| *tick += 1);
+    if !is_due {
+        return;
+    }
+    own.outstanding.keep().await;
+    let Ok(info) = streams.events.consumer_info(name(sink)).await else { return };
+    let Ok(Some(held)) = place::read(&streams.places, sink).await else { return };
+    let floor = info.ack_floor.stream_sequence;
+    // As a sign of life, also where it has not moved. Another receiver may have been faster.
+    let place = Place { cursor: held.place.cursor.max(floor), holder: None, ..held.place };
+    drop(place::update(&streams.places, sink, &place, held.revision).await);
+}
+
+fn name(sink: &str) -> String {
+    format!("sink-{sink}")
+}

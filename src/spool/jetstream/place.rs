@@ -1,0 +1,115 @@
+//! A sink's place in the bucket: how far it has come, and who delivers.
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use super::{said, unreadable};
+use crate::spool::{CommitError, ReadError, Tally};
+
+/// How long a place that does not move counts as held, by the clock of whoever wants it.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+
+/// What is stored of a sink.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// The last position it has settled.
+    pub(super) cursor: u64,
+    pub(super) is_paused: bool,
+    /// The process that delivers.
+    pub(super) holder: Option<String>,
+    /// When the stream was made that `cursor` is a position of, in nanoseconds since the epoch: a stream that
+    /// was made anew counts from 1 again.
+    pub(super) stream: i64,
+    pub(super) delivered: u64,
+    pub(super) filtered: u64,
+    pub(super) dead_lettered: u64,
+}
+
+/// A place as it is stored, with what a change of it has to name.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) place: Place,
+    pub(super) revision: u64,
+    /// When it was stored, by the servers' clock, in milliseconds since the epoch.
+    pub(super) at: i64,
+}
+
+/// A place that this process holds.
+#[derive(Debug)]
+pub(super) struct Lead {
+    pub(super) place: Place,
+    pub(super) revision: u64,
+}
+
+impl Place {
+    /// The place after `position` was settled.
+    pub(super) fn settled(&self, position: u64, tally: Tally) -> Place {
+        Place {
+            cursor: self.cursor.max(position),
+            delivered: self.delivered + tally.delivered,
+            filtered: self.filtered + tally.filtered,
+            dead_lettered: self.dead_lettered + tally.dead_lettered,
+            ..self.clone()
+        }
+    }
+
+    fn to_bytes(&self) -> bytes::Bytes {
+        serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// What is stored of a sink, if it is known.
+pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<Held>, ReadError> {
+    let entry = store.entry(sink).await.map_err(unreadable)?;
+    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
+        return Ok(None);
+    };
+    let place = serde_json::from_slice(&entry.value).map_err(unreadable)?;
+    Ok(Some(Held { place, revision: entry.revision, at: entry.created.timestamp_millis() }))
+}
+
+/// Every sink that is known, by name.
+pub(super) async fn all(store: &Store) -> Result<Vec<(String, Held)>, ReadError> {
+    let prefix = format!("$KV.{}.", store.name);
+    let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await;
+    let subjects = subjects.map_err(unreadable)?;
+    let mut sinks = Vec::new();
+    let mut subjects = std::pin::pin!(subjects);
+    while let Some(subject) = futures_util::StreamExt::next(&mut subjects).await {
+        let (subject, _) = subject.map_err(unreadable)?;
+        sinks.extend(subject.strip_prefix(&prefix).map(str::to_owned));
+    }
+    sinks.sort_unstable();
+    let held = sinks.into_iter().map(|sink| async {
+        let held = read(store, &sink).await?;
+        Ok::<_, ReadError>(held.map(|held| (sink, held)))
+    });
+    Ok(try_join_all(held).await?.into_iter().flatten().collect())
+}
+
+/// Stores a place that is not there yet; `None` if it is.
+pub(super) async fn create(
+    store: &Store,
+    sink: &str,
+    place: &Place,
+) -> Result<Option<u64>, CommitError> {
+    update(store, sink, place, 0).await
+}
+
+/// Stores a place that was read with `revision`. Returns its new revision; `None` if it has another
+/// meanwhile.
+pub(super) async fn update(
+    store: &Store,
+    sink: &str,
+    place: &Place,
+    revision: u64,
+) -> Result<Option<u64>, CommitError> {
+    match store.update(sink, place.to_bytes(), revision).await {
+        Ok(revision) => Ok(Some(revision)),
+        Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+        Err(error) => Err(CommitError::Store(said(&error))),
+    }
+}

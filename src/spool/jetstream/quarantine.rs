@@ -1,0 +1,213 @@
+//! The quarantine's stream: listing, reading and removing entries; and events of a time, for a replay.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use chrono::DateTime;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use super::{PATIENCE, Spool, message, ordered, said, unreadable};
+use crate::spool::{CommitError, Entry, Millis, Query, Read, ReadError, Stored, Summary};
+
+/// Messages looked at between two looks at what has been found.
+const PAGE: u64 = 1000;
+
+/// How far the servers' clocks and the receivers' may be apart.
+const SKEW: Duration = Duration::from_mins(5);
+
+impl Spool {
+    /// See [`crate::spool::Spool::quarantine`].
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+        let info = self.streams.quarantine.get_info().await.map_err(unreadable)?;
+        let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+        let after = u64::try_from(query.after).unwrap_or(0);
+        let first = first.max(after + 1);
+        if info.state.messages == 0 || first > last {
+            return Ok(Vec::new());
+        }
+        let limit = query.limit as usize;
+        if !query.newest_first {
+            return self.summaries(first, last, &query, limit).await;
+        }
+        let (mut found, mut end) = (Vec::new(), last);
+        while found.len() < limit && end >= first {
+            let begin = first.max(end.saturating_sub(PAGE - 1));
+            let mut page = self.summaries(begin, end, &query, usize::MAX).await?;
+            page.reverse();
+            found.extend(page);
+            end = begin - 1;
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    async fn summaries(
+        &self,
+        first: u64,
+        last: u64,
+        query: &Query,
+        limit: usize,
+    ) -> Result<Vec<Summary>, ReadError> {
+        let from = DeliverPolicy::ByStartSequence { start_sequence: first };
+        let mut found = Vec::new();
+        each(&self.streams.quarantine, from, true, last, |sequence, message| {
+            let summary = message::summary(message.headers.as_ref(), sequence);
+            found.extend(summary.filter(|summary| is_asked_for(query, summary)));
+            found.len() < limit
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// See [`crate::spool::Spool::entry`].
+    pub async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
+        let Some(found) = self.raw(id).await? else { return Ok(None) };
+        Ok(message::stored_entry(&found.headers, found.sequence, &found.payload))
+    }
+
+    async fn raw(&self, id: i64) -> Result<Option<StreamMessage>, ReadError> {
+        let Ok(sequence) = u64::try_from(id) else { return Ok(None) };
+        match self.streams.quarantine.get_raw_message(sequence).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// See [`crate::spool::Spool::remove`].
+    pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
+        let failed = |error: &dyn std::error::Error| CommitError::Store(said(error));
+        let mut removed = BTreeMap::new();
+        for id in ids {
+            let Some(found) = self.raw(id).await.map_err(|error| failed(&error))? else { continue };
+            let gone = self.streams.quarantine.delete_message(found.sequence).await;
+            gone.map_err(|error| failed(&error))?;
+            let summary = message::summary(Some(&found.headers), found.sequence);
+            let source = summary.map(|summary| summary.source).unwrap_or_default();
+            *removed.entry(Arc::from(source)).or_default() += 1;
+        }
+        let info = self.streams.quarantine.get_info().await.map_err(|error| failed(&error))?;
+        self.shared.note_quarantine(info.state.bytes);
+        Ok(removed)
+    }
+
+    /// See [`crate::spool::Spool::between`].
+    pub async fn between(
+        &self,
+        positions: Range<u64>,
+        time: Range<Millis>,
+        max_bytes: usize,
+    ) -> Result<(Vec<Stored>, u64), ReadError> {
+        let info = self.streams.events.get_info().await.map_err(unreadable)?;
+        let trimmed = info.state.first_sequence.saturating_sub(1);
+        let last = info.state.last_sequence.min(positions.end);
+        if positions.start.max(trimmed) >= last {
+            return Ok((Vec::new(), trimmed));
+        }
+        let skew = i64::try_from(SKEW.as_millis()).unwrap_or(i64::MAX);
+        let from = match DateTime::from_timestamp_millis(time.start.saturating_sub(skew)) {
+            Some(start_time) if positions.start <= trimmed => {
+                DeliverPolicy::ByStartTime { start_time }
+            }
+            _ => DeliverPolicy::ByStartSequence { start_sequence: positions.start + 1 },
+        };
+        let (mut found, mut size) = (Vec::new(), 0);
+        each(&self.streams.events, from, false, last, |position, message| {
+            let headers = message.headers.as_ref();
+            let read = message::read(&message.subject, headers, position, message.payload);
+            match read {
+                Read::Event(stored)
+                    if stored.only_sink.is_none()
+                        && position > positions.start
+                        && time.contains(&stored.received_at) =>
+                {
+                    size += stored.bytes.len();
+                    found.push(stored);
+                }
+                _ => {}
+            }
+            size < max_bytes
+        })
+        .await?;
+        Ok((found, trimmed))
+    }
+
+    /// See [`crate::spool::inspect::Inspection::each_event`].
+    pub async fn each_event(
+        &self,
+        mut visit: impl FnMut(Stored),
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<(u64, u64)>, ReadError> {
+        let info = self.streams.events.get_info().await.map_err(unreadable)?;
+        let (mut unread, mut passed) = (Vec::new(), 0);
+        if info.state.messages > 0 {
+            let last = info.state.last_sequence;
+            each(&self.streams.events, DeliverPolicy::All, false, last, |position, message| {
+                let headers = message.headers.as_ref();
+                match message::read(&message.subject, headers, position, message.payload) {
+                    Read::Event(stored) => visit(stored),
+                    Read::Damaged(_) => unread.push((position, position)),
+                }
+                passed += 1;
+                progress(passed, info.state.messages);
+                true
+            })
+            .await?;
+        }
+        Ok(unread)
+    }
+}
+
+/// Calls `visit` with what a stream holds, up to `last`, for as long as it returns true.
+async fn each(
+    stream: &Stream,
+    from: DeliverPolicy,
+    headers_only: bool,
+    last: u64,
+    mut visit: impl FnMut(u64, async_nats::Message) -> bool,
+) -> Result<(), ReadError> {
+    let consumer = ordered::consumer(stream, from, headers_only).await?;
+    let mut given = 0;
+    loop {
+        let page = consumer.fetch().max_messages(PAGE as usize).expires(PATIENCE);
+        let messages = page.messages().await.map_err(unreadable)?;
+        let mut messages = std::pin::pin!(messages);
+        let before = given;
+        loop {
+            let next = timeout(PATIENCE, messages.next()).await;
+            let next = next.map_err(|_| ReadError("the servers do not answer".into()))?;
+            let Some(next) = next else { break };
+            let next = next.map_err(ReadError)?;
+            let (position, number) = next
+                .info()
+                .map(|info| (info.stream_sequence, info.consumer_sequence))
+                .map_err(ReadError)?;
+            if number != given + 1 {
+                return Err(ReadError("a message was lost on the way; try again".into()));
+            }
+            given = number;
+            if position > last || !visit(position, next.split().0) || position == last {
+                return Ok(());
+            }
+        }
+        if given == before {
+            // The end, though `last` is not there any more.
+            return Ok(());
+        }
+    }
+}
+
+fn is_asked_for(query: &Query, summary: &Summary) -> bool {
+    let is = |asked: &Option<String>, has: Option<&str>| {
+        asked.as_deref().is_none_or(|asked| Some(asked) == has)
+    };
+    is(&query.reason, Some(&summary.reason))
+        && is(&query.source, Some(&summary.source))
+        && is(&query.sink, summary.sink.as_deref())
+}

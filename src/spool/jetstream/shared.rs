@@ -1,0 +1,146 @@
+//! What the engine knows of the streams without asking, for whoever waits or must not wait.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::parallel::Outstanding;
+use super::place::{Lead, Place as Stored};
+use crate::spool::Place;
+
+/// How long a failure to store counts as lasting. A sender repeats much sooner.
+const FAILURE_LASTS: Duration = Duration::from_secs(30);
+
+/// See the methods.
+#[derive(Debug)]
+pub(super) struct Shared {
+    head: watch::Sender<u64>,
+    full: AtomicBool,
+    quarantine_full: AtomicBool,
+    quarantine_size: watch::Sender<u64>,
+    failing: Mutex<Option<(Instant, String)>>,
+    sinks: Mutex<HashMap<Arc<str>, Arc<SinkPlace>>>,
+}
+
+/// One sink's place, as it was seen last, and whether it is ours.
+#[derive(Debug)]
+pub(super) struct SinkPlace {
+    seen: watch::Sender<Place>,
+    /// The revision of `seen`.
+    revision: AtomicU64,
+    /// Held while this process delivers to the sink. Whoever changes the place has it locked.
+    pub(super) lead: tokio::sync::Mutex<Option<Lead>>,
+    /// What this process has taken of it and not acknowledged, where receivers deliver in parallel.
+    pub(super) outstanding: Arc<Outstanding>,
+}
+
+impl SinkPlace {
+    /// The place as others see it, to wait on.
+    pub(super) fn seen(&self) -> watch::Receiver<Place> {
+        self.seen.subscribe()
+    }
+
+    /// The place is stored like this. What a server that is behind says of earlier is passed over.
+    pub(super) fn show(&self, place: &Stored, revision: u64, own: &str) {
+        if self.revision.fetch_max(revision, Ordering::Relaxed) > revision {
+            return;
+        }
+        let leader = place.holder.clone().filter(|holder| holder != own);
+        let shown = Place { cursor: place.cursor, is_paused: place.is_paused, leader };
+        self.seen.send_if_modified(|seen| {
+            let has_changed = *seen != shown;
+            *seen = shown;
+            has_changed
+        });
+    }
+}
+
+impl Shared {
+    pub(super) fn new(head: u64) -> Shared {
+        Shared {
+            head: watch::Sender::new(head),
+            full: AtomicBool::new(false),
+            quarantine_full: AtomicBool::new(false),
+            quarantine_size: watch::Sender::new(0),
+            failing: Mutex::default(),
+            sinks: Mutex::default(),
+        }
+    }
+
+    /// The position of the last event, as far as is known.
+    pub(super) fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// The stream has come to here.
+    pub(super) fn note_head(&self, sequence: u64) {
+        self.head.send_if_modified(|head| {
+            let has_moved = sequence > *head;
+            *head = sequence.max(*head);
+            has_moved
+        });
+    }
+
+    /// A sink of this process.
+    pub(super) fn sink(&self, name: &str) -> Arc<SinkPlace> {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sinks.get(name) {
+            return Arc::clone(known);
+        }
+        let place = SinkPlace {
+            seen: watch::Sender::new(Place::default()),
+            revision: AtomicU64::new(0),
+            lead: tokio::sync::Mutex::default(),
+            outstanding: Arc::default(),
+        };
+        Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(place)))
+    }
+
+    /// Every sink of this process.
+    pub(super) fn sinks(&self) -> Vec<(Arc<str>, Arc<SinkPlace>)> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.iter().map(|(name, sink)| (Arc::clone(name), Arc::clone(sink))).collect()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_full(&self, is_full: bool) {
+        self.full.store(is_full, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_quarantine_full(&self) -> bool {
+        self.quarantine_full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_quarantine_full(&self, is_full: bool) {
+        self.quarantine_full.store(is_full, Ordering::Relaxed);
+    }
+
+    pub(super) fn quarantine_size(&self) -> watch::Receiver<u64> {
+        self.quarantine_size.subscribe()
+    }
+
+    /// Bytes that the quarantine has now. Less than before is room.
+    pub(super) fn note_quarantine(&self, size: u64) {
+        let before = self.quarantine_size.send_replace(size);
+        if size < before {
+            self.set_quarantine_full(false);
+        }
+    }
+
+    /// Why events could not be stored a moment ago.
+    pub(super) fn failing(&self) -> Option<String> {
+        let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
+    }
+
+    pub(super) fn set_failing(&self, error: Option<String>) {
+        let failure = error.map(|error| (Instant::now(), error));
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+}

@@ -1,0 +1,193 @@
+//! The streams: made if they are missing, and otherwise held against what the promise needs.
+
+use std::time::Duration;
+
+use async_nats::jetstream::context::{
+    Context, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
+};
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+
+use super::settings::Names;
+use super::{Settings, message};
+use crate::spool::{self, OpenError};
+
+/// Bytes of the sinks' places: a few hundred for each of them.
+const PLACES_SIZE: i64 = 16 * 1024 * 1024;
+
+/// Everything that the engine keeps.
+#[derive(Debug, Clone)]
+pub(super) struct Streams {
+    pub(super) events: Stream,
+    pub(super) quarantine: Stream,
+    pub(super) places: kv::Store,
+}
+
+/// Opens all of it. What is missing is made where `is_made`.
+pub(super) async fn open(
+    context: &Context,
+    settings: &spool::Settings,
+    own: &Settings,
+    is_made: bool,
+) -> Result<Streams, OpenError> {
+    let names = Names::new(&own.stream);
+    let events = Config {
+        name: names.events.clone(),
+        description: Some("davinci-siem: events on their way to the sinks".to_owned()),
+        subjects: message::event_subjects(&own.stream),
+        max_bytes: bytes(settings.max_size.saturating_sub(settings.quarantine_max_size)),
+        ..config(settings.dedup_window, own)
+    };
+    let quarantine = Config {
+        name: names.quarantine.clone(),
+        description: Some("davinci-siem: what was refused, with the reason".to_owned()),
+        subjects: vec![message::entry_subject(&own.stream)],
+        max_bytes: bytes(settings.quarantine_max_size),
+        ..config(settings.dedup_window, own)
+    };
+    Ok(Streams {
+        events: stream(context, events, is_made).await?,
+        quarantine: stream(context, quarantine, is_made).await?,
+        places: places(context, &names, own, is_made).await?,
+    })
+}
+
+fn config(window: Duration, own: &Settings) -> Config {
+    Config {
+        // A full stream refuses what is new, so that the sender keeps it; nothing stored is dropped for it.
+        discard: DiscardPolicy::New,
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        num_replicas: own.replicas,
+        duplicate_window: window,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        ..Config::default()
+    }
+}
+
+async fn stream(context: &Context, wanted: Config, is_made: bool) -> Result<Stream, OpenError> {
+    let name = wanted.name.clone();
+    match context.get_stream(&name).await {
+        Ok(found) => verified(context, found, wanted, is_made).await,
+        Err(error) if is_made && is_missing(&error) => {
+            match context.create_stream(wanted.clone()).await {
+                Ok(made) => {
+                    tracing::info!(stream = name, replicas = wanted.num_replicas, "stream made");
+                    Ok(made)
+                }
+                // Another receiver was faster.
+                Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(_)) => {
+                    match context.get_stream(&name).await {
+                        Ok(found) => verified(context, found, wanted, is_made).await,
+                        Err(_) => Err(refused(&name, "cannot be made", &error)),
+                    }
+                }
+                Err(error) => Err(refused(&name, "cannot be made", &error)),
+            }
+        }
+        Err(error) if is_missing(&error) => Err(OpenError::NoStream(name)),
+        Err(error) => Err(refused(&name, "cannot be looked up", &error)),
+    }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(error) => error.code() == 404,
+        _ => false,
+    }
+}
+
+/// A stream that is there already. What would break the promise is refused; sizes, replicas and the window
+/// follow the configuration.
+async fn verified(
+    context: &Context,
+    found: Stream,
+    wanted: Config,
+    is_changed: bool,
+) -> Result<Stream, OpenError> {
+    let have = &found.cached_info().config;
+    let wrong = [
+        (have.storage != StorageType::File, "its storage is not file"),
+        (have.discard != DiscardPolicy::New, "discard is not new: it would drop events when full"),
+        (have.retention != RetentionPolicy::Limits, "its retention is not limits"),
+        (!have.max_age.is_zero(), "it has a maximum age: events would be dropped"),
+        (have.max_messages > 0, "it has a maximum of messages"),
+        (have.max_messages_per_subject > 0, "it has a maximum of messages for each subject"),
+        (have.no_ack, "it does not acknowledge"),
+        (have.sealed, "it is sealed"),
+        (have.subjects != wanted.subjects, "its subjects are others"),
+    ];
+    if let Some((_, what)) = wrong.iter().find(|(is_wrong, _)| *is_wrong) {
+        let detail =
+            format!("{what}. Mend it with the nats tool, or set another spool.jetstream.stream");
+        return Err(OpenError::Stream { stream: wanted.name, detail });
+    }
+    let is_as_wanted = have.num_replicas == wanted.num_replicas
+        && have.max_bytes == wanted.max_bytes
+        && have.duplicate_window == wanted.duplicate_window;
+    if is_as_wanted || !is_changed {
+        return Ok(found);
+    }
+    let changed = Config {
+        num_replicas: wanted.num_replicas,
+        max_bytes: wanted.max_bytes,
+        duplicate_window: wanted.duplicate_window,
+        ..have.clone()
+    };
+    match context.update_stream(changed).await {
+        Ok(_) => tracing::info!(stream = wanted.name, "stream changed as configured"),
+        Err(error) => return Err(refused(&wanted.name, "cannot be changed as configured", &error)),
+    }
+    Ok(found)
+}
+
+async fn places(
+    context: &Context,
+    names: &Names,
+    own: &Settings,
+    is_made: bool,
+) -> Result<kv::Store, OpenError> {
+    let name = &names.places;
+    match context.get_key_value(name).await {
+        Ok(found) => return Ok(found),
+        Err(_) if is_made => {}
+        Err(_) => return Err(OpenError::NoStream(name.clone())),
+    }
+    // As a bucket is made; the client's own way asks old servers what they do not say. Without `allow_direct`
+    // the leader is asked, who never tells what was.
+    let bucket = Config {
+        name: format!("KV_{name}"),
+        description: Some("davinci-siem: how far each sink has come".to_owned()),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        max_bytes: PLACES_SIZE,
+        allow_rollup: true,
+        deny_delete: true,
+        ..config(Duration::from_mins(2), own)
+    };
+    let made = context.create_stream(bucket).await;
+    // Another receiver may have been faster.
+    context.get_key_value(name).await.map_err(|error| match made {
+        Ok(_) => refused(name, "cannot be opened", &error),
+        Err(error) => refused(name, "cannot be made", &error),
+    })
+}
+
+fn bytes(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+fn refused(stream: &str, what: &str, error: &dyn std::error::Error) -> OpenError {
+    let said = super::said(error);
+    let advice = if said.contains("insufficient") || said.contains("no suitable peers") {
+        ". The servers have not that much room, or are too few: lower spool.max_size or spool.jetstream.replicas, or give them more"
+    } else if said.contains("timed out") || said.contains("no responders") {
+        ". Is JetStream enabled, and does a majority of the servers run?"
+    } else {
+        ""
+    };
+    OpenError::Stream { stream: stream.to_owned(), detail: format!("{what}: {said}{advice}") }
+}

@@ -1,0 +1,82 @@
+//! Removing what every sink has passed and `retention` has outlasted.
+//!
+//! Every receiver does it: to remove the same twice changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::DeliverPolicy;
+use chrono::DateTime;
+use futures_util::StreamExt;
+
+use super::place::{self, Held};
+use super::shared::SinkPlace;
+use super::streams::Streams;
+use super::{PATIENCE, most, ordered, unreadable};
+use crate::spool::{Millis, ReadError};
+
+/// How long a sink that this receiver does not have still holds events back after its last sign of life.
+/// Signs of life are places that are renewed.
+const FORGOTTEN: i64 = 24 * 60 * 60 * 1000;
+
+/// Above this share of its bytes, a stream keeps nothing that every sink has.
+const CROWDED: f64 = 0.7;
+
+/// Removes what can go.
+pub(super) async fn trim(
+    streams: &Streams,
+    own: &[(Arc<str>, Arc<SinkPlace>)],
+    retention: Duration,
+    now: Millis,
+) -> Result<(), ReadError> {
+    let places = place::all(&streams.places).await?;
+    let is_own = |sink: &str| own.iter().any(|(name, _)| &**name == sink);
+    let Some(passed) = passed_by_all(&places, is_own) else { return Ok(()) };
+    let info = streams.events.get_info().await.map_err(unreadable)?;
+    let first = info.state.first_sequence;
+    if info.state.messages == 0 || passed < first {
+        return Ok(());
+    }
+    // What is kept for a replay makes room for what is new.
+    let is_crowded = info.state.bytes as f64 > CROWDED * most(&info) as f64;
+    let kept = match retention {
+        Duration::ZERO => None,
+        _ if is_crowded => None,
+        retention => first_since(streams, retention, now).await?,
+    };
+    let keep_from = kept.map_or(passed + 1, |kept| kept.min(passed + 1));
+    if keep_from > first {
+        streams.events.purge().sequence(keep_from).await.map_err(unreadable)?;
+    }
+    Ok(())
+}
+
+/// The last position that every sink has settled; none where no sink is known.
+fn passed_by_all(places: &[(String, Held)], is_own: impl Fn(&str) -> bool) -> Option<u64> {
+    let newest = places.iter().map(|(_, held)| held.at).max()?;
+    let is_alive = |sink: &str, held: &Held| is_own(sink) || newest - held.at < FORGOTTEN;
+    let alive = places.iter().filter(|(sink, held)| is_alive(sink, held));
+    alive.map(|(_, held)| held.place.cursor).min()
+}
+
+/// The first event that `retention` still keeps; none where it keeps none, and then all may go that have been
+/// passed.
+async fn first_since(
+    streams: &Streams,
+    retention: Duration,
+    now: Millis,
+) -> Result<Option<u64>, ReadError> {
+    let since = now.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    let Some(start_time) = DateTime::from_timestamp_millis(since) else { return Ok(Some(0)) };
+    let from = DeliverPolicy::ByStartTime { start_time };
+    let consumer = ordered::consumer(&streams.events, from, true).await?;
+    let messages = consumer.fetch().max_messages(1).expires(PATIENCE).messages();
+    let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
+    match messages.next().await {
+        None => Ok(None),
+        Some(Ok(message)) => {
+            message.info().map(|info| Some(info.stream_sequence)).map_err(ReadError)
+        }
+        Some(Err(error)) => Err(ReadError(error)),
+    }
+}

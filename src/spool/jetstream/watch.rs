@@ -1,0 +1,89 @@
+//! Looking at the streams and the sinks' places again and again, and keeping what is held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Info;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::shared::Shared;
+use super::streams::Streams;
+use super::{Order, lead, most, parallel, place, said, trim};
+use crate::spool::Clock;
+
+/// How often. What this receiver stores, its own sinks learn at once.
+pub(super) const LOOK: Duration = Duration::from_millis(500);
+
+/// How often a place that is held is renewed: several times within [`place::LEASE`].
+const RENEW: Duration = Duration::from_secs(3);
+
+/// How often what everybody has is removed.
+const TRIM: Duration = Duration::from_secs(2);
+
+/// A stream that was full takes batches again when it is no fuller than this.
+const LOW: f64 = 0.9;
+
+/// Looks until it is dropped.
+pub(super) async fn run(
+    streams: Streams,
+    shared: Arc<Shared>,
+    holder: String,
+    order: Order,
+    retention: Duration,
+    clock: Clock,
+) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut renewed, mut trimmed) = (Instant::now(), Instant::now());
+    loop {
+        ticks.tick().await;
+        look(&streams, &shared).await;
+        let is_due = renewed.elapsed() >= RENEW;
+        if is_due {
+            renewed = Instant::now();
+        }
+        for (name, sink) in shared.sinks() {
+            if is_due {
+                lead::renew(&streams, &name, &holder, &sink).await;
+            }
+            if let Ok(Some(held)) = place::read(&streams.places, &name).await {
+                sink.show(&held.place, held.revision, &holder);
+            }
+            if order == Order::Parallel {
+                parallel::tend(&streams, &name, &sink, is_due).await;
+            }
+        }
+        if trimmed.elapsed() >= TRIM {
+            trimmed = Instant::now();
+            let own = shared.sinks();
+            if let Err(error) = trim::trim(&streams, &own, retention, (clock)()).await {
+                tracing::debug!(%error, "could not remove what every sink has");
+            }
+        }
+    }
+}
+
+async fn look(streams: &Streams, shared: &Shared) {
+    match streams.events.get_info().await {
+        Ok(info) => {
+            shared.note_head(info.state.last_sequence);
+            let is_roomy = (info.state.bytes as f64) < LOW * most(&info) as f64;
+            if is_roomy {
+                shared.set_full(false);
+            }
+            match has_leader(&info) {
+                true => {}
+                false => shared.set_failing(Some("the stream has no leader".to_owned())),
+            }
+        }
+        Err(error) => shared.set_failing(Some(said(&error))),
+    }
+    if let Ok(info) = streams.quarantine.get_info().await {
+        shared.note_quarantine(info.state.bytes);
+    }
+}
+
+/// A single server is no cluster and needs none.
+fn has_leader(info: &Info) -> bool {
+    info.cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
+}

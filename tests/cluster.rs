@@ -1,0 +1,225 @@
+//! The JetStream engine with three real servers and two receivers behind a real nginx: the promise, whatever
+//! happens to any of them.
+//!
+//! `CLUSTER_ROUNDS` raises the number of faults, `CLUSTER_SEED` repeats a run as far as their kinds go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Client;
+
+use crate::support::clients::Clients;
+use crate::support::nats::Cluster;
+use crate::support::oracle::{Batch, Oracle};
+use crate::support::proxy::Proxy;
+use crate::support::service::{Home, Service};
+use crate::support::targets::Target;
+use crate::support::targets::webhook::Webhook;
+use crate::support::{block_on, free_port, runtime, setting, wait_for};
+
+const CLIENTS: u64 = 4;
+const ROUNDS: u64 = 12;
+const STREAM: &str = "davinci-siem";
+
+/// Two receivers that share a stream and a target.
+struct Receivers {
+    homes: [Home; 2],
+    running: [Option<Service>; 2],
+}
+
+impl Receivers {
+    fn start(cluster: &Cluster, target: &Target<Webhook>, more: &str) -> Receivers {
+        let home = || {
+            let port = free_port();
+            let replicas = cluster.nodes.len();
+            let config = format!(
+                "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n\
+                 [spool]\nengine = \"jetstream\"\nmax_size = \"1 GiB\"\n\
+                 [spool.jetstream]\nservers = {}\nreplicas = {replicas}\n{more}",
+                target.url,
+                cluster.urls(),
+            );
+            let address = format!("127.0.0.1:{port}");
+            Home::new(&config).with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)])
+        };
+        let mut receivers = Receivers { homes: [home(), home()], running: [None, None] };
+        receivers.restart();
+        receivers
+    }
+
+    /// Starts those that are not running. The servers may be away just now.
+    fn restart(&mut self) {
+        for (home, running) in self.homes.iter().zip(&mut self.running) {
+            if running.is_none() {
+                *running = Some(wait_for("a receiver to start", || home.try_start().ok()));
+            }
+        }
+    }
+
+    fn get(&self, index: usize) -> &Service {
+        self.running[index].as_ref().expect("a running receiver")
+    }
+
+    fn addresses(&self) -> [SocketAddr; 2] {
+        [0, 1].map(|index| self.get(index).address().parse().expect("an address"))
+    }
+}
+
+#[test]
+#[ignore = "needs nats-server and nginx; .ci/nats and .ci/proxies install them"]
+fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
+    let rounds = setting("CLUSTER_ROUNDS").unwrap_or(ROUNDS);
+    let seed = setting("CLUSTER_SEED").unwrap_or_else(|| rand::rng().random());
+    println!("CLUSTER_SEED={seed} CLUSTER_ROUNDS={rounds}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut cluster = Cluster::start(3);
+    let target = Target::start(Webhook::default());
+    let mut receivers = Receivers::start(&cluster, &target, "");
+    let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
+    let url = format!("http://{}/webhooks/pingone", balancer.address);
+    let oracle = Arc::new(Oracle::default());
+    let waiting = runtime();
+    let clients = waiting.block_on(async { Clients::start(CLIENTS, &oracle, &mut random) });
+    clients.post_to_url(&url);
+    for round in 0..rounds {
+        let before = oracle.acknowledged();
+        let began = Instant::now();
+        let fault = break_something(&mut random, &mut cluster, &mut receivers);
+        mend(&mut cluster, &mut receivers);
+        // The faults are over: it goes on.
+        wait_for("an acknowledgement", || (oracle.acknowledged() > before).then_some(()));
+        println!("{round}: {fault}: on again after {:.1} s", began.elapsed().as_secs_f64());
+    }
+    waiting.block_on(clients.finish_at(&url));
+
+    let fresh = oracle.mint(CLIENTS, 1);
+    wait_for("a fresh event to be taken", || post(&oracle, &url, &fresh).then_some(()));
+    let lines =
+        || -> Vec<String> { target.state().stored.iter().map(ToString::to_string).collect() };
+    wait_for("every acknowledged event", || oracle.is_complete(&lines()).then_some(()));
+    let lines = lines();
+    let doubled = oracle.judge("siem", &lines);
+    println!(
+        "{} acknowledged, {} delivered, {doubled} doubled",
+        oracle.acknowledged(),
+        lines.len()
+    );
+    receivers.get(0).wait_until_settled("siem");
+    let stats = receivers.homes[0].run(&["spool", "stats", "--json"]).stdout;
+    oracle.judge_sink(&serde_json::from_slice(&stats).expect("JSON"), "siem");
+}
+
+/// One fault, or two at once, for a while.
+fn break_something(
+    random: &mut StdRng,
+    cluster: &mut Cluster,
+    receivers: &mut Receivers,
+) -> String {
+    let wait = Duration::from_millis(random.random_range(0..4000));
+    let node = random.random_range(0..3);
+    let other = (node + random.random_range(1..3)) % 3;
+    let receiver = random.random_range(0..2);
+    let what = match random.random_range(0..7) {
+        0 => {
+            cluster.nodes[node].kill();
+            format!("server {node} killed")
+        }
+        1 => {
+            cluster.nodes[node].kill();
+            cluster.nodes[other].kill();
+            format!("servers {node} and {other} killed")
+        }
+        2 => {
+            cluster.nodes[node].pause();
+            format!("server {node} paused")
+        }
+        3 => {
+            cluster.nodes[node].pause();
+            cluster.nodes[other].kill();
+            format!("server {node} paused, {other} killed")
+        }
+        4 => {
+            receivers.running[receiver].take().expect("it runs").kill();
+            format!("receiver {receiver} killed")
+        }
+        5 => {
+            receivers.get(receiver).signal("STOP");
+            // Longer than a sink's place is held for it.
+            std::thread::sleep(Duration::from_secs(12));
+            receivers.get(receiver).signal("CONT");
+            format!("receiver {receiver} paused")
+        }
+        _ => {
+            cluster.nodes[node].kill();
+            receivers.running[receiver].take().expect("it runs").kill();
+            format!("server {node} and receiver {receiver} killed")
+        }
+    };
+    std::thread::sleep(wait);
+    format!("{what} for {wait:?}")
+}
+
+fn mend(cluster: &mut Cluster, receivers: &mut Receivers) {
+    for node in &mut cluster.nodes {
+        node.resume();
+        node.restart();
+    }
+    cluster.wait_until_ready();
+    receivers.restart();
+}
+
+/// Whether a batch is taken.
+fn post(oracle: &Oracle, url: &str, batch: &Batch) -> bool {
+    let answer = block_on(async {
+        let response = Client::new().post(url).body(batch.body.clone()).send().await.ok()?;
+        (response.status() == 200).then_some(response.json().await.ok()?)
+    });
+    answer.map(|answer| oracle.acknowledge(batch, &answer)).is_some()
+}
+
+/// What a batch is answered.
+fn status(url: &str, batch: &Batch) -> u16 {
+    block_on(async {
+        let response = Client::new().post(url).body(batch.body.clone()).send().await;
+        response.map_or(0, |response| response.status().as_u16())
+    })
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn two_of_three_servers_are_enough_and_one_is_not() {
+    let mut cluster = Cluster::start(3);
+    let target = Target::start(Webhook::default());
+    let receivers = Receivers::start(&cluster, &target, "");
+    let oracle = Oracle::default();
+    let url = receivers.get(0).url.clone();
+    let batch = oracle.mint(0, 20);
+    wait_for("a first batch to be taken", || post(&oracle, &url, &batch).then_some(()));
+
+    // The one that matters most.
+    let leader = cluster.leader(STREAM);
+    cluster.nodes[leader].kill();
+    let (began, batch) = (Instant::now(), oracle.mint(0, 20));
+    wait_for("two servers to agree", || post(&oracle, &url, &batch).then_some(()));
+    println!("one of three lost: taken again after {:.1} s", began.elapsed().as_secs_f64());
+
+    let next = cluster.leader(STREAM);
+    cluster.nodes[next].kill();
+    let batch = oracle.mint(0, 20);
+    for _ in 0..4 {
+        assert_eq!(status(&url, &batch), 503, "one server of three promises nothing");
+    }
+    assert_eq!(receivers.get(0).readiness()["ready"], false);
+    cluster.nodes[next].restart();
+    let began = Instant::now();
+    wait_for("two servers again", || post(&oracle, &url, &batch).then_some(()));
+    println!("two of three again: taken after {:.1} s", began.elapsed().as_secs_f64());
+    wait_for("readiness", || (receivers.get(0).readiness()["ready"] == true).then_some(()));
+    let lines =
+        || -> Vec<String> { target.state().stored.iter().map(ToString::to_string).collect() };
+    wait_for("every acknowledged event", || oracle.is_complete(&lines()).then_some(()));
+    oracle.judge("siem", &lines());
+}
