@@ -14,8 +14,10 @@ import kubernetes_validate
 import yaml
 
 PROGRAM = pathlib.Path(sys.argv[1]).absolute()
+NATS = "/usr/sbin/nats-server"
 ROOT = pathlib.Path(__file__).parent.parent
 COMPOSE = ROOT / "deploy/compose"
+JETSTREAM = ROOT / "deploy/jetstream"
 KUBERNETES = ROOT / "deploy/kubernetes"
 SYSTEMD = ROOT / "deploy/systemd"
 TERRAFORM = ROOT / "deploy/terraform"
@@ -69,16 +71,22 @@ def port(address):
 
 
 def files(config):
-    """The paths of a configuration's secrets, and of its certificate and key."""
+    """The paths of a configuration's secrets, and of its certificates and keys."""
     found = []
     for key, value in config.items():
         if isinstance(value, dict):
             found += files(value)
         elif isinstance(value, list):
             found += [path for item in value if isinstance(item, dict) for path in files(item)]
-        elif key.endswith("_file") or key in ("certificate", "key"):
+        elif key.endswith("_file") or key in ("certificate", "key", "ca"):
             found.append(value)
     return found
+
+
+def self_signed(certificate, key):
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    names = ["-subj", "/CN=siem.example.com", "-addext", "subjectAltName=DNS:siem.example.com"]
+    subprocess.run([*request, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
 
 
 def program_takes(name, text):
@@ -92,10 +100,9 @@ def program_takes(name, text):
             own.write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
             text = text.replace(f'"{path}"', f'"{own}"')
         if "tls" in config["listen"]:
-            pair = [str(folder / config["listen"]["tls"][key].lstrip("/")) for key in ("certificate", "key")]
-            request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-            names = ["-subj", "/CN=siem.example.com", "-addext", "subjectAltName=DNS:siem.example.com"]
-            subprocess.run([*request, *names, "-out", pair[0], "-keyout", pair[1]], check=True, capture_output=True)
+            self_signed(*(folder / config["listen"]["tls"][key].lstrip("/") for key in ("certificate", "key")))
+        if "jetstream" in config["spool"]:
+            self_signed(folder / config["spool"]["jetstream"]["tls"]["ca"].lstrip("/"), folder / "ca.key")
         (folder / "config.toml").write_text(text)
         checked = subprocess.run(
             [PROGRAM, "check", "-c", folder / "config.toml"], capture_output=True, text=True, env={}
@@ -123,11 +130,7 @@ def check_compose(version, user):
     service = compose["services"]["davinci-siem"]
     want(service["image"] == f"davinci-siem:{version}", f"{name}: the image is not that of version {version}")
     want(service["user"] == user, f"{name}: the user is not {user}, the image's")
-    want(service["read_only"] is True, f"{name}: the root can be written")
-    want(service["cap_drop"] == ["ALL"] and "cap_add" not in service, f"{name}: there are capabilities")
-    want("no-new-privileges:true" in service["security_opt"], f"{name}: new privileges are allowed")
-    want("privileged" not in service, f"{name}: privileged")
-    want({"pids_limit", "mem_limit"} <= service.keys(), f"{name}: processes or memory have no limit")
+    keeps_to_itself(service, name)
 
     config_text = (COMPOSE / "davinci-siem.toml").read_text()
     program_takes("deploy/compose/davinci-siem.toml", config_text)
@@ -144,6 +147,15 @@ def check_compose(version, user):
         want(below(path, mounts), f"{name}: {path} is on no volume")
     want(service["ports"] == [f"8443:{port(config['listen']['address'])}"], f"{name}: another port is published")
     want(seconds(service["stop_grace_period"]) > grace(config), f"{name}: stop_grace_period is too short")
+
+
+def keeps_to_itself(service, name):
+    """What any container is kept from."""
+    want(service["read_only"] is True, f"{name}: the root can be written")
+    want(service["cap_drop"] == ["ALL"] and "cap_add" not in service, f"{name}: there are capabilities")
+    want("no-new-privileges:true" in service["security_opt"], f"{name}: new privileges are allowed")
+    want("privileged" not in service, f"{name}: privileged")
+    want({"pids_limit", "mem_limit"} <= service.keys(), f"{name}: processes or memory have no limit")
 
 
 def check_restricted(pod, name):
@@ -237,6 +249,168 @@ def check_kubernetes(version, user):
         for entry in rule["ports"]:
             want(entry["port"] in ports, f"the network policy names no port: {entry['port']}")
             want(entry["port"] != "admin" or "from" in rule, "anyone may reach the admin listener")
+
+
+def nats_takes(name, text):
+    """Has nats-server read a configuration, with what it includes. Debian 12's knows no sync_interval."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "secrets").mkdir()
+        (folder / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
+        self_signed(folder / "secrets/tls.crt", folder / "secrets/tls.key")
+        (folder / "secrets/ca.crt").write_bytes((folder / "secrets/tls.crt").read_bytes())
+        version = subprocess.run([NATS, "--version"], capture_output=True, text=True, check=True).stdout
+        if tuple(map(int, re.search(r"v(\d+)\.(\d+)", version).groups())) < (2, 10):
+            text = re.sub(r"(?m)^ *sync_interval: always$", "", text)
+        (folder / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{folder}/"))
+        checked = subprocess.run(
+            [NATS, "-t", "-c", folder / "nats-server.conf"], capture_output=True, text=True,
+            env={"SERVER_NAME": "nats-1"},
+        )
+        want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
+
+
+def agree(name, nats, config):
+    """What the servers' configuration and the receivers' say of each other."""
+    number = {"MB": 10**6, "GB": 10**9}
+    found = {key: re.search(rf"(?m)^ *{key}: (\d+)(MB|GB)$", nats) for key in ("max_payload", "max_file_store")}
+    bytes_of = {key: int(match[1]) * number[match[2]] for key, match in found.items()}
+    want(bytes_of["max_payload"] > size(config["limits"]["body"]), f"{name}: a body is larger than max_payload")
+    most = size(config["spool"]["max_size"])
+    want(bytes_of["max_file_store"] > most, f"{name}: max_file_store is less than spool.max_size")
+    want("\n  sync_interval: always\n" in nats, f"{name}: the servers do not sync what they acknowledge")
+    own = config["spool"]["jetstream"]
+    want(own["basic"]["username"] in re.findall(r"user: (\S+)", nats), f"{name}: NATS does not know the receivers")
+    routes = re.findall(r"nats://([^:\"]+):6222", nats)
+    clients = [re.fullmatch(r"tls://([^:]+):4222", server)[1] for server in own["servers"]]
+    want(routes == clients, f"{name}: the servers are {routes} for each other and {clients} for the receivers")
+    return routes, bytes_of["max_file_store"]
+
+
+def check_jetstream_compose(version, user):
+    name = "deploy/jetstream/compose.yaml"
+    compose = yaml.safe_load((ROOT / name).read_text())
+    try:
+        # With what is written once put in everywhere.
+        compose_spec.PyCompose.from_yaml(yaml.safe_dump(compose)).validate()
+    except ValueError as error:
+        problems.append(f"{name}: {error}")
+        return
+    nats = (JETSTREAM / "nats-server.conf").read_text()
+    nats_takes("deploy/jetstream/nats-server.conf", nats)
+    config_text = (JETSTREAM / "davinci-siem.toml").read_text()
+    program_takes("deploy/jetstream/davinci-siem.toml", config_text)
+    config = tomllib.loads(config_text)
+    servers, _ = agree("deploy/jetstream", nats, config)
+    services = compose["services"]
+    receivers = re.findall(r"(?m)^ *server ([\w-]+):(\d+) ", (JETSTREAM / "nginx.conf").read_text())
+    want(services.keys() == {*servers, *(host for host, _ in receivers), "nginx"}, f"{name}: {services.keys()}")
+    asked = {int(number) for _, number in receivers}
+    want(asked == {port(config["listen"]["address"])}, f"{name}: nginx asks elsewhere: {asked}")
+    stores = set()
+    for own, service in services.items():
+        keeps_to_itself(service, f"{name}: {own}")
+        want(service["user"] == user, f"{name}: {own} is not user {user}")
+        want(own == "nginx" or "ports" not in service, f"{name}: {own} is published")
+        want(own == "nginx" or "healthcheck" in service, f"{name}: {own} has no health check")
+        mounts = {}
+        for volume in service["volumes"]:
+            source, target, *mode = volume.split(":")
+            mounts[target] = source
+            want(mode == ["ro"] or source == f"./data/{own}", f"{name}: {own} can write {source}")
+        if own in servers:
+            want(service["environment"] == {"SERVER_NAME": own}, f"{name}: {own} has another name")
+            store = re.search(r"store_dir: (\S+)", nats)[1]
+            want(store in mounts, f"{name}: {own} keeps events on no volume")
+            stores.add(mounts.get(store))
+            want(below("/etc/nats/secrets", mounts), f"{name}: {own} has no secrets")
+        elif own != "nginx":
+            want(service["image"] == f"davinci-siem:{version}", f"{name}: {own} is not of version {version}")
+            want(seconds(service["stop_grace_period"]) > grace(config), f"{name}: stop_grace_period is too short")
+            for path in files(config):
+                want(below(path, mounts), f"{name}: {own} has no {path}")
+    want(len(stores) == len(servers), f"{name}: servers share a store")
+    proxy = services["nginx"]["networks"]["front"]["ipv4_address"]
+    want(config["listen"]["trusted_proxies"] == [f"{proxy}/32"], f"{name}: nginx is not {proxy} for the receivers")
+
+
+def check_jetstream_kubernetes(version, user):
+    folder = KUBERNETES / "jetstream"
+    objects, before = {}, len(problems)
+    for path in sorted(folder.glob("*.yaml")):
+        name = f"{path.relative_to(ROOT)}"
+        for resource in yaml.safe_load_all(path.read_text()):
+            for kubernetes in VERSIONS:
+                try:
+                    kubernetes_validate.validate(resource, kubernetes, strict=True)
+                except kubernetes_validate.ValidationError as error:
+                    problems.append(f"{name}, Kubernetes {kubernetes}: {error.message}")
+            want(resource["kind"] != "Secret", f"{name}: secrets are not committed")
+            want(resource["metadata"]["namespace"] == "davinci-siem", f"{name}: another namespace")
+            objects[resource["kind"], resource["metadata"]["name"]] = resource
+    if len(problems) > before:
+        return
+
+    name = "deploy/kubernetes/jetstream/nats.yaml"
+    nats = objects["ConfigMap", "nats"]["data"]["nats-server.conf"]
+    nats_takes(name, nats)
+    plain = (JETSTREAM / "nats-server.conf").read_text()
+    without_routes = [re.sub(r"(?m)^ *routes: .*\n", "", text) for text in (nats, plain)]
+    want(without_routes[0] == without_routes[1], f"{name}: differs from deploy/jetstream/nats-server.conf")
+    config_text = objects["ConfigMap", "davinci-siem"]["data"]["davinci-siem.toml"]
+    program_takes("deploy/kubernetes/jetstream/config.yaml", config_text)
+    config = tomllib.loads(config_text)
+    servers, room = agree("deploy/kubernetes/jetstream", nats, config)
+    stateful, deployment = objects["StatefulSet", "nats"]["spec"], objects["Deployment", "davinci-siem"]["spec"]
+    named = [f"nats-{index}.{stateful['serviceName']}" for index in range(stateful["replicas"])]
+    want(named == servers, f"{name}: the pods are {named}, and the configuration names {servers}")
+    (claim,) = stateful["volumeClaimTemplates"]
+    want(size(claim["spec"]["resources"]["requests"]["storage"]) > room, f"{name}: the volume is too small")
+    apart = stateful["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (term,) = apart["requiredDuringSchedulingIgnoredDuringExecution"]
+    want(term["topologyKey"] == "kubernetes.io/hostname", f"{name}: two may share a machine")
+    want(deployment["replicas"] >= 2, "deploy/kubernetes/jetstream/receivers.yaml: one receiver is one too few")
+    budgets = {"nats": stateful, "davinci-siem": deployment}
+    for own, spec in budgets.items():
+        where = f"deploy/kubernetes/jetstream: {own}"
+        pod, labels = spec["template"]["spec"], spec["template"]["metadata"]["labels"]
+        check_restricted(pod, where)
+        want(pod["automountServiceAccountToken"] is False, f"{where}: holds a token of the cluster")
+        context = pod["securityContext"]
+        want(f"{context['runAsUser']}:{context['runAsGroup']}" == user, f"{where}: the user is not {user}")
+        want(context["fsGroup"] == context["runAsGroup"], f"{where}: secrets are not readable for the group")
+        (container,) = pod["containers"]
+        want("memory" in container["resources"]["limits"], f"{where}: memory has no limit")
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        want(set(mounts.values()) == volumes, f"{where}: mounts {mounts} of {volumes}")
+        for kind in ("PodDisruptionBudget", "NetworkPolicy", "Service"):
+            selector = objects[kind, own]["spec"].get("selector") or objects[kind, own]["spec"]["podSelector"]
+            selector = selector.get("matchLabels", selector)
+            want(selector.items() <= labels.items(), f"{where}: {kind} selects no pod")
+        ports = {entry["name"]: entry["containerPort"] for entry in container["ports"]}
+        for entry in objects["Service", own]["spec"]["ports"]:
+            want(entry["targetPort"] in ports, f"{where}: the service leads to {entry['targetPort']}")
+        for rule in objects["NetworkPolicy", own]["spec"]["ingress"]:
+            for entry in rule["ports"]:
+                want(entry["port"] in ports, f"{where}: the network policy names no port: {entry['port']}")
+                want(entry["port"] == "webhook" or "from" in rule, f"{where}: anyone may reach {entry['port']}")
+        if own == "nats":
+            budget = objects["PodDisruptionBudget", own]["spec"]
+            want(budget["minAvailable"] == 2, f"{where}: two may be drained at once")
+            want(ports == {"client": 4222, "cluster": 6222, "monitor": 8222}, f"{where}: the ports are {ports}")
+            want(re.search(r"store_dir: (\S+)", nats)[1] in mounts, f"{where}: events are on no volume")
+        else:
+            want(container["image"] == f"davinci-siem:{version}", f"{where}: not the image of version {version}")
+            want(labels["app.kubernetes.io/version"] == version, f"{where}: the label is not {version}")
+            want(ports["webhook"] == port(config["listen"]["address"]), f"{where}: webhook is not listen.address")
+            want(ports["admin"] == port(config["admin"]["address"]), f"{where}: admin is not admin.address")
+            for probe, path in (("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+                want(container[probe]["httpGet"] == {"path": path, "port": "admin"}, f"{where}: {probe} is not {path}")
+            want(pod["terminationGracePeriodSeconds"] > grace(config), f"{where}: the grace period is too short")
+            for path in [*files(config), config["spool"]["directory"]]:
+                want(below(path, mounts), f"{where}: {path} is on no volume")
 
 
 def settings(unit):
@@ -340,6 +514,8 @@ def main():
     (user,) = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     check_compose(version, user)
     check_kubernetes(version, user)
+    check_jetstream_compose(version, user)
+    check_jetstream_kubernetes(version, user)
     check_systemd()
     check_terraform()
     for problem in problems:
