@@ -36,6 +36,7 @@ mod quarantine;
 mod redaction;
 mod reload;
 mod secrets;
+mod shared_spool;
 mod shutdown;
 mod sinks;
 mod soak;

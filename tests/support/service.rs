@@ -248,6 +248,15 @@ impl Service {
         })
     }
 
+    /// What a body is answered.
+    pub fn try_post(&self, body: &str) -> (u16, String) {
+        super::block_on(async {
+            let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
+            let response = post.send().await.expect("an answer");
+            (response.status().as_u16(), response.text().await.expect("text"))
+        })
+    }
+
     /// What `/readyz` says.
     pub fn readiness(&self) -> Value {
         serde_json::from_str(&self.ask_admin("/readyz").1).expect("JSON")

@@ -91,7 +91,7 @@ impl Reader {
     async fn fetch(&self, at: &mut At, max_bytes: usize) -> Result<(Vec<Read>, bool), ReadError> {
         // A server gives nothing at all where the first message is larger than what was asked for.
         let most = max_bytes.max(self.max_payload + message::OVERHEAD);
-        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most).expires(PATIENCE);
+        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);
         let mut found = Vec::new();

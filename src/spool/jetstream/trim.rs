@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use super::place::{self, Held};
 use super::shared::SinkPlace;
 use super::streams::Streams;
-use super::{PATIENCE, most, ordered, unreadable};
+use super::{most, ordered, unreadable};
 use crate::spool::{Millis, ReadError};
 
 /// How long a sink that this receiver does not have still holds events back after its last sign of life.
@@ -70,7 +70,7 @@ async fn first_since(
     let Some(start_time) = DateTime::from_timestamp_millis(since) else { return Ok(Some(0)) };
     let from = DeliverPolicy::ByStartTime { start_time };
     let consumer = ordered::consumer(&streams.events, from, true).await?;
-    let messages = consumer.fetch().max_messages(1).expires(PATIENCE).messages();
+    let messages = consumer.fetch().max_messages(1).messages();
     let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
     match messages.next().await {
         None => Ok(None),
