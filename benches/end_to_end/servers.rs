@@ -14,6 +14,8 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Durable,
+    /// The binary that `OTHER` names, as another tree built it.
+    Other,
     Floor,
     Unsynced,
 }
@@ -21,7 +23,7 @@ pub(crate) enum Kind {
 /// A running server, ended when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    admin: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
     child: Child,
     /// Its files, where they go when it ends.
     _folder: Option<TempDir>,
@@ -59,10 +61,11 @@ impl Server {
         let own = std::env::current_exe().expect("a path");
         let mut command = match kind {
             Kind::Durable => Command::new(env!("CARGO_BIN_EXE_davinci-siem")),
+            Kind::Other => Command::new(std::env::var_os("OTHER").expect("OTHER names a binary")),
             Kind::Floor | Kind::Unsynced => Command::new(own),
         };
         command.args(match kind {
-            Kind::Durable => &["serve", "-c", "config.toml"][..],
+            Kind::Durable | Kind::Other => &["serve", "-c", "config.toml"][..],
             Kind::Floor => &["serve-floor"],
             Kind::Unsynced => &["serve-unsynced", "config.toml"],
         });

@@ -16,6 +16,7 @@ use super::in_flight::Reservation;
 use super::ingest::{Context, Ingested};
 use super::prepare::{self, Job, Ready};
 use super::state::{Receiver, Source};
+use crate::observe::Summary;
 
 /// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
 /// for a while.
@@ -136,15 +137,18 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
     metrics.last_received.with_label_values(&[&source.name]).set((receiver.clock)() / 1000);
     let quarantined = |reason| metrics.quarantined.with_label_values(&[reason]).inc();
     reason.into_iter().for_each(quarantined);
-    if let Some(Ingested { summaries, findings, refusals, delivery_tests, .. }) = counts {
+    if let Some(Ingested { summaries, refusals, .. }) = counts {
         receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
-        findings.iter().for_each(|kind| metrics.findings.with_label_values(&[kind.as_str()]).inc());
+        for kind in summaries.iter().flat_map(Summary::findings) {
+            metrics.findings.with_label_values(&[kind.as_str()]).inc();
+        }
         refusals.iter().for_each(|reason| quarantined(reason.as_str()));
         if stored.quarantined > 0 {
             tracing::warn!(source = %source.name, events = stored.quarantined, "events went to quarantine");
         }
-        if delivery_tests > 0 {
-            metrics.delivery_tests.with_label_values(&[&source.name]).inc_by(delivery_tests);
+        let tests = summaries.iter().filter(|event| event.is_delivery_test()).count() as u64;
+        if tests > 0 {
+            metrics.delivery_tests.with_label_values(&[&source.name]).inc_by(tests);
             tracing::info!(source = %source.name, "PingOne's connection test arrived");
         }
     }
