@@ -51,5 +51,8 @@ pub mod redact;
 pub mod reload;
 pub mod shutdown;
 pub mod sinks;
+mod spans;
 pub mod spool;
 pub mod telemetry;
+#[cfg(feature = "otlp")]
+mod traces;

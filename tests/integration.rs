@@ -34,6 +34,7 @@ mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
+mod request_ids;
 mod secrets;
 mod shutdown;
 mod sinks;
@@ -45,3 +46,5 @@ mod syslog;
 mod syslog_peers;
 mod tls;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;

@@ -6,31 +6,37 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 21] = [
+const DIRECTIONS: [(&str, &[&str]); 23] = [
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
     ("shutdown", &[]),
+    ("spans", &[]),
     ("spool", &["folder"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["event", "folder", "json", "metrics"]),
     ("config", &["spool"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "metrics", "spans", "traces"]),
+    // An HTTP client, and no sink.
+    ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
     ("sinks", &["config", "event", "folder"]),
     (
         "receive",
-        &["config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spool"],
+        &[
+            "config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spans",
+            "spool",
+        ],
     ),
     (
         "deliver",
         &[
             "config", "decode", "event", "files", "format", "metrics", "redact", "shutdown",
-            "sinks", "spool",
+            "sinks", "spans", "spool",
         ],
     ),
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.

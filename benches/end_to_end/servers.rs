@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use davinci_siem::app::App;
+use davinci_siem::metrics::Metrics;
 use davinci_siem::reload::Reload;
 use davinci_siem::{config, shutdown, telemetry};
 use tempfile::TempDir;
@@ -181,12 +182,13 @@ async fn floor() {
 async fn unsynced(file: &str) {
     let mut config = config::load(Some(file.as_ref()), std::iter::empty()).expect("valid");
     config.spool.sync = false;
-    telemetry::init(&config.log);
+    let metrics = std::sync::Arc::new(Metrics::new().expect("metrics"));
+    let _telemetry = telemetry::start(&config, &metrics);
     let (_trigger, shutdown) = shutdown::channel();
     let again = config.clone();
     let read = Box::new(move || Ok(again.clone()));
     let reload = Reload { now: std::sync::Arc::default(), file: None, read };
-    let app = App::build(config).await.expect("built");
+    let app = App::build(config, metrics).await.expect("built");
     let address = app.address().expect("an address");
     let admin = app.admin_address().expect("an address");
     eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\",\"admin\":\"{admin}\"}}");

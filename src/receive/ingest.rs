@@ -18,7 +18,8 @@ use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 pub(super) struct Context {
     pub(super) source: Arc<str>,
     pub(super) received_at: i64,
-    pub(super) request_id: String,
+    /// Without what `redaction` takes.
+    pub(super) request_id: Arc<str>,
     pub(super) strict: bool,
     /// What must not reach the disk.
     pub(super) redaction: Option<Arc<Redaction>>,
@@ -78,7 +79,7 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
                 detail: redacted::detail(redaction, refusal.detail, is_changed),
                 path: redacted::path(redaction, &refusal.path),
                 index: element.index as u64,
-                request_id: redacted::words(redaction, context.request_id.clone()),
+                request_id: context.request_id.to_string(),
                 encoding: String::new(),
                 sink: None,
                 target: None,
@@ -131,7 +132,7 @@ pub(super) fn quarantine_body(
             detail: redacted::detail(redaction, detail, is_changed),
             path: "$".to_owned(),
             index: 0,
-            request_id: redacted::words(redaction, context.request_id.clone()),
+            request_id: context.request_id.to_string(),
             encoding: redacted::words(redaction, encoding),
             sink: None,
             target: None,

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::{Authorization, Client, Compression, Header, Proxy, Tls};
+pub(super) use client::{read as read_client, read_authorization, read_headers};
 pub use elasticsearch::{ElasticsearchSink, Flavor};
 pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};
