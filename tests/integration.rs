@@ -35,6 +35,7 @@ mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
+mod request_ids;
 mod secrets;
 mod shared_spool;
 mod shutdown;
@@ -47,3 +48,5 @@ mod syslog;
 mod syslog_peers;
 mod tls;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;
