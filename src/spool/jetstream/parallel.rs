@@ -58,7 +58,7 @@ impl std::fmt::Debug for Held {
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     stream: Stream,
     sink: String,
     outstanding: Arc<Outstanding>,
