@@ -11,11 +11,12 @@ RUN mkdir -p src tests config benches/end_to_end \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs tests/integration.rs tests/tidy.rs \
        benches/micro.rs benches/end_to_end/main.rs \
-    && cargo auditable build --release --locked
+    && cargo auditable build --release --locked --features otlp
 COPY src ./src
 COPY config ./config
 # Newer than the stand-ins above, whatever the checkout's clock was.
-RUN find src -name '*.rs' -exec touch {} + && cargo auditable build --release --locked
+RUN find src -name '*.rs' -exec touch {} + \
+    && cargo auditable build --release --locked --features otlp
 
 # The final image is the binary, what it links to, and nothing to run a shell with.
 RUN mkdir -p /image/etc/davinci-siem /image/etc/ssl/certs /image/var/lib/davinci-siem /image/var/lib/dpkg/status.d \

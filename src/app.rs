@@ -59,9 +59,6 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A metric was registered twice; a bug.
-    #[error("the metrics cannot be set up: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 fn bind_advice(address: SocketAddr, error: &std::io::Error) -> &'static str {
@@ -115,11 +112,10 @@ pub fn system_clock() -> Clock {
 
 impl App {
     /// Opens the spool and binds both listeners. Nothing is served yet.
-    pub async fn build(config: Config) -> Result<App, StartError> {
+    pub async fn build(config: Config, metrics: SharedMetrics) -> Result<App, StartError> {
         descriptors::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
         let spool = Arc::new(Spool::start(&config.spool, Arc::clone(&clock)).await?);
-        let metrics = Arc::new(Metrics::new()?);
         metrics.started.set((clock)() / 1000);
         begin_with_zero(&config, &metrics);
         let names = config.sources.iter().map(|source| source.name.as_str());

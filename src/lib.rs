@@ -54,6 +54,9 @@ pub mod reload;
 mod secret;
 pub mod shutdown;
 pub mod sinks;
+mod spans;
 pub mod spool;
 pub mod telemetry;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;

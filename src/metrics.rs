@@ -67,6 +67,8 @@ pub struct Metrics {
     pub sink_notices: IntCounterVec,
     /// Events that were stored once and could not be read back, by sink.
     pub damaged: IntCounterVec,
+    /// Spans of `[traces]`, by result.
+    pub spans: IntCounterVec,
 }
 
 impl Metrics {
@@ -193,6 +195,7 @@ impl Metrics {
                 "Stored events that could not be read back",
                 &["sink"],
             )?,
+            spans: counter("spans_total", "Spans of traces, by result", &["result"])?,
             registry: registry.clone(),
         };
         let build = gauge("build_info", "The running version", &["version"])?;

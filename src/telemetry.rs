@@ -1,17 +1,65 @@
-//! Logging: what the service says about itself, on standard error.
+//! Logging: what the service says about itself, on standard error; and traces, where they are configured.
 //!
 //! Levels say what an operator has to do: `error`, act; `warn`, look; `info`, nothing. No line holds
-//! a credential, a body or a member of an event.
+//! a credential, a body or a member of an event. What belongs to a request says which:
+//! `source` and `request_id` are members of the event itself, so that JSON stays flat and text can be searched.
+
+use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt, registry};
+use tracing_subscriber::{Layer, Registry, fmt, registry};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Config, Log, LogFormat};
+use crate::metrics::Metrics;
+use crate::spans;
+#[cfg(feature = "otlp")]
+use crate::traces::{self, Exporting};
 
-/// Starts logging for the process. A second call changes nothing.
-pub fn init(log: &Log) {
+type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What has to be finished at the end.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    traces: Option<Exporting>,
+}
+
+/// Starts logging and traces for the process, on the current runtime.
+#[cfg(feature = "otlp")]
+pub fn start(config: &Config, metrics: &Metrics) -> Telemetry {
+    let (layer, traces) =
+        config.traces.as_ref().map(|settings| traces::start(settings, metrics)).unzip();
+    init(&config.log, layer);
+    Telemetry { traces }
+}
+
+/// Starts logging for the process. Traces are refused where the configuration is read.
+#[cfg(not(feature = "otlp"))]
+pub fn start(config: &Config, _: &Metrics) -> Telemetry {
+    init(&config.log, None);
+    Telemetry::default()
+}
+
+impl Telemetry {
+    /// Exports what is left, for so long at most.
+    #[cfg(feature = "otlp")]
+    pub async fn finish(self, within: Duration) {
+        if let Some(traces) = self.traces {
+            traces.finish(within).await;
+        }
+    }
+
+    /// There is nothing to export.
+    #[cfg(not(feature = "otlp"))]
+    pub fn finish(self, _: Duration) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+}
+
+/// A second call changes nothing.
+fn init(log: &Log, traces: Option<Boxed>) {
     // What libraries say below a warning is about frames and bytes, of which some are secret.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
@@ -19,22 +67,22 @@ pub fn init(log: &Log) {
         .with_targets(["h2", "hyper", "rustls"].map(|library| (library, LevelFilter::ERROR)))
         // It says at each attempt what it tells its caller as well; `nats/events.rs` says it once.
         .with_target("async_nats", LevelFilter::OFF)
-        .with_target("davinci_siem", log.level);
+        .with_target("davinci_siem", log.level)
+        .with_target(spans::TARGET, LevelFilter::OFF);
     let layer = fmt::layer()
         .with_writer(std::io::stderr)
         // A full disk under the log must not panic whoever has something to say about it.
         .log_internal_errors(false)
         .with_target(false);
-    let started = match log.format {
+    let layer: Boxed = match log.format {
         LogFormat::Text => {
             let colours = std::env::var_os("NO_COLOR").is_none()
                 && std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry().with(layer.with_ansi(colours).with_filter(levels)).try_init()
+            Box::new(layer.with_ansi(colours).with_filter(levels))
         }
-        LogFormat::Json => {
-            registry().with(layer.json().flatten_event(true).with_filter(levels)).try_init()
-        }
+        LogFormat::Json => Box::new(layer.json().flatten_event(true).with_filter(levels)),
     };
+    let layers: Vec<Boxed> = traces.into_iter().chain([layer]).collect();
     // Only fails where a test has set up logging before.
-    drop(started);
+    drop(registry().with(layers).try_init());
 }

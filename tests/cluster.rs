@@ -3,7 +3,6 @@
 //!
 //! `CLUSTER_ROUNDS` raises the number of faults, `CLUSTER_SEED` repeats a run as far as their kinds go.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,58 +14,14 @@ use crate::support::clients::Clients;
 use crate::support::nats::Cluster;
 use crate::support::oracle::{Batch, Oracle};
 use crate::support::proxy::Proxy;
-use crate::support::service::{Home, Service};
+use crate::support::receivers::Receivers;
 use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
-use crate::support::{block_on, free_port, runtime, setting, wait_for};
+use crate::support::{block_on, runtime, setting, wait_for};
 
 const CLIENTS: u64 = 4;
 const ROUNDS: u64 = 12;
 const STREAM: &str = "davinci-siem";
-
-/// Two receivers that share a stream and a target.
-struct Receivers {
-    homes: [Home; 2],
-    running: [Option<Service>; 2],
-}
-
-impl Receivers {
-    fn start(cluster: &Cluster, target: &Target<Webhook>, more: &str) -> Receivers {
-        let home = || {
-            let port = free_port();
-            let replicas = cluster.nodes.len();
-            let config = format!(
-                "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n\
-                 [spool]\nengine = \"jetstream\"\nmax_size = \"1 GiB\"\n\
-                 [spool.jetstream]\nservers = {}\nreplicas = {replicas}\n{more}",
-                target.url,
-                cluster.urls(),
-            );
-            let address = format!("127.0.0.1:{port}");
-            Home::new(&config).with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)])
-        };
-        let mut receivers = Receivers { homes: [home(), home()], running: [None, None] };
-        receivers.restart();
-        receivers
-    }
-
-    /// Starts those that are not running. The servers may be away just now.
-    fn restart(&mut self) {
-        for (home, running) in self.homes.iter().zip(&mut self.running) {
-            if running.is_none() {
-                *running = Some(wait_for("a receiver to start", || home.try_start().ok()));
-            }
-        }
-    }
-
-    fn get(&self, index: usize) -> &Service {
-        self.running[index].as_ref().expect("a running receiver")
-    }
-
-    fn addresses(&self) -> [SocketAddr; 2] {
-        [0, 1].map(|index| self.get(index).address().parse().expect("an address"))
-    }
-}
 
 #[test]
 #[ignore = "needs nats-server and nginx; .ci/nats and .ci/proxies install them"]
@@ -77,7 +32,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut cluster = Cluster::start(3);
     let target = Target::start(Webhook::default());
-    let mut receivers = Receivers::start(&cluster, &target, "");
+    let mut receivers = Receivers::start(&cluster, &target, &[]);
     let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
     let url = format!("http://{}/webhooks/pingone", balancer.address);
     let oracle = Arc::new(Oracle::default());
@@ -193,7 +148,7 @@ fn status(url: &str, batch: &Batch) -> u16 {
 fn two_of_three_servers_are_enough_and_one_is_not() {
     let mut cluster = Cluster::start(3);
     let target = Target::start(Webhook::default());
-    let receivers = Receivers::start(&cluster, &target, "");
+    let receivers = Receivers::start(&cluster, &target, &[]);
     let oracle = Oracle::default();
     let url = receivers.get(0).url.clone();
     let batch = oracle.mint(0, 20);

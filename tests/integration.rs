@@ -35,7 +35,9 @@ mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
+mod request_ids;
 mod secrets;
+mod shared_spool;
 mod shutdown;
 mod sinks;
 mod soak;
@@ -46,3 +48,5 @@ mod syslog;
 mod syslog_peers;
 mod tls;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 24] = [
+const DIRECTIONS: [(&str, &[&str]); 26] = [
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
@@ -14,6 +14,7 @@ const DIRECTIONS: [(&str, &[&str]); 24] = [
     ("json", &[]),
     ("secret", &[]),
     ("shutdown", &[]),
+    ("spans", &[]),
     ("tls", &[]),
     ("nats", &["secret", "tls"]),
     ("spool", &["folder", "nats"]),
@@ -21,19 +22,24 @@ const DIRECTIONS: [(&str, &[&str]); 24] = [
     ("metrics", &["event"]),
     ("observe", &["event", "folder", "json", "metrics"]),
     ("config", &["nats", "secret", "spool", "tls"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "metrics", "spans", "traces"]),
+    // An HTTP client, and no sink.
+    ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
     ("sinks", &["config", "event", "folder", "nats", "tls"]),
     (
         "receive",
-        &["config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spool"],
+        &[
+            "config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spans",
+            "spool",
+        ],
     ),
     (
         "deliver",
         &[
             "config", "decode", "event", "files", "format", "metrics", "redact", "shutdown",
-            "sinks", "spool",
+            "sinks", "spans", "spool",
         ],
     ),
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.

@@ -5,9 +5,11 @@
 //! | (none) | in each round, interleaved and with the same load: the real binary with its durable spool and a file sink; a bare handler that reads the body and answers 200 (the floor); the same service without syncing |
 //! | `steady` | whether the file sink keeps up with a given rate |
 //! | `memory` | memory with many clients, with a full dedup window and with a backlog; the cold start with both |
+//! | `onlookers` | the real binary while nobody looks at it, and while metrics, console and tail are read |
+//! | `other` | the real binary against the one that `OTHER` names, as another tree built it |
 //! | `linear` | CPU per event with ten times the events, the flows and the window |
 //!
-//! `ROUNDS` (5), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`) and
+//! `ROUNDS` (5; 15 for pairs), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`) and
 //! `RATE` (100,000 events per second) change a run.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark")]
@@ -15,6 +17,7 @@
 mod linear;
 mod load;
 mod memory;
+mod pairs;
 mod report;
 mod servers;
 mod steady;
@@ -40,7 +43,9 @@ fn main() {
         Some("steady") => steady::measure(number("RATE", 100_000), number("SECONDS", 300)),
         Some("memory") => memory::measure(),
         Some("linear") => linear::measure(number("ROUNDS", 3)),
-        Some(other) => println!("{other:?} is none of: steady, memory, linear"),
+        Some("onlookers") => pairs::onlookers(),
+        Some("other") => pairs::other(),
+        Some(other) => println!("{other:?} is none of: steady, memory, linear, onlookers, other"),
     }
 }
 
@@ -49,13 +54,17 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// The cases that `CASES` names, or else `default` does; all of them if neither does.
+fn chosen(default: &str) -> impl Iterator<Item = (usize, usize)> {
+    let chosen = std::env::var("CASES").unwrap_or_else(|_| default.to_owned());
+    CASES.into_iter().filter(move |(events, connections)| {
+        chosen.is_empty() || chosen.split(',').any(|case| case == format!("{events}x{connections}"))
+    })
+}
+
 fn table() {
     let (rounds, seconds) = (number("ROUNDS", 5) as usize, number("SECONDS", 2));
-    let chosen = std::env::var("CASES").unwrap_or_default();
-    let is_chosen = |(events, connections): &(usize, usize)| {
-        chosen.is_empty() || chosen.split(',').any(|case| case == format!("{events}x{connections}"))
-    };
-    for case in CASES.into_iter().filter(is_chosen) {
+    for case in chosen("") {
         let mut cells: Vec<[Cell; 3]> = Vec::new();
         for round in 0..rounds {
             // Each begins as often as the others.

@@ -77,3 +77,43 @@ pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]])
         ratio(|cell| cell.p99, 1),
     );
 }
+
+/// The rows of two servers, and what the second does for each one that the first does.
+pub(crate) fn print_pair(
+    names: [&str; 2],
+    (events, connections): (usize, usize),
+    rounds: &[[Cell; 2]],
+) {
+    println!(
+        "| case | server | events/s | p99 ms | CPU s/M events |\n| --- | --- | ---: | ---: | ---: |"
+    );
+    for (index, name) in names.iter().enumerate() {
+        let of = |value: fn(&Cell) -> f64| median(rounds.iter().map(|round| value(&round[index])));
+        println!(
+            "| {events} × {connections} | {name} | {:.0} | {:.2} | {:.2} |",
+            of(|cell| cell.events),
+            of(|cell| cell.p99),
+            of(|cell| cell.cpu),
+        );
+    }
+    let ratio = |of: fn(&Cell) -> f64| {
+        let mut ratios: Vec<f64> =
+            rounds.iter().map(|round| of(&round[1]) / of(&round[0])).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or_default();
+        format!("{:.3} ({:.3} to {:.3})", at(2), at(1), at(3))
+    };
+    println!(
+        "| {events} × {connections} | ratio, its middle half | {} | {} | {} |",
+        ratio(|cell| cell.events),
+        ratio(|cell| cell.p99),
+        ratio(|cell| cell.cpu),
+    );
+    // What else runs on the machine can only add to it.
+    let [first, second] = [0, 1]
+        .map(|index| rounds.iter().map(|round| round[index].cpu).fold(f64::INFINITY, f64::min));
+    println!(
+        "| {events} × {connections} | least CPU of all rounds | | | {first:.2} and {second:.2}: {:.3} |",
+        second / first
+    );
+}

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use davinci_siem::app::App;
+use davinci_siem::metrics::Metrics;
 use davinci_siem::reload::Reload;
 use davinci_siem::{config, shutdown, telemetry};
 use tempfile::TempDir;
@@ -14,6 +15,8 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Durable,
+    /// The binary that `OTHER` names, as another tree built it.
+    Other,
     Floor,
     Unsynced,
 }
@@ -21,7 +24,7 @@ pub(crate) enum Kind {
 /// A running server, ended when dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    admin: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
     child: Child,
     /// Its files, where they go when it ends.
     _folder: Option<TempDir>,
@@ -59,10 +62,11 @@ impl Server {
         let own = std::env::current_exe().expect("a path");
         let mut command = match kind {
             Kind::Durable => Command::new(env!("CARGO_BIN_EXE_davinci-siem")),
+            Kind::Other => Command::new(std::env::var_os("OTHER").expect("OTHER names a binary")),
             Kind::Floor | Kind::Unsynced => Command::new(own),
         };
         command.args(match kind {
-            Kind::Durable => &["serve", "-c", "config.toml"][..],
+            Kind::Durable | Kind::Other => &["serve", "-c", "config.toml"][..],
             Kind::Floor => &["serve-floor"],
             Kind::Unsynced => &["serve-unsynced", "config.toml"],
         });
@@ -178,12 +182,13 @@ async fn floor() {
 async fn unsynced(file: &str) {
     let mut config = config::load(Some(file.as_ref()), std::iter::empty()).expect("valid");
     config.spool.sync = false;
-    telemetry::init(&config.log);
+    let metrics = std::sync::Arc::new(Metrics::new().expect("metrics"));
+    let _telemetry = telemetry::start(&config, &metrics);
     let (_trigger, shutdown) = shutdown::channel();
     let again = config.clone();
     let read = Box::new(move || Ok(again.clone()));
     let reload = Reload { now: std::sync::Arc::default(), file: None, read };
-    let app = App::build(config).await.expect("built");
+    let app = App::build(config, metrics).await.expect("built");
     let address = app.address().expect("an address");
     let admin = app.admin_address().expect("an address");
     eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\",\"admin\":\"{admin}\"}}");

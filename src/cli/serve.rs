@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -9,12 +10,15 @@ use tokio::sync::Notify;
 use super::Failure;
 use crate::app::App;
 use crate::config::{self, Config};
+use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::{shutdown, telemetry};
 
+/// How long the end may take for exporting the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
 /// `file` is where the configuration came from, and is read again.
 pub(super) fn run(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
-    telemetry::init(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, file));
     // A sink may be blocked for ever in a write; everything that has to be durable is.
@@ -36,7 +40,10 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
         .collect();
     let mut hang_up = signal(SignalKind::hangup())?;
     let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
-    let app = App::build(config).await?;
+    let metrics = Arc::new(Metrics::new()?);
+    let telemetry = telemetry::start(&config, &metrics);
+    let grace = config.limits.shutdown_grace;
+    let app = App::build(config, metrics).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = app.address().map(tracing::field::display),
@@ -50,9 +57,10 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let read = Box::new(move || config::load(named.as_deref(), std::env::vars_os()));
     let running = app.run(Reload { now: Arc::clone(&now), file, read }, shutdown);
     tokio::pin!(running);
-    loop {
+    let mut deadline = None;
+    let ended = loop {
         tokio::select! {
-            ended = &mut running => return Ok(ended?),
+            ended = &mut running => break ended,
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = hang_up.recv() => {
@@ -63,6 +71,11 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
         if trigger.has_begun() {
             return Err(Failure::Failed("stopped at once by a second signal".to_owned()));
         }
+        deadline = Some(Instant::now() + grace);
         trigger.begin();
-    }
+    };
+    // Of what is left of the grace: a collector that hangs does not hold up a restart for all of it.
+    let left = deadline.map_or(LAST_SPANS, |deadline| deadline - Instant::now());
+    telemetry.finish(left.min(LAST_SPANS)).await;
+    Ok(ended?)
 }

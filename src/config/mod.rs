@@ -19,6 +19,7 @@ mod sink;
 mod source;
 mod spool;
 mod strength;
+mod traces;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -39,6 +40,7 @@ pub use sink::{
     SyslogSink, Transport, signing_key,
 };
 pub use source::{AlternativeName, Certificate, Credential, OnUnparseable, Source};
+pub use traces::Traces;
 
 use problem::{Collector, Origin};
 use section::Section;
@@ -65,6 +67,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[log]`
     pub log: Log,
+    /// `[traces]`: none are made without it.
+    pub traces: Option<Traces>,
 }
 
 /// Reads the file, if there is one, and the environment over it.
@@ -152,7 +156,8 @@ fn read(mut root: Section<'_>) -> Config {
     let sinks = sink::read_all(root.named("sinks"));
     let admin = admin::read(root.table("admin"));
     let log = log::read(root.table("log"));
-    let config = Config { listen, sources, limits, redact, spool, sinks, admin, log };
+    let traces = traces::read(&mut root);
+    let config = Config { listen, sources, limits, redact, spool, sinks, admin, log, traces };
     check_together(&config, &root);
     root.finish();
     config

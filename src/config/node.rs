@@ -22,6 +22,7 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(String),
     Integer(i64),
+    Float(f64),
     Boolean(bool),
     List(Vec<Node>),
     Table(Table),
@@ -69,7 +70,9 @@ fn node(lines: &Lines, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
             Value::List(items.collect())
         }
         DeValue::Table(inner) => Value::Table(table(lines, inner)),
-        DeValue::Float(_) => Value::Other("a float"),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or(Value::Other("a float"), Value::Float)
+        }
         DeValue::Datetime(_) => Value::Other("a date"),
     };
     Node { value, origin: Origin::Line(lines.at(start)) }

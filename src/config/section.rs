@@ -163,6 +163,21 @@ impl<'p> Section<'p> {
         }
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn fraction(&mut self, key: &str) -> Option<f64> {
+        let node = self.take(key)?;
+        let number = match &node.value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(number) => Some(*number as f64),
+            Value::Variable(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Some(number),
+            _ => self.wrong(key, &node.origin, "a number from 0 to 1", &node.value),
+        }
+    }
+
     /// A number of bytes, such as `"32 MiB"`, of at least `least`.
     pub(super) fn size(&mut self, key: &str, least: u64) -> Option<u64> {
         let origin = self.origin(key)?;
@@ -330,6 +345,7 @@ impl<'p> Section<'p> {
             // Not shown: it may be a secret in the wrong place.
             Value::Text(_) | Value::Variable(_) => "a string".to_owned(),
             Value::Integer(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
             Value::Boolean(value) => value.to_string(),
             Value::List(_) => "a list".to_owned(),
             Value::Table(_) => "a table".to_owned(),

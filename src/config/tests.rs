@@ -53,6 +53,20 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
     );
 }
 
+#[test]
+fn traces_take_a_build_that_can_export_them() {
+    let text = "[traces]\nendpoint = \"http://collector:4318\"\nratio = 1\n";
+    let ratio = [("DAVINCI_SIEM__TRACES__RATIO", "0.25")];
+    if cfg!(feature = "otlp") {
+        let traces = parse_with(text, &ratio).expect("valid").traces.expect("traces");
+        assert_eq!(traces.ratio, 0.25);
+    } else {
+        let [problem] = &problems_with(text, &ratio)[..] else { panic!("one problem") };
+        assert!(problem.starts_with("test.toml: traces: cannot be exported: this build was made"));
+        assert!(problem.contains("--features otlp"), "it says what to do");
+    }
+}
+
 const HTTP: &str = "[sinks.a]\ntype = \"http\"\n";
 const SYSLOG: &str = "[sinks.a]\ntype = \"syslog\"\n";
 
@@ -61,10 +75,16 @@ fn every_check_refuses_what_it_is_for() {
     for (text, message) in [
         (
             "x = 1",
-            "test.toml:1: x: is no key here; the keys are listen, sources, limits, redact, spool, sinks, admin, log",
+            "test.toml:1: x: is no key here; the keys are listen, sources, limits, redact, spool, sinks, admin, log, traces",
         ),
         ("\"\" = 1", "test.toml:1: \"\": is no key here"),
         ("\"a\\nb\" = 1", "test.toml:1: a\\nb: is no key here"),
+        ("[traces]\nratio = 0.5", "traces.endpoint: is missing"),
+        ("[traces]\nendpoint = \"http://u:p@x\"", "traces.endpoint: holds credentials"),
+        ("[traces]\nendpoint = \"http://x\"\nratio = 1.5", "must be a number from 0 to 1, not 1.5"),
+        ("[traces]\nendpoint = \"http://x\"\nratio = -1", "must be a number from 0 to 1, not -1"),
+        ("[traces]\nendpoint = \"http://x\"\nratio = nan", "must be a number from 0 to 1"),
+        ("[traces]\nendpoint = \"http://x\"\nratio = \"1\"", "must be a number from 0 to 1"),
         ("listen = 3", "test.toml:1: listen: must be a table, not 3"),
         ("[listen\n", "test.toml:1: not valid TOML: "),
         ("[listen]\naddress = \"0.0.0.0:8080\"", "has no credentials"),

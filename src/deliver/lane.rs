@@ -14,6 +14,7 @@ use crate::files;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use crate::sinks::{Deliver, Item, Notice, Reason, Report, Sink, Verdict};
+use crate::spans;
 
 /// How often the files of a sink that cannot deliver are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -114,7 +115,10 @@ impl Lane {
             self.until_not_paused(shutdown).await?;
             let items = batch.items.get(..*group).unwrap_or(&batch.items);
             self.metrics.sink_attempts.with_label_values(&[&*self.status.name, attempt]).inc();
+            let bytes = || items.iter().map(|item| item.payload.len()).sum();
+            let span = spans::Deliver::begin(&self.status.name, attempt, items.len(), bytes);
             let report = self.attempt(items).await;
+            span.ended(report.verdicts.iter().map(Verdict::as_str));
             let then = self.note(&report, backoff.attempts());
             let has_moved = batch.settle(report.verdicts, &self.status.name);
             attempt = if has_moved { "first" } else { "repeated" };
@@ -168,10 +172,9 @@ impl Lane {
         }
         let (mut then, mut shown) = (Then::GoOn, None);
         for verdict in &report.verdicts {
-            let kind = match verdict {
+            match verdict {
                 Verdict::Delivered | Verdict::NotTried => continue,
-                Verdict::Rejected { .. } => "rejected",
-                Verdict::Split { .. } => "split",
+                Verdict::Rejected { .. } | Verdict::Split { .. } => {}
                 Verdict::Retry { after, reason } => {
                     then = match then {
                         Then::GoOn | Then::SlowDown => Then::Wait(*after),
@@ -179,16 +182,14 @@ impl Lane {
                         Then::Pause => Then::Pause,
                     };
                     shown = shown.or(Some((reason, false)));
-                    "retry"
                 }
                 Verdict::Fatal { reason } => {
                     // Whatever else was said, somebody is needed.
                     then = Then::Pause;
                     shown = Some((reason, true));
-                    "fatal"
                 }
-            };
-            self.metrics.sink_failures.with_label_values(&[name, kind]).inc();
+            }
+            self.metrics.sink_failures.with_label_values(&[name, verdict.as_str()]).inc();
         }
         let asks_for_less = report.notices.iter().any(|(notice, _)| *notice == Notice::SlowDown);
         if matches!(then, Then::GoOn) && asks_for_less {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::kind::Kind;
 use super::table::cut;
-use crate::event::{Event, Finding, Outcome};
+use crate::event::{Event, Finding, FindingKind, Outcome};
 
 /// Bytes of a text that is kept.
 pub(super) const TEXT: usize = 128;
@@ -132,6 +132,16 @@ impl Summary {
             capability: text(capability),
         };
         Summary { bytes, texts, findings: Vec::new(), ..*self }
+    }
+
+    /// What was odd about the event.
+    pub fn findings(&self) -> impl Iterator<Item = FindingKind> {
+        self.findings.iter().map(|finding| finding.kind)
+    }
+
+    /// Whether it is PingOne's connection test.
+    pub fn is_delivery_test(&self) -> bool {
+        self.kind == Kind::DeliveryTest
     }
 
     pub(super) fn is_of_a_flow(&self) -> bool {

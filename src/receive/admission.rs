@@ -14,6 +14,7 @@ pub(super) fn admit(
     receiver: &Receiver,
     source: &Source,
     head: &request::Parts,
+    request_id: &str,
 ) -> Result<(), Answer> {
     let peer = head.extensions.get::<Peer>();
     // Every listener names its peers; without one nothing would be allowed by its address.
@@ -26,7 +27,10 @@ pub(super) fn admit(
     let is_first = || receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now);
     if !is_allowed {
         if is_first() {
-            tracing::warn!(source = %source.name, %client, "refused an address outside allow_from");
+            tracing::warn!(
+                source = %source.name, %client, request_id,
+                "refused an address outside allow_from"
+            );
         }
         return Err(Answer::Forbidden);
     }
@@ -34,12 +38,15 @@ pub(super) fn admit(
     let has_credentials = access.credentials.allow(&head.headers, shown);
     match head.method {
         Method::POST if has_credentials => Ok(()),
-        Method::POST => Err(refuse(receiver, source, client, peer)),
+        Method::POST => Err(refuse(receiver, source, client, peer, request_id)),
         // Whether PingOne sends its credentials with the probe is not documented: a probe that has
         // none is answered all the same, and said.
         Method::GET | Method::HEAD => {
             if has_credentials || is_first() {
-                tracing::info!(source = %source.name, %client, has_credentials, "answered a connection probe");
+                tracing::info!(
+                    source = %source.name, %client, request_id, has_credentials,
+                    "answered a connection probe"
+                );
             }
             Err(Answer::Probe)
         }
@@ -49,19 +56,28 @@ pub(super) fn admit(
 
 /// Counts a wrong login. From some number on the address is told to wait, and each further guess
 /// costs it a connection.
-fn refuse(receiver: &Receiver, source: &Source, client: IpAddr, peer: Option<&Peer>) -> Answer {
+fn refuse(
+    receiver: &Receiver,
+    source: &Source,
+    client: IpAddr,
+    peer: Option<&Peer>,
+    request_id: &str,
+) -> Answer {
     let now = (receiver.clock)();
     let count = receiver.wrong_logins.count(client, now);
     let limit = receiver.limits.failed_logins;
     if count == 1 && receiver.wrong_logins.may_say(now) {
-        tracing::warn!(source = %source.name, %client, "refused wrong or missing credentials");
+        tracing::warn!(
+            source = %source.name, %client, request_id,
+            "refused wrong or missing credentials"
+        );
     }
     if count <= limit {
         return Answer::Unauthorized;
     }
     if count == limit.saturating_add(1) && receiver.wrong_logins.may_say(now) {
         tracing::warn!(
-            source = %source.name, %client, limit,
+            source = %source.name, %client, request_id, limit,
             "answering 429 to wrong credentials from this address for the rest of the minute"
         );
     }

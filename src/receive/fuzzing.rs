@@ -28,7 +28,7 @@ pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
     let context = Context {
         source: Arc::from("pingone"),
         received_at: 0,
-        request_id: String::new(),
+        request_id: "".into(),
         strict: false,
         redaction: None,
     };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::redacted;
 use crate::decode::{self, Element, Reason, Refusal};
-use crate::event::{Event, Finding, FindingKind};
+use crate::event::{Event, Finding};
 use crate::observe::{Kind, Summary};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
@@ -18,7 +18,8 @@ use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 pub(super) struct Context {
     pub(super) source: Arc<str>,
     pub(super) received_at: i64,
-    pub(super) request_id: String,
+    /// Without what `redaction` takes.
+    pub(super) request_id: Arc<str>,
     pub(super) strict: bool,
     /// What must not reach the disk.
     pub(super) redaction: Option<Arc<Redaction>>,
@@ -30,9 +31,7 @@ pub(super) struct Ingested {
     pub(super) batch: Batch,
     /// One for each event of the batch, in the same order.
     pub(super) summaries: Vec<Summary>,
-    pub(super) findings: Vec<FindingKind>,
     pub(super) refusals: Vec<Reason>,
-    pub(super) delivery_tests: u64,
 }
 
 /// Splits and types a body. Fails if it cannot be parsed at all.
@@ -45,9 +44,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
             ..Batch::default()
         },
         summaries: Vec::new(),
-        findings: Vec::new(),
         refusals: Vec::new(),
-        delivery_tests: 0,
     };
     decode::each(body, context.strict, |element| take(context, body, element, &mut ingested))
         .map_err(|refusal| Refusal {
@@ -67,8 +64,6 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
             let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
             let key = DedupKey::new(&context.source, &envelope.id, instant);
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
-            ingested.findings.extend(typed.findings.iter().map(|finding| finding.kind));
-            ingested.delivery_tests += u64::from(matches!(typed.event, Event::DeliveryTest(_)));
             let findings = findings(redaction, typed.findings);
             ingested.summaries.push(summary(&typed.event, &bytes, is_changed, findings));
             ingested.batch.events.push(spool::Event { key, bytes });
@@ -84,7 +79,7 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
                 detail: redacted::detail(redaction, refusal.detail, is_changed),
                 path: redacted::path(redaction, &refusal.path),
                 index: element.index as u64,
-                request_id: redacted::words(redaction, context.request_id.clone()),
+                request_id: context.request_id.to_string(),
                 encoding: String::new(),
                 sink: None,
                 target: None,
@@ -137,7 +132,7 @@ pub(super) fn quarantine_body(
             detail: redacted::detail(redaction, detail, is_changed),
             path: "$".to_owned(),
             index: 0,
-            request_id: redacted::words(redaction, context.request_id.clone()),
+            request_id: context.request_id.to_string(),
             encoding: redacted::words(redaction, encoding),
             sink: None,
             target: None,

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`request_id`] | what a request is called in logs, quarantine and spans |
 //! | [`listener`] | accepts connections: TLS, HTTP/1.1 and HTTP/2, their number and times, shutdown |
 //! | [`router`](mod@router) | paths and methods, request ids, the answer to a panic |
 //! | [`client`] | whom a request comes from, where proxies are in between |
@@ -30,6 +31,7 @@ mod ingest;
 pub mod listener;
 mod prepare;
 mod redacted;
+mod request_id;
 pub mod retry;
 mod router;
 mod state;

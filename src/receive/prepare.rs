@@ -63,16 +63,22 @@ fn unparseable(
     reason: &'static str,
     detail: String,
 ) -> Result<Ready, Answer> {
-    let source = &job.context.source;
+    let Context { source, request_id, .. } = &job.context;
     // A body's encoding is named in it as the sender named it.
     let detail = redacted::words(job.context.redaction.as_deref(), detail);
     match job.on_unparseable {
         OnUnparseable::Reject => {
-            tracing::error!(%source, detail, "refused a body; PingOne repeats it until it is taken");
+            tracing::error!(
+                %source, request_id = &**request_id, detail,
+                "refused a body; PingOne repeats it until it is taken"
+            );
             Err(Answer::Unparseable)
         }
         OnUnparseable::Quarantine => {
-            tracing::error!(%source, detail, "a whole body went to quarantine");
+            tracing::error!(
+                %source, request_id = &**request_id, detail,
+                "a whole body went to quarantine"
+            );
             let batch = ingest::quarantine_body(&job.context, body, encoding, reason, detail);
             let received_at = job.context.received_at;
             Ok(Ready { prepared: batch.prepare(), counts: None, received_at, reason: Some(reason) })

@@ -99,7 +99,7 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
         strict: rules.strict_sources.contains(&summary.source),
         source: Arc::from(summary.source),
         received_at: summary.at,
-        request_id: summary.request_id,
+        request_id: summary.request_id.into(),
         redaction: redaction.map(Arc::new),
     };
     let is_replaced = replacement.is_some();

@@ -14,7 +14,7 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use super::answer::{Answer, Unavailable};
 use super::listener::Peer;
 use super::state::{Receiver, Sources};
-use super::webhook;
+use super::{request_id, webhook};
 
 /// One route per source; everything else is 404, so that a wrong path is never taken for success.
 pub fn router(receiver: Receiver, sources: &Sources) -> Router {
@@ -43,12 +43,17 @@ fn not_found(receiver: &Receiver, request: &Request) -> Response {
         let client = receiver.proxies.client(peer, request.headers());
         if receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now) {
             // Not which: a path may be a secret that was mistyped.
-            tracing::warn!(%client, "answered 404: the path of a POST is none of the sources'");
+            let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
+            tracing::warn!(
+                %client, request_id = &*request_id,
+                "answered 404: the path of a POST is none of the sources'"
+            );
         }
     }
     Answer::NotFound.into_response(request.version() <= Version::HTTP_11)
 }
 
+/// The last resort: a webhook's handler has caught its own before.
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request handler panicked; answered 503, nothing was acknowledged");
     Answer::Unavailable(Unavailable::Panic).into_response(true)

@@ -1,5 +1,6 @@
 //! The one handler: address, credentials, limits, body, batch, spool, answer, in this order.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{Version, header, request};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::admission::admit;
 use super::answer::{Answer, Stored, Unavailable};
@@ -15,7 +17,10 @@ use super::body;
 use super::in_flight::Reservation;
 use super::ingest::{Context, Ingested};
 use super::prepare::{self, Job, Ready};
+use super::request_id;
 use super::state::{Receiver, Source};
+use crate::observe::Summary;
+use crate::spans;
 
 /// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
 /// for a while.
@@ -29,7 +34,10 @@ pub(super) async fn handle(
 ) -> Response {
     let begun = Instant::now();
     let closes = request.version() <= Version::HTTP_11;
-    let answer = answer(&receiver, &source, request).await.unwrap_or_else(|answer| answer);
+    let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
+    let span = spans::Receive::begin(&source.name, &request_id, request.method().as_str());
+    let answering = answer(&receiver, &source, &request_id, &span, request);
+    let answer = unless_it_panics(answering).await.unwrap_or_else(|answer| answer);
     let metrics = &receiver.metrics;
     metrics.requests.with_label_values(&[&*source.name, answer.status().as_str()]).inc();
     match &answer {
@@ -38,11 +46,19 @@ pub(super) async fn handle(
             .with_label_values(&[&source.name])
             .observe(begun.elapsed().as_secs_f64()),
         Answer::TooLarge => tracing::error!(
-            source = %source.name, limit_bytes = receiver.limits.body,
+            source = %source.name, request_id = &*request_id, limit_bytes = receiver.limits.body,
             "a body is larger than limits.body; PingOne repeats it until the limit is raised"
+        ),
+        Answer::Unavailable(Unavailable::Panic) => tracing::error!(
+            source = %source.name, request_id = &*request_id,
+            "a request handler panicked; answered 503, nothing was acknowledged"
         ),
         _ => {}
     }
+    if let Answer::Stored(Stored { accepted, duplicates, quarantined, .. }) = answer {
+        span.stored(accepted, duplicates, quarantined);
+    }
+    span.answered(answer.status().as_u16());
     let (observer, now) = (&receiver.observer, (receiver.clock)());
     match answer.moves_the_sender_on() {
         Some(true) => observer.acknowledged(&source.name, now),
@@ -52,23 +68,34 @@ pub(super) async fn handle(
     answer.into_response(closes)
 }
 
+/// A bug is answered like any other trouble of ours.
+async fn unless_it_panics(
+    answering: impl Future<Output = Result<Answer, Answer>>,
+) -> Result<Answer, Answer> {
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
+    answered.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
+}
+
 /// Both sides are answers; `Err` is the early way out.
 async fn answer(
     receiver: &Arc<Receiver>,
     source: &Arc<Source>,
+    request_id: &Arc<str>,
+    span: &spans::Receive,
     request: Request,
 ) -> Result<Answer, Answer> {
     let (head, body) = request.into_parts();
-    admit(receiver, source, &head)?;
+    admit(receiver, source, &head, request_id)?;
     if receiver.shutdown.has_begun() {
         return Err(Answer::Unavailable(Unavailable::ShuttingDown));
     }
     let (bytes, reservation) = read(receiver, &head, body).await?;
+    span.body(bytes.len());
     let job = Job {
         context: Context {
             source: Arc::clone(&source.name),
             received_at: (receiver.clock)(),
-            request_id: request_id(&head),
+            request_id: Arc::clone(request_id),
             strict: source.strict,
             redaction: receiver.redaction.clone(),
         },
@@ -90,8 +117,9 @@ async fn answer(
     // A task of its own: a client that leaves now must not free the bytes before they are stored,
     // nor leave what was stored uncounted.
     let (receiver, source) = (Arc::clone(receiver), Arc::clone(source));
+    let request_id = Arc::clone(request_id);
     let storing = tokio::spawn(async move {
-        let stored = store(&receiver, &source, ready).await;
+        let stored = store(&receiver, &source, &request_id, ready).await;
         drop(reservation);
         stored
     });
@@ -116,7 +144,12 @@ async fn read(
 }
 
 /// Waits for stable storage, then counts.
-async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Answer, Answer> {
+async fn store(
+    receiver: &Receiver,
+    source: &Source,
+    request_id: &str,
+    ready: Ready,
+) -> Result<Answer, Answer> {
     let Ready { prepared, counts, reason, received_at } = ready;
     let asked = prepared.events() as u64;
     let metrics = &receiver.metrics;
@@ -124,7 +157,10 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
         metrics.events.with_label_values(&[&*source.name, door]).inc_by(number);
     };
     let receipt = receiver.spool.append(prepared).await.map_err(|error| {
-        tracing::warn!(source = %source.name, %error, "answered 503; PingOne keeps the batch");
+        tracing::warn!(
+            source = %source.name, request_id, %error,
+            "answered 503; PingOne keeps the batch"
+        );
         count("refused", asked);
         Answer::Unavailable(Unavailable::Spool(error))
     })?;
@@ -136,22 +172,38 @@ async fn store(receiver: &Receiver, source: &Source, ready: Ready) -> Result<Ans
     metrics.last_received.with_label_values(&[&source.name]).set((receiver.clock)() / 1000);
     let quarantined = |reason| metrics.quarantined.with_label_values(&[reason]).inc();
     reason.into_iter().for_each(quarantined);
-    if let Some(Ingested { summaries, findings, refusals, delivery_tests, .. }) = counts {
+    if let Some(Ingested { summaries, refusals, .. }) = counts {
         receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
-        findings.iter().for_each(|kind| metrics.findings.with_label_values(&[kind.as_str()]).inc());
+        for kind in summaries.iter().flat_map(Summary::findings) {
+            metrics.findings.with_label_values(&[kind.as_str()]).inc();
+        }
         refusals.iter().for_each(|reason| quarantined(reason.as_str()));
         if stored.quarantined > 0 {
-            tracing::warn!(source = %source.name, events = stored.quarantined, "events went to quarantine");
+            tracing::warn!(
+                source = %source.name, request_id, events = stored.quarantined,
+                "events went to quarantine"
+            );
         }
-        if delivery_tests > 0 {
-            metrics.delivery_tests.with_label_values(&[&source.name]).inc_by(delivery_tests);
-            tracing::info!(source = %source.name, "PingOne's connection test arrived");
+        let tests = summaries.iter().filter(|event| event.is_delivery_test()).count() as u64;
+        if tests > 0 {
+            metrics.delivery_tests.with_label_values(&[&source.name]).inc_by(tests);
+            tracing::info!(
+                source = %source.name, request_id,
+                "PingOne's connection test arrived"
+            );
         }
     }
     Ok(Answer::Stored(stored))
 }
 
-fn request_id(head: &request::Parts) -> String {
-    let id = head.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    id.chars().take(128).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let answered = unless_it_panics(async { panic!("a bug") }).await;
+        assert!(matches!(answered, Err(Answer::Unavailable(Unavailable::Panic))));
+        assert!(matches!(unless_it_panics(async { Ok(Answer::Probe) }).await, Ok(Answer::Probe)));
+    }
 }

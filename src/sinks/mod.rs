@@ -8,7 +8,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
-mod request;
+pub(crate) mod request;
 mod splunk_hec;
 mod stdout;
 mod syslog;

@@ -91,8 +91,20 @@ pub struct Report {
 }
 
 impl Verdict {
+    /// The name used in metrics and spans.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Verdict::Delivered => "delivered",
+            Verdict::Retry { .. } => "retry",
+            Verdict::Rejected { .. } => "rejected",
+            Verdict::Fatal { .. } => "fatal",
+            Verdict::Split { .. } => "split",
+            Verdict::NotTried => "not_tried",
+        }
+    }
+
     /// Why, whatever it is.
-    pub(super) fn into_reason(self) -> Reason {
+    pub(crate) fn into_reason(self) -> Reason {
         match self {
             Verdict::Delivered | Verdict::NotTried => Reason::default(),
             Verdict::Retry { reason, .. }

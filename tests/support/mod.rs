@@ -11,6 +11,7 @@ pub mod nats;
 pub mod oracle;
 pub mod power;
 pub mod proxy;
+pub mod receivers;
 pub mod service;
 pub mod syslog_peer;
 pub mod targets;

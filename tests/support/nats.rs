@@ -102,6 +102,25 @@ impl Cluster {
         })
     }
 
+    /// Makes a stream as somebody else would.
+    pub fn make_stream(&self, name: &str, config: &serde_json::Value) {
+        use std::io::{BufRead, BufReader, Write};
+        let server = std::net::TcpStream::connect(("127.0.0.1", self.nodes[0].port));
+        let mut server = server.expect("connected");
+        let payload = config.to_string();
+        let length = payload.len();
+        write!(
+            server,
+            "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\n\
+             PUB $JS.API.STREAM.CREATE.{name} answer {length}\r\n{payload}\r\n"
+        )
+        .expect("sent");
+        let mut lines = BufReader::new(server).lines().map_while(Result::ok);
+        lines.find(|line| line.starts_with("MSG answer")).expect("an answer");
+        let answer = lines.next().expect("its text");
+        assert!(!answer.contains("\"error\""), "{answer}");
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

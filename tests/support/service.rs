@@ -128,12 +128,8 @@ impl Home {
         let lines = Arc::clone(&log);
         let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Ok(Value::Object(event)) = serde_json::from_str(&line)
-                    && event.get("message").is_some_and(|message| message == "ready")
-                {
-                    let text = |key: &str| event[key].as_str().expect("a text").to_owned();
-                    let listen = format!("{}://{}", text("scheme"), text("listen"));
-                    drop(ready.send((listen, format!("http://{}", text("admin")))));
+                if let Some([scheme, listen, admin]) = ready_line(&line) {
+                    drop(ready.send((format!("{scheme}://{listen}"), format!("http://{admin}"))));
                 }
                 lines.lock().expect("a lock").push(line);
             }
@@ -164,6 +160,21 @@ impl Home {
     pub fn lines(&self, name: &str) -> Vec<String> {
         read_lines(&self.path(name))
     }
+}
+
+/// Scheme, address and admin address in the line that says that the service is ready; as JSON or as text.
+fn ready_line(line: &str) -> Option<[String; 3]> {
+    const MEMBERS: [&str; 3] = ["scheme", "listen", "admin"];
+    if let Ok(event) = serde_json::from_str::<Value>(line) {
+        let member = |name: &str| event[name].as_str().expect("a text").to_owned();
+        return (event["message"] == "ready").then(|| MEMBERS.map(member));
+    }
+    let (_, rest) = line.split_once(" INFO ready ")?;
+    Some(MEMBERS.map(|name| {
+        let mut members = rest.split(' ').filter_map(|member| member.split_once('='));
+        let (_, value) = members.find(|(found, _)| *found == name).expect("a member");
+        value.trim_matches('"').to_owned()
+    }))
 }
 
 /// The whole lines of a file; none if there is no file.
@@ -245,6 +256,15 @@ impl Service {
             let response = post.send().await.expect("an answer");
             assert_eq!(response.status(), 200);
             response.json().await.expect("JSON")
+        })
+    }
+
+    /// What a body is answered.
+    pub fn try_post(&self, body: &str) -> (u16, String) {
+        super::block_on(async {
+            let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
+            let response = post.send().await.expect("an answer");
+            (response.status().as_u16(), response.text().await.expect("text"))
         })
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Report {
     spool: Spool,
     sinks: Vec<Target>,
     admin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traces: Option<String>,
     /// What the targets said, if they were asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probes: Option<Vec<Probe>>,
@@ -115,6 +117,7 @@ impl Report {
             spool: Spool::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
+            traces: config.traces.as_ref().map(|traces| without_query(&traces.client.url)),
             probes: None,
         })
     }
@@ -140,6 +143,9 @@ impl Report {
             println!("  sink {name}: {target}");
         }
         println!("admin on {}", self.admin);
+        if let Some(traces) = &self.traces {
+            println!("traces to {traces}");
+        }
     }
 }
 

@@ -106,7 +106,7 @@ impl Authorization {
 }
 
 /// Reads the connection's keys; `key` is the name of the one that holds the URL.
-pub(super) fn read(
+pub(in crate::config) fn read(
     section: &mut Section<'_>,
     key: &str,
     example: &str,
@@ -162,7 +162,7 @@ pub(in crate::config) fn read_tls(mut section: Section<'_>) -> Tls {
 }
 
 /// `basic`, or the token that `key` names; both is a mistake.
-pub(super) fn read_authorization(
+pub(in crate::config) fn read_authorization(
     section: &mut Section<'_>,
     key: &str,
     scheme: &'static str,
@@ -232,7 +232,7 @@ const OURS: [&str; 8] = [
 ];
 
 /// `headers`: each with `value`, or a secret value.
-pub(super) fn read_headers(section: &mut Section<'_>) -> Vec<Header> {
+pub(in crate::config) fn read_headers(section: &mut Section<'_>) -> Vec<Header> {
     let mut headers = Vec::new();
     for mut header in section.tables("headers") {
         let name = header.required_text("name", "X-Tenant").and_then(|name| {

@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::{Authorization, Client, Compression, Header, Proxy};
-pub(super) use client::{read_basic, read_tls};
+pub(super) use client::{
+    read as read_client, read_authorization, read_basic, read_headers, read_tls,
+};
 pub use elasticsearch::{ElasticsearchSink, Flavor};
 pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};

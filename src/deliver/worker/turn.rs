@@ -78,9 +78,7 @@ impl Worker {
     pub(super) fn note_place(&mut self) -> Option<String> {
         let place = self.place.as_mut()?.borrow_and_update().clone();
         self.status.follow(place.is_paused);
-        if place.leader.is_some() {
-            self.status.settled(place.cursor);
-        }
+        self.status.settled(place.cursor);
         place.leader
     }
 }

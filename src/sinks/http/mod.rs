@@ -7,13 +7,12 @@ mod signature;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::request::{Answer, Class, Requests, advice, authorization, class_of, secret_header};
+use super::request::{self, Answer, Class, Requests, advice, class_of};
 use super::{Deliver, Item, Reason, Report, Verdict};
-use crate::config::{BodyShape, Header, HttpSink, Secret};
+use crate::config::{BodyShape, HttpSink, Secret};
 
 /// A target of `type = "http"`.
 #[derive(Debug)]
@@ -26,19 +25,7 @@ pub struct Http {
 
 impl Http {
     pub(super) fn open(settings: &HttpSink) -> Result<Http, Reason> {
-        let mut headers = HeaderMap::new();
-        for header in &settings.headers {
-            match header {
-                Header::Plain(name, value) => headers.append(name, value.clone()),
-                Header::Secret(name, secret) => {
-                    let secret = secret.reread().map_err(Reason::new)?;
-                    headers.append(name, secret_header(secret.expose())?)
-                }
-            };
-        }
-        if let Some(value) = authorization(&settings.authorization)? {
-            headers.insert(AUTHORIZATION, value);
-        }
+        let headers = request::headers(&settings.headers, &settings.authorization)?;
         let keys: Result<_, String> = settings.signing_keys.iter().map(Secret::reread).collect();
         Ok(Http {
             requests: Requests::open(&settings.client, headers)?,

@@ -16,11 +16,11 @@ const EXCERPT: usize = 1024;
 
 /// An answer.
 #[derive(Debug, Clone, Default)]
-pub(in crate::sinks) struct Answer {
-    pub(in crate::sinks) status: u16,
-    pub(in crate::sinks) retry_after: Option<Duration>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
     /// The body, or what of it arrived.
-    pub(in crate::sinks) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// False if the connection broke within the body, or the body was too long.
     pub(in crate::sinks) is_whole: bool,
     /// Whether the body was too long.

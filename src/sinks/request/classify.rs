@@ -30,7 +30,7 @@ pub(in crate::sinks) fn class_of(status: u16) -> Class {
 }
 
 /// What to do about a status that stops everything.
-pub(in crate::sinks) fn advice(status: u16) -> &'static str {
+pub(crate) fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => "it redirects, which is not followed; configure the final URL",
         401 | 403 => "it refuses the credentials; correct them",

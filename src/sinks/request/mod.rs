@@ -15,22 +15,23 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::verdict::with_causes;
 use super::{Reason, Verdict};
-use crate::config::{self, Authorization, Compression};
+use crate::config::{self, Authorization, Compression, Header};
 use crate::tls;
-pub(super) use answer::Answer;
+pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing))]
 pub(super) use answer::parse_retry_after;
-pub(super) use classify::{Class, advice, class_of};
+pub(crate) use classify::advice;
+pub(super) use classify::{Class, class_of};
 
 /// Sends requests to one target.
 #[derive(Debug)]
-pub(super) struct Requests {
+pub(crate) struct Requests {
     client: reqwest::Client,
     compression: Compression,
     echo: Arc<echo::Echo>,
@@ -40,7 +41,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// A client; `headers` go with every request. Connects to nothing.
-    pub(super) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
+    pub(crate) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
         guard::check_literal(settings)?;
         let echo = Arc::new(echo::Echo::of(settings, &headers));
         let mut builder = reqwest::Client::builder()
@@ -73,7 +74,7 @@ impl Requests {
     }
 
     /// Posts a body. An error is what all of its items get: no answer came.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         url: &Url,
         content_type: &'static str,
@@ -123,6 +124,27 @@ fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, Reason> {
     Ok(proxy.basic_auth(username, password.expose()))
 }
 
+/// The headers of every request, their secrets read anew.
+pub(crate) fn headers(
+    settings: &[Header],
+    authorization: &Authorization,
+) -> Result<HeaderMap, Reason> {
+    let mut headers = HeaderMap::new();
+    for header in settings {
+        match header {
+            Header::Plain(name, value) => headers.append(name, value.clone()),
+            Header::Secret(name, secret) => {
+                let secret = secret.reread().map_err(Reason::new)?;
+                headers.append(name, secret_header(secret.expose())?)
+            }
+        };
+    }
+    if let Some(value) = self::authorization(authorization)? {
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
 /// The `Authorization` header, its secret read anew.
 pub(super) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, Reason> {
     let value = match settings.reread().map_err(Reason::new)? {
@@ -146,7 +168,7 @@ pub(super) fn secret_header(value: &str) -> Result<HeaderValue, Reason> {
 }
 
 /// The URL with `path` added to its own.
-pub(super) fn below(base: &Url, path: &str) -> Url {
+pub(crate) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url

@@ -54,6 +54,7 @@ use crate::nats;
 use crate::spool;
 use place::Place;
 pub use reader::Reader;
+use reader::Source;
 pub use settings::{Order, Settings};
 use shared::Shared;
 use streams::Streams;
@@ -111,11 +112,13 @@ impl Spool {
         let most = self.context.client().server_info().max_payload;
         match self.order {
             Order::Ordered => {
-                Reader::Ordered(ordered::Reader::new(events, self.shared.head(), most))
+                let reader = ordered::Reader::new(events, self.shared.head(), most);
+                Reader::new(Source::Ordered(reader))
             }
             Order::Parallel => {
                 let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
-                Reader::Parallel(parallel::Reader::new(events, sink, outstanding, most))
+                let reader = parallel::Reader::new(events, sink, outstanding, most);
+                Reader::new(Source::Parallel(reader))
             }
         }
     }

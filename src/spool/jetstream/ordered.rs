@@ -27,7 +27,7 @@ const BEHIND: Duration = Duration::from_secs(2);
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     stream: Stream,
     head: watch::Receiver<u64>,
     /// Bytes of the largest message.
@@ -51,12 +51,12 @@ impl Reader {
     }
 
     /// See [`crate::spool::Reader::head`].
-    pub fn head(&self) -> watch::Receiver<u64> {
+    pub(super) fn head(&self) -> watch::Receiver<u64> {
         self.head.clone()
     }
 
     /// See [`crate::spool::Reader::read`].
-    pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+    pub(super) async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let head = *self.head.borrow();
         if after >= head {
             return Ok(Vec::new());
@@ -91,7 +91,7 @@ impl Reader {
     async fn fetch(&self, at: &mut At, max_bytes: usize) -> Result<(Vec<Read>, bool), ReadError> {
         // A server gives nothing at all where the first message is larger than what was asked for.
         let most = max_bytes.max(self.max_payload + message::OVERHEAD);
-        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most).expires(PATIENCE);
+        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);
         let mut found = Vec::new();

@@ -58,7 +58,7 @@ impl std::fmt::Debug for Held {
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     stream: Stream,
     sink: String,
     outstanding: Arc<Outstanding>,
@@ -141,7 +141,7 @@ impl Reader {
             || async { self.stream.get_consumer(&name(&self.sink)).await.map_err(ReadError) };
         let consumer = self.consumer.get_or_try_init(open).await?;
         let most = max_bytes.max(self.max_payload + message::OVERHEAD);
-        let messages = consumer.fetch().max_messages(AT_ONCE).max_bytes(most).expires(PATIENCE);
+        let messages = consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);
         let mut found = Vec::new();

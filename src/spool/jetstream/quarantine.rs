@@ -175,7 +175,7 @@ async fn each(
     let consumer = ordered::consumer(stream, from, headers_only).await?;
     let mut given = 0;
     loop {
-        let page = consumer.fetch().max_messages(PAGE as usize).expires(PATIENCE);
+        let page = consumer.fetch().max_messages(PAGE as usize);
         let messages = page.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);
         let before = given;

@@ -1,33 +1,73 @@
 //! One sink's own way to read, in either order.
+//!
+//! Reading is a task of its own: whoever waits for it may stop waiting, and what the servers have sent by then
+//! is not lost, nor asked for again.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{ordered, parallel};
 use crate::spool::{Read, ReadError};
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub enum Reader {
+pub struct Reader {
+    source: Arc<Source>,
+    under_way: Mutex<Option<Reading>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
     /// By position.
     Ordered(ordered::Reader),
     /// Whatever comes next of what all receivers share.
     Parallel(parallel::Reader),
 }
 
+#[derive(Debug)]
+struct Reading {
+    after: u64,
+    task: AbortOnDropHandle<Result<Vec<Read>, ReadError>>,
+}
+
 impl Reader {
+    pub(super) fn new(source: Source) -> Reader {
+        Reader { source: Arc::new(source), under_way: Mutex::default() }
+    }
+
     /// See [`crate::spool::Reader::head`].
     pub fn head(&self) -> watch::Receiver<u64> {
-        match self {
-            Reader::Ordered(reader) => reader.head(),
-            Reader::Parallel(reader) => reader.head(),
+        match &*self.source {
+            Source::Ordered(reader) => reader.head(),
+            Source::Parallel(reader) => reader.head(),
         }
     }
 
     /// See [`crate::spool::Reader::read`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What is read meanwhile is there for the next call.
     pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
-        match self {
-            Reader::Ordered(reader) => reader.read(after, max_bytes).await,
-            Reader::Parallel(reader) => reader.read(max_bytes).await,
+        let mut under_way = self.under_way.lock().await;
+        let is_ordered = matches!(&*self.source, Source::Ordered(_));
+        if under_way.as_ref().is_some_and(|reading| is_ordered && reading.after != after) {
+            *under_way = None;
         }
+        let reading = under_way.get_or_insert_with(|| {
+            let source = Arc::clone(&self.source);
+            let task = tokio::spawn(async move {
+                match &*source {
+                    Source::Ordered(reader) => reader.read(after, max_bytes).await,
+                    Source::Parallel(reader) => reader.read(max_bytes).await,
+                }
+            });
+            Reading { after, task: AbortOnDropHandle::new(task) }
+        });
+        let read = (&mut reading.task).await;
+        *under_way = None;
+        read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 }

@@ -18,6 +18,7 @@ const PLACES_SIZE: i64 = 16 * 1024 * 1024;
 /// Everything that the engine keeps.
 #[derive(Debug, Clone)]
 pub(super) struct Streams {
+    pub(super) context: Context,
     pub(super) events: Stream,
     pub(super) quarantine: Stream,
     pub(super) places: kv::Store,
@@ -46,6 +47,7 @@ pub(super) async fn open(
         ..config(settings.dedup_window, own)
     };
     Ok(Streams {
+        context: context.clone(),
         events: stream(context, events, is_made).await?,
         quarantine: stream(context, quarantine, is_made).await?,
         places: places(context, &names, own, is_made).await?,

@@ -2,17 +2,18 @@
 //!
 //! Every receiver does it: to remove the same twice changes nothing.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use chrono::DateTime;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::place::{self, Held};
 use super::shared::SinkPlace;
 use super::streams::Streams;
-use super::{PATIENCE, most, ordered, unreadable};
+use super::{Order, most, ordered, unreadable};
 use crate::spool::{Millis, ReadError};
 
 /// How long a sink that this receiver does not have still holds events back after its last sign of life.
@@ -22,9 +23,14 @@ const FORGOTTEN: i64 = 24 * 60 * 60 * 1000;
 /// Above this share of its bytes, a stream keeps nothing that every sink has.
 const CROWDED: f64 = 0.7;
 
+/// Messages deleted at one time at most, and how many of these at once.
+const DELETED: usize = 20_000;
+const AT_ONCE: usize = 64;
+
 /// Removes what can go.
 pub(super) async fn trim(
     streams: &Streams,
+    order: Order,
     own: &[(Arc<str>, Arc<SinkPlace>)],
     retention: Duration,
     now: Millis,
@@ -45,10 +51,29 @@ pub(super) async fn trim(
         retention => first_since(streams, retention, now).await?,
     };
     let keep_from = kept.map_or(passed + 1, |kept| kept.min(passed + 1));
-    if keep_from > first {
-        streams.events.purge().sequence(keep_from).await.map_err(unreadable)?;
+    match order {
+        _ if keep_from <= first => Ok(()),
+        Order::Ordered => {
+            streams.events.purge().sequence(keep_from).await.map(drop).map_err(unreadable)
+        }
+        Order::Parallel => delete(streams, first..keep_from).await,
     }
-    Ok(())
+}
+
+/// Deletes message by message. A purge would be quicker, and has nats-server 2.9 forget which messages of a
+/// consumer wait for their acknowledgement: what a receiver that is gone had held would not come again.
+async fn delete(streams: &Streams, positions: Range<u64>) -> Result<(), ReadError> {
+    let subject = format!("STREAM.MSG.DELETE.{}", streams.events.cached_info().config.name);
+    let deletions = positions.take(DELETED).map(|position| {
+        let payload = serde_json::json!({ "seq": position, "no_erase": true });
+        let subject = subject.clone();
+        // What another receiver has deleted is gone all the same.
+        async move {
+            let request = streams.context.request(subject, &payload);
+            request.await.map(|_: serde_json::Value| ()).map_err(unreadable)
+        }
+    });
+    futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 /// The last position that every sink has settled; none where no sink is known.
@@ -70,7 +95,7 @@ async fn first_since(
     let Some(start_time) = DateTime::from_timestamp_millis(since) else { return Ok(Some(0)) };
     let from = DeliverPolicy::ByStartTime { start_time };
     let consumer = ordered::consumer(&streams.events, from, true).await?;
-    let messages = consumer.fetch().max_messages(1).expires(PATIENCE).messages();
+    let messages = consumer.fetch().max_messages(1).messages();
     let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
     match messages.next().await {
         None => Ok(None),

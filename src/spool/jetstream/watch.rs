@@ -56,7 +56,7 @@ pub(super) async fn run(
         if trimmed.elapsed() >= TRIM {
             trimmed = Instant::now();
             let own = shared.sinks();
-            if let Err(error) = trim::trim(&streams, &own, retention, (clock)()).await {
+            if let Err(error) = trim::trim(&streams, order, &own, retention, (clock)()).await {
                 tracing::debug!(%error, "could not remove what every sink has");
             }
         }

@@ -4,6 +4,8 @@
 pub mod collector;
 pub mod elastic;
 pub mod receiver;
+#[cfg(feature = "otlp")]
+pub mod spans;
 pub mod webhook;
 
 use std::collections::VecDeque;

@@ -1,0 +1,220 @@
+//! The task that sends spans, batch by batch, and says once that it cannot.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use prometheus::IntCounter;
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use crate::config;
+use crate::shutdown::{self, Shutdown, Trigger};
+use crate::sinks::request::{self, Answer, Requests, advice, below};
+use crate::sinks::{Reason, Verdict};
+
+/// Spans of one request, at most.
+const BATCH: usize = 512;
+
+/// How long a span waits for others.
+const AGE: Duration = Duration::from_secs(1);
+
+/// The path of traces, after what is configured.
+const PATH: &str = "/v1/traces";
+
+/// Waits between attempts double up to 64 seconds.
+const DOUBLINGS: u32 = 6;
+
+/// The task, while it works.
+#[derive(Debug)]
+pub(crate) struct Exporting {
+    task: JoinHandle<()>,
+    end: Trigger,
+}
+
+struct Exporter {
+    settings: config::Traces,
+    url: Url,
+    resource: ResourceAttributesWithSchema,
+    /// Made anew after each failure, with secrets and certificates as they are then.
+    requests: Option<Requests>,
+    is_failing: bool,
+    exported: IntCounter,
+    dropped: IntCounter,
+}
+
+/// Why a batch was not taken.
+struct Failure {
+    reason: Reason,
+    /// Whether it may be sent again, and how long the collector asks to wait.
+    again: Option<Duration>,
+}
+
+/// Begins to send what comes out of the queue.
+pub(super) fn start(
+    settings: config::Traces,
+    resource: &Resource,
+    ended: mpsc::Receiver<SpanData>,
+    exported: IntCounter,
+    dropped: IntCounter,
+) -> Exporting {
+    let (end, ending) = shutdown::channel();
+    let exporter = Exporter {
+        url: url(&settings.client.url),
+        settings,
+        resource: resource.into(),
+        requests: None,
+        is_failing: false,
+        exported,
+        dropped,
+    };
+    Exporting { task: tokio::spawn(exporter.run(ended, ending)), end }
+}
+
+/// As OTLP says of the endpoint of all signals: the path is added to it. One that has it already is meant as it is.
+fn url(endpoint: &Url) -> Url {
+    match endpoint.path().trim_end_matches('/').ends_with(PATH) {
+        true => endpoint.clone(),
+        false => below(endpoint, PATH),
+    }
+}
+
+impl Exporting {
+    /// Sends what is left, trying once, for so long at most.
+    pub(crate) async fn finish(mut self, within: Duration) {
+        self.end.begin();
+        if timeout(within, &mut self.task).await.is_err() {
+            self.task.abort();
+            tracing::warn!("the last spans were not exported: the collector took too long");
+        }
+    }
+}
+
+impl Exporter {
+    async fn run(mut self, mut ended: mpsc::Receiver<SpanData>, mut end: Shutdown) {
+        loop {
+            let spans = gather(&mut ended, &mut end).await;
+            if spans.is_empty() {
+                return;
+            }
+            self.send(spans, &mut end).await;
+        }
+    }
+
+    async fn send(&mut self, spans: Vec<SpanData>, end: &mut Shutdown) {
+        let count = spans.len() as u64;
+        let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);
+        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        for attempt in 0.. {
+            let is_last = end.has_begun();
+            let Failure { reason, again } = match self.attempt(body.clone()).await {
+                Ok(rejected) => return self.taken(count, rejected),
+                Err(failure) => failure,
+            };
+            self.requests = None;
+            if !std::mem::replace(&mut self.is_failing, true) {
+                let reason = reason.to_string();
+                tracing::warn!(reason, "spans are not exported; nothing else depends on it");
+            }
+            let Some(asked) = again.filter(|_| !is_last) else {
+                return self.dropped.inc_by(count);
+            };
+            let bound = Duration::from_secs(1 << DOUBLINGS.min(attempt));
+            let wait = bound.mul_f64(rand::random()).max(asked);
+            tokio::select! {
+                () = sleep(wait.min(Duration::from_secs(1 << DOUBLINGS))) => {}
+                () = end.begun() => {}
+            }
+        }
+    }
+
+    /// Says how many of the spans the collector rejected.
+    async fn attempt(&mut self, body: Vec<u8>) -> Result<u64, Failure> {
+        let repeat = |reason| Failure { reason, again: Some(Duration::ZERO) };
+        let requests = match &self.requests {
+            Some(requests) => requests,
+            None => self.requests.insert(open(&self.settings).map_err(repeat)?),
+        };
+        let posted = requests.post(&self.url, "application/x-protobuf", HeaderMap::new(), body);
+        let answer = posted.await.map_err(Verdict::into_reason).map_err(repeat)?;
+        match answer.status {
+            200..=299 => Ok(rejected(&answer)),
+            // All others must not be repeated, says the protocol.
+            429 | 502..=504 => {
+                let reason = Reason::new(format!("the collector answers {}", answer.status));
+                Err(Failure { reason, again: Some(answer.retry_after.unwrap_or_default()) })
+            }
+            status => {
+                let advice = advice(status);
+                let reason = Reason::new(format!("the collector answers {status}: {advice}"));
+                Err(Failure { reason, again: None })
+            }
+        }
+    }
+
+    fn taken(&mut self, count: u64, rejected: u64) {
+        let rejected = rejected.min(count);
+        self.exported.inc_by(count - rejected);
+        self.dropped.inc_by(rejected);
+        if std::mem::replace(&mut self.is_failing, false) {
+            tracing::info!("spans are exported again");
+        }
+    }
+}
+
+fn open(settings: &config::Traces) -> Result<Requests, Reason> {
+    let headers = request::headers(&settings.headers, &settings.authorization)?;
+    Requests::open(&settings.client, headers)
+}
+
+/// A collector may take a part and say so with a 200. An answer of something else is none.
+fn rejected(answer: &Answer) -> u64 {
+    let response = ExportTraceServiceResponse::decode(&*answer.body).unwrap_or_default();
+    response.partial_success.map_or(0, |part| part.rejected_spans.try_into().unwrap_or(0))
+}
+
+/// The spans that come within a while; none once the end has come and all were taken.
+async fn gather(ended: &mut mpsc::Receiver<SpanData>, end: &mut Shutdown) -> Vec<SpanData> {
+    let mut spans = Vec::with_capacity(BATCH);
+    let due = sleep(AGE);
+    tokio::pin!(due);
+    loop {
+        let room = BATCH - spans.len();
+        tokio::select! {
+            taken = ended.recv_many(&mut spans, room) => {
+                if taken == 0 || taken == room {
+                    return spans;
+                }
+            }
+            () = &mut due, if !spans.is_empty() => return spans,
+            () = end.begun(), if !ended.is_closed() => ended.close(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_added_as_the_protocol_says() {
+        for (endpoint, sent_to) in [
+            ("http://collector:4318", "http://collector:4318/v1/traces"),
+            ("http://collector:4318/", "http://collector:4318/v1/traces"),
+            ("https://example.com/otlp", "https://example.com/otlp/v1/traces"),
+            ("https://example.com/otlp/", "https://example.com/otlp/v1/traces"),
+            ("https://example.com/otlp/v1/traces", "https://example.com/otlp/v1/traces"),
+        ] {
+            assert_eq!(url(&endpoint.parse().expect("a URL")).as_str(), sent_to, "{endpoint}");
+        }
+    }
+}

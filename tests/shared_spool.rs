@@ -1,0 +1,244 @@
+//! What operators do, and what they are told, where two receivers share a spool of JetStream.
+
+use std::collections::HashSet;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::events::{batch, ids, minted};
+use crate::support::nats::Cluster;
+use crate::support::receivers::Receivers;
+use crate::support::service::Home;
+use crate::support::targets::Target;
+use crate::support::targets::webhook::Webhook;
+use crate::support::wait_for;
+
+const WAITING: &str = "\"state\":\"standby\"";
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+#[track_caller]
+fn wait_for_ids(target: &Target<Webhook>, expected: &[String]) {
+    wait_for("the events", || (target.state().stored.len() >= expected.len()).then_some(()));
+    assert_eq!(target.state().ids(), expected, "each once, in order");
+}
+
+/// Which of the two delivers, and which waits.
+fn roles(receivers: &Receivers) -> (usize, usize) {
+    wait_for("one that delivers", || {
+        let waits =
+            [0, 1].map(|index| receivers.get(index).ask_admin("/readyz").1.contains(WAITING));
+        match waits {
+            [false, true] => Some((0, 1)),
+            [true, false] => Some((1, 0)),
+            _ => None,
+        }
+    })
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn one_delivers_at_a_time_and_the_other_takes_over() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let mut receivers = Receivers::start(&cluster, &target, &[]);
+    let (leads, waits) = roles(&receivers);
+    let all = ids(60);
+    // Whoever receives it, the same one delivers, and an event is known to both.
+    receivers.get(waits).post(&batch(all[..20].to_vec()));
+    wait_for_ids(&target, &all[..20]);
+    let again = receivers.get(leads).answer(&batch(all[..20].to_vec()));
+    assert_eq!(again["duplicates"], 20);
+
+    // An operator asks either of them.
+    let asks = |receivers: &Receivers, verb: &str| {
+        text(&receivers.homes[waits].run_with(receivers.get(waits), &["sink", verb, "siem"]));
+    };
+    asks(&receivers, "pause");
+    let is_paused = |receivers: &Receivers, state: bool| {
+        let ready = receivers.get(leads).readiness();
+        ((ready["sinks"][0]["state"] == "paused") == state).then_some(())
+    };
+    wait_for("the pause to reach the one that delivers", || is_paused(&receivers, true));
+    receivers.get(leads).post(&batch(all[20..40].to_vec()));
+    assert_eq!(target.state().stored.len(), 20, "it is paused");
+    asks(&receivers, "resume");
+    wait_for_ids(&target, &all[..40]);
+
+    // A clean end hands over at once.
+    let (status, log) = receivers.running[leads].take().expect("it runs").terminate();
+    assert!(status.success(), "{log}");
+    wait_for("the other to deliver", || {
+        (receivers.get(waits).readiness()["sinks"][0]["state"] == "running").then_some(())
+    });
+    receivers.get(waits).post(&batch(all[40..].to_vec()));
+    wait_for_ids(&target, &all);
+    receivers.get(waits).wait_until_settled("siem");
+    wait_for("what everybody has to be removed", || {
+        let stats = text(&receivers.homes[waits].run(&["spool", "stats", "--json"]));
+        let stats: Value = serde_json::from_str(&stats).expect("JSON");
+        assert_eq!(stats["head"], 60);
+        (stats["events"] == 0).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn the_quarantine_is_one_and_the_same() {
+    let poison = HashSet::from(["event-0003".to_owned()]);
+    let cluster = Cluster::start(1);
+    let target = Target::start(Webhook { poison, ..Webhook::default() });
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    let home = &receivers.homes[0];
+    let bad = minted("bad").replace("recordedAt", "recorded");
+    let answer = receivers.get(0).answer(&format!("[{},{bad}]", minted("good")));
+    let expected = json!({"received": 2, "accepted": 1, "duplicates": 0, "quarantined": 1});
+    assert_eq!(answer, expected);
+    let again = receivers.get(1).answer(&format!("[{},{bad}]", minted("good")));
+    assert_eq!(again["duplicates"], 2, "the entry is known to both, as well");
+    let [entry] = &home.quarantine()[..] else { panic!("one entry") };
+    assert_eq!((&entry["origin"], &entry["index"]), (&json!("element"), &json!(1)));
+    let id = entry["id"].to_string();
+    let shown = text(&home.run(&["quarantine", "show", &id]));
+    assert!(shown.contains("missing_member") && shown.contains(&bad), "{shown}");
+
+    let fixed = home.path("fixed.json");
+    std::fs::write(&fixed, minted("bad")).expect("written");
+    let retry = ["quarantine", "retry", &id, "--replace", fixed.to_str().expect("UTF-8")];
+    assert!(text(&home.run(&retry)).contains("1 accepted"));
+    assert!(!home.run(&retry).status.success(), "it has gone");
+    let expected = ["good".to_owned(), "bad".to_owned()];
+    wait_for_ids(&target, &expected);
+
+    // What the target refuses goes the same way, and comes back to that sink alone.
+    receivers.get(1).post(&batch(ids(6)));
+    wait_for("a dead letter", || (home.quarantine().len() == 1).then_some(()));
+    let [letter] = &home.quarantine()[..] else { panic!("one entry") };
+    assert_eq!((&letter["origin"], &letter["sink"]), (&json!("dead_letter"), &json!("siem")));
+    target.state().poison.clear();
+    let id = letter["id"].to_string();
+    assert!(text(&home.run(&["quarantine", "retry", &id])).contains("1 accepted"));
+    wait_for("the letter", || {
+        target.state().ids().contains(&"event-0003".to_owned()).then_some(())
+    });
+    let traced = text(&home.run(&["trace", "event-0003", "--json"]));
+    assert!(traced.contains("\"only_sink\":\"siem\""), "{traced}");
+
+    receivers.get(0).post("no JSON at all");
+    let id = home.quarantine()[0]["id"].to_string();
+    assert!(text(&home.run(&["quarantine", "purge", &id])).contains("1 removed"));
+    assert_eq!(home.quarantine(), Vec::<Value>::new());
+    assert!(!home.run(&["spool", "verify"]).status.success(), "not ours to verify");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_replay_delivers_what_is_kept_once_more() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let receivers = Receivers::start(&cluster, &target, &[("SPOOL__RETENTION", "1h")]);
+    let all = ids(300);
+    receivers.get(0).post(&batch(all.clone()));
+    wait_for_ids(&target, &all);
+    receivers.get(1).wait_until_settled("siem");
+    let replay = ["replay", "--sink", "siem", "--from", "1h"];
+    let said = text(&receivers.homes[1].run_with(receivers.get(1), &replay));
+    assert!(said.starts_with("300 events"), "{said}");
+    wait_for_ids(&target, &[all.clone(), all.clone()].concat());
+    receivers.get(1).wait_until_settled("siem");
+    // Copies are not copied.
+    let said = text(&receivers.homes[0].run_with(receivers.get(0), &replay));
+    assert!(said.starts_with("300 events"), "{said}");
+    wait_for_ids(&target, &[all.clone(), all.clone(), all].concat());
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn in_parallel_all_deliver_and_what_one_held_comes_from_another() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel"), ("SINKS__SIEM__BATCH__EVENTS", "10")];
+    let mut receivers = Receivers::start(&cluster, &target, &parallel);
+    let delivered = |receivers: &Receivers, index: usize| {
+        let name = "davinci_siem_sink_events_total{door=\"delivered\",sink=\"siem\"}";
+        receivers.get(index).metric(name)
+    };
+    // Each attempt takes so long that neither of them has everything before the other has begun.
+    target.state().traffic.delay = std::time::Duration::from_millis(20);
+    for part in ids(3000).chunks(500) {
+        receivers.get(0).post(&batch(part.to_vec()));
+    }
+    wait_for("both to deliver", || {
+        let both = [0, 1].iter().all(|index| delivered(&receivers, *index) > 0.0);
+        both.then_some(())
+    });
+    target.state().traffic.delay = std::time::Duration::ZERO;
+    receivers.running[0].take().expect("it runs").kill();
+    let is_complete = || {
+        let seen: HashSet<String> = target.state().ids().into_iter().collect();
+        seen.len() == 3000
+    };
+    wait_for("every event", || is_complete().then_some(()));
+    receivers.get(1).wait_until_settled("siem");
+    let doubled = target.state().stored.len() - 3000;
+    println!("{doubled} of 3000 came twice");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_full_stream_holds_the_sender_back_and_loses_nothing() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let small = [("LIMITS__BODY", "1 MiB"), ("SPOOL__MAX_SIZE", "9 MiB")];
+    let small = [small[0], small[1], ("SPOOL__QUARANTINE_MAX_SIZE", "2 MiB")];
+    let receivers = Receivers::start(&cluster, &target, &small);
+    target.state().traffic.down = Some(503);
+    let (mut taken, mut number) = (Vec::new(), 0);
+    let refused = loop {
+        let part: Vec<String> = (number..number + 100).map(|id| format!("event-{id:05}")).collect();
+        number += 100;
+        let (status, _) = receivers.get(0).try_post(&batch(part.clone()));
+        match status {
+            200 => taken.extend(part),
+            _ => break (status, part),
+        }
+        assert!(number < 20_000, "it never fills");
+    };
+    assert_eq!(refused.0, 503);
+    wait_for("unreadiness", || (receivers.get(0).readiness()["ready"] == false).then_some(()));
+    target.state().traffic.down = None;
+    wait_for("room", || {
+        (receivers.get(0).try_post(&batch(refused.1.clone())).0 == 200).then_some(())
+    });
+    taken.extend(refused.1);
+    wait_for("all of them", || {
+        let seen: HashSet<String> = target.state().ids().into_iter().collect();
+        taken.iter().all(|id| seen.contains(id)).then_some(())
+    });
+    wait_for("readiness", || (receivers.get(0).readiness()["ready"] == true).then_some(()));
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_stream_that_would_drop_events_is_refused() {
+    let cluster = Cluster::start(1);
+    let config = format!(
+        "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = {}\nreplicas = 1\n",
+        cluster.urls()
+    );
+    let home = Home::new(&config);
+    let checked = text(&home.run(&["check", "--connect"]));
+    assert!(checked.contains("makes stream davinci-siem"), "{checked}");
+    cluster.make_stream(
+        "davinci-siem",
+        &json!({
+            "name": "davinci-siem", "subjects": ["davinci-siem.event.*", "davinci-siem.copy.*.*"],
+            "storage": "file", "retention": "limits", "discard": "old", "num_replicas": 1,
+            "max_msgs": -1, "max_bytes": -1, "max_consumers": -1,
+        }),
+    );
+    let (status, log) = home.try_start().err().expect("it does not start");
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("discard is not new: it would drop events when full"), "{log}");
+    let checked = home.run(&["check", "--connect"]);
+    assert!(!checked.status.success(), "{checked:?}");
+}

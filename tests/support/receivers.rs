@@ -1,0 +1,63 @@
+//! Two receivers that share a JetStream spool.
+
+use std::net::SocketAddr;
+
+use super::nats::Cluster;
+use super::service::{Home, Service};
+use super::targets::Target;
+use super::targets::webhook::Webhook;
+use super::{free_port, wait_for};
+
+/// Two receivers that share a stream and a target.
+pub struct Receivers {
+    pub homes: [Home; 2],
+    pub running: [Option<Service>; 2],
+}
+
+impl Receivers {
+    /// Starts both. `settings` are keys of the configuration, as variables have them.
+    pub fn start(
+        cluster: &Cluster,
+        target: &Target<Webhook>,
+        settings: &[(&str, &str)],
+    ) -> Receivers {
+        let home = || {
+            let port = free_port();
+            let replicas = cluster.nodes.len();
+            let config = format!(
+                "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n\
+                 [spool]\nengine = \"jetstream\"\nmax_size = \"1 GiB\"\n\
+                 [spool.jetstream]\nservers = {}\nreplicas = {replicas}\n",
+                target.url,
+                cluster.urls(),
+            );
+            let address = format!("127.0.0.1:{port}");
+            settings.iter().fold(
+                Home::new(&config).with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)]),
+                |home, (key, value)| {
+                    home.with_variables(&[(&format!("DAVINCI_SIEM__{key}"), value)])
+                },
+            )
+        };
+        let mut receivers = Receivers { homes: [home(), home()], running: [None, None] };
+        receivers.restart();
+        receivers
+    }
+
+    /// Starts those that are not running. The servers may be away just now.
+    pub fn restart(&mut self) {
+        for (home, running) in self.homes.iter().zip(&mut self.running) {
+            if running.is_none() {
+                *running = Some(wait_for("a receiver to start", || home.try_start().ok()));
+            }
+        }
+    }
+
+    pub fn get(&self, index: usize) -> &Service {
+        self.running[index].as_ref().expect("a running receiver")
+    }
+
+    pub fn addresses(&self) -> [SocketAddr; 2] {
+        [0, 1].map(|index| self.get(index).address().parse().expect("an address"))
+    }
+}
