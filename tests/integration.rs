@@ -25,6 +25,8 @@ mod invariants;
 mod limits;
 mod listener_tls;
 mod metrics;
+#[cfg(feature = "nats")]
+mod nats;
 mod observed;
 mod operators;
 mod outages;

@@ -7,6 +7,8 @@ pub mod events;
 pub mod honest;
 pub mod http2;
 pub mod machine;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod oracle;
 pub mod power;
 pub mod proxy;

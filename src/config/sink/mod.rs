@@ -6,6 +6,7 @@ mod file;
 mod filter;
 mod format;
 mod http;
+mod nats;
 mod splunk_hec;
 mod syslog;
 
@@ -19,6 +20,7 @@ pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};
 pub use format::{Format, Formatting, OcsfVersion};
 pub use http::{BodyShape, HttpSink, signing_key};
+pub use nats::{NatsSink, Part, Subject};
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
 
@@ -86,6 +88,8 @@ pub enum SinkKind {
     Elasticsearch(ElasticsearchSink),
     /// Syslog over UDP, TCP or TLS.
     Syslog(SyslogSink),
+    /// A stream of NATS JetStream.
+    Nats(NatsSink),
 }
 
 /// Long enough for what comes at the same time to go together, and too short to be noticed.
@@ -99,15 +103,17 @@ enum Type {
     SplunkHec,
     Elasticsearch,
     Syslog,
+    Nats,
 }
 
-const TYPES: [(&str, Type); 6] = [
+const TYPES: [(&str, Type); 7] = [
     ("stdout", Type::Stdout),
     ("file", Type::File),
     ("http", Type::Http),
     ("splunk_hec", Type::SplunkHec),
     ("elasticsearch", Type::Elasticsearch),
     ("syslog", Type::Syslog),
+    ("nats", Type::Nats),
 ];
 
 impl SinkKind {
@@ -120,6 +126,7 @@ impl SinkKind {
             SinkKind::SplunkHec(sink) => sink.files(),
             SinkKind::Elasticsearch(sink) => sink.files(),
             SinkKind::Syslog(sink) => sink.tls.files(),
+            SinkKind::Nats(sink) => sink.files(),
         }
     }
 }
@@ -136,6 +143,14 @@ impl Sink {
 }
 
 impl Type {
+    /// The feature that this program was built without, if that is why it has no such sink.
+    fn missing_feature(self) -> Option<&'static str> {
+        match self {
+            Type::Nats if cfg!(not(feature = "nats")) => Some("nats"),
+            _ => None,
+        }
+    }
+
     /// What is sent at once where nothing is configured.
     fn batch(self) -> BatchLimits {
         let (events, bytes) = match self {
@@ -148,6 +163,8 @@ impl Type {
             // Elastic recommends requests of 5 to 15 MB.
             Type::Elasticsearch => (2000, 5 << 20),
             Type::Syslog => (500, 1 << 20),
+            // Acknowledged one by one, and waited for together.
+            Type::Nats => (1000, 1 << 20),
         };
         BatchLimits { events, bytes, age: AGE }
     }
@@ -184,16 +201,24 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         Some(Type::SplunkHec) => SinkKind::SplunkHec(splunk_hec::read(&mut section)),
         Some(Type::Elasticsearch) => SinkKind::Elasticsearch(elasticsearch::read(&mut section)),
         Some(Type::Syslog) => SinkKind::Syslog(syslog::read(&mut section)),
+        Some(Type::Nats) => SinkKind::Nats(nats::read(&mut section)),
         // Reported already; its other keys cannot be judged.
         None => {
             section.ignore_rest();
             SinkKind::Stdout
         }
     };
+    if let Some(feature) = chosen.and_then(Type::missing_feature) {
+        let advice = format!("is not in this build; build it with --features {feature}");
+        section.report("type", advice);
+    }
     let formatting = format::read(&mut section, &kind);
     let kind = match kind {
         SinkKind::SplunkHec(sink) => {
             SinkKind::SplunkHec(sink.with_format(formatting.format.as_str()))
+        }
+        SinkKind::Nats(sink) => {
+            SinkKind::Nats(NatsSink { schema: formatting.format.as_str(), ..sink })
         }
         kind => kind,
     };
@@ -233,7 +258,7 @@ fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {
 
 fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
     let concurrency = section.integer("concurrency", 1).unwrap_or(1);
-    let is_one_stream = matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog));
+    let is_one_stream = matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog | Type::Nats));
     if concurrency > 1 && is_one_stream {
         let advice = "must be 1 for this type, which writes one stream; leave it out";
         section.report("concurrency", advice.to_owned());

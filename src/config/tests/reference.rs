@@ -42,6 +42,7 @@ fn the_reference_with_its_examples_is_valid() {
         "SPLUNK_TOKEN",
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
+        "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
@@ -57,13 +58,14 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 6] = [
+const SINKS: [(&str, &str, &[&str]); 7] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+    ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
 /// The keys that the program asks for in a table: a message for an unknown key lists them.
