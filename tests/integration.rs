@@ -22,6 +22,8 @@ mod full_quarantine;
 mod http2;
 mod http_sink;
 mod invariants;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod limits;
 mod listener_tls;
 mod metrics;

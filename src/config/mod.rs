@@ -34,8 +34,8 @@ pub use redact::{Action, MemberPath, REQUIRED, Redact};
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
     FileSink, Filter, Flavor, Format, Formatting, Framing, Header, HeaderFormat, HttpSink,
-    NatsSink, OcsfVersion, Oversize, Part, Pattern, Proxy, Resend, Retry, Routing, Sink, SinkKind,
-    SplunkHecSink, Subject, SyslogSink, Transport, signing_key,
+    KafkaSink, NatsSink, OcsfVersion, Oversize, Part, Pattern, Proxy, Resend, Retry, Routing, Sasl,
+    Sink, SinkKind, SplunkHecSink, Subject, SyslogSink, Transport, signing_key,
 };
 pub use source::{AlternativeName, Certificate, Credential, OnUnparseable, Source};
 

@@ -8,9 +8,11 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "kafka", feature = "nats"))]
 mod record;
 mod request;
 mod splunk_hec;
@@ -76,6 +78,9 @@ pub enum Sink {
     /// `type = "nats"`
     #[cfg(feature = "nats")]
     Nats(Box<nats::Nats>),
+    /// `type = "kafka"`
+    #[cfg(feature = "kafka")]
+    Kafka(Box<kafka::Kafka>),
 }
 
 impl Sink {
@@ -97,6 +102,10 @@ impl Sink {
             SinkKind::Nats(settings) => Sink::Nats(Box::new(nats::Nats::open(settings))),
             #[cfg(not(feature = "nats"))]
             SinkKind::Nats(_) => return Err(not_in_this_build()),
+            #[cfg(feature = "kafka")]
+            SinkKind::Kafka(settings) => Sink::Kafka(Box::new(kafka::Kafka::open(settings)?)),
+            #[cfg(not(feature = "kafka"))]
+            SinkKind::Kafka(_) => return Err(not_in_this_build()),
         })
     }
 
@@ -118,7 +127,8 @@ pub fn sends_lines(kind: &SinkKind) -> bool {
         SinkKind::SplunkHec(_)
         | SinkKind::Elasticsearch(_)
         | SinkKind::Syslog(_)
-        | SinkKind::Nats(_) => false,
+        | SinkKind::Nats(_)
+        | SinkKind::Kafka(_) => false,
     }
 }
 
@@ -139,6 +149,10 @@ pub fn encode(
         SinkKind::Nats(settings) => nats::encode(settings, rendered),
         #[cfg(not(feature = "nats"))]
         SinkKind::Nats(_) => return Err(not_in_this_build()),
+        #[cfg(feature = "kafka")]
+        SinkKind::Kafka(_) => kafka::encode(rendered),
+        #[cfg(not(feature = "kafka"))]
+        SinkKind::Kafka(_) => return Err(not_in_this_build()),
     };
     Ok((payload, None))
 }
@@ -154,6 +168,8 @@ impl Deliver for Sink {
             Sink::Syslog(sink) => sink.deliver(items).await,
             #[cfg(feature = "nats")]
             Sink::Nats(sink) => sink.deliver(items).await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.deliver(items).await,
         }
     }
 
@@ -167,6 +183,8 @@ impl Deliver for Sink {
             Sink::Syslog(sink) => sink.probe().await,
             #[cfg(feature = "nats")]
             Sink::Nats(sink) => sink.probe().await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.probe().await,
         }
     }
 
@@ -181,7 +199,7 @@ impl Deliver for Sink {
 }
 
 /// A configuration that names what this program was built without is refused when it is read.
-#[cfg(not(feature = "nats"))]
+#[cfg(not(all(feature = "kafka", feature = "nats")))]
 fn not_in_this_build() -> Reason {
     Reason::new("this build has no sink of this type")
 }

@@ -48,8 +48,3 @@ pub(super) fn decode(item: &Item) -> Result<(Head<'_>, Bytes), Reason> {
     })?;
     Ok((head, item.payload.slice(end + 1..)))
 }
-
-/// A value for a header, where a control character would end it.
-pub(super) fn header(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}

@@ -6,6 +6,7 @@ mod file;
 mod filter;
 mod format;
 mod http;
+mod kafka;
 mod nats;
 mod splunk_hec;
 mod syslog;
@@ -20,6 +21,7 @@ pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};
 pub use format::{Format, Formatting, OcsfVersion};
 pub use http::{BodyShape, HttpSink, signing_key};
+pub use kafka::{KafkaSink, Sasl};
 pub use nats::{NatsSink, Part, Subject};
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
@@ -90,6 +92,8 @@ pub enum SinkKind {
     Syslog(SyslogSink),
     /// A stream of NATS JetStream.
     Nats(NatsSink),
+    /// A topic of Kafka.
+    Kafka(KafkaSink),
 }
 
 /// Long enough for what comes at the same time to go together, and too short to be noticed.
@@ -104,9 +108,10 @@ enum Type {
     Elasticsearch,
     Syslog,
     Nats,
+    Kafka,
 }
 
-const TYPES: [(&str, Type); 7] = [
+const TYPES: [(&str, Type); 8] = [
     ("stdout", Type::Stdout),
     ("file", Type::File),
     ("http", Type::Http),
@@ -114,6 +119,7 @@ const TYPES: [(&str, Type); 7] = [
     ("elasticsearch", Type::Elasticsearch),
     ("syslog", Type::Syslog),
     ("nats", Type::Nats),
+    ("kafka", Type::Kafka),
 ];
 
 impl SinkKind {
@@ -127,6 +133,7 @@ impl SinkKind {
             SinkKind::Elasticsearch(sink) => sink.files(),
             SinkKind::Syslog(sink) => sink.tls.files(),
             SinkKind::Nats(sink) => sink.files(),
+            SinkKind::Kafka(sink) => sink.files(),
         }
     }
 }
@@ -147,6 +154,7 @@ impl Type {
     fn missing_feature(self) -> Option<&'static str> {
         match self {
             Type::Nats if cfg!(not(feature = "nats")) => Some("nats"),
+            Type::Kafka if cfg!(not(feature = "kafka")) => Some("kafka"),
             _ => None,
         }
     }
@@ -165,6 +173,8 @@ impl Type {
             Type::Syslog => (500, 1 << 20),
             // Acknowledged one by one, and waited for together.
             Type::Nats => (1000, 1 << 20),
+            // The client makes requests of its own size of them, for several partitions at a time.
+            Type::Kafka => (2000, 2 << 20),
         };
         BatchLimits { events, bytes, age: AGE }
     }
@@ -202,6 +212,7 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         Some(Type::Elasticsearch) => SinkKind::Elasticsearch(elasticsearch::read(&mut section)),
         Some(Type::Syslog) => SinkKind::Syslog(syslog::read(&mut section)),
         Some(Type::Nats) => SinkKind::Nats(nats::read(&mut section)),
+        Some(Type::Kafka) => SinkKind::Kafka(kafka::read(&mut section)),
         // Reported already; its other keys cannot be judged.
         None => {
             section.ignore_rest();
@@ -219,6 +230,9 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         }
         SinkKind::Nats(sink) => {
             SinkKind::Nats(NatsSink { schema: formatting.format.as_str(), ..sink })
+        }
+        SinkKind::Kafka(sink) => {
+            SinkKind::Kafka(KafkaSink { schema: formatting.format.as_str(), ..sink })
         }
         kind => kind,
     };
@@ -258,7 +272,8 @@ fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {
 
 fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
     let concurrency = section.integer("concurrency", 1).unwrap_or(1);
-    let is_one_stream = matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog | Type::Nats));
+    let is_one_stream =
+        matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog | Type::Nats | Type::Kafka));
     if concurrency > 1 && is_one_stream {
         let advice = "must be 1 for this type, which writes one stream; leave it out";
         section.report("concurrency", advice.to_owned());

@@ -58,13 +58,14 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 7] = [
+const SINKS: [(&str, &str, &[&str]); 8] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 

@@ -16,8 +16,7 @@ use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::PublishAckFuture;
 use tokio::time::Instant;
 
-use super::record::{self, header};
-use super::{Deliver, Item, Reason, Rendered, Report, Verdict};
+use super::{Deliver, Item, Reason, Rendered, Report, Verdict, record};
 use crate::config::NatsSink;
 use crate::nats::ConnectError;
 use answer::{Refusal, refusal, retry};
@@ -161,6 +160,11 @@ async fn send(connection: &Connection, settings: &NatsSink, item: &Item) -> Sent
     }
     let published = connection.context().publish_with_headers(subject.clone(), headers, body).await;
     Sent { subject, end, acknowledgement: published.map_err(|error| refusal(&error, settings)) }
+}
+
+/// A value for a header, where a control character would end it.
+fn header(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn stops_the_batch(refusal: &Refusal) -> bool {
