@@ -45,6 +45,7 @@ fn the_reference_with_its_examples_is_valid() {
         "SPLUNK_TOKEN",
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
+        "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
@@ -61,13 +62,15 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 6] = [
+const SINKS: [(&str, &str, &[&str]); 8] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
+    ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
 /// The keys that the program asks for in a table: a message for an unknown key lists them.
