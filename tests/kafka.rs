@@ -1,5 +1,6 @@
 //! The `kafka` sink and the cluster that librdkafka brings for tests: brokers in this process that speak
-//! the protocol, keep what they are sent, and fail when they are told to. They know no TLS and no SASL.
+//! the protocol, keep what they are sent, and fail when they are told to. They know no TLS and no SASL:
+//! for those there are others here, that say no more than it takes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::certificates::Certificates;
 use crate::support::events::{batch, documented, equal, id, ids, large, minted};
 use crate::support::service::{Home, Service};
-use crate::support::{runtime, wait_for};
+use crate::support::{PATIENCE, runtime, wait_for};
 
 const TOPIC: &str = "pingone-davinci";
 const PARTITIONS: i32 = 3;
@@ -235,6 +237,73 @@ fn a_topic_that_the_brokers_do_not_know_is_told() {
     assert!(!is_good && said.contains("make the topic, or correct topic"), "{said}");
 }
 
+/// A broker that asks for credentials and refuses them. Returns its port; what it was shown is sent.
+fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (shown, sees) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            while let Ok(length) = stream.read_u32().await {
+                let mut request = vec![0; length as usize];
+                stream.read_exact(&mut request).await.expect("a request");
+                let (key, version) = ((request[0], request[1]), request[3]);
+                let mut answer = request[4..8].to_vec();
+                match key {
+                    // ApiVersions: only its first version, and then those that are asked for next.
+                    (0, 18) if version > 0 => answer.extend([0, 35, 0, 0, 0, 0]),
+                    (0, 18) => {
+                        answer.extend([0, 0, 0, 0, 0, 5]);
+                        for (api, newest) in [(0, 7), (3, 4), (17, 1), (18, 0), (36, 0)] {
+                            answer.extend([0, api, 0, 0, 0, newest]);
+                        }
+                    }
+                    // SaslHandshake: PLAIN.
+                    (0, 17) => answer.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
+                    // SaslAuthenticate: refused, without words, without bytes.
+                    _ => {
+                        drop(shown.send(request));
+                        answer.extend([0, 58, 0xff, 0xff, 0, 0, 0, 0]);
+                    }
+                }
+                stream.write_u32(answer.len() as u32).await.expect("written");
+                stream.write_all(&answer).await.expect("written");
+            }
+        }
+    });
+    (port, sees)
+}
+
+#[test]
+fn refused_credentials_pause_the_sink_at_once() {
+    let runtime = runtime();
+    let (port, sees) = refusing_broker(&runtime);
+    let home = Home::new(&format!(
+        "[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"localhost:{port}\"]\ntopic = \"t\"\n\
+         transport = \"tcp\"\ntimeout = \"1h\"\n{QUICK}sasl = {{ mechanism = \"PLAIN\", \
+         username = \"davinci\", password_file = \"secret\" }}\n"
+    ));
+    let home = home.with_variables(PATIENT);
+    std::fs::write(home.path("secret"), "canary-1\n").expect("written");
+    let service = home.start();
+    service.post(&batch(ids(20)));
+    // Not after its timeout: neither an acknowledgement nor a refusal of a record would come.
+    wait_until(&service, "paused", "the brokers refuse the credentials");
+    let has_shown = |secret: &str| {
+        let pair = format!("\0davinci\0{secret}");
+        wait_for("the credentials", || {
+            sees.try_iter().any(|shown| shown.ends_with(pair.as_bytes())).then_some(())
+        });
+    };
+    has_shown("canary-1");
+    std::fs::write(home.path("secret"), "canary-2\n").expect("written");
+    has_shown("canary-2");
+    wait_until(&service, "paused", "the brokers refuse the credentials");
+    assert!(!service.log().contains("canary"));
+    let (is_good, said) = probe(&home);
+    assert!(!is_good && said.contains("the brokers refuse the credentials"), "{said}");
+}
+
 #[test]
 fn both_sides_show_their_certificates() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -262,7 +331,7 @@ fn both_sides_show_their_certificates() {
     let (ca, own, key) = (&certificates.ca, &certificates.client, &certificates.client_key);
     let good = home(format!("{{ ca = {ca:?}, certificate = {own:?}, key = {key:?} }}"));
     assert!(!probe(&good).0);
-    shakes.recv().expect("a connection").expect("a handshake");
+    shakes.recv_timeout(PATIENCE).expect("a connection").expect("a handshake");
     let wrong = home(format!("{{ ca = {:?} }}", strangers.ca));
     let (is_good, said) = probe(&wrong);
     assert!(!is_good && said.contains("certificate verify failed"), "{said}");
