@@ -7,13 +7,13 @@ use std::ffi::OsString;
 
 use super::*;
 
-fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+pub(super) fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
     let variables =
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     parse(text, Some(Path::new("test.toml")), variables.collect::<Vec<_>>().into_iter())
 }
 
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     problems_with(text, &[])
 }
 
