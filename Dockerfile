@@ -1,5 +1,5 @@
 FROM rust:1.95-slim-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev ca-certificates \
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ make pkg-config libc6-dev libssl-dev ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 # The binary says itself which crates it was built of, and scanners read it. The version is .ci/tool's, too.
 RUN cargo install cargo-auditable --version =0.7.7 --locked --debug --root /usr/local
@@ -11,12 +11,12 @@ RUN mkdir -p src tests config benches/end_to_end \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs tests/integration.rs tests/tidy.rs \
        benches/micro.rs benches/end_to_end/main.rs \
-    && cargo auditable build --release --locked --features otlp
+    && cargo auditable build --release --locked --features kafka,otlp
 COPY src ./src
 COPY config ./config
 # Newer than the stand-ins above, whatever the checkout's clock was.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo auditable build --release --locked --features otlp
+    && cargo auditable build --release --locked --features kafka,otlp
 
 # The final image is the binary, what it links to, and nothing to run a shell with.
 RUN mkdir -p /image/etc/davinci-siem /image/etc/ssl/certs /image/var/lib/davinci-siem /image/var/lib/dpkg/status.d \

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use reqwest::Client;
 
 use crate::support::clients::Clients;
-use crate::support::nats::Cluster;
+use crate::support::nats::{Client, Cluster};
 use crate::support::oracle::{Batch, Oracle};
 use crate::support::proxy::Proxy;
 use crate::support::receivers::Receivers;
@@ -43,7 +42,8 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
         let before = oracle.acknowledged();
         let began = Instant::now();
         let fault = break_something(&mut random, &mut cluster, &mut receivers);
-        mend(&mut cluster, &mut receivers);
+        cluster.mend();
+        receivers.restart();
         // The faults are over: it goes on.
         wait_for("an acknowledgement", || (oracle.acknowledged() > before).then_some(()));
         println!("{round}: {fault}: on again after {:.1} s", began.elapsed().as_secs_f64());
@@ -117,19 +117,11 @@ fn break_something(
     format!("{what} for {wait:?}")
 }
 
-fn mend(cluster: &mut Cluster, receivers: &mut Receivers) {
-    for node in &mut cluster.nodes {
-        node.resume();
-        node.restart();
-    }
-    cluster.wait_until_ready();
-    receivers.restart();
-}
-
 /// Whether a batch is taken.
 fn post(oracle: &Oracle, url: &str, batch: &Batch) -> bool {
     let answer = block_on(async {
-        let response = Client::new().post(url).body(batch.body.clone()).send().await.ok()?;
+        let response =
+            reqwest::Client::new().post(url).body(batch.body.clone()).send().await.ok()?;
         (response.status() == 200).then_some(response.json().await.ok()?)
     });
     answer.map(|answer| oracle.acknowledge(batch, &answer)).is_some()
@@ -138,7 +130,7 @@ fn post(oracle: &Oracle, url: &str, batch: &Batch) -> bool {
 /// What a batch is answered.
 fn status(url: &str, batch: &Batch) -> u16 {
     block_on(async {
-        let response = Client::new().post(url).body(batch.body.clone()).send().await;
+        let response = reqwest::Client::new().post(url).body(batch.body.clone()).send().await;
         response.map_or(0, |response| response.status().as_u16())
     })
 }
@@ -155,20 +147,22 @@ fn two_of_three_servers_are_enough_and_one_is_not() {
     wait_for("a first batch to be taken", || post(&oracle, &url, &batch).then_some(()));
 
     // The one that matters most.
-    let leader = cluster.leader(STREAM);
-    cluster.nodes[leader].kill();
+    let client = cluster.client();
+    let leader = |client: &Client| wait_for("a leader", || client.leader_of(STREAM));
+    let first = leader(&client);
+    cluster.node_named(&first).kill();
     let (began, batch) = (Instant::now(), oracle.mint(0, 20));
     wait_for("two servers to agree", || post(&oracle, &url, &batch).then_some(()));
     println!("one of three lost: taken again after {:.1} s", began.elapsed().as_secs_f64());
 
-    let next = cluster.leader(STREAM);
-    cluster.nodes[next].kill();
+    let second = leader(&client);
+    cluster.node_named(&second).kill();
     let batch = oracle.mint(0, 20);
     for _ in 0..4 {
         assert_eq!(status(&url, &batch), 503, "one server of three promises nothing");
     }
     assert_eq!(receivers.get(0).readiness()["ready"], false);
-    cluster.nodes[next].restart();
+    cluster.node_named(&second).start();
     let began = Instant::now();
     wait_for("two servers again", || post(&oracle, &url, &batch).then_some(()));
     println!("two of three again: taken after {:.1} s", began.elapsed().as_secs_f64());

@@ -8,6 +8,7 @@ mod admin;
 mod answers;
 mod attacks;
 mod client_address;
+#[cfg(feature = "nats")]
 mod cluster;
 mod command_line;
 mod conservation;
@@ -23,9 +24,13 @@ mod full_quarantine;
 mod http2;
 mod http_sink;
 mod invariants;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod limits;
 mod listener_tls;
 mod metrics;
+#[cfg(feature = "nats")]
+mod nats;
 mod observed;
 mod operators;
 mod outages;
@@ -37,6 +42,7 @@ mod redaction;
 mod reload;
 mod request_ids;
 mod secrets;
+#[cfg(feature = "nats")]
 mod shared_spool;
 mod shutdown;
 mod sinks;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::process::Output;
 
+use async_nats::jetstream;
 use serde_json::{Value, json};
 
 use crate::support::events::{batch, ids, minted};
@@ -228,14 +229,11 @@ fn a_stream_that_would_drop_events_is_refused() {
     let home = Home::new(&config);
     let checked = text(&home.run(&["check", "--connect"]));
     assert!(checked.contains("makes stream davinci-siem"), "{checked}");
-    cluster.make_stream(
-        "davinci-siem",
-        &json!({
-            "name": "davinci-siem", "subjects": ["davinci-siem.event.*", "davinci-siem.copy.*.*"],
-            "storage": "file", "retention": "limits", "discard": "old", "num_replicas": 1,
-            "max_msgs": -1, "max_bytes": -1, "max_consumers": -1,
-        }),
-    );
+    cluster.client().stream(jetstream::stream::Config {
+        name: "davinci-siem".to_owned(),
+        subjects: vec!["davinci-siem.event.*".to_owned(), "davinci-siem.copy.*.*".to_owned()],
+        ..jetstream::stream::Config::default()
+    });
     let (status, log) = home.try_start().err().expect("it does not start");
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("discard is not new: it would drop events when full"), "{log}");

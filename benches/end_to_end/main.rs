@@ -7,6 +7,7 @@
 //! | `memory` | memory with many clients, with a full dedup window and with a backlog; the cold start with both |
 //! | `onlookers` | the real binary while nobody looks at it, and while metrics, console and tail are read |
 //! | `other` | the real binary against the one that `OTHER` names, as another tree built it |
+//! | `cluster` | one receiver and two that share a JetStream spool of three servers, against the embedded engine |
 //! | `linear` | CPU per event with ten times the events, the flows and the window |
 //!
 //! `ROUNDS` (5; 15 for pairs), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`) and
@@ -14,6 +15,7 @@
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark")]
 
+mod cluster;
 mod linear;
 mod load;
 mod memory;
@@ -45,7 +47,10 @@ fn main() {
         Some("linear") => linear::measure(number("ROUNDS", 3)),
         Some("onlookers") => pairs::onlookers(),
         Some("other") => pairs::other(),
-        Some(other) => println!("{other:?} is none of: steady, memory, linear, onlookers, other"),
+        Some("cluster") => cluster::measure(),
+        Some(other) => {
+            println!("{other:?} is none of: steady, memory, linear, onlookers, other, cluster");
+        }
     }
 }
 

@@ -78,6 +78,22 @@ pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]])
     );
 }
 
+/// The rows of one case: the embedded engine, one receiver, two receivers, in this order in each round.
+pub(crate) fn print_receivers((events, connections): (usize, usize), rounds: &[[Cell; 3]]) {
+    println!(
+        "| case | spool | events/s | of embedded | p99 ms |\n| --- | --- | ---: | ---: | ---: |"
+    );
+    for (index, name) in ["embedded", "one receiver", "two receivers"].iter().enumerate() {
+        let of = |value: fn(&Cell) -> f64| median(rounds.iter().map(|round| value(&round[index])));
+        let ratio = median(rounds.iter().map(|round| round[index].events / round[0].events));
+        println!(
+            "| {events} × {connections} | {name} | {:.0} | {ratio:.2} | {:.1} |",
+            of(|cell| cell.events),
+            of(|cell| cell.p99),
+        );
+    }
+}
+
 /// The rows of two servers, and what the second does for each one that the first does.
 pub(crate) fn print_pair(
     names: [&str; 2],

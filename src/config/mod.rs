@@ -9,7 +9,6 @@ mod admin;
 mod limits;
 mod listen;
 mod log;
-#[allow(dead_code, reason = "for [spool] and for a sink")]
 mod nats;
 mod node;
 mod problem;
@@ -36,8 +35,8 @@ pub use redact::{Action, MemberPath, REQUIRED, Redact};
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
     FileSink, Filter, Flavor, Format, Formatting, Framing, Header, HeaderFormat, HttpSink,
-    OcsfVersion, Oversize, Pattern, Proxy, Resend, Retry, Routing, Sink, SinkKind, SplunkHecSink,
-    SyslogSink, Transport, signing_key,
+    KafkaSink, NatsSink, OcsfVersion, Oversize, Part, Pattern, Proxy, Resend, Retry, Routing, Sasl,
+    Sink, SinkKind, SplunkHecSink, Subject, SyslogSink, Transport, signing_key,
 };
 pub use source::{AlternativeName, Certificate, Credential, OnUnparseable, Source};
 pub use traces::Traces;

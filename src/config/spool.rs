@@ -126,3 +126,36 @@ pub(super) fn check(spool: &Settings, limits: &Limits, root: &Section<'_>) {
         root.report("spool.quarantine_max_size", message);
     }
 }
+
+#[cfg(all(test, feature = "nats"))]
+mod tests {
+    use crate::config::tests::{parse_with, problems};
+    use crate::spool::Engine;
+    use crate::spool::jetstream::Order;
+
+    const SHARED: &str =
+        "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = [\"nats://127.0.0.1\"]\n";
+
+    #[test]
+    fn a_shared_spool_has_defaults_of_its_own() {
+        let config = parse_with(SHARED, &[]).expect("valid");
+        let Engine::Jetstream(own) = &config.spool.engine else { panic!("jetstream") };
+        assert_eq!((&*own.stream, own.replicas, own.order), ("davinci-siem", 3, Order::Ordered));
+        assert_eq!(config.spool.dedup_window, super::JETSTREAM_WINDOW);
+    }
+
+    #[test]
+    fn what_an_engine_cannot_do_is_refused_with_a_reason() {
+        for (text, expected) in [
+            (format!("{SHARED}stream = \"a.b\"\n"), "spool.jetstream.stream: must be 1 to 64 of"),
+            (format!("{SHARED}replicas = 6\n"), "spool.jetstream.replicas: must be 1 to 5"),
+            (format!("{SHARED}order = \"any\"\n"), "is not one of \"ordered\", \"parallel\""),
+            (format!("{SHARED}[spool.dedup]\nmax_ids = 5000\n"), "is for engine = \"embedded\""),
+            ("[spool]\nengine = \"jetstream\"\n".to_owned(), "spool.jetstream.servers: is missing"),
+            ("[spool.jetstream]\nservers = [\"nats://a\"]\n".to_owned(), "spool.jetstream: is for"),
+        ] {
+            let problems = problems(&text);
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{problems:?}");
+        }
+    }
+}

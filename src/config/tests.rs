@@ -7,13 +7,13 @@ use std::ffi::OsString;
 
 use super::*;
 
-fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+pub(super) fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
     let variables =
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     parse(text, Some(Path::new("test.toml")), variables.collect::<Vec<_>>().into_iter())
 }
 
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     problems_with(text, &[])
 }
 
@@ -47,7 +47,7 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
             "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
             "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 3",
-            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"syslog\"",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"syslog\", \"nats\", \"kafka\"",
             "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
         ]
     );
@@ -352,4 +352,49 @@ fn a_long_file_is_read_in_one_pass() {
     let found = problems(&format!("\nx = [{}]", "{},\n".repeat(300_000)));
     assert_eq!(found.len(), 1);
     assert!(found[0].starts_with("test.toml:2: x: is no key here"), "{found:?}");
+}
+
+#[test]
+fn what_this_build_does_not_have_is_refused_with_the_way_to_have_it() {
+    for (kind, required, is_built) in [
+        ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
+    ] {
+        let text = format!("[sinks.a]\ntype = \"{kind}\"\n{required}\n");
+        let found = parse_with(&text, &[]).map(drop).map_err(|problems| problems.to_string());
+        let said = format!("sinks.a.type: is not in this build; build it with --features {kind}");
+        let expected = if is_built { Ok(()) } else { Err(format!("test.toml: {said}")) };
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn mistakes_of_the_brokers_sinks_are_told() {
+    for (kind, keys, said) in [
+        ("nats", "servers = [\"nats://x\"]\nsubject = \"a.*\"", "is not a subject such as"),
+        ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is no stream's name"),
+        ("nats", "servers = [\"nats://x\"]\nconcurrency = 2", "must be 1 for this type"),
+        ("nats", "servers = [\"nats://x\"]\nformat = \"cef\"", "which this target does not take"),
+        ("kafka", "topic = \"t\"", "brokers: is missing"),
+        ("kafka", "brokers = [\"x\"]\ntopic = \"t\"", "are hosts with their ports"),
+        ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
+        ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is no topic's name"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nconcurrency = 2", "must be 1 for this type"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\ntimeout = \"2h\"", "must be at most 1h"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nmax_size = \"1 GB\"", "must be at most"),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\ntransport = \"tcp\"\ntls = { ca = \"/dev/null\" }",
+            "is for transport = \"tls\" only",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\nsasl = { username = \"u\", password = \"canary\" }",
+            "use password_file or password_env",
+        ),
+    ] {
+        let found = problems(&format!("[sinks.a]\ntype = \"{kind}\"\n{keys}\n")).join("\n");
+        assert!(found.contains(said) && !found.contains("canary"), "{keys}: {found}");
+    }
 }

@@ -8,6 +8,12 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(any(feature = "kafka", feature = "nats"))]
+mod record;
 pub(crate) mod request;
 mod splunk_hec;
 mod stdout;
@@ -69,6 +75,12 @@ pub enum Sink {
     Elasticsearch(Box<elasticsearch::Elasticsearch>),
     /// `type = "syslog"`
     Syslog(Box<syslog::Syslog>),
+    /// `type = "nats"`
+    #[cfg(feature = "nats")]
+    Nats(Box<nats::Nats>),
+    /// `type = "kafka"`
+    #[cfg(feature = "kafka")]
+    Kafka(Box<kafka::Kafka>),
 }
 
 impl Sink {
@@ -86,6 +98,14 @@ impl Sink {
                 Sink::Elasticsearch(Box::new(elasticsearch::Elasticsearch::open(settings)?))
             }
             SinkKind::Syslog(settings) => Sink::Syslog(Box::new(syslog::Syslog::open(settings)?)),
+            #[cfg(feature = "nats")]
+            SinkKind::Nats(settings) => Sink::Nats(Box::new(nats::Nats::open(settings))),
+            #[cfg(not(feature = "nats"))]
+            SinkKind::Nats(_) => return Err(not_in_this_build()),
+            #[cfg(feature = "kafka")]
+            SinkKind::Kafka(settings) => Sink::Kafka(Box::new(kafka::Kafka::open(settings)?)),
+            #[cfg(not(feature = "kafka"))]
+            SinkKind::Kafka(_) => return Err(not_in_this_build()),
         })
     }
 
@@ -104,7 +124,11 @@ impl Sink {
 pub fn sends_lines(kind: &SinkKind) -> bool {
     match kind {
         SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => true,
-        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) | SinkKind::Syslog(_) => false,
+        SinkKind::SplunkHec(_)
+        | SinkKind::Elasticsearch(_)
+        | SinkKind::Syslog(_)
+        | SinkKind::Nats(_)
+        | SinkKind::Kafka(_) => false,
     }
 }
 
@@ -121,6 +145,14 @@ pub fn encode(
         SinkKind::SplunkHec(settings) => splunk_hec::encode(settings, rendered),
         SinkKind::Elasticsearch(_) => elasticsearch::encode(rendered),
         SinkKind::Syslog(settings) => return syslog::encode(settings, rendered),
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(settings) => nats::encode(settings, rendered),
+        #[cfg(not(feature = "nats"))]
+        SinkKind::Nats(_) => return Err(not_in_this_build()),
+        #[cfg(feature = "kafka")]
+        SinkKind::Kafka(_) => kafka::encode(rendered),
+        #[cfg(not(feature = "kafka"))]
+        SinkKind::Kafka(_) => return Err(not_in_this_build()),
     };
     Ok((payload, None))
 }
@@ -134,6 +166,10 @@ impl Deliver for Sink {
             Sink::SplunkHec(sink) => sink.deliver(items).await,
             Sink::Elasticsearch(sink) => sink.deliver(items).await,
             Sink::Syslog(sink) => sink.deliver(items).await,
+            #[cfg(feature = "nats")]
+            Sink::Nats(sink) => sink.deliver(items).await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.deliver(items).await,
         }
     }
 
@@ -145,14 +181,27 @@ impl Deliver for Sink {
             Sink::SplunkHec(sink) => sink.probe().await,
             Sink::Elasticsearch(sink) => sink.probe().await,
             Sink::Syslog(sink) => sink.probe().await,
+            #[cfg(feature = "nats")]
+            Sink::Nats(sink) => sink.probe().await,
+            #[cfg(feature = "kafka")]
+            Sink::Kafka(sink) => sink.probe().await,
         }
     }
 
     async fn close(&mut self) {
-        if let Sink::Syslog(sink) = self {
-            sink.close().await;
+        match self {
+            Sink::Syslog(sink) => sink.close().await,
+            #[cfg(feature = "nats")]
+            Sink::Nats(sink) => sink.close().await,
+            _ => {}
         }
     }
+}
+
+/// A configuration that names what this program was built without is refused when it is read.
+#[cfg(not(all(feature = "kafka", feature = "nats")))]
+fn not_in_this_build() -> Reason {
+    Reason::new("this build has no sink of this type")
 }
 
 /// The items' payloads, a line each.

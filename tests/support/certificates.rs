@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
@@ -29,6 +29,8 @@ impl Certificates {
     /// Makes them; `name` begins the files' names.
     pub fn new(folder: &Path, name: &str) -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        // Not the name of those below it: OpenSSL would take them for their own authority.
+        params.distinguished_name.push(DnType::CommonName, format!("{name}'s authority"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");

@@ -7,10 +7,12 @@ pub mod events;
 pub mod honest;
 pub mod http2;
 pub mod machine;
+#[cfg(feature = "nats")]
 pub mod nats;
 pub mod oracle;
 pub mod power;
 pub mod proxy;
+#[cfg(feature = "nats")]
 pub mod receivers;
 pub mod service;
 pub mod syslog_peer;

@@ -221,6 +221,8 @@ fn target(kind: &SinkKind) -> String {
             format!("{}, {}", without_query(&elastic.client.url), elastic.data_stream)
         }
         SinkKind::Syslog(syslog) => syslog.address.to_string(),
+        SinkKind::Kafka(kafka) => format!("{}, {}", kafka.brokers.join(", "), kafka.topic),
+        SinkKind::Nats(nats) => format!("{}, {}", nats.connection, nats.subject.pattern()),
     }
 }
 

@@ -151,7 +151,10 @@ fn check_target(format: Format, kind: &SinkKind, section: &Section<'_>) {
     let takes_lines = match kind {
         SinkKind::Stdout | SinkKind::File(_) | SinkKind::Syslog(_) => true,
         SinkKind::Http(http) => http.body != BodyShape::Array,
-        SinkKind::SplunkHec(_) | SinkKind::Elasticsearch(_) => false,
+        SinkKind::SplunkHec(_)
+        | SinkKind::Elasticsearch(_)
+        | SinkKind::Nats(_)
+        | SinkKind::Kafka(_) => false,
     };
     if !format.is_json() && !takes_lines {
         let advice = "makes lines that are no JSON, which this target does not take; leave it out, or \

@@ -6,6 +6,8 @@ mod file;
 mod filter;
 mod format;
 mod http;
+mod kafka;
+mod nats;
 mod splunk_hec;
 mod syslog;
 
@@ -21,6 +23,8 @@ pub use file::FileSink;
 pub use filter::{Filter, Pattern, Routing};
 pub use format::{Format, Formatting, OcsfVersion};
 pub use http::{BodyShape, HttpSink, signing_key};
+pub use kafka::{KafkaSink, Sasl};
+pub use nats::{NatsSink, Part, Subject};
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
 
@@ -88,6 +92,10 @@ pub enum SinkKind {
     Elasticsearch(ElasticsearchSink),
     /// Syslog over UDP, TCP or TLS.
     Syslog(SyslogSink),
+    /// A stream of NATS JetStream.
+    Nats(NatsSink),
+    /// A topic of Kafka.
+    Kafka(KafkaSink),
 }
 
 /// Long enough for what comes at the same time to go together, and too short to be noticed.
@@ -101,15 +109,19 @@ enum Type {
     SplunkHec,
     Elasticsearch,
     Syslog,
+    Nats,
+    Kafka,
 }
 
-const TYPES: [(&str, Type); 6] = [
+const TYPES: [(&str, Type); 8] = [
     ("stdout", Type::Stdout),
     ("file", Type::File),
     ("http", Type::Http),
     ("splunk_hec", Type::SplunkHec),
     ("elasticsearch", Type::Elasticsearch),
     ("syslog", Type::Syslog),
+    ("nats", Type::Nats),
+    ("kafka", Type::Kafka),
 ];
 
 impl SinkKind {
@@ -122,6 +134,8 @@ impl SinkKind {
             SinkKind::SplunkHec(sink) => sink.files(),
             SinkKind::Elasticsearch(sink) => sink.files(),
             SinkKind::Syslog(sink) => sink.tls.files(),
+            SinkKind::Nats(sink) => sink.files(),
+            SinkKind::Kafka(sink) => sink.files(),
         }
     }
 }
@@ -138,6 +152,15 @@ impl Sink {
 }
 
 impl Type {
+    /// The feature that this program was built without, if that is why it has no such sink.
+    fn missing_feature(self) -> Option<&'static str> {
+        match self {
+            Type::Nats if cfg!(not(feature = "nats")) => Some("nats"),
+            Type::Kafka if cfg!(not(feature = "kafka")) => Some("kafka"),
+            _ => None,
+        }
+    }
+
     /// What is sent at once where nothing is configured.
     fn batch(self) -> BatchLimits {
         let (events, bytes) = match self {
@@ -150,6 +173,10 @@ impl Type {
             // Elastic recommends requests of 5 to 15 MB.
             Type::Elasticsearch => (2000, 5 << 20),
             Type::Syslog => (500, 1 << 20),
+            // Acknowledged one by one, and waited for together.
+            Type::Nats => (1000, 1 << 20),
+            // The client makes requests of its own size of them, for several partitions at a time.
+            Type::Kafka => (2000, 2 << 20),
         };
         BatchLimits { events, bytes, age: AGE }
     }
@@ -186,16 +213,28 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         Some(Type::SplunkHec) => SinkKind::SplunkHec(splunk_hec::read(&mut section)),
         Some(Type::Elasticsearch) => SinkKind::Elasticsearch(elasticsearch::read(&mut section)),
         Some(Type::Syslog) => SinkKind::Syslog(syslog::read(&mut section)),
+        Some(Type::Nats) => SinkKind::Nats(nats::read(&mut section)),
+        Some(Type::Kafka) => SinkKind::Kafka(kafka::read(&mut section)),
         // Reported already; its other keys cannot be judged.
         None => {
             section.ignore_rest();
             SinkKind::Stdout
         }
     };
+    if let Some(feature) = chosen.and_then(Type::missing_feature) {
+        let advice = format!("is not in this build; build it with --features {feature}");
+        section.report("type", advice);
+    }
     let formatting = format::read(&mut section, &kind);
     let kind = match kind {
         SinkKind::SplunkHec(sink) => {
             SinkKind::SplunkHec(sink.with_format(formatting.format.as_str()))
+        }
+        SinkKind::Nats(sink) => {
+            SinkKind::Nats(NatsSink { schema: formatting.format.as_str(), ..sink })
+        }
+        SinkKind::Kafka(sink) => {
+            SinkKind::Kafka(KafkaSink { schema: formatting.format.as_str(), ..sink })
         }
         kind => kind,
     };
@@ -235,7 +274,8 @@ fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {
 
 fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
     let concurrency = section.integer("concurrency", 1).unwrap_or(1);
-    let is_one_stream = matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog));
+    let is_one_stream =
+        matches!(kind, Some(Type::Stdout | Type::File | Type::Syslog | Type::Nats | Type::Kafka));
     if concurrency > 1 && is_one_stream {
         let advice = "must be 1 for this type, which writes one stream; leave it out";
         section.report("concurrency", advice.to_owned());

@@ -45,6 +45,7 @@ fn the_reference_with_its_examples_is_valid() {
         "SPLUNK_TOKEN",
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
+        "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
@@ -61,13 +62,15 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 6] = [
+const SINKS: [(&str, &str, &[&str]); 8] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
+    ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
 /// The keys that the program asks for in a table: a message for an unknown key lists them.
@@ -142,13 +145,34 @@ fn every_sink_has_a_page_that_explains_its_keys() {
     }
 }
 
+#[cfg(feature = "nats")]
+#[test]
+fn the_page_about_several_receivers_explains_its_keys() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scaling.md");
+    let page = std::fs::read_to_string(path).expect("a page");
+    let before = "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = [\"nats://a\"]\n";
+    let mut keys = keys_of("spool.jetstream", before);
+    let inside = keys_of("spool.jetstream.tls", before);
+    keys.extend(inside.into_iter().map(|key| format!("tls.{key}")));
+    for key in keys {
+        let forms = [key.replace("_env", "_file"), key.replace("_file", "_env"), key.clone()];
+        assert!(forms.iter().any(|form| page.contains(&format!("`{form}`"))), "{key}");
+    }
+}
+
 #[test]
 fn the_example_configurations_are_valid() {
-    for name in ["splunk", "elasticsearch", "http", "syslog"] {
+    let shared = cfg!(feature = "nats").then_some("jetstream");
+    for name in ["splunk", "elasticsearch", "http", "syslog"].into_iter().chain(shared) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
-        let secrets =
-            ["PINGONE_PASSWORD", "SPLUNK_HEC_TOKEN", "ELASTIC_API_KEY", "COLLECTOR_TOKEN"];
+        let secrets = [
+            "PINGONE_PASSWORD",
+            "SPLUNK_HEC_TOKEN",
+            "ELASTIC_API_KEY",
+            "COLLECTOR_TOKEN",
+            "NATS_TOKEN",
+        ];
         let config = parse_with(&text, &secrets.map(|name| (name, "0r4ngUt4n-b1cycle-L3mon")))
             .expect("valid");
         assert!(!config.sources[0].credentials.is_empty(), "{name}: an example others can reach");

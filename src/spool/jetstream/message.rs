@@ -138,3 +138,92 @@ pub(super) fn stored_entry(headers: &HeaderMap, sequence: u64, bytes: &Bytes) ->
 fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
     headers?.get(name).map(|value| value.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{Origin, TargetAnswer};
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        pairs.iter().for_each(|(name, value)| headers.insert(*name, *value));
+        headers
+    }
+
+    #[test]
+    fn an_event_is_read_as_it_was_written() {
+        let bytes = Bytes::from_static(b"{\"id\":\"a\"}");
+        for (sink, subject) in
+            [(None, "siem.event.pingone"), (Some("hook"), "siem.copy.pingone.hook")]
+        {
+            assert_eq!(event_subject("siem", "pingone", sink), subject);
+            let headers = headers(&[(RECEIVED_AT, "1700000000123")]);
+            let Read::Event(stored) = read(subject, Some(&headers), 7, bytes.clone()) else {
+                panic!("an event")
+            };
+            assert_eq!((stored.position, stored.received_at), (7, 1_700_000_000_123));
+            assert_eq!((&*stored.source, stored.only_sink.as_deref()), ("pingone", sink));
+            assert_eq!(stored.bytes, bytes);
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_has_written_is_no_event_and_is_not_lost() {
+        let good = headers(&[(RECEIVED_AT, "1")]);
+        for (subject, headers) in [
+            ("siem.event.pingone", None),
+            ("siem.event.pingone", Some(headers(&[(RECEIVED_AT, "soon")]))),
+            ("siem.event", Some(good.clone())),
+            ("siem.event.a.b", Some(good.clone())),
+            ("siem.copy.pingone", Some(good.clone())),
+            ("siem.other.pingone", Some(good)),
+        ] {
+            let read = read(subject, headers.as_ref(), 9, Bytes::from_static(b"x"));
+            let Read::Damaged(damage) = read else { panic!("{subject}: no event") };
+            assert_eq!((damage.first, damage.last, &damage.bytes[..]), (9, 9, &b"x"[..]));
+            assert!(damage.detail.contains(subject), "{}", damage.detail);
+        }
+    }
+
+    #[test]
+    fn keys_are_ids_of_their_own() {
+        let id = |name: &str| id(DedupKey::new("pingone", name, (0, 0)));
+        assert_eq!(id("a").len(), 32);
+        assert_eq!(id("a"), id("a"));
+        assert_ne!(id("a"), id("b"));
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let target = TargetAnswer {
+            attempts: 3,
+            status: Some(400),
+            code: None,
+            text: "line\r\nbreak \u{1f600}".to_owned(),
+        };
+        let new = NewEntry {
+            origin: Origin::DeadLetter,
+            key: None,
+            reason: "rejected",
+            detail: "a \"detail\"\nwith a break".to_owned(),
+            path: "$[3]".to_owned(),
+            index: 3,
+            request_id: "r\r\nX: 1".to_owned(),
+            encoding: String::new(),
+            sink: Some("hook".into()),
+            target: Some(target.clone()),
+            bytes: Bytes::from_static(b"\xff\x00raw"),
+        };
+        // As it comes back: the header's text, parsed again.
+        let written = entry(new, "pingone", 42, Some("id".to_owned())).outbound_message("s");
+        let kept = written.headers.expect("headers");
+        let text = kept.get(ENTRY).expect("the entry").as_str();
+        assert!(!text.contains(['\r', '\n']), "a break would end the header: {text}");
+        let found = stored_entry(&kept, 11, &written.payload).expect("an entry");
+        assert_eq!((found.summary.id, found.summary.at, found.summary.size), (11, 42, 5));
+        assert_eq!(found.summary.detail, "a \"detail\"\nwith a break");
+        assert_eq!(found.summary.target, Some(target));
+        assert_eq!(found.bytes, b"\xff\x00raw");
+        assert_eq!(summary(None, 1), None, "somebody else's");
+    }
+}

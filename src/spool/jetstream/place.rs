@@ -113,3 +113,20 @@ pub(super) async fn update(
         Err(error) => Err(CommitError::Store(said(&error))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_never_goes_back_and_doors_add_up() {
+        let tally = Tally { delivered: 3, filtered: 2, dead_lettered: 1 };
+        let place = Place { cursor: 10, holder: Some("me".to_owned()), ..Place::default() };
+        let moved = place.settled(16, tally);
+        assert_eq!((moved.cursor, moved.holder.as_deref()), (16, Some("me")));
+        assert_eq!((moved.delivered, moved.filtered, moved.dead_lettered), (3, 2, 1));
+        assert_eq!(moved.settled(12, Tally::default()).cursor, 16);
+        let stored: Place = serde_json::from_slice(&moved.to_bytes()).expect("JSON");
+        assert_eq!(stored, moved);
+    }
+}

@@ -105,3 +105,30 @@ async fn first_since(
         Some(Err(error)) => Err(ReadError(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::jetstream::place::Place;
+
+    #[test]
+    fn a_sink_holds_back_what_it_has_not_until_nobody_knows_it_any_more() {
+        let place = |sink: &str, cursor: u64, at: i64| {
+            let place = Place { cursor, ..Place::default() };
+            (sink.to_owned(), Held { place, revision: 1, at })
+        };
+        let day = FORGOTTEN;
+        for (places, own, passed) in [
+            (vec![], "a", None),
+            (vec![place("a", 7, 0)], "a", Some(7)),
+            (vec![place("a", 7, 0), place("b", 5, 0)], "a", Some(5)),
+            // Another receiver's, which has given no sign of life for long.
+            (vec![place("a", 7, day), place("b", 5, 1)], "a", Some(5)),
+            (vec![place("a", 7, day), place("b", 5, 0)], "a", Some(7)),
+            // One's own holds back whatever its age.
+            (vec![place("a", 7, 0), place("b", 9, day)], "a", Some(7)),
+        ] {
+            assert_eq!(passed_by_all(&places, |sink| sink == own), passed, "{places:?}");
+        }
+    }
+}

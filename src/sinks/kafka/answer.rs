@@ -1,0 +1,67 @@
+//! What a record's error means.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::config::KafkaSink;
+use crate::sinks::{Reason, Verdict};
+
+/// The verdict for an error of one record. `cause` is what the client said last of its brokers.
+pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<String>) -> Verdict {
+    let Some(code) = error.rdkafka_error_code() else {
+        return Verdict::Retry { after: None, reason: Reason::new(error.to_string()) };
+    };
+    let reason = |advice: &str| Reason {
+        message: format!("topic {}: {code}{advice}", settings.topic),
+        code: Some(format!("{code:?}")),
+        ..Reason::default()
+    };
+    match code {
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
+            Verdict::Rejected {
+                reason: reason("; raise max.message.bytes of the topic, and max_size here"),
+            }
+        }
+        Code::InvalidMessage
+        | Code::InvalidRecord
+        | Code::BadMessage
+        | Code::InvalidTimestamp
+        | Code::PolicyViolation => Verdict::Rejected { reason: reason("") },
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            Verdict::Fatal { reason: reason("; make the topic, or correct topic") }
+        }
+        Code::InvalidTopic => Verdict::Fatal { reason: reason("; correct topic") },
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Verdict::Fatal {
+            reason: reason("; give this user the permissions to write to it, and idempotently"),
+        },
+        _ if is_about_us(code) => Verdict::Fatal { reason: refused(code) },
+        Code::UnsupportedForMessageFormat
+        | Code::InvalidRequiredAcks
+        | Code::UnsupportedVersion => {
+            Verdict::Fatal { reason: reason("; the brokers are too old for this client") }
+        }
+        // Held back behind another.
+        Code::PurgeQueue => Verdict::NotTried,
+        Code::MessageTimedOut => {
+            let cause = cause.map(|cause| format!("; {cause}")).unwrap_or_default();
+            let after = format!(" within {:?}{cause}", settings.timeout);
+            Verdict::Retry { after: None, reason: reason(&after) }
+        }
+        _ => Verdict::Retry { after: None, reason: reason("") },
+    }
+}
+
+/// What every record would fail for: it is said of a connection, not of a record.
+pub(super) fn is_about_us(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism
+    )
+}
+
+pub(super) fn refused(code: Code) -> Reason {
+    Reason {
+        message: "the brokers refuse the credentials; correct sasl".to_owned(),
+        code: Some(format!("{code:?}")),
+        ..Reason::default()
+    }
+}

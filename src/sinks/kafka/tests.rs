@@ -1,0 +1,97 @@
+//! Keys, and what each error means.
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{self, SinkKind};
+
+fn settings() -> KafkaSink {
+    let text = "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:9092\"]\ntopic = \"t\"\n";
+    let config = config::parse(text, None, std::iter::empty()).expect("valid");
+    let SinkKind::Kafka(settings) = &config.sinks[0].kind else { panic!("a kafka sink") };
+    settings.clone()
+}
+
+#[test]
+fn the_flow_run_is_the_key() {
+    let interaction = include_str!("../../../fixtures/events/custom_analytics.json");
+    let other = json!({
+        "id": "1", "recordedAt": "2026-01-01T00:00:00Z", "action": { "type": "USER.CREATED" },
+    });
+    let of_interaction: Value = serde_json::from_str(interaction).expect("JSON");
+    let run = of_interaction["_embedded"]["flowInteractionEvent"]["interactionId"].as_str();
+    assert!(run.is_some());
+    for (event, key) in [(of_interaction.to_string(), run), (other.to_string(), None)] {
+        let decoded = crate::decode::event(event.as_bytes()).expect("an event");
+        let line = event.clone().into_bytes();
+        let payload = encode(Rendered { line, event: &decoded.event });
+        let item = Item { position: 1, payload: payload.into() };
+        let (head, body) = record::decode(&item).expect("a record");
+        assert_eq!((head.place.as_deref(), &body[..]), (key, event.as_bytes()));
+    }
+}
+
+#[test]
+fn every_error_has_its_verdict() {
+    for (code, expected) in [
+        (Code::MessageSizeTooLarge, 'X'),
+        (Code::InvalidMessageSize, 'X'),
+        (Code::InvalidMessage, 'X'),
+        (Code::InvalidRecord, 'X'),
+        (Code::PolicyViolation, 'X'),
+        (Code::UnknownTopic, 'F'),
+        (Code::UnknownTopicOrPartition, 'F'),
+        (Code::InvalidTopic, 'F'),
+        (Code::TopicAuthorizationFailed, 'F'),
+        (Code::ClusterAuthorizationFailed, 'F'),
+        (Code::Authentication, 'F'),
+        (Code::SaslAuthenticationFailed, 'F'),
+        (Code::UnsupportedForMessageFormat, 'F'),
+        (Code::InvalidRequiredAcks, 'F'),
+        (Code::PurgeQueue, '-'),
+        (Code::PurgeInflight, 'R'),
+        (Code::MessageTimedOut, 'R'),
+        (Code::Fatal, 'R'),
+        (Code::NotEnoughReplicas, 'R'),
+        (Code::NotLeaderForPartition, 'R'),
+        (Code::RequestTimedOut, 'R'),
+        (Code::AllBrokersDown, 'R'),
+        (Code::KafkaStorageError, 'R'),
+        (Code::OutOfOrderSequenceNumber, 'R'),
+        (Code::SSL, 'R'),
+    ] {
+        let error = KafkaError::MessageProduction(code);
+        let letter = match answer::verdict(&error, &settings(), None) {
+            Verdict::Retry { .. } => 'R',
+            Verdict::Rejected { .. } => 'X',
+            Verdict::Fatal { .. } => 'F',
+            Verdict::NotTried => '-',
+            verdict => panic!("{verdict:?}"),
+        };
+        assert_eq!(letter, expected, "{code:?}");
+    }
+}
+
+#[test]
+fn every_way_to_connect_is_built_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = rcgen::generate_simple_self_signed(vec!["ca".to_owned()]).expect("a certificate");
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, ca.cert.pem()).expect("written");
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        for compression in ["none", "lz4", "snappy", "zstd"] {
+            let text = format!(
+                "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:1\"]\ntopic = \"t\"\n\
+                 compression = \"{compression}\"\ntls = {{ ca = {path:?} }}\n\
+                 sasl = {{ mechanism = \"{mechanism}\", username = \"u\", password_env = \"P\" }}\n"
+            );
+            let variables = [("P".into(), "canary".into())].into_iter();
+            let config = config::parse(&text, None, variables).expect("valid");
+            assert!(!format!("{config:?}").contains("canary"));
+            let SinkKind::Kafka(settings) = &config.sinks[0].kind else { panic!("a kafka sink") };
+            let opened = Kafka::open(settings);
+            assert!(opened.is_ok(), "{mechanism}, {compression}: {:?}", opened.err());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! An event for a broker: its bytes, and beside them what the broker files it under.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Item, Reason, Rendered};
+
+/// What stands beside an event. In an item it is one line of JSON before the event's own.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head<'a> {
+    /// A subject of NATS, a key of Kafka.
+    #[serde(borrow)]
+    pub(super) place: Option<Cow<'a, str>>,
+    /// The same for every repetition of the event.
+    #[serde(borrow)]
+    pub(super) uid: Cow<'a, str>,
+    /// `id`
+    #[serde(borrow)]
+    pub(super) event_id: Cow<'a, str>,
+    /// `action.type`
+    #[serde(borrow)]
+    pub(super) action_type: Cow<'a, str>,
+}
+
+pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec<u8> {
+    let Rendered { line, event } = rendered;
+    let envelope = event.envelope();
+    let head = Head {
+        place,
+        uid: event.uid().into(),
+        event_id: Cow::Borrowed(&*envelope.id),
+        action_type: Cow::Borrowed(&*envelope.action.kind),
+    };
+    // Strings only: it cannot fail.
+    let mut out = serde_json::to_vec(&head).unwrap_or_default();
+    out.push(b'\n');
+    out.extend_from_slice(&line);
+    out
+}
+
+/// What [`encode`] made. An error would be a mistake of ours; the event is kept.
+pub(super) fn decode(item: &Item) -> Result<(Head<'_>, Bytes), Reason> {
+    let end = memchr::memchr(b'\n', &item.payload).unwrap_or(0);
+    let head = serde_json::from_slice(&item.payload[..end]).map_err(|_| {
+        Reason::new("the event was not made ready for a broker; please report this")
+    })?;
+    Ok((head, item.payload.slice(end + 1..)))
+}
