@@ -116,6 +116,13 @@ impl App {
         descriptors::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
         let spool = Arc::new(Spool::start(&config.spool, Arc::clone(&clock)).await?);
+        if let Some(largest) = spool.largest().filter(|most| (*most as u64) < config.limits.body) {
+            tracing::warn!(
+                largest,
+                "limits.body allows events, and bodies that are no JSON, for which the NATS servers' max_payload \
+                 has no room: they would be answered with 503 for ever. Raise it there, or lower limits.body"
+            );
+        }
         metrics.started.set((clock)() / 1000);
         begin_with_zero(&config, &metrics);
         let names = config.sources.iter().map(|source| source.name.as_str());

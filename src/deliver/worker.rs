@@ -53,6 +53,8 @@ pub struct Worker {
     idle: Vec<Lane>,
     /// The sink's place, where receivers share it.
     place: Option<watch::Receiver<Place>>,
+    /// Whether the spool was in its way when it was last asked.
+    is_troubled: bool,
 }
 
 /// Deliveries that have begun, in order.
@@ -97,6 +99,7 @@ impl Worker {
             ready: None,
             under_way: VecDeque::new(),
             idle: Vec::new(),
+            is_troubled: false,
             redaction: config.redact.as_ref().map(Redaction::new).map(Arc::new),
             config,
             spool,
@@ -207,11 +210,13 @@ impl Worker {
         let mut backoff = self.backoff();
         while !self.is_full() {
             match self.reader.read(self.read, READ_BYTES).await {
-                Ok(found) if found.is_empty() => {
-                    self.show_no_trouble(&backoff);
-                    break;
+                Ok(found) => {
+                    self.show_no_trouble();
+                    if found.is_empty() {
+                        break;
+                    }
+                    found.into_iter().for_each(|read| self.wait_with(read));
                 }
-                Ok(found) => found.into_iter().for_each(|read| self.wait_with(read)),
                 Err(error) => {
                     tracing::error!(sink = %self.name, %error, "cannot read the spool; trying again");
                     let attempts = backoff.attempts() + 1;
@@ -296,7 +301,7 @@ impl Worker {
             let dead_letters = settled.dead_letters.clone();
             match self.spool.commit(&self.name, position, settled.tally, dead_letters).await {
                 Ok(()) => {
-                    self.show_no_trouble(&backoff);
+                    self.show_no_trouble();
                     backoff = self.backoff();
                     self.note_settled(position, &settled);
                     parts.drain(..count);
@@ -346,12 +351,13 @@ impl Worker {
     }
 
     /// Trouble with the spool is the worker's own, whatever its lanes are doing.
-    fn show_trouble(&self, attempts: u32, reason: String) {
+    fn show_trouble(&mut self, attempts: u32, reason: String) {
+        self.is_troubled = true;
         self.status.set(self.config.concurrency, SinkState::Retrying { attempts, reason });
     }
 
-    fn show_no_trouble(&self, backoff: &Backoff) {
-        if backoff.attempts() > 0 {
+    fn show_no_trouble(&mut self) {
+        if std::mem::take(&mut self.is_troubled) {
             self.status.set(self.config.concurrency, SinkState::Running);
         }
     }

@@ -183,6 +183,15 @@ impl Spool {
         engine!(self, engine => engine.stats().await)
     }
 
+    /// Bytes of the largest event that can be stored, where that is bounded by others.
+    pub fn largest(&self) -> Option<usize> {
+        match self {
+            Spool::Embedded(_) => None,
+            #[cfg(feature = "nats")]
+            Spool::Jetstream(engine) => Some(engine.largest()),
+        }
+    }
+
     /// Whether appends are refused because `max_size` was reached.
     pub fn is_full(&self) -> bool {
         engine!(self, engine => engine.is_full())

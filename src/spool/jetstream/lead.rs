@@ -1,7 +1,7 @@
 //! Taking, keeping and giving up a sink's place, and moving its cursor.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
@@ -10,6 +10,9 @@ use super::shared::SinkPlace;
 use super::streams::Streams;
 use super::{Order, Spool, parallel, watch};
 use crate::spool::{self, CommitError, NewEntry, Registered, Start, Tally};
+
+/// How long a stream that was just made may be without a leader.
+const ELECTION: Duration = Duration::from_secs(20);
 
 /// Tries to change a place that others change, too.
 const TRIES: u32 = 10;
@@ -30,10 +33,7 @@ impl Spool {
                 Start::Now => last,
             };
             let new = Place { cursor, stream: created, ..Place::default() };
-            // Another receiver may be faster.
-            place::create(&self.streams.places, sink, &new).await?;
-            let held =
-                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+            let held = self.enter(sink, &new).await?;
             let (place, revision) = held.map_or((new, 0), |held| (held.place, held.revision));
             let own = self.shared.sink(sink);
             own.show(&place, revision, &self.holder);
@@ -44,6 +44,24 @@ impl Spool {
             registered.push(Registered { cursor: place.cursor, is_paused: place.is_paused });
         }
         Ok(registered)
+    }
+
+    /// Makes sure that a sink has a place. A bucket that was made a moment ago may have no leader yet.
+    async fn enter(&self, sink: &str, new: &Place) -> Result<Option<Held>, CommitError> {
+        let since = Instant::now();
+        loop {
+            // Another receiver may be faster.
+            let entered = match place::create(&self.streams.places, sink, new).await {
+                Ok(_) => {
+                    place::read(&self.streams.places, sink).await.map_err(|error| store(&error))
+                }
+                Err(error) => Err(error),
+            };
+            match entered {
+                Err(_) if since.elapsed() < ELECTION => sleep(watch::LOOK).await,
+                entered => return entered,
+            }
+        }
     }
 
     /// See [`spool::Spool::lead`].
@@ -87,16 +105,16 @@ impl Spool {
         let Ok(info) = self.streams.events.get_info().await else { return Ok(None) };
         let mut place = Place { holder: Some(self.holder.clone()), ..held.place };
         let (created, last) = (made_at(&info), info.state.last_sequence);
-        if place.stream != created || place.cursor > last {
+        let same = place::is_same(&self.streams.events, place.cursor, place.at).await;
+        let Ok(is_same) = same else { return Ok(None) };
+        if place.stream != created || place.cursor > last || !is_same {
             tracing::error!(
                 %sink, cursor = place.cursor, last,
-                "the stream is not the one that this sink has read, or has lost its end: it begins with the oldest event"
+                "the stream was made anew, or has lost its end: the sink begins with the oldest event that is there"
             );
-            place = Place {
-                cursor: info.state.first_sequence.saturating_sub(1),
-                stream: created,
-                ..place
-            };
+            let cursor = info.state.first_sequence.saturating_sub(1);
+            place = Place { cursor, stream: created, at: 0, ..place };
+            self.shared.reset_head(last);
         }
         let Ok(Some(revision)) =
             place::update(&self.streams.places, sink, &place, held.revision).await
@@ -107,6 +125,7 @@ impl Spool {
             tracing::warn!(%sink, from = held.place.holder, "took over from a receiver that is gone");
         }
         let cursor = place.cursor;
+        own.forget();
         own.show(&place, revision, &self.holder);
         *lead = Some(Lead { place, revision });
         Ok(Some(cursor))
@@ -168,11 +187,12 @@ impl Spool {
         let mut lead = own.lead.lock().await;
         let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
         self.bury(sink, Some(held.place.cursor), dead_letters).await?;
-        let place = held.place.settled(position, tally);
+        let at = own.given(position);
+        let place = held.place.settled(position, at, tally);
         let changed = change(&self.streams, sink, &self.holder, &mut lead, place, |stored| {
             // An update whose answer was lost.
             let is_done = stored.cursor >= position;
-            if is_done { stored.clone() } else { stored.settled(position, tally) }
+            if is_done { stored.clone() } else { stored.settled(position, at, tally) }
         });
         changed.await?;
         if let Some(held) = lead.as_ref() {
@@ -187,6 +207,15 @@ pub(super) async fn renew(streams: &Streams, sink: &str, holder: &str, own: &Sin
     let mut lead = own.lead.lock().await;
     let Some(held) = lead.as_ref() else { return };
     let place = held.place.clone();
+    if let Ok(info) = streams.events.get_info().await {
+        let is_other = made_at(&info) != place.stream || info.state.last_sequence < place.cursor;
+        if is_other
+            || matches!(place::is_same(&streams.events, place.cursor, place.at).await, Ok(false))
+        {
+            own.give_up(&mut lead, "nobody: the stream has changed");
+            return;
+        }
+    }
     match change(streams, sink, holder, &mut lead, place, Clone::clone).await {
         Ok(()) | Err(CommitError::Superseded) => {}
         Err(error) => tracing::debug!(sink, %error, "could not renew the sink's place"),

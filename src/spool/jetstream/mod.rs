@@ -26,7 +26,10 @@
 //!
 //! # What is removed
 //!
-//! What every sink has passed and `retention` has outlasted ([`trim`]). Nothing else: the streams are
+//! What every sink has passed and `retention` has outlasted ([`trim`]), but for the message at each cursor:
+//! it tells whether the stream is still the one that the sink has read. A stream that was made anew, or that
+//! has lost its end because all servers lost what they had not synced, counts from where it stands, and a
+//! sink would pass over as many new events as it had read before. Nothing else is removed: the streams are
 //! bounded, and refuse what is new when they are full.
 
 mod append;
@@ -112,7 +115,8 @@ impl Spool {
         let most = self.context.client().server_info().max_payload;
         match self.order {
             Order::Ordered => {
-                let reader = ordered::Reader::new(events, self.shared.head(), most);
+                let place = self.shared.sink(sink);
+                let reader = ordered::Reader::new(events, self.shared.head(), place, most);
                 Reader::new(Source::Ordered(reader))
             }
             Order::Parallel => {
@@ -162,6 +166,11 @@ impl Spool {
             totals,
             ..SpoolStats::default()
         })
+    }
+
+    /// Bytes of the largest event that the servers take.
+    pub fn largest(&self) -> usize {
+        self.context.client().server_info().max_payload.saturating_sub(message::OVERHEAD)
     }
 
     /// See [`crate::spool::Spool::is_full`].

@@ -4,6 +4,7 @@
 //! The consumer's own numbers say whether a message was missed on the way; then it is made anew. Where they
 //! follow each other and the positions do not, what lies between is gone from the stream, and is reported.
 
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
@@ -13,7 +14,8 @@ use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PATIENCE, message, unreadable};
+use super::shared::SinkPlace;
+use super::{PATIENCE, message, place, unreadable};
 use crate::spool::{Damage, Read, ReadError};
 
 /// Messages asked for at a time.
@@ -33,6 +35,9 @@ pub(super) struct Reader {
     /// Bytes of the largest message.
     max_payload: usize,
     at: Mutex<Option<At>>,
+    place: Arc<SinkPlace>,
+    /// The position that was given last, and when the servers stored it.
+    last: std::sync::Mutex<(u64, i64)>,
 }
 
 /// A consumer, and how far it has come.
@@ -43,11 +48,18 @@ struct At {
     position: u64,
     /// How many messages it has given.
     given: u64,
+    used: Instant,
 }
 
 impl Reader {
-    pub(super) fn new(stream: Stream, head: watch::Receiver<u64>, max_payload: usize) -> Reader {
-        Reader { stream, head, max_payload, at: Mutex::new(None) }
+    pub(super) fn new(
+        stream: Stream,
+        head: watch::Receiver<u64>,
+        place: Arc<SinkPlace>,
+        max_payload: usize,
+    ) -> Reader {
+        let (at, last) = (Mutex::new(None), std::sync::Mutex::default());
+        Reader { stream, head, max_payload, at, place, last }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -62,16 +74,20 @@ impl Reader {
             return Ok(Vec::new());
         }
         let mut held = self.at.lock().await;
-        let at = match held.take().filter(|at| at.position == after) {
-            Some(at) => at,
-            None => At { consumer: self.consumer(after).await?, position: after, given: 0 },
-        };
-        let mut at = at;
         let since = Instant::now();
+        // The servers have forgotten one that was not asked for long.
+        let kept = held.take().filter(|at| at.position == after && at.used.elapsed() < KEPT / 2);
+        let mut at = match kept {
+            Some(at) => at,
+            None => {
+                At { consumer: self.consumer(after).await?, position: after, given: 0, used: since }
+            }
+        };
         loop {
             let (found, is_whole) = self.fetch(&mut at, max_bytes).await?;
             if !found.is_empty() {
                 // One that has missed a message is not asked again.
+                at.used = Instant::now();
                 *held = is_whole.then_some(at);
                 return Ok(found);
             }
@@ -83,6 +99,12 @@ impl Reader {
     }
 
     async fn consumer(&self, after: u64) -> Result<Consumer<pull::Config>, ReadError> {
+        let (position, at) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if position == after && !place::is_same(&self.stream, after, at).await? {
+            let mut lead = self.place.lead.lock().await;
+            self.place.give_up(&mut lead, "nobody: the stream has changed");
+            return Err(ReadError("the stream has changed".into()));
+        }
         let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         consumer(&self.stream, deliver_policy, false).await
     }
@@ -104,9 +126,10 @@ impl Reader {
                 Ok(Some(Err(error))) => return Err(ReadError(error)),
                 Err(_) => return Err(ReadError("the servers do not answer".into())),
             };
-            let Ok((position, number)) =
-                next.info().map(|info| (info.stream_sequence, info.consumer_sequence))
-            else {
+            let Ok((position, number, stored)) = next.info().map(|info| {
+                let stored = info.published.timestamp_nanos_opt().unwrap_or_default();
+                (info.stream_sequence, info.consumer_sequence, stored)
+            }) else {
                 return Ok((found, false));
             };
             if number != at.given + 1 || position <= at.position {
@@ -116,6 +139,8 @@ impl Reader {
                 found.push(gone(at.position + 1, position - 1));
             }
             (at.position, at.given) = (position, number);
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (position, stored);
+            self.place.give(position, stored);
             let (message, _) = next.split();
             let headers = message.headers.as_ref();
             found.push(message::read(&message.subject, headers, position, message.payload));

@@ -195,7 +195,8 @@ pub(super) async fn tend(streams: &Streams, sink: &str, own: &SinkPlace, is_due:
     let Ok(Some(held)) = place::read(&streams.places, sink).await else { return };
     let floor = info.ack_floor.stream_sequence;
     // As a sign of life, also where it has not moved. Another receiver may have been faster.
-    let place = Place { cursor: held.place.cursor.max(floor), holder: None, ..held.place };
+    let cursor = held.place.cursor.max(floor);
+    let place = Place { cursor, at: 0, holder: None, ..held.place };
     drop(place::update(&streams.places, sink, &place, held.revision).await);
 }
 

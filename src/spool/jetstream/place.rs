@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,10 @@ pub(super) struct Place {
     /// When the stream was made that `cursor` is a position of, in nanoseconds since the epoch: a stream that
     /// was made anew counts from 1 again.
     pub(super) stream: i64,
+    /// When the servers stored the message at `cursor`, in nanoseconds since the epoch; 0 where that is not
+    /// known. Another message there later means that the stream has lost its end, and has counted anew.
+    #[serde(default)]
+    pub(super) at: i64,
     pub(super) delivered: u64,
     pub(super) filtered: u64,
     pub(super) dead_lettered: u64,
@@ -45,10 +50,12 @@ pub(super) struct Lead {
 }
 
 impl Place {
-    /// The place after `position` was settled.
-    pub(super) fn settled(&self, position: u64, tally: Tally) -> Place {
+    /// The place after `position` was settled, which was stored `at`.
+    pub(super) fn settled(&self, position: u64, at: i64, tally: Tally) -> Place {
+        let has_moved = position > self.cursor;
         Place {
             cursor: self.cursor.max(position),
+            at: if has_moved { at } else { self.at },
             delivered: self.delivered + tally.delivered,
             filtered: self.filtered + tally.filtered,
             dead_lettered: self.dead_lettered + tally.dead_lettered,
@@ -58,6 +65,19 @@ impl Place {
 
     fn to_bytes(&self) -> bytes::Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
+    }
+}
+
+/// Whether the stream is the one that a cursor was moved on, as far as can be told: whether the message there
+/// was stored when it was.
+pub(super) async fn is_same(stream: &Stream, cursor: u64, at: i64) -> Result<bool, ReadError> {
+    if at == 0 {
+        return Ok(true);
+    }
+    match stream.get_raw_message(cursor).await {
+        Ok(found) => Ok(found.time.timestamp_nanos_opt() == Some(at)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
+        Err(error) => Err(unreadable(error)),
     }
 }
 
@@ -122,10 +142,11 @@ mod tests {
     fn a_cursor_never_goes_back_and_doors_add_up() {
         let tally = Tally { delivered: 3, filtered: 2, dead_lettered: 1 };
         let place = Place { cursor: 10, holder: Some("me".to_owned()), ..Place::default() };
-        let moved = place.settled(16, tally);
+        let moved = place.settled(16, 5, tally);
         assert_eq!((moved.cursor, moved.holder.as_deref()), (16, Some("me")));
         assert_eq!((moved.delivered, moved.filtered, moved.dead_lettered), (3, 2, 1));
-        assert_eq!(moved.settled(12, Tally::default()).cursor, 16);
+        let again = moved.settled(12, 4, Tally::default());
+        assert_eq!((again.cursor, again.at), (16, 5));
         let stored: Place = serde_json::from_slice(&moved.to_bytes()).expect("JSON");
         assert_eq!(stored, moved);
     }

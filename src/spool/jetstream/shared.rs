@@ -1,6 +1,6 @@
 //! What the engine knows of the streams without asking, for whoever waits or must not wait.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,9 @@ use crate::spool::Place;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
+
+/// How long the servers have to answer after a failure to count as being well.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// See the methods.
 #[derive(Debug)]
@@ -33,11 +36,38 @@ pub(super) struct SinkPlace {
     revision: AtomicU64,
     /// Held while this process delivers to the sink. Whoever changes the place has it locked.
     pub(super) lead: tokio::sync::Mutex<Option<Lead>>,
+    /// When the servers stored what was read and is not settled, by position.
+    given: Mutex<VecDeque<(u64, i64)>>,
     /// What this process has taken of it and not acknowledged, where receivers deliver in parallel.
     pub(super) outstanding: Arc<Outstanding>,
 }
 
 impl SinkPlace {
+    /// A message was read, which the servers stored at this time.
+    pub(super) fn give(&self, position: u64, at: i64) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).push_back((position, at));
+    }
+
+    /// When the message at a position was stored, and forgets what comes before; 0 if that is not known.
+    pub(super) fn given(&self, position: u64) -> i64 {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        while given.front().is_some_and(|(first, _)| *first < position) {
+            given.pop_front();
+        }
+        given.front().filter(|(first, _)| *first == position).map_or(0, |(_, at)| *at)
+    }
+
+    /// Forgets what was read.
+    pub(super) fn forget(&self) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The place is not ours any more, though nobody has taken it: it has to be taken anew.
+    pub(super) fn give_up(&self, lead: &mut Option<Lead>, reason: &str) {
+        *lead = None;
+        self.seen.send_modify(|seen| seen.leader = Some(reason.to_owned()));
+    }
+
     /// The place as others see it, to wait on.
     pub(super) fn seen(&self) -> watch::Receiver<Place> {
         self.seen.subscribe()
@@ -94,6 +124,7 @@ impl Shared {
             seen: watch::Sender::new(Place::default()),
             revision: AtomicU64::new(0),
             lead: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             outstanding: Arc::default(),
         };
         Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(place)))
@@ -131,6 +162,19 @@ impl Shared {
         if size < before {
             self.set_quarantine_full(false);
         }
+    }
+
+    /// The servers answer, and one leads the stream. What failed a while ago says nothing any more.
+    pub(super) fn set_answering(&self) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        if failing.as_ref().is_some_and(|(at, _)| at.elapsed() >= SETTLED) {
+            *failing = None;
+        }
+    }
+
+    /// The stream begins again.
+    pub(super) fn reset_head(&self, sequence: u64) {
+        self.head.send_replace(sequence);
     }
 
     /// Why events could not be stored a moment ago.

@@ -50,7 +50,15 @@ pub(super) async fn trim(
         _ if is_crowded => None,
         retention => first_since(streams, retention, now).await?,
     };
-    let keep_from = kept.map_or(passed + 1, |kept| kept.min(passed + 1));
+    // The message at the cursor stays, to be known again.
+    let keep_from = kept.map_or(passed, |kept| kept.min(passed));
+    if keep_from > first {
+        for (_, held) in places.iter().filter(|(_, held)| held.place.cursor >= keep_from) {
+            if !place::is_same(&streams.events, held.place.cursor, held.place.at).await? {
+                return Ok(());
+            }
+        }
+    }
     match order {
         _ if keep_from <= first => Ok(()),
         Order::Ordered => {

@@ -72,7 +72,7 @@ async fn look(streams: &Streams, shared: &Shared) {
                 shared.set_full(false);
             }
             match has_leader(&info) {
-                true => {}
+                true => shared.set_answering(),
                 false => shared.set_failing(Some("the stream has no leader".to_owned())),
             }
         }

@@ -189,6 +189,11 @@ impl Node {
         assert!(Command::new("kill").args(arguments).status().expect("kill runs").success());
     }
 
+    /// Where all of its files are, what it stores in `store`.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// What it has logged in all its runs.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into()
@@ -237,6 +242,12 @@ impl Client {
             let stream = self.context.get_stream(stream).await.ok()?;
             stream.cached_info().cluster.clone()?.leader
         })
+    }
+
+    pub fn delete(&self, stream: &str) {
+        self.runtime.block_on(async {
+            self.context.delete_stream(stream).await.expect("deleted");
+        });
     }
 
     pub fn purge(&self, stream: &str) {
