@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// worst case it is twice as much, and the events still have the other half.
 const QUARANTINE_SHARE: u64 = 4;
 
-/// What JetStream remembers ids for: in every server's memory, some 150 bytes each.
+/// What JetStream remembers ids for: in every server's memory, some 200 bytes each.
 const JETSTREAM_WINDOW: Duration = Duration::from_mins(30);
 
 /// Room for what is noted of as many refused events as one body may have.

@@ -16,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often a silent server is asked whether it is there; it is given up when it has missed two.
 /// Otherwise one that has lost its power would be noticed when TCP gives up, after a quarter of an
 /// hour.
-const PING: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(3);
 
 /// Connects to the first of the servers that takes us, once; the caller decides whether to try
 /// again.
