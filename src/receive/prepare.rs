@@ -17,6 +17,8 @@ pub(super) struct Job {
     pub(super) encodings: Vec<String>,
     pub(super) limit: u64,
     pub(super) on_unparseable: OnUnparseable,
+    /// Whether the spool stores packed chunks.
+    pub(super) packs: bool,
 }
 
 /// A batch ready to be stored, and what to count then.
@@ -38,7 +40,8 @@ pub(super) fn prepare(
     let ready = match inflated {
         Ok(inflated) => match ingest::ingest(&job.context, &inflated) {
             Ok(mut ingested) => {
-                let prepared = std::mem::take(&mut ingested.batch).prepare();
+                let batch = std::mem::take(&mut ingested.batch);
+                let prepared = if job.packs { batch.prepare() } else { batch.unpacked() };
                 let received_at = job.context.received_at;
                 Ready { prepared, counts: Some(ingested), received_at, reason: None }
             }

@@ -102,6 +102,7 @@ async fn answer(
         encodings: body::encodings(&head.headers),
         limit: receiver.limits.body,
         on_unparseable: source.on_unparseable,
+        packs: receiver.spool.packs(),
     };
     let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
         prepare::prepare(&job, &bytes, reservation)?

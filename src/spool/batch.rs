@@ -49,6 +49,11 @@ impl Batch {
         let chunks = chunk::encode(self.events.iter().map(|event| event.bytes.as_ref()));
         Prepared { batch: self, chunks }
     }
+
+    /// The events as they are, for an engine that stores each by itself.
+    pub fn unpacked(self) -> Prepared {
+        Prepared { batch: self, chunks: Vec::new() }
+    }
 }
 
 impl Prepared {

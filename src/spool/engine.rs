@@ -76,6 +76,15 @@ impl Spool {
         }
     }
 
+    /// Whether batches are stored in packed chunks, which [`Batch::prepare`] makes; where they are not,
+    /// [`Batch::unpacked`] saves the work.
+    ///
+    /// [`Batch::prepare`]: super::Batch::prepare
+    /// [`Batch::unpacked`]: super::Batch::unpacked
+    pub fn packs(&self) -> bool {
+        matches!(self, Spool::Embedded(_))
+    }
+
     /// Stores a batch. When this returns `Ok`, all of it is stored as its engine promises; when it returns
     /// `Err`, the sender has to repeat it: the embedded engine has kept nothing of it, JetStream may have
     /// kept a part that the repetition completes.
