@@ -10,7 +10,7 @@ use davinci_siem::config::{Format, Formatting};
 use davinci_siem::decode;
 use davinci_siem::format::{self, Received};
 use davinci_siem::metrics::Metrics;
-use davinci_siem::observe::{Observer, Summary};
+use davinci_siem::observe::{Observer, Summaries};
 use davinci_siem::spool::{Batch, DedupKey, Event, Settings, Spool};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -51,8 +51,10 @@ fn observe_batch(bencher: Bencher<'_, '_>, count: usize) {
         .map(|element| (body.slice_ref(element.raw), element.verdict.expect("an event").event))
         .collect();
     bencher.counter(ItemsCount::new(count)).bench(|| {
-        let summaries: Vec<Summary> =
-            typed.iter().map(|(raw, event)| Summary::new(event, raw.clone(), Vec::new())).collect();
+        let mut summaries = Summaries::default();
+        for (raw, event) in &typed {
+            summaries.add(event, raw.clone(), Vec::new());
+        }
         observer.stored("bench", 1_700_000_000_000, black_box(&summaries), &[]);
     });
 }

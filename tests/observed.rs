@@ -148,6 +148,23 @@ fn a_tail_goes_on_until_the_service_ends() {
 }
 
 #[test]
+fn a_batch_comes_whole_though_not_at_once() {
+    let home = Home::new("");
+    let service = home.start();
+    let (one, all) = (|id| format!("event-{id}"), 0..600);
+    let events: Vec<String> = all.clone().map(|id| minted(&one(id))).collect();
+    block_on(async {
+        let mut tail = Tail::open(&service, "").await;
+        let mut some = Tail::open(&service, "?match=event-599%22&type=CUSTOM_ANALYTICS").await;
+        let body = format!("[{}]", events.join(","));
+        let answer = Client::new().post(&service.url).body(body).send().await;
+        assert_eq!(answer.expect("an answer").status(), 200);
+        assert_eq!(some.ids(1).await, ["event-599"], "what is not wanted is in nobody's way");
+        assert_eq!(tail.ids(600).await, all.map(one).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn a_source_is_held_back_until_it_is_answered_with_200() {
     let home = Home::new("[sources.pingone]\non_unparseable = \"reject\"\n");
     let service = home.start();

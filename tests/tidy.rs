@@ -20,7 +20,7 @@ const DIRECTIONS: [(&str, &[&str]); 26] = [
     ("spool", &["folder", "nats"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
-    ("observe", &["event", "folder", "json", "metrics"]),
+    ("observe", &["decode", "event", "folder", "json", "metrics"]),
     ("config", &["nats", "secret", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "spans", "traces"]),
     // An HTTP client, and no sink.

@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use super::kind::Kind;
-use super::summary::Summary;
 use super::table::{Table, cut};
 
 /// Connectors and capabilities that are told apart.
@@ -37,17 +35,14 @@ impl Connectors {
         Connectors(Table::new(CONNECTORS))
     }
 
-    /// Counts an error.
-    pub(super) fn add(&mut self, event: &Summary, now: i64) {
-        if event.kind != Kind::SendErrorResponse {
-            return;
-        }
-        let (connector, capability) = (cut(event.connector(), NAME), cut(event.capability(), NAME));
+    /// Counts errors of a connector's capability.
+    pub(super) fn add(&mut self, connector: &str, capability: &str, count: u64, now: i64) {
+        let (connector, capability) = (cut(connector, NAME), cut(capability, NAME));
         let (errors, last) = match connector.is_empty() {
             true => self.0.other(),
             false => self.0.row(&format!("{connector}{BETWEEN}{capability}")),
         };
-        *errors += 1;
+        *errors += count;
         *last = now;
     }
 

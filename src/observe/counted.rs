@@ -2,7 +2,7 @@
 
 use super::kind::Kind;
 use super::minutes::{Counts, OUTCOMES};
-use super::summary::{Summary, Usage};
+use super::summaries::{Note, Usage};
 use crate::metrics::Metrics;
 
 /// Has every series of fixed labels there from the start, so that a rate of none is 0.
@@ -42,7 +42,7 @@ pub(super) fn measure<'a>(
     metrics: &Metrics,
     source: &str,
     received_at: i64,
-    events: impl Iterator<Item = &'a Summary>,
+    events: impl Iterator<Item = &'a Note>,
 ) {
     let recorded = metrics.recorded_lag.with_label_values(&[source]).local();
     let packet = metrics.packet_lag.with_label_values(&[source]).local();

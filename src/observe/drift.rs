@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
 use super::shape::{self, Shape};
-use super::summary::Summary;
 use super::table::{Table, cut};
 use crate::event::FindingKind;
 
@@ -63,16 +62,25 @@ impl Drift {
         Drift(Table::new(ROWS))
     }
 
-    /// Notes what is odd about an event.
-    pub(super) fn add(&mut self, event: &Summary, now: i64) {
-        for finding in &event.findings {
-            // What is odd about a type is odd about one type, whatever it is called.
-            let path = unnumbered(&finding.path);
-            let row = self.note(event, finding.kind.as_str(), &path, now);
-            if row.example.is_none() && finding.kind != FindingKind::More {
-                row.example = Some(shape::at(&event.bytes, &finding.path));
-            }
+    /// Notes what is odd about events of a type. `first` is one of them.
+    pub(super) fn add(
+        &mut self,
+        (action, finding, path): (&str, FindingKind, &str),
+        first: &[u8],
+        count: u64,
+        now: i64,
+    ) {
+        // What is odd about a type is odd about one type, whatever it is called.
+        let row = self.0.row(&name(cut(action, TYPE), finding.as_str(), &unnumbered(path)));
+        row.seen(count, now);
+        if row.example.is_none() && finding != FindingKind::More {
+            row.example = Some(shape::at(first, path));
         }
+    }
+
+    /// Counts findings for which there is no row.
+    pub(super) fn add_others(&mut self, count: u64) {
+        self.0.other().count += count;
     }
 
     /// Notes that events of a deprecated type came.
@@ -83,12 +91,6 @@ impl Drift {
             _ => return,
         };
         self.0.row(&name(action, DEPRECATED, "$.action.type")).seen(count, now);
-    }
-
-    fn note(&mut self, event: &Summary, finding: &str, path: &str, now: i64) -> &mut Row {
-        let row = self.0.row(&name(cut(event.action(), TYPE), finding, path));
-        row.seen(1, now);
-        row
     }
 
     /// Takes what was known before. What has not been seen for long gives its row to what is new.

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::kind::Kind;
-use super::summary::Summary;
 use super::table::{Table, cut};
 
 /// Flows that are told apart.
@@ -65,24 +64,21 @@ impl Flows {
         Flows(Table::new(FLOWS))
     }
 
-    /// Counts an event of a flow.
-    pub(super) fn add(&mut self, event: &Summary, now: i64) {
-        if !event.is_of_a_flow() {
-            return;
-        }
-        let id = without_dashes(cut(event.flow_id(), ID));
+    /// Counts events of one kind, of a flow by this id and name; those that report an outcome, of one status.
+    pub(super) fn add(&mut self, kind: Kind, [id, name, status]: [&str; 3], count: u64, now: i64) {
+        let id = without_dashes(cut(id, ID));
         let flow = if id.is_empty() { self.0.other() } else { self.0.row(&id) };
         flow.last_seen = now;
-        match event.kind {
-            Kind::StartInteraction => flow.starts += 1,
-            Kind::SendErrorResponse => flow.errors += 1,
+        match kind {
+            Kind::StartInteraction => flow.starts += count,
+            Kind::SendErrorResponse => flow.errors += count,
             Kind::CustomAnalytics => {
-                let status = lower(cut(event.status().trim(), STATUS));
-                *flow.outcomes.row(if status.is_empty() { "none" } else { &status }) += 1;
+                let status = lower(cut(status.trim(), STATUS));
+                *flow.outcomes.row(if status.is_empty() { "none" } else { &status }) += count;
             }
             _ => {}
         }
-        let name = cut(event.flow_name(), NAME);
+        let name = cut(name, NAME);
         if !id.is_empty() && !name.is_empty() && flow.name != name && without_dashes(name) != id {
             name.clone_into(&mut flow.name);
         }

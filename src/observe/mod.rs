@@ -3,7 +3,8 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`kind`] | the types that are told apart |
-//! | [`summary`] | what is kept of an event until it is known to be stored |
+//! | [`summaries`], [`tuples`] | what is kept of a batch until it is known to be stored |
+//! | [`fresh`] | what of it is new, added up |
 //! | [`minutes`] | events by minute, type and outcome, for a day |
 //! | [`file`](mod@file) | drift, from one start to the next |
 //! | [`flows`] | starts, outcomes and errors of each flow |
@@ -23,13 +24,15 @@ mod counted;
 mod drift;
 pub mod file;
 mod flows;
+mod fresh;
 mod kind;
 mod minutes;
 mod shape;
 mod sources;
-mod summary;
+mod summaries;
 mod table;
 mod tail;
+mod tuples;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,13 +45,14 @@ pub use kind::Kind;
 pub use minutes::{Count, Minute};
 pub use shape::Shape;
 pub use sources::SourceLine;
-pub use summary::Summary;
-pub use tail::{News, Seen, Watcher};
+pub use summaries::Summaries;
+pub use tail::{Kept, News, Seen, Watcher};
 
 use connectors::Connectors;
 use drift::Drift;
 use flows::Flows;
-use minutes::{Counts, Minutes};
+use fresh::{Added, Oddity, OfFlow};
+use minutes::Minutes;
 use sources::Sources;
 use tail::Tail;
 
@@ -126,30 +130,20 @@ impl Observer {
         }
     }
 
-    /// A batch is on disk. `summaries` are those of its events in their order, and `repeated` says which of
-    /// them had been there before, in ascending order.
-    pub fn stored(&self, source: &str, received_at: i64, summaries: &[Summary], repeated: &[u32]) {
-        let count = summaries.len().saturating_sub(repeated.len());
+    /// A batch is on disk. `repeated` says which of its events had been there before, in ascending order.
+    pub fn stored(&self, source: &str, received_at: i64, batch: &Summaries, repeated: &[u32]) {
+        let count = batch.notes.len().saturating_sub(repeated.len());
         if count == 0 {
             return;
         }
-        let fresh = || fresh(summaries, repeated);
-        let mut counts = Counts::default();
-        fresh().for_each(|event| counts.add(event.kind, event.outcome));
-        counted::count(&self.metrics, &counts);
-        counted::measure(&self.metrics, source, received_at, fresh());
+        let notes = || fresh::notes(batch, repeated).map(|(_, note)| note);
+        let added = fresh::add(batch, repeated);
+        counted::count(&self.metrics, &added.counts);
+        counted::measure(&self.metrics, source, received_at, notes());
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        sums.minutes.add(received_at, &counts);
-        for event in fresh() {
-            sums.flows.add(event, received_at);
-            sums.connectors.add(event, received_at);
-            sums.drift.add(event, received_at);
-        }
-        for (kind, events) in counted::deprecated(&counts) {
-            sums.drift.add_deprecated(kind, events, received_at);
-        }
+        sums.add(batch, &added, received_at);
         drop(sums);
-        self.tail.push(source, received_at, fresh(), count);
+        self.tail.push(source, received_at, notes(), count);
     }
 
     /// A source's request was answered with 200.
@@ -204,14 +198,26 @@ impl Observer {
     }
 }
 
-/// The events that are not among the repeated.
-fn fresh<'a>(summaries: &'a [Summary], repeated: &'a [u32]) -> impl Iterator<Item = &'a Summary> {
-    let mut repeated = repeated.iter().peekable();
-    summaries
-        .iter()
-        .zip(0_u32..)
-        .filter(move |(_, index)| repeated.next_if_eq(&index).is_none())
-        .map(|(summary, _)| summary)
+impl Sums {
+    fn add(&mut self, batch: &Summaries, added: &Added, now: i64) {
+        self.minutes.add(now, &added.counts);
+        for &OfFlow { kind, number, count, .. } in &added.flows {
+            let [id, name, first, second] = batch.flows.texts(number);
+            self.flows.add(kind, [id, name, first], count, now);
+            if kind == Kind::SendErrorResponse {
+                self.connectors.add(first, second, count, now);
+            }
+        }
+        for &Oddity { kind, number, count, first } in &added.odd {
+            let [action, path, ..] = batch.oddities.texts(number);
+            let bytes = batch.notes.get(first).map_or(&b""[..], |note| &note.bytes);
+            self.drift.add((action, kind, path), bytes, count, now);
+        }
+        self.drift.add_others(added.others);
+        for (kind, events) in counted::deprecated(&added.counts) {
+            self.drift.add_deprecated(kind, events, now);
+        }
+    }
 }
 
 #[cfg(test)]

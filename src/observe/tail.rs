@@ -6,25 +6,25 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::summary::{Summary, TEXT};
-use super::table::cut;
+use super::kind::Kind;
+use super::summaries::{Head, Note, WHOLE};
+use crate::decode;
 
 /// Events that are kept while nobody looks on, and while somebody does.
 const UNWATCHED: usize = 50;
 const WATCHED: usize = 2000;
 
-/// Bytes of all of them.
+/// Bytes of all of them. What a batch brought is in one piece, which goes with the last of its events, so that
+/// there may be twice as many.
 const BYTES: usize = 2 * 1024 * 1024;
 
-/// Bytes of one. A larger one is shown without what it says.
-const EVENT_BYTES: usize = 64 * 1024;
-
 /// What an event takes besides its bytes, at most: itself, and texts that are copied.
-const OVERHEAD: usize = 1280;
+const OVERHEAD: usize = 768;
 
 /// Who may look on at once.
 const WATCHERS: usize = 16;
@@ -63,23 +63,32 @@ pub struct News {
     /// Events that went before it came.
     pub missed: u64,
     /// Events, in order.
-    pub events: Vec<Seen>,
+    pub events: Vec<Kept>,
 }
 
 /// One event in the ring. What is shown of it is made when somebody looks, which is seldom.
-#[derive(Debug)]
-struct Kept {
-    sequence: u64,
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Counts accepted events from 1, since the start.
+    pub sequence: u64,
+    /// What it is about.
+    pub kind: Kind,
+    /// How it ended, as in metrics.
+    pub outcome: &'static str,
+    /// The configured source.
+    pub source: Arc<str>,
+    /// The event as it is stored; nothing if it is too large to be shown.
+    pub bytes: Bytes,
     received_at: i64,
-    source: Box<str>,
     /// Of the whole event.
-    bytes: usize,
-    summary: Summary,
+    size: usize,
+    /// Of one whose bytes are not here.
+    head: Option<Arc<Head>>,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
-    events: VecDeque<Arc<Kept>>,
+    events: VecDeque<Kept>,
     bytes: usize,
     /// The number of the last event.
     last: u64,
@@ -110,25 +119,37 @@ impl Tail {
         &self,
         source: &str,
         received_at: i64,
-        events: impl Iterator<Item = &'a Summary>,
+        notes: impl Iterator<Item = &'a Note>,
         count: usize,
     ) {
         let most = if self.last.receiver_count() > 0 { WATCHED } else { UNWATCHED };
         // What would go again at once is not even copied.
-        let passed = count.saturating_sub(most);
+        let notes: Vec<&Note> = notes.skip(count.saturating_sub(most)).collect();
+        let notes = those_with_room(&notes);
+        let copies = copies(notes);
+        let source: Arc<str> = source.into();
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = count - notes.len();
+        if passed > 0 {
+            ring.clear();
+        }
         ring.last += passed as u64;
-        for event in events.skip(passed) {
+        for (note, bytes) in notes.iter().zip(copies) {
             ring.last += 1;
-            let (sequence, source, bytes) = (ring.last, source.into(), event.bytes.len());
-            let summary = event.apart(EVENT_BYTES);
-            let kept = Kept { sequence, received_at, source, bytes, summary };
-            ring.bytes += kept.size();
-            ring.events.push_back(Arc::new(kept));
-            while ring.bytes > BYTES || ring.events.len() > most {
-                let Some(gone) = ring.events.pop_front() else { break };
-                ring.bytes -= gone.size();
-            }
+            let sequence = ring.last;
+            ring.push(Kept {
+                sequence,
+                received_at,
+                source: Arc::clone(&source),
+                kind: note.kind,
+                outcome: note.outcome.as_str(),
+                size: note.bytes.len(),
+                head: note.head.as_deref().map(|head| Arc::new(head.clone())),
+                bytes,
+            });
+        }
+        while ring.bytes > BYTES || ring.events.len() > most {
+            ring.pop();
         }
         let last = ring.last;
         drop(ring);
@@ -148,14 +169,30 @@ impl Tail {
 
     /// What came after what the watcher has read.
     pub(super) fn read(&self, watcher: &mut Watcher) -> News {
-        watcher.last.mark_unchanged();
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let start = ring.events.partition_point(|event| event.sequence <= watcher.read);
-        let events: Vec<Arc<Kept>> = ring.events.range(start..).map(Arc::clone).collect();
+        let events: Vec<Kept> = ring.events.range(start..).cloned().collect();
         let missed = (ring.last - watcher.read) - events.len() as u64;
         watcher.read = ring.last;
-        drop(ring);
-        News { missed, events: events.iter().map(|kept| kept.show()).collect() }
+        News { missed, events }
+    }
+}
+
+impl Ring {
+    fn push(&mut self, event: Kept) {
+        self.bytes += event.bytes.len() + OVERHEAD;
+        self.events.push_back(event);
+    }
+
+    fn pop(&mut self) {
+        if let Some(gone) = self.events.pop_front() {
+            self.bytes -= gone.bytes.len() + OVERHEAD;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.bytes = 0;
     }
 }
 
@@ -166,35 +203,67 @@ impl Watcher {
     ///
     /// May be dropped and called again at any time.
     pub async fn changed(&mut self) {
+        let read = self.read;
         // An error means that the observer is gone, and the process with it.
-        if self.last.changed().await.is_err() {
+        if self.last.wait_for(|last| *last > read).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What came after that event has not been read yet.
+    pub fn again_after(&mut self, sequence: u64) {
+        self.read = sequence;
     }
 }
 
 impl Kept {
-    fn size(&self) -> usize {
-        self.summary.bytes.len() + self.source.len() + OVERHEAD
-    }
-
-    fn show(&self) -> Seen {
-        let Kept { sequence, received_at, source, bytes, summary } = self;
-        let text = |text| Box::from(cut(text, TEXT));
+    /// What is shown of it. It is typed once more: hardly one event in a thousand is ever looked at.
+    pub fn show(&self) -> Seen {
+        let head = match &self.head {
+            Some(head) => Head::clone(head),
+            None => {
+                decode::event(&self.bytes).map(|typed| Head::of(&typed.event)).unwrap_or_default()
+            }
+        };
+        let Head { action, id, flow_id, flow_name } = head;
         Seen {
-            sequence: *sequence,
-            received_at: *received_at,
-            source: source.clone(),
-            kind: summary.kind.as_str(),
-            action: text(summary.action()),
-            outcome: summary.outcome.as_str(),
-            id: text(summary.id()),
-            flow_id: text(summary.flow_id()),
-            flow_name: text(summary.flow_name()),
-            bytes: *bytes,
-            event: raw(&summary.bytes),
+            sequence: self.sequence,
+            received_at: self.received_at,
+            source: Box::from(&*self.source),
+            kind: self.kind.as_str(),
+            action,
+            outcome: self.outcome,
+            id,
+            flow_id,
+            flow_name,
+            bytes: self.size,
+            event: raw(&self.bytes),
         }
     }
+}
+
+/// The last ones, as many as there is room for.
+fn those_with_room<'n, 'a>(notes: &'n [&'a Note]) -> &'n [&'a Note] {
+    let mut bytes = 0;
+    let fit = notes.iter().rev().take_while(|note| {
+        bytes += shown(note).len() + OVERHEAD;
+        bytes <= BYTES
+    });
+    let fit = fit.count();
+    &notes[notes.len() - fit..]
+}
+
+/// Copies without the body that the events are a part of, in one piece.
+fn copies(notes: &[&Note]) -> impl Iterator<Item = Bytes> {
+    let mut all = Vec::with_capacity(notes.iter().map(|note| shown(note).len()).sum());
+    notes.iter().for_each(|note| all.extend_from_slice(shown(note)));
+    let mut all = Bytes::from(all);
+    notes.iter().map(move |note| all.split_to(shown(note).len()))
+}
+
+/// What is kept of an event's bytes: all, or nothing.
+fn shown(note: &Note) -> &[u8] {
+    if note.bytes.len() <= WHOLE { &note.bytes } else { &[] }
 }
 
 /// An event on one line. Between tokens, line breaks are spaces; within strings there are none.

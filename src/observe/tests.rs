@@ -33,15 +33,20 @@ fn event(kind: &str, id: usize, payload: &Value) -> Value {
     event
 }
 
-fn summary(event: &Value) -> Summary {
-    let bytes = Bytes::from(event.to_string());
+fn summaries<'a>(events: impl IntoIterator<Item = &'a Value>) -> Summaries {
+    let mut summaries = Summaries::default();
+    events.into_iter().for_each(|event| add(&mut summaries, event.to_string()));
+    summaries
+}
+
+fn add(summaries: &mut Summaries, event: String) {
+    let bytes = Bytes::from(event);
     let typed = decode::event(&bytes).expect("an event");
-    Summary::new(&typed.event, bytes.clone(), typed.findings)
+    summaries.add(&typed.event, bytes.clone(), typed.findings);
 }
 
 fn store(observer: &Observer, events: &[Value], repeated: &[u32]) {
-    let summaries: Vec<Summary> = events.iter().map(summary).collect();
-    observer.stored("one", NOW, &summaries, repeated);
+    observer.stored("one", NOW, &summaries(events), repeated);
 }
 
 fn json_of(value: &impl Serialize) -> Value {
@@ -108,6 +113,48 @@ fn what_is_new_is_counted_once() {
 }
 
 #[test]
+fn what_is_repeated_says_nothing() {
+    let observer = observer();
+    let named = |id, name: &str| event("START_INTERACTION", id, &json!({"flowName": name}));
+    let analytics = |id, status: &str| {
+        event("CUSTOM_ANALYTICS", id, &json!({"flowName": "Two", "outcomeStatus": status}))
+    };
+    let odd = |id, length: usize| {
+        event("SEND_RESPONSE", id, &json!({"newMember": "x".repeat(length), "flowName": "Two"}))
+    };
+    // Of what says the same, some is repeated and some is not; the last name is that of a repeated event, and
+    // the last new one came before under another.
+    let events = [
+        odd(0, 1),
+        named(1, "Two"),
+        named(2, "One"),
+        odd(3, 3),
+        named(4, "Two"),
+        analytics(5, "a"),
+        analytics(6, "b"),
+        named(7, "Three"),
+        odd(8, 8),
+    ];
+    store(&observer, &events, &[0, 2, 6, 7]);
+    let observed = json_of(&observer.observed(NOW));
+    assert_eq!(
+        observed["flows"],
+        json!([{
+            "id": "8f43a71f85b5250109e7cf4b705b1446", "name": "Two", "starts": 2,
+            "outcomes": {"a": 1}, "errors": 0, "last_seen": NOW,
+        }])
+    );
+    let drift = json_of(&observer.drifted())["drift"].clone();
+    assert_eq!(
+        (&drift[0]["finding"], &drift[0]["count"], &drift[0]["example"]),
+        (&json!("unknown_member"), &json!(2), &json!({"type": "string", "length": 3}))
+    );
+    assert_eq!((&drift[1]["finding"], &drift[1]["count"]), (&json!("deprecated_type"), &json!(2)));
+    store(&observer, &[named(9, "Two"), named(10, "One"), named(11, "Two")], &[2]);
+    assert_eq!(observer.observed(NOW).flows[0].name, "One", "the name that was sent last");
+}
+
+#[test]
 fn no_sender_makes_it_grow() {
     let observer = observer();
     let long = "é".repeat(10_000);
@@ -143,7 +190,7 @@ fn no_sender_makes_it_grow() {
     assert!(size < 500_000, "{size} bytes");
     let mut watcher = observer.watch().expect("a place");
     let kept = observer.read(&mut watcher).events;
-    let size: usize = kept.iter().map(|seen| json_of(seen).to_string().len()).sum();
+    let size: usize = kept.iter().map(|kept| json_of(&kept.show()).to_string().len()).sum();
     assert!(size < 2 * 1024 * 1024, "{size} bytes");
 }
 
@@ -155,9 +202,9 @@ fn drift_says_what_came_and_not_what_it_said() {
     let mut odd = event("START_INTERACTION", 1, &payload);
     odd["resources"] = json!([{"id": "a"}, {"id": 7}]);
     store(&observer, &[odd.clone(), event("NEW_THING", 2, &json!({}))], &[]);
-    let summaries = [summary(&odd)];
-    observer.stored("one", NOW + 5000, &summaries, &[]);
-    observer.stored("one", NOW + 9000, &[summary(&event("RECEIVE_REQUEST", 3, &json!({})))], &[]);
+    observer.stored("one", NOW + 5000, &summaries([&odd]), &[]);
+    let deprecated = event("RECEIVE_REQUEST", 3, &json!({}));
+    observer.stored("one", NOW + 9000, &summaries([&deprecated]), &[]);
     let drifted = json_of(&observer.drifted());
     let start = "DAVINCI_INTERACTION.START_INTERACTION";
     let flow = "$._embedded.flowInteractionEvent";
@@ -223,12 +270,15 @@ fn who_looks_on_is_told_what_was_missed() {
     assert!(kept < 3000, "{kept}");
     assert_eq!(news.missed + kept, 3000);
     assert_eq!(sequences(&news), (3301 - kept..=3300).collect::<Vec<_>>());
+    early.again_after(3200);
+    let news = observer.read(&mut early);
+    assert_eq!((news.missed, sequences(&news)), (0, (3201..=3300).collect()), "read again");
     drop(early);
     store(&observer, &events(500), &[0]);
     let mut late = observer.watch().expect("a place");
     let news = observer.read(&mut late);
     assert_eq!((news.missed, sequences(&news)), (0, (3750..=3799).collect()), "the last 50");
-    let shown = json_of(&news.events[49]);
+    let shown = json_of(&news.events[49].show());
     assert_eq!(shown["event"]["id"], "event-499");
     assert_eq!(
         (&shown["type"], &shown["action"], &shown["outcome"], &shown["source"], &shown["id"]),
@@ -245,19 +295,17 @@ fn who_looks_on_is_told_what_was_missed() {
 #[test]
 fn an_event_is_shown_on_one_line_or_not_at_all() {
     let observer = observer();
-    let pretty = |event: &Value| {
-        let bytes =
-            Bytes::from(serde_json::to_string_pretty(event).expect("text").replace('\n', "\r\n"));
-        let typed = decode::event(&bytes).expect("an event");
-        Summary::new(&typed.event, bytes.clone(), typed.findings)
-    };
+    let pretty =
+        |event: &Value| serde_json::to_string_pretty(event).expect("text").replace('\n', "\r\n");
     let small = event("START_INTERACTION", 1, &json!({"flowName": "a\nb"}));
     let large = event("START_INTERACTION", 2, &json!({"nodeTitle": "x".repeat(70_000)}));
-    observer.stored("one", NOW, &[pretty(&small), pretty(&large)], &[]);
+    let mut both = Summaries::default();
+    [&small, &large].into_iter().for_each(|event| add(&mut both, pretty(event)));
+    observer.stored("one", NOW, &both, &[]);
     let mut watcher = observer.watch().expect("a place");
     let news = observer.read(&mut watcher);
     let lines: Vec<String> =
-        news.events.iter().map(|seen| serde_json::to_string(seen).expect("JSON")).collect();
+        news.events.iter().map(|kept| json_of(&kept.show()).to_string()).collect();
     assert!(lines.iter().all(|line| !line.contains(['\n', '\r'])), "{lines:?}");
     let shown: Vec<Value> =
         lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::redacted;
 use crate::decode::{self, Element, Reason, Refusal};
 use crate::event::{Event, Finding};
-use crate::observe::{Kind, Summary};
+use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 
@@ -29,8 +29,8 @@ pub(super) struct Context {
 #[derive(Debug)]
 pub(super) struct Ingested {
     pub(super) batch: Batch,
-    /// One for each event of the batch, in the same order.
-    pub(super) summaries: Vec<Summary>,
+    /// Of the batch's events, in the same order.
+    pub(super) summaries: Summaries,
     pub(super) refusals: Vec<Reason>,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
             received_at: context.received_at,
             ..Batch::default()
         },
-        summaries: Vec::new(),
+        summaries: Summaries::default(),
         refusals: Vec::new(),
     };
     decode::each(body, context.strict, |element| take(context, body, element, &mut ingested))
@@ -65,7 +65,7 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
             let key = DedupKey::new(&context.source, &envelope.id, instant);
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             let findings = findings(redaction, typed.findings);
-            ingested.summaries.push(summary(&typed.event, &bytes, is_changed, findings));
+            summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);
             ingested.batch.events.push(spool::Event { key, bytes });
         }
         Err(refusal) => {
@@ -99,13 +99,19 @@ fn findings(redaction: Option<&Redaction>, mut findings: Vec<Finding>) -> Vec<Fi
     findings
 }
 
-/// What is observed of an event: of the stored one, whatever that has lost.
-fn summary(event: &Event<'_>, stored: &Bytes, is_changed: bool, findings: Vec<Finding>) -> Summary {
+/// Notes what is observed of an event: of the stored one, whatever that has lost.
+fn summarise(
+    summaries: &mut Summaries,
+    event: &Event<'_>,
+    stored: &Bytes,
+    is_changed: bool,
+    findings: Vec<Finding>,
+) {
     match is_changed.then(|| decode::event(stored)) {
-        Some(Ok(redacted)) => Summary::new(&redacted.event, stored.clone(), findings),
+        Some(Ok(redacted)) => summaries.add(&redacted.event, stored.clone(), findings),
         // Not reachable: what is left of an event is one.
-        Some(Err(_)) => Summary::unread(Kind::of(event), stored.clone(), findings),
-        None => Summary::new(event, stored.clone(), findings),
+        Some(Err(_)) => summaries.add_unread(Kind::of(event), stored.clone(), findings),
+        None => summaries.add(event, stored.clone(), findings),
     }
 }
 

@@ -19,7 +19,6 @@ use super::ingest::{Context, Ingested};
 use super::prepare::{self, Job, Ready};
 use super::request_id;
 use super::state::{Receiver, Source};
-use crate::observe::Summary;
 use crate::spans;
 
 /// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
@@ -175,8 +174,8 @@ async fn store(
     reason.into_iter().for_each(quarantined);
     if let Some(Ingested { summaries, refusals, .. }) = counts {
         receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
-        for kind in summaries.iter().flat_map(Summary::findings) {
-            metrics.findings.with_label_values(&[kind.as_str()]).inc();
+        for (kind, number) in summaries.findings() {
+            metrics.findings.with_label_values(&[kind.as_str()]).inc_by(number);
         }
         refusals.iter().for_each(|reason| quarantined(reason.as_str()));
         if stored.quarantined > 0 {
@@ -185,7 +184,7 @@ async fn store(
                 "events went to quarantine"
             );
         }
-        let tests = summaries.iter().filter(|event| event.is_delivery_test()).count() as u64;
+        let tests = summaries.delivery_tests();
         if tests > 0 {
             metrics.delivery_tests.with_label_values(&[&source.name]).inc_by(tests);
             tracing::info!(
