@@ -244,6 +244,58 @@ fn a_stream_that_would_drop_events_is_refused() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
+fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
+    let target = Target::start(Webhook::default());
+    let sink = format!(
+        "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n",
+        target.url
+    );
+    let home = Home::new(&sink);
+    let old = home.start();
+    let all = ids(100);
+    old.post(&batch(all[..30].to_vec()));
+    wait_for_ids(&target, &all[..30]);
+    // A backlog, and an entry that somebody has to look at.
+    target.state().traffic.down = Some(503);
+    let bad = minted("bad").replace("recordedAt", "recorded");
+    old.post(&batch(all[30..60].to_vec()));
+    old.post(&format!("[{bad}]"));
+
+    // The sender is moved to the new receivers while the old one still has something to deliver.
+    let cluster = Cluster::start(1);
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    receivers.get(0).post(&batch(all[60..].to_vec()));
+    target.state().traffic.down = None;
+    old.wait_until_settled("siem");
+    let entries = text(&home.run(&["quarantine", "export"]));
+    assert!(entries.contains("missing_member"), "{entries}");
+    let (status, log) = old.terminate();
+    assert!(status.success(), "{log}");
+    receivers.get(0).wait_until_settled("siem");
+    let mut arrived = target.state().ids();
+    arrived.sort_unstable();
+    assert_eq!(arrived, all, "each once");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_missing_permission_is_named() {
+    let user = "authorization { users = [{ user: u, password: p, permissions: { publish: [\"_INBOX.>\"] } }] }";
+    let cluster = Cluster::start_with(1, user);
+    let config = format!(
+        "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = {}\nreplicas = 1\n\
+         basic = {{ username = \"u\", password_env = \"P\" }}\n",
+        cluster.urls()
+    );
+    let home = Home::new(&config).with_variables(&[("P", "p")]);
+    let (status, log) = home.try_start().err().expect("it does not start");
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("the NATS servers object"), "{log}");
+    assert!(log.to_lowercase().contains("permissions violation"), "{log}");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
     let mut receivers = Receivers::start(&cluster, &target, &[]);

@@ -1,5 +1,10 @@
 //! The spool as everything above it sees it: one of the engines.
 
+#![cfg_attr(
+    not(feature = "nats"),
+    expect(clippy::unused_async, unused_variables, reason = "one engine asks for less than two")
+)]
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;

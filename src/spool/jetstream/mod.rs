@@ -46,9 +46,10 @@ mod streams;
 mod trim;
 mod watch;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use async_nats::Event;
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -64,6 +65,9 @@ use streams::Streams;
 
 /// How long a request to the servers, and each acknowledgement, may take. A sender is answered 503 then.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the servers object to is said once in this time: they do so with each message.
+const COMPLAINTS: Duration = Duration::from_mins(1);
 
 /// Acknowledgements that are waited for at once, of all requests.
 const IN_FLIGHT: usize = 16_384;
@@ -202,7 +206,7 @@ async fn connect(
     let spool::Engine::Jetstream(own) = &settings.engine else {
         return Err(OpenError::NoStream(String::new()));
     };
-    let client = nats::connect(&own.nats, "spool", PATIENCE, |_| {}).await?;
+    let client = nats::connect(&own.nats, "spool", PATIENCE, complaints()).await?;
     let context = ContextBuilder::new()
         .timeout(PATIENCE)
         .ack_timeout(PATIENCE)
@@ -221,6 +225,20 @@ async fn connect(
         clock,
         watching: None,
     })
+}
+
+/// Says what the servers object to: a missing permission is otherwise a request without an answer. Subjects
+/// in their words are made of names of the configuration.
+fn complaints() -> impl Fn(&Event) + Send + Sync + 'static {
+    let said = Mutex::new(None::<Instant>);
+    move |event| {
+        let Event::ServerError(error) = event else { return };
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
+            *said = Some(Instant::now());
+            tracing::warn!(%error, "the NATS servers object; see the permissions in docs/scaling.md");
+        }
+    }
 }
 
 /// The machine's name, for people, and what no other process has.
