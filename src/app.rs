@@ -322,8 +322,10 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
 /// Lets the doors' counters go on where they were.
 async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
     // Where receivers share a spool, each counts what it does itself.
-    let is_shared = !matches!(spool, Spool::Embedded(_));
-    for (name, door, count) in spool.stats().await?.totals.into_iter().filter(|_| !is_shared) {
+    if !matches!(spool, Spool::Embedded(_)) {
+        return Ok(());
+    }
+    for (name, door, count) in spool.stats().await?.totals {
         let counter = match door {
             Door::Accepted
             | Door::Duplicate

@@ -73,7 +73,8 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 const QUARANTINE_FULL: &str = "the quarantine is full: see davinci-siem quarantine list, then retry or \
                                purge, or raise spool.quarantine_max_size";
 
-/// Why a batch was not stored. Nothing of it is kept.
+/// Why a batch was not stored. The embedded engine keeps nothing of it; of JetStream's streams, see
+/// [`Spool::append`](super::Spool::append).
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum AppendError {
     /// `max_size` is reached; waits for sinks to catch up or for `quarantine purge`.

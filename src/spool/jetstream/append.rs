@@ -135,9 +135,16 @@ impl Spool {
             under_way.push((publication, sent));
         }
         let mut acknowledged = Vec::with_capacity(under_way.len());
+        // For all of them together: nobody waits as long for each.
+        let deadline = Instant::now() + PATIENCE;
         for (publication, sent) in under_way {
             let ack = sent.await.map_err(|error| refusal(&error, &publication.full))?;
-            acknowledged.push(if is_staged(&ack) { self.again(publication).await? } else { ack });
+            let is_staged = is_staged(&ack);
+            acknowledged.push(if is_staged {
+                self.again(publication, deadline).await?
+            } else {
+                ack
+            });
         }
         Ok(acknowledged)
     }
@@ -150,22 +157,24 @@ impl Spool {
 
     /// A repetition of what is being stored just now, or was to be and was not: asked again until it is known
     /// which. What stays undecided is stored under another id, so that it is stored.
-    async fn again(&self, mut publication: Publication) -> Result<PublishAck, AppendError> {
-        let begun = Instant::now();
+    async fn again(
+        &self,
+        mut publication: Publication,
+        deadline: Instant,
+    ) -> Result<PublishAck, AppendError> {
         loop {
-            sleep(STAGED).await;
+            if Instant::now() < deadline {
+                sleep(STAGED).await;
+            } else {
+                let id = format!("{}-again", publication.id.unwrap_or_default());
+                tracing::debug!(id, "JetStream remembers an id that it has not stored");
+                publication.message = publication.message.message_id(&id);
+                publication.id = Some(id);
+            }
             let sent = self.send(&publication).await?;
             let ack = sent.await.map_err(|error| refusal(&error, &publication.full))?;
             if !is_staged(&ack) {
                 return Ok(ack);
-            }
-            if begun.elapsed() > PATIENCE {
-                let id = format!("{}-again", publication.id.unwrap_or_default());
-                tracing::warn!(
-                    "JetStream remembers an event that it has not stored; storing it once more"
-                );
-                publication.message = publication.message.message_id(&id);
-                publication.id = Some(id);
             }
         }
     }

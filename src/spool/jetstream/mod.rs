@@ -116,16 +116,16 @@ impl Spool {
     /// A reader for one sink.
     pub fn reader(&self, sink: &str) -> Reader {
         let events = self.streams.events.clone();
-        let most = self.context.client().server_info().max_payload;
+        let client = self.context.client();
         match self.order {
             Order::Ordered => {
                 let place = self.shared.sink(sink);
-                let reader = ordered::Reader::new(events, self.shared.head(), place, most);
+                let reader = ordered::Reader::new(events, self.shared.head(), place, client);
                 Reader::new(Source::Ordered(reader))
             }
             Order::Parallel => {
                 let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
-                let reader = parallel::Reader::new(events, sink, outstanding, most);
+                let reader = parallel::Reader::new(events, sink, outstanding, client);
                 Reader::new(Source::Parallel(reader))
             }
         }

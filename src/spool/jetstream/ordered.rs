@@ -7,6 +7,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
 use bytes::Bytes;
@@ -32,8 +33,8 @@ const BEHIND: Duration = Duration::from_secs(2);
 pub(super) struct Reader {
     stream: Stream,
     head: watch::Receiver<u64>,
-    /// Bytes of the largest message.
-    max_payload: usize,
+    /// Knows how large a message may be, which may change while we run.
+    client: Client,
     at: Mutex<Option<At>>,
     place: Arc<SinkPlace>,
     /// The position that was given last, and when the servers stored it.
@@ -56,10 +57,10 @@ impl Reader {
         stream: Stream,
         head: watch::Receiver<u64>,
         place: Arc<SinkPlace>,
-        max_payload: usize,
+        client: Client,
     ) -> Reader {
         let (at, last) = (Mutex::new(None), std::sync::Mutex::default());
-        Reader { stream, head, max_payload, at, place, last }
+        Reader { stream, head, client, at, place, last }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -112,7 +113,8 @@ impl Reader {
     /// What is there now, and whether nothing was missed.
     async fn fetch(&self, at: &mut At, max_bytes: usize) -> Result<(Vec<Read>, bool), ReadError> {
         // A server gives nothing at all where the first message is larger than what was asked for.
-        let most = max_bytes.max(self.max_payload + message::OVERHEAD);
+        let largest = self.client.server_info().max_payload + message::OVERHEAD;
+        let most = max_bytes.max(largest);
         let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);

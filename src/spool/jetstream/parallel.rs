@@ -62,8 +62,8 @@ pub(super) struct Reader {
     stream: Stream,
     sink: String,
     outstanding: Arc<Outstanding>,
-    /// Bytes of the largest message.
-    max_payload: usize,
+    /// Knows how large a message may be, which may change while we run.
+    client: Client,
     consumer: OnceCell<Consumer<pull::Config>>,
 }
 
@@ -125,10 +125,10 @@ impl Reader {
         stream: Stream,
         sink: &str,
         outstanding: Arc<Outstanding>,
-        max_payload: usize,
+        client: Client,
     ) -> Reader {
         let sink = sink.to_owned();
-        Reader { stream, sink, outstanding, max_payload, consumer: OnceCell::new() }
+        Reader { stream, sink, outstanding, client, consumer: OnceCell::new() }
     }
 
     pub(super) fn head(&self) -> watch::Receiver<u64> {
@@ -140,7 +140,8 @@ impl Reader {
         let open =
             || async { self.stream.get_consumer(&name(&self.sink)).await.map_err(ReadError) };
         let consumer = self.consumer.get_or_try_init(open).await?;
-        let most = max_bytes.max(self.max_payload + message::OVERHEAD);
+        let largest = self.client.server_info().max_payload + message::OVERHEAD;
+        let most = max_bytes.max(largest);
         let messages = consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);

@@ -9,11 +9,12 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use chrono::DateTime;
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::timeout;
 
 use super::place::{self, Held};
 use super::shared::SinkPlace;
 use super::streams::Streams;
-use super::{Order, most, ordered, unreadable};
+use super::{Order, PATIENCE, most, ordered, unreadable};
 use crate::spool::{Millis, ReadError};
 
 /// How long a sink that this receiver does not have still holds events back after its last sign of life.
@@ -105,12 +106,14 @@ async fn first_since(
     let consumer = ordered::consumer(&streams.events, from, true).await?;
     let messages = consumer.fetch().max_messages(1).messages();
     let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
-    match messages.next().await {
-        None => Ok(None),
-        Some(Ok(message)) => {
+    // Whoever trims also renews what is held: it must not wait for ever.
+    match timeout(PATIENCE, messages.next()).await {
+        Err(_) => Err(ReadError("the servers do not answer".into())),
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(message))) => {
             message.info().map(|info| Some(info.stream_sequence)).map_err(ReadError)
         }
-        Some(Err(error)) => Err(ReadError(error)),
+        Ok(Some(Err(error))) => Err(ReadError(error)),
     }
 }
 
