@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 26] = [
+const DIRECTIONS: [(&str, &[&str]); 27] = [
+    ("causes", &[]),
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
@@ -17,7 +18,7 @@ const DIRECTIONS: [(&str, &[&str]); 26] = [
     ("spans", &[]),
     ("tls", &[]),
     ("nats", &["secret", "tls"]),
-    ("spool", &["folder", "nats"]),
+    ("spool", &["causes", "folder", "nats"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["decode", "event", "folder", "json", "metrics"]),
@@ -27,7 +28,7 @@ const DIRECTIONS: [(&str, &[&str]); 26] = [
     ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["config", "event", "folder", "nats", "tls"]),
+    ("sinks", &["causes", "config", "event", "folder", "nats", "tls"]),
     (
         "receive",
         &[

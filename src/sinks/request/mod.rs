@@ -19,7 +19,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::verdict::with_causes;
+use super::with_causes;
 use super::{Reason, Verdict};
 use crate::config::{self, Authorization, Compression, Header};
 use crate::tls;

@@ -54,6 +54,7 @@ use async_nats::jetstream::context::{Context, ContextBuilder};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Clock, Door, OpenError, ReadError, SinkStats, SpoolStats};
+use crate::causes::with_causes as said;
 use crate::nats;
 use crate::spool;
 use place::Place;
@@ -250,20 +251,6 @@ fn holder() -> String {
 /// Bytes that a stream may hold.
 fn most(info: &async_nats::jetstream::stream::Info) -> u64 {
     u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
-}
-
-/// An error with its causes, each once.
-fn said(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> ReadError {
