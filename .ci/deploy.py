@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import kubernetes_validate
 import yaml
 
 PROGRAM = pathlib.Path(sys.argv[1]).absolute()
-NATS = "/usr/sbin/nats-server"
+NATS = "/opt/davinci-siem-nats/usr/sbin/nats-server"
 ROOT = pathlib.Path(__file__).parent.parent
 COMPOSE = ROOT / "deploy/compose"
 JETSTREAM = ROOT / "deploy/jetstream"
@@ -252,16 +251,13 @@ def check_kubernetes(version, user):
 
 
 def nats_takes(name, text):
-    """Has nats-server read a configuration, with what it includes. Debian 12's knows no sync_interval."""
+    """Has nats-server read a configuration, with what it includes."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "secrets").mkdir()
         (folder / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
         self_signed(folder / "secrets/tls.crt", folder / "secrets/tls.key")
         (folder / "secrets/ca.crt").write_bytes((folder / "secrets/tls.crt").read_bytes())
-        version = subprocess.run([NATS, "--version"], capture_output=True, text=True, check=True).stdout
-        if tuple(map(int, re.search(r"v(\d+)\.(\d+)", version).groups())) < (2, 10):
-            text = re.sub(r"(?m)^ *sync_interval: always$", "", text)
         (folder / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{folder}/"))
         checked = subprocess.run(
             [NATS, "-t", "-c", folder / "nats-server.conf"], capture_output=True, text=True,

@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use serde_json::{Value, json};
 
 use crate::support::events::{batch, ids, minted};
-use crate::support::nats::Cluster;
+use crate::support::nats::{Cluster, impostor};
 use crate::support::receivers::Receivers;
 use crate::support::service::Home;
 use crate::support::targets::Target;
@@ -245,6 +245,25 @@ fn a_stream_that_would_drop_events_is_refused() {
     assert!(log.contains("discard is not new: it would drop events when full"), "{log}");
     let checked = home.run(&["check", "--connect"]);
     assert!(!checked.status.success(), "{checked:?}");
+}
+
+#[test]
+fn a_server_that_forgets_what_it_has_acknowledged_is_refused() {
+    let config = |version| {
+        let url = impostor::of_version(version);
+        format!("[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = [\"{url}\"]\n")
+    };
+    let home = Home::new(&config("2.10.22"));
+    let (status, log) = home.try_start().err().expect("it does not start");
+    assert_eq!(status.code(), Some(1));
+    let refused = "nats-server 2.10.22 may lose events that it has acknowledged";
+    assert!(log.contains(refused) && log.contains("Run 2.10.23 or later"), "{log}");
+    let checked = home.run(&["check", "--connect"]);
+    assert!(!checked.status.success());
+    assert!(String::from_utf8_lossy(&checked.stderr).contains(refused), "{checked:?}");
+    // This one has no JetStream, either.
+    let (_, log) = Home::new(&config("2.10.23")).try_start().err().expect("it does not start");
+    assert!(!log.contains("may lose events") && log.contains("stream davinci-siem"), "{log}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One receiver and two that share a JetStream spool of three servers, against the embedded engine under the
-//! same load, round by round. Needs nats-server; `.ci/nats` unpacks Debian's.
+//! same load, round by round. Needs nats-server; `.ci/nats` unpacks Debian 13's. `SYNC=always` has the servers sync
+//! every message, as `deploy/jetstream` has them.
 //!
 //! Everything runs on one machine: what three servers and two receivers would have to themselves elsewhere,
 //! they share here.
@@ -95,17 +96,19 @@ impl Cluster {
                 ports.iter().map(|ports| format!("\"nats://{}\"", ports[index])).collect();
             format!("[{}]", urls.join(", "))
         };
+        let sync =
+            std::env::var("SYNC").map_or(String::new(), |sync| format!(", sync_interval: {sync}"));
         let children = ports.iter().enumerate().map(|(index, [client, route])| {
             let store = folder.path().join(format!("n{index}"));
             let text = format!(
                 "server_name: n{index}\nlisten: \"{client}\"\n\
-                 jetstream {{ store_dir: {store:?}, max_file_store: 100GB }}\n\
+                 jetstream {{ store_dir: {store:?}, max_file_store: 100GB{sync} }}\n\
                  cluster {{ name: bench, listen: \"{route}\", routes: {} }}\n",
                 list(1)
             );
             let config = folder.path().join(format!("n{index}.conf"));
             std::fs::write(&config, text).expect("written");
-            Command::new("/usr/sbin/nats-server")
+            Command::new("/opt/davinci-siem-nats/usr/sbin/nats-server")
                 .arg("-c")
                 .arg(config)
                 .stdout(Stdio::null())

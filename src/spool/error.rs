@@ -45,6 +45,14 @@ pub enum OpenError {
     #[cfg(feature = "nats")]
     #[error("spool.jetstream: {0}")]
     Connect(#[from] crate::nats::ConnectError),
+    /// A server is too old to be relied on.
+    #[error(
+        "spool.jetstream: nats-server {version} may lose events that it has acknowledged, when servers are killed. Run 2.10.23 or later on all of them"
+    )]
+    Server {
+        /// What it says that it is.
+        version: String,
+    },
     /// A stream is not as it has to be.
     #[error("spool.jetstream: stream {stream}: {detail}")]
     Stream {

@@ -82,14 +82,15 @@ async fn post_until(
     while !done.load(Ordering::Relaxed) {
         tokio::time::sleep(pause).await;
         let size = [1, 3, 20, 100][random.random_range(0..4)];
-        let batch = oracle.mint(client, size);
+        let mut batch = oracle.mint(client, size);
         loop {
             let target = url.borrow_and_update().clone();
-            if !target.is_empty()
-                && let Some(answer) = attempt(&http, &target, &batch).await
-            {
-                oracle.acknowledge(&batch, &answer);
-                break;
+            if !target.is_empty() {
+                batch.attempts += 1;
+                if let Some(answer) = attempt(&http, &target, &batch).await {
+                    oracle.acknowledge(&batch, &answer);
+                    break;
+                }
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

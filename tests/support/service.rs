@@ -14,6 +14,9 @@ use super::PATIENCE;
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_davinci-siem");
 
+/// Lines of the log that a failed test shows.
+const LOGGED: usize = 200;
+
 /// A folder with a configuration, in which the service may be started again and again.
 pub struct Home {
     pub folder: TempDir,
@@ -312,7 +315,10 @@ impl Drop for Service {
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {
-            eprintln!("--- the service's log\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LOGGED)..];
+            eprintln!("--- the end of the service's log\n{}", last.join("\n"));
         }
     }
 }

@@ -181,7 +181,7 @@ impl Spool {
 }
 
 /// Whether a server says "duplicate" of a message that is not stored yet, and may never be: it notes an id
-/// before the replicas agree (nats-server 2.9, `processClusteredInboundMsg`), and knows no sequence then.
+/// before the replicas agree (seen of nats-server 2.9, `processClusteredInboundMsg`), and knows no sequence then.
 fn is_staged(ack: &PublishAck) -> bool {
     ack.duplicate && ack.sequence == 0
 }

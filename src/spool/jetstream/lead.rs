@@ -125,6 +125,7 @@ impl Spool {
             tracing::warn!(%sink, from = held.place.holder, "took over from a receiver that is gone");
         }
         let cursor = place.cursor;
+        tracing::debug!(%sink, cursor, revision, first = info.state.first_sequence, last, "took the sink");
         own.forget();
         own.show(&place, revision, &self.holder);
         *lead = Some(Lead { place, revision });
@@ -247,7 +248,8 @@ async fn change(
             Some(stored) if stored.place.holder.as_deref() == Some(holder) => {
                 (place, revision) = (again(&stored.place), stored.revision);
             }
-            _ => {
+            stored => {
+                tracing::debug!(sink, ?held, ?stored, "the sink's place is another's");
                 *lead = None;
                 return Err(CommitError::Superseded);
             }

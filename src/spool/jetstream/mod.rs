@@ -73,6 +73,10 @@ const COMPLAINTS: Duration = Duration::from_mins(1);
 /// Acknowledgements that are waited for at once, of all requests.
 const IN_FLIGHT: usize = 16_384;
 
+/// The first nats-server that keeps what it has acknowledged when processes are killed, by
+/// <https://jepsen.io/analyses/nats-2.12.1>. Of 2.9.10 we have seen that it does not.
+const OLDEST: (i64, i64, i64) = (2, 10, 23);
+
 /// An open spool. Cheap to share; every method may be called from any task.
 pub struct Spool {
     context: Context,
@@ -208,6 +212,10 @@ async fn connect(
         return Err(OpenError::NoStream(String::new()));
     };
     let client = nats::connect(&own.nats, "spool", PATIENCE, complaints()).await?;
+    let (major, minor, patch) = OLDEST;
+    if !client.is_server_compatible(major, minor, patch) {
+        return Err(OpenError::Server { version: client.server_info().version });
+    }
     let context = ContextBuilder::new()
         .timeout(PATIENCE)
         .ack_timeout(PATIENCE)

@@ -2,7 +2,8 @@
 //! wherever reading goes on elsewhere.
 //!
 //! The consumer's own numbers say whether a message was missed on the way; then it is made anew. Where they
-//! follow each other and the positions do not, what lies between is gone from the stream, and is reported.
+//! follow each other and the positions do not, the stream's leader is asked: what lies between may be gone from
+//! the stream, and is reported, or the consumer's server has passed over it, and the consumer is made anew.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -80,9 +81,7 @@ impl Reader {
         let kept = held.take().filter(|at| at.position == after && at.used.elapsed() < KEPT / 2);
         let mut at = match kept {
             Some(at) => at,
-            None => {
-                At { consumer: self.consumer(after).await?, position: after, given: 0, used: since }
-            }
+            None => self.begin(after).await?,
         };
         loop {
             let (found, is_whole) = self.fetch(&mut at, max_bytes).await?;
@@ -92,14 +91,17 @@ impl Reader {
                 *held = is_whole.then_some(at);
                 return Ok(found);
             }
-            if !is_whole || since.elapsed() > BEHIND {
+            if since.elapsed() > BEHIND {
                 return Err(ReadError("what is stored cannot be read yet".into()));
             }
             sleep(Duration::from_millis(20)).await;
+            if !is_whole {
+                at = self.begin(after).await?;
+            }
         }
     }
 
-    async fn consumer(&self, after: u64) -> Result<Consumer<pull::Config>, ReadError> {
+    async fn begin(&self, after: u64) -> Result<At, ReadError> {
         let (position, at) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if position == after && !place::is_same(&self.stream, after, at).await? {
             let mut lead = self.place.lead.lock().await;
@@ -107,7 +109,8 @@ impl Reader {
             return Err(ReadError("the stream has changed".into()));
         }
         let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
-        consumer(&self.stream, deliver_policy, false).await
+        let consumer = consumer(&self.stream, deliver_policy, false).await?;
+        Ok(At { consumer, position: after, given: 0, used: Instant::now() })
     }
 
     /// What is there now, and whether nothing was missed.
@@ -123,6 +126,7 @@ impl Reader {
             let next = match timeout(PATIENCE, messages.next()).await {
                 Ok(Some(Ok(next))) => next,
                 Ok(None) => return Ok((found, true)),
+                Ok(Some(Err(error))) if is_enough(&error) => return Ok((found, true)),
                 // What came before it is sound.
                 Ok(Some(Err(_))) | Err(_) if !found.is_empty() => return Ok((found, false)),
                 Ok(Some(Err(error))) => return Err(ReadError(error)),
@@ -138,7 +142,16 @@ impl Reader {
                 return Ok((found, false));
             }
             if position > at.position + 1 {
-                found.push(gone(at.position + 1, position - 1));
+                let (first, last) = (at.position + 1, position - 1);
+                if !are_gone(&self.stream, first, last).await? {
+                    tracing::warn!(
+                        first,
+                        last,
+                        "a NATS server has passed over what is stored; reading it again"
+                    );
+                    return Ok((found, false));
+                }
+                found.push(gone(first, last));
             }
             (at.position, at.given) = (position, number);
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (position, stored);
@@ -166,6 +179,21 @@ pub(super) async fn consumer(
         ..pull::Config::default()
     };
     stream.create_consumer(config).await.map_err(unreadable)
+}
+
+/// Whether a server says that the next message has no room in what was asked for: the consumer gives it next.
+fn is_enough(error: &async_nats::Error) -> bool {
+    error.to_string().contains("Exceeds MaxBytes")
+}
+
+/// Whether the stream has no message from `first` to `last`, by what its leader says. A consumer is no witness:
+/// its server may pass over messages that it has (<https://github.com/nats-io/nats-server/issues/6932>).
+async fn are_gone(stream: &Stream, first: u64, last: u64) -> Result<bool, ReadError> {
+    let info = stream.info_builder().with_deleted(true).fetch().await.map_err(unreadable)?;
+    let first = first.max(info.info.state.first_sequence);
+    let deleted = info.info.state.deleted.unwrap_or_default();
+    let missing = deleted.iter().filter(|position| (first..=last).contains(*position)).count();
+    Ok(missing as u64 == (last + 1).saturating_sub(first))
 }
 
 fn gone(first: u64, last: u64) -> Read {

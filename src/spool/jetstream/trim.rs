@@ -63,6 +63,7 @@ pub(super) async fn trim(
     match order {
         _ if keep_from <= first => Ok(()),
         Order::Ordered => {
+            tracing::debug!(keep_from, passed, "removing what every sink has");
             streams.events.purge().sequence(keep_from).await.map(drop).map_err(unreadable)
         }
         Order::Parallel => delete(streams, first..keep_from).await,

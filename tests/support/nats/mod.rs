@@ -1,5 +1,6 @@
-//! Real NATS servers with JetStream: Debian's, from `.ci/nats`, each with all its files in one folder.
+//! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one folder.
 
+pub mod impostor;
 pub mod operator;
 
 use std::fs::{self, File};
@@ -13,6 +14,12 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::support::{block_on, free_port, runtime, wait_for};
+
+/// `NATS_SERVER` names another.
+const SERVER: &str = "/opt/davinci-siem-nats/usr/sbin/nats-server";
+
+/// Lines of a server's log that a failed test shows.
+const LOGGED: usize = 20;
 
 /// One server, or several that form a cluster. Killed on drop.
 pub struct Cluster {
@@ -126,7 +133,8 @@ impl Node {
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.join("log"));
-        let child = Command::new("/usr/sbin/nats-server")
+        let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
+        let child = Command::new(program)
             .arg("-c")
             .arg(self.folder.join("nats.conf"))
             .stdin(Stdio::null())
@@ -204,9 +212,17 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("--- {}'s log\n{}", self.name, self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().filter(|line| !is_chatter(line)).collect();
+            let last = &lines[lines.len().saturating_sub(LOGGED)..];
+            eprintln!("--- the end of {}'s log\n{}", self.name, last.join("\n"));
         }
     }
+}
+
+/// What a server says of every consumer, and of every look at its health.
+fn is_chatter(line: &str) -> bool {
+    line.contains("new consumer leader") || line.contains("Healthcheck failed")
 }
 
 /// Makes streams, and reads what is in them.
