@@ -68,17 +68,21 @@ impl Reported<'_> {
 
 /// Free text that the flow's author chose; words outside this list say nothing we may assume.
 fn from_outcome_status(status: &str) -> Outcome {
-    match status.trim().to_ascii_lowercase().as_str() {
-        "success" | "approved" => Outcome::Success,
-        "error" | "denied" | "fraud" | "failure" | "failed" => Outcome::Failure,
-        _ => Outcome::Unknown,
-    }
+    one_of(status, &["success", "approved"], &["error", "denied", "fraud", "failure", "failed"])
 }
 
 fn from_result_status(status: &str) -> Outcome {
-    match status.trim().to_ascii_lowercase().as_str() {
-        "success" | "succeeded" => Outcome::Success,
-        "failure" | "failed" => Outcome::Failure,
-        _ => Outcome::Unknown,
+    one_of(status, &["success", "succeeded"], &["failure", "failed"])
+}
+
+fn one_of(status: &str, successes: &[&str], failures: &[&str]) -> Outcome {
+    let status = status.trim();
+    let is_among = |words: &[&str]| words.iter().any(|word| status.eq_ignore_ascii_case(word));
+    if is_among(successes) {
+        Outcome::Success
+    } else if is_among(failures) {
+        Outcome::Failure
+    } else {
+        Outcome::Unknown
     }
 }

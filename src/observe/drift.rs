@@ -3,6 +3,8 @@
 //! One row for each type of event, kind of deviation and member. What a member says is never kept: its
 //! shape tells enough.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
@@ -20,10 +22,11 @@ const REMEMBERED: i64 = 90 * 24 * 3600 * 1000;
 const TYPE: usize = 80;
 
 /// Between the parts of a row's name; none of them has it.
-const BETWEEN: char = '\0';
+const BETWEEN: &str = "\0";
 
-/// What a type is called that PingOne will stop sending.
-const DEPRECATED: &str = "deprecated_type";
+/// The rows of the types that PingOne will stop sending.
+const SEND_RESPONSE: &str = "DAVINCI_INTERACTION.SEND_RESPONSE\0deprecated_type\0$.action.type";
+const RECEIVE_REQUEST: &str = "DAVINCI_INTERACTION.RECEIVE_REQUEST\0deprecated_type\0$.action.type";
 
 /// One deviation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,12 +88,12 @@ impl Drift {
 
     /// Notes that events of a deprecated type came.
     pub(super) fn add_deprecated(&mut self, kind: Kind, count: u64, now: i64) {
-        let action = match kind {
-            Kind::SendResponse => "DAVINCI_INTERACTION.SEND_RESPONSE",
-            Kind::ReceiveRequest => "DAVINCI_INTERACTION.RECEIVE_REQUEST",
+        let name = match kind {
+            Kind::SendResponse => SEND_RESPONSE,
+            Kind::ReceiveRequest => RECEIVE_REQUEST,
             _ => return,
         };
-        self.0.row(&name(action, DEPRECATED, "$.action.type")).seen(count, now);
+        self.0.row(name).seen(count, now);
     }
 
     /// Takes what was known before. What has not been seen for long gives its row to what is new.
@@ -143,15 +146,21 @@ impl Row {
 }
 
 fn name(kind: &str, finding: &str, path: &str) -> String {
-    let clean = |text: &str| text.replace(BETWEEN, "\u{fffd}");
-    format!("{}{BETWEEN}{finding}{BETWEEN}{}", clean(kind), clean(path))
+    [&*clean(kind), finding, &*clean(path)].join(BETWEEN)
+}
+
+fn clean(text: &str) -> Cow<'_, str> {
+    match text.contains(BETWEEN) {
+        true => Cow::Owned(text.replace(BETWEEN, "\u{fffd}")),
+        false => Cow::Borrowed(text),
+    }
 }
 
 /// Which of the resources it was does not matter.
-fn unnumbered(path: &str) -> String {
+fn unnumbered(path: &str) -> Cow<'_, str> {
     let numbered = path.strip_prefix("$.resources[").and_then(|rest| rest.split_once(']'));
     match numbered {
-        Some((_, rest)) => format!("$.resources[]{rest}"),
-        None => path.to_owned(),
+        Some((_, rest)) => Cow::Owned(format!("$.resources[]{rest}")),
+        None => Cow::Borrowed(path),
     }
 }

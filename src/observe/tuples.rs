@@ -54,7 +54,10 @@ impl Tuples {
     }
 
     fn is(&self, known: &Known, tag: u8, texts: [&str; 4]) -> bool {
-        known.tag == tag && self.read(known) == texts
+        let mut rest = self.texts.as_bytes().get(known.start as usize..).unwrap_or_default();
+        known.tag == tag
+            && known.lengths == texts.map(|text| text.len() as u16)
+            && texts.iter().all(|text| rest.split_off(..text.len()) == Some(text.as_bytes()))
     }
 
     fn read(&self, known: &Known) -> [&str; 4] {
