@@ -356,3 +356,18 @@ fn map_explains_which_member_became_which_field() {
     }
     assert!(explain("native").iter().any(|line| line == "result.status -> (as it is)"));
 }
+
+#[test]
+fn a_command_whose_reader_has_seen_enough_ends_quietly() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let file = fixture("documented_batch.json");
+    let map = ["map", "--format", "ecs", file.to_str().expect("UTF-8")];
+    for arguments in [&map[..], &["man"], &["check"]] {
+        let mut command = Command::new(BINARY);
+        let stdout = writer.try_clone().expect("the pipe");
+        let output = command.args(arguments).stdout(stdout).output().expect("the binary runs");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert!(output.status.success(), "{arguments:?}");
+    }
+}

@@ -22,6 +22,7 @@ mod trace;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -102,11 +103,17 @@ enum Failure {
     Failed(String),
     /// The configuration or an argument is wrong; exit code 64.
     Usage(String),
+    /// Whoever reads the output has seen enough; exit code 0.
+    Unread,
 }
 
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        Failure::Failed(with_causes(&error))
+        let output = (&error as &dyn std::error::Error).downcast_ref::<std::io::Error>();
+        match output.map(std::io::Error::kind) {
+            Some(std::io::ErrorKind::BrokenPipe) => Failure::Unread,
+            _ => Failure::Failed(with_causes(&error)),
+        }
     }
 }
 
@@ -123,14 +130,28 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // One provider for every TLS client of the process; a second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let load = || load(arguments.config.as_deref());
-    let load_spool = || load_spool(arguments.config.as_deref());
-    let load_admin = || load_admin(arguments.config.as_deref());
-    let done = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => load().and_then(|config| serve::run(config, arguments.config.clone())),
-        Command::Check(check) => {
-            load().and_then(|config| check::run(&check, &config, arguments.config.as_deref()))
+    let file = arguments.config.as_deref();
+    let command = arguments.command.unwrap_or(Command::Serve);
+    match output::while_read(|| run_command(command, file)) {
+        Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => {
+            eprintln!("davinci-siem: {message}");
+            ExitCode::FAILURE
         }
+        Err(Failure::Usage(message)) => {
+            eprintln!("{message}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
+    let load = || load(file);
+    let load_spool = || load_spool(file);
+    let load_admin = || load_admin(file);
+    match command {
+        Command::Serve => load().and_then(|config| serve::run(config, file.map(Path::to_owned))),
+        Command::Check(check) => load().and_then(|config| check::run(&check, &config, file)),
         Command::Send(arguments) => send::run(&arguments),
         Command::Map(arguments) => map::run(&arguments, load),
         Command::Quarantine(command) => quarantine::run(command, load, load_spool),
@@ -143,24 +164,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
         Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),
         Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
-        Command::Health => load_admin_address(arguments.config.as_deref()).and_then(health::run),
+        Command::Health => load_admin_address(file).and_then(health::run),
         Command::Completions(shell) => generate::completions(&shell, Arguments::command()),
         Command::Man(man) => generate::man(&man, Arguments::command()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(message)) => {
-            eprintln!("davinci-siem: {message}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Usage(message)) => {
-            eprintln!("{message}");
-            ExitCode::from(USAGE)
-        }
     }
 }
 
-fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
+fn load(file: Option<&Path>) -> Result<Config, Failure> {
     config::load(file, std::env::vars_os()).map_err(|problems| match problems.0.len() {
         1 => Failure::Usage(problems.to_string()),
         count => Failure::Usage(format!(
@@ -171,18 +181,18 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, Failure> {
 
 /// `[spool]` alone: it is looked into and repaired by whoever may read its folder, and that need not be
 /// who may read the secrets.
-fn load_spool(file: Option<&std::path::Path>) -> Result<crate::spool::Settings, Failure> {
+fn load_spool(file: Option<&Path>) -> Result<crate::spool::Settings, Failure> {
     config::load_spool(file, std::env::vars_os())
         .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
-fn load_admin_address(file: Option<&std::path::Path>) -> Result<SocketAddr, Failure> {
+fn load_admin_address(file: Option<&Path>) -> Result<SocketAddr, Failure> {
     config::load_admin_address(file, std::env::vars_os())
         .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
 /// `[admin]` alone: whoever operates a running service needs none of its other secrets.
-fn load_admin(file: Option<&std::path::Path>) -> Result<config::Admin, Failure> {
+fn load_admin(file: Option<&Path>) -> Result<config::Admin, Failure> {
     config::load_admin(file, std::env::vars_os())
         .map_err(|problems| Failure::Usage(problems.to_string()))
 }

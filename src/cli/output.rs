@@ -1,6 +1,8 @@
 //! How results are printed: tables for people, JSON lines for programs.
 
+use std::any::Any;
 use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
@@ -8,8 +10,30 @@ use clap::builder::styling::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::Failure;
+
+/// Runs a command whose output somebody reads. When they have seen enough, as `head` has, `println!` panics, and
+/// that ends the command without a word.
+pub(super) fn while_read(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let usual = take_hook();
+    set_hook(Box::new(move |panic| {
+        if !is_unread(panic.payload()) {
+            usual(panic);
+        }
+    }));
+    catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| match is_unread(&*payload) {
+        true => Err(Failure::Unread),
+        false => resume_unwind(payload),
+    })
+}
+
+fn is_unread(payload: &(dyn Any + Send)) -> bool {
+    let said = payload.downcast_ref::<String>().map_or("", String::as_str);
+    said.starts_with("failed printing to stdout: Broken pipe")
+}
+
 /// Prints one JSON value on one line.
-pub(super) fn json(value: &impl Serialize) -> Result<(), super::Failure> {
+pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     println!("{}", serde_json::to_string(value)?);
     Ok(())
 }

@@ -70,6 +70,7 @@ fn tell(id: i64, done: Result<Retried, Failure>, as_json: bool) -> Result<(), Fa
     let (done, error) = match done {
         Ok(done) => (Some(done), None),
         Err(Failure::Failed(message) | Failure::Usage(message)) => (None, Some(message)),
+        Err(Failure::Unread) => return Err(Failure::Unread),
     };
     if as_json {
         return json(&Tried { id, done, error });
