@@ -19,6 +19,10 @@ use crate::decode;
 const UNWATCHED: usize = 50;
 const WATCHED: usize = 2000;
 
+/// Events that are taken in a second while nobody looks on. Of each batch beyond that it is the last event: who
+/// begins to look on then begins with that one.
+const UNWATCHED_IN_A_SECOND: usize = 1000;
+
 /// Bytes of all of them. What a batch brought is in one piece, which goes with the last of its events, so that
 /// there may be twice as many.
 const BYTES: usize = 2 * 1024 * 1024;
@@ -92,6 +96,9 @@ struct Ring {
     bytes: usize,
     /// The number of the last event.
     last: u64,
+    /// The second in which events were last taken unwatched, and how many in it.
+    second: i64,
+    taken: usize,
 }
 
 /// The ring.
@@ -122,9 +129,11 @@ impl Tail {
         notes: impl Iterator<Item = &'a Note>,
         count: usize,
     ) {
-        let most = if self.last.receiver_count() > 0 { WATCHED } else { UNWATCHED };
+        let is_watched = self.last.receiver_count() > 0;
+        let most = if is_watched { WATCHED } else { UNWATCHED };
+        let take = if is_watched { most } else { self.unwatched(received_at, count.min(most)) };
         // What would go again at once is not even copied.
-        let notes: Vec<&Note> = notes.skip(count.saturating_sub(most)).collect();
+        let notes: Vec<&Note> = notes.skip(count.saturating_sub(take)).collect();
         let notes = those_with_room(&notes);
         let copies = copies(notes);
         let source: Arc<str> = source.into();
@@ -155,6 +164,20 @@ impl Tail {
         drop(ring);
         // Never backwards, though two batches may come at once.
         self.last.send_if_modified(|known| std::mem::replace(known, last.max(*known)) < last);
+    }
+
+    /// How many of so many events are taken while nobody looks on.
+    fn unwatched(&self, now: i64, count: usize) -> usize {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let second = now.div_euclid(1000);
+        if ring.second != second {
+            (ring.second, ring.taken) = (second, 0);
+        }
+        if ring.taken + count > UNWATCHED_IN_A_SECOND {
+            return 1;
+        }
+        ring.taken += count;
+        count
     }
 
     /// One who looks on, from the oldest event that is there; `None` if too many do.

@@ -293,6 +293,23 @@ fn who_looks_on_is_told_what_was_missed() {
 }
 
 #[test]
+fn what_comes_fast_unseen_is_hardly_copied() {
+    let observer = observer();
+    let batch: Vec<Value> = (0..20).map(|id| event("START_INTERACTION", id, &json!({}))).collect();
+    let batch = summaries(&batch);
+    let seen = || {
+        let news = observer.read(&mut observer.watch().expect("a place"));
+        news.events.iter().map(|seen| seen.sequence).collect::<Vec<_>>()
+    };
+    (0..50).for_each(|_| observer.stored("one", NOW, &batch, &[]));
+    assert_eq!(seen(), (951..=1000).collect::<Vec<_>>(), "a thousand in this second");
+    observer.stored("one", NOW + 999, &batch, &[]);
+    assert_eq!(seen(), [1020], "and the last");
+    (0..2).for_each(|_| observer.stored("one", NOW + 1000, &batch, &[]));
+    assert_eq!(seen(), (1020..=1060).collect::<Vec<_>>(), "the next second");
+}
+
+#[test]
 fn an_event_is_shown_on_one_line_or_not_at_all() {
     let observer = observer();
     let pretty =
