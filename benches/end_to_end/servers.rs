@@ -77,12 +77,14 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let mut lines = BufReader::new(child.stderr.take().expect("its log")).lines();
+        let mut said = String::new();
         let ready = lines
             .by_ref()
             .map_while(Result::ok)
+            .inspect(|line| said = format!("{said}{line}\n"))
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
-            .find(|line| line["message"] == "ready")
-            .expect("it is ready");
+            .find(|line| line["message"] == "ready");
+        let ready = ready.unwrap_or_else(|| panic!("it is not ready:\n{said}"));
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"));
         });

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::place::{self, Held, LEASE, Lead, Place};
+use super::same::{self, Verdict, made_at};
 use super::shared::SinkPlace;
 use super::streams::Streams;
 use super::{Order, Spool, parallel, watch};
@@ -102,18 +103,19 @@ impl Spool {
         held: Held,
     ) -> Result<Option<u64>, CommitError> {
         let mut lead = own.lead.lock().await;
-        let Ok(info) = self.streams.events.get_info().await else { return Ok(None) };
+        let looked = same::look(&self.streams.events, &held.place, &own.absence).await;
+        let Ok((verdict @ (Verdict::Same | Verdict::Other), info)) = looked else {
+            return Ok(None);
+        };
         let mut place = Place { holder: Some(self.holder.clone()), ..held.place };
-        let (created, last) = (made_at(&info), info.state.last_sequence);
-        let same = place::is_same(&self.streams.events, place.cursor, place.at).await;
-        let Ok(is_same) = same else { return Ok(None) };
-        if place.stream != created || place.cursor > last || !is_same {
+        let last = info.state.last_sequence;
+        if verdict == Verdict::Other {
             tracing::error!(
                 %sink, cursor = place.cursor, last,
                 "the stream was made anew, or has lost its end: the sink begins with the oldest event that is there"
             );
             let cursor = info.state.first_sequence.saturating_sub(1);
-            place = Place { cursor, stream: created, at: 0, ..place };
+            place = Place { cursor, stream: made_at(&info), at: 0, ..place };
             self.shared.reset_head(last);
         }
         let Ok(Some(revision)) =
@@ -208,14 +210,10 @@ pub(super) async fn renew(streams: &Streams, sink: &str, holder: &str, own: &Sin
     let mut lead = own.lead.lock().await;
     let Some(held) = lead.as_ref() else { return };
     let place = held.place.clone();
-    if let Ok(info) = streams.events.get_info().await {
-        let is_other = made_at(&info) != place.stream || info.state.last_sequence < place.cursor;
-        if is_other
-            || matches!(place::is_same(&streams.events, place.cursor, place.at).await, Ok(false))
-        {
-            own.give_up(&mut lead, "nobody: the stream has changed");
-            return;
-        }
+    let looked = same::look(&streams.events, &place, &own.absence).await;
+    if matches!(looked, Ok((Verdict::Other, _))) {
+        own.give_up(&mut lead, "nobody: the stream has changed");
+        return;
     }
     match change(streams, sink, holder, &mut lead, place, Clone::clone).await {
         Ok(()) | Err(CommitError::Superseded) => {}
@@ -256,11 +254,6 @@ async fn change(
         }
     }
     Err(CommitError::Store("the sink's place is being changed by others".to_owned()))
-}
-
-/// When the stream was made.
-fn made_at(info: &async_nats::jetstream::stream::Info) -> i64 {
-    info.created.timestamp_nanos_opt().unwrap_or_default()
 }
 
 fn store(error: &dyn std::error::Error) -> CommitError {

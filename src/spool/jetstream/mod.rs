@@ -40,6 +40,7 @@ mod parallel;
 mod place;
 mod quarantine;
 mod reader;
+mod same;
 mod settings;
 mod shared;
 mod streams;

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::shared::SinkPlace;
-use super::{PATIENCE, message, place, unreadable};
+use super::{PATIENCE, message, same, unreadable};
 use crate::spool::{Damage, Read, ReadError};
 
 /// Messages asked for at a time.
@@ -103,10 +103,16 @@ impl Reader {
 
     async fn begin(&self, after: u64) -> Result<At, ReadError> {
         let (position, at) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if position == after && !place::is_same(&self.stream, after, at).await? {
-            let mut lead = self.place.lead.lock().await;
-            self.place.give_up(&mut lead, "nobody: the stream has changed");
-            return Err(ReadError("the stream has changed".into()));
+        if position == after && at != 0 {
+            match same::stored_at(&self.stream, after).await? {
+                Some(found) if found == at => {}
+                Some(_) => {
+                    let mut lead = self.place.lead.lock().await;
+                    self.place.give_up(&mut lead, "nobody: the stream has changed");
+                    return Err(ReadError("the stream has changed".into()));
+                }
+                None => return Err(ReadError("the stream's leader is behind".into())),
+            }
         }
         let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&self.stream, deliver_policy, false).await?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -65,19 +64,6 @@ impl Place {
 
     fn to_bytes(&self) -> bytes::Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
-    }
-}
-
-/// Whether the stream is the one that a cursor was moved on, as far as can be told: whether the message there
-/// was stored when it was.
-pub(super) async fn is_same(stream: &Stream, cursor: u64, at: i64) -> Result<bool, ReadError> {
-    if at == 0 {
-        return Ok(true);
-    }
-    match stream.get_raw_message(cursor).await {
-        Ok(found) => Ok(found.time.timestamp_nanos_opt() == Some(at)),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(false),
-        Err(error) => Err(unreadable(error)),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::parallel::Outstanding;
 use super::place::{Lead, Place as Stored};
+use super::same::Absence;
 use crate::spool::Place;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
@@ -38,6 +39,7 @@ pub(super) struct SinkPlace {
     pub(super) lead: tokio::sync::Mutex<Option<Lead>>,
     /// When the servers stored what was read and is not settled, by position.
     given: Mutex<VecDeque<(u64, i64)>>,
+    pub(super) absence: Mutex<Absence>,
     /// What this process has taken of it and not acknowledged, where receivers deliver in parallel.
     pub(super) outstanding: Arc<Outstanding>,
 }
@@ -125,6 +127,7 @@ impl Shared {
             revision: AtomicU64::new(0),
             lead: tokio::sync::Mutex::default(),
             given: Mutex::default(),
+            absence: Mutex::default(),
             outstanding: Arc::default(),
         };
         Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(place)))

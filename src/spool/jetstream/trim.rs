@@ -11,10 +11,10 @@ use chrono::DateTime;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use super::place::{self, Held};
+use super::place::{self, Held, Place};
 use super::shared::SinkPlace;
 use super::streams::Streams;
-use super::{Order, PATIENCE, most, ordered, unreadable};
+use super::{Order, PATIENCE, most, ordered, same, unreadable};
 use crate::spool::{Millis, ReadError};
 
 /// How long a sink that this receiver does not have still holds events back after its last sign of life.
@@ -55,7 +55,8 @@ pub(super) async fn trim(
     let keep_from = kept.map_or(passed, |kept| kept.min(passed));
     if keep_from > first {
         for (_, held) in places.iter().filter(|(_, held)| held.place.cursor >= keep_from) {
-            if !place::is_same(&streams.events, held.place.cursor, held.place.at).await? {
+            let Place { cursor, at, .. } = held.place;
+            if at != 0 && same::stored_at(&streams.events, cursor).await? != Some(at) {
                 return Ok(());
             }
         }
@@ -121,7 +122,6 @@ async fn first_since(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::jetstream::place::Place;
 
     #[test]
     fn a_sink_holds_back_what_it_has_not_until_nobody_knows_it_any_more() {
