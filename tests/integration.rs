@@ -26,6 +26,8 @@ mod http_sink;
 mod invariants;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka")]
+mod kafka_broker;
 mod limits;
 mod listener_tls;
 mod metrics;

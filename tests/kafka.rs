@@ -20,7 +20,7 @@ use crate::support::events::{batch, documented, equal, id, ids, large, minted};
 use crate::support::service::{Home, Service};
 use crate::support::{PATIENCE, runtime, wait_for};
 
-const TOPIC: &str = "pingone-davinci";
+pub(crate) const TOPIC: &str = "pingone-davinci";
 const PARTITIONS: i32 = 3;
 const QUICK: &str = "retry = { min = \"1ms\", max = \"100ms\" }\n";
 const PATIENT: &[(&str, &str)] = &[("DAVINCI_SIEM__SINKS__KAFKA__RETRY__MAX", "1h")];
@@ -29,11 +29,11 @@ struct Brokers(MockCluster<'static, DefaultProducerContext>);
 
 /// A record as a consumer gets it.
 #[derive(Debug)]
-struct Stored {
-    key: Option<String>,
-    headers: BTreeMap<String, String>,
-    body: String,
-    partition: i32,
+pub(crate) struct Stored {
+    pub(crate) key: Option<String>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+    pub(crate) partition: i32,
 }
 
 impl Brokers {
@@ -57,39 +57,8 @@ impl Brokers {
         self.0.request_errors(RDKafkaApiKey::Produce, errors);
     }
 
-    /// Everything in the topic, partition by partition in order.
     fn stored(&self) -> Vec<Stored> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.0.bootstrap_servers())
-            .set("group.id", "test")
-            .create()
-            .expect("a consumer");
-        let mut stored = Vec::new();
-        for partition in 0..PARTITIONS {
-            let wait = Duration::from_secs(60);
-            let (low, high) =
-                consumer.fetch_watermarks(TOPIC, partition, wait).expect("watermarks");
-            let mut assigned = TopicPartitionList::new();
-            assigned
-                .add_partition_offset(TOPIC, partition, Offset::Beginning)
-                .expect("a partition");
-            consumer.assign(&assigned).expect("assigned");
-            for _ in low..high {
-                let poll = || consumer.poll(Duration::from_millis(100));
-                let message = wait_for("a message", poll).expect("a message");
-                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
-                let headers = message.headers().expect("headers").iter();
-                stored.push(Stored {
-                    key: message.key().map(text),
-                    headers: headers
-                        .map(|header| (header.key.to_owned(), text(header.value.expect("a value"))))
-                        .collect(),
-                    body: text(message.payload().expect("a body")),
-                    partition: message.partition(),
-                });
-            }
-        }
-        stored
+        stored(ClientConfig::new().set("bootstrap.servers", self.0.bootstrap_servers()))
     }
 
     fn ids(&self) -> Vec<String> {
@@ -97,7 +66,35 @@ impl Brokers {
     }
 }
 
-fn wait_until(service: &Service, state: &str, said: &str) {
+/// Everything in the topic, partition by partition in order.
+pub(crate) fn stored(config: &mut ClientConfig) -> Vec<Stored> {
+    let consumer: BaseConsumer = config.set("group.id", "test").create().expect("a consumer");
+    let mut stored = Vec::new();
+    for partition in 0..PARTITIONS {
+        let wait = Duration::from_secs(60);
+        let (low, high) = consumer.fetch_watermarks(TOPIC, partition, wait).expect("watermarks");
+        let mut assigned = TopicPartitionList::new();
+        assigned.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("a partition");
+        consumer.assign(&assigned).expect("assigned");
+        for _ in low..high {
+            let poll = || consumer.poll(Duration::from_millis(100));
+            let message = wait_for("a message", poll).expect("a message");
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+            let headers = message.headers().expect("headers").iter();
+            stored.push(Stored {
+                key: message.key().map(text),
+                headers: headers
+                    .map(|header| (header.key.to_owned(), text(header.value.expect("a value"))))
+                    .collect(),
+                body: text(message.payload().expect("a body")),
+                partition: message.partition(),
+            });
+        }
+    }
+    stored
+}
+
+pub(crate) fn wait_until(service: &Service, state: &str, said: &str) {
     wait_for(said, || {
         let sink = service.readiness()["sinks"][0].clone();
         let reason = sink["reason"].as_str().unwrap_or_default().to_owned();
@@ -105,7 +102,7 @@ fn wait_until(service: &Service, state: &str, said: &str) {
     });
 }
 
-fn probe(home: &Home) -> (bool, String) {
+pub(crate) fn probe(home: &Home) -> (bool, String) {
     let output = home.run(&["check", "--connect"]);
     let said = String::from_utf8(output.stdout).expect("UTF-8")
         + &String::from_utf8(output.stderr).expect("UTF-8");

@@ -84,7 +84,8 @@ impl Server {
             .inspect(|line| said = format!("{said}{line}\n"))
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
             .find(|line| line["message"] == "ready");
-        let ready = ready.unwrap_or_else(|| panic!("it is not ready:\n{said}"));
+        assert!(ready.is_some(), "it is not ready:\n{said}");
+        let ready = ready.unwrap_or_default();
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| eprintln!("{line}"));
         });
