@@ -46,6 +46,7 @@ mod request_ids;
 mod secrets;
 #[cfg(feature = "nats")]
 mod shared_spool;
+mod shared_stream;
 mod shutdown;
 mod sinks;
 mod soak;

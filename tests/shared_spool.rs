@@ -22,13 +22,13 @@ fn text(output: &Output) -> String {
 }
 
 #[track_caller]
-fn wait_for_ids(target: &Target<Webhook>, expected: &[String]) {
+pub(crate) fn wait_for_ids(target: &Target<Webhook>, expected: &[String]) {
     wait_for("the events", || (target.state().stored.len() >= expected.len()).then_some(()));
     assert_eq!(target.state().ids(), expected, "each once, in order");
 }
 
 /// Which of the two delivers, and which waits.
-fn roles(receivers: &Receivers) -> (usize, usize) {
+pub(crate) fn roles(receivers: &Receivers) -> (usize, usize) {
     wait_for("one that delivers", || {
         let waits =
             [0, 1].map(|index| receivers.get(index).ask_admin("/readyz").1.contains(WAITING));
@@ -320,63 +320,18 @@ fn a_missing_permission_is_named() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
-fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
+fn bodies_of_more_events_than_most_are_stored_side_by_side() {
     let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
-    let mut receivers = Receivers::start(&cluster, &target, &[]);
-    let (leads, waits) = roles(&receivers);
-    let all = ids(80);
-    receivers.get(leads).post(&batch(all[..60].to_vec()));
-    wait_for_ids(&target, &all[..60]);
-    receivers.get(leads).wait_until_settled("siem");
-    // Somebody deletes it, and a receiver that starts makes it again: it counts from one.
-    cluster.client().delete("davinci-siem");
-    receivers.running[waits].take().expect("it runs").kill();
-    receivers.restart();
-    receivers.get(waits).post(&batch(all[60..].to_vec()));
-    wait_for_ids(&target, &all);
-    receivers.get(leads).wait_for_log("the stream was made anew");
-}
-
-#[test]
-#[ignore = "needs nats-server; .ci/nats installs it"]
-fn a_stream_that_has_lost_its_end_hides_no_new_event() {
-    let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
-    let receivers = Receivers::start(&cluster, &target, &[]);
-    let all: Vec<String> = (0..700).map(|number| format!("event-{number:04}")).collect();
-    receivers.get(0).post(&batch(all[..100].to_vec()));
-    wait_for_ids(&target, &all[..100]);
-    receivers.get(0).wait_until_settled("siem");
-    // As after a loss of power: what the server had not synced is gone.
-    cluster.nodes[0].kill();
-    let kept = copy(cluster.nodes[0].folder());
-    cluster.mend();
-    let is_taken = |part: &[String]| {
-        wait_for("the batch to be taken", || {
-            (receivers.get(0).try_post(&batch(part.to_vec())).0 == 200).then_some(())
-        });
-    };
-    is_taken(&all[100..400]);
-    wait_for_ids(&target, &all[..400]);
-    receivers.get(0).wait_until_settled("siem");
-    receivers.get(1).wait_until_settled("siem");
-    cluster.nodes[0].kill();
-    std::fs::remove_dir_all(cluster.nodes[0].folder().join("store")).expect("removed");
-    std::fs::rename(kept.path().join("store"), cluster.nodes[0].folder().join("store"))
-        .expect("back");
-    cluster.mend();
-    // More than were lost, at once: the positions that were read before are taken again.
-    is_taken(&all[400..700]);
-    wait_for("every new event", || {
-        let seen: HashSet<String> = target.state().ids().into_iter().collect();
-        all.iter().all(|id| seen.contains(id)).then_some(())
+    let settings = [("LIMITS__BODY", "64 MiB"), ("SINKS__SIEM__BATCH__EVENTS", "1000")];
+    let receivers = Receivers::start(&cluster, &target, &settings);
+    // All of each are sent before the first acknowledgement is looked at.
+    let all = ids(34_000);
+    std::thread::scope(|scope| {
+        for part in all.chunks(17_000) {
+            scope.spawn(|| receivers.get(0).post(&batch(part.to_vec())));
+        }
     });
-}
-
-/// A copy of a folder.
-fn copy(folder: &std::path::Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
-    let mut command = std::process::Command::new("cp");
-    let copied = command.arg("-a").arg(folder.join("store")).arg(copy.path()).status();
-    assert!(copied.expect("cp runs").success());
-    copy
+    wait_for("every event", || (target.state().stored.len() >= all.len()).then_some(()));
+    let seen: HashSet<String> = target.state().ids().into_iter().collect();
+    assert_eq!((seen.len(), target.state().stored.len()), (all.len(), all.len()));
 }

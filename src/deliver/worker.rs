@@ -222,6 +222,10 @@ impl Worker {
                     let attempts = backoff.attempts() + 1;
                     self.show_trouble(attempts, error.to_string());
                     self.pause(&mut backoff, shutdown).await?;
+                    // What was read before is not kept waiting for what cannot be.
+                    if !self.waiting.is_empty() {
+                        break;
+                    }
                 }
             }
         }

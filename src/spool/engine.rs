@@ -81,6 +81,11 @@ impl Spool {
         }
     }
 
+    /// Whether other receivers may have the same spool.
+    pub fn is_shared(&self) -> bool {
+        !matches!(self, Spool::Embedded(_))
+    }
+
     /// Whether batches are stored in packed chunks, which [`Batch::prepare`] makes; where they are not,
     /// [`Batch::unpacked`] saves the work.
     ///

@@ -48,7 +48,10 @@ impl Receivers {
     pub fn restart(&mut self) {
         for (home, running) in self.homes.iter().zip(&mut self.running) {
             if running.is_none() {
-                *running = Some(wait_for("a receiver to start", || home.try_start().ok()));
+                *running = Some(wait_for("a receiver to start", || {
+                    let started = home.try_start();
+                    started.inspect_err(|(status, log)| eprintln!("{status}: {log}")).ok()
+                }));
             }
         }
     }

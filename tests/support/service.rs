@@ -256,6 +256,7 @@ impl Service {
     pub fn answer(&self, body: &str) -> Value {
         super::block_on(async {
             let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
+            let post = post.timeout(PATIENCE);
             let response = post.send().await.expect("an answer");
             assert_eq!(response.status(), 200);
             response.json().await.expect("JSON")
@@ -266,6 +267,7 @@ impl Service {
     pub fn try_post(&self, body: &str) -> (u16, String) {
         super::block_on(async {
             let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
+            let post = post.timeout(PATIENCE);
             let response = post.send().await.expect("an answer");
             (response.status().as_u16(), response.text().await.expect("text"))
         })

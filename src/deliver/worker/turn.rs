@@ -28,6 +28,8 @@ impl Worker {
             if ended == Ended::Stopped {
                 break;
             }
+            // What waits now waits for another.
+            self.status.waits_since(None);
             tracing::warn!(sink = %self.name, "another receiver has taken over this sink");
         }
         self.spool.resign(&self.name).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::stream::Info;
 use tokio::time::sleep;
 
 use super::place::{self, Held, LEASE, Lead, Place};
@@ -38,13 +39,42 @@ impl Spool {
             let (place, revision) = held.map_or((new, 0), |held| (held.place, held.revision));
             let own = self.shared.sink(sink);
             own.show(&place, revision, &self.holder);
-            match self.order {
-                Order::Ordered => parallel::end(&self.streams, sink).await,
-                Order::Parallel => parallel::begin(&self.streams, sink, place.cursor).await?,
-            }
+            let place = match self.order {
+                Order::Ordered => {
+                    parallel::end(&self.streams, sink).await;
+                    place
+                }
+                Order::Parallel => {
+                    let place = self.verified(sink, &own).await?;
+                    parallel::begin(&self.streams, sink, place.cursor).await?;
+                    place
+                }
+            };
             registered.push(Registered { cursor: place.cursor, is_paused: place.is_paused });
         }
         Ok(registered)
+    }
+
+    /// The place of a sink that receivers deliver to in parallel, begun again if it is of another stream: the
+    /// consumer that knows what they have not settled goes with the stream.
+    async fn verified(&self, sink: &str, own: &SinkPlace) -> Result<Place, CommitError> {
+        loop {
+            let held =
+                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+            let held =
+                held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
+            let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
+            match looked.map_err(|error| store(&error))? {
+                (Verdict::Same, _) => return Ok(held.place),
+                (Verdict::Behind, _) => sleep(watch::LOOK).await,
+                (Verdict::Other, info) => {
+                    parallel::end(&self.streams, sink).await;
+                    let place = anew(sink, held.place, &info);
+                    // Another receiver may be faster; then its place is looked at.
+                    place::update(&self.streams.places, sink, &place, held.revision).await?;
+                }
+            }
+        }
     }
 
     /// Makes sure that a sink has a place. A bucket that was made a moment ago may have no leader yet.
@@ -103,21 +133,17 @@ impl Spool {
         held: Held,
     ) -> Result<Option<u64>, CommitError> {
         let mut lead = own.lead.lock().await;
-        let looked = same::look(&self.streams.events, &held.place, &own.absence).await;
+        let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
         let Ok((verdict @ (Verdict::Same | Verdict::Other), info)) = looked else {
             return Ok(None);
         };
         let mut place = Place { holder: Some(self.holder.clone()), ..held.place };
         let last = info.state.last_sequence;
         if verdict == Verdict::Other {
-            tracing::error!(
-                %sink, cursor = place.cursor, last,
-                "the stream was made anew, or has lost its end: the sink begins with the oldest event that is there"
-            );
-            let cursor = info.state.first_sequence.saturating_sub(1);
-            place = Place { cursor, stream: made_at(&info), at: 0, ..place };
-            self.shared.reset_head(last);
+            place = anew(sink, place, &info);
         }
+        // It may have been known of a stream that was longer.
+        self.shared.reset_head(last);
         let Ok(Some(revision)) =
             place::update(&self.streams.places, sink, &place, held.revision).await
         else {
@@ -189,6 +215,11 @@ impl Spool {
         }
         let mut lead = own.lead.lock().await;
         let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
+        if held.place.cursor >= position {
+            // It was stored, and the answer was lost: the place was read again since.
+            own.show(&held.place, held.revision, &self.holder);
+            return Ok(());
+        }
         self.bury(sink, Some(held.place.cursor), dead_letters).await?;
         let at = own.given(position);
         let place = held.place.settled(position, at, tally);
@@ -205,12 +236,31 @@ impl Spool {
     }
 }
 
+/// The place of a sink that begins again, with the oldest event that is there.
+fn anew(sink: &str, place: Place, info: &Info) -> Place {
+    let (first, last) = (info.state.first_sequence, info.state.last_sequence);
+    let what = match place.stream == made_at(info) && place.cursor < first {
+        true => {
+            "what it had not settled was removed: for a day no receiver had the sink, or the stream was purged"
+        }
+        false => "the stream was made anew, or has lost its end",
+    };
+    tracing::error!(
+        sink,
+        cursor = place.cursor,
+        first,
+        last,
+        "{what}: the sink begins with the oldest event that is there"
+    );
+    Place { cursor: first.saturating_sub(1), stream: made_at(info), at: 0, ..place }
+}
+
 /// Renews a place that is held.
 pub(super) async fn renew(streams: &Streams, sink: &str, holder: &str, own: &SinkPlace) {
     let mut lead = own.lead.lock().await;
     let Some(held) = lead.as_ref() else { return };
     let place = held.place.clone();
-    let looked = same::look(&streams.events, &place, &own.absence).await;
+    let looked = same::look(&streams.events, &place, own.read_up_to(), &own.absence).await;
     if matches!(looked, Ok((Verdict::Other, _))) {
         own.give_up(&mut lead, "nobody: the stream has changed");
         return;

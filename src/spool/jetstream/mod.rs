@@ -71,8 +71,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the servers object to is said once in this time: they do so with each message.
 const COMPLAINTS: Duration = Duration::from_mins(1);
 
-/// Acknowledgements that are waited for at once, of all requests.
-const IN_FLIGHT: usize = 16_384;
+/// Acknowledgements that are waited for at once, of all requests: no bound, since whoever sends a batch holds
+/// a place for each message until it has sent them all, and two that share the last places would wait for each
+/// other for ever. `limits.in_flight` bounds what they take.
+const IN_FLIGHT: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
 /// The first nats-server that keeps what it has acknowledged when processes are killed, by
 /// <https://jepsen.io/analyses/nats-2.12.1>. Of 2.9.10 we have seen that it does not.
@@ -126,7 +128,7 @@ impl Spool {
         match self.order {
             Order::Ordered => {
                 let place = self.shared.sink(sink);
-                let reader = ordered::Reader::new(events, self.shared.head(), place, client);
+                let reader = ordered::Reader::new(events, Arc::clone(&self.shared), place, client);
                 Reader::new(Source::Ordered(reader))
             }
             Order::Parallel => {

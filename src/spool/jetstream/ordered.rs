@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::shared::SinkPlace;
+use super::shared::{Shared, SinkPlace};
 use super::{PATIENCE, message, same, unreadable};
 use crate::spool::{Damage, Read, ReadError};
 
@@ -33,6 +33,7 @@ const BEHIND: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Reader {
     stream: Stream,
+    shared: Arc<Shared>,
     head: watch::Receiver<u64>,
     /// Knows how large a message may be, which may change while we run.
     client: Client,
@@ -56,12 +57,13 @@ struct At {
 impl Reader {
     pub(super) fn new(
         stream: Stream,
-        head: watch::Receiver<u64>,
+        shared: Arc<Shared>,
         place: Arc<SinkPlace>,
         client: Client,
     ) -> Reader {
+        let head = shared.head();
         let (at, last) = (Mutex::new(None), std::sync::Mutex::default());
-        Reader { stream, head, client, at, place, last }
+        Reader { stream, shared, head, client, at, place, last }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -92,6 +94,12 @@ impl Reader {
                 return Ok(found);
             }
             if since.elapsed() > BEHIND {
+                // Of a stream that has lost its end, more was known than there is.
+                let info = self.stream.get_info().await.map_err(unreadable)?;
+                if info.state.last_sequence <= after {
+                    self.shared.reset_head(info.state.last_sequence);
+                    return Ok(Vec::new());
+                }
                 return Err(ReadError("what is stored cannot be read yet".into()));
             }
             sleep(Duration::from_millis(20)).await;

@@ -59,6 +59,12 @@ impl SinkPlace {
         given.front().filter(|(first, _)| *first == position).map_or(0, |(_, at)| *at)
     }
 
+    /// The position that was read last of what is not settled; 0 if nothing was.
+    pub(super) fn read_up_to(&self) -> u64 {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.back().map_or(0, |(position, _)| *position)
+    }
+
     /// Forgets what was read.
     pub(super) fn forget(&self) {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -67,6 +73,7 @@ impl SinkPlace {
     /// The place is not ours any more, though nobody has taken it: it has to be taken anew.
     pub(super) fn give_up(&self, lead: &mut Option<Lead>, reason: &str) {
         *lead = None;
+        self.forget();
         self.seen.send_modify(|seen| seen.leader = Some(reason.to_owned()));
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::stream::Info;
 use chrono::DateTime;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
@@ -38,10 +39,15 @@ pub(super) async fn trim(
 ) -> Result<(), ReadError> {
     let places = place::all(&streams.places).await?;
     let is_own = |sink: &str| own.iter().any(|(name, _)| &**name == sink);
-    let Some(passed) = passed_by_all(&places, is_own) else { return Ok(()) };
+    let counted = counted(&places, is_own);
+    let Some(passed) = counted.iter().map(|place| place.cursor).min() else { return Ok(()) };
     let info = streams.events.get_info().await.map_err(unreadable)?;
     let first = info.state.first_sequence;
-    if info.state.messages == 0 || passed < first {
+    // Cursors of another stream, or past its end, say nothing of what is there.
+    if info.state.messages == 0
+        || passed < first
+        || !counted.iter().all(|place| is_of(place, &info))
+    {
         return Ok(());
     }
     // What is kept for a replay makes room for what is new.
@@ -49,13 +55,16 @@ pub(super) async fn trim(
     let kept = match retention {
         Duration::ZERO => None,
         _ if is_crowded => None,
-        retention => first_since(streams, retention, now).await?,
+        retention => first_since(streams, &info, retention, now).await?,
     };
     // The message at the cursor stays, to be known again.
     let keep_from = kept.map_or(passed, |kept| kept.min(passed));
     if keep_from > first {
-        for (_, held) in places.iter().filter(|(_, held)| held.place.cursor >= keep_from) {
-            let Place { cursor, at, .. } = held.place;
+        for Place { cursor, at, .. } in counted {
+            let (cursor, at) = (*cursor, *at);
+            if cursor < keep_from {
+                continue;
+            }
             if at != 0 && same::stored_at(&streams.events, cursor).await? != Some(at) {
                 return Ok(());
             }
@@ -87,18 +96,23 @@ async fn delete(streams: &Streams, positions: Range<u64>) -> Result<(), ReadErro
     futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// The last position that every sink has settled; none where no sink is known.
-fn passed_by_all(places: &[(String, Held)], is_own: impl Fn(&str) -> bool) -> Option<u64> {
-    let newest = places.iter().map(|(_, held)| held.at).max()?;
+/// The places that hold events back.
+fn counted(places: &[(String, Held)], is_own: impl Fn(&str) -> bool) -> Vec<&Place> {
+    let newest = places.iter().map(|(_, held)| held.at).max().unwrap_or_default();
     let is_alive = |sink: &str, held: &Held| is_own(sink) || newest - held.at < FORGOTTEN;
     let alive = places.iter().filter(|(sink, held)| is_alive(sink, held));
-    alive.map(|(_, held)| held.place.cursor).min()
+    alive.map(|(_, held)| &held.place).collect()
+}
+
+fn is_of(place: &Place, info: &Info) -> bool {
+    place.stream == same::made_at(info) && place.cursor <= info.state.last_sequence
 }
 
 /// The first event that `retention` still keeps; none where it keeps none, and then all may go that have been
-/// passed.
+/// passed. A consumer's server may be behind, or pass over what it has: the leader has to confirm it.
 async fn first_since(
     streams: &Streams,
+    info: &Info,
     retention: Duration,
     now: Millis,
 ) -> Result<Option<u64>, ReadError> {
@@ -111,9 +125,13 @@ async fn first_since(
     // Whoever trims also renews what is held: it must not wait for ever.
     match timeout(PATIENCE, messages.next()).await {
         Err(_) => Err(ReadError("the servers do not answer".into())),
-        Ok(None) => Ok(None),
+        Ok(None) if info.state.last_timestamp < start_time => Ok(None),
+        Ok(None) => Ok(Some(0)),
         Ok(Some(Ok(message))) => {
-            message.info().map(|info| Some(info.stream_sequence)).map_err(ReadError)
+            let kept = message.info().map_err(ReadError)?.stream_sequence;
+            let before = same::stored_at(&streams.events, kept.saturating_sub(1)).await?;
+            let is_kept = before.is_some_and(|at| at / 1_000_000 >= since);
+            Ok(Some(if is_kept { 0 } else { kept }))
         }
         Ok(Some(Err(error))) => Err(ReadError(error)),
     }
@@ -140,7 +158,9 @@ mod tests {
             // One's own holds back whatever its age.
             (vec![place("a", 7, 0), place("b", 9, day)], "a", Some(7)),
         ] {
-            assert_eq!(passed_by_all(&places, |sink| sink == own), passed, "{places:?}");
+            let counted = counted(&places, |sink| sink == own);
+            let least = counted.iter().map(|place| place.cursor).min();
+            assert_eq!(least, passed, "{places:?}");
         }
     }
 }

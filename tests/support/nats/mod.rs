@@ -283,6 +283,14 @@ impl Client {
         })
     }
 
+    /// The number of the last message that was ever in a stream.
+    pub fn last(&self, stream: &str) -> u64 {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.cached_info().state.last_sequence
+        })
+    }
+
     /// Everything that is in a stream, in its order.
     pub fn messages(&self, stream: &str) -> Vec<Stored> {
         let count = self.count(stream);

@@ -1,0 +1,133 @@
+//! What becomes of the sinks of receivers that share a spool when the stream is not what it was: made anew, or
+//! without its end.
+
+use std::collections::HashSet;
+
+use crate::shared_spool::{roles, wait_for_ids};
+use crate::support::events::{batch, ids};
+use crate::support::nats::Cluster;
+use crate::support::receivers::Receivers;
+use crate::support::targets::Target;
+use crate::support::targets::webhook::Webhook;
+use crate::support::wait_for;
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let mut receivers = Receivers::start(&cluster, &target, &[]);
+    let (leads, waits) = roles(&receivers);
+    let all = ids(80);
+    receivers.get(leads).post(&batch(all[..60].to_vec()));
+    wait_for_ids(&target, &all[..60]);
+    receivers.get(leads).wait_until_settled("siem");
+    // Somebody deletes it, and a receiver that starts makes it again: it counts from one.
+    cluster.client().delete("davinci-siem");
+    receivers.running[waits].take().expect("it runs").kill();
+    receivers.restart();
+    receivers.get(waits).post(&batch(all[60..].to_vec()));
+    wait_for_ids(&target, &all);
+    receivers.get(leads).wait_for_log("the stream was made anew");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_stream_that_has_lost_its_end_hides_no_new_event() {
+    let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    let all: Vec<String> = (0..700).map(|number| format!("event-{number:04}")).collect();
+    receivers.get(0).post(&batch(all[..100].to_vec()));
+    wait_for_ids(&target, &all[..100]);
+    receivers.get(0).wait_until_settled("siem");
+    // As after a loss of power: what the server had not synced is gone.
+    cluster.nodes[0].kill();
+    let kept = copy(cluster.nodes[0].folder());
+    cluster.mend();
+    let is_taken = |part: &[String]| {
+        wait_for("the batch to be taken", || {
+            (receivers.get(0).try_post(&batch(part.to_vec())).0 == 200).then_some(())
+        });
+    };
+    is_taken(&all[100..400]);
+    wait_for_ids(&target, &all[..400]);
+    receivers.get(0).wait_until_settled("siem");
+    receivers.get(1).wait_until_settled("siem");
+    cluster.nodes[0].kill();
+    std::fs::remove_dir_all(cluster.nodes[0].folder().join("store")).expect("removed");
+    std::fs::rename(kept.path().join("store"), cluster.nodes[0].folder().join("store"))
+        .expect("back");
+    cluster.mend();
+    // More than were lost, at once: the positions that were read before are taken again.
+    is_taken(&all[400..700]);
+    wait_for("every new event", || {
+        let seen: HashSet<String> = target.state().ids().into_iter().collect();
+        all.iter().all(|id| seen.contains(id)).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel")];
+    let mut receivers = Receivers::start(&cluster, &target, &parallel);
+    let all = ids(300);
+    receivers.get(0).post(&batch(all[..200].to_vec()));
+    wait_for_ids(&target, &all[..200]);
+    receivers.get(0).wait_until_settled("siem");
+    let sink = |receivers: &Receivers, verb: &str| {
+        let output = receivers.homes[0].run_with(receivers.get(0), &["sink", verb, "siem"]);
+        assert!(output.status.success(), "{output:?}");
+    };
+    sink(&receivers, "pause");
+    receivers.running.iter_mut().for_each(|running| running.take().expect("it runs").kill());
+    let client = cluster.client();
+    client.delete("davinci-siem");
+    receivers.restart();
+    receivers.get(0).wait_for_log("the stream was made anew");
+    receivers.get(0).post(&batch(all[200..].to_vec()));
+    // Each of the two writes every three seconds, and removes what it may every two.
+    let written = client.last("KV_davinci-siem-sinks");
+    let is_looked_after = || client.last("KV_davinci-siem-sinks") >= written + 6;
+    wait_for("both to remove what they may", || is_looked_after().then_some(()));
+    assert_eq!(client.count("davinci-siem"), 100);
+    sink(&receivers, "resume");
+    wait_for("every event", || (target.state().stored.len() >= all.len()).then_some(()));
+    let seen: HashSet<String> = target.state().ids().into_iter().collect();
+    assert!(all.iter().all(|id| seen.contains(id)));
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
+    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let mut receivers = Receivers::start(&cluster, &target, &[]);
+    let (knows, other) = roles(&receivers);
+    let all = ids(200);
+    receivers.get(knows).post(&batch(all[..160].to_vec()));
+    wait_for_ids(&target, &all[..160]);
+    receivers.get(knows).wait_until_settled("siem");
+    // While it stands still, the other makes the stream anew and takes the sink.
+    receivers.get(knows).signal("STOP");
+    cluster.client().delete("davinci-siem");
+    receivers.running[other].take().expect("it runs").kill();
+    receivers.restart();
+    receivers.get(other).wait_for_log("the stream was made anew");
+    receivers.get(other).post(&batch(all[160..180].to_vec()));
+    wait_for_ids(&target, &all[..180]);
+    receivers.get(knows).signal("CONT");
+    assert_eq!(roles(&receivers), (other, knows));
+    receivers.running[other].take().expect("it runs").kill();
+    // Fewer than a batch, and than it knew.
+    receivers.get(knows).post(&batch(all[180..].to_vec()));
+    wait_for_ids(&target, &all);
+}
+
+/// A copy of a folder.
+fn copy(folder: &std::path::Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
+    let mut command = std::process::Command::new("cp");
+    let copied = command.arg("-a").arg(folder.join("store")).arg(copy.path()).status();
+    assert!(copied.expect("cp runs").success());
+    copy
+}
