@@ -31,7 +31,11 @@ RUN mkdir -p /image/etc/davinci-siem /image/etc/ssl/certs /image/var/lib/davinci
     && chown -R 10001:10001 /image/var/lib/davinci-siem && chmod 700 /image/var/lib/davinci-siem
 # What is Debian's in it, where scanners look for it.
 RUN cp -L /etc/os-release /image/etc/os-release \
-    && for package in ca-certificates $(xargs dpkg -S < libraries | cut -d: -f1 | sort -u); do \
+    # dpkg knows some of them by their place before /lib became a link to /usr/lib, and others by that after.
+    && while read -r file; do \
+           { dpkg -S "$file" || dpkg -S "/usr$file"; } 2>/dev/null | cut -d: -f1 | grep . || exit 1; \
+       done < libraries > packages \
+    && for package in ca-certificates $(sort -u packages); do \
            dpkg-query --status "$package" > "/image/var/lib/dpkg/status.d/$package" || exit 1; \
        done
 

@@ -115,7 +115,8 @@ fn apply(
     let settings = config.listen.tls.as_ref();
     let loaded = settings.map(tls::load).transpose().map_err(|error| vec![error.to_string()])?;
     if let (Some(tls), Some(loaded)) = (&targets.tls, loaded) {
-        if loaded.own.expires <= clock() / 1000 {
+        // One that is in use already is no reason to keep other secrets of before.
+        if loaded.own.expires <= clock() / 1000 && !tls.shows(&loaded) {
             return Err(vec!["listen.tls.certificate: has expired".to_owned()]);
         }
         note_expiry(&loaded, clock(), metrics);

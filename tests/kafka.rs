@@ -186,6 +186,18 @@ fn what_a_broker_finds_too_large_becomes_a_dead_letter() {
 }
 
 #[test]
+fn a_set_that_a_broker_finds_too_large_is_sent_in_halves() {
+    let brokers = Brokers::start();
+    let home = brokers.home("batch = { events = 50 }\n");
+    brokers.fail(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let service = home.start();
+    service.post(&batch(ids(100)));
+    service.wait_until_settled("kafka");
+    assert_eq!(brokers.ids(), ids(100), "each once, in order");
+    assert!(home.quarantine().is_empty());
+}
+
+#[test]
 fn a_missing_permission_pauses_the_sink_and_drops_nothing() {
     let brokers = Brokers::start();
     let home = brokers.home("").with_variables(PATIENT);
@@ -197,6 +209,31 @@ fn a_missing_permission_pauses_the_sink_and_drops_nothing() {
     service.wait_until_settled("kafka");
     assert_eq!(brokers.ids(), ids(20), "each once, in order");
     assert!(home.quarantine().is_empty());
+}
+
+#[test]
+fn a_user_who_may_not_write_idempotently_pauses_the_sink() {
+    let brokers = Brokers::start();
+    let home = brokers.home("").with_variables(PATIENT);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    brokers.0.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    let service = home.start();
+    service.post(&batch(ids(20)));
+    wait_until(&service, "paused", "give this user the permissions");
+    assert!(home.run_with(&service, &["sink", "resume", "kafka"]).status.success());
+    service.wait_until_settled("kafka");
+    assert_eq!(brokers.ids(), ids(20), "each once, in order");
+}
+
+#[test]
+fn a_topic_that_is_missing_pauses_the_sink_before_a_record_is_late() {
+    let brokers = Brokers::start();
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    brokers.0.topic_error(TOPIC, unknown).expect("set");
+    let home = brokers.home("timeout = \"6s\"\n").with_variables(PATIENT);
+    let service = home.start();
+    service.post(&batch(ids(20)));
+    wait_until(&service, "paused", "make the topic, or correct topic");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn documented_metrics() -> BTreeMap<String, (String, Vec<String>)> {
 /// The names by which the source registers metrics.
 fn registered() -> Vec<String> {
     let call = Regex::new(
-        r#"(?:counter|gauge|histogram|set|labelled|Gauge::new|HistogramOpts::new)\(\s*"([a-z_]+)",\s*""#,
+        r#"(?:counter|gauge|histogram|set|flag|labelled|Gauge::new|HistogramOpts::new)\(\s*"([a-z_]+)",\s*""#,
     )
     .expect("a pattern");
     let sources = [read("src/metrics.rs"), read("src/admin/metrics.rs")].concat();

@@ -138,6 +138,10 @@ fn entries_are_filtered_exported_and_purged() {
     assert_eq!(count(&["quarantine", "list", "--json", "--limit", "2"]), 2);
     let exported = text(&home.run(&["quarantine", "export", "--reason", "not_an_object"]));
     assert_eq!(serde_json::from_str::<Value>(&exported).expect("JSON")["bytes_base64"], "MQ==");
+    for command in ["purge", "retry"] {
+        let named = home.run_with(&service, &["quarantine", command, "1", "--sink", "siem"]);
+        assert_eq!(named.status.code(), Some(64), "{named:?}");
+    }
     assert_eq!(text(&home.run_with(&service, &["quarantine", "purge", "1", "77"])), "1 removed\n");
     assert_eq!(home.run(&["quarantine", "show", "1"]).status.code(), Some(1));
     assert!(service.terminate().0.success());

@@ -124,6 +124,24 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
     });
 }
 
+#[test]
+fn a_certificate_that_had_expired_at_the_start_is_told_and_keeps_nothing_else_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificates = Certificates::new(folder.path(), "a");
+    let expired = certificates
+        .issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+    let secret = folder.path().join("secret");
+    std::fs::create_dir(&secret).expect("a folder");
+    mount(&secret, 0, &expired);
+    let home = Home::with_listen(&mounted(&secret, ""), "");
+    let service = home.start();
+    let expires = "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
+    wait_for("the expiry", || (service.metric(expires) == 1_609_459_200.0).then_some(()));
+    service.signal("HUP");
+    wait_for("it to be read again", || (service.metric(APPLIED) >= 1.0).then_some(()));
+    assert_eq!(service.metric(REFUSED), 0.0);
+}
+
 fn status(service: &Service, client: &Client, password: &str) -> Option<StatusCode> {
     block_on(async {
         let post = client.post(&service.url).basic_auth("pingone", Some(password)).body("[]");

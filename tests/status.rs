@@ -49,6 +49,43 @@ fn a_healthy_service_is_shown_with_its_sinks_and_totals() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_read_hides_nothing_else() {
+    let home = Home::with_two_sinks("");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("one");
+    let (there, away) = (home.path("data/spool.db"), home.path("data/away"));
+    std::fs::rename(&there, &away).expect("moved");
+    let (status, metrics) = service.ask_admin("/metrics");
+    assert_eq!(status, 200);
+    let has = |name: &str| metrics.lines().any(|line| line.starts_with(name));
+    for name in [
+        "davinci_siem_spool_failing 0",
+        "davinci_siem_spool_full 0",
+        "davinci_siem_held_back_seconds{",
+        "davinci_siem_last_received_timestamp_seconds{",
+        "davinci_siem_events_total{",
+        "davinci_siem_sink_state{",
+    ] {
+        assert!(has(name), "{name} is missing: {metrics}");
+    }
+    assert!(!has("davinci_siem_spool_bytes") && !has("davinci_siem_sink_lag_events"), "{metrics}");
+    let (status, page) = service.ask_admin("/console");
+    assert!(status == 200 && page.contains("What the spool holds cannot be read"), "{page}");
+    let shown = home.run_with(&service, &["status"]);
+    assert_eq!(shown.status.code(), Some(1), "{shown:?}");
+    let screen = text(&shown);
+    assert!(screen.contains(": ready") && screen.contains("the spool cannot be read"), "{screen}");
+    let shown = value(&home.run_with(&service, &["status", "--json"]));
+    assert_eq!(
+        (&shown["status"]["spool"], &shown["status"]["sinks"][0]["lag"]),
+        (&Value::Null, &Value::Null)
+    );
+    std::fs::rename(&away, &there).expect("back");
+    assert_eq!(home.run_with(&service, &["status"]).status.code(), Some(0));
+}
+
+#[test]
 fn a_paused_sink_and_a_service_that_is_not_there_are_told_by_the_exit_code() {
     let home = Home::with_two_sinks("");
     let service = home.start();

@@ -50,6 +50,11 @@ impl Access {
         !self.is_read_only && credentials.is_some()
     }
 
+    /// Whether nothing may be operated.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is_read_only
+    }
+
     /// `now` is in milliseconds since the epoch.
     fn judge(&self, request: &Request, now: i64) -> Result<(), Refusal> {
         let headers = request.headers();

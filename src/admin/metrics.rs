@@ -12,51 +12,57 @@ use crate::deliver::SinkState;
 use crate::spool::Loss;
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let stats = match admin.spool.stats().await {
-        Ok(stats) => stats,
-        Err(error) => return failed(&error),
-    };
+    let stats = admin.stats().await.ok();
     let gauges = Registry::new_custom(Some("davinci_siem".to_owned()), None).and_then(|registry| {
         let set = |name: &str, help: &str, value: f64| {
             let gauge = Gauge::new(name, help)?;
             gauge.set(value);
             registry.register(Box::new(gauge))
         };
-        set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
-        set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
-        set("spool_events", "Events in the spool", stats.events as f64)?;
-        let lost = stats.lost.iter().map(Loss::events).sum::<u64>();
-        set("spool_lost_events", "Acknowledged events that are known to be lost", lost as f64)?;
-        set(
+        let flag = |name: &str, help: &str, is_set| set(name, help, f64::from(u8::from(is_set)));
+        flag(
             "spool_damaged",
             "1 while a broken page of the spool waits to be repaired",
-            f64::from(u8::from(admin.spool.is_damaged())),
+            admin.spool.is_damaged(),
         )?;
-        set(
+        flag(
             "spool_failing",
             "1 while the spool cannot store events",
-            f64::from(u8::from(admin.spool.failing().is_some())),
+            admin.spool.failing().is_some(),
         )?;
-        set("spool_full", "1 while the spool refuses batches", f64::from(u8::from(stats.full)))?;
-        set(
-            "spool_oldest_event_age_seconds",
-            "Age of the oldest event in the spool",
-            age(&admin, stats.oldest_at),
+        flag(
+            "spool_shared",
+            "1 where other receivers may have the same spool",
+            admin.spool.is_shared(),
         )?;
-        set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
-        set("dedup_max_ids", "Ids that may be remembered", admin.dedup_max_ids as f64)?;
-        set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
-        set("quarantine_bytes", "Bytes the quarantine uses", stats.quarantine_size as f64)?;
-        set(
-            "quarantine_max_bytes",
-            "Bytes the quarantine may use",
-            stats.quarantine_max_size as f64,
-        )?;
-        set(
+        flag("spool_full", "1 while the spool refuses batches", admin.spool.is_full())?;
+        flag(
             "quarantine_full",
             "1 while the quarantine refuses entries",
-            f64::from(u8::from(stats.quarantine_full)),
+            admin.spool.is_quarantine_full(),
         )?;
+        set("dedup_max_ids", "Ids that may be remembered", admin.dedup_max_ids as f64)?;
+        // What cannot be read is left out: 0 would be a lie.
+        if let Some(stats) = &stats {
+            set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
+            set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
+            set("spool_events", "Events in the spool", stats.events as f64)?;
+            let lost = stats.lost.iter().map(Loss::events).sum::<u64>();
+            set("spool_lost_events", "Acknowledged events that are known to be lost", lost as f64)?;
+            set(
+                "spool_oldest_event_age_seconds",
+                "Age of the oldest event in the spool",
+                age(&admin, stats.oldest_at),
+            )?;
+            set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
+            set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
+            set("quarantine_bytes", "Bytes the quarantine uses", stats.quarantine_size as f64)?;
+            set(
+                "quarantine_max_bytes",
+                "Bytes the quarantine may use",
+                stats.quarantine_max_size as f64,
+            )?;
+        }
         let labelled = |name: &str, help: &str, label: &[&str]| {
             let gauge = GaugeVec::new(Opts::new(name, help), label)?;
             registry.register(Box::new(gauge.clone()))?;
@@ -85,8 +91,10 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         )?;
         let state = labelled("sink_state", "1 for the state a sink is in", &["sink", "state"])?;
         for sink in &admin.sinks {
-            lag.with_label_values(&[&*sink.name])
-                .set(stats.head.saturating_sub(sink.cursor()) as f64);
+            if let Some(stats) = &stats {
+                lag.with_label_values(&[&*sink.name])
+                    .set(stats.head.saturating_sub(sink.cursor()) as f64);
+            }
             lag_seconds.with_label_values(&[&*sink.name]).set(age(&admin, sink.waiting_since()));
             let current = sink.state();
             for name in SinkState::NAMES {

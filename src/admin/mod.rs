@@ -26,6 +26,7 @@ pub mod operations;
 pub mod sinks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -39,10 +40,13 @@ use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::retry::Rules;
 use crate::shutdown::Shutdown;
-use crate::spool::{Clock, Spool};
+use crate::spool::{Clock, Spool, SpoolStats};
 
 /// The header that operations have to carry, with any value: a page of another site cannot send it.
 pub const OPERATION_HEADER: &str = "x-davinci-siem-operation";
+
+/// How long a spool on other machines has to say what it holds: whoever scrapes waits ten seconds as a rule.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the admin listener shows and works on.
 pub struct Admin {
@@ -64,6 +68,18 @@ pub struct Admin {
     pub clock: Clock,
     /// Whether the service is ending.
     pub shutdown: Shutdown,
+}
+
+impl Admin {
+    /// What is stored; why that cannot be told, where it cannot. Then above all, everything else has to be told.
+    async fn stats(&self) -> Result<SpoolStats, String> {
+        let stats = tokio::time::timeout(PATIENCE, self.spool.stats()).await;
+        let stats = stats.map_or_else(
+            |_| Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            |read| read.map_err(|error| error.to_string()),
+        );
+        stats.inspect_err(|error| tracing::warn!(error, "cannot read what the spool holds"))
+    }
 }
 
 impl std::fmt::Debug for Admin {

@@ -18,7 +18,11 @@ use crate::spool::{Door, Receipt, SpoolStats};
 #[derive(Debug, Serialize)]
 struct Status {
     version: &'static str,
-    spool: SpoolStats,
+    /// `null` where it cannot be read.
+    spool: Option<SpoolStats>,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool_error: Option<String>,
     sinks: Vec<SinkLine>,
 }
 
@@ -26,7 +30,8 @@ struct Status {
 struct SinkLine {
     sink: String,
     cursor: u64,
-    lag: u64,
+    /// `null` where the spool cannot be read.
+    lag: Option<u64>,
     #[serde(flatten)]
     state: SinkState,
 }
@@ -68,18 +73,19 @@ pub struct Failure {
 }
 
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
-    let spool = match admin.spool.stats().await {
-        Ok(spool) => spool,
-        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    let (spool, spool_error) = match admin.stats().await {
+        Ok(spool) => (Some(spool), None),
+        Err(error) => (None, Some(error)),
     };
+    let head = spool.as_ref().map(|spool| spool.head);
     let sinks = admin.sinks.iter().map(|sink| SinkLine {
         sink: sink.name.to_string(),
         cursor: sink.cursor(),
-        lag: spool.head.saturating_sub(sink.cursor()),
+        lag: head.map(|head| head.saturating_sub(sink.cursor())),
         state: sink.state(),
     });
     let sinks = sinks.collect();
-    Json(Status { version: env!("CARGO_PKG_VERSION"), spool, sinks }).into_response()
+    Json(Status { version: env!("CARGO_PKG_VERSION"), spool, spool_error, sinks }).into_response()
 }
 
 pub(super) async fn retry(

@@ -127,6 +127,7 @@ pub(super) fn run(
             Ok(())
         }
         Command::Retry { ids, all, filter, replace, json } => {
+            filter.only_with(all)?;
             let config = load()?;
             let spool = open(&config.spool)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
@@ -142,6 +143,7 @@ pub(super) fn run(
             change::retry(&config, &ids, replacement.as_ref(), json)
         }
         Command::Purge { ids, all, filter, json } => {
+            filter.only_with(all)?;
             let config = load()?;
             let spool = open(&config.spool)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
@@ -259,6 +261,18 @@ fn each(
 }
 
 impl Filter {
+    /// Entries that are named are taken whatever they are: a filter would say otherwise.
+    fn only_with(&self, all: bool) -> Result<(), Failure> {
+        let is_set = self.reason.is_some() || self.source.is_some() || self.sink.is_some();
+        if all || !is_set {
+            return Ok(());
+        }
+        Err(Failure::Usage(
+            "davinci-siem: --reason, --source and --sink go with --all, not with numbers of entries"
+                .to_owned(),
+        ))
+    }
+
     fn query(&self, after: i64, limit: u32) -> Query {
         Query {
             after,

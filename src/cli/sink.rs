@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
+use super::output::safe;
 use super::{Failure, block_on};
 use crate::config::Admin;
 
@@ -48,9 +49,9 @@ async fn list(client: &AdminClient, json: bool) -> Result<(), Failure> {
             println!("{sink}");
             continue;
         }
-        let text = |key: &str| sink[key].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| safe(sink[key].as_str().unwrap_or_default());
         let (name, state, reason) = (text("sink"), text("state"), text("reason"));
-        let lag = sink["lag"].as_u64().unwrap_or_default();
+        let lag = sink["lag"].as_u64().map_or("?".to_owned(), |lag| lag.to_string());
         println!("{name:<20} {state:<9} {lag:>9} events behind  {reason}");
     }
     Ok(())

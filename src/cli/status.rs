@@ -38,6 +38,9 @@ fn verdict(readiness: &Value, status: &Value) -> Result<(), Failure> {
         let reason = text(&readiness["reason"]);
         return Err(Failure::Failed(format!("not ready: {}", safe(reason))));
     }
+    if let Some(error) = status["spool_error"].as_str() {
+        return Err(Failure::Failed(format!("the spool cannot be read: {}", safe(error))));
+    }
     let paused = rows(&status["sinks"]).filter(|sink| sink["state"] == "paused");
     let paused: Vec<String> = paused.map(|sink| safe(text(&sink["sink"]))).collect();
     match paused.is_empty() {
@@ -62,12 +65,19 @@ fn print(readiness: &Value, status: &Value) {
         let told = format!("{lost} acknowledged events are lost: see davinci-siem spool stats");
         println!("{}", colored(&told, bad));
     }
-    spool(&status["spool"]);
+    match status["spool_error"].as_str() {
+        Some(error) => {
+            println!("{}", colored(&format!("the spool cannot be read: {}", safe(error)), bad));
+        }
+        None => spool(&status["spool"]),
+    }
     println!();
     let sinks: Vec<Vec<String>> = rows(&status["sinks"]).map(sink).collect();
     table(&["SINK", "BEHIND", "STATE"], &sinks);
-    println!();
-    table(&["SOURCE/SINK", "DOOR", "EVENTS"], &totals(&status["spool"]["totals"]));
+    if !status["spool"].is_null() {
+        println!();
+        table(&["SOURCE/SINK", "DOOR", "EVENTS"], &totals(&status["spool"]["totals"]));
+    }
 }
 
 fn spool(spool: &Value) {
@@ -103,7 +113,7 @@ fn sink(sink: &Value) -> Vec<String> {
         "paused" => AnsiColor::Red.on_default(),
         _ => Style::new(),
     };
-    let behind = format!("{} events", sink["lag"].as_u64().unwrap_or(0));
+    let behind = sink["lag"].as_u64().map_or("?".to_owned(), |lag| format!("{lag} events"));
     let mut told = colored(&safe(state), style);
     if let Some(reason) = sink["reason"].as_str() {
         told += &format!(": {}", safe(reason));

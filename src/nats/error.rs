@@ -53,7 +53,7 @@ impl ConnectError {
             ConnectErrorKind::AuthorizationViolation => {
                 ConnectError::Unauthorized { servers, said: "authorization violation".to_owned() }
             }
-            _ if is_about_credentials(error) => ConnectError::Unauthorized { servers, said: cause },
+            _ if is_refused(error) => ConnectError::Unauthorized { servers, said: cause },
             ConnectErrorKind::Tls => ConnectError::Tls { servers, cause, advice: TLS_ADVICE },
             _ if tls_error(error).is_some() => {
                 ConnectError::Tls { servers, cause, advice: tls_advice(error) }
@@ -104,12 +104,20 @@ fn tls_error(error: &async_nats::ConnectError) -> Option<&rustls::Error> {
 }
 
 /// Servers say in words of their own that credentials are refused, revoked or expired.
-fn is_about_credentials(error: &async_nats::ConnectError) -> bool {
-    causes(error).filter_map(|cause| cause.downcast_ref::<ServerError>()).any(|said| {
-        let said = said.to_string().to_lowercase();
-        said.contains("authorization")
-            || (said.contains("authentication") && !said.contains("timeout"))
-    })
+fn is_refused(error: &async_nats::ConnectError) -> bool {
+    let mut said = causes(error).filter_map(|cause| cause.downcast_ref::<ServerError>());
+    said.any(|said| refuses(&said.to_string()))
+}
+
+/// Whether an attempt to connect again ended because the server refused the credentials, or they could not
+/// be used; by its words, which are all that is told of it.
+pub fn is_about_credentials(said: &str) -> bool {
+    refuses(said) || said.contains("failed signing nonce")
+}
+
+fn refuses(said: &str) -> bool {
+    let said = said.to_lowercase();
+    said.contains("authorization") || (said.contains("authentication") && !said.contains("timeout"))
 }
 
 fn innermost(error: &async_nats::ConnectError) -> String {

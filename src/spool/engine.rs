@@ -31,6 +31,22 @@ pub enum Engine {
     Jetstream(Box<jetstream::Settings>),
 }
 
+impl Engine {
+    /// Whether it counts what each sink has delivered, filtered and buried, and settles in order.
+    pub fn counts(&self) -> bool {
+        match self {
+            Engine::Embedded => true,
+            #[cfg(feature = "nats")]
+            Engine::Jetstream(own) => own.order == jetstream::Order::Ordered,
+        }
+    }
+
+    /// Whether it tells which ids it remembers.
+    pub fn tells_ids(&self) -> bool {
+        matches!(self, Engine::Embedded)
+    }
+}
+
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
 pub enum Spool {

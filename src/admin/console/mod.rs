@@ -50,58 +50,74 @@ struct View {
     /// Why no batches are taken.
     unready: Option<String>,
     is_damaged: bool,
+    is_quarantine_full: bool,
+    /// Whether other receivers have the same spool.
+    is_shared: bool,
     offers_operations: bool,
-    stats: SpoolStats,
+    /// Why it cannot be told, where it cannot.
+    stored: Result<Stored, String>,
     sinks: Vec<SinkView>,
     observed: Observed,
     drifted: Drifted,
+}
+
+/// What the spool says when it is asked.
+struct Stored {
+    stats: SpoolStats,
+    /// The newest of the quarantine.
     entries: Vec<Summary>,
 }
 
 struct SinkView {
     name: Arc<str>,
     state: SinkState,
-    lag: u64,
+    /// `None` where the spool cannot be read.
+    lag: Option<u64>,
     /// When the oldest event was received that it has still to settle.
     waiting_since: Option<i64>,
     last_error: Option<String>,
 }
 
 async fn overview(State(admin): State<Arc<Admin>>) -> Response {
-    match view(&admin).await {
-        Ok(view) => page::overview(&view).into_response(),
-        Err(error) => failed(&error),
-    }
+    page::overview(&view(&admin).await).into_response()
 }
 
-async fn view(admin: &Admin) -> Result<View, ReadError> {
+async fn view(admin: &Admin) -> View {
     let now = (admin.clock)();
-    let stats = admin.spool.stats().await?;
-    let newest = Query { newest_first: true, limit: ENTRIES, ..Query::default() };
+    let stored = stored(admin).await;
+    let head = stored.as_ref().ok().map(|stored| stored.stats.head);
     let sinks = admin.sinks.iter().map(|sink| SinkView {
         name: Arc::clone(&sink.name),
         state: sink.state(),
-        lag: stats.head.saturating_sub(sink.cursor()),
+        lag: head.map(|head| head.saturating_sub(sink.cursor())),
         waiting_since: sink.waiting_since(),
         last_error: sink.last_error(),
     });
-    Ok(View {
+    View {
         now,
         unready: health::unready(admin),
         is_damaged: admin.spool.is_damaged(),
+        is_quarantine_full: admin.spool.is_quarantine_full(),
+        is_shared: admin.spool.is_shared(),
         offers_operations: admin.access.offers_operations(),
         sinks: sinks.collect(),
         observed: admin.observer.observed(now),
         drifted: admin.observer.drifted(),
-        entries: admin.spool.quarantine(newest).await?,
-        stats,
-    })
+        stored,
+    }
+}
+
+async fn stored(admin: &Admin) -> Result<Stored, String> {
+    let stats = admin.stats().await?;
+    let newest = Query { newest_first: true, limit: ENTRIES, ..Query::default() };
+    let entries = admin.spool.quarantine(newest).await.map_err(|error| error.to_string())?;
+    Ok(Stored { stats, entries })
 }
 
 async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response {
     match admin.spool.entry(id).await {
         Ok(Some(entry)) => {
-            let body = quarantine::entry(&entry, admin.access.offers_operations(), (admin.clock)());
+            let body = quarantine::entry(&entry, &admin.access, (admin.clock)());
             page::page(&format!("davinci-siem, entry {id}"), &body).into_response()
         }
         Ok(None) => {

@@ -6,7 +6,7 @@ use super::verdict::verdict;
 use super::words::{clock, count, number, size};
 use super::{View, plot, quarantine, tables};
 use crate::observe::Kind;
-use crate::spool::Loss;
+use crate::spool::{Door, Loss, SpoolStats};
 
 /// A whole page.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
@@ -38,19 +38,14 @@ pub(super) fn overview(view: &View) -> Markup {
     let (level, sentence) = verdict(view);
     let body = html! {
         h1 class="unseen" { "Console" }
-        div id="verdict" data-live role="status" {
+        // The script says when it changes: who listens must not hear each second that passes.
+        div id="verdict" data-live {
             p class={ "verdict " (level.class()) } { b { (level.word()) ". " } (sentence) }
         }
         (section("events", "Events", &html! {
             (plot::plots(&view.observed))
             p class="facts" {
-                span { "spool " b { (number(view.stats.events)) } " events, " b { (size(view.stats.size)) } " of " (size(view.stats.max_size)) } " "
-                span { "accepted since it was made " b { (number(view.stats.head)) } } " "
-                // Known for ever: a sentence at the top would hide what is new.
-                @let lost: u64 = view.stats.lost.iter().map(Loss::events).sum();
-                @if lost > 0 {
-                    strong class="bad" { (count(lost, "event")) " acknowledged and lost: davinci-siem spool stats" } " "
-                }
+                @match &view.stored { Ok(stored) => (spool(&stored.stats)), Err(_) => { span { "the spool cannot be read" } " " } }
                 span { "counting since " (clock(view.observed.since)) " UTC" }
             }
         }))
@@ -66,6 +61,21 @@ pub(super) fn overview(view: &View) -> Markup {
         }
     };
     page("davinci-siem", &body)
+}
+
+fn spool(stats: &SpoolStats) -> Markup {
+    let accepted = stats.totals.iter().filter(|(_, door, _)| *door == Door::Accepted);
+    let accepted: u64 = accepted.map(|(_, _, count)| count).sum();
+    let lost: u64 = stats.lost.iter().map(Loss::events).sum();
+    html! {
+        span { "spool " b { (number(stats.events)) } " events, " b { (size(stats.size)) } " of " (size(stats.max_size)) } " "
+        // Not every engine counts them.
+        @if accepted > 0 { span { "accepted since it was made " b { (number(accepted)) } } " " }
+        // Known for ever: a sentence at the top would hide what is new.
+        @if lost > 0 {
+            strong class="bad" { (count(lost, "event")) " acknowledged and lost: davinci-siem spool stats" } " "
+        }
+    }
 }
 
 fn section(id: &str, title: &str, body: &Markup) -> Markup {

@@ -2,29 +2,34 @@
 
 use maud::{Markup, html};
 
-use super::View;
 use super::words::{ago, count, number, size};
+use super::{Stored, View};
+use crate::admin::access::Access;
 use crate::spool::{Entry, Summary};
 
 /// Bytes of an entry that are shown. All of them: `davinci-siem quarantine show`.
 const SHOWN: usize = 256 * 1024;
 
 pub(super) fn list(view: &View) -> Markup {
+    let Stored { stats, entries } = match &view.stored {
+        Ok(stored) => stored,
+        Err(error) => return html! { p { "It cannot be read: " (error) } },
+    };
     html! {
         p {
-            (count(view.stats.quarantined, "entry").replace("entrys", "entries")) ", "
-            (size(view.stats.quarantine_size)) " of " (size(view.stats.quarantine_max_size))
-            @if view.entries.len() < usize::try_from(view.stats.quarantined).unwrap_or(usize::MAX) {
-                "; the newest " (view.entries.len()) ":"
+            (count(stats.quarantined, "entry").replace("entrys", "entries")) ", "
+            (size(stats.quarantine_size)) " of " (size(stats.quarantine_max_size))
+            @if entries.len() < usize::try_from(stats.quarantined).unwrap_or(usize::MAX) {
+                "; the newest " (entries.len()) ":"
             }
         }
-        @if !view.entries.is_empty() {
+        @if !entries.is_empty() {
             div class="scroll" role="group" aria-label="Quarantine" tabindex="0" {
                 table {
                     thead { tr {
                         @for name in ["number", "reason", "what was wrong", "source or sink", "size", "when"] { th scope="col" { (name) } }
                     } }
-                    tbody { @for entry in &view.entries { (row(entry, view.now)) } }
+                    tbody { @for entry in entries { (row(entry, view.now)) } }
                 }
             }
         }
@@ -45,7 +50,7 @@ fn row(entry: &Summary, now: i64) -> Markup {
 }
 
 /// One entry, on a page of its own.
-pub(super) fn entry(entry: &Entry, offers_operations: bool, now: i64) -> Markup {
+pub(super) fn entry(entry: &Entry, access: &Access, now: i64) -> Markup {
     let Entry { summary, bytes } = entry;
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
     // What a page cannot hold as it is, it must not send back.
@@ -65,7 +70,7 @@ pub(super) fn entry(entry: &Entry, offers_operations: bool, now: i64) -> Markup 
             @if !summary.encoding.is_empty() { dt { "still encoded as" } dd { (summary.encoding) } }
             dt { "received" } dd { (ago(summary.at, now)) }
         }
-        @if offers_operations {
+        @if access.offers_operations() {
             form id="retry" data-post={ "/api/quarantine/" (summary.id) "/retry" } {
                 label for="bytes" { "Its bytes" @if !is_whole { ", as far as a page can show them" } }
                 textarea id="bytes" name="bytes" rows="16" spellcheck="false" readonly[!is_whole] { (text) }
@@ -78,8 +83,12 @@ pub(super) fn entry(entry: &Entry, offers_operations: bool, now: i64) -> Markup 
         } @else {
             h2 { "Its bytes" }
             pre tabindex="0" { (text) }
-            p { "To retry it here, set " code { "admin.password_file" } "; or use "
-                code { "davinci-siem quarantine retry " (summary.id) } "." }
+            @if access.is_read_only() {
+                p { "It can be retried while " code { "admin.read_only" } " is off." }
+            } @else {
+                p { "To retry it here, set " code { "admin.password_file" } "; or use "
+                    code { "davinci-siem quarantine retry " (summary.id) } "." }
+            }
         }
         p { a href="/console" { "Back to the console" } }
     }

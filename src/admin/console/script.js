@@ -26,11 +26,15 @@ async function refresh() {
     text = await response.text();
   } catch (error) {
     const verdict = document.querySelector("#verdict .verdict");
+    const words = `The service does not answer (${error.message}). This page is as it was.`;
+    if (verdict.textContent !== words) say(words);
     verdict.className = "verdict bad";
-    verdict.textContent = `The service does not answer (${error.message}). This page is as it was.`;
+    verdict.textContent = words;
     return;
   }
   const fresh = new DOMParser().parseFromString(text, "text/html");
+  const [before, now] = [document, fresh].map((page) => page.querySelector("#verdict .verdict"));
+  if (before.className !== now.className) say(now.textContent);
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     if (!next || part.innerHTML === next.innerHTML || part.contains(document.activeElement)) continue;
@@ -80,13 +84,17 @@ const tail = document.getElementById("tail");
 const filter = document.getElementById("filter");
 let following;
 
-function line(seen) {
+// In place of an event.
+function notice(text) {
   const item = document.createElement("li");
-  if (seen.missed) {
-    item.className = "missed";
-    item.textContent = `${seen.missed} events went by unseen`;
-    return item;
-  }
+  item.className = "missed";
+  item.textContent = text;
+  return item;
+}
+
+function line(seen) {
+  if (seen.missed) return notice(`${seen.missed} events went by unseen`);
+  const item = document.createElement("li");
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   const time = new Date(seen.received_at).toISOString().slice(11, 23);
@@ -109,20 +117,29 @@ async function follow() {
   for (const [name, value] of new FormData(filter)) if (value) wanted.set(name, value);
   tail.replaceChildren();
   while (!mine.signal.aborted) {
+    let reader;
     try {
       const response = await fetch(at(`/api/tail?${wanted}`), { signal: mine.signal });
       if (!response.ok) throw new Error(`the service answered ${response.status}`);
       // The ring is told from its beginning each time.
       tail.replaceChildren();
       let rest = "";
-      for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
-        const lines = (rest + text).split("\n");
+      // Not every browser can iterate over a stream.
+      reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const lines = (rest + value).split("\n");
         rest = lines.pop();
         for (const one of lines) if (one.trim()) tail.prepend(line(JSON.parse(one)));
         while (tail.childElementCount > ROWS) tail.lastChild.remove();
       }
     } catch (error) {
       if (mine.signal.aborted) return;
+      const words = `The tail is interrupted: ${error.message}. Trying again.`;
+      if (tail.firstElementChild?.textContent !== words) tail.prepend(notice(words));
+    } finally {
+      reader?.cancel().catch(() => {});
     }
     await new Promise((go) => setTimeout(go, EVERY));
   }

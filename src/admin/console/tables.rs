@@ -33,7 +33,9 @@ pub(super) fn sources(view: &View) -> Markup {
                     @match (source.held_back_since, source.loses_events_at) {
                         (Some(since), Some(loses)) => {
                             strong class="bad" { (span(view.now - since)) " of 7 days" }
-                            ", " (number(source.refusals)) " refusals; events are lost in " (span(loses - view.now))
+                            ", " (number(source.refusals)) " refusals; "
+                            @if loses > view.now { "events are lost in " (span(loses - view.now)) }
+                            @else { "events are being lost since " (ago(loses, view.now)) }
                         }
                         _ => "no"
                     }
@@ -58,7 +60,7 @@ pub(super) fn sinks(view: &View) -> Markup {
                         SinkState::Standby { leader } => { " for " (leader) }
                     }
                 }
-                td class="number" { (number(sink.lag)) }
+                td class="number" { @match sink.lag { Some(lag) => (number(lag)), None => "?" } }
                 td { @if let Some(since) = sink.waiting_since { (span(view.now - since)) } @else { "none" } }
                 td {
                     @if let Some(reason) = &sink.last_error { (reason) } @else { "none since the start" }

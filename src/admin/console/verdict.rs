@@ -3,6 +3,10 @@
 use super::View;
 use super::words::{count, span};
 use crate::deliver::SinkState;
+use crate::observe::SourceLine;
+
+/// A source that is silent for so long, in milliseconds, may have lost its way; as the alert has it.
+const SILENT: i64 = 3_600_000;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +51,30 @@ pub(super) fn verdict(view: &View) -> (Level, String) {
 }
 
 fn bad(view: &View) -> Option<String> {
-    let loses = view.observed.sources.iter().filter_map(|source| source.loses_events_at).min();
+    let sources = &view.observed.sources;
+    let held = sources.iter().filter(|source| source.held_back_since.is_some());
+    let held = held.min_by_key(|source| source.held_back_since);
     if let Some(reason) = &view.unready {
-        let until = loses.map_or_else(String::new, |at| {
-            format!(". PingOne begins to lose events in {}", span(at - view.now))
-        });
-        return Some(format!("Nothing is taken: {reason}{until}."));
+        let loss = held.map_or_else(String::new, |held| format!(". {}", loss(held, view.now)));
+        return Some(format!("Nothing is taken: {reason}{loss}."));
     }
-    let held = view.observed.sources.iter().find(|source| source.held_back_since.is_some())?;
-    let since = view.now - held.held_back_since?;
-    let left = held.loses_events_at.map_or_else(String::new, |at| {
-        format!("; in {} PingOne begins to lose events", span(at - view.now))
-    });
-    Some(format!("{} has been held back for {}{left}.", held.source, span(since)))
+    let held = held?;
+    let since = span(view.now - held.held_back_since?);
+    let where_else = match view.is_shared {
+        true => " by this receiver; another may have taken the batch since",
+        false => "",
+    };
+    let loss = loss(held, view.now);
+    Some(format!("{} has been held back for {since}{where_else}. {loss}.", held.source))
+}
+
+/// What becomes of a source's events.
+fn loss(held: &SourceLine, now: i64) -> String {
+    match held.loses_events_at {
+        Some(at) if at > now => format!("PingOne begins to lose events in {}", span(at - now)),
+        Some(at) => format!("PingOne has been losing events for {}", span(now - at)),
+        None => "PingOne keeps events for seven days".to_owned(),
+    }
 }
 
 fn warning(view: &View) -> Option<String> {
@@ -68,7 +83,7 @@ fn warning(view: &View) -> Option<String> {
             return Some(format!("Sink {} is paused: {reason}. Its events are kept.", sink.name));
         }
     }
-    if view.stats.quarantine_full {
+    if view.is_quarantine_full {
         return Some(
             "The quarantine is full: batches with events that would go there are held back."
                 .to_owned(),
@@ -77,12 +92,34 @@ fn warning(view: &View) -> Option<String> {
     if view.is_damaged {
         return Some("A page of the spool is broken: restart the service to repair it.".to_owned());
     }
+    if let Err(error) = &view.stored {
+        return Some(format!("What the spool holds cannot be read: {error}."));
+    }
     for sink in &view.sinks {
         if let SinkState::Retrying { reason, .. } = &sink.state {
             return Some(format!("Sink {} is retrying: {reason}. Its events are kept.", sink.name));
         }
     }
-    None
+    silent(view)
+}
+
+/// Where nothing has ever come, nothing is amiss yet: [`good`] says that it waits.
+///
+/// A receiver that shares its spool may hear nothing because another does.
+fn silent(view: &View) -> Option<String> {
+    if view.is_shared {
+        return None;
+    }
+    let sources = &view.observed.sources;
+    sources.iter().find(|source| source.last_heard.is_some())?;
+    let silent = sources.iter().max_by_key(|source| source.silent_millis)?;
+    let since = Some(silent.silent_millis).filter(|millis| *millis >= SILENT)?;
+    Some(format!(
+        "{} has been silent for {}. If users were active, see whether PingOne's webhook is enabled, reaches \
+         this service, and has the right credentials.",
+        silent.source,
+        span(since)
+    ))
 }
 
 fn good(view: &View) -> (Level, String) {
@@ -91,7 +128,7 @@ fn good(view: &View) -> (Level, String) {
         let sentence = "Ready. Nothing has come from PingOne since the start.";
         return (Level::Waiting, sentence.to_owned());
     };
-    let behind: u64 = view.sinks.iter().map(|sink| sink.lag).sum();
+    let behind: u64 = view.sinks.iter().filter_map(|sink| sink.lag).sum();
     let sinks = match behind {
         0 => format!("{} up to date", count(view.sinks.len() as u64, "sink")),
         _ => format!("{} still on their way", count(behind, "event")),
@@ -103,7 +140,7 @@ fn good(view: &View) -> (Level, String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SinkView, View};
+    use super::super::{SinkView, Stored, View};
     use super::*;
     use crate::observe::{Drifted, Observed, SourceLine};
     use crate::spool::SpoolStats;
@@ -127,7 +164,7 @@ mod tests {
         let sink = SinkView {
             name: "siem".into(),
             state: SinkState::Running,
-            lag: 0,
+            lag: Some(0),
             waiting_since: None,
             last_error: None,
         };
@@ -143,12 +180,13 @@ mod tests {
             now: NOW,
             unready: None,
             is_damaged: false,
+            is_quarantine_full: false,
+            is_shared: false,
             offers_operations: true,
-            stats: SpoolStats::default(),
+            stored: Ok(Stored { stats: SpoolStats::default(), entries: Vec::new() }),
             sinks: vec![sink],
             observed,
             drifted: Drifted { since: NOW, drift: Vec::new(), other: 0 },
-            entries: Vec::new(),
         }
     }
 
@@ -162,21 +200,47 @@ mod tests {
     fn the_worst_is_said_first() {
         let mut view = view();
         says(&view, Level::Good, "PingOne was heard 5 s ago, 1 sink up to date");
-        view.sinks[0].lag = 1200;
+        view.sinks[0].lag = Some(1200);
         says(&view, Level::Good, "1,200 events still on their way");
+        view.observed.sources[0].silent_millis = HOUR;
+        says(&view, Level::Warning, "pingone has been silent for 1 h");
         view.sinks[0].state = SinkState::Retrying { attempts: 2, reason: "busy".to_owned() };
         says(&view, Level::Warning, "Sink siem is retrying: busy");
+        view.stored = Err("the disk".to_owned());
+        says(&view, Level::Warning, "cannot be read: the disk");
         view.is_damaged = true;
         says(&view, Level::Warning, "broken");
-        view.stats.quarantine_full = true;
+        view.is_quarantine_full = true;
         says(&view, Level::Warning, "quarantine is full");
         view.sinks[0].state = SinkState::Paused { reason: "token".to_owned() };
         says(&view, Level::Warning, "Sink siem is paused: token");
         view.observed.sources[0].held_back_since = Some(NOW - HOUR);
         view.observed.sources[0].loses_events_at = Some(NOW + 167 * HOUR);
-        says(&view, Level::Bad, "held back for 1 h; in 6 d 23 h PingOne begins to lose events");
+        says(&view, Level::Bad, "held back for 1 h. PingOne begins to lose events in 6 d 23 h.");
         view.unready = Some("the spool is full".to_owned());
         says(&view, Level::Bad, "the spool is full. PingOne begins to lose events in 6 d 23 h");
+    }
+
+    #[test]
+    fn of_several_sources_the_worst_is_named() {
+        let mut view = view();
+        let mut other = source();
+        other.source = "customers".to_owned();
+        other.silent_millis = 3 * HOUR;
+        other.last_heard = None;
+        view.observed.sources.push(other);
+        says(&view, Level::Warning, "customers has been silent for 3 h");
+        view.is_shared = true;
+        says(&view, Level::Good, "Events flow");
+        for (index, days) in [(0, 1), (1, 8)] {
+            let since = NOW - days * 24 * HOUR;
+            view.observed.sources[index].held_back_since = Some(since);
+            view.observed.sources[index].loses_events_at = Some(since + 7 * 24 * HOUR);
+        }
+        says(&view, Level::Bad, "customers has been held back for 8 d by this receiver; another");
+        says(&view, Level::Bad, "PingOne has been losing events for 1 d.");
+        view.unready = Some("the disk".to_owned());
+        says(&view, Level::Bad, "the disk. PingOne has been losing events for 1 d.");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(super) enum State {
     Waiting,
     /// Its cursor has.
     Passed,
+    /// It has not, but receivers that deliver in parallel may have settled it before others.
+    Unknown,
     /// A copy for another sink.
     NotForIt,
 }
@@ -71,14 +73,19 @@ pub(super) fn of(
     letters: &[Letter],
     config: &Config,
 ) -> Vec<Fate> {
-    places(stats, config).iter().map(|place| one(found, copies, place, letters)).collect()
+    let is_in_order = config.spool.engine.counts();
+    let one = |place| one(found, copies, place, letters, is_in_order);
+    places(stats, config).iter().map(one).collect()
 }
 
 /// Sinks that the spool knows, and those that are configured and have never run.
 fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
-        let ways = ways(stats, &sink.sink, sink.cursor);
+        let ways = match config.spool.engine.counts() {
+            true => ways(stats, &sink.sink, sink.cursor),
+            false => Vec::new(),
+        };
         Place { name: &sink.sink, cursor: sink.cursor, ways, is_configured }
     });
     let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
@@ -111,13 +118,20 @@ fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> Vec<Way> {
     .collect()
 }
 
-fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
+fn one(
+    found: &Found,
+    copies: &[Found],
+    place: &Place<'_>,
+    letters: &[Letter],
+    is_in_order: bool,
+) -> Fate {
     let Place { name, cursor, ref ways, is_configured } = *place;
     let is_for_it = |found: &Found| found.only_sink.as_deref().is_none_or(|only| only == name);
     let state = match found.position {
         _ if !is_for_it(found) => State::NotForIt,
         position if position <= cursor => State::Passed,
-        _ => State::Waiting,
+        _ if is_in_order => State::Waiting,
+        _ => State::Unknown,
     };
     let its_key = found.recorded.as_ref().map(|(_, key)| *key);
     let is_its = |letter: &&Letter| {
@@ -129,7 +143,7 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
     let copies = copies.iter().filter(|copy| is_for_it(copy)).count();
     let is_original = found.only_sink.is_none() && copies == 1;
     let possible = match state {
-        State::Waiting | State::NotForIt => Vec::new(),
+        State::Waiting | State::Unknown | State::NotForIt => Vec::new(),
         State::Passed if is_original && !its_letters.is_empty() => vec![Way::DeadLettered],
         State::Passed => ways.clone(),
     };
@@ -151,6 +165,9 @@ impl Fate {
         let mut words = match (self.state, &*self.possible) {
             (State::NotForIt, _) => return "not for it: a copy for another sink".to_owned(),
             (State::Waiting, _) => "not delivered yet".to_owned(),
+            (State::Unknown, _) => {
+                "not delivered yet, or before others: receivers deliver in parallel".to_owned()
+            }
             // Its totals are gone; its cursor is not.
             (State::Passed, []) => "passed; how is not recorded".to_owned(),
             (State::Passed, [way]) => way.word().to_owned(),

@@ -48,12 +48,19 @@ fn moment(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Fails if nothing is found.
 pub(super) fn run(arguments: &Arguments, config: &Config) -> Result<(), Failure> {
+    if arguments.recorded_at.is_some() && !config.spool.engine.tells_ids() {
+        return Err(Failure::Usage(
+            "davinci-siem: --recorded-at needs the embedded engine: JetStream does not tell which ids it \
+             remembers"
+                .to_owned(),
+        ));
+    }
     let spool = inspect::open(&config.spool)?;
     let report = trace(&spool, arguments, config)?;
     if arguments.json {
         json(&report)?;
     } else {
-        report.print(config.spool.retention);
+        report.print(config.spool.retention, config.spool.engine.tells_ids());
     }
     if report.is_anything_found() {
         return Ok(());

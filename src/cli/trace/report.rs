@@ -90,7 +90,8 @@ impl Report {
         self.remembered.iter().any(|source| source.remembered)
     }
 
-    pub(super) fn print(&self, retention: Duration) {
+    /// `tells_ids` is whether the spool's engine tells which ids it remembers.
+    pub(super) fn print(&self, retention: Duration, tells_ids: bool) {
         self.stored.iter().for_each(Place::print);
         self.quarantine.iter().for_each(InQuarantine::print);
         if self.unlisted > 0 {
@@ -117,12 +118,12 @@ impl Report {
             );
         }
         if self.stored.is_empty() && self.quarantine.is_empty() {
-            self.print_absence(retention);
+            self.print_absence(retention, tells_ids);
         }
     }
 
     /// What it means that nothing is there.
-    fn print_absence(&self, retention: Duration) {
+    fn print_absence(&self, retention: Duration, tells_ids: bool) {
         println!(
             "neither among the {} stored events nor in the {} entries of the quarantine",
             self.searched_events, self.searched_entries
@@ -137,11 +138,18 @@ impl Report {
                 "No event has been removed from this spool, so none of this id was accepted."
             ),
             _ if was_accepted => println!("Every sink has passed it, and it was removed."),
-            count => println!(
-                "Either it never came, or every sink has passed it and it was removed, as {count} \
-                 events were. --recorded-at TIME may tell which, as long as ids are remembered \
-                 (spool.dedup.window)."
-            ),
+            count => {
+                println!(
+                    "Either it never came, or every sink has passed it and it was removed, as {count} \
+                     events were."
+                );
+                if tells_ids {
+                    println!(
+                        "--recorded-at TIME may tell which, as long as ids are remembered \
+                         (spool.dedup.window)."
+                    );
+                }
+            }
         }
         if self.purged > 0 && !was_accepted {
             println!("It may also be among the {} entries purged from quarantine.", self.purged);
@@ -168,6 +176,11 @@ impl Place {
         match self.remembered {
             Some(true) => println!("  repetition would be dropped: the id is remembered"),
             Some(false) => println!("  repetition would be taken: the id is not remembered"),
+            None if self.recorded_at.is_some() => {
+                println!(
+                    "  repetition cannot be told: the servers do not say which ids they remember"
+                );
+            }
             None => println!("  repetition cannot be told: it is no event"),
         }
         for fate in &self.sinks {

@@ -44,6 +44,11 @@ impl Tls {
         Tls(RwLock::new(loaded))
     }
 
+    /// Whether new connections get this certificate.
+    pub fn shows(&self, loaded: &Loaded) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).own == loaded.own
+    }
+
     /// Gives new connections something else.
     pub fn replace(&self, loaded: Loaded) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;

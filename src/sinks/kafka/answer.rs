@@ -21,11 +21,13 @@ pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<St
                 reason: reason("; raise max.message.bytes of the topic, and max_size here"),
             }
         }
-        Code::InvalidMessage
-        | Code::InvalidRecord
-        | Code::BadMessage
-        | Code::InvalidTimestamp
-        | Code::PolicyViolation => Verdict::Rejected { reason: reason("") },
+        Code::InvalidMessage | Code::InvalidRecord | Code::PolicyViolation => {
+            Verdict::Rejected { reason: reason("") }
+        }
+        // It is the client's, and so this machine's.
+        Code::InvalidTimestamp => Verdict::Fatal {
+            reason: reason("; correct this machine's clock, or the topic's bounds for timestamps"),
+        },
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             Verdict::Fatal { reason: reason("; make the topic, or correct topic") }
         }
@@ -36,6 +38,7 @@ pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<St
         _ if is_about_us(code) => Verdict::Fatal { reason: refused(code) },
         Code::UnsupportedForMessageFormat
         | Code::InvalidRequiredAcks
+        | Code::UnsupportedFeature
         | Code::UnsupportedVersion => {
             Verdict::Fatal { reason: reason("; the brokers are too old for this client") }
         }
@@ -47,6 +50,14 @@ pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<St
             Verdict::Retry { after: None, reason: reason(&after) }
         }
         _ => Verdict::Retry { after: None, reason: reason("") },
+    }
+}
+
+/// The verdict for what brokers have refused: a set of records together, whichever of them is at fault.
+pub(super) fn of_a_set(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Rejected { reason } => Verdict::Split { reason },
+        verdict => verdict,
     }
 }
 

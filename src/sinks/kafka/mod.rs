@@ -90,7 +90,7 @@ impl Kafka {
             code = self.told.refused() => KafkaError::MessageProduction(code),
             () = tokio::time::sleep_until(end) => late,
         };
-        answer::verdict(&error, &self.settings, self.told.cause())
+        answer::of_a_set(answer::verdict(&error, &self.settings, self.told.cause()))
     }
 }
 
@@ -102,6 +102,10 @@ impl Drop for Kafka {
 
 impl Deliver for Kafka {
     async fn deliver(&mut self, items: &[Item]) -> Report {
+        if self.told.is_refused() {
+            // It may have been let in since: another producer finds out.
+            self.give_up();
+        }
         let producer = match self.producer() {
             Ok(producer) => producer,
             Err(reason) => return Report::all(items, Verdict::Fatal { reason }),
@@ -117,15 +121,26 @@ impl Deliver for Kafka {
             }
         }
         let mut verdicts = Vec::with_capacity(items.len());
-        let mut is_held_back = false;
+        let (mut is_purged, mut is_held_back) = (false, false);
         for sent in sent {
             let verdict = self.verdict(sent, end).await;
-            if !is_held_back && matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. }) {
+            let comes_again = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
+            if !is_purged && (comes_again || matches!(verdict, Verdict::Split { .. })) {
                 // What has not gone out yet must not overtake.
                 producer.purge(PurgeConfig::default().queue());
-                is_held_back = true;
+                is_purged = true;
             }
+            is_held_back |= comes_again;
             verdicts.push(verdict);
+        }
+        if let Some((code, _)) = producer.client().fatal_error() {
+            // The client has called everything back then, without a word of why.
+            let is_open = |verdict: &&mut Verdict| !matches!(verdict, Verdict::Delivered);
+            if let Some(first) = verdicts.iter_mut().find(is_open) {
+                let error = KafkaError::MessageProduction(code);
+                *first = answer::verdict(&error, &self.settings, self.told.cause());
+            }
+            is_held_back = true;
         }
         if is_held_back {
             // It may have failed for good, and what it still holds is sent again by the next one.

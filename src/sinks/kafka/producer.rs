@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -16,6 +17,9 @@ use crate::tls;
 
 /// Records that the client holds at a time; who has more waits.
 const QUEUE: &str = "10000";
+
+/// How long a topic that brokers do not know may be one that was made a moment ago.
+const MISSING: Duration = Duration::from_secs(10);
 
 /// What the client has said of its brokers since everything was last in order.
 #[derive(Debug, Clone)]
@@ -60,6 +64,11 @@ impl Told {
         locked(&self.0.cause).clone()
     }
 
+    /// Whether the brokers have refused us.
+    pub(super) fn is_refused(&self) -> bool {
+        self.0.refused.borrow().is_some()
+    }
+
     /// Ends when the brokers refuse us.
     pub(super) async fn refused(&self) -> RDKafkaErrorCode {
         let mut refused = self.0.refused.subscribe();
@@ -100,7 +109,9 @@ impl ClientContext for Told {
             *cause = Some(reason.to_owned());
         }
         drop(cause);
-        if answer::is_about_us(code) {
+        // A connection that breaks in the middle of it is told like a refusal.
+        let is_broken = reason.contains("handshake failed: Local:");
+        if answer::is_about_us(code) && !is_broken {
             self.0.refused.send_replace(Some(code));
         }
     }
@@ -109,6 +120,7 @@ impl ClientContext for Told {
 /// Makes a producer. It connects by itself; an error is about a file or a setting.
 pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<Told>, Reason> {
     let mut config = ClientConfig::new();
+    let missing = (settings.timeout / 2).min(MISSING);
     config
         .set("bootstrap.servers", settings.brokers.join(","))
         .set("client.id", "davinci-siem")
@@ -118,6 +130,8 @@ pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<To
         .set("partitioner", "murmur2_random")
         .set("compression.type", settings.compression)
         .set("message.timeout.ms", settings.timeout.as_millis().to_string())
+        // A topic that is missing is to be told before a record's time is over.
+        .set("topic.metadata.propagation.max.ms", missing.as_millis().to_string())
         .set("message.max.bytes", settings.max_size.to_string())
         .set("queue.buffering.max.messages", QUEUE)
         .set("linger.ms", "5")

@@ -40,6 +40,10 @@ fn every_error_has_its_verdict() {
         (Code::InvalidMessage, 'X'),
         (Code::InvalidRecord, 'X'),
         (Code::PolicyViolation, 'X'),
+        (Code::InvalidTimestamp, 'F'),
+        (Code::UnsupportedFeature, 'F'),
+        // Of an answer that cannot be read.
+        (Code::BadMessage, 'R'),
         (Code::UnknownTopic, 'F'),
         (Code::UnknownTopicOrPartition, 'F'),
         (Code::InvalidTopic, 'F'),

@@ -1,13 +1,13 @@
 //! The connection to NATS, and what the server says of messages that it will never acknowledge.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture};
 use async_nats::jetstream::response::Response;
-use async_nats::{Event, ServerError};
+use async_nats::{ClientError, Event, ServerError};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,11 +18,17 @@ use crate::config::NatsSink;
 use crate::nats::{self, ConnectError};
 use crate::sinks::{Reason, Verdict};
 
+/// Messages that the client keeps for a connection that takes none: they go out before anything else when it
+/// is back, also before others that were lost with it.
+const KEPT: usize = 1;
+
 /// A connection that comes back by itself.
 #[derive(Debug)]
 pub(super) struct Connection {
     context: Context,
     heard: Arc<watch::Sender<Heard>>,
+    /// Why it did not come back at the last attempt.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// What was heard since the batch began.
@@ -44,7 +50,14 @@ impl Connection {
     pub(super) async fn open(settings: &NatsSink) -> Result<Connection, ConnectError> {
         let heard = Arc::new(watch::Sender::new(Heard::default()));
         let told = Arc::clone(&heard);
+        let trouble = Arc::<Mutex<Option<String>>>::default();
+        let troubled = Arc::clone(&trouble);
+        let note = move |reason| {
+            *troubled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        };
         let hears = move |event: &Event| match event {
+            Event::Connected => note(None),
+            Event::ClientError(ClientError::Other(reason)) => note(Some(reason.clone())),
             Event::Disconnected => told.send_modify(|heard| heard.is_lost = true),
             Event::ServerError(ServerError::Other(text)) => {
                 if let Some(subject) = denied(text) {
@@ -54,16 +67,35 @@ impl Connection {
             _ => {}
         };
         let name = settings.subject.pattern();
-        let client = nats::connect(&settings.connection, &name, settings.timeout, hears).await?;
-        let context = ContextBuilder::new().timeout(settings.timeout).build(client);
-        Ok(Connection { context, heard })
+        let timeout = settings.timeout;
+        let client = nats::connect(&settings.connection, &name, timeout, KEPT, hears).await?;
+        let context = ContextBuilder::new().timeout(timeout).build(client);
+        Ok(Connection { context, heard, trouble })
     }
 
-    /// Forgets what was heard; tells whether anything can be sent now. What is sent while it cannot
-    /// would be kept by the client, and arrive at some later time.
-    pub(super) fn begin(&self) -> bool {
+    /// Forgets what was heard; tells why nothing can be sent now. What is sent while it cannot would be
+    /// kept by the client, and arrive at some later time.
+    pub(super) fn begin(&self, settings: &NatsSink) -> Result<(), Verdict> {
         self.heard.send_modify(|heard| *heard = Heard::default());
-        self.context.client().connection_state() == State::Connected
+        if self.context.client().connection_state() == State::Connected {
+            return Ok(());
+        }
+        let servers = &settings.connection;
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(said) if nats::is_about_credentials(said) => Err(Verdict::Fatal {
+                reason: Reason::new(format!(
+                    "{servers}: the server refuses the credentials, or they cannot be used ({said}); \
+                     correct them"
+                )),
+            }),
+            Some(said) => Err(retry(format!("{servers}: not connected: {said}"))),
+            None => Err(retry(format!("{servers}: not connected"))),
+        }
+    }
+
+    /// Whether the connection was lost since the batch began.
+    pub(super) fn is_lost(&self) -> bool {
+        self.heard.borrow().is_lost
     }
 
     pub(super) fn context(&self) -> &Context {

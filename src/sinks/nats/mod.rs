@@ -67,9 +67,8 @@ impl Deliver for Nats {
             Ok(connection) => connection,
             Err(error) => return Report::all(items, not_connected(&error)),
         };
-        if !connection.begin() {
-            let message = format!("{}: not connected", settings.connection);
-            return Report::all(items, retry(message));
+        if let Err(verdict) = connection.begin(&settings) {
+            return Report::all(items, verdict);
         }
         let mut refusals = publish(connection, &settings, items).await;
         look_for_a_stream(connection, &settings, &mut refusals).await;
@@ -123,7 +122,8 @@ async fn publish(connection: &Connection, settings: &NatsSink, items: &[Item]) -
         let next = if stops || waiting.len() >= WINDOW { None } else { rest.next() };
         if let Some(item) = next {
             let sent = send(connection, settings, item).await;
-            stops = sent.acknowledgement.as_ref().is_err_and(stops_the_batch);
+            stops =
+                sent.acknowledgement.as_ref().is_err_and(stops_the_batch) || connection.is_lost();
             waiting.push_back(sent);
             continue;
         }

@@ -6,8 +6,10 @@ pub mod operator;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
+use async_nats::jetstream::context::CreateStreamError;
 use futures_util::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,6 +19,9 @@ use crate::support::{block_on, free_port, runtime, wait_for};
 
 /// `NATS_SERVER` names another.
 const SERVER: &str = "/opt/davinci-siem-nats/usr/sbin/nats-server";
+
+/// How long servers may take to know each other.
+const ACQUAINTANCE: Duration = Duration::from_secs(10);
 
 /// Lines of a server's log that a failed test shows.
 const LOGGED: usize = 20;
@@ -40,7 +45,9 @@ pub struct Node {
 impl Cluster {
     /// Starts `count` servers; returns when a stream can be made on them.
     pub fn start(count: usize) -> Cluster {
-        Cluster::start_with(count, "")
+        let mut cluster = Cluster::start_with(count, "");
+        cluster.acquaint();
+        cluster
     }
 
     /// As [`start`](Cluster::start), with more for the configuration of each.
@@ -62,6 +69,34 @@ impl Cluster {
         cluster.nodes.iter().for_each(Node::wait_until_healthy);
         wait_for("a leader", || cluster.leader().map(drop));
         cluster
+    }
+
+    /// Servers that begin together may dial each other at once and close each other's connections; one of some
+    /// hundred such clusters counts a server as away from then on, though it is there ("no suitable peers for
+    /// placement", seen of 2.10.27). Restarting the leader makes them find each other again.
+    fn acquaint(&mut self) {
+        let replicas = self.nodes.len();
+        let config = || jetstream::stream::Config {
+            name: "acquaintance".to_owned(),
+            num_replicas: replicas,
+            ..jetstream::stream::Config::default()
+        };
+        if replicas == 1 {
+            return;
+        }
+        for _ in 0..replicas {
+            let client = self.client();
+            let asked = Instant::now();
+            while asked.elapsed() < ACQUAINTANCE {
+                if client.try_stream(config()).is_ok() {
+                    client.delete("acquaintance");
+                    return;
+                }
+            }
+            let leader = wait_for("a leader", || self.leader());
+            eprintln!("{} does not know the others, and is restarted", self.nodes[leader].name);
+            self.nodes[leader].restart();
+        }
     }
 
     /// Where all of its files are.
@@ -248,8 +283,11 @@ impl Stored {
 impl Client {
     /// Makes a stream.
     pub fn stream(&self, config: jetstream::stream::Config) {
-        let made = self.runtime.block_on(self.context.create_stream(config));
-        drop(made.expect("a stream"));
+        self.try_stream(config).expect("a stream");
+    }
+
+    fn try_stream(&self, config: jetstream::stream::Config) -> Result<(), CreateStreamError> {
+        self.runtime.block_on(self.context.create_stream(config)).map(drop)
     }
 
     /// Which server leads a stream.
