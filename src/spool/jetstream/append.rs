@@ -13,6 +13,9 @@ use crate::spool::{AppendError, Batch, CommitError, DedupKey, NewEntry, Prepared
 /// How long a repetition waits for what it repeats to be stored.
 const STAGED: Duration = Duration::from_millis(100);
 
+/// `JSStreamDuplicateMessageConflict`.
+const IN_PROCESS: &str = "error code 10158";
+
 /// A message on its way.
 struct Publication {
     subject: String,
@@ -115,6 +118,7 @@ impl Spool {
     }
 
     fn refused(&self, entry: NewEntry, source: &str, id: Option<String>) -> Publication {
+        let entry = message::fitting(entry, self.context.client().server_info().max_payload);
         Publication {
             subject: message::entry_subject(&self.stream),
             message: message::entry(entry, source, (self.clock)(), id.clone()),
@@ -138,12 +142,9 @@ impl Spool {
         // For all of them together: nobody waits as long for each.
         let deadline = Instant::now() + PATIENCE;
         for (publication, sent) in under_way {
-            let ack = sent.await.map_err(|error| refusal(&error, &publication.full))?;
-            let is_staged = is_staged(&ack);
-            acknowledged.push(if is_staged {
-                self.again(publication, deadline).await?
-            } else {
-                ack
+            acknowledged.push(match stored(sent.await, &publication.full)? {
+                Some(ack) => ack,
+                None => self.again(publication, deadline).await?,
             });
         }
         Ok(acknowledged)
@@ -172,18 +173,26 @@ impl Spool {
                 publication.id = Some(id);
             }
             let sent = self.send(&publication).await?;
-            let ack = sent.await.map_err(|error| refusal(&error, &publication.full))?;
-            if !is_staged(&ack) {
+            if let Some(ack) = stored(sent.await, &publication.full)? {
                 return Ok(ack);
             }
         }
     }
 }
 
-/// Whether a server says "duplicate" of a message that is not stored yet, and may never be: it notes an id
-/// before the replicas agree (seen of nats-server 2.9, `processClusteredInboundMsg`), and knows no sequence then.
-fn is_staged(ack: &PublishAck) -> bool {
-    ack.duplicate && ack.sequence == 0
+/// The acknowledgement; none where a server says "duplicate" of a message that is not stored yet, and may never
+/// be: it notes an id before the replicas agree (`processClusteredInboundMsg`). Before nats-server 2.11 it
+/// acknowledges it without a sequence then, later it says that the id is in process.
+fn stored(
+    answer: Result<PublishAck, PublishError>,
+    full: &AppendError,
+) -> Result<Option<PublishAck>, AppendError> {
+    match answer {
+        Ok(ack) if ack.duplicate && ack.sequence == 0 => Ok(None),
+        Ok(ack) => Ok(Some(ack)),
+        Err(error) if said(&error).contains(IN_PROCESS) => Ok(None),
+        Err(error) => Err(refusal(&error, full)),
+    }
 }
 
 fn refusal(error: &PublishError, full: &AppendError) -> AppendError {

@@ -25,6 +25,12 @@ const ENTRY: &str = "Davinci-Siem-Entry";
 /// Bytes that headers and subject take beside an event, at most, for what its size is compared with.
 pub(super) const OVERHEAD: usize = 1024;
 
+/// Bytes that what is known of an entry takes, at most, as JSON.
+const WORDS: usize = 16 * 1024;
+
+/// Bytes of each of its texts where there is no room for more.
+const BRIEF: usize = 32;
+
 /// The subjects of a stream, for whoever makes it.
 pub(super) fn event_subjects(stream: &str) -> Vec<String> {
     vec![format!("{stream}.event.*"), format!("{stream}.copy.*.*")]
@@ -89,6 +95,20 @@ pub(super) fn read(
             bytes,
         }),
     }
+}
+
+/// An entry whose message the servers take: beside bytes that leave hardly any room, words are cut short.
+pub(super) fn fitting(mut entry: NewEntry, max_payload: usize) -> NewEntry {
+    if entry.bytes.len() + WORDS <= max_payload {
+        return entry;
+    }
+    let cut = |text: &mut String| text.truncate(text.floor_char_boundary(BRIEF));
+    cut(&mut entry.detail);
+    cut(&mut entry.path);
+    if let Some(target) = &mut entry.target {
+        cut(&mut target.text);
+    }
+    entry
 }
 
 /// The message of an entry.
@@ -225,5 +245,35 @@ mod tests {
         assert_eq!(found.summary.target, Some(target));
         assert_eq!(found.bytes, b"\xff\x00raw");
         assert_eq!(summary(None, 1), None, "somebody else's");
+    }
+
+    #[test]
+    fn beside_the_largest_event_words_are_cut_short() {
+        let largest = 1024 * 1024;
+        let new = |size: usize| NewEntry {
+            origin: Origin::DeadLetter,
+            key: None,
+            reason: "rejected",
+            detail: "\u{1}".repeat(1024),
+            path: "$".repeat(1024),
+            index: 3,
+            request_id: String::new(),
+            encoding: String::new(),
+            sink: Some("hook".into()),
+            target: Some(TargetAnswer {
+                attempts: 3,
+                status: Some(400),
+                code: None,
+                text: "\u{1f600}".repeat(256),
+            }),
+            bytes: vec![0; size].into(),
+        };
+        for (size, is_whole) in [(largest - OVERHEAD, false), (largest - WORDS, true)] {
+            let fitted = fitting(new(size), largest);
+            assert_eq!(fitted.detail.len() == 1024, is_whole, "{size}");
+            let written = entry(fitted, "pingone", 42, Some("id".to_owned())).outbound_message("s");
+            let header = written.headers.expect("headers").get(ENTRY).expect("it").as_str().len();
+            assert!(header + size <= largest, "{size} and {header}");
+        }
     }
 }
