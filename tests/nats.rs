@@ -147,6 +147,26 @@ fn every_way_to_say_who_we_are_is_understood() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
+fn credentials_that_are_not_taken_any_more_pause_the_sink() {
+    let mut cluster = Cluster::start_with(1, "authorization { token: \"first\" }");
+    let home = home(&cluster.urls(), "token_file = \"secret\"").with_variables(PATIENT);
+    std::fs::write(home.path("secret"), "first").expect("written");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    // It is let in, and told that there is no stream.
+    wait_until_paused(&service, "no stream takes");
+    let config = cluster.nodes[0].folder().join("nats.conf");
+    let text = std::fs::read_to_string(&config).expect("the configuration");
+    std::fs::write(&config, text.replace("first", "second")).expect("written");
+    cluster.node(0).restart();
+    assert!(home.run_with(&service, &["sink", "resume", "nats"]).status.success());
+    wait_until_paused(&service, "the server refuses the credentials");
+    std::fs::write(home.path("secret"), "second").expect("written");
+    wait_until_paused(&service, "no stream takes");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats unpacks it"]
 fn both_sides_show_their_certificates() {
     let folder = tempfile::tempdir().expect("a folder");
     let certificates = Certificates::new(folder.path(), "own");

@@ -27,6 +27,8 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
                 main id="main" { (body) }
                 // What an operation came to.
                 p id="said" role="status" aria-live="polite" {}
+                // For whoever listens: the sentence at the top, when it becomes another colour.
+                p id="told" class="unseen" role="status" aria-live="polite" {}
                 footer { "davinci-siem " (env!("CARGO_PKG_VERSION")) }
             }
         }

@@ -9,6 +9,7 @@ const ROWS = 200;     // events that the tail keeps
 const at = (path) => location.origin + path;
 
 const said = document.getElementById("said");
+const told = document.getElementById("told");
 
 function say(text) {
   said.textContent = text;
@@ -27,14 +28,14 @@ async function refresh() {
   } catch (error) {
     const verdict = document.querySelector("#verdict .verdict");
     const words = `The service does not answer (${error.message}). This page is as it was.`;
-    if (verdict.textContent !== words) say(words);
+    if (told.textContent !== words) told.textContent = words;
     verdict.className = "verdict bad";
     verdict.textContent = words;
     return;
   }
   const fresh = new DOMParser().parseFromString(text, "text/html");
   const [before, now] = [document, fresh].map((page) => page.querySelector("#verdict .verdict"));
-  if (before.className !== now.className) say(now.textContent);
+  if (before.className !== now.className) told.textContent = now.textContent;
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.getElementById(part.id);
     if (!next || part.innerHTML === next.innerHTML || part.contains(document.activeElement)) continue;
