@@ -40,6 +40,11 @@ impl Tail {
     async fn line(&mut self) -> Option<Value> {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
+                if line.is_empty() {
+                    // That it goes on.
+                    self.text = rest.to_owned();
+                    continue;
+                }
                 let value = serde_json::from_str(line).expect("JSON");
                 self.text = rest.to_owned();
                 return Some(value);
@@ -145,6 +150,24 @@ fn a_tail_goes_on_until_the_service_ends() {
         }
     });
     assert!(service.wait().0.success());
+}
+
+#[test]
+fn a_tail_for_which_there_is_nothing_is_no_idle_connection() {
+    let home = Home::new("[limits]\nheader_timeout = \"1s\"\n");
+    let service = home.start();
+    block_on(async {
+        let mut tail = Tail::open(&service, "").await;
+        // One that is idle, and was opened later, is closed before.
+        let admin = service.admin.trim_start_matches("http://");
+        let mut idle = tokio::net::TcpStream::connect(admin).await.expect("connected");
+        let read = tokio::io::AsyncReadExt::read(&mut idle, &mut [0]).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "it is closed");
+        let body = format!("[{}]", minted("a"));
+        let post = Client::new().post(&service.url).body(body).send();
+        assert_eq!(post.await.expect("an answer").status(), 200);
+        assert_eq!(tail.ids(1).await, ["a"]);
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::shared_spool::{roles, wait_for_ids};
-use crate::support::events::{batch, ids};
+use crate::support::events::{batch, ids, large};
 use crate::support::nats::Cluster;
 use crate::support::receivers::Receivers;
 use crate::support::targets::Target;
@@ -121,6 +121,42 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
     // Fewer than a batch, and than it knew.
     receivers.get(knows).post(&batch(all[180..].to_vec()));
     wait_for_ids(&target, &all);
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
+    let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    let is_taken = |body: &str| {
+        let taken = || (receivers.get(0).try_post(body).0 == 200).then_some(());
+        wait_for("the event to be taken", taken);
+    };
+    // The target takes nothing, and of 10 MB a worker reads a part.
+    target.state().traffic.down = Some(503);
+    (0..60).for_each(|number| is_taken(&large(&format!("event-{number:04}"))));
+    cluster.nodes[0].kill();
+    let kept = copy(cluster.nodes[0].folder());
+    cluster.mend();
+    (60..100).for_each(|number| is_taken(&large(&format!("event-{number:04}"))));
+    // Both know how many there are.
+    for index in [0, 1] {
+        let lag = "davinci_siem_sink_lag_events{sink=\"siem\"}";
+        wait_for("the lag", || (receivers.get(index).metric(lag) >= 100.0).then_some(()));
+    }
+    cluster.nodes[0].kill();
+    std::fs::remove_dir_all(cluster.nodes[0].folder().join("store")).expect("removed");
+    std::fs::rename(kept.path().join("store"), cluster.nodes[0].folder().join("store"))
+        .expect("back");
+    cluster.mend();
+    target.state().traffic.down = None;
+    let has = |count: usize| {
+        let seen: HashSet<String> = target.state().ids().into_iter().collect();
+        (seen.len() >= count).then_some(())
+    };
+    wait_for("what is there", || has(60));
+    is_taken(&batch(["fresh-1", "fresh-2", "fresh-3"].map(str::to_owned)));
+    wait_for("fewer than were lost", || has(63));
 }
 
 /// A copy of a folder.

@@ -80,6 +80,17 @@ fn idle_and_unfinished_connections_do_not_hold_it_up() {
 }
 
 #[test]
+fn half_a_request_is_not_waited_for() {
+    // Longer than the test may take.
+    let home = Home::new("[limits]\nshutdown_grace = \"1h\"\nheader_timeout = \"1h\"\n");
+    let service = home.start();
+    let mut half = TcpStream::connect(service.address()).expect("connected");
+    half.write_all(b"POST /webhooks/ping").expect("sent");
+    let (status, log) = service.terminate();
+    assert!(status.success(), "{log}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     // A grace period far longer than the test may take, and a request that uses all of it.
     let home = Home::new("[limits]\nshutdown_grace = \"1h\"\nbody_timeout = \"1h\"\n");

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use memchr::memmem;
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use url::form_urlencoded;
 
 use super::Admin;
@@ -25,6 +25,9 @@ use crate::shutdown::Shutdown;
 /// second, which cost less than a hundredth of a processor. Whoever wants more has a sink.
 const EVERY: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 250;
+
+/// How often an empty line is sent to one for whom there is nothing.
+const BEAT: Duration = Duration::from_secs(10);
 
 /// Which events somebody wants to see.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -84,6 +87,8 @@ impl Tail {
                 };
                 tokio::select! {
                     () = something => {}
+                    // That nobody reads any more shows when something is sent.
+                    () = sleep(BEAT) => return Some(Bytes::from_static(b"\n")),
                     () = self.shutdown.begun() => return None,
                 }
             }

@@ -96,8 +96,11 @@ pub(super) async fn retry(
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
     match retry::retry(&admin.spool, id, replacement, &admin.rules).await {
         Ok((source, receipt)) => {
-            let door = Door::Released.as_str();
-            admin.metrics.events.with_label_values(&[&source, door]).inc_by(receipt.accepted);
+            let doors = [(Door::Released, receipt.accepted), (Door::Duplicate, receipt.duplicates)];
+            for (door, count) in doors {
+                let events = &admin.metrics.events;
+                events.with_label_values(&[&source, door.as_str()]).inc_by(count);
+            }
             Json(Retried::from(receipt)).into_response()
         }
         Err(error) => {

@@ -68,7 +68,9 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
             rest.extend_from_slice(&bytes);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
-                if !print(&line, arguments.json)? {
+                // A sign of life.
+                let is_empty = line.trim_ascii().is_empty();
+                if !is_empty && !print(&line, arguments.json)? {
                     return Ok(());
                 }
             }

@@ -173,7 +173,7 @@ impl Worker {
             if self.encoding.is_some() {
                 return Ok(self.encoded().await);
             }
-            let seen = *self.head.borrow();
+            let seen = *self.head.borrow_and_update();
             self.read_on(shutdown).await?;
             let mut deadline = None;
             // Worth looking again: something new, or while a batch fills, enough to make it full.
@@ -197,8 +197,16 @@ impl Worker {
                     None => std::future::pending().await,
                 }
             };
+            let is_empty = self.waiting.is_empty();
+            let news = async {
+                match is_empty {
+                    // However it has moved: with a stream that has lost its end it falls.
+                    true => self.head.changed().await,
+                    false => self.head.wait_for(|head| *head >= enough).await.map(drop),
+                }
+            };
             tokio::select! {
-                found = self.head.wait_for(|head| *head >= enough) => drop(found.map_err(|_| Ended::Stopped)?),
+                moved = news => moved.map_err(|_| Ended::Stopped)?,
                 () = until_due => {}
                 () = shutdown.begun() => {}
             }
@@ -302,6 +310,7 @@ impl Worker {
             let Some(position) = settled.position else { break };
             // Seen before it is asked for: room that is made meanwhile is not missed.
             let mut room = self.spool.quarantine_size();
+            let full = *room.borrow();
             let dead_letters = settled.dead_letters.clone();
             match self.spool.commit(&self.name, position, settled.tally, dead_letters).await {
                 Ok(()) => {
@@ -322,7 +331,6 @@ impl Worker {
                         tracing::error!(sink = %self.name, %error, "cannot move the cursor; trying again");
                     }
                     self.show_trouble(backoff.attempts() + 1, error.to_string());
-                    let full = *room.borrow();
                     tokio::select! {
                         paused = self.pause(&mut backoff, shutdown) => paused?,
                         Ok(_) = room.wait_for(|size| *size < full), if is_full => {}

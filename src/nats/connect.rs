@@ -23,13 +23,12 @@ const PING: Duration = Duration::from_secs(3);
 ///
 /// From then on the connection is made anew whenever it is lost, for ever, with secrets and
 /// certificates read again. `name` says to whom the connection belongs, in the server's listings and
-/// in our log. Up to `capacity` messages are kept for a connection that takes none. A request without an answer ends after `request_timeout`. `hears` is called with each
+/// in our log. A request without an answer ends after `request_timeout`. `hears` is called with each
 /// event, such as an error that the server reports of something that was sent.
 pub async fn connect(
     settings: &Settings,
     name: &str,
     request_timeout: Duration,
-    capacity: usize,
     hears: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Client, ConnectError> {
     // Asked beforehand, for their words are better than the client's.
@@ -51,7 +50,6 @@ pub async fn connect(
         .name(format!("davinci-siem {name}"))
         .connection_timeout(settings.connect_timeout)
         .request_timeout(Some(request_timeout))
-        .client_capacity(capacity)
         .max_reconnects(None)
         .reconnect_delay_callback(|attempt| wait(attempt, rand::random()))
         .ping_interval(PING)

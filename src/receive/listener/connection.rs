@@ -4,11 +4,15 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
+use axum::response::Response;
+use futures_util::StreamExt;
+use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -24,6 +28,9 @@ use super::linger::Lingering;
 use super::places::Place;
 use super::{Listener, proxy_protocol};
 use crate::shutdown::Shutdown;
+
+/// How long a connection without a request may stay when the service ends.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of a request's connection; every request carries it.
 #[derive(Debug, Clone)]
@@ -163,7 +170,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (router, lingers) = (router.clone(), Arc::clone(&lingers));
         async move {
             let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
-            drop(in_flight);
+            let answer = until_sent(answer, in_flight);
             // The last answer on it, and the body may not have been read.
             if answer.headers().get(header::CONNECTION).is_some_and(|value| value == "close") {
                 lingers.store(true, Ordering::Relaxed);
@@ -183,12 +190,30 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                     Ended::Broken
                 }
             },
+            // Such as one with half a request, which nobody waits for any more.
+            () = place.is_idle(LAST), if is_closing => return Ended::Well,
             () = shutdown.begun(), if !is_closing => {}
             () = closing.notified(), if !is_closing => {}
+        }
+        if is_closing {
+            continue;
         }
         is_closing = true;
         connection.as_mut().graceful_shutdown();
     }
+}
+
+/// An answer whose length is not known is made while it is sent: until then its request is in flight. Any
+/// other is ready, and whoever reads it slowly may have to give way.
+fn until_sent(answer: Response, in_flight: InFlight) -> Response {
+    if answer.body().size_hint().exact().is_some() {
+        return answer;
+    }
+    answer.map(|body| {
+        Body::from_stream(body.into_data_stream().inspect(move |_| {
+            let _held = &in_flight;
+        }))
+    })
 }
 
 /// A request in flight, also one that is dropped before it is answered.

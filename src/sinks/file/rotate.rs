@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::{Compression, GzBuilder};
 
 use super::open;
@@ -37,7 +37,7 @@ pub(super) fn rotate(
     now: SystemTime,
     compressing: &Compressing,
 ) -> io::Result<()> {
-    let target = free_name(&settings.path, now);
+    let target = free_name(&settings.path, now)?;
     fs::rename(&settings.path, &target)?;
     sync_folder(&settings.path)?;
     compress_leftovers(settings, compressing)?;
@@ -108,33 +108,37 @@ fn rotated(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder(path))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        let time =
-            plain.strip_prefix(&format!("{stem}-")).and_then(|name| name.strip_suffix(&ending));
-        if time.is_some_and(is_rotation_time) {
-            found.insert(folder(path).join(plain));
+        let plain = folder(path).join(name.strip_suffix(".gz").unwrap_or(&name));
+        if time_of(&plain, &stem, &ending).is_some() {
+            found.insert(plain);
         }
     }
     Ok(found)
 }
 
-/// Whether this is a time as [`free_name`] writes it, perhaps with a number: another sink's file
-/// whose name begins like ours must not be taken for one of ours.
-fn is_rotation_time(text: &str) -> bool {
+/// The time in a name as [`free_name`] writes it, perhaps with a number: another sink's file whose name begins
+/// like ours must not be taken for one of ours.
+fn rotation_time(text: &str) -> Option<NaiveDateTime> {
     let (time, number) = text.split_once("Z-").map_or((text, "0"), |(time, number)| (time, number));
-    NaiveDateTime::parse_from_str(time.trim_end_matches('Z'), "%Y%m%dT%H%M%S%.3f").is_ok()
-        && number.bytes().all(|byte| byte.is_ascii_digit())
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let time = NaiveDateTime::parse_from_str(time.trim_end_matches('Z'), "%Y%m%dT%H%M%S%.3f");
+    time.ok().filter(|_| is_number)
 }
 
-/// A name with the time in it that no file has.
-fn free_name(path: &Path, now: SystemTime) -> PathBuf {
+/// A name with a time in it that is later than those of all other files, also where the clock was set back: the
+/// first by name are removed first.
+fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let (stem, ending) = name_parts(path);
-    let time = DateTime::<Utc>::from(now).format("%Y%m%dT%H%M%S%.3fZ");
-    let candidates = std::iter::once(String::new()).chain((1..).map(|number| format!("-{number}")));
-    candidates
-        .map(|suffix| folder(path).join(format!("{stem}-{time}{suffix}{ending}")))
-        .find(|candidate| !candidate.exists() && !with_ending(candidate, "gz").exists())
-        .unwrap_or_else(|| path.to_owned())
+    let newest = rotated(path)?.iter().filter_map(|file| time_of(file, &stem, &ending)).max();
+    let now = DateTime::<Utc>::from(now).naive_utc();
+    let time = newest.map_or(now, |newest| now.max(newest + TimeDelta::milliseconds(1)));
+    let time = time.format("%Y%m%dT%H%M%S%.3fZ");
+    Ok(folder(path).join(format!("{stem}-{time}{ending}")))
+}
+
+fn time_of(file: &Path, stem: &str, ending: &str) -> Option<NaiveDateTime> {
+    let name = file.file_name()?.to_str()?;
+    rotation_time(name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?)
 }
 
 /// `events` and `.ndjson` of `/var/log/events.ndjson`.

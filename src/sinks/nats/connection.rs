@@ -18,10 +18,6 @@ use crate::config::NatsSink;
 use crate::nats::{self, ConnectError};
 use crate::sinks::{Reason, Verdict};
 
-/// Messages that the client keeps for a connection that takes none: they go out before anything else when it
-/// is back, also before others that were lost with it.
-const KEPT: usize = 1;
-
 /// A connection that comes back by itself.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -68,7 +64,7 @@ impl Connection {
         };
         let name = settings.subject.pattern();
         let timeout = settings.timeout;
-        let client = nats::connect(&settings.connection, &name, timeout, KEPT, hears).await?;
+        let client = nats::connect(&settings.connection, &name, timeout, hears).await?;
         let context = ContextBuilder::new().timeout(timeout).build(client);
         Ok(Connection { context, heard, trouble })
     }

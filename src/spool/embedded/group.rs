@@ -102,6 +102,7 @@ impl<'t, 'c> Group<'t, 'c> {
         let receipt = Receipt { accepted, duplicates, quarantined, repeated };
         if batch.resolves.is_some() {
             self.count("source", &batch.source, Door::Released, receipt.accepted);
+            self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
         } else if prepared.is_copy() {
             self.count("source", &batch.source, Door::Replayed, receipt.accepted);
         } else {

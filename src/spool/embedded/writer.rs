@@ -203,7 +203,10 @@ impl Writer {
         let room = self.log.room.left();
         let mut used = self.shared.used.load(Ordering::Relaxed);
         let was_full = self.shared.full.load(Ordering::Relaxed);
-        let mut full = was_full && used > mark(LOW_WATER);
+        // What ids and the quarantine take does not go with the events.
+        let has_events = self.log.trimmed + 1 < self.log.next;
+        let low = if has_events { LOW_WATER } else { HIGH_WATER };
+        let mut full = was_full && used > mark(low);
         let mut taken = Vec::with_capacity(group.len());
         for command in group {
             full |= command.is_append()

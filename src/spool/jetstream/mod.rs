@@ -71,9 +71,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the servers object to is said once in this time: they do so with each message.
 const COMPLAINTS: Duration = Duration::from_mins(1);
 
-/// Messages that the client keeps for its connection. Each is waited for, so that they may be many.
-const KEPT: usize = 2048;
-
 /// Acknowledgements that are waited for at once, of all requests: no bound, since whoever sends a batch holds
 /// a place for each message until it has sent them all, and two that share the last places would wait for each
 /// other for ever. `limits.in_flight` bounds what they take.
@@ -218,7 +215,7 @@ async fn connect(
     let spool::Engine::Jetstream(own) = &settings.engine else {
         return Err(OpenError::NoStream(String::new()));
     };
-    let client = nats::connect(&own.nats, "spool", PATIENCE, KEPT, complaints()).await?;
+    let client = nats::connect(&own.nats, "spool", PATIENCE, complaints()).await?;
     let (major, minor, patch) = OLDEST;
     if !client.is_server_compatible(major, minor, patch) {
         return Err(OpenError::Server { version: client.server_info().version });

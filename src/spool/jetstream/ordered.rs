@@ -202,7 +202,7 @@ fn is_enough(error: &async_nats::Error) -> bool {
 
 /// Whether the stream has no message from `first` to `last`, by what its leader says. A consumer is no witness:
 /// its server may pass over messages that it has (<https://github.com/nats-io/nats-server/issues/6932>).
-async fn are_gone(stream: &Stream, first: u64, last: u64) -> Result<bool, ReadError> {
+pub(super) async fn are_gone(stream: &Stream, first: u64, last: u64) -> Result<bool, ReadError> {
     let info = stream.info_builder().with_deleted(true).fetch().await.map_err(unreadable)?;
     let first = first.max(info.info.state.first_sequence);
     let deleted = info.info.state.deleted.unwrap_or_default();

@@ -164,7 +164,8 @@ impl Spool {
     }
 }
 
-/// Calls `visit` with what a stream holds, up to `last`, for as long as it returns true.
+/// Calls `visit` with what a stream holds, up to `last`, for as long as it returns true. Fails where not all of it
+/// is given.
 async fn each(
     stream: &Stream,
     from: DeliverPolicy,
@@ -172,6 +173,12 @@ async fn each(
     last: u64,
     mut visit: impl FnMut(u64, async_nats::Message) -> bool,
 ) -> Result<(), ReadError> {
+    // Where a time is the start, the first position shows.
+    let mut reached = match from {
+        DeliverPolicy::All => Some(0),
+        DeliverPolicy::ByStartSequence { start_sequence } => Some(start_sequence.saturating_sub(1)),
+        _ => None,
+    };
     let consumer = ordered::consumer(stream, from, headers_only).await?;
     let mut given = 0;
     loop {
@@ -192,13 +199,21 @@ async fn each(
                 return Err(ReadError("a message was lost on the way; try again".into()));
             }
             given = number;
+            reached = Some(position);
             if position > last || !visit(position, next.split().0) || position == last {
                 return Ok(());
             }
         }
         if given == before {
-            // The end, though `last` is not there any more.
-            return Ok(());
+            // The end, though `last` is not there any more; or all that this server has.
+            return match reached {
+                Some(reached)
+                    if reached < last && !ordered::are_gone(stream, reached + 1, last).await? =>
+                {
+                    Err(ReadError("the server that is read from is behind; try again".into()))
+                }
+                _ => Ok(()),
+            };
         }
     }
 }

@@ -245,3 +245,36 @@ async fn garbage_that_finds_no_room_does_not_fill_the_spool() {
     }
     assert_eq!(append(&bench, &spool, 6, &[]).await, stored(1, 0, 0));
 }
+
+#[tokio::test]
+async fn a_full_spool_whose_events_are_all_delivered_takes_more_whatever_else_is_in_it() {
+    let bench = Bench::new(|settings| {
+        settings.max_size = 4 * 1024 * 1024;
+        settings.quarantine_max_size = 4 * 1024 * 1024;
+    });
+    let spool = bench.open();
+    let sink: Arc<str> = "slow".into();
+    register(&spool, &["slow"]).await;
+    // Three quarters are the quarantine's, and stay.
+    for id in 0..3 {
+        let entry = vec![u8::try_from(id).expect("few"); 1_000_000];
+        assert_eq!(append(&bench, &spool, id, &[&entry]).await, stored(1, 0, 1));
+    }
+    let mut id = 3;
+    let full = loop {
+        let mut batch = bench.batch([id]);
+        batch.events[0].bytes = (0..100_000).map(|_| rand::random::<u8>()).collect();
+        match spool.append(batch.prepare()).await {
+            Ok(_) => id += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((full, spool.is_full()), (AppendError::Full, true));
+    assert_eq!(spool.commit(&sink, id, Tally::default(), Vec::new()).await, Ok(()));
+    // Removing what was delivered takes a commit or a few.
+    for _ in 0..10 {
+        drop(spool.pause(&sink, false).await);
+    }
+    assert!(!spool.is_full());
+    assert_eq!(append(&bench, &spool, 900, &[]).await, stored(1, 0, 0));
+}

@@ -145,8 +145,10 @@ impl Model {
             (None, None) => Door::Accepted,
         };
         self.count(&batch.source, door, accepted);
-        if door == Door::Accepted {
+        if door != Door::Replayed {
             self.count(&batch.source, Door::Duplicate, duplicates);
+        }
+        if door == Door::Accepted {
             self.count(&batch.source, Door::Quarantined, quarantined);
         }
         Receipt { accepted, duplicates, quarantined, repeated }
@@ -304,7 +306,7 @@ impl Model {
 
     /// What begins every commit: there may be room again.
     fn begin(&mut self, used: u64) {
-        self.is_full &= used > self.percent(70);
+        self.is_full &= used > self.percent(if self.trimmed < self.head { 70 } else { 95 });
     }
 
     /// What ends every commit, in which `used` bytes were taken before it.
