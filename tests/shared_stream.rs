@@ -127,7 +127,8 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
     let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
-    let receivers = Receivers::start(&cluster, &target, &[]);
+    // Nothing waits for its batch to be full when the end is reached.
+    let receivers = Receivers::start(&cluster, &target, &[("SINKS__SIEM__BATCH__EVENTS", "1")]);
     let is_taken = |body: &str| {
         let taken = || (receivers.get(0).try_post(body).0 == 200).then_some(());
         wait_for("the event to be taken", taken);
@@ -155,6 +156,8 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
         (seen.len() >= count).then_some(())
     };
     wait_for("what is there", || has(60));
+    let is_noted = |index: usize| receivers.get(index).log().contains("the stream is shorter");
+    wait_for("the end to be noted", || (is_noted(0) || is_noted(1)).then_some(()));
     is_taken(&batch(["fresh-1", "fresh-2", "fresh-3"].map(str::to_owned)));
     wait_for("fewer than were lost", || has(63));
 }

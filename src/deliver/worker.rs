@@ -197,13 +197,12 @@ impl Worker {
                     None => std::future::pending().await,
                 }
             };
-            let is_empty = self.waiting.is_empty();
             let news = async {
-                match is_empty {
-                    // However it has moved: with a stream that has lost its end it falls.
-                    true => self.head.changed().await,
-                    false => self.head.wait_for(|head| *head >= enough).await.map(drop),
+                if !self.waiting.is_empty() {
+                    return self.head.wait_for(|head| *head >= enough).await.map(drop);
                 }
+                // However it has moved: with a stream that has lost its end it falls.
+                self.head.changed().await
             };
             tokio::select! {
                 moved = news => moved.map_err(|_| Ended::Stopped)?,

@@ -96,8 +96,14 @@ impl Reader {
             if since.elapsed() > BEHIND {
                 // Of a stream that has lost its end, more was known than there is.
                 let info = self.stream.get_info().await.map_err(unreadable)?;
-                if info.state.last_sequence <= after {
-                    self.shared.reset_head(info.state.last_sequence);
+                let last = info.state.last_sequence;
+                if last <= after {
+                    tracing::warn!(
+                        known = head,
+                        last,
+                        "the stream is shorter than it was: it has lost its end, or its leader is behind"
+                    );
+                    self.shared.reset_head(last);
                     return Ok(Vec::new());
                 }
                 return Err(ReadError("what is stored cannot be read yet".into()));
