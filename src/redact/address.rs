@@ -75,7 +75,10 @@ fn name_before(text: &str, floor: usize, at: usize) -> Option<usize> {
     {
         start += length;
     }
-    (start < at).then_some(start)
+    // An escape that is no part of a name may not be one: `50%20@x.co`.
+    let is_escape = before.ends_with(|character: char| character.is_ascii_hexdigit());
+    let name = if start == at && is_escape { at - 3 } else { start };
+    (name < at).then_some(name)
 }
 
 /// Where what may be part of a name begins that ends at `end`.
@@ -184,6 +187,7 @@ mod tests {
             ("email%3Dbob%40x.co%26v%3D1", &[("bob%40x.co", "bob@x.co")]),
             ("next=%3Fu%3Dbob%2540x.co", &[("bob%2540x.co", "bob@x.co")]),
             (r#"{"m":"bob\u0040x.co"}"#, &[(r"bob\u0040x.co", "bob@x.co")]),
+            ("50%20@x.co, %2a@x.co", &[("%20@x.co", " @x.co"), ("%2a@x.co", "*@x.co")]),
             ("j%C3%BCrgen%40x.de", &[("j%C3%BCrgen%40x.de", "jürgen@x.de")]),
             ("jürgen@bücher.de", &[("jürgen@bücher.de", "jürgen@bücher.de")]),
             ("“bob@x.co”", &[("bob@x.co", "bob@x.co")]),
