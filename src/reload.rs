@@ -63,8 +63,9 @@ pub async fn run(
     let mut watched = watched(&reload, &config);
     let mut seen = files::fingerprint(watched.clone()).await;
     // What was replaced since the service read it for its start has to count as well.
-    if let Err(problems) = apply(&reload, &config, &targets, &clock, &metrics) {
-        complain(&problems);
+    match apply(&reload, &config, &targets, &clock, &metrics) {
+        Ok(applied) => watched = self::watched(&reload, &applied),
+        Err(problems) => complain(&problems, &metrics),
     }
     loop {
         let is_asked = tokio::select! {
@@ -81,25 +82,22 @@ pub async fn run(
             targets.sinks.iter().for_each(|sink| sink.reload());
             tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
         }
-        let result = match apply(&reload, &config, &targets, &clock, &metrics) {
+        match apply(&reload, &config, &targets, &clock, &metrics) {
             Ok(applied) => {
                 watched = self::watched(&reload, &applied);
                 tracing::info!("read certificates and credentials again");
-                "applied"
+                metrics.reloads.with_label_values(&["applied"]).inc();
             }
-            Err(problems) => {
-                complain(&problems);
-                "refused"
-            }
-        };
-        metrics.reloads.with_label_values(&[result]).inc();
+            Err(problems) => complain(&problems, &metrics),
+        }
     }
 }
 
-fn complain(problems: &[String]) {
+fn complain(problems: &[String], metrics: &Metrics) {
     for problem in problems {
         tracing::error!(problem, "kept the certificates and credentials of before");
     }
+    metrics.reloads.with_label_values(&["refused"]).inc();
 }
 
 /// All or nothing: everything is read before anything is replaced.

@@ -13,6 +13,8 @@ use crate::support::service::{Home, Service};
 use crate::support::{block_on, runtime, wait_for};
 
 const APPLIED: &str = "davinci_siem_reloads_total{result=\"applied\"}";
+const EXPIRES: &str =
+    "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
 /// A folder as Kubernetes mounts a secret: names that point through a link that is replaced as one.
@@ -85,8 +87,13 @@ fn certificates_are_replaced_under_load_without_a_failed_request() {
     for client in clients {
         block_on(client).expect("no request failed");
     }
-    assert!(service.metric(APPLIED) >= 10.0);
+    // The first may have come in time for the start, which is no reload.
+    assert!(service.metric(APPLIED) >= 9.0);
     assert_eq!(service.metric(REFUSED), 0.0);
+}
+
+fn expired(certificates: &Certificates) -> Issued {
+    certificates.issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1))
 }
 
 #[test]
@@ -95,16 +102,14 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
     let certificates = Certificates::new(folder.path(), "a");
     let first = certificates.issue("127.0.0.1", |_| ());
     let second = certificates.issue("127.0.0.1", |_| ());
-    let expired = certificates
-        .issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+    let expired = expired(&certificates);
     let secret = folder.path().join("secret");
     std::fs::create_dir(&secret).expect("a folder");
     mount(&secret, 0, &first);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
-    let expires = "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
     // 4096-01-01, as the tests make them.
-    wait_for("the expiry", || (service.metric(expires) == 67_090_118_400.0).then_some(()));
+    wait_for("the expiry", || (service.metric(EXPIRES) == 67_090_118_400.0).then_some(()));
     let mixed = Issued { key: first.key.clone(), ..second.clone() };
     let junk = Issued { certificate: first.key.clone(), ..second.clone() };
     for (generation, broken, message) in [
@@ -128,15 +133,13 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
 fn a_certificate_that_had_expired_at_the_start_is_told_and_keeps_nothing_else_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let certificates = Certificates::new(folder.path(), "a");
-    let expired = certificates
-        .issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+    let expired = expired(&certificates);
     let secret = folder.path().join("secret");
     std::fs::create_dir(&secret).expect("a folder");
     mount(&secret, 0, &expired);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
-    let expires = "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
-    wait_for("the expiry", || (service.metric(expires) == 1_609_459_200.0).then_some(()));
+    wait_for("the expiry", || (service.metric(EXPIRES) == 1_609_459_200.0).then_some(()));
     service.signal("HUP");
     wait_for("it to be read again", || (service.metric(APPLIED) >= 1.0).then_some(()));
     assert_eq!(service.metric(REFUSED), 0.0);
