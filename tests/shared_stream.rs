@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use tempfile::TempDir;
+
 use crate::shared_spool::{roles, wait_for_ids};
 use crate::support::events::{batch, ids, large};
 use crate::support::nats::Cluster;
@@ -35,14 +37,11 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
 fn a_stream_that_has_lost_its_end_hides_no_new_event() {
     let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
     let receivers = Receivers::start(&cluster, &target, &[]);
-    let all: Vec<String> = (0..700).map(|number| format!("event-{number:04}")).collect();
+    let all = ids(700);
     receivers.get(0).post(&batch(all[..100].to_vec()));
     wait_for_ids(&target, &all[..100]);
     receivers.get(0).wait_until_settled("siem");
-    // As after a loss of power: what the server had not synced is gone.
-    cluster.nodes[0].kill();
-    let kept = copy(cluster.nodes[0].folder());
-    cluster.mend();
+    let kept = keep(&mut cluster);
     let is_taken = |part: &[String]| {
         wait_for("the batch to be taken", || {
             (receivers.get(0).try_post(&batch(part.to_vec())).0 == 200).then_some(())
@@ -52,11 +51,7 @@ fn a_stream_that_has_lost_its_end_hides_no_new_event() {
     wait_for_ids(&target, &all[..400]);
     receivers.get(0).wait_until_settled("siem");
     receivers.get(1).wait_until_settled("siem");
-    cluster.nodes[0].kill();
-    std::fs::remove_dir_all(cluster.nodes[0].folder().join("store")).expect("removed");
-    std::fs::rename(kept.path().join("store"), cluster.nodes[0].folder().join("store"))
-        .expect("back");
-    cluster.mend();
+    put_back(&mut cluster, &kept);
     // More than were lost, at once: the positions that were read before are taken again.
     is_taken(&all[400..700]);
     wait_for("every new event", || {
@@ -135,21 +130,16 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
     };
     // The target takes nothing, and of 10 MB a worker reads a part.
     target.state().traffic.down = Some(503);
-    (0..60).for_each(|number| is_taken(&large(&format!("event-{number:04}"))));
-    cluster.nodes[0].kill();
-    let kept = copy(cluster.nodes[0].folder());
-    cluster.mend();
-    (60..100).for_each(|number| is_taken(&large(&format!("event-{number:04}"))));
+    let all = ids(100);
+    all[..60].iter().for_each(|id| is_taken(&large(id)));
+    let kept = keep(&mut cluster);
+    all[60..].iter().for_each(|id| is_taken(&large(id)));
     // Both know how many there are.
     for index in [0, 1] {
         let lag = "davinci_siem_sink_lag_events{sink=\"siem\"}";
         wait_for("the lag", || (receivers.get(index).metric(lag) >= 100.0).then_some(()));
     }
-    cluster.nodes[0].kill();
-    std::fs::remove_dir_all(cluster.nodes[0].folder().join("store")).expect("removed");
-    std::fs::rename(kept.path().join("store"), cluster.nodes[0].folder().join("store"))
-        .expect("back");
-    cluster.mend();
+    put_back(&mut cluster, &kept);
     target.state().traffic.down = None;
     let has = |count: usize| {
         let seen: HashSet<String> = target.state().ids().into_iter().collect();
@@ -162,11 +152,23 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
     wait_for("fewer than were lost", || has(63));
 }
 
-/// A copy of a folder.
-fn copy(folder: &std::path::Path) -> tempfile::TempDir {
+/// What the server stores, as it is now.
+fn keep(cluster: &mut Cluster) -> TempDir {
+    cluster.nodes[0].kill();
+    let folder = cluster.nodes[0].folder();
     let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
     let mut command = std::process::Command::new("cp");
     let copied = command.arg("-a").arg(folder.join("store")).arg(copy.path()).status();
     assert!(copied.expect("cp runs").success());
+    cluster.mend();
     copy
+}
+
+/// As after a loss of power: what came since, and the server had not synced, is gone.
+fn put_back(cluster: &mut Cluster, kept: &TempDir) {
+    cluster.nodes[0].kill();
+    let store = cluster.nodes[0].folder().join("store");
+    std::fs::remove_dir_all(&store).expect("removed");
+    std::fs::rename(kept.path().join("store"), store).expect("back");
+    cluster.mend();
 }

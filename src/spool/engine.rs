@@ -32,8 +32,8 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Whether it counts what each sink has delivered, filtered and buried, and settles in order.
-    pub fn counts(&self) -> bool {
+    /// Whether each sink settles in order; only then it counts what became of the events.
+    pub fn is_ordered(&self) -> bool {
         match self {
             Engine::Embedded => true,
             #[cfg(feature = "nats")]

@@ -63,6 +63,8 @@ struct Place<'a> {
     cursor: u64,
     ways: Vec<Way>,
     is_configured: bool,
+    /// Whether what lies after the cursor has still to be settled.
+    is_ordered: bool,
 }
 
 /// What each sink has made of `found`, one of `copies`.
@@ -73,20 +75,16 @@ pub(super) fn of(
     letters: &[Letter],
     config: &Config,
 ) -> Vec<Fate> {
-    let is_in_order = config.spool.engine.counts();
-    let one = |place| one(found, copies, place, letters, is_in_order);
-    places(stats, config).iter().map(one).collect()
+    places(stats, config).iter().map(|place| one(found, copies, place, letters)).collect()
 }
 
 /// Sinks that the spool knows, and those that are configured and have never run.
 fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
+    let is_ordered = config.spool.engine.is_ordered();
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
-        let ways = match config.spool.engine.counts() {
-            true => ways(stats, &sink.sink, sink.cursor),
-            false => Vec::new(),
-        };
-        Place { name: &sink.sink, cursor: sink.cursor, ways, is_configured }
+        let ways = if is_ordered { ways(stats, &sink.sink, sink.cursor) } else { Vec::new() };
+        Place { name: &sink.sink, cursor: sink.cursor, ways, is_configured, is_ordered }
     });
     let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
@@ -95,6 +93,7 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
         cursor: 0,
         ways: Vec::new(),
         is_configured: true,
+        is_ordered,
     });
     known.chain(new).collect()
 }
@@ -118,19 +117,13 @@ fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> Vec<Way> {
     .collect()
 }
 
-fn one(
-    found: &Found,
-    copies: &[Found],
-    place: &Place<'_>,
-    letters: &[Letter],
-    is_in_order: bool,
-) -> Fate {
-    let Place { name, cursor, ref ways, is_configured } = *place;
+fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
+    let Place { name, cursor, ref ways, is_configured, is_ordered } = *place;
     let is_for_it = |found: &Found| found.only_sink.as_deref().is_none_or(|only| only == name);
     let state = match found.position {
         _ if !is_for_it(found) => State::NotForIt,
         position if position <= cursor => State::Passed,
-        _ if is_in_order => State::Waiting,
+        _ if is_ordered => State::Waiting,
         _ => State::Unknown,
     };
     let its_key = found.recorded.as_ref().map(|(_, key)| *key);

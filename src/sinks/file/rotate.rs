@@ -18,6 +18,9 @@ use flate2::{Compression, GzBuilder};
 use super::open;
 use crate::config::FileSink;
 
+/// The time in a rotated file's name, which sorts.
+const TIME: &str = "%Y%m%dT%H%M%S%.3fZ";
+
 /// The ending of a compressed file that is not whole yet.
 const UNFINISHED: &str = "gz.tmp";
 
@@ -116,15 +119,6 @@ fn rotated(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// The time in a name as [`free_name`] writes it, perhaps with a number: another sink's file whose name begins
-/// like ours must not be taken for one of ours.
-fn rotation_time(text: &str) -> Option<NaiveDateTime> {
-    let (time, number) = text.split_once("Z-").map_or((text, "0"), |(time, number)| (time, number));
-    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-    let time = NaiveDateTime::parse_from_str(time.trim_end_matches('Z'), "%Y%m%dT%H%M%S%.3f");
-    time.ok().filter(|_| is_number)
-}
-
 /// A name with a time in it that is later than those of all other files, also where the clock was set back: the
 /// first by name are removed first.
 fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
@@ -132,13 +126,16 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let newest = rotated(path)?.iter().filter_map(|file| time_of(file, &stem, &ending)).max();
     let now = DateTime::<Utc>::from(now).naive_utc();
     let time = newest.map_or(now, |newest| now.max(newest + TimeDelta::milliseconds(1)));
-    let time = time.format("%Y%m%dT%H%M%S%.3fZ");
+    let time = time.format(TIME);
     Ok(folder(path).join(format!("{stem}-{time}{ending}")))
 }
 
+/// The time in a name as [`free_name`] writes it: another sink's file whose name begins like ours must not be
+/// taken for one of ours.
 fn time_of(file: &Path, stem: &str, ending: &str) -> Option<NaiveDateTime> {
     let name = file.file_name()?.to_str()?;
-    rotation_time(name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?)
+    let time = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?;
+    NaiveDateTime::parse_from_str(time, TIME).ok()
 }
 
 /// `events` and `.ndjson` of `/var/log/events.ndjson`.

@@ -32,8 +32,8 @@ const TICK: Duration = Duration::from_secs(1);
 /// would hold up the events that come next.
 const CURSOR_PATIENCE: Duration = Duration::from_millis(4);
 
-/// Percent of `max_size` at which appends are refused, and at which they are taken again. What is
-/// above the high mark is for cursors, dead letters and the removal of what was delivered.
+/// Percent of `max_size` at which appends are refused, and at which they are taken again, or when no event is
+/// left. What is above the high mark is for cursors, dead letters and the removal of what was delivered.
 const HIGH_WATER: u64 = 95;
 const LOW_WATER: u64 = 70;
 

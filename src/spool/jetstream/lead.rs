@@ -38,10 +38,10 @@ impl Spool {
             let held = self.enter(sink, &new).await?;
             let (place, revision) = held.map_or((new, 0), |held| (held.place, held.revision));
             let own = self.shared.sink(sink);
-            own.show(&place, revision, &self.holder);
             let place = match self.order {
                 Order::Ordered => {
                     parallel::end(&self.streams, sink).await;
+                    own.show(&place, revision, &self.holder);
                     place
                 }
                 Order::Parallel => {
@@ -65,7 +65,10 @@ impl Spool {
                 held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
             let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
             match looked.map_err(|error| store(&error))? {
-                (Verdict::Same, _) => return Ok(held.place),
+                (Verdict::Same, _) => {
+                    own.show(&held.place, held.revision, &self.holder);
+                    return Ok(held.place);
+                }
                 (Verdict::Behind, _) => sleep(watch::LOOK).await,
                 (Verdict::Other, info) => {
                     parallel::end(&self.streams, sink).await;
@@ -137,11 +140,9 @@ impl Spool {
         let Ok((verdict @ (Verdict::Same | Verdict::Other), info)) = looked else {
             return Ok(None);
         };
-        let mut place = Place { holder: Some(self.holder.clone()), ..held.place };
         let last = info.state.last_sequence;
-        if verdict == Verdict::Other {
-            place = anew(sink, place, &info);
-        }
+        let place = Place { holder: Some(self.holder.clone()), ..held.place };
+        let place = if verdict == Verdict::Other { anew(sink, place, &info) } else { place };
         // It may have been known of a stream that was longer.
         self.shared.reset_head(last);
         let Ok(Some(revision)) =

@@ -60,12 +60,9 @@ pub(super) async fn trim(
     // The message at the cursor stays, to be known again.
     let keep_from = kept.map_or(passed, |kept| kept.min(passed));
     if keep_from > first {
-        for Place { cursor, at, .. } in counted {
-            let (cursor, at) = (*cursor, *at);
-            if cursor < keep_from {
-                continue;
-            }
-            if at != 0 && same::stored_at(&streams.events, cursor).await? != Some(at) {
+        let is_known = |place: &&&Place| place.at != 0 && place.cursor >= keep_from;
+        for place in counted.iter().filter(is_known) {
+            if same::stored_at(&streams.events, place.cursor).await? != Some(place.at) {
                 return Ok(());
             }
         }
