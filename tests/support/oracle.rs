@@ -152,7 +152,6 @@ impl Oracle {
     /// Judges one sink's durable totals, after everything was delivered.
     pub fn judge_sink(&self, stats: &Value, sink: &str) {
         let head = stats["head"].as_u64().expect("a number");
-        assert!(head as usize <= self.0.lock().expect("a lock").minted.len(), "{stats}");
         let total = |door: &str| {
             let rows = stats["totals"].as_array().expect("rows");
             let row = rows.iter().find(|row| row[0] == sink && row[1] == door);

@@ -185,7 +185,7 @@ fn bytes(size: u64) -> i64 {
 fn refused(stream: &str, what: &str, error: &dyn std::error::Error) -> OpenError {
     let said = super::said(error);
     let advice = if said.contains("insufficient") || said.contains("no suitable peers") {
-        ". The servers have not that much room, or are too few: lower spool.max_size or spool.jetstream.replicas, or give them more"
+        ". The servers have not that much room, are too few, or do not all know each other (docs/scaling.md): lower spool.max_size or spool.jetstream.replicas, give them more, or restart the one that is missing"
     } else if said.contains("timed out") || said.contains("no responders") {
         ". Is JetStream enabled, and does a majority of the servers run?"
     } else {

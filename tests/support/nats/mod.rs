@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
-use async_nats::jetstream::context::CreateStreamError;
 use futures_util::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,8 +19,9 @@ use crate::support::{block_on, free_port, runtime, wait_for};
 /// `NATS_SERVER` names another.
 const SERVER: &str = "/opt/davinci-siem-nats/usr/sbin/nats-server";
 
-/// How long servers may take to know each other.
-const ACQUAINTANCE: Duration = Duration::from_secs(10);
+/// How long servers that start for the first time may take to find each other, and how often they begin.
+const FORMATION: Duration = Duration::from_secs(15);
+const FORMATIONS: usize = 5;
 
 /// Lines of a server's log that a failed test shows.
 const LOGGED: usize = 20;
@@ -43,15 +43,33 @@ pub struct Node {
 }
 
 impl Cluster {
-    /// Starts `count` servers; returns when a stream can be made on them.
+    /// Starts `count` servers; returns when a stream can be made on all of them.
     pub fn start(count: usize) -> Cluster {
-        let mut cluster = Cluster::start_with(count, "");
-        cluster.acquaint();
-        cluster
+        Cluster::start_with(count, "")
     }
 
     /// As [`start`](Cluster::start), with more for the configuration of each.
+    ///
+    /// Of about fifty clusters whose servers start together, one does not form: they dial each other at
+    /// once, close what they take for a connection too many, and one stays unknown to the leader, or
+    /// there is no leader (seen of 2.10.27). That is none of what the tests are about: new ones begin.
     pub fn start_with(count: usize, more: &str) -> Cluster {
+        for _ in 0..FORMATIONS {
+            let mut cluster = Cluster::of_new(count, more);
+            cluster.nodes.iter_mut().for_each(Node::spawn);
+            let began = Instant::now();
+            while began.elapsed() < FORMATION {
+                if cluster.is_formed() {
+                    return cluster;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            eprintln!("{count} servers did not find each other: new ones begin");
+        }
+        panic!("no {count} servers find each other");
+    }
+
+    fn of_new(count: usize, more: &str) -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let urls: Vec<String> = routes.iter().map(|p| format!("nats://127.0.0.1:{p}")).collect();
@@ -64,39 +82,24 @@ impl Cluster {
             };
             Node::new(folder.path(), index, &format!("{cluster}{more}"))
         });
-        let mut cluster = Cluster { nodes: nodes.collect(), folder };
-        cluster.nodes.iter_mut().for_each(Node::spawn);
-        cluster.nodes.iter().for_each(Node::wait_until_healthy);
-        wait_for("a leader", || cluster.leader().map(drop));
-        cluster
+        Cluster { nodes: nodes.collect(), folder }
     }
 
-    /// Servers that begin together may dial each other at once and close each other's connections; one of some
-    /// hundred such clusters counts a server as away from then on, though it is there ("no suitable peers for
-    /// placement", seen of 2.10.27). Restarting the leader makes them find each other again.
-    fn acquaint(&mut self) {
-        let replicas = self.nodes.len();
-        let config = || jetstream::stream::Config {
-            name: "acquaintance".to_owned(),
-            num_replicas: replicas,
-            ..jetstream::stream::Config::default()
+    /// Whether every server is in order, and the leader knows all the others.
+    fn is_formed(&self) -> bool {
+        let others = self.nodes.len() - 1;
+        let is_there = |peer: &Value| peer["current"] == true && peer["offline"] != true;
+        let knows_all = |told: &Value| {
+            let replicas = told["meta_cluster"]["replicas"].as_array();
+            replicas.is_some_and(|peers| peers.len() == others && peers.iter().all(is_there))
         };
-        if replicas == 1 {
-            return;
-        }
-        for _ in 0..replicas {
-            let client = self.client();
-            let asked = Instant::now();
-            while asked.elapsed() < ACQUAINTANCE {
-                if client.try_stream(config()).is_ok() {
-                    client.delete("acquaintance");
-                    return;
-                }
-            }
-            let leader = wait_for("a leader", || self.leader());
-            eprintln!("{} does not know the others, and is restarted", self.nodes[leader].name);
-            self.nodes[leader].restart();
-        }
+        self.nodes.iter().all(Node::is_healthy)
+            && (others == 0
+                || self
+                    .nodes
+                    .iter()
+                    .filter_map(|node| node.monitored("/jsz"))
+                    .any(|t| knows_all(&t)))
     }
 
     /// Where all of its files are.
@@ -127,16 +130,6 @@ impl Cluster {
     /// The one with this name.
     pub fn node_named(&mut self, name: &str) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.name == name).expect("a node")
-    }
-
-    /// Which node leads the cluster's JetStream, if one does; a single server leads itself.
-    fn leader(&self) -> Option<usize> {
-        if self.nodes.len() == 1 {
-            return Some(0);
-        }
-        let told = self.nodes.iter().find_map(|node| node.monitored("/jsz"))?;
-        let leader = told["meta_cluster"]["leader"].as_str()?.to_owned();
-        self.nodes.iter().position(|node| node.name == leader)
     }
 
     /// A client of all servers, without credentials.
@@ -193,8 +186,12 @@ impl Node {
         })
     }
 
+    fn is_healthy(&self) -> bool {
+        self.monitored("/healthz").is_some()
+    }
+
     fn wait_until_healthy(&self) {
-        wait_for(&self.name, || self.monitored("/healthz").map(drop));
+        wait_for(&self.name, || self.is_healthy().then_some(()));
     }
 
     pub fn url(&self) -> String {
@@ -248,9 +245,11 @@ impl Drop for Node {
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
+            let is_health = |line: &&str| line.contains("Healthcheck failed");
+            let health = log.lines().rfind(is_health).unwrap_or_default();
             let lines: Vec<&str> = log.lines().filter(|line| !is_chatter(line)).collect();
             let last = &lines[lines.len().saturating_sub(LOGGED)..];
-            eprintln!("--- the end of {}'s log\n{}", self.name, last.join("\n"));
+            eprintln!("--- the end of {}'s log\n{health}\n{}", self.name, last.join("\n"));
         }
     }
 }
@@ -283,11 +282,7 @@ impl Stored {
 impl Client {
     /// Makes a stream.
     pub fn stream(&self, config: jetstream::stream::Config) {
-        self.try_stream(config).expect("a stream");
-    }
-
-    fn try_stream(&self, config: jetstream::stream::Config) -> Result<(), CreateStreamError> {
-        self.runtime.block_on(self.context.create_stream(config)).map(drop)
+        self.runtime.block_on(self.context.create_stream(config)).expect("a stream");
     }
 
     /// Which server leads a stream.
