@@ -137,11 +137,11 @@ fn an_answer_that_breaks_off_after_its_status_is_an_answer() {
 #[test]
 fn a_wish_to_wait_is_granted() {
     let target = Target::start(Webhook::default());
-    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(4));
-    target.fail([Fault::retry_after(429, "1"), Fault::retry_after(503, &date)]);
     let home =
         home(&target, "").with_variables(&[("DAVINCI_SIEM__SINKS__HOOK__RETRY__MAX", "10s")]);
     let service = home.start();
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(6));
+    target.fail([Fault::retry_after(429, "1"), Fault::retry_after(503, &date)]);
     service.post(&batch(ids(3)));
     wait_for_ids(&target, &ids(3));
     let times = target.state().traffic.times.clone();

@@ -24,7 +24,7 @@ fn read_to_end(mut stream: TcpStream) -> String {
 
 #[test]
 fn a_request_that_never_finishes_is_ended() {
-    let home = Home::new("[limits]\nheader_timeout = \"200ms\"\nbody_timeout = \"200ms\"\n");
+    let home = Home::new("[limits]\nheader_timeout = \"1s\"\nbody_timeout = \"1s\"\n");
     let service = home.start();
     let mut headers = connect(&service.address());
     headers.write_all(b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\n").expect("sent");

@@ -167,7 +167,7 @@ fn whatever_passes_is_waited_for() {
 fn acknowledgement_is_waited_for_and_what_is_lost_is_sent_again() {
     let collector = Collector { acknowledges: true, ..Collector::new("good") };
     let target = Target::start(Collector { lost_acknowledgements: 1, ..collector });
-    let home = home(&target, "acknowledgement = { interval = \"10ms\", timeout = \"300ms\" }\n");
+    let home = home(&target, "acknowledgement = { interval = \"10ms\", timeout = \"3s\" }\n");
     let service = home.start();
     service.post(&batch(ids(3)));
     wait_until_settled(&service);
