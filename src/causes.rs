@@ -1,7 +1,15 @@
-//! Errors for people: with everything that led to them.
+//! Errors in the words of an operator: what failed and with which peer, without the library's chain.
 
-/// An error with everything that led to it, each said once.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+use std::error::Error;
+use std::io::ErrorKind;
+
+use rustls::{AlertDescription as Alert, CertificateError};
+
+/// How the standard library begins the error of a name that cannot be resolved; it has no kind of its own.
+const UNRESOLVED: &str = "failed to lookup address information";
+
+/// An error with everything that led to it, each said once. For the debug log, and for errors that are our own.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -12,4 +20,207 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     message
+}
+
+/// An error with its sources, outermost first, also those that an [`std::io::Error`] was made of and hides.
+pub(crate) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let next = |cause: &&'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
+        let cause: &'a (dyn Error + 'static) = *cause;
+        match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(hidden) => Some(hidden),
+            None => cause.source(),
+        }
+    };
+    std::iter::successors(Some(error), next)
+}
+
+/// The message of an I/O error without the number of the operating system's error.
+pub(crate) fn io_message(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.rsplit_once(" (os error ")) {
+        (Some(_), Some((message, _))) => message.to_owned(),
+        _ => text,
+    }
+}
+
+/// Why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
+/// only; `peer` is a host and port.
+pub(crate) fn connection_failure(error: &(dyn Error + 'static), peer: &str) -> String {
+    tracing::debug!(peer, chain = with_causes(error), "a connection failed");
+    let found = chain(error).find_map(|cause| {
+        if let Some(error) = cause.downcast_ref() {
+            return Some(tls_failure(error, peer));
+        }
+        // Neither the resolver nor the proxy's tunnel has an error that can be told apart by its type.
+        let text = cause.to_string();
+        if text.starts_with(UNRESOLVED) {
+            let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+            return Some(format!("the name {host} cannot be resolved"));
+        }
+        match text.as_str() {
+            "tunnel error: proxy authorization required" => {
+                return Some(format!("the proxy refuses the credentials on the way to {peer}"));
+            }
+            "tunnel error: unsuccessful" => {
+                return Some(format!("the proxy refuses to connect to {peer}"));
+            }
+            _ => {}
+        }
+        cause.downcast_ref::<std::io::Error>().and_then(|error| io_failure(error.kind(), peer))
+    });
+    found.unwrap_or_else(|| http_failure(error, peer))
+}
+
+fn io_failure(kind: ErrorKind, peer: &str) -> Option<String> {
+    Some(match kind {
+        ErrorKind::ConnectionRefused => format!("connection refused by {peer}"),
+        ErrorKind::ConnectionReset => format!("connection reset by {peer}"),
+        ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::WriteZero => format!("connection closed by {peer}"),
+        ErrorKind::TimedOut => format!("no answer from {peer} within the time limit"),
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => format!("no route to {peer}"),
+        ErrorKind::NetworkDown => format!("the network towards {peer} is down"),
+        ErrorKind::AddrNotAvailable => format!("no local address is free to connect to {peer}"),
+        ErrorKind::PermissionDenied => {
+            format!("the operating system does not permit a connection to {peer}")
+        }
+        _ => return None,
+    })
+}
+
+/// Whether another attempt meets the same: the name is unknown, TLS fails, or the peer does not speak HTTP.
+pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|cause| {
+        cause.is::<rustls::Error>()
+            || cause.downcast_ref().is_some_and(hyper::Error::is_parse)
+            || cause.to_string().starts_with(UNRESOLVED)
+    })
+}
+
+fn tls_failure(error: &rustls::Error, peer: &str) -> String {
+    use rustls::Error as Tls;
+    match error {
+        Tls::InvalidCertificate(problem) => format!("TLS: the certificate of {peer} {}", {
+            match problem {
+                CertificateError::UnknownIssuer => "is signed by an authority that is not trusted",
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    "has expired"
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    "is not valid yet; see the clock of this machine"
+                }
+                CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. } => "is for another name",
+                CertificateError::Revoked => "is revoked",
+                CertificateError::BadSignature => "has a signature that does not match",
+                CertificateError::InvalidPurpose
+                | CertificateError::InvalidPurposeContext { .. } => "is not for servers",
+                _ => "cannot be verified",
+            }
+        }),
+        Tls::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::AccessDenied,
+        ) => format!("TLS: {peer} asks for a client certificate that it trusts"),
+        Tls::AlertReceived(Alert::UnrecognisedName) => {
+            format!("TLS: {peer} does not go by this name")
+        }
+        Tls::AlertReceived(_) | Tls::PeerIncompatible(_) => {
+            format!("TLS: {peer} and this client have no version or cipher in common")
+        }
+        Tls::InvalidMessage(_) => format!("TLS: {peer} does not speak TLS on this port"),
+        _ => format!("TLS: the handshake with {peer} failed"),
+    }
+}
+
+fn http_failure(error: &(dyn Error + 'static), peer: &str) -> String {
+    let http = chain(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    if http.is_some_and(|error| error.is_incomplete_message() || error.is_canceled()) {
+        return format!("connection closed by {peer}");
+    }
+    if http.is_some_and(hyper::Error::is_parse) {
+        return format!("the answer of {peer} is not HTTP");
+    }
+    let request = chain(error).find_map(|cause| cause.downcast_ref::<reqwest::Error>());
+    match request {
+        Some(error) if error.is_timeout() => format!("no answer from {peer} within the time limit"),
+        Some(error) if error.is_decode() => format!("the answer of {peer} cannot be read"),
+        Some(error) if error.is_connect() => format!("no connection to {peer}"),
+        _ => format!("the connection to {peer} broke"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_name_the_peer_and_no_number() {
+        for (kind, words) in [
+            (ErrorKind::ConnectionRefused, "connection refused by siem:6514"),
+            (ErrorKind::ConnectionReset, "connection reset by siem:6514"),
+            (ErrorKind::BrokenPipe, "connection closed by siem:6514"),
+            (ErrorKind::TimedOut, "no answer from siem:6514 within the time limit"),
+            (ErrorKind::Other, "the connection to siem:6514 broke"),
+        ] {
+            assert_eq!(connection_failure(&std::io::Error::from(kind), "siem:6514"), words);
+        }
+        let missing = std::fs::read("/nowhere/at/all").expect_err("no such file");
+        assert!(missing.to_string().contains("os error"), "{missing}");
+        assert_eq!(io_message(&missing), "No such file or directory");
+        assert_eq!(
+            io_message(&std::io::Error::other("a (os error 7) in it")),
+            "a (os error 7) in it"
+        );
+    }
+
+    #[test]
+    fn failures_of_tls_are_found_within_io_errors() {
+        let within = |error: rustls::Error| std::io::Error::other(std::io::Error::other(error));
+        let say = |error: CertificateError| {
+            connection_failure(&within(rustls::Error::InvalidCertificate(error)), "siem:443")
+        };
+        let issuer = say(CertificateError::UnknownIssuer);
+        assert_eq!(
+            issuer,
+            "TLS: the certificate of siem:443 is signed by an authority that is not trusted"
+        );
+        assert!(say(CertificateError::Expired).ends_with("siem:443 has expired"));
+        assert!(say(CertificateError::NotValidForName).ends_with("is for another name"));
+        assert!(is_permanent(&within(rustls::Error::DecryptError)));
+        let alert = within(rustls::Error::AlertReceived(Alert::CertificateRequired));
+        assert!(connection_failure(&alert, "siem:443").contains("asks for a client certificate"));
+    }
+
+    #[tokio::test]
+    async fn what_http_clients_meet_is_said_without_their_chains() {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let error = client.get(format!("http://{address}/?token=s3cret")).send().await;
+        let error = error.expect_err("nobody listens").without_url();
+        assert_eq!(
+            connection_failure(&error, &address),
+            format!("connection refused by {address}")
+        );
+        assert!(!is_permanent(&error));
+        // RFC 6761, 6.4: no resolver may know a name below "invalid".
+        let error = client.get("http://siem.invalid/").send().await.expect_err("no such name");
+        assert!(is_permanent(&error));
+        assert_eq!(
+            connection_failure(&error, "siem.invalid:80"),
+            "the name siem.invalid cannot be resolved"
+        );
+    }
 }

@@ -30,7 +30,7 @@ fn the_five_documented_events_come_out_once_and_equal() {
     assert!(sent.status.success());
     let text = String::from_utf8(sent.stdout).expect("UTF-8");
     assert!(
-        text.starts_with("5 events in 1 batches: 5 accepted, 0 duplicates, 0 quarantined"),
+        text.starts_with("5 events in 1 batch: 5 accepted, 0 duplicates, 0 quarantined"),
         "{text}"
     );
     let lines = wait_for("5 lines", || Some(home.lines("stdout")).filter(|lines| lines.len() >= 5));

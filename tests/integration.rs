@@ -44,6 +44,7 @@ mod redaction;
 mod reload;
 mod request_ids;
 mod secrets;
+mod send;
 #[cfg(feature = "nats")]
 mod shared_spool;
 mod shared_stream;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 27] = [
+const DIRECTIONS: [(&str, &[&str]); 28] = [
     ("causes", &[]),
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
+    ("printable", &[]),
     ("secret", &[]),
     ("shutdown", &[]),
     ("spans", &[]),
@@ -23,7 +24,7 @@ const DIRECTIONS: [(&str, &[&str]); 27] = [
     ("metrics", &["event"]),
     ("observe", &["decode", "event", "folder", "json", "metrics"]),
     ("config", &["nats", "secret", "spool", "tls"]),
-    ("telemetry", &["config", "metrics", "spans", "traces"]),
+    ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
     // An HTTP client, and no sink.
     ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
@@ -45,7 +46,10 @@ const DIRECTIONS: [(&str, &[&str]); 27] = [
     ),
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.
     ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
-    ("admin", &["config", "deliver", "metrics", "observe", "receive", "shutdown", "spool"]),
+    (
+        "admin",
+        &["config", "deliver", "metrics", "observe", "printable", "receive", "shutdown", "spool"],
+    ),
     ("reload", &["admin", "config", "deliver", "files", "metrics", "receive", "spool"]),
     (
         "app",

@@ -6,10 +6,11 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
-use super::{Failure, with_causes};
+use super::Failure;
 use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
+use crate::causes::connection_failure;
 use crate::config::{Admin, Secret};
 
 /// How long the service may take to answer: a retry waits for stable storage.
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct AdminClient {
     client: Client,
     base: String,
+    /// Address and port.
+    peer: String,
     password: Option<Secret>,
 }
 
@@ -31,7 +34,8 @@ impl AdminClient {
     /// For what is open to whoever reaches the listener.
     pub(super) fn without_password(address: SocketAddr) -> Result<AdminClient, Failure> {
         let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(AdminClient { client, base: format!("http://{}", reachable(address)), password: None })
+        let peer = reachable(address).to_string();
+        Ok(AdminClient { client, base: format!("http://{peer}"), peer, password: None })
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
@@ -55,7 +59,15 @@ impl AdminClient {
         &self,
         request: RequestBuilder,
     ) -> Result<T, Failure> {
-        Ok(self.succeed(request).await?.json().await?)
+        self.json(self.succeed(request).await?).await
+    }
+
+    /// Reads an answer.
+    pub(super) async fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Failure> {
+        answer.json().await.map_err(|error| {
+            let failure = connection_failure(&error.without_url(), &self.peer);
+            Failure::Failed(format!("the service does not answer as davinci-siem does: {failure}"))
+        })
     }
 
     /// Sends a request that has to succeed.
@@ -73,10 +85,10 @@ impl AdminClient {
 
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         request.send().await.map_err(|error| {
-            let (base, error) = (&self.base, with_causes(&error));
+            let failure = connection_failure(&error, &self.peer);
             Failure::Failed(format!(
-                "the service cannot be reached on {base} ({error}). Is it running, and is \
-                 admin.address the one it uses? Give its configuration with -c"
+                "the service cannot be reached: {failure}. Is it running, and is admin.address the one \
+                 it uses? Give its configuration with -c"
             ))
         })
     }

@@ -2,20 +2,31 @@
 
 use std::net::SocketAddr;
 
+use clap::Args;
+use serde_json::Value;
+
 use super::admin_client::AdminClient;
+use super::output::{json, safe};
 use super::{Failure, block_on};
 
-/// Prints the service's own words; fails unless it is ready.
-pub(super) fn run(address: SocketAddr) -> Result<(), Failure> {
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print JSON, as it does anyway
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the service's own answer, which is JSON, ready or not; fails unless it is ready.
+pub(super) fn run(_: &Arguments, address: SocketAddr) -> Result<(), Failure> {
     let admin = AdminClient::without_password(address)?;
-    block_on(async {
-        let response = admin.send(admin.get("/readyz")).await?;
-        let is_ready = response.status().is_success();
-        let text = response.text().await?;
-        if is_ready {
-            println!("{text}");
-            return Ok(());
-        }
-        Err(Failure::Failed(format!("not ready: {text}")))
-    })
+    let readiness: Value = block_on(async {
+        let answer = admin.send(admin.get("/readyz")).await?;
+        admin.json(answer).await
+    })?;
+    json(&readiness)?;
+    if readiness["ready"] == true {
+        return Ok(());
+    }
+    let reason = readiness["reason"].as_str().unwrap_or_default();
+    Err(Failure::Failed(format!("not ready: {}", safe(reason))))
 }

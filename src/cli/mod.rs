@@ -28,8 +28,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::causes::{io_message, with_causes};
 use crate::config::{self, Config};
-use crate::sinks::with_causes;
 
 /// The exit code for wrong arguments and configurations.
 const USAGE: u8 = 64;
@@ -90,7 +90,7 @@ enum Command {
     /// Deliver what was received in a time to one sink once more
     Replay(replay::Arguments),
     /// Ask a running service whether it takes events; for container health checks
-    Health,
+    Health(health::Arguments),
     /// Print a script that completes commands and options in a shell
     Completions(generate::Completions),
     /// Print the manual page, or write one for every command into a directory
@@ -110,9 +110,10 @@ enum Failure {
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         let output = (&error as &dyn std::error::Error).downcast_ref::<std::io::Error>();
-        match output.map(std::io::Error::kind) {
-            Some(std::io::ErrorKind::BrokenPipe) => Failure::Unread,
-            _ => Failure::Failed(with_causes(&error)),
+        match output {
+            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Failure::Unread,
+            Some(error) => Failure::Failed(io_message(error)),
+            None => Failure::Failed(with_causes(&error)),
         }
     }
 }
@@ -164,7 +165,9 @@ fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
         Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
         Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),
         Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
-        Command::Health => load_admin_address(file).and_then(health::run),
+        Command::Health(health) => {
+            load_admin_address(file).and_then(|address| health::run(&health, address))
+        }
         Command::Completions(shell) => generate::completions(&shell, Arguments::command()),
         Command::Man(man) => generate::man(&man, Arguments::command()),
     }

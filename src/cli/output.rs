@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use clap::builder::styling::Style;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::Failure;
+use crate::printable;
 
 /// Runs a command whose output somebody reads. When they have seen enough, as `head` has, `println!` panics, and
 /// that ends the command without a word.
@@ -32,9 +33,9 @@ fn is_unread(payload: &(dyn Any + Send)) -> bool {
     said.starts_with("failed printing to stdout: Broken pipe")
 }
 
-/// Prints one JSON value on one line.
+/// Prints one JSON value on one line. It may hold a stranger's text, and means the same when that is escaped.
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", serde_json::to_string(value)?);
+    println!("{}", printable::line(&serde_json::to_string(value)?));
     Ok(())
 }
 
@@ -49,9 +50,20 @@ pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
-/// Text from a stranger, fit for a terminal: control characters would be obeyed there.
+/// Text of a stranger on one line, fit for a terminal.
 pub(super) fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    printable::line(text).into_owned()
+}
+
+/// `1 batch`, `2 batches`, `1,200 events`.
+pub(super) fn count(amount: u64, noun: &str) -> String {
+    let plural = match noun {
+        _ if amount == 1 => noun.to_owned(),
+        "entry" => "entries".to_owned(),
+        "batch" => "batches".to_owned(),
+        _ => format!("{noun}s"),
+    };
+    format!("{} {plural}", HumanCount(amount))
 }
 
 /// Text in a style on a terminal, and plain elsewhere and where nobody wants colours (<https://no-color.org>).
@@ -112,7 +124,31 @@ pub(super) fn progress(total: u64, unit: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}  {{per_sec}}  {{eta}}");
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}  {{rate}}  {{eta}} {{msg}}");
     let bar = ProgressBar::new(total);
-    ProgressStyle::with_template(&template).map_or(bar.clone(), |style| bar.with_style(style))
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        out.write_str(&rate(state.per_sec())).unwrap_or_default();
+    };
+    ProgressStyle::with_template(&template)
+        .map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
+}
+
+/// A rate as people read one: `2,141/s`, and a digit more only where there would be none.
+pub(super) fn rate(per_second: f64) -> String {
+    if per_second < 10.0 {
+        return format!("{per_second:.1}/s");
+    }
+    format!("{}/s", HumanCount(per_second.round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!([rate(0.0), rate(3.26), rate(2141.1647)], ["0.0/s", "3.3/s", "2,141/s"]);
+        assert_eq!([count(1, "batch"), count(2, "batch")], ["1 batch", "2 batches"]);
+        assert_eq!([count(0, "entry"), count(1200, "event")], ["0 entries", "1,200 events"]);
+    }
 }

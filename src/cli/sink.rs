@@ -46,7 +46,7 @@ async fn list(client: &AdminClient, json: bool) -> Result<(), Failure> {
     let status: Value = client.ask(client.get("/api/status")).await?;
     for sink in status["sinks"].as_array().into_iter().flatten() {
         if json {
-            println!("{sink}");
+            super::output::json(sink)?;
             continue;
         }
         let text = |key: &str| safe(sink[key].as_str().unwrap_or_default());
@@ -62,8 +62,7 @@ async fn steer(client: &AdminClient, named: &Named, verb: &str) -> Result<(), Fa
     let path = format!("/api/sinks/{name}/{verb}");
     let state: Value = client.ask(client.post(&path)).await?;
     if named.json {
-        println!("{state}");
-        return Ok(());
+        return super::output::json(&state);
     }
     println!("{name}: {}", state["state"].as_str().unwrap_or_default());
     Ok(())

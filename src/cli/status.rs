@@ -20,7 +20,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let (readiness, status) = block_on(async {
-        let readiness: Value = client.send(client.get("/readyz")).await?.json().await?;
+        let readiness = client.send(client.get("/readyz")).await?;
+        let readiness: Value = client.json(readiness).await?;
         let status: Value = client.ask(client.get("/api/status")).await?;
         Ok((readiness, status))
     })?;

@@ -98,7 +98,7 @@ fn query(arguments: &Arguments) -> String {
 /// False when nobody reads any more.
 fn print(line: &[u8], as_json: bool) -> Result<bool, Failure> {
     let text = match as_json {
-        true => String::from_utf8_lossy(line).trim_end().to_owned(),
+        true => safe(String::from_utf8_lossy(line).trim_end()),
         false => shown(serde_json::from_slice(line)?),
     };
     match writeln!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush()) {
@@ -146,7 +146,7 @@ mod tests {
         let line = r#"{"sequence":1,"received_at":1700000000000,"source":"p","type":"admin",
             "action":"A\u001b[2J","outcome":"failure","id":"i","flow_id":"f","flow_name":"","bytes":2,"event":{}}"#;
         let text = shown(serde_json::from_str(line).expect("a line"));
-        assert!(text.ends_with("p A\u{fffd}[2J failure f i"), "{text}");
+        assert!(text.ends_with("p A\\u001b[2J failure f i"), "{text}");
         assert_eq!(
             shown(serde_json::from_str("{\"missed\":3}").expect("a line")),
             "(3 events went by unseen)"

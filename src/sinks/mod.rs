@@ -25,7 +25,6 @@ use bytes::Bytes;
 use crate::config::SinkKind;
 use crate::event::Event;
 
-pub use crate::causes::with_causes;
 pub use verdict::{Notice, Reason, Report, Verdict};
 
 /// An event that a format has made something of, and what its target's own envelope may say of it.

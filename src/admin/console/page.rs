@@ -1,16 +1,17 @@
 //! The page around everything, and the overview.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::verdict::verdict;
 use super::words::{clock, count, number, size};
 use super::{View, plot, quarantine, tables};
 use crate::observe::Kind;
+use crate::printable;
 use crate::spool::{Door, Loss, SpoolStats};
 
-/// A whole page.
+/// A whole page. What strangers say in it is text, without characters that would change how the rest is read.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -32,7 +33,8 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
                 footer { "davinci-siem " (env!("CARGO_PKG_VERSION")) }
             }
         }
-    }
+    };
+    PreEscaped(printable::lines(&page.into_string()).into_owned())
 }
 
 /// Everything at once; parts marked as live are brought up to date by the script.

@@ -11,8 +11,12 @@ const at = (path) => location.origin + path;
 const said = document.getElementById("said");
 const told = document.getElementById("told");
 
+// As the service does with a page: what would be obeyed, such as a change of the text's direction, is written out.
+const obeyed = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
+const plain = (text) => text.replace(obeyed, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 function say(text) {
-  said.textContent = text;
+  said.textContent = plain(text);
   clearTimeout(say.timer);
   say.timer = setTimeout(() => { said.textContent = ""; }, 8000);
 }
@@ -89,7 +93,7 @@ let following;
 function notice(text) {
   const item = document.createElement("li");
   item.className = "missed";
-  item.textContent = text;
+  item.textContent = plain(text);
   return item;
 }
 
@@ -99,13 +103,13 @@ function line(seen) {
   const details = document.createElement("details");
   const summary = document.createElement("summary");
   const time = new Date(seen.received_at).toISOString().slice(11, 23);
-  summary.append(`${time} ${seen.source} ${seen.action} `);
+  summary.append(plain(`${time} ${seen.source} ${seen.action} `));
   const outcome = document.createElement("b");
   outcome.className = seen.outcome;
   outcome.textContent = seen.outcome;
-  summary.append(outcome, ` ${seen.flow_name || seen.flow_id} ${seen.id}`);
+  summary.append(outcome, plain(` ${seen.flow_name || seen.flow_id} ${seen.id}`));
   const event = document.createElement("pre");
-  event.textContent = seen.event === null ? "too large to be shown here" : JSON.stringify(seen.event, null, 2);
+  event.textContent = seen.event === null ? "too large to be shown here" : plain(JSON.stringify(seen.event, null, 2));
   details.append(summary, event);
   item.append(details);
   return item;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::super::Failure;
 use super::Body;
 use super::generate::Generator;
+use crate::causes::io_message;
 use crate::decode;
 
 /// Batches in order.
@@ -87,6 +88,7 @@ fn array(events: &[Vec<u8>]) -> Bytes {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file)
-        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", file.display())))
+    std::fs::read(file).map_err(|error| {
+        Failure::Failed(format!("{} cannot be read: {}", file.display(), io_message(&error)))
+    })
 }

@@ -11,6 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::Host;
 
+use crate::causes::chain;
 use crate::config::Client;
 use crate::sinks::Reason;
 
@@ -83,16 +84,9 @@ pub(super) fn check_literal(settings: &Client) -> Result<(), Reason> {
     Err(Reason::new(Private(address).to_string()))
 }
 
-/// Whether an attempt failed because of this guard.
-pub(super) fn refused(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut error = Some(error);
-    while let Some(cause) = error {
-        if cause.is::<Private>() {
-            return true;
-        }
-        error = cause.source();
-    }
-    false
+/// What this guard said, if an attempt failed because of it.
+pub(super) fn refused(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    chain(error).find_map(|cause| cause.downcast_ref::<Private>()).map(ToString::to_string)
 }
 
 fn is_private(address: IpAddr) -> bool {

@@ -19,8 +19,8 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::with_causes;
 use super::{Reason, Verdict};
+use crate::causes::{connection_failure, with_causes};
 use crate::config::{self, Authorization, Compression, Header};
 use crate::tls;
 pub(crate) use answer::Answer;
@@ -35,8 +35,8 @@ pub(crate) struct Requests {
     client: reqwest::Client,
     compression: Compression,
     echo: Arc<echo::Echo>,
-    /// The host, for people.
-    host: String,
+    /// Host and port, and the proxy in between: never the whole URL, which may hold what is secret.
+    peer: String,
 }
 
 impl Requests {
@@ -69,8 +69,11 @@ impl Requests {
         let client = builder.build().map_err(|error| {
             Reason::new(format!("no HTTP client can be made: {}", with_causes(&error)))
         })?;
-        let host = settings.url.host_str().unwrap_or_default().to_owned();
-        Ok(Requests { client, compression: settings.compression, echo, host })
+        let peer = match &settings.proxy {
+            Some(proxy) => format!("{} through {}", peer(&settings.url), peer(&proxy.url)),
+            None => peer(&settings.url),
+        };
+        Ok(Requests { client, compression: settings.compression, echo, peer })
     }
 
     /// Posts a body. An error is what all of its items get: no answer came.
@@ -108,11 +111,21 @@ impl Requests {
     }
 
     fn no_answer(&self, error: reqwest::Error) -> Verdict {
-        let is_guarded = guard::refused(&error);
-        // The URL may hold what is secret; the host is enough.
-        let text = with_causes(&error.without_url());
-        let reason = Reason::new(format!("no answer from {}: {text}", self.host));
-        if is_guarded { Verdict::Fatal { reason } } else { Verdict::Retry { after: None, reason } }
+        if let Some(private) = guard::refused(&error) {
+            return Verdict::Fatal { reason: Reason::new(format!("{}: {private}", self.peer)) };
+        }
+        // The URL may hold what is secret, and the chain is logged.
+        let reason = Reason::new(connection_failure(&error.without_url(), &self.peer));
+        Verdict::Retry { after: None, reason }
+    }
+}
+
+/// Host and port of a URL.
+pub(crate) fn peer(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::causes::{connection_failure, io_message};
 use crate::config::{SyslogSink, Transport};
 use crate::sinks::Reason;
 
@@ -68,7 +69,7 @@ pub(super) async fn connect(
     settings: &SyslogSink,
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Connection, Reason> {
-    let failed = |error: std::io::Error| Reason::new(format!("cannot connect: {error}"));
+    let failed = |error: std::io::Error| Reason::new(connection_failure(&error, &settings.address));
     let connecting = async {
         if settings.transport == Transport::Udp {
             return Ok(Connection::Datagrams(bound_to(&settings.address).await?));
@@ -173,7 +174,7 @@ impl Connection {
         let error = match timeout(limit, writing).await {
             Ok(Ok(())) if self.ended().is_none() => return Ok(()),
             Ok(Ok(())) => Reason::new("the receiver closed the connection"),
-            Ok(Err(error)) => Reason::new(format!("cannot write: {error}")),
+            Ok(Err(error)) => Reason::new(format!("cannot write: {}", io_message(&error))),
             Err(_) => Reason::new(format!("it did not take all messages within {limit:?}")),
         };
         let mut rest = written;

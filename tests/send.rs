@@ -1,0 +1,121 @@
+//! `send`: what it repeats, what ends it at once, and how it says so.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::certificates::Certificates;
+use crate::support::free_port;
+use crate::support::service::{BINARY, Home};
+
+fn send(url: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.args(["send", "--count", "3", "--url", url]).args(arguments);
+    command.output().expect("the binary runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// No word of a library, and no credential.
+fn assert_plain(text: &str) {
+    for word in ["client error", "os error", "error sending", "(Connect)", "canary"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_url_without_a_scheme_is_a_mistake_with_its_correction() {
+    let sent = send("localhost:8080", &[]);
+    assert_eq!(sent.status.code(), Some(64), "{sent:?}");
+    assert!(said(&sent).contains("write http://localhost:8080/webhooks/pingone"), "{sent:?}");
+    let sent = send("ftp://me:canary@127.0.0.1/hook?key=canary", &[]);
+    assert_eq!(sent.status.code(), Some(64), "{sent:?}");
+    assert_plain(&said(&sent));
+}
+
+#[test]
+fn what_a_repetition_would_meet_again_ends_it_at_once() {
+    let home = Home::new(
+        "[limits]\nbody = \"1 KiB\"\n[sources.pingone]\n\
+         basic = [{ username = \"pingone\", password_env = \"PW\" }]\n[sources.open]\npath = \"/open\"\n",
+    )
+    .with_variables(&[("PW", "secret")]);
+    let service = home.start();
+    let open = service.url.replace("/webhooks/pingone", "/open");
+    for (url, arguments, status, advice) in [
+        (service.url.clone(), &[][..], "401 Unauthorized", "--user and --password-file"),
+        (format!("{}/nowhere", service.url), &[], "404 Not Found", "correct --url"),
+        (open, &["--batch", "3"], "413 Payload Too Large", "with --batch"),
+    ] {
+        // Without a limit in time: only that it ends says that nothing is repeated.
+        let sent = send(&url, &[arguments, &["--json"]].concat());
+        assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+        let text = said(&sent);
+        assert!(text.contains(status) && text.contains(advice), "{text}");
+        assert!(text.contains("--like-pingone"), "{text}");
+        let summary: Value = serde_json::from_slice(&sent.stdout).expect("JSON");
+        assert_eq!((&summary["repetitions"], &summary["given_up"]), (&0.into(), &1.into()));
+    }
+    // RFC 6761, 6.4: no resolver may know a name below "invalid".
+    let sent = send("http://siem.invalid/hook", &[]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+    assert!(said(&sent).contains("the name siem.invalid cannot be resolved"), "{sent:?}");
+    assert_plain(&said(&sent));
+}
+
+#[test]
+fn like_pingone_it_repeats_whatever_the_answer_is() {
+    let home = Home::new(
+        "[sources.pingone]\nbasic = [{ username = \"pingone\", password_env = \"PW\" }]\n",
+    )
+    .with_variables(&[("PW", "secret")]);
+    let service = home.start();
+    let mut sending = Command::new(BINARY)
+        .args(["send", "--count", "1", "--like-pingone", "--url", &service.url])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut line = String::new();
+    let mut lines = BufReader::new(sending.stderr.take().expect("piped"));
+    lines.read_line(&mut line).expect("a line");
+    assert!(line.contains("401 Unauthorized") && line.contains("attempt 1 failed"), "{line}");
+    sending.kill().expect("killed");
+    sending.wait().expect("ended");
+}
+
+#[test]
+fn a_refused_connection_is_repeated_for_a_time_and_said_in_words() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://me:canary@{address}/hook?key=canary");
+    let sent = send(&url, &["--give-up-after", "600ms"]);
+    assert_eq!(sent.status.code(), Some(1), "{sent:?}");
+    let text = said(&sent);
+    assert!(text.contains(&format!("connection refused by {address}")), "{text}");
+    assert!(text.contains("gave up on 1 batch: "), "{text}");
+    assert_plain(&text);
+}
+
+#[test]
+fn a_certificate_has_to_be_trusted_and_an_authority_can_be_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let certificates = Certificates::new(folder.path(), "a");
+    let own = certificates.issue("127.0.0.1", |_| ());
+    let tls = format!("[listen.tls]\ncertificate = {:?}\nkey = {:?}\n", own.certificate, own.key);
+    let home = Home::with_listen(&tls, "");
+    let service = home.start();
+    let other = Certificates::new(folder.path(), "b");
+    let refused = send(&service.url, &["--cacert", other.ca.to_str().expect("UTF-8")]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let text = said(&refused);
+    assert!(text.contains("signed by an authority that is not trusted"), "{text}");
+    assert!(text.contains("--cacert FILE"), "{text}");
+    assert_plain(&text);
+    let sent = send(&service.url, &["--cacert", certificates.ca.to_str().expect("UTF-8")]);
+    assert!(sent.status.success(), "{sent:?}");
+    let missing = send(&service.url, &["--cacert", "nowhere.pem"]);
+    assert_eq!(missing.status.code(), Some(64), "{missing:?}");
+    assert!(said(&missing).contains("nowhere.pem"), "{missing:?}");
+}
