@@ -318,7 +318,7 @@ fn map_shows_what_a_sink_makes_of_events() {
     assert!(!line.contains("jdoe"), "{line}");
     let unknown = home.run(&["map", "--sink", "b", event]);
     assert_eq!(unknown.status.code(), Some(64));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("the configuration has a"));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("--sink b is unknown. Known are a"));
 }
 
 #[test]

@@ -64,7 +64,10 @@ fn verify(home: &Home) -> (bool, String) {
 #[test]
 fn a_sound_spool_is_not_repaired_and_a_running_one_neither() {
     let home = home();
-    assert_eq!(verify(&home), (true, "20 chunks with 200 events read\n".to_owned()));
+    assert_eq!(
+        verify(&home),
+        (true, "no damage found: read 20 chunks with 200 events\n".to_owned())
+    );
     let done = home.run(&["spool", "repair"]);
     assert!(done.status.success());
     assert!(String::from_utf8_lossy(&done.stdout).contains("sound; nothing was changed"));

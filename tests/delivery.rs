@@ -106,9 +106,9 @@ fn a_paused_sink_keeps_its_events_over_a_restart() {
     let expected = [vec!["before".to_owned()], ids(20), vec!["after".to_owned()]].concat();
     assert_eq!(ids_in(&home, "held"), expected);
     let unknown = home.run_with(&service, &["sink", "pause", "helt"]);
-    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(unknown.status.code(), Some(64));
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
-    assert!(said.contains("no sink \"helt\"; there are free, held"), "{said}");
+    assert!(said.contains("helt is unknown; did you mean held? Known are free, held"), "{said}");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
         |from: &str| home.run_with(&service, &["replay", "--sink", "again", "--from", from]);
     let replayed = replay("1h");
     assert!(replayed.status.success(), "{replayed:?}");
-    assert!(String::from_utf8_lossy(&replayed.stdout).starts_with("1200 events"), "{replayed:?}");
+    assert!(String::from_utf8_lossy(&replayed.stdout).starts_with("1,200 events"), "{replayed:?}");
     wait_until_settled(&service, "again");
     wait_until_settled(&service, "once");
     assert_eq!(ids_in(&home, "again"), [ids(1200), ids(1200)].concat(), "in order");
@@ -136,7 +136,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
     assert_eq!(service.metric(replayed), 1200.0);
 
     // Copies are not copied again, and a time in which nothing came has nothing.
-    assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1200 events"));
+    assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1,200 events"));
     let nothing = home.run_with(
         &service,
         &["replay", "--sink", "again", "--from", "2001-01-01", "--to", "2001-01-02"],
@@ -146,7 +146,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
     assert!(home.run_with(&service, &["sink", "pause", "again"]).status.success());
     service.post(&batch((0..10).map(|number| format!("more-{number}"))));
     wait_until_settled(&service, "once");
-    assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1200 events"));
+    assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1,200 events"));
     let backwards =
         home.run_with(&service, &["replay", "--sink", "again", "--from", "1h", "--to", "2h"]);
     assert_eq!(backwards.status.code(), Some(64));

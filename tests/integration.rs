@@ -11,6 +11,7 @@ mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
 mod command_line;
+mod commands;
 mod conservation;
 mod console;
 mod damage;

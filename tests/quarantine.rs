@@ -134,7 +134,7 @@ fn entries_are_filtered_exported_and_purged() {
     let count = |arguments: &[&str]| text(&home.run(arguments)).lines().count();
     assert_eq!(count(&["quarantine", "list", "--json"]), 4);
     assert_eq!(count(&["quarantine", "list", "--json", "--reason", "not_an_object"]), 1);
-    assert_eq!(count(&["quarantine", "list", "--json", "--source", "other"]), 0);
+    assert_eq!(count(&["quarantine", "list", "--json", "--reason", "syntax", "--sink", "out"]), 0);
     assert_eq!(count(&["quarantine", "list", "--json", "--limit", "2"]), 2);
     let exported = text(&home.run(&["quarantine", "export", "--reason", "not_an_object"]));
     assert_eq!(serde_json::from_str::<Value>(&exported).expect("JSON")["bytes_base64"], "MQ==");

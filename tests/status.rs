@@ -34,7 +34,7 @@ fn a_healthy_service_is_shown_with_its_sinks_and_totals() {
     has("pingone accepted 1");
     has("pingone quarantined 1");
     has("two delivered 1");
-    assert!(lines.iter().any(|line| line.starts_with("quarantine 1 entries, ")), "{screen}");
+    assert!(lines.iter().any(|line| line.starts_with("quarantine 1 entry, ")), "{screen}");
     assert!(
         lines.iter().any(|line| line.starts_with("spool ") && line.contains("GiB")),
         "{screen}"

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, known};
 use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
@@ -52,6 +53,14 @@ impl AdminClient {
             Some(password) => request.basic_auth(USERNAME, Some(password.expose())),
             None => request,
         }
+    }
+
+    /// Refuses a sink that the running service does not have.
+    pub(super) async fn check_sink(&self, option: &str, name: &str) -> Result<(), Failure> {
+        let status: Value = self.ask(self.get("/api/status")).await?;
+        let sinks = status["sinks"].as_array().into_iter().flatten();
+        let names = sinks.filter_map(|sink| sink["sink"].as_str().map(str::to_owned)).collect();
+        known::check(option, name, &names)
     }
 
     /// Sends an operation and reads its answer.

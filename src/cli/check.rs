@@ -6,13 +6,15 @@ mod report;
 use std::path::Path;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Failure;
 use super::block_on;
-use super::output::json;
+use super::loader::Loader;
+use super::output::{count, json};
 #[cfg(feature = "nats")]
 use crate::app::system_clock;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::sinks::{Deliver, Sink};
 #[cfg(feature = "nats")]
 use crate::spool::{Engine, OpenError, jetstream};
@@ -28,12 +30,63 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Everything that is wrong was reported by loading it; this prints what is right.
-pub(super) fn run(
-    arguments: &Arguments,
-    config: &Config,
-    file: Option<&Path>,
-) -> Result<(), Failure> {
+/// A configuration with mistakes, as JSON.
+#[derive(Serialize)]
+struct Mistakes {
+    problems: Vec<Mistake>,
+}
+
+/// One mistake: where it is written, as far as that is known.
+#[derive(Serialize)]
+struct Mistake {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// The environment variable that holds the value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variable: Option<String>,
+    key: String,
+    message: String,
+}
+
+impl Mistake {
+    fn of(problem: &Problem, file: Option<&Path>) -> Mistake {
+        let Problem { place, key, message } = problem;
+        let (before, line) = match place.rsplit_once(':').or_else(|| place.rsplit_once(' ')) {
+            Some((before, line)) if line.parse::<u64>().is_ok() => (before, line.parse().ok()),
+            _ => (place.as_str(), None),
+        };
+        let is_variable = before.starts_with("DAVINCI_SIEM__");
+        Mistake {
+            file: file.filter(|_| !is_variable).map(|file| file.display().to_string()),
+            line,
+            variable: is_variable.then(|| before.to_owned()),
+            key: key.clone(),
+            message: message.clone(),
+        }
+    }
+}
+
+/// Loads the configuration, which reports everything that is wrong; prints what it amounts to.
+pub(super) fn run(arguments: &Arguments, loader: Loader<'_>) -> Result<(), Failure> {
+    let file = loader.file;
+    if !arguments.json {
+        return report(arguments, &loader.config()?, file);
+    }
+    match loader.checked() {
+        Ok(config) => report(arguments, &config, file),
+        Err(problems) => {
+            let problems: Vec<Mistake> =
+                problems.0.iter().map(|problem| Mistake::of(problem, file)).collect();
+            let mistakes = count(problems.len() as u64, "mistake");
+            json(&Mistakes { problems })?;
+            Err(Failure::Usage(format!("davinci-siem: {mistakes} in the configuration")))
+        }
+    }
+}
+
+fn report(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let mut report = Report::of(config, file)?;
     if !arguments.json {
         report.print();

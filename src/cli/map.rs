@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::{Failure, output};
+use super::{Failure, known, output};
 use crate::app::system_clock;
 use crate::config::{self, Config, Formatting, OcsfVersion};
 use crate::decode;
@@ -113,10 +113,8 @@ fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
 
 fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, Failure> {
     let Some(sink) = config.sinks.iter().find(|sink| sink.name == name) else {
-        let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-        let message =
-            format!("there is no sink {name:?}; the configuration has {}", names.join(", "));
-        return Err(Failure::Usage(message));
+        let names = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+        return Err(known::unknown("--sink", name, &names));
     };
     let tables = [&config.redact, &sink.redact];
     let redactions = tables.into_iter().flatten().map(Redaction::new).collect();

@@ -8,6 +8,8 @@ mod check;
 mod drift;
 mod generate;
 mod health;
+mod known;
+mod loader;
 mod map;
 mod output;
 mod quarantine;
@@ -21,7 +23,6 @@ mod tail;
 mod trace;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +30,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::causes::{io_message, with_causes};
-use crate::config::{self, Config};
+use crate::config::Secrets;
+use loader::Loader;
 
 /// The exit code for wrong arguments and configurations.
 const USAGE: u8 = 64;
@@ -147,57 +149,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
-    let load = || load(file);
-    let load_spool = || load_spool(file);
-    let load_admin = || load_admin(file);
+    let loader = Loader { file };
     match command {
-        Command::Serve => load().and_then(|config| serve::run(config, file.map(Path::to_owned))),
-        Command::Check(check) => load().and_then(|config| check::run(&check, &config, file)),
+        Command::Serve => serve::run(loader.config()?, file.map(Path::to_owned)),
+        Command::Check(check) => check::run(&check, loader),
         Command::Send(arguments) => send::run(&arguments),
-        Command::Map(arguments) => map::run(&arguments, load),
-        Command::Quarantine(command) => quarantine::run(command, load, load_spool),
-        Command::Spool(command) => {
-            load_spool().and_then(|settings| spool::run(&command, &settings))
-        }
-        Command::Status(status) => load_admin().and_then(|admin| status::run(&status, &admin)),
-        Command::Tail(arguments) => load_admin().and_then(|admin| tail::run(&arguments, &admin)),
-        Command::Trace(arguments) => load().and_then(|config| trace::run(&arguments, &config)),
-        Command::Sink(command) => load_admin().and_then(|admin| sink::run(&command, &admin)),
-        Command::Drift(drift) => load_admin().and_then(|admin| drift::run(&drift, &admin)),
-        Command::Replay(replay) => load_admin().and_then(|admin| replay::run(&replay, &admin)),
-        Command::Health(health) => {
-            load_admin_address(file).and_then(|address| health::run(&health, address))
-        }
+        Command::Map(arguments) => map::run(&arguments, || loader.config()),
+        Command::Quarantine(command) => quarantine::run(command, loader),
+        Command::Spool(command) => spool::run(&command, &loader.spool()?),
+        Command::Status(status) => status::run(&status, &loader.admin()?),
+        Command::Tail(arguments) => tail::run(&arguments, &loader.admin()?),
+        Command::Trace(arguments) => trace::run(&arguments, &loader.config_without(Secrets::None)?),
+        Command::Sink(command) => sink::run(&command, &loader.admin()?),
+        Command::Drift(drift) => drift::run(&drift, &loader.admin()?),
+        Command::Replay(replay) => replay::run(&replay, &loader.admin()?),
+        Command::Health(health) => health::run(&health, loader.admin_address()?),
         Command::Completions(shell) => generate::completions(&shell, Arguments::command()),
         Command::Man(man) => generate::man(&man, Arguments::command()),
     }
-}
-
-fn load(file: Option<&Path>) -> Result<Config, Failure> {
-    config::load(file, std::env::vars_os()).map_err(|problems| match problems.0.len() {
-        1 => Failure::Usage(problems.to_string()),
-        count => Failure::Usage(format!(
-            "{problems}\ndavinci-siem: {count} mistakes in the configuration"
-        )),
-    })
-}
-
-/// `[spool]` alone: it is looked into and repaired by whoever may read its folder, and that need not be
-/// who may read the secrets.
-fn load_spool(file: Option<&Path>) -> Result<crate::spool::Settings, Failure> {
-    config::load_spool(file, std::env::vars_os())
-        .map_err(|problems| Failure::Usage(problems.to_string()))
-}
-
-fn load_admin_address(file: Option<&Path>) -> Result<SocketAddr, Failure> {
-    config::load_admin_address(file, std::env::vars_os())
-        .map_err(|problems| Failure::Usage(problems.to_string()))
-}
-
-/// `[admin]` alone: whoever operates a running service needs none of its other secrets.
-fn load_admin(file: Option<&Path>) -> Result<config::Admin, Failure> {
-    config::load_admin(file, std::env::vars_os())
-        .map_err(|problems| Failure::Usage(problems.to_string()))
 }
 
 /// A runtime for the subcommands that only wait for one thing.

@@ -2,6 +2,7 @@
 //! straight to the spool when none is running.
 
 mod change;
+mod held;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -12,10 +13,12 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::Failure;
-use super::output::{count_beside_output, json, safe, table, time};
-use crate::config::Config;
-use crate::spool::{Entry, Query, Settings, Summary, inspect};
+use super::loader::Loader;
+use super::output::{count, count_beside_output, json, safe, table, time};
+use super::{Failure, known};
+use crate::causes::io_message;
+use crate::spool::{Entry, Query, Summary, inspect};
+use held::Held;
 
 /// Entries asked for at a time.
 const PAGE: u32 = 1000;
@@ -106,18 +109,30 @@ impl<'a> From<&'a Entry> for Exported<'a> {
     }
 }
 
-/// What only looks needs the spool's settings, and no secret of the configuration.
-pub(super) fn run(
-    command: Command,
-    load: impl FnOnce() -> Result<Config, Failure>,
-    load_spool: impl FnOnce() -> Result<Settings, Failure>,
-) -> Result<(), Failure> {
-    let open = |settings: &Settings| inspect::open(settings);
+/// A listed entry, and which event it holds.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(flatten)]
+    event: Held,
+}
+
+/// Needs no secret: what only looks needs the spool's settings, and what changes something goes through the running
+/// service.
+pub(super) fn run(command: Command, loader: Loader<'_>) -> Result<(), Failure> {
+    let settings = loader.spool()?;
+    let open = || inspect::open(&settings);
     match command {
-        Command::List { filter, limit, json } => list(&open(&load_spool()?)?, &filter, limit, json),
-        Command::Show { id, json } => show(&open(&load_spool()?)?, id, json),
+        Command::List { filter, limit, json } => {
+            let spool = open()?;
+            filter.check(&spool, loader)?;
+            list(&spool, &filter, limit, json)
+        }
+        Command::Show { id, json } => show(&open()?, id, json),
         Command::Export { filter } => {
-            let spool = open(&load_spool()?)?;
+            let spool = open()?;
+            filter.check(&spool, loader)?;
             let bar = count_beside_output("entries");
             each(&spool, &filter, |summary| {
                 bar.inc(1);
@@ -128,8 +143,8 @@ pub(super) fn run(
         }
         Command::Retry { ids, all, filter, replace, json } => {
             filter.only_with(all)?;
-            let config = load()?;
-            let spool = open(&config.spool)?;
+            let spool = open()?;
+            filter.check(&spool, loader)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
             let replacement = match replace {
                 Some(_) if ids.len() != 1 => {
@@ -140,16 +155,30 @@ pub(super) fn run(
                 Some(path) => Some(Bytes::from(read_file(&path)?)),
                 None => None,
             };
-            change::retry(&config, &ids, replacement.as_ref(), json)
+            change::retry(loader, &settings, &ids, replacement.as_ref(), json)
         }
         Command::Purge { ids, all, filter, json } => {
             filter.only_with(all)?;
-            let config = load()?;
-            let spool = open(&config.spool)?;
+            let spool = open()?;
+            filter.check(&spool, loader)?;
             let ids = if all { matching(&spool, &filter)? } else { ids };
-            change::purge(&config, &ids, json)
+            if all && !ids.is_empty() && !is_confirmed(ids.len() as u64)? {
+                return Err(Failure::Failed("nothing was removed".to_owned()));
+            }
+            change::purge(loader, &settings, &ids, json)
         }
     }
+}
+
+/// Asks on a terminal whether so many entries are to be removed for good. A script is not asked.
+fn is_confirmed(entries: u64) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("Remove {} for good? [y/N] ", count(entries, "entry"));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn list(
@@ -159,24 +188,43 @@ fn list(
     as_json: bool,
 ) -> Result<(), Failure> {
     let found = spool.quarantine(&filter.query(0, limit))?;
-    if as_json {
-        return found.iter().try_for_each(json);
+    let mut rows = Vec::new();
+    for summary in &found {
+        let event = held(spool, summary)?;
+        if as_json {
+            json(&Listed { summary, event })?;
+            continue;
+        }
+        let from = summary
+            .sink
+            .as_ref()
+            .map_or_else(|| summary.source.clone(), |sink| format!("sink {sink}"));
+        let unknown = || "-".to_owned();
+        let cells = [
+            from,
+            event.event_id.unwrap_or_else(unknown),
+            event.event_type.unwrap_or_else(unknown),
+            summary.reason.clone(),
+            summary.path.clone(),
+            summary.detail.clone(),
+        ];
+        let mut row = vec![summary.id.to_string(), time(summary.at)];
+        row.extend(cells.iter().map(|cell| safe(cell)));
+        rows.push(row);
     }
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|entry| {
-            let from = entry
-                .sink
-                .as_ref()
-                .map_or_else(|| entry.source.clone(), |sink| format!("sink {sink}"));
-            let cells = [from, entry.reason.clone(), entry.path.clone(), entry.detail.clone()];
-            let mut row = vec![entry.id.to_string(), time(entry.at)];
-            row.extend(cells.iter().map(|cell| safe(cell)));
-            row
-        })
-        .collect();
-    table(&["ID", "AT", "FROM", "REASON", "PATH", "DETAIL"], &rows);
+    if !as_json {
+        table(&["ID", "AT", "FROM", "EVENT", "TYPE", "REASON", "PATH", "DETAIL"], &rows);
+    }
     Ok(())
+}
+
+/// Reads which event an entry holds, from its bytes.
+fn held(spool: &inspect::Inspection, summary: &Summary) -> Result<Held, Failure> {
+    if !Held::may_be_told(summary) {
+        return Ok(Held::default());
+    }
+    // Gone meanwhile, it was retried or purged.
+    Ok(spool.entry(summary.id)?.map_or_else(Held::default, |entry| Held::of(&entry.bytes)))
 }
 
 fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failure> {
@@ -273,6 +321,31 @@ impl Filter {
         ))
     }
 
+    /// Refuses a value that neither an entry nor the configuration nor the spool knows.
+    fn check(&self, spool: &inspect::Inspection, loader: Loader<'_>) -> Result<(), Failure> {
+        let is_used = |query: Query| -> Result<bool, Failure> {
+            Ok(!spool.quarantine(&Query { limit: 1, ..query })?.is_empty())
+        };
+        if let Some(reason) = &self.reason
+            && !is_used(Query { reason: Some(reason.clone()), ..Query::default() })?
+        {
+            known::check("--reason", reason, &known::reasons())?;
+        }
+        if let Some(source) = &self.source
+            && !is_used(Query { source: Some(source.clone()), ..Query::default() })?
+        {
+            known::check("--source", source, &loader.names()?.0)?;
+        }
+        if let Some(sink) = &self.sink
+            && !is_used(Query { sink: Some(sink.clone()), ..Query::default() })?
+        {
+            let mut sinks = loader.names()?.1;
+            sinks.extend(spool.stats()?.sinks.into_iter().map(|sink| sink.sink));
+            known::check("--sink", sink, &sinks)?;
+        }
+        Ok(())
+    }
+
     fn query(&self, after: i64, limit: u32) -> Query {
         Query {
             after,
@@ -287,5 +360,6 @@ impl Filter {
 
 fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path)
-        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", path.display())))
+        .map_err(|error| format!("{} cannot be read: {}", path.display(), io_message(&error)))
+        .map_err(Failure::Failed)
 }

@@ -47,6 +47,7 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let (mut after, mut replayed) = (arguments.after, 0);
     let spinner = output::counter("events spooled again");
+    block_on(client.check_sink("--sink", &arguments.sink))?;
     let done = block_on(async {
         loop {
             let step = Replay { from: from.timestamp_millis(), to: to.timestamp_millis(), after };
@@ -65,7 +66,12 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
         let stopped_after = done.is_err().then_some(after);
         output::json(&Done { sink: &arguments.sink, replayed, stopped_after })?;
     } else {
-        println!("{replayed} events were spooled again for sink {}", arguments.sink);
+        let verb = if replayed == 1 { "was" } else { "were" };
+        println!(
+            "{} {verb} spooled again for sink {}",
+            output::count(replayed, "event"),
+            arguments.sink
+        );
     }
     if done.is_err() && after > 0 {
         eprintln!("it stopped; to go on: the same command with --after {after}");

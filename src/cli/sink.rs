@@ -59,6 +59,7 @@ async fn list(client: &AdminClient, json: bool) -> Result<(), Failure> {
 
 async fn steer(client: &AdminClient, named: &Named, verb: &str) -> Result<(), Failure> {
     let name = &named.name;
+    client.check_sink("sink", name).await?;
     let path = format!("/api/sinks/{name}/{verb}");
     let state: Value = client.ask(client.post(&path)).await?;
     if named.json {

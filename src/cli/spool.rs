@@ -3,10 +3,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::output::{json, progress, size, table, time};
+use super::output::{count, json, progress, size, table, time};
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::spool::{Engine, Loss, Settings, inspect, repair};
+use crate::spool::{Engine, Listed, Loss, Settings, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -28,22 +28,43 @@ pub(super) struct Format {
 pub(super) fn run(command: &Command, settings: &Settings) -> Result<(), Failure> {
     let open = || inspect::open(settings);
     match command {
-        Command::Stats(format) => stats(&open()?, format.json),
+        Command::Stats(format) => stats(&open()?, settings, format.json),
         Command::Verify(format) => verify(&open()?, format.json),
         Command::Repair(format) => mend(settings, format.json),
     }
 }
 
-fn stats(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
-    let stats = spool.stats()?;
-    if as_json {
-        return json(&stats);
+fn stats(spool: &inspect::Inspection, settings: &Settings, as_json: bool) -> Result<(), Failure> {
+    let mut stats = spool.stats()?;
+    if settings.engine == Engine::Embedded {
+        stats.max_size = settings.max_size;
+        stats.quarantine_max_size = settings.quarantine_max_size;
     }
-    println!("{} events, {}; last position {}", stats.events, size(stats.size), stats.head);
+    if as_json {
+        let mut listed = serde_json::to_value(Listed::from(&stats))?;
+        if let (Engine::Embedded, Some(listed)) = (&settings.engine, listed.as_object_mut()) {
+            // Only a running service knows: davinci-siem status --json.
+            listed.remove("full");
+            listed.remove("quarantine_full");
+        }
+        return json(&listed);
+    }
+    println!(
+        "{}, {} of {}; last position {}",
+        count(stats.events, "event"),
+        size(stats.size),
+        size(stats.max_size),
+        stats.head
+    );
     if let Some(oldest) = stats.oldest_at {
         println!("oldest event received {}", time(oldest));
     }
-    println!("{} entries in quarantine, {}", stats.quarantined, size(stats.quarantine_size));
+    println!(
+        "{} in quarantine, {} of {}",
+        count(stats.quarantined, "entry"),
+        size(stats.quarantine_size),
+        size(stats.quarantine_max_size)
+    );
     losses(&stats.lost);
     let sinks = stats.sinks.iter();
     let sinks: Vec<_> = sinks
@@ -70,15 +91,20 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
     if as_json {
         json(&found)?;
     } else {
-        println!("{} chunks with {} events read", found.chunks, found.events);
+        let read = (count(found.chunks, "chunk"), count(found.events, "event"));
+        match found.problems.is_empty() {
+            true => println!("no damage found: read {} with {}", read.0, read.1),
+            false => println!("read {} with {}", read.0, read.1),
+        }
         found.problems.iter().for_each(|problem| println!("{}", output::safe(problem)));
         losses(&found.losses);
     }
     match found.problems.len() {
         0 => Ok(()),
-        count => Err(Failure::Failed(format!(
-            "{count} problems; undamaged events are delivered, damaged ones go to quarantine. Stop the \
-             service and run davinci-siem spool repair to set the damaged part aside"
+        problems => Err(Failure::Failed(format!(
+            "{}; undamaged events are delivered, damaged ones go to quarantine. Stop the service and run \
+             davinci-siem spool repair to set the damaged part aside",
+            count(problems as u64, "problem")
         ))),
     }
 }
@@ -109,12 +135,12 @@ fn mend(settings: &Settings, as_json: bool) -> Result<(), Failure> {
     println!("the damaged files are kept in {}", done.set_aside.display());
     let kept = &done.salvaged;
     println!(
-        "kept: {} events in {} chunks, {} entries in quarantine, {} ids, the places of {} sinks",
-        kept.events,
-        kept.chunks,
-        kept.quarantined,
-        kept.ids,
-        kept.sinks.len()
+        "kept: {} in {}, {} in quarantine, {}, the cursors of {}",
+        count(kept.events, "event"),
+        count(kept.chunks, "chunk"),
+        count(kept.quarantined, "entry"),
+        count(kept.ids, "id"),
+        count(kept.sinks.len() as u64, "sink")
     );
     losses(&kept.lost);
     Ok(())
@@ -123,7 +149,8 @@ fn mend(settings: &Settings, as_json: bool) -> Result<(), Failure> {
 fn losses(losses: &[Loss]) {
     let lost: u64 = losses.iter().map(Loss::events).sum();
     if lost > 0 {
-        println!("{lost} events are lost:");
+        let verb = if lost == 1 { "is" } else { "are" };
+        println!("{} {verb} lost:", count(lost, "event"));
     }
     for loss in losses {
         println!("  {} to {}: {}", loss.first, loss.last, output::safe(&loss.detail));

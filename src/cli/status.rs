@@ -5,7 +5,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use serde_json::Value;
 
 use super::admin_client::AdminClient;
-use super::output::{colored, json, safe, size, table, time};
+use super::output::{colored, count, json, safe, size, table, time};
 use super::{Failure, block_on};
 use crate::config::Admin;
 
@@ -63,7 +63,8 @@ fn print(readiness: &Value, status: &Value) {
         }
     }
     if let Some(lost) = readiness["spool_lost_events"].as_u64() {
-        let told = format!("{lost} acknowledged events are lost: see davinci-siem spool stats");
+        let lost = count(lost, "acknowledged event");
+        let told = format!("lost: {lost}; see davinci-siem spool stats");
         println!("{}", colored(&told, bad));
     }
     match status["spool_error"].as_str() {
@@ -86,8 +87,8 @@ fn spool(spool: &Value) {
     let share = |used: u64, most: u64| used.saturating_mul(100) / most.max(1);
     let (used, most) = (of("size"), of("max_size"));
     println!(
-        "spool       {} events, {} of {} ({} %)",
-        of("events"),
+        "spool       {}, {} of {} ({} %)",
+        count(of("events"), "event"),
         size(used),
         size(most),
         share(used, most)
@@ -97,8 +98,8 @@ fn spool(spool: &Value) {
     }
     let (used, most) = (of("quarantine_size"), of("quarantine_max_size"));
     println!(
-        "quarantine  {} entries, {} of {} ({} %)",
-        of("quarantined"),
+        "quarantine  {}, {} of {} ({} %)",
+        count(of("quarantined"), "entry"),
         size(used),
         size(most),
         share(used, most)
@@ -114,7 +115,7 @@ fn sink(sink: &Value) -> Vec<String> {
         "paused" => AnsiColor::Red.on_default(),
         _ => Style::new(),
     };
-    let behind = sink["lag"].as_u64().map_or("?".to_owned(), |lag| format!("{lag} events"));
+    let behind = sink["lag"].as_u64().map_or("?".to_owned(), |lag| count(lag, "event"));
     let mut told = colored(&safe(state), style);
     if let Some(reason) = sink["reason"].as_str() {
         told += &format!(": {}", safe(reason));

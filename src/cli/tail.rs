@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Deserialize;
+use serde_json::Value;
 use url::form_urlencoded;
 
 use super::admin_client::AdminClient;
-use super::output::{colored, safe, time};
-use super::{Failure, block_on};
+use super::output::{colored, count, safe, time};
+use super::{Failure, block_on, known};
 use crate::config::Admin;
+use crate::observe::Drifted;
 
 /// Nobody watches for longer.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
@@ -56,11 +58,67 @@ enum Line {
     },
 }
 
+/// Refuses filters that nothing can match, and says which have matched nothing yet.
+async fn check(arguments: &Arguments, client: &AdminClient) -> Result<(), Failure> {
+    if let Some(outcome) = &arguments.outcome {
+        let outcomes = known::OUTCOMES.map(str::to_owned).into();
+        known::check("--outcome", &outcome.to_lowercase(), &outcomes)?;
+    }
+    let Arguments { kind, flow, source, .. } = arguments;
+    if kind.is_none() && flow.is_none() && source.is_none() {
+        return Ok(());
+    }
+    let observed: Value = client.ask(client.get("/api/observed")).await?;
+    if let Some(source) = source {
+        let lines = observed["sources"].as_array().into_iter().flatten();
+        let names = lines.filter_map(|line| line["source"].as_str().map(str::to_owned)).collect();
+        known::check("--source", source, &names)?;
+    }
+    if let Some(kind) = kind {
+        let drifted: Drifted = client.ask(client.get("/api/drift")).await?;
+        check_kind(kind, &drifted)?;
+    }
+    if let Some(flow) = flow {
+        let is = |text: &Value| text.as_str().is_some_and(|text| text.eq_ignore_ascii_case(flow));
+        let mut lines = observed["flows"].as_array().into_iter().flatten();
+        if !lines.any(|line| is(&line["id"]) || is(&line["name"])) {
+            eprintln!("no event of flow {} has come since the start", safe(flow));
+        }
+    }
+    Ok(())
+}
+
+/// A type is a word of the metrics, an `action.type`, or the last part of one. A whole `action.type` may be one that
+/// PingOne has not sent yet; a single word has to be known, or seen.
+fn check_kind(kind: &str, drifted: &Drifted) -> Result<(), Failure> {
+    let is = |known: &str| {
+        let last = known.rsplit('.').next().unwrap_or_default();
+        known.eq_ignore_ascii_case(kind) || last.eq_ignore_ascii_case(kind)
+    };
+    let mut types = known::kinds();
+    let last = kind.rsplit('.').next().unwrap_or_default();
+    if types.iter().any(|known| known.eq_ignore_ascii_case(last) || is(known))
+        || drifted.drift.iter().any(|line| is(&line.kind))
+        || is("EVENT_DELIVERY_TEST")
+    {
+        return Ok(());
+    }
+    if kind.contains('.') {
+        let hint = known::closest(last, &types)
+            .map_or_else(String::new, |known| format!("; did you mean {known}?"));
+        eprintln!("no event of type {} is known yet{hint}", safe(kind));
+        return Ok(());
+    }
+    types.extend(drifted.drift.iter().map(|line| line.kind.clone()));
+    Err(known::unknown("--type", kind, &types))
+}
+
 /// Follows until it is interrupted, or the service ends.
 pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let path = format!("/api/tail?{}", query(arguments));
     block_on(async {
+        check(arguments, &client).await?;
         let request = client.get(&path).timeout(FOR_EVER);
         let mut answer = client.succeed(request).await?;
         let mut rest = Vec::new();
@@ -112,7 +170,8 @@ fn shown(line: Line) -> String {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
     match line {
         Line::Missed { missed } => {
-            colored(&format!("({missed} events went by unseen)"), color(AnsiColor::Yellow))
+            let missed = count(missed, "event");
+            colored(&format!("({missed} went by unseen)"), color(AnsiColor::Yellow))
         }
         Line::Event { received_at, source, action, outcome, id, flow_id, flow_name } => {
             let outcome_color = match outcome.as_str() {

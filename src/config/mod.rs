@@ -30,7 +30,7 @@ pub use admin::Admin;
 pub use limits::Limits;
 pub use listen::{ClientAuthority, ForwardedHeader, Listen, ListenTls};
 pub use log::{Log, LogFormat};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Secrets};
 pub use redact::{Action, MemberPath, REQUIRED, Redact};
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
@@ -76,6 +76,31 @@ pub fn load(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Problems> {
     parse(&text_of(file)?, file, environment)
+}
+
+/// Reads the file and the environment, and of the secrets only some: a value that is good for nothing stands for the
+/// others.
+pub fn load_with(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    secrets: Secrets,
+) -> Result<Config, Problems> {
+    with_secrets(&text_of(file)?, file, environment, secrets, read)
+}
+
+/// Reads the names of the sources and of the sinks, and nothing of what they say.
+pub fn load_names(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Vec<String>, Vec<String>), Problems> {
+    let text = text_of(file)?;
+    with_secrets(&text, file, environment, Secrets::None, |mut root| {
+        let mut names = |key: &str, default: &str| match root.named(key) {
+            tables if tables.is_empty() => vec![default.to_owned()],
+            tables => tables.into_iter().map(|(name, _)| name).collect(),
+        };
+        (names("sources", source::DEFAULT_NAME), names("sinks", sink::DEFAULT_NAME))
+    })
 }
 
 /// Reads what reaches the admin listener and nothing else: whoever operates a running service must not
@@ -127,6 +152,16 @@ fn with_root<T>(
     environment: impl Iterator<Item = (OsString, OsString)>,
     read: impl FnOnce(Section<'_>) -> T,
 ) -> Result<T, Problems> {
+    with_secrets(text, file, environment, Secrets::All, read)
+}
+
+fn with_secrets<T>(
+    text: &str,
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    secrets: Secrets,
+    read: impl FnOnce(Section<'_>) -> T,
+) -> Result<T, Problems> {
     let (mut known, mut unreadable) = (Vec::new(), Vec::new());
     for (name, value) in environment {
         match (name.into_string(), value.into_string()) {
@@ -136,7 +171,7 @@ fn with_root<T>(
         }
     }
     let environment = known;
-    let problems = Collector::new(file.map(PathBuf::from), environment.clone());
+    let problems = Collector::new(file.map(PathBuf::from), environment.clone(), secrets);
     for name in unreadable {
         let origin = Origin::Variable(name);
         problems.report(Some(&origin), "", "its value is not UTF-8".to_owned());

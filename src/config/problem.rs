@@ -64,16 +64,41 @@ pub(super) enum Origin {
     Variable(String),
 }
 
+/// Which secrets are read. A command that does without them works for an operator who may not read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// Every one.
+    All,
+    /// Those of `[redact]`, which decide what is stored.
+    OfRedact,
+    /// No secret.
+    None,
+}
+
 /// Gathers problems while the sections are read.
 pub(super) struct Collector {
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    secrets: Secrets,
     found: RefCell<Vec<Problem>>,
 }
 
 impl Collector {
-    pub(super) fn new(file: Option<PathBuf>, environment: Vec<(String, String)>) -> Collector {
-        Collector { file, environment, found: RefCell::default() }
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        environment: Vec<(String, String)>,
+        secrets: Secrets,
+    ) -> Collector {
+        Collector { file, environment, secrets, found: RefCell::default() }
+    }
+
+    /// Whether the secrets of a table are to be read.
+    pub(super) fn reads_secrets_of(&self, table: &str) -> bool {
+        match self.secrets {
+            Secrets::All => true,
+            Secrets::OfRedact => table == "redact",
+            Secrets::None => false,
+        }
     }
 
     pub(super) fn report(&self, origin: Option<&Origin>, key: &str, message: String) {

@@ -280,6 +280,9 @@ impl<'p> Section<'p> {
             return None;
         }
         let given = (self.text(&by_file), self.text(&by_env));
+        if !self.problems.reads_secrets_of(&self.path) {
+            return Some(Secret::unread());
+        }
         let read = match &given {
             (Some(path), None) => Secret::from_file(path.as_ref()),
             (None, Some(name)) => Secret::from_variable(name, self.problems.variable(name)),

@@ -9,6 +9,9 @@ use x509_cert::name::Name;
 use super::section::Section;
 use crate::secret::Secret;
 
+/// Name of the source where none is configured.
+pub(super) const DEFAULT_NAME: &str = "pingone";
+
 /// The path that is used where none is configured.
 const DEFAULT_PATH: &str = "/webhooks/pingone";
 
@@ -104,7 +107,7 @@ pub enum OnUnparseable {
 pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Source> {
     if sections.is_empty() {
         return vec![Source {
-            name: "pingone".to_owned(),
+            name: DEFAULT_NAME.to_owned(),
             path: DEFAULT_PATH.to_owned(),
             credentials: Vec::new(),
             has_credentials: false,

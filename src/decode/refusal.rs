@@ -41,6 +41,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every one of them.
+    pub const ALL: [Reason; 10] = [
+        Reason::Syntax,
+        Reason::InvalidUtf8,
+        Reason::TooDeep,
+        Reason::NotAnObject,
+        Reason::MissingMember,
+        Reason::WrongType,
+        Reason::BadTimestamp,
+        Reason::Finding,
+        Reason::EmptyBody,
+        Reason::TooManyElements,
+    ];
+
     /// The name used in metrics, listings and filters.
     pub fn as_str(self) -> &'static str {
         match self {

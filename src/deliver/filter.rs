@@ -3,18 +3,58 @@
 use crate::config::{Filter, Pattern, Routing, Sink};
 use crate::event::Event;
 
+/// Why a sink does not get an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unwanted<'a> {
+    /// A connection test, and `test_events` is off.
+    ConnectionTest,
+    /// No entry of `include` matches.
+    NotIncluded,
+    /// This entry of `exclude` matches.
+    Excluded(&'a Filter),
+}
+
 /// Whether a sink is to deliver an event of `source`, by its filters and what it does with connection
 /// tests.
 pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
-    let is_unwanted_test = matches!(event, Event::DeliveryTest(_)) && !sink.test_events;
-    !is_unwanted_test && lets_through(&sink.routing, event, source)
+    unwanted(sink, event, source).is_none()
 }
 
-/// Whether an event of `source` goes to the sink.
-fn lets_through(routing: &Routing, event: &Event<'_>, source: &str) -> bool {
-    let matches = |filter: &Filter| matches(filter, event, source);
-    let is_included = routing.include.is_empty() || routing.include.iter().any(matches);
-    is_included && !routing.exclude.iter().any(matches)
+/// Why a sink is not to deliver an event of `source`; `None` if it is.
+pub fn unwanted<'a>(sink: &'a Sink, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
+    if matches!(event, Event::DeliveryTest(_)) && !sink.test_events {
+        return Some(Unwanted::ConnectionTest);
+    }
+    kept_out(&sink.routing, event, source)
+}
+
+/// What keeps an event of `source` from the sink.
+fn kept_out<'a>(routing: &'a Routing, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
+    let matches = |filter: &&Filter| matches(filter, event, source);
+    if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
+        return Some(Unwanted::NotIncluded);
+    }
+    routing.exclude.iter().find(matches).map(Unwanted::Excluded)
+}
+
+impl std::fmt::Display for Unwanted<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let filter = match self {
+            Unwanted::ConnectionTest => return out.write_str("test_events is off"),
+            Unwanted::NotIncluded => return out.write_str("no entry of include matches"),
+            Unwanted::Excluded(filter) => filter,
+        };
+        let Filter { types, outcomes, sources, flows, connectors } = filter;
+        let lists = [
+            ("types", types.is_empty()),
+            ("outcomes", outcomes.is_empty()),
+            ("sources", sources.is_empty()),
+            ("flows", flows.is_empty()),
+            ("connectors", connectors.is_empty()),
+        ];
+        let given = lists.into_iter().filter(|(_, is_empty)| !is_empty).map(|(name, _)| name);
+        write!(out, "exclude {}", given.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// Whether every list that is given has an entry for the event.
@@ -88,9 +128,10 @@ mod tests {
             (filter(|f| f.connectors = pattern("another")), false),
         ] {
             let include = Routing { include: vec![filter.clone()], exclude: Vec::new() };
-            assert_eq!(lets_through(&include, &event, "here"), expected, "include {filter:?}");
+            let lets_through = |routing: &Routing| kept_out(routing, &event, "here").is_none();
+            assert_eq!(lets_through(&include), expected, "include {filter:?}");
             let exclude = Routing { include: Vec::new(), exclude: vec![filter.clone()] };
-            assert_eq!(lets_through(&exclude, &event, "here"), !expected, "exclude {filter:?}");
+            assert_eq!(lets_through(&exclude), !expected, "exclude {filter:?}");
         }
     }
 
@@ -103,7 +144,8 @@ mod tests {
         let both = Filter { sources: wrong.sources.clone(), ..right.clone() };
         let lets = |include: &[&Filter], exclude: &[&Filter]| {
             let own = |filters: &[&Filter]| filters.iter().map(|&filter| filter.clone()).collect();
-            lets_through(&Routing { include: own(include), exclude: own(exclude) }, &event, "here")
+            let routing = Routing { include: own(include), exclude: own(exclude) };
+            kept_out(&routing, &event, "here").is_none()
         };
         assert!(lets(&[], &[]));
         assert!(!lets(&[&both], &[]));

@@ -22,6 +22,6 @@ mod status;
 mod worker;
 
 pub use backoff::Backoff;
-pub use filter::wants;
+pub use filter::{unwanted, wants};
 pub use status::{SinkState, SinkStatus};
 pub use worker::Worker;

@@ -33,7 +33,7 @@ pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
-pub use stats::{Door, Loss, SinkStats, SpoolStats, Tally};
+pub use stats::{Door, Listed, Loss, SinkStats, SpoolStats, Tally};
 
 use std::path::PathBuf;
 use std::time::Duration;

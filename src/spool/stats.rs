@@ -1,5 +1,7 @@
 //! The doors an event leaves by, their durable totals, and what the spool holds.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Millis;
@@ -101,6 +103,31 @@ pub struct SpoolStats {
     pub sinks: Vec<SinkStats>,
     /// Totals by scope name and door, since the spool was made.
     pub totals: Vec<(String, Door, u64)>,
+}
+
+impl SpoolStats {
+    /// The totals by name: of each source and sink, how many events had each disposition.
+    pub fn dispositions(&self) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
+        let mut by_name: BTreeMap<&str, BTreeMap<&'static str, u64>> = BTreeMap::new();
+        for (name, door, count) in &self.totals {
+            *by_name.entry(name).or_default().entry(door.as_str()).or_default() += count;
+        }
+        by_name
+    }
+}
+
+/// [`SpoolStats`] as listings show it.
+#[derive(Debug, Serialize)]
+pub struct Listed<'a> {
+    #[serde(flatten)]
+    stats: &'a SpoolStats,
+    dispositions: BTreeMap<&'a str, BTreeMap<&'static str, u64>>,
+}
+
+impl<'a> From<&'a SpoolStats> for Listed<'a> {
+    fn from(stats: &'a SpoolStats) -> Listed<'a> {
+        Listed { stats, dispositions: stats.dispositions() }
+    }
 }
 
 /// Positions that were stored once and are not there any more.

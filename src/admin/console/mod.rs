@@ -25,6 +25,9 @@ use crate::deliver::SinkState;
 use crate::observe::{Drifted, Observed};
 use crate::spool::{Query, ReadError, SpoolStats, Summary};
 
+/// Dead letters that are counted for each sink.
+const COUNTED: u32 = 1000;
+
 /// Entries of the quarantine that the overview names.
 const ENTRIES: u32 = 20;
 
@@ -76,6 +79,8 @@ struct SinkView {
     /// When the oldest event was received that it has still to settle.
     waiting_since: Option<i64>,
     last_error: Option<String>,
+    /// Its dead letters in quarantine, as far as they were counted.
+    dead_letters: usize,
 }
 
 async fn overview(State(admin): State<Arc<Admin>>) -> Response {
@@ -86,7 +91,9 @@ async fn view(admin: &Admin) -> View {
     let now = (admin.clock)();
     let stored = stored(admin).await;
     let head = stored.as_ref().ok().map(|stored| stored.stats.head);
-    let sinks = admin.sinks.iter().map(|sink| SinkView {
+    let sinks = admin.sinks.iter().zip(dead_letters(admin, &stored).await);
+    let sinks = sinks.map(|(sink, dead_letters)| SinkView {
+        dead_letters,
         name: Arc::clone(&sink.name),
         state: sink.state(),
         lag: head.map(|head| head.saturating_sub(sink.cursor())),
@@ -112,6 +119,22 @@ async fn stored(admin: &Admin) -> Result<Stored, String> {
     let newest = Query { newest_first: true, limit: ENTRIES, ..Query::default() };
     let entries = admin.spool.quarantine(newest).await.map_err(|error| error.to_string())?;
     Ok(Stored { stats, entries })
+}
+
+/// How many events of each sink its target has refused that nobody has seen to since. The spool keeps no such count;
+/// where the quarantine is empty, nothing is asked.
+async fn dead_letters(admin: &Admin, stored: &Result<Stored, String>) -> Vec<usize> {
+    let is_empty = stored.as_ref().is_ok_and(|stored| stored.stats.quarantined == 0);
+    let mut counts = Vec::with_capacity(admin.sinks.len());
+    for sink in &admin.sinks {
+        let sink = Some(sink.name.to_string());
+        let query = Query { sink, newest_first: true, limit: COUNTED, ..Query::default() };
+        counts.push(match stored.is_ok() && !is_empty {
+            true => admin.spool.quarantine(query).await.map_or(0, |letters| letters.len()),
+            false => 0,
+        });
+    }
+    counts
 }
 
 async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response {

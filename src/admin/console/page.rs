@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::verdict::verdict;
+use super::verdict::{self, verdict};
 use super::words::{clock, count, number, size};
 use super::{View, plot, quarantine, tables};
 use crate::observe::Kind;
@@ -44,7 +44,10 @@ pub(super) fn overview(view: &View) -> Markup {
         h1 class="unseen" { "Console" }
         // The script says when it changes: who listens must not hear each second that passes.
         div id="verdict" data-live {
-            p class={ "verdict " (level.class()) } { b { (level.word()) ". " } (sentence) }
+            p class={ "verdict " (level.class()) } {
+                b { (level.word()) ". " } (sentence)
+                @if let Some(section) = verdict::section(view, &sentence) { " " a href=(section) { "Go to the quarantine" } }
+            }
         }
         (section("events", "Events", &html! {
             (plot::plots(&view.observed))

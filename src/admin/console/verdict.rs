@@ -1,7 +1,7 @@
 //! The one sentence at the top: do events flow, and if not, what has to be done?
 
-use super::View;
 use super::words::{count, span};
+use super::{COUNTED, View};
 use crate::deliver::SinkState;
 use crate::observe::SourceLine;
 
@@ -40,6 +40,11 @@ impl Level {
             Level::Bad => "Act",
         }
     }
+}
+
+/// Where on the page a sentence's subject is shown.
+pub(super) fn section(view: &View, sentence: &str) -> Option<&'static str> {
+    refused(view).filter(|refused| refused == sentence).map(|_| "#quarantine")
 }
 
 /// The worst that is true.
@@ -95,12 +100,33 @@ fn warning(view: &View) -> Option<String> {
     if let Err(error) = &view.stored {
         return Some(format!("What the spool holds cannot be read: {error}."));
     }
+    if let Some(sentence) = refused(view) {
+        return Some(sentence);
+    }
     for sink in &view.sinks {
         if let SinkState::Retrying { reason, .. } = &sink.state {
             return Some(format!("Sink {} is retrying: {reason}. Its events are kept.", sink.name));
         }
     }
     silent(view)
+}
+
+/// The sink with the most dead letters.
+fn refused(view: &View) -> Option<String> {
+    let sink = view.sinks.iter().max_by_key(|sink| sink.dead_letters)?;
+    let letters = Some(sink.dead_letters).filter(|letters| *letters > 0)?;
+    let or_more = if letters >= COUNTED as usize { " or more" } else { "" };
+    let others = view.sinks.iter().filter(|sink| sink.dead_letters > 0).count() - 1;
+    let others = match others {
+        0 => String::new(),
+        others => format!(", and so do the targets of {}", count(others as u64, "other sink")),
+    };
+    Some(format!(
+        "The target of sink {} refuses events: {}{or_more} in quarantine{others}. See why, correct it, and \
+         retry or purge them.",
+        sink.name,
+        count(letters as u64, "dead letter")
+    ))
 }
 
 /// Where nothing has ever come, nothing is amiss yet: [`good`] says that it waits.
@@ -167,6 +193,7 @@ mod tests {
             lag: Some(0),
             waiting_since: None,
             last_error: None,
+            dead_letters: 0,
         };
         let observed = Observed {
             since: NOW - HOUR,
@@ -206,6 +233,12 @@ mod tests {
         says(&view, Level::Warning, "pingone has been silent for 1 h");
         view.sinks[0].state = SinkState::Retrying { attempts: 2, reason: "busy".to_owned() };
         says(&view, Level::Warning, "Sink siem is retrying: busy");
+        assert_eq!(section(&view, &verdict(&view).1), None);
+        view.sinks[0].dead_letters = 73;
+        says(&view, Level::Warning, "sink siem refuses events: 73 dead letters in quarantine. See");
+        assert_eq!(section(&view, &verdict(&view).1), Some("#quarantine"));
+        view.sinks[0].dead_letters = COUNTED as usize;
+        says(&view, Level::Warning, "1,000 dead letters or more in quarantine");
         view.stored = Err("the disk".to_owned());
         says(&view, Level::Warning, "cannot be read: the disk");
         view.is_damaged = true;

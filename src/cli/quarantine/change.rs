@@ -8,11 +8,12 @@ use super::PAGE;
 use crate::admin::operations::{Purge, Purged, Retried};
 use crate::app::system_clock;
 use crate::cli::admin_client::AdminClient;
-use crate::cli::output::{json, progress, safe};
+use crate::cli::loader::Loader;
+use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{Failure, block_on};
-use crate::config::Config;
+use crate::config::Secrets;
 use crate::receive::retry::{self, Rules};
-use crate::spool::{OpenError, Spool};
+use crate::spool::{OpenError, Settings, Spool};
 
 /// What became of one retried entry, as JSON.
 #[derive(Serialize)]
@@ -27,7 +28,8 @@ struct Tried {
 
 /// Retries each entry and says what became of it; fails if any stays.
 pub(super) fn retry(
-    config: &Config,
+    loader: Loader<'_>,
+    settings: &Settings,
     ids: &[i64],
     replacement: Option<&Bytes>,
     as_json: bool,
@@ -39,29 +41,29 @@ pub(super) fn retry(
         bar.inc(1);
         bar.suspend(|| tell(id, done, as_json))
     };
-    let admin = AdminClient::new(&config.admin)?;
-    let offline = block_on(async {
-        let offline = open_offline(config).await?;
+    let reached = block_on(async {
+        let reached = reach(loader, settings).await?;
         for &id in ids {
-            let done = match &offline {
-                Some(spool) => retry_offline(spool, config, id, replacement.cloned()).await,
-                None => {
+            let done = match &reached {
+                Reached::Spool(spool, rules) => {
+                    retry_offline(spool, rules, id, replacement.cloned()).await
+                }
+                Reached::Service(admin) => {
                     let request = admin.post(&format!("/api/quarantine/{id}/retry"));
                     admin.ask(request.body(replacement.cloned().unwrap_or_default())).await
                 }
             };
             tell(id, done)?;
         }
-        Ok(offline)
+        Ok(reached)
     })?;
     bar.finish_and_clear();
-    if let Some(spool) = offline {
-        spool.close();
-    }
+    reached.close();
     match failed {
         0 => Ok(()),
         failed => {
-            Err(Failure::Failed(format!("{failed} of {} entries stay in quarantine", ids.len())))
+            let entries = count(ids.len() as u64, "entry");
+            Err(Failure::Failed(format!("{failed} of {entries} stay in quarantine")))
         }
     }
 }
@@ -90,35 +92,37 @@ fn tell(id: i64, done: Result<Retried, Failure>, as_json: bool) -> Result<(), Fa
 
 async fn retry_offline(
     spool: &Spool,
-    config: &Config,
+    rules: &Rules,
     id: i64,
     replacement: Option<Bytes>,
 ) -> Result<Retried, Failure> {
-    let (_, receipt) = retry::retry(spool, id, replacement, &Rules::new(config)).await?;
+    let (_, receipt) = retry::retry(spool, id, replacement, rules).await?;
     Ok(Retried::from(receipt))
 }
 
 /// Removes entries for good.
-pub(super) fn purge(config: &Config, ids: &[i64], as_json: bool) -> Result<(), Failure> {
-    let (removed, offline) = block_on(async {
-        let offline = open_offline(config).await?;
-        let admin = AdminClient::new(&config.admin)?;
+pub(super) fn purge(
+    loader: Loader<'_>,
+    settings: &Settings,
+    ids: &[i64],
+    as_json: bool,
+) -> Result<(), Failure> {
+    let (removed, reached) = block_on(async {
+        let reached = reach(loader, settings).await?;
         let mut removed = 0;
         // In slices: one commit for all would make a running service wait for it.
         for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {
-            removed += match &offline {
-                Some(spool) => spool.remove(ids).await?.values().sum(),
-                None => {
+            removed += match &reached {
+                Reached::Spool(spool, _) => spool.remove(ids).await?.values().sum(),
+                Reached::Service(admin) => {
                     let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
                     admin.ask::<Purged>(request).await?.removed
                 }
             };
         }
-        Ok((removed, offline))
+        Ok((removed, reached))
     })?;
-    if let Some(spool) = offline {
-        spool.close();
-    }
+    reached.close();
     if as_json {
         return json(&Purged { removed });
     }
@@ -126,11 +130,31 @@ pub(super) fn purge(config: &Config, ids: &[i64], as_json: bool) -> Result<(), F
     Ok(())
 }
 
-/// The spool itself, unless a running service has it to itself.
-async fn open_offline(config: &Config) -> Result<Option<Spool>, Failure> {
-    match Spool::start(&config.spool, system_clock()).await {
-        Ok(spool) => Ok(Some(spool)),
-        Err(OpenError::InUse(_)) => Ok(None),
+/// Where the quarantine is changed.
+enum Reached {
+    /// The running service has the spool to itself.
+    Service(AdminClient),
+    /// No service runs.
+    Spool(Box<Spool>, Box<Rules>),
+}
+
+impl Reached {
+    fn close(self) {
+        if let Reached::Spool(spool, _) = self {
+            spool.close();
+        }
+    }
+}
+
+/// Reaches the running service with `[admin]` alone; without one, the spool, with what the service would go by. Neither
+/// needs a secret of a sink or a source.
+async fn reach(loader: Loader<'_>, settings: &Settings) -> Result<Reached, Failure> {
+    match Spool::start(settings, system_clock()).await {
+        Ok(spool) => {
+            let config = loader.config_without(Secrets::OfRedact)?;
+            Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config))))
+        }
+        Err(OpenError::InUse(_)) => Ok(Reached::Service(AdminClient::new(&loader.admin()?)?)),
         Err(error) => Err(error.into()),
     }
 }

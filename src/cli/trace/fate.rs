@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::found::Found;
+use crate::cli::output::safe;
 use crate::config::{self, Config};
 use crate::spool::{DedupKey, Door, Millis, SpoolStats};
 
@@ -18,6 +19,12 @@ pub(super) struct Fate {
     /// Whether the sink's filter lets it through, as the configuration is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wanted_now: Option<bool>,
+    /// What in its filter does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) filtered_by: Option<String>,
+    /// The sink that the copy is for, where that is another.
+    #[serde(skip)]
+    other_sink: Option<String>,
     /// Entries of the quarantine that hold it for this sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) dead_letters: Vec<i64>,
@@ -62,6 +69,8 @@ struct Place<'a> {
     name: &'a str,
     cursor: u64,
     ways: Vec<Way>,
+    /// Whether every dead letter of the sink is still in quarantine.
+    has_all_letters: bool,
     is_configured: bool,
     /// Whether what lies after the cursor has still to be settled.
     is_ordered: bool,
@@ -81,10 +90,14 @@ pub(super) fn of(
 /// Sinks that the spool knows, and those that are configured and have never run.
 fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
     let is_ordered = config.spool.engine.is_ordered();
+    // Who was retried or purged is not recorded.
+    let is_gone = |door: Door| matches!(door, Door::Released | Door::Purged);
+    let has_all_letters = !stats.totals.iter().any(|(_, door, count)| is_gone(*door) && *count > 0);
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
         let ways = if is_ordered { ways(stats, &sink.sink, sink.cursor) } else { Vec::new() };
-        Place { name: &sink.sink, cursor: sink.cursor, ways, is_configured, is_ordered }
+        let (name, cursor) = (sink.sink.as_str(), sink.cursor);
+        Place { name, cursor, ways, has_all_letters, is_configured, is_ordered }
     });
     let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
@@ -92,6 +105,7 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
         name: &sink.name,
         cursor: 0,
         ways: Vec::new(),
+        has_all_letters,
         is_configured: true,
         is_ordered,
     });
@@ -118,7 +132,7 @@ fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> Vec<Way> {
 }
 
 fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
-    let Place { name, cursor, ref ways, is_configured, is_ordered } = *place;
+    let Place { name, cursor, is_configured, is_ordered, .. } = *place;
     let is_for_it = |found: &Found| found.only_sink.as_deref().is_none_or(|only| only == name);
     let state = match found.position {
         _ if !is_for_it(found) => State::NotForIt,
@@ -134,35 +148,61 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
     // A letter does not say which copy it was, and a copy outlives what it was made of. Only where the
     // original is all there is, it must have been that.
     let copies = copies.iter().filter(|copy| is_for_it(copy)).count();
+    let filtered = found.filtered.iter().find(|(sink, _)| sink == name).map(|(_, by)| by);
+    let wanted = filtered.map(Option::is_none);
     let is_original = found.only_sink.is_none() && copies == 1;
     let possible = match state {
         State::Waiting | State::Unknown | State::NotForIt => Vec::new(),
         State::Passed if is_original && !its_letters.is_empty() => vec![Way::DeadLettered],
-        State::Passed => ways.clone(),
+        State::Passed => possible(place, wanted, !its_letters.is_empty()),
     };
     let is_for_it = state != State::NotForIt;
-    let wanted = found.wanted.iter().find(|(sink, _)| sink == name).map(|(_, wanted)| *wanted);
     Fate {
         sink: name.to_owned(),
         state,
         possible,
         wanted_now: wanted.filter(|_| is_for_it),
+        filtered_by: filtered.cloned().flatten().filter(|_| is_for_it),
+        other_sink: found.only_sink.as_deref().filter(|_| !is_for_it).map(str::to_owned),
         dead_letters: if is_for_it { its_letters } else { Vec::new() },
         is_configured,
     }
+}
+
+/// The ways in which a sink may have got past an event that it has passed: of those that it has gone at all, without
+/// what its filter and the quarantine rule out.
+fn possible(place: &Place<'_>, wanted: Option<bool>, has_letters: bool) -> Vec<Way> {
+    let Place { ways, has_all_letters, .. } = place;
+    if wanted == Some(false) && ways.contains(&Way::Filtered) {
+        return vec![Way::Filtered];
+    }
+    let is_ruled_out = |way: &Way| match way {
+        Way::Filtered => wanted == Some(true),
+        Way::DeadLettered => !has_letters && *has_all_letters,
+        Way::Delivered | Way::Skipped => false,
+    };
+    let left: Vec<Way> = ways.iter().filter(|way| !is_ruled_out(way)).copied().collect();
+    // The filter was another then.
+    if left.is_empty() { ways.clone() } else { left }
 }
 
 impl Fate {
     /// For people.
     pub(super) fn words(&self) -> String {
         let mut words = match (self.state, &*self.possible) {
-            (State::NotForIt, _) => return "not for it: a copy for another sink".to_owned(),
+            (State::NotForIt, _) => {
+                let other = safe(self.other_sink.as_deref().unwrap_or_default());
+                return format!("replayed or retried for sink {other} only: not for this sink");
+            }
             (State::Waiting, _) => "not delivered yet".to_owned(),
             (State::Unknown, _) => {
                 "not delivered yet, or before others: receivers deliver in parallel".to_owned()
             }
             // Its totals are gone; its cursor is not.
             (State::Passed, []) => "passed; how is not recorded".to_owned(),
+            (State::Passed, [Way::Filtered]) if self.filtered_by.is_some() => {
+                format!("filtered: {}", self.filtered_by.as_deref().unwrap_or_default())
+            }
             (State::Passed, [way]) => way.word().to_owned(),
             (State::Passed, ways) => {
                 let words: Vec<&str> = ways.iter().map(|way| way.word()).collect();
@@ -173,9 +213,11 @@ impl Fate {
             let entries: Vec<String> = self.dead_letters.iter().map(i64::to_string).collect();
             words += &format!(" (quarantine {})", entries.join(", "));
         }
-        match self.wanted_now {
-            Some(false) => words += "; its filter, as it is now, leaves it out",
-            Some(true) if self.possible.contains(&Way::Filtered) => {
+        match (&self.filtered_by, self.possible.contains(&Way::Filtered)) {
+            (Some(by), false) => {
+                words += &format!("; its filter, as it is now, leaves it out ({by})");
+            }
+            (None, true) if self.wanted_now == Some(true) => {
                 words += "; its filter, as it is now, lets it through";
             }
             _ => {}

@@ -18,8 +18,8 @@ pub(super) struct Found {
     pub(super) only_sink: Option<Arc<str>>,
     /// As it is written in the event, and the key that a repetition has.
     pub(super) recorded: Option<(String, DedupKey)>,
-    /// For each configured sink, whether its filter lets the event through.
-    pub(super) wanted: Vec<(String, bool)>,
+    /// For each configured sink, what in its filter keeps the event out, if it does.
+    pub(super) filtered: Vec<(String, Option<String>)>,
 }
 
 impl Found {
@@ -29,8 +29,14 @@ impl Found {
         if !wanted.may_be_in(&bytes) {
             return None;
         }
-        let found =
-            Found { position, received_at, source, only_sink, recorded: None, wanted: Vec::new() };
+        let found = Found {
+            position,
+            received_at,
+            source,
+            only_sink,
+            recorded: None,
+            filtered: Vec::new(),
+        };
         let Ok(typed) = decode::event(&bytes) else {
             // A retried dead letter may have been replaced by anything.
             return has_id(&bytes, wanted.id).then_some(found);
@@ -40,11 +46,12 @@ impl Found {
             return None;
         }
         let key = key(&found.source, envelope);
-        let wants = |sink| deliver::wants(sink, &typed.event, &found.source);
-        let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), wants(sink))).collect();
+        let filtered =
+            |sink| deliver::unwanted(sink, &typed.event, &found.source).map(|why| why.to_string());
+        let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), filtered(sink))).collect();
         Some(Found {
             recorded: Some((envelope.recorded_at_text.to_string(), key)),
-            wanted: by_sink,
+            filtered: by_sink,
             ..found
         })
     }

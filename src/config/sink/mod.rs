@@ -182,10 +182,13 @@ impl Type {
     }
 }
 
+/// Name of the sink where none is configured.
+pub(super) const DEFAULT_NAME: &str = "stdout";
+
 pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
     if sections.is_empty() {
         return vec![Sink {
-            name: "stdout".to_owned(),
+            name: DEFAULT_NAME.to_owned(),
             formatting: Formatting::default(),
             test_events: false,
             routing: Routing::default(),

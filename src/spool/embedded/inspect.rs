@@ -57,11 +57,13 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> 
 }
 
 impl Inspection {
-    /// What is stored. `max_size`, `full`, those of the quarantine, and `dedup_ids` are only known to a
-    /// running service.
+    /// What is stored. The bounds are in the configuration; whether one is reached, only a running service knows.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
         let stats = stats(&self.connection).and_then(|stats| {
-            Ok(SpoolStats { quarantine_size: entries::size(&self.connection)?, ..stats })
+            let ids = "SELECT coalesce(sum(octet_length(keys) / 16), 0) FROM ids";
+            let dedup_ids = self.connection.query_row(ids, [], |row| row.get(0))?;
+            let quarantine_size = entries::size(&self.connection)?;
+            Ok(SpoolStats { dedup_ids, quarantine_size, ..stats })
         });
         stats.map_err(unreadable)
     }

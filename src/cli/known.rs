@@ -1,0 +1,84 @@
+//! Values of filters: one that is unknown is refused, with those that are known and the closest of them.
+
+use std::collections::BTreeSet;
+
+use super::Failure;
+use super::output::safe;
+use crate::decode::Reason;
+use crate::observe::Kind;
+
+/// Reasons that do not come from typing an element: a body that cannot be inflated, a chunk of the spool that is
+/// damaged, dead letters that the target refused or that could not be sent.
+const OTHER_REASONS: [&str; 4] = ["encoding", "damaged", "rejected", "unsendable"];
+
+/// Outcomes of an event.
+pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
+
+/// Why entries are in quarantine.
+pub(super) fn reasons() -> BTreeSet<String> {
+    Reason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .chain(OTHER_REASONS)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The types that are told apart, as metrics name them.
+pub(super) fn kinds() -> BTreeSet<String> {
+    Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect()
+}
+
+/// Refuses an option's value that is not among the known ones.
+pub(super) fn check(option: &str, value: &str, known: &BTreeSet<String>) -> Result<(), Failure> {
+    match known.contains(value) {
+        true => Ok(()),
+        false => Err(unknown(option, value, known)),
+    }
+}
+
+/// What to say of a value that is not among the known ones.
+pub(super) fn unknown(option: &str, value: &str, known: &BTreeSet<String>) -> Failure {
+    let names: Vec<String> = known.iter().map(|name| safe(name)).collect();
+    let hint = closest(value, known)
+        .map_or_else(|| ".".to_owned(), |name| format!("; did you mean {}?", safe(name)));
+    Failure::Usage(format!(
+        "davinci-siem: {option} {} is unknown{hint} Known are {}",
+        safe(value),
+        names.join(", ")
+    ))
+}
+
+/// The known value that is most likely meant.
+pub(super) fn closest<'a>(value: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
+    let value = value.to_lowercase();
+    let likeness = |name: &&String| strsim::jaro_winkler(&value, &name.to_lowercase());
+    let best = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    // Short names have too little in common for the first measure.
+    let is_close = likeness(&best) > 0.8 || strsim::osa_distance(&value, &best.to_lowercase()) == 1;
+    is_close.then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_value_is_answered_with_the_known_ones() {
+        let known = BTreeSet::from(["splunk".to_owned(), "out".to_owned()]);
+        assert!(check("--sink", "out", &known).is_ok());
+        let said = |value: &str| match check("--sink", value, &known) {
+            Err(Failure::Usage(message)) => message,
+            _ => panic!("{value} is known"),
+        };
+        assert_eq!(
+            said("splnk"),
+            "davinci-siem: --sink splnk is unknown; did you mean splunk? Known are out, splunk"
+        );
+        assert_eq!(
+            said("x\u{202e}"),
+            "davinci-siem: --sink x\\u202e is unknown. Known are out, splunk"
+        );
+        assert!(reasons().contains("missing_member") && reasons().contains("rejected"));
+    }
+}
