@@ -49,6 +49,7 @@ pub mod json;
 pub mod metrics;
 pub mod nats;
 pub mod observe;
+mod paths;
 mod printable;
 pub mod receive;
 pub mod redact;

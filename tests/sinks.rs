@@ -1,6 +1,6 @@
 //! Delivery by the real binary: independent sinks, the file sink's rotation and its failures.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
 
 use flate2::read::MultiGzDecoder;
@@ -20,7 +20,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
         "[limits]\nshutdown_grace = \"1s\"\n[sinks.stuck]\ntype = \"file\"\npath = \"pipe\"\n\
          [sinks.fine]\ntype = \"file\"\npath = \"fine.ndjson\"\n",
     );
-    // Opening a pipe that nobody reads blocks for ever.
+    // Nobody reads the pipe.
     assert!(Command::new("mkfifo").arg(home.path("pipe")).status().expect("mkfifo").success());
     let service = home.start();
     for round in 0..20 {
@@ -132,13 +132,34 @@ fn a_file_that_was_moved_away_is_begun_anew() {
 #[test]
 fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
-    std::fs::write(home.path("out.ndjson"), format!("{}\n{{\"id\":\"torn", minted("whole")))
-        .expect("written");
+    let service = home.start();
+    service.post(&batch(["whole".to_owned()]));
+    wait_for_lines(&home, "out.ndjson", 1);
+    service.kill();
+    append(&home, "{\"id\":\"torn");
     let service = home.start();
     service.post(&batch(["next".to_owned()]));
     let lines = wait_for_lines(&home, "out.ndjson", 2);
     assert_eq!(lines.iter().map(|line| id(line)).collect::<Vec<_>>(), ["whole", "next"]);
     assert!(service.log().contains("cut a torn last line"));
+}
+
+#[test]
+fn a_line_that_somebody_else_left_open_is_closed() {
+    let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
+    append(&home, "a document");
+    let service = home.start();
+    service.post(&batch(["next".to_owned()]));
+    let lines = wait_for_lines(&home, "out.ndjson", 2);
+    assert_eq!((lines[0].as_str(), id(&lines[1]).as_str()), ("a document", "next"));
+    assert!(service.terminate().0.success());
+    assert_eq!(std::fs::read_dir(home.folder.path()).expect("read").count(), 4, "no record stays");
+}
+
+fn append(home: &Home, text: &str) {
+    let mut options = std::fs::File::options();
+    let file = options.create(true).append(true).open(home.path("out.ndjson"));
+    file.expect("opened").write_all(text.as_bytes()).expect("written");
 }
 
 #[test]

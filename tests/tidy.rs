@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 28] = [
+const DIRECTIONS: [(&str, &[&str]); 29] = [
     ("causes", &[]),
     ("event", &[]),
     ("descriptors", &[]),
     ("files", &[]),
     ("folder", &[]),
     ("json", &[]),
+    ("paths", &[]),
     ("printable", &[]),
     ("secret", &[]),
     ("shutdown", &[]),
@@ -23,13 +24,13 @@ const DIRECTIONS: [(&str, &[&str]); 28] = [
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["decode", "event", "folder", "json", "metrics"]),
-    ("config", &["nats", "secret", "spool", "tls"]),
+    ("config", &["nats", "paths", "secret", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
     // An HTTP client, and no sink.
     ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["causes", "config", "event", "folder", "nats", "tls"]),
+    ("sinks", &["causes", "config", "event", "folder", "nats", "paths", "tls"]),
     (
         "receive",
         &[

@@ -4,9 +4,11 @@
 mod report;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::Failure;
 use super::block_on;
@@ -19,6 +21,9 @@ use crate::sinks::{Deliver, Sink};
 #[cfg(feature = "nats")]
 use crate::spool::{Engine, OpenError, jetstream};
 use report::{Probe, Report};
+
+/// Longest time that one target may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -124,30 +129,33 @@ async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure
         probes.push(Probe { sink, good, said });
     };
     for sink in &config.sinks {
-        let probed = match Sink::open(&sink.kind) {
-            Ok(mut opened) => opened.probe().await,
-            Err(reason) => Err(reason),
-        };
-        let probed = match probed {
-            Ok(said) => (true, said.to_string()),
-            Err(reason) => (false, reason.to_string()),
+        let probe = async { Sink::open(&sink.kind)?.probe().await };
+        let probed = match timeout(PROBE_TIMEOUT, probe).await {
+            Ok(Ok(said)) => (true, said),
+            Ok(Err(reason)) => (false, reason.to_string()),
+            Err(_) => (false, no_answer()),
         };
         note(&format!("sink {}", sink.name), probed);
     }
     #[cfg(feature = "nats")]
     if let Engine::Jetstream(_) = &config.spool.engine {
-        let looked = jetstream::Spool::look(&config.spool, system_clock()).await;
+        let look = jetstream::Spool::look(&config.spool, system_clock());
         note(
             "spool",
-            match looked {
-                Ok(_) => (true, "the streams are there".to_owned()),
-                Err(OpenError::NoStream(name)) => (
+            match timeout(PROBE_TIMEOUT, look).await {
+                Ok(Ok(_)) => (true, "the streams are there".to_owned()),
+                Ok(Err(OpenError::NoStream(name))) => (
                     true,
                     format!("the servers answer; the service makes stream {name} when it starts"),
                 ),
-                Err(error) => (false, error.to_string()),
+                Ok(Err(error)) => (false, error.to_string()),
+                Err(_) => (false, no_answer()),
             },
         );
     }
     Ok(probes)
+}
+
+fn no_answer() -> String {
+    format!("no answer within {} s", PROBE_TIMEOUT.as_secs())
 }

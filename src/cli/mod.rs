@@ -171,7 +171,11 @@ fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
 
 /// A runtime for the subcommands that only wait for one thing.
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(task);
+    // A file system that does not answer must not hold up the end.
+    runtime.shutdown_background();
+    done
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod record;
 pub(crate) mod request;
 mod splunk_hec;
 mod stdout;
+mod stream;
 mod syslog;
 mod verdict;
 
@@ -190,6 +191,7 @@ impl Deliver for Sink {
 
     async fn close(&mut self) {
         match self {
+            Sink::File(sink) => sink.close().await,
             Sink::Syslog(sink) => sink.close().await,
             #[cfg(feature = "nats")]
             Sink::Nats(sink) => sink.close().await,

@@ -1,37 +1,48 @@
 //! `stdout`: one line per event on standard output. Logs go to standard error.
 
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use super::{Deliver, Item, Reason, Report, Verdict, lines};
+use super::stream::Stream;
+use super::{Deliver, Item, Reason, Report, Verdict};
 
 /// Standard output.
 #[derive(Debug, Default)]
 pub struct Stdout {
-    /// The last attempt may have ended within a line.
-    is_torn: bool,
+    /// The descriptor itself: the standard library's buffer does not say how much of it was written.
+    file: Option<Arc<File>>,
+    stream: Stream,
+}
+
+impl Stdout {
+    async fn write(&mut self, items: &[Item]) -> (usize, io::Result<()>) {
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => match io::stdout().as_fd().try_clone_to_owned() {
+                Ok(owned) => Arc::clone(self.file.insert(Arc::new(File::from(owned)))),
+                Err(error) => return (0, Err(error)),
+            },
+        };
+        self.stream.write(&file, items).await
+    }
 }
 
 impl Deliver for Stdout {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let mut lines = lines(items);
-        if self.is_torn {
-            lines.insert(0, b'\n');
-        }
-        // A reader that does not read may hold this up for ever; then only this sink waits.
-        let written = tokio::task::spawn_blocking(move || {
-            let mut out = std::io::stdout().lock();
-            out.write_all(&lines).and_then(|()| out.flush())
-        });
-        let written = written.await.unwrap_or_else(|error| Err(error.into()));
-        self.is_torn = written.is_err();
-        let verdict = match written {
+        let (written, result) = self.write(items).await;
+        let verdict = match result {
             Ok(()) => Verdict::Delivered,
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 Verdict::Fatal { reason: Reason::new("nobody reads standard output any more") }
             }
-            Err(error) => Verdict::Retry { after: None, reason: Reason::new(error.to_string()) },
+            Err(error) => Verdict::Retry {
+                after: None,
+                reason: Reason::new(format!("standard output: {error}")),
+            },
         };
-        Report::all(items, verdict)
+        Report::first_delivered(items, written, verdict)
     }
 
     async fn probe(&mut self) -> Result<String, Reason> {

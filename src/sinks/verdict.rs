@@ -134,6 +134,13 @@ impl Report {
         Report { verdicts: vec![verdict; items.len()], notices: Vec::new() }
     }
 
+    /// `Delivered` for the first `count` items, and the same verdict for every other.
+    pub(super) fn first_delivered(items: &[Item], count: usize, verdict: Verdict) -> Report {
+        let delivered = std::iter::repeat_n(Verdict::Delivered, count.min(items.len()));
+        let verdicts = delivered.chain(std::iter::repeat(verdict)).take(items.len());
+        Report { verdicts: verdicts.collect(), notices: Vec::new() }
+    }
+
     pub(super) fn with(mut self, notice: Notice, count: u64) -> Report {
         if count > 0 {
             self.notices.push((notice, count));

@@ -1,23 +1,36 @@
 //! `file`: one line per event, appended to a file, on disk before the cursor moves.
 //!
-//! Only whole lines stay: what a failed write or a power loss left behind is cut off again, at once or when
-//! the file is opened next. A file that was renamed or removed by others (logrotate) is noticed and opened
-//! anew. Rotation and compression are in [`rotate`].
+//! The file is this sink's alone while it is open: it holds a lock on it, and a record beside it says which bytes
+//! are its own. Only whole lines stay: what a failed write or a power loss left behind is cut off again, at once or
+//! when the file is opened next, and nothing that this sink did not write ever is. A file that was renamed or
+//! removed by others (logrotate) is noticed and opened anew. Rotation and compression are in [`rotate`].
 
+mod look;
 mod open;
+mod pipe;
+mod record;
 mod rotate;
+mod torn;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::{Deliver, Item, Reason, Report, Verdict, lines};
 use crate::config::FileSink;
-use open::Open;
+use open::{Failed, Open};
+use pipe::Pipe;
+
+/// Times that a batch is written anew because the file was renamed meanwhile.
+const RENAMED: usize = 3;
 
 /// A file that events are appended to.
 #[derive(Debug)]
-pub struct File(Arc<Mutex<State>>);
+pub struct File {
+    state: Arc<Mutex<State>>,
+    /// Used where the path is no regular file.
+    pipe: Pipe,
+}
 
 #[derive(Debug)]
 struct State {
@@ -26,73 +39,119 @@ struct State {
     compressing: rotate::Compressing,
 }
 
+/// What became of a batch.
+enum Appended {
+    /// The lines that end within these first bytes are on disk; the others are not, for a reason.
+    Lines(usize, io::Result<()>),
+    /// The path is no regular file.
+    NoFile,
+}
+
 impl File {
     pub(super) fn new(settings: FileSink) -> File {
-        File(Arc::new(Mutex::new(State { settings, open: None, compressing: Arc::default() })))
+        let state = State { settings, open: None, compressing: Arc::default() };
+        File { state: Arc::new(Mutex::new(state)), pipe: Pipe::default() }
+    }
+
+    /// Runs on a thread that may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let state = Arc::clone(&self.state);
+        let work = move || work(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(tokio::task::spawn_blocking(work).await?)
+    }
+
+    fn settings(&self) -> FileSink {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 }
 
 impl Deliver for File {
     async fn deliver(&mut self, items: &[Item]) -> Report {
         let lines = lines(items);
-        let state = Arc::clone(&self.0);
-        let written = tokio::task::spawn_blocking(move || {
-            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.append(&lines).map_err(|error| state.verdict(&error))
-        });
-        let verdict = match written.await {
-            Ok(Ok(())) => Verdict::Delivered,
-            Ok(Err(verdict)) => verdict,
-            Err(error) => Verdict::Retry { after: None, reason: Reason::new(error.to_string()) },
+        let ends = |end: &mut usize, item: &Item| {
+            *end += item.payload.len() + 1;
+            Some(*end)
         };
-        Report::all(items, verdict)
+        let ends: Vec<usize> = items.iter().scan(0, ends).collect();
+        let appended = self.blocking(move |state| state.append(&lines, &ends)).await;
+        let (written, result) = match appended {
+            Ok(Appended::Lines(written, result)) => (written, result),
+            Ok(Appended::NoFile) => self.pipe.write(&self.settings().path, items).await,
+            Err(error) => (0, Err(error)),
+        };
+        let verdict = match result {
+            Ok(()) => Verdict::Delivered,
+            Err(error) => verdict(&self.settings(), &error),
+        };
+        Report::first_delivered(items, written, verdict)
     }
 
-    /// Opens the file for appending, and makes it if need be.
+    /// Looks whether the file could be written; opens and makes nothing.
     async fn probe(&mut self) -> Result<String, Reason> {
-        let state = Arc::clone(&self.0);
-        let opened = tokio::task::spawn_blocking(move || {
-            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            let path = state.settings.path.display().to_string();
-            match open::open(&state.settings.path) {
-                Ok(_) => Ok(format!("{path} can be written")),
-                Err(error) => Err(Reason::new(format!("{path} cannot be written: {error}"))),
-            }
-        });
-        opened.await.unwrap_or_else(|error| Err(Reason::new(error.to_string())))
+        let looked = self.blocking(|state| look::look(&state.settings)).await;
+        looked.unwrap_or_else(|error| Err(Reason::new(error.to_string())))
+    }
+
+    async fn close(&mut self) {
+        let closed = self.blocking(|state| state.open.take().map(Open::close)).await;
+        drop(closed);
     }
 }
 
 impl State {
-    /// Appends and syncs. On failure the file ends where it ended before, or is opened anew next.
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Appends and syncs. On failure the file ends with a whole line, or is opened anew next.
+    fn append(&mut self, lines: &[u8], ends: &[usize]) -> Appended {
+        if std::fs::metadata(&self.settings.path)
+            .is_ok_and(|found| !found.is_file() && !found.is_dir())
+        {
+            self.open = None;
+            return Appended::NoFile;
+        }
+        for _ in 0..RENAMED {
+            let mut open = match self.ready(lines.len() as u64) {
+                Ok(open) => open,
+                Err(error) => return Appended::Lines(0, Err(error)),
+            };
+            match open.append(lines, ends) {
+                // Renamed while it was written, it may have been read, compressed and removed already.
+                Ok(()) if !open.is_current(&self.settings.path) => {}
+                Ok(()) => {
+                    self.open = Some(open);
+                    return Appended::Lines(ends.len(), Ok(()));
+                }
+                Err(Failed { kept, error, is_clean }) => {
+                    // If it is not, opening the file again makes it so.
+                    self.open = Some(open).filter(|_| is_clean);
+                    return Appended::Lines(ends.partition_point(|end| *end <= kept), Err(error));
+                }
+            }
+        }
+        Appended::Lines(0, Err(io::Error::other("is renamed again and again while it is written")))
+    }
+
+    /// The file, ready to take `added` bytes.
+    fn ready(&mut self, added: u64) -> io::Result<Open> {
         let mut open = match self.open.take() {
             Some(open) if open.is_current(&self.settings.path) => open,
             _ => self.reopen()?,
         };
-        if self.is_due(&open, lines.len() as u64) {
+        open.catch_up()?;
+        if self.is_due(&open, added) {
+            let path = open.path.clone();
             drop(open);
-            rotate::rotate(&self.settings, SystemTime::now(), &self.compressing)?;
+            rotate::rotate(&path, &self.settings, SystemTime::now(), &self.compressing)?;
             open = self.reopen()?;
         }
-        match open.file.write_all(lines).and_then(|()| open.sync()) {
-            Ok(()) => {
-                open.length += lines.len() as u64;
-                self.open = Some(open);
-                Ok(())
-            }
-            Err(error) => {
-                // If cutting fails as well, opening the file again will cut it.
-                drop(open.cut());
-                Err(error)
-            }
-        }
+        Ok(open)
     }
 
     fn reopen(&self) -> io::Result<Open> {
         let open = open::open(&self.settings.path)?;
         if self.settings.rotates() {
-            rotate::compress_leftovers(&self.settings, &self.compressing)?;
+            rotate::compress_leftovers(&open.path, &self.settings, &self.compressing)?;
         }
         Ok(open)
     }
@@ -101,22 +160,28 @@ impl State {
         let too_large = self.settings.rotate_size.is_some_and(|size| open.length + added > size);
         let age = || SystemTime::now().duration_since(open.born).unwrap_or_default();
         let too_old = self.settings.rotate_age.is_some_and(|limit| age() > limit);
-        open.length > 0 && open.is_regular && (too_large || too_old)
+        open.length > 0 && (too_large || too_old)
     }
+}
 
-    fn verdict(&self, error: &io::Error) -> Verdict {
-        let path = self.settings.path.display();
-        match error.kind() {
-            ErrorKind::PermissionDenied
-            | ErrorKind::IsADirectory
-            | ErrorKind::NotADirectory
-            | ErrorKind::ReadOnlyFilesystem => Verdict::Fatal {
-                reason: Reason::new(format!(
-                    "{path} cannot be written: {error}. Correct the path or its permissions"
-                )),
-            },
-            _ => Verdict::Retry { after: None, reason: Reason::new(format!("{path}: {error}")) },
-        }
+fn verdict(settings: &FileSink, error: &io::Error) -> Verdict {
+    let path = settings.path.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::IsADirectory
+        | ErrorKind::NotADirectory
+        | ErrorKind::ReadOnlyFilesystem => Verdict::Fatal {
+            reason: Reason::new(format!(
+                "{path} cannot be written: {error}. Correct the path or its permissions"
+            )),
+        },
+        ErrorKind::ResourceBusy => Verdict::Retry {
+            after: None,
+            reason: Reason::new(format!(
+                "{path} is in use by another process: stop it, or give each a file of its own"
+            )),
+        },
+        _ => Verdict::Retry { after: None, reason: Reason::new(format!("{path}: {error}")) },
     }
 }
 

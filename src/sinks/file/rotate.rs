@@ -19,7 +19,7 @@ use super::open;
 use crate::config::FileSink;
 
 /// The time in a rotated file's name, which sorts.
-const TIME: &str = "%Y%m%dT%H%M%S%.3fZ";
+pub(super) const TIME: &str = "%Y%m%dT%H%M%S%.3fZ";
 
 /// The ending of a compressed file that is not whole yet.
 const UNFINISHED: &str = "gz.tmp";
@@ -35,24 +35,31 @@ impl FileSink {
 pub(super) type Compressing = Arc<Mutex<()>>;
 
 /// Moves the file out of the way and tidies up its predecessors.
+///
+/// `path` is where the file is, which need not be where `settings` has a link to it.
 pub(super) fn rotate(
+    path: &Path,
     settings: &FileSink,
     now: SystemTime,
     compressing: &Compressing,
 ) -> io::Result<()> {
-    let target = free_name(&settings.path, now)?;
-    fs::rename(&settings.path, &target)?;
-    sync_folder(&settings.path)?;
-    compress_leftovers(settings, compressing)?;
-    remove_excess(settings)
+    let target = free_name(path, now)?;
+    fs::rename(path, &target)?;
+    sync_folder(path)?;
+    compress_leftovers(path, settings, compressing)?;
+    remove_excess(path, settings)
 }
 
 /// Compresses every rotated file that is still plain, in the background.
-pub(super) fn compress_leftovers(settings: &FileSink, compressing: &Compressing) -> io::Result<()> {
+pub(super) fn compress_leftovers(
+    path: &Path,
+    settings: &FileSink,
+    compressing: &Compressing,
+) -> io::Result<()> {
     if !settings.gzip {
         return Ok(());
     }
-    let (path, compressing) = (settings.path.clone(), Arc::clone(compressing));
+    let (path, compressing) = (path.to_owned(), Arc::clone(compressing));
     let compress_all = move || {
         let _held = compressing.lock().unwrap_or_else(PoisonError::into_inner);
         let names = rotated(&path)?;
@@ -88,9 +95,9 @@ fn compress(path: &Path) -> io::Result<()> {
 }
 
 /// Removes the oldest rotated files beyond `keep`.
-fn remove_excess(settings: &FileSink) -> io::Result<()> {
+fn remove_excess(path: &Path, settings: &FileSink) -> io::Result<()> {
     let Some(keep) = settings.keep else { return Ok(()) };
-    let files = rotated(&settings.path)?;
+    let files = rotated(path)?;
     for path in files.iter().take(files.len().saturating_sub(keep)) {
         remove(path)?;
         remove(&with_ending(path, "gz"))?;

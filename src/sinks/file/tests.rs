@@ -32,6 +32,7 @@ fn names(folder: &Path) -> Vec<String> {
         .read_dir()
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
     names
@@ -49,34 +50,6 @@ async fn folders_are_made_and_lines_appended() {
         let text =
             std::fs::read_to_string(folder.path().join("deep/er/out.ndjson")).expect("a file");
         assert_eq!(text, "a\nb\n".repeat(round));
-    }
-}
-
-#[tokio::test]
-async fn a_torn_line_longer_than_a_block_is_cut_whole() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("out");
-    std::fs::write(&path, format!("whole\n{}", "x".repeat(200_000))).expect("written");
-    let mut torn = sink(&folder, |settings| settings.path = path.clone());
-    torn.deliver(&items(&["next"])).await;
-    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "whole\nnext\n");
-    std::fs::write(&path, "x".repeat(200_000)).expect("written");
-    let mut all_torn = sink(&folder, |settings| settings.path = path.clone());
-    all_torn.deliver(&items(&["first"])).await;
-    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "first\n");
-}
-
-#[tokio::test]
-async fn a_hole_is_cut_with_everything_behind_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("out");
-    // A power loss after which a later block had arrived, and an earlier one had not.
-    for hole in [1, 300_000] {
-        let text = format!("whole\ntorn{}\nlater\n", "\0".repeat(hole));
-        std::fs::write(&path, text).expect("written");
-        let mut torn = sink(&folder, |settings| settings.path = path.clone());
-        torn.deliver(&items(&["next"])).await;
-        assert_eq!(std::fs::read_to_string(&path).expect("a file"), "whole\nnext\n");
     }
 }
 
@@ -145,3 +118,6 @@ async fn what_cannot_be_written_is_said_and_nothing_is_claimed() {
     let verdicts = full.deliver(&items(&["a"])).await.verdicts;
     assert!(matches!(&verdicts[..], [Verdict::Retry { .. }]), "{verdicts:?}");
 }
+
+mod owned;
+mod pipes;

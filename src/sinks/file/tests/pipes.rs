@@ -1,0 +1,88 @@
+//! Named pipes: nobody is waited for, and no line is torn or doubled.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+
+use super::*;
+
+/// Well above what a pipe holds.
+fn many() -> Vec<Item> {
+    let texts: Vec<String> =
+        (0..2000).map(|number| format!("{number:04} {}", "x".repeat(200))).collect();
+    items(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn pipe(directory: &TempDir) -> (File, fs::File) {
+    let path = directory.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("made");
+    let sink = sink(directory, |settings| settings.path = path.clone());
+    (sink, reader(directory))
+}
+
+fn reader(directory: &TempDir) -> fs::File {
+    let mut options = fs::File::options();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    options.open(directory.path().join("pipe")).expect("opened")
+}
+
+/// At most `limit` bytes of what is in the pipe.
+fn take(reader: &mut fs::File, limit: usize) -> Vec<u8> {
+    let mut bytes = vec![0; limit];
+    let mut length = 0;
+    while let Ok(count) = reader.read(&mut bytes[length..])
+        && count > 0
+    {
+        length += count;
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+fn delivered(report: &Report) -> usize {
+    let first = report.verdicts.iter().take_while(|verdict| **verdict == Verdict::Delivered);
+    let count = first.count();
+    let others = &report.verdicts[count..];
+    assert!(others.iter().all(|verdict| matches!(verdict, Verdict::Retry { .. })), "{others:?}");
+    count
+}
+
+#[tokio::test]
+async fn without_a_reader_nothing_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut sink, reader) = pipe(&directory);
+    drop(reader);
+    assert!(sink.probe().await.expect("good").contains("while a process reads it"));
+    let verdicts = sink.deliver(&items(&["a"])).await.verdicts;
+    let [Verdict::Retry { reason, .. }] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert!(reason.message.contains("no process reads the pipe"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_within_a_line_costs_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut sink, mut reader) = pipe(&directory);
+    let all = many();
+    let whole = lines(&all);
+    let line = whole.len() / all.len();
+    // Lines that were read whole, and items that count as delivered.
+    let (mut begin, mut sent) = (0, 0);
+    for length in [1000, 30_000, 0, line - 1, line, line + 1, 70_000, usize::MAX] {
+        let expected = &whole[begin * line..];
+        let length = length.min(expected.len());
+        let leaving = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            while text.len() < length {
+                text.append(&mut take(&mut reader, length - text.len()));
+            }
+            text
+        });
+        sent += delivered(&sink.deliver(&all[sent..]).await);
+        assert!(leaving.join().expect("read") == expected[..length], "{length} bytes");
+        begin += length / line;
+        reader = self::reader(&directory);
+    }
+    assert_eq!((begin, sent), (all.len(), all.len()));
+}

@@ -1,0 +1,112 @@
+//! The torn end that a crash or a power loss leaves: found, kept aside, and cut.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::open::MODE;
+use super::record::beside;
+use super::rotate::TIME;
+use crate::folder;
+
+/// Bytes read at a time.
+const BLOCK: u64 = 64 * 1024;
+
+/// How much is written between two syncs at most: the largest batch that the configuration allows.
+const UNSYNCED: u64 = 128 * 1024 * 1024;
+
+/// Torn ends that are kept of one output; the oldest go first.
+const KEPT: usize = 8;
+
+/// Cuts what follows the last whole line of `file`, at `output`, where the bytes from `from` on are this sink's own.
+/// What is cut goes to `.NAME.torn-TIME` first. Returns the length that is left.
+pub(super) fn repair(output: &Path, file: &mut File, from: u64, length: u64) -> io::Result<u64> {
+    let end = before_hole(file, from, length)?;
+    let end = whole_lines(file, from, end)?;
+    if end == length {
+        return Ok(length);
+    }
+    let kept_in = keep(output, file, end, length)?;
+    file.set_len(end)?;
+    tracing::warn!(
+        path = %output.display(),
+        cut_bytes = length - end,
+        kept_in = %kept_in.display(),
+        "cut a torn last line, or more; its events are delivered again"
+    );
+    Ok(end)
+}
+
+/// Length of the file up to the first zero byte in what may never have been synced. No line holds one:
+/// a power loss leaves them where the file has grown and its bytes have not arrived, which need not be
+/// at its end.
+fn before_hole(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
+    let mut start = length.saturating_sub(UNSYNCED).max(from);
+    file.seek(SeekFrom::Start(start))?;
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    while start < length {
+        block.clear();
+        file.take(BLOCK.min(length - start)).read_to_end(&mut block)?;
+        if let Some(found) = memchr::memchr(0, &block) {
+            return Ok(start + found as u64);
+        }
+        if block.is_empty() {
+            break;
+        }
+        start += block.len() as u64;
+    }
+    Ok(length)
+}
+
+/// Length of the file up to and with its last line break behind `from`; `from` without one.
+fn whole_lines(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
+    let mut end = length;
+    while end > from {
+        let start = end.saturating_sub(BLOCK).max(from);
+        let mut block = Vec::with_capacity(BLOCK as usize);
+        file.seek(SeekFrom::Start(start))?;
+        file.take(end - start).read_to_end(&mut block)?;
+        if let Some(found) = memchr::memrchr(b'\n', &block) {
+            return Ok(start + found as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(from)
+}
+
+/// Copies bytes `from..to` to a file of their own, and removes the oldest such files beyond [`KEPT`].
+fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBuf> {
+    let mut time = DateTime::<Utc>::from(SystemTime::now());
+    let (path, mut copy) = loop {
+        let path = beside(output, &format!("torn-{}", time.format(TIME)));
+        match File::options().create_new(true).write(true).mode(MODE).open(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                time += TimeDelta::milliseconds(1);
+            }
+            opened => break (path, opened?),
+        }
+    };
+    file.seek(SeekFrom::Start(from))?;
+    io::copy(&mut file.take(to - from), &mut copy)?;
+    copy.sync_all()?;
+    let directory = output.parent().unwrap_or(Path::new("."));
+    folder::sync(directory)?;
+    let prefix = beside(output, "torn-");
+    let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
+    let mut kept = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        if name.as_encoded_bytes().starts_with(prefix) {
+            kept.insert(name);
+        }
+    }
+    for name in kept.iter().take(kept.len().saturating_sub(KEPT)) {
+        fs::remove_file(directory.join(name))?;
+    }
+    Ok(path)
+}
