@@ -97,6 +97,7 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
             false => println!("read {} with {}", read.0, read.1),
         }
         found.problems.iter().for_each(|problem| println!("{}", output::safe(problem)));
+        found.notes.iter().for_each(|note| println!("{note}"));
         losses(&found.losses);
     }
     match found.problems.len() {

@@ -1,9 +1,12 @@
 //! Looking into a spool without changing it, also while a service is running on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::Serialize;
+use url::Url;
 
 use super::mark::{self, Mark};
 use super::row::ChunkRow;
@@ -12,6 +15,12 @@ use super::{bridge, entries, fault, losses, schema, unreadable};
 use crate::spool::{
     Door, Entry, Loss, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
 };
+
+/// How long one read may keep a running service from beginning its log anew.
+const HELD_UP: Duration = Duration::from_secs(2);
+
+/// Time between two looks at whether it does.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A read-only view of a spool directory.
 #[derive(Debug)]
@@ -23,7 +32,7 @@ pub struct Inspection {
 }
 
 /// What [`Inspection::verify`] found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Chunks read.
     pub chunks: u64,
@@ -31,6 +40,8 @@ pub struct Verification {
     pub events: u64,
     /// Everything that is wrong; empty for a sound spool.
     pub problems: Vec<String>,
+    /// Checks that were not finished, so as not to hold up a running service.
+    pub notes: Vec<String>,
     /// Events that are known to be gone, which nothing brings back.
     pub losses: Vec<Loss>,
 }
@@ -41,8 +52,8 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> 
         return Err(OpenError::Missing(directory.to_owned()));
     }
     let mark = mark::read(directory);
-    let opened = schema::connect_reader(directory)
-        .and_then(|connection| Ok((schema::layout(&connection)?, connection)));
+    let opened =
+        connect(directory).and_then(|connection| Ok((schema::layout(&connection)?, connection)));
     match opened {
         Ok((schema::LAYOUT, connection)) => {
             Ok(Inspection { connection, directory: directory.to_owned(), mark })
@@ -54,6 +65,27 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> 
             Err(OpenError::Store { directory: directory.to_owned(), source: Box::new(error) })
         }
     }
+}
+
+/// A connection that changes no byte of the directory, whether a service runs or not. SQLite otherwise writes
+/// `spool.db-shm` as a reader, and makes it where it is missing.
+fn connect(directory: &Path) -> rusqlite::Result<Connection> {
+    let file = schema::database(directory);
+    let is_there = |path: &Path| path.metadata().is_ok_and(|found| found.len() > 0);
+    let parameters = if schema::shared_memory(directory).exists() {
+        // Mapped for reading; where no service runs, an index of the log is made in memory.
+        "readonly_shm=1"
+    } else if !is_there(&schema::log(directory)) {
+        // All is in the database: a service would have the other two.
+        "immutable=1"
+    } else {
+        // A copy without its index, of which SQLite has to make one.
+        return schema::connect_reader(directory);
+    };
+    let url = std::path::absolute(&file).ok().and_then(|file| Url::from_file_path(file).ok());
+    let Some(mut url) = url else { return schema::connect_reader(directory) };
+    url.set_query(Some(&format!("mode=ro&{parameters}")));
+    schema::connect_reader_at(url.as_str())
 }
 
 impl Inspection {
@@ -88,8 +120,7 @@ impl Inspection {
         &self,
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Verification> {
-        let mut found =
-            Verification { chunks: 0, events: 0, problems: Vec::new(), losses: Vec::new() };
+        let mut found = Verification::default();
         self.check_files(&mut found)?;
         found.losses = losses::list(&self.connection)?;
         self.check_chunks(&mut found, &mut progress)?;
@@ -213,16 +244,70 @@ impl Inspection {
         Ok(())
     }
 
+    /// SQLite's own check of all pages, and where a running service cannot wait for that, of each small table.
     fn check_integrity(&self, found: &mut Verification) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare("PRAGMA integrity_check(100)")?;
-        let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-        for line in lines {
-            let line = line?;
-            if line != "ok" {
-                found.problems.push(format!("SQLite: {line}"));
+        if self.check_pages("PRAGMA integrity_check(100)", found)? {
+            return Ok(());
+        }
+        let mut unfinished = vec!["chunks"];
+        for table in ["state", "cursors", "totals", "losses", "quarantine", "ids"] {
+            if !self.check_pages(&format!("PRAGMA integrity_check({table})"), found)? {
+                unfinished.push(table);
             }
         }
+        found.notes.push(format!(
+            "SQLite's check of {} was ended, so as not to hold up the running service; every chunk was read and \
+             checked. For the whole, stop the service",
+            unfinished.join(", ")
+        ));
         Ok(())
+    }
+
+    /// Returns false if the check was ended because a service was writing and waited for it.
+    fn check_pages(&self, sql: &str, found: &mut Verification) -> rusqlite::Result<bool> {
+        let checked = self.while_nobody_waits(|| {
+            let mut statement = self.connection.prepare(sql)?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            lines.collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let is_ended = |error: &rusqlite::Error| {
+            error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+        };
+        match checked {
+            Ok(lines) => {
+                let problems = lines.into_iter().filter(|line| line != "ok");
+                found.problems.extend(problems.map(|line| format!("SQLite: {line}")));
+                Ok(true)
+            }
+            Err(error) if is_ended(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads, for [`HELD_UP`] at most where a service writes meanwhile: its log cannot begin anew before the read has
+    /// ended, and grows.
+    fn while_nobody_waits<T>(
+        &self,
+        read: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let log = schema::log(&self.directory);
+        let stamp = || log.metadata().map(|found| (found.len(), found.modified().ok())).ok();
+        let (begin, before) = (Instant::now(), stamp());
+        let reader = self.connection.get_interrupt_handle();
+        std::thread::scope(|scope| {
+            let (reading, has_ended) = mpsc::channel::<()>();
+            let stamp = &stamp;
+            scope.spawn(move || {
+                while has_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if begin.elapsed() > HELD_UP && stamp() != before {
+                        reader.interrupt();
+                    }
+                }
+            });
+            let result = read();
+            drop(reading);
+            result
+        })
     }
 }
 

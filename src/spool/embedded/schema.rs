@@ -111,6 +111,11 @@ pub(super) fn log(directory: &Path) -> PathBuf {
     directory.join("spool.db-wal")
 }
 
+/// The index of the log that the connections share.
+pub(super) fn shared_memory(directory: &Path) -> PathBuf {
+    directory.join("spool.db-shm")
+}
+
 /// The one connection that writes. Makes the tables in a new file and brings older ones up to date;
 /// returns the layout found.
 pub(super) fn connect_writer(
@@ -183,8 +188,15 @@ pub(super) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// A connection that only reads; it never blocks the writer nor is blocked by it.
 pub(super) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database(directory), flags)?;
+    connect_reader_at(database(directory))
+}
+
+/// As [`connect_reader`], of a file or a URI with parameters.
+pub(super) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cache_size", -2 * 1024)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
