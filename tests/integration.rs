@@ -31,6 +31,7 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod listener_tls;
+mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
 mod nats;

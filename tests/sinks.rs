@@ -91,6 +91,7 @@ fn files_rotate_by_size_are_compressed_and_lose_nothing() {
             .read_dir()
             .ok()?
             .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] != b'.'))
             .collect();
         files.sort();
         let compressed: Vec<_> = files
@@ -122,7 +123,7 @@ fn a_file_that_was_moved_away_is_begun_anew() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&batch(["before".to_owned()]));
-    wait_for_lines(&home, "out.ndjson", 1);
+    service.wait_until_settled("out");
     std::fs::rename(home.path("out.ndjson"), home.path("out.ndjson.1")).expect("moved");
     service.post(&batch(["after".to_owned()]));
     assert_eq!(id(&wait_for_lines(&home, "out.ndjson", 1)[0]), "after");
@@ -134,7 +135,7 @@ fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&batch(["whole".to_owned()]));
-    wait_for_lines(&home, "out.ndjson", 1);
+    service.wait_until_settled("out");
     service.kill();
     append(&home, "{\"id\":\"torn");
     let service = home.start();

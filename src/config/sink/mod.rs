@@ -30,6 +30,7 @@ pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport}
 
 use super::redact::{self, Redact};
 use super::section::Section;
+use crate::paths;
 use crate::spool::Start;
 
 /// One target.
@@ -145,7 +146,7 @@ impl Sink {
     pub(super) fn writes_to_same(&self, other: &Sink) -> bool {
         match (&self.kind, &other.kind) {
             (SinkKind::Stdout, SinkKind::Stdout) => true,
-            (SinkKind::File(one), SinkKind::File(two)) => one.path == two.path,
+            (SinkKind::File(one), SinkKind::File(two)) => paths::is_same(&one.path, &two.path),
             _ => false,
         }
     }

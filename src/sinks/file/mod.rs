@@ -110,26 +110,26 @@ impl State {
             self.open = None;
             return Appended::NoFile;
         }
-        for _ in 0..RENAMED {
-            let mut open = match self.ready(lines.len() as u64) {
-                Ok(open) => open,
+        let mut attempts = 0..RENAMED;
+        loop {
+            let appended = self.ready(lines.len() as u64).map(|mut open| {
+                let appended = open.append(&self.settings.path, lines, ends);
+                (open, appended)
+            });
+            match appended {
                 Err(error) => return Appended::Lines(0, Err(error)),
-            };
-            match open.append(lines, ends) {
-                // Renamed while it was written, it may have been read, compressed and removed already.
-                Ok(()) if !open.is_current(&self.settings.path) => {}
-                Ok(()) => {
+                Ok((open, Ok(()))) => {
                     self.open = Some(open);
                     return Appended::Lines(ends.len(), Ok(()));
                 }
-                Err(Failed { kept, error, is_clean }) => {
+                Ok((_, Err(failed))) if failed.is_renamed && attempts.next().is_some() => {}
+                Ok((open, Err(Failed { kept, error, is_clean, .. }))) => {
                     // If it is not, opening the file again makes it so.
                     self.open = Some(open).filter(|_| is_clean);
                     return Appended::Lines(ends.partition_point(|end| *end <= kept), Err(error));
                 }
             }
         }
-        Appended::Lines(0, Err(io::Error::other("is renamed again and again while it is written")))
     }
 
     /// The file, ready to take `added` bytes.

@@ -43,6 +43,8 @@ pub(super) struct Failed {
     pub(super) error: io::Error,
     /// Whether the file ends with these and can be appended to.
     pub(super) is_clean: bool,
+    /// Whether the file was renamed before the lines were in it.
+    pub(super) is_renamed: bool,
 }
 
 impl Open {
@@ -62,10 +64,20 @@ impl Open {
         Ok(())
     }
 
-    /// Appends and syncs. `ends` are the ends of the lines in `lines`, in order. On failure, whole lines that are on
-    /// disk stay, and what was begun of the next one is taken back.
-    pub(super) fn append(&mut self, lines: &[u8], ends: &[usize]) -> Result<(), Failed> {
+    /// Appends and syncs, if the file is still at `configured`. `ends` are the ends of the lines in `lines`, in
+    /// order. On failure, whole lines that are on disk stay, and what was begun of the next one is taken back.
+    pub(super) fn append(
+        &mut self,
+        configured: &Path,
+        lines: &[u8],
+        ends: &[usize],
+    ) -> Result<(), Failed> {
         let (written, ended) = write_counting(&self.file, lines);
+        if !self.is_current(configured) {
+            // Whoever renamed it may have read, compressed and removed it before the lines were in it.
+            let error = io::Error::other("is renamed again and again while it is written");
+            return Err(Failed { kept: 0, error, is_clean: false, is_renamed: true });
+        }
         let whole = ends.partition_point(|end| *end <= written);
         let mut kept = whole.checked_sub(1).and_then(|last| ends.get(last)).map_or(0, |end| *end);
         let is_cut = |kept: usize| kept == written || self.take_back(written, kept);
@@ -89,7 +101,7 @@ impl Open {
             }
             Some(error) => {
                 self.length += kept as u64;
-                Err(Failed { kept, error, is_clean })
+                Err(Failed { kept, error, is_clean, is_renamed: false })
             }
         }
     }
