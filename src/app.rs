@@ -307,6 +307,7 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
         for door in sources.into_iter().chain(["refused"]) {
             metrics.events.with_label_values(&[source.name.as_str(), door]);
         }
+        metrics.empty_bodies.with_label_values(&[source.name.as_str()]);
     }
     for sink in &config.sinks {
         for door in [Door::Delivered, Door::Filtered, Door::DeadLettered] {

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub packet_lag: HistogramVec,
     /// PingOne's connection tests, by source.
     pub delivery_tests: IntCounterVec,
+    /// Requests answered 400 because their body was empty, by source.
+    pub empty_bodies: IntCounterVec,
     /// Unix time of the last acknowledged request, by source.
     pub last_received: IntGaugeVec,
     /// Open connections by listener.
@@ -144,6 +146,11 @@ impl Metrics {
                 LAG_BUCKETS.to_vec(),
             )?,
             findings: counter("findings_total", "Deviations that were accepted", &["kind"])?,
+            empty_bodies: counter(
+                "empty_bodies_total",
+                "Requests answered 400 because their body was empty",
+                &["source"],
+            )?,
             delivery_tests: counter(
                 "delivery_tests_total",
                 "PingOne connection tests",

@@ -17,6 +17,7 @@ mod console;
 mod damage;
 mod delivery;
 mod disk;
+mod early_answers;
 mod elasticsearch;
 mod exhaustion;
 mod faults;
@@ -36,6 +37,7 @@ mod metrics;
 #[cfg(feature = "nats")]
 mod nats;
 mod observed;
+mod odd_bodies;
 mod operators;
 mod outages;
 mod power_loss;

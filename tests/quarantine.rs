@@ -151,3 +151,24 @@ fn entries_are_filtered_exported_and_purged() {
     );
     assert_eq!(text(&home.run(&["quarantine", "purge", "--all"])), "2 removed\n");
 }
+
+#[test]
+fn an_entry_is_not_replaced_by_nothing() {
+    let home = Home::new(SINK);
+    let service = home.start();
+    assert_eq!(post(&service, "[{}]".to_owned())["quarantined"], 1);
+    assert_eq!(post(&service, "garbage".to_owned())["quarantined"], 1);
+    for nothing in ["[]", "{}", "", " \n", "\u{feff}", "[", "{\"logs\":[]}", "[[]]", "null"] {
+        std::fs::write(home.path("fixed"), nothing).expect("written");
+        for id in ["1", "2"] {
+            let retry = ["quarantine", "retry", id, "--replace", "fixed"];
+            let refused = home.run_with(&service, &retry);
+            assert_eq!(refused.status.code(), Some(1), "{nothing:?}: {refused:?}");
+            assert_eq!(home.quarantine().len(), 2, "{nothing:?}: the entry stays");
+        }
+    }
+    std::fs::write(home.path("fixed"), "[]").expect("written");
+    let refused = home.run_with(&service, &["quarantine", "retry", "1", "--replace", "fixed"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("it holds no event") && said.contains("purge"), "{said}");
+}

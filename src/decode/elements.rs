@@ -1,17 +1,21 @@
 //! The elements of a body, each with its verdict: read in one pass where they are well-formed.
 
 use super::members::Members;
-use super::shape::{self, Wrapped};
+use super::shape::{self, Sibling, Wrapped};
 use super::split::{self, MAX_DEPTH, Piece, Source, Take};
 use super::{Element, MAX_ELEMENTS, MAX_REFUSED, Place, Reason, Refusal, Typed, typed};
+use crate::event::{Finding, FindingKind};
 use crate::json::{MAX_NODES, Tape};
+
+/// Findings of a body that are kept, besides those of its events.
+const MAX_FINDINGS: usize = 1000;
 
 /// See [`super::each`].
 pub(super) fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
     mut take: impl FnMut(Element<'a>),
-) -> Result<(), Refusal> {
+) -> Result<Vec<Finding>, Refusal> {
     let mut elements = Elements {
         take: &mut take,
         strict,
@@ -20,14 +24,19 @@ pub(super) fn each<'a>(
         refused: 0,
         has_json: false,
         first_refusal: None,
+        findings: Vec::new(),
     };
     split::records(bytes, &mut elements)?;
     if elements.refused > MAX_REFUSED {
         return Err(Refusal::too_many_refused(MAX_REFUSED));
     }
+    let is_truncated = |finding: &Finding| finding.kind == FindingKind::TruncatedArray;
+    if elements.count == 0 && elements.findings.iter().any(is_truncated) {
+        return Err(Refusal::cut_before_all());
+    }
     match elements.first_refusal {
         Some(refusal) if !elements.has_json => Err(refusal),
-        _ => Ok(()),
+        _ => Ok(elements.findings),
     }
 }
 
@@ -41,6 +50,7 @@ struct Elements<'t, 'a> {
     /// Whether a record was well-formed.
     has_json: bool,
     first_refusal: Option<Refusal>,
+    findings: Vec<Finding>,
 }
 
 impl<'a> Take<'a> for Elements<'_, 'a> {
@@ -64,6 +74,10 @@ impl<'a> Take<'a> for Elements<'_, 'a> {
             }
         }
     }
+
+    fn truncated(&mut self, place: Place) {
+        self.note(FindingKind::TruncatedArray, place.to_string());
+    }
 }
 
 impl<'a> Elements<'_, 'a> {
@@ -71,16 +85,37 @@ impl<'a> Elements<'_, 'a> {
     fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
         self.has_json = true;
         let members = Members::of(self.tape.nodes());
-        let Some(Wrapped { value, place }) = shape::unwrap(&members, piece.place) else {
+        let Some(Wrapped { value, place, siblings }) = shape::unwrap(&members, piece.place) else {
             let verdict = typed(&members).and_then(|typed| check(typed, self.strict));
             return self.push(piece, verdict);
         };
-        if value.starts_with('[') {
-            split::array(Source::from(value), 1, place, self)?;
-        } else {
-            self.piece(Piece { place, ..Piece::whole(value.as_bytes()) })?;
+        self.wrapped(value, place)?;
+        for Sibling { path, value, holds_events } in siblings {
+            self.note(FindingKind::WrapperSibling, path);
+            if holds_events {
+                self.wrapped(value, piece.place.any_member())?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes what a wrapper holds: one object, or a list.
+    fn wrapped(&mut self, value: &'a str, place: Place) -> Result<(), Refusal> {
+        if value.starts_with('[') {
+            split::array(Source::from(value), 1, place, self).map(drop)
+        } else {
+            self.piece(Piece { place, ..Piece::whole(value.as_bytes()) })
+        }
+    }
+
+    /// Notes a finding of the body itself.
+    fn note(&mut self, kind: FindingKind, path: String) {
+        let kind = match self.findings.len() {
+            MAX_FINDINGS.. => return,
+            length if length + 1 == MAX_FINDINGS => FindingKind::More,
+            _ => kind,
+        };
+        self.findings.push(Finding { kind, path });
     }
 
     fn push(

@@ -113,12 +113,12 @@ fn recorded_at<'a>(
 ) -> Result<(std::borrow::Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
     const PATH: &str = "$.recordedAt";
     let text = required(root, "recordedAt", PATH)?;
-    let Some((time, has_offset)) = parse_time(&text) else {
-        let detail = "no time that RFC 3339 knows, such as 2024-02-15T16:07:03.995Z";
+    let Some((time, finding)) = parse_time(&text) else {
+        let detail = "not an RFC 3339 timestamp such as 2024-02-15T16:07:03.995Z";
         return Err(Refusal::new(Reason::BadTimestamp, PATH, detail));
     };
-    if !has_offset {
-        root.note(FindingKind::NoOffset, "recordedAt");
+    if let Some(finding) = finding {
+        root.note(finding, "recordedAt");
     }
     Ok((text, time))
 }

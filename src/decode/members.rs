@@ -167,6 +167,10 @@ impl<const N: usize> Names<N> {
         Names { names, slots }
     }
 
+    pub(super) fn contains_name(&self, name: &str) -> bool {
+        self.contains(tag(name), name)
+    }
+
     fn contains(&self, tag: u32, name: &str) -> bool {
         let mut slot = place(tag, PLACES);
         while let Some(index) = usize::from(self.slots[slot]).checked_sub(1) {

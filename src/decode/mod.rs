@@ -69,13 +69,20 @@ pub fn body(bytes: &[u8], strict: bool) -> Result<Vec<Element<'_>>, Refusal> {
 }
 
 /// Does the same as [`body`], and hands out each element as soon as it is typed: hundreds of typed
-/// events need not be held at once. What was handed out counts for nothing if this fails in the end.
+/// events need not be held at once.
+///
+/// Returns the findings of the body itself. What was handed out counts for nothing if this fails in the end.
 pub fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
     take: impl FnMut(Element<'a>),
-) -> Result<(), Refusal> {
+) -> Result<Vec<Finding>, Refusal> {
     elements::each(bytes, strict, take)
+}
+
+/// Reports that a body holds no more than white space and a byte order mark.
+pub fn is_blank(bytes: &[u8]) -> bool {
+    split::is_blank(bytes)
 }
 
 /// Types one event again from bytes that [`body`] accepted before.

@@ -29,6 +29,11 @@ impl Place {
         self.step(Step::Member(name))
     }
 
+    /// A field of a name that is the sender's.
+    pub(super) fn any_member(self) -> Place {
+        self.member("*")
+    }
+
     /// Whether a wrapper may still be opened here: one more needs up to three steps.
     pub(super) fn has_room(self) -> bool {
         usize::from(self.length) + 3 <= MAX_STEPS

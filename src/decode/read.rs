@@ -109,17 +109,12 @@ impl<'m, 't, 'a> Reader<'m, 't, 'a> {
     pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
         let (name, member) = self.raw(names)?;
         let text = member.text()?;
-        match parse_time(&text) {
-            Some((time, true)) => Some(time),
-            Some((time, false)) => {
-                self.note(FindingKind::NoOffset, name);
-                Some(time)
-            }
-            None => {
-                self.note(FindingKind::WrongType, name);
-                None
-            }
+        let read = parse_time(&text);
+        let finding = read.map_or(Some(FindingKind::WrongType), |(_, finding)| finding);
+        if let Some(finding) = finding {
+            self.note(finding, name);
         }
+        read.map(|(time, _)| time)
     }
 
     /// The members of an object.
@@ -152,22 +147,36 @@ impl<'m, 't, 'a> Reader<'m, 't, 'a> {
     }
 }
 
-/// An RFC 3339 time with 0 to 9 (or more) fraction digits, and whether it had an offset. Without
-/// one it is taken as UTC, which is what PingOne documents.
+/// An RFC 3339 time with 0 to 9 (or more) fraction digits, and the finding about how it is written.
+///
+/// Without an offset it is taken as UTC, which is what PingOne documents. Other spellings of ISO 8601 are read, too: a comma
+/// before the fraction, and an offset without its colon or its minutes.
 /// Years have four digits, as RFC 3339 has it.
-pub(super) fn parse_time(text: &str) -> Option<(DateTime<Utc>, bool)> {
-    let (time, has_offset) = match DateTime::parse_from_rfc3339(text) {
-        Ok(time) => (time.to_utc(), true),
+pub(super) fn parse_time(text: &str) -> Option<(DateTime<Utc>, Option<FindingKind>)> {
+    let (time, finding) = match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => (time.to_utc(), None),
         Err(_) => {
-            let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-            (naive.and_utc(), false)
+            let mut text = Cow::Borrowed(text);
+            if text.as_bytes().get(FRACTION) == Some(&b',') {
+                text.to_mut().replace_range(FRACTION..=FRACTION, ".");
+            }
+            match DateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f%#z") {
+                Ok(time) => (time.to_utc(), Some(FindingKind::CoercedType)),
+                Err(_) => {
+                    let naive = NaiveDateTime::parse_from_str(&text, "%Y-%m-%dT%H:%M:%S%.f");
+                    (naive.ok()?.and_utc(), Some(FindingKind::NoOffset))
+                }
+            }
         }
     };
     // A leap second is the end of the one before it: no target takes :60.
     let time =
         if time.nanosecond() < NANOSECONDS { time } else { time.with_nanosecond(NANOSECONDS - 1)? };
-    (1..=9999).contains(&time.year()).then_some((time, has_offset))
+    (1..=9999).contains(&time.year()).then_some((time, finding))
 }
+
+/// Where a time's fraction begins: after `2024-02-15T16:07:03`.
+const FRACTION: usize = 19;
 
 /// Of a second.
 const NANOSECONDS: u32 = 1_000_000_000;

@@ -33,7 +33,7 @@ pub enum Reason {
     BadTimestamp,
     /// Findings, with `strict` on.
     Finding,
-    /// The body is empty.
+    /// The body is empty, or ends before its first element.
     EmptyBody,
     /// The body has more elements than [`super::MAX_ELEMENTS`], or more refused ones than
     /// [`super::MAX_REFUSED`].
@@ -92,6 +92,11 @@ impl Refusal {
 
     pub(super) fn empty() -> Refusal {
         Refusal::new(Reason::EmptyBody, "$", "the body is empty; did a proxy drop it?")
+    }
+
+    pub(super) fn cut_before_all() -> Refusal {
+        let detail = "the body is an array that ends before its first element; did a proxy cut it?";
+        Refusal::new(Reason::EmptyBody, "$", detail)
     }
 
     pub(super) fn too_many(limit: usize) -> Refusal {

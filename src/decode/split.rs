@@ -64,6 +64,9 @@ pub(super) trait Take<'a> {
 
     /// Takes whatever a record is.
     fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal>;
+
+    /// Notes that the array there has no end, though all of its elements do.
+    fn truncated(&mut self, place: Place);
 }
 
 /// Finds the records of a body: the elements of an array, or the values of a sequence (NDJSON,
@@ -123,11 +126,17 @@ pub(super) fn array<'a>(
     place: Place,
     take: &mut impl Take<'a>,
 ) -> Result<usize, Refusal> {
-    let (mut index, bytes) = (0, source.bytes);
+    let (mut index, bytes, mut is_cut) = (0, source.bytes, false);
     loop {
         at = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
         match bytes.get(at) {
-            None => return Ok(at),
+            None => {
+                // An element that was cut says so itself.
+                if !is_cut {
+                    take.truncated(place);
+                }
+                return Ok(at);
+            }
             Some(b']') => return Ok(at + 1),
             Some(_) => {
                 let place = place.index(index);
@@ -135,6 +144,7 @@ pub(super) fn array<'a>(
                     Some(end) => end,
                     None => {
                         let extent = scan(bytes, at);
+                        is_cut = !extent.complete;
                         take.piece(extent.piece(bytes, at, place))?;
                         extent.end
                     }
@@ -211,6 +221,12 @@ fn line_end(bytes: &[u8], start: usize) -> usize {
 
 fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
     bytes[at..].iter().position(|&byte| !passed(byte)).map_or(bytes.len(), |found| at + found)
+}
+
+/// Reports that there is nothing but white space, and perhaps a byte order mark.
+pub(super) fn is_blank(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    bytes.iter().all(|byte| is_whitespace(*byte))
 }
 
 /// Without the white space around it. Not `trim_ascii`: a form feed is none to JSON, and is kept.

@@ -29,13 +29,21 @@ pub enum FindingKind {
     LoneSurrogate,
     /// A time without an offset; it was read as UTC.
     NoOffset,
-    /// More findings than are kept for one event.
+    /// Of a body: a JSON array without its end. What was whole in it was read.
+    TruncatedArray,
+    /// Of a body: a field beside the events of a wrapper that no known wrapper has, or that holds events.
+    WrapperSibling,
+    /// Of a body: an event with the id and time of another one before it, and other bytes.
+    ConflictingDuplicate,
+    /// Of a body: compressed, and no `Content-Encoding` says so.
+    UndeclaredEncoding,
+    /// More findings than are kept for one event, or for one body.
     More,
 }
 
 impl FindingKind {
     /// Every kind, for registering counters.
-    pub const ALL: [FindingKind; 8] = [
+    pub const ALL: [FindingKind; 12] = [
         FindingKind::UnknownMember,
         FindingKind::UnknownType,
         FindingKind::WrongType,
@@ -43,6 +51,10 @@ impl FindingKind {
         FindingKind::DuplicateMember,
         FindingKind::LoneSurrogate,
         FindingKind::NoOffset,
+        FindingKind::TruncatedArray,
+        FindingKind::WrapperSibling,
+        FindingKind::ConflictingDuplicate,
+        FindingKind::UndeclaredEncoding,
         FindingKind::More,
     ];
 
@@ -56,7 +68,21 @@ impl FindingKind {
             FindingKind::DuplicateMember => "duplicate_member",
             FindingKind::LoneSurrogate => "lone_surrogate",
             FindingKind::NoOffset => "no_offset",
+            FindingKind::TruncatedArray => "truncated_array",
+            FindingKind::WrapperSibling => "wrapper_sibling",
+            FindingKind::ConflictingDuplicate => "conflicting_duplicate",
+            FindingKind::UndeclaredEncoding => "undeclared_encoding",
             FindingKind::More => "more",
         }
+    }
+
+    /// Reports that a body may not be as PingOne sent it, which is worth a line in the log.
+    pub fn is_of_damaged_body(self) -> bool {
+        matches!(
+            self,
+            FindingKind::TruncatedArray
+                | FindingKind::WrapperSibling
+                | FindingKind::ConflictingDuplicate
+        )
     }
 }

@@ -123,6 +123,14 @@ impl Summaries {
         });
     }
 
+    /// Notes a finding of the body that the events came in, once all of them are noted. Shown with the last one.
+    pub fn add_of_body(&mut self, finding: Finding) {
+        match self.notes.len().checked_sub(1) {
+            Some(last) => self.odd_of(last as u32, "", vec![finding]),
+            None => self.findings[finding.kind as usize] += 1,
+        }
+    }
+
     /// What was odd about the events, and how often.
     pub fn findings(&self) -> impl Iterator<Item = (FindingKind, u64)> {
         FindingKind::ALL.into_iter().zip(self.findings).filter(|(_, count)| *count > 0)
@@ -140,7 +148,10 @@ impl Summaries {
 
     /// Notes what is odd about the event that comes next.
     fn odd(&mut self, action: &str, findings: Vec<Finding>) {
-        let event = self.notes.len() as u32;
+        self.odd_of(self.notes.len() as u32, action, findings);
+    }
+
+    fn odd_of(&mut self, event: u32, action: &str, findings: Vec<Finding>) {
         for Finding { kind, path } in findings {
             let texts = [cut(action, TYPE), &path, "", ""];
             let number =

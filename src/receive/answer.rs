@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | 200 | every element is on stable storage: spooled, known, or in quarantine |
 //! | 200 | `GET` or `HEAD`: PingOne's *Test Connection* asks this way first |
+//! | 400 | the body is empty: a proxy that drops bodies must not use up PingOne's events |
 //! | 400 | the body cannot be parsed at all and `on_unparseable = "reject"` |
 //! | 401 | no valid credential; nothing of the body was read |
 //! | 403 | the peer's address is not in `allow_from` |
@@ -32,6 +33,7 @@ pub(super) enum Answer {
     MethodNotAllowed,
     Timeout,
     TooLarge,
+    Empty,
     Unparseable,
     Unavailable(Unavailable),
 }
@@ -90,7 +92,7 @@ impl Answer {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Answer::Stored(_) | Answer::Probe => StatusCode::OK,
-            Answer::Unparseable => StatusCode::BAD_REQUEST,
+            Answer::Empty | Answer::Unparseable => StatusCode::BAD_REQUEST,
             Answer::Unauthorized => StatusCode::UNAUTHORIZED,
             Answer::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Answer::Forbidden => StatusCode::FORBIDDEN,
@@ -107,9 +109,11 @@ impl Answer {
     pub(super) fn moves_the_sender_on(&self) -> Option<bool> {
         match self {
             Answer::Stored(_) => Some(true),
-            Answer::Timeout | Answer::TooLarge | Answer::Unparseable | Answer::Unavailable(_) => {
-                Some(false)
-            }
+            Answer::Timeout
+            | Answer::TooLarge
+            | Answer::Empty
+            | Answer::Unparseable
+            | Answer::Unavailable(_) => Some(false),
             Answer::Probe
             | Answer::Unauthorized
             | Answer::TooManyAttempts
@@ -119,26 +123,16 @@ impl Answer {
         }
     }
 
-    /// Whether the body may not have been read to its end, so that HTTP/1 has to close.
-    fn leaves_body_unread(&self) -> bool {
-        matches!(
-            self,
-            Answer::Unauthorized
-                | Answer::TooManyAttempts
-                | Answer::Forbidden
-                | Answer::Timeout
-                | Answer::TooLarge
-                | Answer::Unavailable(Unavailable::InFlight | Unavailable::ShuttingDown)
-        )
-    }
-
-    /// The response. `closes` says whether the connection is HTTP/1, where closing has a header.
-    pub(super) fn into_response(self, closes: bool) -> Response {
+    /// The response.
+    pub(super) fn into_response(self) -> Response {
         let status = self.status();
         let mut response = match &self {
             Answer::Stored(stored) => (status, Json(*stored)).into_response(),
             Answer::Probe => (status, "davinci-siem: POST PingOne events here\n").into_response(),
             Answer::Unavailable(why) => error(status, why.message()),
+            Answer::Empty => {
+                error(status, "the body is empty; nothing was stored; does a proxy drop bodies?")
+            }
             Answer::Unparseable => error(status, "the body cannot be parsed"),
             Answer::Unauthorized => error(status, "credentials are missing or wrong"),
             Answer::TooManyAttempts => {
@@ -170,9 +164,6 @@ impl Answer {
                 }
             }
             _ => {}
-        }
-        if closes && self.leaves_body_unread() {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

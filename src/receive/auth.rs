@@ -12,6 +12,9 @@ use crate::config::{self, Credential};
 
 type Hash = [u8; 32];
 
+/// `Authorization` headers of one request that are looked at: a proxy may add its own to the sender's.
+const MAX_AUTHORIZATIONS: usize = 8;
+
 /// A source's credentials, hashed: equal lengths compare in equal time, and no secret stays around.
 #[derive(Clone)]
 pub(crate) struct Credentials(Vec<Hashed>);
@@ -41,21 +44,25 @@ impl Credentials {
     /// Whether a request with these headers, on a connection with this certificate, may come in.
     /// Always, where nothing is configured.
     pub(crate) fn allow(&self, headers: &HeaderMap, shown: Option<&Certificate>) -> bool {
-        let basic = basic(headers).map(|(username, password)| (hash(&username), hash(&password)));
+        let authorizations = headers.get_all(header::AUTHORIZATION).iter().take(MAX_AUTHORIZATIONS);
+        let given: Vec<(Hash, Hash)> = authorizations
+            .filter_map(|value| basic(value.as_bytes()))
+            .map(|(username, password)| (hash(&username), hash(&password)))
+            .collect();
         let mut allowed = Choice::from(u8::from(self.0.is_empty()));
         // Every credential is compared, also after one has matched.
         for credential in &self.0 {
-            allowed |= match (credential, &basic) {
-                (Hashed::Basic { username, password }, Some((given_name, given_password))) => {
-                    username.ct_eq(given_name) & password.ct_eq(given_password)
-                }
-                (Hashed::Basic { .. }, None) => Choice::from(0),
-                (Hashed::Header { name, value }, _) => {
+            allowed |= match credential {
+                Hashed::Basic { username, password } => given
+                    .iter()
+                    .map(|(name, word)| username.ct_eq(name) & password.ct_eq(word))
+                    .fold(Choice::from(0), |any, equal| any | equal),
+                Hashed::Header { name, value } => {
                     let given = headers.get_all(name).iter().map(|given| hash(given.as_bytes()));
                     given.fold(Choice::from(0), |any, given| any | value.ct_eq(&given))
                 }
                 // What a certificate says is no secret.
-                (Hashed::Certificate(wanted), _) => {
+                Hashed::Certificate(wanted) => {
                     Choice::from(u8::from(shown.is_some_and(|shown| is(shown, wanted))))
                 }
             };
@@ -74,8 +81,7 @@ fn is(shown: &Certificate, wanted: &config::Certificate) -> bool {
 
 /// User name and password of a Basic header (RFC 7617), split at the first colon: passwords may hold
 /// more of them.
-fn basic(headers: &HeaderMap) -> Option<(Vec<u8>, Vec<u8>)> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+fn basic(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, encoded) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
@@ -143,6 +149,26 @@ mod tests {
         }
         assert!(!credentials().allow(&headers(&[("x-key", "k2")]), None));
         assert!(!credentials().allow(&HeaderMap::new(), None));
+    }
+
+    #[test]
+    fn each_of_several_authorization_headers_counts() {
+        let repeated = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().expect("a header value"));
+            }
+            credentials().allow(&headers, None)
+        };
+        let (right, wrong) = (basic_header("pingone:next"), basic_header("pingone:last"));
+        assert!(repeated(&["Bearer of-a-proxy", &right]));
+        assert!(repeated(&[&wrong, &right]) && repeated(&[&right, &wrong]));
+        assert!(!repeated(&[&wrong, "Bearer of-a-proxy"]));
+        // The name of one and the password of another are no credential.
+        assert!(!repeated(&[&basic_header("pingone:x"), &basic_header("other:next")]));
+        let many = [vec![wrong.as_str(); MAX_AUTHORIZATIONS], vec![right.as_str()]].concat();
+        assert!(!repeated(&many), "so many and no more");
+        assert!(repeated(&many[1..]));
     }
 
     #[test]

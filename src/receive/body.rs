@@ -82,6 +82,17 @@ pub(super) fn encodings(headers: &HeaderMap) -> Vec<String> {
     names
 }
 
+/// Names the compression of a body that declares none, by its first bytes (RFC 1952 §2.3.1, RFC 8878 §3.1.1).
+///
+/// No JSON begins with them.
+pub(super) fn undeclared_encoding(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    }
+}
+
 /// Undoes the encodings, each result within `limit` and reserved.
 pub(super) fn inflate(
     body: Bytes,

@@ -2,13 +2,15 @@
 //!
 //! Everything is decided by the bytes as they came, and stored as [`redacted`].
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::redacted;
 use crate::decode::{self, Element, Reason, Refusal};
-use crate::event::{Event, Finding};
+use crate::event::{Event, Finding, FindingKind};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
@@ -46,16 +48,38 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
         summaries: Summaries::default(),
         refusals: Vec::new(),
     };
-    decode::each(body, context.strict, |element| take(context, body, element, &mut ingested))
-        .map_err(|refusal| Refusal {
-            path: redacted::path(redaction, &refusal.path),
-            detail: redacted::words(redaction, refusal.detail),
-            ..refusal
-        })?;
+    let (mut seen, mut conflicts) = (HashMap::new(), Vec::new());
+    let mut of_body = decode::each(body, context.strict, |element| {
+        let (place, raw) = (element.place, element.raw);
+        let Some(key) = take(context, body, element, &mut ingested) else { return };
+        match seen.entry(key) {
+            Entry::Occupied(first) if *first.get() != raw => conflicts
+                .push(Finding { kind: FindingKind::ConflictingDuplicate, path: place.to_string() }),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(new) => {
+                new.insert(raw);
+            }
+        }
+    })
+    .map_err(|refusal| Refusal {
+        path: redacted::path(redaction, &refusal.path),
+        detail: redacted::words(redaction, refusal.detail),
+        ..refusal
+    })?;
+    of_body.append(&mut conflicts);
+    for finding in findings(redaction, of_body) {
+        ingested.summaries.add_of_body(finding);
+    }
     Ok(ingested)
 }
 
-fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut Ingested) {
+/// Takes an element into the batch. Returns the key of an event.
+fn take(
+    context: &Context,
+    body: &Bytes,
+    element: Element<'_>,
+    ingested: &mut Ingested,
+) -> Option<DedupKey> {
     let redaction = context.redaction.as_deref();
     match element.verdict {
         Ok(typed) => {
@@ -67,6 +91,7 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
             let findings = findings(redaction, typed.findings);
             summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);
             ingested.batch.events.push(spool::Event { key, bytes });
+            Some(key)
         }
         Err(refusal) => {
             ingested.refusals.push(refusal.reason);
@@ -85,6 +110,7 @@ fn take(context: &Context, body: &Bytes, element: Element<'_>, ingested: &mut In
                 target: None,
                 bytes,
             });
+            None
         }
     }
 }

@@ -8,7 +8,8 @@ use super::in_flight::Reservation;
 use super::ingest::{self, Context, Ingested};
 use super::redacted;
 use crate::config::OnUnparseable;
-use crate::decode::Refusal;
+use crate::decode::{self, Reason, Refusal};
+use crate::event::{Finding, FindingKind};
 use crate::spool::{Millis, Prepared};
 
 /// What has to be known of a request.
@@ -19,6 +20,19 @@ pub(super) struct Job {
     pub(super) on_unparseable: OnUnparseable,
     /// Whether the spool stores packed chunks.
     pub(super) packs: bool,
+}
+
+impl Job {
+    /// The encoding that a body is in though no header says so.
+    fn undeclared_encoding(&self, body: &[u8]) -> Option<String> {
+        let encoding = self.encodings.is_empty().then(|| body::undeclared_encoding(body))?;
+        encoding.map(str::to_owned)
+    }
+
+    /// Reports that there is nothing to inflate.
+    pub(super) fn is_plain(&self, body: &[u8]) -> bool {
+        self.encodings.is_empty() && body::undeclared_encoding(body).is_none()
+    }
 }
 
 /// A batch ready to be stored, and what to count then.
@@ -36,15 +50,26 @@ pub(super) fn prepare(
     body: &Bytes,
     mut reservation: Reservation,
 ) -> Result<(Ready, Reservation), Answer> {
-    let inflated = body::inflate(body.clone(), &job.encodings, job.limit, &mut reservation);
+    // No encoding makes events of nothing.
+    if decode::is_blank(body) {
+        return Err(Answer::Empty);
+    }
+    let undeclared = job.undeclared_encoding(body);
+    let encodings = undeclared.as_ref().map_or(&*job.encodings, std::slice::from_ref);
+    let inflated = body::inflate(body.clone(), encodings, job.limit, &mut reservation);
     let ready = match inflated {
         Ok(inflated) => match ingest::ingest(&job.context, &inflated) {
             Ok(mut ingested) => {
+                if undeclared.is_some() {
+                    let kind = FindingKind::UndeclaredEncoding;
+                    ingested.summaries.add_of_body(Finding { kind, path: "$".to_owned() });
+                }
                 let batch = std::mem::take(&mut ingested.batch);
                 let prepared = if job.packs { batch.prepare() } else { batch.unpacked() };
                 let received_at = job.context.received_at;
                 Ready { prepared, counts: Some(ingested), received_at, reason: None }
             }
+            Err(Refusal { reason: Reason::EmptyBody, .. }) => return Err(Answer::Empty),
             Err(Refusal { reason, detail, .. }) => {
                 unparseable(job, &inflated, String::new(), reason.as_str(), detail)?
             }

@@ -111,17 +111,20 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
         {
             return Err(RetryError::NoSink(summary.sink.unwrap_or_default()));
         }
-        Origin::DeadLetter => Batch {
-            source: Arc::clone(&context.source),
-            received_at: context.received_at,
-            // Not looked at: a dead letter was accepted, and remembered, when it was received.
-            events: vec![Event {
-                key: DedupKey::new("", "", (0, 0)),
-                bytes: letter(&context, &bytes),
-            }],
-            only_sink: summary.sink.map(Arc::from),
-            ..Batch::default()
-        },
+        Origin::DeadLetter => {
+            let bytes = match is_replaced {
+                true => replaced_letter(&context, bytes, rules.body_limit)?,
+                false => letter(&context, &bytes),
+            };
+            Batch {
+                source: Arc::clone(&context.source),
+                received_at: context.received_at,
+                // Not looked at: a dead letter was accepted, and remembered, when it was received.
+                events: vec![Event { key: DedupKey::new("", "", (0, 0)), bytes }],
+                only_sink: summary.sink.map(Arc::from),
+                ..Batch::default()
+            }
+        }
         Origin::Element | Origin::Body => {
             let encodings: Vec<String> = summary
                 .encoding
@@ -136,7 +139,21 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
     Ok(batch)
 }
 
-/// A dead letter, as it is stored: somebody may have replaced it by anything.
+/// Returns the one event that replaces a dead letter, as it is stored.
+///
+/// It is checked as at receiving, because its sink gets it without any further check.
+fn replaced_letter(context: &Context, bytes: Bytes, limit: u64) -> Result<Bytes, RetryError> {
+    let mut events = accepted_batch(context, bytes, &[], limit)?.events;
+    match events.len() {
+        1 => Ok(events.remove(0).bytes),
+        number => Err(RetryError::Refused {
+            path: "$".to_owned(),
+            detail: format!("a dead letter is replaced by one event, and there are {number}"),
+        }),
+    }
+}
+
+/// A dead letter as it was kept: an event, unless an earlier version let it be replaced by anything.
 fn letter(context: &Context, bytes: &Bytes) -> Bytes {
     let redaction = context.redaction.as_deref();
     match decode::event(bytes) {
@@ -157,6 +174,9 @@ fn accepted_batch(
     };
     // Two encodings at most, each result within the limit.
     let mut reservation = InFlight::new(inflate_limit.saturating_mul(2)).nothing();
+    let undeclared = encodings.is_empty().then(|| body::undeclared_encoding(&bytes)).flatten();
+    let undeclared = undeclared.map(str::to_owned);
+    let encodings = undeclared.as_ref().map_or(encodings, std::slice::from_ref);
     let inflated = body::inflate(bytes, encodings, inflate_limit, &mut reservation)
         .map_err(|error| refused("$", &error.to_string()))?;
     let ingested = ingest::ingest(context, &inflated)
@@ -167,6 +187,68 @@ fn accepted_batch(
             let detail = first.detail.strip_suffix(MARK).unwrap_or(&first.detail);
             Err(refused(&first.path, detail))
         }
+        None if ingested.batch.events.is_empty() => {
+            Err(refused("$", "it holds no event; purge the entry if nothing of it is needed"))
+        }
         None => Ok(ingested.batch),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Summary;
+
+    const EVENT: &str = r#"{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}"#;
+
+    fn released(origin: Origin, replacement: &[u8]) -> Result<Batch, String> {
+        let entry = Entry {
+            summary: Summary {
+                id: 1,
+                at: 0,
+                source: "pingone".to_owned(),
+                origin,
+                reason: String::new(),
+                detail: String::new(),
+                path: "$".to_owned(),
+                index: 0,
+                request_id: String::new(),
+                encoding: String::new(),
+                sink: Some("siem".to_owned()),
+                target: None,
+                size: 2,
+            },
+            bytes: b"{}".to_vec(),
+        };
+        let rules = Rules {
+            strict_sources: Vec::new(),
+            sinks: vec!["siem".to_owned()],
+            body_limit: 1 << 20,
+            redaction: None,
+        };
+        release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_events_take_the_place_of_an_entry() {
+        for origin in [Origin::Element, Origin::Body, Origin::DeadLetter] {
+            for nothing in
+                ["", " ", "\u{feff}", "[]", "[", "{}", "null", "garbage", "[[]]", "{\"logs\":[]}"]
+            {
+                let refused = released(origin, nothing.as_bytes());
+                let said = refused.expect_err(nothing);
+                assert!(said.starts_with("still refused: $"), "{nothing:?}: {said}");
+            }
+            let one = released(origin, format!(" [{EVENT}]\n").as_bytes()).expect("an event");
+            assert_eq!((one.events.len(), one.events[0].bytes.as_ref()), (1, EVENT.as_bytes()));
+            assert_eq!(one.resolves, Some(1));
+        }
+        let incomplete = EVENT.replace("2024", "year");
+        let refused = released(Origin::DeadLetter, incomplete.as_bytes());
+        assert!(refused.is_err_and(|said| said.contains("$.recordedAt")));
+        let two = format!("{EVENT}{EVENT}");
+        assert!(released(Origin::DeadLetter, two.as_bytes()).is_err_and(|said| said.contains("2")));
+        assert_eq!(released(Origin::Body, two.as_bytes()).map(|batch| batch.events.len()), Ok(2));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, Version};
+use axum::http::Method;
 use axum::response::Response;
 use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,11 +50,11 @@ fn not_found(receiver: &Receiver, request: &Request) -> Response {
             );
         }
     }
-    Answer::NotFound.into_response(request.version() <= Version::HTTP_11)
+    Answer::NotFound.into_response()
 }
 
 /// The last resort: a webhook's handler has caught its own before.
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request handler panicked; answered 503, nothing was acknowledged");
-    Answer::Unavailable(Unavailable::Panic).into_response(true)
+    Answer::Unavailable(Unavailable::Panic).into_response()
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{Version, header, request};
+use axum::http::{header, request};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -32,7 +32,6 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let begun = Instant::now();
-    let closes = request.version() <= Version::HTTP_11;
     let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
     let span = spans::Receive::begin(&source.name, &request_id, request.method().as_str());
     let answering = answer(&receiver, &source, &request_id, &span, request);
@@ -48,6 +47,15 @@ pub(super) async fn handle(
             source = %source.name, request_id = &*request_id, limit_bytes = receiver.limits.body,
             "a body is larger than limits.body; PingOne repeats it until the limit is raised"
         ),
+        Answer::Empty => {
+            metrics.empty_bodies.with_label_values(&[&*source.name]).inc();
+            if receiver.mentioned.may_say((receiver.clock)()) {
+                tracing::error!(
+                    source = %source.name, request_id = &*request_id,
+                    "answered 400: the body is empty, and PingOne repeats the batch; look for a proxy that drops bodies"
+                );
+            }
+        }
         Answer::Unavailable(Unavailable::Panic) => tracing::error!(
             source = %source.name, request_id = &*request_id,
             "a request handler panicked; answered 503, nothing was acknowledged"
@@ -64,7 +72,7 @@ pub(super) async fn handle(
         Some(false) => observer.refused(&source.name, now),
         None => {}
     }
-    answer.into_response(closes)
+    answer.into_response()
 }
 
 /// A bug is answered like any other trouble of ours.
@@ -103,7 +111,7 @@ async fn answer(
         on_unparseable: source.on_unparseable,
         packs: receiver.spool.packs(),
     };
-    let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.encodings.is_empty() {
+    let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.is_plain(&bytes) {
         prepare::prepare(&job, &bytes, reservation)?
     } else {
         // Never closed: there is always a permit to wait for.
@@ -176,6 +184,12 @@ async fn store(
         receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
         for (kind, number) in summaries.findings() {
             metrics.findings.with_label_values(&[kind.as_str()]).inc_by(number);
+            if kind.is_of_damaged_body() && receiver.mentioned.may_say((receiver.clock)()) {
+                tracing::warn!(
+                    source = %source.name, request_id, finding = kind.as_str(), number,
+                    "a body may not be as PingOne sent it; what was whole in it is stored"
+                );
+            }
         }
         refusals.iter().for_each(|reason| quarantined(reason.as_str()));
         if stored.quarantined > 0 {

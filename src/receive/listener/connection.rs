@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header;
+use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use futures_util::StreamExt;
 use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -24,9 +22,10 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::certificate::Certificate;
-use super::linger::Lingering;
+use super::linger::{Lingering, MAX_LINGER};
 use super::places::Place;
-use super::{Listener, proxy_protocol};
+use super::unread::Watched;
+use super::{Listener, Shared, proxy_protocol};
 use crate::shutdown::Shutdown;
 
 /// How long a connection without a request may stay when the service ends.
@@ -83,13 +82,13 @@ impl Ended {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
-    listener: &Listener,
-    builder: &Builder<TokioExecutor>,
+    shared: &Shared,
     stream: TcpStream,
     address: SocketAddr,
     place: Place,
     shutdown: Shutdown,
 ) -> Ended {
+    let listener = &shared.listener;
     let place = Arc::new(place);
     let talking = async {
         // Small answers must not wait for more to send.
@@ -102,10 +101,10 @@ pub(super) async fn serve(
         };
         match greeted {
             Ok(Ok((Greeted::Plain(stream), peer))) => {
-                talk(stream, builder, listener.router.clone(), peer, &place, shutdown).await
+                talk(stream, shared, peer, &place, shutdown).await
             }
             Ok(Ok((Greeted::Tls(stream), peer))) => {
-                talk(*stream, builder, listener.router.clone(), peer, &place, shutdown).await
+                talk(*stream, shared, peer, &place, shutdown).await
             }
             Ok(Err(error)) => {
                 tracing::debug!(peer = %address, %error, "a handshake failed");
@@ -154,8 +153,7 @@ async fn greet(
 /// HTTP, until one side has had enough.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    builder: &Builder<TokioExecutor>,
-    router: Router,
+    shared: &Shared,
     peer: Peer,
     place: &Arc<Place>,
     mut shutdown: Shutdown,
@@ -165,22 +163,33 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let stream = Lingering::new(stream, Arc::clone(&lingers));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let in_flight = InFlight::begin(place);
-        let mut request: Request = request.map(Body::new);
+        let is_http2 = request.version() == Version::HTTP_2;
+        let (head, body) = request.into_parts();
+        let (body, unread) = Watched::new(body);
+        let mut request = Request::from_parts(head, Body::new(body));
         request.extensions_mut().insert(peer.clone());
-        let (router, lingers) = (router.clone(), Arc::clone(&lingers));
+        let (router, lingers) = (shared.listener.router.clone(), Arc::clone(&lingers));
+        let drains = shared.drains.clone();
         async move {
             let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
-            let answer = until_sent(answer, in_flight);
-            // The last answer on it, and the body may not have been read.
-            if answer.headers().get(header::CONNECTION).is_some_and(|value| value == "close") {
-                lingers.store(true, Ordering::Relaxed);
+            let mut answer = until_sent(answer, in_flight);
+            match unread.take() {
+                Some(rest) if is_http2 => drains.begin(rest),
+                // The last answer on this connection.
+                Some(_) => {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(header::CONNECTION, close);
+                    lingers.store(true, Ordering::Relaxed);
+                }
+                None => {}
             }
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = shared.builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let mut is_closing = false;
+    // How long the connection may stay without a request once it is closing.
+    let mut patience = None;
     loop {
         tokio::select! {
             ended = &mut connection => return match ended {
@@ -191,14 +200,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 }
             },
             // Such as one with half a request, which nobody waits for any more.
-            () = place.is_idle(LAST), if is_closing => return Ended::Well,
-            () = shutdown.begun(), if !is_closing => {}
-            () = closing.notified(), if !is_closing => {}
+            () = place.is_idle(patience.unwrap_or(LAST)), if patience.is_some() => {
+                return Ended::Well;
+            }
+            () = shutdown.begun(), if patience != Some(LAST) => patience = Some(LAST),
+            // Its client may still have to read the answer that says why.
+            () = closing.notified(), if patience.is_none() => patience = Some(MAX_LINGER),
         }
-        if is_closing {
-            continue;
-        }
-        is_closing = true;
         connection.as_mut().graceful_shutdown();
     }
 }

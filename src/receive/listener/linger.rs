@@ -15,8 +15,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long the other side may take to read the answer and to close.
-const LONGEST: Duration = Duration::from_secs(5);
+/// Time that a client has to read an early answer, while what it still sends is discarded.
+pub(super) const MAX_LINGER: Duration = Duration::from_secs(5);
+
+/// Bytes that are discarded after an early answer, at most: eight times the default of `limits.body`.
+pub(super) const MAX_LINGER_BYTES: usize = 256 * 1024 * 1024;
 
 /// Bytes that are thrown away at a time.
 const AT_ONCE: usize = 8 * 1024;
@@ -27,13 +30,15 @@ pub(super) struct Lingering<S> {
     stream: S,
     is_asked: Arc<AtomicBool>,
     longest: Duration,
+    /// Bytes that were read and discarded.
+    discarded: usize,
     /// Since the writing half was closed.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
     pub(super) fn new(stream: S, is_asked: Arc<AtomicBool>) -> Lingering<S> {
-        Lingering { stream, is_asked, longest: LONGEST, deadline: None }
+        Lingering { stream, is_asked, longest: MAX_LINGER, discarded: 0, deadline: None }
     }
 }
 
@@ -73,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Lingering { stream, is_asked, longest, deadline } = &mut *self;
+        let Lingering { stream, is_asked, longest, discarded, deadline } = &mut *self;
         let deadline = match deadline {
             Some(deadline) => deadline,
             None => {
@@ -88,7 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
             let mut bytes = [0; AT_ONCE];
             let mut unread = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut unread));
-            if read.is_err() || unread.filled().is_empty() {
+            *discarded += unread.filled().len();
+            if read.is_err() || unread.filled().is_empty() || *discarded > MAX_LINGER_BYTES {
                 break;
             }
         }

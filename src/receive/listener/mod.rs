@@ -9,6 +9,7 @@ mod linger;
 mod places;
 mod proxy_protocol;
 pub mod tls;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use places::Places;
 use tls::Tls;
+use unread::Drains;
 
 /// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -81,13 +83,21 @@ pub struct Listener {
     pub metrics: SharedMetrics,
 }
 
+/// What all connections of a listener share.
+struct Shared {
+    listener: Listener,
+    builder: Builder<TokioExecutor>,
+    drains: Drains,
+}
+
 /// Serves until shutdown begins; then accepts nothing more, lets requests in flight be answered, and
 /// returns when they are, or when the grace period is over.
 pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
     let grace = listener.timeouts.grace;
     let places = Places::new(listener.connections);
-    let shared = Arc::new((listener, builder()));
-    let (listener, _) = &*shared;
+    let drains = Drains::new(listener.connections);
+    let shared = Arc::new(Shared { listener, builder: builder(), drains });
+    let listener = &shared.listener;
     let open = listener.metrics.connections.with_label_values(&[listener.name]);
     let ends = listener.metrics.connection_ends.clone();
     let connections = TaskTracker::new();
@@ -112,10 +122,9 @@ pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdo
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
         let (open, ends) = (open.clone(), ends.clone());
         connections.spawn(async move {
-            let (listener, builder) = &*shared;
-            let ended = connection::serve(listener, builder, stream, peer, place, shutdown).await;
+            let ended = connection::serve(&shared, stream, peer, place, shutdown).await;
             open.dec();
-            ends.with_label_values(&[listener.name, ended.as_str()]).inc();
+            ends.with_label_values(&[shared.listener.name, ended.as_str()]).inc();
         });
     }
     drop(socket);
