@@ -29,6 +29,7 @@
 //! | [`folder`] | folders that outlast a power loss |
 //! | [`json`] | tokens of JSON that was accepted; pure |
 //! | [`nats`] | how NATS is reached |
+//! | `pem`, `shown` | errors that quote neither a file nor a secret |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | instruments, logs, the end |
 
 pub mod admin;
@@ -50,11 +51,13 @@ pub mod metrics;
 pub mod nats;
 pub mod observe;
 mod paths;
+mod pem;
 mod printable;
 pub mod receive;
 pub mod redact;
 pub mod reload;
 mod secret;
+mod shown;
 pub mod shutdown;
 pub mod sinks;
 mod spans;

@@ -5,12 +5,26 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::shown;
+
 /// A password, token or header value. Its `Debug` shows nothing of it.
 #[derive(Debug, Clone)]
 pub struct Secret {
     value: SecretString,
     /// Where it can be read again.
     file: Option<PathBuf>,
+    form: Form,
+}
+
+/// Characters that a secret may hold, by the way in which it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One line of visible characters: a password, a token, the value of a header that is compared.
+    Line,
+    /// One line of visible ASCII: the value of a header that is sent (RFC 9110, 5.5).
+    Header,
+    /// Any text: a file of credentials, a key.
+    Text,
 }
 
 /// In constant time, though it is settings that are compared, not what a stranger sent.
@@ -36,35 +50,186 @@ impl Secret {
 
     /// Reads it again: someone may have replaced the file meanwhile. A variable never changes.
     pub fn reread(&self) -> Result<Secret, String> {
-        self.file.as_deref().map_or_else(|| Ok(self.clone()), Secret::from_file)
+        let read = |path| Secret::from_file(path, self.form);
+        self.file.as_deref().map_or_else(|| Ok(self.clone()), read)
     }
 
-    /// The file's text without the line break that editors leave at its end.
-    pub(crate) fn from_file(path: &Path) -> Result<Secret, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            format!(
-                "{} cannot be read: {error}. Check the path and its permissions",
-                path.display()
-            )
+    /// Reads a file, without the byte order mark and the line breaks that editors add.
+    pub(crate) fn from_file(path: &Path, form: Form) -> Result<Secret, String> {
+        let name = shown::path(path);
+        let text = std::fs::read_to_string(path).map(SecretString::from).map_err(|error| {
+            let reason = shown::reason(&error);
+            match shown::is_plausible(path) {
+                true => {
+                    format!("{name} cannot be read: {reason}. Check the path and its permissions")
+                }
+                // The most common mistake is the secret itself.
+                false => "is not the name of a file that can be read, and is not shown, since it \
+                          may be a secret. Write the secret into a file, and the file's path here"
+                    .to_owned(),
+            }
         })?;
-        Secret::new(text.trim_end_matches(['\r', '\n']).to_owned(), Some(path.to_owned()))
-            .ok_or_else(|| format!("{} is empty; put the secret into it", path.display()))
+        Secret::new(text.expose_secret(), Some(path.to_owned()), form)
+            .map_err(|mistake| format!("{name} {mistake}"))
     }
 
-    pub(crate) fn from_variable(name: &str, value: Option<&str>) -> Result<Secret, String> {
-        value
-            .and_then(|value| Secret::new(value.to_owned(), None))
-            .ok_or_else(|| format!("the variable {name} is not set; set it to the secret"))
+    /// Takes the value of a variable, without a byte order mark and line breaks at its end.
+    pub(crate) fn from_variable(
+        name: &str,
+        value: Option<&str>,
+        form: Form,
+    ) -> Result<Secret, String> {
+        let variable = match shown::is_variable(name) {
+            true => format!("the variable {name}"),
+            false => {
+                "the variable of this name, which is not shown since it may be a secret,".to_owned()
+            }
+        };
+        let value = value.ok_or_else(|| {
+            format!("{variable} is not set; set it to the secret, and write its name here")
+        })?;
+        Secret::new(value, None, form).map_err(|mistake| format!("{variable} {mistake}"))
     }
 
     /// Stands for a secret that was not asked for. It has the form that every key accepts: a signing key's, of enough
     /// different characters.
     pub(crate) fn unread() -> Secret {
         let value = "whsec_bm90IHJlYWQsIGFuZCBnb29kIGZvciBub3RoaW5nIGF0IGFsbA==".to_owned();
-        Secret { value: SecretString::from(value), file: None }
+        Secret { value: SecretString::from(value), file: None, form: Form::Text }
     }
 
-    fn new(text: String, file: Option<PathBuf>) -> Option<Secret> {
-        (!text.is_empty()).then(|| Secret { value: SecretString::from(text), file })
+    fn new(text: &str, file: Option<PathBuf>, form: Form) -> Result<Secret, &'static str> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text.trim_end_matches(['\r', '\n']);
+        match mistake(text, form) {
+            Some(mistake) => Err(mistake),
+            None => Ok(Secret { value: SecretString::from(text), file, form }),
+        }
+    }
+}
+
+/// Finds the reason why a text would never match, or cannot be sent.
+fn mistake(text: &str, form: Form) -> Option<&'static str> {
+    if text.trim().is_empty() {
+        return Some("is empty; put the secret into it");
+    }
+    if form == Form::Text {
+        return None;
+    }
+    if text.contains('\0') {
+        return Some("holds a NUL byte, which HTTP cannot carry; write it again as plain text");
+    }
+    if text.contains(['\r', '\n']) {
+        return Some("holds several lines; a secret is one line");
+    }
+    if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
+        return Some(
+            "begins or ends with a blank or a tab, which HTTP takes off a header; remove it",
+        );
+    }
+    if text.contains(is_invisible) {
+        return Some("holds a control character or one that cannot be seen; remove it");
+    }
+    (form == Form::Header && !text.is_ascii())
+        .then_some("holds characters that are not ASCII, which a header cannot carry; use another")
+}
+
+/// Tells whether nobody can see a character: it came with a copy from somewhere.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Finds the reason why a user name cannot be part of HTTP Basic (RFC 7617, 2).
+pub(crate) fn username_mistake(name: &str) -> Option<&'static str> {
+    if name.contains(':') {
+        return Some("cannot hold a colon (RFC 7617); choose another");
+    }
+    if name.trim() != name || name.contains(is_invisible) {
+        return Some(
+            "begins or ends with a blank, or holds a character that cannot be seen; remove it",
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FORMS: [Form; 3] = [Form::Line, Form::Header, Form::Text];
+
+    fn file(content: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), content).expect("written");
+        file
+    }
+
+    #[test]
+    fn files_and_variables_lose_what_editors_add() {
+        for form in FORMS {
+            for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n", "s3cr3t\n\n", "\u{feff}s3cr3t\n"] {
+                let by_file = Secret::from_file(file(text).path(), form).expect("read");
+                let by_variable = Secret::from_variable("X", Some(text), form).expect("set");
+                assert_eq!((by_file.expose(), by_variable.expose()), ("s3cr3t", "s3cr3t"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_never_match_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "is empty"),
+            ("\n", "is empty"),
+            ("\u{feff}", "is empty"),
+            (" s3cr3t", "a blank or a tab"),
+            ("s3cr3t \n", "a blank or a tab"),
+            ("s3cr3t\t", "a blank or a tab"),
+            ("s3cr3t\u{a0}", "a blank or a tab"),
+            ("s3cr3t\0", "a NUL byte"),
+            ("s3cr\r\n3t", "several lines"),
+            ("s3cr\u{7}3t", "a control character"),
+            ("s3cr\t3t", "a control character"),
+            ("s3cr\u{7f}3t", "a control character"),
+            ("s3cr\u{200b}3t", "a control character"),
+            ("s3cr3t\u{feff}", "a control character"),
+        ] {
+            for form in [Form::Line, Form::Header] {
+                let file = file(text);
+                let by_file = Secret::from_file(file.path(), form).expect_err(text);
+                let by_variable = Secret::from_variable("X", Some(text), form).expect_err(text);
+                for message in [by_file, by_variable] {
+                    assert!(message.contains(reason), "{text:?}: {message}");
+                    assert!(!message.contains("s3cr"), "{message}");
+                }
+            }
+        }
+        assert!(Secret::from_variable("X", Some("pässwort"), Form::Line).is_ok());
+        assert!(Secret::from_variable("X", Some("pässwort"), Form::Header).is_err());
+        assert!(Secret::from_variable("X", Some("two words"), Form::Header).is_ok());
+    }
+
+    #[test]
+    fn a_secret_in_place_of_a_name_is_not_shown() {
+        for secret in ["q3Vx8LmZ0tR7yBnK", "canary-token", "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPK"] {
+            let by_file = Secret::from_file(Path::new(secret), Form::Line).expect_err("none");
+            let by_variable = Secret::from_variable(secret, None, Form::Line).expect_err("none");
+            assert!(!by_file.contains(secret) && !by_variable.contains(secret), "{by_file}");
+        }
+        let message = Secret::from_variable("HEC_TOKEN", None, Form::Line).expect_err("none");
+        assert!(message.starts_with("the variable HEC_TOKEN is not set"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_for_a_header_is_carried_unchanged(text in "\\PC{0,3}[ -~\\x00-\\x1f]{0,12}\\PC{0,2}") {
+            if let Ok(secret) = Secret::from_variable("X", Some(&text), Form::Header) {
+                let value = http::HeaderValue::from_str(secret.expose()).expect("a header");
+                prop_assert_eq!(value.as_bytes().trim_ascii(), secret.expose().as_bytes());
+            }
+        }
     }
 }

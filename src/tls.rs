@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::{pem, shown};
 
 /// Certificates of a connection. Files are read when the sink begins, and again after SIGHUP, `sink
 /// resume`, and a change while it cannot deliver.
@@ -35,15 +35,18 @@ pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let Some((certificate, key)) = &settings.certificate else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
-    builder.with_client_auth_cert(chain, private).map_err(|error| unusable(certificate, &error))
+    let chain = pem::certificates(certificate).map_err(|reason| unusable(certificate, &reason))?;
+    let private = pem::private_key(key).map_err(|reason| unusable(key, &reason))?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|error| unusable(key, &pem::key_mistake(&error, certificate)))
 }
 
 fn roots_of(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| unusable(path, &error))?;
+    for certificate in pem::certificates(path).map_err(|reason| unusable(path, &reason))? {
+        let broken = "holds a certificate that is broken, or of no authority";
+        roots.add(certificate).map_err(|_| unusable(path, broken))?;
     }
     Ok(roots)
 }
@@ -60,18 +63,7 @@ fn system_roots() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
-    match found {
-        Ok(found) if found.is_empty() => {
-            Err(format!("{} holds no PEM certificate", path.display()))
-        }
-        Ok(found) => Ok(found),
-        Err(error) => Err(unusable(path, &error)),
-    }
-}
-
-fn unusable(path: &Path, error: &dyn std::error::Error) -> String {
-    format!("{} cannot be used: {error}. Correct the file", path.display())
+/// A message about a file; the reason begins with a verb, and quotes nothing of the file.
+fn unusable(path: &Path, reason: &str) -> String {
+    format!("{} {reason}. Correct the file", shown::path(path))
 }

@@ -7,6 +7,8 @@ mod support;
 mod admin;
 mod answers;
 mod attacks;
+mod canary;
+mod canary_tokens;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;

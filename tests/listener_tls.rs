@@ -164,7 +164,7 @@ fn files_that_cannot_be_used_are_named() {
     let mixed = Issued { key: another.key, ..own.clone() };
     for (listen, message) in [
         (tls(&Issued { certificate: junk.clone(), ..own.clone() }, ""), "listen.tls.certificate: "),
-        (tls(&Issued { key: junk.clone(), ..own.clone() }, ""), "holds no private key"),
+        (tls(&Issued { key: junk.clone(), ..own.clone() }, ""), "holds no usable private key"),
         (tls(&mixed, ""), "does not belong to"),
         (tls(&own, &format!("client_ca = {junk:?}")), "listen.tls.client_ca: "),
         (

@@ -114,7 +114,7 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
     let junk = Issued { certificate: first.key.clone(), ..second.clone() };
     for (generation, broken, message) in [
         (1, &mixed, "does not belong to"),
-        (2, &junk, "holds nothing of the kind"),
+        (2, &junk, "holds no usable"),
         (3, &expired, "has expired"),
     ] {
         let refused = service.metric(REFUSED);

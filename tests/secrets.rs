@@ -1,13 +1,15 @@
 //! Canaries in every place for a secret, targets that repeat what they are told, and a search through
-//! everything that the process wrote.
+//! everything that the process wrote. Credentials that could never match are refused.
 
 use std::collections::HashSet;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use crate::support::block_on;
+use crate::support::canary::text;
 use crate::support::events::{batch, ids};
-use crate::support::service::Home;
+use crate::support::service::{Home, Service};
 use crate::support::targets::{Behaviour, Target, Traffic, answer};
 use crate::support::wait_for;
 
@@ -106,4 +108,93 @@ fn no_secret_is_in_anything_that_the_process_writes() {
             );
         }
     }
+}
+
+const PASSWORD: &str = "q3Vx8LmZ0tR7yBnKw5Hd";
+
+/// Each place for a secret that HTTP carries; the value comes from the file `secret`, or from a variable.
+const PLACES: [(&str, &str); 7] = [
+    ("password", "[sources.a]\nbasic = [{ username = \"u\", @ }]\n"),
+    ("value", "[sources.a]\nheaders = [{ name = \"x-key\", @ }]\n"),
+    ("password", "[admin]\n@\n"),
+    ("token", "[sinks.a]\ntype = \"splunk_hec\"\nendpoint = \"http://x\"\n@\n"),
+    ("api_key", "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"http://x\"\n@\n"),
+    ("bearer", "[sinks.a]\ntype = \"http\"\nurl = \"http://x\"\n@\n"),
+    (
+        "value",
+        "[sinks.a]\ntype = \"http\"\nurl = \"http://x\"\nheaders = [{ name = \"x-key\", @ }]\n",
+    ),
+];
+
+#[test]
+fn a_credential_that_can_never_match_is_refused_with_its_reason() {
+    for (content, reason) in [
+        (format!("{PASSWORD} "), "begins or ends with a blank"),
+        (format!("{PASSWORD}\t\n"), "begins or ends with a blank"),
+        (format!(" {PASSWORD}"), "begins or ends with a blank"),
+        (format!("{PASSWORD}\u{a0}"), "begins or ends with a blank"),
+        (format!("{PASSWORD}\u{b}{PASSWORD}"), "cannot be seen"),
+        (format!("{PASSWORD}\u{200b}"), "cannot be seen"),
+        (format!("{PASSWORD}\r\n{PASSWORD}"), "several lines"),
+        ("\u{feff}\r\n".to_owned(), "is empty"),
+    ] {
+        for (key, config) in PLACES {
+            for origin in ["file = \"secret\"", "env = \"SECRET\""] {
+                let home = Home::new("").with_variables(&[("SECRET", &content)]);
+                let config = config.replace('@', &format!("{key}_{origin}"));
+                std::fs::write(home.path("test.toml"), &config).expect("written");
+                std::fs::write(home.path("secret"), &content).expect("written");
+                for command in ["check", "serve"] {
+                    let output = home.run(&[command]);
+                    let said = text(&output);
+                    assert_eq!(output.status.code(), Some(64), "{content:?} {config}: {said}");
+                    assert!(said.contains(reason), "{content:?} {config}: {said}");
+                    assert!(!said.contains("q3Vx8LmZ"), "{said}");
+                }
+            }
+        }
+    }
+}
+
+/// The status of a post with this password, and with this value of a header.
+fn statuses(service: &Service, password: &str) -> [u16; 2] {
+    block_on(async {
+        let post = || reqwest::Client::new().post(&service.url).body(batch(ids(1)));
+        let by_password = post().basic_auth("u", Some(password)).send().await.expect("an answer");
+        let by_header = post().header("x-key", password).send().await.expect("an answer");
+        [by_password.status().as_u16(), by_header.status().as_u16()]
+    })
+}
+
+#[test]
+fn what_editors_add_to_a_secret_is_taken_off_wherever_it_comes_from() {
+    for content in ["@\n", "@\r\n", "@\n\n", "\u{feff}@", "\u{feff}@\r\n"] {
+        let content = content.replace('@', PASSWORD);
+        for origin in ["file = \"secret\"", "env = \"SECRET\""] {
+            let home = Home::new(&format!(
+                "[sources.a]\nbasic = [{{ username = \"u\", password_{origin} }}]\n\
+                 headers = [{{ name = \"x-key\", value_{origin} }}]\n"
+            ));
+            let home = home.with_variables(&[("SECRET", &content)]);
+            std::fs::write(home.path("secret"), &content).expect("written");
+            let service = home.start();
+            assert_eq!(statuses(&service, PASSWORD), [200, 200], "{content:?} {origin}");
+            assert_eq!(statuses(&service, "another"), [401, 401], "{content:?} {origin}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_does_not_take_a_credential_that_can_never_match() {
+    let home = Home::with_listen(
+        "reload = \"1h\"",
+        "[sources.a]\nbasic = [{ username = \"u\", password_file = \"secret\" }]\n\
+         headers = [{ name = \"x-key\", value_file = \"secret\" }]\n",
+    );
+    std::fs::write(home.path("secret"), PASSWORD).expect("written");
+    let service = home.start();
+    std::fs::write(home.path("secret"), format!("{PASSWORD}-new \t")).expect("written");
+    service.signal("HUP");
+    service.wait_for_log("begins or ends with a blank");
+    assert_eq!(statuses(&service, PASSWORD), [200, 200], "the credential of before goes on");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 29] = [
+const DIRECTIONS: [(&str, &[&str]); 31] = [
     ("causes", &[]),
     ("event", &[]),
     ("descriptors", &[]),
@@ -15,16 +15,18 @@ const DIRECTIONS: [(&str, &[&str]); 29] = [
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
-    ("secret", &[]),
+    ("pem", &["shown"]),
+    ("secret", &["shown"]),
+    ("shown", &[]),
     ("shutdown", &[]),
     ("spans", &[]),
-    ("tls", &[]),
+    ("tls", &["pem", "shown"]),
     ("nats", &["secret", "tls"]),
     ("spool", &["causes", "folder", "nats"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["decode", "event", "folder", "json", "metrics"]),
-    ("config", &["nats", "paths", "secret", "spool", "tls"]),
+    ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
     // An HTTP client, and no sink.
     ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
@@ -34,8 +36,8 @@ const DIRECTIONS: [(&str, &[&str]); 29] = [
     (
         "receive",
         &[
-            "config", "decode", "event", "metrics", "observe", "redact", "shutdown", "spans",
-            "spool",
+            "config", "decode", "event", "metrics", "observe", "pem", "redact", "shown",
+            "shutdown", "spans", "spool",
         ],
     ),
     (

@@ -61,7 +61,7 @@ fn files_that_are_no_certificates_pause_the_sink_and_say_which() {
     let checked = home.run(&["check", "--connect"]);
     assert_eq!(checked.status.code(), Some(1));
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(said.contains("junk.pem holds no PEM certificate"), "{said}");
+    assert!(said.contains("junk.pem holds no usable certificate: it is not PEM"), "{said}");
     let service = home.start();
     service.post(&batch(ids(1)));
     wait_for("a pause", || (service.readiness()["sinks"][0]["state"] == "paused").then_some(()));

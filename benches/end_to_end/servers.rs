@@ -191,7 +191,7 @@ async fn unsynced(file: &str) {
     let again = config.clone();
     let read = Box::new(move || Ok(again.clone()));
     let reload = Reload { now: std::sync::Arc::default(), file: None, read };
-    let app = App::build(config, metrics).await.expect("built");
+    let app = Box::pin(App::build(config, metrics)).await.expect("built");
     let address = app.address().expect("an address");
     let admin = app.admin_address().expect("an address");
     eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\",\"admin\":\"{admin}\"}}");

@@ -43,7 +43,7 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new()?);
     let telemetry = telemetry::start(&config, &metrics);
     let grace = config.limits.shutdown_grace;
-    let app = App::build(config, metrics).await?;
+    let app = Box::pin(App::build(config, metrics)).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = app.address().map(tracing::field::display),

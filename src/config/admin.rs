@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::section::Section;
 use super::strength;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret};
 
 /// The admin listener.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub struct Admin {
 
 pub(super) fn read(mut section: Section<'_>) -> Admin {
     let address = address(&mut section);
-    let password = section.secret_if_given("password");
+    let password = section.secret_if_given("password", Form::Line);
     let is_read_only = section.boolean("read_only").unwrap_or(false);
     let weakness = password
         .as_ref()

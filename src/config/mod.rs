@@ -133,8 +133,10 @@ pub fn load_spool(
 
 fn text_of(file: Option<&Path>) -> Result<String, Problems> {
     let Some(path) = file else { return Ok(String::new()) };
-    std::fs::read_to_string(path)
-        .map_err(|error| Problems::one(file, format!("cannot be read: {error}. Check -c")))
+    std::fs::read_to_string(path).map_err(|error| {
+        let reason = crate::shown::reason(&error);
+        Problems::one(file, format!("cannot be read: {reason}. Check -c"))
+    })
 }
 
 /// Reads a configuration from text; `file` only names it in problems.
@@ -217,7 +219,7 @@ fn check_together(config: &Config, root: &Section<'_>) {
             if !sources.iter().any(|source| source.name == *name) {
                 let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
                 let known = names.join(", ");
-                let message = format!("filters by source {name:?}, which is none of {known}");
+                let message = format!("filters by a source that is none of {known}");
                 root.report(&format!("sinks.{}", sink.name), message);
             }
         }

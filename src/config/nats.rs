@@ -7,6 +7,7 @@ use url::Url;
 use super::section::Section;
 use super::sink::{read_basic, read_tls};
 use crate::nats::{Authentication, Settings};
+use crate::secret::Form;
 use crate::tls::Tls;
 
 const EXAMPLE: &str = "servers = [\"tls://nats.example.com:4222\"]";
@@ -68,10 +69,10 @@ fn read_servers(section: &mut Section<'_>) -> Vec<Url> {
 fn read_authentication(section: &mut Section<'_>) -> Authentication {
     let basic = read_basic(section);
     let given = [
-        section.secret_if_given("token").map(Authentication::Token),
+        section.secret_if_given("token", Form::Line).map(Authentication::Token),
         basic.map(|(username, password)| Authentication::Password { username, password }),
-        section.secret_if_given("nkey").map(Authentication::NKey),
-        section.secret_if_given("credentials").map(Authentication::Credentials),
+        section.secret_if_given("nkey", Form::Text).map(Authentication::NKey),
+        section.secret_if_given("credentials", Form::Text).map(Authentication::Credentials),
     ];
     let mut given = given.into_iter().flatten();
     let authentication = given.next().unwrap_or(Authentication::None);
@@ -88,6 +89,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Problems, with_root};
+    use crate::secret::Secret;
 
     fn parse(text: &str) -> Result<Settings, Problems> {
         let variables = ["TOKEN", "PASSWORD", "SEED", "CREDS"];
@@ -101,9 +103,8 @@ mod tests {
 
     #[test]
     fn every_way_to_say_who_we_are() {
-        let secret = |name: &str| {
-            crate::secret::Secret::from_variable(name, Some("canary")).expect("a secret")
-        };
+        let secret =
+            |name: &str| Secret::from_variable(name, Some("canary"), Form::Text).expect("a secret");
         for (keys, expected) in [
             ("", Authentication::None),
             ("token_env = \"TOKEN\"", Authentication::Token(secret("TOKEN"))),

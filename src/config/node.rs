@@ -38,11 +38,13 @@ pub(super) type Table = BTreeMap<String, Node>;
 pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Collector) -> Table {
     let lines = Lines::of(text);
     let (parsed, errors) = DeTable::parse_recoverable(text);
+    let is_broken = !errors.is_empty();
     for error in errors {
         let line = error.span().map(|span| Origin::Line(lines.at(span.start)));
-        problems.report(line.as_ref(), "", format!("not valid TOML: {}", error.message()));
+        problems.report(line.as_ref(), "", format!("not valid TOML: {}", mistake(error.message())));
     }
-    let mut tree = table(&lines, parsed.get_ref());
+    // What is left of a broken file would be judged as what was meant.
+    let mut tree = if is_broken { Table::new() } else { table(&lines, parsed.get_ref()) };
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix(PREFIX) {
             let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
@@ -50,6 +52,18 @@ pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Coll
         }
     }
     tree
+}
+
+/// The parser's words as far as they are its own: what stands in quotation marks may be of the file,
+/// and a secret. Signs and single letters are none.
+fn mistake(message: &str) -> &str {
+    let is_quote = |c: char| ['`', '"', '\''].contains(&c);
+    let mut quoted = message.split(is_quote).skip(1).step_by(2);
+    let is_long = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count() > 3;
+    match quoted.any(is_long) || message.contains('\n') {
+        true => "this line cannot be read; a line is key = \"value\", [table] or # a comment",
+        false => message,
+    }
 }
 
 fn table(lines: &Lines, parsed: &DeTable<'_>) -> Table {

@@ -1,13 +1,17 @@
 //! Takes typed values out of one table, collecting problems; what nobody took is an unknown key.
+//!
+//! A value that is wrong may be a secret in the wrong place: messages show it only where its looks
+//! say that it is none.
+
+mod files;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::node::{Node, Table, Value};
 use super::problem::{Collector, Origin};
-use crate::secret::Secret;
+use crate::shown;
 
 /// One table of the configuration while it is being read.
 pub(super) struct Section<'p> {
@@ -116,7 +120,7 @@ impl<'p> Section<'p> {
             self.problems.report(
                 Some(&origin),
                 &self.key(key),
-                format!("{text:?} is not {wanted}"),
+                format!("{}is not {wanted}", shown::value(&text)),
             );
             None
         })
@@ -129,7 +133,10 @@ impl<'p> Section<'p> {
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if chosen.is_none() {
             let words: Vec<String> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
-            let message = format!("{text:?} is not one of {}", words.join(", "));
+            let mut message = format!("{}is not one of {}", shown::value(&text), words.join(", "));
+            if let Some(word) = closest(&text, choices.iter().map(|(word, _)| *word)) {
+                message.push_str(&format!("; did you mean {word:?}?"));
+            }
             self.problems.report(Some(&origin), &self.key(key), message);
         }
         chosen
@@ -243,54 +250,16 @@ impl<'p> Section<'p> {
                 Err(_) => self.problems.report(
                     Some(&node.origin),
                     &self.key(key),
-                    format!("{item:?} is not {wanted}"),
+                    format!("{}is not {wanted}", shown::value(&item)),
                 ),
             }
         }
         parsed
     }
 
-    /// A secret that may be left out.
-    pub(super) fn secret_if_given(&mut self, key: &str) -> Option<Secret> {
-        let names = [key.to_owned(), format!("{key}_file"), format!("{key}_env")];
-        if names.iter().all(|name| self.is_missing(name)) {
-            names[1..].iter().for_each(|name| self.ask(name));
-            return None;
-        }
-        self.secret(key)
-    }
-
-    /// A path.
-    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.text(key).map(PathBuf::from)
-    }
-
     /// Whether nothing is written in it.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
-    }
-
-    /// A secret, given as `KEY_file` or `KEY_env` and never inline.
-    pub(super) fn secret(&mut self, key: &str) -> Option<Secret> {
-        let (by_file, by_env) = (format!("{key}_file"), format!("{key}_env"));
-        // Not among the keys that are offered.
-        if let Some(node) = self.table.remove(key) {
-            let advice = format!("secrets are not written here; use {by_file} or {by_env}");
-            self.problems.report(Some(&node.origin), &self.key(key), advice);
-            return None;
-        }
-        let given = (self.text(&by_file), self.text(&by_env));
-        if !self.problems.reads_secrets_of(&self.path) {
-            return Some(Secret::unread());
-        }
-        let read = match &given {
-            (Some(path), None) => Secret::from_file(path.as_ref()),
-            (None, Some(name)) => Secret::from_variable(name, self.problems.variable(name)),
-            (None, None) => Err(format!("is missing; write {by_file} or {by_env}")),
-            (Some(_), Some(_)) => Err(format!("use {by_file} or {by_env}, not both")),
-        };
-        let key = if given.1.is_some() { by_env } else { by_file };
-        read.map_err(|message| self.report(&key, message)).ok()
     }
 
     /// Reports a problem with one of this table's keys.
@@ -306,8 +275,8 @@ impl<'p> Section<'p> {
     /// Reports what is left as unknown. Every section ends with this.
     pub(super) fn finish(self) {
         for (key, node) in &self.table {
-            let close = |asked: &&String| strsim::jaro_winkler(key, asked) > 0.8;
-            let message = match self.asked.iter().find(close) {
+            let asked = self.asked.iter().map(String::as_str);
+            let message = match closest(key, asked) {
                 Some(asked) => format!("is no key here; did you mean {asked:?}?"),
                 None if self.asked.is_empty() => "is no key here; remove it".to_owned(),
                 None => format!("is no key here; the keys are {}", self.asked.join(", ")),
@@ -338,8 +307,12 @@ impl<'p> Section<'p> {
     }
 
     fn key(&self, key: &str) -> String {
-        // TOML knows a key of no letters.
-        let key = if key.is_empty() { "\"\"" } else { key };
+        // TOML knows a key of no letters. Others may be secrets in the wrong place.
+        let key = match key {
+            "" => "\"\"",
+            key if shown::is_key(key) => key,
+            _ => "(a name that is not shown)",
+        };
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -361,4 +334,9 @@ impl<'p> Section<'p> {
         );
         None
     }
+}
+
+/// The word that was probably meant.
+fn closest<'w>(text: &str, mut words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    words.find(|word| strsim::jaro_winkler(text, word) > 0.8)
 }

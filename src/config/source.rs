@@ -7,13 +7,26 @@ use ipnet::IpNet;
 use x509_cert::name::Name;
 
 use super::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret, username_mistake};
 
 /// Name of the source where none is configured.
 pub(super) const DEFAULT_NAME: &str = "pingone";
 
 /// The path that is used where none is configured.
 const DEFAULT_PATH: &str = "/webhooks/pingone";
+
+/// Headers of a connection or of a body, which clients and proxies write as they need them.
+const TRANSPORT: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// One sender.
 #[derive(Debug, Clone)]
@@ -128,12 +141,14 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
     let path = section.text("path").unwrap_or_else(|| DEFAULT_PATH.to_owned());
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if !path.starts_with('/') || !path.chars().all(plain) {
-        let advice = format!("{path:?} must start with / and hold only letters, digits and -._~/");
-        section.report("path", advice);
+        let advice = "must start with / and hold only letters, digits and -._~/";
+        section.report("path", advice.to_owned());
+    } else if path.split('/').any(|segment| [".", ".."].contains(&segment)) {
+        // Clients resolve them before they send a request, so that it would never arrive.
+        section.report("path", "must be without the segments . and ..".to_owned());
     }
     if let Some(other) = others.iter().find(|other| other.path == path) {
-        let advice =
-            format!("{path:?} is the path of source {:?} too; give each its own", other.name);
+        let advice = format!("is the path of source {:?} too; give each its own", other.name);
         section.report("path", advice);
     }
     let mut credentials = Vec::new();
@@ -142,10 +157,10 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
     let has_credentials = !basics.is_empty() || !headers.is_empty() || !certificates.is_empty();
     for mut basic in basics {
         let username = basic.required_text("username", "pingone");
-        if username.as_ref().is_some_and(|username| username.contains(':')) {
-            basic.report("username", "cannot hold a colon (RFC 7617); choose another".to_owned());
+        if let Some(mistake) = username.as_deref().and_then(username_mistake) {
+            basic.report("username", mistake.to_owned());
         }
-        if let (Some(username), Some(password)) = (username, basic.secret("password")) {
+        if let (Some(username), Some(password)) = (username, basic.secret("password", Form::Line)) {
             credentials.push(Credential::Basic { username, password });
         }
         basic.finish();
@@ -153,13 +168,19 @@ fn read(name: String, mut section: Section<'_>, others: &[Source]) -> Source {
     for mut header in headers {
         // Not shown when it is wrong: people write the whole header here.
         let name = header.required_text("name", "X-Webhook-Key").and_then(|name| {
-            let parsed = name.parse().ok();
-            if parsed.is_none() {
-                header.report("name", "is not a header name such as \"X-Webhook-Key\"".to_owned());
+            let parsed: Option<http::HeaderName> = name.parse().ok();
+            match &parsed {
+                None => header
+                    .report("name", "is not a header name such as \"X-Webhook-Key\"".to_owned()),
+                Some(name) if TRANSPORT.contains(&name.as_str()) => {
+                    let advice = "belongs to HTTP itself and carries no credential; use another";
+                    header.report("name", advice.to_owned());
+                }
+                Some(_) => {}
             }
             parsed
         });
-        if let (Some(name), Some(value)) = (name, header.secret("value")) {
+        if let (Some(name), Some(value)) = (name, header.secret("value", Form::Line)) {
             credentials.push(Credential::Header { name, value });
         }
         header.finish();

@@ -47,7 +47,7 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
             "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
             "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 3",
-            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"syslog\", \"nats\", \"kafka\"",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"syslog\", \"nats\", \"kafka\"; did you mean \"file\"?",
             "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
         ]
     );
@@ -229,7 +229,7 @@ fn every_check_refuses_what_it_is_for() {
         ),
         (
             &format!("{HTTP}url = \"http://x\"\nexclude = {{ sources = [\"b\"] }}"),
-            "filters by source \"b\", which is none of pingone",
+            "filters by a source that is none of pingone",
         ),
         ("[sinks.a]\ntype = \"stdout\"\nconcurrency = 2", "must be 1 for this type"),
         (

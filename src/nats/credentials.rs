@@ -55,10 +55,10 @@ fn sign(key: &KeyPair, challenge: &[u8]) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use crate::secret::{Form, Secret};
 
     fn secret(text: &str) -> Secret {
-        Secret::from_variable("X", Some(text)).expect("a secret")
+        Secret::from_variable("X", Some(text), Form::Text).expect("a secret")
     }
 
     #[test]

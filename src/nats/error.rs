@@ -121,5 +121,29 @@ fn refuses(said: &str) -> bool {
 }
 
 fn innermost(error: &async_nats::ConnectError) -> String {
-    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+    let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+    without_files(&cause)
+}
+
+/// The client's words about a connection, unless they are about a certificate or a private key: it
+/// quotes the file, and with it the key.
+pub fn without_files(said: &str) -> String {
+    match said.contains("could not load") || said.contains("could not add") {
+        true => "a certificate or a private key cannot be used. Correct the files of tls.ca, \
+                 tls.certificate and tls.key; davinci-siem check --connect says what is wrong"
+            .to_owned(),
+        false => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_key_is_not_quoted() {
+        let said = "TLS error: could not load private key: base64 decode error: canary";
+        assert!(!without_files(said).contains("canary"));
+        assert_eq!(without_files("connection refused"), "connection refused");
+    }
 }

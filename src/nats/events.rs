@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::{ClientError, Event, ServerError};
 
+use super::error::without_files;
+
 /// Remembers what has been said since the connection was last there.
 #[derive(Debug)]
 pub(super) struct Log {
@@ -44,6 +46,7 @@ impl Log {
             Event::ClientError(ClientError::Other(reason))
                 if !self.has_complained.swap(true, Ordering::Relaxed) =>
             {
+                let reason = without_files(reason);
                 tracing::warn!(connection, reason, "cannot connect to NATS; trying again");
             }
             Event::SlowConsumer(_) | Event::ServerError(ServerError::SlowConsumer(_))

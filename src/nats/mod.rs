@@ -24,7 +24,7 @@ use crate::tls::Tls;
 #[cfg(feature = "nats")]
 pub use connect::connect;
 #[cfg(feature = "nats")]
-pub use error::{ConnectError, is_about_credentials};
+pub use error::{ConnectError, is_about_credentials, without_files};
 
 /// Where the servers are, and who we say that we are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What the integration tests share: the service as a child process, events, and waiting.
 
 pub mod browser;
+pub mod canary;
 pub mod certificates;
 pub mod clients;
 pub mod events;

@@ -117,7 +117,7 @@ impl Report {
             spool: Spool::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
-            traces: config.traces.as_ref().map(|traces| without_query(&traces.client.url)),
+            traces: config.traces.as_ref().map(|traces| origin(&traces.client.url)),
             probes: None,
         })
     }
@@ -215,10 +215,10 @@ fn target(kind: &SinkKind) -> String {
     match kind {
         SinkKind::Stdout => "standard output".to_owned(),
         SinkKind::File(file) => file.path.display().to_string(),
-        SinkKind::Http(http) => without_query(&http.client.url),
-        SinkKind::SplunkHec(hec) => without_query(&hec.client.url),
+        SinkKind::Http(http) => origin(&http.client.url),
+        SinkKind::SplunkHec(hec) => origin(&hec.client.url),
         SinkKind::Elasticsearch(elastic) => {
-            format!("{}, {}", without_query(&elastic.client.url), elastic.data_stream)
+            format!("{}, {}", origin(&elastic.client.url), elastic.data_stream)
         }
         SinkKind::Syslog(syslog) => syslog.address.to_string(),
         SinkKind::Kafka(kafka) => format!("{}, {}", kafka.brokers.join(", "), kafka.topic),
@@ -226,9 +226,8 @@ fn target(kind: &SinkKind) -> String {
     }
 }
 
-/// A URL for people: what is in its query may be secret.
-fn without_query(url: &url::Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
+/// A URL for people: its query may hold a secret, and so may its path.
+fn origin(url: &url::Url) -> String {
+    let origin = &url[..url::Position::AfterPort];
+    if url.path() == "/" { origin.to_owned() } else { format!("{origin}/…") }
 }

@@ -5,7 +5,7 @@ mod path;
 pub use path::MemberPath;
 
 use super::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret};
 
 /// Members that every event needs: they tell one event from another and say what it is. No rule may
 /// take one of them.
@@ -69,7 +69,7 @@ fn read_table(mut section: Section<'_>) -> Redact {
         mask: section.list("mask", PATH),
         hash: section.list("hash", PATH),
         keep: section.list("keep", PATH),
-        key: section.secret_if_given("key"),
+        key: section.secret_if_given("key", Form::Text),
     };
     if is_empty {
         section.report("pii", "and all other keys are missing; write pii = \"mask\", or which members to drop, mask or hash".to_owned());

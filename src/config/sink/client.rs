@@ -6,7 +6,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret, username_mistake};
+use crate::shown;
 use crate::tls::Tls;
 
 /// How a target is reached over HTTP.
@@ -150,10 +151,10 @@ pub(in crate::config) fn read_tls(mut section: Section<'_>) -> Tls {
     let tls = Tls { ca, certificate };
     for file in tls.files() {
         if let Err(error) = std::fs::File::open(&file) {
-            let name = file.display();
+            let (name, reason) = (shown::path(&file), shown::reason(&error));
             section.report(
                 "",
-                format!("{name} cannot be read: {error}. Check the path and its permissions"),
+                format!("{name} cannot be read: {reason}. Check the path and its permissions"),
             );
         }
     }
@@ -169,7 +170,13 @@ pub(in crate::config) fn read_authorization(
 ) -> Authorization {
     let basic =
         read_basic(section).map(|(username, password)| Authorization::Basic { username, password });
-    let token = section.secret_if_given(key).map(|token| Authorization::Token(scheme, token));
+    if let Some(Authorization::Basic { username, .. }) = &basic
+        && let Some(mistake) = username_mistake(username)
+    {
+        section.report("basic.username", mistake.to_owned());
+    }
+    let token =
+        section.secret_if_given(key, Form::Header).map(|token| Authorization::Token(scheme, token));
     if basic.is_some() && token.is_some() {
         section.report("basic", format!("and {key} are both given; use one"));
     }
@@ -180,7 +187,7 @@ pub(in crate::config) fn read_authorization(
 pub(in crate::config) fn read_basic(section: &mut Section<'_>) -> Option<(String, Secret)> {
     let mut basic = section.table_if_given("basic")?;
     let username = basic.required_text("username", "davinci-siem");
-    let password = basic.secret("password");
+    let password = basic.secret("password", Form::Line);
     basic.finish();
     Some((username?, password?))
 }
@@ -188,8 +195,13 @@ pub(in crate::config) fn read_basic(section: &mut Section<'_>) -> Option<(String
 fn read_proxy(mut section: Section<'_>) -> Proxy {
     let url = read_url(&mut section, "url", "http://proxy.example.com:3128");
     let username = section.text("username");
+    if let Some(mistake) = username.as_deref().and_then(username_mistake) {
+        section.report("username", mistake.to_owned());
+    }
     let credentials = match username {
-        Some(username) => section.secret("password").map(|password| (username, password)),
+        Some(username) => {
+            section.secret("password", Form::Line).map(|password| (username, password))
+        }
         None => None,
     };
     section.finish();
@@ -248,14 +260,14 @@ pub(in crate::config) fn read_headers(section: &mut Section<'_>) -> Vec<Header> 
             if parsed.is_none() {
                 header.report("name", "is not a header name such as \"X-Tenant\"".to_owned());
             } else if is_ours {
-                header.report("name", format!("{name:?} is set by the sink itself; leave it out"));
+                header.report("name", "is set by the sink itself; leave it out".to_owned());
             } else if is_twice {
-                header.report("name", format!("{name:?} is there twice; leave one out"));
+                header.report("name", "is there twice; leave one out".to_owned());
             }
             parsed
         });
         let value = if header.is_missing("value") {
-            header.secret("value").map(|secret| (None, Some(secret)))
+            header.secret("value", Form::Header).map(|secret| (None, Some(secret)))
         } else {
             header.text("value").and_then(|value| {
                 let parsed = value.parse().ok();

@@ -62,7 +62,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ElasticsearchSink {
         || !name.chars().all(is_allowed)
         || name.starts_with(['-', '_', '+', '.'])
     {
-        section.report("data_stream", format!("{name:?} is not a data stream's name; write for example data_stream = \"logs-pingone.davinci-default\""));
+        section.report("data_stream", "is not a data stream's name; write for example data_stream = \"logs-pingone.davinci-default\"".to_owned());
     }
     sink
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::client::{self, Authorization, Client, Compression, Header};
 use crate::config::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret};
 
 /// `type = "http"`.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ pub(super) fn read(section: &mut Section<'_>) -> HttpSink {
 }
 
 fn read_key(mut section: Section<'_>) -> Option<Secret> {
-    let key = section.secret("key");
+    let key = section.secret("key", Form::Line);
     if let Some(key) = &key
         && signing_key(key).is_none()
     {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client;
 use crate::config::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret};
 use crate::tls::Tls;
 
 /// `type = "kafka"`.
@@ -108,7 +108,7 @@ fn read_sasl(mut section: Section<'_>) -> Option<Sasl> {
     let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
     let mechanism = section.choice("mechanism", &mechanisms).unwrap_or("SCRAM-SHA-512");
     let username = section.required_text("username", "davinci-siem");
-    let password = section.secret("password");
+    let password = section.secret("password", Form::Line);
     section.finish();
     Some(Sasl { mechanism, username: username?, password: password? })
 }

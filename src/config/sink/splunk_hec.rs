@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::{self, Client, Compression};
 use crate::config::section::Section;
-use crate::secret::Secret;
+use crate::secret::{Form, Secret};
 
 /// `type = "splunk_hec"`.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub(super) fn read(section: &mut Section<'_>) -> SplunkHecSink {
     let url = "https://splunk.example.com:8088";
     SplunkHecSink {
         client: client::read(section, "endpoint", url, &compressions, Compression::Gzip),
-        token: section.secret("token"),
+        token: section.secret("token", Form::Header),
         index: section.text("index"),
         sourcetype: section.text("sourcetype"),
         source: section.text("source"),

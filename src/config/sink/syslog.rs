@@ -132,7 +132,7 @@ pub(super) fn read(section: &mut Section<'_>) -> SyslogSink {
     if !address.is_empty() && port.is_none() {
         section.report(
             "address",
-            format!("{address:?} is not a host and port such as \"syslog.example.com:6514\""),
+            "is not a host and port such as \"syslog.example.com:6514\"".to_owned(),
         );
     }
     let headers = [("rfc5424", HeaderFormat::Rfc5424), ("rfc3164", HeaderFormat::Rfc3164)];

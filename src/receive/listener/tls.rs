@@ -1,11 +1,10 @@
 //! TLS: what the listener shows and whom it asks for a certificate, loaded from files and replaced
 //! while connections go on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -14,15 +13,19 @@ use tokio_rustls::TlsAcceptor;
 
 use super::certificate::Certificate;
 use crate::config::{ClientAuthority, ListenTls};
+use crate::{pem, shown};
 
 /// A file that cannot be used for TLS.
 #[derive(Debug, Error)]
-#[error("listen.tls.{key}: {path}: {reason}")]
+#[error("listen.tls.{key}: {path} {reason}")]
 pub struct TlsError {
     key: &'static str,
     path: String,
     reason: String,
 }
+
+/// Said of PEM that holds the right object, which cannot be read all the same.
+const UNUSABLE: &str = "holds an object that is broken, or of a kind that cannot be used";
 
 /// Everything that new connections need.
 #[derive(Debug, Clone)]
@@ -65,12 +68,11 @@ pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
     let ListenTls { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| wrong("key", key, format!("holds no private key: {error}")))?;
+    let private = pem::private_key(key).map_err(|reason| wrong("key", key, reason))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong("certificate", certificate, error.to_string()))?;
+        .map_err(|_| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(authority) => {
@@ -79,11 +81,12 @@ pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_single_cert(chain, private).map_err(|error| {
-        wrong("key", key, format!("does not belong to {}: {error}", certificate.display()))
-    })?;
+    let mut config = builder
+        .with_single_cert(chain, private)
+        .map_err(|error| wrong("key", key, pem::key_mistake(&error, certificate)))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let own = parsed.into_iter().next().ok_or_else(|| empty("certificate", certificate))?;
+    let own = parsed.into_iter().next();
+    let own = own.ok_or_else(|| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
     Ok(Loaded { config: Arc::new(config), own, expiries })
 }
 
@@ -95,28 +98,21 @@ fn verifier(
     let (certificates, parsed) = certificates("client_ca", ca)?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
-        roots
-            .add(certificate)
-            .map_err(|error| wrong("client_ca", ca, format!("is no authority: {error}")))?;
+        let broken = "holds a certificate that is broken, or of no authority";
+        roots.add(certificate).map_err(|_| wrong("client_ca", ca, broken.to_owned()))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     if let Some(path) = crl {
-        let lists = CertificateRevocationListDer::pem_file_iter(path)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| wrong("client_crl", path, format!("cannot be read: {error}")))?;
-        if lists.is_empty() {
-            return Err(empty("client_crl", path));
-        }
+        let lists =
+            pem::revocation_lists(path).map_err(|reason| wrong("client_crl", path, reason))?;
         // A list says which certificates are revoked, not which authorities are.
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
     }
     if !is_required {
         builder = builder.allow_unauthenticated();
     }
-    let named = crl.as_ref().unwrap_or(ca);
-    let verifier = builder
-        .build()
-        .map_err(|error| wrong("client_ca", named, format!("cannot be used: {error}")))?;
+    let (key, named) = crl.as_ref().map_or(("client_ca", ca), |crl| ("client_crl", crl));
+    let verifier = builder.build().map_err(|_| wrong(key, named, UNUSABLE.to_owned()))?;
     Ok((verifier, earliest(&parsed)))
 }
 
@@ -125,29 +121,16 @@ fn certificates(
     key: &'static str,
     path: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, Vec<Certificate>), TlsError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong(key, path, format!("cannot be read: {error}")))?;
-    let parsed: Vec<_> =
-        found
-            .iter()
-            .map(|der| Certificate::read(der))
-            .collect::<Result<_, _>>()
-            .map_err(|error| wrong(key, path, format!("holds a broken certificate: {error}")))?;
-    if parsed.is_empty() {
-        return Err(empty(key, path));
-    }
-    Ok((found, parsed))
+    let found = pem::certificates(path).map_err(|reason| wrong(key, path, reason))?;
+    let read = found.iter().map(|der| Certificate::read(der));
+    let parsed = read.collect::<Result<Vec<_>, _>>();
+    parsed.map(|parsed| (found, parsed)).map_err(|_| wrong(key, path, UNUSABLE.to_owned()))
 }
 
 fn earliest(certificates: &[Certificate]) -> i64 {
     certificates.iter().map(|certificate| certificate.expires).min().unwrap_or(i64::MAX)
 }
 
-fn empty(key: &'static str, path: &Path) -> TlsError {
-    wrong(key, path, "holds nothing of the kind; it has to be PEM".to_owned())
-}
-
 fn wrong(key: &'static str, path: &Path, reason: String) -> TlsError {
-    TlsError { key, path: PathBuf::from(path).display().to_string(), reason }
+    TlsError { key, path: shown::path(path), reason }
 }

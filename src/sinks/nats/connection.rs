@@ -53,7 +53,9 @@ impl Connection {
         };
         let hears = move |event: &Event| match event {
             Event::Connected => note(None),
-            Event::ClientError(ClientError::Other(reason)) => note(Some(reason.clone())),
+            Event::ClientError(ClientError::Other(reason)) => {
+                note(Some(nats::without_files(reason)));
+            }
             Event::Disconnected => told.send_modify(|heard| heard.is_lost = true),
             Event::ServerError(ServerError::Other(text)) => {
                 if let Some(subject) = denied(text) {

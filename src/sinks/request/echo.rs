@@ -8,10 +8,13 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::config::Client;
 
+/// Shortest part of a path that may be a secret.
+const MIN_SEGMENT: usize = 16;
+
 const INSTEAD: &[u8] = b"[secret]";
 
 /// What no answer may show: sensitive headers, the tokens and passwords in them, the proxy's password,
-/// and what stands in the URL's query.
+/// the values in the URL's query, and long segments of its path.
 #[derive(Debug, Default)]
 pub(in crate::sinks) struct Echo(Vec<SecretSlice<u8>>);
 
@@ -36,6 +39,12 @@ impl Echo {
             secrets.push(STANDARD.encode(format!("{username}:{password}")).into_bytes());
         }
         secrets.extend(settings.url.query_pairs().map(|(_, value)| value.as_bytes().to_vec()));
+        let query = settings.url.query().unwrap_or_default();
+        let values = query.split('&').filter_map(|pair| pair.split_once('='));
+        secrets.extend(values.map(|(_, value)| value.as_bytes().to_vec()));
+        // Some targets know their senders by a path that nobody could guess.
+        let segments = settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT);
+        secrets.extend(segments.map(|segment| segment.as_bytes().to_vec()));
         secrets.retain(|secret| !secret.is_empty());
         // A whole value before the parts of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -70,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_form_of_a_credential_stays() {
-        let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x/?key=canary-4\"\n\
+        let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x/hooks/canary-6-in-the-path?key=canary%204\"\n\
                     proxy = { url = \"http://p\", username = \"me\", password_env = \"P\" }\n";
         let variables = [("P".into(), "canary-5".into())].into_iter();
         let config = config::parse(text, None, variables).expect("valid");
@@ -91,7 +100,8 @@ mod tests {
             ("b: canary-2 canary-3.", "b: [secret]."),
             (basic.as_str(), "[secret]"),
             ("pass:word plain", "[secret] plain"),
-            ("?key=canary-4", "?key=[secret]"),
+            ("?key=canary 4 /x?key=canary%204", "?key=[secret] /x?key=[secret]"),
+            ("no /hooks/canary-6-in-the-path", "no /hooks/[secret]"),
             ("bWU6Y2FuYXJ5LTU= canary-5", "[secret] [secret]"),
         ] {
             assert_eq!(String::from_utf8_lossy(&echo.erase(said.as_bytes())), clean);

@@ -1,0 +1,47 @@
+//! Paths and secrets: what a configuration names and does not hold.
+
+use std::path::PathBuf;
+
+use super::Section;
+use crate::secret::{Form, Secret};
+
+impl Section<'_> {
+    /// A path.
+    pub(in crate::config) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    /// A secret that may be left out.
+    pub(in crate::config) fn secret_if_given(&mut self, key: &str, form: Form) -> Option<Secret> {
+        let names = [key.to_owned(), format!("{key}_file"), format!("{key}_env")];
+        if names.iter().all(|name| self.is_missing(name)) {
+            names[1..].iter().for_each(|name| self.ask(name));
+            return None;
+        }
+        self.secret(key, form)
+    }
+
+    /// A secret, given as `KEY_file` or `KEY_env` and never inline.
+    pub(in crate::config) fn secret(&mut self, key: &str, form: Form) -> Option<Secret> {
+        let (by_file, by_env) = (format!("{key}_file"), format!("{key}_env"));
+        // Not among the keys that are offered.
+        if let Some(node) = self.table.remove(key) {
+            let advice = format!("secrets are not written here; use {by_file} or {by_env}");
+            self.problems.report(Some(&node.origin), &self.key(key), advice);
+            return None;
+        }
+        let origin = self.origin(&by_env).or_else(|| self.origin(&by_file));
+        let given = (self.path(&by_file), self.text(&by_env));
+        if !self.problems.reads_secrets_of(&self.path) {
+            return Some(Secret::unread());
+        }
+        let read = match &given {
+            (Some(path), None) => Secret::from_file(path, form),
+            (None, Some(name)) => Secret::from_variable(name, self.problems.variable(name), form),
+            (None, None) => Err(format!("is missing; write {by_file} or {by_env}")),
+            (Some(_), Some(_)) => Err(format!("use {by_file} or {by_env}, not both")),
+        };
+        let key = self.key(if given.1.is_some() { &by_env } else { &by_file });
+        read.map_err(|message| self.problems.report(origin.as_ref(), &key, message)).ok()
+    }
+}

@@ -1,0 +1,212 @@
+//! PEM files: certificates, private keys and revocation lists, and why one cannot be used.
+//!
+//! A parser's error quotes the file, and with it a private key. Its text is never passed on: the
+//! mistake is looked for here, and told without a byte of the file.
+
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::memmem::find;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use secrecy::{ExposeSecret, SecretSlice};
+
+use crate::shown;
+
+/// Fewest base64 digits that are more than a word: a certificate or a key has hundreds.
+const MIN_DIGITS: usize = 40;
+
+/// Largest file that is read: revocation lists of large authorities have some 100 MB.
+const MAX_BYTES: u64 = 256 << 20;
+
+const NOT_PEM: &str = "it is not PEM, which begins with -----BEGIN";
+
+const BEGIN: &[u8] = b"-----BEGIN ";
+
+/// The object that a file has to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Certificate,
+    PrivateKey,
+    RevocationList,
+}
+
+/// Reads the certificates of a file, at least one. The error begins with a verb, for a message about
+/// the file.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    all(path, Wanted::Certificate)
+}
+
+/// Reads the revocation lists of a file, at least one.
+pub(crate) fn revocation_lists(
+    path: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    all(path, Wanted::RevocationList)
+}
+
+/// Reads the first private key of a file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let text = read(path)?;
+    let text = text.expose_secret();
+    PrivateKeyDer::from_pem_slice(text).map_err(|_| unusable(text, Wanted::PrivateKey))
+}
+
+/// Says why a private key that was read does not go with its certificate, in words of our own.
+pub(crate) fn key_mistake(error: &rustls::Error, certificate: &Path) -> String {
+    let certificate = shown::path(certificate);
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            format!("does not belong to the certificate in {certificate}")
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            format!("cannot be used with the certificate in {certificate}, which is broken")
+        }
+        _ => "holds a private key of a kind that cannot be used: use RSA from 2048 bits on, ECDSA \
+              (P-256, P-384) or Ed25519"
+            .to_owned(),
+    }
+}
+
+fn all<T: PemObject>(path: &Path, wanted: Wanted) -> Result<Vec<T>, String> {
+    let text = read(path)?;
+    let text = text.expose_secret();
+    let found: Result<Vec<T>, _> = T::pem_slice_iter(text).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(text, wanted))
+}
+
+fn read(path: &Path) -> Result<SecretSlice<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {}", shown::reason(&error)));
+    let bytes = SecretSlice::from(bytes);
+    match read? as u64 > MAX_BYTES {
+        true => Err("is larger than 256 MiB".to_owned()),
+        false => Ok(bytes),
+    }
+}
+
+fn unusable(text: &[u8], wanted: Wanted) -> String {
+    let name = match wanted {
+        Wanted::Certificate => "certificate",
+        Wanted::PrivateKey => "private key",
+        Wanted::RevocationList => "revocation list",
+    };
+    format!("holds no usable {name}: {}", mistake(text, wanted))
+}
+
+/// Finds the most likely mistake in a file that could not be used.
+fn mistake(text: &[u8], wanted: Wanted) -> &'static str {
+    let has = |what: &[u8]| find(text, what).is_some();
+    if text.trim_ascii().is_empty() {
+        return "it is empty";
+    }
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        return "it is UTF-16; save it as plain ASCII text";
+    }
+    if text.starts_with(b"\xef\xbb\xbf") {
+        return "it begins with a byte order mark; save it without one";
+    }
+    if !has(BEGIN) {
+        return without_markers(text);
+    }
+    if has(b"\0") {
+        return "it holds NUL bytes; write it again as plain text";
+    }
+    if has(b"\\n") || has(b"\\r") {
+        return "its line breaks are written as a backslash and an n; write real ones, for example \
+                with printf '%b'";
+    }
+    if has(b"ENCRYPTED") {
+        return "it is encrypted (ENCRYPTED PRIVATE KEY); decrypt it with openssl pkey -in FILE -out \
+                NEW-FILE";
+    }
+    let lines: Vec<&[u8]> = text.split(|byte| [b'\n', b'\r'].contains(byte)).collect();
+    let markers = lines.iter().filter(|line| find(line, BEGIN).is_some());
+    if markers.clone().any(|line| label(line.trim_ascii()).is_none()) {
+        return "line breaks are missing: -----BEGIN and -----END stand on lines of their own";
+    }
+    if markers.clone().any(|line| !line.starts_with(BEGIN)) {
+        return "its lines are indented; remove the blanks before -----BEGIN";
+    }
+    let labels: Vec<&[u8]> = markers.filter_map(|line| label(line.trim_ascii())).collect();
+    if !labels.iter().any(|label| wanted.is(label)) {
+        return other_object(&labels);
+    }
+    if labels.iter().any(|label| !has(&[b"-----END ", *label, b"-----"].concat())) {
+        return "it ends before -----END: part of it is missing";
+    }
+    "what stands between its markers is not base64"
+}
+
+/// Finds the mistake in a file without `-----BEGIN`.
+fn without_markers(text: &[u8]) -> &'static str {
+    if !text.is_ascii() {
+        return "it is not PEM text; convert DER with openssl, option -inform DER, and PKCS #12 with \
+                openssl pkcs12";
+    }
+    let any_padding =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if digits.len() < MIN_DIGITS {
+        return NOT_PEM;
+    }
+    let digits = SecretSlice::from(digits);
+    match GeneralPurpose::new(&STANDARD, any_padding).decode(digits.expose_secret()) {
+        Ok(inner) if find(&inner, BEGIN).is_some() => {
+            drop(SecretSlice::from(inner));
+            "it is base64 of a PEM file; decode it with base64 -d"
+        }
+        Ok(inner) => {
+            drop(SecretSlice::from(inner));
+            "it is base64 without PEM markers (-----BEGIN …-----, -----END …-----)"
+        }
+        Err(_) => NOT_PEM,
+    }
+}
+
+/// Names the object that stands where another belongs.
+fn other_object(labels: &[&[u8]]) -> &'static str {
+    let is = |name: &[u8]| labels.contains(&name);
+    let has_key = labels.iter().any(|label| Wanted::PrivateKey.is(label));
+    if has_key {
+        "it holds a private key; another file belongs here"
+    } else if is(b"OPENSSH PRIVATE KEY") {
+        "it is a key of OpenSSH; make one with openssl genpkey"
+    } else if is(b"PUBLIC KEY") || is(b"RSA PUBLIC KEY") {
+        "it holds a public key; another file belongs here"
+    } else if is(b"CERTIFICATE REQUEST") || is(b"NEW CERTIFICATE REQUEST") {
+        "it holds a signing request; the certificate that an authority made of it belongs here"
+    } else if is(b"CERTIFICATE") || is(b"TRUSTED CERTIFICATE") {
+        "it holds a certificate; another file belongs here"
+    } else if is(b"X509 CRL") {
+        "it holds a revocation list; another file belongs here"
+    } else {
+        "it holds PEM of another kind"
+    }
+}
+
+/// Returns the label of a whole `-----BEGIN LABEL-----`.
+fn label(line: &[u8]) -> Option<&[u8]> {
+    let label = line.strip_prefix(BEGIN)?.strip_suffix(b"-----")?;
+    let is_plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ';
+    label.iter().all(is_plain).then_some(label)
+}
+
+impl Wanted {
+    fn is(self, label: &[u8]) -> bool {
+        match self {
+            Wanted::Certificate => label == b"CERTIFICATE",
+            Wanted::PrivateKey => {
+                [&b"PRIVATE KEY"[..], b"RSA PRIVATE KEY", b"EC PRIVATE KEY"].contains(&label)
+            }
+            Wanted::RevocationList => label == b"X509 CRL",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The part of a configured text that a message may show: people write secrets into the wrong place.
+
+use std::path::{Path, PathBuf};
+
+/// Longest run of characters that is shown whatever it looks like: too short to be a secret.
+const HARMLESS: usize = 7;
+
+/// Longest word of a name.
+const WORD: usize = 20;
+
+/// Longest name of a file or a key.
+const NAME: usize = 64;
+
+/// Returns a path for a message, or words in its place where part of it may be a secret.
+///
+/// Directories that exist are shown, and so are names made of words. A token or a key that was
+/// written in place of a path is neither.
+pub(crate) fn path(path: &Path) -> String {
+    match is_plausible(path) {
+        true => path.display().to_string(),
+        false => "(the name is not shown: it does not look like a path)".to_owned(),
+    }
+}
+
+/// Tells whether a text that was written for a path is one, as far as its looks say.
+pub(crate) fn is_plausible(path: &Path) -> bool {
+    let Some(text) = path.to_str() else { return path.exists() };
+    let mut so_far = PathBuf::new();
+    (text.contains(['/', '.']) || path.exists())
+        && path.components().all(|component| {
+            so_far.push(component);
+            let name = component.as_os_str().to_str().unwrap_or_default();
+            is_wordy(name) || so_far.symlink_metadata().is_ok()
+        })
+}
+
+/// Tells whether a text has the looks of an environment variable's name: upper-case words.
+pub(crate) fn is_variable(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        word.len() <= WORD
+            && word.len() - letters.len() <= 4
+            && letters.bytes().all(|byte| byte.is_ascii_uppercase())
+    };
+    !text.is_empty()
+        && text.len() <= NAME
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.split('_').all(is_word)
+}
+
+/// Tells whether a key of the configuration may be shown: it is made of words, like every known key.
+pub(crate) fn is_key(text: &str) -> bool {
+    is_wordy(text)
+}
+
+/// Returns a value in quotation marks, followed by a blank; nothing where it may be a secret.
+///
+/// Numbers, addresses and what is too short for a secret are shown.
+pub(crate) fn value(text: &str) -> String {
+    let is_number = |c: char| c.is_ascii_digit() || ".:/, +-".contains(c);
+    if text.chars().count() <= HARMLESS || (text.len() <= NAME && text.chars().all(is_number)) {
+        format!("{text:?} ")
+    } else {
+        String::new()
+    }
+}
+
+/// Says why a file or directory cannot be used, in words without the system's error number.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "it does not exist".to_owned(),
+        ErrorKind::PermissionDenied => "this user has no permission".to_owned(),
+        ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        ErrorKind::NotADirectory => "part of the path is not a directory".to_owned(),
+        ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        ErrorKind::InvalidInput => "it is not a path".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// Tells whether a name is made of words and numbers: "splunk-token.txt" is, "q3Vx8LmZ0tR7yBnK" is not.
+fn is_wordy(name: &str) -> bool {
+    name.len() <= NAME && name.split(|c: char| !c.is_alphanumeric()).all(is_word)
+}
+
+fn is_word(word: &str) -> bool {
+    let letters = word.trim_end_matches(char::is_numeric);
+    let rest = letters.strip_prefix(char::is_uppercase).unwrap_or(letters);
+    let is_cased = rest.chars().all(|c| c.is_alphabetic() && !c.is_uppercase())
+        || letters.chars().all(char::is_uppercase);
+    let digits = word.len() - letters.len();
+    word.len() < 4 || (is_cased && letters.chars().count() <= WORD && digits <= 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What people paste: random bytes in base64 and hexadecimal digits, a UUID, a JWT, an `NKey`'s seed.
+    const SECRETS: [&str; 9] = [
+        "q3Vx8LmZ0tR7yBnK",
+        "b7e0d4c19f6a82537d1c0b9ae84f6253",
+        "6f1d2c3b-9a8e-4d7c-b5f4-e3a2b1c0d9f8",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl",
+        "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "aGVsbG8gd29ybGQ/aGVsbG8gd29ybGQ+aGVsbG8=",
+        "/9j4AAQSkZJRgABAQEAYABgAAD2wBDAAgGBgcGBQg",
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIBl7",
+    ];
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_shown() {
+        for secret in SECRETS {
+            assert!(!is_plausible(Path::new(secret)), "{secret}");
+            assert!(!is_plausible(&Path::new("/run/secrets").join(secret)), "{secret}");
+            assert!(!is_plausible(&Path::new("/etc").join(secret)), "{secret}");
+            assert!(!is_variable(secret) && !is_key(secret), "{secret}");
+            assert_eq!(value(secret), "", "{secret}");
+        }
+        assert!(!is_plausible(Path::new("hunter2")), "no path, and no such file");
+    }
+
+    #[test]
+    fn names_are_shown() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let missing = folder.path().join("token.txt");
+        for path in [
+            "/run/secrets/splunk-token",
+            "/etc/davinci-siem/tls.crt",
+            "./tls/server.key",
+            "/nowhere",
+            "../K8s/Signing_Key2.pem",
+            missing.to_str().expect("UTF-8"),
+        ] {
+            assert!(is_plausible(Path::new(path)), "{path}");
+        }
+        for name in ["TOKEN", "PINGONE_WEBHOOK_PASSWORD", "S3_KEY2", "_X"] {
+            assert!(is_variable(name), "{name}");
+        }
+        for key in ["adress", "max_size", "tls2", "in-flight"] {
+            assert!(is_key(key), "{key}");
+        }
+        for shown in ["32 Mib!", "10.0.0.0/33", "127.0.0.1:99999", "yes", "-1"] {
+            assert_eq!(value(shown), format!("{shown:?} "));
+        }
+    }
+}

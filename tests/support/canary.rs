@@ -1,0 +1,37 @@
+//! The search for canaries: parts of a secret in what the process says.
+
+use std::process::Output;
+
+use super::service::Service;
+
+/// A token as random as real ones.
+pub const TOKEN: &str = "q3Vx8LmZ0tR7yBnKw5Hd2FgJ9sPcAe4U";
+
+/// Bytes of a secret that may not come back in one piece.
+const WINDOW: usize = 8;
+
+/// Asserts that no part of a secret is in what was said: neither as text, nor as the numbers of its
+/// bytes, as `Debug` writes them.
+#[track_caller]
+pub fn assert_silent(said: &str, secret: &str, place: &str) {
+    for at in 0..=secret.len() - WINDOW {
+        let window = &secret[at..at + WINDOW];
+        let numbers = format!("{:?}", window.as_bytes());
+        let numbers = numbers.trim_matches(['[', ']']);
+        let is_shown = said.contains(window) || said.contains(numbers);
+        assert!(!is_shown, "{place}: part of the secret, {window}, is shown:\n{said}");
+    }
+}
+
+/// Both outputs of a command.
+pub fn text(output: &Output) -> String {
+    let (out, error) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(error))
+}
+
+/// Everything that a running service shows without being asked for an event.
+pub fn shown(service: &Service) -> String {
+    let pages =
+        ["/readyz", "/livez", "/metrics", "/", "/api/status", "/api/drift", "/api/observed"];
+    pages.map(|page| service.ask_admin(page).1).join("\n")
+}
