@@ -38,11 +38,22 @@ pub(crate) fn chain<'a>(
 
 /// The message of an I/O error without the number of the operating system's error.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match (error.raw_os_error(), text.rsplit_once(" (os error ")) {
-        (Some(_), Some((message, _))) => message.to_owned(),
-        _ => text,
+    without_numbers(&error.to_string())
+}
+
+/// A message without the numbers that the standard library adds to errors of the operating system.
+pub(crate) fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.push_str(rest);
+            }
+            _ => text.extend([" (os error ", part]),
+        }
     }
+    text
 }
 
 /// Why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
@@ -178,8 +189,8 @@ mod tests {
         assert!(missing.to_string().contains("os error"), "{missing}");
         assert_eq!(io_message(&missing), "No such file or directory");
         assert_eq!(
-            io_message(&std::io::Error::other("a (os error 7) in it")),
-            "a (os error 7) in it"
+            without_numbers("x: Not a directory (os error 20). Set (os error x) it (os error 2)"),
+            "x: Not a directory. Set (os error x) it"
         );
     }
 

@@ -22,6 +22,11 @@ pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t'))
 }
 
+/// Likewise, for lines with colours: their escape sequences stay, too.
+pub(crate) fn colored(text: &str) -> Cow<'_, str> {
+    escape(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t' | '\u{1b}'))
+}
+
 /// All of these characters are in the basic multilingual plane: four digits are enough, and within a string of JSON
 /// the text still means the same.
 fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
@@ -51,6 +56,7 @@ mod tests {
         assert_eq!(line("user\u{202e}nimda\u{2066}\u{200f}"), "user\\u202enimda\\u2066\\u200f");
         assert_eq!(line("two\nlines\r"), "two\\u000alines\\u000d");
         assert_eq!(lines("two\n\tlines\u{7f}"), "two\n\tlines\\u007f");
+        assert_eq!(colored("\u{1b}[2mx\u{202e}\n"), "\u{1b}[2mx\\u202e\n");
         assert!(matches!(line("Zoë 日本 👩‍👩‍👧 עברית"), Cow::Borrowed(_)), "text stays as it is");
     }
 

@@ -4,6 +4,7 @@
 //! a credential, a body or a member of an event. What belongs to a request says which:
 //! `source` and `request_id` are members of the event itself, so that JSON stays flat and text can be searched.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -13,6 +14,7 @@ use tracing_subscriber::{Layer, Registry, fmt, registry};
 
 use crate::config::{Config, Log, LogFormat};
 use crate::metrics::Metrics;
+use crate::printable;
 use crate::spans;
 #[cfg(feature = "otlp")]
 use crate::traces::{self, Exporting};
@@ -58,6 +60,23 @@ impl Telemetry {
     }
 }
 
+/// Standard error, which may be a terminal. Fields are escaped by the formatter, except for what changes the direction
+/// of text; its own colours stay.
+struct Escaped(std::io::Stderr);
+
+impl std::io::Write for Escaped {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match std::str::from_utf8(bytes).map(printable::colored) {
+            Ok(Cow::Owned(text)) => self.0.write_all(text.as_bytes()).map(|()| bytes.len()),
+            _ => self.0.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A second call changes nothing.
 fn init(log: &Log, traces: Option<Boxed>) {
     // What libraries say below a warning is about frames and bytes, of which some are secret.
@@ -70,7 +89,7 @@ fn init(log: &Log, traces: Option<Boxed>) {
         .with_target("davinci_siem", log.level)
         .with_target(spans::TARGET, LevelFilter::OFF);
     let layer = fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Escaped(std::io::stderr()))
         // A full disk under the log must not panic whoever has something to say about it.
         .log_internal_errors(false)
         .with_target(false);

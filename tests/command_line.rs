@@ -294,7 +294,7 @@ fn map_shows_what_a_format_makes_of_any_body() {
     assert_eq!(String::from_utf8_lossy(&mapped.stdout).lines().count(), 1, "the good one is shown");
     let said = String::from_utf8_lossy(&mapped.stderr).into_owned();
     assert!(
-        said.contains("mixed.json: $[1]: ") && said.contains("1 would be quarantined"),
+        said.contains("mixed.json:1: $[1]: ") && said.contains("1 would be quarantined"),
         "{said}"
     );
     assert_eq!(map(&["/nowhere"]).status.code(), Some(64));

@@ -227,3 +227,31 @@ fn the_console_is_amber_while_a_target_refuses_events() {
     assert!(home.run_with(&service, &["quarantine", "retry", "--all"]).status.success());
     assert!(service.ask_admin("/console").1.contains("verdict good"));
 }
+
+#[test]
+fn map_reads_files_of_any_number_of_events_and_names_the_lines_of_bad_ones() {
+    let home = Home::new("");
+    let event = |number: usize| {
+        format!(
+            "{{\"id\":\"e{number}\",\"recordedAt\":\"2026-01-01T00:00:00Z\",\"action\":{{\"type\":\"A\"}}}}"
+        )
+    };
+    let mut lines: Vec<String> = (0..25_000).map(event).collect();
+    std::fs::write(home.path("array.json"), format!("[{}]", lines.join(","))).expect("written");
+    lines[20_999] = "{\"id\": \"cut".to_owned();
+    lines[21_999] = "{\"id\":\"e\"}".to_owned();
+    std::fs::write(home.path("lines.ndjson"), lines.join("\n")).expect("written");
+    let mapped = home.run(&["map", "array.json"]);
+    assert!(mapped.status.success(), "{}", err(&mapped));
+    assert_eq!(out(&mapped).lines().count(), 25_000);
+    let mapped = home.run(&["map", "lines.ndjson"]);
+    assert_eq!(mapped.status.code(), Some(1));
+    assert_eq!(out(&mapped).lines().count(), 24_998, "its neighbours are there");
+    let said = err(&mapped);
+    assert!(said.contains("lines.ndjson:21000: $: not well-formed JSON"), "{said}");
+    assert!(said.contains("lines.ndjson:22000: $.recordedAt: "), "{said}");
+    assert!(said.contains("2 would be quarantined"), "{said}");
+    let mut piped = home.command(&["map"]);
+    piped.stdin(std::fs::File::open(home.path("array.json")).expect("opened"));
+    assert_eq!(out(&piped.output().expect("ran")).lines().count(), 25_000);
+}

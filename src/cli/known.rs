@@ -54,8 +54,9 @@ pub(super) fn closest<'a>(value: &str, known: &'a BTreeSet<String>) -> Option<&'
     let value = value.to_lowercase();
     let likeness = |name: &&String| strsim::jaro_winkler(&value, &name.to_lowercase());
     let best = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-    // Short names have too little in common for the first measure.
-    let is_close = likeness(&best) > 0.8 || strsim::osa_distance(&value, &best.to_lowercase()) == 1;
+    // Of short names the first measure tells too little; of single letters, nothing does.
+    let is_one_off = || value.len() > 2 && strsim::osa_distance(&value, &best.to_lowercase()) == 1;
+    let is_close = likeness(&best) > 0.8 || is_one_off();
     is_close.then_some(best)
 }
 

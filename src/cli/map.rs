@@ -1,16 +1,18 @@
 //! `map`: what a format makes of events, or a sink of the configuration, without a service.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::{Failure, known, output};
+use super::{Failure, known, output, records};
 use crate::app::system_clock;
+use crate::causes::io_message;
 use crate::config::{self, Config, Formatting, OcsfVersion};
-use crate::decode;
+use crate::decode::{self, Refusal};
 use crate::format::{self, Explanation, Received};
 use crate::redact::Redaction;
 
@@ -65,6 +67,15 @@ struct Mapping {
     redactions: Vec<Redaction>,
     formatting: Formatting,
     is_explained: bool,
+    /// Whether somebody's terminal would obey what the events hold.
+    is_on_terminal: bool,
+}
+
+impl Mapping {
+    fn new(redactions: Vec<Redaction>, formatting: Formatting, is_explained: bool) -> Mapping {
+        let is_on_terminal = std::io::stdout().is_terminal();
+        Mapping { redactions, formatting, is_explained, is_on_terminal }
+    }
 }
 
 /// Prints one line per event; says on standard error what is none, and fails then.
@@ -76,21 +87,19 @@ pub(super) fn run(
         Some(name) => of_sink(name, &load()?, arguments.explain)?,
         None => of_format(arguments)?,
     };
-    let map = |body: &[u8], name: &str| map(body, name, &mapping);
     let mut refused = 0;
     for file in &arguments.files {
-        let unreadable =
-            |error| Failure::Usage(format!("{} cannot be read: {error}", file.display()));
-        let body = std::fs::read(file).map_err(unreadable)?;
-        refused += map(&body, &file.display().to_string())?;
+        let unreadable = |error: std::io::Error| {
+            Failure::Usage(format!("{} cannot be read: {}", file.display(), io_message(&error)))
+        };
+        let input = File::open(file).map_err(unreadable)?;
+        refused += map(input, &file.display().to_string(), &mapping)?;
     }
     if arguments.files.is_empty() {
         if std::io::stdin().is_terminal() {
             return Err(Failure::Usage("name a FILE, or send events to standard input".to_owned()));
         }
-        let mut body = Vec::new();
-        std::io::stdin().read_to_end(&mut body)?;
-        refused += map(&body, "standard input")?;
+        refused += map(std::io::stdin().lock(), "standard input", &mapping)?;
     }
     match refused {
         0 => Ok(()),
@@ -108,7 +117,7 @@ fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
         let known = OcsfVersion::ALL.iter().find(|(known, _)| known == name);
         known.into_iter().for_each(|(_, version)| formatting.ocsf_version = *version);
     }
-    Ok(Mapping { redactions: Vec::new(), formatting, is_explained: arguments.explain })
+    Ok(Mapping::new(Vec::new(), formatting, arguments.explain))
 }
 
 fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, Failure> {
@@ -118,32 +127,48 @@ fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, F
     };
     let tables = [&config.redact, &sink.redact];
     let redactions = tables.into_iter().flatten().map(Redaction::new).collect();
-    Ok(Mapping { redactions, formatting: sink.formatting.clone(), is_explained })
+    Ok(Mapping::new(redactions, sink.formatting.clone(), is_explained))
 }
 
-/// Returns how many elements are no events.
-fn map(body: &[u8], name: &str, mapping: &Mapping) -> Result<u64, Failure> {
-    let elements = match decode::body(body, false) {
-        Ok(elements) => elements,
-        Err(refusal) => {
-            eprintln!("{name}: {}: {}", output::safe(&refusal.path), output::safe(&refusal.detail));
-            return Ok(1);
-        }
-    };
+/// Reads one record at a time; returns how many are no events.
+fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, Failure> {
     let received_at = system_clock()();
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut refused = 0;
-    for element in &elements {
-        match &element.verdict {
-            Ok(_) => one(element.raw, received_at, mapping, &mut out)?,
-            Err(refusal) => {
-                refused += 1;
-                let (path, detail) = (output::safe(&refusal.path), output::safe(&refusal.detail));
-                eprintln!("{name}: {path}: {detail}");
+    let has_any = records::each(input, |record| {
+        let mut refuse = |path: &str, detail: &str| {
+            refused += 1;
+            eprintln!("{name}:{}: {}: {}", record.line, output::safe(path), output::safe(detail));
+        };
+        let root = record.index.map_or_else(|| "$".to_owned(), |index| format!("$[{index}]"));
+        if record.is_too_large {
+            refuse(&root, "it is too large to be read");
+            return Ok(());
+        }
+        // An array within an array is no event, and is not opened.
+        if record.bytes.starts_with(b"[") {
+            refuse(&root, "an event is a JSON object");
+            return Ok(());
+        }
+        let path = |refusal: &Refusal| format!("{root}{}", &refusal.path[1..]);
+        match decode::body(record.bytes, false) {
+            Err(refusal) => refuse(&path(&refusal), &refusal.detail),
+            Ok(elements) => {
+                for element in &elements {
+                    match &element.verdict {
+                        Ok(_) => one(element.raw, received_at, mapping, &mut out)?,
+                        Err(refusal) => refuse(&path(refusal), &refusal.detail),
+                    }
+                }
             }
         }
-    }
+        Ok(())
+    })?;
     out.flush()?;
+    if !has_any {
+        eprintln!("{name}: it is empty");
+        return Ok(1);
+    }
     Ok(refused)
 }
 
@@ -168,6 +193,9 @@ fn one(
         return Ok(());
     }
     let mut line = format::render(&mapping.formatting, received).bytes;
+    if mapping.is_on_terminal {
+        line = output::safe(&String::from_utf8_lossy(&line)).into_bytes();
+    }
     line.push(b'\n');
     out.write_all(&line)?;
     Ok(())

@@ -13,6 +13,7 @@ mod loader;
 mod map;
 mod output;
 mod quarantine;
+mod records;
 mod replay;
 mod send;
 mod serve;
@@ -29,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::causes::{io_message, with_causes};
+use crate::causes::{io_message, with_causes, without_numbers};
 use crate::config::Secrets;
 use loader::Loader;
 
@@ -138,11 +139,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match output::while_read(|| run_command(command, file)) {
         Ok(()) | Err(Failure::Unread) => ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => {
-            eprintln!("davinci-siem: {message}");
+            eprintln!("davinci-siem: {}", without_numbers(&message));
             ExitCode::FAILURE
         }
         Err(Failure::Usage(message)) => {
-            eprintln!("{message}");
+            eprintln!("{}", without_numbers(&message));
             ExitCode::from(USAGE)
         }
     }

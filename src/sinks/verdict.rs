@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Item;
+use crate::causes::without_numbers;
 
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +119,7 @@ impl Verdict {
 impl Reason {
     /// A reason that no target gave.
     pub fn new(message: impl Into<String>) -> Reason {
-        Reason { message: message.into(), ..Reason::default() }
+        Reason { message: without_numbers(&message.into()), ..Reason::default() }
     }
 }
 

@@ -150,10 +150,13 @@ impl Reached {
 /// needs a secret of a sink or a source.
 async fn reach(loader: Loader<'_>, settings: &Settings) -> Result<Reached, Failure> {
     match Spool::start(settings, system_clock()).await {
-        Ok(spool) => {
-            let config = loader.config_without(Secrets::OfRedact)?;
-            Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config))))
-        }
+        Ok(spool) => match loader.config_without(Secrets::OfRedact) {
+            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config)))),
+            Err(failure) => {
+                spool.close();
+                Err(failure)
+            }
+        },
         Err(OpenError::InUse(_)) => Ok(Reached::Service(AdminClient::new(&loader.admin()?)?)),
         Err(error) => Err(error.into()),
     }

@@ -1,0 +1,346 @@
+//! Events of any number, read one at a time: the elements of arrays, and the values of a sequence (NDJSON,
+//! concatenated). Splits by structure alone, so that a broken record ends where it ends, and holds one record at a time.
+
+use std::io::{BufRead, BufReader, Read};
+
+use super::Failure;
+
+/// Bytes of a record that are held. A larger one is passed over.
+const MAX_RECORD: usize = 32 * 1024 * 1024;
+
+/// One record as it was written.
+pub(super) struct Record<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Line that it begins on, from 1.
+    pub(super) line: u64,
+    /// Its index, if it is an element of an array.
+    pub(super) index: Option<u64>,
+    /// Whether it was too large to be held; `bytes` are empty then.
+    pub(super) is_too_large: bool,
+}
+
+/// Calls `visit` for every record, in order. Returns whether there was a record or an array, be it an empty one.
+pub(super) fn each(
+    input: impl Read,
+    mut visit: impl FnMut(Record<'_>) -> Result<(), Failure>,
+) -> Result<bool, Failure> {
+    let mut input = BufReader::with_capacity(128 * 1024, input);
+    let mut splitter = Splitter { line: 1, ..Splitter::default() };
+    loop {
+        let bytes = input.fill_buf()?;
+        let length = bytes.len();
+        if length == 0 {
+            break;
+        }
+        for &byte in bytes {
+            splitter.take(byte, &mut visit)?;
+        }
+        input.consume(length);
+    }
+    splitter.end(&mut visit)?;
+    Ok(splitter.has_any)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    /// Between two records.
+    #[default]
+    Nothing,
+    /// An object, or an array within an array.
+    Container,
+    /// A string within an array.
+    Text,
+    /// A number or a word within an array.
+    Scalar,
+    /// Something else, up to the end of its line.
+    Line,
+}
+
+#[derive(Default)]
+struct Splitter {
+    bytes: Vec<u8>,
+    kind: Kind,
+    /// Of the current byte.
+    line: u64,
+    /// Of the record's first byte.
+    first_line: u64,
+    /// Index of the next element, within an array.
+    index: Option<u64>,
+    depth: u32,
+    is_in_string: bool,
+    is_escaped: bool,
+    is_line_start: bool,
+    /// The last byte of the record that is no white space and in no string.
+    last: u8,
+    is_too_large: bool,
+    has_any: bool,
+    /// Bytes of a byte order mark that have come.
+    mark: usize,
+    has_begun: bool,
+}
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl Splitter {
+    fn take(
+        &mut self,
+        byte: u8,
+        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.has_begun {
+            if MARK.get(self.mark) == Some(&byte) {
+                self.mark += 1;
+                return Ok(());
+            }
+            self.has_begun = true;
+        }
+        if self.begins_anew(byte) || self.ends_before(byte) {
+            self.emit(visit)?;
+        }
+        if self.kind == Kind::Nothing {
+            self.begin(byte);
+        } else {
+            self.go_on(byte);
+        }
+        if self.kind != Kind::Nothing {
+            self.keep(byte);
+            if self.is_complete(byte) {
+                self.emit(visit)?;
+            }
+        }
+        self.is_line_start = byte == b'\n';
+        self.line += u64::from(byte == b'\n');
+        Ok(())
+    }
+
+    /// Whether a line that starts here is a record of its own though the one before was not closed: in no object may
+    /// `{` follow anything but a colon, a comma or a bracket, and no string may hold a line break.
+    fn begins_anew(&self, byte: u8) -> bool {
+        self.kind == Kind::Container
+            && self.index.is_none()
+            && self.is_line_start
+            && byte == b'{'
+            && (self.is_in_string || !b":,[".contains(&self.last))
+    }
+
+    fn ends_before(&self, byte: u8) -> bool {
+        match self.kind {
+            Kind::Scalar => byte.is_ascii_whitespace() || b",[]{".contains(&byte),
+            Kind::Line => byte == b'\n',
+            _ => false,
+        }
+    }
+
+    fn begin(&mut self, byte: u8) {
+        let is_in_array = self.index.is_some();
+        self.kind = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => return,
+            b',' if is_in_array => return,
+            b']' if is_in_array => {
+                self.index = None;
+                return;
+            }
+            b'[' if !is_in_array => {
+                (self.index, self.has_any) = (Some(0), true);
+                return;
+            }
+            b'{' => Kind::Container,
+            b'[' => Kind::Container,
+            b'"' if is_in_array => Kind::Text,
+            _ if is_in_array => Kind::Scalar,
+            _ => Kind::Line,
+        };
+        self.first_line = self.line;
+        self.depth = u32::from(self.kind == Kind::Container);
+        self.is_in_string = self.kind == Kind::Text;
+        (self.is_escaped, self.last) = (false, byte);
+    }
+
+    fn go_on(&mut self, byte: u8) {
+        if self.is_escaped {
+            self.is_escaped = false;
+        } else if self.is_in_string {
+            match byte {
+                b'"' => self.is_in_string = false,
+                b'\\' => self.is_escaped = true,
+                _ => {}
+            }
+        } else if self.kind == Kind::Container {
+            match byte {
+                b'"' => self.is_in_string = true,
+                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
+            }
+            if !byte.is_ascii_whitespace() {
+                self.last = byte;
+            }
+        }
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if self.bytes.len() == MAX_RECORD {
+            self.is_too_large = true;
+            self.bytes = Vec::new();
+        }
+        if !self.is_too_large {
+            self.bytes.push(byte);
+        }
+    }
+
+    fn is_complete(&self, byte: u8) -> bool {
+        match self.kind {
+            Kind::Container => self.depth == 0,
+            Kind::Text => !self.is_in_string && byte == b'"',
+            Kind::Nothing | Kind::Scalar | Kind::Line => false,
+        }
+    }
+
+    fn emit(
+        &mut self,
+        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let record = Record {
+            bytes: self.bytes.trim_ascii_end(),
+            line: self.first_line,
+            index: self.index,
+            is_too_large: self.is_too_large,
+        };
+        visit(record)?;
+        self.index = self.index.map(|index| index + 1);
+        self.bytes.clear();
+        (self.kind, self.is_too_large, self.is_in_string) = (Kind::Nothing, false, false);
+        self.has_any = true;
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.kind == Kind::Nothing { Ok(()) } else { self.emit(visit) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Hands out few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let length = into.len().min(self.1).min(self.0.len());
+            into[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
+    fn records(text: &str) -> Vec<(u64, Option<u64>, String)> {
+        let mut found = Vec::new();
+        let read = each(Slow(text.as_bytes(), 7), |record| {
+            let bytes = String::from_utf8_lossy(record.bytes).into_owned();
+            found.push((record.line, record.index, bytes));
+            Ok(())
+        });
+        assert!(read.is_ok(), "{text}");
+        found
+    }
+
+    #[test]
+    fn records_are_found_in_every_shape() {
+        let plain = |text: &str| -> Vec<String> {
+            records(text).into_iter().map(|(_, _, bytes)| bytes).collect()
+        };
+        assert_eq!(plain("{\"a\":1}\n{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
+        assert_eq!(plain("{\"a\":1}{\"b\":2}"), ["{\"a\":1}", "{\"b\":2}"]);
+        assert_eq!(
+            plain("\u{feff}[{\"a\":\"]}\\\"\"},7,\"x,\",[1],null]"),
+            ["{\"a\":\"]}\\\"\"}", "7", "\"x,\"", "[1]", "null"]
+        );
+        assert_eq!(plain("[1]\n[2]"), ["1", "2"]);
+        assert_eq!(plain(" [ ] \n"), [""; 0]);
+        assert!(!each(&b" \n"[..], |_| Ok(())).unwrap_or(true), "nothing at all");
+        assert!(each(&b"[]"[..], |_| Ok(())).unwrap_or(false), "an empty array");
+    }
+
+    #[test]
+    fn a_broken_line_takes_no_other_along() {
+        let good = "{\"ok\":1}";
+        for broken in ["{\"a\":1", "{\"a\":\"x", "{\"a\":[1", "junk", "{", "{\"a\":{", "\"x"] {
+            let found = records(&format!("{good}\n{broken}\n{good}\n{good}"));
+            let expected = [
+                (1, None, good.to_owned()),
+                (2, None, broken.to_owned()),
+                (3, None, good.to_owned()),
+                (4, None, good.to_owned()),
+            ];
+            assert_eq!(found, expected, "{broken}");
+        }
+        let pretty = "{\n\"a\":\n{\"b\": [\n{\"c\":1},\n{\"d\":2}]}}";
+        assert_eq!(records(pretty), [(1, None, pretty.to_owned())], "none of these is broken");
+    }
+
+    #[test]
+    fn what_is_too_large_is_passed_over_and_not_held() {
+        let huge = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(MAX_RECORD));
+        let mut found = Vec::new();
+        let read = each(huge.as_bytes(), |record| {
+            found.push((record.is_too_large, record.bytes.len()));
+            Ok(())
+        });
+        assert!(read.is_ok());
+        assert_eq!(found, [(true, 0), (false, 7)]);
+    }
+
+    fn object() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<i32>().prop_map(Value::from),
+            "(?s).{0,12}".prop_map(Value::from),
+        ];
+        let value = leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("(?s).{0,4}", inner, 0..3)
+                    .prop_map(|members| json!(members)),
+            ]
+        });
+        prop::collection::btree_map("(?s).{0,4}", value, 0..4).prop_map(|members| json!(members))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_whatever_the_shape(
+            values in prop::collection::vec(object(), 0..8),
+            is_pretty: bool,
+            shape in 0..4,
+            at_once in 1_usize..50,
+        ) {
+            let texts: Vec<String> = values
+                .iter()
+                .map(|value| if is_pretty { format!("{value:#}") } else { value.to_string() })
+                .collect();
+            let text = match shape {
+                0 => format!("[{}]", texts.join(",")),
+                1 => format!("[\n{}\n]\n", texts.join(",\n")),
+                2 => texts.join("\n"),
+                _ => texts.concat(),
+            };
+            let mut found = Vec::new();
+            let read = each(Slow(text.as_bytes(), at_once), |record| {
+                let lines = text.as_bytes().iter().filter(|byte| **byte == b'\n').count();
+                assert!(record.line <= lines as u64 + 1);
+                found.push(serde_json::from_slice::<Value>(record.bytes).expect("whole"));
+                Ok(())
+            });
+            prop_assert!(read.is_ok());
+            prop_assert_eq!(found, values);
+        }
+    }
+}
