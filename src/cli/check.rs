@@ -16,6 +16,7 @@ use super::loader::Loader;
 use super::output::{count, json};
 #[cfg(feature = "nats")]
 use crate::app::system_clock;
+use crate::causes::without_numbers;
 use crate::config::{Config, Problem};
 use crate::sinks::{Deliver, Sink};
 #[cfg(feature = "nats")]
@@ -68,7 +69,7 @@ impl Mistake {
             line,
             variable: is_variable.then(|| before.to_owned()),
             key: key.clone(),
-            message: message.clone(),
+            message: without_numbers(message),
         }
     }
 }

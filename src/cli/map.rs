@@ -135,7 +135,7 @@ fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, Failure> 
     let received_at = system_clock()();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut refused = 0;
-    let has_any = records::each(input, |record| {
+    let has_any = records::each(input, name, |record| {
         let mut refuse = |path: &str, detail: &str| {
             refused += 1;
             eprintln!("{name}:{}: {}: {}", record.line, output::safe(path), output::safe(detail));

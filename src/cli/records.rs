@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use super::Failure;
+use crate::causes::io_message;
 
 /// Bytes of a record that are held. A larger one is passed over.
 const MAX_RECORD: usize = 32 * 1024 * 1024;
@@ -19,15 +20,18 @@ pub(super) struct Record<'a> {
     pub(super) is_too_large: bool,
 }
 
-/// Calls `visit` for every record, in order. Returns whether there was a record or an array, be it an empty one.
+/// Calls `visit` for every record of the file `name`, in order. Returns whether there was a record or an array, be it an empty one.
 pub(super) fn each(
     input: impl Read,
+    name: &str,
     mut visit: impl FnMut(Record<'_>) -> Result<(), Failure>,
 ) -> Result<bool, Failure> {
     let mut input = BufReader::with_capacity(128 * 1024, input);
     let mut splitter = Splitter { line: 1, ..Splitter::default() };
     loop {
-        let bytes = input.fill_buf()?;
+        let bytes = input.fill_buf().map_err(|error| {
+            Failure::Failed(format!("{name} cannot be read: {}", io_message(&error)))
+        })?;
         let length = bytes.len();
         if length == 0 {
             break;
@@ -243,7 +247,7 @@ mod tests {
 
     fn records(text: &str) -> Vec<(u64, Option<u64>, String)> {
         let mut found = Vec::new();
-        let read = each(Slow(text.as_bytes(), 7), |record| {
+        let read = each(Slow(text.as_bytes(), 7), "-", |record| {
             let bytes = String::from_utf8_lossy(record.bytes).into_owned();
             found.push((record.line, record.index, bytes));
             Ok(())
@@ -265,8 +269,8 @@ mod tests {
         );
         assert_eq!(plain("[1]\n[2]"), ["1", "2"]);
         assert_eq!(plain(" [ ] \n"), [""; 0]);
-        assert!(!each(&b" \n"[..], |_| Ok(())).unwrap_or(true), "nothing at all");
-        assert!(each(&b"[]"[..], |_| Ok(())).unwrap_or(false), "an empty array");
+        assert!(!each(&b" \n"[..], "-", |_| Ok(())).unwrap_or(true), "nothing at all");
+        assert!(each(&b"[]"[..], "-", |_| Ok(())).unwrap_or(false), "an empty array");
     }
 
     #[test]
@@ -290,7 +294,7 @@ mod tests {
     fn what_is_too_large_is_passed_over_and_not_held() {
         let huge = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(MAX_RECORD));
         let mut found = Vec::new();
-        let read = each(huge.as_bytes(), |record| {
+        let read = each(huge.as_bytes(), "-", |record| {
             found.push((record.is_too_large, record.bytes.len()));
             Ok(())
         });
@@ -333,7 +337,7 @@ mod tests {
                 _ => texts.concat(),
             };
             let mut found = Vec::new();
-            let read = each(Slow(text.as_bytes(), at_once), |record| {
+            let read = each(Slow(text.as_bytes(), at_once), "-", |record| {
                 let lines = text.as_bytes().iter().filter(|byte| **byte == b'\n').count();
                 assert!(record.line <= lines as u64 + 1);
                 found.push(serde_json::from_slice::<Value>(record.bytes).expect("whole"));
