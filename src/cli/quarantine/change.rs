@@ -63,7 +63,8 @@ pub(super) fn retry(
         0 => Ok(()),
         failed => {
             let entries = count(ids.len() as u64, "entry");
-            Err(Failure::Failed(format!("{failed} of {entries} stay in quarantine")))
+            let verb = if failed == 1 { "stays" } else { "stay" };
+            Err(Failure::Failed(format!("{failed} of {entries} {verb} in quarantine")))
         }
     }
 }

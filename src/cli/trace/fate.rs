@@ -69,6 +69,8 @@ struct Place<'a> {
     name: &'a str,
     cursor: u64,
     ways: Vec<Way>,
+    /// The position that it began after, if that is known.
+    began_after: Option<u64>,
     /// Whether every dead letter of the sink is still in quarantine.
     has_all_letters: bool,
     is_configured: bool,
@@ -95,9 +97,12 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
     let has_all_letters = !stats.totals.iter().any(|(_, door, count)| is_gone(*door) && *count > 0);
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
-        let ways = if is_ordered { ways(stats, &sink.sink, sink.cursor) } else { Vec::new() };
+        let (ways, began_after) = match is_ordered {
+            true => ways(stats, &sink.sink, sink.cursor),
+            false => (Vec::new(), None),
+        };
         let (name, cursor) = (sink.sink.as_str(), sink.cursor);
-        Place { name, cursor, ways, has_all_letters, is_configured, is_ordered }
+        Place { name, cursor, ways, began_after, has_all_letters, is_configured, is_ordered }
     });
     let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
@@ -105,6 +110,7 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
         name: &sink.name,
         cursor: 0,
         ways: Vec::new(),
+        began_after: None,
         has_all_letters,
         is_configured: true,
         is_ordered,
@@ -112,23 +118,27 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
     known.chain(new).collect()
 }
 
-/// The ways in which a sink has got past anything at all.
-fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> Vec<Way> {
-    let total = |door: Door| {
-        let is_its = |(name, counted, _): &&(String, Door, u64)| name == sink && *counted == door;
+/// The ways in which a sink has got past anything at all, and the position that it began after, where that is known.
+fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> (Vec<Way>, Option<u64>) {
+    let total = |disposition: &str| {
+        let is_its =
+            |(name, door, _): &&(String, Door, u64)| name == sink && door.as_str() == disposition;
         stats.totals.iter().find(is_its).map_or(0, |(_, _, count)| *count)
     };
-    let delivered = total(Door::Delivered);
-    let (filtered, dead_lettered) = (total(Door::Filtered), total(Door::DeadLettered));
-    [
+    let delivered = total("delivered");
+    let (filtered, dead_lettered) = (total("filtered"), total("dead_lettered"));
+    // Not every engine and not every spool counts these.
+    let (retired, before_start) = (total("retired"), total("before_start"));
+    let passed = delivered + filtered + dead_lettered + total("not_addressed");
+    let is_complete = passed + retired + before_start == cursor;
+    let ways = [
         (Way::Delivered, delivered > 0),
         (Way::Filtered, filtered > 0),
         (Way::DeadLettered, dead_lettered > 0),
-        (Way::Skipped, delivered + filtered + dead_lettered != cursor),
-    ]
-    .into_iter()
-    .filter_map(|(way, is_possible)| is_possible.then_some(way))
-    .collect()
+        (Way::Skipped, passed != cursor),
+    ];
+    let ways = ways.into_iter().filter_map(|(way, is_possible)| is_possible.then_some(way));
+    (ways.collect(), Some(before_start).filter(|_| is_complete && retired == 0))
 }
 
 fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
@@ -154,7 +164,7 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
     let possible = match state {
         State::Waiting | State::Unknown | State::NotForIt => Vec::new(),
         State::Passed if is_original && !its_letters.is_empty() => vec![Way::DeadLettered],
-        State::Passed => possible(place, wanted, !its_letters.is_empty()),
+        State::Passed => possible(place, found.position, wanted, !its_letters.is_empty()),
     };
     let is_for_it = state != State::NotForIt;
     Fate {
@@ -171,15 +181,19 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
 
 /// The ways in which a sink may have got past an event that it has passed: of those that it has gone at all, without
 /// what its filter and the quarantine rule out.
-fn possible(place: &Place<'_>, wanted: Option<bool>, has_letters: bool) -> Vec<Way> {
-    let Place { ways, has_all_letters, .. } = place;
+fn possible(place: &Place<'_>, position: u64, wanted: Option<bool>, has_letters: bool) -> Vec<Way> {
+    let Place { ways, began_after, has_all_letters, .. } = place;
+    if began_after.is_some_and(|before| position <= before) {
+        return vec![Way::Skipped];
+    }
     if wanted == Some(false) && ways.contains(&Way::Filtered) {
         return vec![Way::Filtered];
     }
     let is_ruled_out = |way: &Way| match way {
         Way::Filtered => wanted == Some(true),
         Way::DeadLettered => !has_letters && *has_all_letters,
-        Way::Delivered | Way::Skipped => false,
+        Way::Skipped => began_after.is_some(),
+        Way::Delivered => false,
     };
     let left: Vec<Way> = ways.iter().filter(|way| !is_ruled_out(way)).copied().collect();
     // The filter was another then.
