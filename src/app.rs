@@ -20,11 +20,11 @@ use crate::deliver::{SinkStatus, Worker};
 use crate::descriptors::{self, TooFew};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::listener::tls::{self, Tls, TlsError};
+use crate::receive::listener::tls::{self, TlsError};
 use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
-use crate::receive::{self, Receiver, Sources};
-use crate::reload::{self, Reload, Reloaded};
+use crate::receive::{self, Policy, Receiver, SharedPolicy};
+use crate::reload::{self, Reload, Targets};
 use crate::shutdown::{self, Shutdown};
 use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Registered, Spool, Start};
 
@@ -88,7 +88,7 @@ pub struct App {
     spool: Arc<Spool>,
     listener: TcpListener,
     admin: TcpListener,
-    tls: Option<Arc<Tls>>,
+    policy: Arc<SharedPolicy>,
     workers: Vec<Worker>,
     statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
@@ -149,10 +149,22 @@ impl App {
             ));
         }
         let loaded = config.listen.tls.as_ref().map(tls::load).transpose()?;
-        let tls = loaded.map(Tls::new).map(Arc::new);
+        let policy = Policy::new(&config.listen, &config.sources, loaded);
+        let policy = Arc::new(SharedPolicy::new(policy));
         let listener = bind("listen.address", config.listen.address).await?;
         let admin = bind("admin.address", config.admin.address).await?;
-        Ok(App { config, spool, listener, admin, tls, workers, statuses, metrics, observer, clock })
+        Ok(App {
+            config,
+            spool,
+            listener,
+            admin,
+            policy,
+            workers,
+            statuses,
+            metrics,
+            observer,
+            clock,
+        })
     }
 
     /// Where the webhooks are served; the port is known even if 0 was configured.
@@ -173,7 +185,7 @@ impl App {
             spool,
             listener,
             admin,
-            tls,
+            policy,
             workers,
             statuses,
             metrics,
@@ -186,14 +198,12 @@ impl App {
             header: config.limits.header_timeout,
             grace,
         };
-        let sources = Sources::new(&config.sources);
         let access = Arc::new(Access::new(&config.admin, config.limits.failed_logins));
         let reloading = tokio::spawn(reload::run(
             reload,
             config.clone(),
-            Reloaded {
-                tls: tls.clone(),
-                sources: sources.clone(),
+            Targets {
+                policy: Arc::clone(&policy),
                 access: Arc::clone(&access),
                 sinks: statuses.clone(),
             },
@@ -203,6 +213,7 @@ impl App {
         let receiver = Receiver::new(
             Arc::clone(&spool),
             &config,
+            Arc::clone(&policy),
             Arc::clone(&metrics),
             Arc::clone(&observer),
             Arc::clone(&clock),
@@ -210,12 +221,11 @@ impl App {
         );
         let directory = config.spool.directory.clone();
         let keeping = tokio::spawn(drift::keep(Arc::clone(&observer), directory.clone()));
-        let is_proxied = config.listen.proxy_protocol;
         let webhooks = Listener {
             name: "webhooks",
-            router: receive::router(receiver, &sources),
-            tls,
-            proxies: is_proxied.then(|| config.listen.trusted_proxies.clone()),
+            router: receive::router(receiver, &config.sources),
+            policy: Some(Arc::clone(&policy)),
+            is_proxied: config.listen.proxy_protocol,
             connections: config.limits.connections,
             timeouts,
             metrics: Arc::clone(&metrics),
@@ -226,15 +236,15 @@ impl App {
                 spool: Arc::clone(&spool),
                 access,
                 sinks: statuses,
-                rules: Rules::new(&config),
+                rules: Rules::with_policy(&config, policy),
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,
                 clock,
                 shutdown: shutdown.clone(),
             }),
-            tls: None,
-            proxies: None,
+            policy: None,
+            is_proxied: false,
             connections: ADMIN_CONNECTIONS,
             timeouts,
             metrics,

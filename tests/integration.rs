@@ -48,6 +48,7 @@ mod proxies;
 mod quarantine;
 mod redaction;
 mod reload;
+mod reload_access;
 mod request_ids;
 mod secrets;
 mod send;

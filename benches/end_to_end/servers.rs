@@ -188,9 +188,13 @@ async fn unsynced(file: &str) {
     let metrics = std::sync::Arc::new(Metrics::new().expect("metrics"));
     let _telemetry = telemetry::start(&config, &metrics);
     let (_trigger, shutdown) = shutdown::channel();
-    let again = config.clone();
-    let read = Box::new(move || Ok(again.clone()));
-    let reload = Reload { now: std::sync::Arc::default(), file: None, read };
+    let text = config::text_of(Some(file.as_ref())).expect("readable");
+    let reload = Reload {
+        now: std::sync::Arc::default(),
+        file: Some(file.into()),
+        text,
+        environment: Vec::new(),
+    };
     let app = Box::pin(App::build(config, metrics)).await.expect("built");
     let address = app.address().expect("an address");
     let admin = app.admin_address().expect("an address");

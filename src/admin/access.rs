@@ -20,53 +20,60 @@ pub const USERNAME: &str = "admin";
 
 /// What requests are judged by.
 pub struct Access {
-    /// None where no password is configured.
-    credentials: RwLock<Option<Credentials>>,
-    is_read_only: bool,
+    /// Replaced as a whole: no request sees half of a reload.
+    rules: RwLock<Arc<Rules>>,
     wrong_logins: Throttle,
     /// Wrong logins of an address in a minute.
     limit: u32,
+}
+
+/// The part of `[admin]` that a reload replaces.
+struct Rules {
+    /// None where no password is configured.
+    credentials: Option<Credentials>,
+    is_read_only: bool,
 }
 
 impl Access {
     /// As `[admin]` says.
     pub fn new(admin: &config::Admin, failed_logins: u32) -> Access {
         Access {
-            credentials: RwLock::new(credentials(admin)),
-            is_read_only: admin.is_read_only,
+            rules: RwLock::new(Arc::new(Rules::new(admin))),
             wrong_logins: Throttle::new(),
             limit: failed_logins,
         }
     }
 
-    /// Takes another password from now on.
+    /// Puts the password and `read_only` of `admin` in force for every later request.
     pub fn replace(&self, admin: &config::Admin) {
-        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials(admin);
+        let rules = Arc::new(Rules::new(admin));
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether a page may offer operations: there is a password, and it is not all read-only.
     pub(super) fn offers_operations(&self) -> bool {
-        let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
-        !self.is_read_only && credentials.is_some()
+        let rules = self.rules();
+        !rules.is_read_only && rules.credentials.is_some()
     }
 
     /// Whether nothing may be operated.
     pub(super) fn is_read_only(&self) -> bool {
-        self.is_read_only
+        self.rules().is_read_only
     }
 
     /// `now` is in milliseconds since the epoch.
-    fn judge(&self, request: &Request, now: i64) -> Result<(), Refusal> {
+    pub(crate) fn judge(&self, request: &Request, now: i64) -> Result<(), Refusal> {
         let headers = request.headers();
         let peer = request.extensions().get::<Peer>();
         let address =
             peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip().to_canonical());
-        let allowed = self
-            .credentials
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map(|credentials| credentials.allow(headers, None));
+        let rules = self.rules();
+        let allowed =
+            rules.credentials.as_ref().map(|credentials| credentials.allow(headers, None));
         match allowed {
             Some(true) => {}
             Some(false) => return Err(self.refuse(address, headers, now)),
@@ -76,7 +83,7 @@ impl Access {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(());
         }
-        if self.is_read_only {
+        if rules.is_read_only {
             return Err(Refusal::ReadOnly);
         }
         match headers.contains_key(OPERATION_HEADER) {
@@ -100,16 +107,24 @@ impl Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Access").field("is_read_only", &self.is_read_only).finish_non_exhaustive()
+        out.debug_struct("Access")
+            .field("is_read_only", &self.is_read_only())
+            .finish_non_exhaustive()
     }
 }
 
-fn credentials(admin: &config::Admin) -> Option<Credentials> {
-    let password = admin.password.clone()?;
-    Some(Credentials::new(&[Credential::Basic { username: USERNAME.to_owned(), password }]))
+impl Rules {
+    fn new(admin: &config::Admin) -> Rules {
+        let credentials = admin.password.clone().map(|password| {
+            Credentials::new(&[Credential::Basic { username: USERNAME.to_owned(), password }])
+        });
+        Rules { credentials, is_read_only: admin.is_read_only }
+    }
 }
 
-enum Refusal {
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
     Password,
     TooManyAttempts,
     Elsewhere,

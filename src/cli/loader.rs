@@ -20,6 +20,13 @@ impl Loader<'_> {
         self.checked().map_err(|problems| mistakes(&problems))
     }
 
+    /// All of it, and the file's text that it was made of.
+    pub(super) fn text_and_config(self) -> Result<(String, Config), Failure> {
+        let text = config::text_of(self.file).map_err(|problems| mistakes(&problems))?;
+        let config = config::parse(&text, self.file, std::env::vars_os());
+        config.map(|config| (text, config)).map_err(|problems| mistakes(&problems))
+    }
+
     /// All of it, or every mistake.
     pub(super) fn checked(self) -> Result<Config, Problems> {
         config::load(self.file, std::env::vars_os())

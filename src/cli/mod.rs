@@ -152,7 +152,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
     let loader = Loader { file };
     match command {
-        Command::Serve => serve::run(loader.config()?, file.map(Path::to_owned)),
+        Command::Serve => {
+            let (text, config) = loader.text_and_config()?;
+            serve::run(config, text, file.map(Path::to_owned))
+        }
         Command::Check(check) => check::run(&check, loader),
         Command::Send(arguments) => send::run(&arguments),
         Command::Map(arguments) => map::run(&arguments, || loader.config()),

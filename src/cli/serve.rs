@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Failure;
 use crate::app::App;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::{shutdown, telemetry};
@@ -17,16 +17,16 @@ use crate::{shutdown, telemetry};
 /// How long the end may take for exporting the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
-/// `file` is where the configuration came from, and is read again.
-pub(super) fn run(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
+/// `config` was made of `text`, which is that of `file`; a reload reads the file again.
+pub(super) fn run(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(serve(config, file));
+    let served = runtime.block_on(serve(config, text, file));
     // A sink may be blocked for ever in a write; everything that has to be durable is.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
+async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
     let (trigger, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -53,9 +53,8 @@ async fn serve(config: Config, file: Option<PathBuf>) -> Result<(), Failure> {
         "ready"
     );
     let now = Arc::new(Notify::new());
-    let named = file.clone();
-    let read = Box::new(move || config::load(named.as_deref(), std::env::vars_os()));
-    let running = app.run(Reload { now: Arc::clone(&now), file, read }, shutdown);
+    let environment = std::env::vars_os().collect();
+    let running = app.run(Reload { now: Arc::clone(&now), file, text, environment }, shutdown);
     tokio::pin!(running);
     let mut deadline = None;
     let ended = loop {

@@ -6,6 +6,7 @@
 //! an unknown key. `config/davinci-siem.toml` lists every key with its default.
 
 mod admin;
+mod keys;
 mod limits;
 mod listen;
 mod log;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub use crate::secret::Secret;
 pub use crate::tls::Tls;
 pub use admin::Admin;
+pub use keys::{Keys, keys};
 pub use limits::Limits;
 pub use listen::{ClientAuthority, ForwardedHeader, Listen, ListenTls};
 pub use log::{Log, LogFormat};
@@ -131,7 +133,8 @@ pub fn load_spool(
     with_root(&text, file, environment, |mut root| spool::read(root.table("spool")))
 }
 
-fn text_of(file: Option<&Path>) -> Result<String, Problems> {
+/// Reads the file's text; without a file there is none.
+pub fn text_of(file: Option<&Path>) -> Result<String, Problems> {
     let Some(path) = file else { return Ok(String::new()) };
     std::fs::read_to_string(path).map_err(|error| {
         let reason = crate::shown::reason(&error);
@@ -202,7 +205,9 @@ fn read(mut root: Section<'_>) -> Config {
 /// What no section can see alone.
 fn check_together(config: &Config, root: &Section<'_>) {
     let Config { listen, sources, limits, spool, sinks, admin, .. } = config;
-    check_credentials(listen, sources, root);
+    for (key, message) in credential_problems(listen, sources) {
+        root.report(&key, message);
+    }
     if admin.address == listen.address && admin.address.port() != 0 {
         root.report("admin.address", "is listen.address too; use another port".to_owned());
     }
@@ -233,8 +238,10 @@ fn check_together(config: &Config, root: &Section<'_>) {
     }
 }
 
-/// Whether the credentials keep out whoever can reach the listener.
-fn check_credentials(listen: &Listen, sources: &[Source], root: &Section<'_>) {
+/// Keys and messages about credentials that do not keep out whoever can reach the listener. A reload
+/// asks with the listener that is bound.
+pub fn credential_problems(listen: &Listen, sources: &[Source]) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
     let is_public = !listen.address.ip().is_loopback();
     let clients = listen.tls.as_ref().and_then(|tls| tls.clients.as_ref());
     for source in sources {
@@ -245,12 +252,12 @@ fn check_credentials(listen: &Listen, sources: &[Source], root: &Section<'_>) {
             && !listen.allows_no_credentials
             && !listen.requires_certificate()
         {
-            root.report("listen.address", format!(
+            problems.push(("listen.address".to_owned(), format!(
                 "{} is reachable from other machines and source {name:?} has no credentials. Add \
                  basic or headers to [sources.{name}], require client certificates with \
                  listen.tls.client_ca, or set listen.auth = \"none\" if a proxy authenticates",
                 listen.address
-            ));
+            )));
         }
         for credential in credentials {
             let weakness = match credential {
@@ -264,20 +271,21 @@ fn check_credentials(listen: &Listen, sources: &[Source], root: &Section<'_>) {
                     if clients.is_none() {
                         let message =
                             "needs listen.tls.client_ca, the authority of the certificates";
-                        root.report(&format!("{key}.certificates"), message.to_owned());
+                        problems.push((format!("{key}.certificates"), message.to_owned()));
                     }
                     None
                 }
             };
             if let Some((key, what, weakness)) = weakness.filter(|_| is_public) {
-                root.report(&key, format!(
+                problems.push((key, format!(
                     "the {what} {weakness}, and {} is reachable from other machines. Make one with \
                      openssl rand -base64 24",
                     listen.address
-                ));
+                )));
             }
         }
     }
+    problems
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const TRANSPORT: [&str; 9] = [
 ];
 
 /// One sender.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The name that travels with its events.
     pub name: String,
@@ -48,7 +48,7 @@ pub struct Source {
 }
 
 /// What a request has to carry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// HTTP Basic (RFC 7617).
     Basic {

@@ -1,31 +1,29 @@
 //! Decides by a request's head alone whether its body is read at all: nobody without an allowed
 //! address and a valid credential makes the service read a body, touch the disk, or fill the log.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use axum::http::{Method, request};
 
 use super::answer::Answer;
 use super::listener::Peer;
+use super::policy::{Judgement, Policy};
 use super::state::{Receiver, Source};
 
 /// `Ok` if the body may be read; otherwise the answer.
 pub(super) fn admit(
     receiver: &Receiver,
+    policy: &Policy,
     source: &Source,
     head: &request::Parts,
     request_id: &str,
 ) -> Result<(), Answer> {
     let peer = head.extensions.get::<Peer>();
-    // Every listener names its peers; without one nothing would be allowed by its address.
-    let peer_address = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
-    let client = receiver.proxies.client(peer_address, &head.headers);
-    let access = source.access();
-    let is_allowed =
-        access.allow_from.is_empty() || access.allow_from.iter().any(|net| net.contains(&client));
+    let client = policy.client(peer, &head.headers);
+    let judgement = policy.judge(&source.name, peer, &head.headers);
     let now = (receiver.clock)();
     let is_first = || receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now);
-    if !is_allowed {
+    if judgement == Judgement::ForeignAddress {
         if is_first() {
             tracing::warn!(
                 source = %source.name, %client, request_id,
@@ -34,8 +32,10 @@ pub(super) fn admit(
         }
         return Err(Answer::Forbidden);
     }
-    let shown = peer.and_then(|peer| peer.certificate.as_deref());
-    let has_credentials = access.credentials.allow(&head.headers, shown);
+    if let (Judgement::StaleConnection, Some(peer)) = (judgement, peer) {
+        peer.close();
+    }
+    let has_credentials = judgement == Judgement::Allowed;
     match head.method {
         Method::POST if has_credentials => Ok(()),
         Method::POST => Err(refuse(receiver, source, client, peer, request_id)),

@@ -14,7 +14,8 @@
 //! | [`ingest`] | body → batch (pure) |
 //! | [`redacted`] | what is stored in place of what came (pure) |
 //! | [`prepare`] | inflating, decoding and packing, off the async threads |
-//! | [`state`] | what every request needs, and what each source adds |
+//! | [`policy`] | who may send events; replaced as one value by a reload |
+//! | [`state`] | state that requests share, and the sources by their paths |
 //! | [`webhook`] | the one handler that puts these together |
 //! | [`answer`] | every answer there is, and why |
 //! | [`retry`] | quarantine entries on their way back |
@@ -29,6 +30,7 @@ pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
 pub mod listener;
+mod policy;
 mod prepare;
 mod redacted;
 mod request_id;
@@ -40,8 +42,11 @@ mod webhook;
 
 pub(crate) use auth::Credentials;
 pub use listener::Peer;
+#[cfg(test)]
+pub(crate) use policy::Judgement;
+pub use policy::{Policy, SharedPolicy};
 pub use router::router;
-pub use state::{Receiver, Sources};
+pub use state::Receiver;
 pub(crate) use throttle::Throttle;
 
 #[cfg(test)]

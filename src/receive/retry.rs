@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::body;
 use super::in_flight::InFlight;
 use super::ingest::{self, Context};
+use super::policy::{Policy, SharedPolicy};
 use super::redacted::{self, MARK};
 use crate::config::Config;
 use crate::decode;
@@ -47,8 +48,8 @@ pub enum RetryError {
 /// What a retry goes by, from the configuration.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Sources that refuse events with findings.
-    pub strict_sources: Vec<String>,
+    /// Which sources refuse events with findings.
+    pub policy: Arc<SharedPolicy>,
     /// The configured sinks.
     pub sinks: Vec<String>,
     /// Bytes that a body may inflate to.
@@ -58,11 +59,16 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules of a configuration.
+    /// The rules of a configuration that nothing changes.
     pub fn new(config: &Config) -> Rules {
-        let strict = config.sources.iter().filter(|source| source.strict);
+        let policy = Policy::new(&config.listen, &config.sources, None);
+        Rules::with_policy(config, Arc::new(SharedPolicy::new(policy)))
+    }
+
+    /// The rules of a configuration, with the policy that reloads replace.
+    pub fn with_policy(config: &Config, policy: Arc<SharedPolicy>) -> Rules {
         Rules {
-            strict_sources: strict.map(|source| source.name.clone()).collect(),
+            policy,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
             body_limit: config.limits.body,
             redaction: config.redact.as_ref().map(Redaction::new),
@@ -96,7 +102,7 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
         false => redaction.clone(),
     });
     let context = Context {
-        strict: rules.strict_sources.contains(&summary.source),
+        strict: rules.policy.current().is_strict(&summary.source),
         source: Arc::from(summary.source),
         received_at: summary.at,
         request_id: summary.request_id.into(),
@@ -220,12 +226,8 @@ mod tests {
             },
             bytes: b"{}".to_vec(),
         };
-        let rules = Rules {
-            strict_sources: Vec::new(),
-            sinks: vec!["siem".to_owned()],
-            body_limit: 1 << 20,
-            redaction: None,
-        };
+        let config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
+        let rules = Rules { sinks: vec!["siem".to_owned()], ..Rules::new(&config) };
         release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
             .map_err(|error| error.to_string())
     }

@@ -13,15 +13,16 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 
 use super::answer::{Answer, Unavailable};
 use super::listener::Peer;
-use super::state::{Receiver, Sources};
+use super::state::{Receiver, Source};
 use super::{request_id, webhook};
+use crate::config;
 
 /// One route per source; everything else is 404, so that a wrong path is never taken for success.
-pub fn router(receiver: Receiver, sources: &Sources) -> Router {
+pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
-    for source in sources.0.iter() {
-        let (receiver, state) = (Arc::clone(&receiver), Arc::clone(source));
+    for source in sources {
+        let (receiver, state) = (Arc::clone(&receiver), Arc::new(Source::new(source)));
         let handle = move |request: Request| {
             webhook::handle(Arc::clone(&receiver), Arc::clone(&state), request)
         };
@@ -37,10 +38,10 @@ pub fn router(receiver: Receiver, sources: &Sources) -> Router {
 /// Said and counted: a wrong path in PingOne's webhook would otherwise look as if nothing came.
 fn not_found(receiver: &Receiver, request: &Request) -> Response {
     receiver.metrics.requests.with_label_values(&["none", "404"]).inc();
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let peer = request.extensions().get::<Peer>();
     let now = (receiver.clock)();
-    if let (&Method::POST, Some(peer)) = (request.method(), peer) {
-        let client = receiver.proxies.client(peer, request.headers());
+    if let (&Method::POST, Some(_)) = (request.method(), peer) {
+        let client = receiver.policy.current().client(peer, request.headers());
         if receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now) {
             // Not which: a path may be a secret that was mistyped.
             let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());

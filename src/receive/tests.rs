@@ -23,9 +23,17 @@ async fn a_batch_that_comes_while_the_service_ends_stays_with_the_sender() {
     let metrics = Arc::new(Metrics::new().expect("registered"));
     let (trigger, shutdown) = shutdown::channel();
     let observer = Arc::new(Observer::new(std::iter::empty(), Arc::clone(&metrics), 0));
-    let receiver =
-        Receiver::new(Arc::clone(&spool), &config, metrics, observer, system_clock(), shutdown);
-    let router = router(receiver, &Sources::new(&config.sources));
+    let policy = Policy::new(&config.listen, &config.sources, None);
+    let receiver = Receiver::new(
+        Arc::clone(&spool),
+        &config,
+        Arc::new(SharedPolicy::new(policy)),
+        metrics,
+        observer,
+        system_clock(),
+        shutdown,
+    );
+    let router = router(receiver, &config.sources);
     let post = || {
         let body =
             Body::from(r#"[{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}]"#);

@@ -92,7 +92,9 @@ async fn answer(
     request: Request,
 ) -> Result<Answer, Answer> {
     let (head, body) = request.into_parts();
-    admit(receiver, source, &head, request_id)?;
+    let policy = receiver.policy.current();
+    admit(receiver, &policy, source, &head, request_id)?;
+    let rules = policy.source(&source.name).ok_or(Answer::NotFound)?;
     if receiver.shutdown.has_begun() {
         return Err(Answer::Unavailable(Unavailable::ShuttingDown));
     }
@@ -103,12 +105,12 @@ async fn answer(
             source: Arc::clone(&source.name),
             received_at: (receiver.clock)(),
             request_id: Arc::clone(request_id),
-            strict: source.strict,
+            strict: rules.strict,
             redaction: receiver.redaction.clone(),
         },
         encodings: body::encodings(&head.headers),
         limit: receiver.limits.body,
-        on_unparseable: source.on_unparseable,
+        on_unparseable: rules.on_unparseable,
         packs: receiver.spool.packs(),
     };
     let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.is_plain(&bytes) {

@@ -21,11 +21,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use super::certificate::Certificate;
+use super::authority::Shown;
 use super::linger::{Lingering, MAX_LINGER};
 use super::places::Place;
 use super::unread::Watched;
 use super::{Listener, Shared, proxy_protocol};
+use crate::receive::policy::SharedPolicy;
 use crate::shutdown::Shutdown;
 
 /// How long a connection without a request may stay when the service ends.
@@ -36,15 +37,15 @@ const LAST: Duration = Duration::from_secs(1);
 pub struct Peer {
     /// Where the connection comes from, by the PROXY protocol's header where there is one.
     pub address: SocketAddr,
-    /// The certificate that it showed; its authority has been checked.
-    pub certificate: Option<Arc<Certificate>>,
+    /// The certificate that it showed, and the authority that has checked it.
+    pub(crate) shown: Option<Arc<Shown>>,
     closing: Arc<Notify>,
 }
 
 impl Peer {
     /// A peer without a certificate.
     pub fn new(address: SocketAddr) -> Peer {
-        Peer { address, certificate: None, closing: Arc::default() }
+        Peer { address, shown: None, closing: Arc::default() }
     }
 
     /// Closes the connection when the requests in flight on it are answered.
@@ -132,21 +133,26 @@ async fn greet(
     address: SocketAddr,
 ) -> std::io::Result<(Greeted, Peer)> {
     let mut peer = Peer::new(address);
-    if let Some(proxies) = &listener.proxies {
-        if !proxies.iter().any(|net| net.contains(&address.ip().to_canonical())) {
+    let policy = listener.policy.as_deref().map(SharedPolicy::current);
+    if let Some(policy) = policy.as_ref().filter(|_| listener.is_proxied) {
+        if !policy.trusts_proxy(address.ip()) {
             return Err(std::io::Error::other("listen.trusted_proxies does not name this address"));
         }
         if let Some(source) = proxy_protocol::read(&mut stream).await? {
             peer.address = source;
         }
     }
-    let Some(tls) = &listener.tls else { return Ok((Greeted::Plain(stream), peer)) };
+    // As it is now: the header may have taken its time.
+    let policy = listener.policy.as_deref().map(SharedPolicy::current);
+    let Some(tls) = policy.as_ref().and_then(|policy| policy.tls()) else {
+        return Ok((Greeted::Plain(stream), peer));
+    };
     let stream = tls.acceptor().accept(stream).await?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    if let Some(der) = shown {
-        let certificate = Certificate::read(der).map_err(std::io::Error::other)?;
-        peer.certificate = Some(Arc::new(certificate));
-    }
+    let chain = stream.get_ref().1.peer_certificates();
+    peer.shown = match (chain, &tls.authority) {
+        (Some(chain), Some(authority)) => Some(Arc::new(Shown::new(chain, authority)?)),
+        _ => None,
+    };
     Ok((Greeted::Tls(Box::new(stream)), peer))
 }
 

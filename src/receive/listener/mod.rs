@@ -3,6 +3,7 @@
 //! What a stranger can make it hold is bounded: connections by [`places`], each by timeouts and by
 //! the sizes below. A request's body is read by whoever answers it, and only after its credentials.
 
+mod authority;
 mod certificate;
 mod connection;
 mod linger;
@@ -17,7 +18,6 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -25,10 +25,10 @@ use tokio_util::task::TaskTracker;
 pub use certificate::Certificate;
 pub use connection::Peer;
 
+use super::policy::SharedPolicy;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use places::Places;
-use tls::Tls;
 use unread::Drains;
 
 /// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
@@ -71,10 +71,11 @@ pub struct Listener {
     pub name: &'static str,
     /// What answers.
     pub router: Router,
-    /// TLS; without it the connections are plain.
-    pub tls: Option<Arc<Tls>>,
-    /// The proxies that connections come from, where each begins with the PROXY protocol's header.
-    pub proxies: Option<Vec<IpNet>>,
+    /// TLS and the trusted proxies of new connections; without a policy, or without TLS in it, they are
+    /// plain.
+    pub policy: Option<Arc<SharedPolicy>>,
+    /// Whether each connection begins with the PROXY protocol's header of a trusted proxy.
+    pub is_proxied: bool,
     /// Connections that may be open.
     pub connections: usize,
     /// How long things may take.

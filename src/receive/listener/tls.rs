@@ -1,16 +1,15 @@
-//! TLS: what the listener shows and whom it asks for a certificate, loaded from files and replaced
-//! while connections go on.
+//! TLS: what the listener shows and whom it asks for a certificate, loaded from files.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
+use super::authority::Authority;
 use super::certificate::Certificate;
 use crate::config::{ClientAuthority, ListenTls};
 use crate::{pem, shown};
@@ -31,35 +30,31 @@ const UNUSABLE: &str = "holds an object that is broken, or of a kind that cannot
 #[derive(Debug, Clone)]
 pub struct Loaded {
     config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
     /// The service's own certificate.
     pub own: Certificate,
+    /// The authority of client certificates; without one none is asked for.
+    pub authority: Option<Arc<Authority>>,
     /// The key of each file and when the first certificate in it expires, in seconds since the epoch.
     pub expiries: Vec<(&'static str, i64)>,
 }
 
-/// What new connections get; those that are open keep what they have.
-#[derive(Debug)]
-pub struct Tls(RwLock<Loaded>);
-
-impl Tls {
-    /// From what was loaded.
-    pub fn new(loaded: Loaded) -> Tls {
-        Tls(RwLock::new(loaded))
-    }
-
-    /// Whether new connections get this certificate.
-    pub fn shows(&self, loaded: &Loaded) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).own == loaded.own
-    }
-
-    /// Gives new connections something else.
-    pub fn replace(&self, loaded: Loaded) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+impl Loaded {
+    /// The keys of `listen.tls` whose files hold something else than those of `before`.
+    pub fn changes(&self, before: &Loaded) -> Vec<&'static str> {
+        let parts = |loaded: &Loaded| {
+            let authority = loaded.authority.clone();
+            let (roots, lists) = authority.map(|own| own.files()).unwrap_or_default();
+            [("client_ca", roots), ("client_crl", lists)]
+        };
+        let authorities = parts(self).into_iter().zip(parts(before));
+        let authorities = authorities.filter(|(now, then)| now != then).map(|((key, _), _)| key);
+        let own = (self.chain != before.chain).then_some("certificate");
+        own.into_iter().chain(authorities).collect()
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let loaded = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&loaded.config))
+        TlsAcceptor::from(Arc::clone(&self.config))
     }
 }
 
@@ -73,47 +68,50 @@ pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|_| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
+    let mut authority = None;
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(authority) => {
-            let (verifier, expiry) = verifier(authority, provider)?;
+        Some(settings) => {
+            let (loaded, expiry) = load_authority(settings, provider)?;
             expiries.push(("client_ca", expiry));
+            let verifier = loaded.verifier();
+            authority = Some(Arc::new(loaded));
             builder.with_client_cert_verifier(verifier)
         }
     };
     let mut config = builder
-        .with_single_cert(chain, private)
+        .with_single_cert(chain.clone(), private)
         .map_err(|error| wrong("key", key, pem::key_mistake(&error, certificate)))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let own = parsed.into_iter().next();
     let own = own.ok_or_else(|| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
-    Ok(Loaded { config: Arc::new(config), own, expiries })
+    Ok(Loaded { config: Arc::new(config), chain, own, authority, expiries })
 }
 
-fn verifier(
-    authority: &ClientAuthority,
+fn load_authority(
+    settings: &ClientAuthority,
     provider: Arc<rustls::crypto::CryptoProvider>,
-) -> Result<(Arc<dyn ClientCertVerifier>, i64), TlsError> {
-    let ClientAuthority { ca, crl, is_required } = authority;
+) -> Result<(Authority, i64), TlsError> {
+    let ClientAuthority { ca, crl, is_required } = settings;
     let (certificates, parsed) = certificates("client_ca", ca)?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates {
+    for certificate in &certificates {
         let broken = "holds a certificate that is broken, or of no authority";
-        roots.add(certificate).map_err(|_| wrong("client_ca", ca, broken.to_owned()))?;
+        roots.add(certificate.clone()).map_err(|_| wrong("client_ca", ca, broken.to_owned()))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let mut lists = Vec::new();
     if let Some(path) = crl {
-        let lists =
-            pem::revocation_lists(path).map_err(|reason| wrong("client_crl", path, reason))?;
+        lists = pem::revocation_lists(path).map_err(|reason| wrong("client_crl", path, reason))?;
         // A list says which certificates are revoked, not which authorities are.
-        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+        builder = builder.with_crls(lists.clone()).only_check_end_entity_revocation();
     }
     if !is_required {
         builder = builder.allow_unauthenticated();
     }
     let (key, named) = crl.as_ref().map_or(("client_ca", ca), |crl| ("client_crl", crl));
     let verifier = builder.build().map_err(|_| wrong(key, named, UNUSABLE.to_owned()))?;
-    Ok((verifier, earliest(&parsed)))
+    Ok((Authority::new(certificates, lists, *is_required, verifier), earliest(&parsed)))
 }
 
 /// The certificates of a PEM file, as they are and as they read. At least one.

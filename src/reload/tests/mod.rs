@@ -1,0 +1,288 @@
+//! What a reload takes up, names and refuses: tables, and a property over pairs of configurations.
+
+mod property;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::plan::{Prepared, Running};
+use super::{Reload, prepare};
+use crate::config::{self, Config};
+use crate::receive::Policy;
+use crate::receive::listener::tls;
+
+/// Secrets that are strong, by their numbers, in files `s0`, `s1`, ….
+const SECRETS: [&str; 4] =
+    ["q3Vx8LmZ0tR7yBnK", "Zr5pQ2wN8cJ4vT1x", "Hk7dM3sG9bF6yL0a", "Wn4tX8rC2jV5pE7u"];
+
+/// A directory with the configuration file and what it names.
+pub(super) struct Bench {
+    directory: tempfile::TempDir,
+}
+
+/// A service that runs, as far as a reload knows it.
+pub(super) struct Service {
+    pub(super) reload: Reload,
+    pub(super) running: Running,
+    pub(super) policy: Policy,
+}
+
+impl Bench {
+    pub(super) fn new() -> Bench {
+        let directory = tempfile::tempdir().expect("a directory");
+        let bench = Bench { directory };
+        for (number, secret) in SECRETS.iter().enumerate() {
+            bench.write(&format!("s{number}"), secret);
+        }
+        bench.write("weak", "hunter2");
+        bench.write("empty", "");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+        bench.write("tls.crt", &made.cert.pem());
+        bench.write("tls.key", &made.signing_key.serialize_pem());
+        bench
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("written");
+    }
+
+    /// `@/` stands for the directory.
+    pub(super) fn text(&self, text: &str) -> String {
+        text.replace("@/", &format!("{}/", self.directory.path().display()))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path("c.toml")
+    }
+
+    /// Starts a service with this text, if it is right.
+    pub(super) fn start(&self, text: &str) -> Option<Service> {
+        let text = self.text(text);
+        let (config, policy) = fresh(&text, &self.file())?;
+        let reload = Reload {
+            now: Arc::default(),
+            file: Some(self.file()),
+            text,
+            environment: Vec::<(OsString, OsString)>::new(),
+        };
+        let running = Running::new(&reload, config);
+        Some(Service { reload, running, policy })
+    }
+
+    /// Writes the text into the file, or removes the file, and reads it as a reload does.
+    pub(super) fn reload(
+        &self,
+        service: &Service,
+        text: Option<&str>,
+    ) -> Result<Prepared, Vec<String>> {
+        match text {
+            Some(text) => std::fs::write(self.file(), self.text(text)).expect("written"),
+            None => drop(std::fs::remove_file(self.file())),
+        }
+        prepare(&service.reload, &service.running, &service.policy, 0)
+    }
+}
+
+/// What a start with this text has in force.
+pub(super) fn fresh(text: &str, file: &Path) -> Option<(Config, Policy)> {
+    let config = config::parse(text, Some(file), std::iter::empty()).ok()?;
+    let loaded = config.listen.tls.as_ref().map(tls::load).transpose().ok()?;
+    let policy = Policy::new(&config.listen, &config.sources, loaded);
+    Some((config, policy))
+}
+
+const BASE: &str = "
+[listen]
+address = \"0.0.0.0:8443\"
+trusted_proxies = [\"10.0.0.0/8\"]
+[listen.tls]
+certificate = \"@/tls.crt\"
+key = \"@/tls.key\"
+client_ca = \"@/tls.crt\"
+client_certificate = \"required\"
+[sources.p]
+basic = [{ username = \"u\", password_file = \"@/s0\" }]
+allow_from = [\"198.51.100.0/24\", \"0.0.0.0/1\"]
+[admin]
+address = \"127.0.0.1:9090\"
+password_file = \"@/s1\"
+read_only = true
+[limits]
+body = \"8 MiB\"
+[sinks.f]
+type = \"file\"
+path = \"@/f\"
+# The end.
+";
+
+fn changed(replacements: &[(&str, &str)]) -> String {
+    replacements.iter().fold(BASE.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    })
+}
+
+#[test]
+fn what_would_open_the_service_or_takes_a_restart_is_refused_with_its_key() {
+    let bench = Bench::new();
+    let service = bench.start(BASE).expect("a start");
+    let basic = "basic = [{ username = \"u\", password_file = \"@/s0\" }]\n";
+    let certificates = "certificates = [{ subject = \"CN=a\" }]\n";
+    let allow = "allow_from = [\"198.51.100.0/24\", \"0.0.0.0/1\"]";
+    let required = "client_certificate = \"required\"";
+    let tls = "[listen.tls]\ncertificate = \"@/tls.crt\"\nkey = \"@/tls.key\"\n";
+    let clients = "client_ca = \"@/tls.crt\"\nclient_certificate = \"required\"\n";
+    for (replacements, key) in [
+        (&[("0.0.0.0:8443", "127.0.0.1:8443")][..], "listen.address: changing it"),
+        (&[("[listen]\n", "[listen]\nauth = \"none\"\n")], "listen.auth: changing it"),
+        (&[("[listen]\n", "[listen]\nproxy_protocol = true\n")], "listen.proxy_protocol: changing"),
+        (&[(tls, ""), (clients, "")], "listen.tls: changing it"),
+        (&[(clients, "")], "listen.tls.client_ca: is gone"),
+        (
+            &[(required, "client_certificate = \"optional\"")],
+            "listen.tls.client_certificate: chang",
+        ),
+        (&[("[\"10.0.0.0/8\"]", "[\"0.0.0.0/0\"]")], "listen.trusted_proxies: now believes every"),
+        (
+            &[("[\"10.0.0.0/8\"]", "[\"::/1\", \"8000::/1\"]")],
+            "listen.trusted_proxies: now believes",
+        ),
+        (&[(basic, "")], "sources.p: has lost its last credential"),
+        (&[(allow, "")], "sources.p.allow_from: now allows every"),
+        (&[(allow, "allow_from = [\"::/0\"]")], "sources.p.allow_from: now allows every"),
+        (&[("\"198.51.100.0/24\"", "\"128.0.0.0/1\"")], "sources.p.allow_from: now allows every"),
+        (&[("[sources.p]\n", "[sources.p]\npath = \"/p\"\n")], "sources.p.path: changing it"),
+        (&[("[sources.p]", "[sources.q]")], "sources.q: adding a source"),
+        (&[("[sources.p]", "[sources.q]")], "sources.p: removing a source"),
+        (&[("127.0.0.1:9090", "127.0.0.1:9091")], "admin.address: changing it"),
+        (&[("password_file = \"@/s1\"\n", "")], "admin.password: is gone"),
+        (&[("read_only = true", "read_only = false")], "admin.read_only: is off"),
+        (
+            &[("[sinks.f]\ntype = \"file\"\npath = \"@/f\"\n", "")],
+            "sinks.f: the section has vanished",
+        ),
+        (&[("[limits]\nbody = \"8 MiB\"\n", "")], "limits: the section has vanished"),
+        // Right by itself, on an address that nobody else reaches; the one that is bound is public.
+        (
+            &[("0.0.0.0:8443", "127.0.0.1:8443"), ("@/s0", "@/weak")],
+            "sources.p.basic: the password is",
+        ),
+        (
+            &[("0.0.0.0:8443", "127.0.0.1:8443"), (clients, ""), (basic, "")],
+            "listen.tls.client_ca: is gone",
+        ),
+        // And what is wrong by itself.
+        (&[("@/s0", "@/weak")], "sources.p.basic: the password is shorter"),
+        (&[("@/s0", "@/empty")], "is empty"),
+        (&[(clients, ""), (basic, certificates)], "needs listen.tls.client_ca"),
+        (&[("@/tls.key", "@/s0")], "listen.tls.key"),
+    ] {
+        let refused = bench.reload(&service, Some(&changed(replacements))).err();
+        let refused = refused.unwrap_or_else(|| panic!("taken up: {key}"));
+        assert!(refused.iter().any(|problem| problem.contains(key)), "{key}: {refused:#?}");
+    }
+}
+
+#[test]
+fn a_revocation_list_is_not_dropped() {
+    let bench = Bench::new();
+    let revoked = "client_ca = \"@/tls.crt\"\nclient_crl = \"@/crl\"";
+    let text = changed(&[("client_ca = \"@/tls.crt\"", revoked)]);
+    let read = |text: &str| config::parse(&bench.text(text), None, std::iter::empty()).expect("ok");
+    let (with, without) = (read(&text), read(BASE));
+    let reload = Reload {
+        now: Arc::default(),
+        file: None,
+        text: bench.text(&text),
+        environment: Vec::new(),
+    };
+    let running = Running::new(&reload, with);
+    let refused = running.refusals(&config::keys(BASE, std::iter::empty()), &without);
+    assert!(refused.concat().contains("listen.tls.client_crl: is gone"), "{refused:?}");
+}
+
+#[test]
+fn a_file_of_which_something_is_missing_is_refused() {
+    let bench = Bench::new();
+    let service = bench.start(BASE).expect("a start");
+    for text in ["", "\n", "# nothing\n"] {
+        let refused = bench.reload(&service, Some(text)).err().expect("refused");
+        assert!(refused.concat().contains("the configuration file is empty"), "{refused:?}");
+    }
+    let refused = bench.reload(&service, None).err().expect("refused");
+    assert!(refused.concat().contains("cannot be read"), "{refused:?}");
+    let comments = BASE.find("# The end").expect("a comment");
+    for end in 1..BASE.len() {
+        let taken = bench.reload(&service, Some(&BASE[..end]));
+        assert_eq!(taken.is_ok(), end >= comments - 1, "{}", &BASE[..end]);
+    }
+}
+
+#[test]
+fn what_is_taken_up_and_what_is_ignored_is_named() {
+    let bench = Bench::new();
+    let mut service = bench.start(BASE).expect("a start");
+    let two = "basic = [{ username = \"u\", password_file = \"@/s0\" }, { username = \"u\", \
+               password_file = \"@/s2\" }]";
+    let text = changed(&[
+        ("basic = [{ username = \"u\", password_file = \"@/s0\" }]", two),
+        ("198.51.100.0/24", "203.0.113.0/24"),
+        ("10.0.0.0/8", "192.0.2.0/24"),
+        ("[sources.p]\n", "[sources.p]\nstrict = true\non_unparseable = \"reject\"\n"),
+        (
+            "[listen]\n",
+            "[listen]\nforwarded_header = \"forwarded\"\nreload = \"3s\"\nauth = \"required\"\n",
+        ),
+        ("@/s1", "@/s3"),
+        ("8 MiB", "9 MiB"),
+        ("type = \"file\"\n", "type = \"file\"\nretry = { max = \"1m\" }\n"),
+        ("# The end.", "[sinks.g]\ntype = \"stdout\"\n[redact]\npii = \"drop\"\n"),
+    ]);
+    for round in ["first", "again"] {
+        let read =
+            bench.reload(&service, Some(&text)).unwrap_or_else(|problems| panic!("{problems:?}"));
+        if round == "first" {
+            assert_eq!(
+                read.changed,
+                [
+                    "listen.trusted_proxies",
+                    "listen.forwarded_header",
+                    "listen.reload",
+                    "admin.password",
+                    "sources.p.credentials",
+                    "sources.p.allow_from",
+                    "sources.p.strict",
+                    "sources.p.on_unparseable",
+                ]
+            );
+        } else {
+            assert_eq!(read.changed, <[String; 0]>::default(), "the base has moved on");
+        }
+        // They still do not run.
+        assert_eq!(read.ignored, ["limits.body", "redact", "sinks.f.retry", "sinks.g"], "{round}");
+        service = Service { reload: service.reload, running: read.running, policy: read.policy };
+    }
+    let back = changed(&[("[sources.p]\n", "[sources.p]\nstrict = true\n")]);
+    let read =
+        bench.reload(&service, Some(&back)).unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(read.ignored, <[String; 0]>::default(), "what was ignored may go again");
+}
+
+#[test]
+fn certificates_are_told_apart_by_what_their_files_hold() {
+    let bench = Bench::new();
+    let service = bench.start(BASE).expect("a start");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    bench.write("tls.crt", &made.cert.pem());
+    let refused = bench.reload(&service, Some(BASE)).err().expect("the key is another's");
+    assert!(refused.concat().contains("listen.tls.key"), "{refused:?}");
+    bench.write("tls.key", &made.signing_key.serialize_pem());
+    let read = bench.reload(&service, Some(BASE)).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let files = ["certificate", "client_ca"].map(|key| format!("the file of listen.tls.{key}"));
+    assert_eq!(read.changed, files);
+}
