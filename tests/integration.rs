@@ -49,6 +49,7 @@ mod quarantine;
 mod redaction;
 mod reload;
 mod reload_access;
+mod reload_pairs;
 mod request_ids;
 mod secrets;
 mod send;

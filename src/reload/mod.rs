@@ -7,17 +7,17 @@
 //! becomes more open than it was: that takes a restart.
 
 mod plan;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin::access::Access;
-use crate::config::{self, Config, Credential, Problems};
+use crate::config::{self, Config, Problems};
 use crate::deliver::SinkStatus;
 use crate::files;
 use crate::metrics::{Metrics, SharedMetrics};
@@ -25,13 +25,10 @@ use crate::receive::listener::tls::{self, Loaded};
 use crate::receive::{Policy, SharedPolicy};
 use crate::spool::Clock;
 use plan::{Prepared, Running};
+use watch::{Cause, Look, Looks, SETTLE, files_of};
 
 /// Seconds before the end of a certificate from which on it is worth a warning.
 const SOON: i64 = 14 * 24 * 3600;
-
-/// Time for which changed files have to stay the same before they count: a file that is being written
-/// is not taken up. SIGHUP does not wait.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from, and when it is read again.
 pub struct Reload {
@@ -56,17 +53,6 @@ pub struct Targets {
     pub sinks: Vec<Arc<SinkStatus>>,
 }
 
-/// Why the files are looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// The service has begun: files may have changed since it read them.
-    Start,
-    /// SIGHUP.
-    Signal,
-    /// `listen.reload` is over.
-    Time,
-}
-
 impl std::fmt::Debug for Reload {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Reload").field("file", &self.file).finish_non_exhaustive()
@@ -86,17 +72,12 @@ pub async fn run(
     if let Some(loaded) = targets.policy.current().tls() {
         note_expiry(loaded, clock(), &metrics);
     }
-    // Fingerprints of the files: when a reload was last tried, and at the last look.
-    let (mut tried, mut seen) = (None, None);
+    let (mut looks, mut cause) = (Looks::default(), Cause::Start);
     let mut refused: Vec<String> = Vec::new();
-    let mut cause = Cause::Start;
     loop {
         let found = files::fingerprint(watched.clone()).await;
-        // What was refused is tried again: a file that only it names may have come.
-        let is_changed = tried != Some(found) || !refused.is_empty();
-        let mut is_settling = cause == Cause::Time && is_changed && seen != Some(found);
-        seen = Some(found);
-        if !is_settling && (is_changed || cause != Cause::Time) {
+        let mut look = looks.look(found, cause);
+        if look == Look::Due {
             let read = prepare(&reload, &running, &targets.policy.current(), clock() / 1000);
             let named = read.as_ref().map(|read| files_of(&reload, &read.running.config));
             let mut unseen = named.unwrap_or_default();
@@ -105,9 +86,9 @@ pub async fn run(
             if !is_whole || (cause == Cause::Time && !unseen.is_empty()) {
                 // Written while they were read, or not looked at twice.
                 watched.extend(unseen);
-                is_settling = true;
+                look = Look::Settling;
             } else {
-                tried = Some(found);
+                looks.tried(found, read.is_err());
                 match read {
                     Ok(read) => {
                         refused.clear();
@@ -124,9 +105,10 @@ pub async fn run(
             }
         }
         let interval = running.config.listen.reload;
-        let (interval, repeated) = match is_settling {
-            true => (interval.min(SETTLE), cause),
-            false => (interval, Cause::Time),
+        // What was asked for and could not be read in one piece is still asked for.
+        let (interval, repeated) = match look {
+            Look::Settling => (interval.min(SETTLE), cause),
+            Look::Due | Look::Same => (interval, Cause::Time),
         };
         cause = tokio::select! {
             () = reload.now.notified() => Cause::Signal,
@@ -204,21 +186,6 @@ fn complain(problems: &[String], metrics: &Metrics) {
         tracing::error!(problem, "reload refused; nothing was changed");
     }
     metrics.reloads.with_label_values(&["refused"]).inc();
-}
-
-/// The configuration, and every file that its certificates and credentials are in.
-fn files_of(reload: &Reload, config: &Config) -> Vec<PathBuf> {
-    let tls = config.listen.tls.iter().flat_map(|tls| tls.files());
-    let credentials = config.sources.iter().flat_map(|source| &source.credentials);
-    let secrets = credentials.filter_map(|credential| match credential {
-        Credential::Basic { password: secret, .. } | Credential::Header { value: secret, .. } => {
-            secret.file().map(PathBuf::from)
-        }
-        Credential::Certificate(_) => None,
-    });
-    let password = config.admin.password.iter().filter_map(|secret| secret.file());
-    let password = password.map(PathBuf::from);
-    reload.file.iter().cloned().chain(tls).chain(secrets).chain(password).collect()
 }
 
 /// Says when certificates expire: in metrics always, in the log when it is soon. `now` is in

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::Reload;
-use crate::config::{self, Admin, Config, Keys, Listen, ListenTls, Source};
+use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Secret, Source};
 use crate::receive::Policy;
 use crate::receive::listener::tls::Loaded;
 
@@ -45,6 +45,7 @@ const SOURCE: [&str; 7] =
     ["allow_from", "basic", "certificates", "headers", "on_unparseable", "path", "strict"];
 const ADMIN: [&str; 4] = ["address", "password_env", "password_file", "read_only"];
 
+const WRITE_WHOLE: &str = "Write the whole file; if it is meant, restart";
 const RESTART: &str = "changing it takes a restart";
 const OPENER: &str = "a running service does not become more open. Put it back, or restart";
 
@@ -56,14 +57,15 @@ impl Running {
 
     /// Problems of a text that looks as if the rest of it were missing.
     pub(super) fn missing_in(&self, text: &str, keys: &Keys) -> Vec<String> {
-        let advice = "Write the whole file; if it is meant, restart";
         if is_blank(text) && !is_blank(&self.text) {
-            return vec![format!("the configuration file is empty. {advice}")];
+            return vec![format!("the configuration file is empty. {WRITE_WHOLE}")];
         }
         // Without its last comments it says the same.
         let is_cut = text.len() < self.text.len() && self.text.starts_with(text);
         if is_cut && *keys != self.keys {
-            return vec![format!("the configuration file ends too early, as if cut off. {advice}")];
+            return vec![format!(
+                "the configuration file ends too early, as if cut off. {WRITE_WHOLE}"
+            )];
         }
         Vec::new()
     }
@@ -76,6 +78,7 @@ impl Running {
         listen(&self.config.listen, &new.listen, &mut report);
         sources(&self.config.sources, &new.sources, &mut report);
         admin(&self.config.admin, &new.admin, &mut report);
+        secrets(&self.config, new, &mut report);
         // The new file may say that nobody else reaches it; what is bound is what counts.
         let bound = bound(&self.config.listen, &new.listen);
         for (key, message) in config::credential_problems(&bound, &new.sources) {
@@ -220,6 +223,35 @@ fn admin(before: &Admin, after: &Admin, report: &mut impl FnMut(&str, &str)) {
     if before.is_read_only && !after.is_read_only {
         report("admin.read_only", &format!("is off: {OPENER}"));
     }
+}
+
+/// A secret's file that is being written holds its beginning, which is easier to guess than all of it.
+fn secrets(before: &Config, after: &Config, report: &mut impl FnMut(&str, &str)) {
+    let running = secrets_of(before);
+    for (key, secret) in secrets_of(after) {
+        let Some(file) = secret.file() else { continue };
+        let is_cut = |old: &&Secret| {
+            let (old_text, text) = (old.expose(), secret.expose());
+            old.file() == Some(file) && text.len() < old_text.len() && old_text.starts_with(text)
+        };
+        if running.iter().map(|(_, old)| old).any(is_cut) {
+            let file = file.display();
+            report(&key, &format!("{file} ends too early, as if cut off. {WRITE_WHOLE}"));
+        }
+    }
+}
+
+fn secrets_of(config: &Config) -> Vec<(String, &Secret)> {
+    let of_source = |source: &'_ Source| format!("sources.{}", source.name);
+    let sources = config.sources.iter().flat_map(|source| {
+        source.credentials.iter().filter_map(move |credential| match credential {
+            Credential::Basic { password: secret, .. }
+            | Credential::Header { value: secret, .. } => Some((of_source(source), secret)),
+            Credential::Certificate(_) => None,
+        })
+    });
+    let admin = config.admin.password.iter().map(|secret| ("admin.password".to_owned(), secret));
+    sources.chain(admin).collect()
 }
 
 /// Whether networks have come to hold all addresses of IPv4 or of IPv6. `none_is_all`: no network

@@ -224,6 +224,26 @@ fn a_file_of_which_something_is_missing_is_refused() {
 }
 
 #[test]
+fn a_secret_of_which_something_is_missing_is_refused() {
+    let bench = Bench::new();
+    let service = bench.start(BASE).expect("a start");
+    for (name, key) in [("s0", "sources.p: "), ("s1", "admin.password: ")] {
+        let whole = std::fs::read_to_string(bench.path(name)).expect("read");
+        for end in 1..whole.len() {
+            // On loopback nothing is too weak.
+            bench.write(name, &whole[..end]);
+            let refused = bench.reload(&service, Some(BASE)).err().expect("refused").join("; ");
+            let is_named = refused.contains(key) && refused.contains("ends too early");
+            assert!(is_named || refused.contains("shorter than 16"), "{refused}");
+            assert!(!refused.contains(&whole[..end.max(4)]), "{refused}");
+        }
+        bench.write(name, &format!("{whole}-and-more"));
+        assert!(bench.reload(&service, Some(BASE)).is_ok());
+        bench.write(name, &whole);
+    }
+}
+
+#[test]
 fn what_is_taken_up_and_what_is_ignored_is_named() {
     let bench = Bench::new();
     let mut service = bench.start(BASE).expect("a start");
