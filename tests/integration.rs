@@ -49,6 +49,7 @@ mod quarantine;
 mod redaction;
 mod reload;
 mod request_ids;
+mod retries;
 mod secrets;
 mod send;
 #[cfg(feature = "nats")]
