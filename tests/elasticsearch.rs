@@ -134,3 +134,26 @@ fn a_wrong_key_is_found_by_check() {
     assert_eq!(checked.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&checked.stderr).contains("refuses the credentials"));
 }
+
+#[test]
+fn events_of_two_sources_are_two_documents_however_alike_they_are() {
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    let home = Home::new(&format!(
+        "[sources.a]\npath = \"/a\"\n[sources.b]\npath = \"/b\"\n[sinks.elastic]\ntype = \"elasticsearch\"\n\
+         endpoint = \"{}\"\n{QUICK}{API_KEY}",
+        target.url
+    ))
+    .with_variables(&[("API_KEY", "a2V5")]);
+    let service = home.start();
+    let post = |path: &str| {
+        let url = format!("http://{}{path}", service.address());
+        let client = reqwest::Client::new();
+        let answer = crate::support::block_on(client.post(url).body(batch(ids(1))).send());
+        assert_eq!(answer.expect("an answer").status(), 200);
+    };
+    post("/a");
+    post("/b");
+    post("/a");
+    wait_until_settled(&service);
+    assert_eq!(target.state().stored.len(), 2, "no document took the place of another");
+}

@@ -51,6 +51,7 @@ mod reload;
 mod reload_access;
 mod reload_pairs;
 mod request_ids;
+mod retries;
 mod secrets;
 mod send;
 #[cfg(feature = "nats")]

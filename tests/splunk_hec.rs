@@ -203,3 +203,59 @@ fn a_token_without_acknowledgement_is_noticed() {
     assert_eq!(target.state().ids(), ids(3));
     assert_eq!(notices(&service, "unacknowledged"), 3.0);
 }
+
+#[test]
+fn an_acknowledgement_that_cannot_be_asked_for_pauses_and_nothing_is_sent_again() {
+    let collector = Collector { acknowledges: true, ..Collector::new("good") };
+    let target = Target::start(Collector { hides_acknowledgements: true, ..collector });
+    let home = home(&target, "acknowledgement = { interval = \"10ms\", timeout = \"60s\" }\n");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let reason = wait_for("a pause", || {
+        let sinks = service.readiness()["sinks"].to_string();
+        sinks.contains("\"paused\"").then_some(sinks)
+    });
+    assert!(reason.contains("does not let us ask") && reason.contains("HTTP 404"), "{reason}");
+    // It tries again by itself, and with its files read again.
+    let requests = target.requests();
+    wait_for("more questions", || (target.requests() > requests + 3).then_some(()));
+    assert!(home.run_with(&service, &["sink", "resume", "splunk"]).status.success());
+    target.state().hides_acknowledgements = false;
+    wait_until_settled(&service);
+    assert_eq!(target.state().ids(), ids(3), "each once");
+}
+
+#[test]
+fn an_answer_that_is_compressed_unasked_is_understood() {
+    use std::io::Write;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"{\"text\":\"Success\",\"code\":0}").expect("written");
+    let body = gzip.finish().expect("finished");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = std::thread::spawn(move || {
+        use std::io::Read;
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut request = Vec::new();
+        let mut chunk = [0; 4096];
+        while !request.ends_with(b"}\n") {
+            let length = stream.read(&mut chunk).expect("a request");
+            request.extend_from_slice(&chunk[..length]);
+        }
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat()).expect("written");
+        String::from_utf8_lossy(&request).to_lowercase()
+    });
+    let home = Home::new(&format!(
+        "[sinks.splunk]\ntype = \"splunk_hec\"\nendpoint = \"{url}\"\ntoken_env = \"TOKEN\"\n\
+         compression = \"none\"\n"
+    ))
+    .with_variables(&[("TOKEN", "good")]);
+    let service = home.start();
+    service.post(&batch(ids(1)));
+    assert!(asked.join().expect("asked").contains("accept-encoding: identity"));
+    service.wait_until_settled("splunk");
+}

@@ -9,7 +9,7 @@ use crate::observe::Kind;
 
 /// Reasons that do not come from typing an element: a body that cannot be inflated, a chunk of the spool that is
 /// damaged, dead letters that the target refused or that could not be sent.
-const OTHER_REASONS: [&str; 4] = ["encoding", "damaged", "rejected", "unsendable"];
+const OTHER_REASONS: [&str; 5] = ["encoding", "damaged", "given_up", "rejected", "unsendable"];
 
 /// Outcomes of an event.
 pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];

@@ -36,7 +36,7 @@ pub use problem::{Problem, Problems, Secrets};
 pub use redact::{Action, MemberPath, REQUIRED, Redact};
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
-    FileSink, Filter, Flavor, Format, Formatting, Framing, Header, HeaderFormat, HttpSink,
+    FileSink, Filter, Flavor, Format, Formatting, Framing, GiveUp, Header, HeaderFormat, HttpSink,
     KafkaSink, NatsSink, OcsfVersion, Oversize, Part, Pattern, Proxy, Resend, Retry, Routing, Sasl,
     Sink, SinkKind, SplunkHecSink, Subject, SyslogSink, Transport, signing_key,
 };

@@ -1,5 +1,7 @@
 //! The members that every PingOne activity has; the required ones refuse, the others leave findings.
 
+use std::borrow::Cow;
+
 use super::members::{Member, Members, Names};
 use super::read::{Findings, Reader, parse_time};
 use super::refusal::{Reason, Refusal};
@@ -30,6 +32,10 @@ pub(super) fn read<'a>(
     let mut root = Reader::new(members, "$", findings);
     root.note_unknown(&KNOWN);
     let id = required(&mut root, "id", "$.id")?;
+    // Only what is written with an escape may be half a surrogate pair.
+    let is_doubtful = matches!(id, Cow::Owned(_)) && id.contains(char::REPLACEMENT_CHARACTER);
+    let id_exact = root.raw(&["id"]).filter(|_| is_doubtful);
+    let id_exact = id_exact.and_then(|(_, member)| member.exact_text());
     let (recorded_at_text, recorded_at) = recorded_at(&mut root)?;
     let correlation_id = root.text(&["correlationId"]);
     let subscription_name = root.text(&["subscriptionName"]);
@@ -76,6 +82,7 @@ pub(super) fn read<'a>(
         .collect();
     Ok(Envelope {
         id,
+        id_exact,
         recorded_at,
         recorded_at_text,
         correlation_id,
@@ -96,11 +103,11 @@ pub(super) fn required<'a>(
     reader: &mut Reader<'_, '_, 'a>,
     name: &'static str,
     path: &str,
-) -> Result<std::borrow::Cow<'a, str>, Refusal> {
+) -> Result<Cow<'a, str>, Refusal> {
     let (_, member) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
     match member.text() {
         // Read again through the reader for its findings; only escapes make this a second parse.
-        Some(std::borrow::Cow::Owned(text)) if !text.is_empty() => {
+        Some(Cow::Owned(text)) if !text.is_empty() => {
             Ok(reader.text(&[name]).unwrap_or(text.into()))
         }
         Some(text) if !text.is_empty() => Ok(text),
@@ -110,7 +117,7 @@ pub(super) fn required<'a>(
 
 fn recorded_at<'a>(
     root: &mut Reader<'_, '_, 'a>,
-) -> Result<(std::borrow::Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
+) -> Result<(Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
     const PATH: &str = "$.recordedAt";
     let text = required(root, "recordedAt", PATH)?;
     let Some((time, finding)) = parse_time(&text) else {
@@ -160,6 +167,6 @@ fn actor<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> 
     }
 }
 
-fn environment_id<'a>(members: Option<Members<'_, 'a>>) -> Option<std::borrow::Cow<'a, str>> {
+fn environment_id<'a>(members: Option<Members<'_, 'a>>) -> Option<Cow<'a, str>> {
     members.and_then(|members| members.get("id")).and_then(|(member, _)| member.text())
 }

@@ -42,6 +42,12 @@ impl<'t, 'a> Member<'t, 'a> {
         Some(if self.node.has_escape { json::decode(raw) } else { Cow::Borrowed(raw) })
     }
 
+    /// Bytes of the text, if the value is a string; half a surrogate pair is WTF-8.
+    pub(super) fn exact_text(&self) -> Option<Vec<u8>> {
+        let raw = self.node.value.strip_prefix('"')?.strip_suffix('"')?;
+        Some(json::decode_exact(raw))
+    }
+
     /// The members, if the value is an object.
     pub(super) fn object(&self) -> Option<Members<'t, 'a>> {
         let is_object = self.node.value.starts_with('{') && !self.node.is_opaque;

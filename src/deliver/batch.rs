@@ -124,11 +124,66 @@ impl Batch {
         has_moved
     }
 
-    /// Everything up to the first position that is not settled, in parts: each dead letter begins one,
-    /// so that the cursor can stop before it.
-    pub(super) fn into_settled(self) -> Vec<Settled> {
+    /// Splits the first group, where it has more items than `count`.
+    pub(super) fn split_first(&mut self, count: usize) {
+        if let Some(first) = self.groups.front_mut()
+            && *first > count
+        {
+            let rest = *first - count;
+            *first = count;
+            self.groups.insert(1, rest);
+        }
+    }
+
+    /// Settles the second item, which was sent alone, before the first.
+    pub(super) fn settle_second(&mut self, verdict: Verdict, sink: &Arc<str>) {
+        let next = Next::of(&verdict, 1);
+        if next != Next::Settled || self.items.len() < 2 {
+            return;
+        }
+        let item = self.items.remove(1);
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.last == item.position) {
+            slot.settle(verdict, next, sink);
+        }
+        if let Some(second) = self.groups.get_mut(1) {
+            *second -= 1;
+        }
+        self.groups.retain(|size| *size > 0);
+    }
+
+    /// Makes a dead letter of the first item, which is alone in its group: the target fails for it each
+    /// time, and takes others.
+    pub(super) fn give_up_first(&mut self, reason: Reason, sink: &Arc<str>) {
+        let item = self.items.remove(0);
+        self.groups.pop_front();
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.last == item.position) else {
+            return;
+        };
+        let attempts = slot.attempts;
+        if let Fate::Sent(stored) = &slot.fate {
+            let detail = format!(
+                "given up after {attempts} attempts; the target takes other events: {reason}"
+            );
+            let Reason { status, code, answer: text, .. } = reason;
+            let target = TargetAnswer { attempts, status, code, text };
+            slot.fate = dead(stored, sink, "given_up", detail, Some(target));
+        }
+    }
+
+    /// Adds the positions that follow.
+    pub(super) fn append(&mut self, next: Batch) {
+        self.slots.extend(next.slots);
+        self.items.extend(next.items);
+        self.groups.extend(next.groups);
+    }
+
+    /// Takes everything up to the first position that is not settled, in parts: each dead letter begins
+    /// one, so that the cursor can stop before it.
+    pub(super) fn take_settled(&mut self) -> Vec<Settled> {
+        let is_open = |slot: &Slot| matches!(slot.fate, Fate::Sent(_));
+        let end = self.slots.iter().position(is_open).unwrap_or(self.slots.len());
         let mut parts: Vec<Settled> = Vec::new();
-        for Slot { last, count, fate, .. } in self.slots {
+        for Slot { last, count, fate, .. } in self.slots.drain(..end) {
             if parts.is_empty() || matches!(fate, Fate::Dead(..)) {
                 parts.push(Settled::default());
             }
@@ -144,6 +199,9 @@ impl Batch {
                 }
             }
             part.position = Some(last);
+        }
+        if let Some(Slot { fate: Fate::Sent(stored), .. }) = self.slots.first() {
+            self.received_at = Some(stored.received_at);
         }
         parts
     }
@@ -228,7 +286,8 @@ fn prepare(
         source: &stored.source,
     };
     let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
-    match sinks::encode(&sink.kind, Rendered { line, event: &event }) {
+    let rendered = Rendered { line, event: &event, source: &stored.source };
+    match sinks::encode(&sink.kind, rendered) {
         Ok((payload, notice)) => {
             let notice = notice.or(is_cut.then_some(Notice::Truncated));
             (None, Some((payload.into(), notice)))

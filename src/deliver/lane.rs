@@ -1,5 +1,7 @@
 //! One connection to a target, and the policy for one batch on it: attempts, waiting, pausing.
 
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, Settled};
 use super::status::Control;
+use super::suspect::{Portion, Suspect, Tried};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::files;
@@ -36,6 +39,8 @@ pub(super) struct Lane {
     fingerprint: u64,
     /// Reloads it has heard of.
     reloads: u64,
+    portion: Portion,
+    suspect: Option<Suspect>,
 }
 
 /// What was done with a batch.
@@ -45,10 +50,25 @@ pub(super) struct Done {
     pub(super) settled: Vec<Settled>,
     /// Shutdown came before everything was settled.
     pub(super) is_stopped: bool,
+    /// What is left of the batch, if its cursor is to move on before the end, or if its only event fails
+    /// and another one is needed to tell whose fault that is.
+    pub(super) unsettled: Option<Batch>,
 }
 
 /// Shutdown has begun.
 struct Stopped;
+
+/// How long the cursor may stand still while a target takes parts of a batch.
+const PART: Duration = Duration::from_secs(1);
+
+/// Why a batch is tried no longer.
+enum End {
+    Settled,
+    /// Parts of it were taken, over some time.
+    IsPart,
+    /// Its only event fails, and there is another batch to compare it with.
+    NeedsNeighbour,
+}
 
 /// What follows an attempt.
 enum Then {
@@ -77,6 +97,8 @@ impl Lane {
             is_stale: true,
             fingerprint: 0,
             reloads: 0,
+            portion: Portion::whole(),
+            suspect: None,
         }
     }
 
@@ -87,14 +109,19 @@ impl Lane {
     /// Dropping the future loses nothing: what was sent and not committed is sent again.
     pub(super) async fn deliver(mut self, mut batch: Batch, mut shutdown: Shutdown) -> Done {
         let has_items = !batch.groups.is_empty();
-        let is_stopped = self.try_until_settled(&mut batch, &mut shutdown).await.is_err();
+        let end = self.try_until_settled(&mut batch, &mut shutdown).await;
+        let is_stopped = end.is_err();
+        if let Ok(End::NeedsNeighbour | End::IsPart) = end {
+            let settled = batch.take_settled();
+            return Done { lane: self, settled, is_stopped, unsettled: Some(batch) };
+        }
         if has_items && !is_stopped {
             let before = self.status.set(self.number, SinkState::Running);
             if before != SinkState::Running && self.status.state() == SinkState::Running {
                 tracing::info!(sink = %self.status.name, "delivery goes on");
             }
         }
-        Done { settled: batch.into_settled(), is_stopped, lane: self }
+        Done { settled: batch.take_settled(), is_stopped, unsettled: None, lane: self }
     }
 
     /// Ends the connection.
@@ -108,24 +135,47 @@ impl Lane {
         &mut self,
         batch: &mut Batch,
         shutdown: &mut Shutdown,
-    ) -> Result<(), Stopped> {
-        let mut backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
+    ) -> Result<End, Stopped> {
+        let mut backoff = self.backoff();
         let (mut has_waited, mut attempt) = (false, "first");
-        while let Some(group) = batch.groups.front() {
+        let began = Instant::now();
+        while let Some(group) = batch.groups.front().copied() {
             self.until_not_paused(shutdown).await?;
-            let items = batch.items.get(..*group).unwrap_or(&batch.items);
-            self.metrics.sink_attempts.with_label_values(&[&*self.status.name, attempt]).inc();
-            let bytes = || items.iter().map(|item| item.payload.len()).sum();
-            let span = spans::Deliver::begin(&self.status.name, attempt, items.len(), bytes);
-            let report = self.attempt(items).await;
-            span.ended(report.verdicts.iter().map(Verdict::as_str));
+            let is_comparison = self.wants_neighbour(batch);
+            if is_comparison && batch.items.len() < 2 {
+                return Ok(End::NeedsNeighbour);
+            }
+            let count = self.portion.of(group);
+            batch.split_first(count);
+            let range = if is_comparison { 1..2 } else { 0..count };
+            let items = batch.items.get(range).unwrap_or(&batch.items);
+            let report = self.observed_attempt(items, attempt).await;
             let then = self.note(&report, backoff.attempts());
-            let has_moved = batch.settle(report.verdicts, &self.status.name);
+            let has_moved = if is_comparison {
+                self.settle_neighbour(batch, report)
+            } else {
+                let tried = Tried::of(&report.verdicts);
+                let has_moved = self.settle(batch, report);
+                let is_fewer = self.portion.note(tried, has_moved, backoff.attempts());
+                if is_fewer && tried.is_late {
+                    // Another attempt than the one that failed, and at ten of them many times longer.
+                    backoff = self.backoff();
+                }
+                has_moved
+            };
             attempt = if has_moved { "first" } else { "repeated" };
             if has_moved {
-                backoff = Backoff::new(self.config.retry.min, self.config.retry.max);
+                backoff = self.backoff();
             }
             match then {
+                Then::GoOn
+                    if has_moved
+                        && self.config.concurrency == 1
+                        && batch.items.len() > 1
+                        && began.elapsed() >= PART =>
+                {
+                    return Ok(End::IsPart);
+                }
                 Then::GoOn if has_moved => continue,
                 // Where nothing has moved, to ask again at once would be to ask for ever.
                 Then::GoOn | Then::SlowDown => self.wait(&mut backoff, None, shutdown).await?,
@@ -137,7 +187,20 @@ impl Lane {
             }
             has_waited = true;
         }
-        Ok(())
+        Ok(End::Settled)
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.config.retry.min, self.config.retry.max)
+    }
+
+    async fn observed_attempt(&mut self, items: &[Item], attempt: &'static str) -> Report {
+        self.metrics.sink_attempts.with_label_values(&[&*self.status.name, attempt]).inc();
+        let bytes = || items.iter().map(|item| item.payload.len()).sum();
+        let span = spans::Deliver::begin(&self.status.name, attempt, items.len(), bytes);
+        let report = self.attempt(items).await;
+        span.ended(report.verdicts.iter().map(Verdict::as_str));
+        report
     }
 
     async fn attempt(&mut self, items: &[Item]) -> Report {
@@ -202,8 +265,17 @@ impl Lane {
     }
 
     fn show(&self, reason: &Reason, is_fatal: bool, attempts: u32) {
-        let text = reason.to_string();
+        let mut text = reason.to_string();
         let sink = &*self.status.name;
+        let rule = self.config.retry.give_up;
+        if let Some(suspect) = self.suspect.as_ref().filter(|_| rule.attempts > 0) {
+            let (failures, after) = (suspect.failures(), humantime::format_duration(rule.after));
+            text.push_str(&format!(
+                "; one event alone has failed {failures} times: it goes to quarantine after {} \
+                 attempts and {after}, if the target takes others",
+                rule.attempts
+            ));
+        }
         if is_fatal {
             let before = self.status.set(self.number, SinkState::Paused { reason: text.clone() });
             if !matches!(before, SinkState::Paused { .. }) {

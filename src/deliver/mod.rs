@@ -5,11 +5,11 @@
 //! ```
 //!
 //! The [`worker`] reads and commits; a [`lane`] is one connection with the policy for one batch;
-//! [`batch`] knows what became of each event, and [`groups`] how to find the one that a target
-//! refuses among many.
+//! [`batch`] knows what became of each event, [`groups`] how to find the one that a target refuses
+//! among many, and [`suspect`] how a batch that fails unchanged gets smaller.
 //!
 //! A worker knows only its own sink, so a slow or dead one delays nobody else. Retries go on for
-//! ever; what the target refuses for good goes to quarantine as a dead letter and the cursor moves
+//! ever, unless the target takes others and not this one; what the target refuses for good goes to quarantine as a dead letter and the cursor moves
 //! on; what only a person can repair pauses the sink and keeps its events.
 
 mod backoff;
@@ -19,6 +19,7 @@ mod groups;
 mod lane;
 pub mod replay;
 mod status;
+mod suspect;
 mod worker;
 
 pub use backoff::Backoff;

@@ -1,6 +1,6 @@
 //! What a sink's worker tells about itself, and what it is told.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -14,6 +14,10 @@ pub struct SinkStatus {
     cursor: AtomicU64,
     /// When the oldest unsettled event was received; 0 when there is none.
     waiting_since: AtomicI64,
+    /// Events that its target has taken since the start.
+    delivered: AtomicU64,
+    /// Whether a batch waits for an idle connection.
+    has_next: AtomicBool,
     /// One for each lane, and one for the worker.
     states: Mutex<Vec<SinkState>>,
     last_error: Mutex<Option<String>>,
@@ -85,6 +89,8 @@ impl SinkStatus {
             name,
             cursor: AtomicU64::new(cursor),
             waiting_since: AtomicI64::new(0),
+            delivered: AtomicU64::new(0),
+            has_next: AtomicBool::new(false),
             states: Mutex::new(vec![SinkState::Running; lanes + 1]),
             last_error: Mutex::default(),
             control: watch::Sender::new(Control { is_paused, reloads: 0 }),
@@ -146,6 +152,19 @@ impl SinkStatus {
     /// Has it read its credentials and certificates again and try at once.
     pub fn reload(&self) {
         self.control.send_modify(|control| control.reloads += 1);
+    }
+
+    /// Counts events that the target has taken. Returns all of them.
+    pub(super) fn count_delivered(&self, count: u64) -> u64 {
+        self.delivered.fetch_add(count, Ordering::Relaxed) + count
+    }
+
+    pub(super) fn has_next(&self) -> bool {
+        self.has_next.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_next(&self, has_next: bool) {
+        self.has_next.store(has_next, Ordering::Relaxed);
     }
 
     pub(super) fn control(&self) -> watch::Receiver<Control> {

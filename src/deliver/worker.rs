@@ -1,5 +1,6 @@
 //! One sink's worker: reads, hands batches to its lanes, and commits what comes back, in order.
 
+mod settled;
 mod turn;
 
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::Notice;
-use crate::spool::{CommitError, Door, Millis, Place, Read, Reader, Spool};
+use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
 
 /// Stored bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -46,6 +47,8 @@ pub struct Worker {
     read: u64,
     /// What waited, on its way to become a batch.
     encoding: Option<Encoding>,
+    /// A batch that its lane has given back, which goes before the next.
+    returned: Option<Batch>,
     /// The next batch, where all lanes are busy.
     ready: Option<Batch>,
     /// When the first event of each batch under way was received.
@@ -96,6 +99,7 @@ impl Worker {
             waiting_bytes: 0,
             filling_since: None,
             encoding: None,
+            returned: None,
             ready: None,
             under_way: VecDeque::new(),
             idle: Vec::new(),
@@ -125,8 +129,9 @@ impl Worker {
                     }
                 }
                 Some(done) = under_way.next(), if !under_way.is_empty() => {
-                    let Done { lane, settled, is_stopped } = outcome(done);
+                    let Done { lane, settled, is_stopped, unsettled } = outcome(done);
                     self.idle.push(lane);
+                    self.returned = unsettled;
                     self.under_way.pop_front();
                     if !is_stopped {
                         // The target need not wait for our disk.
@@ -143,6 +148,7 @@ impl Worker {
                 batch = self.next_batch(shutdown), if has_more && self.ready.is_none() => {
                     has_more = batch.is_ok();
                     self.ready = batch.ok();
+                    self.note_next();
                 }
             }
         }
@@ -151,11 +157,12 @@ impl Worker {
 
     /// Hands the next batch to a lane that is idle, if there are both.
     fn begin_next(&mut self, under_way: &mut UnderWay, shutdown: &Shutdown) {
-        if self.ready.is_some()
+        if !self.idle.is_empty()
+            && let Some(batch) = self.take_next()
             && let Some(lane) = self.idle.pop()
-            && let Some(batch) = self.ready.take()
         {
             self.under_way.push_back(batch.received_at);
+            self.note_next();
             self.note_lag();
             let delivering = lane.deliver(batch, shutdown.clone());
             under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
@@ -246,6 +253,7 @@ impl Worker {
         };
         self.waiting_bytes += size(&read);
         self.waiting.push_back(read);
+        self.note_next();
     }
 
     fn is_full(&self) -> bool {
@@ -339,26 +347,6 @@ impl Worker {
             count = parts.len();
         }
         Ok(())
-    }
-
-    /// Counts what has been committed, and says what went to quarantine.
-    fn note_settled(&self, position: u64, settled: &Settled) {
-        let shared = self.place.as_ref().map(|place| place.borrow().cursor);
-        self.status.settled(shared.unwrap_or(position));
-        for (door, count) in [
-            (Door::Delivered, settled.tally.delivered),
-            (Door::Filtered, settled.tally.filtered),
-            (Door::DeadLettered, settled.tally.dead_lettered),
-        ] {
-            self.metrics.sink_events.with_label_values(&[&*self.name, door.as_str()]).inc_by(count);
-        }
-        self.metrics.damaged.with_label_values(&[&self.name]).inc_by(settled.damaged);
-        for (_, entry) in &settled.dead_letters {
-            tracing::error!(
-                sink = %self.name, reason = entry.reason, detail = entry.detail,
-                "an event went to quarantine; see davinci-siem quarantine list"
-            );
-        }
     }
 
     /// Trouble with the spool is the worker's own, whatever its lanes are doing.

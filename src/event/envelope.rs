@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 pub struct Envelope<'a> {
     /// The sender's identifier: an opaque string. A documented example is no UUID.
     pub id: Cow<'a, str>,
+    /// `id` in WTF-8, where it has half a surrogate pair, which a text cannot tell from another half.
+    pub id_exact: Option<Vec<u8>>,
     /// `recordedAt` as an instant; 0 to 9 fraction digits are read.
     pub recorded_at: DateTime<Utc>,
     /// `recordedAt` exactly as sent.
@@ -33,6 +35,13 @@ pub struct Envelope<'a> {
     pub source: Option<Source<'a>>,
     /// `subscriptionName`: the webhook's name in PingOne.
     pub subscription_name: Option<Cow<'a, str>>,
+}
+
+impl Envelope<'_> {
+    /// Bytes of `id` for keys: two ids have the same ones only if they are the same.
+    pub fn id_bytes(&self) -> &[u8] {
+        self.id_exact.as_deref().unwrap_or(self.id.as_bytes())
+    }
 }
 
 /// `action`: what happened.

@@ -9,13 +9,21 @@ use super::{Event, Flow};
 const UID_BYTES: usize = 20;
 
 impl Event<'_> {
-    /// An id that is the same for every repetition of this event, here and anywhere else: what an
-    /// idempotent target drops duplicates by.
-    pub fn uid(&self) -> String {
+    /// An id that is the same for every repetition of this event from the same source: what an
+    /// idempotent target drops duplicates by. Two events have the same one only if they are duplicates
+    /// for the spool as well: it says source, `id` and the instant of `recordedAt`.
+    pub fn uid(&self, source: &str) -> String {
         let envelope = self.envelope();
-        let environment = self.environment_id().unwrap_or_default();
-        let parts = ["v1", environment, &*envelope.id, &*envelope.recorded_at_text];
-        let hash = Sha256::digest(parts.join("\0"));
+        let recorded_at = envelope.recorded_at;
+        let mut hash = Sha256::new_with_prefix("davinci-siem uid v2");
+        // Lengths first: no two different pairs may feed the same bytes.
+        for part in [source.as_bytes(), envelope.id_bytes()] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        hash.update(recorded_at.timestamp().to_le_bytes());
+        hash.update(recorded_at.timestamp_subsec_nanos().to_le_bytes());
+        let hash = hash.finalize();
         hash.iter().take(UID_BYTES).map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -1,6 +1,6 @@
 //! What the formats ask of an event in common: what kind it is, in words and in numbers.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity};
@@ -51,9 +51,16 @@ pub(super) fn message(event: &Event<'_>) -> String {
     message
 }
 
-/// The address that a text is or begins with: proxies add theirs behind it, after a comma.
+/// The first address in a text: proxies add theirs behind it, after a comma. A port, brackets and quotes
+/// are left out, and an IPv4 address that is written as IPv6 is one of IPv4.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
-    text.split(',').next().and_then(|first| first.trim().parse().ok())
+    text.split(',').find_map(|entry| {
+        let entry = entry.trim().trim_matches('"').trim();
+        let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']'));
+        let address = bare.unwrap_or(entry).parse();
+        let address = address.or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
+        address.ok().map(|address: IpAddr| address.to_canonical())
+    })
 }
 
 /// Whether somebody signs on: custom analytics whose `outcomeType`, which the flow's author chose, is
@@ -64,4 +71,31 @@ pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
     let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics);
     let Some(kind) = kind else { return false };
     formatting.sign_on_types.iter().any(|pattern| pattern.matches(kind.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_every_spelling() {
+        for (text, expected) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("203.0.113.7:5555", Some("203.0.113.7")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:443", Some("2001:db8::1")),
+            ("\"[2001:db8::1]:443\"", Some("2001:db8::1")),
+            ("::ffff:203.0.113.9", Some("203.0.113.9")),
+            ("[::ffff:203.0.113.9]:80", Some("203.0.113.9")),
+            (" 192.0.2.1 , 10.0.0.1", Some("192.0.2.1")),
+            ("unknown, 192.0.2.1:51234", Some("192.0.2.1")),
+            ("192.0.2.1:99999", None),
+            ("192.0.2", None),
+            ("", None),
+        ] {
+            let found = address(text).map(|address| address.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -123,7 +123,7 @@ fn says_what_was_typed(tree: &Tree, typed: &Typed<'_>) {
     if let Some(id) = typed.event.interaction_id() {
         assert_eq!(text(&["_embedded", "flowInteractionEvent", "interactionId"]), Some(id));
     }
-    assert_eq!(typed.event.uid().len(), 40);
+    assert_eq!(typed.event.uid("pingone").len(), 40);
     assert!(typed.findings.len() <= MAX_FINDINGS);
     for finding in &typed.findings {
         assert!(finding.path.starts_with("$.") && finding.path.chars().count() < 300);

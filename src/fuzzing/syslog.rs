@@ -58,7 +58,8 @@ fn message(settings: &SyslogSink, event: &Event<'_>, line: &[u8]) -> Option<(Vec
 
 fn framed(settings: &SyslogSink, event: &Event<'_>, line: Vec<u8>) -> Option<(Vec<u8>, bool)> {
     let kind = SinkKind::Syslog(settings.clone());
-    let (payload, notice) = sinks::encode(&kind, Rendered { line, event }).ok()?;
+    let (payload, notice) =
+        sinks::encode(&kind, Rendered { line, event, source: "pingone" }).ok()?;
     assert!(notice.is_none_or(|notice| notice == Notice::Truncated));
     Some((payload, notice.is_some()))
 }

@@ -1,6 +1,7 @@
 //! Every check with arbitrary bytes and with fixtures that were tampered with; what fuzzing has found,
 //! again.
 
+mod identity;
 mod mutate;
 
 use std::path::{Path, PathBuf};

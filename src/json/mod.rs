@@ -75,6 +75,27 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
+/// Bytes of the string that is written as `raw` between its quotes: UTF-8, and WTF-8 for half a surrogate
+/// pair. Two strings have the same bytes only if they are the same.
+pub fn decode_exact(raw: &str) -> Vec<u8> {
+    let (mut bytes, mut at) = (Vec::with_capacity(raw.len()), 0);
+    while let Some((length, character)) = unit(raw, at) {
+        let half = raw.get(at..at + length).filter(|_| character == char::REPLACEMENT_CHARACTER);
+        let half = half.and_then(|written| written.strip_prefix("\\u"));
+        match half.and_then(|digits| u16::from_str_radix(digits, 16).ok()) {
+            // The three bytes that UTF-8 would have for it.
+            Some(half) => bytes.extend([
+                0xe0 | (half >> 12) as u8,
+                0x80 | (half >> 6 & 0x3f) as u8,
+                0x80 | (half & 0x3f) as u8,
+            ]),
+            None => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        at += length;
+    }
+    bytes
+}
+
 /// Whether a string has half a surrogate pair in it, which [`decode`] cannot keep.
 pub fn has_lone_surrogate(raw: &str) -> bool {
     let mut at = if scan::has_escape(raw.as_bytes()) { 0 } else { raw.len() };

@@ -86,7 +86,7 @@ fn take(
             let envelope = typed.event.envelope();
             let recorded_at = envelope.recorded_at;
             let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
-            let key = DedupKey::new(&context.source, &envelope.id, instant);
+            let key = DedupKey::of_id(&context.source, envelope.id_bytes(), instant);
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             let findings = findings(redaction, typed.findings);
             summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);

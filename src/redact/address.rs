@@ -1,17 +1,41 @@
 //! E-mail addresses within text, in linear time: looks around each at sign.
 //!
-//! An address is `name@domain` with at least one dot in the domain. In URLs the at sign is `%40`
-//! (`%2540` in a URL within a URL), in JSON within text `\u0040`. What is found may be a little longer
+//! An address is `name@domain` with at least one dot in the domain, or with an address literal
+//! (`name@[192.0.2.1]`). The at sign has several spellings ([`ATS`]). What is found may be a little longer
 //! than the address where nothing marks its beginning, and is not shorter, except in spellings that
 //! only a grammar would find.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr3_iter;
+use memchr::{memchr2, memchr3};
 
-/// The ways to write an at sign.
-const ATS: [&str; 4] = ["@", "%40", "%2540", "\\u0040"];
+/// The ways to write an at sign: in URLs within URLs, in JSON within JSON, in HTML, and for people.
+const ATS: [&str; 10] = [
+    "@",
+    "%40",
+    "%2540",
+    "%252540",
+    "\\u0040",
+    "\\\\u0040",
+    "&#64;",
+    "&#x40;",
+    "&commat;",
+    "\u{ff20}",
+];
+
+/// Whether a text, or the JSON that it is written as, may hold an at sign in any of those ways. Nearly
+/// always decided by two searches.
+pub(super) fn may_be_in(text: &str) -> bool {
+    memchr3(b'@', b'%', b'\\', text.as_bytes()).is_some()
+        || memchr2(b'&', FULL_WIDTH, text.as_bytes()).is_some()
+}
+
+/// The first byte of a full-width at sign.
+const FULL_WIDTH: u8 = 0xef;
+
+/// Bytes of an address literal at most: `IPv6:` and an address with a zone.
+const MAX_LITERAL: usize = 80;
 
 /// How far before the at sign a quoted name may begin.
 const MAX_QUOTED: usize = 66;
@@ -27,12 +51,17 @@ pub(super) struct Found<'t> {
 /// All addresses, first to last.
 pub(super) fn find(text: &str) -> Vec<Found<'_>> {
     let mut found = Vec::new();
+    if !may_be_in(text) {
+        return found;
+    }
     // Nothing before it belongs to a name: each byte is looked at twice at most.
     let mut floor = 0;
     // Where the last address ended. What is written on to it goes with it: its removal must not make
     // an address of what stood on both sides.
     let mut ended = None;
-    for at in memchr3_iter(b'@', b'%', b'\\', text.as_bytes()) {
+    let begins = |byte: &u8| matches!(byte, b'@' | b'%' | b'\\' | b'&' | &FULL_WIDTH);
+    let places = text.as_bytes().iter().enumerate().filter(|(_, byte)| begins(byte));
+    for (at, _) in places {
         let sign = ATS.iter().find(|sign| {
             let end = at + sign.len();
             text.as_bytes().get(at..end).is_some_and(|b| b.eq_ignore_ascii_case(sign.as_bytes()))
@@ -94,6 +123,13 @@ fn run_before(text: &str, floor: usize, end: usize) -> usize {
 
 /// Where the domain after the at sign ends.
 fn domain_after(text: &str, after: usize) -> Option<usize> {
+    if let Some(literal) = text[after..].strip_prefix('[') {
+        let is_part =
+            |character: char| character.is_ascii_alphanumeric() || ".:%-".contains(character);
+        let length = literal.find(|character| !is_part(character))?;
+        let is_literal = (2..MAX_LITERAL).contains(&length) && literal[length..].starts_with(']');
+        return is_literal.then_some(after + length + 2);
+    }
     let (mut at, mut end, mut dots) = (after, None, 0);
     // Of the label: its characters, and whether it begins with a letter.
     let (mut length, mut begins) = (0, false);
@@ -203,6 +239,17 @@ mod tests {
             ("bob@x.co.", &[("bob@x.co", "bob@x.co")]),
             ("bob@x.co-", &[("bob@x.co", "bob@x.co")]),
             ("bob@sub.x-y.info/z", &[("bob@sub.x-y.info", "bob@sub.x-y.info")]),
+            ("bob%252540x.co", &[("bob%252540x.co", "bob@x.co")]),
+            (r"bob\\u0040x.co", &[(r"bob\\u0040x.co", "bob@x.co")]),
+            ("bob&#64;x.co", &[("bob&#64;x.co", "bob@x.co")]),
+            (
+                "bob&#X40;x.co a&commat;b.co",
+                &[("bob&#X40;x.co", "bob@x.co"), ("a&commat;b.co", "a@b.co")],
+            ),
+            ("bob\u{ff20}x.co", &[("bob\u{ff20}x.co", "bob@x.co")]),
+            ("bob@[192.0.2.1].", &[("bob@[192.0.2.1]", "bob@[192.0.2.1]")]),
+            ("bob@[IPv6:2001:db8::1]", &[("bob@[IPv6:2001:db8::1]", "bob@[IPv6:2001:db8::1]")]),
+            ("a & b, x@[y z], \u{ff21}", &[]),
             ("", &[]),
             ("@", &[]),
             ("@example.com", &[]),
@@ -229,6 +276,8 @@ mod tests {
             "a@".repeat(1 << 19),
             "a%40".repeat(1 << 18),
             "\"@".repeat(1 << 19),
+            "a@[".repeat(1 << 18),
+            "&#64;".repeat(1 << 18),
         ] {
             assert_eq!(find(&text), []);
         }

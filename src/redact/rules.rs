@@ -8,10 +8,28 @@ use crate::config::{Action, MemberPath, REQUIRED, Redact};
 ///
 /// Not the name of `actors.client`: a client is a program, and which one acted is what an alert is
 /// about. A resource's name is a flow's name, unless the resource is a user.
-const PROFILE: [&str; 4] =
-    ["actors.user.name", "source.ipAddress", "source.userAgent", "**.userAgent"];
+const PROFILE: [&str; 16] = [
+    "actors.user.name",
+    // Where `actors` is a list, nobody can tell which of them is a user.
+    "actors.name",
+    "resources.user.name",
+    "_embedded.riskEvent.ip",
+    "_embedded.riskEvent.username",
+    "_embedded.riskEvaluation.event.ip",
+    "_embedded.riskEvaluation.event.user.name",
+    "**.ipAddress",
+    "**.remoteIp",
+    "**.userAgent",
+    "**.name.given",
+    "**.name.family",
+    "**.name.formatted",
+    "**.givenName",
+    "**.familyName",
+    "**.mobilePhone",
+];
 
-/// The names of resources, which are taken where they are users.
+/// The names of resources, which are taken where they are users or their devices: a device may be called
+/// by its telephone number.
 const RESOURCE_NAME: &str = "resources.name";
 
 /// What a configuration says, ready to be applied.

@@ -156,6 +156,27 @@ fn the_profile_finds_people_and_leaves_programs_and_flows() {
             r#""source":{"ipAddress":"1.2.3.4","userAgent":"curl"}"#,
             r#""source":{"ipAddress":"***","userAgent":"***"}"#,
         ),
+        (
+            r#""actors":[{"type":"USER","name":"bob"}],"a":{"ipAddress":"1.2.3.4"}"#,
+            r#""actors":[{"type":"USER","name":"***"}],"a":{"ipAddress":"***"}"#,
+        ),
+        (
+            r#""resources":[{"type":"DEVICE","name":"+1 555","user":{"name":"bob"}}]"#,
+            r#""resources":[{"type":"DEVICE","name":"***","user":{"name":"***"}}]"#,
+        ),
+        (
+            r#""_embedded":{"riskEvent":{"ip":"1.2.3.4","username":"bob","level":"HIGH"}}"#,
+            r#""_embedded":{"riskEvent":{"ip":"***","username":"***","level":"HIGH"}}"#,
+        ),
+        (
+            r#""_embedded":{"riskEvaluation":{"event":{"ip":"1.2.3.4","user":{"name":"b","id":"7"}}}}"#,
+            r#""_embedded":{"riskEvaluation":{"event":{"ip":"***","user":{"name":"***","id":"7"}}}}"#,
+        ),
+        (
+            r#""u":{"name":{"given":"B","family":"C"},"lastSignOn":{"remoteIp":"1.2.3.4"}}"#,
+            r#""u":{"name":{"given":"***","family":"***"},"lastSignOn":{"remoteIp":"***"}}"#,
+        ),
+        (r#""t":"bob&#64;x.co or bob\uff20x.co""#, r#""t":"*** or ***""#),
         (r#""x":[{"useragent":["a"]}]"#, r#""x":[{"useragent":["***"]}]"#),
         (
             r#""resources":[{"type":"FLOW","name":"Sign On"},{"name":"bob","type":"User"}]"#,

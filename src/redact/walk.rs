@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr3;
-
 use super::output::Output;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
@@ -28,7 +26,7 @@ struct Frame {
     is_named: bool,
     /// Whether it is a list or in one.
     in_list: bool,
-    /// Whether it is a resource that is a user.
+    /// Whether it is a resource that is a user or a user's device.
     of_user: bool,
     treatment: Treatment,
     /// Whether a member stays, before which a comma may have to go.
@@ -171,7 +169,8 @@ impl Walk<'_, '_> {
             && self.redaction.looks_for_users()
             && matches!(&self.names[..], [name] if name.eq_ignore_ascii_case("resources"));
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let of_user = is_resource && json::says(rest, "type", "USER");
+        let of_user =
+            is_resource && ["USER", "DEVICE"].iter().any(|kind| json::says(rest, "type", kind));
         self.at += 1;
         let end = self.at;
         let in_list = in_list || !is_object;
@@ -215,7 +214,7 @@ impl Walk<'_, '_> {
     /// Replaces the addresses in a string, of which `place` is what stands between its quotes.
     fn addresses(&mut self, place: Range<usize>, action: Action, is_name: bool) {
         let raw = self.text.get(place.clone()).unwrap_or_default();
-        if memchr3(b'@', b'%', b'\\', raw.as_bytes()).is_none() {
+        if !address::may_be_in(raw) {
             return;
         }
         let text = json::decode(raw);

@@ -35,6 +35,8 @@ pub struct Rendered<'a> {
     pub line: Vec<u8>,
     /// The event.
     pub event: &'a Event<'a>,
+    /// The configured source it came from.
+    pub source: &'a str,
 }
 
 /// One event as its target gets it.
@@ -114,6 +116,9 @@ impl Sink {
     pub async fn reopen(&mut self, kind: &SinkKind) -> Result<(), Reason> {
         match self {
             Sink::Syslog(syslog) => syslog.reopen().await,
+            Sink::SplunkHec(hec) if let SinkKind::SplunkHec(settings) = kind => {
+                hec.reopen(settings)
+            }
             // They have neither, and look for their file each time.
             Sink::Stdout(_) | Sink::File(_) => Ok(()),
             sink => Sink::open(kind).map(|opened| *sink = opened),

@@ -25,11 +25,11 @@ pub(super) struct Head<'a> {
 }
 
 pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec<u8> {
-    let Rendered { line, event } = rendered;
+    let Rendered { line, event, source } = rendered;
     let envelope = event.envelope();
     let head = Head {
         place,
-        uid: event.uid().into(),
+        uid: event.uid(source).into(),
         event_id: Cow::Borrowed(&*envelope.id),
         action_type: Cow::Borrowed(&*envelope.action.kind),
     };

@@ -49,6 +49,8 @@ pub struct Reason {
     pub code: Option<String>,
     /// The beginning of the answer; it may repeat parts of an event, so it is never logged.
     pub answer: String,
+    /// True if the target did not take all or did not answer in time: fewer items may be taken.
+    pub is_late: bool,
 }
 
 /// Something worth counting besides the verdicts.
@@ -120,6 +122,11 @@ impl Reason {
     /// A reason that no target gave.
     pub fn new(message: impl Into<String>) -> Reason {
         Reason { message: without_numbers(&message.into()), ..Reason::default() }
+    }
+
+    /// A reason that is about time.
+    pub(super) fn late(message: impl Into<String>) -> Reason {
+        Reason { is_late: true, ..Reason::new(message) }
     }
 }
 

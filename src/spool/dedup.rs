@@ -18,6 +18,11 @@ impl DedupKey {
     /// The key of an event; `recorded_at` is `(seconds, nanoseconds)` since the epoch, so that two
     /// spellings of one instant are one.
     pub fn new(source: &str, id: &str, recorded_at: (i64, u32)) -> DedupKey {
+        DedupKey::of_id(source, id.as_bytes(), recorded_at)
+    }
+
+    /// The key of an event whose id may be no text.
+    pub fn of_id(source: &str, id: &[u8], recorded_at: (i64, u32)) -> DedupKey {
         let mut hash = Sha256::new();
         // Lengths first: no two different pairs may feed the same bytes.
         hash.update((source.len() as u64).to_le_bytes());

@@ -60,5 +60,5 @@ impl Found {
 /// The key that a repetition of an event has.
 pub(super) fn key(source: &str, envelope: &Envelope<'_>) -> DedupKey {
     let time = envelope.recorded_at;
-    DedupKey::new(source, &envelope.id, (time.timestamp(), time.timestamp_subsec_nanos()))
+    DedupKey::of_id(source, envelope.id_bytes(), (time.timestamp(), time.timestamp_subsec_nanos()))
 }

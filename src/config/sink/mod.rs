@@ -76,6 +76,30 @@ pub struct Retry {
     pub min: Duration,
     /// The longest time, also for a wait that the target asks for.
     pub max: Duration,
+    /// When an event that fails alone goes to quarantine.
+    pub give_up: GiveUp,
+}
+
+/// When an event goes to quarantine that the target fails for alone, while it takes others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GiveUp {
+    /// Attempts with this event alone at least; 0: never.
+    pub attempts: u32,
+    /// Time since the first of them at least.
+    pub after: Duration,
+}
+
+impl Default for GiveUp {
+    fn default() -> GiveUp {
+        GiveUp { attempts: 20, after: Duration::from_hours(1) }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        let (min, max) = (Duration::from_secs(1), Duration::from_mins(5));
+        Retry { min, max, give_up: GiveUp::default() }
+    }
 }
 
 /// A sink's type and its own keys.
@@ -197,7 +221,7 @@ pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
             start: Start::Oldest,
             batch: Type::Stdout.batch(),
             concurrency: 1,
-            retry: Retry { min: Duration::from_secs(1), max: Duration::from_mins(5) },
+            retry: Retry::default(),
             kind: SinkKind::Stdout,
         }];
     }
@@ -290,13 +314,25 @@ fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
 }
 
 fn read_retry(mut section: Section<'_>) -> Retry {
+    let defaults = Retry::default();
     let retry = Retry {
-        min: section.duration("min").unwrap_or(Duration::from_secs(1)),
-        max: section.duration("max").unwrap_or(Duration::from_mins(5)),
+        min: section.duration("min").unwrap_or(defaults.min),
+        max: section.duration("max").unwrap_or(defaults.max),
+        give_up: read_give_up(section.table("give_up"), defaults.give_up),
     };
     if retry.min.is_zero() || retry.min > retry.max {
         section.report("min", "must be more than 0 and at most retry.max".to_owned());
     }
     section.finish();
     retry
+}
+
+fn read_give_up(mut section: Section<'_>, defaults: GiveUp) -> GiveUp {
+    let attempts = section.integer("attempts", 0).map(|attempts| attempts.min(u32::MAX.into()));
+    let give_up = GiveUp {
+        attempts: attempts.map_or(defaults.attempts, |attempts| attempts as u32),
+        after: section.duration("after").unwrap_or(defaults.after),
+    };
+    section.finish();
+    give_up
 }

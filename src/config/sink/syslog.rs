@@ -19,7 +19,7 @@ pub struct SyslogSink {
     pub tls: Tls,
     /// For connecting, the TLS handshake included.
     pub connect_timeout: Duration,
-    /// For writing one batch.
+    /// How long the receiver may take no byte.
     pub timeout: Duration,
     /// Which header a message has.
     pub header: HeaderFormat,

@@ -58,7 +58,7 @@ fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
     ] {
         let mut batch = batch(4);
         settle(&mut batch, letters);
-        let settled = Settled::of(&batch.into_settled());
+        let settled = Settled::of(&batch.take_settled());
         assert_eq!(settled.position, position, "{letters}");
         let Tally { delivered: d, dead_lettered: x, .. } = settled.tally;
         assert_eq!((d, x, settled.dead_letters.len() as u64), (delivered, dead, dead), "{letters}");
@@ -76,7 +76,7 @@ fn the_cursor_can_stop_before_each_dead_letter() {
     ] {
         let mut batch = batch(4);
         settle(&mut batch, letters);
-        let parts = batch.into_settled();
+        let parts = batch.take_settled();
         let found: Vec<u64> = parts.iter().filter_map(|part| part.position).collect();
         assert_eq!(found, positions, "{letters}");
         assert!(parts.iter().skip(1).all(|part| part.dead_letters.len() == 1), "{letters}");
@@ -94,7 +94,7 @@ fn attempts_are_those_that_an_event_was_part_of() {
     assert!(settle(&mut batch, "X-"));
     assert!(settle(&mut batch, "S"), "alone, it is refused for good");
     assert!(batch.items.is_empty() && batch.groups.is_empty());
-    let settled = Settled::of(&batch.into_settled());
+    let settled = Settled::of(&batch.take_settled());
     let attempts = settled.dead_letters.iter().map(|(_, entry)| {
         let target = entry.target.as_ref().expect("what the target said");
         (target.attempts, entry.detail.clone())

@@ -67,7 +67,8 @@ impl Worker {
         let shared = self.place.as_ref().map(|place| place.borrow().cursor);
         self.status.settled(shared.unwrap_or(cursor));
         (self.waiting, self.waiting_bytes, self.filling_since) = (VecDeque::new(), 0, None);
-        (self.encoding, self.ready, self.under_way) = (None, None, VecDeque::new());
+        (self.encoding, self.returned, self.ready) = (None, None, None);
+        self.under_way = VecDeque::new();
         let lane = |number| {
             let (config, status) = (Arc::clone(&self.config), Arc::clone(&self.status));
             Lane::new(number, config, status, Arc::clone(&self.metrics))

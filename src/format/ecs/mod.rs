@@ -7,7 +7,7 @@
 mod fields;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Received;
 use super::classify::{address, is_sign_on, message};
@@ -121,6 +121,11 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     {
         let resources = if resources.is_array() { resources } else { json!([resources]) };
         document.set("ping_one.audit.resources", resources);
+    } else {
+        let resources = plain_parts(leaves);
+        if !resources.is_empty() {
+            document.set("ping_one.audit.resources", resources);
+        }
     }
     let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
     if leaves.get("/tags").is_some_and(is_texts)
@@ -197,6 +202,50 @@ fn set_flag(
         leaves.take(&[field], members, |text| text == flag.to_string());
         document.set(field, flag);
     }
+}
+
+/// Texts of a resource that are documented, and where they stand.
+const RESOURCE: [&str; 4] = ["id", "type", "name", "href"];
+
+/// Takes what is documented out of resources that have other fields as well, which stay.
+fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
+    let bases: Vec<String> = match leaves.get("/resources") {
+        Some(Value::Object(_)) => vec!["/resources".to_owned()],
+        Some(Value::Array(list)) => {
+            (0..list.len()).map(|index| format!("/resources/{index}")).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut resources = Vec::new();
+    for base in bases {
+        let mut resource = Map::new();
+        // What is taken last may take the resource along, which then is empty.
+        for name in RESOURCE {
+            let pointer = format!("{base}/{name}");
+            if leaves.get(&pointer).is_some_and(Value::is_string)
+                && let Some(text) = leaves.take_value(&[], &pointer)
+            {
+                resource.insert(name.to_owned(), text);
+            }
+        }
+        let pointer = format!("{base}/environment/id");
+        if leaves.get(&pointer).is_some_and(Value::is_string)
+            && let Some(id) = leaves.take_value(&[], &pointer)
+        {
+            resource.insert("environment".to_owned(), json!({ "id": id }));
+        }
+        // One of which nothing is documented is empty: the others keep their places.
+        resources.push(Value::Object(resource));
+    }
+    if resources.iter().all(|resource| *resource == json!({})) {
+        return Vec::new();
+    }
+    leaves.copied(&["ping_one.audit.resources"], "/resources");
+    let is_hole = |list: &Vec<Value>| list.iter().all(Value::is_null);
+    if leaves.get("/resources").and_then(Value::as_array).is_some_and(is_hole) {
+        leaves.take_value(&[], "/resources");
+    }
+    resources
 }
 
 /// Resources as they are documented. Others would not fit the types that the field has in the index.

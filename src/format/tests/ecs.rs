@@ -1,5 +1,7 @@
 //! Documents compared with the published schema.
 
+use serde_json::json;
+
 use super::*;
 
 /// Type and normalization of each field of the schema.
@@ -126,5 +128,38 @@ fn the_comparison_can_fail() {
             1 + usize::from(pointer == "/event/category"),
             "{pointer}"
         );
+    }
+}
+
+#[test]
+fn an_unknown_field_of_one_resource_stays_and_the_rest_are_filled() {
+    let population = json!({ "id": "p" });
+    let user = json!({ "type": "USER", "id": "u", "name": "n", "environment": { "id": "e" } });
+    let mut odd = user.clone();
+    odd["population"] = population.clone();
+    let group = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e", "x": 1 } });
+    let rest = json!({ "environment": { "x": 1 } });
+    let plain = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e" } });
+    for (resources, filled, extra) in [
+        (json!([odd]), json!([user]), json!([{ "population": population }])),
+        (odd.clone(), json!([user]), json!({ "population": population })),
+        (
+            json!([user, odd, group, 7]),
+            json!([user, user, plain, {}]),
+            json!([null, { "population": population }, rest, 7]),
+        ),
+        (json!([user, { "id": 7 }]), json!([user, {}]), json!([null, { "id": 7 }])),
+        (json!([7, { "x": 1 }]), Value::Null, json!([7, { "x": 1 }])),
+    ] {
+        let raw = json!({
+            "id": "1", "recordedAt": "2026-01-01T00:00:00Z", "action": { "type": "USER.UPDATED" },
+            "resources": resources,
+        })
+        .to_string();
+        let document: Value =
+            serde_json::from_str(&line(Format::Ecs, raw.as_bytes())).expect("JSON");
+        assert_eq!(document["ping_one"]["audit"]["resources"], filled, "{resources}");
+        let found = &document["ping_one"]["davinci"]["extra"]["resources"];
+        assert_eq!(*found, extra, "{resources}");
     }
 }

@@ -38,6 +38,53 @@ fn word<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::
     Ok(text.filter(|text| text.len() <= 80 && text.chars().all(plain)))
 }
 
+/// Error types that say what is wrong with a document. Others are of the cluster, or unknown.
+const OF_A_DOCUMENT: [&str; 13] = [
+    "date_time_parse_exception",
+    "document_parsing_exception",
+    "fail_processor_exception",
+    "illegal_argument_exception",
+    "json_parse_exception",
+    "mapper_parsing_exception",
+    "max_bytes_length_exceeded_exception",
+    "number_format_exception",
+    "parse_exception",
+    "parsing_exception",
+    "script_exception",
+    "strict_dynamic_mapping_exception",
+    "x_content_parse_exception",
+];
+
+/// Error types that every document meets until somebody changes the cluster or the configuration.
+const OF_THE_CLUSTER: [&str; 9] = [
+    "action_request_validation_exception",
+    "cluster_block_exception",
+    "index_closed_exception",
+    "index_not_found_exception",
+    "invalid_alias_name_exception",
+    "invalid_index_name_exception",
+    "invalid_index_template_exception",
+    "security_exception",
+    "validation_exception",
+];
+
+/// Words of refusals that have a document's type and are the cluster's: a missing pipeline, no room for
+/// another shard, nothing that may be written to.
+const CLUSTERS_WORDS: [&str; 7] = [
+    "pipeline with id",
+    "this action would add",
+    "maximum normal shards open",
+    "maximum shards open",
+    "no write index is defined",
+    "only write ops with an op_type of create",
+    "no matching index template",
+];
+
+fn is_of_the_cluster(kind: Option<&str>, text: &str) -> bool {
+    kind.is_some_and(|kind| OF_THE_CLUSTER.contains(&kind))
+        || CLUSTERS_WORDS.iter().any(|words| text.contains(words))
+}
+
 /// What an answer means for `count` documents that were sent together.
 pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
@@ -64,10 +111,11 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     }
     match serde_json::from_slice::<Body>(&answer.body) {
         Ok(body) if body.items.len() == count => items(answer, &body.items),
-        _ if answer.is_too_long => {
+        // A shorter request has a shorter answer. Of one document, the event is not to blame.
+        _ if answer.is_too_long && count > 1 => {
             all(Verdict::Split { reason: answer.reason("the answer is too long to be read", None) })
         }
-        _ if !answer.is_whole => all(retry(answer)),
+        _ if !answer.is_whole && !answer.is_too_long => all(retry(answer)),
         _ => all(Verdict::Fatal {
             reason: answer
                 .reason("the answer is not one of the bulk API; correct the endpoint", None),
@@ -77,37 +125,58 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
 
 fn items(answer: &Answer, actions: &[Action]) -> Report {
     let mut stored_as_failure = 0;
+    let takes_some = actions.iter().any(|action| is_taken(action.create.status));
     let verdicts: Vec<Verdict> = actions
         .iter()
         .map(|Action { create }| {
             stored_as_failure += u64::from(create.failure_store.as_deref() == Some("used"));
-            verdict(answer, create)
+            verdict(answer, create, takes_some)
         })
         .collect();
     Report::from(verdicts).with(Notice::FailureStore, stored_as_failure)
 }
 
-fn verdict(answer: &Answer, outcome: &Outcome) -> Verdict {
+/// 409: a document with this id is there, and it is this event.
+fn is_taken(status: u16) -> bool {
+    matches!(status, 200..=299 | 409)
+}
+
+/// The verdict for one document. `takes_some` tells whether another of the same request was taken: a
+/// refusal that may be the cluster's is only then believed to be about this one.
+fn verdict(answer: &Answer, outcome: &Outcome, takes_some: bool) -> Verdict {
     let status = outcome.status;
-    // Most documents are there: no words are made for them. 409: one with this id is, and it is this event.
-    if matches!(status, 200..=299 | 409) {
+    // Most documents are there: no words are made for them.
+    if is_taken(status) {
         return Verdict::Delivered;
     }
     let kind = outcome.error.as_ref().and_then(|error| error.kind.clone());
     let named = kind.as_deref().unwrap_or("no error type");
     let text = outcome.error.as_ref().and_then(|error| error.reason.as_deref()).unwrap_or_default();
+    let advice = if is_of_the_cluster(kind.as_deref(), text) {
+        ": the cluster takes no document; see its answer in its own log, and correct it there"
+    } else {
+        ""
+    };
     let reason = Reason {
-        message: format!("status {status}, {named}"),
+        message: format!("status {status}, {named}{advice}"),
         status: Some(status),
         answer: answer.quote(text.as_bytes()),
         code: kind,
+        is_late: false,
     };
     match status {
         // About the data stream or the key, and so about every document.
         401 | 403 | 404 => Verdict::Fatal { reason },
-        400 if text.starts_with("pipeline with id") => Verdict::Fatal { reason },
         429 | 500.. => Verdict::Retry { after: answer.retry_after, reason },
-        _ => Verdict::Rejected { reason },
+        _ if is_of_the_cluster(reason.code.as_deref(), text) => Verdict::Fatal { reason },
+        _ => {
+            let is_known = reason.code.as_deref().is_some_and(|kind| OF_A_DOCUMENT.contains(&kind));
+            if is_known || takes_some {
+                Verdict::Rejected { reason }
+            } else {
+                Verdict::Retry { after: answer.retry_after, reason }
+            }
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::sinks::Rendered;
 /// An action line with the event's id, and the document. Data streams take `create` only, and
 /// documents with `@timestamp` only: it is added where the format has none.
 pub(in crate::sinks) fn encode(rendered: Rendered<'_>) -> Vec<u8> {
-    let Rendered { line, event } = rendered;
-    let mut out = format!("{{\"create\":{{\"_id\":\"{}\"}}}}\n", event.uid()).into_bytes();
+    let Rendered { line, event, source } = rendered;
+    let mut out = format!("{{\"create\":{{\"_id\":\"{}\"}}}}\n", event.uid(source)).into_bytes();
     out.reserve(line.len() + 64);
     if has_timestamp(&line) {
         out.extend_from_slice(&line);

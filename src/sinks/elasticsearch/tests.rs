@@ -64,12 +64,44 @@ fn an_answer_that_does_not_fit_the_request_delivers_nothing() {
     let torn = Answer { is_whole: false, ..answer(200, r#"{"items":[{"cre"#) };
     assert_eq!(letters(&report(&torn, 2)), "RR", "nobody knows: again");
     let long = Answer { is_too_long: true, ..torn };
-    assert_eq!(letters(&report(&long, 2)), "SS", "it would be as long again");
+    assert_eq!(letters(&report(&long, 2)), "SS", "of half it is shorter");
+    assert_eq!(letters(&report(&long, 1)), "F", "of one document: the event is not to blame");
+}
+
+#[test]
+fn a_cluster_that_takes_no_document_pauses_the_sink_and_blames_none() {
+    let item = |kind: &str, reason: &str| {
+        format!(r#"{{"create":{{"status":400,"error":{{"type":"{kind}","reason":"{reason}"}}}}}}"#)
+    };
+    let shards = "Validation Failed: 1: this action would add [2] shards, but this cluster currently \
+                  has [1000]/[1000] maximum normal shards open;";
+    for (kind, reason, verdict) in [
+        ("index_closed_exception", "closed", 'F'),
+        ("validation_exception", shards, 'F'),
+        ("illegal_argument_exception", shards, 'F'),
+        ("cluster_block_exception", "index blocked by: [FORBIDDEN/8/index write (api)];", 'F'),
+        ("index_not_found_exception", "no such index [x]", 'F'),
+        ("illegal_argument_exception", "pipeline with id [p] does not exist", 'F'),
+        ("illegal_argument_exception", "no write index is defined for alias [x]", 'F'),
+        ("illegal_argument_exception", "Limit of total fields [1000] has been exceeded", 'X'),
+        ("mapper_parsing_exception", "failed to parse", 'X'),
+        // Nobody knows whose fault it is: it is tried again, and the policy above finds out.
+        ("some_new_exception", "x", 'R'),
+        ("", "x", 'R'),
+    ] {
+        let alone = format!(r#"{{"items":[{}]}}"#, item(kind, reason));
+        assert_eq!(letters(&report(&answer(200, &alone), 1)), verdict.to_string(), "{kind}");
+        let taken = r#"{"create":{"status":201}}"#;
+        let beside = format!(r#"{{"items":[{taken},{}]}}"#, item(kind, reason));
+        let expected = format!("D{}", if verdict == 'R' { 'X' } else { verdict });
+        assert_eq!(letters(&report(&answer(200, &beside), 2)), expected, "{kind}");
+    }
 }
 
 fn line_of(raw: &[u8], line: &str) -> String {
     let event = crate::decode::event(raw).expect("an event").event;
-    let payload = encode(Rendered { line: line.as_bytes().to_vec(), event: &event });
+    let payload =
+        encode(Rendered { line: line.as_bytes().to_vec(), event: &event, source: "pingone" });
     String::from_utf8(payload).expect("UTF-8")
 }
 
@@ -77,7 +109,8 @@ fn line_of(raw: &[u8], line: &str) -> String {
 fn a_document_is_created_under_the_events_own_id_with_its_time() {
     let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
     let event = crate::decode::event(raw).expect("an event").event;
-    let (uid, time) = (event.uid(), event.time().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
+    let (uid, time) =
+        (event.uid("pingone"), event.time().format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     assert_eq!(uid.len(), 40);
     let head = format!("{{\"create\":{{\"_id\":\"{uid}\"}}}}\n");
     for (line, document) in [

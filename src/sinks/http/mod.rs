@@ -37,7 +37,7 @@ impl Http {
 
     async fn post(&self, items: &[Item]) -> Verdict {
         let (body, content_type) = body(self.body, items);
-        let headers = match self.signature(&body) {
+        let headers = match self.signature(items, &body) {
             Ok(headers) => headers,
             Err(reason) => return Verdict::Fatal { reason },
         };
@@ -47,12 +47,12 @@ impl Http {
         }
     }
 
-    fn signature(&self, body: &[u8]) -> Result<HeaderMap, Reason> {
+    fn signature(&self, items: &[Item], body: &[u8]) -> Result<HeaderMap, Reason> {
         if self.signing_keys.is_empty() {
             return Ok(HeaderMap::new());
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let id = signature::id_of(body);
+        let id = signature::id_of(items);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("webhook-id", id.clone()),

@@ -7,14 +7,21 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Secret, signing_key};
-use crate::sinks::Reason;
+use crate::sinks::{Item, Reason};
 
-/// Bytes of the body's hash that its id shows.
+/// Bytes of the items' hash that its id shows.
 const ID_BYTES: usize = 16;
 
-/// An id that a repetition of the same body has again.
-pub(super) fn id_of(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
+/// An id that a repetition of the same items has again. The same bytes from another place of the spool
+/// are another event: one from another source, or a replay that an operator wants to arrive.
+pub(super) fn id_of(items: &[Item]) -> String {
+    let mut hash = Sha256::new();
+    for Item { position, payload } in items {
+        hash.update(position.to_le_bytes());
+        hash.update((payload.len() as u64).to_le_bytes());
+        hash.update(payload);
+    }
+    let digest = hash.finalize();
     let digits: String = digest.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect();
     format!("msg_{digits}")
 }

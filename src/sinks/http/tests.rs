@@ -102,9 +102,21 @@ fn signatures_are_those_of_standard_webhooks() {
 }
 
 #[test]
-fn an_id_is_the_bodys_own_and_holds_no_dot() {
-    let id = signature::id_of(b"body");
-    assert_eq!(id, signature::id_of(b"body"), "a repetition has it again");
-    assert_ne!(id, signature::id_of(b"other"));
+fn an_id_is_the_items_own_and_holds_no_dot() {
+    let item = |position, text: &'static str| Item { position, payload: text.into() };
+    let id = signature::id_of(&[item(1, "one"), item(2, "two")]);
+    assert_eq!(
+        id,
+        signature::id_of(&[item(1, "one"), item(2, "two")]),
+        "a repetition has it again"
+    );
+    for other in [
+        [item(1, "one"), item(2, "other")],
+        [item(1, "onet"), item(2, "wo")],
+        // The same bytes from another source, or a replay.
+        [item(1, "one"), item(3, "two")],
+    ] {
+        assert_ne!(id, signature::id_of(&other));
+    }
     assert!(!id.contains('.') && id.len() == 36, "{id}");
 }

@@ -25,7 +25,7 @@ fn the_flow_run_is_the_key() {
     for (event, key) in [(of_interaction.to_string(), run), (other.to_string(), None)] {
         let decoded = crate::decode::event(event.as_bytes()).expect("an event");
         let line = event.clone().into_bytes();
-        let payload = encode(Rendered { line, event: &decoded.event });
+        let payload = encode(Rendered { line, event: &decoded.event, source: "pingone" });
         let item = Item { position: 1, payload: payload.into() };
         let (head, body) = record::decode(&item).expect("a record");
         assert_eq!((head.place.as_deref(), &body[..]), (key, event.as_bytes()));

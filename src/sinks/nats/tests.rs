@@ -21,7 +21,7 @@ fn item(settings: &NatsSink, event: &Value) -> Item {
     let text = event.to_string();
     let decoded = crate::decode::event(text.as_bytes()).expect("an event");
     let line = text.clone().into_bytes();
-    let payload = encode(settings, Rendered { line, event: &decoded.event });
+    let payload = encode(settings, Rendered { line, event: &decoded.event, source: "pingone" });
     Item { position: 1, payload: payload.into() }
 }
 

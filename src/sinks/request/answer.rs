@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 
+use super::compress::inflate;
 use super::echo::Echo;
 use crate::sinks::Reason;
 
@@ -34,9 +35,10 @@ impl Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
+        let encoding = response.headers().get(CONTENT_ENCODING).cloned();
         let mut body = Vec::new();
         let mut is_too_long = false;
-        let is_whole = loop {
+        let mut is_whole = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend(chunk),
                 Ok(None) => break true,
@@ -47,6 +49,14 @@ impl Answer {
                 Err(_) => break false,
             }
         };
+        // Not asked for, and some proxies do it all the same.
+        if let Some(encoding) = encoding.as_ref().and_then(|encoding| encoding.to_str().ok())
+            && let Some(inflated) = inflate(&body, encoding, MAX_BODY)
+        {
+            is_too_long |= inflated.is_too_long;
+            is_whole &= inflated.is_whole;
+            body = inflated.bytes;
+        }
         Answer { status, retry_after, body, is_whole, is_too_long, echo }
     }
 
@@ -57,7 +67,7 @@ impl Answer {
         code: Option<String>,
     ) -> Reason {
         let answer = self.quote(&self.body);
-        Reason { message: message.into(), status: Some(self.status), code, answer }
+        Reason { message: message.into(), status: Some(self.status), code, answer, is_late: false }
     }
 
     /// The beginning of a part of the answer, without credentials.
@@ -68,11 +78,19 @@ impl Answer {
     }
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date. Fractions, which some send, are rounded up, and
+/// a number that is too large is the largest.
 pub(in crate::sinks) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
+    }
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number(whole) && is_number(fraction) {
+        let is_more = fraction.bytes().any(|byte| byte != b'0');
+        let seconds = whole.parse().unwrap_or(u64::MAX);
+        return Some(Duration::from_secs(seconds.saturating_add(u64::from(is_more))));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
@@ -93,7 +111,14 @@ mod tests {
             ("Sun, 06 Nov 1994 08:49:07 GMT", Some(0)),
             ("-1", None),
             ("soon", None),
-            ("1.5", None),
+            ("1.5", Some(2)),
+            ("0.001", Some(1)),
+            ("3.0", Some(3)),
+            ("99999999999999999999", Some(u64::MAX)),
+            ("18446744073709551615.5", Some(u64::MAX)),
+            ("1.", None),
+            (".5", None),
+            ("1.5s", None),
         ] {
             assert_eq!(parse_retry_after(text, now), wait.map(Duration::from_secs), "{text}");
         }

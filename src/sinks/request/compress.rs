@@ -1,7 +1,8 @@
-//! Compressing a request's body, away from the threads that wait for sockets.
+//! Compressing a request's body, away from the threads that wait for sockets, and inflating an answer's.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 
 use crate::config::Compression;
@@ -32,4 +33,49 @@ pub(super) async fn compress(
         after: None,
         reason: Reason::new(format!("the body could not be compressed: {error}")),
     })
+}
+
+/// What an answer's body says.
+pub(super) struct Inflated {
+    pub(super) bytes: Vec<u8>,
+    /// False if it breaks off, or is too long.
+    pub(super) is_whole: bool,
+    pub(super) is_too_long: bool,
+}
+
+/// Inflates up to `limit` bytes; `None` where the body is as it is, or nobody knows how it was packed.
+pub(super) fn inflate(body: &[u8], encoding: &str, limit: usize) -> Option<Inflated> {
+    let decoder: Box<dyn Read + '_> = match encoding.trim().to_ascii_lowercase().as_str() {
+        "gzip" | "x-gzip" => Box::new(MultiGzDecoder::new(body)),
+        "deflate" => Box::new(ZlibDecoder::new(body)),
+        "zstd" => Box::new(zstd::Decoder::new(body).ok()?),
+        _ => return None,
+    };
+    let mut bytes = Vec::new();
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut bytes);
+    let is_too_long = bytes.len() > limit;
+    bytes.truncate(limit);
+    Some(Inflated { bytes, is_whole: read.is_ok() && !is_too_long, is_too_long })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_inflated_within_its_bound() {
+        let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(&[b'x'; 1000]).expect("written");
+        let gzip = gzip.finish().expect("finished");
+        let zstd = zstd::encode_all([b'x'; 1000].as_slice(), 3).expect("packed");
+        for (body, encoding) in [(&gzip, "gzip"), (&gzip, " X-GZIP"), (&zstd, "zstd")] {
+            let whole = inflate(body, encoding, 1000).expect("known");
+            assert!(whole.is_whole && whole.bytes == [b'x'; 1000], "{encoding}");
+            let long = inflate(body, encoding, 999).expect("known");
+            assert!(long.is_too_long && !long.is_whole && long.bytes.len() == 999, "{encoding}");
+            let torn = inflate(&body[..body.len() / 2], encoding, 1000).expect("known");
+            assert!(!torn.is_whole && !torn.is_too_long, "{encoding}");
+        }
+        assert!(inflate(&gzip, "identity", 1000).is_none());
+    }
 }

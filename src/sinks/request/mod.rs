@@ -15,7 +15,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
@@ -104,7 +104,7 @@ impl Requests {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Verdict> {
-        match request.send().await {
+        match request.header(ACCEPT_ENCODING, "identity").send().await {
             Ok(response) => Ok(Answer::read(response, Arc::clone(&self.echo)).await),
             Err(error) => Err(self.no_answer(error)),
         }
@@ -114,8 +114,10 @@ impl Requests {
         if let Some(private) = guard::refused(&error) {
             return Verdict::Fatal { reason: Reason::new(format!("{}: {private}", self.peer)) };
         }
+        let is_late = error.is_timeout() && !error.is_connect();
         // The URL may hold what is secret, and the chain is logged.
-        let reason = Reason::new(connection_failure(&error.without_url(), &self.peer));
+        let message = connection_failure(&error.without_url(), &self.peer);
+        let reason = Reason { is_late, ..Reason::new(message) };
         Verdict::Retry { after: None, reason }
     }
 }

@@ -13,10 +13,19 @@ use super::SplunkHec;
 use super::answer::{self, Reply};
 use crate::config::Acknowledgement;
 use crate::sinks::Reason;
+use crate::sinks::request::{Class, class_of};
 
 #[derive(Deserialize)]
 struct Acks {
     acks: HashMap<String, bool>,
+}
+
+/// An accepted request whose acknowledgement could not be asked for. Its events are with the collector:
+/// when they come again, they are asked for again and not sent.
+#[derive(Debug)]
+pub(super) struct Unasked {
+    pub(super) ack_id: u64,
+    pub(super) positions: Vec<u64>,
 }
 
 /// What became of an accepted request.
@@ -25,6 +34,8 @@ pub(super) enum Acknowledged {
     Yes,
     /// This token has no acknowledgement: that the collector took the events is all there is to know.
     Disabled,
+    /// The collector does not let us ask, until somebody changes something.
+    Refused(Reason),
     /// Nobody knows.
     Expired(Reason),
 }
@@ -33,24 +44,42 @@ impl SplunkHec {
     /// Waits until request `id` is acknowledged.
     pub(super) async fn wait_for(&self, id: u64, settings: Acknowledgement) -> Acknowledged {
         let deadline = Instant::now() + settings.timeout;
+        let mut trouble = String::new();
         loop {
             sleep(settings.interval).await;
             let path = "/services/collector/ack";
             // Trouble in asking is no trouble with the events: only time decides about them.
-            if let Ok(reply) = self.post(path, format!("{{\"acks\":[{id}]}}").into_bytes()).await {
-                if is_acknowledged(&reply, id) {
-                    return Acknowledged::Yes;
-                }
-                if reply.code == Some(answer::ACKNOWLEDGEMENT_IS_DISABLED) {
+            match self.post(path, format!("{{\"acks\":[{id}]}}").into_bytes()).await {
+                Ok(reply) if is_acknowledged(&reply, id) => return Acknowledged::Yes,
+                Ok(reply) if reply.code == Some(answer::ACKNOWLEDGEMENT_IS_DISABLED) => {
                     return Acknowledged::Disabled;
                 }
+                Ok(reply)
+                    if class_of(reply.answer.status) == Class::Fatal || is_refused(&reply) =>
+                {
+                    let message = "the collector took the events and does not let us ask whether they \
+                                   are indexed; correct it in Splunk or before it, or leave \
+                                   acknowledgement out";
+                    return Acknowledged::Refused(reply.reason(message));
+                }
+                Ok(reply) if reply.answer.status != 200 => {
+                    trouble = format!("; it was asked in vain (HTTP {})", reply.answer.status);
+                }
+                Ok(_) => trouble.clear(),
+                Err(verdict) => trouble = format!("; {}", verdict.into_reason()),
             }
             if Instant::now() >= deadline {
-                let message = "the indexers did not acknowledge the events in time";
-                return Acknowledged::Expired(Reason::new(message));
+                let message =
+                    format!("the indexers did not acknowledge the events in time{trouble}");
+                return Acknowledged::Expired(Reason::late(message));
             }
         }
     }
+}
+
+/// A code that says that the token or the channel may not ask.
+fn is_refused(reply: &Reply) -> bool {
+    matches!(reply.code, Some(1..=4 | 10 | 11 | 16 | 21 | 22 | 28))
 }
 
 fn is_acknowledged(reply: &Reply, id: u64) -> bool {

@@ -1,7 +1,8 @@
 //! The collector's codes, and which events a refusal is about.
 //!
 //! A refused request is not refused as a whole: events before `invalid-event-number` are indexed,
-//! that one and all after it are not. It says so with status 400; with any other, nothing is believed of it.
+//! that one and all after it are not. It says so with status 400, and with 503 where its queue was full
+//! in the middle of a request; with any other, nothing is believed of it.
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/troubleshoot-http-event-collector>
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use crate::sinks::request::{Answer, Class, advice, class_of};
 use crate::sinks::{Notice, Reason, Report, Verdict};
 
 pub(super) const NO_DATA: i64 = 5;
+const SERVER_IS_BUSY: i64 = 9;
 pub(super) const ACKNOWLEDGEMENT_IS_DISABLED: i64 = 14;
 pub(super) const HEALTHY: i64 = 17;
 
@@ -57,7 +59,7 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     match (reply.answer.status, reply.code) {
         (200, Some(24 | 25)) => all(Verdict::Delivered).with(Notice::SlowDown, count as u64),
         (200, Some(0)) => all(Verdict::Delivered),
-        (200, None) if !reply.answer.is_whole => all(retry(reply)),
+        (200, None) if !reply.answer.is_whole && !reply.answer.is_too_long => all(retry(reply)),
         (200..=299, _) => all(Verdict::Fatal {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
         }),
@@ -67,6 +69,12 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
         (_, Some(1..=4 | 10 | 11 | 14 | 16 | 21 | 22 | 28)) => all(Verdict::Fatal {
             reason: reply
                 .reason("the collector does not let this token in; correct it in Splunk or here"),
+        }),
+        (503, Some(SERVER_IS_BUSY)) => busy(reply, count),
+        // A proxy says so, of a request that the collector has not seen.
+        (400 | 409 | 422, None) => all(Verdict::Retry {
+            after: reply.answer.retry_after,
+            reason: reply.reason("something before the collector refuses the request"),
         }),
         (_, Some(8 | 9 | 18..=20 | 23 | 26 | 27)) => all(retry(reply)),
         (status, _) => all(match class_of(status) {
@@ -100,6 +108,14 @@ fn wrong_index(reply: &Reply, count: usize) -> Report {
         "the collector refuses the index; allow it for this token in Splunk, or correct index",
     );
     verdicts.resize(count, Verdict::Fatal { reason });
+    verdicts.into()
+}
+
+/// The queue was full at an event: what came before it is indexed, and is not sent again.
+fn busy(reply: &Reply, count: usize) -> Report {
+    let indexed = reply.invalid_event.filter(|number| *number < count).unwrap_or(0);
+    let mut verdicts = vec![Verdict::Delivered; indexed];
+    verdicts.resize(count, retry(reply));
     verdicts.into()
 }
 

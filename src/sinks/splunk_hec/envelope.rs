@@ -38,8 +38,8 @@ struct Fields<'a> {
 
 /// One object of the request, and a line break.
 pub(in crate::sinks) fn encode(settings: &SplunkHecSink, rendered: Rendered<'_>) -> Vec<u8> {
-    let Rendered { line, event } = rendered;
-    let head = head(settings, event);
+    let Rendered { line, event, source } = rendered;
+    let head = head(settings, event, source);
     // Strings only: it cannot fail, and without a head the collector would refuse the event.
     let mut out = serde_json::to_vec(&head).unwrap_or_default();
     out.pop();
@@ -49,7 +49,7 @@ pub(in crate::sinks) fn encode(settings: &SplunkHecSink, rendered: Rendered<'_>)
     out
 }
 
-fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>) -> Head<'a> {
+fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>, from: &str) -> Head<'a> {
     let time = event.time().timestamp_millis();
     let environment = event.environment_id().unwrap_or("unknown");
     let envelope = event.envelope();
@@ -61,7 +61,7 @@ fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>) -> Head<'a> {
         index: settings.index.as_deref(),
         fields: Fields {
             event_id: &envelope.id,
-            event_uid: event.uid(),
+            event_uid: event.uid(from),
             action_type: &envelope.action.kind,
             outcome: event.outcome().as_str(),
             interaction_id: event.interaction_id(),

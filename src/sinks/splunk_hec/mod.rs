@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::request::{Requests, authorization, below};
 use super::{Deliver, Item, Notice, Reason, Report, Verdict, lines};
 use crate::config::{self, Authorization, SplunkHecSink};
-use acknowledge::Acknowledged;
+use acknowledge::{Acknowledged, Unasked};
 use answer::Reply;
 pub(super) use envelope::encode;
 
@@ -30,6 +30,7 @@ pub struct SplunkHec {
     acknowledgement: Option<config::Acknowledgement>,
     /// Names this sink's requests to the collector; a new one after each start.
     channel: Uuid,
+    unasked: Option<Unasked>,
 }
 
 impl SplunkHec {
@@ -44,7 +45,14 @@ impl SplunkHec {
             base: settings.client.url.clone(),
             acknowledgement: settings.acknowledgement,
             channel: Uuid::new_v4(),
+            unasked: None,
         })
+    }
+
+    /// Reads credentials and certificates again. What the collector knows of this sink stays.
+    pub(super) fn reopen(&mut self, settings: &SplunkHecSink) -> Result<(), Reason> {
+        self.requests = SplunkHec::open(settings)?.requests;
+        Ok(())
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Reply, Verdict> {
@@ -60,8 +68,45 @@ impl SplunkHec {
     }
 }
 
+impl SplunkHec {
+    /// What becomes of items that the collector has taken: the report, once they are acknowledged.
+    async fn acknowledged(
+        &mut self,
+        ack_id: Option<u64>,
+        items: &[Item],
+        settings: config::Acknowledgement,
+        report: Report,
+    ) -> Report {
+        let count = items.len() as u64;
+        // To send them again without an acknowledgement would double them for ever.
+        let Some(ack_id) = ack_id else { return report.with(Notice::Unacknowledged, count) };
+        match self.wait_for(ack_id, settings).await {
+            Acknowledged::Yes => report,
+            Acknowledged::Disabled => report.with(Notice::Unacknowledged, count),
+            Acknowledged::Refused(reason) => {
+                let positions = items.iter().map(|item| item.position).collect();
+                self.unasked = Some(Unasked { ack_id, positions });
+                Report::all(items, Verdict::Fatal { reason })
+            }
+            Acknowledged::Expired(reason) => {
+                Report::all(items, Verdict::Retry { after: None, reason })
+                    .with(Notice::AcknowledgementExpired, count)
+            }
+        }
+    }
+}
+
 impl Deliver for SplunkHec {
     async fn deliver(&mut self, items: &[Item]) -> Report {
+        let positions = || items.iter().map(|item| item.position).collect::<Vec<_>>();
+        if let Some(settings) = self.acknowledgement
+            && let Some(Unasked { ack_id, .. }) =
+                self.unasked.take_if(|unasked| unasked.positions == positions())
+        {
+            return self
+                .acknowledged(Some(ack_id), items, settings, Report::all(items, Verdict::Delivered))
+                .await;
+        }
         let reply = match self.post("/services/collector/event", lines(items)).await {
             Ok(reply) => reply,
             Err(verdict) => return Report::all(items, verdict),
@@ -69,20 +114,7 @@ impl Deliver for SplunkHec {
         let report = answer::report(&reply, items.len());
         let Some(settings) = self.acknowledgement else { return report };
         if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
-            let count = items.len() as u64;
-            let answered = match reply.ack_id {
-                Some(id) => self.wait_for(id, settings).await,
-                None => Acknowledged::Disabled,
-            };
-            return match answered {
-                Acknowledged::Yes => report,
-                // To send them again would double them for ever: the collector took them.
-                Acknowledged::Disabled => report.with(Notice::Unacknowledged, count),
-                Acknowledged::Expired(reason) => {
-                    Report::all(items, Verdict::Retry { after: None, reason })
-                        .with(Notice::AcknowledgementExpired, count)
-                }
-            };
+            return self.acknowledged(reply.ack_id, items, settings, report).await;
         }
         // What was taken before the bad event has no id to ask for: only a repetition is confirmed.
         let unconfirmed = |verdict| match verdict {

@@ -60,9 +60,17 @@ fn every_code_has_its_verdict() {
 
 #[test]
 fn an_answer_without_a_code_is_judged_by_its_status() {
-    for (status, verdict) in
-        [(413, "SS"), (415, "FF"), (404, "FF"), (405, "FF"), (503, "RR"), (302, "FF"), (408, "RR")]
-    {
+    for (status, verdict) in [
+        (413, "SS"),
+        (415, "FF"),
+        (404, "FF"),
+        (405, "FF"),
+        (503, "RR"),
+        (302, "FF"),
+        (408, "RR"),
+        (400, "RR"),
+        (422, "RR"),
+    ] {
         let found = report(&reply(status, "<html>no</html>"), 2);
         assert_eq!(letters(&found), verdict, "{status}");
     }
@@ -71,6 +79,20 @@ fn an_answer_without_a_code_is_judged_by_its_status() {
     let mut torn = reply(200, "{\"text\":\"Suc");
     torn.answer.is_whole = false;
     assert_eq!(letters(&report(&torn, 2)), "RR", "nobody knows: again");
+    torn.answer.is_too_long = true;
+    assert_eq!(
+        letters(&report(&torn, 2)),
+        "FF",
+        "no collector answers so, and no event is to blame"
+    );
+}
+
+#[test]
+fn a_collector_that_is_busy_in_the_middle_gets_the_rest_again() {
+    for (number, expected) in [("2", "DDRRR"), ("0", "RRRRR"), ("4", "DDDDR"), ("5", "RRRRR")] {
+        let body = format!(r#"{{"text":"x","code":9,"invalid-event-number":{number}}}"#);
+        assert_eq!(letters(&report(&reply(503, &body), 5)), expected, "{number}");
+    }
 }
 
 #[test]
@@ -126,7 +148,7 @@ fn an_event_is_wrapped_with_its_time_in_seconds() {
     let variables = [("T".into(), "t".into())].into_iter();
     let config = config::parse(text, None, variables).expect("valid");
     let config::SinkKind::SplunkHec(settings) = &config.sinks[0].kind else { panic!("a sink") };
-    let payload = encode(settings, Rendered { line, event: &event });
+    let payload = encode(settings, Rendered { line, event: &event, source: "pingone" });
     let mut sent: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
     assert_eq!(sent["event"].take(), compact);
     insta::assert_json_snapshot!(sent);

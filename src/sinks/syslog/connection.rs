@@ -1,5 +1,6 @@
 //! One connection to a syslog receiver: opened, watched, written to, closed.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,18 @@ use crate::causes::{connection_failure, io_message};
 use crate::config::{SyslogSink, Transport};
 use crate::sinks::Reason;
 
-/// Bytes handed to the socket at a time.
-const WRITE: usize = 64 * 1024;
+/// Bytes handed to the socket at a time, and bytes that the system keeps unsent at most: with a large
+/// send buffer, a slow receiver would look like one that takes nothing for most of the time.
+const WRITE: usize = 16 * 1024;
+
+/// One write takes this many times its time limit at most, however slowly the receiver reads.
+const MAX_TURNS: u32 = 10;
 
 /// How long bytes may stay unacknowledged by the receiver's system: less than they are kept.
 const VANISHED: Duration = Duration::from_secs(20);
 
 /// How long a receiver may take to hear that we are going.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Sync {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync> Stream for S {}
@@ -52,10 +57,25 @@ struct End {
     is_orderly: bool,
 }
 
-/// Why messages were not written, and how many of them were at least begun.
-pub(super) struct Unwritten {
-    pub(super) error: Reason,
-    pub(super) begun: usize,
+/// How far a write came.
+pub(super) struct Written {
+    /// Messages that were handed over to the last byte.
+    pub(super) whole: usize,
+    /// Messages of which at least one byte was handed over.
+    pub(super) started: usize,
+    /// Why the connection cannot be used any more, if that is so.
+    pub(super) error: Option<Reason>,
+}
+
+/// How a connection ended that we closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The receiver ended it as well, after us: it has read everything.
+    InOrder,
+    /// The receiver reset it, or had ended it before.
+    Broken,
+    /// The receiver did not end it in time.
+    Silent,
 }
 
 impl std::fmt::Debug for Watched {
@@ -88,10 +108,11 @@ pub(super) async fn connect(
     timeout(settings.connect_timeout, connecting).await.map_err(late)?.map_err(failed)
 }
 
-/// Without this, a peer that is cut off is noticed after a quarter of an hour, and all that was
-/// written meanwhile is lost.
+/// Bounds what is written and unsent, and the time after which a peer that is cut off is noticed: that
+/// would be a quarter of an hour, and all that was written meanwhile would be lost.
 fn notice_a_vanished_peer(stream: &TcpStream) -> std::io::Result<()> {
     let socket = SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(WRITE as u32)?;
     socket.set_tcp_user_timeout(Some(VANISHED))?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new().with_time(VANISHED / 2).with_interval(VANISHED / 8).with_retries(4),
@@ -123,6 +144,8 @@ async fn read_to_end(
         match reader.read(&mut ignored).await {
             Ok(0) => break true,
             Ok(_) => {}
+            // Many TLS receivers end without `close_notify`. With bytes unread it would be a reset.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break true,
             Err(_) => break false,
         }
     };
@@ -142,56 +165,33 @@ impl Connection {
         }
     }
 
-    /// Writes messages in order, within `limit`.
-    pub(super) async fn write(
-        &mut self,
-        messages: &[&[u8]],
-        limit: Duration,
-    ) -> Result<(), Unwritten> {
+    /// Writes messages in order. The connection fails when no byte is taken for `limit`. When `limit` is
+    /// over and the receiver has taken some, the write ends after a whole message, and the rest is for
+    /// the next one.
+    pub(super) async fn write(&mut self, messages: &[&[u8]], limit: Duration) -> Written {
         let mut written = 0;
-        let writing = async {
-            match self {
-                Connection::Datagrams(socket) => {
-                    for message in messages {
-                        socket.send(message).await?;
-                        written += message.len();
-                    }
-                }
-                Connection::Stream(stream) => {
-                    let bytes = messages.concat();
-                    while written < bytes.len() {
-                        let end = bytes.len().min(written + WRITE);
-                        match stream.writer.write(&bytes[written..end]).await? {
-                            0 => return Err(std::io::ErrorKind::WriteZero.into()),
-                            count => written += count,
-                        }
-                    }
-                    stream.writer.flush().await?;
-                }
-            }
-            Ok::<(), std::io::Error>(())
+        let error = match self {
+            Connection::Datagrams(socket) => send_all(socket, messages, limit, &mut written).await,
+            Connection::Stream(stream) => stream.write(messages, limit, &mut written).await,
         };
-        let error = match timeout(limit, writing).await {
-            Ok(Ok(())) if self.ended().is_none() => return Ok(()),
-            Ok(Ok(())) => Reason::new("the receiver closed the connection"),
-            Ok(Err(error)) => Reason::new(format!("cannot write: {}", io_message(&error))),
-            Err(_) => Reason::new(format!("it did not take all messages within {limit:?}")),
-        };
-        let mut rest = written;
-        let begun = messages.iter().take_while(|message| {
-            let is_begun = rest > 0;
+        let error = error
+            .err()
+            .or_else(|| self.ended().map(|_| Reason::new("the receiver closed the connection")));
+        let (mut whole, mut started, mut rest) = (0, 0, written);
+        for message in messages {
+            started += usize::from(rest > 0);
+            whole += usize::from(rest > 0 && rest >= message.len());
             rest = rest.saturating_sub(message.len());
-            is_begun
-        });
-        Err(Unwritten { error, begun: begun.count() })
+        }
+        Written { whole, started, error }
     }
 
     /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4), and waits until the receiver has
     /// ended it as well: what it says to a socket that is gone would reset the connection, and the
-    /// receiver would throw away what it has not read. Tells whether it ended in order, after us.
-    pub(super) async fn close(self) -> bool {
+    /// receiver would throw away what it has not read.
+    pub(super) async fn close(self, limit: Duration) -> Closed {
         let was_lost = self.ended().is_some();
-        let Connection::Stream(mut stream) = self else { return true };
+        let Connection::Stream(mut stream) = self else { return Closed::InOrder };
         let farewell = async {
             drop(stream.writer.shutdown().await);
             // An error means that the reader is gone, and so is the stream.
@@ -199,6 +199,79 @@ impl Connection {
             ended.is_ok_and(|end| end.is_some_and(|end| end.is_orderly))
         };
         // A receiver that does not answer has had its time.
-        timeout(FAREWELL, farewell).await.unwrap_or(false) && !was_lost
+        match timeout(limit, farewell).await {
+            Ok(true) if !was_lost => Closed::InOrder,
+            Ok(_) => Closed::Broken,
+            Err(_) => Closed::Silent,
+        }
     }
+}
+
+async fn send_all(
+    socket: &UdpSocket,
+    messages: &[&[u8]],
+    limit: Duration,
+    written: &mut usize,
+) -> Result<(), Reason> {
+    for message in messages {
+        match timeout(limit, socket.send(message)).await {
+            Ok(Ok(_)) => *written += message.len(),
+            Ok(Err(error)) => {
+                return Err(Reason::new(format!("cannot send: {}", io_message(&error))));
+            }
+            Err(_) => return Err(stalled(limit)),
+        }
+    }
+    Ok(())
+}
+
+impl Watched {
+    async fn write(
+        &mut self,
+        messages: &[&[u8]],
+        limit: Duration,
+        written: &mut usize,
+    ) -> Result<(), Reason> {
+        let failed =
+            |error: std::io::Error| Reason::new(format!("cannot write: {}", io_message(&error)));
+        let bytes = messages.concat();
+        let mut end = bytes.len();
+        let began = Instant::now();
+        while *written < end {
+            let chunk = &bytes[*written..end.min(*written + WRITE)];
+            match timeout(limit, self.writer.write(chunk)).await {
+                Ok(Ok(0)) => return Err(failed(ErrorKind::WriteZero.into())),
+                Ok(Ok(count)) => *written += count,
+                Ok(Err(error)) => return Err(failed(error)),
+                Err(_) => return Err(stalled(limit)),
+            }
+            if began.elapsed() >= limit && end == bytes.len() {
+                end = end_of_message(messages, *written);
+            }
+            if began.elapsed() >= limit.saturating_mul(MAX_TURNS) && *written < end {
+                let late = format!("it did not take a message within {:?}", limit * MAX_TURNS);
+                return Err(Reason::late(late));
+            }
+        }
+        match timeout(limit, self.writer.flush()).await {
+            Ok(flushed) => flushed.map_err(failed),
+            Err(_) => Err(stalled(limit)),
+        }
+    }
+}
+
+/// The end of the message that byte number `written` ends or is in.
+fn end_of_message(messages: &[&[u8]], written: usize) -> usize {
+    let mut end = 0;
+    for message in messages {
+        if end >= written {
+            break;
+        }
+        end += message.len();
+    }
+    end
+}
+
+fn stalled(limit: Duration) -> Reason {
+    Reason::late(format!("the receiver took no byte for {limit:?}"))
 }

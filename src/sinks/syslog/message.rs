@@ -17,8 +17,8 @@ pub(in crate::sinks) fn encode(
     settings: &SyslogSink,
     rendered: Rendered<'_>,
 ) -> Result<(Vec<u8>, Option<Notice>), Reason> {
-    let Rendered { line, event } = rendered;
-    let mut message = header(settings, event).into_bytes();
+    let Rendered { line, event, source } = rendered;
+    let mut message = header(settings, event, source).into_bytes();
     let header_length = message.len();
     let text = printable(line);
     if !text.is_empty() {
@@ -60,14 +60,14 @@ fn framed(settings: &SyslogSink, mut message: Vec<u8>) -> Vec<u8> {
 }
 
 /// Everything before the text.
-fn header(settings: &SyslogSink, event: &Event<'_>) -> String {
+fn header(settings: &SyslogSink, event: &Event<'_>, source: &str) -> String {
     let priority = u32::from(settings.facility) * 8 + severity(event.severity());
     let SyslogSink { hostname, app_name, .. } = settings;
     let time = event.time();
     match settings.header {
         HeaderFormat::Rfc5424 => {
             let (time, id) = (timestamp(time), name(event.kind(), MSGID));
-            let data = structured_data(settings, event);
+            let data = structured_data(settings, event, source);
             format!("<{priority}>1 {time} {hostname} {app_name} - {id} {data}")
         }
         HeaderFormat::Rfc3164 => {
@@ -101,11 +101,11 @@ fn name(text: &str, longest: usize) -> String {
     if name.is_empty() { "-".to_owned() } else { name }
 }
 
-fn structured_data(settings: &SyslogSink, event: &Event<'_>) -> String {
+fn structured_data(settings: &SyslogSink, event: &Event<'_>, source: &str) -> String {
     if !settings.structured_data {
         return "-".to_owned();
     }
-    let uid = event.uid();
+    let uid = event.uid(source);
     let envelope = event.envelope();
     let mut data = format!("[davinci@{}", settings.enterprise_number);
     for (name, value) in [

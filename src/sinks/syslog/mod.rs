@@ -2,7 +2,9 @@
 //!
 //! Syslog confirms nothing: a message is delivered when the system has taken its bytes, and what the
 //! receiver had not read when its connection broke is gone. Against that, the last messages are kept
-//! for a while and sent again on the next connection ([`resend`]), which may double them.
+//! for a while and sent again on the next connection ([`resend`]), which may double them. Messages
+//! that were handed over before a connection failed are among those: they are delivered, and what
+//! follows them does not wait for a receiver that takes a whole batch at once.
 //! RFC 5424 (format), 5425 (TLS), 5426 (UDP), 6587 (TCP), 3164 (old format).
 
 mod connection;
@@ -17,9 +19,12 @@ use tokio::time::Instant;
 use super::{Deliver, Item, Notice, Reason, Report, Verdict};
 use crate::config::{SyslogSink, Transport};
 use crate::tls;
-use connection::{Connection, Unwritten};
+use connection::{Closed, Connection, FAREWELL, Written};
 pub(super) use message::encode;
 use resend::Unconfirmed;
+
+/// Connections that a receiver has to break on one message alone before its neighbour is tried.
+const BREAKS: u32 = 3;
 
 /// A target of `type = "syslog"`.
 #[derive(Debug)]
@@ -30,6 +35,10 @@ pub struct Syslog {
     unconfirmed: Unconfirmed,
     /// When the last connection was lost, until there is another.
     ended: Option<Instant>,
+    /// Connections in a row that broke on the first unconfirmed message alone.
+    breaks: u32,
+    /// Whether the receiver has left a connection open on which one message was sent and ended.
+    is_silent: bool,
 }
 
 impl Syslog {
@@ -41,7 +50,16 @@ impl Syslog {
             Transport::Tcp | Transport::Udp => None,
         };
         let unconfirmed = Unconfirmed::new(settings.resend);
-        Ok(Syslog { settings: settings.clone(), tls, connection: None, unconfirmed, ended: None })
+        let settings = settings.clone();
+        Ok(Syslog {
+            settings,
+            tls,
+            connection: None,
+            unconfirmed,
+            ended: None,
+            breaks: 0,
+            is_silent: false,
+        })
     }
 
     /// Reads the certificates again for the next connection; what is unconfirmed stays so.
@@ -49,7 +67,7 @@ impl Syslog {
         let fresh = Syslog::open(&self.settings)?;
         if let Some(connection) = self.connection.take() {
             self.ended = connection.ended();
-            if connection.close().await {
+            if connection.close(FAREWELL).await == Closed::InOrder {
                 self.unconfirmed.confirm();
             }
         }
@@ -57,8 +75,8 @@ impl Syslog {
         Ok(())
     }
 
-    /// The open connection, or a new one on which what was unconfirmed is sent again. The number is
-    /// how many messages that were.
+    /// The open connection, or a new one on which unconfirmed messages are sent again. The number is
+    /// how many messages those were.
     async fn connected(&mut self) -> Result<(Connection, u64), (Reason, u64)> {
         if let Some(connection) = self.connection.take() {
             match connection.ended() {
@@ -66,21 +84,96 @@ impl Syslog {
                 Some(ended) => self.ended = Some(ended),
             }
         }
-        let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
-        let mut connection = connected.map_err(|reason| (reason, 0))?;
-        let again = self.unconfirmed.due(self.ended.unwrap_or_else(Instant::now));
-        let timeout = self.settings.timeout;
-        let written = connection.write(&again, timeout).await;
-        written.map_err(|Unwritten { error, begun }| (error, begun as u64))?;
-        let resent = again.len() as u64;
-        self.unconfirmed.renew(Instant::now());
-        self.ended = None;
-        Ok((connection, resent))
+        let mut resent = 0;
+        loop {
+            let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
+            let mut connection = connected.map_err(|reason| (reason, resent))?;
+            let due = self.unconfirmed.due(self.ended.unwrap_or_else(Instant::now));
+            let is_stuck = self.is_silent || (self.breaks >= BREAKS && due == 1);
+            match self.unconfirmed.careful().filter(|_| !is_stuck) {
+                Some(count) => {
+                    let repeated = self.repeat_carefully(connection, count, &mut resent).await;
+                    repeated.map_err(|reason| (reason, resent))?;
+                }
+                None => {
+                    let repeated = self.repeat_all(&mut connection, due, &mut resent).await;
+                    repeated.map_err(|reason| (reason, resent))?;
+                    self.ended = None;
+                    return Ok((connection, resent));
+                }
+            }
+        }
+    }
+
+    /// Sends all unconfirmed messages again.
+    async fn repeat_all(
+        &mut self,
+        connection: &mut Connection,
+        count: usize,
+        resent: &mut u64,
+    ) -> Result<(), Reason> {
+        let mut done = 0;
+        while done < count {
+            let again = self.unconfirmed.range(done, count - done);
+            let Written { whole, started, error } =
+                connection.write(&again, self.settings.timeout).await;
+            *resent += started as u64;
+            done += whole;
+            self.unconfirmed.renew(done, Instant::now());
+            error.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the first `count` unconfirmed messages again, and ends the connection to learn that they
+    /// have been read. A message on which the receiver breaks each connection is given up when the
+    /// receiver takes the next one: it was handed over, and more cannot be done.
+    async fn repeat_carefully(
+        &mut self,
+        mut connection: Connection,
+        count: usize,
+        resent: &mut u64,
+    ) -> Result<(), Reason> {
+        let is_past_one = self.breaks >= BREAKS;
+        let (first, count) = if is_past_one { (1, 1) } else { (0, count) };
+        let again = self.unconfirmed.range(first, count);
+        let Written { whole, started, error } =
+            connection.write(&again, self.settings.timeout).await;
+        *resent += started as u64;
+        let closed = match &error {
+            None => connection.close(FAREWELL).await,
+            Some(reason) if reason.is_late => Closed::Silent,
+            Some(_) => Closed::Broken,
+        };
+        let now = Instant::now();
+        if closed == Closed::InOrder {
+            if is_past_one {
+                let message = "the receiver breaks every connection on one message and takes the \
+                               next: that message is not sent again";
+                tracing::warn!(address = self.settings.address, "{message}");
+            }
+            self.breaks = 0;
+            self.unconfirmed.confirm_first(first + whole);
+            return Ok(());
+        }
+        self.breaks = match closed {
+            Closed::Broken if count == 1 && !is_past_one => self.breaks + 1,
+            // Not about one message: the receiver takes the next one no better.
+            _ => 0,
+        };
+        self.unconfirmed.renew(first + whole, now);
+        self.is_silent = closed == Closed::Silent && error.is_none() && count == 1;
+        let divisor = if closed == Closed::Silent { 16 } else { 2 };
+        self.unconfirmed.go_smaller(count, divisor);
+        self.ended = Some(now);
+        Err(error.unwrap_or_else(|| {
+            Reason::late("the receiver did not end the connection in order after reading it")
+        }))
     }
 
     fn retry(&self, reason: &Reason) -> Verdict {
         let message = format!("{}: {reason}", self.settings.address);
-        Verdict::Retry { after: None, reason: Reason::new(message) }
+        Verdict::Retry { after: None, reason: Reason { message, ..reason.clone() } }
     }
 }
 
@@ -93,30 +186,39 @@ impl Deliver for Syslog {
             }
         };
         let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_ref()).collect();
-        let begun_at = Instant::now();
-        match connection.write(&messages, self.settings.timeout).await {
-            Ok(()) => {
-                if connection.is_stream() {
-                    self.unconfirmed.add(&messages, Instant::now());
-                }
-                self.connection = Some(connection);
-                Report::all(items, Verdict::Delivered).with(Notice::Resent, resent)
+        let began = Instant::now();
+        let Written { whole, started, error } =
+            connection.write(&messages, self.settings.timeout).await;
+        let mut verdicts = vec![Verdict::NotTried; items.len()];
+        let Some(error) = error else {
+            if connection.is_stream() {
+                self.unconfirmed.add(&messages[..whole], Instant::now());
             }
-            Err(Unwritten { error, begun }) => {
-                // A receiver that takes nothing any more was lost before we began to wait for it.
-                self.ended = Some(connection.ended().unwrap_or(begun_at));
-                // All of them come again; those that were begun may arrive twice.
-                let report = Report::all(items, self.retry(&error));
-                report.with(Notice::Resent, resent + begun as u64)
-            }
+            self.connection = Some(connection);
+            verdicts[..whole].fill(Verdict::Delivered);
+            self.is_silent = false;
+            return Report::from(verdicts).with(Notice::Resent, resent);
+        };
+        // Only as many as can be sent again: it is known that the receiver may not have read them.
+        let kept = match connection.is_stream() {
+            true => whole.min(self.unconfirmed.capacity()),
+            false => whole,
+        };
+        if connection.is_stream() {
+            self.unconfirmed.add(&messages[..kept], Instant::now());
         }
+        // A receiver that takes nothing any more was lost before we began to wait for it.
+        self.ended = Some(connection.ended().unwrap_or(began));
+        verdicts[..kept].fill(Verdict::Delivered);
+        verdicts[kept..].fill(self.retry(&error));
+        Report::from(verdicts).with(Notice::Resent, resent + (started - kept) as u64)
     }
 
     async fn probe(&mut self) -> Result<String, Reason> {
         let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
         let connection = connected
             .map_err(|reason| Reason::new(format!("{}: {reason}", self.settings.address)))?;
-        connection.close().await;
+        connection.close(FAREWELL).await;
         Ok(match self.settings.transport {
             Transport::Udp => "its name resolves; UDP says no more".to_owned(),
             Transport::Tcp | Transport::Tls => "it accepts connections".to_owned(),
@@ -125,7 +227,7 @@ impl Deliver for Syslog {
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.close().await;
+            connection.close(FAREWELL).await;
         }
     }
 }

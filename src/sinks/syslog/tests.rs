@@ -12,7 +12,7 @@ const RAW: &[u8] = include_bytes!("../../../fixtures/events/custom_analytics.jso
 
 fn encoded(more: &str, raw: &[u8], line: &str) -> Result<String, Reason> {
     let event = crate::decode::event(raw).expect("an event").event;
-    let rendered = Rendered { line: line.as_bytes().to_vec(), event: &event };
+    let rendered = Rendered { line: line.as_bytes().to_vec(), event: &event, source: "pingone" };
     encode(&settings(more), rendered)
         .map(|(payload, _)| String::from_utf8(payload).expect("whole characters only"))
 }
@@ -145,5 +145,119 @@ proptest! {
             prop_assert_eq!(&parsed.parameters[0], &("id".to_owned(), printable(&id)));
             prop_assert_eq!(&parsed.text, &line);
         }
+    }
+}
+
+async fn listening(more: &str) -> (tokio::net::TcpListener, Syslog) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let mut settings = settings(more);
+    settings.address = listener.local_addr().expect("an address").to_string();
+    (listener, Syslog::open(&settings).expect("opened"))
+}
+
+/// Messages of a thousand bytes with a number each.
+fn numbered(count: usize) -> Vec<Item> {
+    let payload = |number: usize| Bytes::from(format!("{number:0>999}."));
+    (0..count).map(|number| Item { position: number as u64, payload: payload(number) }).collect()
+}
+
+/// Delivers until nothing is left. Returns the number of attempts.
+async fn deliver_all(sink: &mut Syslog, mut items: Vec<Item>) -> usize {
+    let mut attempts = 0;
+    while !items.is_empty() {
+        let report = sink.deliver(&items).await;
+        let mut verdicts = report.verdicts.into_iter();
+        items.retain(|_| verdicts.next() != Some(Verdict::Delivered));
+        attempts += 1;
+    }
+    attempts
+}
+
+#[tokio::test]
+async fn what_a_stalled_receiver_has_taken_is_not_sent_first_again() {
+    let (listener, mut sink) = listening("timeout = \"200ms\"\nresend.messages = 2000").await;
+    let items = numbered(4000);
+    let report = sink.deliver(&items).await;
+    let taken = report.verdicts.iter().take_while(|verdict| **verdict == Verdict::Delivered);
+    let taken = taken.count();
+    assert!(taken > 0 && taken <= 2000, "no more than can be sent again: {taken}");
+    let Verdict::Retry { reason, .. } = &report.verdicts[taken] else { panic!("{taken}") };
+    assert!(reason.is_late && reason.message.contains("took no byte for 200ms"), "{reason}");
+    let (mut stalled, _) = listener.accept().await.expect("a connection");
+    sink.settings.timeout = std::time::Duration::from_secs(60);
+    let (_, received) = tokio::join!(deliver_all(&mut sink, items[taken..].to_vec()), async {
+        let (mut next, _) = listener.accept().await.expect("a connection");
+        read(&mut next, 4000).await
+    });
+    let numbers: Vec<usize> =
+        received.iter().map(|m| m[..999].parse().expect("a number")).collect();
+    assert_eq!(numbers, (0..4000).collect::<Vec<_>>(), "from the first unconfirmed one, in order");
+    drop(read(&mut stalled, 1).await);
+}
+
+#[tokio::test]
+async fn a_receiver_that_resets_each_connection_after_a_little_still_gets_everything() {
+    use tokio::io::AsyncReadExt;
+    let (listener, mut sink) = listening("timeout = \"5s\"").await;
+    let receiving = tokio::spawn(async move {
+        let (mut received, mut connections) = (std::collections::BTreeSet::new(), 0);
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            connections += 1;
+            let mut bytes = Vec::new();
+            // Closing with bytes unread resets the connection.
+            while bytes.len() < 100_000 && stream.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {}
+            let text = String::from_utf8(bytes).expect("UTF-8");
+            received
+                .extend(text.split_inclusive('.').filter(|m| m.len() == 1000).map(str::to_owned));
+            if received.len() == 1000 {
+                return connections;
+            }
+        }
+    });
+    let items = numbered(1000);
+    let mut attempts = 0;
+    let delivering = async {
+        attempts += deliver_all(&mut sink, items.clone()).await;
+        // What is unconfirmed goes with whatever comes next.
+        while attempts < 2000 {
+            attempts += deliver_all(&mut sink, items[999..].to_vec()).await;
+        }
+    };
+    tokio::select! {
+        connections = receiving => assert!(connections.expect("received") < 200),
+        () = delivering => panic!("it gets nowhere"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_on_which_every_connection_breaks_does_not_hold_up_the_others() {
+    use tokio::io::AsyncReadExt;
+    let (listener, mut sink) = listening("timeout = \"5s\"").await;
+    let receiving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut bytes = Vec::new();
+            while stream.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {
+                if bytes.contains(&b'!') {
+                    stream.set_zero_linger().expect("reset");
+                    break;
+                }
+                if bytes.ends_with(b"last.") {
+                    return;
+                }
+            }
+        }
+    });
+    let item = |text: &str| Item { position: 1, payload: Bytes::copy_from_slice(text.as_bytes()) };
+    let delivering = async {
+        deliver_all(&mut sink, ["one.", "bad!", "two."].map(item).to_vec()).await;
+        for _ in 0..500 {
+            sink.deliver(&[item("last.")]).await;
+        }
+    };
+    tokio::select! {
+        received = receiving => received.expect("received"),
+        () = delivering => panic!("it gets nowhere"),
     }
 }

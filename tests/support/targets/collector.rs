@@ -23,6 +23,8 @@ pub struct Collector {
     pub wrong_index: HashSet<String>,
     /// Whether the token wants acknowledgement.
     pub acknowledges: bool,
+    /// Whether something before it hides where acknowledgements are asked for.
+    pub hides_acknowledgements: bool,
     /// How many of the next requests are never acknowledged.
     pub lost_acknowledgements: usize,
     /// Acknowledgements by channel: how many polls until it is given; `None` for never.
@@ -144,6 +146,9 @@ impl Behaviour for Collector {
         }
         match path {
             "/services/collector/event" => self.event(headers, body),
+            "/services/collector/ack" if self.hides_acknowledgements => {
+                answer(404, "<html>no such page</html>".to_owned())
+            }
             "/services/collector/ack" => self.acknowledgements(headers, body),
             _ => answer(404, "{\"text\":\"not found\",\"code\":404}".to_owned()),
         }

@@ -18,6 +18,8 @@ pub struct Webhook {
     pub stored: Vec<Value>,
     /// Ids of events that make it refuse the whole request.
     pub poison: HashSet<String>,
+    /// Ids of events on which it fails with status 500, the whole request.
+    pub crashes: HashSet<String>,
     /// Inflated bytes it takes at most.
     pub limit: Option<usize>,
     /// The `Authorization` it wants.
@@ -66,6 +68,11 @@ impl Behaviour for Webhook {
         let is_bad = |event: &Value| event["id"].as_str().is_none_or(|id| self.poison.contains(id));
         if events.iter().any(is_bad) {
             return answer(400, "one of these I do not like".to_owned());
+        }
+        let crashes =
+            |event: &Value| event["id"].as_str().is_some_and(|id| self.crashes.contains(id));
+        if events.iter().any(crashes) {
+            return answer(500, "internal error".to_owned());
         }
         self.stored.extend(events);
         answer(202, String::new())
