@@ -34,6 +34,7 @@ pub use listen::{ClientAuthority, ForwardedHeader, Listen, ListenTls};
 pub use log::{Log, LogFormat};
 pub use problem::{Problem, Problems, Secrets};
 pub use redact::{Action, MemberPath, REQUIRED, Redact};
+pub(crate) use sink::ROTATED_AT;
 pub use sink::{
     Acknowledgement, Authorization, BatchLimits, BodyShape, Client, Compression, ElasticsearchSink,
     FileSink, Filter, Flavor, Format, Formatting, Framing, GiveUp, Header, HeaderFormat, HttpSink,
@@ -218,6 +219,7 @@ fn check_together(config: &Config, root: &Section<'_>) {
         ));
     }
     spool::check(spool, limits, root);
+    sink::check_outputs(config, root);
     for (index, sink) in sinks.iter().enumerate() {
         let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
         for name in filters.flat_map(|filter| &filter.sources) {

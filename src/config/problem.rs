@@ -101,6 +101,11 @@ impl Collector {
         }
     }
 
+    /// The file that the problems are in.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     pub(super) fn report(&self, origin: Option<&Origin>, key: &str, message: String) {
         let file = || self.file.as_ref().map(|file| file.display().to_string());
         let place = match origin {

@@ -6,6 +6,7 @@
 mod files;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +25,11 @@ pub(super) struct Section<'p> {
 impl<'p> Section<'p> {
     pub(super) fn root(table: Table, problems: &'p Collector) -> Section<'p> {
         Section { path: String::new(), table, asked: Vec::new(), problems }
+    }
+
+    /// The configuration file, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.problems.file()
     }
 
     /// The table under `key`; an empty one if there is none.

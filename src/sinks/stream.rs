@@ -21,7 +21,7 @@ const STALLED: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
 /// What was written last, as far as the next attempt has to know it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stream {
     /// The line that was begun and not ended.
     torn: Option<Torn>,
@@ -30,6 +30,8 @@ pub(super) struct Stream {
     /// The last bytes that were written, at most `keeps` of them.
     recent: Vec<u8>,
     keeps: usize,
+    /// [`STALLED`], except in tests.
+    stalls_after: Duration,
 }
 
 #[derive(Debug)]
@@ -39,10 +41,17 @@ struct Torn {
     written: usize,
 }
 
+impl Default for Stream {
+    fn default() -> Stream {
+        Stream::keeping(0)
+    }
+}
+
 impl Stream {
     /// A stream that remembers the last `keeps` bytes, for [`reader_left`](Stream::reader_left).
     pub(super) fn keeping(keeps: usize) -> Stream {
-        Stream { keeps, ..Stream::default() }
+        let (unread, recent) = (Vec::new(), Vec::new());
+        Stream { torn: None, unread, recent, keeps, stalls_after: STALLED }
     }
 
     /// Writes the items as lines. Returns how many are written, and why the others are not.
@@ -63,7 +72,7 @@ impl Stream {
         bytes.resize(before + ended, b'\n');
         bytes.extend_from_slice(lines.get(skipped..).unwrap_or_default());
         let bytes = Bytes::from(bytes);
-        let (written, result) = write_all(file, &bytes).await;
+        let (written, result) = write_all(file, &bytes, self.stalls_after).await;
         self.remember(&bytes[..written]);
         if written < before + ended || written == 0 {
             // Nothing of these items, and a line that was begun is where it was.
@@ -105,8 +114,12 @@ impl Stream {
 }
 
 /// Writes until all is written, an error occurs, or the reader of a non-blocking pipe stalls.
-async fn write_all(file: &Arc<File>, bytes: &Bytes) -> (usize, io::Result<()>) {
-    let (mut written, mut end) = (0, Instant::now() + STALLED);
+async fn write_all(
+    file: &Arc<File>,
+    bytes: &Bytes,
+    stalls_after: Duration,
+) -> (usize, io::Result<()>) {
+    let (mut written, mut end) = (0, Instant::now() + stalls_after);
     loop {
         let (target, rest) = (Arc::clone(file), bytes.slice(written..));
         // A reader that does not read may hold this up for ever; then only this sink waits.
@@ -114,14 +127,15 @@ async fn write_all(file: &Arc<File>, bytes: &Bytes) -> (usize, io::Result<()>) {
         let (count, result) = wrote.unwrap_or_else(|error| (0, Err(error.into())));
         written += count;
         if count > 0 {
-            end = Instant::now() + STALLED;
+            end = Instant::now() + stalls_after;
         }
         match result {
             Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
                 until_writable(file, end).await;
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let error = format!("its reader has taken nothing for {} s", STALLED.as_secs());
+                let error =
+                    format!("its reader has taken nothing for {} s", stalls_after.as_secs());
                 return (written, Err(io::Error::new(ErrorKind::TimedOut, error)));
             }
             result => return (written, result),
@@ -149,4 +163,87 @@ fn write_some(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
         }
     }
     (written, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+
+    use super::*;
+
+    fn items(count: u64) -> Vec<Item> {
+        let payload = |position| Bytes::from(format!("{position:04} {}", "x".repeat(900)));
+        (0..count).map(|position| Item { position, payload: payload(position) }).collect()
+    }
+
+    fn impatient() -> Stream {
+        Stream { stalls_after: Duration::from_millis(20), ..Stream::default() }
+    }
+
+    fn pipe() -> (io::PipeReader, Arc<File>) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let writer = File::from(std::os::fd::OwnedFd::from(writer));
+        fcntl_setfl(&writer, OFlags::NONBLOCK).expect("non-blocking");
+        (reader, Arc::new(writer))
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_of_a_non_blocking_pipe_gets_each_line_once() {
+        let (mut reader, writer) = pipe();
+        let items = items(900);
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
+        });
+        let mut stream = Stream::default();
+        let (written, result) = stream.write(&writer, &items).await;
+        assert_eq!((written, result.is_ok()), (900, true));
+        drop(writer);
+        assert!(reading.join().expect("read") == lines(&items));
+    }
+
+    #[tokio::test]
+    async fn what_a_stalled_reader_left_is_continued_within_its_line() {
+        let (mut reader, writer) = pipe();
+        let items = items(200);
+        let mut stream = impatient();
+        let (written, result) = stream.write(&writer, &items).await;
+        assert_eq!(result.expect_err("stalled").kind(), ErrorKind::TimedOut);
+        assert!((1..200).contains(&written), "a pipe holds some lines: {written}");
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
+        });
+        let (mut sent, mut rest) = (written, &items[written..]);
+        while !rest.is_empty() {
+            let (written, _) = stream.write(&writer, rest).await;
+            (sent, rest) = (sent + written, &rest[written..]);
+        }
+        assert_eq!(sent, 200);
+        drop(writer);
+        assert!(reading.join().expect("read") == lines(&items));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_given_up_is_closed() {
+        let (mut reader, writer) = pipe();
+        let items = items(200);
+        let mut stream = impatient();
+        let (written, _) = stream.write(&writer, &items).await;
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
+        });
+        // The torn one was purged meanwhile.
+        let next = &items[written + 1..][..1];
+        while stream.write(&writer, next).await.0 == 0 {}
+        drop(writer);
+        let bytes = reading.join().expect("read");
+        let text = String::from_utf8(bytes).expect("text");
+        let last: Vec<&str> = text.lines().rev().take(2).collect();
+        assert_eq!(last[0].as_bytes(), next[0].payload);
+        assert!(items[written].payload.starts_with(last[1].as_bytes()) && last[1].len() < 905);
+    }
 }

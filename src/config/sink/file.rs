@@ -1,6 +1,6 @@
 //! `type = "file"`: one line per event, appended to a file that is rotated.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::section::Section;
@@ -21,10 +21,13 @@ pub struct FileSink {
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> FileSink {
-    let path = section.required_text("path", "/var/log/davinci/events.ndjson").unwrap_or_default();
+    let path = section.required_text("path", "/var/log/davinci/events.ndjson");
+    if path.as_deref().is_some_and(names_no_file) {
+        section.report("path", "names no file; write the path of a file".to_owned());
+    }
     let mut rotate = section.table("rotate");
     let file = FileSink {
-        path: PathBuf::from(path),
+        path: PathBuf::from(path.unwrap_or_default()),
         rotate_size: rotate.size("size", 4096),
         rotate_age: rotate.duration("age"),
         gzip: rotate.boolean("gzip").unwrap_or(true),
@@ -32,4 +35,8 @@ pub(super) fn read(section: &mut Section<'_>) -> FileSink {
     };
     rotate.finish();
     file
+}
+
+fn names_no_file(path: &str) -> bool {
+    path.ends_with('/') || Path::new(path).file_name().is_none()
 }

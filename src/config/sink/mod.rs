@@ -8,10 +8,11 @@ mod format;
 mod http;
 mod kafka;
 mod nats;
+mod outputs;
 mod splunk_hec;
 mod syslog;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Authorization, Client, Compression, Header, Proxy};
@@ -25,6 +26,8 @@ pub use format::{Format, Formatting, OcsfVersion};
 pub use http::{BodyShape, HttpSink, signing_key};
 pub use kafka::{KafkaSink, Sasl};
 pub use nats::{NatsSink, Part, Subject};
+pub(crate) use outputs::ROTATED_AT;
+pub(super) use outputs::check as check_outputs;
 pub use splunk_hec::{Acknowledgement, SplunkHecSink};
 pub use syslog::{Framing, HeaderFormat, Oversize, Resend, SyslogSink, Transport};
 
@@ -170,6 +173,9 @@ impl Sink {
     pub(super) fn writes_to_same(&self, other: &Sink) -> bool {
         match (&self.kind, &other.kind) {
             (SinkKind::Stdout, SinkKind::Stdout) => true,
+            (SinkKind::Stdout, SinkKind::File(file)) | (SinkKind::File(file), SinkKind::Stdout) => {
+                paths::is_same(&file.path, Path::new("/dev/stdout"))
+            }
             (SinkKind::File(one), SinkKind::File(two)) => paths::is_same(&one.path, &two.path),
             _ => false,
         }

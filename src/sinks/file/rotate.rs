@@ -16,10 +16,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::{Compression, GzBuilder};
 
 use super::open;
-use crate::config::FileSink;
-
-/// The time in a rotated file's name, which sorts.
-pub(super) const TIME: &str = "%Y%m%dT%H%M%S%.3fZ";
+use crate::config::{FileSink, ROTATED_AT};
 
 /// The ending of a compressed file that is not whole yet.
 const UNFINISHED: &str = "gz.tmp";
@@ -133,7 +130,7 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let newest = rotated(path)?.iter().filter_map(|file| time_of(file, &stem, &ending)).max();
     let now = DateTime::<Utc>::from(now).naive_utc();
     let time = newest.map_or(now, |newest| now.max(newest + TimeDelta::milliseconds(1)));
-    let time = time.format(TIME);
+    let time = time.format(ROTATED_AT);
     Ok(folder(path).join(format!("{stem}-{time}{ending}")))
 }
 
@@ -142,7 +139,7 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
 fn time_of(file: &Path, stem: &str, ending: &str) -> Option<NaiveDateTime> {
     let name = file.file_name()?.to_str()?;
     let time = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?;
-    NaiveDateTime::parse_from_str(time, TIME).ok()
+    NaiveDateTime::parse_from_str(time, ROTATED_AT).ok()
 }
 
 /// `events` and `.ndjson` of `/var/log/events.ndjson`.

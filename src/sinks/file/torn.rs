@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::open::MODE;
 use super::record::beside;
-use super::rotate::TIME;
+use crate::config::ROTATED_AT;
 use crate::folder;
 
 /// Bytes read at a time.
@@ -83,7 +83,7 @@ fn whole_lines(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
 fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBuf> {
     let mut time = DateTime::<Utc>::from(SystemTime::now());
     let (path, mut copy) = loop {
-        let path = beside(output, &format!("torn-{}", time.format(TIME)));
+        let path = beside(output, &format!("torn-{}", time.format(ROTATED_AT)));
         match File::options().create_new(true).write(true).mode(MODE).open(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 time += TimeDelta::milliseconds(1);
