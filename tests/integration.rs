@@ -52,6 +52,8 @@ mod request_ids;
 mod secrets;
 mod send;
 #[cfg(feature = "nats")]
+mod shared_delivery;
+#[cfg(feature = "nats")]
 mod shared_permissions;
 #[cfg(feature = "nats")]
 mod shared_spool;

@@ -267,7 +267,7 @@ impl Spool {
             own.show(&held.place, held.revision, &self.holder);
             return Ok(());
         }
-        self.bury(sink, Some(held.place.cursor), dead_letters).await?;
+        self.bury(sink, Some(&held.place), dead_letters).await?;
         let at = own.given(position);
         let place = held.place.settled(position, at, tally);
         let changed = change(&self.streams, sink, &self.holder, &mut lead, place, |stored| {
