@@ -33,7 +33,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let seed = setting("CLUSTER_SEED").unwrap_or_else(|| rand::rng().random());
     println!("CLUSTER_SEED={seed} CLUSTER_ROUNDS={rounds}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Cluster::shipped(3);
     let target = Target::start(Webhook::default());
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
@@ -145,7 +145,7 @@ fn status(url: &str, batch: &Batch) -> u16 {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn two_of_three_servers_are_enough_and_one_is_not() {
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Cluster::shipped(3);
     let target = Target::start(Webhook::default());
     let receivers = Receivers::start(&cluster, &target, &[]);
     let oracle = Oracle::of_shared_spool();

@@ -55,6 +55,10 @@ mod retries;
 mod secrets;
 mod send;
 #[cfg(feature = "nats")]
+mod shared_delivery;
+#[cfg(feature = "nats")]
+mod shared_permissions;
+#[cfg(feature = "nats")]
 mod shared_spool;
 mod shared_stream;
 mod shutdown;

@@ -43,7 +43,7 @@ pub(crate) fn roles(receivers: &Receivers) -> (usize, usize) {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn one_delivers_at_a_time_and_the_other_takes_over() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let (leads, waits) = roles(&receivers);
     let all = ids(60);
@@ -90,7 +90,7 @@ fn one_delivers_at_a_time_and_the_other_takes_over() {
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn the_quarantine_is_one_and_the_same() {
     let poison = HashSet::from(["event-0003".to_owned()]);
-    let cluster = Cluster::start(1);
+    let cluster = Cluster::shipped(1);
     let target = Target::start(Webhook { poison, ..Webhook::default() });
     let receivers = Receivers::start(&cluster, &target, &[]);
     let home = &receivers.homes[0];
@@ -138,7 +138,7 @@ fn the_quarantine_is_one_and_the_same() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_replay_delivers_what_is_kept_once_more() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let receivers = Receivers::start(&cluster, &target, &[("SPOOL__RETENTION", "1h")]);
     let all = ids(300);
     receivers.get(0).post(&batch(all.clone()));
@@ -158,7 +158,7 @@ fn a_replay_delivers_what_is_kept_once_more() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn in_parallel_all_deliver_and_what_one_held_comes_from_another() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel"), ("SINKS__SIEM__BATCH__EVENTS", "10")];
     let mut receivers = Receivers::start(&cluster, &target, &parallel);
     let delivered = |receivers: &Receivers, index: usize| {
@@ -194,7 +194,7 @@ fn a_full_stream_holds_the_sender_back_and_loses_nothing() {
 }
 
 fn fill(servers: usize) {
-    let (cluster, target) = (Cluster::start(servers), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(servers), Target::start(Webhook::default()));
     let small = [("LIMITS__BODY", "1 MiB"), ("SPOOL__MAX_SIZE", "9 MiB")];
     let small = [small[0], small[1], ("SPOOL__QUARANTINE_MAX_SIZE", "2 MiB")];
     let receivers = Receivers::start(&cluster, &target, &small);
@@ -227,12 +227,8 @@ fn fill(servers: usize) {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_stream_that_would_drop_events_is_refused() {
-    let cluster = Cluster::start(1);
-    let config = format!(
-        "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = {}\nreplicas = 1\n",
-        cluster.urls()
-    );
-    let home = Home::new(&config);
+    let cluster = Cluster::shipped(1);
+    let home = Home::new(&cluster.spool()).with_variables(&cluster.variables());
     let checked = text(&home.run(&["check", "--connect"]));
     assert!(checked.contains("makes stream davinci-siem"), "{checked}");
     cluster.client().stream(jetstream::stream::Config {
@@ -286,7 +282,7 @@ fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
     old.post(&format!("[{bad}]"));
 
     // The sender is moved to the new receivers while the old one still has something to deliver.
-    let cluster = Cluster::start(1);
+    let cluster = Cluster::shipped(1);
     let receivers = Receivers::start(&cluster, &target, &[]);
     receivers.get(0).post(&batch(all[60..].to_vec()));
     target.state().traffic.down = None;
@@ -303,25 +299,8 @@ fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
-fn a_missing_permission_is_named() {
-    let user = "authorization { users = [{ user: u, password: p, permissions: { publish: [\"_INBOX.>\"] } }] }";
-    let cluster = Cluster::start_with(1, user);
-    let config = format!(
-        "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = {}\nreplicas = 1\n\
-         basic = {{ username = \"u\", password_env = \"P\" }}\n",
-        cluster.urls()
-    );
-    let home = Home::new(&config).with_variables(&[("P", "p")]);
-    let (status, log) = home.try_start().err().expect("it does not start");
-    assert_eq!(status.code(), Some(1));
-    assert!(log.contains("the NATS servers object"), "{log}");
-    assert!(log.to_lowercase().contains("permissions violation"), "{log}");
-}
-
-#[test]
-#[ignore = "needs nats-server; .ci/nats installs it"]
 fn bodies_of_more_events_than_most_are_stored_side_by_side() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let settings = [("LIMITS__BODY", "64 MiB"), ("SINKS__SIEM__BATCH__EVENTS", "1000")];
     let receivers = Receivers::start(&cluster, &target, &settings);
     // All of each are sent before the first acknowledgement is looked at.

@@ -16,7 +16,7 @@ use crate::support::wait_for;
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let (leads, waits) = roles(&receivers);
     let all = ids(80);
@@ -35,7 +35,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_stream_that_has_lost_its_end_hides_no_new_event() {
-    let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (mut cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let receivers = Receivers::start(&cluster, &target, &[]);
     let all = ids(700);
     receivers.get(0).post(&batch(all[..100].to_vec()));
@@ -63,7 +63,7 @@ fn a_stream_that_has_lost_its_end_hides_no_new_event() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel")];
     let mut receivers = Receivers::start(&cluster, &target, &parallel);
     let all = ids(300);
@@ -95,7 +95,7 @@ fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
-    let (cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let (knows, other) = roles(&receivers);
     let all = ids(200);
@@ -121,7 +121,7 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
-    let (mut cluster, target) = (Cluster::start(1), Target::start(Webhook::default()));
+    let (mut cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     // Nothing waits for its batch to be full when the end is reached.
     let receivers = Receivers::start(&cluster, &target, &[("SINKS__SIEM__BATCH__EVENTS", "1")]);
     let is_taken = |body: &str| {

@@ -30,6 +30,9 @@ struct Readiness {
     /// asks in order to send events elsewhere, or nowhere, must not hold those back.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine_full: Option<&'static str>,
+    /// Permissions that the servers of the spool have denied, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool_denied: Option<String>,
     /// What to do about a broken page of the spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_damaged: Option<&'static str>,
@@ -78,6 +81,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         quarantine_full: admin.spool.is_quarantine_full().then_some(
             "batches that would add to it are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
         ),
+        spool_denied: admin.spool.denied(),
         spool_damaged: admin.spool.is_damaged().then_some(
             "a page is broken: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
         ),

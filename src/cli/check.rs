@@ -14,13 +14,11 @@ use super::Failure;
 use super::block_on;
 use super::loader::Loader;
 use super::output::{count, json};
-#[cfg(feature = "nats")]
-use crate::app::system_clock;
 use crate::causes::without_numbers;
 use crate::config::{Config, Problem};
 use crate::sinks::{Deliver, Sink};
 #[cfg(feature = "nats")]
-use crate::spool::{Engine, OpenError, jetstream};
+use crate::spool::{Engine, jetstream};
 use report::{Probe, Report};
 
 /// Longest time that one target may take to answer.
@@ -140,15 +138,13 @@ async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure
     }
     #[cfg(feature = "nats")]
     if let Engine::Jetstream(_) = &config.spool.engine {
-        let look = jetstream::Spool::look(&config.spool, system_clock());
+        let sources: Vec<String> = config.sources.iter().map(|it| it.name.clone()).collect();
+        let sinks: Vec<String> = config.sinks.iter().map(|it| it.name.clone()).collect();
+        let check = jetstream::check(&config.spool, &sources, &sinks);
         note(
             "spool",
-            match timeout(PROBE_TIMEOUT, look).await {
-                Ok(Ok(_)) => (true, "the streams are there".to_owned()),
-                Ok(Err(OpenError::NoStream(name))) => (
-                    true,
-                    format!("the servers answer; the service makes stream {name} when it starts"),
-                ),
+            match timeout(PROBE_TIMEOUT, Box::pin(check)).await {
+                Ok(Ok(said)) => (true, said),
                 Ok(Err(error)) => (false, error.to_string()),
                 Err(_) => (false, no_answer()),
             },

@@ -32,10 +32,12 @@ impl Loader<'_> {
         config::load(self.file, std::env::vars_os())
     }
 
-    /// All of it but most secrets, in whose place stands a value that is good for nothing.
+    /// All of it but most secrets, in whose place stands a value that is good for nothing. Those of the spool are
+    /// read: without them nobody looks into streams.
     pub(super) fn config_without(self, secrets: Secrets) -> Result<Config, Failure> {
-        config::load_with(self.file, std::env::vars_os(), secrets)
-            .map_err(|problems| mistakes(&problems))
+        let config = config::load_with(self.file, std::env::vars_os(), secrets)
+            .map_err(|problems| mistakes(&problems))?;
+        Ok(Config { spool: self.spool()?, ..config })
     }
 
     /// `[spool]` alone: whoever may read its directory looks into it and repairs it.

@@ -57,7 +57,7 @@ fn print(readiness: &Value, status: &Value) {
         false => colored(&format!("not ready: {}", safe(text(&readiness["reason"]))), bad),
     };
     println!("davinci-siem {}: {ready}", safe(text(&status["version"])));
-    for warning in ["quarantine_full", "spool_damaged", "spool_set_aside"] {
+    for warning in ["quarantine_full", "spool_denied", "spool_damaged", "spool_set_aside"] {
         if let Some(what) = readiness[warning].as_str() {
             println!("{}", colored(&format!("{warning}: {}", safe(what)), bad));
         }

@@ -248,6 +248,15 @@ impl Spool {
         engine!(self, engine => engine.failing())
     }
 
+    /// Permissions that the servers denied the engine a moment ago, and what to do about it.
+    pub fn denied(&self) -> Option<String> {
+        match self {
+            Spool::Embedded(_) => None,
+            #[cfg(feature = "nats")]
+            Spool::Jetstream(engine) => engine.denied(),
+        }
+    }
+
     /// Where an unreadable store was moved at start, if there was one.
     pub fn set_aside(&self) -> Option<&PathBuf> {
         match self {

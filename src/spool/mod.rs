@@ -87,6 +87,8 @@ pub struct Place {
     pub is_paused: bool,
     /// Another process that delivers to it.
     pub leader: Option<String>,
+    /// Why this process could not deliver to it, whoever's turn it is.
+    pub trouble: Option<String>,
 }
 
 /// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.

@@ -23,17 +23,16 @@ impl Receivers {
     ) -> Receivers {
         let home = || {
             let port = free_port();
-            let replicas = cluster.nodes.len();
             let config = format!(
-                "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n\
-                 [spool]\nengine = \"jetstream\"\nmax_size = \"1 GiB\"\n\
-                 [spool.jetstream]\nservers = {}\nreplicas = {replicas}\n",
+                "[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\nretry.max = \"1s\"\n{}",
                 target.url,
-                cluster.urls(),
+                cluster.spool(),
             );
             let address = format!("127.0.0.1:{port}");
             settings.iter().fold(
-                Home::new(&config).with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)]),
+                Home::new(&config)
+                    .with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)])
+                    .with_variables(&cluster.variables()),
                 |home, (key, value)| {
                     home.with_variables(&[(&format!("DAVINCI_SIEM__{key}"), value)])
                 },

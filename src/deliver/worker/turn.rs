@@ -42,8 +42,14 @@ impl Worker {
         let mut leading = std::pin::pin!(spool.lead(&name, known));
         let mut backoff = self.backoff();
         loop {
-            if let Some(leader) = self.note_place() {
-                self.status.set(self.config.concurrency, SinkState::Standby { leader });
+            let leader = self.note_place();
+            let trouble = self.place.as_ref().and_then(|place| place.borrow().trouble.clone());
+            match (trouble, leader) {
+                (Some(reason), _) => self.show_trouble(1, reason),
+                (None, Some(leader)) => {
+                    self.status.set(self.config.concurrency, SinkState::Standby { leader });
+                }
+                (None, None) => {}
             }
             tokio::select! {
                 led = &mut leading => match led {

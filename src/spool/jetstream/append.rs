@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use tokio::time::sleep;
 
-use super::{PATIENCE, Spool, message, said};
-use crate::spool::{AppendError, Batch, CommitError, DedupKey, NewEntry, Prepared, Receipt};
+use super::place::{self, Held, Place};
+use super::same::{self, made_at};
+use super::{PATIENCE, Spool, message, said, unreadable};
+use crate::spool::{
+    AppendError, Batch, CommitError, DedupKey, NewEntry, Prepared, ReadError, Receipt,
+};
 
 /// How long a repetition waits for what it repeats to be stored.
 const STAGED: Duration = Duration::from_millis(100);
@@ -17,6 +21,7 @@ const STAGED: Duration = Duration::from_millis(100);
 const IN_PROCESS: &str = "error code 10158";
 
 /// A message on its way.
+#[derive(Clone)]
 struct Publication {
     subject: String,
     message: PublishMessage,
@@ -29,7 +34,13 @@ impl Spool {
     /// See [`crate::spool::Spool::append`]. An error leaves what was acknowledged: the repetition of the
     /// batch finds it to be there, as long as the stream's window remembers it.
     pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
-        let stored = self.store(batch.batch).await;
+        let began = Instant::now();
+        let stored = self.store(batch.batch).await.map_err(|error| match error {
+            AppendError::Store(error) => {
+                AppendError::Store(self.shared.denials.explain(error, began))
+            }
+            error => error,
+        });
         match &stored {
             Ok(_) => self.shared.set_failing(None),
             Err(AppendError::Store(error)) => self.shared.set_failing(Some(error.clone())),
@@ -42,19 +53,22 @@ impl Spool {
 
     async fn store(&self, batch: Batch) -> Result<Receipt, AppendError> {
         let Batch { source, received_at, events, quarantine, resolves, only_sink } = batch;
-        if let Some(id) = resolves {
-            let entry =
-                self.entry(id).await.map_err(|error| AppendError::Store(error.to_string()))?;
-            entry.ok_or(AppendError::EntryGone)?;
-        }
+        let entry = match resolves {
+            None => None,
+            Some(id) => {
+                let entry = self.raw(id).await;
+                let entry = entry.map_err(|error| AppendError::Store(error.to_string()))?;
+                Some(entry.ok_or(AppendError::EntryGone)?)
+            }
+        };
         let count = events.len();
         let mut publications = Vec::with_capacity(count + quarantine.len());
         let subject = message::event_subject(&self.stream, &source, only_sink.as_deref());
         for event in events {
             // A copy is the same event again; one that a retry makes is made once.
-            let id = match (&only_sink, resolves) {
+            let id = match (&only_sink, &entry) {
                 (None, _) => Some(message::id(event.key)),
-                (Some(_), Some(entry)) => Some(format!("retry-{entry}")),
+                (Some(sink), Some(entry)) => Some(retry_id(sink, entry, &event.bytes)),
                 (Some(_), None) => None,
             };
             publications.push(Publication {
@@ -64,11 +78,21 @@ impl Spool {
                 full: AppendError::Full,
             });
         }
+        let retried = match entry {
+            Some(_) => publications.clone(),
+            None => Vec::new(),
+        };
         publications.extend(quarantine.into_iter().map(|entry| {
             let id = entry.key.map(message::id);
             self.refused(entry, &source, id)
         }));
-        let acknowledged = self.publish(publications).await?;
+        let mut acknowledged = self.publish(publications).await?;
+        for (publication, ack) in retried.into_iter().zip(&mut acknowledged) {
+            // Left behind by a failure, a retry finds its events to be there.
+            if ack.duplicate {
+                self.store_again(publication, ack, only_sink.as_deref()).await?;
+            }
+        }
         let (events, entries) = acknowledged.split_at(count.min(acknowledged.len()));
         let is_repeated = |ack: &&PublishAck| ack.duplicate;
         let repeated = events.iter().zip(0_u32..).filter(|(ack, _)| ack.duplicate);
@@ -78,7 +102,6 @@ impl Spool {
             self.shared.note_head(last);
         }
         if let Some(id) = resolves {
-            // Left behind by a failure, a retry finds its events to be there.
             self.remove(vec![id]).await.map_err(|error| AppendError::Store(error.to_string()))?;
         }
         Ok(Receipt {
@@ -89,21 +112,51 @@ impl Spool {
         })
     }
 
+    /// Stores an event of a retry that the servers know, if it is gone: somebody removed it before every
+    /// sink had it. Its acknowledgement is the new one then.
+    async fn store_again(
+        &self,
+        mut publication: Publication,
+        ack: &mut PublishAck,
+        only_sink: Option<&str>,
+    ) -> Result<(), AppendError> {
+        let is_kept = self.is_kept(ack.sequence, only_sink).await;
+        if !is_kept.map_err(|error| AppendError::Store(error.to_string()))? {
+            publication.rename(&uuid::Uuid::new_v4().to_string());
+            *ack = self.publish(vec![publication]).await?.pop().unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Whether the stream has a position, or every sink that it was for has settled it.
+    async fn is_kept(&self, position: u64, only_sink: Option<&str>) -> Result<bool, ReadError> {
+        if same::stored_at(&self.streams.events, position).await?.is_some() {
+            return Ok(true);
+        }
+        let info = self.streams.events.get_info().await.map_err(unreadable)?;
+        let mut places = place::all(&self.streams.places).await?;
+        places.retain(|(sink, _)| only_sink.is_none_or(|only| only == sink));
+        let has_settled =
+            |held: &Held| held.place.stream == made_at(&info) && held.place.cursor >= position;
+        Ok(!places.is_empty() && places.iter().all(|(_, held)| has_settled(held)))
+    }
+
     /// Stores dead letters of a sink; each once, however often the same ones come, where they are after one
-    /// `cursor`.
+    /// `place`.
     pub(super) async fn bury(
         &self,
         sink: &str,
-        cursor: Option<u64>,
+        place: Option<&Place>,
         letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
         if letters.is_empty() {
             return Ok(());
         }
         let publications = letters.into_iter().map(|(source, entry)| {
-            let id = cursor.map(|cursor| {
+            // Cursors of a stream that was made anew come again, and its dead letters are others.
+            let id = place.map(|Place { cursor, stream, at, .. }| {
                 let key = message::id(DedupKey::of_bytes(sink, &entry.bytes));
-                format!("letter-{cursor}-{key}")
+                format!("letter-{stream}-{cursor}-{at}-{key}")
             });
             self.refused(entry, &source, id)
         });
@@ -128,26 +181,47 @@ impl Spool {
     }
 
     /// Publishes all, and returns the acknowledgements in the same order. Fails if any is missing.
+    ///
+    /// Messages that another receiver is storing just now, or was to store and did not, are published again, all of
+    /// them at once, until it is known which. Those that stay undecided while none is decided any more are stored
+    /// under another id, so that they are stored.
     async fn publish(
         &self,
         publications: Vec<Publication>,
     ) -> Result<Vec<PublishAck>, AppendError> {
-        let mut under_way: Vec<(Publication, PublishAckFuture)> =
-            Vec::with_capacity(publications.len());
-        for publication in publications {
-            let sent = self.send(&publication).await?;
-            under_way.push((publication, sent));
+        let mut acknowledged: Vec<Option<PublishAck>> = vec![None; publications.len()];
+        let mut undecided: Vec<(usize, Publication)> =
+            publications.into_iter().enumerate().collect();
+        let mut decided_at = Instant::now();
+        loop {
+            let mut under_way = Vec::with_capacity(undecided.len());
+            for (index, publication) in undecided {
+                let sent = self.send(&publication).await?;
+                under_way.push((index, publication, sent));
+            }
+            undecided = Vec::new();
+            for (index, publication, sent) in under_way {
+                let ack = stored(sent.await, &publication.full)?;
+                match &ack {
+                    Some(_) => decided_at = Instant::now(),
+                    None => undecided.push((index, publication)),
+                }
+                acknowledged[index] = ack;
+            }
+            if undecided.is_empty() {
+                return Ok(acknowledged.into_iter().flatten().collect());
+            }
+            match decided_at.elapsed() < PATIENCE {
+                true => sleep(STAGED).await,
+                false => undecided.iter_mut().for_each(|(_, publication)| {
+                    publication.rename("again");
+                    tracing::debug!(
+                        id = publication.id,
+                        "JetStream remembers an id that it has not stored"
+                    );
+                }),
+            }
         }
-        let mut acknowledged = Vec::with_capacity(under_way.len());
-        // For all of them together: nobody waits as long for each.
-        let deadline = Instant::now() + PATIENCE;
-        for (publication, sent) in under_way {
-            acknowledged.push(match stored(sent.await, &publication.full)? {
-                Some(ack) => ack,
-                None => self.again(publication, deadline).await?,
-            });
-        }
-        Ok(acknowledged)
     }
 
     async fn send(&self, publication: &Publication) -> Result<PublishAckFuture, AppendError> {
@@ -155,29 +229,23 @@ impl Spool {
         let sent = self.context.send_publish(subject.clone(), message.clone()).await;
         sent.map_err(|error| refusal(&error, full))
     }
+}
 
-    /// A repetition of what is being stored just now, or was to be and was not: asked again until it is known
-    /// which. What stays undecided is stored under another id, so that it is stored.
-    async fn again(
-        &self,
-        mut publication: Publication,
-        deadline: Instant,
-    ) -> Result<PublishAck, AppendError> {
-        loop {
-            if Instant::now() < deadline {
-                sleep(STAGED).await;
-            } else {
-                let id = format!("{}-again", publication.id.unwrap_or_default());
-                tracing::debug!(id, "JetStream remembers an id that it has not stored");
-                publication.message = publication.message.message_id(&id);
-                publication.id = Some(id);
-            }
-            let sent = self.send(&publication).await?;
-            if let Some(ack) = stored(sent.await, &publication.full)? {
-                return Ok(ack);
-            }
-        }
+impl Publication {
+    /// Gives it another id than the one that the servers remember.
+    fn rename(&mut self, suffix: &str) {
+        let id = format!("{}-{suffix}", self.id.take().unwrap_or_default());
+        self.message = self.message.clone().message_id(&id);
+        self.id = Some(id);
     }
+}
+
+/// The id of an event that a retry makes of a dead letter. Numbers of entries come again where the quarantine's
+/// stream was made anew, and somebody may have replaced the event.
+fn retry_id(sink: &str, entry: &StreamMessage, event: &[u8]) -> String {
+    let stored = entry.time.timestamp_nanos_opt().unwrap_or_default();
+    let key = message::id(DedupKey::of_bytes(sink, event));
+    format!("retry-{}-{stored}-{key}", entry.sequence)
 }
 
 /// The acknowledgement; none where a server says "duplicate" of a message that is not stored yet, and may never

@@ -111,21 +111,47 @@ impl Spool {
         // The place as it was seen first, and since when it has not moved.
         let mut seen: Option<(u64, Instant)> = None;
         loop {
-            if let Ok(Some(held)) = place::read(&self.streams.places, sink).await {
-                own.show(&held.place, held.revision, &self.holder);
-                let since = match seen {
-                    Some((revision, since)) if revision == held.revision => since,
-                    _ => seen.insert((held.revision, Instant::now())).1,
-                };
-                let holder = held.place.holder.as_ref();
-                let is_free = holder.is_none_or(|holder| *holder == self.holder);
-                if (is_free || since.elapsed() >= LEASE)
-                    && let Some(cursor) = self.take(sink, &own, held).await?
-                {
-                    return Ok(cursor);
-                }
+            let began = Instant::now();
+            let attempt = self.lead_once(sink, &own, &mut seen).await;
+            // A standstill that nobody sees would look like a sink that waits for its turn.
+            let trouble = attempt.as_ref().err().map(|error| {
+                let error = self.shared.denials.explain(error.clone(), began);
+                format!("cannot take over the sink: {error}")
+            });
+            if own.show_trouble(trouble.clone())
+                && let Some(error) = trouble
+            {
+                tracing::error!(%sink, error, "nothing is delivered to the sink by this receiver; trying again");
+            }
+            if let Ok(Some(cursor)) = attempt {
+                return Ok(cursor);
             }
             sleep(watch::LOOK).await;
+        }
+    }
+
+    /// Takes the sink, if it is free; `None` while another receiver has it. An error says why it cannot be known
+    /// or taken.
+    async fn lead_once(
+        &self,
+        sink: &Arc<str>,
+        own: &SinkPlace,
+        seen: &mut Option<(u64, Instant)>,
+    ) -> Result<Option<u64>, String> {
+        let held = place::read(&self.streams.places, sink).await;
+        let held = held.map_err(|error| super::said(&error))?.ok_or(
+            "its cursor is not in the bucket any more; restart the receivers, which make it anew",
+        )?;
+        own.show(&held.place, held.revision, &self.holder);
+        let since = match *seen {
+            Some((revision, since)) if revision == held.revision => since,
+            _ => seen.insert((held.revision, Instant::now())).1,
+        };
+        let holder = held.place.holder.as_ref();
+        let is_free = holder.is_none_or(|holder| *holder == self.holder);
+        match is_free || since.elapsed() >= LEASE {
+            true => self.take(sink, own, held).await,
+            false => Ok(None),
         }
     }
 
@@ -134,20 +160,23 @@ impl Spool {
         sink: &Arc<str>,
         own: &SinkPlace,
         held: Held,
-    ) -> Result<Option<u64>, CommitError> {
+    ) -> Result<Option<u64>, String> {
         let mut lead = own.lead.lock().await;
         let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
-        let Ok((verdict @ (Verdict::Same | Verdict::Other), info)) = looked else {
-            return Ok(None);
-        };
+        let (verdict, info) = looked.map_err(|error| super::said(&error))?;
+        if verdict == Verdict::Behind {
+            return Err(
+                "the stream's leader does not have what was read; waiting for it".to_owned()
+            );
+        }
         let last = info.state.last_sequence;
         let place = Place { holder: Some(self.holder.clone()), ..held.place };
         let place = if verdict == Verdict::Other { anew(sink, place, &info) } else { place };
         // It may have been known of a stream that was longer.
         self.shared.reset_head(last);
-        let Ok(Some(revision)) =
-            place::update(&self.streams.places, sink, &place, held.revision).await
-        else {
+        let updated = place::update(&self.streams.places, sink, &place, held.revision).await;
+        let Some(revision) = updated.map_err(|error| error.to_string())? else {
+            // Another receiver was faster.
             return Ok(None);
         };
         if held.place.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
@@ -209,6 +238,23 @@ impl Spool {
         tally: Tally,
         dead_letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
+        let began = Instant::now();
+        let committed = self.settle(sink, position, tally, dead_letters).await;
+        committed.map_err(|error| match error {
+            CommitError::Store(error) => {
+                CommitError::Store(self.shared.denials.explain(error, began))
+            }
+            error => error,
+        })
+    }
+
+    async fn settle(
+        &self,
+        sink: &Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: Vec<(String, NewEntry)>,
+    ) -> Result<(), CommitError> {
         let own = self.shared.sink(sink);
         if self.order == Order::Parallel {
             self.bury(sink, None, dead_letters).await?;
@@ -221,7 +267,7 @@ impl Spool {
             own.show(&held.place, held.revision, &self.holder);
             return Ok(());
         }
-        self.bury(sink, Some(held.place.cursor), dead_letters).await?;
+        self.bury(sink, Some(&held.place), dead_letters).await?;
         let at = own.given(position);
         let place = held.place.settled(position, at, tally);
         let changed = change(&self.streams, sink, &self.holder, &mut lead, place, |stored| {

@@ -37,6 +37,7 @@ mod lead;
 mod message;
 mod ordered;
 mod parallel;
+mod permissions;
 mod place;
 mod quarantine;
 mod reader;
@@ -47,10 +48,10 @@ mod streams;
 mod trim;
 mod watch;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::Event;
+use async_nats::Client;
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -58,6 +59,7 @@ use super::{Clock, Door, OpenError, ReadError, SinkStats, SpoolStats};
 use crate::causes::with_causes as said;
 use crate::nats;
 use crate::spool;
+use permissions::Denials;
 use place::Place;
 pub use reader::Reader;
 use reader::Source;
@@ -67,9 +69,6 @@ use streams::Streams;
 
 /// How long a request to the servers, and each acknowledgement, may take. A sender is answered 503 then.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What the servers object to is said once in this time: they do so with each message.
-const COMPLAINTS: Duration = Duration::from_mins(1);
 
 /// Acknowledgements that are waited for at once, of all requests: no bound, since whoever sends a batch holds
 /// a place for each message until it has sent them all, and two that share the last places would wait for each
@@ -124,17 +123,17 @@ impl Spool {
     /// A reader for one sink.
     pub fn reader(&self, sink: &str) -> Reader {
         let events = self.streams.events.clone();
-        let client = self.context.client();
+        let denials = Arc::clone(&self.shared.denials);
         match self.order {
             Order::Ordered => {
-                let place = self.shared.sink(sink);
+                let (place, client) = (self.shared.sink(sink), self.context.client());
                 let reader = ordered::Reader::new(events, Arc::clone(&self.shared), place, client);
-                Reader::new(Source::Ordered(reader))
+                Reader::new(Source::Ordered(reader), denials)
             }
             Order::Parallel => {
                 let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
-                let reader = parallel::Reader::new(events, sink, outstanding, client);
-                Reader::new(Source::Parallel(reader))
+                let reader = parallel::Reader::new(events, sink, outstanding, self.context.clone());
+                Reader::new(Source::Parallel(reader), denials)
             }
         }
     }
@@ -201,6 +200,11 @@ impl Spool {
         self.shared.quarantine_size()
     }
 
+    /// See [`crate::spool::Spool::denied`].
+    pub fn denied(&self) -> Option<String> {
+        self.shared.denials.recent()
+    }
+
     /// See [`crate::spool::Spool::failing`].
     pub fn failing(&self) -> Option<String> {
         self.shared.failing()
@@ -215,18 +219,22 @@ async fn connect(
     let spool::Engine::Jetstream(own) = &settings.engine else {
         return Err(OpenError::NoStream(String::new()));
     };
-    let client = nats::connect(&own.nats, "spool", PATIENCE, complaints()).await?;
-    let (major, minor, patch) = OLDEST;
-    if !client.is_server_compatible(major, minor, patch) {
-        return Err(OpenError::Server { version: client.server_info().version });
-    }
+    let denials = Arc::new(Denials::new(&own.stream));
+    let client = client(own, &denials).await?;
     let context = ContextBuilder::new()
         .timeout(PATIENCE)
         .ack_timeout(PATIENCE)
         .max_ack_inflight(IN_FLIGHT)
         .backpressure_on_inflight(true)
         .build(client);
-    let streams = streams::open(&context, settings, own, is_made).await?;
+    let began = Instant::now();
+    let streams = streams::open(&context, settings, own, is_made).await;
+    let streams = streams.map_err(|error| match error {
+        OpenError::Stream { stream, detail } => {
+            OpenError::Stream { stream, detail: denials.explain(detail, began) }
+        }
+        error => error,
+    })?;
     let head = streams.events.cached_info().state.last_sequence;
     Ok(Spool {
         context,
@@ -234,22 +242,52 @@ async fn connect(
         stream: own.stream.clone(),
         order: own.order,
         holder: holder(),
-        shared: Arc::new(Shared::new(head)),
+        shared: Arc::new(Shared::new(head, denials)),
         clock,
         watching: None,
     })
 }
 
-/// Says what the servers object to: a missing permission is otherwise a request without an answer. Subjects
-/// in their words are made of names of the configuration.
-fn complaints() -> impl Fn(&Event) + Send + Sync + 'static {
-    let said = Mutex::new(None::<Instant>);
-    move |event| {
-        let Event::ServerError(error) = event else { return };
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_none_or(|at| at.elapsed() >= COMPLAINTS) {
-            *said = Some(Instant::now());
-            tracing::warn!(%error, "the NATS servers object; see the permissions in docs/scaling.md");
+/// Connects, and refuses servers that are too old.
+async fn client(own: &Settings, denials: &Arc<Denials>) -> Result<Client, OpenError> {
+    let denials = Arc::clone(denials);
+    let client =
+        nats::connect(&own.nats, "spool", PATIENCE, move |event| denials.note(event)).await?;
+    let (major, minor, patch) = OLDEST;
+    match client.is_server_compatible(major, minor, patch) {
+        true => Ok(client),
+        false => Err(OpenError::Server { version: client.server_info().version }),
+    }
+}
+
+/// Asks the servers whether they would let the engine do all that it does, for these sources and sinks, and
+/// says what is there. Changes nothing in the streams.
+pub async fn check(
+    settings: &spool::Settings,
+    sources: &[String],
+    sinks: &[String],
+) -> Result<String, OpenError> {
+    let spool::Engine::Jetstream(own) = &settings.engine else {
+        return Err(OpenError::NoStream(String::new()));
+    };
+    let clock: Clock = Arc::new(|| 0);
+    let looked = connect(settings, clock, false).await;
+    let said = match looked {
+        Ok(_) => "the streams are there, and the user has every permission".to_owned(),
+        Err(OpenError::NoStream(name)) => {
+            format!("the user has every permission; the service makes stream {name} when it starts")
+        }
+        Err(error) => return Err(error),
+    };
+    let denials = Arc::new(Denials::new(&own.stream));
+    let client = client(own, &denials).await?;
+    let missing = permissions::missing(&client, &denials, own, sources, sinks).await;
+    match missing.is_empty() {
+        true => Ok(said),
+        false => {
+            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+            let detail = format!("{} (docs/scaling.md)", missing.join("; "));
+            Err(OpenError::Stream { stream: own.stream.clone(), detail })
         }
     }
 }

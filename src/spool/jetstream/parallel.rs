@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::Client;
-use async_nats::jetstream::AckKind;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use async_nats::jetstream::context::Context;
 use async_nats::jetstream::message::Acker;
 use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::{self, AckKind};
+use async_nats::{Client, HeaderMap, StatusCode};
 use futures_util::StreamExt;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
@@ -62,8 +63,7 @@ pub(super) struct Reader {
     stream: Stream,
     sink: String,
     outstanding: Arc<Outstanding>,
-    /// Knows how large a message may be, which may change while we run.
-    client: Client,
+    context: Context,
     consumer: OnceCell<Consumer<pull::Config>>,
 }
 
@@ -125,10 +125,10 @@ impl Reader {
         stream: Stream,
         sink: &str,
         outstanding: Arc<Outstanding>,
-        client: Client,
+        context: Context,
     ) -> Reader {
         let sink = sink.to_owned();
-        Reader { stream, sink, outstanding, client, consumer: OnceCell::new() }
+        Reader { stream, sink, outstanding, context, consumer: OnceCell::new() }
     }
 
     pub(super) fn head(&self) -> watch::Receiver<u64> {
@@ -140,27 +140,61 @@ impl Reader {
         let open =
             || async { self.stream.get_consumer(&name(&self.sink)).await.map_err(ReadError) };
         let consumer = self.consumer.get_or_try_init(open).await?;
-        let largest = self.client.server_info().max_payload + message::OVERHEAD;
+        let client = self.context.client();
+        // How large a message may be may change while the process runs.
+        let largest = client.server_info().max_payload + message::OVERHEAD;
         let most = max_bytes.max(largest);
-        let messages = consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
-        let messages = messages.messages().await.map_err(unreadable)?;
-        let mut messages = std::pin::pin!(messages);
+        let batch = pull::BatchConfig {
+            batch: AT_ONCE,
+            max_bytes: most,
+            no_wait: true,
+            ..pull::BatchConfig::default()
+        };
+        let inbox = async_nats::Subject::from(client.new_inbox());
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(unreadable)?;
+        consumer.request_batch(batch, inbox).await.map_err(unreadable)?;
         let mut found = Vec::new();
-        loop {
-            match timeout(PATIENCE, messages.next()).await {
-                Ok(None) => return Ok(found),
-                Ok(Some(Ok(next))) => {
-                    let (message, acker) = next.split();
+        // The status that ends a pull may overtake messages of it: where the consumer has replicas, each is held
+        // until they have noted it. The status says how many there are.
+        let mut expected = AT_ONCE;
+        while found.len() < expected {
+            let next = match timeout(PATIENCE, answers.next()).await {
+                Ok(Some(next)) => next,
+                // What was on its way and does not come is given again, after a while.
+                _ if !found.is_empty() => break,
+                Ok(None) => return Err(ReadError("the connection to NATS is closed".into())),
+                Err(_) => return Err(ReadError("the servers do not answer".into())),
+            };
+            match next.status {
+                None | Some(StatusCode::OK) => {
+                    let message =
+                        jetstream::Message { message: next, context: self.context.clone() };
+                    let (message, acker) = message.split();
                     let number = self.outstanding.take(acker);
                     let headers = message.headers.as_ref();
                     found.push(message::read(&message.subject, headers, number, message.payload));
                 }
-                _ if !found.is_empty() => return Ok(found),
-                Ok(Some(Err(error))) => return Err(ReadError(error)),
-                Err(_) => return Err(ReadError("the servers do not answer".into())),
+                Some(status) => {
+                    let headers = next.headers.as_ref();
+                    expected = sent(headers).unwrap_or(found.len());
+                    let is_end = matches!(status, StatusCode::NOT_FOUND | StatusCode::TIMEOUT);
+                    if expected == 0 && !is_end {
+                        let text = next.description.unwrap_or_default();
+                        return Err(ReadError(
+                            format!("the servers end a pull: {status} {text}").into(),
+                        ));
+                    }
+                }
             }
         }
+        Ok(found)
     }
+}
+
+/// Messages of a pull that a server has sent, or has on their way, by what the status at its end says.
+fn sent(headers: Option<&HeaderMap>) -> Option<usize> {
+    let pending: usize = headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()?;
+    AT_ONCE.checked_sub(pending)
 }
 
 /// Makes a sink's consumer, from its cursor on.
@@ -203,4 +237,22 @@ pub(super) async fn tend(streams: &Streams, sink: &str, own: &SinkPlace, is_due:
 
 fn name(sink: &str) -> String {
     format!("sink-{sink}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_how_many_messages_a_pull_has() {
+        let sent = |pending: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Pending-Messages", pending);
+            sent(Some(&headers))
+        };
+        assert_eq!(sent("1000"), Some(0));
+        assert_eq!(sent("997"), Some(3));
+        assert_eq!(sent("0"), Some(1000));
+        assert_eq!((sent("1001"), sent("many"), super::sent(None)), (None, None, None));
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::kv::{Operation, Store, UpdateErrorKind};
+use async_nats::jetstream::kv::{Store, UpdateErrorKind};
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
@@ -67,14 +68,21 @@ impl Place {
     }
 }
 
-/// What is stored of a sink, if it is known.
+/// What is stored of a sink, if it is known. The leader is asked, also where the bucket allows direct reads,
+/// which any server answers and which take a permission of their own.
 pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<Held>, ReadError> {
-    let entry = store.entry(sink).await.map_err(unreadable)?;
-    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
-        return Ok(None);
+    let subject = format!("$KV.{}.{sink}", store.name);
+    let found = match store.stream.get_last_raw_message_by_subject(&subject).await {
+        Ok(found) => found,
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
     };
-    let place = serde_json::from_slice(&entry.value).map_err(unreadable)?;
-    Ok(Some(Held { place, revision: entry.revision, at: entry.created.timestamp_millis() }))
+    // It marks what was deleted.
+    if found.headers.get("KV-Operation").is_some() {
+        return Ok(None);
+    }
+    let place = serde_json::from_slice(&found.payload).map_err(unreadable)?;
+    Ok(Some(Held { place, revision: found.sequence, at: found.time.timestamp_millis() }))
 }
 
 /// Every sink that is known, by name.

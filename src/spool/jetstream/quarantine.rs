@@ -71,7 +71,8 @@ impl Spool {
         Ok(message::stored_entry(&found.headers, found.sequence, &found.payload))
     }
 
-    async fn raw(&self, id: i64) -> Result<Option<StreamMessage>, ReadError> {
+    /// The message of an entry, if it is there.
+    pub(super) async fn raw(&self, id: i64) -> Result<Option<StreamMessage>, ReadError> {
         let Ok(sequence) = u64::try_from(id) else { return Ok(None) };
         match self.streams.quarantine.get_raw_message(sequence).await {
             Ok(found) => Ok(Some(found)),

@@ -4,17 +4,20 @@
 //! is not lost, nor asked for again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{ordered, parallel};
+use super::permissions::Denials;
+use super::{ordered, parallel, said};
 use crate::spool::{Read, ReadError};
 
 /// One sink's own way to read.
 #[derive(Debug)]
 pub struct Reader {
     source: Arc<Source>,
+    denials: Arc<Denials>,
     under_way: Mutex<Option<Reading>>,
 }
 
@@ -33,8 +36,8 @@ struct Reading {
 }
 
 impl Reader {
-    pub(super) fn new(source: Source) -> Reader {
-        Reader { source: Arc::new(source), under_way: Mutex::default() }
+    pub(super) fn new(source: Source, denials: Arc<Denials>) -> Reader {
+        Reader { source: Arc::new(source), denials, under_way: Mutex::default() }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -57,12 +60,16 @@ impl Reader {
             *under_way = None;
         }
         let reading = under_way.get_or_insert_with(|| {
-            let source = Arc::clone(&self.source);
+            let (source, denials) = (Arc::clone(&self.source), Arc::clone(&self.denials));
             let task = tokio::spawn(async move {
-                match &*source {
+                let began = Instant::now();
+                let read = match &*source {
                     Source::Ordered(reader) => reader.read(after, max_bytes).await,
                     Source::Parallel(reader) => reader.read(max_bytes).await,
-                }
+                };
+                read.map_err(|ReadError(error)| {
+                    ReadError(denials.explain(said(&*error), began).into())
+                })
             });
             Reading { after, task: AbortOnDropHandle::new(task) }
         });

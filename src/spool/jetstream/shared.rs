@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::parallel::Outstanding;
+use super::permissions::Denials;
 use super::place::{Lead, Place as Stored};
 use super::same::Absence;
 use crate::spool::Place;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     quarantine_full: AtomicBool,
     quarantine_size: watch::Sender<u64>,
     failing: Mutex<Option<(Instant, String)>>,
+    pub(super) denials: Arc<Denials>,
     sinks: Mutex<HashMap<Arc<str>, Arc<SinkPlace>>>,
 }
 
@@ -88,23 +90,35 @@ impl SinkPlace {
             return;
         }
         let leader = place.holder.clone().filter(|holder| holder != own);
-        let shown = Place { cursor: place.cursor, is_paused: place.is_paused, leader };
+        let (cursor, is_paused) = (place.cursor, place.is_paused);
         self.seen.send_if_modified(|seen| {
+            let shown = Place { cursor, is_paused, leader, trouble: seen.trouble.clone() };
             let has_changed = *seen != shown;
             *seen = shown;
             has_changed
         });
     }
+
+    /// Shows why this process cannot deliver to the sink, whoever's turn it is; `None` if it can. Returns
+    /// whether that is new.
+    pub(super) fn show_trouble(&self, trouble: Option<String>) -> bool {
+        self.seen.send_if_modified(|seen| {
+            let has_changed = seen.trouble != trouble;
+            seen.trouble = trouble;
+            has_changed
+        })
+    }
 }
 
 impl Shared {
-    pub(super) fn new(head: u64) -> Shared {
+    pub(super) fn new(head: u64, denials: Arc<Denials>) -> Shared {
         Shared {
             head: watch::Sender::new(head),
             full: AtomicBool::new(false),
             quarantine_full: AtomicBool::new(false),
             quarantine_size: watch::Sender::new(0),
             failing: Mutex::default(),
+            denials,
             sinks: Mutex::default(),
         }
     }

@@ -1,23 +1,28 @@
 //! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one folder.
 
+pub mod client;
 pub mod impostor;
 pub mod operator;
+pub mod shipped;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream;
-use futures_util::StreamExt;
+use async_nats::{ConnectOptions, jetstream};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
 use crate::support::{block_on, free_port, runtime, wait_for};
+pub use client::{Client, Stored};
+use shipped::{Changes, Ports, Shipped, TEST_PASSWORD, TEST_USER};
 
 /// `NATS_SERVER` names another.
 const SERVER: &str = "/opt/davinci-siem-nats/usr/sbin/nats-server";
+
+/// A version that gives what is pulled in another way, from `.ci/nats` as well.
+pub const NEWER_SERVER: &str = "/opt/davinci-siem-nats/newer/nats-server";
 
 /// How long servers that start for the first time may take to find each other, and how often they begin.
 const FORMATION: Duration = Duration::from_secs(15);
@@ -29,12 +34,15 @@ const LOGGED: usize = 20;
 /// One server, or several that form a cluster. Killed on drop.
 pub struct Cluster {
     pub nodes: Vec<Node>,
+    /// Set where the servers have the configuration that is shipped.
+    shipped: Option<Shipped>,
     folder: TempDir,
 }
 
 /// One server, running, paused or killed; always on the same ports.
 pub struct Node {
     name: String,
+    program: PathBuf,
     scheme: &'static str,
     port: u16,
     monitor: u16,
@@ -43,19 +51,40 @@ pub struct Node {
 }
 
 impl Cluster {
-    /// Starts `count` servers; returns when a stream can be made on all of them.
+    /// Starts `count` servers without users; returns when a stream can be made on all of them.
     pub fn start(count: usize) -> Cluster {
         Cluster::start_with(count, "")
     }
 
     /// As [`start`](Cluster::start), with more for the configuration of each.
-    ///
+    pub fn start_with(count: usize, more: &str) -> Cluster {
+        Cluster::formed(|| Cluster::of_new(count, more))
+    }
+
+    /// Starts `count` servers with the configuration of `deploy/jetstream`, its users and permissions included.
+    pub fn shipped(count: usize) -> Cluster {
+        Cluster::shipped_with(count, Changes::default())
+    }
+
+    /// As [`shipped`](Cluster::shipped), with changes.
+    pub fn shipped_with(count: usize, changes: Changes<'_>) -> Cluster {
+        Cluster::formed(|| Cluster::of_shipped(count, changes))
+    }
+
+    /// Lets the receivers publish to a subject that was denied.
+    pub fn grant(&self, subject: &str) {
+        for node in &self.nodes {
+            shipped::grant(&node.folder, subject);
+            node.signal("HUP");
+        }
+    }
+
     /// Of about fifty clusters whose servers start together, one does not form: they dial each other at
     /// once, close what they take for a connection too many, and one stays unknown to the leader, or
     /// there is no leader (seen of 2.10.27). That is none of what the tests are about: new ones begin.
-    pub fn start_with(count: usize, more: &str) -> Cluster {
+    fn formed(make: impl Fn() -> Cluster) -> Cluster {
         for _ in 0..FORMATIONS {
-            let mut cluster = Cluster::of_new(count, more);
+            let mut cluster = make();
             cluster.nodes.iter_mut().for_each(Node::spawn);
             let began = Instant::now();
             while began.elapsed() < FORMATION {
@@ -64,15 +93,16 @@ impl Cluster {
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
-            eprintln!("{count} servers did not find each other: new ones begin");
+            eprintln!("{} servers did not find each other: new ones begin", cluster.nodes.len());
         }
-        panic!("no {count} servers find each other");
+        panic!("no servers find each other");
     }
 
     fn of_new(count: usize, more: &str) -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let urls: Vec<String> = routes.iter().map(|p| format!("nats://127.0.0.1:{p}")).collect();
+        let scheme = if more.contains("tls {") { "tls" } else { "nats" };
         let nodes = routes.iter().enumerate().map(|(index, route)| {
             let cluster = match count {
                 1 => String::new(),
@@ -80,9 +110,24 @@ impl Cluster {
                     "cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n"
                 ),
             };
-            Node::new(folder.path(), index, &format!("{cluster}{more}"))
+            let node = Node::new(folder.path(), index, scheme, None);
+            node.configure(&format!("{cluster}{more}"));
+            node
         });
-        Cluster { nodes: nodes.collect(), folder }
+        Cluster { nodes: nodes.collect(), shipped: None, folder }
+    }
+
+    fn of_shipped(count: usize, changes: Changes<'_>) -> Cluster {
+        let folder = tempfile::tempdir().expect("a folder");
+        let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let shipped = Shipped::new(folder.path(), routes.clone(), changes);
+        let nodes = routes.into_iter().enumerate().map(|(index, route)| {
+            let node = Node::new(folder.path(), index, "tls", changes.program);
+            let ports = Ports { client: node.port, monitor: node.monitor, route };
+            shipped.write(&node.folder, ports);
+            node
+        });
+        Cluster { nodes: nodes.collect(), shipped: Some(shipped), folder }
     }
 
     /// Whether every server is in order, and the leader knows all the others.
@@ -123,6 +168,22 @@ impl Cluster {
         format!("{:?}", self.nodes.iter().map(Node::url).collect::<Vec<_>>())
     }
 
+    /// The spool of a receiver in these servers, as TOML.
+    pub fn spool(&self) -> String {
+        let replicas = self.nodes.len();
+        let login = self.shipped.as_ref().map(Shipped::login).unwrap_or_default();
+        format!(
+            "[spool]\nengine = \"jetstream\"\nmax_size = \"1 GiB\"\n\
+             [spool.jetstream]\nservers = {}\nreplicas = {replicas}\n{login}",
+            self.urls(),
+        )
+    }
+
+    /// Variables that [`spool`](Cluster::spool) names.
+    pub fn variables(&self) -> Vec<(&'static str, &'static str)> {
+        self.shipped.iter().map(Shipped::variable).collect()
+    }
+
     pub fn node(&mut self, index: usize) -> &mut Node {
         &mut self.nodes[index]
     }
@@ -132,39 +193,50 @@ impl Cluster {
         self.nodes.iter_mut().find(|node| node.name == name).expect("a node")
     }
 
-    /// A client of all servers, without credentials.
+    /// A client of all servers, who may do everything.
     pub fn client(&self) -> Client {
         let runtime = runtime();
         let urls: Vec<String> = self.nodes.iter().map(Node::url).collect();
-        let context = runtime.block_on(async {
-            jetstream::new(async_nats::connect(urls).await.expect("connected"))
-        });
+        let options = match &self.shipped {
+            None => ConnectOptions::new(),
+            Some(shipped) => {
+                ConnectOptions::with_user_and_password(TEST_USER.into(), TEST_PASSWORD.into())
+                    .add_root_certificates(shipped.ca.clone())
+            }
+        };
+        let context = runtime
+            .block_on(async { jetstream::new(options.connect(urls).await.expect("connected")) });
         Client { context, runtime }
     }
 }
 
 impl Node {
-    fn new(folder: &Path, index: usize, more: &str) -> Node {
+    fn new(folder: &Path, index: usize, scheme: &'static str, program: Option<&str>) -> Node {
         let name = format!("node-{index}");
         let folder = folder.join(&name);
         fs::create_dir(&folder).expect("a folder");
+        let chosen = || std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
+        let program = program.map_or_else(|| chosen().into(), PathBuf::from);
         let (port, monitor) = (free_port(), free_port());
+        Node { name, program, scheme, port, monitor, folder, child: None }
+    }
+
+    fn configure(&self, more: &str) {
+        let Node { name, port, monitor, folder, .. } = self;
         let store = folder.join("store");
         let text = format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
              jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 20GB }}\n{more}\n"
         );
         fs::write(folder.join("nats.conf"), text).expect("written");
-        let scheme = if more.contains("tls {") { "tls" } else { "nats" };
-        Node { name, scheme, port, monitor, folder, child: None }
     }
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.join("log"));
-        let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
-        let child = Command::new(program)
+        let child = Command::new(&self.program)
             .arg("-c")
             .arg(self.folder.join("nats.conf"))
+            .env("SERVER_NAME", &self.name)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("a log"))
@@ -257,90 +329,4 @@ impl Drop for Node {
 /// What a server says of every consumer, and of every look at its health.
 fn is_chatter(line: &str) -> bool {
     line.contains("new consumer leader") || line.contains("Healthcheck failed")
-}
-
-/// Makes streams, and reads what is in them.
-pub struct Client {
-    context: jetstream::Context,
-    runtime: Runtime,
-}
-
-/// A message in a stream.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    pub subject: String,
-    pub headers: async_nats::HeaderMap,
-    pub body: String,
-}
-
-impl Stored {
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.as_str())
-    }
-}
-
-impl Client {
-    /// Makes a stream.
-    pub fn stream(&self, config: jetstream::stream::Config) {
-        self.runtime.block_on(self.context.create_stream(config)).expect("a stream");
-    }
-
-    /// Which server leads a stream.
-    pub fn leader_of(&self, stream: &str) -> Option<String> {
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream(stream).await.ok()?;
-            stream.cached_info().cluster.clone()?.leader
-        })
-    }
-
-    pub fn delete(&self, stream: &str) {
-        self.runtime.block_on(async {
-            self.context.delete_stream(stream).await.expect("deleted");
-        });
-    }
-
-    pub fn purge(&self, stream: &str) {
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream(stream).await.expect("a stream");
-            stream.purge().await.expect("purged");
-        });
-    }
-
-    /// Messages in a stream.
-    pub fn count(&self, stream: &str) -> u64 {
-        self.runtime.block_on(async {
-            match self.context.get_stream(stream).await {
-                Ok(stream) => stream.cached_info().state.messages,
-                Err(_) => 0,
-            }
-        })
-    }
-
-    /// The number of the last message that was ever in a stream.
-    pub fn last(&self, stream: &str) -> u64 {
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream(stream).await.expect("a stream");
-            stream.cached_info().state.last_sequence
-        })
-    }
-
-    /// Everything that is in a stream, in its order.
-    pub fn messages(&self, stream: &str) -> Vec<Stored> {
-        let count = self.count(stream);
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream(stream).await.expect("a stream");
-            let config = jetstream::consumer::pull::OrderedConfig::default();
-            let consumer = stream.create_consumer(config).await.expect("a consumer");
-            let messages = consumer.messages().await.expect("messages");
-            let read = messages.take(usize::try_from(count).expect("few")).map(|message| {
-                let message = message.expect("a message");
-                Stored {
-                    subject: message.subject.to_string(),
-                    headers: message.headers.clone().unwrap_or_default(),
-                    body: String::from_utf8(message.payload.to_vec()).expect("UTF-8"),
-                }
-            });
-            read.collect().await
-        })
-    }
 }

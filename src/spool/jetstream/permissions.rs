@@ -1,0 +1,370 @@
+//! The permissions that the NATS user of the engine needs: one list, which the configurations in `deploy/` and
+//! docs/scaling.md repeat, and which `check --connect` asks the servers about.
+//!
+//! A server tells nobody who lacks a permission in an answer: the request has none, and the connection gets an
+//! error that names the subject. [`Denials`] keeps those, so that a time-out can say why.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, Event, HeaderMap, Request, ServerError, header};
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::{Order, Settings};
+
+/// How long a denial counts. What the engine needs all the time, it asks for more often than that.
+const DENIAL_LASTS: Duration = Duration::from_mins(2);
+
+/// How often the log repeats the same denial.
+const REPEATED: Duration = Duration::from_mins(1);
+
+/// Name of a stream and of consumers that do not exist. No sink's consumer is called like this.
+const NOTHING: &str = "permission-probe";
+
+/// Prefix of the requests to JetStream.
+const API: &str = "$JS.API";
+
+/// Subjects of answers, which the user has to be allowed to subscribe to.
+pub(super) const INBOX: &str = "_INBOX.>";
+
+/// Permission to publish to one subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Permission {
+    /// As a server's configuration has it, with wildcards.
+    pub(super) subject: String,
+    /// The part of the engine that needs it, to follow "for".
+    pub(super) purpose: &'static str,
+    /// Whether only `order = "parallel"` needs it.
+    is_parallel: bool,
+    probe: Probe,
+}
+
+/// A message that a server refuses or ignores, whoever sends it: it proves the permission and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probe {
+    /// For a stream that does not exist, so that none stores it.
+    ForNoStream,
+    /// A request without its arguments.
+    Empty,
+    /// A purge with two arguments that exclude each other, of a subject that no message has.
+    Purge,
+}
+
+/// The subjects that the engine publishes to, for a stream of this name.
+pub(super) fn needed(stream: &str) -> Vec<Permission> {
+    let quarantine = format!("{stream}-quarantine");
+    let bucket = format!("{stream}-sinks");
+    let places = format!("KV_{bucket}");
+    let permission = |subject: String, purpose, is_parallel, probe| Permission {
+        subject,
+        purpose,
+        is_parallel,
+        probe,
+    };
+    let message =
+        |subject: String, purpose| permission(subject, purpose, false, Probe::ForNoStream);
+    let request = |verb: &str, of: &str, purpose| {
+        permission(format!("{API}.{verb}.{of}"), purpose, false, Probe::Empty)
+    };
+    let parallel = |subject: String, purpose| permission(subject, purpose, true, Probe::Empty);
+    let purge = format!("{API}.STREAM.PURGE.{stream}");
+    vec![
+        message(format!("{stream}.event.*"), "storing events"),
+        message(format!("{stream}.copy.*.*"), "replays and retried dead letters"),
+        message(format!("{stream}.refused"), "storing quarantine entries"),
+        message(format!("$KV.{bucket}.*"), "moving cursors"),
+        request("STREAM.INFO", stream, "looking at the stream"),
+        request("STREAM.INFO", &quarantine, "looking at the quarantine"),
+        request("STREAM.INFO", &places, "looking at the bucket of cursors"),
+        request("STREAM.CREATE", stream, "making the stream"),
+        request("STREAM.CREATE", &quarantine, "making the quarantine"),
+        request("STREAM.CREATE", &places, "making the bucket of cursors"),
+        request("STREAM.UPDATE", stream, "changing the stream as configured"),
+        request("STREAM.UPDATE", &quarantine, "changing the quarantine as configured"),
+        request("CONSUMER.CREATE", stream, "reading events"),
+        request("CONSUMER.CREATE", &format!("{stream}.>"), "reading events"),
+        request("CONSUMER.CREATE", &quarantine, "listing the quarantine"),
+        request("CONSUMER.CREATE", &format!("{quarantine}.>"), "listing the quarantine"),
+        request("CONSUMER.MSG.NEXT", &format!("{stream}.*"), "reading events"),
+        request("CONSUMER.MSG.NEXT", &format!("{quarantine}.*"), "listing the quarantine"),
+        request("STREAM.MSG.GET", stream, "taking over a sink, and removing delivered events"),
+        request("STREAM.MSG.GET", &quarantine, "reading quarantine entries"),
+        request("STREAM.MSG.GET", &places, "reading cursors"),
+        permission(purge, "removing delivered events", false, Probe::Purge),
+        request("STREAM.MSG.DELETE", &quarantine, "removing quarantine entries"),
+        request("CONSUMER.DELETE", &format!("{stream}.*"), "the way back from parallel delivery"),
+        parallel(format!("{API}.CONSUMER.INFO.{stream}.*"), "parallel delivery"),
+        parallel(
+            format!("{API}.STREAM.MSG.DELETE.{stream}"),
+            "removing delivered events in parallel",
+        ),
+        parallel(format!("$JS.ACK.{stream}.>"), "acknowledging in parallel delivery"),
+        parallel(
+            format!("$JS.ACK.*.*.{stream}.>"),
+            "acknowledging in parallel delivery, newer servers",
+        ),
+    ]
+}
+
+impl Permission {
+    /// Subjects without wildcards that this permission covers: one for each source and sink, where it is about
+    /// those, and one otherwise.
+    fn subjects(&self, sources: &[String], sinks: &[String]) -> Vec<String> {
+        let of_source = self.subject.contains(".event.") || self.subject.contains(".copy.");
+        let of_sink = self.subject.starts_with("$KV.") || self.subject.contains(".copy.");
+        let nothing = [NOTHING.to_owned()];
+        let sources = if of_source { sources } else { &nothing };
+        let sinks = if of_sink { sinks } else { &nothing };
+        let filled = |source: &String| {
+            let subject = match of_source {
+                true => self.subject.replacen('*', source, 1),
+                false => self.subject.clone(),
+            };
+            sinks.iter().map(move |sink| subject.replace(['*', '>'], sink)).collect::<Vec<_>>()
+        };
+        sources.iter().flat_map(filled).collect()
+    }
+
+    fn request(&self) -> Request {
+        let request = Request::new();
+        match self.probe {
+            Probe::Empty => request,
+            Probe::ForNoStream => {
+                let mut headers = HeaderMap::new();
+                headers.insert(header::NATS_EXPECTED_STREAM, NOTHING);
+                request.headers(headers)
+            }
+            Probe::Purge => {
+                let arguments = format!("{{\"filter\":\"{NOTHING}\",\"seq\":1,\"keep\":1}}");
+                request.payload(arguments.into())
+            }
+        }
+    }
+}
+
+/// Asks the servers for each permission that the configuration needs; returns those that are missing. Stores
+/// nothing, removes nothing, makes nothing.
+pub(super) async fn missing(
+    client: &Client,
+    denials: &Denials,
+    own: &Settings,
+    sources: &[String],
+    sinks: &[String],
+) -> Vec<Permission> {
+    let needed = needed(&own.stream).into_iter();
+    let needed = needed.filter(|needed| own.order == Order::Parallel || !needed.is_parallel);
+    let asked = needed.map(|needed| async move {
+        let asked = needed.subjects(sources, sinks).into_iter().map(|subject| {
+            let request = client.send_request(subject.clone(), needed.request());
+            async move {
+                tokio::select! {
+                    // Any answer will do, and that nobody answers: the server has let it pass.
+                    _ = request => false,
+                    () = denials.wait_for(&subject) => true,
+                }
+            }
+        });
+        let is_missing = join_all(asked).await.contains(&true);
+        is_missing.then_some(needed)
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Subjects that the servers did not let the user publish or subscribe to.
+#[derive(Debug)]
+pub(super) struct Denials {
+    permissions: Vec<Permission>,
+    seen: watch::Sender<BTreeMap<String, Denial>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Denial {
+    last: Instant,
+    logged: Instant,
+}
+
+impl Denials {
+    pub(super) fn new(stream: &str) -> Denials {
+        Denials { permissions: needed(stream), seen: watch::Sender::default() }
+    }
+
+    /// Keeps what a server denies, and logs it, each subject once a minute.
+    pub(super) fn note(&self, event: &Event) {
+        let Event::ServerError(ServerError::Other(text)) = event else { return };
+        let Some(subject) = denied(text) else { return };
+        let now = Instant::now();
+        let mut is_news = false;
+        self.seen.send_modify(|seen| {
+            let known = seen.get(subject).filter(|known| now - known.logged < REPEATED);
+            is_news = known.is_none();
+            let logged = known.map_or(now, |known| known.logged);
+            seen.insert(subject.to_owned(), Denial { last: now, logged });
+        });
+        if is_news {
+            tracing::error!("{}", self.described(subject));
+        }
+    }
+
+    /// The permissions that were missed lately, for people; `None` if none was.
+    pub(super) fn recent(&self) -> Option<String> {
+        let now = Instant::now();
+        self.since(now.checked_sub(DENIAL_LASTS).unwrap_or(now))
+    }
+
+    /// Adds to the error of a request that was begun at `since` which permission it lacks, where it had no answer.
+    pub(super) fn explain(&self, error: String, since: Instant) -> String {
+        let is_unanswered = error.contains("timed out") || error.contains("do not answer");
+        match self.since(since).filter(|_| is_unanswered) {
+            Some(missing) => format!("{missing} ({error})"),
+            None => error,
+        }
+    }
+
+    fn since(&self, since: Instant) -> Option<String> {
+        let seen = self.seen.borrow();
+        let denied = seen.iter().filter(|(_, denial)| denial.last >= since);
+        let described: BTreeSet<String> =
+            denied.map(|(subject, _)| self.described(subject)).collect();
+        (!described.is_empty()).then(|| described.into_iter().collect::<Vec<_>>().join("; "))
+    }
+
+    fn described(&self, subject: &str) -> String {
+        if is_within(subject, INBOX) {
+            return format!(
+                "the NATS user may not subscribe to {INBOX}: add it to its permissions"
+            );
+        }
+        match self.permissions.iter().find(|needed| is_within(subject, &needed.subject)) {
+            Some(needed) => needed.to_string(),
+            None => {
+                format!("the NATS user may not publish to {subject}: add it to its permissions")
+            }
+        }
+    }
+
+    async fn wait_for(&self, subject: &str) {
+        // The sender lives as long as this does.
+        drop(self.seen.subscribe().wait_for(|seen| seen.contains_key(subject)).await);
+    }
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Permission { subject, purpose, .. } = self;
+        write!(
+            out,
+            "the NATS user may not publish to {subject}, for {purpose}: add it to its permissions"
+        )
+    }
+}
+
+/// The subject that a server names in its error, if that is about permissions.
+fn denied(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("ermissions Violation for ")?;
+    rest.split('"').nth(1)
+}
+
+/// Whether a pattern covers a subject, as NATS has it.
+fn is_within(subject: &str, pattern: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for token in pattern.split('.') {
+        match (token, tokens.next()) {
+            (">", found) => return found.is_some(),
+            ("*", Some(_)) => {}
+            (token, found) if found == Some(token) => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../../../deploy/jetstream/nats-server.conf");
+    const KUBERNETES: &str = include_str!("../../../deploy/kubernetes/jetstream/nats.yaml");
+    const DOCUMENTED: &str = include_str!("../../../docs/scaling.md");
+
+    /// The subjects of a list in a server's configuration.
+    fn listed(text: &str, name: &str) -> BTreeSet<String> {
+        let (_, list) = text.split_once(&format!("{name}: [")).expect("a list");
+        let (list, _) = list.split_once(']').expect("its end");
+        let lines = list.lines().map(|line| line.trim());
+        let subjects = lines.filter(|line| !line.starts_with('#'));
+        subjects.flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn shipped_and_documented_permissions_are_those_that_the_engine_needs() {
+        let needed = needed("davinci-siem");
+        let subjects: BTreeSet<String> =
+            needed.iter().map(|needed| needed.subject.clone()).collect();
+        assert_eq!(subjects.len(), needed.len(), "one subject twice");
+        for text in [SHIPPED, KUBERNETES] {
+            assert_eq!(listed(text, "publish"), subjects);
+            assert_eq!(listed(text, "subscribe"), BTreeSet::from([INBOX.to_owned()]));
+        }
+        let (_, section) = DOCUMENTED.split_once("\n## Permissions\n").expect("a section");
+        let (section, _) = section.split_once("\n## ").expect("its end");
+        let rows = section.lines().filter(|line| line.starts_with("| publish `"));
+        let documented: Vec<&str> = rows.collect();
+        let rows: Vec<String> = needed
+            .iter()
+            .map(|needed| format!("| publish `{}` | {} |", needed.subject, needed.purpose))
+            .collect();
+        assert_eq!(documented, rows);
+        assert!(section.contains(&format!("| subscribe `{INBOX}` |")), "{section}");
+    }
+
+    #[test]
+    fn a_denial_names_the_permission_that_is_missing() {
+        let denials = Denials::new("siem");
+        assert_eq!(denials.recent(), None);
+        let began = Instant::now();
+        for (subject, named) in [
+            ("$JS.API.STREAM.MSG.GET.siem", "publish to $JS.API.STREAM.MSG.GET.siem, for taking"),
+            ("siem.event.production", "publish to siem.event.*, for storing events"),
+            ("$KV.siem-sinks.splunk", "publish to $KV.siem-sinks.*, for moving cursors"),
+            ("_INBOX.a.*", "subscribe to _INBOX.>"),
+            ("another", "publish to another: "),
+        ] {
+            let verb = if subject.starts_with('_') { "Subscription" } else { "Publish" };
+            let text = format!("Permissions Violation for {verb} to \"{subject}\"");
+            denials.note(&Event::ServerError(ServerError::Other(text)));
+            let recent = denials.recent().expect("a denial");
+            assert!(recent.contains(named), "{recent}");
+        }
+        let unanswered = denials.explain("timed out".to_owned(), began);
+        assert!(unanswered.contains("siem.event.*") && unanswered.ends_with("(timed out)"));
+        let later = denials.explain("timed out".to_owned(), Instant::now() + REPEATED);
+        assert_eq!(later, "timed out", "of what was denied before it says nothing");
+        assert_eq!(denials.explain("full".to_owned(), began), "full");
+    }
+
+    #[test]
+    fn a_probe_covers_every_source_and_sink_and_names_nothing_that_exists() {
+        let names = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        let (sources, sinks) = (names(&["a", "b"]), names(&["one", "two"]));
+        let subjects = |subject: &str| {
+            let permissions = needed("s");
+            let found = permissions.iter().find(|needed| needed.subject == subject);
+            found.expect("a permission").subjects(&sources, &sinks)
+        };
+        assert_eq!(subjects("s.event.*"), names(&["s.event.a", "s.event.b"]));
+        let copies = ["s.copy.a.one", "s.copy.a.two", "s.copy.b.one", "s.copy.b.two"];
+        assert_eq!(subjects("s.copy.*.*"), names(&copies));
+        assert_eq!(subjects("$KV.s-sinks.*"), names(&["$KV.s-sinks.one", "$KV.s-sinks.two"]));
+        let deleted = subjects("$JS.API.CONSUMER.DELETE.s.*");
+        assert_eq!(deleted, names(&["$JS.API.CONSUMER.DELETE.s.permission-probe"]));
+        assert_eq!(subjects("s.refused"), names(&["s.refused"]));
+        for needed in needed("s") {
+            for subject in needed.subjects(&sources, &sinks) {
+                assert!(is_within(&subject, &needed.subject), "{subject}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Looks into streams, and changes them behind a receiver's back.
+
+use async_nats::jetstream;
+use futures_util::StreamExt;
+use tokio::runtime::Runtime;
+
+/// Makes streams, and reads what is in them.
+pub struct Client {
+    pub(super) context: jetstream::Context,
+    pub(super) runtime: Runtime,
+}
+
+/// A message in a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    pub subject: String,
+    pub headers: async_nats::HeaderMap,
+    pub body: String,
+}
+
+impl Stored {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.as_str())
+    }
+}
+
+impl Client {
+    /// Makes a stream.
+    pub fn stream(&self, config: jetstream::stream::Config) {
+        self.runtime.block_on(self.context.create_stream(config)).expect("a stream");
+    }
+
+    /// Which server leads a stream.
+    pub fn leader_of(&self, stream: &str) -> Option<String> {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.ok()?;
+            stream.cached_info().cluster.clone()?.leader
+        })
+    }
+
+    pub fn delete(&self, stream: &str) {
+        self.runtime.block_on(async {
+            self.context.delete_stream(stream).await.expect("deleted");
+        });
+    }
+
+    /// Removes one message.
+    pub fn remove(&self, stream: &str, number: u64) {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            assert!(stream.delete_message(number).await.expect("an answer"));
+        });
+    }
+
+    pub fn purge(&self, stream: &str) {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.purge().await.expect("purged");
+        });
+    }
+
+    /// Messages in a stream.
+    pub fn count(&self, stream: &str) -> u64 {
+        self.runtime.block_on(async {
+            match self.context.get_stream(stream).await {
+                Ok(stream) => stream.cached_info().state.messages,
+                Err(_) => 0,
+            }
+        })
+    }
+
+    /// Counts, numbers and consumers of a stream, when it was changed last; `None` if there is none.
+    pub fn state(&self, stream: &str) -> Option<String> {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.ok()?;
+            let info = stream.cached_info();
+            Some(format!("{:?} {:?} {}", info.config, info.state, info.created))
+        })
+    }
+
+    /// The number of the last message that was ever in a stream.
+    pub fn last(&self, stream: &str) -> u64 {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.cached_info().state.last_sequence
+        })
+    }
+
+    /// Everything that is in a stream, in its order.
+    pub fn messages(&self, stream: &str) -> Vec<Stored> {
+        let count = self.count(stream);
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let config = jetstream::consumer::pull::OrderedConfig::default();
+            let consumer = stream.create_consumer(config).await.expect("a consumer");
+            let messages = consumer.messages().await.expect("messages");
+            let read = messages.take(usize::try_from(count).expect("few")).map(|message| {
+                let message = message.expect("a message");
+                Stored {
+                    subject: message.subject.to_string(),
+                    headers: message.headers.clone().unwrap_or_default(),
+                    body: String::from_utf8(message.payload.to_vec()).expect("UTF-8"),
+                }
+            });
+            read.collect().await
+        })
+    }
+}
