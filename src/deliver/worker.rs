@@ -349,6 +349,7 @@ impl Worker {
             (Door::Delivered, settled.tally.delivered),
             (Door::Filtered, settled.tally.filtered),
             (Door::DeadLettered, settled.tally.dead_lettered),
+            (Door::NotAddressed, settled.tally.not_addressed),
         ] {
             self.metrics.sink_events.with_label_values(&[&*self.name, door.as_str()]).inc_by(count);
         }
