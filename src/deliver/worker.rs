@@ -20,7 +20,7 @@ use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::Notice;
-use crate::spool::{CommitError, Door, Millis, Place, Read, Reader, Spool};
+use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
 
 /// Stored bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -345,12 +345,7 @@ impl Worker {
     fn note_settled(&self, position: u64, settled: &Settled) {
         let shared = self.place.as_ref().map(|place| place.borrow().cursor);
         self.status.settled(shared.unwrap_or(position));
-        for (door, count) in [
-            (Door::Delivered, settled.tally.delivered),
-            (Door::Filtered, settled.tally.filtered),
-            (Door::DeadLettered, settled.tally.dead_lettered),
-            (Door::NotAddressed, settled.tally.not_addressed),
-        ] {
+        for (door, count) in settled.tally.counts() {
             self.metrics.sink_events.with_label_values(&[&*self.name, door.as_str()]).inc_by(count);
         }
         self.metrics.damaged.with_label_values(&[&self.name]).inc_by(settled.damaged);

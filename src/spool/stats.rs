@@ -96,6 +96,18 @@ pub struct Tally {
     pub not_addressed: u64,
 }
 
+impl Tally {
+    /// Each of its doors with its count.
+    pub fn counts(self) -> [(Door, u64); 4] {
+        [
+            (Door::Delivered, self.delivered),
+            (Door::Filtered, self.filtered),
+            (Door::DeadLettered, self.dead_lettered),
+            (Door::NotAddressed, self.not_addressed),
+        ]
+    }
+}
+
 /// What the spool holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SpoolStats {

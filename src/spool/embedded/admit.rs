@@ -54,7 +54,7 @@ impl Writer {
         let reason = is_pinned.then(|| pinned::reason(&self.directory, self.usage.log));
         match &reason {
             Some(reason) => {
-                tracing::error!(reason, "the spool has no room for its write-ahead log")
+                tracing::error!(reason, "the spool has no room for its write-ahead log");
             }
             None => tracing::info!("the spool's write-ahead log is written back"),
         }

@@ -156,10 +156,9 @@ impl<'t, 'c> Group<'t, 'c> {
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;
         }
-        self.count("sink", sink, Door::Delivered, tally.delivered);
-        self.count("sink", sink, Door::Filtered, tally.filtered);
-        self.count("sink", sink, Door::DeadLettered, tally.dead_lettered);
-        self.count("sink", sink, Door::NotAddressed, tally.not_addressed);
+        for (door, count) in tally.counts() {
+            self.count("sink", sink, door, count);
+        }
         Ok(Ok(()))
     }
 
