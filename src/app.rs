@@ -320,7 +320,7 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
         metrics.empty_bodies.with_label_values(&[source.name.as_str()]);
     }
     for sink in &config.sinks {
-        for door in [Door::Delivered, Door::Filtered, Door::DeadLettered] {
+        for door in Door::OF_SINKS {
             metrics.sink_events.with_label_values(&[sink.name.as_str(), door.as_str()]);
         }
         for attempt in ["first", "repeated"] {
@@ -337,15 +337,8 @@ async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadErro
         return Ok(());
     }
     for (name, door, count) in spool.stats().await?.totals {
-        let counter = match door {
-            Door::Accepted
-            | Door::Duplicate
-            | Door::Quarantined
-            | Door::Released
-            | Door::Purged
-            | Door::Replayed => &metrics.events,
-            Door::Delivered | Door::Filtered | Door::DeadLettered => &metrics.sink_events,
-        };
+        let is_of_sink = Door::OF_SINKS.contains(&door);
+        let counter = if is_of_sink { &metrics.sink_events } else { &metrics.events };
         counter.with_label_values(&[name.as_str(), door.as_str()]).inc_by(count);
     }
     Ok(())

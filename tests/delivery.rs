@@ -131,7 +131,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
     wait_until_settled(&service, "once");
     assert_eq!(ids_in(&home, "again"), [ids(1200), ids(1200)].concat(), "in order");
     assert_eq!(ids_in(&home, "once"), ids(1200));
-    assert_eq!(door(&service, "once", "filtered"), 1200.0, "the copies are not its own");
+    assert_eq!(door(&service, "once", "not_addressed"), 1200.0, "the copies are not its own");
     let replayed = "davinci_siem_events_total{door=\"replayed\",source=\"pingone\"}";
     assert_eq!(service.metric(replayed), 1200.0);
 

@@ -9,7 +9,7 @@ use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
 use super::Admin;
 use crate::deliver::SinkState;
-use crate::spool::Loss;
+use crate::spool::{Door, Loss, SpoolStats};
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = admin.stats().await.ok();
@@ -44,6 +44,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         set("dedup_max_ids", "Ids that may be remembered", admin.dedup_max_ids as f64)?;
         // What cannot be read is left out: 0 would be a lie.
         if let Some(stats) = &stats {
+            count_retired(&admin, stats);
             set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
             set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
             set("spool_events", "Events in the spool", stats.events as f64)?;
@@ -107,6 +108,16 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     match gauges.and_then(|gauges| admin.metrics.render(&gauges)) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => failed(&error),
+    }
+}
+
+/// Counts what was removed before a sink had passed it, or before it began: that happens in the spool, where no
+/// worker counts it, and to sinks that have none.
+fn count_retired(admin: &Admin, stats: &SpoolStats) {
+    let doors = [Door::Retired, Door::BeforeStart];
+    for (sink, door, total) in stats.totals.iter().filter(|(_, door, _)| doors.contains(door)) {
+        let counter = admin.metrics.sink_events.with_label_values(&[&**sink, door.as_str()]);
+        counter.inc_by(total.saturating_sub(counter.get()));
     }
 }
 

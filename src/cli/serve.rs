@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -17,6 +18,26 @@ use crate::{shutdown, telemetry};
 /// How long the end may take for exporting the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
+/// Signals that end a process that does not expect them, and mean nothing to this one. `SIGXFSZ` comes with a
+/// write beyond `RLIMIT_FSIZE`, which then fails like any other write; the rest comes from people and tools.
+/// `SIGQUIT` still ends the process with a core dump, for whoever needs one.
+const WITHOUT_MEANING: [Signal; 11] = [
+    Signal::XFSZ,
+    Signal::XCPU,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::PIPE,
+    Signal::ALARM,
+    Signal::VTALARM,
+    Signal::PROF,
+    Signal::IO,
+    Signal::POWER,
+    Signal::STKFLT,
+];
+
+/// The real-time signals of Linux. The first of them are the C library's own, and cannot be had.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 32..=64;
+
 /// `config` was made of `text`, which is that of `file`; a reload reads the file again.
 pub(super) fn run(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -26,7 +47,20 @@ pub(super) fn run(config: Config, text: String, file: Option<PathBuf>) -> Result
     served
 }
 
+/// Keeps signals without a meaning from ending the process. A handler stays for as long as the process lives,
+/// also when nobody listens to it.
+fn outlive_signals() -> std::io::Result<()> {
+    for kind in WITHOUT_MEANING {
+        drop(signal(SignalKind::from_raw(kind.as_raw()))?);
+    }
+    for number in REAL_TIME {
+        drop(signal(SignalKind::from_raw(number)));
+    }
+    Ok(())
+}
+
 async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
+    outlive_signals()?;
     let (trigger, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

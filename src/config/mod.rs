@@ -131,7 +131,10 @@ pub fn load_spool(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<crate::spool::Settings, Problems> {
     let text = text_of(file)?;
-    with_root(&text, file, environment, |mut root| spool::read(root.table("spool")))
+    with_root(&text, file, environment, |mut root| {
+        // The commands that look into the spool put nothing into quarantine.
+        spool::read(root.table("spool"), 0)
+    })
 }
 
 /// Reads the file's text; without a file there is none.
@@ -192,7 +195,7 @@ fn read(mut root: Section<'_>) -> Config {
     let sources = source::read_all(root.named("sources"));
     let limits = limits::read(root.table("limits"));
     let redact = redact::read(&mut root);
-    let spool = spool::read(root.table("spool"));
+    let spool = spool::read(root.table("spool"), limits.body);
     let sinks = sink::read_all(root.named("sinks"));
     let admin = admin::read(root.table("admin"));
     let log = log::read(root.table("log"));

@@ -9,14 +9,14 @@ use super::nats;
 use super::section::Section;
 #[cfg(feature = "nats")]
 use crate::spool::jetstream::{self, Order};
-use crate::spool::{Engine, Settings};
+use crate::spool::{Engine, Settings, Shares};
 
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 const DAY: Duration = Duration::from_hours(24);
 
-/// What the quarantine may take of `max_size`. Entries of half a page take a whole one, so that in the
-/// worst case it is twice as much, and the events still have the other half.
+/// What the quarantine may count of `max_size`: a quarter, since its entries take up to three times as much on
+/// disk. By default it is half of that.
 const QUARANTINE_SHARE: u64 = 4;
 
 /// What JetStream remembers ids for: in every server's memory, some 200 bytes each.
@@ -25,7 +25,8 @@ const JETSTREAM_WINDOW: Duration = Duration::from_mins(30);
 /// Room for what is noted of as many refused events as one body may have.
 const NOTES: u64 = MIB;
 
-pub(super) fn read(mut section: Section<'_>) -> Settings {
+/// `body` is the largest body that is taken, for which the quarantine has to have room.
+pub(super) fn read(mut section: Section<'_>, body: u64) -> Settings {
     let engine = read_engine(&mut section);
     let is_embedded = engine == Engine::Embedded;
     let mut dedup = section.table("dedup");
@@ -37,16 +38,23 @@ pub(super) fn read(mut section: Section<'_>) -> Settings {
         dedup.report("max_ids", advice.to_owned());
     }
     let window = if is_embedded { 14 * DAY } else { JETSTREAM_WINDOW };
-    let settings = Settings {
+    let share = if is_embedded { 2 * QUARANTINE_SHARE } else { QUARANTINE_SHARE };
+    let mut settings = Settings {
         engine,
         directory: section.text("directory").map_or_else(|| PathBuf::from("data"), PathBuf::from),
         max_size,
-        quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / QUARANTINE_SHARE)),
+        quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / share)),
         retention: section.duration("retention").unwrap_or(Duration::ZERO),
         dedup_window: dedup.duration("window").unwrap_or(window),
         dedup_max_ids: dedup.integer("max_ids", 1000).unwrap_or(10_000_000),
         sync: true,
     };
+    // Of a small spool the quarantine takes by itself no more than it has to.
+    let is_small = settings.max_size < Shares::of(&settings).least_max_size(body);
+    let least = body.saturating_add(NOTES);
+    if quarantine.is_none() && is_embedded && (is_small || settings.quarantine_max_size < least) {
+        settings.quarantine_max_size = least;
+    }
     dedup.finish();
     section.finish();
     settings
@@ -96,34 +104,91 @@ fn jetstream(mut section: Section<'_>) -> Engine {
     Engine::Embedded
 }
 
-/// Whether everything that one request may bring finds room.
+/// Reports bounds that do not add up: everything that one request may bring has to find room beside all that
+/// does not go with the events.
 pub(super) fn check(spool: &Settings, limits: &Limits, root: &Section<'_>) {
     let body = limits.body.saturating_add(NOTES);
-    let ids = match spool.engine {
-        Engine::Embedded => spool.dedup_max_ids.saturating_mul(40),
-        #[cfg(feature = "nats")]
-        Engine::Jetstream(_) => 0,
-    };
-    let floor = body.saturating_mul(QUARANTINE_SHARE).max(ids);
     let share = spool.max_size / QUARANTINE_SHARE;
-    if spool.max_size < floor {
-        let message = format!(
-            "must be at least {floor} bytes: four times limits.body and 4 MiB, and room for the ids of \
-             spool.dedup.max_ids. Raise it, or lower those"
-        );
-        root.report("spool.max_size", message);
+    if let Some((key, message)) = too_small(spool, limits) {
+        root.report(key, message);
     } else if spool.quarantine_max_size < body {
         let message = format!(
-            "must be at least {body} bytes, limits.body and 1 MiB, so that one body finds room. Raise it, \
-             or lower limits.body"
+            "must be at least {}, limits.body and 1 MiB, so that one body finds room. Raise it, or lower \
+             limits.body",
+            at_least(body)
         );
         root.report("spool.quarantine_max_size", message);
     } else if spool.quarantine_max_size > share {
         let message = format!(
-            "must be at most {share} bytes, a quarter of spool.max_size, so that the rest is for events. \
-             Lower it, or raise spool.max_size"
+            "must be at most {}, a quarter of spool.max_size, so that the rest is for events. Lower it, or \
+             raise spool.max_size",
+            size(share)
         );
         root.report("spool.quarantine_max_size", message);
+    }
+}
+
+/// The key whose size leaves no room for events, and why.
+fn too_small(spool: &Settings, limits: &Limits) -> Option<(&'static str, String)> {
+    if spool.engine != Engine::Embedded {
+        let floor = limits.body.saturating_add(NOTES).saturating_mul(QUARANTINE_SHARE);
+        let message = || {
+            format!(
+                "must be at least {}, four times limits.body and 4 MiB. Raise it, or lower limits.body",
+                at_least(floor)
+            )
+        };
+        return (spool.max_size < floor).then(|| ("spool.max_size", message()));
+    }
+    let shares = Shares::of(spool);
+    let least = shares.least_max_size(limits.body);
+    let message = || {
+        format!(
+            "is {}, and has to be at least {}, so that events find room beside the rest: {} for the ids of \
+             spool.dedup.max_ids, {} for the quarantine (three times spool.quarantine_max_size), {} for the \
+             write-ahead log, {} for one body (limits.body), and 5 % spare. Raise it, or lower \
+             spool.dedup.max_ids, spool.quarantine_max_size or limits.body",
+            size(spool.max_size),
+            at_least(least),
+            size(shares.ids),
+            size(shares.quarantine),
+            size(shares.log),
+            size(limits.body),
+        )
+    };
+    (spool.max_size < least).then(|| ("spool.max_size", message()))
+}
+
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// In whole MiB, rounded up: what it says is enough.
+fn at_least(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(MIB))
+}
+
+#[cfg(test)]
+mod bounds {
+    use proptest::prelude::*;
+
+    use crate::config::tests::{parse_with, problems};
+
+    proptest! {
+        /// Whatever is asked for, the size that the refusal names is taken.
+        #[test]
+        fn the_size_that_is_named_is_enough(body in 1..64u64, max_ids in 1000..50_000_000u64) {
+            let text = |max_size: u64| {
+                format!(
+                    "[limits]\nbody = \"{body} MiB\"\nin_flight = \"1 GiB\"\n\
+                     [spool]\nmax_size = \"{max_size} MiB\"\ndedup = {{ max_ids = {max_ids} }}\n"
+                )
+            };
+            let refused = problems(&text(1));
+            let (_, rest) = refused[0].split_once("has to be at least ").expect("a number");
+            let least = rest.split(' ').next().expect("a number").parse().expect("a number");
+            prop_assert!(parse_with(&text(least), &[]).is_ok(), "{refused:?}");
+        }
     }
 }
 

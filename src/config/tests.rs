@@ -119,18 +119,19 @@ fn every_check_refuses_what_it_is_for() {
         ("[limits]\nheader_timeout = \"0s\"", "must be more than 0"),
         ("[limits]\nbody = \"1 GiB\"", "must be at most 512 MiB"),
         ("[limits]\nin_flight = \"32 MiB\"", "twice limits.body"),
-        ("[spool]\nmax_size = \"100 MiB\"", "four times limits.body"),
+        ("[spool]\nmax_size = \"100 MiB\"", "is 100.0 MiB, and has to be at least 558 MiB"),
+        ("[spool]\nmax_size = \"550 MiB\"", "381.5 MiB for the ids of spool.dedup.max_ids"),
         (
             "[spool]\nquarantine_max_size = \"8 MiB\"",
-            "test.toml: spool.quarantine_max_size: must be at least 34603008 bytes, limits.body and 1 MiB",
+            "test.toml: spool.quarantine_max_size: must be at least 33 MiB, limits.body and 1 MiB",
         ),
         ("[spool]\nquarantine_max_size = \"33791 KiB\"", "Raise it, or lower limits.body"),
         (
             "[spool]\nquarantine_max_size = \"3 GiB\"",
-            "must be at most 2684354560 bytes, a quarter of spool.max_size",
+            "must be at most 2.5 GiB, a quarter of spool.max_size",
         ),
         (
-            "[spool]\nmax_size = \"1 GiB\"\nquarantine_max_size = \"257 MiB\"",
+            "[spool]\nmax_size = \"10 GiB\"\nquarantine_max_size = \"2561 MiB\"",
             "Lower it, or raise spool.max_size",
         ),
         ("[spool]\nengine = \"jet\"", "\"jet\" is not one of \"embedded\""),

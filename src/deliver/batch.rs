@@ -45,6 +45,7 @@ enum Fate {
     Sent(Stored),
     Delivered,
     Filtered,
+    NotAddressed,
     Dead(String, Box<NewEntry>),
 }
 
@@ -192,6 +193,7 @@ impl Batch {
                 Fate::Sent(_) => break,
                 Fate::Delivered => part.tally.delivered += count,
                 Fate::Filtered => part.tally.filtered += count,
+                Fate::NotAddressed => part.tally.not_addressed += count,
                 Fate::Dead(source, entry) => {
                     part.tally.dead_lettered += count;
                     part.damaged += if entry.origin == Origin::Damage { count } else { 0 };
@@ -216,6 +218,7 @@ impl Settled {
             all.tally.delivered += part.tally.delivered;
             all.tally.filtered += part.tally.filtered;
             all.tally.dead_lettered += part.tally.dead_lettered;
+            all.tally.not_addressed += part.tally.not_addressed;
             all.damaged += part.damaged;
             all.dead_letters.extend_from_slice(&part.dead_letters);
         }
@@ -252,7 +255,7 @@ fn prepare(
 ) -> (Option<Fate>, Option<Payload>) {
     let name = || Arc::from(sink.name.as_str());
     if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
-        return (Some(Fate::Filtered), None);
+        return (Some(Fate::NotAddressed), None);
     }
     if let Some(payload) = unread(stored, sink, redaction) {
         return (None, Some((payload, None)));

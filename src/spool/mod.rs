@@ -28,6 +28,7 @@ mod stats;
 
 pub use batch::{Batch, Event, Prepared, Receipt};
 pub use dedup::DedupKey;
+pub use embedded::bounds::Shares;
 pub use embedded::repair;
 pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
 pub use engine::{Engine, Reader, Spool};

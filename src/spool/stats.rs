@@ -29,11 +29,17 @@ pub enum Door {
     Filtered,
     /// Refused for good by a sink's target.
     DeadLettered,
+    /// Passed over by a sink, because it is a copy for another one: a replay, or a retried dead letter.
+    NotAddressed,
+    /// Removed while the sink was not configured, and before it had passed it.
+    Retired,
+    /// Spooled before the sink was first configured, and not to be delivered by it.
+    BeforeStart,
 }
 
 impl Door {
     /// Every door, those of receiving first.
-    pub const ALL: [Door; 9] = [
+    pub const ALL: [Door; 12] = [
         Door::Accepted,
         Door::Duplicate,
         Door::Quarantined,
@@ -43,6 +49,19 @@ impl Door {
         Door::Delivered,
         Door::Filtered,
         Door::DeadLettered,
+        Door::NotAddressed,
+        Door::Retired,
+        Door::BeforeStart,
+    ];
+
+    /// Those of a sink. Their totals sum up to its cursor.
+    pub const OF_SINKS: [Door; 6] = [
+        Door::Delivered,
+        Door::Filtered,
+        Door::DeadLettered,
+        Door::NotAddressed,
+        Door::Retired,
+        Door::BeforeStart,
     ];
 
     /// The name used in storage, metrics and listings.
@@ -57,6 +76,9 @@ impl Door {
             Door::Delivered => "delivered",
             Door::Filtered => "filtered",
             Door::DeadLettered => "dead_lettered",
+            Door::NotAddressed => "not_addressed",
+            Door::Retired => "retired",
+            Door::BeforeStart => "before_start",
         }
     }
 }
@@ -70,6 +92,20 @@ pub struct Tally {
     pub filtered: u64,
     /// Through [`Door::DeadLettered`].
     pub dead_lettered: u64,
+    /// Through [`Door::NotAddressed`].
+    pub not_addressed: u64,
+}
+
+impl Tally {
+    /// Each of its doors with its count.
+    pub fn counts(self) -> [(Door, u64); 4] {
+        [
+            (Door::Delivered, self.delivered),
+            (Door::Filtered, self.filtered),
+            (Door::DeadLettered, self.dead_lettered),
+            (Door::NotAddressed, self.not_addressed),
+        ]
+    }
 }
 
 /// What the spool holds.
@@ -81,7 +117,7 @@ pub struct SpoolStats {
     pub events: u64,
     /// When the oldest stored event was received.
     pub oldest_at: Option<Millis>,
-    /// Bytes in use.
+    /// Bytes in use: pages of the database, and what its log takes beyond its share.
     pub size: u64,
     /// Bytes the files may take.
     pub max_size: u64,

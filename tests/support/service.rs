@@ -21,6 +21,8 @@ const LOGGED: usize = 200;
 pub struct Home {
     pub folder: TempDir,
     pub variables: Vec<(String, String)>,
+    /// A command that runs each process started here: the program and its arguments.
+    pub wrapper: Vec<String>,
 }
 
 /// A running service. Dropping it kills it.
@@ -46,7 +48,7 @@ impl Home {
              [log]\nformat = \"json\"\nlevel = \"debug\"\n{config}"
         );
         std::fs::write(folder.path().join("test.toml"), text).expect("written");
-        Home { folder, variables: Vec::new() }
+        Home { folder, variables: Vec::new(), wrapper: Vec::new() }
     }
 
     /// Two file sinks, `one` and `two`, and whatever else.
@@ -82,8 +84,10 @@ impl Home {
 
     /// A command of the binary with this folder's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().unwrap_or(BINARY));
         command
+            .args(words)
             .current_dir(self.folder.path())
             .args(arguments)
             .args(["-c", "test.toml"])

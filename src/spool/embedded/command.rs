@@ -96,14 +96,14 @@ impl Command {
         }
     }
 
-    /// Answers a command whose commit has failed.
-    pub(super) fn fail(self, error: &rusqlite::Error, fault: Fault) {
-        let store = || CommitError::Store(error.to_string());
+    /// Answers a command whose commit has failed, or was not tried.
+    pub(super) fn fail(self, reason: &str, fault: Fault) {
+        let store = || CommitError::Store(reason.to_owned());
         match self {
             Command::Append { reply, .. } => drop(reply.send(Err(match fault {
                 Fault::Full => AppendError::DiskFull,
                 Fault::Fatal => AppendError::Closed,
-                Fault::Other => AppendError::Store(error.to_string()),
+                Fault::Other => AppendError::Store(reason.to_owned()),
             }))),
             Command::Register { reply, .. } => drop(reply.send(Err(store()))),
             Command::Pause { reply, .. } => drop(reply.send(Err(store()))),
@@ -113,7 +113,7 @@ impl Command {
         }
     }
 
-    /// Answers an append that would pass the high-water mark.
+    /// Answers an append for which there is no room.
     pub(super) fn refuse(self) {
         if let Command::Append { reply, .. } = self {
             drop(reply.send(Err(AppendError::Full)));

@@ -7,15 +7,31 @@ use rusqlite::{Error, ErrorCode, ffi};
 pub(super) enum Fault {
     /// No room, on the disk or under `max_page_count`. Passes when there is room again.
     Full,
-    /// A sync failed: what the kernel holds is unknown, only a new process can tell.
+    /// A sync failed, so that what the kernel holds is unknown, or another process has written: only a new
+    /// process can go on.
     Fatal,
     /// Anything else. The transaction was rolled back.
     Other,
 }
 
+/// The error of a commit that finds what another process has stored. SQLite has a code for it, and uses that in
+/// transactions of another kind only.
+pub(super) fn foreign_writer() -> Error {
+    let error = ffi::Error::new(ffi::SQLITE_BUSY_SNAPSHOT);
+    Error::SqliteFailure(error, Some("another process has written to the spool".to_owned()))
+}
+
+/// Tells [`foreign_writer`] from other errors.
+pub(super) fn is_foreign_writer(error: &Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_BUSY_SNAPSHOT)
+}
+
 /// Sorts an error of SQLite.
 pub(super) fn classify(error: &Error) -> Fault {
     const FATAL: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
+    if is_foreign_writer(error) {
+        return Fault::Fatal;
+    }
     match error.sqlite_error() {
         Some(error) if FATAL.contains(&error.extended_code) => Fault::Fatal,
         Some(error) if error.code == ErrorCode::DiskFull => Fault::Full,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
 
 use super::chunk::{self, Chunk, Label};
 use super::mark::Mark;
 use super::room::Room;
-use super::{entries, ids, salvage, schema};
+use super::row::ChunkRow;
+use super::{entries, fault, ids, salvage, schema};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::{
     AppendError, CommitError, Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings,
@@ -37,7 +38,8 @@ impl Log {
     /// What is said of it outside the database.
     pub(super) fn mark(&self, is_damaged: bool) -> Mark {
         let Log { next, trimmed, id, .. } = *self;
-        Mark { id, layout: schema::LAYOUT, next, trimmed, is_damaged }
+        let layout = schema::LAYOUT;
+        Mark { id, layout, next, trimmed, is_damaged, is_full: false, wanted: self.room.wanted() }
     }
 }
 
@@ -47,12 +49,14 @@ pub(super) struct Group<'t, 'c> {
     pub(super) now: Millis,
     pub(super) next: u64,
     pub(super) room: Room,
+    /// Chunks added.
+    pub(super) chunks: u32,
     totals: BTreeMap<(&'static str, Arc<str>, Door), u64>,
 }
 
 impl<'t, 'c> Group<'t, 'c> {
     pub(super) fn new(tx: &'t Transaction<'c>, now: Millis, log: &Log) -> Self {
-        Group { tx, now, next: log.next, room: log.room, totals: BTreeMap::new() }
+        Group { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
     }
 
     /// Adds a batch; what is known already, or twice in it, is left out. The inner error is the batch's
@@ -67,7 +71,7 @@ impl<'t, 'c> Group<'t, 'c> {
         // What is in quarantine already takes no more room.
         let is_new = |entry: &&NewEntry| entry.key.is_none_or(|key| dedup.insert(key));
         let refused: Vec<&NewEntry> = batch.quarantine.iter().filter(is_new).collect();
-        if !self.room.take(refused.iter().map(|entry| entry.size()).sum()) {
+        if !self.room.take_undivided(refused.iter().map(|entry| entry.size()).sum()) {
             dedup.roll_back_to(before);
             return Ok(Err(AppendError::QuarantineFull));
         }
@@ -136,7 +140,12 @@ impl<'t, 'c> Group<'t, 'c> {
         tally: Tally,
         dead_letters: &[(String, NewEntry)],
     ) -> rusqlite::Result<Result<(), CommitError>> {
-        if !self.room.take(dead_letters.iter().map(|(_, entry)| entry.size()).sum()) {
+        let size = dead_letters.iter().map(|(_, entry)| entry.size()).sum();
+        let has_room = match dead_letters {
+            [_] => self.room.take_undivided(size),
+            _ => self.room.take(size),
+        };
+        if !has_room {
             return Ok(Err(CommitError::QuarantineFull));
         }
         self.tx
@@ -147,15 +156,20 @@ impl<'t, 'c> Group<'t, 'c> {
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;
         }
-        self.count("sink", sink, Door::Delivered, tally.delivered);
-        self.count("sink", sink, Door::Filtered, tally.filtered);
-        self.count("sink", sink, Door::DeadLettered, tally.dead_lettered);
+        for (door, count) in tally.counts() {
+            self.count("sink", sink, door, count);
+        }
         Ok(Ok(()))
     }
 
     /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
-    /// what was removed while it was not configured is not damage.
-    pub(super) fn register(&self, sink: &Arc<str>, start: Start) -> rusqlite::Result<Registered> {
+    /// what was removed while it was not configured is not damage. What it will never get is counted. Writes
+    /// nothing, and so needs no room, where nothing has changed.
+    pub(super) fn register(
+        &mut self,
+        sink: &Arc<str>,
+        start: Start,
+    ) -> rusqlite::Result<Registered> {
         let cursor: Option<u64> = self
             .tx
             .prepare_cached("SELECT position FROM cursors WHERE sink = ?")?
@@ -167,15 +181,16 @@ impl<'t, 'c> Group<'t, 'c> {
             (None, Start::Oldest) => trimmed,
             (None, Start::Now) => self.next - 1,
         };
-        let checksum = schema::cursor_checksum(sink, position);
-        self.tx
-            .prepare_cached(
-                "INSERT INTO cursors (sink, position, checksum) VALUES (?, ?, ?)
-                 ON CONFLICT DO UPDATE SET position = excluded.position, checksum = excluded.checksum",
-            )?
-            .execute(params![sink.as_ref(), position, checksum])?;
-        if let Some(missed) = cursor.map(|cursor| position - cursor).filter(|missed| *missed > 0) {
-            tracing::warn!(%sink, events = missed, "events were removed while this sink was not configured");
+        if cursor != Some(position) {
+            let checksum = schema::cursor_checksum(sink, position);
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO cursors (sink, position, checksum) VALUES (?, ?, ?)
+                     ON CONFLICT DO UPDATE SET position = excluded.position, checksum = excluded.checksum",
+                )?
+                .execute(params![sink.as_ref(), position, checksum])?;
+            let door = if cursor.is_some() { Door::Retired } else { Door::BeforeStart };
+            self.count("sink", sink, door, position - cursor.unwrap_or(0));
         }
         let is_paused = self
             .tx
@@ -209,19 +224,23 @@ impl<'t, 'c> Group<'t, 'c> {
         Ok(())
     }
 
-    /// Removes ids that have left the window. Returns those to forget after the commit.
-    pub(super) fn evict(&self, log: &Log, settings: &Settings) -> rusqlite::Result<Vec<DedupKey>> {
+    /// Removes ids that have left the window at the time `age`. Returns those to forget after the commit, and
+    /// tells whether there may be more.
+    pub(super) fn evict(
+        &self,
+        log: &Log,
+        settings: &Settings,
+        age: Millis,
+    ) -> rusqlite::Result<(Vec<DedupKey>, bool)> {
         let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);
         let excess = log.dedup.len().saturating_sub(settings.dedup_max_ids);
-        ids::evict(self.tx, self.now.saturating_sub(window), excess, MAX_EVICTED_ROWS)
+        ids::evict(self.tx, age.saturating_sub(window), excess, MAX_EVICTED_ROWS)
     }
 
     fn insert_chunks(&mut self, prepared: &Prepared, chunks: &[Chunk]) -> rusqlite::Result<()> {
         let batch = &prepared.batch;
-        // What stands there already cannot: a flipped bit has put it there.
-        let mut insert = self
-            .tx
-            .prepare_cached("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
+        let mut insert =
+            self.tx.prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;
         for chunk in chunks {
             let Chunk { count, codec, body } = chunk;
             let last = self.next + u64::from(*count) - 1;
@@ -229,22 +248,35 @@ impl<'t, 'c> Group<'t, 'c> {
             let only_sink = batch.only_sink.as_deref();
             let (count, codec) = (*count, *codec);
             let label = Label { last, count, received_at, source: &batch.source, only_sink, codec };
-            insert.execute(params![
-                last,
-                count,
-                received_at,
-                batch.source.as_ref(),
-                only_sink,
-                codec,
-                chunk::checksum(label, body),
-                body,
-            ])?;
+            let source = batch.source.as_ref();
+            let sum = chunk::checksum(label, body);
+            let values = params![last, count, received_at, source, only_sink, codec, sum, body];
+            if let Err(error) = insert.execute(values) {
+                self.remove_damaged(last, error)?;
+                insert.execute(values)?;
+            }
+            self.chunks += 1;
             self.next = last + 1;
         }
         Ok(())
     }
 
-    fn count(&mut self, scope: &'static str, name: &Arc<str>, door: Door, count: u64) {
+    /// Removes a row that stands where a new one belongs, if a flipped bit has put it there: it does not match
+    /// its checksum. One that does is another process's, and nothing is written over it.
+    fn remove_damaged(&self, last: u64, error: rusqlite::Error) -> rusqlite::Result<()> {
+        if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+            return Err(error);
+        }
+        let sql = format!("SELECT {} FROM chunks WHERE last = ?", ChunkRow::COLUMNS);
+        let found = self.tx.query_row(&sql, [last], ChunkRow::from_row).optional()?;
+        match found {
+            Some(row) if row.is_sound() => Err(fault::foreign_writer()),
+            Some(_) => self.tx.execute("DELETE FROM chunks WHERE last = ?", [last]).map(drop),
+            None => Err(error),
+        }
+    }
+
+    pub(super) fn count(&mut self, scope: &'static str, name: &Arc<str>, door: Door, count: u64) {
         if count > 0 {
             *self.totals.entry((scope, Arc::clone(name), door)).or_default() += count;
         }

@@ -7,6 +7,28 @@ use rusqlite::{Connection, Transaction, params};
 use super::schema;
 use crate::spool::Millis;
 use crate::spool::dedup::{DedupKey, DedupSet};
+use crate::spool::embedded::Clock;
+
+/// The time by which ids age: the wall clock's, but never faster than time has passed since the start. A clock
+/// that is set ahead by a month must not end the window of every id at once.
+pub(super) struct Age {
+    steady: Clock,
+    /// How far the wall clock was ahead of the steady one at the start.
+    ahead: Millis,
+}
+
+impl Age {
+    /// Begins at `now`. `steady` counts milliseconds from any moment, and nobody can set it.
+    pub(super) fn new(now: Millis, steady: Clock) -> Age {
+        let ahead = now.saturating_sub(steady());
+        Age { steady, ahead }
+    }
+
+    /// The time by which ids age when the wall clock says `now`.
+    pub(super) fn of(&self, now: Millis) -> Millis {
+        now.min(self.ahead.saturating_add((self.steady)()))
+    }
+}
 
 /// Reads every stored id into memory, those included that are about to leave the window: what is in
 /// memory is what is on disk, always.
@@ -47,23 +69,24 @@ pub(super) fn insert(
 }
 
 /// Deletes rows from the front while they are older than `oldest` or make up `excess` ids too many,
-/// at most `rows` of them. Returns the ids to forget once the commit has succeeded.
+/// at most `rows` of them. Returns the ids to forget once the commit has succeeded, and tells whether there
+/// may be more.
 pub(super) fn evict(
     tx: &Transaction<'_>,
     oldest: Millis,
     mut excess: u64,
     rows: usize,
-) -> rusqlite::Result<Vec<DedupKey>> {
+) -> rusqlite::Result<(Vec<DedupKey>, bool)> {
     let mut evicted = Vec::new();
     let mut first =
         tx.prepare_cached("SELECT number, received_at, keys FROM ids ORDER BY number LIMIT 1")?;
     let mut delete = tx.prepare_cached("DELETE FROM ids WHERE number = ?")?;
     for _ in 0..rows {
         let mut found = first.query([])?;
-        let Some(row) = found.next()? else { break };
+        let Some(row) = found.next()? else { return Ok((evicted, false)) };
         let (number, received_at): (i64, Millis) = (row.get(0)?, row.get(1)?);
         if received_at >= oldest && excess == 0 {
-            break;
+            return Ok((evicted, false));
         }
         let before = evicted.len();
         evicted.extend(keys(row.get_ref(2)?.as_blob()?));
@@ -71,7 +94,7 @@ pub(super) fn evict(
         drop(found);
         delete.execute([number])?;
     }
-    Ok(evicted)
+    Ok((evicted, true))
 }
 
 pub(super) fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// Bytes from one slot to the next: a block of the disk.
 const BLOCK: u64 = 4096;
 const SIZE: usize = 64;
+/// Bytes of what follows it, which older versions neither read nor write.
+const MORE: usize = 32;
 const MAGIC: &[u8; 8] = b"dsspool1";
 
 /// What one slot says.
@@ -29,6 +31,10 @@ pub(super) struct Mark {
     pub(super) trimmed: u64,
     /// Whether the writer has met a broken page: the next start has to repair it.
     pub(super) is_damaged: bool,
+    /// Whether appends were refused until the sinks have caught up.
+    pub(super) is_full: bool,
+    /// Bytes that found no room in quarantine; 0 where nothing was refused.
+    pub(super) wanted: u64,
 }
 
 /// The file, open for writing.
@@ -53,7 +59,12 @@ fn newest(file: &File) -> Option<(u64, Mark)> {
     let slots = (0..2).filter_map(|slot| {
         let mut bytes = [0; SIZE];
         file.read_exact_at(&mut bytes, slot * BLOCK).ok()?;
-        parse(&bytes)
+        let (sequence, mark) = parse(&bytes)?;
+        let mut more = [0; MORE];
+        let is_there = file.read_exact_at(&mut more, slot * BLOCK + SIZE as u64).is_ok();
+        let (is_full, wanted) =
+            is_there.then(|| parse_more(&more, sequence)).flatten().unwrap_or_default();
+        Some((sequence, Mark { is_full, wanted, ..mark }))
     });
     slots.max_by_key(|(sequence, _)| *sequence)
 }
@@ -119,9 +130,9 @@ impl Keeper {
     }
 }
 
-fn format(sequence: u64, mark: Mark) -> [u8; SIZE] {
-    let Mark { id, layout, next, trimmed, is_damaged } = mark;
-    let mut bytes = [0; SIZE];
+fn format(sequence: u64, mark: Mark) -> [u8; SIZE + MORE] {
+    let Mark { id, layout, next, trimmed, is_damaged, is_full, wanted } = mark;
+    let mut bytes = [0; SIZE + MORE];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
     bytes[16..32].copy_from_slice(&id.to_le_bytes());
@@ -130,8 +141,23 @@ fn format(sequence: u64, mark: Mark) -> [u8; SIZE] {
     bytes[48..56].copy_from_slice(&trimmed.to_le_bytes());
     bytes[56] = u8::from(is_damaged);
     let checksum = crc32fast::hash(&bytes[..60]);
-    bytes[60..].copy_from_slice(&checksum.to_le_bytes());
+    bytes[60..SIZE].copy_from_slice(&checksum.to_le_bytes());
+    let more = &mut bytes[SIZE..];
+    more[..8].copy_from_slice(&sequence.to_le_bytes());
+    more[8..16].copy_from_slice(&wanted.to_le_bytes());
+    more[16] = u8::from(is_full);
+    let checksum = crc32fast::hash(&more[..28]);
+    more[28..].copy_from_slice(&checksum.to_le_bytes());
     bytes
+}
+
+/// What follows the slot that `sequence` is the number of.
+fn parse_more(bytes: &[u8; MORE], sequence: u64) -> Option<(bool, u64)> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    let (wanted, rest) = rest.split_first_chunk()?;
+    let is_its = u64::from_le_bytes(*number) == sequence;
+    let is_sound = crc32fast::hash(&bytes[..28]).to_le_bytes() == bytes[28..];
+    (is_its && is_sound).then(|| (rest[0] != 0, u64::from_le_bytes(*wanted)))
 }
 
 fn parse(bytes: &[u8; SIZE]) -> Option<(u64, Mark)> {
@@ -146,6 +172,8 @@ fn parse(bytes: &[u8; SIZE]) -> Option<(u64, Mark)> {
         next: number(40)?,
         trimmed: number(48)?,
         is_damaged: bytes[56] != 0,
+        is_full: false,
+        wanted: 0,
     };
     Some((number(8)?, mark))
 }

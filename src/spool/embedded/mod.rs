@@ -55,18 +55,22 @@
 //! made durable and lost with the WAL in a power failure; a flipped bit in an id, a total, or the bytes of
 //! a quarantine entry, which have no checksum.
 
+mod admit;
+pub(super) mod bounds;
 mod bridge;
 pub(super) mod chunk;
 mod command;
 mod entries;
 mod fault;
 mod group;
+mod identity;
 mod ids;
 pub(super) mod inspect;
 mod losses;
 mod mark;
 mod open;
 mod pages;
+mod pinned;
 mod reader;
 pub mod repair;
 mod room;
@@ -75,6 +79,7 @@ mod salvage;
 mod schema;
 mod search;
 mod trim;
+mod upkeep;
 mod wal;
 mod writer;
 
@@ -119,7 +124,14 @@ struct Shared {
     full: AtomicBool,
     /// When and why events could not be stored, until some are.
     failing: Mutex<Option<(Instant, String)>>,
+    /// Which of the files is not where it was, and what to do.
+    misplaced: Mutex<Option<String>>,
+    /// Who keeps the write-ahead log from being written back, while there is no room for more of it.
+    pinned: Mutex<Option<String>>,
+    /// Bytes of the database's pages in use.
     used: AtomicU64,
+    /// Bytes of the write-ahead log beyond its share of `max_size`.
+    log_beyond_share: AtomicU64,
     /// Bytes that entries of the quarantine count.
     quarantined: watch::Sender<u64>,
     quarantine_full: AtomicBool,
@@ -139,13 +151,38 @@ impl Shared {
         let failure = error.map(|error| (Instant::now(), error));
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
+
+    /// Why the store refused something, if that was a moment ago.
+    fn failing_store(&self) -> Option<String> {
+        let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
+    }
+
+    fn misplaced(&self) -> Option<String> {
+        self.misplaced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_misplaced(&self, reason: Option<String>) {
+        *self.misplaced.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    fn pinned(&self) -> Option<String> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_pinned(&self, reason: Option<String>) {
+        *self.pinned.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
 }
 
 impl Spool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
     pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
-        open::start(open::recover(settings, clock)?, mpsc::Receiver::recv_timeout)
+        let start = Instant::now();
+        let steady = move || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let writer = open::recover(settings, clock, Arc::new(steady))?;
+        open::start(writer, mpsc::Receiver::recv_timeout)
     }
 
     /// Stores a batch. When this returns `Ok`, all of it is on stable storage; when it returns
@@ -234,6 +271,7 @@ impl Spool {
     /// What is stored, and every door's total.
     pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
         let mut stats = self.look(inspect::stats).await?;
+        stats.size += self.shared.log_beyond_share.load(Ordering::Relaxed);
         stats.full = self.is_full();
         stats.max_size = self.shared.max_size;
         stats.dedup_ids = self.shared.dedup_ids.load(Ordering::Relaxed);
@@ -263,11 +301,14 @@ impl Spool {
         self.shared.quarantined.subscribe()
     }
 
-    /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever
-    /// sends nothing to a service that is not ready would never learn that it is again.
+    /// Why events cannot be stored: the files are not where they were, the log has no room, or the store has
+    /// refused some a moment ago. The last is forgotten after a while, unless the writer's own tries fail as
+    /// well: whoever sends nothing to a service that is not ready would never learn that it is again.
     pub fn failing(&self) -> Option<String> {
-        let failure = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
+        self.shared
+            .misplaced()
+            .or_else(|| self.shared.pinned())
+            .or_else(|| self.shared.failing_store())
     }
 
     /// Where an unreadable store was moved at start, if there was one.

@@ -1,8 +1,7 @@
 //! Opening and recovering a spool.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -12,8 +11,11 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
+use super::bounds::Usage;
 use super::command::Command;
 use super::group::Log;
+use super::identity::{self, Files};
+use super::ids::Age;
 use super::mark::{Keeper, Mark};
 use super::room::Room;
 use super::row::ChunkRow;
@@ -27,16 +29,21 @@ use crate::spool::{Loss, Millis, OpenError, Settings};
 pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
 
 /// Recovers what is stored, or makes a new store: a writer that has not begun to work.
-pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenError> {
+/// `steady` counts milliseconds, and nobody can set it.
+pub(super) fn recover(
+    settings: &Settings,
+    clock: Clock,
+    steady: Clock,
+) -> Result<Writer, OpenError> {
     let directory = settings.directory.clone();
-    let lock = lock(&directory)?;
+    let locks = identity::lock(&directory)?;
     let now = clock();
     let unusable = |source| OpenError::Directory { directory: directory.clone(), source };
     let mut set_aside = repair::finish(&directory, now).map_err(unusable)?;
     if settings.sync {
         sync_log(&directory).map_err(unusable)?;
     }
-    let mut mark = Keeper::open(&directory);
+    let mark = Keeper::open(&directory);
     let known = mark.mark();
     let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
     // What SQLite would do to the log has to be known before it opens it.
@@ -64,12 +71,17 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
     let Recovered { connection, log, .. } = recovered;
     // SQLite does so as well, and does not say when it fails.
     folder::sync(&directory).map_err(unusable)?;
+    let files = Files::open(&directory, locks)?;
+    let was_full = known.is_some_and(|mark| mark.id == log.id && mark.is_full);
     let shared = Arc::new(Shared {
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
-        full: AtomicBool::new(false),
+        full: AtomicBool::new(was_full),
         failing: Mutex::new(None),
+        misplaced: Mutex::new(None),
+        pinned: Mutex::new(None),
         used: AtomicU64::new(0),
+        log_beyond_share: AtomicU64::new(0),
         quarantined: watch::Sender::new(log.room.used()),
         quarantine_full: AtomicBool::new(false),
         quarantine_max_size: settings.quarantine_max_size,
@@ -79,13 +91,11 @@ pub(super) fn recover(settings: &Settings, clock: Clock) -> Result<Writer, OpenE
         lost: lost.iter().map(Loss::events).sum(),
         damaged: AtomicBool::new(false),
     });
-    mark.write(log.mark(false));
-    if settings.sync {
-        mark.sync();
-    }
     let settings = settings.clone();
-    let writer = Writer { connection, log, mark, settings, clock, shared, directory, lock };
-    writer.publish();
+    let (age, usage) = (Age::new(now, steady), Usage::default());
+    let mut writer =
+        Writer { connection, log, mark, settings, clock, age, usage, shared, directory, files };
+    writer.begin();
     Ok(writer)
 }
 
@@ -111,31 +121,6 @@ pub(super) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError
         .spawn(move || writer.run(|patience| receive(&received, patience)))
         .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
     Ok(Spool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
-}
-
-/// Makes the directory and takes the lock that the one writing process holds.
-pub(super) fn lock(directory: &Path) -> Result<File, OpenError> {
-    let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
-    // Events are personal data: a directory that we make is for this user only.
-    folder::make(directory, 0o700).map_err(unusable)?;
-    let path = directory.join("spool.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        // Whoever can read it can hold it, and keep the service from starting.
-        .mode(0o600)
-        .open(&path);
-    let file = match file {
-        // Its folder is somebody else's.
-        Err(source) if !path.exists() => return Err(unusable(source)),
-        opened => opened.map_err(|source| OpenError::File { file: path, source })?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
 }
 
 /// Makes a new database of what a damaged one holds, or where even that fails, of nothing: a spool that
@@ -319,7 +304,8 @@ fn read_log(
     let _: u64 =
         connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
     let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
-    let room = Room::new(settings.quarantine_max_size, entries::size(&connection)?);
+    let wanted = mark.map_or(0, |mark| mark.wanted).min(settings.quarantine_max_size);
+    let room = Room::new(settings.quarantine_max_size, entries::size(&connection)?, wanted);
     let is_changed = known_id.is_none() || next != stored;
     let log = Log { next, trimmed, id, dedup, room, sinks: Vec::new() };
     Ok(Recovered { connection, log, loss, lost, is_changed })

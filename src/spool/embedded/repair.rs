@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::mark::{self, Keeper, Mark};
 use super::salvage::{self, Salvaged};
 use super::wal::{Tail, Wal};
-use super::{inspect, open, schema};
+use super::{identity, inspect, schema};
 use crate::folder;
 use crate::spool::{Millis, OpenError};
 
@@ -43,7 +43,7 @@ pub fn repair(directory: &Path, now: Millis) -> Result<Option<Repaired>, OpenErr
     if !directory.is_dir() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
-    let _lock = open::lock(directory)?;
+    let _locks = identity::lock(directory)?;
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     finish(directory, now).map_err(unusable)?;
     let problems = match problems(directory) {

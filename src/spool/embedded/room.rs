@@ -14,19 +14,32 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// The room that entries of `used` bytes leave.
-    pub(super) fn new(max: u64, used: u64) -> Room {
-        Room { max, used, wanted: 0 }
+    /// The room that entries of `used` bytes leave, where `wanted` bytes found none.
+    pub(super) fn new(max: u64, used: u64, wanted: u64) -> Room {
+        Room { max, used, wanted }
     }
 
     /// Takes room for what is added together; false if it does not fit.
     pub(super) fn take(&mut self, size: u64) -> bool {
         let fits = size == 0 || self.used.saturating_add(size) <= self.max;
+        self.settle(fits, size)
+    }
+
+    /// As [`take`](Self::take), for what cannot be divided. Larger than all of the room, it would wait for
+    /// ever: the bound was lowered, or redaction has made it grow. It is let in while any room is free, so the
+    /// bound is passed by one of these at most.
+    pub(super) fn take_undivided(&mut self, size: u64) -> bool {
+        let is_oversized = size > self.max && self.used < self.max;
+        let fits = is_oversized || size == 0 || self.used.saturating_add(size) <= self.max;
+        self.settle(fits, size)
+    }
+
+    fn settle(&mut self, fits: bool, size: u64) -> bool {
         if fits {
             self.used += size;
-        } else if size <= self.max {
-            // More than would ever fit says nothing about how full it is.
-            self.wanted = self.wanted.max(size);
+        } else {
+            // What is larger than all of it needs no more than some.
+            self.wanted = self.wanted.max(if size > self.max { 1 } else { size });
         }
         fits
     }
@@ -46,6 +59,11 @@ impl Room {
         self.max.saturating_sub(self.used)
     }
 
+    /// The most that anyone was refused, until there is room for it.
+    pub(super) fn wanted(&self) -> u64 {
+        self.wanted
+    }
+
     /// Whether what was refused would be refused again. Small entries that still fit do not end this
     /// state: only removing does, so that nobody who sends can make it come and go.
     pub(super) fn is_full(&mut self) -> bool {
@@ -62,7 +80,7 @@ mod tests {
 
     #[test]
     fn it_is_full_from_the_first_refusal_until_that_would_fit() {
-        let mut room = Room::new(100, 40);
+        let mut room = Room::new(100, 40, 0);
         assert!(room.take(60) && !room.is_full(), "the last byte is room, too");
         assert!(room.take(0), "whoever adds nothing needs none");
         assert!(!room.take(30) && !room.take(1) && room.is_full());
@@ -75,11 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn what_never_fits_is_refused_and_fills_nothing() {
-        let mut room = Room::new(100, 0);
-        assert!(!room.take(101) && !room.take(u64::MAX) && !room.is_full());
+    fn what_is_larger_than_all_of_it_is_let_in_one_at_a_time() {
+        let mut room = Room::new(100, 99, 0);
+        assert!(!room.take(101) && !room.is_full(), "a part of it finds room");
+        assert!(room.take_undivided(101) && room.used() == 200);
+        assert!(!room.take_undivided(101) && !room.take(1) && room.is_full());
+        room.free(101);
+        assert!(!room.is_full() && room.take_undivided(101));
         // As after the bound was lowered.
-        let mut room = Room::new(100, 200);
+        let mut room = Room::new(100, 200, 0);
         assert_eq!((room.left(), room.take(0), room.take(1)), (0, true, false));
         assert!(room.is_full());
         room.free(500);

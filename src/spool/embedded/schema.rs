@@ -8,11 +8,17 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::bounds;
+use super::writer::BUSY_PATIENCE;
+
 /// The layout this version reads and writes. Changes to the tables raise it.
 pub(super) const LAYOUT: i64 = 3;
 
 /// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
 pub(super) const PAGE_SIZE: u64 = 16 * 1024;
+
+/// Bytes of the write-ahead log that are kept for its next use.
+const KEPT_LOG: u64 = 16 * 1024 * 1024;
 
 const TABLES: &str = "
 CREATE TABLE chunks (
@@ -125,15 +131,15 @@ pub(super) fn connect_writer(
 ) -> rusqlite::Result<(Connection, i64)> {
     make_private(&database(directory));
     let connection = Connection::open(database(directory))?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_PATIENCE)?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "OFF" })?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "journal_size_limit", bounds::log(max_size).min(KEPT_LOG))?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    let pages = (max_size / PAGE_SIZE).max(1);
+    let pages = bounds::pages(max_size);
     let _limit: i64 =
         connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
     // The last connection to close would otherwise checkpoint, also after a failed sync.
@@ -179,6 +185,18 @@ pub(super) fn cursor_checksum(sink: &str, position: u64) -> u32 {
 /// The checksum of the one row that says how far the log has come.
 pub(super) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
     crc32fast::hash(&[&next.to_le_bytes()[..], &trimmed.to_le_bytes(), &id.to_le_bytes()].concat())
+}
+
+/// The position of the next event, as it is stored.
+pub(super) fn next_position(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT next FROM state")?.query_row([], |row| row.get(0))
+}
+
+/// Writes something that nobody reads.
+pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO totals VALUES ('spool', '', 'probe', 1)
+               ON CONFLICT DO UPDATE SET count = count + 1";
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 /// The layout that a file has; 0 for a new one.

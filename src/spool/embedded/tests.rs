@@ -2,6 +2,8 @@
 
 mod commits;
 mod damage;
+mod identity;
+mod limits;
 mod model;
 mod quarantine;
 mod search;
@@ -44,8 +46,14 @@ impl Bench {
     }
 
     fn open(&self) -> Spool {
+        let writer = open::recover(&self.settings, self.clock(), self.clock()).expect("recovered");
+        open::start(writer, mpsc::Receiver::recv_timeout).expect("started")
+    }
+
+    /// The wall clock, and the one that nobody can set.
+    fn clock(&self) -> Clock {
         let now = Arc::clone(&self.now);
-        Spool::open(&self.settings, Arc::new(move || now.load(Ordering::Relaxed))).expect("opened")
+        Arc::new(move || now.load(Ordering::Relaxed))
     }
 
     fn pass(&self, millis: i64) {
@@ -171,10 +179,17 @@ async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
     bench.append(&spool, 1..=10).await;
     assert_eq!(register(&spool, &[&here]).await, [0], "a new one starts at the oldest");
     spool.commit(&here, 10, Tally::default(), Vec::new()).await.expect("committed");
-    assert_eq!(spool.stats().await.expect("stats").events, 0);
+    let stats = spool.stats().await.expect("stats");
+    assert_eq!((stats.events, stats.sinks[0].cursor), (0, 10));
+    let retired = ("gone".to_owned(), Door::Retired, 10);
+    assert!(stats.totals.contains(&retired), "what it will never get is counted: {stats:?}");
     // When it comes back, what went meanwhile is not taken for damage.
     bench.append(&spool, [11]).await;
-    assert_eq!(register(&spool, &["gone", "here"]).await, [10, 10]);
+    assert_eq!(register(&spool, &["gone", "here", "new"]).await, [10, 10, 10]);
+    let totals = spool.stats().await.expect("stats").totals;
+    assert!(
+        totals.contains(&retired) && totals.contains(&("new".to_owned(), Door::BeforeStart, 10))
+    );
     assert_eq!(texts(&spool, 10).await, ["11 event 11"]);
 }
 

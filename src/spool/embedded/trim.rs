@@ -5,25 +5,29 @@ use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
-use crate::spool::Millis;
+use super::group::Group;
+use super::schema;
+use crate::spool::{Door, Millis};
 
-/// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait.
+/// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait. A commit that
+/// adds more chunks than that removes as many again, so that what is removed keeps up with what comes.
 const MAX_CHUNKS: u32 = 64;
 
 /// Removes some of what is no longer needed; returns the last position removed, if any was, and whether
 /// there may be more. `keep` is the time that events stay after everyone has passed them.
 pub(super) fn trim(
-    tx: &Transaction<'_>,
+    group: &mut Group<'_, '_>,
     sinks: &[Arc<str>],
-    now: Millis,
     keep: Duration,
 ) -> rusqlite::Result<(Option<u64>, bool)> {
+    let (tx, now) = (group.tx, group.now);
     let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let most = MAX_CHUNKS.max(2 * group.chunks);
     let Some(passed) = passed_by_all(tx, sinks)? else { return Ok((None, false)) };
     let mut oldest = tx.prepare_cached(
         "SELECT last, received_at FROM chunks WHERE last <= ? ORDER BY last LIMIT ?",
     )?;
-    let mut rows = oldest.query(params![passed, MAX_CHUNKS])?;
+    let mut rows = oldest.query(params![passed, most])?;
     let (mut removable, mut count) = (None, 0);
     // Only a prefix goes. A time in the future is a clock's mistake that must not keep things.
     while let Some(row) = rows.next()? {
@@ -36,8 +40,25 @@ pub(super) fn trim(
     }
     if let Some(last) = removable {
         tx.prepare_cached("DELETE FROM chunks WHERE last <= ?")?.execute([last])?;
+        retire(group, last)?;
     }
-    Ok((removable, count == MAX_CHUNKS))
+    Ok((removable, count == most))
+}
+
+/// Moves the cursors of sinks that are not configured past what was removed, which they will never get, and
+/// counts it for them. Those that are have passed it.
+fn retire(group: &mut Group<'_, '_>, trimmed: u64) -> rusqlite::Result<()> {
+    let mut behind =
+        group.tx.prepare_cached("SELECT sink, position FROM cursors WHERE position < ?")?;
+    let behind = behind.query_map([trimmed], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (sink, position) in behind.collect::<rusqlite::Result<Vec<(String, u64)>>>()? {
+        group
+            .tx
+            .prepare_cached("UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1")?
+            .execute(params![sink, trimmed, schema::cursor_checksum(&sink, trimmed)])?;
+        group.count("sink", &Arc::from(sink), Door::Retired, trimmed - position);
+    }
+    Ok(())
 }
 
 /// The last position that every one of `sinks` has settled; `None` without sinks.

@@ -11,19 +11,24 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::command::{Command, Done};
 use super::fault::{self, Fault};
 use super::group::{Group, Log};
+use super::identity::Files;
+use super::ids::Age;
 use super::mark::Keeper;
-use super::schema::PAGE_SIZE;
-use super::{Clock, Shared, trim};
+use super::schema::{self, PAGE_SIZE};
+use super::{Clock, Shared, bounds, trim};
 use crate::spool::Settings;
 
 /// Bytes of batches that share one commit at most.
 const GROUP_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Bytes written to the WAL after which it is written back.
+/// Bytes written to the WAL after which it is written back, at most.
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Pages a commit writes besides what it adds: the inner pages and the small tables.
-const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
+pub(super) const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
+
+/// How long the writer waits for others' locks on the database, other than for a reader to end.
+pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often retention and the dedup window are looked after while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,25 +37,21 @@ const TICK: Duration = Duration::from_secs(1);
 /// would hold up the events that come next.
 const CURSOR_PATIENCE: Duration = Duration::from_millis(4);
 
-/// Percent of `max_size` at which appends are refused, and at which they are taken again, or when no event is
-/// left. What is above the high mark is for cursors, dead letters and the removal of what was delivered.
-const HIGH_WATER: u64 = 95;
-const LOW_WATER: u64 = 70;
-
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) log: Log,
     pub(super) mark: Keeper,
     pub(super) settings: Settings,
     pub(super) clock: Clock,
+    pub(super) age: Age,
+    pub(super) usage: bounds::Usage,
     pub(super) shared: Arc<Shared>,
     pub(super) directory: PathBuf,
-    /// Held for as long as the writer lives; released by the system when the process dies.
-    pub(super) lock: std::fs::File,
+    pub(super) files: Files,
 }
 
 /// The process has to end.
-struct MustEnd;
+pub(super) struct MustEnd;
 
 /// Reports the writer's end where that is a panic.
 struct EndsWithPanic(Arc<Shared>);
@@ -72,6 +73,7 @@ impl Writer {
         // Without its writer the service can only refuse; a new process can do better.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
+        let most_unwritten = CHECKPOINT_BYTES.min(bounds::log(self.settings.max_size) / 2);
         loop {
             let patience = if more_to_trim { Duration::ZERO } else { TICK };
             let (group, closing) = next_group(&receive, patience);
@@ -83,9 +85,9 @@ impl Writer {
                 Err(MustEnd) => return self.abandon(),
             }
             unwritten += size + COMMIT_OVERHEAD;
-            if unwritten >= CHECKPOINT_BYTES {
+            if unwritten >= most_unwritten {
                 unwritten = 0;
-                if self.checkpoint("PASSIVE").is_err() {
+                if self.write_back().is_err() {
                     return self.abandon();
                 }
                 self.sync_mark();
@@ -100,9 +102,26 @@ impl Writer {
 
     /// Commits a group and answers everyone in it. Tells whether there is more to trim.
     fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
+        if let Err(reason) = self.look_after_files()? {
+            group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
+            return Ok(false);
+        }
+        if self.shared.pinned().is_some() || group.is_empty() {
+            self.cut_log()?;
+        }
+        if let Some(reason) = self.no_room_for_log() {
+            group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
+            return Ok(false);
+        }
+        if group.is_empty() && self.shared.failing_store().is_some() {
+            self.probe();
+        }
+        self.make_room(&group)?;
         let mut group = self.refuse_if_full(group);
+        let max_size = self.settings.max_size;
+        let is_tight = self.usage.counted(max_size) > bounds::low_water(max_size);
         loop {
-            let error = match self.try_commit(&mut group) {
+            let error = match self.try_commit(&mut group, is_tight) {
                 Ok(more) => return Ok(more),
                 Err(error) => error,
             };
@@ -121,24 +140,34 @@ impl Writer {
                 tracing::error!(%error, "the spool could not store events; they were not acknowledged");
                 let (appends, rest): (Vec<_>, Vec<_>) =
                     group.into_iter().partition(Command::is_append);
-                appends.into_iter().for_each(|append| append.fail(&error, fault));
+                let reason = error.to_string();
+                appends.into_iter().for_each(|append| append.fail(&reason, fault));
                 group = rest;
                 continue;
             }
             tracing::error!(%error, "the spool could not commit");
             if fault == Fault::Fatal {
-                self.report_failed_sync(&error);
+                self.report_fatal(&error);
             }
-            group.into_iter().for_each(|command| command.fail(&error, fault));
+            let reason = error.to_string();
+            group.into_iter().for_each(|command| command.fail(&reason, fault));
             return if fault == Fault::Fatal { Err(MustEnd) } else { Ok(false) };
         }
     }
 
-    /// One transaction for the whole group, which is emptied only if it succeeds.
-    fn try_commit(&mut self, group: &mut Vec<Command>) -> rusqlite::Result<bool> {
+    /// One transaction for the whole group, which is emptied only if it succeeds. Where room is tight, what
+    /// everyone has is not kept for its time: that is only while there is room for what nobody has.
+    pub(super) fn try_commit(
+        &mut self,
+        group: &mut Vec<Command>,
+        is_tight: bool,
+    ) -> rusqlite::Result<bool> {
         let now = (self.clock)();
-        let Writer { connection, log, settings, shared, mark, .. } = self;
+        let Writer { connection, log, settings, shared, age, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !group.is_empty() && schema::next_position(&tx)? != log.next {
+            return Err(fault::foreign_writer());
+        }
         let mut work = Group::new(&tx, now, log);
         let (mut done, mut sinks): (_, Option<Vec<_>>) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
@@ -164,14 +193,13 @@ impl Writer {
         }
         let (next, room) = (work.next, work.room);
         let is_damaged = shared.damaged.load(Ordering::Relaxed);
-        let evicted = if is_damaged { Vec::new() } else { work.evict(log, settings)? };
-        // What everyone has is kept for its time only while there is room for what nobody has.
-        let is_tight = shared.used.load(Ordering::Relaxed) > settings.max_size / 100 * LOW_WATER;
+        let (evicted, more_to_evict) =
+            if is_damaged { (Vec::new(), false) } else { work.evict(log, settings, age.of(now))? };
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
         // Sinks that begin with this commit hold back already what it could remove.
         let holding: &[Arc<str>] = sinks.as_deref().unwrap_or(&log.sinks);
         let (removed, more_to_trim) =
-            if is_damaged { (None, false) } else { trim::trim(&tx, holding, now, keep)? };
+            if is_damaged { (None, false) } else { trim::trim(&mut work, holding, keep)? };
         let trimmed = removed.unwrap_or(log.trimmed);
         work.finish(log, trimmed)?;
         tx.commit()?;
@@ -182,87 +210,28 @@ impl Writer {
         if let Some(sinks) = sinks {
             log.sinks = sinks;
         }
-        mark.write(log.mark(is_damaged));
         log.dedup.settle();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.note_room();
         self.publish();
+        self.write_mark();
         if done.iter().any(|done| matches!(done, Done::Appended(Ok(_)))) {
             self.shared.set_failing(None);
         }
+        // It is stored; but where it is stored, no restart would find it.
+        let misplaced = if done.is_empty() { None } else { self.files.check().err() };
         for (command, done) in group.drain(..).zip(done) {
-            command.succeed(done);
-        }
-        Ok(more_to_trim)
-    }
-
-    /// Takes the appends out that would pass the high-water mark, and refuses them.
-    fn refuse_if_full(&self, group: Vec<Command>) -> Vec<Command> {
-        let mark = |percent: u64| self.settings.max_size / 100 * percent;
-        // What the quarantine will not take must not seem to fill the spool.
-        let room = self.log.room.left();
-        let mut used = self.shared.used.load(Ordering::Relaxed);
-        let was_full = self.shared.full.load(Ordering::Relaxed);
-        // What ids and the quarantine take does not go with the events.
-        let has_events = self.log.trimmed + 1 < self.log.next;
-        let low = if has_events { LOW_WATER } else { HIGH_WATER };
-        let mut full = was_full && used > mark(low);
-        let mut taken = Vec::with_capacity(group.len());
-        for command in group {
-            full |= command.is_append()
-                && !command.is_copy()
-                && used + command.size(room) > mark(HIGH_WATER);
-            // Copies must neither push out what they are made of nor keep new events out.
-            let is_too_much = command.is_copy() && used + command.size(room) > mark(LOW_WATER);
-            if (full && command.is_append()) || is_too_much {
-                command.refuse();
-            } else {
-                used += command.size(room);
-                taken.push(command);
+            match (done, &misplaced) {
+                (Done::Appended(Ok(_)), Some(reason)) => command.fail(reason, Fault::Other),
+                (done, _) => command.succeed(done),
             }
         }
-        if full != was_full {
-            self.shared.full.store(full, Ordering::Relaxed);
-            if full {
-                tracing::error!(
-                    used_bytes = used,
-                    max_size_bytes = self.settings.max_size,
-                    "the spool is full: answering 503 until the sinks have caught up"
-                );
-            } else {
-                tracing::info!(used_bytes = used, "the spool has room again");
-            }
-        }
-        taken
-    }
-
-    /// Says, once each time, that the quarantine has no room for something, and that it has again.
-    fn note_room(&mut self) {
-        let is_full = self.log.room.is_full();
-        let used = self.log.room.used();
-        if self.shared.quarantine_full.swap(is_full, Ordering::Relaxed) == is_full {
-            return;
-        }
-        if is_full {
-            tracing::error!(
-                used_bytes = used,
-                max_size_bytes = self.settings.quarantine_max_size,
-                "the quarantine is full: batches that would add to it are answered with 503 and kept by \
-                 PingOne, and sinks wait with what their targets refuse; the rest goes on. See davinci-siem \
-                 quarantine list, then retry or purge entries, or raise spool.quarantine_max_size"
-            );
-        } else {
-            tracing::info!(used_bytes = used, "the quarantine has room again");
-        }
+        Ok(more_to_trim || more_to_evict)
     }
 
     /// Tells the rest of the process what is readable and how much is used.
-    pub(super) fn publish(&self) {
-        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
-        if let (Ok(pages), Ok(free)) = (pragma("page_count"), pragma("freelist_count")) {
-            let (pages, free): (u64, u64) = (pages, free);
-            self.shared.used.store(pages.saturating_sub(free) * PAGE_SIZE, Ordering::Relaxed);
-        }
+    pub(super) fn publish(&mut self) {
+        self.measure();
         self.shared.dedup_ids.store(self.log.dedup.len(), Ordering::Relaxed);
         let quarantined = self.log.room.used();
         self.shared
@@ -272,47 +241,8 @@ impl Writer {
         self.shared.head.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
-    /// Writes the WAL back into the database file.
-    fn checkpoint(&self, mode: &str) -> Result<(), MustEnd> {
-        let result =
-            self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        let Err(error) = result else { return Ok(()) };
-        if fault::classify(&error) == Fault::Fatal {
-            self.report_failed_sync(&error);
-            return Err(MustEnd);
-        }
-        tracing::warn!(%error, "the spool could not write its WAL back; it will try again");
-        Ok(())
-    }
-
-    fn is_damaged(&self) -> bool {
+    pub(super) fn is_damaged(&self) -> bool {
         self.shared.damaged.load(Ordering::Relaxed)
-    }
-
-    /// Has the next start repair what this one cannot.
-    fn report_damage(&mut self, error: &rusqlite::Error) {
-        tracing::error!(
-            %error,
-            "a page of the spool is broken; nothing is removed from it until it is repaired. Start the \
-             service again, or stop it and run davinci-siem spool repair"
-        );
-        self.shared.damaged.store(true, Ordering::Relaxed);
-        self.mark.write(self.log.mark(true));
-        self.mark.sync();
-    }
-
-    fn sync_mark(&mut self) {
-        if self.settings.sync {
-            self.mark.sync();
-        }
-    }
-
-    fn report_failed_sync(&self, error: &rusqlite::Error) {
-        self.shared.fatal.send_replace(Some(format!(
-            "a sync of the spool in {} failed ({error}). What reached the disk is unknown, so the \
-             process ends; it recovers when it is started again. Check the disk",
-            self.directory.display()
-        )));
     }
 
     fn close(mut self) {
@@ -323,13 +253,13 @@ impl Writer {
         {
             tracing::error!(%error, "the spool did not close cleanly; nothing is lost");
         }
-        drop(self.lock);
+        drop(self.files);
     }
 
     /// Leaves everything as it is: closing the files would write to them once more.
     #[expect(clippy::mem_forget, reason = "dropping the connection is what must not happen")]
     fn abandon(self) {
-        std::mem::forget(self.connection);
+        std::mem::forget((self.connection, self.files));
     }
 }
 

@@ -146,11 +146,12 @@ impl Spool {
         let head = events.state.last_sequence;
         let places = place::all(&self.streams.places).await?;
         let totals = places.iter().flat_map(|(sink, held)| {
-            let Place { delivered, filtered, dead_lettered, .. } = held.place;
+            let Place { delivered, filtered, dead_lettered, not_addressed, .. } = held.place;
             let doors = [
                 (Door::Delivered, delivered),
                 (Door::Filtered, filtered),
                 (Door::DeadLettered, dead_lettered),
+                (Door::NotAddressed, not_addressed),
             ];
             doors.map(|(door, count)| (sink.clone(), door, count))
         });

@@ -31,6 +31,8 @@ pub(super) struct Place {
     pub(super) delivered: u64,
     pub(super) filtered: u64,
     pub(super) dead_lettered: u64,
+    #[serde(default)]
+    pub(super) not_addressed: u64,
 }
 
 /// A place as it is stored, with what a change of it has to name.
@@ -59,6 +61,7 @@ impl Place {
             delivered: self.delivered + tally.delivered,
             filtered: self.filtered + tally.filtered,
             dead_lettered: self.dead_lettered + tally.dead_lettered,
+            not_addressed: self.not_addressed + tally.not_addressed,
             ..self.clone()
         }
     }
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_cursor_never_goes_back_and_doors_add_up() {
-        let tally = Tally { delivered: 3, filtered: 2, dead_lettered: 1 };
+        let tally = Tally { delivered: 3, filtered: 2, dead_lettered: 1, not_addressed: 0 };
         let place = Place { cursor: 10, holder: Some("me".to_owned()), ..Place::default() };
         let moved = place.settled(16, 5, tally);
         assert_eq!((moved.cursor, moved.holder.as_deref()), (16, Some("me")));

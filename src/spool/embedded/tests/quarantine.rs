@@ -184,7 +184,7 @@ async fn a_cursor_does_not_pass_dead_letters_that_find_no_room() {
 #[tokio::test]
 async fn each_request_of_a_commit_is_judged_by_itself() {
     let bench = bench(2 * counted(10));
-    let writer = open::recover(&bench.settings, Arc::new(|| 100 * DAY)).expect("recovered");
+    let writer = open::recover(&bench.settings, bench.clock(), bench.clock()).expect("recovered");
     let (commands, received) = mpsc::channel();
     let (directory, shared) = (writer.directory.clone(), Arc::clone(&writer.shared));
     let spool = Spool { directory, commands, shared, thread: Mutex::new(None) };

@@ -7,8 +7,8 @@ use super::*;
 /// Opens it. [`tick`] is the second that passes.
 pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> Spool {
     let now = Arc::clone(now);
-    let clock = Arc::new(move || now.load(Ordering::Relaxed));
-    let writer = open::recover(settings, clock).expect("recovered");
+    let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
+    let writer = open::recover(settings, Arc::clone(&clock), clock).expect("recovered");
     open::start(writer, receive).expect("started")
 }
 

@@ -104,7 +104,7 @@ fn in_all_ways(asks: &[Ask]) -> u32 {
 }
 
 fn run(asks: &[Ask], choices: &Choices, bench: &Bench, faults: &Faults) {
-    let writer = open::recover(&bench.settings, Arc::new(|| 100 * DAY)).expect("recovered");
+    let writer = open::recover(&bench.settings, bench.clock(), bench.clock()).expect("recovered");
     let (sender, commands) = mpsc::channel();
     let spool = Arc::new(Spool {
         directory: bench.settings.directory.clone(),

@@ -66,28 +66,38 @@ impl Model {
         }
     }
 
-    /// What a new process does not know: who holds events back, and that there was no room.
+    /// What a new process does not know: who holds events back.
     pub(super) fn restart(&mut self) {
         self.awaited.clear();
-        self.is_full = false;
-        self.wanted = 0;
     }
 
-    /// `used` bytes are taken before the batch, which takes `size`; `fits` if the disk lets it.
+    /// `used` bytes are taken before the batch, which takes `size`. What `answered` says of the disk, and of
+    /// the pages that are free once others have gone, is not known here.
     pub(super) fn append(
         &mut self,
         batch: &Batch,
         used: u64,
         size: u64,
-        fits: bool,
+        answered: &Result<Receipt, AppendError>,
     ) -> Result<Receipt, AppendError> {
         let is_copy = batch.only_sink.is_some() && batch.resolves.is_none();
-        self.begin(used);
-        self.is_full |= !is_copy && used + size > self.percent(95);
+        let fits = *answered != Err(AppendError::DiskFull);
+        let is_above = |model: &Model| model.has_events() && used + size > model.percent(95);
+        let (before, is_pressed) = (self.trimmed, !is_copy && size > 0 && is_above(self));
+        if is_pressed {
+            self.remember(Vec::new());
+            self.trim(used, true);
+        }
+        if before == self.trimmed {
+            self.begin(used);
+            self.is_full |= !is_copy && is_above(self);
+        } else {
+            self.is_full = *answered == Err(AppendError::Full);
+        }
         let mut added = Vec::new();
         let result = if self.is_full || is_copy && used + size > self.percent(70) {
             Err(AppendError::Full)
-        } else if !self.has_room(self.refused_by(batch)) {
+        } else if !self.has_room(self.refused_by(batch), true) {
             Err(AppendError::QuarantineFull)
         } else if !fits {
             Err(AppendError::DiskFull)
@@ -170,10 +180,11 @@ impl Model {
         size
     }
 
-    fn has_room(&mut self, size: u64) -> bool {
-        let has_room = size == 0 || self.quarantined() + size <= self.settings.quarantine_max_size;
-        if !has_room && size <= self.settings.quarantine_max_size {
-            self.wanted = self.wanted.max(size);
+    fn has_room(&mut self, size: u64, is_undivided: bool) -> bool {
+        let (used, max) = (self.quarantined(), self.settings.quarantine_max_size);
+        let has_room = size == 0 || used + size <= max || is_undivided && size > max && used < max;
+        if !has_room {
+            self.wanted = self.wanted.max(if size > max { 1 } else { size });
         }
         has_room
     }
@@ -191,7 +202,8 @@ impl Model {
         used: u64,
     ) -> Result<(), CommitError> {
         self.begin(used);
-        if !self.has_room(dead_letters.iter().map(|(_, entry)| entry.size()).sum()) {
+        let size = dead_letters.iter().map(|(_, entry)| entry.size()).sum();
+        if !self.has_room(size, dead_letters.len() == 1) {
             self.tidy(Vec::new(), used);
             return Err(CommitError::QuarantineFull);
         }
@@ -204,19 +216,22 @@ impl Model {
         self.count(sink, Door::Delivered, tally.delivered);
         self.count(sink, Door::Filtered, tally.filtered);
         self.count(sink, Door::DeadLettered, tally.dead_lettered);
+        self.count(sink, Door::NotAddressed, tally.not_addressed);
         self.tidy(Vec::new(), used);
         Ok(())
     }
 
     pub(super) fn register(&mut self, sinks: &[(Arc<str>, Start)], used: u64) -> Vec<Registered> {
         self.begin(used);
-        let (head, trimmed) = (self.head, self.trimmed);
         let registered = sinks.iter().map(|(sink, start)| {
-            let new = if *start == Start::Now { head } else { trimmed };
-            let new = Registered { cursor: new, is_paused: false };
-            let place = self.cursors.entry(Arc::clone(sink)).or_insert(new);
-            place.cursor = place.cursor.max(trimmed);
-            *place
+            if let Some(place) = self.cursors.get(sink) {
+                return *place;
+            }
+            let cursor = if *start == Start::Now { self.head } else { self.trimmed };
+            self.count(sink, Door::BeforeStart, cursor);
+            let new = Registered { cursor, is_paused: false };
+            self.cursors.insert(Arc::clone(sink), new);
+            new
         });
         let registered = registered.collect();
         self.awaited = sinks.iter().map(|(sink, _)| Arc::clone(sink)).collect();
@@ -306,7 +321,7 @@ impl Model {
 
     /// What begins every commit: there may be room again.
     fn begin(&mut self, used: u64) {
-        self.is_full &= used > self.percent(if self.trimmed < self.head { 70 } else { 95 });
+        self.is_full = self.has_events() && used > self.percent(if self.is_full { 70 } else { 95 });
     }
 
     /// What ends every commit, in which `used` bytes were taken before it.
@@ -314,20 +329,32 @@ impl Model {
         if self.quarantined() + self.wanted <= self.settings.quarantine_max_size {
             self.wanted = 0;
         }
+        self.remember(added);
+        self.trim(used, false);
+    }
+
+    fn has_events(&self) -> bool {
+        self.trimmed < self.head
+    }
+
+    fn remember(&mut self, added: Vec<DedupKey>) {
         if !added.is_empty() {
             self.ids.push_back((self.now, added));
         }
-        let millis = |time: Duration| time.as_millis() as Millis;
         let oldest = self.now - millis(self.settings.dedup_window);
         let most = self.settings.dedup_max_ids;
         while self.ids.front().is_some_and(|(at, _)| *at < oldest || self.ids() > most) {
             self.ids.pop_front();
         }
+    }
+
+    /// Removes what everyone has passed.
+    fn trim(&mut self, used: u64, is_pressed: bool) {
         // Without sinks nobody has passed anything.
         let Some(passed) = self.awaited.iter().map(|sink| self.cursors[sink].cursor).min() else {
             return;
         };
-        let is_tight = used > self.percent(70);
+        let is_tight = is_pressed || used > self.percent(70);
         let keep = if is_tight { 0 } else { millis(self.settings.retention) };
         while let Some(chunk) = self.chunks.front()
             && chunk.last() <= passed
@@ -336,6 +363,14 @@ impl Model {
             self.trimmed = chunk.last();
             self.chunks.pop_front();
         }
+        let trimmed = self.trimmed;
+        let missed = self.cursors.iter_mut().filter(|(_, place)| place.cursor < trimmed);
+        let missed: Vec<_> = missed
+            .map(|(sink, place)| {
+                (Arc::clone(sink), trimmed - std::mem::replace(&mut place.cursor, trimmed))
+            })
+            .collect();
+        missed.iter().for_each(|(sink, count)| self.count(sink, Door::Retired, *count));
     }
 
     fn put_aside(&mut self, at: Millis, source: &Arc<str>, entry: NewEntry) {
@@ -348,6 +383,10 @@ impl Model {
             *self.totals.entry((name.to_owned(), door)).or_default() += count;
         }
     }
+}
+
+fn millis(time: Duration) -> Millis {
+    time.as_millis() as Millis
 }
 
 fn missing(first: u64, last: u64) -> Damage {
