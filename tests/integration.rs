@@ -46,6 +46,7 @@ mod power_loss;
 mod prometheus;
 mod proxies;
 mod quarantine;
+mod real_clients;
 mod redaction;
 mod reload;
 mod reload_access;

@@ -2,7 +2,6 @@
 
 use super::Worker;
 use crate::deliver::batch::{Batch, Settled};
-use crate::spool::Door;
 
 impl Worker {
     /// The batch for an idle connection: what another has given back goes first. A single event waits for

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::authority::Shown;
@@ -39,7 +39,29 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The certificate that it showed, and the authority that has checked it.
     pub(crate) shown: Option<Arc<Shown>>,
-    closing: Arc<Notify>,
+    closing: Arc<Closing>,
+}
+
+/// The wish to close a connection, which is told to it once the answer behind the wish is out.
+#[derive(Debug, Default)]
+struct Closing {
+    is_wanted: AtomicBool,
+    notify: Notify,
+}
+
+impl Closing {
+    /// Tells the connection at once over HTTP/1. Over HTTP/2 the client gets time to read the answer first: some
+    /// (httpx) fail if the frames that announce the end arrive together with it.
+    fn tell(self: Arc<Self>, is_http2: bool) {
+        match self.is_wanted.load(Ordering::Relaxed) {
+            true if is_http2 => drop(tokio::spawn(async move {
+                sleep(LAST).await;
+                self.notify.notify_one();
+            })),
+            true => self.notify.notify_one(),
+            false => {}
+        }
+    }
 }
 
 impl Peer {
@@ -50,7 +72,7 @@ impl Peer {
 
     /// Closes the connection when the requests in flight on it are answered.
     pub fn close(&self) {
-        self.closing.notify_one();
+        self.closing.is_wanted.store(true, Ordering::Relaxed);
     }
 }
 
@@ -175,19 +197,20 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let mut request = Request::from_parts(head, Body::new(body));
         request.extensions_mut().insert(peer.clone());
         let (router, lingers) = (shared.listener.router.clone(), Arc::clone(&lingers));
-        let drains = shared.drains.clone();
+        let (drains, closing) = (shared.drains.clone(), Arc::clone(&peer.closing));
         async move {
             let answer = router.oneshot(request).await.unwrap_or_else(|never| match never {});
             let mut answer = until_sent(answer, in_flight);
             match unread.take() {
-                Some(rest) if is_http2 => drains.begin(rest),
+                Some(rest) if is_http2 => drains.begin(rest, move || closing.tell(true)),
                 // The last answer on this connection.
                 Some(_) => {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(header::CONNECTION, close);
                     lingers.store(true, Ordering::Relaxed);
+                    closing.tell(false);
                 }
-                None => {}
+                None => closing.tell(is_http2),
             }
             Ok::<_, Infallible>(answer)
         }
@@ -211,7 +234,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
             () = shutdown.begun(), if patience != Some(LAST) => patience = Some(LAST),
             // Its client may still have to read the answer that says why.
-            () = closing.notified(), if patience.is_none() => patience = Some(MAX_LINGER),
+            () = closing.notify.notified(), if patience.is_none() => patience = Some(MAX_LINGER),
         }
         connection.as_mut().graceful_shutdown();
     }

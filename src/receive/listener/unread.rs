@@ -88,16 +88,17 @@ impl Drains {
     }
 
     /// Starts to read and discard the rest of a body. Above the limit the body is dropped at once, which resets
-    /// its stream.
-    pub(super) fn begin<B>(&self, body: B)
+    /// its stream. Calls `then` at the end.
+    pub(super) fn begin<B>(&self, body: B, then: impl FnOnce() + Send + 'static)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Send,
     {
-        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return };
+        let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return then() };
         tokio::spawn(async move {
             drop(timeout(MAX_LINGER, drain(body)).await);
             drop(permit);
+            then();
         });
     }
 }
@@ -165,9 +166,9 @@ mod tests {
     async fn no_more_bodies_are_drained_than_the_limit_allows() {
         let drains = Drains::new(1);
         let endless = || StreamBody::new(futures_util::stream::pending::<Result<_, Infallible>>());
-        drains.begin(endless());
+        drains.begin(endless(), || ());
         assert_eq!(drains.0.available_permits(), 0);
-        drains.begin(endless());
+        drains.begin(endless(), || ());
         assert_eq!(drains.0.available_permits(), 0, "dropped at once");
     }
 }
