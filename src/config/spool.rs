@@ -39,7 +39,7 @@ pub(super) fn read(mut section: Section<'_>) -> Settings {
     let window = if is_embedded { 14 * DAY } else { JETSTREAM_WINDOW };
     let settings = Settings {
         engine,
-        directory: section.text("directory").map_or_else(|| PathBuf::from("data"), PathBuf::from),
+        directory: section.path("directory").unwrap_or_else(|| PathBuf::from("data")),
         max_size,
         quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / QUARANTINE_SHARE)),
         retention: section.duration("retention").unwrap_or(Duration::ZERO),

@@ -21,10 +21,10 @@ pub struct FileSink {
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> FileSink {
-    let path = section.required_text("path", "/var/log/davinci/events.ndjson").unwrap_or_default();
+    let path = section.required_path("path", "/var/log/davinci/events.ndjson").unwrap_or_default();
     let mut rotate = section.table("rotate");
     let file = FileSink {
-        path: PathBuf::from(path),
+        path,
         rotate_size: rotate.size("size", 4096),
         rotate_age: rotate.duration("age"),
         gzip: rotate.boolean("gzip").unwrap_or(true),
