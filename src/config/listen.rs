@@ -8,6 +8,9 @@ use ipnet::IpNet;
 
 use super::section::Section;
 
+/// Shortest interval of looking at files: they are read each time.
+const MIN_RELOAD: Duration = Duration::from_millis(10);
+
 /// The listener for webhooks.
 #[derive(Debug, Clone)]
 pub struct Listen {
@@ -97,7 +100,7 @@ pub(super) fn read(mut section: Section<'_>) -> Listen {
             )
             .unwrap_or(ForwardedHeader::XForwardedFor),
         proxy_protocol: section.boolean("proxy_protocol").unwrap_or(false),
-        reload: section.patience("reload").unwrap_or(Duration::from_secs(10)),
+        reload: section.duration_from("reload", MIN_RELOAD).unwrap_or(Duration::from_secs(10)),
     };
     if listen.proxy_protocol && listen.trusted_proxies.is_empty() {
         let message = "needs trusted_proxies: whoever may say where a connection comes from";
@@ -108,8 +111,8 @@ pub(super) fn read(mut section: Section<'_>) -> Listen {
 }
 
 fn read_tls(mut section: Section<'_>) -> Option<ListenTls> {
-    let certificate = section.required_text("certificate", "/etc/davinci-siem/tls.crt");
-    let key = section.required_text("key", "/etc/davinci-siem/tls.key");
+    let certificate = section.required_path("certificate", "/etc/davinci-siem/tls.crt");
+    let key = section.required_path("key", "/etc/davinci-siem/tls.key");
     let ca = section.path("client_ca");
     let crl = section.path("client_crl");
     let is_required =
@@ -124,8 +127,8 @@ fn read_tls(mut section: Section<'_>) -> Option<ListenTls> {
     section.finish();
     let is_required = is_required.unwrap_or(true);
     Some(ListenTls {
-        certificate: certificate?.into(),
-        key: key?.into(),
+        certificate: certificate?,
+        key: key?,
         clients: ca.map(|ca| ClientAuthority { ca, crl, is_required }),
     })
 }

@@ -45,9 +45,14 @@ pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Coll
     }
     // What is left of a broken file would be judged as what was meant.
     let mut tree = if is_broken { Table::new() } else { table(&lines, parsed.get_ref()) };
+    let mut seen: BTreeMap<Vec<String>, &str> = BTreeMap::new();
     for (name, value) in environment {
         if let Some(path) = name.strip_prefix(PREFIX) {
             let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+            if let Some(other) = seen.insert(keys.clone(), name) {
+                let message = format!("and {other} are the same key; unset one of them");
+                problems.report(Some(&Origin::Variable(name.clone())), &keys.join("."), message);
+            }
             override_key(&mut tree, &keys, name, value, problems);
         }
     }

@@ -14,6 +14,9 @@ use super::node::{Node, Table, Value};
 use super::problem::{Collector, Origin};
 use crate::shown;
 
+/// Longest time span that can be configured, far below what overflows when it is added to a time.
+const MAX_DURATION: Duration = Duration::from_hours(10 * 366 * 24);
+
 /// One table of the configuration while it is being read.
 pub(super) struct Section<'p> {
     path: String,
@@ -152,7 +155,8 @@ impl<'p> Section<'p> {
         let node = self.take(key)?;
         match &node.value {
             Value::Boolean(value) => Some(*value),
-            Value::Variable(text) if text == "true" || text == "false" => Some(text == "true"),
+            Value::Variable(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+            Value::Variable(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
             other => self.wrong(key, &node.origin, "true or false", other),
         }
     }
@@ -207,22 +211,30 @@ impl<'p> Section<'p> {
         Some(size)
     }
 
-    /// A time span, such as `"14d"`.
+    /// A time span, such as `"14d"`, of at most [`MAX_DURATION`].
     pub(super) fn duration(&mut self, key: &str) -> Option<Duration> {
-        let wanted = "a time span such as \"30s\", \"15m\" or \"14d\"";
-        self.parsed::<humantime::Duration>(key, wanted).map(Into::into)
+        self.duration_from(key, Duration::ZERO)
     }
 
-    /// A time span that is not nothing.
+    /// A time limit or an interval: at least 1 ms, below which it would fail always, or spin.
     pub(super) fn patience(&mut self, key: &str) -> Option<Duration> {
+        self.duration_from(key, Duration::from_millis(1))
+    }
+
+    /// A time span of at least `least`.
+    pub(super) fn duration_from(&mut self, key: &str, least: Duration) -> Option<Duration> {
         let origin = self.origin(key)?;
-        let patience = self.duration(key)?;
-        if patience.is_zero() {
-            let message = "must be more than 0".to_owned();
-            self.problems.report(Some(&origin), &self.key(key), message);
-            return None;
-        }
-        Some(patience)
+        let wanted = "a time span such as \"30s\", \"15m\" or \"14d\"";
+        let duration: Duration = self.parsed::<humantime::Duration>(key, wanted)?.into();
+        let message = if duration < least {
+            format!("must be more than 0, at least {}", humantime::format_duration(least))
+        } else if duration > MAX_DURATION {
+            "must be at most 10 years (10y)".to_owned()
+        } else {
+            return Some(duration);
+        };
+        self.problems.report(Some(&origin), &self.key(key), message);
+        None
     }
 
     pub(super) fn address(&mut self, key: &str) -> Option<SocketAddr> {

@@ -41,7 +41,7 @@ pub(super) fn read(mut section: Section<'_>, body: u64) -> Settings {
     let share = if is_embedded { 2 * QUARANTINE_SHARE } else { QUARANTINE_SHARE };
     let mut settings = Settings {
         engine,
-        directory: section.text("directory").map_or_else(|| PathBuf::from("data"), PathBuf::from),
+        directory: section.path("directory").unwrap_or_else(|| PathBuf::from("data")),
         max_size,
         quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / share)),
         retention: section.duration("retention").unwrap_or(Duration::ZERO),

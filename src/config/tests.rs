@@ -2,6 +2,7 @@
 
 mod redact;
 mod reference;
+mod values;
 
 use std::ffi::OsString;
 

@@ -8,7 +8,19 @@ use crate::secret::{Form, Secret};
 impl Section<'_> {
     /// A path.
     pub(in crate::config) fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.text(key).map(PathBuf::from)
+        let text = self.text(key)?;
+        if text.is_empty() {
+            self.report(key, "is empty; write a path, or leave it out".to_owned());
+        }
+        Some(PathBuf::from(text))
+    }
+
+    /// A path that has to be there.
+    pub(in crate::config) fn required_path(&mut self, key: &str, example: &str) -> Option<PathBuf> {
+        if self.is_missing(key) {
+            self.report(key, format!("is missing; write for example {key} = {example:?}"));
+        }
+        self.path(key)
     }
 
     /// A secret that may be left out.

@@ -21,13 +21,13 @@ pub struct FileSink {
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> FileSink {
-    let path = section.required_text("path", "/var/log/davinci/events.ndjson");
-    if path.as_deref().is_some_and(names_no_file) {
+    let path = section.required_path("path", "/var/log/davinci/events.ndjson");
+    if path.as_deref().and_then(Path::to_str).is_some_and(names_no_file) {
         section.report("path", "names no file; write the path of a file".to_owned());
     }
     let mut rotate = section.table("rotate");
     let file = FileSink {
-        path: PathBuf::from(path.unwrap_or_default()),
+        path: path.unwrap_or_default(),
         rotate_size: rotate.size("size", 4096),
         rotate_age: rotate.duration("age"),
         gzip: rotate.boolean("gzip").unwrap_or(true),

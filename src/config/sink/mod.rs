@@ -231,10 +231,11 @@ pub(super) fn read_all(sections: Vec<(String, Section<'_>)>) -> Vec<Sink> {
             kind: SinkKind::Stdout,
         }];
     }
-    sections.into_iter().map(|(name, section)| read(name, section)).collect()
+    sections.into_iter().filter_map(|(name, section)| read(name, section)).collect()
 }
 
-fn read(name: String, mut section: Section<'_>) -> Sink {
+/// Reads one sink; none if its type is not known, which is reported.
+fn read(name: String, mut section: Section<'_>) -> Option<Sink> {
     if section.is_missing("type") {
         let types = TYPES.map(|(name, _)| format!("{name:?}")).join(", ");
         section.report("type", format!("is missing; write type = one of {types}"));
@@ -252,7 +253,7 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         // Reported already; its other keys cannot be judged.
         None => {
             section.ignore_rest();
-            SinkKind::Stdout
+            return None;
         }
     };
     if let Some(feature) = chosen.and_then(Type::missing_feature) {
@@ -287,7 +288,7 @@ fn read(name: String, mut section: Section<'_>) -> Sink {
         kind,
     };
     section.finish();
-    sink
+    Some(sink)
 }
 
 fn read_batch(mut section: Section<'_>, defaults: BatchLimits) -> BatchLimits {
@@ -322,8 +323,8 @@ fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
 fn read_retry(mut section: Section<'_>) -> Retry {
     let defaults = Retry::default();
     let retry = Retry {
-        min: section.duration("min").unwrap_or(defaults.min),
-        max: section.duration("max").unwrap_or(defaults.max),
+        min: section.patience("min").unwrap_or(defaults.min),
+        max: section.patience("max").unwrap_or(defaults.max),
         give_up: read_give_up(section.table("give_up"), defaults.give_up),
     };
     if retry.min.is_zero() || retry.min > retry.max {

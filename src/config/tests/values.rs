@@ -1,0 +1,69 @@
+//! Values at their bounds, and variables that contradict each other.
+
+use super::*;
+
+#[test]
+fn no_time_span_is_so_long_that_adding_it_overflows_or_so_short_that_it_spins() {
+    let stdout = "[sinks.a]\ntype = \"stdout\"\n";
+    for (text, message) in [
+        (
+            format!("{stdout}retry = {{ max = \"500000000000y\" }}"),
+            "sinks.a.retry.max: must be at most 10",
+        ),
+        (
+            format!("{stdout}batch = {{ age = \"500000000000y\" }}"),
+            "sinks.a.batch.age: must be at most 10",
+        ),
+        (format!("{stdout}retry = {{ min = \"1ns\" }}"), "sinks.a.retry.min: must be more than 0"),
+        (
+            "[limits]\nshutdown_grace = \"11y\"".to_owned(),
+            "limits.shutdown_grace: must be at most 10",
+        ),
+        ("[limits]\nbody_timeout = \"1us\"".to_owned(), "limits.body_timeout: must be more than 0"),
+        (
+            "[spool]\nretention = \"500000000000y\"".to_owned(),
+            "spool.retention: must be at most 10",
+        ),
+        ("[spool.dedup]\nwindow = \"11y\"".to_owned(), "spool.dedup.window: must be at most 10"),
+        (
+            "[listen]\nreload = \"1ns\"".to_owned(),
+            "listen.reload: must be more than 0, at least 10ms",
+        ),
+    ] {
+        let found = problems(&text);
+        assert!(found.iter().any(|found| found.contains(message)), "{text}\n{found:#?}");
+    }
+    assert!(parse_with("[limits]\nshutdown_grace = \"10y\"", &[]).is_ok());
+}
+
+#[test]
+fn variables_say_one_thing_and_booleans_in_any_case() {
+    let two =
+        [("DAVINCI_SIEM__SPOOL__MAX_SIZE", "11 GiB"), ("DAVINCI_SIEM__spool__max_size", "12 GiB")];
+    let found = problems_with("", &two).join("\n");
+    assert!(found.contains("are the same key; unset one"), "{found}");
+    for (text, expected) in [("TRUE", true), ("True", true), ("false ", false), ("FALSE", false)] {
+        let config = parse_with("", &[("DAVINCI_SIEM__ADMIN__READ_ONLY", text)]).expect("valid");
+        assert_eq!(config.admin.is_read_only, expected, "{text}");
+    }
+}
+
+#[test]
+fn an_empty_path_is_a_mistake() {
+    for text in [
+        "[sinks.a]\ntype = \"file\"\npath = \"\"",
+        "[spool]\ndirectory = \"\"",
+        "[listen.tls]\ncertificate = \"\"\nkey = \"x\"",
+        "[admin]\npassword_file = \"\"",
+    ] {
+        let found = problems(text).join("\n");
+        assert!(found.contains("is empty; write a path"), "{text}: {found}");
+    }
+}
+
+#[test]
+fn an_unknown_type_is_one_mistake() {
+    let found = problems("[sinks.a]\ntype = \"slunk_hec\"\n[sinks.b]\ntype = \"nosuch\"\n");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("did you mean \"splunk_hec\"?"), "{found:?}");
+}
