@@ -155,6 +155,8 @@ pub(super) fn run(command: Command, loader: Loader<'_>) -> Result<(), Failure> {
                 Some(path) => Some(Bytes::from(read_file(&path)?)),
                 None => None,
             };
+            // Whoever only looks shares the store read-only with the rest of the process.
+            drop(spool);
             change::retry(loader, &settings, &ids, replacement.as_ref(), json)
         }
         Command::Purge { ids, all, filter, json } => {
@@ -165,6 +167,7 @@ pub(super) fn run(command: Command, loader: Loader<'_>) -> Result<(), Failure> {
             if all && !ids.is_empty() && !is_confirmed(ids.len() as u64)? {
                 return Err(Failure::Failed("nothing was removed".to_owned()));
             }
+            drop(spool);
             change::purge(loader, &settings, &ids, json)
         }
     }
