@@ -54,7 +54,7 @@ fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>, from: &str) -> He
     let environment = event.environment_id().unwrap_or("unknown");
     let envelope = event.envelope();
     Head {
-        time: format!("{}.{:03}", time.div_euclid(1000), time.rem_euclid(1000)),
+        time: seconds(time),
         host: &settings.host,
         source: settings.source.clone().unwrap_or_else(|| format!("davinci:{environment}")),
         sourcetype: settings.sourcetype.as_deref().unwrap_or(SOURCETYPE),
@@ -67,5 +67,30 @@ fn head<'a>(settings: &'a SplunkHecSink, event: &'a Event<'_>, from: &str) -> He
             interaction_id: event.interaction_id(),
             flow_id: event.flow_id(),
         },
+    }
+}
+
+/// Seconds of milliseconds since the epoch, exactly.
+fn seconds(milliseconds: i64) -> String {
+    let sign = if milliseconds < 0 { "-" } else { "" };
+    let amount = milliseconds.unsigned_abs();
+    format!("{sign}{}.{:03}", amount / 1000, amount % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_the_epoch_are_exact_too() {
+        for (milliseconds, text) in [
+            (0, "0.000"),
+            (1_500, "1.500"),
+            (-500, "-0.500"),
+            (-1_500, "-1.500"),
+            (-2_000, "-2.000"),
+        ] {
+            assert_eq!(seconds(milliseconds), text);
+        }
     }
 }
