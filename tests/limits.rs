@@ -107,7 +107,7 @@ fn bytes_in_flight_are_bounded_over_all_requests() {
         for _ in 0..20 {
             let status = Client::new()
                 .post(&service.url)
-                .body(" ".repeat(60_000))
+                .body(format!("[{}]", " ".repeat(60_000)))
                 .send()
                 .await
                 .expect("an answer")
