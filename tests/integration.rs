@@ -15,6 +15,7 @@ mod cluster;
 mod command_line;
 mod commands;
 mod conservation;
+mod conservation_operators;
 mod console;
 mod damage;
 mod delivery;

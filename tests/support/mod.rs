@@ -10,6 +10,7 @@ pub mod http2;
 pub mod machine;
 #[cfg(feature = "nats")]
 pub mod nats;
+pub mod operator;
 pub mod oracle;
 pub mod power;
 pub mod proxy;

@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
+use rand::Rng;
+use rand::seq::IteratorRandom;
 use serde_json::Value;
 
 use super::events;
@@ -80,6 +82,19 @@ impl Oracle {
         let is_loose = book.is_shared && batch.attempts > 1;
         let acknowledged = Acknowledged { ids: batch.ids.clone(), is_loose };
         book.acknowledged.entry(batch.client).or_default().push(acknowledged);
+    }
+
+    /// An operator has released this batch out of quarantine.
+    pub fn release(&self, batch: &Batch) {
+        let mut book = self.0.lock().expect("a lock");
+        let acknowledged = Acknowledged { ids: batch.ids.clone(), is_loose: false };
+        book.acknowledged.entry(batch.client).or_default().push(acknowledged);
+    }
+
+    /// The id of an acknowledged event, whichever.
+    pub fn any_acknowledged(&self, random: &mut impl Rng) -> String {
+        let book = self.0.lock().expect("a lock");
+        book.ids().choose(random).expect("some event was acknowledged").clone()
     }
 
     /// How many events were acknowledged.

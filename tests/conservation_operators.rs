@@ -1,0 +1,178 @@
+//! The promise while operators work: commands, reloads, rotations, retries and second processes beside a
+//! loaded service.
+//!
+//! `OPERATOR_ROUNDS` raises the number of actions, `OPERATOR_SEED` repeats a run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use reqwest::Client;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::support::clients::Clients;
+use crate::support::operator::{Action, LOGIN, Operator, post};
+use crate::support::oracle::Oracle;
+use crate::support::service::{Home, Service};
+use crate::support::{runtime, setting, wait_for};
+
+const CLIENTS: u64 = 3;
+const ROUNDS: u64 = 40;
+
+/// Between two batches of a client: the test is about operators, not about load.
+const PAUSE: Duration = Duration::from_millis(40);
+
+fn home() -> Home {
+    let source = |name: &str, path: &str| {
+        format!(
+            "[sources.{name}]\npath = \"{path}\"\n\
+             basic = [{{ username = \"pingone\", password_file = \"password\" }}]\n"
+        )
+    };
+    let home = Home::with_listen(
+        "reload = \"1s\"",
+        &format!(
+            "{}{}[limits]\nfailed_logins = 1000000\n[spool]\nmax_size = \"1 GiB\"\nretention = \"1h\"\n\
+             [sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n\
+             [sinks.two]\ntype = \"file\"\npath = \"two.ndjson\"\n\
+             rotate = {{ size = \"256 KiB\", gzip = false }}\n",
+            source("pingone", "/webhooks/pingone"),
+            source("other", "/webhooks/other"),
+        ),
+    );
+    std::fs::write(home.path("password"), LOGIN[1]).expect("written");
+    std::fs::write(home.path("second"), "an0ther-Lighthouse-by-the-Sea").expect("written");
+    home
+}
+
+#[test]
+fn nothing_is_lost_and_nobody_let_in_whatever_operators_do() {
+    let rounds = setting("OPERATOR_ROUNDS").unwrap_or(ROUNDS);
+    let seed = setting("OPERATOR_SEED").unwrap_or_else(|| rand::rng().random());
+    println!("OPERATOR_SEED={seed} OPERATOR_ROUNDS={rounds}");
+    let home = home();
+    let oracle = Arc::new(Oracle::default());
+    let runtime = runtime();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut operator = Operator::new(&home, &oracle, &mut random);
+    let stranger = Stranger::start(&runtime);
+    let clients = runtime.block_on(async { Clients::paced(CLIENTS, PAUSE, &oracle, &mut random) });
+    let mut service = home.start();
+    for round in 0..rounds {
+        clients.post_to_url(&with_login(&service));
+        stranger.ask(&service);
+        let before = oracle.acknowledged();
+        wait_for("an acknowledgement", || (oracle.acknowledged() > before).then_some(()));
+        let action = Action::ALL.get(round as usize).copied();
+        let action = action.unwrap_or_else(|| operator.choose());
+        println!("round {round}: {action:?}");
+        service = operator.act(action, service);
+    }
+    runtime.block_on(clients.finish_at(&with_login(&service)));
+    let refused = stranger.finish(&runtime);
+    assert!(refused > 0, "the stranger was never heard");
+    println!("{} acknowledged, {refused} requests of a stranger refused", oracle.acknowledged());
+    judge(service, &home, &oracle, &operator);
+}
+
+/// Everything has come out of both sinks, and every event is in a sum.
+fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>) {
+    let fresh = oracle.mint(CLIENTS, 1);
+    let (status, text) = post(&service, Some(LOGIN), &fresh.body);
+    assert_eq!(status, 200, "{text}");
+    for sink in ["one", "two"] {
+        service.wait_until_settled(sink);
+    }
+    println!("one: {} doubled", oracle.judge("one", &operator.lines_of_one()));
+    println!("two: {} doubled", oracle.judge("two", &lines_of_two(home)));
+    let (status, log) = service.terminate();
+    assert!(status.success(), "{log}");
+    let stats = home.run(&["spool", "stats", "--json"]).stdout;
+    judge_sums(&serde_json::from_slice(&stats).expect("JSON"));
+    let verified = home.run(&["spool", "verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+}
+
+/// Each source's events have a position or an entry, and each sink has a disposition for every position.
+fn judge_sums(stats: &Value) {
+    let rows = stats["totals"].as_array().expect("rows");
+    let sum = |names: &[&str], doors: &[&str]| -> u64 {
+        let rows = rows.iter().filter(|row| {
+            names.iter().any(|name| row[0] == *name) && doors.iter().any(|door| row[1] == *door)
+        });
+        rows.map(|row| row[2].as_u64().expect("a number")).sum()
+    };
+    let sources = ["pingone", "other"];
+    let head = stats["head"].as_u64().expect("a number");
+    assert_eq!(sum(&sources, &["accepted", "released", "replayed"]), head, "{stats}");
+    let entries = stats["quarantined"].as_u64().expect("a number");
+    // The released and the purged had an entry each.
+    let left = sum(&sources, &["released", "purged"]) + entries;
+    assert_eq!(sum(&sources, &["quarantined"]), left, "{stats}");
+    for sink in ["one", "two"] {
+        let of_sink = rows.iter().filter(|row| row[0] == sink);
+        let passed: u64 = of_sink.map(|row| row[2].as_u64().expect("a number")).sum();
+        assert_eq!(passed, head, "sink {sink}: the dispositions add up: {stats}");
+    }
+}
+
+/// Lines of the sink `two`, which rotates its own file: rotated names sort by time.
+fn lines_of_two(home: &Home) -> Vec<String> {
+    let listed = std::fs::read_dir(home.folder.path()).expect("a directory");
+    let names =
+        listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let mut rotated: Vec<String> =
+        names.filter(|name| name.starts_with("two-") && name.ends_with(".ndjson")).collect();
+    rotated.sort();
+    rotated.push("two.ndjson".to_owned());
+    rotated.iter().flat_map(|name| home.lines(name)).collect()
+}
+
+/// The webhook's URL with PingOne's credentials in it.
+fn with_login(service: &Service) -> String {
+    let [name, password] = LOGIN;
+    service.url.replacen("http://", &format!("http://{name}:{password}@"), 1)
+}
+
+/// A sender without credentials, who is refused all the time.
+struct Stranger {
+    url: watch::Sender<String>,
+    is_over: Arc<AtomicBool>,
+    refused: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Stranger {
+    fn start(runtime: &tokio::runtime::Runtime) -> Stranger {
+        let (url, known) = watch::channel(String::new());
+        let (is_over, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (done, count) = (Arc::clone(&is_over), Arc::clone(&refused));
+        let task = runtime.spawn(async move {
+            let http = Client::new();
+            while !done.load(Ordering::Relaxed) {
+                let target = known.borrow().clone();
+                // A service that is being restarted refuses connections, which lets nobody in.
+                if let Ok(answer) = http.post(target).body("[]").send().await {
+                    assert_eq!(answer.status(), 401, "a stranger was not refused");
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        });
+        Stranger { url, is_over, refused, task }
+    }
+
+    fn ask(&self, service: &Service) {
+        self.url.send_replace(service.url.clone());
+    }
+
+    /// Ends. Returns how often it was refused.
+    fn finish(self, runtime: &tokio::runtime::Runtime) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        runtime.block_on(self.task).expect("it was never let in");
+        self.refused.load(Ordering::Relaxed)
+    }
+}
