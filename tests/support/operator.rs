@@ -316,10 +316,10 @@ impl<'a> Operator<'a> {
     fn second_process_elsewhere(&mut self) {
         self.made += 1;
         let directory = self.home.path(&format!("spool-{}", self.made));
-        let home = Home::with_variables(
-            Home { folder: tempfile::tempdir().expect("a directory"), variables: Vec::new() },
-            &[("DAVINCI_SIEM__SPOOL__DIRECTORY", directory.to_str().expect("UTF-8"))],
-        );
+        let home = Home::new("").with_variables(&[(
+            "DAVINCI_SIEM__SPOOL__DIRECTORY",
+            directory.to_str().expect("UTF-8"),
+        )]);
         let text = std::fs::read_to_string(self.home.path("test.toml")).expect("read");
         let here = |name: &str| format!("\"{}\"", self.home.path(name).display());
         let text = ["one.ndjson", "two.ndjson", "password"]
