@@ -36,7 +36,8 @@ fn who_opens_connections_and_says_nothing_makes_room() {
 
 #[test]
 fn heads_are_bounded_by_bytes_and_by_number() {
-    let service = Home::new("").start();
+    let home = Home::new("");
+    let service = home.start();
     let status = |head: &str| {
         let mut stream = TcpStream::connect(service.address()).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");

@@ -359,7 +359,8 @@ fn outcome(service: &Service, sent: &[Vec<u8>], wanted: &Wanted) -> Result<bool,
 
 #[test]
 fn broken_http2_is_answered_as_the_rfcs_say() {
-    let service = Home::new("").start();
+    let home = Home::new("");
+    let service = home.start();
     let (mut broken, mut lenient, mut general) = (Vec::new(), Vec::new(), 0);
     let rules: Vec<Rule> = frames().into_iter().chain(messages()).collect();
     for (name, sent, wanted) in &rules {
@@ -382,7 +383,8 @@ fn broken_http2_is_answered_as_the_rfcs_say() {
 
 #[test]
 fn what_is_no_preface_is_no_http2() {
-    let service = Home::new("").start();
+    let home = Home::new("");
+    let service = home.start();
     for almost in [&PREFACE[..20], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"INVALID PREFACE\r\n\r\n"]
     {
         let mut client = Connection::silent(&service.address());

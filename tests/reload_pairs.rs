@@ -164,7 +164,8 @@ fn a_reload_answers_as_before_or_as_a_start_with_the_new_file() {
             wait_for("a reload", || (total() > count).then_some(()));
             let after = answers(&runtime, &service);
             if service.metric(APPLIED) > was_applied {
-                let started = home(written).start();
+                let fresh = home(written);
+                let started = fresh.start();
                 assert_eq!(after, answers(&runtime, &started), "as a start with\n{written}");
                 (choices, before) = (next, after);
                 taken_up += 1;

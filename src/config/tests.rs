@@ -120,7 +120,7 @@ fn every_check_refuses_what_it_is_for() {
         ("[limits]\nheader_timeout = \"0s\"", "must be more than 0"),
         ("[limits]\nbody = \"1 GiB\"", "must be at most 512 MiB"),
         ("[limits]\nin_flight = \"32 MiB\"", "twice limits.body"),
-        ("[spool]\nmax_size = \"100 MiB\"", "is 100.0 MiB, and has to be at least 558 MiB"),
+        ("[spool]\nmax_size = \"100 MiB\"", "is 100.0 MiB, and has to be at least 578 MiB"),
         ("[spool]\nmax_size = \"550 MiB\"", "381.5 MiB for the ids of spool.dedup.max_ids"),
         (
             "[spool]\nquarantine_max_size = \"8 MiB\"",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -92,7 +92,12 @@ fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBu
         }
     };
     file.seek(SeekFrom::Start(from))?;
-    io::copy(&mut file.take(to - from), &mut copy)?;
+    let mut left = file.take(to - from);
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    while left.by_ref().take(BLOCK).read_to_end(&mut block)? > 0 {
+        copy.write_all(&block)?;
+        block.clear();
+    }
     copy.sync_all()?;
     let directory = output.parent().unwrap_or(Path::new("."));
     folder::sync(directory)?;
