@@ -77,6 +77,7 @@ async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<()
     let metrics = Arc::new(Metrics::new()?);
     let telemetry = telemetry::start(&config, &metrics);
     let grace = config.limits.shutdown_grace;
+    let directory = std::path::absolute(&config.spool.directory)?;
     let app = Box::pin(App::build(config, metrics)).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -84,6 +85,7 @@ async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<()
         admin = app.admin_address().map(tracing::field::display),
         scheme,
         webhooks = sources.join(", "),
+        spool = %directory.display(),
         "ready"
     );
     let now = Arc::new(Notify::new());

@@ -1,6 +1,5 @@
 //! `[spool]`: where events are kept until every sink has them, and how ids are remembered.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::limits::Limits;
@@ -41,7 +40,7 @@ pub(super) fn read(mut section: Section<'_>, body: u64) -> Settings {
     let share = if is_embedded { 2 * QUARANTINE_SHARE } else { QUARANTINE_SHARE };
     let mut settings = Settings {
         engine,
-        directory: section.path("directory").unwrap_or_else(|| PathBuf::from("data")),
+        directory: section.path("directory").unwrap_or_else(|| section.beside_file("data")),
         max_size,
         quarantine_max_size: quarantine.unwrap_or(GIB.min(max_size / share)),
         retention: section.duration("retention").unwrap_or(Duration::ZERO),

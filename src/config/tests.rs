@@ -295,7 +295,7 @@ fn the_admin_address_is_read_whatever_else_is_wrong() {
     let admin = load_admin(Some(&file), std::iter::empty()).expect("read");
     assert_eq!(admin.address.port(), 7);
     let spool = load_spool(Some(&file), std::iter::empty()).expect("read");
-    assert_eq!(spool.directory.to_str(), Some("data"));
+    assert_eq!(spool.directory, folder.path().join("data"));
 }
 
 #[test]

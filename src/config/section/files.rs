@@ -1,18 +1,27 @@
 //! Paths and secrets: what a configuration names and does not hold.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Section;
+use crate::config::problem::Origin;
 use crate::secret::{Form, Secret};
 
 impl Section<'_> {
-    /// A path.
+    /// A path. A relative one that stands in the file leads from the file's directory, so that it does not matter
+    /// where a command is typed; one in a variable leads from the working directory, as in any shell.
     pub(in crate::config) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let is_in_file = matches!(self.origin(key), Some(Origin::Line(_)));
         let text = self.text(key)?;
         if text.is_empty() {
             self.report(key, "is empty; write a path, or leave it out".to_owned());
         }
-        Some(PathBuf::from(text))
+        Some(if is_in_file { self.beside_file(&text) } else { PathBuf::from(text) })
+    }
+
+    /// A path as the configuration file means it; without a file, as the working directory does.
+    pub(in crate::config) fn beside_file(&self, path: &str) -> PathBuf {
+        let directory = self.file().and_then(Path::parent).unwrap_or(Path::new(""));
+        directory.join(path)
     }
 
     /// A path that has to be there.

@@ -67,3 +67,24 @@ fn an_unknown_type_is_one_mistake() {
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].contains("did you mean \"splunk_hec\"?"), "{found:?}");
 }
+
+#[test]
+fn a_relative_path_leads_from_the_file_that_it_stands_in() {
+    let text = "[sinks.a]\ntype = \"file\"\npath = \"out.ndjson\"\n[sinks.b]\ntype = \"file\"\npath = \"/b\"\n";
+    let file = Some(Path::new("/etc/siem/c.toml"));
+    let variable = ("DAVINCI_SIEM__SINKS__B__PATH".into(), "from-variable".into());
+    let config = parse(text, file, [variable].into_iter()).expect("valid");
+    let path = |sink: &Sink| match &sink.kind {
+        SinkKind::File(file) => file.path.clone(),
+        other => panic!("{other:?}"),
+    };
+    let paths: Vec<PathBuf> = config.sinks.iter().map(path).collect();
+    assert_eq!(paths, ["/etc/siem/out.ndjson", "from-variable"].map(PathBuf::from));
+    assert_eq!(config.spool.directory, PathBuf::from("/etc/siem/data"), "the default, too");
+    let config = parse(text, None, std::iter::empty()).expect("valid");
+    assert_eq!(
+        config.spool.directory,
+        PathBuf::from("data"),
+        "without a file, the working directory"
+    );
+}
