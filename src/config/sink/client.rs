@@ -137,6 +137,16 @@ pub(in crate::config) fn read(
     client
 }
 
+/// Reports an endpoint that already has the API's own path, which the sink adds: a target answers such a doubled
+/// path with 404.
+pub(in crate::config) fn refuse_api_path(section: &Section<'_>, client: &Client, api: &[&str]) {
+    if let Some(own) = api.iter().find(|own| client.url.path().contains(**own)) {
+        let message =
+            format!("has {own}, which the sink adds itself; write only what is before it");
+        section.report("endpoint", message);
+    }
+}
+
 /// Certificates.
 pub(in crate::config) fn read_tls(mut section: Section<'_>) -> Tls {
     let ca = section.path("ca");

@@ -41,8 +41,10 @@ pub(super) fn read(section: &mut Section<'_>) -> ElasticsearchSink {
     let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
     let url = "https://elasticsearch.example.com:9200";
     let flavors = [("elasticsearch", Flavor::Elasticsearch), ("opensearch", Flavor::Opensearch)];
+    let client = client::read(section, "endpoint", url, &compressions, Compression::Gzip);
+    client::refuse_api_path(section, &client, &["/_bulk", "/_doc", "/_create"]);
     let sink = ElasticsearchSink {
-        client: client::read(section, "endpoint", url, &compressions, Compression::Gzip),
+        client,
         authorization: client::read_authorization(section, "api_key", "ApiKey"),
         flavor: section.choice("flavor", &flavors).unwrap_or(Flavor::Elasticsearch),
         data_stream: section

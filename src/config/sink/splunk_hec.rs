@@ -54,8 +54,10 @@ impl SplunkHecSink {
 pub(super) fn read(section: &mut Section<'_>) -> SplunkHecSink {
     let compressions = [("none", Compression::None), ("gzip", Compression::Gzip)];
     let url = "https://splunk.example.com:8088";
+    let client = client::read(section, "endpoint", url, &compressions, Compression::Gzip);
+    client::refuse_api_path(section, &client, &["/services/collector"]);
     SplunkHecSink {
-        client: client::read(section, "endpoint", url, &compressions, Compression::Gzip),
+        client,
         token: section.secret("token", Form::Header),
         index: section.text("index"),
         sourcetype: section.text("sourcetype"),

@@ -88,3 +88,18 @@ fn a_relative_path_leads_from_the_file_that_it_stands_in() {
         "without a file, the working directory"
     );
 }
+
+#[test]
+fn an_endpoint_holds_no_path_of_the_api_that_the_sink_adds() {
+    for (sink, own) in [
+        (
+            "type = \"splunk_hec\"\ntoken_env = \"PW\"\nendpoint = \"https://x/services/collector/event\"",
+            "/services/collector",
+        ),
+        ("type = \"elasticsearch\"\nendpoint = \"https://x/prefix/_bulk\"", "/_bulk"),
+    ] {
+        let found = problems_with(&format!("[sinks.a]\n{sink}"), &[("PW", "secret")]);
+        let expected = format!("endpoint: has {own}, which the sink adds itself");
+        assert!(found.iter().any(|found| found.contains(&expected)), "{found:?}");
+    }
+}
