@@ -216,24 +216,24 @@ impl<'p> Section<'p> {
         self.duration_from(key, Duration::ZERO)
     }
 
-    /// A time limit or an interval: at least 1 ms, below which it would fail always, or spin.
+    /// A time limit or an interval: raised to 1 ms, below which it would fail always, or spin.
     pub(super) fn patience(&mut self, key: &str) -> Option<Duration> {
         self.duration_from(key, Duration::from_millis(1))
     }
 
-    /// A time span of at least `least`.
+    /// A time span, raised to `least`; 0 only where `least` is.
     pub(super) fn duration_from(&mut self, key: &str, least: Duration) -> Option<Duration> {
         let origin = self.origin(key)?;
         let wanted = "a time span such as \"30s\", \"15m\" or \"14d\"";
         let duration: Duration = self.parsed::<humantime::Duration>(key, wanted)?.into();
-        let message = if duration < least {
-            format!("must be more than 0, at least {}", humantime::format_duration(least))
+        let message = if duration.is_zero() && !least.is_zero() {
+            "must be more than 0"
         } else if duration > MAX_DURATION {
-            "must be at most 10 years (10y)".to_owned()
+            "must be at most 10 years (10y)"
         } else {
-            return Some(duration);
+            return Some(duration.max(least));
         };
-        self.problems.report(Some(&origin), &self.key(key), message);
+        self.problems.report(Some(&origin), &self.key(key), message.to_owned());
         None
     }
 
