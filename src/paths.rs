@@ -6,6 +6,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// `f_type` of procfs: statfs(2).
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// `f_type` of sysfs: statfs(2).
+const SYSFS_MAGIC: i64 = 0x6265_6572;
+
 /// Links followed before a path counts as a loop, as Linux does.
 const MAX_LINKS: usize = 40;
 
@@ -31,6 +37,19 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(resolved)
+}
+
+/// Says why no directory can be made at `path`, whoever tries: its nearest existing ancestor is a file, or of a
+/// file system that the kernel fills. Makes nothing; permissions are those of another user, and not looked at.
+pub(crate) fn obstacle(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    let existing = path.ancestors().find(|ancestor| ancestor.exists())?;
+    if !existing.is_dir() {
+        return Some(format!("{} is not a directory", existing.display()));
+    }
+    let kind = rustix::fs::statfs(existing).ok()?.f_type;
+    let is_kernels = [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&(kind as i64));
+    is_kernels.then(|| format!("{} is a file system of the kernel", existing.display()))
 }
 
 /// Device and inode, which stay when a file is renamed.

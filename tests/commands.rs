@@ -255,3 +255,21 @@ fn map_reads_files_of_any_number_of_events_and_names_the_lines_of_bad_ones() {
     piped.stdin(std::fs::File::open(home.path("array.json")).expect("opened"));
     assert_eq!(out(&piped.output().expect("ran")).lines().count(), 25_000);
 }
+
+#[test]
+fn check_refuses_a_spool_directory_that_nobody_can_make() {
+    for (directory, reason) in [
+        ("/proc/x", "/proc is a file system of the kernel"),
+        ("test.toml/spool", "is not a directory"),
+    ] {
+        let home = Home::new(&format!("[spool]\ndirectory = {directory:?}\n"));
+        let checked = home.run(&["check"]);
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.code(), Some(64), "{said}");
+        assert!(
+            said.contains("spool.directory: cannot be made") && said.contains(reason),
+            "{said}"
+        );
+        assert!(home.try_start().is_err(), "as the service does");
+    }
+}

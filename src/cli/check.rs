@@ -16,9 +16,11 @@ use super::loader::Loader;
 use super::output::{count, json};
 use crate::causes::without_numbers;
 use crate::config::{Config, Problem};
+use crate::paths;
 use crate::sinks::{Deliver, Sink};
+use crate::spool::Engine;
 #[cfg(feature = "nats")]
-use crate::spool::{Engine, jetstream};
+use crate::spool::jetstream;
 use report::{Probe, Report};
 
 /// Longest time that one target may take to answer.
@@ -91,6 +93,18 @@ pub(super) fn run(arguments: &Arguments, loader: Loader<'_>) -> Result<(), Failu
 }
 
 fn report(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+    if let Some(reason) = paths::obstacle(&config.spool.directory)
+        && config.spool.engine == Engine::Embedded
+    {
+        let message = format!("spool.directory: cannot be made: {reason}. Write another path");
+        if arguments.json {
+            let (key, message) = ("spool.directory".to_owned(), message.clone());
+            let file = file.map(|file| file.display().to_string());
+            let mistake = Mistake { file, line: None, variable: None, key, message };
+            json(&Mistakes { problems: vec![mistake] })?;
+        }
+        return Err(Failure::Usage(message));
+    }
     let mut report = Report::of(config, file)?;
     if !arguments.json {
         report.print();
