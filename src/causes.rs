@@ -56,7 +56,7 @@ pub(crate) fn without_numbers(message: &str) -> String {
     text
 }
 
-/// Why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
+/// Says why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
 /// only; `peer` is a host and port.
 pub(crate) fn connection_failure(error: &(dyn Error + 'static), peer: &str) -> String {
     tracing::debug!(peer, chain = with_causes(error), "a connection failed");
@@ -103,7 +103,7 @@ fn io_failure(kind: ErrorKind, peer: &str) -> Option<String> {
     })
 }
 
-/// Whether another attempt meets the same: the name is unknown, TLS fails, or the peer does not speak HTTP.
+/// Returns whether another attempt meets the same: the name is unknown, TLS fails, or the peer does not speak HTTP.
 pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|cause| {
         cause.is::<rustls::Error>()

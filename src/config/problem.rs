@@ -92,7 +92,7 @@ impl Collector {
         Collector { file, environment, secrets, found: RefCell::default() }
     }
 
-    /// Whether the secrets of a table are to be read.
+    /// Returns whether the secrets of a table are to be read.
     pub(super) fn reads_secrets_of(&self, table: &str) -> bool {
         match self.secrets {
             Secrets::All => true,

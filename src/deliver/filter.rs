@@ -3,7 +3,7 @@
 use crate::config::{Filter, Pattern, Routing, Sink};
 use crate::event::Event;
 
-/// Why a sink does not get an event.
+/// Reason why a sink does not get an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unwanted<'a> {
     /// A connection test, and `test_events` is off.
@@ -20,7 +20,7 @@ pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
     unwanted(sink, event, source).is_none()
 }
 
-/// Why a sink is not to deliver an event of `source`; `None` if it is.
+/// Says why a sink is not to deliver an event of `source`; `None` if it is.
 pub fn unwanted<'a>(sink: &'a Sink, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
     if matches!(event, Event::DeliveryTest(_)) && !sink.test_events {
         return Some(Unwanted::ConnectionTest);

@@ -61,7 +61,7 @@ struct Stopped;
 /// How long the cursor may stand still while a target takes parts of a batch.
 const PART: Duration = Duration::from_secs(1);
 
-/// Why a batch is tried no longer.
+/// Reason why a batch is tried no longer.
 enum End {
     Settled,
     /// Parts of it were taken, over some time.

@@ -16,7 +16,7 @@ pub struct SinkStatus {
     waiting_since: AtomicI64,
     /// Events that its target has taken since the start.
     delivered: AtomicU64,
-    /// Whether a batch waits for an idle connection.
+    /// True if a batch waits for an idle connection.
     has_next: AtomicBool,
     /// One for each lane, and one for the worker.
     states: Mutex<Vec<SinkState>>,

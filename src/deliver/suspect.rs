@@ -74,7 +74,7 @@ pub(super) struct Suspect {
     since: Instant,
     /// Events that the sink had delivered at its last failure.
     delivered: u64,
-    /// Whether a neighbour was tried since its last failure.
+    /// True if a neighbour was tried since its last failure.
     is_compared: bool,
 }
 
@@ -99,7 +99,7 @@ impl Suspect {
         takes_others && known.is_due(now, rule)
     }
 
-    /// Whether another event is to be tried next, to see if the target takes it.
+    /// Returns whether another event is to be tried next, to see if the target takes it.
     pub(super) fn wants_neighbour(
         &self,
         position: u64,
@@ -129,7 +129,7 @@ impl Suspect {
     }
 }
 
-/// Whether a failure may be the event's fault. A target that asks to wait speaks of itself.
+/// Returns whether a failure may be the event's fault. A target that asks to wait speaks of itself.
 pub(super) fn may_be_its_fault(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Retry { after, reason } => after.is_none() && reason.status != Some(429),

@@ -27,7 +27,7 @@ pub(super) struct SourcePolicy {
     name: String,
     credentials: Credentials,
     allow_from: Vec<IpNet>,
-    /// Whether events with findings are quarantined.
+    /// True if events with findings are quarantined.
     pub(super) strict: bool,
     /// The fate of a body that cannot be parsed at all.
     pub(super) on_unparseable: OnUnparseable,
@@ -70,7 +70,7 @@ impl Policy {
         self.tls.as_ref()
     }
 
-    /// Whether a connection from this address may begin with the PROXY protocol's header.
+    /// Returns whether a connection from this address may begin with the PROXY protocol's header.
     pub(super) fn trusts_proxy(&self, address: IpAddr) -> bool {
         self.proxies.trusts(address.to_canonical())
     }
@@ -87,7 +87,7 @@ impl Policy {
         self.sources.iter().find(|source| source.name == name)
     }
 
-    /// Whether a source of this name quarantines events with findings.
+    /// Returns whether a source of this name quarantines events with findings.
     pub(super) fn is_strict(&self, name: &str) -> bool {
         self.source(name).is_some_and(|source| source.strict)
     }

@@ -24,7 +24,7 @@ const ATS: [&str; 10] = [
     "\u{ff20}",
 ];
 
-/// Whether a text, or the JSON that it is written as, may hold an at sign in any of those ways. Nearly
+/// Returns whether a text, or the JSON that it is written as, may hold an at sign in any of those ways. Nearly
 /// always decided by two searches.
 pub(super) fn may_be_in(text: &str) -> bool {
     memchr3(b'@', b'%', b'\\', text.as_bytes()).is_some()

@@ -26,7 +26,7 @@ struct Frame {
     is_named: bool,
     /// Whether it is a list or in one.
     in_list: bool,
-    /// Whether it is a resource that is a user or a user's device.
+    /// True if it is a resource that is a user or a user's device.
     of_user: bool,
     treatment: Treatment,
     /// Whether a member stays, before which a comma may have to go.

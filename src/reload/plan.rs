@@ -122,7 +122,7 @@ fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
-/// Whether a key is compared by its meaning, and so needs no comparison of how it is written.
+/// Returns whether a key is compared by its meaning, and so needs no comparison of how it is written.
 fn is_judged(key: &str) -> bool {
     let within = |section: &str, keys: &[&str]| {
         key.strip_prefix(section).is_some_and(|rest| keys.contains(&rest))
@@ -254,7 +254,7 @@ fn secrets_of(config: &Config) -> Vec<(String, &Secret)> {
     sources.chain(admin).collect()
 }
 
-/// Whether networks have come to hold all addresses of IPv4 or of IPv6. `none_is_all`: no network
+/// Returns whether networks have come to hold all addresses of IPv4 or of IPv6. `none_is_all`: no network
 /// stands for every address.
 fn opens(before: &[IpNet], after: &[IpNet], none_is_all: bool) -> bool {
     let holds_all = |nets: &[IpNet], is_v4: bool| {

@@ -10,7 +10,7 @@ use crate::config::{Config, Credential};
 /// Longest time between two looks at files that have changed.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
-/// Why the files are looked at.
+/// Reason why the files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The service has begun: files may have changed since it read them.
@@ -39,7 +39,7 @@ pub(super) struct Looks {
     tried: Option<u64>,
     /// At the last look.
     seen: Option<u64>,
-    /// Whether what was last tried was refused. Then it is tried again at each look: a file that only
+    /// True if what was last tried was refused. Then it is tried again at each look: a file that only
     /// the refused configuration names may have come.
     is_refused: bool,
 }

@@ -88,7 +88,7 @@ pub struct Place {
     pub is_paused: bool,
     /// Another process that delivers to it.
     pub leader: Option<String>,
-    /// Why this process could not deliver to it, whoever's turn it is.
+    /// Reason why this process could not deliver to it, whoever's turn it is.
     pub trouble: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::deliver::suspect::{Suspect, may_be_its_fault};
 use crate::sinks::{Report, Verdict};
 
 impl Lane {
-    /// Whether the first event has failed alone for so long that the next one is to be tried.
+    /// Returns whether the first event has failed alone for so long that the next one is to be tried.
     pub(super) fn wants_neighbour(&self, batch: &Batch) -> bool {
         let (Some(suspect), Some(first)) = (&self.suspect, batch.items.first()) else {
             return false;

@@ -37,7 +37,7 @@ impl Authority {
         Authority { roots, lists, is_required, verifier }
     }
 
-    /// Whether a connection without a certificate is refused.
+    /// Returns whether a connection without a certificate is refused.
     pub(crate) fn is_required(&self) -> bool {
         self.is_required
     }
@@ -52,7 +52,7 @@ impl Authority {
         Arc::clone(&self.verifier)
     }
 
-    /// Whether a handshake with this certificate would succeed now. Nothing is verified again while
+    /// Returns whether a handshake with this certificate would succeed now. Nothing is verified again while
     /// the files hold what they held at the connection's handshake.
     pub(crate) fn accepts(&self, shown: &Shown) -> bool {
         let before = &*shown.verified_by;

@@ -74,7 +74,7 @@ pub struct Listener {
     /// TLS and the trusted proxies of new connections; without a policy, or without TLS in it, they are
     /// plain.
     pub policy: Option<Arc<SharedPolicy>>,
-    /// Whether each connection begins with the PROXY protocol's header of a trusted proxy.
+    /// True if each connection begins with the PROXY protocol's header of a trusted proxy.
     pub is_proxied: bool,
     /// Connections that may be open.
     pub connections: usize,

@@ -227,7 +227,7 @@ fn webhooks(policy: &Policy) -> Vec<Judgement> {
     judged
 }
 
-/// Whether requests to the admin listener are allowed: each method, without and with passwords.
+/// Returns whether requests to the admin listener are allowed: each method, without and with passwords.
 fn operations(config: &Config, method: &str, passwords: &[&str]) -> Vec<bool> {
     let access = Access::new(&config.admin, u32::MAX);
     let mut judged = Vec::new();
@@ -249,7 +249,7 @@ fn operations(config: &Config, method: &str, passwords: &[&str]) -> Vec<bool> {
     judged
 }
 
-/// Whether a source keeps out some address of IPv4 or other, which is asked directly.
+/// Returns whether a source keeps out some address of IPv4 or other, which is asked directly.
 fn keeps_out_addresses(policy: &Policy, name: &str) -> bool {
     (0..64_u8).any(|first| {
         let peer = Peer::new(SocketAddr::from(([first * 4, 88, 99, 1], 1)));

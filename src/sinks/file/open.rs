@@ -35,15 +35,15 @@ pub(super) struct Open {
     recorded: u64,
 }
 
-/// Why not all lines were appended.
+/// Reason why not all lines were appended.
 #[derive(Debug)]
 pub(super) struct Failed {
     /// Bytes of whole lines that are on disk all the same.
     pub(super) kept: usize,
     pub(super) error: io::Error,
-    /// Whether the file ends with these and can be appended to.
+    /// True if the file ends with these and can be appended to.
     pub(super) is_clean: bool,
-    /// Whether the file was renamed before the lines were in it.
+    /// True if the file was renamed before the lines were in it.
     pub(super) is_renamed: bool,
 }
 

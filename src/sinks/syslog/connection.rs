@@ -63,7 +63,7 @@ pub(super) struct Written {
     pub(super) whole: usize,
     /// Messages of which at least one byte was handed over.
     pub(super) started: usize,
-    /// Why the connection cannot be used any more, if that is so.
+    /// Reason why the connection cannot be used any more, if that is so.
     pub(super) error: Option<Reason>,
 }
 

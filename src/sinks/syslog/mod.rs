@@ -37,7 +37,7 @@ pub struct Syslog {
     ended: Option<Instant>,
     /// Connections in a row that broke on the first unconfirmed message alone.
     breaks: u32,
-    /// Whether the receiver has left a connection open on which one message was sent and ended.
+    /// True if the receiver has left a connection open on which one message was sent and ended.
     is_silent: bool,
 }
 

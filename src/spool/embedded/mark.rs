@@ -31,7 +31,7 @@ pub(super) struct Mark {
     pub(super) trimmed: u64,
     /// Whether the writer has met a broken page: the next start has to repair it.
     pub(super) is_damaged: bool,
-    /// Whether appends were refused until the sinks have caught up.
+    /// True if appends were refused until the sinks have caught up.
     pub(super) is_full: bool,
     /// Bytes that found no room in quarantine; 0 where nothing was refused.
     pub(super) wanted: u64,

@@ -152,7 +152,7 @@ impl Shared {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Why the store refused something, if that was a moment ago.
+    /// Says why the store refused something, if that was a moment ago.
     fn failing_store(&self) -> Option<String> {
         let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
@@ -301,7 +301,7 @@ impl Spool {
         self.shared.quarantined.subscribe()
     }
 
-    /// Why events cannot be stored: the files are not where they were, the log has no room, or the store has
+    /// Says why events cannot be stored: the files are not where they were, the log has no room, or the store has
     /// refused some a moment ago. The last is forgotten after a while, unless the writer's own tries fail as
     /// well: whoever sends nothing to a service that is not ready would never learn that it is again.
     pub fn failing(&self) -> Option<String> {

@@ -128,7 +128,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Whether the stream has a position, or every sink that it was for has settled it.
+    /// Returns whether the stream has a position, or every sink that it was for has settled it.
     async fn is_kept(&self, position: u64, only_sink: Option<&str>) -> Result<bool, ReadError> {
         if same::stored_at(&self.streams.events, position).await?.is_some() {
             return Ok(true);

@@ -35,7 +35,7 @@ pub(super) struct Permission {
     pub(super) subject: String,
     /// The part of the engine that needs it, to follow "for".
     pub(super) purpose: &'static str,
-    /// Whether only `order = "parallel"` needs it.
+    /// True if only `order = "parallel"` needs it.
     is_parallel: bool,
     probe: Probe,
 }
@@ -265,7 +265,7 @@ fn denied(text: &str) -> Option<&str> {
     rest.split('"').nth(1)
 }
 
-/// Whether a pattern covers a subject, as NATS has it.
+/// Returns whether a pattern covers a subject, as NATS has it.
 fn is_within(subject: &str, pattern: &str) -> bool {
     let mut tokens = subject.split('.');
     for token in pattern.split('.') {
