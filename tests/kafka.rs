@@ -360,5 +360,5 @@ fn both_sides_show_their_certificates() {
     let (is_good, said) = probe(&wrong);
     assert!(!is_good && said.contains("certificate verify failed"), "{said}");
     let unreadable = home(format!("{{ ca = {key:?} }}"));
-    assert!(probe(&unreadable).1.contains("holds no PEM certificate"));
+    assert!(probe(&unreadable).1.contains("holds no usable certificate"));
 }
