@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use rustls::{AlertDescription as Alert, CertificateError};
 
-/// How the standard library begins the error of a name that cannot be resolved; it has no kind of its own.
+/// Beginning of the standard library's error of a name that cannot be resolved; it has no kind of its own.
 const UNRESOLVED: &str = "failed to lookup address information";
 
 /// An error with everything that led to it, each said once. For the debug log, and for errors that are our own.

@@ -14,7 +14,7 @@ const OTHER_REASONS: [&str; 5] = ["encoding", "damaged", "given_up", "rejected",
 /// Outcomes of an event.
 pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
 
-/// Why entries are in quarantine.
+/// Reasons why entries are in quarantine.
 pub(super) fn reasons() -> BTreeSet<String> {
     Reason::ALL
         .iter()
@@ -37,7 +37,7 @@ pub(super) fn check(option: &str, value: &str, known: &BTreeSet<String>) -> Resu
     }
 }
 
-/// What to say of a value that is not among the known ones.
+/// Message about a value that is not among the known ones.
 pub(super) fn unknown(option: &str, value: &str, known: &BTreeSet<String>) -> Failure {
     let names: Vec<String> = known.iter().map(|name| safe(name)).collect();
     let hint = closest(value, known)

@@ -42,7 +42,7 @@ impl Level {
     }
 }
 
-/// Where on the page a sentence's subject is shown.
+/// Place on the page where a sentence's subject is shown.
 pub(super) fn section(view: &View, sentence: &str) -> Option<&'static str> {
     refused(view).filter(|refused| refused == sentence).map(|_| "#quarantine")
 }

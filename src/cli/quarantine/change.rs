@@ -131,7 +131,7 @@ pub(super) fn purge(
     Ok(())
 }
 
-/// Where the quarantine is changed.
+/// Place where the quarantine is changed.
 enum Reached {
     /// The running service has the spool to itself.
     Service(AdminClient),
