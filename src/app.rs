@@ -17,7 +17,6 @@ use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
-use crate::descriptors::{self, TooFew};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
 use crate::receive::listener::tls::{self, TlsError};
@@ -25,8 +24,11 @@ use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
 use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
+use crate::rlimit::{self, TooFew};
 use crate::shutdown::{self, Shutdown};
-use crate::spool::{Clock, CommitError, Door, OpenError, ReadError, Registered, Spool, Start};
+use crate::spool::{
+    Clock, CommitError, Disposition, OpenError, ReadError, Registered, Spool, Start,
+};
 
 /// Connections to the admin listener: a kubelet, a Prometheus or two, operators.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -113,7 +115,7 @@ pub fn system_clock() -> Clock {
 impl App {
     /// Opens the spool and binds both listeners. Nothing is served yet.
     pub async fn build(config: Config, metrics: SharedMetrics) -> Result<App, StartError> {
-        descriptors::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
+        rlimit::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
         let spool = Arc::new(Spool::start(&config.spool, Arc::clone(&clock)).await?);
         if let Some(largest) = spool.largest().filter(|most| (*most as u64) < config.limits.body) {
@@ -312,16 +314,17 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 /// Has every series of configured names there from the start: an increase from nothing is none to whoever
 /// watches for one.
 fn begin_with_zero(config: &Config, metrics: &Metrics) {
-    let sources = [Door::Accepted, Door::Duplicate, Door::Quarantined].map(Door::as_str);
+    let sources = [Disposition::Accepted, Disposition::Duplicate, Disposition::Quarantined]
+        .map(Disposition::as_str);
     for source in &config.sources {
-        for door in sources.into_iter().chain(["refused"]) {
-            metrics.events.with_label_values(&[source.name.as_str(), door]);
+        for disposition in sources.into_iter().chain(["refused"]) {
+            metrics.events.with_label_values(&[source.name.as_str(), disposition]);
         }
         metrics.empty_bodies.with_label_values(&[source.name.as_str()]);
     }
     for sink in &config.sinks {
-        for door in Door::OF_SINKS {
-            metrics.sink_events.with_label_values(&[sink.name.as_str(), door.as_str()]);
+        for disposition in Disposition::OF_SINKS {
+            metrics.sink_events.with_label_values(&[sink.name.as_str(), disposition.as_str()]);
         }
         for attempt in ["first", "repeated"] {
             metrics.sink_attempts.with_label_values(&[sink.name.as_str(), attempt]);
@@ -330,16 +333,16 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
     }
 }
 
-/// Lets the doors' counters go on where they were.
+/// Lets the dispositions' counters go on where they were.
 async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
     // Where receivers share a spool, each counts what it does itself.
     if !matches!(spool, Spool::Embedded(_)) {
         return Ok(());
     }
-    for (name, door, count) in spool.stats().await?.totals {
-        let is_of_sink = Door::OF_SINKS.contains(&door);
+    for (name, disposition, count) in spool.stats().await?.totals {
+        let is_of_sink = Disposition::OF_SINKS.contains(&disposition);
         let counter = if is_of_sink { &metrics.sink_events } else { &metrics.events };
-        counter.with_label_values(&[name.as_str(), door.as_str()]).inc_by(count);
+        counter.with_label_values(&[name.as_str(), disposition.as_str()]).inc_by(count);
     }
     Ok(())
 }

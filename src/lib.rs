@@ -26,7 +26,7 @@
 //! | [`admin`] | health, metrics, operations |
 //! | [`config`] | one TOML file, all mistakes at once |
 //! | [`app`], [`cli`] | putting it together; the command line |
-//! | [`folder`] | folders that outlast a power loss |
+//! | [`durable_dir`] | folders that outlast a power loss |
 //! | [`json`] | tokens of JSON that was accepted; pure |
 //! | [`nats`] | how NATS is reached |
 //! | `pem`, `shown` | errors that quote neither a file nor a secret |
@@ -34,15 +34,14 @@
 
 pub mod admin;
 pub mod app;
-mod causes;
 pub mod cli;
 pub mod config;
 pub mod decode;
 pub mod deliver;
-pub mod descriptors;
+mod durable_dir;
+mod error_chain;
 pub mod event;
-mod files;
-mod folder;
+mod file_fingerprint;
 pub mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -56,6 +55,7 @@ mod printable;
 pub mod receive;
 pub mod redact;
 pub mod reload;
+pub mod rlimit;
 mod secret;
 mod shown;
 pub mod shutdown;

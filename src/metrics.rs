@@ -1,7 +1,7 @@
 //! Metrics in the domain's words. Made once, handed down; nothing global.
 //!
-//! Labels are configured names and fixed words only, so that no sender can make a new series. The
-//! doors' totals are stored by the spool: counters go on after a restart where they were.
+//! Labels are configured names and fixed words only, so that no sender can create a new series.
+//! The spool stores the totals by disposition: counters continue after a restart.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Metrics {
     registry: Registry,
     /// Unix time at which the service started.
     pub started: IntGauge,
-    /// Events by source and door of receiving.
+    /// Events by source and result.
     pub events: IntCounterVec,
     /// Requests by source and HTTP status.
     pub requests: IntCounterVec,
@@ -59,14 +59,14 @@ pub struct Metrics {
     pub certificate_expires: IntGaugeVec,
     /// Configurations, certificates and credentials that were read again, by result.
     pub reloads: IntCounterVec,
-    /// Events by sink and door of delivery.
+    /// Events by sink and result.
     pub sink_events: IntCounterVec,
     /// Attempts that were not successful, by sink and kind of verdict.
     pub sink_failures: IntCounterVec,
     /// Times that something was sent to a sink's target, by sink and whether it was sent before.
     pub sink_attempts: IntCounterVec,
     /// What sinks count besides: resent messages, failure stores, truncations.
-    pub sink_notices: IntCounterVec,
+    pub sink_findings: IntCounterVec,
     /// Events that were stored once and could not be read back, by sink.
     pub damaged: IntCounterVec,
     /// Spans of `[traces]`, by result.
@@ -107,7 +107,7 @@ impl Metrics {
         registry.register(Box::new(started.clone()))?;
         let metrics = Metrics {
             started,
-            events: counter("events_total", "Events by source and door", &["source", "door"])?,
+            events: counter("events_total", "Events by source and result", &["source", "result"])?,
             requests: counter(
                 "requests_total",
                 "Requests by source and status",
@@ -179,8 +179,8 @@ impl Metrics {
             )?,
             sink_events: counter(
                 "sink_events_total",
-                "Events by sink and door",
-                &["sink", "door"],
+                "Events by sink and result",
+                &["sink", "result"],
             )?,
             sink_failures: counter(
                 "sink_failures_total",
@@ -192,10 +192,10 @@ impl Metrics {
                 "Times that something was sent to a target, for the first time or again",
                 &["sink", "attempt"],
             )?,
-            sink_notices: counter(
-                "sink_notices_total",
+            sink_findings: counter(
+                "sink_findings_total",
                 "Items that a sink delivered in an unusual way",
-                &["sink", "notice"],
+                &["sink", "kind"],
             )?,
             damaged: counter(
                 "damaged_events_total",

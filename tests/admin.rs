@@ -51,10 +51,10 @@ fn every_door_is_counted_and_goes_on_after_a_restart() {
     });
     let metrics = |service: &Service| block_on(async { get(service, "/metrics").await.1 });
     let expected = [
-        ("davinci_siem_events_total{door=\"accepted\",source=\"pingone\"}", 6.0),
-        ("davinci_siem_events_total{door=\"duplicate\",source=\"pingone\"}", 5.0),
-        ("davinci_siem_events_total{door=\"quarantined\",source=\"pingone\"}", 1.0),
-        ("davinci_siem_sink_events_total{door=\"delivered\",sink=\"out\"}", 6.0),
+        ("davinci_siem_events_total{result=\"accepted\",source=\"pingone\"}", 6.0),
+        ("davinci_siem_events_total{result=\"duplicate\",source=\"pingone\"}", 5.0),
+        ("davinci_siem_events_total{result=\"quarantined\",source=\"pingone\"}", 1.0),
+        ("davinci_siem_sink_events_total{result=\"delivered\",sink=\"out\"}", 6.0),
         ("davinci_siem_quarantine_entries", 1.0),
         ("davinci_siem_dedup_ids", 7.0),
         ("davinci_siem_sink_lag_events{sink=\"out\"}", 0.0),

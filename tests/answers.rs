@@ -141,7 +141,7 @@ fn the_connection_test_is_accepted_and_delivered_nowhere_by_default() {
     let (_, metrics) = service.ask_admin("/metrics");
     assert!(metrics.contains("davinci_siem_delivery_tests_total{source=\"pingone\"} 1"));
     // Counted with the cursor, which moves after the file is written and synced.
-    let filtered = "davinci_siem_sink_events_total{door=\"filtered\",sink=\"archive\"}";
+    let filtered = "davinci_siem_sink_events_total{result=\"filtered\",sink=\"archive\"}";
     wait_for("a filtered event", || (service.metric(filtered) == 1.0).then_some(()));
 }
 

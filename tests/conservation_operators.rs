@@ -99,9 +99,10 @@ fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>
 /// Each source's events have a position or an entry, and each sink has a disposition for every position.
 fn judge_sums(stats: &Value) {
     let rows = stats["totals"].as_array().expect("rows");
-    let sum = |names: &[&str], doors: &[&str]| -> u64 {
+    let sum = |names: &[&str], dispositions: &[&str]| -> u64 {
         let rows = rows.iter().filter(|row| {
-            names.iter().any(|name| row[0] == *name) && doors.iter().any(|door| row[1] == *door)
+            names.iter().any(|name| row[0] == *name)
+                && dispositions.iter().any(|disposition| row[1] == *disposition)
         });
         rows.map(|row| row[2].as_u64().expect("a number")).sum()
     };

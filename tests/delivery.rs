@@ -27,8 +27,10 @@ fn wait_until_settled(service: &Service, sink: &str) {
     wait_for("no lag", || (lag(service, sink) == 0.0).then_some(()));
 }
 
-fn door(service: &Service, sink: &str, door: &str) -> f64 {
-    service.metric(&format!("davinci_siem_sink_events_total{{door=\"{door}\",sink=\"{sink}\"}}"))
+fn disposition(service: &Service, sink: &str, disposition: &str) -> f64 {
+    service.metric(&format!(
+        "davinci_siem_sink_events_total{{result=\"{disposition}\",sink=\"{sink}\"}}"
+    ))
 }
 
 #[test]
@@ -51,8 +53,8 @@ fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
     assert!((1..5).contains(&count("good")), "{}", count("good"));
     for sink in ["errors", "good", "none", "all"] {
         let delivered = count(sink) as f64;
-        assert_eq!(door(&service, sink, "delivered"), delivered, "{sink}");
-        assert_eq!(door(&service, sink, "filtered"), 5.0 - delivered, "{sink}");
+        assert_eq!(disposition(&service, sink, "delivered"), delivered, "{sink}");
+        assert_eq!(disposition(&service, sink, "filtered"), 5.0 - delivered, "{sink}");
     }
 }
 
@@ -131,8 +133,12 @@ fn a_replay_delivers_once_more_to_one_sink() {
     wait_until_settled(&service, "once");
     assert_eq!(ids_in(&home, "again"), [ids(1200), ids(1200)].concat(), "in order");
     assert_eq!(ids_in(&home, "once"), ids(1200));
-    assert_eq!(door(&service, "once", "not_addressed"), 1200.0, "the copies are not its own");
-    let replayed = "davinci_siem_events_total{door=\"replayed\",source=\"pingone\"}";
+    assert_eq!(
+        disposition(&service, "once", "not_addressed"),
+        1200.0,
+        "the copies are not its own"
+    );
+    let replayed = "davinci_siem_events_total{result=\"replayed\",source=\"pingone\"}";
     assert_eq!(service.metric(replayed), 1200.0);
 
     // Copies are not copied again, and a time in which nothing came has nothing.
@@ -192,7 +198,7 @@ fn several_batches_are_under_way_where_the_order_does_not_matter() {
     assert_eq!((found.len(), state.stored.len()), (400, 400), "each once");
     assert!(state.traffic.at_once >= 2, "{} requests at once", state.traffic.at_once);
     drop(state);
-    assert_eq!(door(&service, "hook", "delivered"), 400.0);
+    assert_eq!(disposition(&service, "hook", "delivered"), 400.0);
 }
 
 #[test]

@@ -48,9 +48,9 @@ fn each_document_gets_what_it_needs() {
     expected.remove(250);
     assert_eq!(stored, expected, "all but the bad one, each once");
     assert_eq!(target.state().conflicts, 0, "what was taken is not sent again");
-    let notices = service
-        .metric("davinci_siem_sink_notices_total{notice=\"failure_store\",sink=\"elastic\"}");
-    assert_eq!(notices, 1.0);
+    let found =
+        service.metric("davinci_siem_sink_findings_total{kind=\"failure_store\",sink=\"elastic\"}");
+    assert_eq!(found, 1.0);
     let entries = home.quarantine();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["target"]["code"], "document_parsing_exception");

@@ -51,9 +51,9 @@ fn fill(service: &Service, size: usize, mut between: impl FnMut(usize)) -> usize
     panic!("garbage is never refused");
 }
 
-fn total(stats: &Value, name: &str, door: &str) -> u64 {
+fn total(stats: &Value, name: &str, disposition: &str) -> u64 {
     let rows = stats["totals"].as_array().expect("rows");
-    let row = rows.iter().find(|row| row[0] == name && row[1] == door);
+    let row = rows.iter().find(|row| row[0] == name && row[1] == disposition);
     row.map_or(0, |row| row[2].as_u64().expect("a number"))
 }
 
@@ -108,13 +108,18 @@ fn garbage_fills_the_quarantine_and_nothing_else() {
     assert_eq!(lines_with(&service, "the quarantine has room again"), 1);
 
     service.wait_until_settled("out");
-    let door = |door: &str| {
-        service.metric(&format!("davinci_siem_events_total{{door=\"{door}\",source=\"pingone\"}}"))
+    let disposition = |disposition: &str| {
+        service.metric(&format!(
+            "davinci_siem_events_total{{result=\"{disposition}\",source=\"pingone\"}}"
+        ))
     };
     let accepted = (taken + 1 + 20 + 1) as f64;
-    assert_eq!((door("accepted"), home.lines("out.ndjson").len() as f64), (accepted, accepted));
+    assert_eq!(
+        (disposition("accepted"), home.lines("out.ndjson").len() as f64),
+        (accepted, accepted)
+    );
     let kept = service.metric("davinci_siem_quarantine_entries");
-    assert_eq!(door("quarantined"), kept + door("purged"), "the doors add up");
+    assert_eq!(disposition("quarantined"), kept + disposition("purged"), "the dispositions add up");
 }
 
 #[test]
@@ -177,12 +182,12 @@ fn a_sink_waits_with_what_its_target_refuses_and_goes_on_as_soon_as_there_is_roo
     assert!(status.success(), "{log}");
     let stats = stats(&home);
     let source = ["accepted", "released", "quarantined", "purged"];
-    let source = source.map(|door| total(&stats, "pingone", door));
+    let source = source.map(|disposition| total(&stats, "pingone", disposition));
     assert_eq!(source, [10, 2, garbage as u64, garbage as u64], "{stats}");
-    for (sink, doors) in [("hook", [10, 0, 2]), ("out", [10, 2, 0])] {
-        let found =
-            ["delivered", "not_addressed", "dead_lettered"].map(|door| total(&stats, sink, door));
-        assert_eq!(found, doors, "{sink}: {stats}");
-        assert_eq!(found.iter().sum::<u64>(), stats["head"], "{sink}: the doors add up");
+    for (sink, dispositions) in [("hook", [10, 0, 2]), ("out", [10, 2, 0])] {
+        let found = ["delivered", "not_addressed", "dead_lettered"]
+            .map(|disposition| total(&stats, sink, disposition));
+        assert_eq!(found, dispositions, "{sink}: {stats}");
+        assert_eq!(found.iter().sum::<u64>(), stats["head"], "{sink}: the dispositions add up");
     }
 }

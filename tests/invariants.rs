@@ -161,7 +161,7 @@ fn whatever_is_accepted_comes_out_of_every_format() {
         wait_for(format, || (home.lines(format).len() == 1).then_some(()));
     }
     let dead =
-        service.metric("davinci_siem_sink_events_total{door=\"dead_lettered\",sink=\"ocsf\"}");
+        service.metric("davinci_siem_sink_events_total{result=\"dead_lettered\",sink=\"ocsf\"}");
     assert_eq!(dead, 0.0);
 }
 
@@ -284,13 +284,15 @@ fn what_a_target_refuses_is_not_delivered() {
     let home = Home::new(&hook(&target));
     let service = home.start();
     service.post(&batch(ids(10)));
-    let door = |door: &str| {
-        service.metric(&format!("davinci_siem_sink_events_total{{door=\"{door}\",sink=\"hook\"}}"))
+    let disposition = |disposition: &str| {
+        service.metric(&format!(
+            "davinci_siem_sink_events_total{{result=\"{disposition}\",sink=\"hook\"}}"
+        ))
     };
     wait_for("all to be settled", || {
-        (door("delivered") + door("dead_lettered") == 10.0).then_some(())
+        (disposition("delivered") + disposition("dead_lettered") == 10.0).then_some(())
     });
-    assert_eq!((door("delivered"), door("dead_lettered")), (9.0, 1.0));
+    assert_eq!((disposition("delivered"), disposition("dead_lettered")), (9.0, 1.0));
     let entries = home.quarantine();
     assert_eq!((entries.len(), &entries[0]["target"]["status"]), (1, &json!(400)));
 }

@@ -88,7 +88,7 @@ fn what_is_counted_is_what_was_accepted() {
         samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()));
     assert_eq!(values.map(|value| value.expect("a number")).sum::<f64>(), 6.0);
     assert_eq!(
-        service.metric("davinci_siem_events_total{door=\"accepted\",source=\"pingone\"}"),
+        service.metric("davinci_siem_events_total{result=\"accepted\",source=\"pingone\"}"),
         6.0
     );
     let deprecated: Vec<Value> = ask(&service, "/api/drift")["drift"]
@@ -191,7 +191,7 @@ fn a_batch_comes_whole_though_not_at_once() {
 fn a_source_is_held_back_until_it_is_answered_with_200() {
     let home = Home::new("[sources.pingone]\non_unparseable = \"reject\"\n");
     let service = home.start();
-    let held_back = || service.metric("davinci_siem_held_back_seconds{source=\"pingone\"}");
+    let held_back = || service.metric("davinci_siem_blocked_seconds{source=\"pingone\"}");
     let source = || ask(&service, "/api/observed")["sources"][0].clone();
     let post = |body: &'static str| {
         block_on(async {
@@ -201,13 +201,13 @@ fn a_source_is_held_back_until_it_is_answered_with_200() {
     };
     assert_eq!((source()["last_heard"].clone(), held_back()), (Value::Null, 0.0));
     assert_eq!(post("[]"), 200);
-    assert_eq!(source()["held_back_since"], Value::Null);
+    assert_eq!(source()["blocked_since"], Value::Null);
     assert_eq!(post("rubbish"), 400);
-    let since = source()["held_back_since"].as_i64().expect("a time");
+    let since = source()["blocked_since"].as_i64().expect("a time");
     assert_eq!(source()["loses_events_at"], json!(since + 7 * 86_400_000));
     wait_for("time passes", || (held_back() > 0.0).then_some(()));
     assert_eq!(post("[]"), 200);
-    assert_eq!((source()["held_back_since"].clone(), held_back()), (Value::Null, 0.0));
+    assert_eq!((source()["blocked_since"].clone(), held_back()), (Value::Null, 0.0));
 }
 
 /// Canaries in every member that the rules take, spelt and placed so that each would be shown somewhere.

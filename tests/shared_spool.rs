@@ -162,7 +162,7 @@ fn in_parallel_all_deliver_and_what_one_held_comes_from_another() {
     let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel"), ("SINKS__SIEM__BATCH__EVENTS", "10")];
     let mut receivers = Receivers::start(&cluster, &target, &parallel);
     let delivered = |receivers: &Receivers, index: usize| {
-        let name = "davinci_siem_sink_events_total{door=\"delivered\",sink=\"siem\"}";
+        let name = "davinci_siem_sink_events_total{result=\"delivered\",sink=\"siem\"}";
         receivers.get(index).metric(name)
     };
     // Each attempt takes so long that neither of them has everything before the other has begun.

@@ -27,9 +27,9 @@ fn wait_until_settled(service: &Service) {
     });
 }
 
-fn notices(service: &Service, notice: &str) -> f64 {
-    let labels = format!("{{notice=\"{notice}\",sink=\"splunk\"}}");
-    service.metric(&format!("davinci_siem_sink_notices_total{labels}"))
+fn findings(service: &Service, kind: &str) -> f64 {
+    let labels = format!("{{kind=\"{kind}\",sink=\"splunk\"}}");
+    service.metric(&format!("davinci_siem_sink_findings_total{labels}"))
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn acknowledgement_is_waited_for_and_what_is_lost_is_sent_again() {
     wait_until_settled(&service);
     // Indexed perhaps, acknowledged never: that cannot be told apart.
     assert_eq!(target.state().ids(), [ids(3), ids(3)].concat());
-    assert_eq!(notices(&service, "acknowledgement_expired"), 3.0);
+    assert_eq!(findings(&service, "acknowledgement_expired"), 3.0);
     let channels: HashSet<String> = target
         .state()
         .traffic
@@ -201,7 +201,7 @@ fn a_token_without_acknowledgement_is_noticed() {
     service.post(&batch(ids(3)));
     wait_until_settled(&service);
     assert_eq!(target.state().ids(), ids(3));
-    assert_eq!(notices(&service, "unacknowledged"), 3.0);
+    assert_eq!(findings(&service, "unacknowledged"), 3.0);
 }
 
 #[test]

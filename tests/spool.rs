@@ -162,7 +162,8 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
     let (_, metrics) = service.ask_admin("/metrics");
     assert!(metrics.contains("davinci_siem_damaged_events_total{sink=\"out\"} 10"), "counted");
     assert!(
-        metrics.contains("davinci_siem_sink_events_total{door=\"dead_lettered\",sink=\"out\"} 10")
+        metrics
+            .contains("davinci_siem_sink_events_total{result=\"dead_lettered\",sink=\"out\"} 10")
     );
 }
 

@@ -71,8 +71,8 @@ fn what_a_sink_never_gets_is_counted() {
     fs::write(home.path("test.toml"), &only_one).expect("written");
     let service = home.start();
     service.post(&batch(["while-away".to_owned()]));
-    let series = |sink: &str, door: &str| {
-        format!("davinci_siem_sink_events_total{{door=\"{door}\",sink=\"{sink}\"}}")
+    let series = |sink: &str, disposition: &str| {
+        format!("davinci_siem_sink_events_total{{result=\"{disposition}\",sink=\"{sink}\"}}")
     };
     wait_for("the count", || (service.metric(&series("two", "retired")) == 6.0).then_some(()));
     assert!(service.terminate().0.success());

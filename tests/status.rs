@@ -62,7 +62,7 @@ fn a_spool_that_cannot_be_read_hides_nothing_else() {
     for name in [
         "davinci_siem_spool_failing 0",
         "davinci_siem_spool_full 0",
-        "davinci_siem_held_back_seconds{",
+        "davinci_siem_blocked_seconds{",
         "davinci_siem_last_received_timestamp_seconds{",
         "davinci_siem_events_total{",
         "davinci_siem_sink_state{",

@@ -28,7 +28,7 @@ fn received(receiver: &Receiver) -> Vec<String> {
 }
 
 fn resent(service: &Service) -> f64 {
-    service.metric("davinci_siem_sink_notices_total{notice=\"resent\",sink=\"syslog\"}")
+    service.metric("davinci_siem_sink_findings_total{kind=\"resent\",sink=\"syslog\"}")
 }
 
 #[test]

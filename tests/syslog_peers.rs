@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn resent(&self) -> u64 {
-        let name = "davinci_siem_sink_notices_total{notice=\"resent\",sink=\"syslog\"}";
+        let name = "davinci_siem_sink_findings_total{kind=\"resent\",sink=\"syslog\"}";
         self.service.metric(name) as u64
     }
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
 const DIRECTIONS: [(&str, &[&str]); 31] = [
-    ("causes", &[]),
+    ("error_chain", &[]),
     ("event", &[]),
-    ("descriptors", &[]),
+    ("rlimit", &[]),
     ("files", &[]),
-    ("folder", &[]),
+    ("durable_dir", &[]),
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
@@ -22,17 +22,17 @@ const DIRECTIONS: [(&str, &[&str]); 31] = [
     ("spans", &[]),
     ("tls", &["pem", "shown"]),
     ("nats", &["secret", "tls"]),
-    ("spool", &["causes", "folder", "nats"]),
+    ("spool", &["error_chain", "durable_dir", "nats"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
-    ("observe", &["decode", "event", "folder", "json", "metrics"]),
+    ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
     ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
     // An HTTP client, and no sink.
     ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["causes", "config", "event", "folder", "nats", "paths", "tls"]),
+    ("sinks", &["error_chain", "config", "event", "durable_dir", "nats", "paths", "tls"]),
     (
         "receive",
         &[
@@ -57,16 +57,8 @@ const DIRECTIONS: [(&str, &[&str]); 31] = [
     (
         "app",
         &[
-            "admin",
-            "config",
-            "deliver",
-            "descriptors",
-            "metrics",
-            "observe",
-            "receive",
-            "reload",
-            "shutdown",
-            "spool",
+            "admin", "config", "deliver", "rlimit", "metrics", "observe", "receive", "reload",
+            "shutdown", "spool",
         ],
     ),
 ];

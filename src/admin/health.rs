@@ -61,7 +61,7 @@ pub(super) fn unready(admin: &Admin) -> Option<String> {
         return Some("shutting down".to_owned());
     }
     if admin.spool.is_full() {
-        let reason = "the spool is full: PingOne is held back until the sinks have caught up";
+        let reason = "the spool is full: PingOne is blocked until the sinks have caught up";
         return Some(reason.to_owned());
     }
     admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))

@@ -9,7 +9,7 @@ use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
 use super::Admin;
 use crate::deliver::SinkState;
-use crate::spool::{Door, Loss, SpoolStats};
+use crate::spool::{Disposition, Loss, SpoolStats};
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = admin.stats().await.ok();
@@ -74,15 +74,15 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             "Seconds since a source was last heard from, or since the start",
             &["source"],
         )?;
-        let held_back = labelled(
-            "held_back_seconds",
+        let blocked = labelled(
+            "blocked_seconds",
             "Seconds since a batch was refused that no 200 has followed",
             &["source"],
         )?;
         for source in admin.observer.sources((admin.clock)()) {
             let seconds = source.silent_millis as f64 / 1000.0;
             silent.with_label_values(&[&source.source]).set(seconds);
-            held_back.with_label_values(&[&source.source]).set(age(&admin, source.held_back_since));
+            blocked.with_label_values(&[&source.source]).set(age(&admin, source.blocked_since));
         }
         let lag = labelled("sink_lag_events", "Events a sink has still to settle", &["sink"])?;
         let lag_seconds = labelled(
@@ -114,9 +114,11 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 /// Counts what was removed before a sink had passed it, or before it began: that happens in the spool, where no
 /// worker counts it, and to sinks that have none.
 fn count_retired(admin: &Admin, stats: &SpoolStats) {
-    let doors = [Door::Retired, Door::BeforeStart];
-    for (sink, door, total) in stats.totals.iter().filter(|(_, door, _)| doors.contains(door)) {
-        let counter = admin.metrics.sink_events.with_label_values(&[&**sink, door.as_str()]);
+    let dispositions = [Disposition::Retired, Disposition::BeforeStart];
+    for (sink, disposition, total) in
+        stats.totals.iter().filter(|(_, disposition, _)| dispositions.contains(disposition))
+    {
+        let counter = admin.metrics.sink_events.with_label_values(&[&**sink, disposition.as_str()]);
         counter.inc_by(total.saturating_sub(counter.get()));
     }
 }

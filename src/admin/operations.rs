@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use crate::deliver::SinkState;
 use crate::receive::retry::{self, RetryError};
-use crate::spool::{Door, Listed, Receipt};
+use crate::spool::{Disposition, Listed, Receipt};
 
 /// What is stored and how every sink is doing.
 #[derive(Debug, Serialize)]
@@ -97,10 +97,13 @@ pub(super) async fn retry(
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
     match retry::retry(&admin.spool, id, replacement, &admin.rules).await {
         Ok((source, receipt)) => {
-            let doors = [(Door::Released, receipt.accepted), (Door::Duplicate, receipt.duplicates)];
-            for (door, count) in doors {
+            let dispositions = [
+                (Disposition::Released, receipt.accepted),
+                (Disposition::Duplicate, receipt.duplicates),
+            ];
+            for (disposition, count) in dispositions {
                 let events = &admin.metrics.events;
-                events.with_label_values(&[&source, door.as_str()]).inc_by(count);
+                events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
             }
             Json(Retried::from(receipt)).into_response()
         }
@@ -120,9 +123,9 @@ pub(super) async fn retry(
 pub(super) async fn purge(State(admin): State<Arc<Admin>>, Json(purge): Json<Purge>) -> Response {
     match admin.spool.remove(purge.ids).await {
         Ok(removed) => {
-            let door = Door::Purged.as_str();
+            let disposition = Disposition::Purged.as_str();
             for (source, count) in &removed {
-                admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
+                admin.metrics.events.with_label_values(&[source, disposition]).inc_by(*count);
             }
             Json(Purged { removed: removed.values().sum() }).into_response()
         }

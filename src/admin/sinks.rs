@@ -12,7 +12,7 @@ use super::Admin;
 use super::operations::failure;
 use crate::deliver::SinkStatus;
 use crate::deliver::replay::{self, Wanted};
-use crate::spool::{Door, Millis};
+use crate::spool::{Disposition, Millis};
 
 /// One step of a replay.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,8 +68,8 @@ pub(super) async fn replay(
     };
     let step = replay::step(&admin.spool, &sink.name, wanted).await;
     for (source, count) in &step.sources {
-        let door = Door::Replayed.as_str();
-        admin.metrics.events.with_label_values(&[source, door]).inc_by(*count);
+        let disposition = Disposition::Replayed.as_str();
+        admin.metrics.events.with_label_values(&[source, disposition]).inc_by(*count);
     }
     match step.progress {
         Ok(progress) => Json(progress).into_response(),

@@ -11,8 +11,8 @@ use super::{Failure, known};
 use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
-use crate::causes::connection_failure;
 use crate::config::{Admin, Secret};
+use crate::error_chain::connection_failure;
 
 /// How long the service may take to answer: a retry waits for stable storage.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, known, output, records};
 use crate::app::system_clock;
-use crate::causes::io_message;
 use crate::config::{self, Config, Formatting, OcsfVersion};
 use crate::decode::{self, Refusal};
+use crate::error_chain::io_message;
 use crate::format::{self, Explanation, Received};
 use crate::redact::Redaction;
 

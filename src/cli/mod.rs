@@ -30,8 +30,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::causes::{io_message, with_causes, without_numbers};
 use crate::config::Secrets;
+use crate::error_chain::{error_chain, io_message, without_numbers};
 use loader::Loader;
 
 /// The exit code for wrong arguments and configurations.
@@ -73,7 +73,7 @@ enum Command {
     Spool(spool::Command),
     /// Show on one screen how the running service is doing
     ///
-    /// Whether it is ready and why not, the spool, the quarantine, each sink, and totals by door. Exit code 1
+    /// Whether it is ready and why not, the spool, the quarantine, each sink, and totals by disposition. Exit code 1
     /// if it is not ready or a sink is paused.
     Status(status::Arguments),
     /// Follow accepted events as they arrive
@@ -116,7 +116,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
         match output {
             Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Failure::Unread,
             Some(error) => Failure::Failed(io_message(error)),
-            None => Failure::Failed(with_causes(&error)),
+            None => Failure::Failed(error_chain(&error)),
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{Failure, known};
-use crate::causes::io_message;
+use crate::error_chain::io_message;
 use crate::spool::{Entry, Query, Summary, inspect};
 use held::Held;
 

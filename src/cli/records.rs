@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use super::Failure;
-use crate::causes::io_message;
+use crate::error_chain::io_message;
 
 /// Bytes of a record that are held. A larger one is passed over.
 const MAX_RECORD: usize = 32 * 1024 * 1024;

@@ -10,7 +10,7 @@ use crate::spool::{Engine, Listed, Loss, Settings, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// What the spool holds, where each sink is, and every door's total
+    /// What the spool holds, where each sink is, and every disposition's total
     Stats(Format),
     /// Read everything and check it; fails if anything is damaged
     Verify(Format),
@@ -74,7 +74,9 @@ fn stats(spool: &inspect::Inspection, settings: &Settings, as_json: bool) -> Res
     table(&["SINK", "CURSOR", "LAG"], &sinks);
     let totals = stats.totals.iter();
     let totals: Vec<_> = totals
-        .map(|(name, door, count)| vec![name.clone(), door.as_str().to_owned(), count.to_string()])
+        .map(|(name, disposition, count)| {
+            vec![name.clone(), disposition.as_str().to_owned(), count.to_string()]
+        })
         .collect();
     println!();
     table(&["SOURCE/SINK", "DOOR", "EVENTS"], &totals);

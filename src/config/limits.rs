@@ -35,9 +35,9 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
         body: section.size("body", 1024).unwrap_or(32 * MIB),
         in_flight: section.size("in_flight", 2048).unwrap_or(256 * MIB),
         connections: section.integer("connections", 1).unwrap_or(1024) as usize,
-        handshake_timeout: section.patience("handshake_timeout").unwrap_or(Duration::from_secs(10)),
-        header_timeout: section.patience("header_timeout").unwrap_or(Duration::from_secs(30)),
-        body_timeout: section.patience("body_timeout").unwrap_or(Duration::from_secs(60)),
+        handshake_timeout: section.timeout("handshake_timeout").unwrap_or(Duration::from_secs(10)),
+        header_timeout: section.timeout("header_timeout").unwrap_or(Duration::from_secs(30)),
+        body_timeout: section.timeout("body_timeout").unwrap_or(Duration::from_secs(60)),
         failed_logins: section
             .integer("failed_logins", 1)
             .map_or(10, |number| u32::try_from(number).unwrap_or(u32::MAX)),

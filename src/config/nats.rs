@@ -18,7 +18,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Settings {
         servers: read_servers(section),
         authentication: read_authentication(section),
         tls: read_tls(section.table("tls")),
-        connect_timeout: section.patience("connect_timeout").unwrap_or(Duration::from_secs(10)),
+        connect_timeout: section.timeout("connect_timeout").unwrap_or(Duration::from_secs(10)),
     };
     let has_plain = settings.servers.iter().any(|server| server.scheme() == "nats");
     if settings.requires_tls() && has_plain {

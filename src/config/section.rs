@@ -217,7 +217,7 @@ impl<'p> Section<'p> {
     }
 
     /// A time limit or an interval: raised to 1 ms, below which it would fail always, or spin.
-    pub(super) fn patience(&mut self, key: &str) -> Option<Duration> {
+    pub(super) fn timeout(&mut self, key: &str) -> Option<Duration> {
         self.duration_from(key, Duration::from_millis(1))
     }
 

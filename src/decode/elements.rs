@@ -3,7 +3,7 @@
 use super::members::Members;
 use super::shape::{self, Sibling, Wrapped};
 use super::split::{self, MAX_DEPTH, Piece, Source, Take};
-use super::{Element, MAX_ELEMENTS, MAX_REFUSED, Place, Reason, Refusal, Typed, typed};
+use super::{Element, JsonPath, MAX_ELEMENTS, MAX_REFUSED, Reason, Refusal, Typed, typed};
 use crate::event::{Finding, FindingKind};
 use crate::json::{MAX_NODES, Tape};
 
@@ -54,14 +54,14 @@ struct Elements<'t, 'a> {
 }
 
 impl<'a> Take<'a> for Elements<'_, 'a> {
-    fn object(&mut self, text: &'a str, place: Place) -> Result<Option<usize>, Refusal> {
+    fn object(&mut self, text: &'a str, path: JsonPath) -> Result<Option<usize>, Refusal> {
         let extent = self.tape.read(text).filter(|extent| extent.depth <= MAX_DEPTH);
         let Some(extent) = extent else { return Ok(None) };
         if self.tape.is_too_large() {
             return Ok(None);
         }
         let bytes = &text.as_bytes()[..extent.end];
-        self.opened(&Piece { bytes, place, depth: extent.depth })?;
+        self.opened(&Piece { bytes, path, depth: extent.depth })?;
         Ok(Some(extent.end))
     }
 
@@ -75,8 +75,8 @@ impl<'a> Take<'a> for Elements<'_, 'a> {
         }
     }
 
-    fn truncated(&mut self, place: Place) {
-        self.note(FindingKind::TruncatedArray, place.to_string());
+    fn truncated(&mut self, path: JsonPath) {
+        self.note(FindingKind::TruncatedArray, path.to_string());
     }
 }
 
@@ -85,26 +85,26 @@ impl<'a> Elements<'_, 'a> {
     fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
         self.has_json = true;
         let members = Members::of(self.tape.nodes());
-        let Some(Wrapped { value, place, siblings }) = shape::unwrap(&members, piece.place) else {
+        let Some(Wrapped { value, path, siblings }) = shape::unwrap(&members, piece.path) else {
             let verdict = typed(&members).and_then(|typed| check(typed, self.strict));
             return self.push(piece, verdict);
         };
-        self.wrapped(value, place)?;
+        self.wrapped(value, path)?;
         for Sibling { path, value, holds_events } in siblings {
             self.note(FindingKind::WrapperSibling, path);
             if holds_events {
-                self.wrapped(value, piece.place.any_member())?;
+                self.wrapped(value, piece.path.any_member())?;
             }
         }
         Ok(())
     }
 
     /// Takes what a wrapper holds: one object, or a list.
-    fn wrapped(&mut self, value: &'a str, place: Place) -> Result<(), Refusal> {
+    fn wrapped(&mut self, value: &'a str, path: JsonPath) -> Result<(), Refusal> {
         if value.starts_with('[') {
-            split::array(Source::from(value), 1, place, self).map(drop)
+            split::array(Source::from(value), 1, path, self).map(drop)
         } else {
-            self.piece(Piece { place, ..Piece::whole(value.as_bytes()) })
+            self.piece(Piece { path, ..Piece::whole(value.as_bytes()) })
         }
     }
 
@@ -126,14 +126,14 @@ impl<'a> Elements<'_, 'a> {
         if self.count == MAX_ELEMENTS {
             return Err(Refusal::too_many(MAX_ELEMENTS));
         }
-        let verdict = verdict.map_err(|refusal| refusal.below(piece.place));
+        let verdict = verdict.map_err(|refusal| refusal.below(piece.path));
         if let Err(refusal) = &verdict {
             self.refused += 1;
             self.first_refusal.get_or_insert_with(|| refusal.clone());
         }
         let index = self.count;
         self.count += 1;
-        (self.take)(Element { index, place: piece.place, raw: piece.bytes, verdict });
+        (self.take)(Element { index, path: piece.path, raw: piece.bytes, verdict });
         Ok(())
     }
 }

@@ -124,7 +124,7 @@ impl<'t, 'a> Members<'t, 'a> {
 
     /// Where a name is in the index, or where it belongs.
     fn slot(&self, slots: &[u16; SLOTS], tag: u32, name: &str) -> usize {
-        let mut slot = place(tag, SLOTS);
+        let mut slot = path(tag, SLOTS);
         while let Some(index) = usize::from(slots[slot]).checked_sub(1)
             && !self.member(index).is_called(tag, name)
         {
@@ -163,7 +163,7 @@ impl<const N: usize> Names<N> {
         let mut slots = [0; PLACES];
         let mut index = 0;
         while index < N {
-            let mut slot = place(tag(names[index]), PLACES);
+            let mut slot = path(tag(names[index]), PLACES);
             while slots[slot] != 0 {
                 slot = (slot + 1) % PLACES;
             }
@@ -178,7 +178,7 @@ impl<const N: usize> Names<N> {
     }
 
     fn contains(&self, tag: u32, name: &str) -> bool {
-        let mut slot = place(tag, PLACES);
+        let mut slot = path(tag, PLACES);
         while let Some(index) = usize::from(self.slots[slot]).checked_sub(1) {
             if self.names[index] == name {
                 return true;
@@ -190,6 +190,6 @@ impl<const N: usize> Names<N> {
 }
 
 /// Spreads tags over a power of two of places.
-const fn place(tag: u32, places: usize) -> usize {
+const fn path(tag: u32, places: usize) -> usize {
     (tag.wrapping_mul(0x9e37_79b1) >> (32 - places.trailing_zeros())) as usize
 }

@@ -1,4 +1,4 @@
-//! Bytes to events, without I/O: the only place that knows PingOne's JSON.
+//! Bytes to events, without I/O: the only path that knows PingOne's JSON.
 //!
 //! Well-formed elements are read one after the other ([`elements`]); around what is broken, a body is
 //! split by structure alone ([`split`]), so that it cannot take its neighbours along; wrappers are opened
@@ -10,14 +10,14 @@
 mod elements;
 mod envelope;
 mod interaction;
+mod json_path;
 mod members;
-mod place;
 mod read;
 mod refusal;
 mod shape;
 mod split;
 
-pub use place::Place;
+pub use json_path::JsonPath;
 pub use refusal::{Reason, Refusal};
 pub use split::MAX_DEPTH;
 
@@ -41,7 +41,7 @@ pub struct Element<'a> {
     /// Position in the body, from 0, over all of its records.
     pub index: usize,
     /// Where in the body it stands.
-    pub place: Place,
+    pub path: JsonPath,
     /// Its bytes, exactly as received.
     pub raw: &'a [u8],
     /// The event, or why it is none. The refusal's path starts at the body's root.

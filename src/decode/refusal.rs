@@ -1,6 +1,6 @@
 //! Why something is not an event: a fixed reason for counting, a path and a sentence for people.
 
-use super::Place;
+use super::JsonPath;
 use crate::event::Finding;
 
 /// Why an element, or a whole body, went to quarantine.
@@ -132,8 +132,8 @@ impl Refusal {
     }
 
     /// The same refusal, its path moved from the element's root to the body's.
-    pub(super) fn below(mut self, place: Place) -> Refusal {
-        self.path.replace_range(..1, &place.to_string());
+    pub(super) fn below(mut self, path: JsonPath) -> Refusal {
+        self.path.replace_range(..1, &path.to_string());
         self
     }
 }

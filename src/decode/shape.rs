@@ -11,14 +11,14 @@
 
 use memchr::memmem;
 
-use super::Place;
+use super::JsonPath;
 use super::members::{Member, Members, Names};
 
 /// What a wrapper holds, as it is written, and where: one event, or a list of them.
 #[derive(Debug)]
 pub(super) struct Wrapped<'a> {
     pub(super) value: &'a str,
-    pub(super) place: Place,
+    pub(super) path: JsonPath,
     pub(super) siblings: Vec<Sibling<'a>>,
 }
 
@@ -52,9 +52,9 @@ const KNOWN_EMBEDDED: Names<1> = Names::new(["activities"]);
 
 /// What a wrapper holds, or `None` where the object is an event, or is not clearly a wrapper: then
 /// it stays one element, and nothing in it can get lost.
-pub(super) fn unwrap<'a>(members: &Members<'_, 'a>, place: Place) -> Option<Wrapped<'a>> {
+pub(super) fn unwrap<'a>(members: &Members<'_, 'a>, path: JsonPath) -> Option<Wrapped<'a>> {
     let is_event = ["id", "recordedAt", "action"].iter().any(|name| members.get(name).is_some());
-    if is_event || !place.has_room() {
+    if is_event || !path.has_room() {
         return None;
     }
     let mut wrappers = ["logs", "event", "_embedded"].into_iter().filter_map(|name| {
@@ -68,16 +68,16 @@ pub(super) fn unwrap<'a>(members: &Members<'_, 'a>, place: Place) -> Option<Wrap
         "_embedded" => {
             let embedded = member.object()?;
             let (list, false) = embedded.get("activities")? else { return None };
-            let place = place.member("_embedded");
-            let siblings = siblings(&embedded, &KNOWN_EMBEDDED, "activities", place);
-            Wrapped { value: list.value(), place: place.member("activities"), siblings }
+            let path = path.member("_embedded");
+            let siblings = siblings(&embedded, &KNOWN_EMBEDDED, "activities", path);
+            Wrapped { value: list.value(), path: path.member("activities"), siblings }
         }
-        name => Wrapped { value: member.value(), place: place.member(name), siblings: Vec::new() },
+        name => Wrapped { value: member.value(), path: path.member(name), siblings: Vec::new() },
     };
     let opens = if name == "event" { '{' } else { '[' };
     wrapped.value.starts_with(opens).then(|| {
         let mut wrapped = wrapped;
-        wrapped.siblings.extend(siblings(members, &KNOWN, name, place));
+        wrapped.siblings.extend(siblings(members, &KNOWN, name, path));
         wrapped
     })
 }
@@ -87,14 +87,14 @@ fn siblings<'a, const N: usize>(
     members: &Members<'_, 'a>,
     known: &Names<N>,
     wrapper: &str,
-    place: Place,
+    path: JsonPath,
 ) -> Vec<Sibling<'a>> {
     let of = |member: Member<'_, 'a>| {
         let (name, value) = (member.name(), member.value());
         let holds_events =
             value.starts_with(['{', '[']) && memmem::find(value.as_bytes(), TIME).is_some();
         let is_finding = name != wrapper && (holds_events || !known.contains_name(&name));
-        let path = || format!("{place}.{}", name.chars().take(80).collect::<String>());
+        let path = || format!("{path}.{}", name.chars().take(80).collect::<String>());
         is_finding.then(|| Sibling { path: path(), value, holds_events })
     };
     members.iter().filter_map(of).collect()

@@ -8,7 +8,7 @@
 
 use memchr::memmem;
 
-use super::{Place, Refusal};
+use super::{JsonPath, Refusal};
 use crate::json;
 
 /// Nesting that is accepted within one element. PingOne's own events have six levels; parsers
@@ -19,14 +19,14 @@ pub const MAX_DEPTH: u32 = 100;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) place: Place,
+    pub(super) path: JsonPath,
     pub(super) depth: u32,
 }
 
 impl<'a> Piece<'a> {
     /// A single value whose extent and depth are known to be fine.
     pub(super) fn whole(bytes: &'a [u8]) -> Piece<'a> {
-        Piece { bytes, place: Place::default(), depth: 0 }
+        Piece { bytes, path: JsonPath::default(), depth: 0 }
     }
 }
 
@@ -48,25 +48,25 @@ impl<'a> Source<'a> {
     fn object(
         self,
         at: usize,
-        place: Place,
+        path: JsonPath,
         take: &mut impl Take<'a>,
     ) -> Result<Option<usize>, Refusal> {
         let text = self.text.and_then(|text| text.get(at..));
         let Some(text) = text.filter(|text| text.starts_with('{')) else { return Ok(None) };
-        Ok(take.object(text, place)?.map(|length| at + length))
+        Ok(take.object(text, path)?.map(|length| at + length))
     }
 }
 
 /// Takes what is found, as soon as it is found.
 pub(super) trait Take<'a> {
     /// Takes the well-formed object that `text` begins with, if there is one, and tells its length.
-    fn object(&mut self, text: &'a str, place: Place) -> Result<Option<usize>, Refusal>;
+    fn object(&mut self, text: &'a str, path: JsonPath) -> Result<Option<usize>, Refusal>;
 
     /// Takes whatever a record is.
     fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal>;
 
     /// Notes that the array there has no end, though all of its elements do.
-    fn truncated(&mut self, place: Place);
+    fn truncated(&mut self, path: JsonPath);
 }
 
 /// Finds the records of a body: the elements of an array, or the values of a sequence (NDJSON,
@@ -84,10 +84,10 @@ pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<()
     let mut line: Option<usize> = None;
     while let Some(&first) = body.get(at) {
         at = match first {
-            b'[' => array(source, at + 1, Place::default(), take)?,
+            b'[' => array(source, at + 1, JsonPath::default(), take)?,
             b'{' => {
                 let whole = match line {
-                    None => source.object(at, Place::default(), take)?,
+                    None => source.object(at, JsonPath::default(), take)?,
                     Some(_) => None,
                 };
                 if let Some(end) = whole {
@@ -103,13 +103,13 @@ pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<()
                     line = Some(end);
                     extent = scan(&body[..end], at);
                 }
-                take.piece(extent.piece(body, at, Place::default()))?;
+                take.piece(extent.piece(body, at, JsonPath::default()))?;
                 extent.end
             }
             _ => {
                 let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found);
                 let extent = Extent { end, depth: 0, complete: false };
-                take.piece(extent.piece(body, at, Place::default()))?;
+                take.piece(extent.piece(body, at, JsonPath::default()))?;
                 end
             }
         };
@@ -123,7 +123,7 @@ pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<()
 pub(super) fn array<'a>(
     source: Source<'a>,
     mut at: usize,
-    place: Place,
+    path: JsonPath,
     take: &mut impl Take<'a>,
 ) -> Result<usize, Refusal> {
     let (mut index, bytes, mut is_cut) = (0, source.bytes, false);
@@ -133,19 +133,19 @@ pub(super) fn array<'a>(
             None => {
                 // An element that was cut says so itself.
                 if !is_cut {
-                    take.truncated(place);
+                    take.truncated(path);
                 }
                 return Ok(at);
             }
             Some(b']') => return Ok(at + 1),
             Some(_) => {
-                let place = place.index(index);
-                at = match source.object(at, place, take)? {
+                let path = path.index(index);
+                at = match source.object(at, path, take)? {
                     Some(end) => end,
                     None => {
                         let extent = scan(bytes, at);
                         is_cut = !extent.complete;
-                        take.piece(extent.piece(bytes, at, place))?;
+                        take.piece(extent.piece(bytes, at, path))?;
                         extent.end
                     }
                 };
@@ -163,8 +163,8 @@ struct Extent {
 }
 
 impl Extent {
-    fn piece<'a>(&self, bytes: &'a [u8], start: usize, place: Place) -> Piece<'a> {
-        Piece { bytes: trim_end(&bytes[start..self.end]), place, depth: self.depth }
+    fn piece<'a>(&self, bytes: &'a [u8], start: usize, path: JsonPath) -> Piece<'a> {
+        Piece { bytes: trim_end(&bytes[start..self.end]), path, depth: self.depth }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config;
 use crate::decode::{self, Refusal};
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
-use crate::sinks::{self, Item, Notice, Reason, Rendered, Verdict};
+use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
 use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
 
 /// Consecutive positions, each with its fate.
@@ -245,7 +245,7 @@ impl Slot {
 }
 
 /// What an event becomes on the wire.
-type Payload = (Bytes, Option<Notice>);
+type Payload = (Bytes, Option<SinkFinding>);
 
 /// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
 fn prepare(
@@ -292,7 +292,7 @@ fn prepare(
     let rendered = Rendered { line, event: &event, source: &stored.source };
     match sinks::encode(&sink.kind, rendered) {
         Ok((payload, notice)) => {
-            let notice = notice.or(is_cut.then_some(Notice::Truncated));
+            let notice = notice.or(is_cut.then_some(SinkFinding::Truncated));
             (None, Some((payload.into(), notice)))
         }
         Err(reason) => (Some(dead(stored, &name(), "unsendable", reason.to_string(), None)), None),

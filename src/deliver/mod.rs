@@ -4,7 +4,7 @@
 //! read → filter → format → batch → deliver → settle each item → commit the settled prefix
 //! ```
 //!
-//! The [`worker`] reads and commits; a [`lane`] is one connection with the policy for one batch;
+//! The [`worker`] reads and commits; a [`connection`] is one connection with the policy for one batch;
 //! [`batch`] knows what became of each event, [`groups`] how to find the one that a target refuses
 //! among many, and [`suspect`] how a batch that fails unchanged gets smaller.
 //!
@@ -14,9 +14,9 @@
 
 mod backoff;
 mod batch;
+mod connection;
 mod filter;
 mod groups;
-mod lane;
 pub mod replay;
 mod status;
 mod suspect;

@@ -18,7 +18,7 @@ pub struct SinkStatus {
     delivered: AtomicU64,
     /// True if a batch waits for an idle connection.
     has_next: AtomicBool,
-    /// One for each lane, and one for the worker.
+    /// One for each connection, and one for the worker.
     states: Mutex<Vec<SinkState>>,
     last_error: Mutex<Option<String>>,
     control: watch::Sender<Control>,
@@ -84,14 +84,14 @@ impl SinkState {
 
 impl SinkStatus {
     /// A sink that has not begun.
-    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool, lanes: usize) -> SinkStatus {
+    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool, connections: usize) -> SinkStatus {
         SinkStatus {
             name,
             cursor: AtomicU64::new(cursor),
             waiting_since: AtomicI64::new(0),
             delivered: AtomicU64::new(0),
             has_next: AtomicBool::new(false),
-            states: Mutex::new(vec![SinkState::Running; lanes + 1]),
+            states: Mutex::new(vec![SinkState::Running; connections + 1]),
             last_error: Mutex::default(),
             control: watch::Sender::new(Control { is_paused, reloads: 0 }),
         }
@@ -210,7 +210,7 @@ mod tests {
         status.set(0, paused.clone());
         status.set(1, SinkState::Running);
         status.set(2, retrying.clone());
-        assert_eq!(status.state(), paused, "though another lane gets on");
+        assert_eq!(status.state(), paused, "though another connection gets on");
         assert_eq!(status.set(0, SinkState::Running), paused);
         assert_eq!(status.state(), retrying);
         status.set(2, SinkState::Running);

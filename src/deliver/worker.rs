@@ -1,7 +1,7 @@
-//! One sink's worker: reads, hands batches to its lanes, and commits what comes back, in order.
+//! One sink's worker: reads, hands batches to its connections, and commits what comes back, in order.
 
+mod leadership;
 mod settled;
-mod turn;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::{Batch, Settled};
-use super::lane::{Done, Lane};
+use super::connection::{Done, SinkConnection};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
-use crate::sinks::Notice;
+use crate::sinks::SinkFinding;
 use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
 
 /// Stored bytes read at a time.
@@ -47,13 +47,13 @@ pub struct Worker {
     read: u64,
     /// What waited, on its way to become a batch.
     encoding: Option<Encoding>,
-    /// A batch that its lane has given back, which goes before the next.
+    /// A batch that its connection has given back, which goes before the next.
     returned: Option<Batch>,
-    /// The next batch, where all lanes are busy.
+    /// The next batch, where all connections are busy.
     ready: Option<Batch>,
     /// When the first event of each batch under way was received.
     under_way: VecDeque<Option<Millis>>,
-    idle: Vec<Lane>,
+    idle: Vec<SinkConnection>,
     /// The sink's place, where receivers share it.
     place: Option<watch::Receiver<Place>>,
     /// Whether the spool was in its way when it was last asked.
@@ -122,15 +122,15 @@ impl Worker {
             let mut place = self.place.clone();
             tokio::select! {
                 biased;
-                () = turn::moved(&mut place) => {
+                () = leadership::moved(&mut place) => {
                     self.place = place;
                     if self.note_place().is_some() {
                         return Ended::Superseded;
                     }
                 }
                 Some(done) = under_way.next(), if !under_way.is_empty() => {
-                    let Done { lane, settled, is_stopped, unsettled } = outcome(done);
-                    self.idle.push(lane);
+                    let Done { connection, settled, is_stopped, unsettled } = outcome(done);
+                    self.idle.push(connection);
                     self.returned = unsettled;
                     self.under_way.pop_front();
                     if !is_stopped {
@@ -155,21 +155,21 @@ impl Worker {
         Ended::Stopped
     }
 
-    /// Hands the next batch to a lane that is idle, if there are both.
+    /// Hands the next batch to a connection that is idle, if there are both.
     fn begin_next(&mut self, under_way: &mut UnderWay, shutdown: &Shutdown) {
         if !self.idle.is_empty()
             && let Some(batch) = self.take_next()
-            && let Some(lane) = self.idle.pop()
+            && let Some(connection) = self.idle.pop()
         {
             self.under_way.push_back(batch.received_at);
             self.note_next();
             self.note_lag();
-            let delivering = lane.deliver(batch, shutdown.clone());
+            let delivering = connection.deliver(batch, shutdown.clone());
             under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
         }
     }
 
-    /// Waits for events and takes a batch of them: a full one while all lanes are busy, so that they need
+    /// Waits for events and takes a batch of them: a full one while all connections are busy, so that they need
     /// not wait for it then.
     ///
     /// # Cancel safety
@@ -282,8 +282,11 @@ impl Worker {
         self.waiting = waiting;
         self.waiting_bytes = self.waiting.iter().map(size).sum();
         self.filling_since = None;
-        let notice = Notice::Truncated.as_str();
-        self.metrics.sink_notices.with_label_values(&[&*self.name, notice]).inc_by(batch.truncated);
+        let notice = SinkFinding::Truncated.as_str();
+        self.metrics
+            .sink_findings
+            .with_label_values(&[&*self.name, notice])
+            .inc_by(batch.truncated);
         batch
     }
 
@@ -349,7 +352,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Trouble with the spool is the worker's own, whatever its lanes are doing.
+    /// Trouble with the spool is the worker's own, whatever its connections are doing.
     fn show_trouble(&mut self, attempts: u32, reason: String) {
         self.is_troubled = true;
         self.status.set(self.config.concurrency, SinkState::Retrying { attempts, reason });

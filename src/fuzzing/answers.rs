@@ -76,7 +76,7 @@ fn delivered(report: &Report) -> usize {
 
 fn is_sound(report: &Report, count: usize) {
     assert_eq!(report.verdicts.len(), count);
-    assert!(report.notices.iter().all(|(_, number)| (1..=count as u64).contains(number)));
+    assert!(report.findings.iter().all(|(_, number)| (1..=count as u64).contains(number)));
     for verdict in &report.verdicts {
         match verdict {
             Verdict::Delivered | Verdict::NotTried => {}

@@ -100,7 +100,7 @@ fn is_judged_by_its_bytes(element: &Element<'_>) {
         }
         Err(refusal) => {
             is_explained(refusal);
-            let place = element.place.to_string();
+            let place = element.path.to_string();
             assert!(refusal.path.starts_with(&place), "{} is not below {place}", refusal.path);
             // How deep it nests is found before anything else is looked at.
             if refusal.reason == Reason::TooDeep {
@@ -162,7 +162,7 @@ fn same_but_for_findings(lenient: &[Element<'_>], strict: Result<Vec<Element<'_>
     };
     assert_eq!(strict.len(), lenient.len());
     for (strict, lenient) in strict.iter().zip(lenient) {
-        assert_eq!((strict.raw, strict.place), (lenient.raw, lenient.place));
+        assert_eq!((strict.raw, strict.path), (lenient.raw, lenient.path));
         match (&strict.verdict, &lenient.verdict) {
             (Err(refusal), Ok(typed)) => {
                 assert_eq!(refusal.reason, Reason::Finding);

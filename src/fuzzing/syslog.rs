@@ -7,7 +7,7 @@ use crate::config::{
 use crate::decode;
 use crate::event::Event;
 use crate::format::{Received, render};
-use crate::sinks::{self, Notice, Rendered};
+use crate::sinks::{self, Rendered, SinkFinding};
 
 /// Ways to send, each with the format of its text.
 const WAYS: [(&str, Format); 7] = [
@@ -60,7 +60,7 @@ fn framed(settings: &SyslogSink, event: &Event<'_>, line: Vec<u8>) -> Option<(Ve
     let kind = SinkKind::Syslog(settings.clone());
     let (payload, notice) =
         sinks::encode(&kind, Rendered { line, event, source: "pingone" }).ok()?;
-    assert!(notice.is_none_or(|notice| notice == Notice::Truncated));
+    assert!(notice.is_none_or(|notice| notice == SinkFinding::Truncated));
     Some((payload, notice.is_some()))
 }
 

@@ -114,16 +114,16 @@ pub fn has_lone_surrogate(raw: &str) -> bool {
 
 /// Finds places of a decoded string in its written form, in ascending order.
 #[derive(Debug)]
-pub struct Places<'a> {
+pub struct Spans<'a> {
     raw: &'a str,
     at: usize,
     decoded: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Spans<'a> {
     /// The places of the string that is written as `raw` between its quotes.
-    pub fn new(raw: &'a str) -> Places<'a> {
-        Places { raw, at: 0, decoded: 0 }
+    pub fn new(raw: &'a str) -> Spans<'a> {
+        Spans { raw, at: 0, decoded: 0 }
     }
 
     /// Where the decoded string's byte `decoded` is written.

@@ -65,7 +65,7 @@ impl Drift {
         Drift(Table::new(ROWS))
     }
 
-    /// Notes what is odd about events of a type. `first` is one of them.
+    /// Notes what is findings about events of a type. `first` is one of them.
     pub(super) fn add(
         &mut self,
         (action, finding, path): (&str, FindingKind, &str),
@@ -73,7 +73,7 @@ impl Drift {
         count: u64,
         now: i64,
     ) {
-        // What is odd about a type is odd about one type, whatever it is called.
+        // What is findings about a type is findings about one type, whatever it is called.
         let row = self.0.row(&name(cut(action, TYPE), finding.as_str(), &unnumbered(path)));
         row.seen(count, now);
         if row.example.is_none() && finding != FindingKind::More {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Drifted, Observer};
-use crate::folder;
+use crate::durable_dir;
 
 const NAME: &str = "drift.json";
 
@@ -40,7 +40,7 @@ fn save(directory: &Path, drifted: &Drifted) -> io::Result<()> {
     file.write_all(&serde_json::to_vec(drifted)?)?;
     file.sync_all()?;
     fs::rename(&new, &name)?;
-    folder::sync(directory)
+    durable_dir::sync(directory)
 }
 
 /// Goes on where the last process ended. What cannot be read is said, and is no reason not to start.

@@ -3,28 +3,29 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`kind`] | the types that are told apart |
-//! | [`summaries`], [`tuples`] | what is kept of a batch until it is known to be stored |
-//! | [`fresh`] | what of it is new, added up |
+//! | [`summaries`], [`interner`] | what is kept of a batch until it is known to be stored |
+//! | [`aggregate`] | what of it is new, added up |
 //! | [`minutes`] | events by minute, type and outcome, for a day |
 //! | [`file`](mod@file) | drift, from one start to the next |
 //! | [`flows`] | starts, outcomes and errors of each flow |
 //! | [`connectors`] | errors by connector and capability |
 //! | [`drift`], [`shape`] | what differs from what PingOne documents |
-//! | [`sources`] | when each source was last heard from, since when it is held back |
+//! | [`sources`] | when each source was last heard from, since when it is blocked |
 //! | [`tail`] | the last events themselves |
-//! | [`counted`] | the same as metrics |
+//! | [`event_metrics`] | the same as metrics |
 //! | [`table`] | bounded tables |
 //!
 //! Counted is what a batch added to the spool: repetitions are not, nor what went to quarantine, nor what a
 //! retry takes out of it later. Whatever a sender can vary has its bound; what is beyond it is added up.
 //! Everything is made of the bytes that are stored, so what `[redact]` takes is nowhere in it.
 
+mod aggregate;
 mod connectors;
-mod counted;
 mod drift;
+mod event_metrics;
 pub mod file;
 mod flows;
-mod fresh;
+mod interner;
 mod kind;
 mod minutes;
 mod shape;
@@ -32,7 +33,6 @@ mod sources;
 mod summaries;
 mod table;
 mod tail;
-mod tuples;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -48,10 +48,10 @@ pub use sources::SourceLine;
 pub use summaries::Summaries;
 pub use tail::{Kept, News, Seen, Watcher};
 
+use aggregate::{Added, FindingTotal, OfFlow};
 use connectors::Connectors;
 use drift::Drift;
 use flows::Flows;
-use fresh::{Added, Oddity, OfFlow};
 use minutes::Minutes;
 use sources::Sources;
 use tail::Tail;
@@ -113,7 +113,7 @@ impl Observer {
         metrics: SharedMetrics,
         now: i64,
     ) -> Observer {
-        counted::prepare(&metrics);
+        event_metrics::prepare(&metrics);
         let sums = Sums {
             minutes: Minutes::new(),
             flows: Flows::new(),
@@ -136,10 +136,10 @@ impl Observer {
         if count == 0 {
             return;
         }
-        let notes = || fresh::notes(batch, repeated).map(|(_, note)| note);
-        let added = fresh::add(batch, repeated);
-        counted::count(&self.metrics, &added.counts);
-        counted::measure(&self.metrics, source, received_at, notes());
+        let notes = || aggregate::notes(batch, repeated).map(|(_, note)| note);
+        let added = aggregate::add(batch, repeated);
+        event_metrics::count(&self.metrics, &added.counts);
+        event_metrics::measure(&self.metrics, source, received_at, notes());
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.add(batch, &added, received_at);
         drop(sums);
@@ -208,13 +208,13 @@ impl Sums {
                 self.connectors.add(first, second, count, now);
             }
         }
-        for &Oddity { kind, number, count, first } in &added.odd {
+        for &FindingTotal { kind, number, count, first } in &added.findings {
             let [action, path, ..] = batch.oddities.texts(number);
             let bytes = batch.notes.get(first).map_or(&b""[..], |note| &note.bytes);
             self.drift.add((action, kind, path), bytes, count, now);
         }
         self.drift.add_others(added.others);
-        for (kind, events) in counted::deprecated(&added.counts) {
+        for (kind, events) in event_metrics::deprecated(&added.counts) {
             self.drift.add_deprecated(kind, events, now);
         }
     }

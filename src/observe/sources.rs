@@ -1,4 +1,4 @@
-//! When each source was last heard from, and since when it is held back.
+//! When each source was last heard from, and since when it is blocked.
 //!
 //! PingOne repeats a batch that is not answered with 200, and nothing else comes until it is. After seven
 //! days it begins to lose events.
@@ -22,7 +22,7 @@ pub struct SourceLine {
     /// When one was last answered with 200.
     pub last_acknowledged: Option<i64>,
     /// When the first batch was refused that has not been followed by a 200.
-    pub held_back_since: Option<i64>,
+    pub blocked_since: Option<i64>,
     /// When PingOne will begin to lose events, if that goes on.
     pub loses_events_at: Option<i64>,
     /// Refusals since then.
@@ -37,7 +37,7 @@ struct Source {
     /// 0: not yet.
     heard: AtomicI64,
     acknowledged: AtomicI64,
-    held_back: AtomicI64,
+    blocked: AtomicI64,
     refusals: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ impl Sources {
             name,
             heard: AtomicI64::new(0),
             acknowledged: AtomicI64::new(0),
-            held_back: AtomicI64::new(0),
+            blocked: AtomicI64::new(0),
             refusals: AtomicU64::new(0),
         };
         Sources(names.map(source).collect())
@@ -62,7 +62,7 @@ impl Sources {
         if let Some(source) = self.find(name) {
             source.heard.store(now, Ordering::Relaxed);
             source.acknowledged.store(now, Ordering::Relaxed);
-            source.held_back.store(0, Ordering::Relaxed);
+            source.blocked.store(0, Ordering::Relaxed);
             source.refusals.store(0, Ordering::Relaxed);
         }
     }
@@ -73,7 +73,7 @@ impl Sources {
             source.heard.store(now, Ordering::Relaxed);
             // Only the first one counts; it is no error that there was one.
             let (none, relaxed) = (0, Ordering::Relaxed);
-            source.held_back.compare_exchange(none, now, relaxed, relaxed).unwrap_or(none);
+            source.blocked.compare_exchange(none, now, relaxed, relaxed).unwrap_or(none);
             source.refusals.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -81,13 +81,13 @@ impl Sources {
     pub(super) fn lines(&self, started: i64, now: i64) -> Vec<SourceLine> {
         let time = |time: &AtomicI64| Some(time.load(Ordering::Relaxed)).filter(|time| *time > 0);
         let line = |source: &Source| {
-            let (heard, held_back) = (time(&source.heard), time(&source.held_back));
+            let (heard, blocked) = (time(&source.heard), time(&source.blocked));
             SourceLine {
                 source: source.name.to_string(),
                 last_heard: heard,
                 last_acknowledged: time(&source.acknowledged),
-                held_back_since: held_back,
-                loses_events_at: held_back.map(|since| since + KEEPS),
+                blocked_since: blocked,
+                loses_events_at: blocked.map(|since| since + KEEPS),
                 refusals: source.refusals.load(Ordering::Relaxed),
                 silent_millis: (now - heard.unwrap_or(started)).max(0),
             }

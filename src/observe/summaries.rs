@@ -2,13 +2,13 @@
 //!
 //! Made of the bytes that are stored, so what `[redact]` takes is in none of it. While an event is typed, all
 //! of it is in the processor's cache; milliseconds later, when it is stored, none of it is. So what it says is
-//! looked at here, and what is kept of it is small: numbers, and a place in the batch's tuples of texts.
+//! looked at here, and what is kept of it is small: numbers, and a place in the batch's interner of texts.
 
 use bytes::Bytes;
 
+use super::interner::Interner;
 use super::kind::Kind;
 use super::table::cut;
-use super::tuples::Tuples;
 use crate::event::{Event, Finding, FindingKind, Outcome};
 
 /// Bytes of a text beside an event that is shown.
@@ -28,12 +28,12 @@ pub(super) const WHOLE: usize = 64 * 1024;
 pub struct Summaries {
     pub(super) notes: Vec<Note>,
     /// Texts of the events that belong to a flow: its id and name, then a status, or connector and capability.
-    pub(super) flows: Tuples,
-    pub(super) odd: Vec<Odd>,
+    pub(super) flows: Interner,
+    pub(super) findings: Vec<FindingRef>,
     /// Texts of findings: the event's `action.type`, and the path as `[redact]` leaves it.
-    pub(super) oddities: Tuples,
+    pub(super) oddities: Interner,
     /// By kind.
-    findings: [u64; FindingKind::ALL.len()],
+    findings_by_kind: [u64; FindingKind::ALL.len()],
     tests: u64,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Note {
 
 /// A finding.
 #[derive(Debug)]
-pub(super) struct Odd {
+pub(super) struct FindingRef {
     /// The event's place in the batch.
     pub(super) event: u32,
     pub(super) kind: FindingKind,
@@ -88,7 +88,7 @@ impl Summaries {
         let (kind, flow) = (Kind::of(event), event.flow());
         let usage = flow.and_then(|flow| flow.usage_transaction_type.as_deref());
         let envelope = event.envelope();
-        self.odd(&envelope.action.kind, findings);
+        self.add_findings(&envelope.action.kind, findings);
         let number = flow.map(|_| self.flows.number(kind as u8, of_flow(event)));
         self.push(Note {
             kind,
@@ -110,7 +110,7 @@ impl Summaries {
 
     /// Notes an event that is counted, and of which nothing else is known.
     pub fn add_unread(&mut self, kind: Kind, bytes: Bytes, findings: Vec<Finding>) {
-        self.odd("", findings);
+        self.add_findings("", findings);
         self.push(Note {
             kind,
             outcome: Outcome::Unknown,
@@ -127,13 +127,13 @@ impl Summaries {
     pub fn add_of_body(&mut self, finding: Finding) {
         match self.notes.len().checked_sub(1) {
             Some(last) => self.odd_of(last as u32, "", vec![finding]),
-            None => self.findings[finding.kind as usize] += 1,
+            None => self.findings_by_kind[finding.kind as usize] += 1,
         }
     }
 
-    /// What was odd about the events, and how often.
+    /// What was findings about the events, and how often.
     pub fn findings(&self) -> impl Iterator<Item = (FindingKind, u64)> {
-        FindingKind::ALL.into_iter().zip(self.findings).filter(|(_, count)| *count > 0)
+        FindingKind::ALL.into_iter().zip(self.findings_by_kind).filter(|(_, count)| *count > 0)
     }
 
     /// How many are PingOne's connection test.
@@ -146,8 +146,8 @@ impl Summaries {
         self.notes.push(note);
     }
 
-    /// Notes what is odd about the event that comes next.
-    fn odd(&mut self, action: &str, findings: Vec<Finding>) {
+    /// Notes what is findings about the event that comes next.
+    fn add_findings(&mut self, action: &str, findings: Vec<Finding>) {
         self.odd_of(self.notes.len() as u32, action, findings);
     }
 
@@ -156,8 +156,8 @@ impl Summaries {
             let texts = [cut(action, TYPE), &path, "", ""];
             let number =
                 (self.oddities.len() < ODDITIES).then(|| self.oddities.number(kind as u8, texts));
-            self.findings[kind as usize] += 1;
-            self.odd.push(Odd { event, kind, number });
+            self.findings_by_kind[kind as usize] += 1;
+            self.findings.push(FindingRef { event, kind, number });
         }
     }
 }

@@ -119,21 +119,21 @@ fn what_is_repeated_says_nothing() {
     let analytics = |id, status: &str| {
         event("CUSTOM_ANALYTICS", id, &json!({"flowName": "Two", "outcomeStatus": status}))
     };
-    let odd = |id, length: usize| {
+    let findings = |id, length: usize| {
         event("SEND_RESPONSE", id, &json!({"newMember": "x".repeat(length), "flowName": "Two"}))
     };
     // Of what says the same, some is repeated and some is not; the last name is that of a repeated event, and
     // the last new one came before under another.
     let events = [
-        odd(0, 1),
+        findings(0, 1),
         named(1, "Two"),
         named(2, "One"),
-        odd(3, 3),
+        findings(3, 3),
         named(4, "Two"),
         analytics(5, "a"),
         analytics(6, "b"),
         named(7, "Three"),
-        odd(8, 8),
+        findings(8, 8),
     ];
     store(&observer, &events, &[0, 2, 6, 7]);
     let observed = json_of(&observer.observed(NOW));
@@ -161,7 +161,7 @@ fn no_sender_makes_it_grow() {
     let events: Vec<Value> = (0..2000)
         .map(|id| {
             let name = format!("{id}-{long}");
-            let mut odd = event(
+            let mut findings = event(
                 ["START_INTERACTION", "CUSTOM_ANALYTICS", "SEND_ERROR_RESPONSE", "NEW"][id % 4],
                 id,
                 &json!({
@@ -169,8 +169,8 @@ fn no_sender_makes_it_grow() {
                     "originalCapabilityName": name, name.as_str(): 1,
                 }),
             );
-            odd[name.as_str()] = json!(1);
-            odd
+            findings[name.as_str()] = json!(1);
+            findings
         })
         .collect();
     for events in events.chunks(500) {
@@ -199,10 +199,10 @@ fn drift_says_what_came_and_not_what_it_said() {
     let observer = observer();
     let secret = "secret-value";
     let payload = json!({"newMember": secret, "flowVersionId": "7", "nested": {"more": secret}});
-    let mut odd = event("START_INTERACTION", 1, &payload);
-    odd["resources"] = json!([{"id": "a"}, {"id": 7}]);
-    store(&observer, &[odd.clone(), event("NEW_THING", 2, &json!({}))], &[]);
-    observer.stored("one", NOW + 5000, &summaries([&odd]), &[]);
+    let mut findings = event("START_INTERACTION", 1, &payload);
+    findings["resources"] = json!([{"id": "a"}, {"id": 7}]);
+    store(&observer, &[findings.clone(), event("NEW_THING", 2, &json!({}))], &[]);
+    observer.stored("one", NOW + 5000, &summaries([&findings]), &[]);
     let deprecated = event("RECEIVE_REQUEST", 3, &json!({}));
     observer.stored("one", NOW + 9000, &summaries([&deprecated]), &[]);
     let drifted = json_of(&observer.drifted());
@@ -346,7 +346,7 @@ fn a_source_is_held_back_from_its_first_refusal_to_its_next_200() {
     let sources = |now| json_of(&observer.sources(now));
     let never = |source: &str, silent: i64| {
         json!({
-            "source": source, "last_heard": null, "last_acknowledged": null, "held_back_since": null,
+            "source": source, "last_heard": null, "last_acknowledged": null, "blocked_since": null,
             "loses_events_at": null, "refusals": 0, "silent_millis": silent,
         })
     };
@@ -357,14 +357,11 @@ fn a_source_is_held_back_from_its_first_refusal_to_its_next_200() {
     observer.refused("unknown", NOW + 30);
     let held = json!({
         "source": "one", "last_heard": NOW + 30, "last_acknowledged": NOW + 10,
-        "held_back_since": NOW + 20, "loses_events_at": NOW + 20 + 7 * 86_400_000_i64,
+        "blocked_since": NOW + 20, "loses_events_at": NOW + 20 + 7 * 86_400_000_i64,
         "refusals": 2, "silent_millis": 5,
     });
     assert_eq!(sources(NOW + 35), json!([held, never("two", 35)]));
     observer.acknowledged("one", NOW + 40);
     let sources = sources(NOW + 40);
-    assert_eq!(
-        (&sources[0]["held_back_since"], &sources[0]["refusals"]),
-        (&Value::Null, &json!(0))
-    );
+    assert_eq!((&sources[0]["blocked_since"], &sources[0]["refusals"]), (&Value::Null, &json!(0)));
 }

@@ -22,7 +22,7 @@ const RESERVED: u64 = 64 * 1024;
 pub(super) async fn read(
     mut body: Body,
     limit: u64,
-    patience: Duration,
+    timeout: Duration,
     reservation: &mut Reservation,
 ) -> Result<Bytes, Answer> {
     let read = async {
@@ -48,7 +48,7 @@ pub(super) async fn read(
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(patience, read).await.unwrap_or(Err(Answer::Timeout))
+    tokio::time::timeout(timeout, read).await.unwrap_or(Err(Answer::Timeout))
 }
 
 /// Why a body could not be inflated.

@@ -50,11 +50,11 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
     };
     let (mut seen, mut conflicts) = (HashMap::new(), Vec::new());
     let mut of_body = decode::each(body, context.strict, |element| {
-        let (place, raw) = (element.place, element.raw);
+        let (path, raw) = (element.path, element.raw);
         let Some(key) = take(context, body, element, &mut ingested) else { return };
         match seen.entry(key) {
             Entry::Occupied(first) if *first.get() != raw => conflicts
-                .push(Finding { kind: FindingKind::ConflictingDuplicate, path: place.to_string() }),
+                .push(Finding { kind: FindingKind::ConflictingDuplicate, path: path.to_string() }),
             Entry::Occupied(_) => {}
             Entry::Vacant(new) => {
                 new.insert(raw);

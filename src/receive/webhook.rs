@@ -163,8 +163,8 @@ async fn store(
     let Ready { prepared, counts, reason, received_at } = ready;
     let asked = prepared.events() as u64;
     let metrics = &receiver.metrics;
-    let count = |door: &str, number: u64| {
-        metrics.events.with_label_values(&[&*source.name, door]).inc_by(number);
+    let count = |disposition: &str, number: u64| {
+        metrics.events.with_label_values(&[&*source.name, disposition]).inc_by(number);
     };
     let receipt = receiver.spool.append(prepared).await.map_err(|error| {
         tracing::warn!(

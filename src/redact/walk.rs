@@ -8,7 +8,7 @@ use super::output::Output;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
 use crate::config::Action;
-use crate::json::{self, Places};
+use crate::json::{self, Spans};
 
 /// Whether positions can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,9 +218,9 @@ impl Walk<'_, '_> {
             return;
         }
         let text = json::decode(raw);
-        let mut places = Places::new(raw);
+        let mut spans = Spans::new(raw);
         for address::Found { range, address } in address::find(&text) {
-            let (start, end) = (places.of(range.start), places.of(range.end));
+            let (start, end) = (spans.of(range.start), spans.of(range.end));
             // A name stays one that nothing else can be taken for.
             let stand_in = if action == Action::Drop && !is_name {
                 Cow::Borrowed("")

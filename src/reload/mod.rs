@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::admin::access::Access;
 use crate::config::{self, Config, Problems};
 use crate::deliver::SinkStatus;
-use crate::files;
+use crate::file_fingerprint::file_fingerprint;
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::listener::tls::{self, Loaded};
 use crate::receive::{Policy, SharedPolicy};
@@ -75,14 +75,14 @@ pub async fn run(
     let (mut looks, mut cause) = (Looks::default(), Cause::Start);
     let mut refused: Vec<String> = Vec::new();
     loop {
-        let found = files::fingerprint(watched.clone()).await;
+        let found = file_fingerprint(watched.clone()).await;
         let mut look = looks.look(found, cause);
         if look == Look::Due {
             let read = prepare(&reload, &running, &targets.policy.current(), clock() / 1000);
             let named = read.as_ref().map(|read| files_of(&reload, &read.running.config));
             let mut unseen = named.unwrap_or_default();
             unseen.retain(|file| !watched.contains(file));
-            let is_whole = files::fingerprint(watched.clone()).await == found;
+            let is_whole = file_fingerprint(watched.clone()).await == found;
             if !is_whole || (cause == Cause::Time && !unseen.is_empty()) {
                 // Written while they were read, or not looked at twice.
                 watched.extend(unseen);

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::config::SinkKind;
 use crate::event::Event;
 
-pub use verdict::{Notice, Reason, Report, Verdict};
+pub use verdict::{Reason, Report, SinkFinding, Verdict};
 
 /// An event that a format has made something of, and what its target's own envelope may say of it.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ pub fn sends_lines(kind: &SinkKind) -> bool {
 pub fn encode(
     kind: &SinkKind,
     rendered: Rendered<'_>,
-) -> Result<(Vec<u8>, Option<Notice>), Reason> {
+) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
     let payload = match kind {
         SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => {
             return Ok((rendered.line, None));

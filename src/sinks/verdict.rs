@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Item;
-use crate::causes::without_numbers;
+use crate::error_chain::without_numbers;
 
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct Reason {
 
 /// Something worth counting besides the verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub enum SinkFinding {
     /// Sent a second time because a connection was lost before the first was confirmed.
     Resent,
     /// Taken into Elasticsearch's failure store instead of the data stream.
@@ -70,16 +70,16 @@ pub enum Notice {
     Unacknowledged,
 }
 
-impl Notice {
+impl SinkFinding {
     /// The name used in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Notice::Resent => "resent",
-            Notice::FailureStore => "failure_store",
-            Notice::SlowDown => "slow_down",
-            Notice::Truncated => "truncated",
-            Notice::AcknowledgementExpired => "acknowledgement_expired",
-            Notice::Unacknowledged => "unacknowledged",
+            SinkFinding::Resent => "resent",
+            SinkFinding::FailureStore => "failure_store",
+            SinkFinding::SlowDown => "slow_down",
+            SinkFinding::Truncated => "truncated",
+            SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
+            SinkFinding::Unacknowledged => "unacknowledged",
         }
     }
 }
@@ -90,7 +90,7 @@ pub struct Report {
     /// One per item, in order.
     pub verdicts: Vec<Verdict>,
     /// What else there is to count, and how often.
-    pub notices: Vec<(Notice, u64)>,
+    pub findings: Vec<(SinkFinding, u64)>,
 }
 
 impl Verdict {
@@ -139,19 +139,19 @@ impl fmt::Display for Reason {
 impl Report {
     /// The same verdict for every item.
     pub(super) fn all(items: &[Item], verdict: Verdict) -> Report {
-        Report { verdicts: vec![verdict; items.len()], notices: Vec::new() }
+        Report { verdicts: vec![verdict; items.len()], findings: Vec::new() }
     }
 
     /// `Delivered` for the first `count` items, and the same verdict for every other.
     pub(super) fn first_delivered(items: &[Item], count: usize, verdict: Verdict) -> Report {
         let delivered = std::iter::repeat_n(Verdict::Delivered, count.min(items.len()));
         let verdicts = delivered.chain(std::iter::repeat(verdict)).take(items.len());
-        Report { verdicts: verdicts.collect(), notices: Vec::new() }
+        Report { verdicts: verdicts.collect(), findings: Vec::new() }
     }
 
-    pub(super) fn with(mut self, notice: Notice, count: u64) -> Report {
+    pub(super) fn with(mut self, notice: SinkFinding, count: u64) -> Report {
         if count > 0 {
-            self.notices.push((notice, count));
+            self.findings.push((notice, count));
         }
         self
     }
@@ -159,6 +159,6 @@ impl Report {
 
 impl From<Vec<Verdict>> for Report {
     fn from(verdicts: Vec<Verdict>) -> Report {
-        Report { verdicts, notices: Vec::new() }
+        Report { verdicts, findings: Vec::new() }
     }
 }

@@ -213,7 +213,7 @@ impl Spool {
         engine!(self, engine => engine.remove(ids).await)
     }
 
-    /// What is stored, and every door's total as far as the engine keeps it.
+    /// What is stored, and every disposition's total as far as the engine keeps it.
     pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
         engine!(self, engine => engine.stats().await)
     }

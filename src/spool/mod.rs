@@ -9,7 +9,7 @@
 //! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
 //! | [`Spool::between`] | what was received in a time, for a replay, as far as it is still there |
 //! | [`Spool::quarantine`], [`Spool::entry`], [`Spool::remove`] | the entries that were refused |
-//! | [`Spool::stats`] | what is stored, by whom it is awaited, and every door's total |
+//! | [`Spool::stats`] | what is stored, by whom it is awaited, and every disposition's total |
 //!
 //! Positions count events from 1 and are never reused; a sink's cursor is the last position that it
 //! has settled. [`Spool`] is one of two engines: [`embedded`], and only that folder names SQLite, or, with the
@@ -34,7 +34,7 @@ pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
-pub use stats::{Door, Listed, Loss, SinkStats, SpoolStats, Tally};
+pub use stats::{Disposition, Listed, Loss, SinkStats, SpoolStats, Tally};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The doors an event leaves by, their durable totals, and what the spool holds.
+//! The dispositions an event leaves by, their durable totals, and what the spool holds.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::Millis;
 
-/// The doors that the spool counts in the same commit as the event's fate, so that the sums are
+/// The dispositions that the spool counts in the same commit as the event's fate, so that the sums are
 /// right after any crash. What is *refused* was never acknowledged and so is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Door {
+pub enum Disposition {
     /// Received and spooled.
     Accepted,
     /// Received before, within the window.
@@ -37,73 +37,73 @@ pub enum Door {
     BeforeStart,
 }
 
-impl Door {
-    /// Every door, those of receiving first.
-    pub const ALL: [Door; 12] = [
-        Door::Accepted,
-        Door::Duplicate,
-        Door::Quarantined,
-        Door::Released,
-        Door::Purged,
-        Door::Replayed,
-        Door::Delivered,
-        Door::Filtered,
-        Door::DeadLettered,
-        Door::NotAddressed,
-        Door::Retired,
-        Door::BeforeStart,
+impl Disposition {
+    /// Every disposition, those of receiving first.
+    pub const ALL: [Disposition; 12] = [
+        Disposition::Accepted,
+        Disposition::Duplicate,
+        Disposition::Quarantined,
+        Disposition::Released,
+        Disposition::Purged,
+        Disposition::Replayed,
+        Disposition::Delivered,
+        Disposition::Filtered,
+        Disposition::DeadLettered,
+        Disposition::NotAddressed,
+        Disposition::Retired,
+        Disposition::BeforeStart,
     ];
 
     /// Those of a sink. Their totals sum up to its cursor.
-    pub const OF_SINKS: [Door; 6] = [
-        Door::Delivered,
-        Door::Filtered,
-        Door::DeadLettered,
-        Door::NotAddressed,
-        Door::Retired,
-        Door::BeforeStart,
+    pub const OF_SINKS: [Disposition; 6] = [
+        Disposition::Delivered,
+        Disposition::Filtered,
+        Disposition::DeadLettered,
+        Disposition::NotAddressed,
+        Disposition::Retired,
+        Disposition::BeforeStart,
     ];
 
     /// The name used in storage, metrics and listings.
     pub fn as_str(self) -> &'static str {
         match self {
-            Door::Accepted => "accepted",
-            Door::Duplicate => "duplicate",
-            Door::Quarantined => "quarantined",
-            Door::Released => "released",
-            Door::Purged => "purged",
-            Door::Replayed => "replayed",
-            Door::Delivered => "delivered",
-            Door::Filtered => "filtered",
-            Door::DeadLettered => "dead_lettered",
-            Door::NotAddressed => "not_addressed",
-            Door::Retired => "retired",
-            Door::BeforeStart => "before_start",
+            Disposition::Accepted => "accepted",
+            Disposition::Duplicate => "duplicate",
+            Disposition::Quarantined => "quarantined",
+            Disposition::Released => "released",
+            Disposition::Purged => "purged",
+            Disposition::Replayed => "replayed",
+            Disposition::Delivered => "delivered",
+            Disposition::Filtered => "filtered",
+            Disposition::DeadLettered => "dead_lettered",
+            Disposition::NotAddressed => "not_addressed",
+            Disposition::Retired => "retired",
+            Disposition::BeforeStart => "before_start",
         }
     }
 }
 
-/// How many events a cursor's move sends through each of a sink's doors.
+/// How many events a cursor's move sends through each of a sink's dispositions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Through [`Door::Delivered`].
+    /// Through [`Disposition::Delivered`].
     pub delivered: u64,
-    /// Through [`Door::Filtered`].
+    /// Through [`Disposition::Filtered`].
     pub filtered: u64,
-    /// Through [`Door::DeadLettered`].
+    /// Through [`Disposition::DeadLettered`].
     pub dead_lettered: u64,
-    /// Through [`Door::NotAddressed`].
+    /// Through [`Disposition::NotAddressed`].
     pub not_addressed: u64,
 }
 
 impl Tally {
-    /// Each of its doors with its count.
-    pub fn counts(self) -> [(Door, u64); 4] {
+    /// Each of its dispositions with its count.
+    pub fn counts(self) -> [(Disposition, u64); 4] {
         [
-            (Door::Delivered, self.delivered),
-            (Door::Filtered, self.filtered),
-            (Door::DeadLettered, self.dead_lettered),
-            (Door::NotAddressed, self.not_addressed),
+            (Disposition::Delivered, self.delivered),
+            (Disposition::Filtered, self.filtered),
+            (Disposition::DeadLettered, self.dead_lettered),
+            (Disposition::NotAddressed, self.not_addressed),
         ]
     }
 }
@@ -137,16 +137,16 @@ pub struct SpoolStats {
     pub quarantine_full: bool,
     /// Sinks that ever had a cursor.
     pub sinks: Vec<SinkStats>,
-    /// Totals by scope name and door, since the spool was made.
-    pub totals: Vec<(String, Door, u64)>,
+    /// Totals by scope name and disposition, since the spool was made.
+    pub totals: Vec<(String, Disposition, u64)>,
 }
 
 impl SpoolStats {
     /// The totals by name: of each source and sink, how many events had each disposition.
     pub fn dispositions(&self) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
         let mut by_name: BTreeMap<&str, BTreeMap<&'static str, u64>> = BTreeMap::new();
-        for (name, door, count) in &self.totals {
-            *by_name.entry(name).or_default().entry(door.as_str()).or_default() += count;
+        for (name, disposition, count) in &self.totals {
+            *by_name.entry(name).or_default().entry(disposition.as_str()).or_default() += count;
         }
         by_name
     }

@@ -5,7 +5,7 @@
 //! * order: first deliveries of one client's batches come in the order they were acknowledged. With a shared
 //!   spool, a batch that was sent more than once may have its parts exchanged; batches never overtake each other;
 //! * nothing else: no id that was never sent;
-//! * accounting: the doors add up.
+//! * accounting: the dispositions add up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -73,7 +73,7 @@ impl Oracle {
     pub fn acknowledge(&self, batch: &Batch, answer: &Value) {
         let number = |member: &str| answer[member].as_u64().expect("a number");
         let sum = number("accepted") + number("duplicates") + number("quarantined");
-        assert_eq!(number("received"), sum, "the doors of one answer add up: {answer}");
+        assert_eq!(number("received"), sum, "the dispositions of one answer add up: {answer}");
         assert_eq!(sum, batch.ids.len() as u64, "all of the batch is accounted for: {answer}");
         assert_eq!(number("quarantined"), 0, "these events are good: {answer}");
         let mut book = self.0.lock().expect("a lock");
@@ -144,9 +144,9 @@ impl Oracle {
     /// Judges the durable totals: `spool stats --json`, after everything was delivered.
     pub fn judge_doors(&self, stats: &Value, sinks: &[&str]) {
         let book = self.0.lock().expect("a lock");
-        let total = |name: &str, door: &str| {
+        let total = |name: &str, disposition: &str| {
             let rows = stats["totals"].as_array().expect("rows");
-            let row = rows.iter().find(|row| row[0] == name && row[1] == door);
+            let row = rows.iter().find(|row| row[0] == name && row[1] == disposition);
             row.map_or(0, |row| row[2].as_u64().expect("a number"))
         };
         let head = stats["head"].as_u64().expect("a number");
@@ -167,15 +167,15 @@ impl Oracle {
     /// Judges one sink's durable totals, after everything was delivered.
     pub fn judge_sink(&self, stats: &Value, sink: &str) {
         let head = stats["head"].as_u64().expect("a number");
-        let total = |door: &str| {
+        let total = |disposition: &str| {
             let rows = stats["totals"].as_array().expect("rows");
-            let row = rows.iter().find(|row| row[0] == sink && row[1] == door);
+            let row = rows.iter().find(|row| row[0] == sink && row[1] == disposition);
             row.map_or(0, |row| row[2].as_u64().expect("a number"))
         };
-        let doors =
+        let dispositions =
             ["delivered", "filtered", "dead_lettered", "not_addressed", "retired", "before_start"];
-        let settled: u64 = doors.iter().map(|door| total(door)).sum();
-        assert_eq!(settled, head, "sink {sink}: the doors add up: {stats}");
+        let settled: u64 = dispositions.iter().map(|disposition| total(disposition)).sum();
+        assert_eq!(settled, head, "sink {sink}: the dispositions add up: {stats}");
         assert_eq!(total("delivered"), head, "sink {sink}: all was delivered: {stats}");
     }
 }

@@ -7,7 +7,7 @@ use super::words::{clock, count, number, size};
 use super::{View, plot, quarantine, tables};
 use crate::observe::Kind;
 use crate::printable;
-use crate::spool::{Door, Loss, SpoolStats};
+use crate::spool::{Disposition, Loss, SpoolStats};
 
 /// A whole page. What strangers say in it is text, without characters that would change how the rest is read.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
@@ -71,7 +71,8 @@ pub(super) fn overview(view: &View) -> Markup {
 }
 
 fn spool(stats: &SpoolStats) -> Markup {
-    let accepted = stats.totals.iter().filter(|(_, door, _)| *door == Door::Accepted);
+    let accepted =
+        stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Accepted);
     let accepted: u64 = accepted.map(|(_, _, count)| count).sum();
     let lost: u64 = stats.lost.iter().map(Loss::events).sum();
     html! {

@@ -30,7 +30,7 @@ pub(super) fn sources(view: &View) -> Markup {
                 th scope="row" { (source.source) }
                 td { @match source.last_heard { Some(at) => (ago(at, view.now)), None => "not since the start" } }
                 td {
-                    @match (source.held_back_since, source.loses_events_at) {
+                    @match (source.blocked_since, source.loses_events_at) {
                         (Some(since), Some(loses)) => {
                             strong class="bad" { (span(view.now - since)) " of 7 days" }
                             ", " (number(source.refusals)) " refusals; "
@@ -43,7 +43,7 @@ pub(super) fn sources(view: &View) -> Markup {
             }
         }
     };
-    table("Sources", &["source", "last heard", "held back"], &rows, false, "")
+    table("Sources", &["source", "last heard", "blocked"], &rows, false, "")
 }
 
 pub(super) fn sinks(view: &View) -> Markup {

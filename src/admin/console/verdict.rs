@@ -57,20 +57,20 @@ pub(super) fn verdict(view: &View) -> (Level, String) {
 
 fn bad(view: &View) -> Option<String> {
     let sources = &view.observed.sources;
-    let held = sources.iter().filter(|source| source.held_back_since.is_some());
-    let held = held.min_by_key(|source| source.held_back_since);
+    let held = sources.iter().filter(|source| source.blocked_since.is_some());
+    let held = held.min_by_key(|source| source.blocked_since);
     if let Some(reason) = &view.unready {
         let loss = held.map_or_else(String::new, |held| format!(". {}", loss(held, view.now)));
         return Some(format!("Nothing is taken: {reason}{loss}."));
     }
     let held = held?;
-    let since = span(view.now - held.held_back_since?);
+    let since = span(view.now - held.blocked_since?);
     let where_else = match view.is_shared {
         true => " by this receiver; another may have taken the batch since",
         false => "",
     };
     let loss = loss(held, view.now);
-    Some(format!("{} has been held back for {since}{where_else}. {loss}.", held.source))
+    Some(format!("{} has been blocked for {since}{where_else}. {loss}.", held.source))
 }
 
 /// What becomes of a source's events.
@@ -90,7 +90,7 @@ fn warning(view: &View) -> Option<String> {
     }
     if view.is_quarantine_full {
         return Some(
-            "The quarantine is full: batches with events that would go there are held back."
+            "The quarantine is full: batches with events that would go there are blocked."
                 .to_owned(),
         );
     }
@@ -179,7 +179,7 @@ mod tests {
             source: "pingone".to_owned(),
             last_heard: Some(NOW - 5000),
             last_acknowledged: Some(NOW - 5000),
-            held_back_since: None,
+            blocked_since: None,
             loses_events_at: None,
             refusals: 0,
             silent_millis: 5000,
@@ -247,9 +247,9 @@ mod tests {
         says(&view, Level::Warning, "quarantine is full");
         view.sinks[0].state = SinkState::Paused { reason: "token".to_owned() };
         says(&view, Level::Warning, "Sink siem is paused: token");
-        view.observed.sources[0].held_back_since = Some(NOW - HOUR);
+        view.observed.sources[0].blocked_since = Some(NOW - HOUR);
         view.observed.sources[0].loses_events_at = Some(NOW + 167 * HOUR);
-        says(&view, Level::Bad, "held back for 1 h. PingOne begins to lose events in 6 d 23 h.");
+        says(&view, Level::Bad, "blocked for 1 h. PingOne begins to lose events in 6 d 23 h.");
         view.unready = Some("the spool is full".to_owned());
         says(&view, Level::Bad, "the spool is full. PingOne begins to lose events in 6 d 23 h");
     }
@@ -267,10 +267,10 @@ mod tests {
         says(&view, Level::Good, "Events flow");
         for (index, days) in [(0, 1), (1, 8)] {
             let since = NOW - days * 24 * HOUR;
-            view.observed.sources[index].held_back_since = Some(since);
+            view.observed.sources[index].blocked_since = Some(since);
             view.observed.sources[index].loses_events_at = Some(since + 7 * 24 * HOUR);
         }
-        says(&view, Level::Bad, "customers has been held back for 8 d by this receiver; another");
+        says(&view, Level::Bad, "customers has been blocked for 8 d by this receiver; another");
         says(&view, Level::Bad, "PingOne has been losing events for 1 d.");
         view.unready = Some("the disk".to_owned());
         says(&view, Level::Bad, "the disk. PingOne has been losing events for 1 d.");

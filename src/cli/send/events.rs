@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::super::Failure;
 use super::Body;
 use super::generate::Generator;
-use crate::causes::io_message;
 use crate::decode;
+use crate::error_chain::io_message;
 
 /// Batches in order.
 #[derive(Debug)]

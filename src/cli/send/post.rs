@@ -15,8 +15,8 @@ use url::Url;
 use super::super::Failure;
 use super::super::output::{count, rate, safe};
 use super::Arguments;
-use crate::causes::{connection_failure, io_message, is_permanent};
 use crate::deliver::Backoff;
+use crate::error_chain::{connection_failure, io_message, is_permanent};
 use crate::sinks::request::peer;
 use crate::tls::{self, Tls};
 

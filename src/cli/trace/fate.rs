@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::found::Found;
 use crate::cli::output::safe;
 use crate::config::{self, Config};
-use crate::spool::{DedupKey, Door, Millis, SpoolStats};
+use crate::spool::{DedupKey, Disposition, Millis, SpoolStats};
 
 /// A stored event and one sink.
 #[derive(Debug, Serialize)]
@@ -65,7 +65,7 @@ pub(super) struct Letter {
 }
 
 /// What is known of one sink.
-struct Place<'a> {
+struct Stage<'a> {
     name: &'a str,
     cursor: u64,
     ways: Vec<Way>,
@@ -86,15 +86,17 @@ pub(super) fn of(
     letters: &[Letter],
     config: &Config,
 ) -> Vec<Fate> {
-    places(stats, config).iter().map(|place| one(found, copies, place, letters)).collect()
+    stages(stats, config).iter().map(|stage| one(found, copies, stage, letters)).collect()
 }
 
 /// Sinks that the spool knows, and those that are configured and have never run.
-fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
+fn stages<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Stage<'a>> {
     let is_ordered = config.spool.engine.is_ordered();
     // Who was retried or purged is not recorded.
-    let is_gone = |door: Door| matches!(door, Door::Released | Door::Purged);
-    let has_all_letters = !stats.totals.iter().any(|(_, door, count)| is_gone(*door) && *count > 0);
+    let is_gone =
+        |counted: Disposition| matches!(counted, Disposition::Released | Disposition::Purged);
+    let has_all_letters =
+        !stats.totals.iter().any(|(_, counted, count)| is_gone(*counted) && *count > 0);
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
         let (ways, began_after) = match is_ordered {
@@ -102,11 +104,11 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
             false => (Vec::new(), None),
         };
         let (name, cursor) = (sink.sink.as_str(), sink.cursor);
-        Place { name, cursor, ways, began_after, has_all_letters, is_configured, is_ordered }
+        Stage { name, cursor, ways, began_after, has_all_letters, is_configured, is_ordered }
     });
     let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
-    let new = new.map(|sink| Place {
+    let new = new.map(|sink| Stage {
         name: &sink.name,
         cursor: 0,
         ways: Vec::new(),
@@ -121,8 +123,9 @@ fn places<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Place<'a>> {
 /// The ways in which a sink has got past anything at all, and the position that it began after, where that is known.
 fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> (Vec<Way>, Option<u64>) {
     let total = |disposition: &str| {
-        let is_its =
-            |(name, door, _): &&(String, Door, u64)| name == sink && door.as_str() == disposition;
+        let is_its = |(name, counted, _): &&(String, Disposition, u64)| {
+            name == sink && counted.as_str() == disposition
+        };
         stats.totals.iter().find(is_its).map_or(0, |(_, _, count)| *count)
     };
     let delivered = total("delivered");
@@ -141,8 +144,8 @@ fn ways(stats: &SpoolStats, sink: &str, cursor: u64) -> (Vec<Way>, Option<u64>) 
     (ways.collect(), Some(before_start).filter(|_| is_complete && retired == 0))
 }
 
-fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -> Fate {
-    let Place { name, cursor, is_configured, is_ordered, .. } = *place;
+fn one(found: &Found, copies: &[Found], stage: &Stage<'_>, letters: &[Letter]) -> Fate {
+    let Stage { name, cursor, is_configured, is_ordered, .. } = *stage;
     let is_for_it = |found: &Found| found.only_sink.as_deref().is_none_or(|only| only == name);
     let state = match found.position {
         _ if !is_for_it(found) => State::NotForIt,
@@ -164,7 +167,7 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
     let possible = match state {
         State::Waiting | State::Unknown | State::NotForIt => Vec::new(),
         State::Passed if is_original && !its_letters.is_empty() => vec![Way::DeadLettered],
-        State::Passed => possible(place, found.position, wanted, !its_letters.is_empty()),
+        State::Passed => possible(stage, found.position, wanted, !its_letters.is_empty()),
     };
     let is_for_it = state != State::NotForIt;
     Fate {
@@ -181,8 +184,8 @@ fn one(found: &Found, copies: &[Found], place: &Place<'_>, letters: &[Letter]) -
 
 /// The ways in which a sink may have got past an event that it has passed: of those that it has gone at all, without
 /// what its filter and the quarantine rule out.
-fn possible(place: &Place<'_>, position: u64, wanted: Option<bool>, has_letters: bool) -> Vec<Way> {
-    let Place { ways, began_after, has_all_letters, .. } = place;
+fn possible(stage: &Stage<'_>, position: u64, wanted: Option<bool>, has_letters: bool) -> Vec<Way> {
+    let Stage { ways, began_after, has_all_letters, .. } = stage;
     if began_after.is_some_and(|before| position <= before) {
         return vec![Way::Skipped];
     }

@@ -18,7 +18,7 @@ use crate::spool::{DedupKey, Query};
 use fate::Letter;
 use found::Found;
 use matching::{Match, Wanted};
-use report::{InQuarantine, Place, Remembered, Report};
+use report::{InQuarantine, Location, Remembered, Report};
 
 /// Places and entries that are listed; the rest is counted.
 const LISTED: usize = 100;
@@ -99,7 +99,7 @@ fn trace(spool: &Inspection, arguments: &Arguments, config: &Config) -> Result<R
     let mut remembered = spool.remembers(&all)?.into_iter();
     report.stored = copies
         .iter()
-        .map(|copy| Place {
+        .map(|copy| Location {
             position: copy.position,
             source: copy.source.to_string(),
             received_at: copy.received_at,

@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::fate::Fate;
 use super::matching::Match;
 use crate::cli::output::{safe, time};
-use crate::spool::{Door, Millis, SpoolStats, Summary};
+use crate::spool::{Disposition, Millis, SpoolStats, Summary};
 
 /// Everything that is known of an id.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     id: String,
-    pub(super) stored: Vec<Place>,
+    pub(super) stored: Vec<Location>,
     pub(super) quarantine: Vec<InQuarantine>,
     /// Places and entries that are not listed.
     pub(super) unlisted: u64,
@@ -36,7 +36,7 @@ pub(super) struct Report {
 
 /// One place where the event is stored.
 #[derive(Debug, Serialize)]
-pub(super) struct Place {
+pub(super) struct Location {
     pub(super) position: u64,
     pub(super) source: String,
     pub(super) received_at: Millis,
@@ -65,7 +65,8 @@ pub(super) struct Remembered {
 
 impl Report {
     pub(super) fn new(id: &str, stats: &SpoolStats) -> Report {
-        let purged = stats.totals.iter().filter(|(_, door, _)| *door == Door::Purged);
+        let purged =
+            stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Purged);
         Report {
             id: id.to_owned(),
             stored: Vec::new(),
@@ -92,7 +93,7 @@ impl Report {
 
     /// `tells_ids` is whether the spool's engine tells which ids it remembers.
     pub(super) fn print(&self, retention: Duration, tells_ids: bool) {
-        self.stored.iter().for_each(Place::print);
+        self.stored.iter().for_each(Location::print);
         self.quarantine.iter().for_each(InQuarantine::print);
         if self.unlisted > 0 {
             println!("and {} more places", self.unlisted);
@@ -161,7 +162,7 @@ impl Report {
     }
 }
 
-impl Place {
+impl Location {
     fn print(&self) {
         println!("position {} of the spool", self.position);
         println!("  source     {}", safe(&self.source));

@@ -118,8 +118,8 @@ pub(in crate::config) fn read(
     let url = read_url(section, key, example);
     let client = Client {
         url: url.unwrap_or_else(placeholder),
-        timeout: section.patience("timeout").unwrap_or(Duration::from_secs(30)),
-        connect_timeout: section.patience("connect_timeout").unwrap_or(Duration::from_secs(10)),
+        timeout: section.timeout("timeout").unwrap_or(Duration::from_secs(30)),
+        connect_timeout: section.timeout("connect_timeout").unwrap_or(Duration::from_secs(10)),
         tls: read_tls(section.table("tls")),
         proxy: section.table_if_given("proxy").map(read_proxy),
         allows_private: section

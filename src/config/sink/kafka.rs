@@ -60,7 +60,7 @@ pub(super) fn read(section: &mut Section<'_>) -> KafkaSink {
         tls: client::read_tls(section.table("tls")),
         sasl: section.table_if_given("sasl").and_then(read_sasl),
         compression: section.choice("compression", &compressions).unwrap_or("lz4"),
-        timeout: section.patience("timeout").unwrap_or(Duration::from_secs(30)),
+        timeout: section.timeout("timeout").unwrap_or(Duration::from_secs(30)),
         max_size: section.size("max_size", 1000).unwrap_or(1_000_000) as usize,
         schema: "native",
     };

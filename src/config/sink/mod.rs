@@ -323,8 +323,8 @@ fn read_concurrency(section: &mut Section<'_>, kind: Option<Type>) -> usize {
 fn read_retry(mut section: Section<'_>) -> Retry {
     let defaults = Retry::default();
     let retry = Retry {
-        min: section.patience("min").unwrap_or(defaults.min),
-        max: section.patience("max").unwrap_or(defaults.max),
+        min: section.timeout("min").unwrap_or(defaults.min),
+        max: section.timeout("max").unwrap_or(defaults.max),
         give_up: read_give_up(section.table("give_up"), defaults.give_up),
     };
     if retry.min.is_zero() || retry.min > retry.max {

@@ -127,7 +127,7 @@ pub(super) fn read(section: &mut Section<'_>) -> NatsSink {
         connection: nats::read(section),
         subject: section.parsed("subject", &wanted).unwrap_or_else(default_subject),
         stream,
-        timeout: section.patience("timeout").unwrap_or(Duration::from_secs(30)),
+        timeout: section.timeout("timeout").unwrap_or(Duration::from_secs(30)),
         schema: "native",
     }
 }

@@ -69,8 +69,8 @@ pub(super) fn read(section: &mut Section<'_>) -> SplunkHecSink {
 
 fn read_acknowledgement(mut section: Section<'_>) -> Acknowledgement {
     let acknowledgement = Acknowledgement {
-        interval: section.patience("interval").unwrap_or(Duration::from_secs(1)),
-        timeout: section.patience("timeout").unwrap_or(Duration::from_mins(5)),
+        interval: section.timeout("interval").unwrap_or(Duration::from_secs(1)),
+        timeout: section.timeout("timeout").unwrap_or(Duration::from_mins(5)),
     };
     section.finish();
     acknowledgement

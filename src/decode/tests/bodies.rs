@@ -12,7 +12,7 @@ fn verdicts(body: &[u8]) -> Vec<String> {
             .iter()
             .map(|element| match &element.verdict {
                 Ok(typed) => {
-                    format!("{} {} {}", element.index, element.place, typed.event.envelope().id)
+                    format!("{} {} {}", element.index, element.path, typed.event.envelope().id)
                 }
                 Err(refusal) => {
                     format!("{} {} {}", element.index, refusal.path, refusal.reason.as_str())
@@ -300,7 +300,7 @@ proptest! {
             rest[start..start + element.raw.len()].fill(b' ');
         }
         let rest = String::from_utf8_lossy(&rest);
-        if elements.iter().all(|element| !element.place.to_string().contains('.')) {
+        if elements.iter().all(|element| !element.path.to_string().contains('.')) {
             let kept = rest.chars().filter(|c| !c.is_whitespace() && !"[],".contains(*c)).count();
             // An empty wrapper leaves no element behind; everything else is in one.
             let wrappers = rest.contains("logs") || rest.contains("activities");

@@ -34,8 +34,11 @@ impl Worker {
     pub(super) fn note_settled(&self, position: u64, settled: &Settled) {
         let shared = self.place.as_ref().map(|place| place.borrow().cursor);
         self.status.settled(shared.unwrap_or(position));
-        for (door, count) in settled.tally.counts() {
-            self.metrics.sink_events.with_label_values(&[&*self.name, door.as_str()]).inc_by(count);
+        for (disposition, count) in settled.tally.counts() {
+            self.metrics
+                .sink_events
+                .with_label_values(&[&*self.name, disposition.as_str()])
+                .inc_by(count);
         }
         self.metrics.damaged.with_label_values(&[&self.name]).inc_by(settled.damaged);
         for (_, entry) in &settled.dead_letters {

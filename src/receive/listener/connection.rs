@@ -22,8 +22,8 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 use super::authority::Shown;
+use super::connection_limiter::ConnectionPermit;
 use super::linger::{Lingering, MAX_LINGER};
-use super::places::Place;
 use super::unread::Watched;
 use super::{Listener, Shared, proxy_protocol};
 use crate::receive::policy::SharedPolicy;
@@ -79,7 +79,7 @@ impl Peer {
 /// Why a connection ended otherwise than by its client's wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Its place was needed.
+    /// Its permit was needed.
     GaveWay,
     /// It has waited too long for a request.
     Idle,
@@ -108,11 +108,11 @@ pub(super) async fn serve(
     shared: &Shared,
     stream: TcpStream,
     address: SocketAddr,
-    place: Place,
+    permit: ConnectionPermit,
     shutdown: Shutdown,
 ) -> Ended {
     let listener = &shared.listener;
-    let place = Arc::new(place);
+    let permit = Arc::new(permit);
     let talking = async {
         // Small answers must not wait for more to send.
         drop(stream.set_nodelay(true));
@@ -124,10 +124,10 @@ pub(super) async fn serve(
         };
         match greeted {
             Ok(Ok((Greeted::Plain(stream), peer))) => {
-                talk(stream, shared, peer, &place, shutdown).await
+                talk(stream, shared, peer, &permit, shutdown).await
             }
             Ok(Ok((Greeted::Tls(stream), peer))) => {
-                talk(*stream, shared, peer, &place, shutdown).await
+                talk(*stream, shared, peer, &permit, shutdown).await
             }
             Ok(Err(error)) => {
                 tracing::debug!(peer = %address, %error, "a handshake failed");
@@ -138,8 +138,8 @@ pub(super) async fn serve(
     };
     tokio::select! {
         ended = talking => ended,
-        () = place.is_needed() => Ended::GaveWay,
-        () = place.is_idle(listener.timeouts.header) => Ended::Idle,
+        () = permit.is_needed() => Ended::GaveWay,
+        () = permit.is_idle(listener.timeouts.header) => Ended::Idle,
     }
 }
 
@@ -183,14 +183,14 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     shared: &Shared,
     peer: Peer,
-    place: &Arc<Place>,
+    permit: &Arc<ConnectionPermit>,
     mut shutdown: Shutdown,
 ) -> Ended {
     let closing = Arc::clone(&peer.closing);
     let lingers = Arc::new(AtomicBool::new(false));
     let stream = Lingering::new(stream, Arc::clone(&lingers));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let in_flight = InFlight::begin(place);
+        let in_flight = InFlight::begin(permit);
         let is_http2 = request.version() == Version::HTTP_2;
         let (head, body) = request.into_parts();
         let (body, unread) = Watched::new(body);
@@ -218,7 +218,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let connection = shared.builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // How long the connection may stay without a request once it is closing.
-    let mut patience = None;
+    let mut timeout = None;
     loop {
         tokio::select! {
             ended = &mut connection => return match ended {
@@ -229,12 +229,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 }
             },
             // Such as one with half a request, which nobody waits for any more.
-            () = place.is_idle(patience.unwrap_or(LAST)), if patience.is_some() => {
+            () = permit.is_idle(timeout.unwrap_or(LAST)), if timeout.is_some() => {
                 return Ended::Well;
             }
-            () = shutdown.begun(), if patience != Some(LAST) => patience = Some(LAST),
+            () = shutdown.begun(), if timeout != Some(LAST) => timeout = Some(LAST),
             // Its client may still have to read the answer that says why.
-            () = closing.notify.notified(), if patience.is_none() => patience = Some(MAX_LINGER),
+            () = closing.notify.notified(), if timeout.is_none() => timeout = Some(MAX_LINGER),
         }
         connection.as_mut().graceful_shutdown();
     }
@@ -254,12 +254,12 @@ fn until_sent(answer: Response, in_flight: InFlight) -> Response {
 }
 
 /// A request in flight, also one that is dropped before it is answered.
-struct InFlight(Arc<Place>);
+struct InFlight(Arc<ConnectionPermit>);
 
 impl InFlight {
-    fn begin(place: &Arc<Place>) -> InFlight {
-        place.begin();
-        InFlight(Arc::clone(place))
+    fn begin(permit: &Arc<ConnectionPermit>) -> InFlight {
+        permit.begin();
+        InFlight(Arc::clone(permit))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Accepts connections and serves a router on them, over HTTP/1.1 and HTTP/2, until shutdown.
 //!
-//! What a stranger can make it hold is bounded: connections by [`places`], each by timeouts and by
+//! What a stranger can make it hold is bounded: connections by [`limiter`], each by timeouts and by
 //! the sizes below. A request's body is read by whoever answers it, and only after its credentials.
 
 mod authority;
 mod certificate;
 mod connection;
+mod connection_limiter;
 mod linger;
-mod places;
 mod proxy_protocol;
 pub mod tls;
 mod unread;
@@ -28,7 +28,7 @@ pub use connection::Peer;
 use super::policy::SharedPolicy;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
-use places::Places;
+use connection_limiter::ConnectionLimiter;
 use unread::Drains;
 
 /// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
@@ -95,7 +95,7 @@ struct Shared {
 /// returns when they are, or when the grace period is over.
 pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
     let grace = listener.timeouts.grace;
-    let places = Places::new(listener.connections);
+    let limiter = ConnectionLimiter::new(listener.connections);
     let drains = Drains::new(listener.connections);
     let shared = Arc::new(Shared { listener, builder: builder(), drains });
     let listener = &shared.listener;
@@ -115,7 +115,7 @@ pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdo
                 continue;
             }
         };
-        let Some(place) = places.take() else {
+        let Some(place) = limiter.take() else {
             ends.with_label_values(&[listener.name, "refused"]).inc();
             continue;
         };

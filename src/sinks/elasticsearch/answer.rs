@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::sinks::request::{Answer, Class, advice, class_of};
-use crate::sinks::{Notice, Reason, Report, Verdict};
+use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
 #[derive(Deserialize)]
 struct Body {
@@ -133,7 +133,7 @@ fn items(answer: &Answer, actions: &[Action]) -> Report {
             verdict(answer, create, takes_some)
         })
         .collect();
-    Report::from(verdicts).with(Notice::FailureStore, stored_as_failure)
+    Report::from(verdicts).with(SinkFinding::FailureStore, stored_as_failure)
 }
 
 /// 409: a document with this id is there, and it is this event.

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::{self, SinkKind};
 use crate::sinks::request::Answer;
 use crate::sinks::tests::{answer, letters};
-use crate::sinks::{Notice, Rendered};
+use crate::sinks::{Rendered, SinkFinding};
 
 #[test]
 fn each_document_is_judged_by_its_own_status() {
@@ -25,7 +25,7 @@ fn each_document_is_judged_by_its_own_status() {
         {"create":{"status":400,"error":{"type":"illegal_argument_exception","reason":"r"}}}]}"#;
     let found = report(&answer(200, body), 12);
     assert_eq!(letters(&found), "DDRXFRRFDDFX");
-    assert_eq!(found.notices, [(Notice::FailureStore, 1)]);
+    assert_eq!(found.findings, [(SinkFinding::FailureStore, 1)]);
     let Verdict::Rejected { reason } = &found.verdicts[3] else { panic!("{found:?}") };
     assert_eq!(reason.code.as_deref(), Some("document_parsing_exception"));
     assert_eq!((reason.status, reason.answer.as_str()), (Some(400), "canary"));

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rustix::fs::OFlags;
 
 use super::{record, torn};
-use crate::{folder, paths};
+use crate::{durable_dir, paths};
 
 /// Events are personal data; whoever ships the file shares its group.
 pub(super) const MODE: u32 = 0o640;
@@ -156,7 +156,7 @@ pub(super) fn open(configured: &Path) -> io::Result<Open> {
     for _ in 0..ATTEMPTS {
         let path = target(configured)?;
         let parent = path.parent().unwrap_or(Path::new("/"));
-        folder::make(parent, FOLDER_MODE)?;
+        durable_dir::make(parent, FOLDER_MODE)?;
         let mut file = File::options()
             .create(true)
             .append(true)
@@ -188,7 +188,7 @@ pub(super) fn open(configured: &Path) -> io::Result<Open> {
         let mut open = Open { file, path, length, born, identity, recorded: 0 };
         open.begin()?;
         // Each time: an earlier attempt may have made the file and failed here.
-        folder::sync(open.path.parent().unwrap_or(Path::new("/")))?;
+        durable_dir::sync(open.path.parent().unwrap_or(Path::new("/")))?;
         return Ok(open);
     }
     Err(io::Error::other("is renamed again and again while it is opened"))

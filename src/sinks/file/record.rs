@@ -14,7 +14,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use super::open::MODE;
-use crate::{folder, paths};
+use crate::{durable_dir, paths};
 
 /// Bytes before the recorded length that the checksum covers. A record of less is soon written again.
 pub(super) const CHECKED: u64 = 4096;
@@ -58,13 +58,13 @@ pub(super) fn write(output: &Path, file: &File, length: u64) -> io::Result<()> {
     out.write_all(&record)?;
     out.sync_all()?;
     fs::rename(&unfinished, name(output))?;
-    folder::sync(output.parent().unwrap_or(Path::new(".")))
+    durable_dir::sync(output.parent().unwrap_or(Path::new(".")))
 }
 
 /// Ends the record: from now on, nothing in the file is this sink's to cut.
 pub(super) fn remove(output: &Path) -> io::Result<()> {
     remove_if_there(&name(output))?;
-    folder::sync(output.parent().unwrap_or(Path::new(".")))
+    durable_dir::sync(output.parent().unwrap_or(Path::new(".")))
 }
 
 /// Returns the length from which on the bytes of `file` are this sink's, if they are: the record names this file,

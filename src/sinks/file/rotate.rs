@@ -162,5 +162,5 @@ fn folder(path: &Path) -> &Path {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    crate::folder::sync(folder(path))
+    crate::durable_dir::sync(folder(path))
 }

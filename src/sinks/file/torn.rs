@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::open::MODE;
 use super::record::beside;
 use crate::config::ROTATED_AT;
-use crate::folder;
+use crate::durable_dir;
 
 /// Bytes read at a time.
 const BLOCK: u64 = 64 * 1024;
@@ -100,7 +100,7 @@ fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBu
     }
     copy.sync_all()?;
     let directory = output.parent().unwrap_or(Path::new("."));
-    folder::sync(directory)?;
+    durable_dir::sync(directory)?;
     let prefix = beside(output, "torn-");
     let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
     let mut kept = BTreeSet::new();

@@ -11,8 +11,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::Host;
 
-use crate::causes::chain;
 use crate::config::Client;
+use crate::error_chain::chain;
 use crate::sinks::Reason;
 
 /// IPv4 networks that are not the public internet: IANA's special-purpose registry (RFC 6890).

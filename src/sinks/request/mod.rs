@@ -20,8 +20,8 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::{Reason, Verdict};
-use crate::causes::{connection_failure, with_causes};
 use crate::config::{self, Authorization, Compression, Header};
+use crate::error_chain::{connection_failure, error_chain};
 use crate::tls;
 pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing))]
@@ -67,7 +67,7 @@ impl Requests {
             builder = builder.proxy(proxy_of(proxy)?);
         }
         let client = builder.build().map_err(|error| {
-            Reason::new(format!("no HTTP client can be made: {}", with_causes(&error)))
+            Reason::new(format!("no HTTP client can be made: {}", error_chain(&error)))
         })?;
         let peer = match &settings.proxy {
             Some(proxy) => format!("{} through {}", peer(&settings.url), peer(&proxy.url)),

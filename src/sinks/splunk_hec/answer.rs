@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use crate::sinks::request::{Answer, Class, advice, class_of};
-use crate::sinks::{Notice, Reason, Report, Verdict};
+use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
 pub(super) const NO_DATA: i64 = 5;
 const SERVER_IS_BUSY: i64 = 9;
@@ -57,7 +57,7 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
     let refused = || reply.reason("the collector refused the event");
     match (reply.answer.status, reply.code) {
-        (200, Some(24 | 25)) => all(Verdict::Delivered).with(Notice::SlowDown, count as u64),
+        (200, Some(24 | 25)) => all(Verdict::Delivered).with(SinkFinding::SlowDown, count as u64),
         (200, Some(0)) => all(Verdict::Delivered),
         (200, None) if !reply.answer.is_whole && !reply.answer.is_too_long => all(retry(reply)),
         (200..=299, _) => all(Verdict::Fatal {

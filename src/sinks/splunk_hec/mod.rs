@@ -14,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::request::{Requests, authorization, below};
-use super::{Deliver, Item, Notice, Reason, Report, Verdict, lines};
+use super::{Deliver, Item, Reason, Report, SinkFinding, Verdict, lines};
 use crate::config::{self, Authorization, SplunkHecSink};
 use acknowledge::{Acknowledged, Unasked};
 use answer::Reply;
@@ -79,10 +79,10 @@ impl SplunkHec {
     ) -> Report {
         let count = items.len() as u64;
         // To send them again without an acknowledgement would double them for ever.
-        let Some(ack_id) = ack_id else { return report.with(Notice::Unacknowledged, count) };
+        let Some(ack_id) = ack_id else { return report.with(SinkFinding::Unacknowledged, count) };
         match self.wait_for(ack_id, settings).await {
             Acknowledged::Yes => report,
-            Acknowledged::Disabled => report.with(Notice::Unacknowledged, count),
+            Acknowledged::Disabled => report.with(SinkFinding::Unacknowledged, count),
             Acknowledged::Refused(reason) => {
                 let positions = items.iter().map(|item| item.position).collect();
                 self.unasked = Some(Unasked { ack_id, positions });
@@ -90,7 +90,7 @@ impl SplunkHec {
             }
             Acknowledged::Expired(reason) => {
                 Report::all(items, Verdict::Retry { after: None, reason })
-                    .with(Notice::AcknowledgementExpired, count)
+                    .with(SinkFinding::AcknowledgementExpired, count)
             }
         }
     }

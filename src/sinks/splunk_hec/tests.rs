@@ -53,8 +53,8 @@ fn every_code_has_its_verdict() {
         let body = format!(r#"{{"text":"x","code":{code}}}"#);
         let found = report(&reply(status, &body), 3);
         assert_eq!(letters(&found), verdict.to_string().repeat(3), "{status}/{code}");
-        let slows = found.notices == [(Notice::SlowDown, 3)];
-        assert_eq!(slows, code == 24 || code == 25, "{status}/{code}: {:?}", found.notices);
+        let slows = found.findings == [(SinkFinding::SlowDown, 3)];
+        assert_eq!(slows, code == 24 || code == 25, "{status}/{code}: {:?}", found.findings);
     }
 }
 

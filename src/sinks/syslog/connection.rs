@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::causes::{connection_failure, io_message};
 use crate::config::{SyslogSink, Transport};
+use crate::error_chain::{connection_failure, io_message};
 use crate::sinks::Reason;
 
 /// Bytes handed to the socket at a time, and bytes that the system keeps unsent at most: with a large

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, Utc};
 
 use crate::config::{Framing, HeaderFormat, Oversize, SyslogSink, Transport};
 use crate::event::{Event, Severity};
-use crate::sinks::{Notice, Reason, Rendered};
+use crate::sinks::{Reason, Rendered, SinkFinding};
 
 /// RFC 5424, 6.2.7: characters of a MSGID.
 const MSGID: usize = 32;
@@ -16,7 +16,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 pub(in crate::sinks) fn encode(
     settings: &SyslogSink,
     rendered: Rendered<'_>,
-) -> Result<(Vec<u8>, Option<Notice>), Reason> {
+) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
     let Rendered { line, event, source } = rendered;
     let mut message = header(settings, event, source).into_bytes();
     let header_length = message.len();
@@ -39,7 +39,7 @@ pub(in crate::sinks) fn encode(
             return Err(too_long(header_length, settings));
         }
         message.truncate(keep);
-        notice = Some(Notice::Truncated);
+        notice = Some(SinkFinding::Truncated);
     }
     Ok((framed(settings, message), notice))
 }

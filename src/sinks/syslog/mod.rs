@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::{Deliver, Item, Notice, Reason, Report, Verdict};
+use super::{Deliver, Item, Reason, Report, SinkFinding, Verdict};
 use crate::config::{SyslogSink, Transport};
 use crate::tls;
 use connection::{Closed, Connection, FAREWELL, Written};
@@ -182,7 +182,7 @@ impl Deliver for Syslog {
         let (mut connection, resent) = match self.connected().await {
             Ok(connected) => connected,
             Err((reason, begun)) => {
-                return Report::all(items, self.retry(&reason)).with(Notice::Resent, begun);
+                return Report::all(items, self.retry(&reason)).with(SinkFinding::Resent, begun);
             }
         };
         let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_ref()).collect();
@@ -197,7 +197,7 @@ impl Deliver for Syslog {
             self.connection = Some(connection);
             verdicts[..whole].fill(Verdict::Delivered);
             self.is_silent = false;
-            return Report::from(verdicts).with(Notice::Resent, resent);
+            return Report::from(verdicts).with(SinkFinding::Resent, resent);
         };
         // Only as many as can be sent again: it is known that the receiver may not have read them.
         let kept = match connection.is_stream() {
@@ -211,7 +211,7 @@ impl Deliver for Syslog {
         self.ended = Some(connection.ended().unwrap_or(began));
         verdicts[..kept].fill(Verdict::Delivered);
         verdicts[kept..].fill(self.retry(&error));
-        Report::from(verdicts).with(Notice::Resent, resent + (started - kept) as u64)
+        Report::from(verdicts).with(SinkFinding::Resent, resent + (started - kept) as u64)
     }
 
     async fn probe(&mut self) -> Result<String, Reason> {

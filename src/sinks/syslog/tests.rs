@@ -112,7 +112,7 @@ async fn what_a_lost_connection_swallowed_survives_new_certificates() {
         tokio::task::yield_now().await;
     }
     sink.reopen().await.expect("read again");
-    assert_eq!(sink.deliver(&[item("two.")]).await.notices, [(Notice::Resent, 1)]);
+    assert_eq!(sink.deliver(&[item("two.")]).await.findings, [(SinkFinding::Resent, 1)]);
     let (mut stream, _) = listener.accept().await.expect("a connection");
     assert_eq!(read(&mut stream, 2).await, ["one.", "two."]);
     // A receiver that has read everything and says goodbye confirms it.
@@ -122,7 +122,7 @@ async fn what_a_lost_connection_swallowed_survives_new_certificates() {
         drop(stream);
     });
     let report = sink.deliver(&[item("three.")]).await;
-    assert!(report.notices.is_empty(), "{report:?}");
+    assert!(report.findings.is_empty(), "{report:?}");
 }
 
 proptest! {

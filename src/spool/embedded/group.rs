@@ -12,8 +12,8 @@ use super::row::ChunkRow;
 use super::{entries, fault, ids, salvage, schema};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::{
-    AppendError, CommitError, Door, Millis, NewEntry, Prepared, Receipt, Registered, Settings,
-    Start, Tally,
+    AppendError, CommitError, Disposition, Millis, NewEntry, Prepared, Receipt, Registered,
+    Settings, Start, Tally,
 };
 
 /// Rows of old ids removed per commit.
@@ -51,7 +51,7 @@ pub(super) struct Group<'t, 'c> {
     pub(super) room: Room,
     /// Chunks added.
     pub(super) chunks: u32,
-    totals: BTreeMap<(&'static str, Arc<str>, Door), u64>,
+    totals: BTreeMap<(&'static str, Arc<str>, Disposition), u64>,
 }
 
 impl<'t, 'c> Group<'t, 'c> {
@@ -105,14 +105,14 @@ impl<'t, 'c> Group<'t, 'c> {
         let duplicates = received - accepted - quarantined;
         let receipt = Receipt { accepted, duplicates, quarantined, repeated };
         if batch.resolves.is_some() {
-            self.count("source", &batch.source, Door::Released, receipt.accepted);
-            self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
+            self.count("source", &batch.source, Disposition::Released, receipt.accepted);
+            self.count("source", &batch.source, Disposition::Duplicate, receipt.duplicates);
         } else if prepared.is_copy() {
-            self.count("source", &batch.source, Door::Replayed, receipt.accepted);
+            self.count("source", &batch.source, Disposition::Replayed, receipt.accepted);
         } else {
-            self.count("source", &batch.source, Door::Accepted, receipt.accepted);
-            self.count("source", &batch.source, Door::Duplicate, receipt.duplicates);
-            self.count("source", &batch.source, Door::Quarantined, receipt.quarantined);
+            self.count("source", &batch.source, Disposition::Accepted, receipt.accepted);
+            self.count("source", &batch.source, Disposition::Duplicate, receipt.duplicates);
+            self.count("source", &batch.source, Disposition::Quarantined, receipt.quarantined);
         }
         Ok(Ok(receipt))
     }
@@ -124,7 +124,7 @@ impl<'t, 'c> Group<'t, 'c> {
             if let Some((source, size)) = entries::remove(self.tx, *id)? {
                 self.room.free(size);
                 let source = Arc::from(source);
-                self.count("source", &source, Door::Purged, 1);
+                self.count("source", &source, Disposition::Purged, 1);
                 *removed.entry(source).or_default() += 1;
             }
         }
@@ -156,8 +156,8 @@ impl<'t, 'c> Group<'t, 'c> {
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;
         }
-        for (door, count) in tally.counts() {
-            self.count("sink", sink, door, count);
+        for (disposition, count) in tally.counts() {
+            self.count("sink", sink, disposition, count);
         }
         Ok(Ok(()))
     }
@@ -189,8 +189,9 @@ impl<'t, 'c> Group<'t, 'c> {
                      ON CONFLICT DO UPDATE SET position = excluded.position, checksum = excluded.checksum",
                 )?
                 .execute(params![sink.as_ref(), position, checksum])?;
-            let door = if cursor.is_some() { Door::Retired } else { Door::BeforeStart };
-            self.count("sink", sink, door, position - cursor.unwrap_or(0));
+            let disposition =
+                if cursor.is_some() { Disposition::Retired } else { Disposition::BeforeStart };
+            self.count("sink", sink, disposition, position - cursor.unwrap_or(0));
         }
         let is_paused = self
             .tx
@@ -218,8 +219,8 @@ impl<'t, 'c> Group<'t, 'c> {
             "INSERT INTO totals VALUES (?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET count = count + excluded.count",
         )?;
-        for ((scope, name, door), count) in &self.totals {
-            total.execute(params![scope, name.as_ref(), door.as_str(), count])?;
+        for ((scope, name, disposition), count) in &self.totals {
+            total.execute(params![scope, name.as_ref(), disposition.as_str(), count])?;
         }
         Ok(())
     }
@@ -276,9 +277,15 @@ impl<'t, 'c> Group<'t, 'c> {
         }
     }
 
-    pub(super) fn count(&mut self, scope: &'static str, name: &Arc<str>, door: Door, count: u64) {
+    pub(super) fn count(
+        &mut self,
+        scope: &'static str,
+        name: &Arc<str>,
+        disposition: Disposition,
+        count: u64,
+    ) {
         if count > 0 {
-            *self.totals.entry((scope, Arc::clone(name), door)).or_default() += count;
+            *self.totals.entry((scope, Arc::clone(name), disposition)).or_default() += count;
         }
     }
 }

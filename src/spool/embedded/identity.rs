@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::schema;
-use crate::folder;
+use crate::durable_dir;
 use crate::spool::OpenError;
 
 /// The locks of the one process that writes. Released by the system when it dies.
@@ -51,7 +51,7 @@ impl FileId {
 pub(super) fn lock(directory: &Path) -> Result<Locks, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     // Events are personal data: a directory that we make is for this user only.
-    folder::make(directory, 0o700).map_err(unusable)?;
+    durable_dir::make(directory, 0o700).map_err(unusable)?;
     let path = directory.join("spool.lock");
     let file = File::options()
         .create(true)

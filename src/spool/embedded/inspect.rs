@@ -13,7 +13,7 @@ use super::row::ChunkRow;
 use super::wal::{self, Tail};
 use super::{bridge, entries, fault, losses, schema, unreadable};
 use crate::spool::{
-    Door, Entry, Loss, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
+    Disposition, Entry, Loss, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
 };
 
 /// How long one read may keep a running service from beginning its log anew.
@@ -323,14 +323,14 @@ pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
         let cursor: u64 = row.get(1)?;
         Ok(SinkStats { sink: row.get(0)?, cursor, lag: head.saturating_sub(cursor) })
     })?;
-    let mut statement = connection.prepare("SELECT name, door, count FROM totals")?;
+    let mut statement = connection.prepare("SELECT name, disposition, count FROM totals")?;
     let totals = statement.query_map([], |row| {
-        let door: String = row.get(1)?;
-        let door = Door::ALL.into_iter().find(|known| known.as_str() == door);
-        Ok((row.get::<_, String>(0)?, door, row.get(2)?))
+        let disposition: String = row.get(1)?;
+        let disposition = Disposition::ALL.into_iter().find(|known| known.as_str() == disposition);
+        Ok((row.get::<_, String>(0)?, disposition, row.get(2)?))
     })?;
     let known = |row| match row {
-        Ok((name, Some(door), count)) => Some(Ok((name, door, count))),
+        Ok((name, Some(disposition), count)) => Some(Ok((name, disposition, count))),
         Ok((_, None, _)) => None,
         Err(error) => Some(Err(error)),
     };

@@ -12,7 +12,7 @@
 //! | `ids` | commit: the dedup keys it added, 16 bytes each, in order | running number |
 //! | `cursors` | sink that was ever configured | its name |
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
-//! | `totals` | scope (source or sink), door | both |
+//! | `totals` | scope (source or sink), disposition | both |
 //! | `state` | (one row) the next position, the last one trimmed, and the spool's id | |
 //! | `losses` | stretch of positions that were stored once and are known to be gone | running number |
 //!
@@ -268,7 +268,7 @@ impl Spool {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// What is stored, and every door's total.
+    /// What is stored, and every disposition's total.
     pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
         let mut stats = self.look(inspect::stats).await?;
         stats.size += self.shared.log_beyond_share.load(Ordering::Relaxed);

@@ -22,7 +22,7 @@ use super::row::ChunkRow;
 use super::wal::{self, Tail};
 use super::writer::Writer;
 use super::{Clock, Shared, Spool, entries, fault, ids, inspect, losses, repair, salvage, schema};
-use crate::folder;
+use crate::durable_dir;
 use crate::spool::{Loss, Millis, OpenError, Settings};
 
 /// How the writer waits for the next command, and for how long at most.
@@ -70,7 +70,7 @@ pub(super) fn recover(
         settle(&recovered, now).map_err(|error| ConnectError::Store(error).explain(&directory))?;
     let Recovered { connection, log, .. } = recovered;
     // SQLite does so as well, and does not say when it fails.
-    folder::sync(&directory).map_err(unusable)?;
+    durable_dir::sync(&directory).map_err(unusable)?;
     let files = Files::open(&directory, locks)?;
     let was_full = known.is_some_and(|mark| mark.id == log.id && mark.is_full);
     let shared = Arc::new(Shared {
@@ -118,7 +118,7 @@ pub(super) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError
     let (commands, received) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("spool".to_owned())
-        .spawn(move || writer.run(|patience| receive(&received, patience)))
+        .spawn(move || writer.run(|timeout| receive(&received, timeout)))
         .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
     Ok(Spool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
 }

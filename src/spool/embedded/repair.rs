@@ -20,7 +20,7 @@ use super::mark::{self, Keeper, Mark};
 use super::salvage::{self, Salvaged};
 use super::wal::{Tail, Wal};
 use super::{identity, inspect, schema};
-use crate::folder;
+use crate::durable_dir;
 use crate::spool::{Millis, OpenError};
 
 /// The WAL first: one that is left without its database would be deleted.
@@ -99,7 +99,7 @@ pub(super) fn rebuild(
     let salvaged = salvage::rebuild(directory, &draft, mark, now).map_err(io::Error::other)?;
     File::open(&draft)?.sync_all()?;
     fs::rename(&draft, &whole)?;
-    folder::sync(directory)?;
+    durable_dir::sync(directory)?;
     let set_aside = finish(directory, now)?.unwrap_or_else(|| directory.to_owned());
     Ok((set_aside, salvaged))
 }
@@ -113,7 +113,7 @@ pub(super) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf
     }
     let set_aside = move_aside(directory, now)?;
     fs::rename(&whole, schema::database(directory))?;
-    folder::sync(directory)?;
+    durable_dir::sync(directory)?;
     Ok(Some(set_aside))
 }
 
@@ -132,8 +132,8 @@ pub(super) fn move_aside(directory: &Path, now: Millis) -> io::Result<PathBuf> {
             _ => {}
         }
     }
-    folder::sync(&target)?;
-    folder::sync(directory)?;
+    durable_dir::sync(&target)?;
+    durable_dir::sync(directory)?;
     Ok(target)
 }
 

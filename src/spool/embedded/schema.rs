@@ -63,9 +63,9 @@ CREATE TABLE quarantine (
 CREATE TABLE totals (
     scope       TEXT    NOT NULL,      -- 'source' or 'sink'
     name        TEXT    NOT NULL,
-    door        TEXT    NOT NULL,
+    disposition        TEXT    NOT NULL,
     count       INTEGER NOT NULL,
-    PRIMARY KEY (scope, name, door)
+    PRIMARY KEY (scope, name, disposition)
 ) WITHOUT ROWID;
 CREATE TABLE state (
     one         INTEGER PRIMARY KEY CHECK (one = 1),

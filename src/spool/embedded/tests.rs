@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::spool::{Batch, DedupKey, Door, Event, Origin, SinkStats};
+use crate::spool::{Batch, DedupKey, Disposition, Event, Origin, SinkStats};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
@@ -160,7 +160,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
     let spool = bench.open();
     assert_eq!(register(&spool, &[&one, &two]).await, [20, 15]);
     let stats = spool.stats().await.expect("stats");
-    assert!(stats.totals.contains(&("two".to_owned(), Door::Delivered, 15)), "{stats:?}");
+    assert!(stats.totals.contains(&("two".to_owned(), Disposition::Delivered, 15)), "{stats:?}");
     spool.commit(&two, 20, tally(5), Vec::new()).await.expect("committed");
     assert_eq!(spool.stats().await.expect("stats").events, 0);
     // Positions go on, though nothing is stored that knows of them.
@@ -181,14 +181,15 @@ async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
     spool.commit(&here, 10, Tally::default(), Vec::new()).await.expect("committed");
     let stats = spool.stats().await.expect("stats");
     assert_eq!((stats.events, stats.sinks[0].cursor), (0, 10));
-    let retired = ("gone".to_owned(), Door::Retired, 10);
+    let retired = ("gone".to_owned(), Disposition::Retired, 10);
     assert!(stats.totals.contains(&retired), "what it will never get is counted: {stats:?}");
     // When it comes back, what went meanwhile is not taken for damage.
     bench.append(&spool, [11]).await;
     assert_eq!(register(&spool, &["gone", "here", "new"]).await, [10, 10, 10]);
     let totals = spool.stats().await.expect("stats").totals;
     assert!(
-        totals.contains(&retired) && totals.contains(&("new".to_owned(), Door::BeforeStart, 10))
+        totals.contains(&retired)
+            && totals.contains(&("new".to_owned(), Disposition::BeforeStart, 10))
     );
     assert_eq!(texts(&spool, 10).await, ["11 event 11"]);
 }
@@ -293,10 +294,13 @@ async fn quarantine_entries_come_and_go_with_their_bytes() {
     assert_eq!(stored, expected, "what was refused once is known, too");
     assert_eq!(removed(&spool, vec![2, 3]).await, 1);
     let totals = spool.stats().await.expect("stats").totals;
-    for (door, count) in
-        [(Door::Accepted, 2), (Door::Quarantined, 2), (Door::Released, 1), (Door::Purged, 1)]
-    {
-        assert!(totals.contains(&("source".to_owned(), door, count)), "{totals:?}");
+    for (disposition, count) in [
+        (Disposition::Accepted, 2),
+        (Disposition::Quarantined, 2),
+        (Disposition::Released, 1),
+        (Disposition::Purged, 1),
+    ] {
+        assert!(totals.contains(&("source".to_owned(), disposition, count)), "{totals:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 
 use super::group::Group;
 use super::schema;
-use crate::spool::{Door, Millis};
+use crate::spool::{Disposition, Millis};
 
 /// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait. A commit that
 /// adds more chunks than that removes as many again, so that what is removed keeps up with what comes.
@@ -56,7 +56,7 @@ fn retire(group: &mut Group<'_, '_>, trimmed: u64) -> rusqlite::Result<()> {
             .tx
             .prepare_cached("UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1")?
             .execute(params![sink, trimmed, schema::cursor_checksum(&sink, trimmed)])?;
-        group.count("sink", &Arc::from(sink), Door::Retired, trimmed - position);
+        group.count("sink", &Arc::from(sink), Disposition::Retired, trimmed - position);
     }
     Ok(())
 }

@@ -81,7 +81,7 @@ impl Writer {
         if !self.usage.is_log_over(self.settings.max_size) {
             return Ok(());
         }
-        // Without patience SQLite gives up at the first reader.
+        // Without timeout SQLite gives up at the first reader.
         drop(self.connection.busy_timeout(Duration::ZERO));
         let cut = self.checkpoint("TRUNCATE");
         drop(self.connection.busy_timeout(BUSY_PATIENCE));

@@ -75,8 +75,8 @@ impl Writer {
         let (mut unwritten, mut more_to_trim) = (0, false);
         let most_unwritten = CHECKPOINT_BYTES.min(bounds::log(self.settings.max_size) / 2);
         loop {
-            let patience = if more_to_trim { Duration::ZERO } else { TICK };
-            let (group, closing) = next_group(&receive, patience);
+            let timeout = if more_to_trim { Duration::ZERO } else { TICK };
+            let (group, closing) = next_group(&receive, timeout);
             let room = self.log.room.left();
             let size = group.iter().map(|command| command.size(room)).sum::<u64>();
             let is_idle = group.is_empty() && !more_to_trim;
@@ -263,15 +263,15 @@ impl Writer {
     }
 }
 
-/// The first command that comes within `patience`, and what else waits by then. The second value
+/// The first command that comes within `timeout`, and what else waits by then. The second value
 /// tells that nothing comes after these.
 fn next_group(
     receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>,
-    patience: Duration,
+    timeout: Duration,
 ) -> (Vec<Command>, bool) {
     let mut group = Vec::new();
     let (mut size, mut is_patient) = (0, true);
-    let mut next = match receive(patience) {
+    let mut next = match receive(timeout) {
         Ok(command) => Some(command),
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return (group, true),

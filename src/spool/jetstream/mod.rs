@@ -55,8 +55,8 @@ use async_nats::Client;
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, Door, OpenError, ReadError, SinkStats, SpoolStats};
-use crate::causes::with_causes as said;
+use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolStats};
+use crate::error_chain::error_chain as said;
 use crate::nats;
 use crate::spool;
 use permissions::Denials;
@@ -147,13 +147,13 @@ impl Spool {
         let places = place::all(&self.streams.places).await?;
         let totals = places.iter().flat_map(|(sink, held)| {
             let Place { delivered, filtered, dead_lettered, not_addressed, .. } = held.place;
-            let doors = [
-                (Door::Delivered, delivered),
-                (Door::Filtered, filtered),
-                (Door::DeadLettered, dead_lettered),
-                (Door::NotAddressed, not_addressed),
+            let dispositions = [
+                (Disposition::Delivered, delivered),
+                (Disposition::Filtered, filtered),
+                (Disposition::DeadLettered, dead_lettered),
+                (Disposition::NotAddressed, not_addressed),
             ];
-            doors.map(|(door, count)| (sink.clone(), door, count))
+            dispositions.map(|(disposition, count)| (sink.clone(), disposition, count))
         });
         let totals = totals.filter(|(_, _, count)| *count > 0).collect();
         let sinks = places.into_iter().map(|(sink, held)| SinkStats {

@@ -97,7 +97,7 @@ async fn the_bound_is_exact_and_a_batch_that_passes_it_leaves_nothing() {
     assert_eq!(append(&bench, &spool, 5, &[&[1; 100], &[]]).await, FULL, "nothing is for free");
     assert_eq!(append(&bench, &spool, 5, &[]).await, stored(1, 0, 0), "it was not kept");
     let totals = spool.stats().await.expect("stats").totals;
-    assert!(totals.contains(&("source".to_owned(), Door::Quarantined, 2)), "{totals:?}");
+    assert!(totals.contains(&("source".to_owned(), Disposition::Quarantined, 2)), "{totals:?}");
 }
 
 #[tokio::test]

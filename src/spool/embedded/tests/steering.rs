@@ -62,7 +62,7 @@ async fn what_was_received_in_a_time_is_found_without_its_copies() {
     assert_eq!(found(0, 0, 100_000, 1).await, [1], "a chunk at a time");
     assert!(found(0, 50_000, 60_000, usize::MAX).await.is_empty());
     let stats = spool.stats().await.expect("stats");
-    assert!(stats.totals.contains(&("source".to_owned(), Door::Replayed, 1)), "{stats:?}");
+    assert!(stats.totals.contains(&("source".to_owned(), Disposition::Replayed, 1)), "{stats:?}");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> Spool {
     open::start(writer, receive).expect("started")
 }
 
-fn receive(commands: &Receiver<Command>, patience: Duration) -> Result<Command, RecvTimeoutError> {
-    if patience < Duration::from_secs(1) {
+fn receive(commands: &Receiver<Command>, timeout: Duration) -> Result<Command, RecvTimeoutError> {
+    if timeout < Duration::from_secs(1) {
         commands.recv_timeout(Duration::ZERO)
     } else {
         commands.recv().map_err(|_| RecvTimeoutError::Disconnected)

@@ -66,8 +66,8 @@ struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    fn receive(&self, patience: Duration) -> Result<Command, RecvTimeoutError> {
-        let begins_a_group = patience >= Duration::from_secs(1);
+    fn receive(&self, timeout: Duration) -> Result<Command, RecvTimeoutError> {
+        let begins_a_group = timeout >= Duration::from_secs(1);
         if begins_a_group {
             let mut failing = Failing::Nothing;
             if self.failing.get().is_none() {
@@ -153,7 +153,7 @@ fn run(asks: &[Ask], choices: &Choices, bench: &Bench, faults: &Faults) {
         .collect();
     let (failing, was_idle) = (Cell::new(None), Cell::new(false));
     let queue = Queue { commands, choices, faults, failing, was_idle };
-    writer.run(|patience| queue.receive(patience));
+    writer.run(|timeout| queue.receive(timeout));
     let failed = queue.failing.get();
     drop(queue);
     assert!(callers.iter().all(|caller| !caller.waits()), "everyone was answered");
@@ -186,7 +186,7 @@ fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &Seen, head
             assert!(place < head, "the head is published by then");
         }
     }
-    assert_eq!(seen.accepted, seen.events.len() as u64, "and so are the doors");
+    assert_eq!(seen.accepted, seen.events.len() as u64, "and so are the dispositions");
 }
 
 /// What has to be true in the end, and that what failed has left nothing behind.

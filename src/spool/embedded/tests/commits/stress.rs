@@ -74,7 +74,8 @@ async fn round(random: &mut StdRng) {
             panic!("a sink: {:?}", ended.err());
         }
         let stats = spool.stats().await.expect("stats");
-        let accepted = stats.totals.iter().filter(|(_, door, _)| *door == Door::Accepted);
+        let accepted =
+            stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Accepted);
         let accepted: u64 = accepted.map(|(_, _, count)| count).sum();
         assert_eq!((stats.events, accepted), (stats.head, stats.head), "of one moment");
     }

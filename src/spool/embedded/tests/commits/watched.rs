@@ -56,7 +56,7 @@ pub(super) struct Seen {
     pub(super) keys: HashSet<DedupKey>,
     /// Of the sink that was registered first.
     pub(super) cursor: u64,
-    /// Σ of the door of events received and spooled.
+    /// Σ of the disposition of events received and spooled.
     pub(super) accepted: u64,
 }
 
@@ -76,7 +76,9 @@ impl Seen {
             events,
             keys,
             cursor: number("SELECT coalesce(max(position), 0) FROM cursors"),
-            accepted: number("SELECT coalesce(sum(count), 0) FROM totals WHERE door = 'accepted'"),
+            accepted: number(
+                "SELECT coalesce(sum(count), 0) FROM totals WHERE disposition = 'accepted'",
+            ),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Model {
     pub(super) cursors: BTreeMap<Arc<str>, Registered>,
     pub(super) entries: BTreeMap<i64, (Millis, Arc<str>, NewEntry)>,
     pub(super) last_entry: i64,
-    pub(super) totals: BTreeMap<(String, Door), u64>,
+    pub(super) totals: BTreeMap<(String, Disposition), u64>,
     pub(super) is_full: bool,
     /// The most that found no room in quarantine, until it would.
     pub(super) wanted: u64,
@@ -149,17 +149,17 @@ impl Model {
             let events = events.iter().map(stored).collect();
             self.chunks.push_back(Chunk { events, damage: None });
         }
-        let door = match (batch.resolves, &batch.only_sink) {
-            (Some(_), _) => Door::Released,
-            (None, Some(_)) => Door::Replayed,
-            (None, None) => Door::Accepted,
+        let disposition = match (batch.resolves, &batch.only_sink) {
+            (Some(_), _) => Disposition::Released,
+            (None, Some(_)) => Disposition::Replayed,
+            (None, None) => Disposition::Accepted,
         };
-        self.count(&batch.source, door, accepted);
-        if door != Door::Replayed {
-            self.count(&batch.source, Door::Duplicate, duplicates);
+        self.count(&batch.source, disposition, accepted);
+        if disposition != Disposition::Replayed {
+            self.count(&batch.source, Disposition::Duplicate, duplicates);
         }
-        if door == Door::Accepted {
-            self.count(&batch.source, Door::Quarantined, quarantined);
+        if disposition == Disposition::Accepted {
+            self.count(&batch.source, Disposition::Quarantined, quarantined);
         }
         Receipt { accepted, duplicates, quarantined, repeated }
     }
@@ -213,10 +213,10 @@ impl Model {
         for (source, entry) in dead_letters {
             self.put_aside(self.now, &source.as_str().into(), entry.clone());
         }
-        self.count(sink, Door::Delivered, tally.delivered);
-        self.count(sink, Door::Filtered, tally.filtered);
-        self.count(sink, Door::DeadLettered, tally.dead_lettered);
-        self.count(sink, Door::NotAddressed, tally.not_addressed);
+        self.count(sink, Disposition::Delivered, tally.delivered);
+        self.count(sink, Disposition::Filtered, tally.filtered);
+        self.count(sink, Disposition::DeadLettered, tally.dead_lettered);
+        self.count(sink, Disposition::NotAddressed, tally.not_addressed);
         self.tidy(Vec::new(), used);
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Model {
                 return *place;
             }
             let cursor = if *start == Start::Now { self.head } else { self.trimmed };
-            self.count(sink, Door::BeforeStart, cursor);
+            self.count(sink, Disposition::BeforeStart, cursor);
             let new = Registered { cursor, is_paused: false };
             self.cursors.insert(Arc::clone(sink), new);
             new
@@ -253,7 +253,7 @@ impl Model {
         for (_, source, _) in ids.iter().filter_map(|id| self.entries.remove(id)) {
             *removed.entry(source).or_default() += 1;
         }
-        removed.iter().for_each(|(source, count)| self.count(source, Door::Purged, *count));
+        removed.iter().for_each(|(source, count)| self.count(source, Disposition::Purged, *count));
         self.tidy(Vec::new(), used);
         removed
     }
@@ -370,7 +370,7 @@ impl Model {
                 (Arc::clone(sink), trimmed - std::mem::replace(&mut place.cursor, trimmed))
             })
             .collect();
-        missed.iter().for_each(|(sink, count)| self.count(sink, Door::Retired, *count));
+        missed.iter().for_each(|(sink, count)| self.count(sink, Disposition::Retired, *count));
     }
 
     fn put_aside(&mut self, at: Millis, source: &Arc<str>, entry: NewEntry) {
@@ -378,9 +378,9 @@ impl Model {
         self.entries.insert(self.last_entry, (at, Arc::clone(source), entry));
     }
 
-    fn count(&mut self, name: &str, door: Door, count: u64) {
+    fn count(&mut self, name: &str, disposition: Disposition, count: u64) {
         if count > 0 {
-            *self.totals.entry((name.to_owned(), door)).or_default() += count;
+            *self.totals.entry((name.to_owned(), disposition)).or_default() += count;
         }
     }
 }

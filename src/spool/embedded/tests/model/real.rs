@@ -193,15 +193,22 @@ impl Real {
         assert_eq!((stats.full, stats.dedup_ids), (model.is_full, model.ids()));
         let quarantine = (stats.quarantine_size, stats.quarantine_full);
         assert_eq!(quarantine, (model.quarantined(), model.wanted > 0));
-        let totals: BTreeMap<_, _> =
-            stats.totals.into_iter().map(|(name, door, count)| ((name, door), count)).collect();
+        let totals: BTreeMap<_, _> = stats
+            .totals
+            .into_iter()
+            .map(|(name, disposition, count)| ((name, disposition), count))
+            .collect();
         assert_eq!(totals, model.totals);
-        let spooled = [Door::Accepted, Door::Released, Door::Replayed];
-        let spooled = totals.iter().filter(|((_, door), _)| spooled.contains(door));
-        assert_eq!(spooled.map(|(_, count)| count).sum::<u64>(), model.head, "the doors add up");
+        let spooled = [Disposition::Accepted, Disposition::Released, Disposition::Replayed];
+        let spooled = totals.iter().filter(|((_, disposition), _)| spooled.contains(disposition));
+        assert_eq!(
+            spooled.map(|(_, count)| count).sum::<u64>(),
+            model.head,
+            "the dispositions add up"
+        );
         for (sink, place) in &model.cursors {
-            let of_sink = |((name, door), _): &(&(String, Door), &u64)| {
-                **sink == **name && Door::OF_SINKS.contains(door)
+            let of_sink = |((name, disposition), _): &(&(String, Disposition), &u64)| {
+                **sink == **name && Disposition::OF_SINKS.contains(disposition)
             };
             let sum: u64 = totals.iter().filter(of_sink).map(|(_, count)| count).sum();
             assert_eq!(sum, place.cursor, "what became of the events of {sink}: {totals:?}");

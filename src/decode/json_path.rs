@@ -7,7 +7,7 @@ const MAX_STEPS: usize = 6;
 
 /// A JSON path from the root of the body, for example `$[17]` or `$._embedded.activities[3]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct JsonPath {
     steps: [Step; MAX_STEPS],
     length: u8,
 }
@@ -20,17 +20,17 @@ enum Step {
     Member(&'static str),
 }
 
-impl Place {
-    pub(super) fn index(self, index: usize) -> Place {
+impl JsonPath {
+    pub(super) fn index(self, index: usize) -> JsonPath {
         self.step(Step::Index(u32::try_from(index).unwrap_or(u32::MAX)))
     }
 
-    pub(super) fn member(self, name: &'static str) -> Place {
+    pub(super) fn member(self, name: &'static str) -> JsonPath {
         self.step(Step::Member(name))
     }
 
     /// A field of a name that is the sender's.
-    pub(super) fn any_member(self) -> Place {
+    pub(super) fn any_member(self) -> JsonPath {
         self.member("*")
     }
 
@@ -39,7 +39,7 @@ impl Place {
         usize::from(self.length) + 3 <= MAX_STEPS
     }
 
-    fn step(mut self, step: Step) -> Place {
+    fn step(mut self, step: Step) -> JsonPath {
         if let Some(slot) = self.steps.get_mut(usize::from(self.length)) {
             *slot = step;
             self.length += 1;
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for JsonPath {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("$")?;
         for step in self.steps.iter().take(usize::from(self.length)) {

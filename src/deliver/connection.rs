@@ -13,10 +13,10 @@ use super::status::Control;
 use super::suspect::{Portion, Suspect, Tried};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
-use crate::files;
+use crate::file_fingerprint::file_fingerprint;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
-use crate::sinks::{Deliver, Item, Notice, Reason, Report, Sink, Verdict};
+use crate::sinks::{Deliver, Item, Reason, Report, Sink, SinkFinding, Verdict};
 use crate::spans;
 
 /// How often the files of a sink that cannot deliver are looked at.
@@ -24,12 +24,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A sink's connection. A sink with `concurrency` has several.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct SinkConnection {
     config: Arc<config::Sink>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
     control: watch::Receiver<Control>,
-    /// Which of the sink's lanes it is, from 0.
+    /// Which of the sink's connections it is, from 0.
     number: usize,
     /// Opened at the first attempt, and again when its files have changed.
     sink: Option<Sink>,
@@ -46,7 +46,7 @@ pub(super) struct Lane {
 /// What was done with a batch.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) lane: Lane,
+    pub(super) connection: SinkConnection,
     pub(super) settled: Vec<Settled>,
     /// Shutdown came before everything was settled.
     pub(super) is_stopped: bool,
@@ -79,15 +79,15 @@ enum Then {
     Pause,
 }
 
-impl Lane {
+impl SinkConnection {
     pub(super) fn new(
         number: usize,
         config: Arc<config::Sink>,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
-    ) -> Lane {
+    ) -> SinkConnection {
         let control = status.control();
-        Lane {
+        SinkConnection {
             config,
             status,
             metrics,
@@ -113,7 +113,7 @@ impl Lane {
         let is_stopped = end.is_err();
         if let Ok(End::NeedsNeighbour | End::IsPart) = end {
             let settled = batch.take_settled();
-            return Done { lane: self, settled, is_stopped, unsettled: Some(batch) };
+            return Done { connection: self, settled, is_stopped, unsettled: Some(batch) };
         }
         if has_items && !is_stopped {
             let before = self.status.set(self.number, SinkState::Running);
@@ -121,7 +121,7 @@ impl Lane {
                 tracing::info!(sink = %self.status.name, "delivery goes on");
             }
         }
-        Done { settled: batch.take_settled(), is_stopped, unsettled: None, lane: self }
+        Done { settled: batch.take_settled(), is_stopped, unsettled: None, connection: self }
     }
 
     /// Ends the connection.
@@ -208,7 +208,7 @@ impl Lane {
             && let Err(reason) = self.open().await
         {
             let verdicts = vec![Verdict::Fatal { reason }; items.len()];
-            return Report { verdicts, notices: Vec::new() };
+            return Report { verdicts, findings: Vec::new() };
         }
         match &mut self.sink {
             Some(sink) => sink.deliver(items).await,
@@ -218,7 +218,7 @@ impl Lane {
 
     async fn open(&mut self) -> Result<(), Reason> {
         // Looked at before they are read: a change in between is seen as one afterwards.
-        self.fingerprint = files::fingerprint(self.config.kind.files()).await;
+        self.fingerprint = file_fingerprint(self.config.kind.files()).await;
         match &mut self.sink {
             Some(sink) => sink.reopen(&self.config.kind).await?,
             None => self.sink = Some(Sink::open(&self.config.kind)?),
@@ -230,8 +230,8 @@ impl Lane {
     /// Counts and shows what an attempt came to. Says what follows.
     fn note(&self, report: &Report, attempts: u32) -> Then {
         let name = &*self.status.name;
-        for (notice, count) in &report.notices {
-            self.metrics.sink_notices.with_label_values(&[name, notice.as_str()]).inc_by(*count);
+        for (notice, count) in &report.findings {
+            self.metrics.sink_findings.with_label_values(&[name, notice.as_str()]).inc_by(*count);
         }
         let (mut then, mut shown) = (Then::GoOn, None);
         for verdict in &report.verdicts {
@@ -254,7 +254,8 @@ impl Lane {
             }
             self.metrics.sink_failures.with_label_values(&[name, verdict.as_str()]).inc();
         }
-        let asks_for_less = report.notices.iter().any(|(notice, _)| *notice == Notice::SlowDown);
+        let asks_for_less =
+            report.findings.iter().any(|(notice, _)| *notice == SinkFinding::SlowDown);
         if matches!(then, Then::GoOn) && asks_for_less {
             then = Then::SlowDown;
         }
@@ -325,7 +326,7 @@ impl Lane {
                 () = shutdown.begun() => return Err(Stopped),
             }
             let has_changed =
-                !files.is_empty() && files::fingerprint(files.clone()).await != self.fingerprint;
+                !files.is_empty() && file_fingerprint(files.clone()).await != self.fingerprint;
             if has_changed || Instant::now() >= end {
                 break;
             }
@@ -352,7 +353,7 @@ impl Lane {
     /// A refused certificate looks like a target that is away, so its files are looked at as well.
     async fn reopen_if_changed(&mut self) {
         let files = self.config.kind.files();
-        if !files.is_empty() && files::fingerprint(files).await != self.fingerprint {
+        if !files.is_empty() && file_fingerprint(files).await != self.fingerprint {
             self.is_stale = true;
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{Ended, Worker};
 use crate::deliver::SinkState;
-use crate::deliver::lane::Lane;
+use crate::deliver::connection::SinkConnection;
 use crate::shutdown::Shutdown;
 use crate::spool::{CommitError, Place};
 
@@ -22,8 +22,8 @@ impl Worker {
         while let Ok(cursor) = self.lead(&mut shutdown).await {
             self.begin_at(cursor);
             let ended = self.deliver(&mut shutdown).await;
-            for lane in std::mem::take(&mut self.idle) {
-                lane.close().await;
+            for connection in std::mem::take(&mut self.idle) {
+                connection.close().await;
             }
             if ended == Ended::Stopped {
                 break;
@@ -75,11 +75,11 @@ impl Worker {
         (self.waiting, self.waiting_bytes, self.filling_since) = (VecDeque::new(), 0, None);
         (self.encoding, self.returned, self.ready) = (None, None, None);
         self.under_way = VecDeque::new();
-        let lane = |number| {
+        let connection = |number| {
             let (config, status) = (Arc::clone(&self.config), Arc::clone(&self.status));
-            Lane::new(number, config, status, Arc::clone(&self.metrics))
+            SinkConnection::new(number, config, status, Arc::clone(&self.metrics))
         };
-        self.idle = (0..self.config.concurrency).map(lane).collect();
+        self.idle = (0..self.config.concurrency).map(connection).collect();
         self.status.begin();
     }
 

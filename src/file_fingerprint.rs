@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A number that changes when the contents of one of the files do; also when one appears, goes, or
 /// is replaced through a symbolic link.
-pub(crate) async fn fingerprint(files: Vec<PathBuf>) -> u64 {
+pub(crate) async fn file_fingerprint(files: Vec<PathBuf>) -> u64 {
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hash = DefaultHasher::new();
         for file in files {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// All places of one listener.
+/// All limiter of one listener.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionLimiter {
     limit: usize,
     taken: Mutex<Taken>,
 }
@@ -24,10 +24,10 @@ struct Taken {
     next: u64,
 }
 
-/// One connection's place; free again when dropped.
+/// One connection's permit; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
     gives_way: Arc<Notify>,
     state: Mutex<State>,
 }
@@ -40,14 +40,14 @@ struct State {
     waits_since: Instant,
 }
 
-impl Places {
-    pub(super) fn new(limit: usize) -> Arc<Places> {
-        Arc::new(Places { limit, taken: Mutex::default() })
+impl ConnectionLimiter {
+    pub(super) fn new(limit: usize) -> Arc<ConnectionLimiter> {
+        Arc::new(ConnectionLimiter { limit, taken: Mutex::default() })
     }
 
-    /// A place for a new connection, which waits from now on. None if all that are open have
+    /// A permit for a new connection, which waits from now on. None if all that are open have
     /// requests in flight.
-    pub(super) fn take(self: &Arc<Places>) -> Option<Place> {
+    pub(super) fn take(self: &Arc<ConnectionLimiter>) -> Option<ConnectionPermit> {
         let mut taken = lock(&self.taken);
         if taken.open >= self.limit {
             let (_, longest) = taken.waiting.pop_first()?;
@@ -57,7 +57,7 @@ impl Places {
         let gives_way = Arc::new(Notify::new());
         let turn = taken.wait(&gives_way);
         let state = State { in_flight: 0, turn: Some(turn), waits_since: Instant::now() };
-        Some(Place { places: Arc::clone(self), gives_way, state: Mutex::new(state) })
+        Some(ConnectionPermit { limiter: Arc::clone(self), gives_way, state: Mutex::new(state) })
     }
 }
 
@@ -70,13 +70,13 @@ impl Taken {
     }
 }
 
-impl Place {
-    /// A request has begun; until it is answered nobody else gets this place.
+impl ConnectionPermit {
+    /// A request has begun; until it is answered nobody else gets this permit.
     pub(super) fn begin(&self) {
         let mut state = lock(&self.state);
         state.in_flight += 1;
         if let Some(turn) = state.turn.take() {
-            lock(&self.places.taken).waiting.remove(&turn);
+            lock(&self.limiter.taken).waiting.remove(&turn);
         }
     }
 
@@ -85,23 +85,23 @@ impl Place {
         let mut state = lock(&self.state);
         state.in_flight -= 1;
         if state.in_flight == 0 {
-            state.turn = Some(lock(&self.places.taken).wait(&self.gives_way));
+            state.turn = Some(lock(&self.limiter.taken).wait(&self.gives_way));
             state.waits_since = Instant::now();
         }
     }
 
-    /// Returns when the place is needed for another connection.
+    /// Returns when the permit is needed for another connection.
     pub(super) async fn is_needed(&self) {
         self.gives_way.notified().await;
     }
 
-    /// Returns when no request has been in flight for as long as `patience`.
-    pub(super) async fn is_idle(&self, patience: Duration) {
+    /// Returns when no request has been in flight for as long as `timeout`.
+    pub(super) async fn is_idle(&self, timeout: Duration) {
         loop {
             let now = Instant::now();
             match self.waits_since() {
-                Some(since) if since + patience <= now => return,
-                since => sleep_until(since.unwrap_or(now) + patience).await,
+                Some(since) if since + timeout <= now => return,
+                since => sleep_until(since.unwrap_or(now) + timeout).await,
             }
         }
     }
@@ -113,10 +113,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let turn = lock(&self.state).turn;
-        let mut taken = lock(&self.places.taken);
+        let mut taken = lock(&self.limiter.taken);
         taken.open -= 1;
         if let Some(turn) = turn {
             taken.waiting.remove(&turn);
@@ -135,14 +135,14 @@ mod tests {
 
     use super::*;
 
-    fn is_needed(place: &Place) -> bool {
-        place.is_needed().now_or_never().is_some()
+    fn is_needed(permit: &ConnectionPermit) -> bool {
+        permit.is_needed().now_or_never().is_some()
     }
 
     #[test]
     fn the_one_that_has_waited_longest_gives_way() {
-        let places = Places::new(3);
-        let take = || places.take().expect("a place");
+        let limiter = ConnectionLimiter::new(3);
+        let take = || limiter.take().expect("a permit");
         let (first, second, third) = (take(), take(), take());
         assert!(![&first, &second, &third].into_iter().any(is_needed), "there was room");
         first.begin();
@@ -157,39 +157,40 @@ mod tests {
 
     #[test]
     fn requests_in_flight_are_never_given_up() {
-        let places = Places::new(2);
-        let (first, second) = (places.take().expect("a place"), places.take().expect("a place"));
+        let limiter = ConnectionLimiter::new(2);
+        let (first, second) =
+            (limiter.take().expect("a permit"), limiter.take().expect("a permit"));
         first.begin();
         first.begin();
         second.begin();
-        assert!(places.take().is_none(), "both are busy");
+        assert!(limiter.take().is_none(), "both are busy");
         first.end();
-        assert!(places.take().is_none(), "one of two streams is still busy");
+        assert!(limiter.take().is_none(), "one of two streams is still busy");
         first.end();
-        assert!(places.take().is_some() && is_needed(&first));
+        assert!(limiter.take().is_some() && is_needed(&first));
         drop((first, second));
-        assert_eq!(lock(&places.taken).open, 0);
+        assert_eq!(lock(&limiter.taken).open, 0);
     }
 
     #[test]
     fn waiting_begins_with_the_end_of_the_last_request() {
-        let place = Places::new(1).take().expect("a place");
-        let since = place.waits_since().expect("it waits from the beginning");
-        place.begin();
-        place.begin();
-        place.end();
-        assert_eq!(place.waits_since(), None);
-        place.end();
-        assert!(place.waits_since().is_some_and(|again| again > since));
+        let permit = ConnectionLimiter::new(1).take().expect("a permit");
+        let since = permit.waits_since().expect("it waits from the beginning");
+        permit.begin();
+        permit.begin();
+        permit.end();
+        assert_eq!(permit.waits_since(), None);
+        permit.end();
+        assert!(permit.waits_since().is_some_and(|again| again > since));
     }
 
     #[tokio::test]
     async fn only_a_place_without_a_request_is_idle() {
-        let place = Places::new(1).take().expect("a place");
-        place.is_idle(Duration::ZERO).await;
-        place.begin();
-        assert!(place.is_idle(Duration::from_secs(3600)).now_or_never().is_none());
-        place.end();
-        place.is_idle(Duration::from_nanos(1)).await;
+        let permit = ConnectionLimiter::new(1).take().expect("a permit");
+        permit.is_idle(Duration::ZERO).await;
+        permit.begin();
+        assert!(permit.is_idle(Duration::from_secs(3600)).now_or_never().is_none());
+        permit.end();
+        permit.is_idle(Duration::from_nanos(1)).await;
     }
 }

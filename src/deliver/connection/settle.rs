@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Lane;
+use super::SinkConnection;
 use crate::deliver::batch::Batch;
 use crate::deliver::suspect::{Suspect, may_be_its_fault};
 use crate::sinks::{Report, Verdict};
 
-impl Lane {
+impl SinkConnection {
     /// Returns whether the first event has failed alone for so long that the next one is to be tried.
     pub(super) fn wants_neighbour(&self, batch: &Batch) -> bool {
         let (Some(suspect), Some(first)) = (&self.suspect, batch.items.first()) else {

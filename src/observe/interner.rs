@@ -7,15 +7,15 @@ use super::table::cut;
 const TEXT: usize = 1024;
 
 /// Places in which a tuple that was seen before is looked for. Two that share one push each other out.
-const PLACES: usize = 256;
+const SLOTS: usize = 256;
 
-/// Tuples by their numbers. The same one may have several: what is counted of them is added up in the end.
+/// Interner by their numbers. The same one may have several: what is counted of them is added up in the end.
 #[derive(Debug, Default)]
-pub(super) struct Tuples {
+pub(super) struct Interner {
     texts: String,
     known: Vec<Known>,
-    /// The last tuple of each hash; there is none as long as there are no tuples.
-    places: Vec<u32>,
+    /// The last tuple of each hash; there is none as long as there are no interner.
+    slots: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -25,13 +25,13 @@ struct Known {
     lengths: [u16; 4],
 }
 
-impl Tuples {
+impl Interner {
     /// The number of a tuple.
     pub(super) fn number(&mut self, tag: u8, texts: [&str; 4]) -> u32 {
         let texts = texts.map(|text| cut(text, TEXT));
-        self.places.resize(PLACES, 0);
-        let place = place(tag, texts);
-        let number = self.places[place];
+        self.slots.resize(SLOTS, 0);
+        let slot = slot(tag, texts);
+        let number = self.slots[slot];
         if self.known.get(number as usize).is_some_and(|known| self.is(known, tag, texts)) {
             return number;
         }
@@ -39,7 +39,7 @@ impl Tuples {
         let lengths = texts.map(|text| text.len() as u16);
         self.known.push(Known { tag, start: self.texts.len() as u32, lengths });
         texts.into_iter().for_each(|text| self.texts.push_str(text));
-        self.places[place] = number;
+        self.slots[slot] = number;
         number
     }
 
@@ -72,7 +72,7 @@ impl Tuples {
 
 /// A place that the ends of the texts choose: that is where ids and paths differ. Whoever sends what shares
 /// places gains nothing by it.
-fn place(tag: u8, texts: [&str; 4]) -> usize {
+fn slot(tag: u8, texts: [&str; 4]) -> usize {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let hash = texts.into_iter().fold(u64::from(tag), |hash, text| {
         let end = match text.as_bytes().last_chunk::<8>() {
@@ -81,7 +81,7 @@ fn place(tag: u8, texts: [&str; 4]) -> usize {
         };
         (hash.rotate_left(23) ^ end).wrapping_mul(MIX)
     });
-    (hash >> 32) as usize % PLACES
+    (hash >> 32) as usize % SLOTS
 }
 
 #[cfg(test)]
@@ -90,31 +90,31 @@ mod tests {
 
     #[test]
     fn what_comes_again_has_the_same_number_unless_another_took_its_place() {
-        let mut tuples = Tuples::default();
-        let one = tuples.number(1, ["a", "", "b", "c"]);
-        assert_eq!(tuples.number(1, ["a", "", "b", "c"]), one);
+        let mut interner = Interner::default();
+        let one = interner.number(1, ["a", "", "b", "c"]);
+        assert_eq!(interner.number(1, ["a", "", "b", "c"]), one);
         let others = [
-            tuples.number(2, ["a", "", "b", "c"]),
-            tuples.number(1, ["", "a", "b", "c"]),
-            tuples.number(1, ["a", "", "bc", ""]),
-            tuples.number(1, ["another-flow", "é", "b", "c"]),
+            interner.number(2, ["a", "", "b", "c"]),
+            interner.number(1, ["", "a", "b", "c"]),
+            interner.number(1, ["a", "", "bc", ""]),
+            interner.number(1, ["another-flow", "é", "b", "c"]),
         ];
         assert_eq!(others, [1, 2, 3, 4]);
-        assert_eq!(tuples.texts(one), ["a", "", "b", "c"]);
-        assert_eq!(tuples.texts(4), ["another-flow", "é", "b", "c"]);
-        for number in 0..2 * PLACES {
+        assert_eq!(interner.texts(one), ["a", "", "b", "c"]);
+        assert_eq!(interner.texts(4), ["another-flow", "é", "b", "c"]);
+        for number in 0..2 * SLOTS {
             let text = number.to_string();
-            let number = tuples.number(1, [&text, "", "", ""]);
-            assert_eq!(tuples.texts(number), [&*text, "", "", ""]);
+            let number = interner.number(1, [&text, "", "", ""]);
+            assert_eq!(interner.texts(number), [&*text, "", "", ""]);
         }
-        assert!(tuples.len() <= 5 + 2 * PLACES);
-        assert_eq!(tuples.texts(u32::MAX), [""; 4]);
+        assert!(interner.len() <= 5 + 2 * SLOTS);
+        assert_eq!(interner.texts(u32::MAX), [""; 4]);
     }
 
     #[test]
     fn texts_have_an_end() {
-        let mut tuples = Tuples::default();
-        let number = tuples.number(0, [&"é".repeat(70_000), "a", "", ""]);
-        assert_eq!(tuples.texts(number), [&*"é".repeat(TEXT / 2), "a", "", ""]);
+        let mut interner = Interner::default();
+        let number = interner.number(0, [&"é".repeat(70_000), "a", "", ""]);
+        assert_eq!(interner.texts(number), [&*"é".repeat(TEXT / 2), "a", "", ""]);
     }
 }

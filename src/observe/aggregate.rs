@@ -11,7 +11,7 @@ pub(super) struct Added {
     /// By their number among the batch's flows, those last whose last event came last.
     pub(super) flows: Vec<OfFlow>,
     /// Findings by their number among the oddities, with the first event of each.
-    pub(super) odd: Vec<Oddity>,
+    pub(super) findings: Vec<FindingTotal>,
     /// Findings that have none.
     pub(super) others: u64,
 }
@@ -26,7 +26,7 @@ pub(super) struct OfFlow {
 }
 
 /// Findings of one kind.
-pub(super) struct Oddity {
+pub(super) struct FindingTotal {
     pub(super) kind: FindingKind,
     pub(super) number: u32,
     pub(super) count: u64,
@@ -58,24 +58,26 @@ pub(super) fn add(batch: &Summaries, repeated: &[u32]) -> Added {
     }
     flows.retain(|flow| flow.count > 0);
     flows.sort_unstable_by_key(|flow| flow.last);
-    let (odd, others) = odd(batch, repeated);
-    Added { counts, flows, odd, others }
+    let (findings, others) = findings(batch, repeated);
+    Added { counts, flows, findings, others }
 }
 
-fn odd(batch: &Summaries, repeated: &[u32]) -> (Vec<Oddity>, u64) {
+fn findings(batch: &Summaries, repeated: &[u32]) -> (Vec<FindingTotal>, u64) {
     let mut places = vec![usize::MAX; batch.oddities.len()];
-    let (mut odd, mut others): (Vec<Oddity>, u64) = (Vec::new(), 0);
-    for found in batch.odd.iter().filter(|odd| repeated.binary_search(&odd.event).is_err()) {
+    let (mut findings, mut others): (Vec<FindingTotal>, u64) = (Vec::new(), 0);
+    for found in
+        batch.findings.iter().filter(|findings| repeated.binary_search(&findings.event).is_err())
+    {
         let Some(number) = found.number else {
             others += 1;
             continue;
         };
         let place = &mut places[number as usize];
-        match odd.get_mut(*place) {
+        match findings.get_mut(*place) {
             Some(known) => known.count += 1,
             None => {
-                *place = odd.len();
-                odd.push(Oddity {
+                *place = findings.len();
+                findings.push(FindingTotal {
                     kind: found.kind,
                     number,
                     count: 1,
@@ -84,5 +86,5 @@ fn odd(batch: &Summaries, repeated: &[u32]) -> (Vec<Oddity>, u64) {
             }
         }
     }
-    (odd, others)
+    (findings, others)
 }

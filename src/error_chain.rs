@@ -9,7 +9,7 @@ use rustls::{AlertDescription as Alert, CertificateError};
 const UNRESOLVED: &str = "failed to lookup address information";
 
 /// An error with everything that led to it, each said once. For the debug log, and for errors that are our own.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -59,7 +59,7 @@ pub(crate) fn without_numbers(message: &str) -> String {
 /// Says why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
 /// only; `peer` is a host and port.
 pub(crate) fn connection_failure(error: &(dyn Error + 'static), peer: &str) -> String {
-    tracing::debug!(peer, chain = with_causes(error), "a connection failed");
+    tracing::debug!(peer, chain = error_chain(error), "a connection failed");
     let found = chain(error).find_map(|cause| {
         if let Some(error) = cause.downcast_ref() {
             return Some(tls_failure(error, peer));
