@@ -45,6 +45,7 @@ mod file_fingerprint;
 pub mod format;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod http_client;
 pub mod json;
 pub mod metrics;
 pub mod nats;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 31] = [
+const DIRECTIONS: [(&str, &[&str]); 32] = [
     ("error_chain", &[]),
     ("event", &[]),
     ("rlimit", &[]),
@@ -28,11 +28,14 @@ const DIRECTIONS: [(&str, &[&str]); 31] = [
     ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
     ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
-    // An HTTP client, and no sink.
-    ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
+    ("http_client", &["config", "error_chain", "tls"]),
+    ("traces", &["config", "http_client", "metrics", "shutdown", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["error_chain", "config", "event", "durable_dir", "nats", "paths", "tls"]),
+    (
+        "sinks",
+        &["error_chain", "config", "event", "durable_dir", "http_client", "nats", "paths", "tls"],
+    ),
     (
         "receive",
         &[

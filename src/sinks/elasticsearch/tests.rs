@@ -3,7 +3,7 @@
 use super::answer::report;
 use super::*;
 use crate::config::{self, SinkKind};
-use crate::sinks::request::Answer;
+use crate::http_client::Answer;
 use crate::sinks::tests::{answer, letters};
 use crate::sinks::{Rendered, SinkFinding};
 
