@@ -58,6 +58,7 @@ pub mod redact;
 pub mod reload;
 pub mod rlimit;
 mod secret;
+pub mod settings;
 mod shown;
 pub mod shutdown;
 pub mod sinks;
@@ -65,5 +66,4 @@ mod spans;
 pub mod spool;
 pub mod telemetry;
 mod tls;
-#[cfg(feature = "otlp")]
 mod traces;

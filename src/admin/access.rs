@@ -12,7 +12,8 @@ use axum::response::Response;
 
 use super::operations::failure;
 use super::{Admin, OPERATION_HEADER};
-use crate::config::{self, Credential};
+use crate::admin::AdminConfig;
+use crate::receive::Credential;
 use crate::receive::{Credentials, Peer, Throttle};
 
 /// The user that the password belongs to.
@@ -36,7 +37,7 @@ struct Rules {
 
 impl Access {
     /// As `[admin]` says.
-    pub fn new(admin: &config::Admin, failed_logins: u32) -> Access {
+    pub fn new(admin: &AdminConfig, failed_logins: u32) -> Access {
         Access {
             rules: RwLock::new(Arc::new(Rules::new(admin))),
             wrong_logins: Throttle::new(),
@@ -45,7 +46,7 @@ impl Access {
     }
 
     /// Puts the password and `read_only` of `admin` in force for every later request.
-    pub fn replace(&self, admin: &config::Admin) {
+    pub fn replace(&self, admin: &AdminConfig) {
         let rules = Arc::new(Rules::new(admin));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
@@ -114,7 +115,7 @@ impl std::fmt::Debug for Access {
 }
 
 impl Rules {
-    fn new(admin: &config::Admin) -> Rules {
+    fn new(admin: &AdminConfig) -> Rules {
         let credentials = admin.password.clone().map(|password| {
             Credentials::new(&[Credential::Basic { username: USERNAME.to_owned(), password }])
         });

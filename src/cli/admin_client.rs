@@ -8,11 +8,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Failure, known};
+use crate::admin::AdminConfig;
 use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
-use crate::config::{Admin, Secret};
 use crate::error_chain::connection_failure;
+use crate::secret::Secret;
 
 /// How long the service may take to answer: a retry waits for stable storage.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +28,7 @@ pub(super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(super) fn new(admin: &Admin) -> Result<AdminClient, Failure> {
+    pub(super) fn new(admin: &AdminConfig) -> Result<AdminClient, Failure> {
         let password = admin.password.clone();
         Ok(AdminClient { password, ..AdminClient::without_password(admin.address)? })
     }

@@ -14,10 +14,11 @@ use super::Failure;
 use super::block_on;
 use super::loader::Loader;
 use super::output::{count, json};
-use crate::config::{Config, Problem};
+use crate::config::Config;
 use crate::error_chain::without_numbers;
 use crate::paths;
-use crate::sinks::{Deliver, Sink};
+use crate::settings::Problem;
+use crate::sinks::Deliver;
 use crate::spool::Engine;
 #[cfg(feature = "nats")]
 use crate::spool::jetstream;
@@ -142,7 +143,7 @@ async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure
         probes.push(Probe { sink, good, said });
     };
     for sink in &config.sinks {
-        let probe = async { Sink::open(&sink.kind)?.probe().await };
+        let probe = async { sink.target.open()?.probe().await };
         let probed = match timeout(PROBE_TIMEOUT, probe).await {
             Ok(Ok(said)) => (true, said),
             Ok(Err(reason)) => (false, reason.to_string()),

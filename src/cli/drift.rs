@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::admin_client::AdminClient;
 use super::{Failure, block_on, output};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 use crate::observe::{DriftLine, Drifted, Shape};
 
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, admin: &AdminConfig) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let drifted: Drifted = block_on(client.ask(client.get("/api/drift")))?;
     if arguments.json {

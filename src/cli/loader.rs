@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Failure;
-use crate::config::{self, Config, Problems, Secrets};
+use crate::admin::AdminConfig;
+use crate::config::{self, Config};
+use crate::settings::{Problems, Secrets};
 use crate::spool;
 
 /// The configuration file and the environment, read when a command asks.
@@ -41,12 +43,12 @@ impl Loader<'_> {
     }
 
     /// `[spool]` alone: whoever may read its directory looks into it and repairs it.
-    pub(super) fn spool(self) -> Result<spool::Settings, Failure> {
+    pub(super) fn spool(self) -> Result<spool::SpoolConfig, Failure> {
         config::load_spool(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
     }
 
     /// `[admin]` alone: what reaches a running service.
-    pub(super) fn admin(self) -> Result<config::Admin, Failure> {
+    pub(super) fn admin(self) -> Result<AdminConfig, Failure> {
         config::load_admin(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
     }
 

@@ -10,17 +10,18 @@ use clap::{Args, ValueEnum};
 
 use super::{Failure, known, output, records};
 use crate::app::system_clock;
-use crate::config::{self, Config, Formatting, OcsfVersion};
+use crate::config::Config;
 use crate::decode::{self, Refusal};
 use crate::error_chain::io_message;
 use crate::format::{self, Explanation, Received};
+use crate::format::{Format, FormatConfig, OcsfVersion};
 use crate::redact::Redaction;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The format, as in a sink's configuration
-    #[arg(long, value_enum, default_value_t = Format::Native)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = FormatArgument::Native)]
+    format: FormatArgument,
     /// The version of the schema, for --format ocsf
     #[arg(long, value_parser = PossibleValuesParser::new(OcsfVersion::ALL.map(|(name, _)| name)))]
     ocsf_version: Option<String>,
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+enum FormatArgument {
     /// The original JSON on one line
     Native,
     /// The Elastic Common Schema
@@ -49,14 +50,14 @@ enum Format {
     Leef,
 }
 
-impl From<Format> for config::Format {
-    fn from(format: Format) -> config::Format {
+impl From<FormatArgument> for Format {
+    fn from(format: FormatArgument) -> Format {
         match format {
-            Format::Native => config::Format::Native,
-            Format::Ecs => config::Format::Ecs,
-            Format::Ocsf => config::Format::Ocsf,
-            Format::Cef => config::Format::Cef,
-            Format::Leef => config::Format::Leef,
+            FormatArgument::Native => Format::Native,
+            FormatArgument::Ecs => Format::Ecs,
+            FormatArgument::Ocsf => Format::Ocsf,
+            FormatArgument::Cef => Format::Cef,
+            FormatArgument::Leef => Format::Leef,
         }
     }
 }
@@ -65,14 +66,14 @@ impl From<Format> for config::Format {
 struct Mapping {
     /// First what `[redact]` says, then what the sink's own table says.
     redactions: Vec<Redaction>,
-    formatting: Formatting,
+    formatting: FormatConfig,
     is_explained: bool,
     /// Whether somebody's terminal would obey what the events hold.
     is_on_terminal: bool,
 }
 
 impl Mapping {
-    fn new(redactions: Vec<Redaction>, formatting: Formatting, is_explained: bool) -> Mapping {
+    fn new(redactions: Vec<Redaction>, formatting: FormatConfig, is_explained: bool) -> Mapping {
         let is_on_terminal = std::io::stdout().is_terminal();
         Mapping { redactions, formatting, is_explained, is_on_terminal }
     }
@@ -108,9 +109,9 @@ pub(super) fn run(
 }
 
 fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
-    let mut formatting = Formatting::of(arguments.format.into());
+    let mut formatting = FormatConfig::of(arguments.format.into());
     if let Some(name) = &arguments.ocsf_version {
-        if formatting.format != config::Format::Ocsf {
+        if formatting.format != Format::Ocsf {
             let message = "--ocsf-version is for --format ocsf; leave it out".to_owned();
             return Err(Failure::Usage(message));
         }

@@ -30,8 +30,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::Secrets;
 use crate::error_chain::{error_chain, io_message, without_numbers};
+use crate::settings::Secrets;
 use loader::Loader;
 
 /// The exit code for wrong arguments and configurations.

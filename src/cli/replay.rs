@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::admin_client::AdminClient;
 use super::{Failure, block_on, output};
+use crate::admin::AdminConfig;
 use crate::admin::sinks::Replay;
-use crate::config::Admin;
 use crate::deliver::replay::Progress;
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ struct Done<'a> {
     stopped_after: Option<u64>,
 }
 
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, admin: &AdminConfig) -> Result<(), Failure> {
     let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
     if from >= to {
         return Err(Failure::Usage(format!("--from {from} is not before --to {to}")));

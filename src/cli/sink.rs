@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::admin_client::AdminClient;
 use super::output::safe;
 use super::{Failure, block_on};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -31,7 +31,7 @@ pub(super) struct Named {
     json: bool,
 }
 
-pub(super) fn run(command: &Command, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, admin: &AdminConfig) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     block_on(async {
         match command {

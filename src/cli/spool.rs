@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::output::{count, json, progress, size, table, time};
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::spool::{Engine, Listed, Loss, Settings, inspect, repair};
+use crate::spool::{Engine, Listed, Loss, SpoolConfig, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -25,7 +25,7 @@ pub(super) struct Format {
     json: bool,
 }
 
-pub(super) fn run(command: &Command, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, settings: &SpoolConfig) -> Result<(), Failure> {
     let open = || inspect::open(settings);
     match command {
         Command::Stats(format) => stats(&open()?, settings, format.json),
@@ -34,7 +34,11 @@ pub(super) fn run(command: &Command, settings: &Settings) -> Result<(), Failure>
     }
 }
 
-fn stats(spool: &inspect::Inspection, settings: &Settings, as_json: bool) -> Result<(), Failure> {
+fn stats(
+    spool: &inspect::Inspection,
+    settings: &SpoolConfig,
+    as_json: bool,
+) -> Result<(), Failure> {
     let mut stats = spool.stats()?;
     if settings.engine == Engine::Embedded {
         stats.max_size = settings.max_size;
@@ -112,7 +116,7 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn mend(settings: &Settings, as_json: bool) -> Result<(), Failure> {
+fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), Failure> {
     if settings.engine != Engine::Embedded {
         return Err(Failure::Failed(
             "there is nothing of ours to repair: JetStream's servers keep what they store"

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::admin_client::AdminClient;
 use super::output::{colored, count, json, safe, size, table, time};
 use super::{Failure, block_on};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 }
 
 /// Prints how the service is doing; fails if it is not ready or a sink is paused.
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, admin: &AdminConfig) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let (readiness, status) = block_on(async {
         let readiness = client.send(client.get("/readyz")).await?;

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::admin_client::AdminClient;
 use super::output::{colored, count, safe, time};
 use super::{Failure, block_on, known};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 use crate::observe::Drifted;
 
 /// Nobody watches for longer.
@@ -114,7 +114,7 @@ fn check_kind(kind: &str, drifted: &Drifted) -> Result<(), Failure> {
 }
 
 /// Follows until it is interrupted, or the service ends.
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, admin: &AdminConfig) -> Result<(), Failure> {
     let client = AdminClient::new(admin)?;
     let path = format!("/api/tail?{}", query(arguments));
     block_on(async {

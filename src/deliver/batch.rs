@@ -9,11 +9,12 @@ use memchr::memmem::Finder;
 
 use super::filter;
 use super::groups::{Next, regroup};
-use crate::config;
 use crate::decode::{self, Refusal};
+use crate::deliver::{RoutingConfig, SinkConfig};
+use crate::format::Format;
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
-use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
+use crate::sinks::{Item, Reason, Rendered, SinkFinding, Verdict};
 use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
 
 /// Consecutive positions, each with its fate.
@@ -63,7 +64,7 @@ impl Batch {
     /// Takes from the front of `waiting` what fits into the sink's batch, redacted.
     pub(super) fn take(
         waiting: &mut VecDeque<Read>,
-        sink: &config::Sink,
+        sink: &SinkConfig,
         redaction: Option<&Redaction>,
     ) -> Batch {
         let mut batch = Batch::default();
@@ -250,7 +251,7 @@ type Payload = (Bytes, Option<SinkFinding>);
 /// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
 fn prepare(
     stored: &Stored,
-    sink: &config::Sink,
+    sink: &SinkConfig,
     redaction: Option<&Redaction>,
 ) -> (Option<Fate>, Option<Payload>) {
     let name = || Arc::from(sink.name.as_str());
@@ -290,7 +291,7 @@ fn prepare(
     };
     let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
     let rendered = Rendered { line, event: &event, source: &stored.source };
-    match sinks::encode(&sink.kind, rendered) {
+    match sink.target.encode(rendered) {
         Ok((payload, notice)) => {
             let notice = notice.or(is_cut.then_some(SinkFinding::Truncated));
             (None, Some((payload.into(), notice)))
@@ -300,10 +301,10 @@ fn prepare(
 }
 
 /// What an event becomes where nobody has to know what it says, which is most of the work.
-fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
-    let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
-    let is_native = sink.formatting.format == config::Format::Native;
-    let is_unread = is_everything && is_native && sinks::sends_lines(&sink.kind);
+fn unread(stored: &Stored, sink: &SinkConfig, redaction: Option<&Redaction>) -> Option<Bytes> {
+    let is_everything = sink.routing == RoutingConfig::default() && redaction.is_none();
+    let is_native = sink.formatting.format == Format::Native;
+    let is_unread = is_everything && is_native && sink.target.sends_lines();
     if !is_unread || !(sink.test_events || is_no_test(&stored.bytes)) {
         return None;
     }
@@ -345,7 +346,7 @@ fn dead(
     Fate::Dead(stored.source.to_string(), Box::new(entry))
 }
 
-fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
+fn damaged(damage: Damage, sink: &SinkConfig) -> Slot {
     let entry = NewEntry {
         origin: Origin::Damage,
         key: None,

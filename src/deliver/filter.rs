@@ -1,7 +1,8 @@
 //! Which events a sink gets. Pure.
 
-use crate::config::{Filter, Pattern, Routing, Sink};
+use crate::deliver::{FilterConfig, RoutingConfig, SinkConfig};
 use crate::event::Event;
+use crate::settings::Pattern;
 
 /// Reason why a sink does not get an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,17 +12,17 @@ pub enum Unwanted<'a> {
     /// No entry of `include` matches.
     NotIncluded,
     /// This entry of `exclude` matches.
-    Excluded(&'a Filter),
+    Excluded(&'a FilterConfig),
 }
 
 /// Whether a sink is to deliver an event of `source`, by its filters and what it does with connection
 /// tests.
-pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
+pub fn wants(sink: &SinkConfig, event: &Event<'_>, source: &str) -> bool {
     unwanted(sink, event, source).is_none()
 }
 
 /// Says why a sink is not to deliver an event of `source`; `None` if it is.
-pub fn unwanted<'a>(sink: &'a Sink, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
+pub fn unwanted<'a>(sink: &'a SinkConfig, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
     if matches!(event, Event::DeliveryTest(_)) && !sink.test_events {
         return Some(Unwanted::ConnectionTest);
     }
@@ -29,8 +30,12 @@ pub fn unwanted<'a>(sink: &'a Sink, event: &Event<'_>, source: &str) -> Option<U
 }
 
 /// What keeps an event of `source` from the sink.
-fn kept_out<'a>(routing: &'a Routing, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
-    let matches = |filter: &&Filter| matches(filter, event, source);
+fn kept_out<'a>(
+    routing: &'a RoutingConfig,
+    event: &Event<'_>,
+    source: &str,
+) -> Option<Unwanted<'a>> {
+    let matches = |filter: &&FilterConfig| matches(filter, event, source);
     if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
         return Some(Unwanted::NotIncluded);
     }
@@ -44,7 +49,7 @@ impl std::fmt::Display for Unwanted<'_> {
             Unwanted::NotIncluded => return out.write_str("no entry of include matches"),
             Unwanted::Excluded(filter) => filter,
         };
-        let Filter { types, outcomes, sources, flows, connectors } = filter;
+        let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
         let lists = [
             ("types", types.is_empty()),
             ("outcomes", outcomes.is_empty()),
@@ -58,8 +63,8 @@ impl std::fmt::Display for Unwanted<'_> {
 }
 
 /// Whether every list that is given has an entry for the event.
-fn matches(filter: &Filter, event: &Event<'_>, source: &str) -> bool {
-    let Filter { types, outcomes, sources, flows, connectors } = filter;
+fn matches(filter: &FilterConfig, event: &Event<'_>, source: &str) -> bool {
+    let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
     let action_type = &*event.envelope().action.kind;
     let last_part = action_type.rsplit('.').next().unwrap_or(action_type);
     any(types, &[Some(action_type), Some(last_part)])
@@ -91,8 +96,8 @@ mod tests {
     use super::*;
     use crate::decode;
 
-    fn filter(change: impl FnOnce(&mut Filter)) -> Filter {
-        let mut filter = Filter::default();
+    fn filter(change: impl FnOnce(&mut FilterConfig)) -> FilterConfig {
+        let mut filter = FilterConfig::default();
         change(&mut filter);
         filter
     }
@@ -127,10 +132,11 @@ mod tests {
             (filter(|f| f.connectors = pattern(&connector)), true),
             (filter(|f| f.connectors = pattern("another")), false),
         ] {
-            let include = Routing { include: vec![filter.clone()], exclude: Vec::new() };
-            let lets_through = |routing: &Routing| kept_out(routing, &event, "here").is_none();
+            let include = RoutingConfig { include: vec![filter.clone()], exclude: Vec::new() };
+            let lets_through =
+                |routing: &RoutingConfig| kept_out(routing, &event, "here").is_none();
             assert_eq!(lets_through(&include), expected, "include {filter:?}");
-            let exclude = Routing { include: Vec::new(), exclude: vec![filter.clone()] };
+            let exclude = RoutingConfig { include: Vec::new(), exclude: vec![filter.clone()] };
             assert_eq!(lets_through(&exclude), !expected, "exclude {filter:?}");
         }
     }
@@ -141,10 +147,11 @@ mod tests {
         let event = decode::event(raw).expect("an event").event;
         let right = filter(|f| f.types = pattern("START_INTERACTION"));
         let wrong = filter(|f| f.sources = vec!["there".to_owned()]);
-        let both = Filter { sources: wrong.sources.clone(), ..right.clone() };
-        let lets = |include: &[&Filter], exclude: &[&Filter]| {
-            let own = |filters: &[&Filter]| filters.iter().map(|&filter| filter.clone()).collect();
-            let routing = Routing { include: own(include), exclude: own(exclude) };
+        let both = FilterConfig { sources: wrong.sources.clone(), ..right.clone() };
+        let lets = |include: &[&FilterConfig], exclude: &[&FilterConfig]| {
+            let own =
+                |filters: &[&FilterConfig]| filters.iter().map(|&filter| filter.clone()).collect();
+            let routing = RoutingConfig { include: own(include), exclude: own(exclude) };
             kept_out(&routing, &event, "here").is_none()
         };
         assert!(lets(&[], &[]));

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::batch::{Batch, Settled};
 use super::connection::{Done, SinkConnection};
 use super::{Backoff, SinkState, SinkStatus};
-use crate::config;
+use crate::deliver::SinkConfig;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
@@ -29,7 +29,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// A sink's worker.
 #[derive(Debug)]
 pub struct Worker {
-    config: Arc<config::Sink>,
+    config: Arc<SinkConfig>,
     redaction: Option<Arc<Redaction>>,
     name: Arc<str>,
     spool: Arc<Spool>,
@@ -83,7 +83,7 @@ enum Ended {
 impl Worker {
     /// A worker for a sink whose cursor is known.
     pub fn new(
-        config: config::Sink,
+        config: SinkConfig,
         spool: Arc<Spool>,
         reader: Reader,
         status: Arc<SinkStatus>,

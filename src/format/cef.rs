@@ -10,8 +10,8 @@ use super::classify::{address, is_sign_on, severity, title};
 use super::explain::Rule;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
-use crate::config::Formatting;
 use crate::event::{Event, FlowVersion};
+use crate::format::FormatConfig;
 
 /// A key, its label if it is a custom one, the longest value, and the members it may come from.
 type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
@@ -70,7 +70,11 @@ pub(super) const RULES: [(&str, Rule); 4] = [
 ];
 
 /// Renders one event.
-pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
+pub(super) fn render(
+    formatting: &FormatConfig,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Line {
     let event = received.event;
     let mut line = Extension::default();
     let class_id = &*event.envelope().action.kind;

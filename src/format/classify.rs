@@ -2,8 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity};
+use crate::format::FormatConfig;
 
 /// From 1 to 10, as ArcSight and QRadar count: up to 3 is low, from 4 medium, from 7 high.
 pub(super) fn severity(severity: Severity) -> u8 {
@@ -65,7 +65,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 
 /// Whether somebody signs on: custom analytics whose `outcomeType`, which the flow's author chose, is
 /// one of the configured words.
-pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
+pub(super) fn is_sign_on(formatting: &FormatConfig, event: &Event<'_>) -> bool {
     let Event::Interaction(interaction) = event else { return false };
     let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
     let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics);

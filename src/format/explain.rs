@@ -3,8 +3,8 @@
 use super::classify::is_sign_on;
 use super::leaves::{Leaves, Taken};
 use super::{Line, Received, cef, ecs, leef, line, ocsf};
-use crate::config::{Format, Formatting};
 use crate::event::Event;
+use crate::format::{Format, FormatConfig};
 
 /// A rendered event and where its fields come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum Rule {
 }
 
 /// Renders one event, and says what became of each of its members.
-pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
+pub fn explain(formatting: &FormatConfig, received: Received<'_>) -> Explanation {
     let mut leaves = Leaves::traced(received);
     let line = line(formatting, received, &mut leaves);
     let rules: &[(&str, Rule)] = match formatting.format {

@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::{self, Credential, ForwardedHeader};
+use crate::config;
+use crate::receive::{Credential, ForwardedHeader};
 use crate::{receive, sinks};
 
 const PAIR: &str = "pingone:correct:horse";

@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 
-use super::RequestError;
-use crate::config::Compression;
+use super::{Compression, RequestError};
 
 /// Below this, a header costs more than it saves.
 const WORTHWHILE: usize = 1024;

@@ -11,8 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::Host;
 
-use super::RequestError;
-use crate::config::Client;
+use super::{HttpClientConfig, RequestError};
 use crate::error_chain::chain;
 
 /// IPv4 networks that are not the public internet: IANA's special-purpose registry (RFC 6890).
@@ -72,7 +71,7 @@ impl Resolve for PublicOnly {
 }
 
 /// An address in the URL itself is never resolved, so it is judged here.
-pub(super) fn check_literal(settings: &Client) -> Result<(), RequestError> {
+pub(super) fn check_literal(settings: &HttpClientConfig) -> Result<(), RequestError> {
     let address = match settings.url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),

@@ -7,6 +7,7 @@
 mod answer;
 mod classify;
 mod compress;
+mod config;
 mod echo;
 mod guard;
 
@@ -20,7 +21,6 @@ use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 use url::Url;
 
-use crate::config::{self, Authorization, Compression, Header};
 use crate::error_chain::{connection_failure, error_chain, without_numbers};
 use crate::tls;
 pub(crate) use answer::Answer;
@@ -28,6 +28,8 @@ pub(crate) use answer::Answer;
 pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
+pub(crate) use config::NONE_OR_GZIP;
+pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
 
 /// Error of a request that got no answer, or could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,7 +63,7 @@ pub(crate) struct HttpClient {
 impl HttpClient {
     /// A client; `headers` go with every request. Connects to nothing.
     pub(crate) fn open(
-        settings: &config::Client,
+        settings: &HttpClientConfig,
         headers: HeaderMap,
     ) -> Result<HttpClient, RequestError> {
         guard::check_literal(settings)?;
@@ -153,7 +155,7 @@ pub(crate) fn peer(url: &Url) -> String {
     }
 }
 
-fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
+fn proxy_of(settings: &ProxyConfig) -> Result<reqwest::Proxy, RequestError> {
     let unusable = |_| RequestError::new("the proxy's URL cannot be used; correct proxy.url");
     let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
     let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
@@ -163,14 +165,14 @@ fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
 
 /// The headers of every request, their secrets read anew.
 pub(crate) fn headers(
-    settings: &[Header],
+    settings: &[HeaderConfig],
     authorization: &Authorization,
 ) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
     for header in settings {
         match header {
-            Header::Plain(name, value) => headers.append(name, value.clone()),
-            Header::Secret(name, secret) => {
+            HeaderConfig::Plain(name, value) => headers.append(name, value.clone()),
+            HeaderConfig::Secret(name, secret) => {
                 let secret = secret.reread().map_err(RequestError::new)?;
                 headers.append(name, secret_header(secret.expose())?)
             }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 use super::listener::Certificate;
-use crate::config::{self, Credential};
+use crate::receive::{Credential, PinnedCertificate};
 
 type Hash = [u8; 32];
 
@@ -23,7 +23,7 @@ pub(crate) struct Credentials(Vec<Hashed>);
 enum Hashed {
     Basic { username: Hash, password: Hash },
     Header { name: HeaderName, value: Hash },
-    Certificate(config::Certificate),
+    Certificate(PinnedCertificate),
 }
 
 impl Credentials {
@@ -71,11 +71,11 @@ impl Credentials {
     }
 }
 
-fn is(shown: &Certificate, wanted: &config::Certificate) -> bool {
+fn is(shown: &Certificate, wanted: &PinnedCertificate) -> bool {
     match wanted {
-        config::Certificate::Fingerprint(fingerprint) => shown.fingerprint == *fingerprint,
-        config::Certificate::Subject(subject) => shown.subject == *subject,
-        config::Certificate::Name(name) => shown.names.contains(name),
+        PinnedCertificate::Fingerprint(fingerprint) => shown.fingerprint == *fingerprint,
+        PinnedCertificate::Subject(subject) => shown.subject == *subject,
+        PinnedCertificate::Name(name) => shown.names.contains(name),
     }
 }
 

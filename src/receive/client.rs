@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-use crate::config::ForwardedHeader;
+use crate::receive::ForwardedHeader;
 
 /// Which proxies are believed, and where they write.
 #[derive(Debug, Clone)]

@@ -11,8 +11,8 @@ use super::body::{self, InflateError};
 use super::client::Proxies;
 use super::in_flight::InFlight;
 use super::ingest::{self, Context};
-use crate::config::{Credential, ForwardedHeader};
 use crate::decode::Refusal;
+use crate::receive::{Credential, ForwardedHeader};
 use crate::spool::Batch;
 
 /// Why a body was not inflated.

@@ -25,6 +25,7 @@ mod answer;
 mod auth;
 mod body;
 mod client;
+pub(crate) mod config;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod in_flight;
@@ -41,6 +42,11 @@ mod throttle;
 mod webhook;
 
 pub(crate) use auth::Credentials;
+pub use config::{
+    AlternativeName, ClientAuthority, Credential, ForwardedHeader, LimitsConfig, ListenConfig,
+    ListenTlsConfig, OnUnparseable, PinnedCertificate, SourceConfig,
+};
+pub(crate) use config::{DEFAULT_SOURCE, credential_problems};
 pub use listener::Peer;
 #[cfg(test)]
 pub(crate) use policy::Judgement;

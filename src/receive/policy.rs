@@ -13,7 +13,7 @@ use super::auth::Credentials;
 use super::client::Proxies;
 use super::listener::tls::Loaded;
 use super::listener::{Certificate, Peer};
-use crate::config::{self, Listen, OnUnparseable};
+use crate::receive::{ListenConfig, OnUnparseable, SourceConfig};
 
 /// Who may send events to which source, and how its bodies are judged.
 pub struct Policy {
@@ -52,7 +52,7 @@ pub(crate) enum Judgement {
 
 impl Policy {
     /// The policy of a configuration; `tls` is what `listen.tls` loads.
-    pub fn new(listen: &Listen, sources: &[config::Source], tls: Option<Loaded>) -> Policy {
+    pub fn new(listen: &ListenConfig, sources: &[SourceConfig], tls: Option<Loaded>) -> Policy {
         let proxies =
             Proxies { trusted: listen.trusted_proxies.clone(), header: listen.forwarded_header };
         let sources = sources.iter().map(|source| SourcePolicy {

@@ -15,10 +15,10 @@ use super::answer::{Answer, Unavailable};
 use super::listener::Peer;
 use super::state::{Receiver, Source};
 use super::{request_id, webhook};
-use crate::config;
+use crate::receive::SourceConfig;
 
 /// One route per source; everything else is 404, so that a wrong path is never taken for success.
-pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
+pub fn router(receiver: Receiver, sources: &[SourceConfig]) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
     for source in sources {

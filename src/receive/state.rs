@@ -9,9 +9,10 @@ use tokio::sync::Semaphore;
 use super::in_flight::InFlight;
 use super::policy::SharedPolicy;
 use super::throttle::Throttle;
-use crate::config::{self, Config, Limits};
+use crate::config::Config;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
+use crate::receive::{LimitsConfig, SourceConfig};
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
@@ -19,7 +20,7 @@ use crate::spool::{Clock, Spool};
 /// What every webhook request needs.
 pub struct Receiver {
     pub(super) spool: Arc<Spool>,
-    pub(super) limits: Limits,
+    pub(super) limits: LimitsConfig,
     pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) in_flight: Arc<InFlight>,
     /// Large bodies are decoded by as many threads as there are processors: more would only take memory.
@@ -79,7 +80,7 @@ impl fmt::Debug for Receiver {
 }
 
 impl Source {
-    pub(super) fn new(source: &config::Source) -> Source {
+    pub(super) fn new(source: &SourceConfig) -> Source {
         Source { name: source.name.as_str().into() }
     }
 }

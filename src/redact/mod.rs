@@ -10,21 +10,23 @@
 //! | [`fragment`] | what is no event: JSON of any shape, and what is no JSON |
 //!
 //! An event stays one, with the same `id`, `recordedAt`, `action.type` and `interactionId`: the
-//! configuration refuses rules that take them ([`config::REQUIRED`]), and the search for addresses
+//! configuration refuses rules that take them ([`REQUIRED`]), and the search for addresses
 //! passes them over. Time and memory grow linearly with the bytes, whatever they hold, and nothing
 //! recurses on them.
 
 mod address;
+mod config;
 mod fragment;
 mod key;
 mod output;
+mod path;
 mod rules;
 mod walk;
 
 use std::borrow::Cow;
 
-use crate::config;
-
+pub use config::{Action, REQUIRED, RedactConfig};
+pub use path::FieldPath;
 pub use rules::Redaction;
 
 use walk::Shape;
@@ -34,7 +36,7 @@ const MASK: &str = "***";
 
 impl Redaction {
     /// What a configuration says, ready to be applied.
-    pub fn new(config: &config::Redact) -> Redaction {
+    pub fn new(config: &RedactConfig) -> Redaction {
         Redaction::compile(config)
     }
 
@@ -87,14 +89,14 @@ impl Redaction {
     /// one that means something.
     fn stand_in(
         &self,
-        action: config::Action,
+        action: Action,
         value: &str,
         output: &output::Output<'_>,
     ) -> Cow<'static, str> {
         let hash = || self.key.as_ref().filter(|_| output.has_room()).map(|key| key.hash(value));
         match action {
-            config::Action::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
-            config::Action::Mask | config::Action::Drop => Cow::Borrowed(MASK),
+            Action::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
+            Action::Mask | Action::Drop => Cow::Borrowed(MASK),
         }
     }
 }

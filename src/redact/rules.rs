@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use super::walk::Shape;
-use crate::config::{Action, MemberPath, REQUIRED, Redact};
+use crate::redact::{Action, FieldPath, REQUIRED, RedactConfig};
 
 /// What the profile finds by name; it looks for e-mail addresses besides.
 ///
@@ -35,8 +35,8 @@ const RESOURCE_NAME: &str = "resources.name";
 /// What a configuration says, ready to be applied.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    rules: Vec<(MemberPath, Action)>,
-    keep: Vec<MemberPath>,
+    rules: Vec<(FieldPath, Action)>,
+    keep: Vec<FieldPath>,
     profile: Option<Profile>,
     pub(super) key: Option<Key>,
     pub(super) spares_hashes: bool,
@@ -45,8 +45,8 @@ pub struct Redaction {
 #[derive(Debug, Clone)]
 struct Profile {
     action: Action,
-    paths: Vec<MemberPath>,
-    resource_name: Vec<MemberPath>,
+    paths: Vec<FieldPath>,
+    resource_name: Vec<FieldPath>,
 }
 
 /// What applies to a value; what is in it inherits it.
@@ -65,9 +65,9 @@ impl Treatment {
 }
 
 impl Redaction {
-    pub(super) fn compile(config: &Redact) -> Redaction {
+    pub(super) fn compile(config: &RedactConfig) -> Redaction {
         let paths = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
-        let rules = |paths: &[MemberPath], action| {
+        let rules = |paths: &[FieldPath], action| {
             paths.iter().map(|path| (path.clone(), action)).collect::<Vec<_>>()
         };
         Redaction {
@@ -97,7 +97,7 @@ impl Redaction {
         shape: Shape,
         of_user: bool,
     ) -> Treatment {
-        let matches = |path: &MemberPath| match shape {
+        let matches = |path: &FieldPath| match shape {
             Shape::Event => path.matches(names),
             Shape::Fragment => path.matches_fragment(names),
         };

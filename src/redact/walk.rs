@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::output::Output;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
-use crate::config::Action;
 use crate::json::{self, Spans};
+use crate::redact::Action;
 
 /// Whether positions can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

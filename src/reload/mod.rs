@@ -17,12 +17,13 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin::access::Access;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config};
 use crate::deliver::SinkStatus;
 use crate::file_fingerprint::file_fingerprint;
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::listener::tls::{self, Loaded};
 use crate::receive::{Policy, SharedPolicy};
+use crate::settings::{Problems, keys};
 use crate::spool::Clock;
 use plan::{Prepared, Running};
 use watch::{Cause, Look, Looks, SETTLE, files_of};
@@ -128,7 +129,7 @@ fn prepare(
     let told = |problems: Problems| problems.0.iter().map(ToString::to_string).collect::<Vec<_>>();
     let text = config::text_of(file).map_err(told)?;
     let environment = || reload.environment.iter().cloned();
-    let keys = config::keys(&text, environment());
+    let keys = keys(&text, environment());
     let cut = running.missing_in(&text, &keys);
     if !cut.is_empty() {
         return Err(cut);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Reload;
-use crate::config::{Config, Credential};
+use crate::config::Config;
+use crate::receive::Credential;
 
 /// Longest time between two looks at files that have changed.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);

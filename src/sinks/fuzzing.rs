@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::splunk_hec::answer::{Reply, report};
+pub(crate) use super::syslog::{Framing, HeaderFormat, SyslogSinkConfig, Transport};
 use super::{Report, elasticsearch};
 use crate::http_client::{Answer, parse_retry_after};
 

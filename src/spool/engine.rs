@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::jetstream;
 use super::{
     AppendError, Clock, CommitError, Entry, Millis, NewEntry, OpenError, Place, Prepared, Query,
-    Read, ReadError, Receipt, Registered, Settings, SpoolStats, Start, Stored, Summary, Tally,
+    Read, ReadError, Receipt, Registered, SpoolConfig, SpoolStats, Start, Stored, Summary, Tally,
     embedded,
 };
 
@@ -28,7 +28,7 @@ pub enum Engine {
     Embedded,
     /// Streams of NATS JetStream, shared by any number of receivers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Settings>),
+    Jetstream(Box<super::JetStreamConfig>),
 }
 
 impl Engine {
@@ -37,7 +37,7 @@ impl Engine {
         match self {
             Engine::Embedded => true,
             #[cfg(feature = "nats")]
-            Engine::Jetstream(own) => own.order == jetstream::Order::Ordered,
+            Engine::Jetstream(own) => own.order == super::Order::Ordered,
         }
     }
 
@@ -81,12 +81,12 @@ macro_rules! engine {
 impl Spool {
     /// Opens the embedded engine, recovering it first, whatever `engine` says. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub fn open(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         embedded::Spool::open(settings, clock).map(Spool::Embedded)
     }
 
     /// Opens the engine that is configured.
-    pub async fn start(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub async fn start(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         match &settings.engine {
             Engine::Embedded => Spool::open(settings, clock),
             #[cfg(feature = "nats")]

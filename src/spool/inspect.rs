@@ -4,7 +4,7 @@ use super::embedded::inspect::Verification;
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, OpenError, Query, ReadError, Settings, SpoolStats, Stored, Summary,
+    DedupKey, Engine, Entry, OpenError, Query, ReadError, SpoolConfig, SpoolStats, Stored, Summary,
     embedded,
 };
 
@@ -19,7 +19,7 @@ pub enum Inspection {
 }
 
 /// Opens the configured spool for looking only.
-pub fn open(settings: &Settings) -> Result<Inspection, OpenError> {
+pub fn open(settings: &SpoolConfig) -> Result<Inspection, OpenError> {
     match &settings.engine {
         Engine::Embedded => embedded::inspect::open(&settings.directory).map(Inspection::Embedded),
         #[cfg(feature = "nats")]

@@ -16,6 +16,7 @@
 //! feature `nats`, `jetstream`, and only that folder names JetStream.
 
 mod batch;
+mod config;
 mod dedup;
 mod embedded;
 mod engine;
@@ -27,6 +28,7 @@ mod quarantine;
 mod stats;
 
 pub use batch::{Batch, Event, Prepared, Receipt};
+pub use config::{JetStreamConfig, Order, SpoolConfig, Start};
 pub use dedup::DedupKey;
 pub use embedded::bounds::Shares;
 pub use embedded::repair;
@@ -35,40 +37,6 @@ pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
 pub use stats::{Disposition, Listed, Loss, SinkStats, SpoolStats, Tally};
-
-use std::path::PathBuf;
-use std::time::Duration;
-
-/// How the spool is laid out and bounded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Which engine keeps the events, and what only that one is told.
-    pub engine: Engine,
-    /// Where the embedded engine's files live; created if missing.
-    pub directory: PathBuf,
-    /// Upper bound of the disk it takes, in bytes; of each replica.
-    pub max_size: u64,
-    /// Upper bound of what entries of the quarantine count, in bytes.
-    pub quarantine_max_size: u64,
-    /// How long events stay after every sink has passed them.
-    pub retention: Duration,
-    /// How long an id is remembered.
-    pub dedup_window: Duration,
-    /// How many ids are remembered at most; each takes 16 bytes on disk and about 22 in memory.
-    pub dedup_max_ids: u64,
-    /// Whether a commit waits for stable storage. No key sets it: only benchmarks do without, to see
-    /// what it costs.
-    pub sync: bool,
-}
-
-/// Where a sink starts that the spool has not known before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest event that is still there.
-    Oldest,
-    /// With the next event that is received.
-    Now,
-}
 
 /// A sink's place when the service starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

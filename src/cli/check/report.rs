@@ -6,9 +6,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::cli::{Failure, output};
-use crate::config::{self, Config, SinkKind};
+use crate::config::Config;
+use crate::deliver::SinkConfig;
+use crate::receive::ListenConfig;
 use crate::receive::listener::tls::{self, Loaded};
-use crate::spool::{Engine, Settings};
+use crate::spool::{Engine, SpoolConfig};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -71,7 +73,7 @@ struct Spool {
 }
 
 impl Spool {
-    fn of(settings: &Settings) -> Spool {
+    fn of(settings: &SpoolConfig) -> Spool {
         Spool {
             directory: settings.directory.display().to_string(),
             stream: match &settings.engine {
@@ -109,7 +111,7 @@ impl Report {
             credentials: source.credentials.len(),
         });
         let target =
-            |sink: &config::Sink| Target { name: sink.name.clone(), target: target(&sink.kind) };
+            |sink: &SinkConfig| Target { name: sink.name.clone(), target: sink.target.target() };
         Ok(Report {
             file: file.map(|file| file.display().to_string()),
             listen: Listen::of(&config.listen)?,
@@ -117,7 +119,7 @@ impl Report {
             spool: Spool::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
-            traces: config.traces.as_ref().map(|traces| origin(&traces.client.url)),
+            traces: config.traces.as_ref().map(|traces| traces.client.origin()),
             probes: None,
         })
     }
@@ -150,7 +152,7 @@ impl Report {
 }
 
 impl Listen {
-    fn of(listen: &config::Listen) -> Result<Listen, Failure> {
+    fn of(listen: &ListenConfig) -> Result<Listen, Failure> {
         let is_loopback = listen.address.ip().is_loopback();
         let Some(settings) = &listen.tls else {
             let url = format!("http://{}", listen.address);
@@ -209,25 +211,4 @@ impl Expiry {
     fn day(&self) -> &str {
         self.time.split('T').next().unwrap_or(&self.time)
     }
-}
-
-fn target(kind: &SinkKind) -> String {
-    match kind {
-        SinkKind::Stdout => "standard output".to_owned(),
-        SinkKind::File(file) => file.path.display().to_string(),
-        SinkKind::Http(http) => origin(&http.client.url),
-        SinkKind::SplunkHec(hec) => origin(&hec.client.url),
-        SinkKind::Elasticsearch(elastic) => {
-            format!("{}, {}", origin(&elastic.client.url), elastic.data_stream)
-        }
-        SinkKind::Syslog(syslog) => syslog.address.to_string(),
-        SinkKind::Kafka(kafka) => format!("{}, {}", kafka.brokers.join(", "), kafka.topic),
-        SinkKind::Nats(nats) => format!("{}, {}", nats.connection, nats.subject.pattern()),
-    }
-}
-
-/// A URL for people: its query may hold a secret, and so may its path.
-fn origin(url: &url::Url) -> String {
-    let origin = &url[..url::Position::AfterPort];
-    if url.path() == "/" { origin.to_owned() } else { format!("{origin}/…") }
 }

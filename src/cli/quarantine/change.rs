@@ -11,9 +11,9 @@ use crate::cli::admin_client::AdminClient;
 use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{Failure, block_on};
-use crate::config::Secrets;
 use crate::receive::retry::{self, Rules};
-use crate::spool::{OpenError, Settings, Spool};
+use crate::settings::Secrets;
+use crate::spool::{OpenError, Spool, SpoolConfig};
 
 /// What became of one retried entry, as JSON.
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct Tried {
 /// Retries each entry and says what became of it; fails if any stays.
 pub(super) fn retry(
     loader: Loader<'_>,
-    settings: &Settings,
+    settings: &SpoolConfig,
     ids: &[i64],
     replacement: Option<&Bytes>,
     as_json: bool,
@@ -104,7 +104,7 @@ async fn retry_offline(
 /// Removes entries for good.
 pub(super) fn purge(
     loader: Loader<'_>,
-    settings: &Settings,
+    settings: &SpoolConfig,
     ids: &[i64],
     as_json: bool,
 ) -> Result<(), Failure> {
@@ -149,7 +149,7 @@ impl Reached {
 
 /// Reaches the running service with `[admin]` alone; without one, the spool, with what the service would go by. Neither
 /// needs a secret of a sink or a source.
-async fn reach(loader: Loader<'_>, settings: &Settings) -> Result<Reached, Failure> {
+async fn reach(loader: Loader<'_>, settings: &SpoolConfig) -> Result<Reached, Failure> {
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
             Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config)))),

@@ -18,7 +18,7 @@ use super::Arguments;
 use crate::deliver::Backoff;
 use crate::error_chain::{connection_failure, io_message, is_permanent};
 use crate::http_client::peer;
-use crate::tls::{self, Tls};
+use crate::tls::{self, TlsConfig};
 
 /// How long one attempt may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ impl Client {
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none());
         if url.scheme() == "https" {
-            let settings = Tls { ca: arguments.cacert.clone(), certificate: None };
+            let settings = TlsConfig { ca: arguments.cacert.clone(), certificate: None };
             let mut tls = tls::client_config(&settings)
                 .map_err(|error| usage(format!("{error} (an authority is named with --cacert)")))?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::found::Found;
 use crate::cli::output::safe;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::deliver::SinkConfig;
 use crate::spool::{DedupKey, Disposition, Millis, SpoolStats};
 
 /// A stored event and one sink.
@@ -106,7 +107,7 @@ fn stages<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<Stage<'a>> {
         let (name, cursor) = (sink.sink.as_str(), sink.cursor);
         Stage { name, cursor, ways, began_after, has_all_letters, is_configured, is_ordered }
     });
-    let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
+    let is_new = |sink: &&SinkConfig| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
     let new = new.map(|sink| Stage {
         name: &sink.name,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::sinks::TargetConfig;
 
 #[test]
 fn the_reference_says_nothing_but_the_defaults() {
@@ -55,7 +56,7 @@ fn the_reference_with_its_examples_is_valid() {
     assert_eq!(config.traces.map(|traces| traces.ratio), cfg!(feature = "otlp").then_some(0.1));
     assert_eq!(config.sources[0].credentials.len(), 5);
     let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
-    let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
+    let TargetConfig::File(file) = &sink("archive").target else { panic!("a file sink") };
     assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
     assert_eq!(file.rotate_age, Some(Duration::from_hours(24)));
     assert_eq!(sink("archive").routing.exclude[0].connectors.len(), 1);

@@ -14,8 +14,8 @@ use super::classify::{address, is_sign_on, message};
 use super::document::Document;
 use super::explain::Rule;
 use super::leaves::{LONGEST, Leaves, one_line};
-use crate::config::Formatting;
 use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
+use crate::format::FormatConfig;
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
 
@@ -34,7 +34,7 @@ pub(super) const RULES: [(&str, Rule); 6] = [
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     received: Received<'_>,
     leaves: &mut Leaves,
 ) -> Vec<u8> {
@@ -283,7 +283,10 @@ fn reason(event: &Event<'_>) -> Option<String> {
 
 /// `event.category` and `event.type`: pairs that the schema allows.
 /// <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
-fn category(formatting: &Formatting, event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
+fn category(
+    formatting: &FormatConfig,
+    event: &Event<'_>,
+) -> (Vec<&'static str>, Vec<&'static str>) {
     let Event::Interaction(interaction) = event else { return administration(event) };
     let (category, kind) = match &interaction.interaction {
         Interaction::StartInteraction(_) => ("session", "start"),

@@ -2,8 +2,8 @@
 //!
 //! Numbers and captions are those of <https://schema.ocsf.io>; the tests compare them with it.
 
-use crate::config::Formatting;
 use crate::event::{Change, Event, Interaction};
+use crate::format::FormatConfig;
 use crate::format::classify::is_sign_on;
 use crate::format::leaves::Leaves;
 
@@ -29,7 +29,7 @@ pub(super) enum Activity {
 }
 
 impl Class {
-    pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> Class {
+    pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> Class {
         let is_user_known =
             leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name");
         match event {

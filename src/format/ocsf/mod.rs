@@ -13,8 +13,8 @@ use super::classify::{address, message};
 use super::document::Document;
 use super::explain::Rule;
 use super::leaves::{Leaves, one_line};
-use crate::config::{Formatting, OcsfVersion};
 use crate::event::{Event, FlowVersion, Interaction, Outcome, Severity};
+use crate::format::{FormatConfig, OcsfVersion};
 use class::{Activity, Class};
 
 pub(super) use fields::{
@@ -36,7 +36,7 @@ const LONGEST: usize = 65_535;
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     received: Received<'_>,
     leaves: &mut Leaves,
 ) -> Vec<u8> {

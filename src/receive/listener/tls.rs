@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
 use super::certificate::Certificate;
-use crate::config::{ClientAuthority, ListenTls};
+use crate::receive::{ClientAuthority, ListenTlsConfig};
 use crate::{pem, shown};
 
 /// A file that cannot be used for TLS.
@@ -59,8 +59,8 @@ impl Loaded {
 }
 
 /// Reads all files. TLS 1.2 and 1.3 with the cipher suites that rustls has; HTTP/2 and HTTP/1.1.
-pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
-    let ListenTls { certificate, key, clients } = settings;
+pub fn load(settings: &ListenTlsConfig) -> Result<Loaded, TlsError> {
+    let ListenTlsConfig { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];
     let private = pem::private_key(key).map_err(|reason| wrong("key", key, reason))?;

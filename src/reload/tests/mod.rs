@@ -11,6 +11,7 @@ use super::{Reload, prepare};
 use crate::config::{self, Config};
 use crate::receive::Policy;
 use crate::receive::listener::tls;
+use crate::settings::keys;
 
 /// Secrets that are strong, by their numbers, in files `s0`, `s1`, ….
 const SECRETS: [&str; 4] =
@@ -202,7 +203,7 @@ fn a_revocation_list_is_not_dropped() {
         environment: Vec::new(),
     };
     let running = Running::new(&reload, with);
-    let refused = running.refusals(&config::keys(BASE, std::iter::empty()), &without);
+    let refused = running.refusals(&keys(BASE, std::iter::empty()), &without);
     assert!(refused.concat().contains("listen.tls.client_crl: is gone"), "{refused:?}");
 }
 

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 use super::{Bench, SECRETS, Service, fresh};
 use crate::admin::access::Access;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::receive::credential_problems;
 use crate::receive::{Judgement, Peer, Policy};
 
 /// Networks that a file may name; the last ones are everything.
@@ -299,7 +300,7 @@ fn reloaded(bench: &Bench, service: Service, text: Option<&str>) -> Service {
         assert_eq!(judged(&read.running.config), judged(&config), "as after a start");
     }
     let Service { reload, running: before, policy: policy_before } = service;
-    let own = config::credential_problems(&before.config.listen, &config.sources);
+    let own = credential_problems(&before.config.listen, &config.sources);
     assert_eq!(own, [], "by the listener that is bound");
     opens_nothing((&before.config, &policy_before), (&read.running.config, &read.policy));
     Service { reload, running: read.running, policy: read.policy }

@@ -2,11 +2,15 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::config::KafkaSink;
+use super::KafkaSinkConfig;
 use crate::sinks::{Reason, Verdict};
 
 /// The verdict for an error of one record. `cause` is what the client said last of its brokers.
-pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<String>) -> Verdict {
+pub(super) fn verdict(
+    error: &KafkaError,
+    settings: &KafkaSinkConfig,
+    cause: Option<String>,
+) -> Verdict {
     let Some(code) = error.rdkafka_error_code() else {
         return Verdict::Retry { after: None, reason: Reason::new(error.to_string()) };
     };

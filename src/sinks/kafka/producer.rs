@@ -10,8 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 use tokio::sync::watch;
 
-use super::answer;
-use crate::config::KafkaSink;
+use super::{KafkaSinkConfig, answer};
 use crate::sinks::Reason;
 use crate::tls;
 
@@ -118,7 +117,7 @@ impl ClientContext for Told {
 }
 
 /// Makes a producer. It connects by itself; an error is about a file or a setting.
-pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<Told>, Reason> {
+pub(super) fn open(settings: &KafkaSinkConfig, told: Told) -> Result<FutureProducer<Told>, Reason> {
     let mut config = ClientConfig::new();
     let missing = (settings.timeout / 2).min(MISSING);
     config
@@ -160,7 +159,7 @@ pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<To
     })
 }
 
-fn protocol(settings: &KafkaSink) -> &'static str {
+fn protocol(settings: &KafkaSinkConfig) -> &'static str {
     match (settings.is_encrypted, &settings.sasl) {
         (true, Some(_)) => "SASL_SSL",
         (true, None) => "SSL",
@@ -169,7 +168,7 @@ fn protocol(settings: &KafkaSink) -> &'static str {
     }
 }
 
-fn set_tls(config: &mut ClientConfig, tls: &tls::Tls) {
+fn set_tls(config: &mut ClientConfig, tls: &tls::TlsConfig) {
     // "probe" looks for the system's authorities where systems have them.
     let ca = tls.ca.as_ref().map_or_else(|| "probe".to_owned(), |ca| ca.display().to_string());
     config.set("ssl.ca.location", ca);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{SyslogSink, Transport};
+use super::{SyslogSinkConfig, Transport};
 use crate::error_chain::{connection_failure, io_message};
 use crate::sinks::Reason;
 
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Watched {
 
 /// Connects, within the configured time.
 pub(super) async fn connect(
-    settings: &SyslogSink,
+    settings: &SyslogSinkConfig,
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Connection, Reason> {
     let failed = |error: std::io::Error| Reason::new(connection_failure(&error, &settings.address));

@@ -3,7 +3,7 @@
 //! The shares add up: a spool without an event in it has room for a body, whatever else it holds.
 
 use super::schema::PAGE_SIZE;
-use crate::spool::Settings;
+use crate::spool::SpoolConfig;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -39,7 +39,7 @@ pub struct Shares {
 
 impl Shares {
     /// The shares that follow from the settings.
-    pub fn of(settings: &Settings) -> Shares {
+    pub fn of(settings: &SpoolConfig) -> Shares {
         Shares {
             ids: settings.dedup_max_ids.saturating_mul(ID),
             quarantine: settings.quarantine_max_size.saturating_mul(QUARANTINE_FACTOR),

@@ -13,7 +13,7 @@ use super::{entries, fault, ids, salvage, schema};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::{
     AppendError, CommitError, Disposition, Millis, NewEntry, Prepared, Receipt, Registered,
-    Settings, Start, Tally,
+    SpoolConfig, Start, Tally,
 };
 
 /// Rows of old ids removed per commit.
@@ -230,7 +230,7 @@ impl<'t, 'c> Group<'t, 'c> {
     pub(super) fn evict(
         &self,
         log: &Log,
-        settings: &Settings,
+        settings: &SpoolConfig,
         age: Millis,
     ) -> rusqlite::Result<(Vec<DedupKey>, bool)> {
         let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);

@@ -94,7 +94,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     AppendError, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query, ReadError,
-    Receipt, Registered, Settings, SpoolStats, Start, Summary, Tally,
+    Receipt, Registered, SpoolConfig, SpoolStats, Start, Summary, Tally,
 };
 use command::Command;
 pub(super) use reader::Reader;
@@ -178,7 +178,7 @@ impl Shared {
 impl Spool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub fn open(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         let start = Instant::now();
         let steady = move || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
         let writer = open::recover(settings, clock, Arc::new(steady))?;

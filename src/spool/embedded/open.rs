@@ -23,7 +23,7 @@ use super::wal::{self, Tail};
 use super::writer::Writer;
 use super::{Clock, Shared, Spool, entries, fault, ids, inspect, losses, repair, salvage, schema};
 use crate::durable_dir;
-use crate::spool::{Loss, Millis, OpenError, Settings};
+use crate::spool::{Loss, Millis, OpenError, SpoolConfig};
 
 /// How the writer waits for the next command, and for how long at most.
 pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
@@ -31,7 +31,7 @@ pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, Re
 /// Recovers what is stored, or makes a new store: a writer that has not begun to work.
 /// `steady` counts milliseconds, and nobody can set it.
 pub(super) fn recover(
-    settings: &Settings,
+    settings: &SpoolConfig,
     clock: Clock,
     steady: Clock,
 ) -> Result<Writer, OpenError> {
@@ -251,7 +251,7 @@ fn unusable_file(directory: &Path) -> Option<OpenError> {
 }
 
 /// Opens the database and finds out how far its log has come. Changes nothing but an older layout.
-fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, ConnectError> {
+fn connect(settings: &SpoolConfig, mark: Option<Mark>) -> Result<Recovered, ConnectError> {
     let (connection, layout) =
         schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
     if !(0..=schema::LAYOUT).contains(&layout) {
@@ -262,7 +262,7 @@ fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, Connect
 
 fn read_log(
     connection: Connection,
-    settings: &Settings,
+    settings: &SpoolConfig,
     mark: Option<Mark>,
     is_new: bool,
 ) -> Result<Recovered, ConnectError> {

@@ -24,14 +24,14 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 
 struct Bench {
     _folder: TempDir,
-    settings: Settings,
+    settings: SpoolConfig,
     now: Arc<AtomicI64>,
 }
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut Settings)) -> Bench {
+    fn new(change: impl FnOnce(&mut SpoolConfig)) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut settings = Settings {
+        let mut settings = SpoolConfig {
             engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             max_size: 64 * 1024 * 1024,

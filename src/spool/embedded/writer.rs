@@ -16,7 +16,7 @@ use super::ids::Age;
 use super::mark::Keeper;
 use super::schema::{self, PAGE_SIZE};
 use super::{Clock, Shared, bounds, trim};
-use crate::spool::Settings;
+use crate::spool::SpoolConfig;
 
 /// Bytes of batches that share one commit at most.
 const GROUP_BYTES: u64 = 4 * 1024 * 1024;
@@ -41,7 +41,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) log: Log,
     pub(super) mark: Keeper,
-    pub(super) settings: Settings,
+    pub(super) settings: SpoolConfig,
     pub(super) clock: Clock,
     pub(super) age: Age,
     pub(super) usage: bounds::Usage,

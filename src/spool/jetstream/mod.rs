@@ -59,11 +59,11 @@ use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolStats};
 use crate::error_chain::error_chain as said;
 use crate::nats;
 use crate::spool;
+pub use crate::spool::{JetStreamConfig, Order};
 use permissions::Denials;
 use place::Place;
 pub use reader::Reader;
 use reader::Source;
-pub use settings::{Order, Settings};
 use shared::Shared;
 use streams::Streams;
 
@@ -101,7 +101,7 @@ impl std::fmt::Debug for Spool {
 
 impl Spool {
     /// Connects, and makes or verifies the streams.
-    pub async fn open(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub async fn open(settings: &spool::SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
         let watching = watch::run(
             spool.streams.clone(),
@@ -116,7 +116,7 @@ impl Spool {
     }
 
     /// Connects to what is there, for looking and for the quarantine.
-    pub async fn look(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub async fn look(settings: &spool::SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         connect(settings, clock, false).await
     }
 
@@ -213,7 +213,7 @@ impl Spool {
 }
 
 async fn connect(
-    settings: &spool::Settings,
+    settings: &spool::SpoolConfig,
     clock: Clock,
     is_made: bool,
 ) -> Result<Spool, OpenError> {
@@ -250,7 +250,7 @@ async fn connect(
 }
 
 /// Connects, and refuses servers that are too old.
-async fn client(own: &Settings, denials: &Arc<Denials>) -> Result<Client, OpenError> {
+async fn client(own: &JetStreamConfig, denials: &Arc<Denials>) -> Result<Client, OpenError> {
     let denials = Arc::clone(denials);
     let client =
         nats::connect(&own.nats, "spool", PATIENCE, move |event| denials.note(event)).await?;
@@ -264,7 +264,7 @@ async fn client(own: &Settings, denials: &Arc<Denials>) -> Result<Client, OpenEr
 /// Asks the servers whether they would let the engine do all that it does, for these sources and sinks, and
 /// says what is there. Changes nothing in the streams.
 pub async fn check(
-    settings: &spool::Settings,
+    settings: &spool::SpoolConfig,
     sources: &[String],
     sinks: &[String],
 ) -> Result<String, OpenError> {

@@ -11,7 +11,7 @@ use async_nats::{Client, Event, HeaderMap, Request, ServerError, header};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Order, Settings};
+use super::{JetStreamConfig, Order};
 
 /// How long a denial counts. What the engine needs all the time, it asks for more often than that.
 const DENIAL_LASTS: Duration = Duration::from_mins(2);
@@ -148,7 +148,7 @@ impl Permission {
 pub(super) async fn missing(
     client: &Client,
     denials: &Denials,
-    own: &Settings,
+    own: &JetStreamConfig,
     sources: &[String],
     sinks: &[String],
 ) -> Vec<Permission> {

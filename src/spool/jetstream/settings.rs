@@ -1,31 +1,6 @@
-//! What the engine is told about the cluster.
+//! Names of the streams and the bucket of the engine in NATS.
 
-use crate::nats;
-
-/// How the engine reaches NATS, and what it keeps there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The servers and how to log in.
-    pub nats: nats::Settings,
-    /// The stream's name, with which those of the quarantine and the sinks' places begin. Receivers of one
-    /// name share everything.
-    pub stream: String,
-    /// How many servers keep each event.
-    pub replicas: usize,
-    /// Who delivers.
-    pub order: Order,
-}
-
-/// How receivers share a sink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// One of them delivers, in order; another takes over when it is gone.
-    Ordered,
-    /// All of them deliver, each a part, without order.
-    Parallel,
-}
-
-/// The names of everything that the engine keeps in NATS.
+/// Names of the streams and the bucket of the engine in NATS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// The stream of events.

@@ -9,7 +9,7 @@ use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 
 use super::settings::Names;
-use super::{Settings, message};
+use super::{JetStreamConfig, message};
 use crate::spool::{self, OpenError};
 
 /// Bytes of the sinks' places: a few hundred for each of them.
@@ -27,8 +27,8 @@ pub(super) struct Streams {
 /// Opens all of it. What is missing is made where `is_made`.
 pub(super) async fn open(
     context: &Context,
-    settings: &spool::Settings,
-    own: &Settings,
+    settings: &spool::SpoolConfig,
+    own: &JetStreamConfig,
     is_made: bool,
 ) -> Result<Streams, OpenError> {
     let names = Names::new(&own.stream);
@@ -54,7 +54,7 @@ pub(super) async fn open(
     })
 }
 
-fn config(window: Duration, own: &Settings) -> Config {
+fn config(window: Duration, own: &JetStreamConfig) -> Config {
     Config {
         // A full stream refuses what is new, so that the sender keeps it; nothing stored is dropped for it.
         discard: DiscardPolicy::New,
@@ -149,7 +149,7 @@ async fn verified(
 async fn places(
     context: &Context,
     names: &Names,
-    own: &Settings,
+    own: &JetStreamConfig,
     is_made: bool,
 ) -> Result<kv::Store, OpenError> {
     let name = &names.places;

@@ -35,8 +35,8 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn settings(self, folder: &TempDir) -> Settings {
-        Settings {
+    fn settings(self, folder: &TempDir) -> SpoolConfig {
+        SpoolConfig {
             engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             // Room for four events that are larger than a chunk.

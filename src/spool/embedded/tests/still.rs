@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use super::*;
 
 /// Opens it. [`tick`] is the second that passes.
-pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> Spool {
+pub(super) fn open(settings: &SpoolConfig, now: &Arc<AtomicI64>) -> Spool {
     let now = Arc::clone(now);
     let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
     let writer = open::recover(settings, Arc::clone(&clock), clock).expect("recovered");
@@ -28,9 +28,9 @@ pub(super) async fn tick(spool: &Spool) {
 /// What `kill -9` leaves of a spool, in a folder of its own. The mark goes first, which must not know more
 /// than the rest, and the database before its WAL: whatever a checkpoint changes in it meanwhile is in there
 /// as well.
-pub(super) fn remains(settings: &Settings) -> (TempDir, Settings) {
+pub(super) fn remains(settings: &SpoolConfig) -> (TempDir, SpoolConfig) {
     let folder = tempfile::tempdir().expect("a folder");
-    let left = Settings { directory: folder.path().join("spool"), ..settings.clone() };
+    let left = SpoolConfig { directory: folder.path().join("spool"), ..settings.clone() };
     std::fs::create_dir(&left.directory).expect("made");
     for name in ["spool.mark", "spool.db", "spool.db-wal"] {
         std::fs::copy(settings.directory.join(name), left.directory.join(name)).expect("copied");

@@ -29,7 +29,7 @@ impl Chunk {
 /// The spool as it should be.
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) settings: Settings,
+    pub(super) settings: SpoolConfig,
     pub(super) now: Millis,
     pub(super) head: u64,
     pub(super) trimmed: u64,
@@ -48,7 +48,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, now: Millis) -> Model {
+    pub(super) fn new(settings: SpoolConfig, now: Millis) -> Model {
         Model {
             settings,
             now,
