@@ -21,7 +21,6 @@ use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
 use crate::receive::listener::tls::{self, TlsError};
 use crate::receive::listener::{self, Listener, Timeouts};
-use crate::receive::retry::Rules;
 use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
 use crate::rlimit::{self, TooFew};
@@ -214,7 +213,7 @@ impl App {
         ));
         let receiver = Receiver::new(
             Arc::clone(&spool),
-            &config,
+            config.receiver(),
             Arc::clone(&policy),
             Arc::clone(&metrics),
             Arc::clone(&observer),
@@ -238,7 +237,7 @@ impl App {
                 spool: Arc::clone(&spool),
                 access,
                 sinks: statuses,
-                rules: Rules::with_policy(&config, policy),
+                rules: config.retry_rules_with(policy),
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,

@@ -6,61 +6,124 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 32] = [
+const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("error_chain", &[]),
     ("event", &[]),
     ("rlimit", &[]),
-    ("files", &[]),
+    ("file_fingerprint", &[]),
     ("durable_dir", &[]),
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
-    ("pem", &["shown"]),
-    ("secret", &["shown"]),
     ("shown", &[]),
     ("shutdown", &[]),
     ("spans", &[]),
-    ("tls", &["pem", "shown"]),
-    ("nats", &["secret", "tls"]),
-    ("spool", &["error_chain", "durable_dir", "nats"]),
+    ("pem", &["shown"]),
+    ("secret", &["shown"]),
+    // The reader of the configuration: each component declares its own settings with it.
+    ("settings", &["secret", "shown"]),
+    ("tls", &["pem", "settings", "shown"]),
+    ("nats", &["secret", "settings", "tls"]),
+    ("http_client", &["error_chain", "secret", "settings", "tls"]),
+    ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
-    ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
-    ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
-    ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
-    ("http_client", &["config", "error_chain", "tls"]),
-    ("traces", &["config", "http_client", "metrics", "shutdown", "spans"]),
-    ("redact", &["config", "json"]),
-    ("format", &["config", "event", "json"]),
+    ("observe", &["decode", "durable_dir", "event", "json", "metrics"]),
+    ("redact", &["json", "secret", "settings"]),
+    ("format", &["event", "json", "settings"]),
+    ("traces", &["http_client", "metrics", "settings", "shutdown", "spans"]),
+    ("telemetry", &["metrics", "printable", "settings", "spans", "traces"]),
     (
         "sinks",
-        &["error_chain", "config", "event", "durable_dir", "http_client", "nats", "paths", "tls"],
+        &[
+            "durable_dir",
+            "error_chain",
+            "event",
+            "format",
+            "http_client",
+            "nats",
+            "paths",
+            "secret",
+            "settings",
+            "tls",
+        ],
     ),
     (
         "receive",
         &[
-            "config", "decode", "event", "metrics", "observe", "pem", "redact", "shown",
-            "shutdown", "spans", "spool",
+            "decode", "event", "metrics", "observe", "pem", "redact", "secret", "settings",
+            "shown", "shutdown", "spans", "spool",
         ],
     ),
     (
         "deliver",
         &[
-            "config", "decode", "event", "files", "format", "metrics", "redact", "shutdown",
-            "sinks", "spans", "spool",
+            "decode",
+            "event",
+            "file_fingerprint",
+            "format",
+            "metrics",
+            "redact",
+            "settings",
+            "shown",
+            "shutdown",
+            "sinks",
+            "spans",
+            "spool",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "deliver",
+            "metrics",
+            "observe",
+            "printable",
+            "receive",
+            "secret",
+            "settings",
+            "shutdown",
+            "spool",
+        ],
+    ),
+    // Composes the settings of all components.
+    (
+        "config",
+        &[
+            "admin",
+            "deliver",
+            "paths",
+            "receive",
+            "redact",
+            "settings",
+            "spool",
+            "telemetry",
+            "traces",
         ],
     ),
     // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.
-    ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
     (
-        "admin",
-        &["config", "deliver", "metrics", "observe", "printable", "receive", "shutdown", "spool"],
+        "fuzzing",
+        &["config", "decode", "event", "format", "receive", "redact", "settings", "sinks", "spool"],
     ),
-    ("reload", &["admin", "config", "deliver", "files", "metrics", "receive", "spool"]),
+    (
+        "reload",
+        &[
+            "admin",
+            "config",
+            "deliver",
+            "file_fingerprint",
+            "metrics",
+            "receive",
+            "secret",
+            "settings",
+            "spool",
+        ],
+    ),
     (
         "app",
         &[
-            "admin", "config", "deliver", "rlimit", "metrics", "observe", "receive", "reload",
+            "admin", "config", "deliver", "metrics", "observe", "receive", "reload", "rlimit",
             "shutdown", "spool",
         ],
     ),
@@ -145,6 +208,45 @@ fn modules_point_down_only() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each module comes after all that it may name, so that there is no cycle.
+#[test]
+fn directions_have_no_cycle() {
+    for (index, (name, allowed)) in DIRECTIONS.iter().enumerate() {
+        for lower in *allowed {
+            let is_before = DIRECTIONS[..index].iter().any(|(known, _)| known == lower);
+            assert!(is_before, "{name} names {lower}, which does not come before it");
+        }
+    }
+}
+
+/// A new sink type touches its own directory and `sinks/mod.rs`.
+#[test]
+fn only_its_directory_and_its_registration_name_a_sink() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sinks");
+    let entries = root.read_dir().expect("a directory").map(|entry| entry.expect("an entry"));
+    let sinks = entries.filter(|entry| entry.path().join("mod.rs").exists());
+    let types: Vec<(String, String)> = sinks
+        .map(|entry| {
+            let directory = entry.file_name().to_string_lossy().into_owned();
+            let words = directory.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            (words.collect::<String>(), format!("sinks/{directory}/"))
+        })
+        .collect();
+    assert!(types.len() >= 8, "the sinks were found");
+    for source in sources() {
+        // The registration, and the judge of their bytes, which is built for tests only.
+        if source.name == "sinks/mod.rs" || source.name.contains("fuzzing") {
+            continue;
+        }
+        for (name, directory) in types.iter().filter(|(_, own)| !source.name.starts_with(own)) {
+            let forms = [format!("{name}SinkConfig"), format!("TargetConfig::{name}")];
+            let found = code_lines(&source)
+                .find(|line| forms.iter().any(|form| line.contains(form.as_str())));
+            assert_eq!(found, None, "{} names the sink in {directory}", source.name);
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod admin_client;
 mod check;
+mod config;
 mod drift;
 mod generate;
 mod health;
@@ -61,6 +62,9 @@ enum Command {
     Serve,
     /// Check the configuration and report everything that is wrong with it
     Check(check::Arguments),
+    /// Print what a configuration file may hold
+    #[command(subcommand)]
+    Config(config::Command),
     /// Act as PingOne: post events in batches and repeat each until it is answered with 200
     Send(Box<send::Arguments>),
     /// Show what a format makes of events, one line for each
@@ -157,6 +161,7 @@ fn run_command(command: Command, file: Option<&Path>) -> Result<(), Failure> {
             serve::run(config, text, file.map(Path::to_owned))
         }
         Command::Check(check) => check::run(&check, loader),
+        Command::Config(command) => config::run(&command),
         Command::Send(arguments) => send::run(&arguments),
         Command::Map(arguments) => map::run(&arguments, || loader.config()),
         Command::Quarantine(command) => quarantine::run(command, loader),

@@ -9,12 +9,16 @@ mod outputs;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::admin::AdminConfig;
 use crate::deliver;
 use crate::deliver::SinkConfig;
-use crate::receive::{self, LimitsConfig, ListenConfig, SourceConfig};
-use crate::redact::RedactConfig;
+use crate::receive::retry::Rules;
+use crate::receive::{
+    self, LimitsConfig, ListenConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig,
+};
+use crate::redact::{RedactConfig, Redaction};
 use crate::settings::{self, Problems, Secrets, Section};
 use crate::spool::SpoolConfig;
 use crate::telemetry::LogConfig;
@@ -46,6 +50,29 @@ pub struct Config {
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
     pub traces: Option<TracesConfig>,
+}
+
+impl Config {
+    /// Returns the settings of the receiver that no reload changes.
+    pub fn receiver(&self) -> ReceiverConfig {
+        ReceiverConfig { limits: self.limits.clone(), redact: self.redact.clone() }
+    }
+
+    /// Returns the rules for a retry out of the quarantine, with a policy that no reload changes.
+    pub fn retry_rules(&self) -> Rules {
+        let policy = Policy::new(&self.listen, &self.sources, None);
+        self.retry_rules_with(Arc::new(SharedPolicy::new(policy)))
+    }
+
+    /// Returns the rules for a retry out of the quarantine, with the policy that reloads replace.
+    pub fn retry_rules_with(&self, policy: Arc<SharedPolicy>) -> Rules {
+        Rules {
+            policy,
+            sinks: self.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            body_limit: self.limits.body,
+            redaction: self.redact.as_ref().map(Redaction::new),
+        }
+    }
 }
 
 /// Reads the file, if there is one, and the environment over it.

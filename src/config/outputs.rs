@@ -116,7 +116,7 @@ mod tests {
         std::fs::hard_link(at("data/spool.db"), at("hard.db")).expect("linked");
         std::fs::hard_link(at("out/a.ndjson"), at("hard.ndjson")).expect("linked");
         for (path, mistake) in [
-            ("", "names no file"),
+            ("", "is empty; write a path"),
             ("new/", "names no file"),
             ("out/..", "names no file"),
             ("out/a.ndjson", "writes where sinks.a writes"),

@@ -120,10 +120,11 @@ fn read(name: &str, registered: Registered, section: &mut Section<'_>) -> Option
         retry: retry?,
         target: target?,
     };
-    if !config.formatting.format.is_json() && !config.target.takes_lines() {
-        let advice = "makes lines that are no JSON, which this target does not take; leave it out, or \
-                      for type = \"http\" set body = \"ndjson\" or \"single\"";
-        section.report("format", advice);
+    if !config.formatting.format.is_json()
+        && let Some(advice) = config.target.refuses_lines()
+    {
+        let mistake = "makes lines that are no JSON, which this target does not take";
+        section.report("format", format!("{mistake}; {advice}"));
     }
     Some(config)
 }

@@ -52,7 +52,7 @@ pub use listener::Peer;
 pub(crate) use policy::Judgement;
 pub use policy::{Policy, SharedPolicy};
 pub use router::router;
-pub use state::Receiver;
+pub use state::{Receiver, ReceiverConfig};
 pub(crate) use throttle::Throttle;
 
 #[cfg(test)]

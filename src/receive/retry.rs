@@ -8,9 +8,8 @@ use thiserror::Error;
 use super::body;
 use super::in_flight::InFlight;
 use super::ingest::{self, Context};
-use super::policy::{Policy, SharedPolicy};
+use super::policy::SharedPolicy;
 use super::redacted::{self, MARK};
-use crate::config::Config;
 use crate::decode;
 use crate::redact::Redaction;
 use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
@@ -56,24 +55,6 @@ pub struct Rules {
     pub body_limit: u64,
     /// What must not reach the disk.
     pub redaction: Option<Redaction>,
-}
-
-impl Rules {
-    /// The rules of a configuration that nothing changes.
-    pub fn new(config: &Config) -> Rules {
-        let policy = Policy::new(&config.listen, &config.sources, None);
-        Rules::with_policy(config, Arc::new(SharedPolicy::new(policy)))
-    }
-
-    /// The rules of a configuration, with the policy that reloads replace.
-    pub fn with_policy(config: &Config, policy: Arc<SharedPolicy>) -> Rules {
-        Rules {
-            policy,
-            sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
-            body_limit: config.limits.body,
-            redaction: config.redact.as_ref().map(Redaction::new),
-        }
-    }
 }
 
 /// Decodes an entry again and, if all of it is accepted now, moves it into the spool in one commit.
@@ -227,7 +208,7 @@ mod tests {
             bytes: b"{}".to_vec(),
         };
         let config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
-        let rules = Rules { sinks: vec!["siem".to_owned()], ..Rules::new(&config) };
+        let rules = Rules { sinks: vec!["siem".to_owned()], ..config.retry_rules() };
         release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
             .map_err(|error| error.to_string())
     }

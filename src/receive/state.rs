@@ -9,13 +9,21 @@ use tokio::sync::Semaphore;
 use super::in_flight::InFlight;
 use super::policy::SharedPolicy;
 use super::throttle::Throttle;
-use crate::config::Config;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::{LimitsConfig, SourceConfig};
-use crate::redact::Redaction;
+use crate::redact::{RedactConfig, Redaction};
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
+
+/// Settings of the receiver that no reload changes.
+#[derive(Debug, Clone)]
+pub struct ReceiverConfig {
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[redact]`
+    pub redact: Option<RedactConfig>,
+}
 
 /// What every webhook request needs.
 pub struct Receiver {
@@ -44,15 +52,15 @@ impl Receiver {
     /// A receiver that stores into `spool`, and answers 503 from the start of `shutdown` on.
     pub fn new(
         spool: Arc<Spool>,
-        config: &Config,
+        config: ReceiverConfig,
         policy: Arc<SharedPolicy>,
         metrics: SharedMetrics,
         observer: Arc<Observer>,
         clock: Clock,
         shutdown: Shutdown,
     ) -> Receiver {
-        let limits = config.limits.clone();
-        let redaction = config.redact.as_ref().map(Redaction::new).map(Arc::new);
+        let ReceiverConfig { limits, redact } = config;
+        let redaction = redact.as_ref().map(Redaction::new).map(Arc::new);
         let in_flight = InFlight::new(limits.in_flight);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let decoding = Arc::new(Semaphore::new(processors));

@@ -83,9 +83,9 @@ macro_rules! sink_types {
             &[$((<$Config as SinkType>::NAME, registered!($Type($Config))),)+];
 
         impl TargetConfig {
-            /// Returns true if the target accepts lines that are no JSON.
-            pub(crate) fn takes_lines(&self) -> bool {
-                match self { $(Self::$Type(config) => config.takes_lines(),)+ }
+            /// Returns advice for operators if the target does not accept lines that are no JSON.
+            pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
+                match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
             }
 
             /// Returns true if the target gets a rendered line unchanged.

@@ -28,9 +28,9 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     /// Reads the keys of this type. `format` is the format of the sink's events.
     fn read(section: &mut Section<'_>, format: Format) -> Option<Self>;
 
-    /// Returns true if the target accepts lines that are no JSON.
-    fn takes_lines(&self) -> bool {
-        false
+    /// Returns advice for operators if the target does not accept lines that are no JSON.
+    fn refuses_lines(&self) -> Option<&'static str> {
+        Some("leave it out")
     }
 
     /// Returns the files of credentials and certificates. If the sink cannot deliver, a change of one of them is a

@@ -276,7 +276,8 @@ mod bounds {
     }
 }
 
-#[cfg(all(test, feature = "nats"))]
+#[cfg(feature = "nats")]
+#[cfg(test)]
 mod tests {
     use crate::config::tests::{parse_with, problems};
     use crate::spool::Engine;

@@ -152,7 +152,7 @@ impl Reached {
 async fn reach(loader: Loader<'_>, settings: &SpoolConfig) -> Result<Reached, Failure> {
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
-            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config)))),
+            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(config.retry_rules()))),
             Err(failure) => {
                 spool.close();
                 Err(failure)

@@ -208,6 +208,7 @@ impl<'p> Section<'p> {
             };
             number.filter(|number| bounds.contains(number)).ok_or_else(|| {
                 let wanted = match most {
+                    _ if least == most => least.to_string(),
                     u64::MAX => format!("a whole number from {least} on"),
                     _ => format!("a whole number from {least} to {most}"),
                 };
@@ -377,7 +378,7 @@ fn parse_text<T: FromStr>(text: &str, wanted: &str) -> Result<T, String> {
 
 /// Returns a size as the file would write it.
 fn size_text(bytes: u64) -> String {
-    let unit = UNITS.iter().find(|(_, unit)| bytes > 0 && bytes % unit == 0);
+    let unit = UNITS.iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
     match unit {
         Some((name, unit)) => format!("{} {name}", bytes / unit),
         None => format!("{bytes} B"),

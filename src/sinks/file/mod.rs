@@ -45,8 +45,8 @@ impl SinkType for FileSinkConfig {
         config::read(section)
     }
 
-    fn takes_lines(&self) -> bool {
-        true
+    fn refuses_lines(&self) -> Option<&'static str> {
+        None
     }
 
     fn output(&self) -> Option<Output<'_>> {

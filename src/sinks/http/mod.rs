@@ -1,6 +1,6 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
-//! The target answers for a request as a whole: a refused batch is split above. HttpClient can be
+//! The target answers for a request as a whole: a refused batch is split above. Requests can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
 mod config;
@@ -33,8 +33,9 @@ impl SinkType for HttpSinkConfig {
         config::read(section)
     }
 
-    fn takes_lines(&self) -> bool {
-        self.body != BodyShape::Array
+    fn refuses_lines(&self) -> Option<&'static str> {
+        let advice = "leave it out, or set body = \"ndjson\" or \"single\"";
+        (self.body == BodyShape::Array).then_some(advice)
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -56,5 +56,6 @@ impl SinkType for KafkaSinkConfig {
     }
 }
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(feature = "kafka")]
+#[cfg(test)]
 mod tests;

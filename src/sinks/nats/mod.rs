@@ -53,5 +53,6 @@ impl SinkType for NatsSinkConfig {
     }
 }
 
-#[cfg(all(test, feature = "nats"))]
+#[cfg(feature = "nats")]
+#[cfg(test)]
 mod tests;

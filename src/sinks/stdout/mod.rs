@@ -29,8 +29,8 @@ impl SinkType for StdoutSinkConfig {
         Some(StdoutSinkConfig)
     }
 
-    fn takes_lines(&self) -> bool {
-        true
+    fn refuses_lines(&self) -> Option<&'static str> {
+        None
     }
 
     fn output(&self) -> Option<Output<'_>> {

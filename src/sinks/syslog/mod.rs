@@ -44,8 +44,8 @@ impl SinkType for SyslogSinkConfig {
         config::read(section)
     }
 
-    fn takes_lines(&self) -> bool {
-        true
+    fn refuses_lines(&self) -> Option<&'static str> {
+        None
     }
 
     fn files(&self) -> Vec<PathBuf> {
