@@ -24,7 +24,8 @@
 //! | [`sinks`] | one per target; knows no spool and no other sink |
 //! | [`observe`] | what is seen of accepted events, in memory |
 //! | [`admin`] | health, metrics, operations |
-//! | [`config`] | one TOML file, all mistakes at once |
+//! | [`settings`] | reader of the configuration: one TOML file, all mistakes at once |
+//! | [`config`] | the settings of all components together |
 //! | [`app`], [`cli`] | putting it together; the command line |
 //! | [`durable_dir`] | folders that outlast a power loss |
 //! | [`json`] | tokens of JSON that was accepted; pure |

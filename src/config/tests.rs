@@ -2,6 +2,7 @@
 
 mod redact;
 mod reference;
+mod schema;
 mod values;
 
 use std::ffi::OsString;

@@ -13,18 +13,23 @@ fn the_reference_says_nothing_but_the_defaults() {
     assert_eq!(format!("{reference:?}"), format!("{defaults:?}"));
 }
 
-#[test]
-fn the_reference_with_its_examples_is_valid() {
+/// The reference with its examples, which are comments there.
+pub(super) fn examples() -> String {
     // Examples are the commented lines that set something; sentences stay comments.
     let example = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let is_key = rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         (rest.starts_with('[') || is_key).then(|| rest.to_owned())
     };
-    let text: String = REFERENCE
+    REFERENCE
         .lines()
         .map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n")
-        .collect();
+        .collect()
+}
+
+#[test]
+fn the_reference_with_its_examples_is_valid() {
+    let text = examples();
     let folder = tempfile::tempdir().expect("a folder");
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
@@ -63,7 +68,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 8] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
@@ -75,7 +80,7 @@ const SINKS: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// The keys that the program asks for in a table: a message for an unknown key lists them.
-fn keys_of(table: &str, before: &str) -> Vec<String> {
+pub(super) fn keys_of(table: &str, before: &str) -> Vec<String> {
     let heading =
         if before.contains(&format!("[{table}]")) { String::new() } else { format!("[{table}]\n") };
     let messages = problems(&format!("{before}{heading}qqqqqqqq = 1\n"));
@@ -85,7 +90,7 @@ fn keys_of(table: &str, before: &str) -> Vec<String> {
 }
 
 /// Every key of a sink type, those of its tables included.
-fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
+pub(super) fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
     let head = format!("[sinks.a]\ntype = \"{kind}\"\n{required}");
     let mut keys = keys_of("sinks.a", &head);
     for table in tables {
