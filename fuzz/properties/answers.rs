@@ -1,14 +1,15 @@
-//! Any bytes as the answer of a target, with any status.
+//! Arbitrary bytes as the answer of a target, with any status.
 
 use super::tree::{self, Tree};
 use crate::sinks::{Reason, Report, Verdict, fuzzing};
 
 const STATUSES: [u16; 12] = [200, 201, 302, 400, 401, 403, 404, 413, 429, 500, 503, 0];
 
-/// Bytes of an answer that are kept with a dead letter, each of which may become a U+FFFD.
+/// Maximum length of the answer kept with a dead letter; each of its 1024 bytes may become U+FFFD.
 const EXCERPT: usize = 3 * 1024;
 
-/// One verdict per event, and `Delivered` only where the collector's code and number say so.
+/// Checks that there is one verdict per event, and `Delivered` only where the collector's code and
+/// number say so.
 pub fn splunk_hec(bytes: &[u8]) {
     let code = read(bytes).and_then(|body| body.get("code")?.said()?.parse::<i64>().ok());
     each(|status, is_whole, count| {
@@ -18,7 +19,8 @@ pub fn splunk_hec(bytes: &[u8]) {
         let is_taken = status == 200 && matches!(code, Some(0 | 24 | 25));
         let is_about_one = status == 400 && matches!(code, Some(6 | 7 | 12 | 13 | 15));
         assert!(delivered == 0 || is_taken || is_about_one, "{status} {code:?}: {report:?}");
-        // Not read where the parser refuses what we took for JSON: half a surrogate pair, for one.
+        // Skipped if the service's parser refuses JSON that this reader accepts, for example half a
+        // surrogate pair.
         assert!(!is_taken || delivered == 0 || delivered == count, "{status} {code:?}: {report:?}");
         if is_about_one {
             let first = report.verdicts.iter().position(|verdict| *verdict != Verdict::Delivered);
@@ -27,7 +29,8 @@ pub fn splunk_hec(bytes: &[u8]) {
     });
 }
 
-/// One verdict per document, and `Delivered` only where its own status says so.
+/// Checks that there is one verdict per document, and `Delivered` only where its own status says
+/// so.
 pub fn elasticsearch(bytes: &[u8]) {
     let body = read(bytes);
     let items = match body.as_ref().and_then(|body| body.get("items")) {
@@ -57,7 +60,7 @@ pub fn elasticsearch(bytes: &[u8]) {
     }
 }
 
-/// Nobody looks at what is not read: there, it may be no UTF-8.
+/// Reads an answer leniently, because invalid UTF-8 in ignored fields is accepted.
 fn read(bytes: &[u8]) -> Option<Tree> {
     tree::read(String::from_utf8_lossy(bytes).as_bytes())
 }
@@ -88,7 +91,8 @@ fn is_sound(report: &Report, count: usize) {
     }
 }
 
-/// A reason is logged: it is ours, short, and one line. What the target said is kept apart.
+/// Checks that a reason can be logged: short, one line, in our own words. The target's words are
+/// kept apart.
 fn is_for_people(reason: &Reason) {
     let Reason { message, code, answer, .. } = reason;
     assert!((1..300).contains(&message.len()), "{message}");

@@ -1,16 +1,16 @@
-//! Any bytes as the body of a webhook's request.
+//! Arbitrary bytes as the body of a webhook request.
 
 use bytes::Bytes;
 
 use super::tree::{self, Tree};
-use crate::decode::{self, Element, MAX_ELEMENTS, MAX_REFUSED, Reason, Refusal, Typed};
+use crate::decode::{self, Element, MAX_ELEMENTS, MAX_REFUSED, Refusal, RefusalReason, TypedEvent};
 use crate::receive;
 
-/// Findings that are kept of one event.
+/// Maximum number of findings kept for one event.
 const MAX_FINDINGS: usize = 32;
 
-/// Every element has one fate, no byte is lost, and what was accepted is the same event when its bytes
-/// are read again.
+/// Checks that every element has one fate, that no byte is lost, and that an accepted event reads
+/// the same from its stored bytes.
 pub fn body(bytes: &[u8]) {
     let lenient = decode::body(bytes, false);
     let strict = decode::body(bytes, true);
@@ -32,12 +32,13 @@ pub fn body(bytes: &[u8]) {
             assert_eq!(strict.err().map(|refusal| refusal.reason), Some(refusal.reason));
             let whole = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
             let is_whole = is_json(whole);
-            assert!(!is_whole || refusal.reason == Reason::TooManyElements, "{refusal:?}");
+            assert!(!is_whole || refusal.reason == RefusalReason::TooManyElements, "{refusal:?}");
         }
     }
 }
 
-/// Each element is an event to be spooled or an entry for the quarantine, with the bytes it came with.
+/// Checks that each element is an event for the spool or an entry for the quarantine, with its
+/// original bytes.
 fn is_stored_whole(elements: &[Element<'_>], batch: &crate::spool::Batch) {
     let (mut events, mut entries) = (batch.events.iter(), batch.quarantine.iter());
     for element in elements {
@@ -73,7 +74,7 @@ fn range(bytes: &[u8], element: &Element<'_>) -> std::ops::Range<usize> {
     start..start + element.raw.len()
 }
 
-/// What is in no element is structure: white space, commas, brackets, and wrappers around them.
+/// Checks that bytes outside of elements are structure: whitespace, commas, brackets, and wrappers.
 fn nothing_is_left_out(bytes: &[u8], elements: &[Element<'_>]) {
     let mut rest =
         bytes.strip_prefix(b"\xef\xbb\xbf").map_or(bytes.to_vec(), |body| [b"   ", body].concat());
@@ -82,14 +83,14 @@ fn nothing_is_left_out(bytes: &[u8], elements: &[Element<'_>]) {
     }
     let is_structure = |byte: &u8| b" \t\r\n[],".contains(byte);
     if !rest.iter().all(is_structure) {
-        // Then a wrapper was opened, which is well-formed and begins with a brace.
+        // A wrapper was opened. It is well-formed and begins with a brace.
         let first = rest.iter().position(|byte| !is_structure(byte));
         let first = first.expect("something");
         assert_eq!(rest[first], b'{', "lost {:?}", String::from_utf8_lossy(&rest[first..]));
     }
 }
 
-/// An element's fate follows from its bytes alone.
+/// Checks that an element's fate depends on its bytes alone.
 fn is_judged_by_its_bytes(element: &Element<'_>) {
     let again = decode::event(element.raw);
     match &element.verdict {
@@ -102,19 +103,20 @@ fn is_judged_by_its_bytes(element: &Element<'_>) {
             is_explained(refusal);
             let place = element.path.to_string();
             assert!(refusal.path.starts_with(&place), "{} is not below {place}", refusal.path);
-            // How deep it nests is found before anything else is looked at.
-            if refusal.reason == Reason::TooDeep {
+            // Nesting is checked before anything else.
+            if refusal.reason == RefusalReason::TooDeep {
                 return;
             }
             assert_eq!(again.err().map(|again| again.reason), Some(refusal.reason));
-            let is_broken = matches!(refusal.reason, Reason::Syntax | Reason::InvalidUtf8);
+            let is_broken =
+                matches!(refusal.reason, RefusalReason::Syntax | RefusalReason::InvalidUtf8);
             let text = String::from_utf8_lossy(element.raw);
             assert!(is_broken != is_json(element.raw), "{refusal:?} of {text:?}");
         }
     }
 }
 
-fn says_what_was_typed(tree: &Tree, typed: &Typed<'_>) {
+fn says_what_was_typed(tree: &Tree, typed: &TypedEvent<'_>) {
     let envelope = typed.event.envelope();
     let text = |names: &[&str]| tree.at(names).and_then(Tree::text);
     assert_eq!(text(&["id"]), Some(&*envelope.id));
@@ -136,8 +138,8 @@ fn is_explained(refusal: &Refusal) {
     assert!(refusal.path.chars().count() < 300, "{refusal:?}");
 }
 
-/// A body that is one JSON value, and holds nothing that could be a wrapper, has the elements that JSON
-/// says it has.
+/// Checks that a body of one JSON value without possible wrappers has the elements that JSON
+/// defines.
 fn is_split_as_json_is(bytes: &[u8], elements: &[Element<'_>]) {
     let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let Some(tree) = tree::read(body) else { return };
@@ -154,18 +156,18 @@ fn is_split_as_json_is(bytes: &[u8], elements: &[Element<'_>]) {
     assert_eq!(found, expected);
 }
 
-/// With `strict`, events with findings are refused, and nothing else is different.
+/// Checks that `strict` refuses events with findings and changes nothing else.
 fn same_but_for_findings(lenient: &[Element<'_>], strict: Result<Vec<Element<'_>>, Refusal>) {
     let strict = match strict {
         Ok(strict) => strict,
-        Err(refusal) => return assert_eq!(refusal.reason, Reason::TooManyElements),
+        Err(refusal) => return assert_eq!(refusal.reason, RefusalReason::TooManyElements),
     };
     assert_eq!(strict.len(), lenient.len());
     for (strict, lenient) in strict.iter().zip(lenient) {
         assert_eq!((strict.raw, strict.path), (lenient.raw, lenient.path));
         match (&strict.verdict, &lenient.verdict) {
             (Err(refusal), Ok(typed)) => {
-                assert_eq!(refusal.reason, Reason::Finding);
+                assert_eq!(refusal.reason, RefusalReason::Finding);
                 assert!(!typed.findings.is_empty());
             }
             (strict, lenient) => {
@@ -178,7 +180,8 @@ fn same_but_for_findings(lenient: &[Element<'_>], strict: Result<Vec<Element<'_>
     }
 }
 
-/// The parser for what nobody keeps does not look at the characters of a string.
+/// Returns whether bytes are JSON for serde's skipping parser, which does not check the characters
+/// of strings.
 fn is_json(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes);
     text.is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())

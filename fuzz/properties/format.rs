@@ -1,4 +1,4 @@
-//! Any event in each format: one line that its own rules can read, and no member lost.
+//! Any event in each format: one line, readable by the format's own rules, with no field lost.
 
 use std::collections::BTreeMap;
 
@@ -9,27 +9,27 @@ use crate::decode;
 use crate::event::Event;
 use crate::format::{Received, explain, render};
 
-/// Events of one body that are looked at.
+/// Maximum number of events of one body that are checked.
 const EVENTS: usize = 4;
 
-/// When they were received, in both spellings.
+/// Time of receipt in both spellings.
 const RECEIVED_AT: i64 = 1_700_000_000_123;
 const RECEIVED_AT_TEXT: &str = "2023-11-14T22:13:20.123Z";
 
-/// Longest text of a field that Elasticsearch takes.
+/// Maximum length of a field that Elasticsearch accepts, in bytes.
 const LONGEST: usize = 32_766;
 
-/// Longest values of CEF's keys, in characters, as far as the standard is stricter than 1023.
+/// Maximum lengths of CEF keys below 1023, in characters.
 const CEF_LIMITS: [(&str, usize); 3] = [("externalId", 40), ("act", 63), ("deviceExternalId", 255)];
 
-/// What came, both ways: as the formats get it and as JSON says it.
-struct Came<'a> {
+/// An event in both readings: as the formats get it, and as JSON.
+struct RenderedEvent<'a> {
     event: &'a Event<'a>,
     raw: &'a [u8],
     tree: Tree,
 }
 
-/// The original is on one line and says the same, with or without what is put around it.
+/// Checks that the original is on one line and has the same content, with or without its wrapper.
 pub fn native(bytes: &[u8]) {
     each(bytes, |came| {
         let line = line(&Formatting::of(Format::Native), came);
@@ -42,7 +42,7 @@ pub fn native(bytes: &[u8]) {
     });
 }
 
-/// A document that Elasticsearch takes, and that says all that the event says.
+/// Checks that Elasticsearch accepts the document and that no field is lost.
 pub fn ecs(bytes: &[u8]) {
     each(bytes, |came| {
         let formatting = Formatting::of(Format::Ecs);
@@ -67,7 +67,7 @@ pub fn ecs(bytes: &[u8]) {
     });
 }
 
-/// A document of either version, and all that the event says is in it.
+/// Checks that documents of both versions are complete.
 pub fn ocsf(bytes: &[u8]) {
     each(bytes, |came| {
         for (version, ocsf_version) in OcsfVersion::ALL {
@@ -81,11 +81,11 @@ pub fn ocsf(bytes: &[u8]) {
             assert_eq!(number("type_uid"), number("class_uid") * 100 + number("activity_id"));
             assert_eq!(number("time"), came.event.time().timestamp_millis());
             let unmapped = document.get("unmapped");
-            // A long original is an unmapped member, under a name that the event has not.
+            // A long original is an unmapped field under a name that the event does not have.
             let longer = || {
-                let Some(Tree::Object(members)) = unmapped else { return None };
+                let Some(Tree::Object(fields)) = unmapped else { return None };
                 let is_original = |name: &str| name.trim_start_matches('_') == "raw_data";
-                members
+                fields
                     .iter()
                     .filter(|(name, _)| is_original(name))
                     .max_by_key(|(name, _)| name.len())
@@ -96,7 +96,7 @@ pub fn ocsf(bytes: &[u8]) {
     });
 }
 
-/// A line that ArcSight's rules can read.
+/// Checks that ArcSight's rules can read the line.
 pub fn cef(bytes: &[u8]) {
     each(bytes, |came| {
         let formatting = Formatting::of(Format::Cef);
@@ -119,7 +119,7 @@ pub fn cef(bytes: &[u8]) {
     });
 }
 
-/// A line that QRadar's rules can read.
+/// Checks that QRadar's rules can read the line.
 pub fn leef(bytes: &[u8]) {
     each(bytes, |came| {
         let line = line(&Formatting::of(Format::Leef), came);
@@ -133,19 +133,19 @@ pub fn leef(bytes: &[u8]) {
 }
 
 /// Calls `check` with the first events of a body.
-fn each(bytes: &[u8], mut check: impl FnMut(&Came<'_>)) {
+fn each(bytes: &[u8], mut check: impl FnMut(&RenderedEvent<'_>)) {
     let Ok(elements) = decode::body(bytes, false) else { return };
     let accepted =
         elements.iter().filter_map(|element| Some((element.raw, element.verdict.as_ref().ok()?)));
     for (raw, typed) in accepted.take(EVENTS) {
         let tree = tree::read(raw).expect("an event is JSON");
-        check(&Came { event: &typed.event, raw, tree });
+        check(&RenderedEvent { event: &typed.event, raw, tree });
     }
 }
 
-/// The line, which is the same when it is explained.
-fn line(formatting: &Formatting, came: &Came<'_>) -> String {
-    let Came { event, raw, .. } = came;
+/// Renders a line, and checks that `explain` renders the same.
+fn line(formatting: &Formatting, came: &RenderedEvent<'_>) -> String {
+    let RenderedEvent { event, raw, .. } = came;
     let received = Received { event, raw, received_at: RECEIVED_AT, source: "a \"source\"" };
     let line = render(formatting, received);
     assert_eq!(explain(formatting, received).line, line);
@@ -154,28 +154,33 @@ fn line(formatting: &Formatting, came: &Came<'_>) -> String {
     text
 }
 
-fn document(formatting: &Formatting, came: &Came<'_>) -> Tree {
+fn document(formatting: &Formatting, came: &RenderedEvent<'_>) -> Tree {
     let line = line(formatting, came);
     let document = tree::read(line.as_bytes()).expect("JSON");
     assert!(!document.has_repetition(), "a name twice in {line}");
     document
 }
 
-/// All that the leaves of a document say.
+/// Returns the texts of all leaves of a document.
 fn said(document: &Tree) -> Vec<String> {
     document.leaves().iter().filter_map(|(_, leaf)| leaf.said().map(spelt)).collect()
 }
 
-fn pairs_lose_nothing(came: &Came<'_>, head: &[String], pairs: &BTreeMap<String, String>) {
+fn pairs_lose_nothing(came: &RenderedEvent<'_>, head: &[String], pairs: &BTreeMap<String, String>) {
     let said: Vec<String> = head.iter().chain(pairs.values()).map(|text| spelt(text)).collect();
     let extra = pairs.get("davinciExtra").map(|text| tree::read(text.as_bytes()).expect("JSON"));
     let original = pairs.get("davinciOriginal").map(String::as_str);
     nothing_is_lost(came, &said, extra.as_ref(), original);
 }
 
-/// Every leaf of the event is said somewhere, or stands in the extension where it stood. Where members
-/// cannot say it all, the original goes along.
-fn nothing_is_lost(came: &Came<'_>, said: &[String], extra: Option<&Tree>, original: Option<&str>) {
+/// Checks that every leaf of the event is shown, or is in the extension at its original path. If
+/// the tree is not lossless, the original event must be included.
+fn nothing_is_lost(
+    came: &RenderedEvent<'_>,
+    said: &[String],
+    extra: Option<&Tree>,
+    original: Option<&str>,
+) {
     if came.tree.has_repetition() || original.is_some() {
         return is_the_original(came, original);
     }
@@ -195,20 +200,20 @@ fn nothing_is_lost(came: &Came<'_>, said: &[String], extra: Option<&Tree>, origi
     }
 }
 
-/// What the formats say in words of their own: a version that the sender does not know, and a user who
-/// is one.
+/// Returns whether a format shows a leaf in its own words: an unknown version, or the type of a
+/// user.
 fn is_a_word_for_something(path: &[String], leaf: &Tree) -> bool {
     let is_version = path.last().is_some_and(|name| name == "flowVersionId");
     (is_version && leaf.said() == Some("-1"))
         || (path.join("/") == "actors/user/type" && leaf.text() == Some("USER"))
 }
 
-fn is_the_original(came: &Came<'_>, original: Option<&str>) {
+fn is_the_original(came: &RenderedEvent<'_>, original: Option<&str>) {
     let original = original.and_then(|text| tree::read(text.as_bytes()));
     assert_eq!(original.as_ref(), Some(&came.tree), "the original does not go along");
 }
 
-/// Numbers have several spellings of an exponent.
+/// Normalizes the exponent of a number.
 fn spelt(text: &str) -> String {
     let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
     if is_number { text.to_lowercase().replace('+', "") } else { text.to_owned() }

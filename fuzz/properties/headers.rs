@@ -1,4 +1,4 @@
-//! Any bytes as the value of a header.
+//! Arbitrary bytes as the value of a header.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -13,8 +13,8 @@ use crate::{receive, sinks};
 const PAIR: &str = "pingone:correct:horse";
 const KEY: &str = "battery-staple-0123";
 
-/// Credentials let in what equals them and nothing else; encodings are words; a wish to wait is a
-/// number of seconds or a date; a client's own words about its address are not believed.
+/// Checks that credentials admit only equal values, that encodings are words, that `Retry-After` is
+/// a number of seconds or a date, and that a client cannot forge its address.
 pub fn headers(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let credentials = credentials();
@@ -26,7 +26,7 @@ pub fn headers(bytes: &[u8]) {
         && pair.trim_ascii() == STANDARD.encode(PAIR).as_bytes();
     assert_eq!(is_allowed, is_right, "{value:?}");
     assert_eq!(receive::fuzzing::is_allowed(&credentials, &with("x-key")), bytes == KEY.as_bytes());
-    // As a password: what is right for one pair is right for no other.
+    // A password of one pair is wrong for any other pair.
     let header = format!("Basic {}", STANDARD.encode([b"pingone:", bytes].concat()));
     let header = HeaderValue::try_from(header).expect("ASCII");
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, header)]);
@@ -48,7 +48,7 @@ pub fn headers(bytes: &[u8]) {
         ("x-forwarded-for", ForwardedHeader::XForwardedFor, "198.51.100.7"),
         ("forwarded", ForwardedHeader::Forwarded, "for=\"198.51.100.7:4711\";proto=https"),
     ] {
-        // What a client wrote changes nothing of what the proxy added behind it.
+        // The client's text does not change what the proxy appended.
         let line = [bytes, b", ", added.as_bytes()].concat();
         let line = HeaderValue::from_bytes(&line).expect("a header's value");
         let client = receive::fuzzing::client(

@@ -1,18 +1,18 @@
-//! Any bytes as an encoded body, and any bytes as a body that is encoded.
+//! Arbitrary bytes as an encoded body, and encoded arbitrary bytes.
 
 use std::io::Write;
 
 use crate::receive::fuzzing::{NotInflated, inflate as undo};
 
-/// Bytes that a result may have here.
+/// Maximum size of an inflated result, in bytes.
 const LIMIT: u64 = 256 * 1024;
 
-/// Chains of encodings: each alone, and two on top of each other.
+/// Chains of encodings: each alone, and two combined.
 const CHAINS: [&[&str]; 6] =
     [&["gzip"], &["deflate"], &["zstd"], &["gzip", "zstd"], &["deflate", "gzip"], &["br"]];
 
-/// Nothing inflates beyond its limit; a whole body comes out as it went in, and one that is cut or has
-/// something behind it is broken.
+/// Checks that nothing inflates beyond its limit, that a whole body comes out unchanged, and that a
+/// truncated or extended one is refused.
 pub fn inflate(bytes: &[u8]) {
     for chain in CHAINS {
         let chain: Vec<String> = chain.iter().map(|name| (*name).to_owned()).collect();
@@ -48,7 +48,7 @@ fn comes_out_as_it_went_in(bytes: &[u8], encoding: &str) {
     let whole = encoded(bytes, encoding);
     let undo = |bytes: &[u8]| undo(bytes, &chain, u64::MAX, u64::MAX);
     assert_eq!(undo(&whole).as_deref(), Ok(bytes), "{encoding}");
-    // Where it is cut is up to the bytes.
+    // The bytes determine the position of the cut.
     let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
     for length in [whole.len() - 1, 1 + sum % (whole.len() - 1)] {
         assert_eq!(undo(&whole[..length]), Err(NotInflated::Broken), "{encoding}: cut at {length}");

@@ -1,8 +1,8 @@
-//! CEF and LEEF, read by their rules and not by our code.
+//! Readers of CEF and LEEF by their specifications, independent of the service's code.
 
 use std::collections::BTreeMap;
 
-/// The fields of a CEF line's header, and the pairs. A key is there once.
+/// Returns the header fields of a CEF line, and its pairs. Each key occurs once.
 pub(crate) fn decode_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let mut head = vec![String::new()];
     let mut chars = line.char_indices();
@@ -43,7 +43,7 @@ pub(crate) fn decode_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) 
     (head, each_once(pairs))
 }
 
-/// The same of LEEF.
+/// Returns the header fields of a LEEF line, and its pairs. Each key occurs once.
 pub(crate) fn decode_leef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let mut fields = line.splitn(7, '|');
     let head: Vec<String> = (0..6).map(|_| fields.next().expect("a field").to_owned()).collect();

@@ -1,19 +1,19 @@
-//! What must hold for any bytes: one function per promise, called by the fuzz targets (`fuzz/`) and by
-//! properties ([`tests`]). Not part of the service: built for tests and for fuzzing only.
+//! Properties that hold for any bytes, one function each. The fuzz targets (`fuzz/fuzz_targets/`)
+//! and the property tests ([`tests`]) call them. Compiled for tests and fuzzing only.
 //!
-//! | file | any bytes as | what is promised |
+//! | file | input | property |
 //! | --- | --- | --- |
-//! | [`body`] | a webhook's body | one fate for each element, no byte lost, the same event when it is read again |
-//! | [`inflate`] | an encoded body | never beyond the limit; what is cut is never taken for whole |
-//! | [`format`](mod@format) | an event, in each format | one line, readable by the format's own rules, no member lost |
-//! | [`redact`] | an event and rules | what a rule means is gone, nothing else has changed |
-//! | [`syslog`] | an event as a message | what is framed is split again into the same messages |
-//! | [`answers`] | an answer of Splunk or Elasticsearch | one verdict per item; delivered only if it says so |
+//! | [`body`] | a webhook body | one fate per element, no byte lost, stored events read the same |
+//! | [`inflate`] | an encoded body | never beyond the limit; a truncated body is never taken for whole |
+//! | [`format`](mod@format) | an event, in each format | one line, readable by the format's own rules, no field lost |
+//! | [`redact`] | an event and rules | matched values are gone, nothing else has changed |
+//! | [`syslog`] | an event as a message | a framed stream splits into the same messages |
+//! | [`answers`] | an answer of Splunk or Elasticsearch | one verdict per item; delivered only if the answer says so |
 //! | [`headers`] | header values | credentials are right or refused |
-//! | [`settings`] | a configuration | every problem names something, and no secret |
+//! | [`settings`] | a configuration | every problem names its place and shows no secret |
 //!
-//! They judge by readers of their own ([`tree`], [`lines`], [`rfc5424`]), which are as plain as the standards
-//! allow and share no code with what is judged.
+//! The properties use their own readers ([`tree`], [`lines`], [`rfc5424`]), which follow the
+//! standards and share no code with the service.
 
 #![allow(
     clippy::expect_used,

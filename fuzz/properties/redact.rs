@@ -1,4 +1,4 @@
-//! Any event with rules that are made of its own members, and with the built-in profile.
+//! Any event with rules made from its own fields, and with the built-in profile.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -11,14 +11,14 @@ use crate::redact::Redaction;
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ACTIONS: [Action; 3] = [Action::Drop, Action::Mask, Action::Hash];
 
-/// What the profile means by name, wherever lists stand on the way.
+/// Paths of the profile, through arrays or not.
 const PROFILE: [&str; 4] =
     ["actors.user.name", "source.ipAddress", "source.userAgent", "**.userAgent"];
 
-/// What a rule means is gone and nothing else has changed; the profile leaves no address; the event is
-/// still the same event; and what is no event can be redacted as well.
+/// Checks that matched values are gone and nothing else has changed, that the profile leaves no
+/// address, that the event keeps its identity, and that other bytes can be redacted as well.
 pub fn redact(bytes: &[u8]) {
-    // Which rule it is depends on the bytes, so that a mutation tries another.
+    // The bytes choose the rule, so that a mutation tries another one.
     let choice =
         bytes.iter().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
     if let Ok(elements) = decode::body(bytes, false) {
@@ -34,7 +34,7 @@ pub fn redact(bytes: &[u8]) {
 
 fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     let mut paths = Vec::new();
-    each_member(tree, &mut Vec::new(), &mut |names, _| paths.push(names.to_vec()));
+    each_field(tree, &mut Vec::new(), &mut |names, _| paths.push(names.to_vec()));
     let Some(names) = paths.get(choice % paths.len().max(1)) else { return };
     let path = match choice / 7 % 3 {
         0 => names.join("."),
@@ -57,7 +57,7 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     let found = redaction.event(raw);
     is_the_same_event(raw, &found);
     let redacted = tree::read(&found).expect("still JSON");
-    let rule = Rule { path, action };
+    let rule = RuleSpec { path, action };
     rule.compare(tree, &redacted, &mut Vec::new(), false);
     if action != Action::Hash {
         assert_eq!(redaction.event(&found), found, "once is enough");
@@ -65,14 +65,14 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     assert_eq!(redaction.again().event(&found), found, "what is redacted stays so");
 }
 
-/// A rule, by its words.
-struct Rule {
+/// A rule as text, with its action.
+struct RuleSpec {
     path: String,
     action: Action,
 }
 
-impl Rule {
-    /// Goes through both side by side. `is_meant` says whether what is around the value is.
+impl RuleSpec {
+    /// Compares original and redacted tree. `is_meant` is true if an enclosing value is matched.
     fn compare(&self, came: &Tree, found: &Tree, names: &mut Vec<String>, is_meant: bool) {
         match (came, found) {
             (Tree::Object(came), Tree::Object(found)) => {
@@ -81,7 +81,7 @@ impl Rule {
                     names.push(name.clone());
                     let is_meant = is_meant || means(&self.path, names);
                     if !is_meant || self.action != Action::Drop {
-                        let (own, left) = found.next().expect("a member that stays");
+                        let (own, left) = found.next().expect("a field that stays");
                         assert_eq!(own, name);
                         self.compare(value, left, names, is_meant);
                     }
@@ -98,7 +98,7 @@ impl Rule {
             (Tree::Text(text) | Tree::Word(text), found)
                 if is_meant && *came != Tree::Word("null".to_owned()) =>
             {
-                // Where hashes would make too much of a text, values are masked.
+                // Values are masked if hashes would lengthen the text too much.
                 let is_hash = self.action == Action::Hash && found.text() == Some(&hash(text));
                 assert!(is_hash || found.text() == Some("***"), "{found:?} is left of {text}");
             }
@@ -107,7 +107,7 @@ impl Rule {
     }
 }
 
-/// Whether a rule means the member to which these names lead.
+/// Returns whether a rule matches the field at the path `names`.
 fn means(path: &str, names: &[String]) -> bool {
     let (is_anywhere, path) = path.strip_prefix("**.").map_or((false, path), |rest| (true, rest));
     let steps: Vec<&str> = path.split('.').collect();
@@ -116,14 +116,14 @@ fn means(path: &str, names: &[String]) -> bool {
     fits && steps.iter().rev().zip(names.iter().rev()).all(is)
 }
 
-/// The profile, with each of its actions.
+/// Checks the profile with each of its actions.
 fn leaves_no_person(raw: &[u8]) {
     for action in ACTIONS {
         let redaction = Redaction::new(&rules(action));
         let found = redaction.event(raw);
         is_the_same_event(raw, &found);
         let tree = tree::read(&found).expect("still JSON");
-        each_member(&tree, &mut Vec::new(), &mut |names, value| {
+        each_field(&tree, &mut Vec::new(), &mut |names, value| {
             holds_no_address(names.last().expect("a name"));
             if PROFILE.iter().any(|path| means(path, names)) {
                 is_redacted(value, action);
@@ -173,8 +173,8 @@ fn makes_something_of_fragments(bytes: &[u8]) {
     assert!(hidden.iter().all(|byte| *byte == b'x' || !byte.is_ascii_alphanumeric()));
 }
 
-/// An address that nobody can miss: two words of letters and digits with an at sign between them, a dot
-/// and letters behind.
+/// Checks for a simple address: two words of letters and digits with an at sign between them,
+/// followed by a dot and letters.
 fn holds_no_address(text: &str) {
     let is_word = |c: char| c.is_ascii_alphanumeric();
     for (at, _) in text.match_indices('@') {
@@ -196,23 +196,23 @@ fn is_the_same_event(raw: &[u8], redacted: &[u8]) {
     assert_eq!(came.interaction_id(), left.interaction_id());
 }
 
-/// Every member with the names that lead to it; lists have none.
-fn each_member(tree: &Tree, names: &mut Vec<String>, tell: &mut impl FnMut(&[String], &Tree)) {
+/// Calls `tell` with every field and the names on its path. Arrays have no names.
+fn each_field(tree: &Tree, names: &mut Vec<String>, tell: &mut impl FnMut(&[String], &Tree)) {
     match tree {
-        Tree::Object(members) => {
-            for (name, value) in members {
+        Tree::Object(fields) => {
+            for (name, value) in fields {
                 names.push(name.clone());
                 tell(names, value);
-                each_member(value, names, tell);
+                each_field(value, names, tell);
                 names.pop();
             }
         }
-        Tree::List(items) => items.iter().for_each(|item| each_member(item, names, tell)),
+        Tree::List(items) => items.iter().for_each(|item| each_field(item, names, tell)),
         Tree::Text(_) | Tree::Word(_) => {}
     }
 }
 
-/// Every text, and whether a list stands on the way to it.
+/// Calls `tell` with every text, and whether an array is on its path.
 fn each_text(
     tree: &Tree,
     names: &mut Vec<String>,
@@ -223,8 +223,8 @@ fn each_text(
         Tree::Text(text) => tell(names, in_list, text),
         Tree::Word(_) => {}
         Tree::List(items) => items.iter().for_each(|item| each_text(item, names, true, tell)),
-        Tree::Object(members) => {
-            for (name, value) in members {
+        Tree::Object(fields) => {
+            for (name, value) in fields {
                 names.push(name.clone());
                 each_text(value, names, in_list, tell);
                 names.pop();
@@ -233,7 +233,7 @@ fn each_text(
     }
 }
 
-/// The profile with this action, and a key.
+/// Returns the profile with an action, and a key.
 fn rules(action: Action) -> Redact {
     let word = match action {
         Action::Drop => "drop",

@@ -1,16 +1,16 @@
-//! Syslog messages and streams of them, read by the letter of RFC 5424 and RFC 6587.
+//! Reader of syslog messages and streams by RFC 5424 and RFC 6587.
 
-/// A message, taken apart.
+/// A parsed message.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) priority: u32,
-    /// From VERSION to MSGID.
+    /// The parts from VERSION to MSGID.
     pub(crate) header: Vec<String>,
     pub(crate) parameters: Vec<(String, String)>,
     pub(crate) text: String,
 }
 
-/// RFC 5424's grammar, as a receiver reads it.
+/// Parses a message by RFC 5424's grammar.
 pub(crate) fn parse(message: &str) -> Parsed {
     let (priority, rest) = message.strip_prefix('<').and_then(|m| m.split_once('>')).expect("PRI");
     let mut fields = rest.splitn(7, ' ');
@@ -58,7 +58,7 @@ pub(crate) fn parse(message: &str) -> Parsed {
     }
 }
 
-/// The message of one octet-counted frame.
+/// Returns the message of one octet-counted frame.
 #[cfg(test)]
 pub(crate) fn unframed(frame: &str) -> &str {
     let (message, rest) = next_counted(frame.as_bytes());
@@ -66,7 +66,7 @@ pub(crate) fn unframed(frame: &str) -> &str {
     std::str::from_utf8(message).expect("whole characters only")
 }
 
-/// The messages of a stream of octet-counted frames (RFC 6587, 3.4.1).
+/// Splits a stream of octet-counted frames (RFC 6587, 3.4.1).
 pub(crate) fn split_counted(mut stream: &[u8]) -> Vec<&[u8]> {
     let mut messages = Vec::new();
     while !stream.is_empty() {
@@ -86,7 +86,7 @@ fn next_counted(stream: &[u8]) -> (&[u8], &[u8]) {
     stream[space + 1..].split_at_checked(length).expect("a whole message")
 }
 
-/// The messages of a stream in which a line feed ends each (RFC 6587, 3.4.2).
+/// Splits a stream in which a line feed ends each message (RFC 6587, 3.4.2).
 pub(crate) fn split_lines(stream: &[u8]) -> Vec<&[u8]> {
     let whole = stream.strip_suffix(b"\n").expect("a line feed at the end");
     whole.split(|byte| *byte == b'\n').collect()

@@ -1,18 +1,19 @@
-//! Any text as a configuration, with variables over it.
+//! Arbitrary text as a configuration, with environment variables over it.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use crate::config::{self, Config, Problems};
 
-/// What no message and no `Debug` may show.
+/// Secret that no message and no `Debug` output may contain.
 const SECRET: &str = "canary-0123456789-canary";
 
-/// It is a configuration, or every problem names its place and what is wrong, each on a line of its own;
-/// no secret is shown. What stands behind a NUL is `NAME=VALUE` lines, the environment.
+/// Checks that a configuration is valid, or that every problem names its place and mistake on one
+/// line, and that no secret is shown. The text after a NUL is the environment, as `NAME=VALUE`
+/// lines.
 pub fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    // Devices do not end.
+    // Reading a device might never end.
     if text.contains("/dev") {
         return;
     }
@@ -57,7 +58,7 @@ fn is_complete(config: &Config) {
     );
 }
 
-/// Names become labels and parts of files' names.
+/// Checks a name, which becomes a label and a part of file names.
 fn is_plain(name: &str) {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
     assert!((1..=64).contains(&name.len()) && name.chars().all(is_plain), "{name:?}");

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::format::{Received, render};
 use crate::sinks::{self, Rendered, SinkFinding};
 
-/// Ways to send, each with the format of its text.
+/// Transports and framings, each with a format.
 const WAYS: [(&str, Format); 7] = [
     ("", Format::Native),
     ("framing = \"lf\"", Format::Cef),
@@ -20,7 +20,7 @@ const WAYS: [(&str, Format); 7] = [
     ("structured_data = false", Format::Ocsf),
 ];
 
-/// What is framed is split again into the same messages, each of which is one by the RFC's letter.
+/// Checks that a framed stream splits into the same messages, each valid by the RFC.
 pub fn syslog(bytes: &[u8]) {
     let Ok(elements) = decode::body(bytes, false) else { return };
     for (more, format) in WAYS {
@@ -50,7 +50,7 @@ pub fn syslog(bytes: &[u8]) {
     }
 }
 
-/// The message without its frame, as a datagram has it, and whether it was cut.
+/// Returns the unframed message, as a datagram carries it, and whether it was cut.
 fn message(settings: &SyslogSink, event: &Event<'_>, line: &[u8]) -> Option<(Vec<u8>, bool)> {
     let datagrams = SyslogSink { transport: Transport::Udp, ..settings.clone() };
     framed(&datagrams, event, line.to_vec())
@@ -99,7 +99,7 @@ fn is_well_formed(
     }
 }
 
-/// A sink with these keys besides the least.
+/// Returns the settings of a sink with some keys besides the required ones.
 pub(crate) fn settings(more: &str) -> SyslogSink {
     let text =
         format!("[sinks.s]\ntype = \"syslog\"\naddress = \"x:1\"\ntransport = \"tcp\"\n{more}");

@@ -1,5 +1,5 @@
-//! Every check with arbitrary bytes and with fixtures that were tampered with; what fuzzing has found,
-//! again.
+//! Runs every property on arbitrary bytes, on mutated fixtures, and on the inputs that fuzzing has
+//! found.
 
 mod identity;
 mod mutate;
@@ -11,12 +11,12 @@ use proptest::prelude::*;
 use super::*;
 use mutate::{arbitrary, mutated};
 
-/// Every check by its target's name, and the folders whose files it begins with.
-type Target = (&'static str, fn(&[u8]), &'static [&'static str]);
+/// A property by its fuzz target's name, and the directories of its seeds.
+type FuzzTarget = (&'static str, fn(&[u8]), &'static [&'static str]);
 
 const EVENTS: &[&str] = &["fixtures/events", "fixtures/contradictions", "fixtures"];
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [FuzzTarget; 13] = [
     ("body", body::body, EVENTS),
     ("inflate", inflate::inflate, EVENTS),
     ("native", format::native, EVENTS),
@@ -36,7 +36,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of these folders, without those in folders below.
+/// Returns the files of these directories, without subdirectories.
 fn files(folders: &[&str]) -> Vec<Vec<u8>> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for folder in folders {
@@ -50,7 +50,7 @@ fn files(folders: &[&str]) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
 }
 
-/// One property per check: whatever was done to a file, and whatever bytes there are.
+/// Defines one proptest per property.
 macro_rules! properties {
     ($($name:ident)*) => {
         proptest! {
@@ -76,7 +76,7 @@ macro_rules! properties {
 
 properties! { body inflate native ecs ocsf cef leef redact syslog splunk_hec elasticsearch settings headers }
 
-fn target(name: &str) -> Target {
+fn target(name: &str) -> FuzzTarget {
     TARGETS.into_iter().find(|(own, _, _)| *own == name).expect("a target")
 }
 
@@ -84,7 +84,7 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     files(target(name).2)
 }
 
-/// What fuzzing has found, and everything it begins with.
+/// Runs the properties on all seeds and on all inputs that fuzzing has found.
 #[test]
 fn what_was_found_once_holds_and_so_do_the_seeds() {
     for (name, check, folders) in TARGETS {
@@ -96,7 +96,7 @@ fn what_was_found_once_holds_and_so_do_the_seeds() {
     }
 }
 
-/// Each has a file under `fuzz/fuzz_targets` and an entry in its manifest.
+/// Checks that each property has a file in `fuzz/fuzz_targets` and an entry in its manifest.
 #[test]
 fn every_target_can_be_run() {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");

@@ -1,33 +1,33 @@
-//! JSON by the letter of RFC 8259, read into a tree that keeps everything: repeated members, numbers as
-//! they are spelt, half surrogates (as U+FFFD).
+//! Reader of JSON by RFC 8259 into a lossless tree: repeated fields, numbers as spelt, half
+//! surrogates (as U+FFFD).
 
-/// Nesting that is followed.
+/// Maximum nesting.
 const MAX_DEPTH: usize = 140;
 
-/// A value.
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tree {
     /// A number, `true`, `false` or `null`, as it is spelt.
     Word(String),
     Text(String),
     List(Vec<Tree>),
-    /// The members in order, each as often as it is there.
+    /// The fields in order, including repeated ones.
     Object(Vec<(String, Tree)>),
 }
 
-/// Reads a whole text; `None` if it is no JSON, or nests too deep.
+/// Parses a whole text. Returns `None` if it is not JSON or nests too deep.
 pub(crate) fn read(bytes: &[u8]) -> Option<Tree> {
-    let mut reader = Reader { rest: std::str::from_utf8(bytes).ok()? };
+    let mut reader = TreeReader { rest: std::str::from_utf8(bytes).ok()? };
     let tree = reader.value(0)?;
     reader.space();
     reader.rest.is_empty().then_some(tree)
 }
 
-struct Reader<'a> {
+struct TreeReader<'a> {
     rest: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TreeReader<'a> {
     fn value(&mut self, depth: usize) -> Option<Tree> {
         self.space();
         match self.rest.chars().next()? {
@@ -40,18 +40,18 @@ impl<'a> Reader<'a> {
     }
 
     fn object(&mut self, depth: usize) -> Option<Tree> {
-        let mut members = Vec::new();
+        let mut fields = Vec::new();
         self.pass('{')?;
         if self.pass('}').is_some() {
-            return Some(Tree::Object(members));
+            return Some(Tree::Object(fields));
         }
         loop {
             self.space();
             let name = self.string()?;
             self.pass(':')?;
-            members.push((name, self.value(depth)?));
+            fields.push((name, self.value(depth)?));
             if self.pass('}').is_some() {
-                return Some(Tree::Object(members));
+                return Some(Tree::Object(fields));
             }
             self.pass(',')?;
         }
@@ -149,18 +149,18 @@ fn is_number(word: &str) -> bool {
 }
 
 impl Tree {
-    /// The last member of that name.
+    /// Returns the last field of that name.
     pub(crate) fn get(&self, name: &str) -> Option<&Tree> {
-        let Tree::Object(members) = self else { return None };
-        members.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value)
+        let Tree::Object(fields) = self else { return None };
+        fields.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value)
     }
 
-    /// What is found by following member names, the last of each.
+    /// Returns the value at a path of field names, following the last field of each name.
     pub(crate) fn at(&self, names: &[&str]) -> Option<&Tree> {
         names.iter().try_fold(self, |value, name| value.get(name))
     }
 
-    /// What the steps of a path lead to: names of members, or positions in lists.
+    /// Returns the value at a path of field names and array indices.
     pub(crate) fn follow(&self, path: &[String]) -> Option<&Tree> {
         path.iter().try_fold(self, |value, step| match value {
             Tree::List(items) => items.get(step.parse::<usize>().ok()?),
@@ -172,7 +172,7 @@ impl Tree {
         if let Tree::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The text, the number's or the word's spelling.
+    /// Returns the text of a string, or the spelling of a number or word.
     pub(crate) fn said(&self) -> Option<&str> {
         match self {
             Tree::Text(text) | Tree::Word(text) => Some(text),
@@ -180,7 +180,7 @@ impl Tree {
         }
     }
 
-    /// Every value that has none in it, with the way to it.
+    /// Returns every scalar and empty container, with its path.
     pub(crate) fn leaves(&self) -> Vec<(Vec<String>, &Tree)> {
         let mut found = Vec::new();
         self.gather(&mut Vec::new(), &mut found);
@@ -189,7 +189,7 @@ impl Tree {
 
     fn gather<'t>(&'t self, at: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'t Tree)>) {
         let inner: Vec<(String, &Tree)> = match self {
-            Tree::Object(members) => members.iter().map(|(name, v)| (name.clone(), v)).collect(),
+            Tree::Object(fields) => fields.iter().map(|(name, v)| (name.clone(), v)).collect(),
             Tree::List(items) => {
                 items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()
             }
@@ -205,14 +205,14 @@ impl Tree {
         }
     }
 
-    /// Whether an object in it has a name twice.
+    /// Returns whether an object in the tree has a repeated name.
     pub(crate) fn has_repetition(&self) -> bool {
         match self {
-            Tree::Object(members) => {
-                let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+            Tree::Object(fields) => {
+                let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
                 names.sort_unstable();
                 names.windows(2).any(|pair| pair[0] == pair[1])
-                    || members.iter().any(|(_, value)| value.has_repetition())
+                    || fields.iter().any(|(_, value)| value.has_repetition())
             }
             Tree::List(items) => items.iter().any(Tree::has_repetition),
             Tree::Text(_) | Tree::Word(_) => false,

@@ -1,5 +1,5 @@
-//! The authority of client certificates, and certificates that outlive a change of it on open
-//! connections.
+//! Authorities of client certificates, and the certificates presented on open connections, which a
+//! reload may invalidate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 
 use super::certificate::Certificate;
 
-/// The authorities and revocation lists by which client certificates are verified.
+/// Authorities and revocation lists that verify client certificates.
 pub struct Authority {
     roots: Vec<CertificateDer<'static>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
@@ -18,16 +18,16 @@ pub struct Authority {
     verifier: Arc<dyn ClientCertVerifier>,
 }
 
-/// A certificate that a connection showed.
-pub(crate) struct Shown {
+/// Client certificate presented on a connection.
+pub(crate) struct PresentedCertificate {
     pub(crate) certificate: Certificate,
-    /// As it was sent: its own first.
+    /// The chain as sent, the client's own certificate first.
     chain: Vec<CertificateDer<'static>>,
     verified_by: Arc<Authority>,
 }
 
 impl Authority {
-    /// An authority whose `verifier` was made of these files.
+    /// Creates an authority; `verifier` was built from the same files.
     pub(super) fn new(
         roots: Vec<CertificateDer<'static>>,
         lists: Vec<CertificateRevocationListDer<'static>>,
@@ -42,7 +42,7 @@ impl Authority {
         self.is_required
     }
 
-    /// The DER of each authority, and of each revocation list.
+    /// Returns the DER of each authority, and of each revocation list.
     pub(super) fn files(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let roots = self.roots.iter().map(|root| root.to_vec());
         (roots.collect(), self.lists.iter().map(|list| list.to_vec()).collect())
@@ -52,9 +52,9 @@ impl Authority {
         Arc::clone(&self.verifier)
     }
 
-    /// Returns whether a handshake with this certificate would succeed now. Nothing is verified again while
-    /// the files hold what they held at the connection's handshake.
-    pub(crate) fn accepts(&self, shown: &Shown) -> bool {
+    /// Returns whether a handshake with this certificate would succeed now. The certificate is
+    /// verified again only if the files have changed since the connection's handshake.
+    pub(crate) fn accepts(&self, shown: &PresentedCertificate) -> bool {
         let before = &*shown.verified_by;
         let is_same = std::ptr::eq(self, before)
             || (self.roots == before.roots && self.lists == before.lists);
@@ -69,14 +69,18 @@ impl Authority {
     }
 }
 
-impl Shown {
-    /// Reads what a handshake has verified. Fails on a certificate that cannot be read.
+impl PresentedCertificate {
+    /// Reads the chain of a verified handshake.
+    ///
+    /// # Errors
+    ///
+    /// The chain is empty or its first certificate cannot be parsed.
     pub(super) fn new(
         chain: &[CertificateDer<'_>],
         verified_by: &Arc<Authority>,
-    ) -> std::io::Result<Shown> {
+    ) -> std::io::Result<PresentedCertificate> {
         let own = chain.first().ok_or_else(|| std::io::Error::other("no certificate"))?;
-        Ok(Shown {
+        Ok(PresentedCertificate {
             certificate: Certificate::read(own).map_err(std::io::Error::other)?,
             chain: chain.iter().map(|der| der.clone().into_owned()).collect(),
             verified_by: Arc::clone(verified_by),
@@ -92,8 +96,8 @@ impl fmt::Debug for Authority {
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for PresentedCertificate {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_tuple("Shown").field(&self.certificate).finish()
+        out.debug_tuple("PresentedCertificate").field(&self.certificate).finish()
     }
 }

@@ -1,4 +1,4 @@
-//! What a certificate says of its holder (RFC 5280), as far as anything here depends on it.
+//! Fields of an X.509 certificate (RFC 5280) that the service uses.
 
 use std::net::IpAddr;
 
@@ -9,21 +9,25 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::config::AlternativeName;
 
-/// A certificate.
+/// Parsed certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// The SHA-256 of its DER.
+    /// SHA-256 of its DER.
     pub fingerprint: [u8; 32],
-    /// Its subject, as RFC 4514 writes it.
+    /// Subject in the form of RFC 4514.
     pub subject: String,
-    /// Its alternative names, as far as a configuration can name them.
+    /// Subject alternative names of the kinds that a configuration can name.
     pub names: Vec<AlternativeName>,
-    /// The end of its validity, in seconds since the epoch.
+    /// End of validity, in seconds since the Unix epoch.
     pub expires: i64,
 }
 
 impl Certificate {
-    /// Reads a certificate in DER.
+    /// Parses a certificate in DER.
+    ///
+    /// # Errors
+    ///
+    /// The DER is not a certificate.
     pub fn read(der: &[u8]) -> Result<Certificate, x509_cert::der::Error> {
         let parsed = x509_cert::Certificate::from_der(der)?;
         let parsed = parsed.tbs_certificate();
@@ -37,7 +41,7 @@ impl Certificate {
         })
     }
 
-    /// The fingerprint in hexadecimal digits.
+    /// Returns the fingerprint in hexadecimal digits.
     pub fn hex(&self) -> String {
         self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its end.
+//! Serves one connection from its first byte to its end.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -21,40 +21,40 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
-use super::authority::Shown;
+use super::authority::PresentedCertificate;
 use super::connection_limiter::ConnectionPermit;
-use super::linger::{Lingering, MAX_LINGER};
-use super::unread::Watched;
-use super::{Listener, Shared, proxy_protocol};
+use super::linger::{LingeringStream, MAX_LINGER_TIME};
+use super::unread::TrackedBody;
+use super::{Listener, SharedListener, proxy_protocol};
 use crate::shutdown::Shutdown;
 
-/// How long a connection without a request may stay when the service ends.
-const LAST: Duration = Duration::from_secs(1);
+/// Maximum time that a connection without a request stays open during shutdown.
+const IDLE_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Who is at the other end of a request's connection; every request carries it.
+/// Other end of a connection. Every request has it as an extension.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Where the connection comes from, by the PROXY protocol's header where there is one.
+    /// Address of the client, from the PROXY protocol header if there is one.
     pub address: SocketAddr,
-    /// The certificate that it showed, and the authority that has checked it.
-    pub(crate) shown: Option<Arc<Shown>>,
-    closing: Arc<Closing>,
+    /// Client certificate with the authority that verified it.
+    pub(crate) shown: Option<Arc<PresentedCertificate>>,
+    closing: Arc<CloseSignal>,
 }
 
-/// The wish to close a connection, which is told to it once the answer behind the wish is out.
+/// Request to close a connection after the current answer.
 #[derive(Debug, Default)]
-struct Closing {
+struct CloseSignal {
     is_wanted: AtomicBool,
     notify: Notify,
 }
 
-impl Closing {
-    /// Tells the connection at once over HTTP/1. Over HTTP/2 the client gets time to read the answer first: some
-    /// (httpx) fail if the frames that announce the end arrive together with it.
+impl CloseSignal {
+    /// Closes an HTTP/1 connection at once. Over HTTP/2, the client gets time to read the answer
+    /// first: some clients (httpx) fail if GOAWAY arrives together with the answer.
     fn tell(self: Arc<Self>, is_http2: bool) {
         match self.is_wanted.load(Ordering::Relaxed) {
             true if is_http2 => drop(tokio::spawn(async move {
-                sleep(LAST).await;
+                sleep(IDLE_CLOSE_TIMEOUT).await;
                 self.notify.notify_one();
             })),
             true => self.notify.notify_one(),
@@ -64,95 +64,95 @@ impl Closing {
 }
 
 impl Peer {
-    /// A peer without a certificate.
+    /// Creates a peer without a certificate.
     pub fn new(address: SocketAddr) -> Peer {
         Peer { address, shown: None, closing: Arc::default() }
     }
 
-    /// Closes the connection when the requests in flight on it are answered.
+    /// Closes the connection after its requests in flight are answered.
     pub fn close(&self) {
         self.closing.is_wanted.store(true, Ordering::Relaxed);
     }
 }
 
-/// Why a connection ended otherwise than by its client's wish.
+/// Reason for the end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Its permit was needed.
+pub(super) enum CloseReason {
+    /// The connection was closed in favour of a new one.
     GaveWay,
-    /// It has waited too long for a request.
+    /// The connection had no request for too long.
     Idle,
-    /// Its handshake failed or took too long.
+    /// The handshake failed or took too long.
     Handshake,
-    /// It broke HTTP, or broke off.
+    /// The client violated HTTP or disconnected within a message.
     Broken,
-    /// As its client wished, or the service's end.
+    /// The client or the shutdown closed the connection.
     Well,
 }
 
-impl Ended {
+impl CloseReason {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Ended::GaveWay => "gave_way",
-            Ended::Idle => "idle",
-            Ended::Handshake => "handshake",
-            Ended::Broken => "broken",
-            Ended::Well => "well",
+            CloseReason::GaveWay => "gave_way",
+            CloseReason::Idle => "idle",
+            CloseReason::Handshake => "handshake",
+            CloseReason::Broken => "broken",
+            CloseReason::Well => "well",
         }
     }
 }
 
-/// Serves a connection to its end.
+/// Serves a connection to its end. Returns the reason for the end.
 pub(super) async fn serve(
-    shared: &Shared,
+    shared: &SharedListener,
     stream: TcpStream,
     address: SocketAddr,
     permit: ConnectionPermit,
     shutdown: Shutdown,
-) -> Ended {
+) -> CloseReason {
     let listener = &shared.listener;
     let permit = Arc::new(permit);
     let talking = async {
-        // Small answers must not wait for more to send.
+        // Small answers are sent at once.
         drop(stream.set_nodelay(true));
         let greeting = timeout(listener.timeouts.handshake, greet(listener, stream, address));
         let mut ending = shutdown.clone();
         let greeted = tokio::select! {
             greeted = greeting => greeted,
-            () = ending.begun() => return Ended::Well,
+            () = ending.begun() => return CloseReason::Well,
         };
         match greeted {
-            Ok(Ok((Greeted::Plain(stream), peer))) => {
+            Ok(Ok((AcceptedStream::Plain(stream), peer))) => {
                 talk(stream, shared, peer, &permit, shutdown).await
             }
-            Ok(Ok((Greeted::Tls(stream), peer))) => {
+            Ok(Ok((AcceptedStream::Tls(stream), peer))) => {
                 talk(*stream, shared, peer, &permit, shutdown).await
             }
             Ok(Err(error)) => {
                 tracing::debug!(peer = %address, %error, "a handshake failed");
-                Ended::Handshake
+                CloseReason::Handshake
             }
-            Err(_) => Ended::Handshake,
+            Err(_) => CloseReason::Handshake,
         }
     };
     tokio::select! {
         ended = talking => ended,
-        () = permit.is_needed() => Ended::GaveWay,
-        () = permit.is_idle(listener.timeouts.header) => Ended::Idle,
+        () = permit.is_needed() => CloseReason::GaveWay,
+        () = permit.is_idle(listener.timeouts.header) => CloseReason::Idle,
     }
 }
 
-enum Greeted {
+enum AcceptedStream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
-/// What comes before HTTP: the proxy's header, and TLS.
+/// Reads the PROXY protocol header and performs the TLS handshake.
 async fn greet(
     listener: &Listener,
     mut stream: TcpStream,
     address: SocketAddr,
-) -> std::io::Result<(Greeted, Peer)> {
+) -> std::io::Result<(AcceptedStream, Peer)> {
     let mut peer = Peer::new(address);
     if let Some(policy) = listener.policy.as_ref().filter(|_| listener.is_proxied) {
         if !policy.trusts_proxy(address.ip()) {
@@ -164,33 +164,35 @@ async fn greet(
     }
     // Read after the header: a reload may have replaced the certificates meanwhile.
     let Some(tls) = listener.policy.as_ref().and_then(|policy| policy.tls()) else {
-        return Ok((Greeted::Plain(stream), peer));
+        return Ok((AcceptedStream::Plain(stream), peer));
     };
     let stream = tls.acceptor().accept(stream).await?;
     let chain = stream.get_ref().1.peer_certificates();
     peer.shown = match (chain, &tls.authority) {
-        (Some(chain), Some(authority)) => Some(Arc::new(Shown::new(chain, authority)?)),
+        (Some(chain), Some(authority)) => {
+            Some(Arc::new(PresentedCertificate::new(chain, authority)?))
+        }
         _ => None,
     };
-    Ok((Greeted::Tls(Box::new(stream)), peer))
+    Ok((AcceptedStream::Tls(Box::new(stream)), peer))
 }
 
-/// HTTP, until one side has had enough.
+/// Serves HTTP until either side closes the connection.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
-    shared: &Shared,
+    shared: &SharedListener,
     peer: Peer,
     permit: &Arc<ConnectionPermit>,
     mut shutdown: Shutdown,
-) -> Ended {
+) -> CloseReason {
     let closing = Arc::clone(&peer.closing);
     let lingers = Arc::new(AtomicBool::new(false));
-    let stream = Lingering::new(stream, Arc::clone(&lingers));
+    let stream = LingeringStream::new(stream, Arc::clone(&lingers));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let in_flight = InFlight::begin(permit);
+        let in_flight = RequestGuard::begin(permit);
         let is_http2 = request.version() == Version::HTTP_2;
         let (head, body) = request.into_parts();
-        let (body, unread) = Watched::new(body);
+        let (body, unread) = TrackedBody::new(body);
         let mut request = Request::from_parts(head, Body::new(body));
         request.extensions_mut().insert(peer.clone());
         let (router, lingers) = (shared.listener.router.clone(), Arc::clone(&lingers));
@@ -214,32 +216,33 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
     let connection = shared.builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // How long the connection may stay without a request once it is closing.
+    // Maximum time without a request, once the connection is closing.
     let mut timeout = None;
     loop {
         tokio::select! {
             ended = &mut connection => return match ended {
-                Ok(()) => Ended::Well,
+                Ok(()) => CloseReason::Well,
                 Err(error) => {
                     tracing::debug!(peer = %peer.address, %error, "a connection ended early");
-                    Ended::Broken
+                    CloseReason::Broken
                 }
             },
-            // Such as one with half a request, which nobody waits for any more.
-            () = permit.is_idle(timeout.unwrap_or(LAST)), if timeout.is_some() => {
-                return Ended::Well;
+            // For example a connection with half a request.
+            () = permit.is_idle(timeout.unwrap_or(IDLE_CLOSE_TIMEOUT)), if timeout.is_some() => {
+                return CloseReason::Well;
             }
-            () = shutdown.begun(), if timeout != Some(LAST) => timeout = Some(LAST),
-            // Its client may still have to read the answer that says why.
-            () = closing.notify.notified(), if timeout.is_none() => timeout = Some(MAX_LINGER),
+            () = shutdown.begun(), if timeout != Some(IDLE_CLOSE_TIMEOUT) => timeout = Some(IDLE_CLOSE_TIMEOUT),
+            // The client may still have to read the answer that explains the closing.
+            () = closing.notify.notified(), if timeout.is_none() => timeout = Some(MAX_LINGER_TIME),
         }
         connection.as_mut().graceful_shutdown();
     }
 }
 
-/// An answer whose length is not known is made while it is sent: until then its request is in flight. Any
-/// other is ready, and whoever reads it slowly may have to give way.
-fn until_sent(answer: Response, in_flight: InFlight) -> Response {
+/// Keeps the request in flight while an answer of unknown length is sent. An answer of known length
+/// is complete in memory, so a slow reader does not protect its connection from being closed in
+/// favour of another.
+fn until_sent(answer: Response, in_flight: RequestGuard) -> Response {
     if answer.body().size_hint().exact().is_some() {
         return answer;
     }
@@ -250,17 +253,17 @@ fn until_sent(answer: Response, in_flight: InFlight) -> Response {
     })
 }
 
-/// A request in flight, also one that is dropped before it is answered.
-struct InFlight(Arc<ConnectionPermit>);
+/// Counts a request as in flight until it is dropped.
+struct RequestGuard(Arc<ConnectionPermit>);
 
-impl InFlight {
-    fn begin(permit: &Arc<ConnectionPermit>) -> InFlight {
+impl RequestGuard {
+    fn begin(permit: &Arc<ConnectionPermit>) -> RequestGuard {
         permit.begin();
-        InFlight(Arc::clone(permit))
+        RequestGuard(Arc::clone(permit))
     }
 }
 
-impl Drop for InFlight {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.end();
     }

@@ -1,6 +1,6 @@
-//! The bound on open connections. When it is reached, the connection that has waited longest for a
-//! request gives way to the new one: whoever opens connections and says nothing loses them first, and
-//! a sender who does say something is let in at once.
+//! Limits the open connections. At the limit, the connection that has waited longest for a request
+//! is closed in favour of the new one. So idle connections are closed first, and a sender with a
+//! request is always admitted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,33 +9,33 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// All limiter of one listener.
+/// Limits the connections of one listener.
 #[derive(Debug)]
 pub(super) struct ConnectionLimiter {
     limit: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<LimiterState>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct LimiterState {
     open: usize,
-    /// Who waits for a request, those who have waited longest first.
+    /// Connections without a request, the longest waiting first.
     waiting: BTreeMap<u64, Arc<Notify>>,
     next: u64,
 }
 
-/// One connection's permit; free again when dropped.
+/// Permit of one connection, released on drop.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     gives_way: Arc<Notify>,
-    state: Mutex<State>,
+    state: Mutex<PermitState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct PermitState {
     in_flight: usize,
-    /// Its key among those who wait; none while a request is in flight.
+    /// Key in `waiting`; `None` while a request is in flight.
     turn: Option<u64>,
     waits_since: Instant,
 }
@@ -45,7 +45,7 @@ impl ConnectionLimiter {
         Arc::new(ConnectionLimiter { limit, taken: Mutex::default() })
     }
 
-    /// A permit for a new connection, which waits from now on. None if all that are open have
+    /// Returns a permit for a new connection. Returns `None` if all connections at the limit have
     /// requests in flight.
     pub(super) fn take(self: &Arc<ConnectionLimiter>) -> Option<ConnectionPermit> {
         let mut taken = lock(&self.taken);
@@ -56,12 +56,12 @@ impl ConnectionLimiter {
         taken.open += 1;
         let gives_way = Arc::new(Notify::new());
         let turn = taken.wait(&gives_way);
-        let state = State { in_flight: 0, turn: Some(turn), waits_since: Instant::now() };
+        let state = PermitState { in_flight: 0, turn: Some(turn), waits_since: Instant::now() };
         Some(ConnectionPermit { limiter: Arc::clone(self), gives_way, state: Mutex::new(state) })
     }
 }
 
-impl Taken {
+impl LimiterState {
     fn wait(&mut self, who: &Arc<Notify>) -> u64 {
         let turn = self.next;
         self.next += 1;
@@ -71,7 +71,7 @@ impl Taken {
 }
 
 impl ConnectionPermit {
-    /// A request has begun; until it is answered nobody else gets this permit.
+    /// Marks the start of a request. Until its end, the permit is not given to another connection.
     pub(super) fn begin(&self) {
         let mut state = lock(&self.state);
         state.in_flight += 1;
@@ -80,7 +80,7 @@ impl ConnectionPermit {
         }
     }
 
-    /// A request has been answered.
+    /// Marks the end of a request.
     pub(super) fn end(&self) {
         let mut state = lock(&self.state);
         state.in_flight -= 1;
@@ -90,12 +90,12 @@ impl ConnectionPermit {
         }
     }
 
-    /// Returns when the permit is needed for another connection.
+    /// Waits until another connection needs the permit.
     pub(super) async fn is_needed(&self) {
         self.gives_way.notified().await;
     }
 
-    /// Returns when no request has been in flight for as long as `timeout`.
+    /// Waits until no request was in flight for `timeout`.
     pub(super) async fn is_idle(&self, timeout: Duration) {
         loop {
             let now = Instant::now();
@@ -106,9 +106,9 @@ impl ConnectionPermit {
         }
     }
 
-    /// Since when no request has been in flight.
+    /// Returns since when no request is in flight; `None` if one is.
     fn waits_since(&self) -> Option<Instant> {
-        let State { in_flight, waits_since, .. } = *lock(&self.state);
+        let PermitState { in_flight, waits_since, .. } = *lock(&self.state);
         (in_flight == 0).then_some(waits_since)
     }
 }
@@ -124,7 +124,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Nothing in here panics while it holds a lock.
+/// Locks a mutex. No code panics while it holds one of these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

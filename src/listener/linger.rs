@@ -1,9 +1,10 @@
-//! A connection that does not cut off its last answer.
+//! Closes a connection without losing its last answer.
 //!
-//! An answer that is given before the body was read (401, 413) ends an HTTP/1 connection. If a socket
-//! is closed while bytes are unread, the kernel resets the connection, and the other side may lose
-//! the answer: a proxy says 502 then, and a client that writes before it reads says nothing at all. So
-//! the writing half is closed first, and what still comes is read and thrown away for a while.
+//! An answer sent before the body was read (401, 413) ends an HTTP/1 connection. If a socket is
+//! closed with unread bytes, the kernel resets the connection and the client may lose the answer: a
+//! proxy then answers 502, and a client that writes before it reads reports only an error.
+//! Therefore the write half is closed first, and incoming bytes are read and discarded for a
+//! limited time.
 
 use std::io;
 use std::pin::Pin;
@@ -15,34 +16,35 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Time that a client has to read an early answer, while what it still sends is discarded.
-pub(super) const MAX_LINGER: Duration = Duration::from_secs(5);
+/// Maximum time to discard incoming bytes after an early answer, so that the client can read it.
+pub(super) const MAX_LINGER_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes that are discarded after an early answer, at most: eight times the default of `limits.body`.
+/// Maximum number of bytes discarded after an early answer: eight times the default of
+/// `limits.body`.
 pub(super) const MAX_LINGER_BYTES: usize = 256 * 1024 * 1024;
 
-/// Bytes that are thrown away at a time.
-const AT_ONCE: usize = 8 * 1024;
+/// Size of the buffer for discarded bytes.
+const READ_BYTES: usize = 8 * 1024;
 
-/// A stream whose shutdown waits for the other side's, where that was asked for.
+/// Stream whose shutdown waits for the client's shutdown, if requested.
 #[derive(Debug)]
-pub(super) struct Lingering<S> {
+pub(super) struct LingeringStream<S> {
     stream: S,
     is_asked: Arc<AtomicBool>,
     longest: Duration,
-    /// Bytes that were read and discarded.
+    /// Number of bytes read and discarded.
     discarded: usize,
-    /// Since the writing half was closed.
+    /// Timer, started when the write half was closed.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Lingering<S> {
-    pub(super) fn new(stream: S, is_asked: Arc<AtomicBool>) -> Lingering<S> {
-        Lingering { stream, is_asked, longest: MAX_LINGER, discarded: 0, deadline: None }
+impl<S> LingeringStream<S> {
+    pub(super) fn new(stream: S, is_asked: Arc<AtomicBool>) -> LingeringStream<S> {
+        LingeringStream { stream, is_asked, longest: MAX_LINGER_TIME, discarded: 0, deadline: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -52,7 +54,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Lingering { stream, is_asked, longest, discarded, deadline } = &mut *self;
+        let LingeringStream { stream, is_asked, longest, discarded, deadline } = &mut *self;
         let deadline = match deadline {
             Some(deadline) => deadline,
             None => {
@@ -90,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
             }
         };
         while deadline.as_mut().poll(cx).is_pending() {
-            let mut bytes = [0; AT_ONCE];
+            let mut bytes = [0; READ_BYTES];
             let mut unread = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut unread));
             *discarded += unread.filled().len();
@@ -112,10 +114,13 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    fn lingering(is_asked: bool, longest: Duration) -> (Lingering<DuplexStream>, DuplexStream) {
+    fn lingering(
+        is_asked: bool,
+        longest: Duration,
+    ) -> (LingeringStream<DuplexStream>, DuplexStream) {
         let (ours, theirs) = duplex(16);
-        let ours = Lingering::new(ours, Arc::new(AtomicBool::new(is_asked)));
-        (Lingering { longest, ..ours }, theirs)
+        let ours = LingeringStream::new(ours, Arc::new(AtomicBool::new(is_asked)));
+        (LingeringStream { longest, ..ours }, theirs)
     }
 
     #[tokio::test]

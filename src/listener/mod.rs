@@ -1,7 +1,8 @@
-//! Accepts connections and serves a router on them, over HTTP/1.1 and HTTP/2, until shutdown.
+//! Accepts connections and serves a router over HTTP/1.1 and HTTP/2 until shutdown.
 //!
-//! What a stranger can make it hold is bounded: connections by [`limiter`], each by timeouts and by
-//! the sizes below. A request's body is read by whoever answers it, and only after its credentials.
+//! All resources that a client can take are bounded: connections by [`connection_limiter`], each
+//! connection by timeouts and by the sizes below. A request's body is read only by its handler,
+//! after the check of its credentials.
 
 mod authority;
 mod certificate;
@@ -31,38 +32,40 @@ use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use connection_limiter::ConnectionLimiter;
 use tls::LoadedTls;
-use unread::Drains;
+use unread::DrainLimiter;
 
-/// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
+/// Pause after a failed `accept`. It fails when file descriptors run out, and would fail again at
+/// once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of a connection that are read ahead, which a request's head has to fit into.
-const MAX_BUFFER: usize = 64 * 1024;
+/// Maximum read buffer of a connection, into which a request's head must fit.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Headers of one request; more are answered 431.
+/// Maximum number of headers in a request. More are answered with 431.
 const MAX_HEADERS: usize = 100;
 
-/// Bytes of one HTTP/2 request's headers, unpacked.
-const MAX_HEADER_LIST: u32 = 32 * 1024;
+/// Maximum size of one HTTP/2 request's headers, decompressed.
+const MAX_HEADER_LIST_BYTES: u32 = 32 * 1024;
 
-/// How many requests one HTTP/2 connection may have open.
+/// Maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
 
-/// HTTP/2 requests that a client has reset and that are not cleared away yet; more of them are an
-/// attack (CVE-2023-44487), and the connection is closed.
+/// Maximum number of HTTP/2 streams that a client has reset and that are still pending. Above it
+/// the connection is closed, because it is an attack (CVE-2023-44487).
 const MAX_RESETS: usize = 20;
 
-/// How often the same may go wrong on one HTTP/2 connection before it is closed (CVE-2025-8671).
+/// Maximum number of local stream errors on one HTTP/2 connection. Above it the connection is
+/// closed (CVE-2025-8671).
 const MAX_ERRORS: usize = 64;
 
-/// How long a connection and its shutdown may take.
+/// Timeouts of a connection and of the shutdown.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For TLS, and for the PROXY protocol's header before it.
+    /// TLS handshake, and the PROXY protocol header before it.
     pub handshake: Duration,
-    /// For a request's headers, and for the next request of an idle connection.
+    /// Headers of a request, and the next request on an idle connection.
     pub header: Duration,
-    /// For requests in flight when shutdown begins.
+    /// Requests in flight at shutdown.
     pub grace: Duration,
 }
 
@@ -78,36 +81,36 @@ pub trait ConnectionPolicy: fmt::Debug + Send + Sync {
 /// A router, and the limits under which it is served.
 #[derive(Debug)]
 pub struct Listener {
-    /// Its name in metrics.
+    /// Name in metrics.
     pub name: &'static str,
-    /// What answers.
+    /// Router that answers requests.
     pub router: Router,
     /// TLS and trusted proxies of new connections. Without a policy, connections are plain TCP.
     pub policy: Option<Arc<dyn ConnectionPolicy>>,
-    /// True if each connection begins with the PROXY protocol's header of a trusted proxy.
+    /// True if each connection starts with the PROXY protocol header of a trusted proxy.
     pub is_proxied: bool,
-    /// Connections that may be open.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// How long things may take.
+    /// Timeouts of each connection.
     pub timeouts: Timeouts,
-    /// Where connections are counted.
+    /// Metrics of connections.
     pub metrics: SharedMetrics,
 }
 
-/// What all connections of a listener share.
-struct Shared {
+/// State shared by all connections of a listener.
+struct SharedListener {
     listener: Listener,
     builder: Builder<TokioExecutor>,
-    drains: Drains,
+    drains: DrainLimiter,
 }
 
-/// Serves until shutdown begins; then accepts nothing more, lets requests in flight be answered, and
-/// returns when they are, or when the grace period is over.
+/// Serves connections until shutdown. Then accepts no more, and returns when all requests in flight
+/// are answered, or after the grace period.
 pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
     let grace = listener.timeouts.grace;
     let limiter = ConnectionLimiter::new(listener.connections);
-    let drains = Drains::new(listener.connections);
-    let shared = Arc::new(Shared { listener, builder: builder(), drains });
+    let drains = DrainLimiter::new(listener.connections);
+    let shared = Arc::new(SharedListener { listener, builder: builder(), drains });
     let listener = &shared.listener;
     let open = listener.metrics.connections.with_label_values(&[listener.name]);
     let ends = listener.metrics.connection_ends.clone();
@@ -147,13 +150,13 @@ pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdo
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    // Slow headers and idle connections end with their place.
-    builder.http1().max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS);
+    // Slow headers and idle connections are ended by `ConnectionPermit::is_idle`.
+    builder.http1().max_buf_size(MAX_BUFFER_BYTES).max_headers(MAX_HEADERS);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .max_pending_accept_reset_streams(MAX_RESETS)
         .max_local_error_reset_streams(MAX_ERRORS);
     builder

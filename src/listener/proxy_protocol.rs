@@ -1,5 +1,5 @@
-//! The header of the PROXY protocol, version 2, with which a proxy that passes TCP on says where a
-//! connection comes from: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>.
+//! Header of the PROXY protocol, version 2, in which a TCP proxy names the client of a connection:
+//! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,27 +7,31 @@ use std::net::SocketAddr;
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The signature, version, command, family, and length of what follows.
-const FIXED: usize = 16;
+/// Length of signature, version, command, family and length field.
+const FIXED_HEADER_BYTES: usize = 16;
 
-/// What a proxy may say in it, at most: addresses take up to 216 bytes, and the rest is not used here.
-const MAX_REST: usize = 2048;
+/// Maximum length of the variable part. Addresses take up to 216 bytes; other parts are ignored.
+const MAX_VARIABLE_BYTES: usize = 2048;
 
-/// Reads the header, and not a byte more. Returns the address that the connection comes from; none if
-/// it is the proxy's own, for a health check.
+/// Reads exactly the header. Returns the client's address, or `None` for a connection of the proxy
+/// itself, for example a health check.
+///
+/// # Errors
+///
+/// The stream ends early or does not start with a valid header.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut header = vec![0; FIXED];
+    let mut header = vec![0; FIXED_HEADER_BYTES];
     stream.read_exact(&mut header).await?;
     let length = usize::from(u16::from_be_bytes([header[14], header[15]]));
     if !header.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
         return Err(invalid("no header of the PROXY protocol, version 2"));
     }
-    if length > MAX_REST {
+    if length > MAX_VARIABLE_BYTES {
         return Err(invalid("the PROXY protocol's header is too long"));
     }
-    header.resize(FIXED + length, 0);
-    stream.read_exact(&mut header[FIXED..]).await?;
+    header.resize(FIXED_HEADER_BYTES + length, 0);
+    stream.read_exact(&mut header[FIXED_HEADER_BYTES..]).await?;
     let config = ParseConfig { include_tlvs: false, allow_v1: false, allow_v2: true };
     let (header, _) = ProxyHeader::parse(&header, config)
         .map_err(|_| invalid("the PROXY protocol's header is wrong"))?;

@@ -1,4 +1,4 @@
-//! TLS: what the listener shows and whom it asks for a certificate, loaded from files.
+//! Loads the TLS files of the listener: certificate, key, and authorities of client certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,24 +23,25 @@ pub struct TlsError {
     reason: String,
 }
 
-/// Said of PEM that holds the right object, which cannot be read all the same.
+/// Reason for PEM that holds the right kind of object, but an unusable one.
 const UNUSABLE: &str = "holds an object that is broken, or of a kind that cannot be used";
 
-/// Everything that new connections need.
+/// TLS settings of new connections.
 #[derive(Debug, Clone)]
 pub struct LoadedTls {
     config: Arc<ServerConfig>,
     chain: Vec<CertificateDer<'static>>,
     /// The service's own certificate.
     pub own: Certificate,
-    /// The authority of client certificates; without one none is asked for.
+    /// Authority of client certificates. Without it, no client certificate is requested.
     pub authority: Option<Arc<Authority>>,
-    /// The key of each file and when the first certificate in it expires, in seconds since the epoch.
+    /// Key of each file, and the earliest expiry of its certificates, in seconds since the Unix
+    /// epoch.
     pub expiries: Vec<(&'static str, i64)>,
 }
 
 impl LoadedTls {
-    /// The keys of `listen.tls` whose files hold something else than those of `before`.
+    /// Returns the keys of `listen.tls` whose files differ from those of `before`.
     pub fn changes(&self, before: &LoadedTls) -> Vec<&'static str> {
         let parts = |loaded: &LoadedTls| {
             let authority = loaded.authority.clone();
@@ -58,7 +59,12 @@ impl LoadedTls {
     }
 }
 
-/// Reads all files. TLS 1.2 and 1.3 with the cipher suites that rustls has; HTTP/2 and HTTP/1.1.
+/// Loads all files. Accepts TLS 1.2 and 1.3 with rustls' default cipher suites, and HTTP/2 and
+/// HTTP/1.1 by ALPN.
+///
+/// # Errors
+///
+/// A file cannot be read or used.
 pub fn load(settings: &ListenTls) -> Result<LoadedTls, TlsError> {
     let ListenTls { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
@@ -103,7 +109,7 @@ fn load_authority(
     let mut lists = Vec::new();
     if let Some(path) = crl {
         lists = pem::revocation_lists(path).map_err(|reason| wrong("client_crl", path, reason))?;
-        // A list says which certificates are revoked, not which authorities are.
+        // The list revokes client certificates; authorities are not checked against it.
         builder = builder.with_crls(lists.clone()).only_check_end_entity_revocation();
     }
     if !is_required {
@@ -114,7 +120,7 @@ fn load_authority(
     Ok((Authority::new(certificates, lists, *is_required, verifier), earliest(&parsed)))
 }
 
-/// The certificates of a PEM file, as they are and as they read. At least one.
+/// Reads at least one certificate from a PEM file. Returns DER and parsed form.
 fn certificates(
     key: &'static str,
     path: &Path,

@@ -1,14 +1,15 @@
 //! Request bodies that are not read to their end before the request is answered (401, 404, 413, a `HEAD`
 //! with a body).
 //!
-//! Over HTTP/1, such an answer closes the connection, and [`super::linger`] sees to it that the client can read it.
-//! Over HTTP/2, dropping the body resets the stream: RFC 9113 §8.1 allows `NO_ERROR` after a complete answer,
-//! but clients report the reset in place of the answer (curl 7.88: exit code 92; httpx: `RemoteProtocolError`). So
-//! the rest of the body is read and discarded before the stream is dropped.
+//! Over HTTP/1, such an answer closes the connection, and [`super::linger`] lets the client read it
+//! first. Over HTTP/2, dropping the body resets the stream. RFC 9113 §8.1 allows `NO_ERROR` after a
+//! complete answer, but clients report the reset instead of the answer (curl 7.88: exit code 92;
+//! httpx: `RemoteProtocolError`). Therefore the rest of the body is read and discarded before the
+//! stream is dropped.
 //!
-//! Draining is bounded per stream in time and bytes, per connection by `MAX_STREAMS`, and per listener by
-//! [`Drains`]. It holds no memory beyond the flow-control windows that a connection has anyway, and it keeps no
-//! connection permit: the connection counts as waiting, gives way to others, and ends its drains with it.
+//! Draining is bounded per stream in time and bytes, per connection by `MAX_STREAMS`, and per
+//! listener by [`DrainLimiter`]. It needs no memory beyond the connection's flow-control windows
+//! and holds no connection permit: the connection counts as waiting, and its drains end with it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,32 +21,32 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::linger::{MAX_LINGER, MAX_LINGER_BYTES};
+use super::linger::{MAX_LINGER_BYTES, MAX_LINGER_TIME};
 
-/// A request's body. When it is dropped before its end, its rest goes to [`Unread`].
-pub(super) struct Watched<B: Body> {
+/// Body of a request. If it is dropped before its end, the rest goes to [`UnreadBody`].
+pub(super) struct TrackedBody<B: Body> {
     body: Option<B>,
-    unread: Unread<B>,
+    unread: UnreadBody<B>,
 }
 
-/// The rest of a request's body, if nobody has read it.
-pub(super) struct Unread<B>(Arc<Mutex<Option<B>>>);
+/// Rest of a request's body that its handler did not read.
+pub(super) struct UnreadBody<B>(Arc<Mutex<Option<B>>>);
 
-impl<B: Body + Unpin> Watched<B> {
-    pub(super) fn new(body: B) -> (Watched<B>, Unread<B>) {
+impl<B: Body + Unpin> TrackedBody<B> {
+    pub(super) fn new(body: B) -> (TrackedBody<B>, UnreadBody<B>) {
         let rest = Arc::new(Mutex::new(None));
-        (Watched { body: Some(body), unread: Unread(Arc::clone(&rest)) }, Unread(rest))
+        (TrackedBody { body: Some(body), unread: UnreadBody(Arc::clone(&rest)) }, UnreadBody(rest))
     }
 }
 
-impl<B> Unread<B> {
-    /// Takes the rest of the body, once its reader has dropped it.
+impl<B> UnreadBody<B> {
+    /// Takes the rest of the body after the handler has dropped it.
     pub(super) fn take(&self) -> Option<B> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl<B: Body + Unpin> Body for Watched<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -55,7 +56,7 @@ impl<B: Body + Unpin> Body for Watched<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(body).poll_frame(cx));
-        // After an error nothing more comes, either.
+        // No frame follows an error.
         if !matches!(frame, Some(Ok(_))) {
             self.body = None;
         }
@@ -71,24 +72,24 @@ impl<B: Body + Unpin> Body for Watched<B> {
     }
 }
 
-impl<B: Body> Drop for Watched<B> {
+impl<B: Body> Drop for TrackedBody<B> {
     fn drop(&mut self) {
         let rest = self.body.take().filter(|body| !body.is_end_stream());
         *self.unread.0.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 }
 
-/// The drains of one listener that may run at once.
+/// Limits the concurrent drains of one listener.
 #[derive(Debug, Clone)]
-pub(super) struct Drains(Arc<Semaphore>);
+pub(super) struct DrainLimiter(Arc<Semaphore>);
 
-impl Drains {
-    pub(super) fn new(limit: usize) -> Drains {
-        Drains(Arc::new(Semaphore::new(limit)))
+impl DrainLimiter {
+    pub(super) fn new(limit: usize) -> DrainLimiter {
+        DrainLimiter(Arc::new(Semaphore::new(limit)))
     }
 
-    /// Starts to read and discard the rest of a body. Above the limit the body is dropped at once, which resets
-    /// its stream. Calls `then` at the end.
+    /// Starts to read and discard the rest of a body, and calls `then` at the end. Above the limit
+    /// the body is dropped at once, which resets its stream.
     pub(super) fn begin<B>(&self, body: B, then: impl FnOnce() + Send + 'static)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -96,14 +97,14 @@ impl Drains {
     {
         let Ok(permit) = Arc::clone(&self.0).try_acquire_owned() else { return then() };
         tokio::spawn(async move {
-            drop(timeout(MAX_LINGER, drain(body)).await);
+            drop(timeout(MAX_LINGER_TIME, drain(body)).await);
             drop(permit);
             then();
         });
     }
 }
 
-/// Reads a body to its end, or until more than the bound has come.
+/// Reads a body to its end, or until it exceeds [`MAX_LINGER_BYTES`].
 async fn drain<B: Body<Data = Bytes> + Unpin>(mut body: B) {
     let mut bytes = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -123,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    /// A body of this many mebibytes, and how many of them were read.
+    /// Returns a body of `count` MiB, and a counter of the MiB that were read.
     fn mebibytes(
         count: usize,
     ) -> (impl Body<Data = Bytes, Error = Infallible> + Unpin, Arc<Mutex<usize>>) {
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn only_a_body_that_is_dropped_before_its_end_is_unread() {
-        let full = || Watched::new(Full::new(Bytes::from_static(b"[]")));
+        let full = || TrackedBody::new(Full::new(Bytes::from_static(b"[]")));
         let (body, unread) = full();
         assert!(unread.take().is_none(), "still being read");
         drop(body);
@@ -147,7 +148,7 @@ mod tests {
         assert!(body.frame().now_or_never().flatten().is_some());
         drop(body);
         assert!(unread.take().is_none(), "read to its end");
-        let (body, unread) = Watched::new(Full::new(Bytes::new()));
+        let (body, unread) = TrackedBody::new(Full::new(Bytes::new()));
         drop(body);
         assert!(unread.take().is_none(), "there was none");
     }
@@ -164,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_bodies_are_drained_than_the_limit_allows() {
-        let drains = Drains::new(1);
+        let drains = DrainLimiter::new(1);
         let endless = || StreamBody::new(futures_util::stream::pending::<Result<_, Infallible>>());
         drains.begin(endless(), || ());
         assert_eq!(drains.0.available_permits(), 0);

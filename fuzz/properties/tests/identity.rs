@@ -1,4 +1,4 @@
-//! What makes events the same, for the spool and for targets.
+//! Identity of events for the spool and for targets.
 
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn keys(source: &str, id: &str, time: &str, environment: &str) -> (String, Dedup
 }
 
 proptest! {
-    /// What targets drop duplicates by and what the spool drops duplicates by never disagree.
+    /// Checks that uid and deduplication key never disagree.
     #[test]
     fn two_events_have_one_uid_where_they_have_one_key(
         sources in ("[ab]{1,2}", "[ab]{1,2}"),

@@ -1,12 +1,12 @@
-//! Files that were tampered with: bits flipped, parts cut, doubled, taken from another file, or replaced
-//! by what has a meaning somewhere.
+//! Mutated files: bits flipped, parts cut, doubled, taken from another file, or replaced by special
+//! tokens.
 
 use std::fmt;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Shown as text, should they break a promise.
+/// Bytes that are printed as text when a property fails.
 #[derive(Clone)]
 pub(super) struct Input(pub(super) Vec<u8>);
 
@@ -16,7 +16,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// What parsers stumble over.
+/// Tokens on which parsers often fail.
 const TOKENS: [&[u8]; 26] = [
     b"\"",
     b"\\",
@@ -46,7 +46,7 @@ const TOKENS: [&[u8]; 26] = [
     b"9223372036854775808",
 ];
 
-/// The same, as it stands in a text of JSON or TOML.
+/// The same tokens within a text of JSON or TOML.
 const TEXTS: [&[u8]; 16] = [
     b"\\t",
     b"\\n",
@@ -66,42 +66,42 @@ const TEXTS: [&[u8]; 16] = [
     b"0123456789012345678901234567890123456789012345678901234567890123456789",
 ];
 
-/// Longest part that is cut, doubled or taken.
+/// Maximum length of a part that is cut, doubled or taken, in bytes.
 const PART: usize = 400;
 
 #[derive(Debug, Clone)]
-enum Change {
+enum Mutation {
     Flip(Index, u8),
     Cut(Index, usize),
     Double(Index, usize),
     Splice(Index, Index, Index, usize),
     Insert(Index, &'static [u8]),
-    /// Behind a quote.
+    /// Inserts a text after a quote.
     Write(Index, &'static [u8]),
     End(Index),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> impl Strategy<Value = Mutation> {
     let at = any::<Index>;
     prop_oneof![
-        4 => (at(), 0..8_u8).prop_map(|(at, bit)| Change::Flip(at, bit)),
-        2 => (at(), 1..PART).prop_map(|(at, length)| Change::Cut(at, length)),
-        2 => (at(), 1..PART).prop_map(|(at, length)| Change::Double(at, length)),
+        4 => (at(), 0..8_u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
+        2 => (at(), 1..PART).prop_map(|(at, length)| Mutation::Cut(at, length)),
+        2 => (at(), 1..PART).prop_map(|(at, length)| Mutation::Double(at, length)),
         3 => (at(), at(), at(), 1..PART)
-            .prop_map(|(at, file, from, length)| Change::Splice(at, file, from, length)),
+            .prop_map(|(at, file, from, length)| Mutation::Splice(at, file, from, length)),
         4 => (at(), proptest::sample::select(&TOKENS[..]))
-            .prop_map(|(at, token)| Change::Insert(at, token)),
-        1 => at().prop_map(Change::End),
+            .prop_map(|(at, token)| Mutation::Insert(at, token)),
+        1 => at().prop_map(Mutation::End),
     ]
 }
 
-/// What leaves most of a file as it was, so that it is still read.
-fn wording() -> impl Strategy<Value = Change> {
+/// Generates mutations that keep most of a file, so that it is still parsed.
+fn wording() -> impl Strategy<Value = Mutation> {
     (any::<Index>(), proptest::sample::select(&TEXTS[..]))
-        .prop_map(|(at, text)| Change::Write(at, text))
+        .prop_map(|(at, text)| Mutation::Write(at, text))
 }
 
-/// One of the files with a few changes, or none.
+/// Generates one of the files with up to a few mutations.
 pub(super) fn mutated(files: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
     let changes = prop_oneof![
         proptest::collection::vec(wording(), 0..4),
@@ -116,49 +116,49 @@ pub(super) fn mutated(files: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
     })
 }
 
-/// Bytes that nobody has chosen.
+/// Generates arbitrary bytes.
 pub(super) fn arbitrary() -> impl Strategy<Value = Input> {
     proptest::collection::vec(any::<u8>(), 0..100).prop_map(Input)
 }
 
-fn apply(change: &Change, bytes: &mut Vec<u8>, files: &[Vec<u8>]) {
+fn apply(change: &Mutation, bytes: &mut Vec<u8>, files: &[Vec<u8>]) {
     let place = |at: &Index, bytes: &[u8]| at.index(bytes.len() + 1);
     let part = |from: usize, length: usize, bytes: &[u8]| {
         bytes[from..bytes.len().min(from + length)].to_vec()
     };
     match change {
-        Change::Flip(at, bit) => {
+        Mutation::Flip(at, bit) => {
             let at = place(at, bytes);
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= 1 << bit;
             }
         }
-        Change::Cut(at, length) => {
+        Mutation::Cut(at, length) => {
             let at = place(at, bytes);
             bytes.drain(at..bytes.len().min(at + length));
         }
-        Change::Double(at, length) => {
+        Mutation::Double(at, length) => {
             let at = place(at, bytes);
             let part = part(at, *length, bytes);
             bytes.splice(at..at, part);
         }
-        Change::Splice(at, file, from, length) => {
+        Mutation::Splice(at, file, from, length) => {
             let other = file.get(files);
             let part = part(place(from, other), *length, other);
             let at = place(at, bytes);
             bytes.splice(at..at, part);
         }
-        Change::Insert(at, token) => {
+        Mutation::Insert(at, token) => {
             let at = place(at, bytes);
             bytes.splice(at..at, token.iter().copied());
         }
-        Change::Write(at, text) => {
+        Mutation::Write(at, text) => {
             let quotes: Vec<usize> = memchr::memchr_iter(b'"', bytes).collect();
             if !quotes.is_empty() {
                 let at = at.get(&quotes) + 1;
                 bytes.splice(at..at, text.iter().copied());
             }
         }
-        Change::End(at) => bytes.truncate(place(at, bytes)),
+        Mutation::End(at) => bytes.truncate(place(at, bytes)),
     }
 }

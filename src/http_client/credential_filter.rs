@@ -1,4 +1,4 @@
-//! Targets that repeat a request in their answer must not bring its credentials into a dead letter.
+//! Removes credentials from answers that repeat the request, so that no dead letter contains them.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,18 +8,18 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::config::Client;
 
-/// Shortest part of a path that may be a secret.
-const MIN_SEGMENT: usize = 16;
+/// Minimum length of a path segment that is treated as a secret.
+const MIN_SEGMENT_BYTES: usize = 16;
 
-const INSTEAD: &[u8] = b"[secret]";
+const REPLACEMENT: &[u8] = b"[secret]";
 
-/// What no answer may show: sensitive headers, the tokens and passwords in them, the proxy's password,
-/// the values in the URL's query, and long segments of its path.
+/// Secrets that no quoted answer may contain: sensitive headers, the tokens and passwords in them,
+/// the proxy's password, the values in the URL's query, and long segments of its path.
 #[derive(Debug, Default)]
-pub(crate) struct Echo(Vec<SecretSlice<u8>>);
+pub(crate) struct CredentialFilter(Vec<SecretSlice<u8>>);
 
-impl Echo {
-    pub(super) fn of(settings: &Client, headers: &HeaderMap) -> Echo {
+impl CredentialFilter {
+    pub(super) fn of(settings: &Client, headers: &HeaderMap) -> CredentialFilter {
         let mut secrets: Vec<Vec<u8>> = Vec::new();
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let text = value.as_bytes();
@@ -42,16 +42,17 @@ impl Echo {
         let query = settings.url.query().unwrap_or_default();
         let values = query.split('&').filter_map(|pair| pair.split_once('='));
         secrets.extend(values.map(|(_, value)| value.as_bytes().to_vec()));
-        // Some targets know their senders by a path that nobody could guess.
-        let segments = settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT);
+        // Some targets identify senders by a secret path.
+        let segments =
+            settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT_BYTES);
         secrets.extend(segments.map(|segment| segment.as_bytes().to_vec()));
         secrets.retain(|secret| !secret.is_empty());
-        // A whole value before the parts of it.
+        // Longest first: a whole value before the parts of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Echo(secrets.into_iter().map(Into::into).collect())
+        CredentialFilter(secrets.into_iter().map(Into::into).collect())
     }
 
-    /// A text without them.
+    /// Returns the text with every secret replaced.
     pub(super) fn erase(&self, text: &[u8]) -> Vec<u8> {
         let mut clean = text.to_vec();
         for secret in &self.0 {
@@ -60,7 +61,7 @@ impl Echo {
             let mut next = Vec::with_capacity(clean.len());
             for at in memmem::find_iter(&clean, secret) {
                 next.extend_from_slice(&clean[from..at]);
-                next.extend_from_slice(INSTEAD);
+                next.extend_from_slice(REPLACEMENT);
                 from = at + secret.len();
             }
             next.extend_from_slice(&clean[from..]);
@@ -93,8 +94,8 @@ mod tests {
             headers.insert(name, value);
         }
         headers.insert("d", HeaderValue::from_static("plain"));
-        let echo = Echo::of(&sink.client, &headers);
-        assert!(!format!("{echo:?}").contains("canary"));
+        let filter = CredentialFilter::of(&sink.client, &headers);
+        assert!(!format!("{filter:?}").contains("canary"));
         for (said, clean) in [
             ("x canary-1canary-1", "x [secret][secret]"),
             ("b: canary-2 canary-3.", "b: [secret]."),
@@ -104,7 +105,7 @@ mod tests {
             ("no /hooks/canary-6-in-the-path", "no /hooks/[secret]"),
             ("bWU6Y2FuYXJ5LTU= canary-5", "[secret] [secret]"),
         ] {
-            assert_eq!(String::from_utf8_lossy(&echo.erase(said.as_bytes())), clean);
+            assert_eq!(String::from_utf8_lossy(&filter.erase(said.as_bytes())), clean);
         }
     }
 }
