@@ -220,6 +220,27 @@ fn files_are_short_and_say_what_they_are() {
 }
 
 #[test]
+fn paths_in_the_architecture_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
+    let mut missing = Vec::new();
+    // Odd parts stand between backticks.
+    for code in page.split('`').skip(1).step_by(2) {
+        let is_path =
+            code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
+        let is_source = code.starts_with("src/") || (code.contains('/') && code.ends_with(".rs"));
+        if is_path
+            && is_source
+            && !root.join(code).exists()
+            && !root.join("src").join(code).exists()
+        {
+            missing.push(code);
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}, which do not exist");
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     for source in sources() {
         for word in ["TODO", "FIXME", "XXX", "HACK"] {

@@ -99,7 +99,7 @@ impl Access {
             return Refusal::Password;
         }
         let count = self.wrong_logins.count(address, now);
-        if count == 1 && self.wrong_logins.may_say(now) {
+        if count == 1 && self.wrong_logins.may_log(now) {
             tracing::warn!(client = %address, "refused a wrong password on the admin listener");
         }
         if count > self.limit { Refusal::TooManyAttempts } else { Refusal::Password }

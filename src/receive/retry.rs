@@ -249,8 +249,8 @@ mod tests {
                 ["", " ", "\u{feff}", "[]", "[", "{}", "null", "garbage", "[[]]", "{\"logs\":[]}"]
             {
                 let refused = released(origin, nothing.as_bytes());
-                let said = refused.expect_err(nothing);
-                assert!(said.starts_with("still refused: $"), "{nothing:?}: {said}");
+                let message = refused.expect_err(nothing);
+                assert!(message.starts_with("still refused: $"), "{nothing:?}: {message}");
             }
             let one = released(origin, format!(" [{EVENT}]\n").as_bytes()).expect("an event");
             assert_eq!((one.events.len(), one.events[0].bytes.as_ref()), (1, EVENT.as_bytes()));
@@ -258,9 +258,12 @@ mod tests {
         }
         let incomplete = EVENT.replace("2024", "year");
         let refused = released(Origin::DeadLetter, incomplete.as_bytes());
-        assert!(refused.is_err_and(|said| said.contains("$.recordedAt")));
+        assert!(refused.is_err_and(|message| message.contains("$.recordedAt")));
         let two = format!("{EVENT}{EVENT}");
-        assert!(released(Origin::DeadLetter, two.as_bytes()).is_err_and(|said| said.contains("2")));
+        assert!(
+            released(Origin::DeadLetter, two.as_bytes())
+                .is_err_and(|message| message.contains("2"))
+        );
         assert_eq!(released(Origin::Body, two.as_bytes()).map(|batch| batch.events.len()), Ok(2));
     }
 }

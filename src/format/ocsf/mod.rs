@@ -154,7 +154,8 @@ fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let result = event.envelope().result.as_ref();
     let agrees = result.is_some_and(|result| result.outcome() == outcome);
     let reported = event.flow().and_then(|flow| flow.reported.outcome());
-    let contradicts = reported.is_some_and(|said| said != outcome && said != Outcome::Unknown);
+    let contradicts =
+        reported.is_some_and(|stated| stated != outcome && stated != Outcome::Unknown);
     let fields = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
     let fields: Vec<&str> = fields.into_iter().flatten().collect();
     let code = leaves.take_text(&["status_code"], &fields);
@@ -260,7 +261,7 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
 }
 
 /// Sets type and environment of the user.
-fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
+fn user(paths: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
     let is_user =
         leaves.take(&["actor.user.type_id"], &["/actors/user/type"], |kind| kind == "USER");
     let (id, caption) = match is_user.as_deref() {
@@ -268,11 +269,11 @@ fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
         Some(other) => (99, other),
     };
     let organization = leaves.take_text(&["actor.user.org.uid"], &["/actors/user/environment/id"]);
-    for place in places {
-        document.set(&format!("{place}.type_id"), id);
-        document.set(&format!("{place}.type"), caption);
+    for path in paths {
+        document.set(&format!("{path}.type_id"), id);
+        document.set(&format!("{path}.type"), caption);
         if let Some(id) = &organization {
-            document.set(&format!("{place}.org.uid"), id.as_str());
+            document.set(&format!("{path}.org.uid"), id.as_str());
         }
     }
 }
