@@ -17,10 +17,10 @@ use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
+use crate::listener::tls::{self, TlsError};
+use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::listener::tls::{self, TlsError};
-use crate::receive::listener::{self, Listener, Timeouts};
 use crate::receive::retry::Rules;
 use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
@@ -226,7 +226,7 @@ impl App {
         let webhooks = Listener {
             name: "webhooks",
             router: receive::router(receiver, &config.sources),
-            policy: Some(Arc::clone(&policy)),
+            policy: Some(policy.clone()),
             is_proxied: config.listen.proxy_protocol,
             connections: config.limits.connections,
             timeouts,

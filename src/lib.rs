@@ -17,7 +17,8 @@
 //! | [`event`] | the words: events, outcomes, findings; knows no JSON, no HTTP, no I/O |
 //! | [`decode`] | bytes to typed events, or refusals; the only place that knows PingOne's JSON; pure |
 //! | [`redact`] | what is taken out of events, before the spool or for one sink; pure |
-//! | [`receive`] | listener, credentials, limits, the one handler; knows decode and spool, never a sink |
+//! | [`listener`] | accepts connections: TLS, HTTP/1.1, HTTP/2, timeouts, shutdown; used by `receive` and `admin` |
+//! | [`receive`] | credentials, limits, the one handler; knows decode and spool, never a sink |
 //! | [`spool`] | the durable log, dedup, quarantine; opaque bytes only |
 //! | [`deliver`] | one worker per sink: batches, retries, settlement |
 //! | [`format`](mod@format) | what an event becomes for a sink; pure |
@@ -44,8 +45,11 @@ pub mod event;
 mod file_fingerprint;
 pub mod format;
 #[cfg(any(test, fuzzing))]
+#[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
+mod http_client;
 pub mod json;
+pub mod listener;
 pub mod metrics;
 pub mod nats;
 pub mod observe;

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use axum::http::{Method, request};
 
 use super::answer::Answer;
-use super::listener::Peer;
 use super::policy::{Judgement, Policy};
 use super::state::{Receiver, Source};
+use crate::listener::Peer;
 
 /// `Ok` if the body may be read; otherwise the answer.
 pub(super) fn admit(

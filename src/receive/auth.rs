@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::listener::Certificate;
 use crate::config::{self, Credential};
+use crate::listener::Certificate;
 
 type Hash = [u8; 32];
 

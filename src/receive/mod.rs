@@ -3,7 +3,6 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`request_id`] | what a request is called in logs, quarantine and spans |
-//! | [`listener`] | accepts connections: TLS, HTTP/1.1 and HTTP/2, their number and times, shutdown |
 //! | [`router`](mod@router) | paths and methods, request ids, the answer to a panic |
 //! | [`client`] | whom a request comes from, where proxies are in between |
 //! | [`admission`] | address and credentials, before one byte of the body is read |
@@ -29,7 +28,6 @@ mod client;
 pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
-pub mod listener;
 mod policy;
 mod prepare;
 mod redacted;
@@ -41,7 +39,6 @@ mod throttle;
 mod webhook;
 
 pub(crate) use auth::Credentials;
-pub use listener::Peer;
 #[cfg(test)]
 pub(crate) use policy::Judgement;
 pub use policy::{Policy, SharedPolicy};

@@ -11,15 +11,15 @@ use ipnet::IpNet;
 
 use super::auth::Credentials;
 use super::client::Proxies;
-use super::listener::tls::Loaded;
-use super::listener::{Certificate, Peer};
 use crate::config::{self, Listen, OnUnparseable};
+use crate::listener::tls::LoadedTls;
+use crate::listener::{Certificate, ConnectionPolicy, Peer};
 
 /// Who may send events to which source, and how its bodies are judged.
 pub struct Policy {
     proxies: Proxies,
     sources: Vec<SourcePolicy>,
-    tls: Option<Loaded>,
+    tls: Option<Arc<LoadedTls>>,
 }
 
 /// The policy of one source.
@@ -52,7 +52,7 @@ pub(crate) enum Judgement {
 
 impl Policy {
     /// The policy of a configuration; `tls` is what `listen.tls` loads.
-    pub fn new(listen: &Listen, sources: &[config::Source], tls: Option<Loaded>) -> Policy {
+    pub fn new(listen: &Listen, sources: &[config::Source], tls: Option<LoadedTls>) -> Policy {
         let proxies =
             Proxies { trusted: listen.trusted_proxies.clone(), header: listen.forwarded_header };
         let sources = sources.iter().map(|source| SourcePolicy {
@@ -62,17 +62,12 @@ impl Policy {
             strict: source.strict,
             on_unparseable: source.on_unparseable,
         });
-        Policy { proxies, sources: sources.collect(), tls }
+        Policy { proxies, sources: sources.collect(), tls: tls.map(Arc::new) }
     }
 
     /// The certificates and authorities of new connections.
-    pub fn tls(&self) -> Option<&Loaded> {
-        self.tls.as_ref()
-    }
-
-    /// Returns whether a connection from this address may begin with the PROXY protocol's header.
-    pub(super) fn trusts_proxy(&self, address: IpAddr) -> bool {
-        self.proxies.trusts(address.to_canonical())
+    pub fn tls(&self) -> Option<&LoadedTls> {
+        self.tls.as_deref()
     }
 
     /// The address that a request comes from, behind trusted proxies.
@@ -138,6 +133,16 @@ impl SharedPolicy {
     /// Puts another policy in force for every later request and connection.
     pub fn replace(&self, policy: Policy) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+}
+
+impl ConnectionPolicy for SharedPolicy {
+    fn tls(&self) -> Option<Arc<LoadedTls>> {
+        self.current().tls.clone()
+    }
+
+    fn trusts_proxy(&self, address: IpAddr) -> bool {
+        self.current().proxies.trusts(address.to_canonical())
     }
 }
 

@@ -12,10 +12,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::answer::{Answer, Unavailable};
-use super::listener::Peer;
 use super::state::{Receiver, Source};
 use super::{request_id, webhook};
 use crate::config;
+use crate::listener::Peer;
 
 /// One route per source; everything else is 404, so that a wrong path is never taken for success.
 pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {

@@ -18,9 +18,8 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::config;
+use crate::http_client::{self, Answer, HttpClient, RequestError, advice, below};
 use crate::shutdown::{self, Shutdown, Trigger};
-use crate::sinks::request::{self, Answer, Requests, advice, below};
-use crate::sinks::{Reason, Verdict};
 
 /// Spans of one request, at most.
 const BATCH: usize = 512;
@@ -46,17 +45,17 @@ struct Exporter {
     url: Url,
     resource: ResourceAttributesWithSchema,
     /// Made anew after each failure, with secrets and certificates as they are then.
-    requests: Option<Requests>,
+    requests: Option<HttpClient>,
     is_failing: bool,
     exported: IntCounter,
     dropped: IntCounter,
 }
 
-/// Why a batch was not taken.
-struct Failure {
-    reason: Reason,
-    /// Whether it may be sent again, and how long the collector asks to wait.
-    again: Option<Duration>,
+/// Failed export of a batch of spans.
+struct ExportError {
+    message: String,
+    /// Minimum wait before the batch may be sent again; `None` if it must not be sent again.
+    retry_after: Option<Duration>,
 }
 
 /// Begins to send what comes out of the queue.
@@ -116,20 +115,22 @@ impl Exporter {
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         for attempt in 0.. {
             let is_last = end.has_begun();
-            let Failure { reason, again } = match self.attempt(body.clone()).await {
+            let ExportError { message, retry_after } = match self.attempt(body.clone()).await {
                 Ok(rejected) => return self.taken(count, rejected),
-                Err(failure) => failure,
+                Err(error) => error,
             };
             self.requests = None;
             if !std::mem::replace(&mut self.is_failing, true) {
-                let reason = reason.to_string();
-                tracing::warn!(reason, "spans are not exported; nothing else depends on it");
+                tracing::warn!(
+                    reason = message,
+                    "spans are not exported; nothing else depends on it"
+                );
             }
-            let Some(asked) = again.filter(|_| !is_last) else {
+            let Some(requested) = retry_after.filter(|_| !is_last) else {
                 return self.dropped.inc_by(count);
             };
             let bound = Duration::from_secs(1 << DOUBLINGS.min(attempt));
-            let wait = bound.mul_f64(rand::random()).max(asked);
+            let wait = bound.mul_f64(rand::random()).max(requested);
             tokio::select! {
                 () = sleep(wait.min(Duration::from_secs(1 << DOUBLINGS))) => {}
                 () = end.begun() => {}
@@ -138,25 +139,28 @@ impl Exporter {
     }
 
     /// Says how many of the spans the collector rejected.
-    async fn attempt(&mut self, body: Vec<u8>) -> Result<u64, Failure> {
-        let repeat = |reason| Failure { reason, again: Some(Duration::ZERO) };
+    async fn attempt(&mut self, body: Vec<u8>) -> Result<u64, ExportError> {
+        let repeat = |error: RequestError| ExportError {
+            message: error.message,
+            retry_after: Some(Duration::ZERO),
+        };
         let requests = match &self.requests {
             Some(requests) => requests,
             None => self.requests.insert(open(&self.settings).map_err(repeat)?),
         };
         let posted = requests.post(&self.url, "application/x-protobuf", HeaderMap::new(), body);
-        let answer = posted.await.map_err(Verdict::into_reason).map_err(repeat)?;
+        let answer = posted.await.map_err(repeat)?;
         match answer.status {
             200..=299 => Ok(rejected(&answer)),
             // All others must not be repeated, says the protocol.
             429 | 502..=504 => {
-                let reason = Reason::new(format!("the collector answers {}", answer.status));
-                Err(Failure { reason, again: Some(answer.retry_after.unwrap_or_default()) })
+                let message = format!("the collector answers {}", answer.status);
+                let retry_after = Some(answer.retry_after.unwrap_or_default());
+                Err(ExportError { message, retry_after })
             }
             status => {
-                let advice = advice(status);
-                let reason = Reason::new(format!("the collector answers {status}: {advice}"));
-                Err(Failure { reason, again: None })
+                let message = format!("the collector answers {status}: {}", advice(status));
+                Err(ExportError { message, retry_after: None })
             }
         }
     }
@@ -171,9 +175,9 @@ impl Exporter {
     }
 }
 
-fn open(settings: &config::Traces) -> Result<Requests, Reason> {
-    let headers = request::headers(&settings.headers, &settings.authorization)?;
-    Requests::open(&settings.client, headers)
+fn open(settings: &config::Traces) -> Result<HttpClient, RequestError> {
+    let headers = http_client::headers(&settings.headers, &settings.authorization)?;
+    HttpClient::open(&settings.client, headers)
 }
 
 /// A collector may take a part and say so with a 200. An answer of something else is none.

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use super::{Bench, SECRETS, Service, fresh};
 use crate::admin::access::Access;
 use crate::config::{self, Config};
-use crate::receive::{Judgement, Peer, Policy};
+use crate::listener::Peer;
+use crate::receive::{Judgement, Policy};
 
 /// Networks that a file may name; the last ones are everything.
 const NETS: [&str; 6] =

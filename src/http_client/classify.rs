@@ -2,7 +2,7 @@
 
 /// What a status means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sinks) enum Class {
+pub(crate) enum Class {
     /// The target has all of it.
     Success,
     /// Later.
@@ -16,7 +16,7 @@ pub(in crate::sinks) enum Class {
 }
 
 /// RFC 9110, and what collectors make of it.
-pub(in crate::sinks) fn class_of(status: u16) -> Class {
+pub(crate) fn class_of(status: u16) -> Class {
     match status {
         200..=299 => Class::Success,
         408 | 425 | 429 => Class::Retry,

@@ -28,7 +28,7 @@ const UNUSABLE: &str = "holds an object that is broken, or of a kind that cannot
 
 /// Everything that new connections need.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedTls {
     config: Arc<ServerConfig>,
     chain: Vec<CertificateDer<'static>>,
     /// The service's own certificate.
@@ -39,10 +39,10 @@ pub struct Loaded {
     pub expiries: Vec<(&'static str, i64)>,
 }
 
-impl Loaded {
+impl LoadedTls {
     /// The keys of `listen.tls` whose files hold something else than those of `before`.
-    pub fn changes(&self, before: &Loaded) -> Vec<&'static str> {
-        let parts = |loaded: &Loaded| {
+    pub fn changes(&self, before: &LoadedTls) -> Vec<&'static str> {
+        let parts = |loaded: &LoadedTls| {
             let authority = loaded.authority.clone();
             let (roots, lists) = authority.map(|own| own.files()).unwrap_or_default();
             [("client_ca", roots), ("client_crl", lists)]
@@ -59,7 +59,7 @@ impl Loaded {
 }
 
 /// Reads all files. TLS 1.2 and 1.3 with the cipher suites that rustls has; HTTP/2 and HTTP/1.1.
-pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
+pub fn load(settings: &ListenTls) -> Result<LoadedTls, TlsError> {
     let ListenTls { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];
@@ -85,7 +85,7 @@ pub fn load(settings: &ListenTls) -> Result<Loaded, TlsError> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let own = parsed.into_iter().next();
     let own = own.ok_or_else(|| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
-    Ok(Loaded { config: Arc::new(config), chain, own, authority, expiries })
+    Ok(LoadedTls { config: Arc::new(config), chain, own, authority, expiries })
 }
 
 fn load_authority(

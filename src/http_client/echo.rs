@@ -16,7 +16,7 @@ const INSTEAD: &[u8] = b"[secret]";
 /// What no answer may show: sensitive headers, the tokens and passwords in them, the proxy's password,
 /// the values in the URL's query, and long segments of its path.
 #[derive(Debug, Default)]
-pub(in crate::sinks) struct Echo(Vec<SecretSlice<u8>>);
+pub(crate) struct Echo(Vec<SecretSlice<u8>>);
 
 impl Echo {
     pub(super) fn of(settings: &Client, headers: &HeaderMap) -> Echo {

@@ -1,8 +1,8 @@
-//! One POST request, for every sink that speaks HTTP: limits, compression, and what went wrong.
+//! HTTP client of the sinks and of the trace exporter: timeouts, compression, and failures in an operator's words.
 //!
-//! Each sink has a client, and so a connection pool, of its own. Time limits are always set,
-//! redirects are never followed (a redirect would carry credentials elsewhere), and proxies are used
-//! only if they are configured. <https://www.rfc-editor.org/rfc/rfc9110>
+//! Each sink has its own client, and so its own connection pool. Timeouts are always set, redirects are never
+//! followed (a redirect would carry credentials to another host), and a proxy is used only if it is configured.
+//! <https://www.rfc-editor.org/rfc/rfc9110>
 
 mod answer;
 mod classify;
@@ -17,21 +17,40 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
+use thiserror::Error;
 use url::Url;
 
-use super::{Reason, Verdict};
 use crate::config::{self, Authorization, Compression, Header};
-use crate::error_chain::{connection_failure, error_chain};
+use crate::error_chain::{connection_failure, error_chain, without_numbers};
 use crate::tls;
 pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing))]
-pub(super) use answer::parse_retry_after;
+pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
-pub(super) use classify::{Class, class_of};
+pub(crate) use classify::{Class, class_of};
+
+/// Error of a request that got no answer, or could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub(crate) struct RequestError {
+    /// For operators. Holds no secret and nothing of an event.
+    pub(crate) message: String,
+    /// True if the same request fails again until an operator changes something.
+    pub(crate) is_permanent: bool,
+    /// True if the answer did not come within the timeout.
+    pub(crate) is_late: bool,
+}
+
+impl RequestError {
+    fn new(message: impl Into<String>) -> RequestError {
+        let message = without_numbers(&message.into());
+        RequestError { message, is_permanent: false, is_late: false }
+    }
+}
 
 /// Sends requests to one target.
 #[derive(Debug)]
-pub(crate) struct Requests {
+pub(crate) struct HttpClient {
     client: reqwest::Client,
     compression: Compression,
     echo: Arc<echo::Echo>,
@@ -39,9 +58,12 @@ pub(crate) struct Requests {
     peer: String,
 }
 
-impl Requests {
+impl HttpClient {
     /// A client; `headers` go with every request. Connects to nothing.
-    pub(crate) fn open(settings: &config::Client, headers: HeaderMap) -> Result<Requests, Reason> {
+    pub(crate) fn open(
+        settings: &config::Client,
+        headers: HeaderMap,
+    ) -> Result<HttpClient, RequestError> {
         guard::check_literal(settings)?;
         let echo = Arc::new(echo::Echo::of(settings, &headers));
         let mut builder = reqwest::Client::builder()
@@ -54,7 +76,7 @@ impl Requests {
             .no_proxy();
         let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
         if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
-            let mut tls = tls::client_config(&settings.tls).map_err(Reason::new)?;
+            let mut tls = tls::client_config(&settings.tls).map_err(RequestError::new)?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             builder = builder.tls_backend_preconfigured(tls);
         } else {
@@ -67,13 +89,13 @@ impl Requests {
             builder = builder.proxy(proxy_of(proxy)?);
         }
         let client = builder.build().map_err(|error| {
-            Reason::new(format!("no HTTP client can be made: {}", error_chain(&error)))
+            RequestError::new(format!("no HTTP client can be made: {}", error_chain(&error)))
         })?;
         let peer = match &settings.proxy {
             Some(proxy) => format!("{} through {}", peer(&settings.url), peer(&proxy.url)),
             None => peer(&settings.url),
         };
-        Ok(Requests { client, compression: settings.compression, echo, peer })
+        Ok(HttpClient { client, compression: settings.compression, echo, peer })
     }
 
     /// Posts a body. An error is what all of its items get: no answer came.
@@ -83,7 +105,7 @@ impl Requests {
         content_type: &'static str,
         headers: HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Answer, Verdict> {
+    ) -> Result<Answer, RequestError> {
         let (body, encoding) = compress::compress(body, self.compression).await?;
         let mut request = self
             .client
@@ -99,26 +121,26 @@ impl Requests {
     }
 
     /// Gets something small, for probes.
-    pub(super) async fn get(&self, url: &Url) -> Result<Answer, Verdict> {
+    pub(crate) async fn get(&self, url: &Url) -> Result<Answer, RequestError> {
         self.send(self.client.get(url.clone())).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Verdict> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, RequestError> {
         match request.header(ACCEPT_ENCODING, "identity").send().await {
             Ok(response) => Ok(Answer::read(response, Arc::clone(&self.echo)).await),
             Err(error) => Err(self.no_answer(error)),
         }
     }
 
-    fn no_answer(&self, error: reqwest::Error) -> Verdict {
+    fn no_answer(&self, error: reqwest::Error) -> RequestError {
         if let Some(private) = guard::refused(&error) {
-            return Verdict::Fatal { reason: Reason::new(format!("{}: {private}", self.peer)) };
+            let message = format!("{}: {private}", self.peer);
+            return RequestError { is_permanent: true, ..RequestError::new(message) };
         }
         let is_late = error.is_timeout() && !error.is_connect();
         // The URL may hold what is secret, and the chain is logged.
         let message = connection_failure(&error.without_url(), &self.peer);
-        let reason = Reason { is_late, ..Reason::new(message) };
-        Verdict::Retry { after: None, reason }
+        RequestError { is_late, ..RequestError::new(message) }
     }
 }
 
@@ -131,11 +153,11 @@ pub(crate) fn peer(url: &Url) -> String {
     }
 }
 
-fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, Reason> {
-    let unusable = |_| Reason::new("the proxy's URL cannot be used; correct proxy.url");
+fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
+    let unusable = |_| RequestError::new("the proxy's URL cannot be used; correct proxy.url");
     let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
     let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
-    let password = password.reread().map_err(Reason::new)?;
+    let password = password.reread().map_err(RequestError::new)?;
     Ok(proxy.basic_auth(username, password.expose()))
 }
 
@@ -143,13 +165,13 @@ fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, Reason> {
 pub(crate) fn headers(
     settings: &[Header],
     authorization: &Authorization,
-) -> Result<HeaderMap, Reason> {
+) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
     for header in settings {
         match header {
             Header::Plain(name, value) => headers.append(name, value.clone()),
             Header::Secret(name, secret) => {
-                let secret = secret.reread().map_err(Reason::new)?;
+                let secret = secret.reread().map_err(RequestError::new)?;
                 headers.append(name, secret_header(secret.expose())?)
             }
         };
@@ -161,8 +183,8 @@ pub(crate) fn headers(
 }
 
 /// The `Authorization` header, its secret read anew.
-pub(super) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, Reason> {
-    let value = match settings.reread().map_err(Reason::new)? {
+pub(crate) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, RequestError> {
+    let value = match settings.reread().map_err(RequestError::new)? {
         Authorization::None => return Ok(None),
         Authorization::Basic { username, password } => {
             let pair = format!("{username}:{}", password.expose());
@@ -174,9 +196,11 @@ pub(super) fn authorization(settings: &Authorization) -> Result<Option<HeaderVal
 }
 
 /// A header value that is never shown.
-pub(super) fn secret_header(value: &str) -> Result<HeaderValue, Reason> {
+pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, RequestError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
-        Reason::new("a secret holds what a header cannot carry, such as a line break; correct it")
+        RequestError::new(
+            "a secret holds what a header cannot carry, such as a line break; correct it",
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)

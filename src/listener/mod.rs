@@ -12,6 +12,8 @@ mod proxy_protocol;
 pub mod tls;
 mod unread;
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +27,10 @@ use tokio_util::task::TaskTracker;
 pub use certificate::Certificate;
 pub use connection::Peer;
 
-use super::policy::SharedPolicy;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use connection_limiter::ConnectionLimiter;
+use tls::LoadedTls;
 use unread::Drains;
 
 /// How long a failing `accept` is left alone: it fails when descriptors run out, and at once again.
@@ -64,16 +66,24 @@ pub struct Timeouts {
     pub grace: Duration,
 }
 
-/// What is served, and how.
+/// TLS and trusted proxies in force for new connections. A reload may replace both at any time.
+pub trait ConnectionPolicy: fmt::Debug + Send + Sync {
+    /// Certificates and authorities of new connections; `None` if connections are plain TCP.
+    fn tls(&self) -> Option<Arc<LoadedTls>>;
+
+    /// Returns whether a connection from `address` may begin with a PROXY protocol header.
+    fn trusts_proxy(&self, address: IpAddr) -> bool;
+}
+
+/// A router, and the limits under which it is served.
 #[derive(Debug)]
 pub struct Listener {
     /// Its name in metrics.
     pub name: &'static str,
     /// What answers.
     pub router: Router,
-    /// TLS and the trusted proxies of new connections; without a policy, or without TLS in it, they are
-    /// plain.
-    pub policy: Option<Arc<SharedPolicy>>,
+    /// TLS and trusted proxies of new connections. Without a policy, connections are plain TCP.
+    pub policy: Option<Arc<dyn ConnectionPolicy>>,
     /// True if each connection begins with the PROXY protocol's header of a trusted proxy.
     pub is_proxied: bool,
     /// Connections that may be open.
@@ -115,7 +125,7 @@ pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdo
                 continue;
             }
         };
-        let Some(place) = limiter.take() else {
+        let Some(permit) = limiter.take() else {
             ends.with_label_values(&[listener.name, "refused"]).inc();
             continue;
         };
@@ -123,7 +133,7 @@ pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdo
         let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
         let (open, ends) = (open.clone(), ends.clone());
         connections.spawn(async move {
-            let ended = connection::serve(&shared, stream, peer, place, shutdown).await;
+            let ended = connection::serve(&shared, stream, peer, permit, shutdown).await;
             open.dec();
             ends.with_label_values(&[shared.listener.name, ended.as_str()]).inc();
         });

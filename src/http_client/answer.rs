@@ -7,7 +7,6 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 
 use super::compress::inflate;
 use super::echo::Echo;
-use crate::sinks::Reason;
 
 /// Bytes of an answer that are read. A bulk answer takes about 300 for an item that failed.
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -23,11 +22,11 @@ pub(crate) struct Answer {
     /// The body, or what of it arrived.
     pub(crate) body: Vec<u8>,
     /// False if the connection broke within the body, or the body was too long.
-    pub(in crate::sinks) is_whole: bool,
+    pub(crate) is_whole: bool,
     /// Whether the body was too long.
-    pub(in crate::sinks) is_too_long: bool,
+    pub(crate) is_too_long: bool,
     /// What may not be quoted of it.
-    pub(in crate::sinks) echo: Arc<Echo>,
+    pub(crate) echo: Arc<Echo>,
 }
 
 impl Answer {
@@ -60,18 +59,8 @@ impl Answer {
         Answer { status, retry_after, body, is_whole, is_too_long, echo }
     }
 
-    /// A reason that quotes this answer; `message` must hold nothing that an event may say.
-    pub(in crate::sinks) fn reason(
-        &self,
-        message: impl Into<String>,
-        code: Option<String>,
-    ) -> Reason {
-        let answer = self.quote(&self.body);
-        Reason { message: message.into(), status: Some(self.status), code, answer, is_late: false }
-    }
-
     /// The beginning of a part of the answer, without credentials.
-    pub(in crate::sinks) fn quote(&self, part: &[u8]) -> String {
+    pub(crate) fn quote(&self, part: &[u8]) -> String {
         // Cut afterwards: a secret that reaches over the edge must not stay in part.
         let clean = self.echo.erase(&part[..part.len().min(16 * EXCERPT)]);
         String::from_utf8_lossy(&clean[..clean.len().min(EXCERPT)]).into_owned()
@@ -80,7 +69,7 @@ impl Answer {
 
 /// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date. Fractions, which some send, are rounded up, and
 /// a number that is too large is the largest.
-pub(in crate::sinks) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

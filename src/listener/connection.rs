@@ -26,7 +26,6 @@ use super::connection_limiter::ConnectionPermit;
 use super::linger::{Lingering, MAX_LINGER};
 use super::unread::Watched;
 use super::{Listener, Shared, proxy_protocol};
-use crate::receive::policy::SharedPolicy;
 use crate::shutdown::Shutdown;
 
 /// How long a connection without a request may stay when the service ends.
@@ -155,8 +154,7 @@ async fn greet(
     address: SocketAddr,
 ) -> std::io::Result<(Greeted, Peer)> {
     let mut peer = Peer::new(address);
-    let policy = listener.policy.as_deref().map(SharedPolicy::current);
-    if let Some(policy) = policy.as_ref().filter(|_| listener.is_proxied) {
+    if let Some(policy) = listener.policy.as_ref().filter(|_| listener.is_proxied) {
         if !policy.trusts_proxy(address.ip()) {
             return Err(std::io::Error::other("listen.trusted_proxies does not name this address"));
         }
@@ -164,9 +162,8 @@ async fn greet(
             peer.address = source;
         }
     }
-    // As it is now: the header may have taken its time.
-    let policy = listener.policy.as_deref().map(SharedPolicy::current);
-    let Some(tls) = policy.as_ref().and_then(|policy| policy.tls()) else {
+    // Read after the header: a reload may have replaced the certificates meanwhile.
+    let Some(tls) = listener.policy.as_ref().and_then(|policy| policy.tls()) else {
         return Ok((Greeted::Plain(stream), peer));
     };
     let stream = tls.acceptor().accept(stream).await?;

@@ -11,9 +11,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::Host;
 
+use super::RequestError;
 use crate::config::Client;
 use crate::error_chain::chain;
-use crate::sinks::Reason;
 
 /// IPv4 networks that are not the public internet: IANA's special-purpose registry (RFC 6890).
 const PRIVATE_V4: [&str; 17] = [
@@ -72,7 +72,7 @@ impl Resolve for PublicOnly {
 }
 
 /// An address in the URL itself is never resolved, so it is judged here.
-pub(super) fn check_literal(settings: &Client) -> Result<(), Reason> {
+pub(super) fn check_literal(settings: &Client) -> Result<(), RequestError> {
     let address = match settings.url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),
@@ -81,7 +81,7 @@ pub(super) fn check_literal(settings: &Client) -> Result<(), Reason> {
     if settings.allows_private || !is_private(address) {
         return Ok(());
     }
-    Err(Reason::new(Private(address).to_string()))
+    Err(RequestError::new(Private(address).to_string()))
 }
 
 /// What this guard said, if an attempt failed because of it.

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 
+use super::RequestError;
 use crate::config::Compression;
-use crate::sinks::{Reason, Verdict};
 
 /// Below this, a header costs more than it saves.
 const WORTHWHILE: usize = 1024;
@@ -15,7 +15,7 @@ const WORTHWHILE: usize = 1024;
 pub(super) async fn compress(
     body: Vec<u8>,
     compression: Compression,
-) -> Result<(Vec<u8>, Option<&'static str>), Verdict> {
+) -> Result<(Vec<u8>, Option<&'static str>), RequestError> {
     if body.len() < WORTHWHILE || compression == Compression::None {
         return Ok((body, None));
     }
@@ -29,10 +29,8 @@ pub(super) async fn compress(
         Compression::Zstd => Ok((zstd::encode_all(body.as_slice(), 3)?, Some("zstd"))),
     });
     let compressed = compressed.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    compressed.map_err(|error| Verdict::Retry {
-        after: None,
-        reason: Reason::new(format!("the body could not be compressed: {error}")),
-    })
+    compressed
+        .map_err(|error| RequestError::new(format!("the body could not be compressed: {error}")))
 }
 
 /// What an answer's body says.
