@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::operations::failure;
 use crate::deliver::SinkStatus;
-use crate::deliver::replay::{self, Wanted};
+use crate::deliver::replay::{self, ReplayRange};
 use crate::spool::{Disposition, Millis};
 
 /// One step of a replay.
@@ -61,7 +61,7 @@ pub(super) async fn replay(
         Ok(sink) => sink,
         Err(response) => return *response,
     };
-    let wanted = Wanted {
+    let wanted = ReplayRange {
         positions: asked.after..sink.cursor(),
         // What comes from now on is no repetition.
         time: asked.from..asked.to.min((admin.clock)()),

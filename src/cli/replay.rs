@@ -8,7 +8,7 @@ use super::admin_client::AdminClient;
 use super::{Failure, block_on, output};
 use crate::admin::sinks::Replay;
 use crate::config::Admin;
-use crate::deliver::replay::Progress;
+use crate::deliver::replay::ReplayProgress;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
         loop {
             let step = Replay { from: from.timestamp_millis(), to: to.timestamp_millis(), after };
             let path = format!("/api/sinks/{}/replay", arguments.sink);
-            let progress: Progress = client.ask(client.post(&path).json(&step)).await?;
+            let progress: ReplayProgress = client.ask(client.post(&path).json(&step)).await?;
             replayed += progress.replayed;
             spinner.set_position(replayed);
             match progress.next {

@@ -46,8 +46,9 @@ impl Found {
             return None;
         }
         let key = key(&found.source, envelope);
-        let filtered =
-            |sink| deliver::unwanted(sink, &typed.event, &found.source).map(|why| why.to_string());
+        let filtered = |sink| {
+            deliver::filter_reason(sink, &typed.event, &found.source).map(|why| why.to_string())
+        };
         let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), filtered(sink))).collect();
         Some(Found {
             recorded: Some((envelope.recorded_at_text.to_string(), key)),

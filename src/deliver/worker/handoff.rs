@@ -1,12 +1,12 @@
-//! Batches that come back from a connection: settled, or in need of a neighbour.
+//! Order of batches for idle connections, and the metrics of committed parts.
 
 use super::Worker;
-use crate::deliver::batch::{Batch, Settled};
+use crate::deliver::batch::{CommitPart, DeliveryBatch};
 
 impl Worker {
-    /// The batch for an idle connection: what another has given back goes first. A single event waits for
-    /// the next batch and goes with it.
-    pub(super) fn take_next(&mut self) -> Option<Batch> {
+    /// Takes the batch for an idle connection: a returned batch first. A returned batch of a single event
+    /// goes together with the next batch, and waits for it.
+    pub(super) fn take_next(&mut self) -> Option<DeliveryBatch> {
         let Some(mut batch) = self.returned.take() else { return self.ready.take() };
         if batch.items.len() < 2 {
             match self.ready.take() {
@@ -21,7 +21,7 @@ impl Worker {
         Some(batch)
     }
 
-    /// Tells the connections whether there are more events.
+    /// Tells the connections if there are more events.
     pub(super) fn note_next(&self) {
         self.status.set_next(self.ready.is_some() || self.has_waiting());
     }
@@ -30,18 +30,18 @@ impl Worker {
         !self.waiting.is_empty() || self.encoding.is_some()
     }
 
-    /// Counts what has been committed, and says what went to quarantine.
-    pub(super) fn note_settled(&self, position: u64, settled: &Settled) {
-        let shared = self.place.as_ref().map(|place| place.borrow().cursor);
-        self.status.settled(shared.unwrap_or(position));
-        for (disposition, count) in settled.tally.counts() {
+    /// Counts committed events and logs dead letters.
+    pub(super) fn note_committed(&self, position: u64, part: &CommitPart) {
+        let shared = self.lease.as_ref().map(|lease| lease.borrow().cursor);
+        self.status.set_cursor(shared.unwrap_or(position));
+        for (disposition, count) in part.tally.counts() {
             self.metrics
                 .sink_events
                 .with_label_values(&[&*self.name, disposition.as_str()])
                 .inc_by(count);
         }
-        self.metrics.damaged.with_label_values(&[&self.name]).inc_by(settled.damaged);
-        for (_, entry) in &settled.dead_letters {
+        self.metrics.damaged.with_label_values(&[&self.name]).inc_by(part.damaged);
+        for (_, entry) in &part.dead_letters {
             tracing::error!(
                 sink = %self.name, reason = entry.reason, detail = entry.detail,
                 "an event went to quarantine; see davinci-siem quarantine list"
