@@ -66,7 +66,7 @@ fn a_sound_spool_is_not_repaired_and_a_running_one_neither() {
     let home = home();
     assert_eq!(
         verify(&home),
-        (true, "no damage found: read 20 chunks with 200 events\n".to_owned())
+        (true, "no corruption found: read 20 chunks with 200 events\n".to_owned())
     );
     let done = home.run(&["spool", "repair"]);
     assert!(done.status.success());

@@ -57,7 +57,7 @@ fn what_a_repetition_would_meet_again_ends_it_at_once() {
         assert!(text.contains(status) && text.contains(advice), "{text}");
         assert!(text.contains("--like-pingone"), "{text}");
         let summary: Value = serde_json::from_slice(&sent.stdout).expect("JSON");
-        assert_eq!((&summary["repetitions"], &summary["given_up"]), (&0.into(), &1.into()));
+        assert_eq!((&summary["retries"], &summary["given_up"]), (&0.into(), &1.into()));
     }
     // RFC 6761, 6.4: no resolver may know a name below "invalid".
     let sent = send("http://siem.invalid/hook", &[]);

@@ -93,7 +93,7 @@ fn the_filter_tells_what_the_totals_leave_open() {
     let text = words(&home, &["plain"]);
     assert!(text.lines().any(|line| line.trim() == "sink two: delivered"), "{text}");
     assert!(
-        text.contains("sink two: replayed or retried for sink one only: not for this"),
+        text.contains("sink two: copy for sink one only, by a replay or a retry"),
         "{text}"
     );
     drop(service);
@@ -175,7 +175,7 @@ fn a_dead_letter_names_its_sink_and_a_retry_is_a_copy_for_it() {
     let copy = &found["stored"][1];
     assert_eq!((&copy["position"], &copy["only_sink"]), (&json!(4), &json!("hook")));
     assert_eq!(fate(copy, "hook").0, "waiting");
-    assert_eq!(fate(copy, "one").0, "not_for_it");
+    assert_eq!(fate(copy, "one").0, "not_addressed");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn without_a_trace_it_says_what_that_means() {
     });
     assert_eq!(traced(&home, &["event-0000"]).0, Some(1));
     let text = words(&home, &["event-0000"]);
-    assert!(text.contains("Either it never came, or every sink has passed it"), "{text}");
+    assert!(text.contains("Either the event never arrived, or it was removed"), "{text}");
     assert!(text.contains("spool.retention"), "{text}");
     let (code, found) = traced(&home, &["event-0000", "--recorded-at", RECORDED]);
     assert_eq!(code, Some(0), "it is remembered");

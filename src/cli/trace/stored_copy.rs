@@ -1,35 +1,38 @@
-//! Stored events with the id that is asked for, and what is kept of each: not its bytes, of which there may
-//! be many.
+//! Stored copies of the traced event. Bytes are not kept, because there may be many copies.
 
 use std::sync::Arc;
 
-use super::matching::{Wanted, has_id};
+use super::matching::{IdMatcher, has_id};
 use crate::config::Config;
 use crate::decode;
 use crate::deliver;
 use crate::event::Envelope;
 use crate::spool::{DedupKey, Millis, Stored};
 
-/// One place where the event is stored.
-pub(super) struct Found {
+/// One stored copy of the event.
+pub(super) struct StoredCopy {
     pub(super) position: u64,
     pub(super) received_at: Millis,
     pub(super) source: Arc<str>,
     pub(super) only_sink: Option<Arc<str>>,
-    /// As it is written in the event, and the key that a repetition has.
+    /// `recordedAt` as written in the event, and the event's dedup key.
     pub(super) recorded: Option<(String, DedupKey)>,
-    /// For each configured sink, what in its filter keeps the event out, if it does.
+    /// For each configured sink, the reason why its filter excludes the event, if it does.
     pub(super) filtered: Vec<(String, Option<String>)>,
 }
 
-impl Found {
-    /// `stored`, if it has the id.
-    pub(super) fn of(stored: Stored, wanted: &Wanted<'_>, config: &Config) -> Option<Found> {
+impl StoredCopy {
+    /// Returns a copy if `stored` has the id.
+    pub(super) fn of(
+        stored: Stored,
+        matcher: &IdMatcher<'_>,
+        config: &Config,
+    ) -> Option<StoredCopy> {
         let Stored { position, received_at, source, only_sink, bytes } = stored;
-        if !wanted.may_be_in(&bytes) {
+        if !matcher.may_be_in(&bytes) {
             return None;
         }
-        let found = Found {
+        let found = StoredCopy {
             position,
             received_at,
             source,
@@ -38,11 +41,11 @@ impl Found {
             filtered: Vec::new(),
         };
         let Ok(typed) = decode::event(&bytes) else {
-            // A retried dead letter may have been replaced by anything.
-            return has_id(&bytes, wanted.id).then_some(found);
+            // The bytes of a retried dead letter may have been replaced by an invalid event.
+            return has_id(&bytes, matcher.id).then_some(found);
         };
         let envelope = typed.event.envelope();
-        if envelope.id != wanted.id {
+        if envelope.id != matcher.id {
             return None;
         }
         let key = key(&found.source, envelope);
@@ -50,7 +53,7 @@ impl Found {
             deliver::filter_reason(sink, &typed.event, &found.source).map(|why| why.to_string())
         };
         let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), filtered(sink))).collect();
-        Some(Found {
+        Some(StoredCopy {
             recorded: Some((envelope.recorded_at_text.to_string(), key)),
             filtered: by_sink,
             ..found
@@ -58,7 +61,7 @@ impl Found {
     }
 }
 
-/// The key that a repetition of an event has.
+/// Returns the dedup key of an event.
 pub(super) fn key(source: &str, envelope: &Envelope<'_>) -> DedupKey {
     let time = envelope.recorded_at;
     DedupKey::of_id(source, envelope.id_bytes(), (time.timestamp(), time.timestamp_subsec_nanos()))
