@@ -252,7 +252,7 @@ fn without_a_trace_it_says_what_that_means() {
     assert_eq!(found["remembered"], json!([{"source": "pingone", "remembered": true}]));
     let text = words(&home, &["event-0000", "--recorded-at", RECORDED]);
     assert!(text.contains("source pingone accepted an event of this id and time"), "{text}");
-    assert!(text.contains("Every sink has passed it, and it was removed"), "{text}");
+    assert!(text.contains("The event was removed after every sink had passed it"), "{text}");
     let (code, found) = traced(&home, &["never", "--recorded-at", RECORDED]);
     assert_eq!((code, &found["remembered"][0]["remembered"]), (Some(1), &json!(false)));
     assert_eq!(home.run(&["trace", "x", "--recorded-at", "today"]).status.code(), Some(64));

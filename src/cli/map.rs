@@ -27,8 +27,8 @@ pub(super) struct MapArguments {
     /// Use the settings of this configured sink, redaction included
     #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "ocsf_version"])]
     sink: Option<String>,
-    /// Show which member became which field, instead of the events
     /// Print the source of each output field instead of the events
+    #[arg(long)]
     explain: bool,
     /// Files with events in any shape that a webhook may send; default: standard input
     #[arg(value_name = "FILE")]
@@ -212,14 +212,14 @@ fn one(
 /// Prints one line per output field: the source field, an arrow, the output field.
 fn print(explanation: &Explanation, out: &mut impl Write) -> std::io::Result<()> {
     let taken = explanation.taken.iter().map(|taken| (taken.path(), taken.field, "->"));
-    let decided = explanation.decided.iter().map(|(field, member)| {
-        let member = if member.is_empty() { "(no member)" } else { *member };
-        (member.to_owned(), *field, "=>")
+    let decided = explanation.decided.iter().map(|(field, source)| {
+        let source = if source.is_empty() { "(no field)" } else { *source };
+        (source.to_owned(), *field, "=>")
     });
     let rows: Vec<_> = taken.chain(decided).collect();
-    let width = rows.iter().map(|(member, _, _)| member.chars().count()).max().unwrap_or(0).min(60);
-    for (member, field, arrow) in rows {
-        writeln!(out, "  {:width$} {arrow} {field}", output::safe(&member))?;
+    let width = rows.iter().map(|(source, _, _)| source.chars().count()).max().unwrap_or(0).min(60);
+    for (source, field, arrow) in rows {
+        writeln!(out, "  {:width$} {arrow} {field}", output::safe(&source))?;
     }
     Ok(())
 }

@@ -24,13 +24,13 @@ pub(super) fn at(event: &[u8], path: &str) -> ValueShape {
 
 /// Finds the value at a path. Names may contain dots: the longest matching name is taken.
 fn find<'a>(object: &'a str, path: &str) -> Option<&'a str> {
-    if let Some(value) = member(object, path) {
+    if let Some(value) = field(object, path) {
         return Some(value);
     }
     let ends = path.match_indices('.').map(|(end, _)| end);
     ends.rev().take(MAX_DOTS).find_map(|end| {
         let (name, rest) = (path.get(..end)?, path.get(end + 1..)?);
-        find(member(object, name)?, rest)
+        find(field(object, name)?, rest)
     })
 }
 
