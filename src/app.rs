@@ -120,6 +120,10 @@ pub fn system_clock() -> Clock {
 
 impl App {
     /// Opens the spool and binds both listeners.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names the resource that is not available.
     pub async fn build(config: Config, metrics: SharedMetrics) -> Result<App, StartError> {
         rlimit::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
@@ -186,6 +190,10 @@ impl App {
     }
 
     /// Serves until shutdown, with reloads by `reload`.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if the process has to be restarted.
     pub async fn run(self, reload: Reload, shutdown: Shutdown) -> Result<(), RunError> {
         let App {
             config,

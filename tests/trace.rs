@@ -92,10 +92,7 @@ fn the_filter_tells_what_the_totals_leave_open() {
     }
     let text = words(&home, &["plain"]);
     assert!(text.lines().any(|line| line.trim() == "sink two: delivered"), "{text}");
-    assert!(
-        text.contains("sink two: copy for sink one only, by a replay or a retry"),
-        "{text}"
-    );
+    assert!(text.contains("sink two: copy for sink one only, by a replay or a retry"), "{text}");
     drop(service);
     // A sink that begins with what comes next has not been given what was there.
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");

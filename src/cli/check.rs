@@ -57,10 +57,10 @@ struct ProblemReport {
 
 impl ProblemReport {
     fn of(problem: &Problem, file: Option<&Path>) -> ProblemReport {
-        let Problem { place, key, message } = problem;
-        let (before, line) = match place.rsplit_once(':').or_else(|| place.rsplit_once(' ')) {
+        let Problem { place: location, key, message } = problem;
+        let (before, line) = match location.rsplit_once(':').or_else(|| location.rsplit_once(' ')) {
             Some((before, line)) if line.parse::<u64>().is_ok() => (before, line.parse().ok()),
-            _ => (place.as_str(), None),
+            _ => (location.as_str(), None),
         };
         let is_variable = before.starts_with("DAVINCI_SIEM__");
         ProblemReport {

@@ -72,16 +72,16 @@ mod tests {
     fn an_unknown_value_is_answered_with_the_known_ones() {
         let known = BTreeSet::from(["splunk".to_owned(), "out".to_owned()]);
         assert!(check("--sink", "out", &known).is_ok());
-        let said = |value: &str| match check("--sink", value, &known) {
+        let message_for = |value: &str| match check("--sink", value, &known) {
             Err(CommandFailure::Usage(message)) => message,
             _ => panic!("{value} is known"),
         };
         assert_eq!(
-            said("splnk"),
+            message_for("splnk"),
             "davinci-siem: --sink splnk is unknown; did you mean splunk? Known are out, splunk"
         );
         assert_eq!(
-            said("x\u{202e}"),
+            message_for("x\u{202e}"),
             "davinci-siem: --sink x\\u202e is unknown. Known are out, splunk"
         );
         assert!(reasons().contains("missing_member") && reasons().contains("rejected"));

@@ -75,12 +75,12 @@ fn completions_of_every_shell_name_every_command() {
 
 #[test]
 fn every_command_has_a_manual_page() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["davinci-siem".into(), "man".into(), folder.path().into()];
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["davinci-siem".into(), "man".into(), directory.path().into()];
     assert_eq!(run(arguments), ExitCode::SUCCESS);
-    let mut pages = folder.path().read_dir().expect("a folder").count();
+    let mut pages = directory.path().read_dir().expect("a directory").count();
     for (words, command) in commands() {
-        let page = folder.path().join(format!("{}.1", words.replace(' ', "-")));
+        let page = directory.path().join(format!("{}.1", words.replace(' ', "-")));
         let page = std::fs::read_to_string(&page).expect("a page");
         assert!(page.contains(".TH ") && page.contains(".SH SYNOPSIS"), "{page}");
         for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {

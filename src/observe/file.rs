@@ -84,15 +84,16 @@ mod tests {
 
     #[test]
     fn saved_drift_is_restored_and_a_malformed_file_is_an_error() {
-        let folder = tempfile::tempdir().expect("a folder");
-        assert!(load(folder.path()).expect("nothing yet").is_none());
+        let directory = tempfile::tempdir().expect("a directory");
+        assert!(load(directory.path()).expect("nothing yet").is_none());
         let drifted = DriftReport { since: 7, drift: Vec::new(), other: 3 };
-        save(folder.path(), &drifted).expect("saved");
-        save(folder.path(), &drifted).expect("saved again");
-        assert_eq!(load(folder.path()).expect("read"), Some(drifted));
-        let mode = fs::metadata(folder.path().join(FILE_NAME)).expect("there").permissions().mode();
+        save(directory.path(), &drifted).expect("saved");
+        save(directory.path(), &drifted).expect("saved again");
+        assert_eq!(load(directory.path()).expect("read"), Some(drifted));
+        let mode =
+            fs::metadata(directory.path().join(FILE_NAME)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        fs::write(folder.path().join(FILE_NAME), "{\"since\":").expect("written");
-        assert!(load(folder.path()).is_err());
+        fs::write(directory.path().join(FILE_NAME), "{\"since\":").expect("written");
+        assert!(load(directory.path()).is_err());
     }
 }

@@ -38,7 +38,7 @@ fn find<'a>(object: &'a str, path: &str) -> Option<&'a str> {
 const MAX_DOTS: usize = 8;
 
 /// Returns the value of a field, the last one of that name; with `[n]`, the n-th object of a list.
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+fn field<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let last = |name: &str| {
         let found = json::members(object).filter(|(raw, _)| json::decode(raw) == name);
         found.last().map(|(_, value)| value)

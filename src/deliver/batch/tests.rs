@@ -44,7 +44,7 @@ fn apply(batch: &mut DeliveryBatch, letters: &str) -> bool {
 }
 
 #[test]
-fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
+fn the_cursor_stops_before_the_first_event_without_a_final_verdict() {
     for (letters, position, delivered, dead) in [
         ("DDDD", Some(4), 4, 0),
         ("DXDD", Some(4), 3, 1),
@@ -52,7 +52,7 @@ fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
         ("RDDD", None, 0, 0),
         ("DDFF", Some(2), 2, 0),
         ("DD--", Some(2), 2, 0),
-        // Verdicts that are missing settle nothing.
+        // A missing verdict is not final.
         ("D", Some(1), 1, 0),
         ("", None, 0, 0),
     ] {
@@ -84,7 +84,7 @@ fn the_cursor_can_stop_before_each_dead_letter() {
 }
 
 #[test]
-fn attempts_are_those_that_an_event_was_part_of() {
+fn each_event_counts_its_own_attempts() {
     let mut batch = batch(4);
     assert!(apply(&mut batch, "SSSS"), "halved");
     assert_eq!(batch.groups, [2, 2]);
@@ -96,7 +96,7 @@ fn attempts_are_those_that_an_event_was_part_of() {
     assert!(batch.items.is_empty() && batch.groups.is_empty());
     let part = CommitPart::of(&batch.take_final());
     let attempts = part.dead_letters.iter().map(|(_, entry)| {
-        let target = entry.target.as_ref().expect("what the target said");
+        let target = entry.target.as_ref().expect("the answer of the target");
         (target.attempts, entry.detail.clone())
     });
     let detail = |attempt: u32| format!("refused by the target on attempt {attempt}: why");
@@ -105,7 +105,7 @@ fn attempts_are_those_that_an_event_was_part_of() {
 }
 
 #[test]
-fn a_batch_is_cut_by_what_the_target_counts() {
+fn a_batch_is_limited_by_the_bytes_of_the_payload() {
     let mut sink = sink();
     let line = batch(1).items[0].payload.len();
     sink.batch.bytes = 3 * (line + 1);
@@ -129,7 +129,7 @@ fn a_batch_is_cut_by_what_the_target_counts() {
 }
 
 #[test]
-fn a_connection_test_is_seen_however_it_is_spelt() {
+fn a_connection_test_is_found_in_any_spelling() {
     let event = |kind: &str| {
         format!(r#"{{"id":"1","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":{kind}}}}}"#)
     };
