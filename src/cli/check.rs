@@ -35,7 +35,7 @@ pub(super) struct CheckArguments {
     json: bool,
 }
 
-/// ProblemList of a configuration, as JSON.
+/// Mistakes of a configuration, as JSON.
 #[derive(Serialize)]
 struct ProblemList {
     problems: Vec<ProblemReport>,

@@ -18,7 +18,7 @@ use crate::redact::Redaction;
 
 #[derive(Debug, Args)]
 pub(super) struct MapArguments {
-    /// FormatName, as in a sink's configuration
+    /// Format, as in a sink's configuration
     #[arg(long, value_enum, default_value_t = FormatName::Native)]
     format: FormatName,
     /// Version of the OCSF schema, for --format ocsf
@@ -43,9 +43,9 @@ enum FormatName {
     Ecs,
     /// Open Cybersecurity Schema Framework
     Ocsf,
-    /// ArcSight's Common Event FormatName
+    /// ArcSight's Common Event Format
     Cef,
-    /// QRadar's Log Event Extended FormatName 2.0
+    /// QRadar's Log Event Extended Format 2.0
     Leef,
 }
 

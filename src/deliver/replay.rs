@@ -44,7 +44,7 @@ pub struct ReplayRange {
     pub time: Range<Millis>,
 }
 
-/// ReplayProgress of a replay.
+/// Progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayProgress {
     /// Number of events spooled by this step.

@@ -45,7 +45,7 @@ pub struct Worker {
     filling_since: Option<Instant>,
     /// Position of the last event read.
     read: u64,
-    /// DeliveryBatch being encoded.
+    /// Batch being encoded.
     encoding: Option<Encoding>,
     /// Rest of a batch that its connection gave back. It goes before the next batch.
     returned: Option<DeliveryBatch>,

@@ -43,7 +43,7 @@ pub struct DriftLine {
     pub first_seen: i64,
     /// Receive time of the last event, in ms since the Unix epoch.
     pub last_seen: i64,
-    /// ValueShape of the field in the first event.
+    /// Shape of the field in the first event.
     pub example: Option<ValueShape>,
 }
 

@@ -1,4 +1,4 @@
-//! ValueShape of a JSON field: its type and length, without its value.
+//! Shape of a JSON field: its type and length, without its value.
 
 use serde::{Deserialize, Serialize};
 

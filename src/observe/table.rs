@@ -1,4 +1,4 @@
-//! BoundedTable with a bounded number of rows, whose keys senders control. One more row sums up the rest.
+//! Table with a bounded number of rows, whose keys senders control. One more row sums up the rest.
 
 use std::collections::HashMap;
 

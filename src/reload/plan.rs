@@ -8,7 +8,7 @@ use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Se
 use crate::receive::Policy;
 use crate::receive::listener::tls::Loaded;
 
-/// RunningConfig configuration: that of the start, with the changes of reloads. Sections that need a restart are those of
+/// Running configuration: that of the start, with the changes of reloads. Sections that need a restart are those of
 /// the start.
 pub(super) struct RunningConfig {
     /// Text of the file at the last applied reload.

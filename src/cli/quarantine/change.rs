@@ -89,7 +89,7 @@ fn print_result(
     }
     match result {
         Some(RetryResponse { released, duplicates: 0 }) => {
-            print_line!("{id}: {released} accepted")?
+            print_line!("{id}: {released} accepted")?;
         }
         Some(RetryResponse { released, duplicates }) => {
             print_line!("{id}: {released} accepted, {duplicates} duplicates")?;

@@ -186,5 +186,5 @@ fn report_failure(
     }
 }
 
-/// SendBody of a request and its number of events.
+/// Body of a request and its number of events.
 type SendBody = (Bytes, u64);

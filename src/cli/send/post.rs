@@ -43,7 +43,7 @@ pub(super) struct WebhookClient {
     give_up_after: Option<Duration>,
 }
 
-/// SendBody of a 200.
+/// Body of a 200.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct WebhookAnswer {
     accepted: u64,
@@ -58,7 +58,7 @@ pub(super) struct PostOutcome {
     retries: u64,
 }
 
-/// PostEnd of the attempts at one batch.
+/// End of the attempts at one batch.
 #[derive(Debug)]
 pub(super) enum PostEnd {
     /// Answered with 200.
@@ -69,7 +69,7 @@ pub(super) enum PostEnd {
     Permanent(String),
 }
 
-/// CommandFailure of one attempt.
+/// Failure of one attempt.
 enum AttemptError {
     /// A retry may succeed, after this time if the service sent `Retry-After`.
     Transient(String, Option<Duration>),

@@ -57,7 +57,7 @@ pub(super) struct QuarantineMatch {
     pub(super) summary: Summary,
 }
 
-/// RememberedId id in one source.
+/// Remembered id in one source.
 #[derive(Debug, Serialize)]
 pub(super) struct RememberedId {
     pub(super) source: String,
@@ -144,7 +144,7 @@ impl TraceReport {
                 "No event has been removed from this spool, so no event of this id was accepted."
             )?,
             _ if was_accepted => {
-                print_line!("The event was removed after every sink had passed it.")?
+                print_line!("The event was removed after every sink had passed it.")?;
             }
             count => {
                 print_line!(
