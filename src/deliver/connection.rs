@@ -183,7 +183,7 @@ impl SinkConnection {
                 NextAction::Continue if has_moved => continue,
                 // Without progress, an immediate retry would loop without a pause.
                 NextAction::Continue | NextAction::SlowDown => {
-                    self.wait(&mut backoff, None, shutdown).await?
+                    self.wait(&mut backoff, None, shutdown).await?;
                 }
                 NextAction::Wait(requested) => {
                     self.wait(&mut backoff, requested, shutdown).await?;

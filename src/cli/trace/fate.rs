@@ -25,7 +25,7 @@ pub(super) struct SinkFate {
     /// Sink that the copy is addressed to, if it is another one.
     #[serde(skip)]
     other_sink: Option<String>,
-    /// Quarantine entries with dead dead_letters of the event for this sink.
+    /// Quarantine entries with dead letters of the event for this sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) dead_letters: Vec<i64>,
     pub(super) is_configured: bool,

@@ -131,7 +131,7 @@ fn queried_keys<'a>(arguments: &TraceArguments, config: &'a Config) -> Vec<(&'a 
     config.sources.iter().map(|source| (source.name.as_str(), key(&source.name))).collect()
 }
 
-/// Searches every quarantine entry, one at a time. Returns the dead dead_letters that hold the event.
+/// Searches every quarantine entry, one at a time. Returns the dead dead letters that hold the event.
 fn search_quarantine(
     spool: &Inspection,
     matcher: &IdMatcher<'_>,
