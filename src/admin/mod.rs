@@ -39,7 +39,7 @@ use access::Access;
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
-use crate::receive::retry::Rules;
+use crate::receive::retry::RetryRules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, ReadError, Spool, SpoolStats};
 
@@ -66,8 +66,8 @@ pub struct Admin {
     pub access: Arc<Access>,
     /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
-    /// Rules of a retry from quarantine.
-    pub rules: Rules,
+    /// RetryRules of a retry from quarantine.
+    pub rules: RetryRules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
     /// Statistics of accepted events.

@@ -211,8 +211,8 @@ fn one(
 
 /// Prints one line per output field: the source field, an arrow, the output field.
 fn print(explanation: &Explanation, out: &mut impl Write) -> std::io::Result<()> {
-    let taken = explanation.taken.iter().map(|taken| (taken.path(), taken.field, "->"));
-    let decided = explanation.decided.iter().map(|(field, source)| {
+    let taken = explanation.mapped.iter().map(|taken| (taken.path(), taken.field, "->"));
+    let decided = explanation.derived.iter().map(|(field, source)| {
         let source = if source.is_empty() { "(no field)" } else { *source };
         (source.to_owned(), *field, "=>")
     });

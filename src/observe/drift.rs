@@ -33,7 +33,7 @@ pub struct DriftLine {
     /// `action.type` of the events.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `deprecated_type`, or the kind of a finding such as `unknown_member`.
+    /// `deprecated_type`, or the kind of a finding such as `unknown_field`.
     pub finding: String,
     /// JSON path of the field.
     pub path: String,

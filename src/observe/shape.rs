@@ -40,7 +40,7 @@ const MAX_DOTS: usize = 8;
 /// Returns the value of a field, the last one of that name; with `[n]`, the n-th object of a list.
 fn field<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let last = |name: &str| {
-        let found = json::members(object).filter(|(raw, _)| json::decode(raw) == name);
+        let found = json::fields(object).filter(|(raw, _)| json::decode(raw) == name);
         found.last().map(|(_, value)| value)
     };
     last(name).or_else(|| {
@@ -59,7 +59,7 @@ fn of(value: &str) -> ValueShape {
             let inner = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             shape("string", inner.map(|inner| json::decode(inner).chars().count()))
         }
-        Some(b'{') => shape("object", Some(json::members(value).count())),
+        Some(b'{') => shape("object", Some(json::fields(value).count())),
         Some(b'[') => shape("list", Some(json::entries(value).count())),
         Some(b't' | b'f') => shape("boolean", None),
         Some(b'n') => shape("null", None),

@@ -19,8 +19,8 @@ use crate::admin::access::Access;
 use crate::config::{self, Config, Problems};
 use crate::deliver::SinkStatus;
 use crate::file_fingerprint::file_fingerprint;
+use crate::listener::tls::{self, LoadedTls};
 use crate::metrics::{Metrics, SharedMetrics};
-use crate::receive::listener::tls::{self, Loaded};
 use crate::receive::{Policy, SharedPolicy};
 use crate::spool::Clock;
 use plan::{PreparedReload, RunningConfig};
@@ -190,7 +190,7 @@ fn report_refusal(problems: &[String], metrics: &Metrics) {
 }
 
 /// Publishes the expiry of certificates as metrics, and logs it within 14 days. `now` is in ms since the Unix epoch.
-fn note_expiry(loaded: &Loaded, now: i64, metrics: &Metrics) {
+fn note_expiry(loaded: &LoadedTls, now: i64, metrics: &Metrics) {
     for (key, expires) in &loaded.expiries {
         metrics
             .certificate_expires

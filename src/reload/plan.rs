@@ -5,8 +5,8 @@ use ipnet::IpNet;
 
 use super::Reload;
 use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Secret, Source};
+use crate::listener::tls::LoadedTls;
 use crate::receive::Policy;
-use crate::receive::listener::tls::Loaded;
 
 /// Running configuration: that of the start, with the changes of reloads. Sections that need a restart are those of
 /// the start.
@@ -92,8 +92,8 @@ impl RunningConfig {
         text: String,
         mut keys: Keys,
         new: Config,
-        loaded: Option<Loaded>,
-        before: Option<&Loaded>,
+        loaded: Option<LoadedTls>,
+        before: Option<&LoadedTls>,
     ) -> PreparedReload {
         let ignored = ignored(&self.keys, &keys);
         let mut changed = changed(&self.config, &new);

@@ -12,7 +12,7 @@ use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{CommandFailure, block_on};
 use crate::config::Secrets;
-use crate::receive::retry::{self, Rules};
+use crate::receive::retry::{self, RetryRules};
 use crate::spool::{OpenError, Settings, Spool};
 
 /// Result of one retry, as JSON.
@@ -101,7 +101,7 @@ fn print_result(
 
 async fn retry_offline(
     spool: &Spool,
-    rules: &Rules,
+    rules: &RetryRules,
     id: i64,
     replacement: Option<Bytes>,
 ) -> Result<RetryResponse, CommandFailure> {
@@ -144,7 +144,7 @@ enum QuarantineAccess {
     /// A running service has locked the spool.
     Service(AdminClient),
     /// No service runs.
-    Spool(Box<Spool>, Box<Rules>),
+    Spool(Box<Spool>, Box<RetryRules>),
 }
 
 impl QuarantineAccess {
@@ -164,7 +164,7 @@ async fn open_access(
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
             Ok(config) => {
-                Ok(QuarantineAccess::Spool(Box::new(spool), Box::new(Rules::new(&config))))
+                Ok(QuarantineAccess::Spool(Box::new(spool), Box::new(RetryRules::new(&config))))
             }
             Err(failure) => {
                 spool.close();
