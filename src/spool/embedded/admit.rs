@@ -1,12 +1,15 @@
 //! Admission: which appends find room under `max_size`, and what is said when they do not.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::bounds::{self, Usage};
 use super::command::Command;
-use super::pinned;
 use super::schema::{self, PAGE_SIZE};
-use super::writer::{COMMIT_OVERHEAD, Writer};
+use super::writer::{COMMIT_OVERHEAD, MustEnd, Writer};
+
+/// Wait for this process's own reads, which are short, before a reader is taken to block the log.
+const OWN_READS_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Writer {
     /// Tells whether anything is stored that a sink may still need. What ids and the quarantine take does not
@@ -36,37 +39,47 @@ impl Writer {
         self.shared.used.store(pages, Ordering::Relaxed);
         let beyond = log.saturating_sub(bounds::log(self.settings.max_size));
         self.shared.log_beyond_share.store(beyond, Ordering::Relaxed);
-        self.note_log(0);
     }
 
-    /// Says, once each time, that a reader keeps the log from being written back until the disk has no room
-    /// for more of it, and that it is written back.
-    fn note_log(&mut self, added: u64) {
+    /// Keeps room on disk for a commit of `added` bytes beside the write-ahead log. A log without that room is
+    /// written back first; only a reader or an error that prevents this makes appends be refused. Logs each
+    /// change of that state once.
+    pub(super) fn relieve_log(&mut self, added: u64) -> Result<(), MustEnd> {
         let max_size = self.settings.max_size;
-        let was_pinned = self.shared.pinned().is_some();
-        let is_over = self.usage.is_log_over(max_size);
-        let most = bounds::high_water(max_size);
-        let is_pinned =
-            is_over && (was_pinned || self.usage.on_disk_with(added + COMMIT_OVERHEAD) > most);
-        if is_pinned == was_pinned {
-            return;
+        let was_stuck = self.shared.stuck_log().is_some();
+        let is_too_large = |usage: Usage| {
+            let size = usage.on_disk_with(added + COMMIT_OVERHEAD);
+            usage.is_log_over(max_size) && (was_stuck || size > bounds::high_water(max_size))
+        };
+        if !was_stuck && !is_too_large(self.usage) {
+            return Ok(());
         }
-        let reason = is_pinned.then(|| pinned::reason(&self.directory, self.usage.log));
+        let timeout = if was_stuck { Duration::ZERO } else { OWN_READS_TIMEOUT };
+        let obstacle = self.cut_log(timeout)?;
+        let reason = match obstacle {
+            Some(obstacle) if is_too_large(self.usage) => {
+                Some(obstacle.reason(&self.directory, self.usage.log))
+            }
+            _ => None,
+        };
         match &reason {
-            Some(reason) => {
+            Some(reason) if !was_stuck => {
                 tracing::error!(reason, "the spool has no room for its write-ahead log");
             }
-            None => tracing::info!("the spool's write-ahead log is written back"),
+            None if was_stuck => tracing::info!("the spool's write-ahead log is written back"),
+            _ => return Ok(()),
         }
-        self.shared.set_pinned(reason);
+        self.shared.set_stuck_log(reason);
+        Ok(())
     }
 
-    /// Says why nothing at all can be written, cursors included: the log is all that is left of `max_size`.
+    /// Returns the reason why nothing can be written, cursors included: the log takes all that is left of
+    /// `max_size`.
     pub(super) fn no_room_for_log(&self) -> Option<String> {
         let max_size = self.settings.max_size;
         let is_at_end =
             self.usage.is_log_over(max_size) && self.usage.on_disk_with(COMMIT_OVERHEAD) > max_size;
-        self.shared.pinned().filter(|_| is_at_end)
+        self.shared.stuck_log().filter(|_| is_at_end)
     }
 
     /// Writes a little, and so finds out if the disk takes anything: a new process, and one that was refused
@@ -77,35 +90,34 @@ impl Writer {
         }
     }
 
-    /// Takes the appends out that find no room, and refuses them.
-    pub(super) fn refuse_if_full(&mut self, group: Vec<Command>) -> Vec<Command> {
+    /// Splits a group into the commands to commit and the appends that find no room. The spool is marked full
+    /// before any of these is answered, in memory and on disk: a caller that was refused finds it so.
+    pub(super) fn admit(&mut self, group: Vec<Command>) -> (Vec<Command>, Vec<Command>) {
         let max_size = self.settings.max_size;
-        // What the quarantine will not take must not seem to fill the spool.
+        // Entries that the quarantine will not take must not seem to fill the spool.
         let room = self.log.room.left();
-        let appended = group.iter().filter(|command| command.is_append());
-        self.note_log(appended.map(|command| command.size(room)).sum());
-        let is_pinned = self.shared.pinned().is_some();
+        let is_stuck = self.shared.stuck_log().is_some();
         let mut used = self.usage.counted(max_size);
         let was_full = self.shared.full.load(Ordering::Relaxed);
         let mut has_events = self.has_events();
         let (low, high) = (bounds::low_water(max_size), bounds::high_water(max_size));
         let mut full = has_events && used > if was_full { low } else { high };
-        let mut taken = Vec::with_capacity(group.len());
+        let (mut admitted, mut refused) = (Vec::with_capacity(group.len()), Vec::new());
         for command in group {
-            let is_above = |mark: u64| used + command.size(room) > mark;
+            let is_above = |water: u64| used + command.size(room) > water;
             full |= command.is_append() && !command.is_copy() && has_events && is_above(high);
-            // Copies must neither push out what they are made of nor keep new events out.
+            // Copies must neither push out the events they repeat nor keep new events out.
             let is_too_much = command.is_copy() && is_above(low);
-            if (full && command.is_append()) || is_too_much || (is_pinned && command.is_append()) {
-                command.refuse();
+            if is_too_much || (command.is_append() && (full || is_stuck)) {
+                refused.push(command);
             } else {
                 used += command.size(room);
                 has_events |= command.is_append();
-                taken.push(command);
+                admitted.push(command);
             }
         }
         self.note_full(full, used);
-        taken
+        (admitted, refused)
     }
 
     /// Says, once each time, that the sinks are so far behind that batches are refused, and that they are not.

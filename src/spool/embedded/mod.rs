@@ -126,8 +126,8 @@ struct Shared {
     failing: Mutex<Option<(Instant, String)>>,
     /// Which of the files is not where it was, and what to do.
     misplaced: Mutex<Option<String>>,
-    /// Who keeps the write-ahead log from being written back, while there is no room for more of it.
-    pinned: Mutex<Option<String>>,
+    /// The obstacle to writing the write-ahead log back, while there is no room for more of it.
+    stuck_log: Mutex<Option<String>>,
     /// Bytes of the database's pages in use.
     used: AtomicU64,
     /// Bytes of the write-ahead log beyond its share of `max_size`.
@@ -166,12 +166,12 @@ impl Shared {
         *self.misplaced.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    fn pinned(&self) -> Option<String> {
-        self.pinned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn stuck_log(&self) -> Option<String> {
+        self.stuck_log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_pinned(&self, reason: Option<String>) {
-        *self.pinned.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    fn set_stuck_log(&self, reason: Option<String>) {
+        *self.stuck_log.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }
 
@@ -307,7 +307,7 @@ impl Spool {
     pub fn failing(&self) -> Option<String> {
         self.shared
             .misplaced()
-            .or_else(|| self.shared.pinned())
+            .or_else(|| self.shared.stuck_log())
             .or_else(|| self.shared.failing_store())
     }
 

@@ -79,7 +79,7 @@ pub(super) fn recover(
         full: AtomicBool::new(was_full),
         failing: Mutex::new(None),
         misplaced: Mutex::new(None),
-        pinned: Mutex::new(None),
+        stuck_log: Mutex::new(None),
         used: AtomicU64::new(0),
         log_beyond_share: AtomicU64::new(0),
         quarantined: watch::Sender::new(log.room.used()),

@@ -1,32 +1,56 @@
-//! Readers of other processes that keep the write-ahead log from being written back.
+//! Obstacles to writing the write-ahead log back: a reader, or a disk that fails.
 //!
-//! SQLite marks each reader's place with a lock on a byte of `spool.db-shm`, and the system tells who holds
-//! it.
+//! Each reader holds a lock on a byte of `spool.db-shm`. `/proc/locks` names the process.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::schema;
+
 /// Bytes of `spool.db-shm` on which readers have their locks.
 const READ_LOCKS: std::ops::RangeInclusive<u64> = 123..=127;
 
-/// Says who reads, and what to do about it.
-pub(super) fn reason(directory: &Path, log: u64) -> String {
-    let shared = fs::metadata(directory.join("spool.db-shm"));
+/// Obstacle to writing the log back.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// A reader that needs an old state of the database.
+    Reader,
+    /// A failure of the disk.
+    Error(rusqlite::Error),
+}
+
+impl Obstacle {
+    /// Describes the obstacle to an operator, and the remedy. `log` is the size of the log in bytes.
+    pub(super) fn reason(&self, directory: &Path, log: u64) -> String {
+        let grown = format!("spool.db-wal has grown to {log} bytes, because");
+        match self {
+            Obstacle::Error(error) => format!(
+                "{grown} it could not be written back ({error}). Batches are answered with 503 until it is; check \
+                 the disk"
+            ),
+            Obstacle::Reader => format!(
+                "{grown} {} keeps an old state of it open: an sqlite3 shell, a backup, davinci-siem spool verify. \
+                 Batches are answered with 503 until it has ended; end it",
+                reader_name(directory)
+            ),
+        }
+    }
+}
+
+/// Names the processes that hold a reader's lock, where the system tells them.
+fn reader_name(directory: &Path) -> String {
+    let shared = fs::metadata(schema::shared_memory(directory));
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let readers = shared.map(|file| readers(&locks, file.ino(), std::process::id()));
-    let who = match readers.unwrap_or_default().as_slice() {
+    match readers.unwrap_or_default().as_slice() {
         [] => "a process that reads the spool".to_owned(),
         [one] => format!("process {one}, which reads the spool,"),
         many => {
             let many: Vec<String> = many.iter().map(u32::to_string).collect();
             format!("one of the processes {}, which read the spool,", many.join(", "))
         }
-    };
-    format!(
-        "spool.db-wal has grown to {log} bytes, because {who} keeps an old state of it open: an sqlite3 shell, a \
-         backup, davinci-siem spool verify. Batches are answered with 503 until it has ended; end it"
-    )
+    }
 }
 
 /// Processes but `own` that hold a reader's lock on the file `inode`, by `/proc/locks`.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::fault::{self, Fault};
 use super::mark::Mark;
+use super::pinned::Obstacle;
 use super::writer::{BUSY_PATIENCE, MustEnd, Writer};
 
 impl Writer {
@@ -71,35 +72,39 @@ impl Writer {
     /// Writes the WAL back, and cuts it where it has outgrown its share. Waits for no reader.
     pub(super) fn write_back(&mut self) -> Result<(), MustEnd> {
         self.checkpoint("PASSIVE")?;
-        self.cut_log()?;
+        self.cut_log(Duration::ZERO)?;
         self.publish();
         Ok(())
     }
 
-    /// Cuts the WAL to nothing if it is over its share and no reader needs it any more.
-    pub(super) fn cut_log(&mut self) -> Result<(), MustEnd> {
+    /// Cuts the WAL to nothing if it is over its share, after waiting up to `timeout` for readers. Returns the
+    /// obstacle, if there is one.
+    pub(super) fn cut_log(&mut self, timeout: Duration) -> Result<Option<Obstacle>, MustEnd> {
         if !self.usage.is_log_over(self.settings.max_size) {
-            return Ok(());
+            return Ok(None);
         }
-        // Without timeout SQLite gives up at the first reader.
-        drop(self.connection.busy_timeout(Duration::ZERO));
+        drop(self.connection.busy_timeout(timeout));
         let cut = self.checkpoint("TRUNCATE");
         drop(self.connection.busy_timeout(BUSY_PATIENCE));
         self.measure();
         cut
     }
 
-    /// Writes the WAL back into the database file.
-    pub(super) fn checkpoint(&self, mode: &str) -> Result<(), MustEnd> {
-        let result =
-            self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
-        let Err(error) = result else { return Ok(()) };
-        if fault::classify(&error) == Fault::Fatal {
-            self.report_fatal(&error);
-            return Err(MustEnd);
+    /// Writes the WAL back into the database file. Returns what kept it from being written back as a whole,
+    /// where SQLite reports that: it does not for `PASSIVE`.
+    pub(super) fn checkpoint(&self, mode: &str) -> Result<Option<Obstacle>, MustEnd> {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        match self.connection.query_row(&pragma, [], |row| row.get(0)) {
+            Ok(is_busy) => Ok(if is_busy { Some(Obstacle::Reader) } else { None }),
+            Err(error) if fault::classify(&error) == Fault::Fatal => {
+                self.report_fatal(&error);
+                Err(MustEnd)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the spool could not write its WAL back; it will try again");
+                Ok(Some(Obstacle::Error(error)))
+            }
         }
-        tracing::warn!(%error, "the spool could not write its WAL back; it will try again");
-        Ok(())
     }
 
     /// Has the next start repair what this one cannot.
@@ -149,7 +154,7 @@ impl Writer {
         self.probe();
         self.publish();
         self.note_room();
-        self.refuse_if_full(Vec::new());
+        let _no_commands = self.admit(Vec::new());
         self.write_mark();
         self.sync_mark();
     }

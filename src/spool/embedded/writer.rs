@@ -101,14 +101,18 @@ impl Writer {
     }
 
     /// Commits a group and answers everyone in it. Tells whether there is more to trim.
-    fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
+    pub(super) fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
         if let Err(reason) = self.look_after_files()? {
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
         }
-        if self.shared.pinned().is_some() || group.is_empty() {
-            self.cut_log()?;
+        if group.is_empty() {
+            self.cut_log(Duration::ZERO)?;
         }
+        let room = self.log.room.left();
+        let appended = group.iter().filter(|command| command.is_append());
+        let added = appended.map(|command| command.size(room)).sum();
+        self.relieve_log(added)?;
         if let Some(reason) = self.no_room_for_log() {
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
@@ -117,7 +121,9 @@ impl Writer {
             self.probe();
         }
         self.make_room(&group)?;
-        let mut group = self.refuse_if_full(group);
+        self.relieve_log(added)?;
+        let (mut group, refused) = self.admit(group);
+        refused.into_iter().for_each(Command::refuse);
         let max_size = self.settings.max_size;
         let is_tight = self.usage.counted(max_size) > bounds::low_water(max_size);
         loop {

@@ -71,6 +71,56 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
     bench.append(&spool, [1000]).await;
 }
 
+/// Sends a group of one append to a writer that no loop drives.
+fn appending(batch: Batch) -> (Command, oneshot::Receiver<Result<Receipt, AppendError>>) {
+    let (reply, answer) = oneshot::channel();
+    (Command::Append { batch: Box::new(batch.prepare()), reply }, answer)
+}
+
+fn writer_with_a_sink(bench: &Bench) -> writer::Writer {
+    let mut writer =
+        open::recover(&bench.settings, bench.clock(), bench.clock()).expect("recovered");
+    let (reply, _registered) = oneshot::channel();
+    let register = Command::Register { sinks: vec![("sink".into(), Start::Oldest)], reply };
+    assert!(writer.commit(vec![register]).is_ok());
+    writer
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_written_back_before_anything_is_refused() {
+    let bench = Bench::new(|settings| settings.max_size = 8 * MIB);
+    let mut writer = writer_with_a_sink(&bench);
+    // Only the writer's loop would write the log back between commits.
+    for id in 1..=30 {
+        let (append, mut answer) = appending(noise(&bench, id, 200_000));
+        assert!(writer.commit(vec![append]).is_ok());
+        let stored = answer.try_recv().expect("answered");
+        assert!(stored.is_ok(), "{id}: {stored:?} {:?}", writer.shared.stuck_log());
+        assert_eq!(writer.shared.stuck_log(), None, "no reader is there");
+        assert!(on_disk(&bench) <= bench.settings.max_size + MIB);
+    }
+}
+
+#[test]
+fn a_spool_is_marked_full_before_a_batch_is_refused() {
+    let bench = Bench::new(|settings| settings.max_size = 8 * MIB);
+    let mut writer = writer_with_a_sink(&bench);
+    for id in 1..1000 {
+        assert!(!writer.shared.full.load(Ordering::Relaxed));
+        let (append, mut answer) = appending(noise(&bench, id, 500_000));
+        let (admitted, refused) = writer.admit(vec![append]);
+        if !refused.is_empty() {
+            assert!(writer.shared.full.load(Ordering::Relaxed));
+            let mark = mark::read(&bench.settings.directory).expect("a mark");
+            assert!(mark.is_full);
+            assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+            return;
+        }
+        assert!(writer.commit(admitted).is_ok());
+    }
+    panic!("it is never full");
+}
+
 #[tokio::test]
 async fn what_is_full_is_full_after_a_restart_before_anyone_asks() {
     let bench = Bench::new(|settings| {
