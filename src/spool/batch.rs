@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::embedded::chunk::{self, Chunk};
+use super::chunk::{self, Chunk};
 use super::{DedupKey, Millis, NewEntry};
 
 /// One event of a batch.

@@ -1,11 +1,12 @@
 //! Looking into a spool without changing it, also while services run on it.
 
-use super::embedded::inspect::Verification;
+use serde::Serialize;
+
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, OpenError, Query, ReadError, Settings, SpoolStats, Stored, Summary,
-    embedded,
+    DedupKey, Engine, Entry, Loss, OpenError, Query, ReadError, Settings, SpoolStats, Stored,
+    Summary, embedded,
 };
 
 /// A view of a spool.
@@ -16,6 +17,21 @@ pub enum Inspection {
     /// Of streams, with what waits for the servers.
     #[cfg(feature = "nats")]
     Jetstream(Box<jetstream::Spool>, tokio::runtime::Runtime),
+}
+
+/// Result of [`Inspection::verify`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Chunks read.
+    pub chunks: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Everything that is wrong; empty for a sound spool.
+    pub problems: Vec<String>,
+    /// Checks that were not finished, so as not to hold up a running service.
+    pub notes: Vec<String>,
+    /// Events that are known to be gone, which nothing brings back.
+    pub losses: Vec<Loss>,
 }
 
 /// Opens the configured spool for looking only.

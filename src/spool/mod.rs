@@ -16,6 +16,7 @@
 //! feature `nats`, `jetstream`, and only that folder names JetStream.
 
 mod batch;
+mod chunk;
 mod dedup;
 mod embedded;
 mod engine;
@@ -25,18 +26,19 @@ pub mod inspect;
 pub mod jetstream;
 mod quarantine;
 mod stats;
+mod stored;
 
 pub use batch::{Batch, Event, Prepared, Receipt};
 pub use dedup::DedupKey;
-pub use embedded::bounds::Shares;
-pub use embedded::repair;
-pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
+pub use embedded::{Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
 pub use stats::{Disposition, Listed, Loss, SinkStats, SpoolStats, Tally};
+pub use stored::{Damage, Read, Stored};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the spool is laid out and bounded.
@@ -92,5 +94,8 @@ pub struct Place {
     pub trouble: Option<String>,
 }
 
-/// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.
+/// Milliseconds since the Unix epoch.
 pub type Millis = i64;
+
+/// Clock of a spool: returns the current time. Tests hand in one of their own.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

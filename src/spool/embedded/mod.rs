@@ -45,7 +45,7 @@
 //! | --- | --- | --- |
 //! | a chunk's row | its checksum; its position is not believed either | quarantine, counted, passed over |
 //! | a cursor, the state | their checksums, at start | repair ([`repair`]) |
-//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`bridge`]) |
+//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`gap`]) |
 //! | a page that the writer needs | SQLite's error | 503 or no more trimming; repair at the next start |
 //! | page 1, the schema, an empty file | SQLite's error, at start | repair |
 //! | a WAL frame with commits behind it | the frames' own checksums, before SQLite opens it | repair |
@@ -55,33 +55,10 @@
 //! made durable and lost with the WAL in a power failure; a flipped bit in an id, a total, or the bytes of
 //! a quarantine entry, which have no checksum.
 
-mod admit;
-pub(super) mod bounds;
-mod bridge;
-pub(super) mod chunk;
-mod command;
-mod entries;
-mod fault;
-mod group;
-mod identity;
-mod ids;
-pub(super) mod inspect;
-mod losses;
-mod mark;
-mod open;
-mod pages;
-mod pinned;
-mod reader;
-pub mod repair;
-mod room;
-mod row;
-mod salvage;
-mod schema;
-mod search;
-mod trim;
-mod upkeep;
-mod wal;
-mod writer;
+mod read;
+mod recover;
+mod store;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -93,16 +70,18 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    AppendError, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query, ReadError,
-    Receipt, Registered, Settings, SpoolStats, Start, Summary, Tally,
+    AppendError, Clock, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query,
+    ReadError, Receipt, Registered, Settings, SpoolStats, Start, Stored, Summary, Tally,
 };
-use command::Command;
-pub(super) use reader::Reader;
-pub use reader::{Damage, Read, Stored};
-pub use salvage::Salvaged;
-
-/// Tells the time, in milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+pub(super) use read::inspect;
+use read::reader;
+pub(super) use read::reader::Reader;
+use recover::open;
+pub use recover::repair;
+pub use recover::salvage::Salvaged;
+pub use store::bounds::Shares;
+use store::{entries, schema};
+use write::command::Command;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);

@@ -17,8 +17,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::store::{bounds, high_watermark, schema};
+use super::write::writer;
 use super::*;
-use crate::spool::{Batch, DedupKey, Disposition, Event, Origin, SinkStats};
+use crate::spool::{Batch, Damage, DedupKey, Disposition, Event, Origin, Read, SinkStats};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 

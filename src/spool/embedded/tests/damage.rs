@@ -310,7 +310,7 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
     let directory = &bench.settings.directory;
     let spool = bench.open();
     bench.append(&spool, 1..=10).await;
-    let before = fs::read(mark::path(directory)).expect("a mark");
+    let before = fs::read(high_watermark::path(directory)).expect("a mark");
     bench.append(&spool, 11..=20).await;
     let copy = directory.with_extension("copy");
     copy_files(directory, &copy);
@@ -325,7 +325,7 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
             .and_then(|log| log.set_len(size - 1))
             .expect("cut");
         if !is_answered {
-            fs::write(mark::path(directory), &before).expect("written");
+            fs::write(high_watermark::path(directory), &before).expect("written");
         }
         let spool = bench.open();
         assert_eq!((spool.set_aside().is_some(), spool.lost()), (is_answered, lost));
@@ -341,7 +341,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     let logged = *original.chunks[original.chunks.len() - 10].start();
     // SQLite deletes the log of an empty file.
     original.restore();
-    fs::remove_file(mark::path(original.directory())).expect("removed");
+    fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db", Harm::Cut(0));
     let spool = original.open("an empty file");
     let read = read_all(&spool.reader().expect("a reader"), logged - 1).await;
@@ -350,7 +350,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     spool.close();
     // It stops at the first frame that is broken.
     original.restore();
-    fs::remove_file(mark::path(original.directory())).expect("removed");
+    fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db-wal", Harm::Flip(32 + 24 + schema::PAGE_SIZE - 50, 3));
     let lost = original.judge("a broken frame").await;
     assert!(lost.len() <= original.most_lost(1), "{lost:?}");

@@ -1,7 +1,7 @@
 //! The files of a running spool are moved, deleted, replaced, or written by somebody else.
 
 use super::*;
-use crate::spool::embedded::chunk::{self, Label};
+use crate::spool::chunk::{self, Label};
 
 /// An append that has to be refused, because of the path that the reason names.
 async fn refused(bench: &Bench, spool: &Spool, id: u64, path: &str) {

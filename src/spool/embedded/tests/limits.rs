@@ -111,7 +111,7 @@ fn a_spool_is_marked_full_before_a_batch_is_refused() {
         let (admitted, refused) = writer.admit(vec![append]);
         if !refused.is_empty() {
             assert!(writer.shared.full.load(Ordering::Relaxed));
-            let mark = mark::read(&bench.settings.directory).expect("a mark");
+            let mark = high_watermark::read(&bench.settings.directory).expect("a mark");
             assert!(mark.is_full);
             assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty));
             return;

@@ -143,7 +143,7 @@ async fn what_it_takes_is_known_after_a_restart_a_kill_and_a_repair() {
         assert_eq!(append(&bench, &spool, 2, &[&[3; 10]]).await, FULL);
         spool.close();
     }
-    let mark = mark::read(&bench.settings.directory);
+    let mark = high_watermark::read(&bench.settings.directory);
     repair::rebuild(&bench.settings.directory, mark, 1).expect("repaired");
     let spool = bench.open();
     assert_eq!(size(&bench, &spool).await, bench.settings.quarantine_max_size);

@@ -89,7 +89,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
         )
         .expect("as the first version had it");
     drop(connection);
-    std::fs::remove_file(mark::path(&bench.settings.directory)).expect("it had no mark");
+    std::fs::remove_file(high_watermark::path(&bench.settings.directory)).expect("it had no mark");
     let refused = inspect::open(&bench.settings.directory).expect_err("an old layout");
     assert!(refused.to_string().contains("start the service once"), "{refused}");
     let spool = bench.open();

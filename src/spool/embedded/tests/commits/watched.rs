@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use rusqlite::Connection;
 
 use super::super::*;
-use crate::spool::embedded::row::ChunkRow;
+use crate::spool::embedded::store::row::ChunkRow;
 
 /// A future that goes on where it is woken, on the thread that wakes it: what follows an answer runs before
 /// the one who answers does anything else.

@@ -18,7 +18,7 @@ use crate::spool::OpenError;
 
 /// The locks of the one process that writes. Released by the system when it dies.
 #[derive(Debug)]
-pub(super) struct Locks {
+pub(crate) struct Locks {
     lock: File,
     /// `None` as long as there is no database.
     database: Option<File>,
@@ -26,7 +26,7 @@ pub(super) struct Locks {
 
 /// The files of an open spool.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     directory: PathBuf,
     /// Each path, and the file that is open there.
     opened: Vec<(PathBuf, FileId)>,
@@ -48,7 +48,7 @@ impl FileId {
 }
 
 /// Makes the directory and takes the locks in it.
-pub(super) fn lock(directory: &Path) -> Result<Locks, OpenError> {
+pub(crate) fn lock(directory: &Path) -> Result<Locks, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
     // Events are personal data: a directory that we make is for this user only.
     durable_dir::make(directory, 0o700).map_err(unusable)?;
@@ -101,7 +101,7 @@ impl Locks {
 
 impl Files {
     /// Notes which files are open, once SQLite has opened them.
-    pub(super) fn open(directory: &Path, mut locks: Locks) -> Result<Files, OpenError> {
+    pub(crate) fn open(directory: &Path, mut locks: Locks) -> Result<Files, OpenError> {
         locks.take_database(directory)?;
         let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
         let lock = FileId::of(&locks.lock.metadata().map_err(unusable)?);
@@ -118,7 +118,7 @@ impl Files {
     }
 
     /// Fails with the path that leads elsewhere, and with what to do.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         for (path, opened) in &self.opened {
             let what = match fs::metadata(path) {
                 Ok(found) if FileId::of(&found) == *opened => continue,

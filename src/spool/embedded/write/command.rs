@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::fault::Fault;
+use crate::spool::embedded::store::fault::Fault;
 use crate::spool::{
     AppendError, CommitError, NewEntry, Prepared, Receipt, Registered, Start, Tally,
 };
@@ -14,7 +14,7 @@ type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
 /// Something asked of the writer. The queue of these is not bounded by itself: each waiting append
 /// holds a part of the receiver's bytes in flight, and each sink waits for its own commit.
-pub(super) enum Command {
+pub(crate) enum Command {
     Append {
         batch: Box<Prepared>,
         reply: Reply<Receipt, AppendError>,
@@ -44,7 +44,7 @@ pub(super) enum Command {
 
 /// What a command has come to within a transaction that is not committed yet. One that was refused has
 /// put nothing into it, and its neighbours know nothing of it.
-pub(super) enum Done {
+pub(crate) enum Done {
     Appended(Result<Receipt, AppendError>),
     Registered(Vec<Registered>),
     Moved(Result<(), CommitError>),
@@ -52,17 +52,17 @@ pub(super) enum Done {
 }
 
 impl Command {
-    pub(super) fn is_append(&self) -> bool {
+    pub(crate) fn is_append(&self) -> bool {
         matches!(self, Command::Append { .. })
     }
 
     /// Whether it only moves a cursor.
-    pub(super) fn is_cursor(&self) -> bool {
+    pub(crate) fn is_cursor(&self) -> bool {
         matches!(self, Command::Commit { .. })
     }
 
     /// Whether it appends what the spool has already, for a replay.
-    pub(super) fn is_copy(&self) -> bool {
+    pub(crate) fn is_copy(&self) -> bool {
         match self {
             Command::Append { batch, .. } => batch.is_copy(),
             _ => false,
@@ -70,7 +70,7 @@ impl Command {
     }
 
     /// Bytes it adds to the store at most, where the quarantine has `room`.
-    pub(super) fn size(&self, room: u64) -> u64 {
+    pub(crate) fn size(&self, room: u64) -> u64 {
         match self {
             Command::Append { batch, .. } => batch.size(room),
             Command::Commit { dead_letters, .. } => {
@@ -81,7 +81,7 @@ impl Command {
     }
 
     /// Answers a command whose commit has succeeded. A caller that has gone away is no error.
-    pub(super) fn succeed(self, done: Done) {
+    pub(crate) fn succeed(self, done: Done) {
         match (self, done) {
             (Command::Append { reply, .. }, Done::Appended(result)) => drop(reply.send(result)),
             (Command::Register { reply, .. }, Done::Registered(sinks)) => {
@@ -97,7 +97,7 @@ impl Command {
     }
 
     /// Answers a command whose commit has failed, or was not tried.
-    pub(super) fn fail(self, reason: &str, fault: Fault) {
+    pub(crate) fn fail(self, reason: &str, fault: Fault) {
         let store = || CommitError::Store(reason.to_owned());
         match self {
             Command::Append { reply, .. } => drop(reply.send(Err(match fault {
@@ -114,7 +114,7 @@ impl Command {
     }
 
     /// Answers an append for which there is no room.
-    pub(super) fn refuse(self) {
+    pub(crate) fn refuse(self) {
         if let Command::Append { reply, .. } = self {
             drop(reply.send(Err(AppendError::Full)));
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use crate::spool::{Loss, Millis};
 
 /// Remembers a loss.
-pub(super) fn insert(connection: &Connection, now: Millis, loss: &Loss) -> rusqlite::Result<()> {
+pub(crate) fn insert(connection: &Connection, now: Millis, loss: &Loss) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO losses (at, first, last, detail) VALUES (?, ?, ?, ?)")?
         .execute(params![now, loss.first, loss.last, loss.detail])
@@ -13,7 +13,7 @@ pub(super) fn insert(connection: &Connection, now: Millis, loss: &Loss) -> rusql
 }
 
 /// What is known to be gone.
-pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
+pub(crate) fn list(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     let mut statement =
         connection.prepare_cached("SELECT first, last, detail FROM losses ORDER BY number")?;
     let losses = statement.query_map([], |row| {
@@ -23,7 +23,7 @@ pub(super) fn list(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
 }
 
 /// Positions after the last one trimmed that no chunk has and that are not listed yet.
-pub(super) fn unknown(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
+pub(crate) fn unknown(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     let known = list(connection)?;
     let (next, trimmed): (u64, u64) =
         connection.query_row("SELECT next, trimmed FROM state", [], |row| {
@@ -49,7 +49,7 @@ pub(super) fn unknown(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
 }
 
 /// Whether these positions are known to be gone.
-pub(super) fn is_listed(known: &[Loss], first: u64, last: u64) -> bool {
+pub(crate) fn is_listed(known: &[Loss], first: u64, last: u64) -> bool {
     let mut at = first;
     while at <= last {
         let Some(loss) = known.iter().find(|loss| loss.first <= at && at <= loss.last) else {

@@ -2,7 +2,7 @@
 //!
 //! Only a chunk that matches its checksum is believed in its position: one flipped bit in a row's number
 //! must not carry a sink over everything that follows. Whatever lies between two chunks that are sound,
-//! or before the head of the log, is a gap, and [`bridge`] fills it or reports it.
+//! or before the head of the log, is a gap, and [`gap`] fills it or reports it.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,10 +12,11 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
-use super::bridge::{self, Gap};
-use super::fault;
-use super::row::ChunkRow;
-use crate::spool::{Millis, ReadError};
+use super::gap::{self, Gap};
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::unreadable;
+use crate::spool::{Millis, Read, ReadError, Stored};
 
 /// How often a broken page is tried before it is bridged: the fault may be a passing one.
 const TRIES: u32 = 3;
@@ -35,47 +36,8 @@ struct Inner {
     failed: (u64, u32),
 }
 
-/// One stored event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its place in the log, from 1.
-    pub position: u64,
-    /// When it was received.
-    pub received_at: Millis,
-    /// The source it came from.
-    pub source: Arc<str>,
-    /// Set when only this sink is to receive it.
-    pub only_sink: Option<Arc<str>>,
-    /// Its bytes, exactly as received.
-    pub bytes: Bytes,
-}
-
-/// Events that were stored once and can no longer be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// Position of the first event lost.
-    pub first: u64,
-    /// Position of the last event lost.
-    pub last: u64,
-    /// The source of the chunk, as far as it can be trusted.
-    pub source: String,
-    /// What was found.
-    pub detail: String,
-    /// What is left of the chunk; empty if the whole row is gone.
-    pub bytes: Bytes,
-}
-
-/// What a reader finds, in the order of positions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Read {
-    /// An event.
-    Event(Stored),
-    /// A gap.
-    Damaged(Damage),
-}
-
 /// What one look at the table comes to.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// What follows, if anything does.
     Reads(Vec<Read>),
     /// The next thing is a gap.
@@ -83,7 +45,7 @@ pub(super) enum Found {
 }
 
 impl Reader {
-    pub(super) fn new(
+    pub(crate) fn new(
         connection: Connection,
         directory: &Path,
         head: watch::Receiver<u64>,
@@ -110,7 +72,7 @@ impl Reader {
                 .unwrap_or_else(PoisonError::into_inner)
                 .read(&directory, after, head, max_bytes)
         });
-        read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(super::unreadable)
+        read.await.unwrap_or(Err(rusqlite::Error::InvalidQuery)).map_err(unreadable)
     }
 }
 
@@ -127,7 +89,7 @@ impl Inner {
         }
         match look(&self.connection, after, head, max_bytes) {
             Ok(Found::Reads(reads)) => Ok(reads),
-            Ok(Found::Gap(gap)) => Ok(bridge::fill(directory, gap, max_bytes)),
+            Ok(Found::Gap(gap)) => Ok(gap::fill(directory, gap, max_bytes)),
             Err(error) if fault::is_damaged(&error) => {
                 let times = if self.failed.0 == after { self.failed.1 + 1 } else { 1 };
                 self.failed = (after, times);
@@ -135,9 +97,9 @@ impl Inner {
                     return Err(error);
                 }
                 let detail = format!("a page of the spool cannot be read: {error}");
-                let last = bridge::end(&self.connection, after, head);
+                let last = gap::end(&self.connection, after, head);
                 let gap = Gap { first: after + 1, last, broken: Vec::new(), detail: Some(detail) };
-                Ok(bridge::fill(directory, gap, max_bytes))
+                Ok(gap::fill(directory, gap, max_bytes))
             }
             Err(error) => Err(error),
         }
@@ -145,7 +107,7 @@ impl Inner {
 }
 
 /// What follows `after`, up to `head`: whole chunks until `max_bytes` of events are read, or the gap before them.
-pub(super) fn look(
+pub(crate) fn look(
     connection: &Connection,
     after: u64,
     head: u64,
@@ -197,8 +159,8 @@ pub(super) fn look(
     Ok(Found::Gap(Gap { first: expected, last, broken, detail: None }))
 }
 
-/// See [`super::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
-pub(super) fn between(
+/// See [`crate::spool::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
+pub(crate) fn between(
     connection: &Connection,
     positions: &Range<u64>,
     time: &Range<Millis>,
@@ -230,7 +192,7 @@ pub(super) fn between(
 }
 
 /// Appends the events of a chunk from `expected` on. Returns the bytes that this takes in memory.
-pub(super) fn take(
+pub(crate) fn take(
     row: ChunkRow,
     events: Vec<Bytes>,
     expected: u64,

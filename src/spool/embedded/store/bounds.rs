@@ -62,50 +62,50 @@ impl Shares {
 }
 
 /// Bytes that the write-ahead log takes, unless a reader keeps it from being written back.
-pub(super) fn log(max_size: u64) -> u64 {
+pub(crate) fn log(max_size: u64) -> u64 {
     (max_size / LOG_PART).min(MAX_LOG)
 }
 
 /// Bytes in use at which appends are refused.
-pub(super) fn high_water(max_size: u64) -> u64 {
+pub(crate) fn high_water(max_size: u64) -> u64 {
     max_size / 100 * HIGH_WATER
 }
 
 /// Bytes in use up to which they are taken again.
-pub(super) fn low_water(max_size: u64) -> u64 {
+pub(crate) fn low_water(max_size: u64) -> u64 {
     max_size / 100 * LOW_WATER
 }
 
 /// Pages of the database file, at most.
-pub(super) fn pages(max_size: u64) -> u64 {
+pub(crate) fn pages(max_size: u64) -> u64 {
     ((max_size - log(max_size)) / PAGE_SIZE).max(1)
 }
 
 /// Bytes of the spool's files, as of one commit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Pages of the database in use.
-    pub(super) pages: u64,
+    pub(crate) pages: u64,
     /// The database with its free pages.
-    pub(super) file: u64,
+    pub(crate) file: u64,
     /// The write-ahead log.
-    pub(super) log: u64,
+    pub(crate) log: u64,
 }
 
 impl Usage {
     /// Bytes that count against the marks of `max_size`: the log with its whole share, or what it takes
     /// beyond.
-    pub(super) fn counted(self, max_size: u64) -> u64 {
+    pub(crate) fn counted(self, max_size: u64) -> u64 {
         self.pages + self.log.max(log(max_size))
     }
 
     /// Tells that the log is larger than its share: it could not be written back.
-    pub(super) fn is_log_over(self, max_size: u64) -> bool {
+    pub(crate) fn is_log_over(self, max_size: u64) -> bool {
         self.log > log(max_size)
     }
 
     /// Bytes that the files take on disk after a commit of `added` bytes.
-    pub(super) fn on_disk_with(self, added: u64) -> u64 {
+    pub(crate) fn on_disk_with(self, added: u64) -> u64 {
         self.file.max(self.pages + added) + self.log + added
     }
 }

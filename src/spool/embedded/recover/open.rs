@@ -11,26 +11,36 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
-use super::bounds::Usage;
-use super::command::Command;
-use super::group::Log;
-use super::identity::{self, Files};
-use super::ids::Age;
-use super::mark::{Keeper, Mark};
-use super::room::Room;
-use super::row::ChunkRow;
-use super::wal::{self, Tail};
-use super::writer::Writer;
-use super::{Clock, Shared, Spool, entries, fault, ids, inspect, losses, repair, salvage, schema};
+use super::repair;
+use super::salvage;
 use crate::durable_dir;
+use crate::spool::Clock;
+use crate::spool::embedded::Shared;
+use crate::spool::embedded::Spool;
+use crate::spool::embedded::read::inspect;
+use crate::spool::embedded::store::bounds::Usage;
+use crate::spool::embedded::store::entries;
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::high_watermark::{Keeper, Mark};
+use crate::spool::embedded::store::identity::{self, Files};
+use crate::spool::embedded::store::ids;
+use crate::spool::embedded::store::ids::Age;
+use crate::spool::embedded::store::losses;
+use crate::spool::embedded::store::room::Room;
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::store::schema;
+use crate::spool::embedded::store::wal::{self, Tail};
+use crate::spool::embedded::write::command::Command;
+use crate::spool::embedded::write::group::Log;
+use crate::spool::embedded::write::writer::Writer;
 use crate::spool::{Loss, Millis, OpenError, Settings};
 
 /// How the writer waits for the next command, and for how long at most.
-pub(super) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
+pub(crate) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
 
 /// Recovers what is stored, or makes a new store: a writer that has not begun to work.
 /// `steady` counts milliseconds, and nobody can set it.
-pub(super) fn recover(
+pub(crate) fn recover(
     settings: &Settings,
     clock: Clock,
     steady: Clock,
@@ -113,7 +123,7 @@ fn sync_log(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Has a writer work on a thread of its own.
-pub(super) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError> {
+pub(crate) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError> {
     let (directory, shared) = (writer.directory.clone(), Arc::clone(&writer.shared));
     let (commands, received) = mpsc::channel();
     let thread = std::thread::Builder::new()

@@ -2,10 +2,13 @@
 
 use rusqlite::params;
 
+use super::gap;
 use super::inspect::Inspection;
-use super::reader::{Found, Read, Stored, look};
-use super::{bridge, fault, ids, unreadable};
-use crate::spool::{DedupKey, ReadError};
+use super::reader::{Found, look};
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::ids;
+use crate::spool::embedded::unreadable;
+use crate::spool::{DedupKey, Read, ReadError, Stored};
 
 /// Rows of remembered ids per query: a query that lasts would keep a running service from reusing its WAL.
 const ROWS: u32 = 1000;
@@ -40,16 +43,16 @@ impl Inspection {
                     after = trimmed()?;
                     continue;
                 }
-                Ok(Found::Gap(gap)) => bridge::fill(&self.directory, gap, 1),
+                Ok(Found::Gap(gap)) => gap::fill(&self.directory, gap, 1),
                 Err(error) if fault::is_damaged(&error) => {
-                    let last = bridge::end(connection, after, head);
-                    let gap = bridge::Gap {
+                    let last = gap::end(connection, after, head);
+                    let gap = gap::Gap {
                         first: after + 1,
                         last,
                         broken: Vec::new(),
                         detail: Some(error.to_string()),
                     };
-                    bridge::fill(&self.directory, gap, 1)
+                    gap::fill(&self.directory, gap, 1)
                 }
                 Err(error) => return Err(error),
             };

@@ -5,15 +5,20 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use serde::Serialize;
 use url::Url;
 
-use super::mark::{self, Mark};
-use super::row::ChunkRow;
-use super::wal::{self, Tail};
-use super::{bridge, entries, fault, losses, schema, unreadable};
+use super::gap;
+use crate::spool::embedded::store::entries;
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::high_watermark::{self, Mark};
+use crate::spool::embedded::store::losses;
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::store::schema;
+use crate::spool::embedded::store::wal::{self, Tail};
+use crate::spool::embedded::unreadable;
+use crate::spool::inspect::Verification;
 use crate::spool::{
-    Disposition, Entry, Loss, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
+    Disposition, Entry, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
 };
 
 /// How long one read may keep a running service from beginning its log anew.
@@ -25,25 +30,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A read-only view of a spool directory.
 #[derive(Debug)]
 pub struct Inspection {
-    pub(super) connection: Connection,
-    pub(super) directory: PathBuf,
+    pub(crate) connection: Connection,
+    pub(crate) directory: PathBuf,
     /// Read before the database: what it says had been committed by then.
     mark: Option<Mark>,
-}
-
-/// What [`Inspection::verify`] found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Verification {
-    /// Chunks read.
-    pub chunks: u64,
-    /// Events in them.
-    pub events: u64,
-    /// Everything that is wrong; empty for a sound spool.
-    pub problems: Vec<String>,
-    /// Checks that were not finished, so as not to hold up a running service.
-    pub notes: Vec<String>,
-    /// Events that are known to be gone, which nothing brings back.
-    pub losses: Vec<Loss>,
 }
 
 /// Opens the spool in `directory` for looking only.
@@ -51,7 +41,7 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> 
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
-    let mark = mark::read(directory);
+    let mark = high_watermark::read(directory);
     let opened =
         connect(directory).and_then(|connection| Ok((schema::layout(&connection)?, connection)));
     match opened {
@@ -206,7 +196,7 @@ impl Inspection {
                 Ok(Some(row)) => row,
                 Ok(None) => break,
                 Err(error) if fault::is_damaged(&error) && after < head => {
-                    let end = bridge::end(&self.connection, after, head);
+                    let end = gap::end(&self.connection, after, head);
                     let first = after + 1;
                     found.problems.push(format!("events {first} to {end} cannot be read: {error}"));
                     (after, passed) = (end, passed.max(end));
@@ -313,7 +303,7 @@ impl Inspection {
 
 /// What a connection can tell quickly; see [`SpoolStats`]. All of it is of one moment, so that it adds
 /// up.
-pub(super) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
+pub(crate) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
     let connection = connection.unchecked_transaction()?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
     let head = number("SELECT next - 1 FROM state")?;

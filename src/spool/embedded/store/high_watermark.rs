@@ -20,38 +20,38 @@ const MAGIC: &[u8; 8] = b"dsspool1";
 
 /// What one slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Which spool this is.
-    pub(super) id: u128,
+    pub(crate) id: u128,
     /// The layout that its database has.
-    pub(super) layout: i64,
+    pub(crate) layout: i64,
     /// The position of its next event.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// The last position that every sink had passed and that was removed.
-    pub(super) trimmed: u64,
+    pub(crate) trimmed: u64,
     /// Whether the writer has met a broken page: the next start has to repair it.
-    pub(super) is_damaged: bool,
+    pub(crate) is_damaged: bool,
     /// True if appends were refused until the sinks have caught up.
-    pub(super) is_full: bool,
+    pub(crate) is_full: bool,
     /// Bytes that found no room in quarantine; 0 where nothing was refused.
-    pub(super) wanted: u64,
+    pub(crate) wanted: u64,
 }
 
 /// The file, open for writing.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     file: Option<File>,
     sequence: u64,
     written: Option<Mark>,
     is_synced: bool,
 }
 
-pub(super) fn path(directory: &Path) -> PathBuf {
+pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("spool.mark")
 }
 
 /// The newest slot that is whole.
-pub(super) fn read(directory: &Path) -> Option<Mark> {
+pub(crate) fn read(directory: &Path) -> Option<Mark> {
     newest(&File::open(path(directory)).ok()?).map(|(_, mark)| mark)
 }
 
@@ -71,7 +71,7 @@ fn newest(file: &File) -> Option<(u64, Mark)> {
 
 impl Keeper {
     /// Opens the file. Without it, everything works but one safeguard, so that is no reason not to start.
-    pub(super) fn open(directory: &Path) -> Keeper {
+    pub(crate) fn open(directory: &Path) -> Keeper {
         let path = path(directory);
         let opened = File::options()
             .read(true)
@@ -98,12 +98,12 @@ impl Keeper {
     }
 
     /// What it says.
-    pub(super) fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<Mark> {
         self.written
     }
 
     /// Writes a mark, without waiting for the disk.
-    pub(super) fn write(&mut self, mark: Mark) {
+    pub(crate) fn write(&mut self, mark: Mark) {
         if self.written == Some(mark) {
             return;
         }
@@ -119,7 +119,7 @@ impl Keeper {
     }
 
     /// Waits until what was written is on stable storage.
-    pub(super) fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         if !self.is_synced
             && let Some(Err(error)) = self.file.as_ref().map(File::sync_data)
         {

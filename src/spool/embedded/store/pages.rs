@@ -24,7 +24,7 @@ const TABLE_LEAF: u8 = 13;
 
 /// A database file with its log laid over it.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(crate) struct Pages {
     file: Option<File>,
     log: Option<File>,
     wal: Wal,
@@ -33,17 +33,17 @@ pub(super) struct Pages {
 
 /// A record of a leaf.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// The row's number; `None` for a table without.
-    pub(super) rowid: Option<i64>,
-    pub(super) values: Vec<Value>,
+    pub(crate) rowid: Option<i64>,
+    pub(crate) values: Vec<Value>,
     /// Nothing says that this is wrong or has been deleted; otherwise only its own checksum can be trusted.
-    pub(super) is_current: bool,
+    pub(crate) is_current: bool,
 }
 
 impl Pages {
     /// Opens what is there of a spool's files.
-    pub(super) fn open(directory: &Path) -> Pages {
+    pub(crate) fn open(directory: &Path) -> Pages {
         let (database, log) = (schema::database(directory), schema::log(directory));
         let wal = wal::read(&log);
         let file = File::open(&database).ok().filter(|file| length(file).is_some());
@@ -59,7 +59,7 @@ impl Pages {
     }
 
     /// Hands out every record of every leaf.
-    pub(super) fn each(&self, mut found: impl FnMut(Record)) {
+    pub(crate) fn each(&self, mut found: impl FnMut(Record)) {
         let free = self.free_list();
         for number in 1..=self.count {
             if let Some(page) = self.page(number) {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
 
-use super::chunk::{self, Chunk, Label};
-use super::mark::Mark;
-use super::room::Room;
-use super::row::ChunkRow;
-use super::{entries, fault, ids, salvage, schema};
+use crate::spool::chunk::{self, Chunk, Label};
 use crate::spool::dedup::{DedupKey, DedupSet};
+use crate::spool::embedded::recover::salvage;
+use crate::spool::embedded::store::entries;
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::high_watermark::Mark;
+use crate::spool::embedded::store::ids;
+use crate::spool::embedded::store::room::Room;
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::store::schema;
 use crate::spool::{
     AppendError, CommitError, Disposition, Millis, NewEntry, Prepared, Receipt, Registered,
     Settings, Start, Tally,
@@ -20,23 +24,23 @@ use crate::spool::{
 const MAX_EVICTED_ROWS: usize = 256;
 
 /// What the writer knows without asking the disk.
-pub(super) struct Log {
+pub(crate) struct Log {
     /// The position that the next event gets.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// The last position that every sink had passed and that was removed.
-    pub(super) trimmed: u64,
+    pub(crate) trimmed: u64,
     /// Which spool this is.
-    pub(super) id: u128,
-    pub(super) dedup: DedupSet,
+    pub(crate) id: u128,
+    pub(crate) dedup: DedupSet,
     /// What the quarantine takes.
-    pub(super) room: Room,
+    pub(crate) room: Room,
     /// The sinks that hold events back.
-    pub(super) sinks: Vec<Arc<str>>,
+    pub(crate) sinks: Vec<Arc<str>>,
 }
 
 impl Log {
     /// What is said of it outside the database.
-    pub(super) fn mark(&self, is_damaged: bool) -> Mark {
+    pub(crate) fn mark(&self, is_damaged: bool) -> Mark {
         let Log { next, trimmed, id, .. } = *self;
         let layout = schema::LAYOUT;
         Mark { id, layout, next, trimmed, is_damaged, is_full: false, wanted: self.room.wanted() }
@@ -44,24 +48,24 @@ impl Log {
 }
 
 /// What a group has put into its transaction so far, to be taken over if the commit succeeds.
-pub(super) struct Group<'t, 'c> {
-    pub(super) tx: &'t Transaction<'c>,
-    pub(super) now: Millis,
-    pub(super) next: u64,
-    pub(super) room: Room,
+pub(crate) struct Group<'t, 'c> {
+    pub(crate) tx: &'t Transaction<'c>,
+    pub(crate) now: Millis,
+    pub(crate) next: u64,
+    pub(crate) room: Room,
     /// Chunks added.
-    pub(super) chunks: u32,
+    pub(crate) chunks: u32,
     totals: BTreeMap<(&'static str, Arc<str>, Disposition), u64>,
 }
 
 impl<'t, 'c> Group<'t, 'c> {
-    pub(super) fn new(tx: &'t Transaction<'c>, now: Millis, log: &Log) -> Self {
+    pub(crate) fn new(tx: &'t Transaction<'c>, now: Millis, log: &Log) -> Self {
         Group { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
     }
 
     /// Adds a batch; what is known already, or twice in it, is left out. The inner error is the batch's
     /// own: then nothing of it is in the transaction.
-    pub(super) fn append(
+    pub(crate) fn append(
         &mut self,
         dedup: &mut DedupSet,
         prepared: &Prepared,
@@ -118,7 +122,7 @@ impl<'t, 'c> Group<'t, 'c> {
     }
 
     /// Removes quarantine entries; returns how many there were of each source.
-    pub(super) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<BTreeMap<Arc<str>, u64>> {
+    pub(crate) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<BTreeMap<Arc<str>, u64>> {
         let mut removed = BTreeMap::new();
         for id in ids {
             if let Some((source, size)) = entries::remove(self.tx, *id)? {
@@ -133,7 +137,7 @@ impl<'t, 'c> Group<'t, 'c> {
 
     /// Moves a sink's cursor, with its dead letters. Never back: what it has passed may be gone. Not at
     /// all if these find no room: what is not in quarantine was not passed.
-    pub(super) fn move_cursor(
+    pub(crate) fn move_cursor(
         &mut self,
         sink: &Arc<str>,
         position: u64,
@@ -165,7 +169,7 @@ impl<'t, 'c> Group<'t, 'c> {
     /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
     /// what was removed while it was not configured is not damage. What it will never get is counted. Writes
     /// nothing, and so needs no room, where nothing has changed.
-    pub(super) fn register(
+    pub(crate) fn register(
         &mut self,
         sink: &Arc<str>,
         start: Start,
@@ -201,7 +205,7 @@ impl<'t, 'c> Group<'t, 'c> {
     }
 
     /// Remembers that an operator has paused a sink, or lets it go on.
-    pub(super) fn pause(&self, sink: &str, is_paused: bool) -> rusqlite::Result<()> {
+    pub(crate) fn pause(&self, sink: &str, is_paused: bool) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached("UPDATE cursors SET is_paused = ?2 WHERE sink = ?1")?
             .execute(params![sink, is_paused])?;
@@ -210,7 +214,7 @@ impl<'t, 'c> Group<'t, 'c> {
 
     /// Writes what the whole group has in common: how far the log has come, and is `trimmed`. Writes
     /// nothing, and so costs no sync, where nothing has changed.
-    pub(super) fn finish(&self, log: &Log, trimmed: u64) -> rusqlite::Result<()> {
+    pub(crate) fn finish(&self, log: &Log, trimmed: u64) -> rusqlite::Result<()> {
         ids::insert(self.tx, self.now, log.dedup.tentative())?;
         if self.next != log.next || trimmed != log.trimmed {
             salvage::write_state(self.tx, self.next, trimmed, log.id)?;
@@ -227,7 +231,7 @@ impl<'t, 'c> Group<'t, 'c> {
 
     /// Removes ids that have left the window at the time `age`. Returns those to forget after the commit, and
     /// tells whether there may be more.
-    pub(super) fn evict(
+    pub(crate) fn evict(
         &self,
         log: &Log,
         settings: &Settings,
@@ -277,7 +281,7 @@ impl<'t, 'c> Group<'t, 'c> {
         }
     }
 
-    pub(super) fn count(
+    pub(crate) fn count(
         &mut self,
         scope: &'static str,
         name: &Arc<str>,

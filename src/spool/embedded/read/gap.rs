@@ -7,9 +7,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::reader::{Damage, Read, take};
-use super::row::ChunkRow;
-use super::salvage;
+use super::reader::take;
+use crate::spool::embedded::recover::salvage;
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::{Damage, Read};
 
 /// Bytes of stored chunks that one search brings back at most.
 const SEARCHED: usize = 8 * 1024 * 1024;
@@ -18,18 +19,18 @@ const BROKEN: &str = "the chunk does not match its checksum";
 
 /// Positions that reading has not given.
 #[derive(Debug)]
-pub(super) struct Gap {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub(crate) struct Gap {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
     /// Rows found there that do not match their checksums.
-    pub(super) broken: Vec<ChunkRow>,
+    pub(crate) broken: Vec<ChunkRow>,
     /// Why it cannot be read, if that is known.
-    pub(super) detail: Option<String>,
+    pub(crate) detail: Option<String>,
 }
 
 /// The last position before which nothing can be read in order; `head` if nothing comes after it.
 /// Steps grow, so that it takes few tries however much is broken.
-pub(super) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
+pub(crate) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
     let sql =
         format!("SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1", ChunkRow::COLUMNS);
     let look = |place: u64| {
@@ -47,7 +48,7 @@ pub(super) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
 }
 
 /// What is in a gap after all, and what is not: every position of it once, in order.
-pub(super) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
+pub(crate) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
     let Gap { first, last, broken, detail } = gap;
     if is_filled(first, last, &broken) {
         // Each of them is where it belongs: there is nothing to search for.

@@ -34,25 +34,25 @@ const ZSTD: u8 = 1;
 
 /// A chunk in its stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::spool) struct Chunk {
-    pub(in crate::spool) count: u32,
-    pub(in crate::spool) codec: u8,
-    pub(in crate::spool) body: Vec<u8>,
+pub(crate) struct Chunk {
+    pub(crate) count: u32,
+    pub(crate) codec: u8,
+    pub(crate) body: Vec<u8>,
 }
 
 /// The columns around a chunk's body, covered by its checksum.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::spool) struct Label<'a> {
-    pub(in crate::spool) last: u64,
-    pub(in crate::spool) count: u32,
-    pub(in crate::spool) received_at: i64,
-    pub(in crate::spool) source: &'a str,
-    pub(in crate::spool) only_sink: Option<&'a str>,
-    pub(in crate::spool) codec: u8,
+pub(crate) struct Label<'a> {
+    pub(crate) last: u64,
+    pub(crate) count: u32,
+    pub(crate) received_at: i64,
+    pub(crate) source: &'a str,
+    pub(crate) only_sink: Option<&'a str>,
+    pub(crate) codec: u8,
 }
 
 /// Packs events into as few chunks as their size allows.
-pub(in crate::spool) fn encode<'a>(events: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<Chunk> {
+pub(crate) fn encode<'a>(events: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let size: usize = events.clone().map(|event| event.len() + 4).sum();
     let (mut plain, mut count) = (Vec::with_capacity(size.min(TARGET + 4 * 1024)), 0);
@@ -112,7 +112,7 @@ fn unpack(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The events of a chunk, in order; `None` if the body is not what was once encoded.
-pub(in crate::spool) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
+pub(crate) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
     let plain = match codec {
         PLAIN => Bytes::copy_from_slice(body),
         ZSTD => Bytes::from(unpack(body).ok()?),
@@ -130,7 +130,7 @@ pub(in crate::spool) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec
 }
 
 /// CRC-32 over the label and the stored body.
-pub(in crate::spool) fn checksum(label: Label<'_>, body: &[u8]) -> u32 {
+pub(crate) fn checksum(label: Label<'_>, body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&label.last.to_le_bytes());
     crc.update(&label.count.to_le_bytes());

@@ -5,13 +5,13 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, params};
 
 use super::schema;
+use crate::spool::Clock;
 use crate::spool::Millis;
 use crate::spool::dedup::{DedupKey, DedupSet};
-use crate::spool::embedded::Clock;
 
 /// The time by which ids age: the wall clock's, but never faster than time has passed since the start. A clock
 /// that is set ahead by a month must not end the window of every id at once.
-pub(super) struct Age {
+pub(crate) struct Age {
     steady: Clock,
     /// How far the wall clock was ahead of the steady one at the start.
     ahead: Millis,
@@ -19,20 +19,20 @@ pub(super) struct Age {
 
 impl Age {
     /// Begins at `now`. `steady` counts milliseconds from any moment, and nobody can set it.
-    pub(super) fn new(now: Millis, steady: Clock) -> Age {
+    pub(crate) fn new(now: Millis, steady: Clock) -> Age {
         let ahead = now.saturating_sub(steady());
         Age { steady, ahead }
     }
 
     /// The time by which ids age when the wall clock says `now`.
-    pub(super) fn of(&self, now: Millis) -> Millis {
+    pub(crate) fn of(&self, now: Millis) -> Millis {
         now.min(self.ahead.saturating_add((self.steady)()))
     }
 }
 
 /// Reads every stored id into memory, those included that are about to leave the window: what is in
 /// memory is what is on disk, always.
-pub(super) fn load(
+pub(crate) fn load(
     connection: &Connection,
     directory: &Path,
     max_ids: u64,
@@ -54,7 +54,7 @@ pub(super) fn load(
 }
 
 /// Stores the ids that a commit adds.
-pub(super) fn insert(
+pub(crate) fn insert(
     tx: &Transaction<'_>,
     now: Millis,
     added: &[DedupKey],
@@ -71,7 +71,7 @@ pub(super) fn insert(
 /// Deletes rows from the front while they are older than `oldest` or make up `excess` ids too many,
 /// at most `rows` of them. Returns the ids to forget once the commit has succeeded, and tells whether there
 /// may be more.
-pub(super) fn evict(
+pub(crate) fn evict(
     tx: &Transaction<'_>,
     oldest: Millis,
     mut excess: u64,
@@ -97,6 +97,6 @@ pub(super) fn evict(
     Ok((evicted, true))
 }
 
-pub(super) fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {
+pub(crate) fn keys(blob: &[u8]) -> impl Iterator<Item = DedupKey> + '_ {
     blob.as_chunks::<{ DedupKey::SIZE }>().0.iter().map(|key| DedupKey::from_bytes(*key))
 }

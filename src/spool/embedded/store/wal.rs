@@ -20,19 +20,19 @@ const FRAME: u64 = FRAME_HEADER as u64 + PAGE_SIZE;
 
 /// Pages that the log holds, by number: where in the file the newest version of each is.
 #[derive(Debug, Default)]
-pub(super) struct Wal {
+pub(crate) struct Wal {
     /// From frames that match their checksums.
-    pub(super) sound: HashMap<u32, u64>,
+    pub(crate) sound: HashMap<u32, u64>,
     /// From frames that do not: of use only to what has a checksum of its own.
-    pub(super) broken: HashMap<u32, u64>,
+    pub(crate) broken: HashMap<u32, u64>,
     /// Commits in it, and the first frame that SQLite does not replay.
-    pub(super) commits: u64,
-    pub(super) tail: Tail,
+    pub(crate) commits: u64,
+    pub(crate) tail: Tail,
 }
 
 /// What follows the last frame that SQLite replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Tail {
+pub(crate) enum Tail {
     /// Nothing of this log.
     #[default]
     Empty,
@@ -51,7 +51,7 @@ struct Header {
 }
 
 /// Reads a log. A file that is not there or cannot be read holds nothing.
-pub(super) fn read(path: &Path) -> Wal {
+pub(crate) fn read(path: &Path) -> Wal {
     let Ok(file) = File::open(path) else { return Wal::default() };
     // A service that runs may begin the log anew meanwhile: then its header is another.
     let mut before = bytes_at::<32>(&file, 0);

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::bounds::{self, Usage};
 use super::command::Command;
-use super::schema::{self, PAGE_SIZE};
 use super::writer::{COMMIT_OVERHEAD, MustEnd, Writer};
+use crate::spool::embedded::store::bounds::{self, Usage};
+use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 
 /// Wait for this process's own reads, which are short, before a reader is taken to block the log.
 const OWN_READS_TIMEOUT: Duration = Duration::from_millis(250);
@@ -14,18 +14,18 @@ const OWN_READS_TIMEOUT: Duration = Duration::from_millis(250);
 impl Writer {
     /// Tells whether anything is stored that a sink may still need. What ids and the quarantine take does not
     /// go with the events, so without any there is nothing to wait for.
-    pub(super) fn has_events(&self) -> bool {
+    pub(crate) fn has_events(&self) -> bool {
         self.log.trimmed + 1 < self.log.next
     }
 
     /// Tells whether `added` bytes would pass the high-water mark.
-    pub(super) fn is_above_high_water(&self, added: u64) -> bool {
+    pub(crate) fn is_above_high_water(&self, added: u64) -> bool {
         let max_size = self.settings.max_size;
         self.usage.counted(max_size) + added > bounds::high_water(max_size)
     }
 
     /// Measures what the files take.
-    pub(super) fn measure(&mut self) {
+    pub(crate) fn measure(&mut self) {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
         if let (Ok(pages), Ok(free)) = (pragma("page_count"), pragma("freelist_count")) {
             let (pages, free): (u64, u64) = (pages, free);
@@ -44,7 +44,7 @@ impl Writer {
     /// Keeps room on disk for a commit of `added` bytes beside the write-ahead log. A log without that room is
     /// written back first; only a reader or an error that prevents this makes appends be refused. Logs each
     /// change of that state once.
-    pub(super) fn relieve_log(&mut self, added: u64) -> Result<(), MustEnd> {
+    pub(crate) fn relieve_log(&mut self, added: u64) -> Result<(), MustEnd> {
         let max_size = self.settings.max_size;
         let was_stuck = self.shared.stuck_log().is_some();
         let is_too_large = |usage: Usage| {
@@ -75,7 +75,7 @@ impl Writer {
 
     /// Returns the reason why nothing can be written, cursors included: the log takes all that is left of
     /// `max_size`.
-    pub(super) fn no_room_for_log(&self) -> Option<String> {
+    pub(crate) fn no_room_for_log(&self) -> Option<String> {
         let max_size = self.settings.max_size;
         let is_at_end =
             self.usage.is_log_over(max_size) && self.usage.on_disk_with(COMMIT_OVERHEAD) > max_size;
@@ -84,7 +84,7 @@ impl Writer {
 
     /// Writes a little, and so finds out if the disk takes anything: a new process, and one that was refused
     /// something and has been sent nothing since, know no other way.
-    pub(super) fn probe(&mut self) {
+    pub(crate) fn probe(&mut self) {
         if let Err(error) = schema::probe(&self.connection) {
             self.shared.set_failing(Some(error.to_string()));
         }
@@ -92,7 +92,7 @@ impl Writer {
 
     /// Splits a group into the commands to commit and the appends that find no room. The spool is marked full
     /// before any of these is answered, in memory and on disk: a caller that was refused finds it so.
-    pub(super) fn admit(&mut self, group: Vec<Command>) -> (Vec<Command>, Vec<Command>) {
+    pub(crate) fn admit(&mut self, group: Vec<Command>) -> (Vec<Command>, Vec<Command>) {
         let max_size = self.settings.max_size;
         // Entries that the quarantine will not take must not seem to fill the spool.
         let room = self.log.room.left();

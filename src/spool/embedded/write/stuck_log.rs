@@ -6,14 +6,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::schema;
+use crate::spool::embedded::store::schema;
 
 /// Bytes of `spool.db-shm` on which readers have their locks.
 const READ_LOCKS: std::ops::RangeInclusive<u64> = 123..=127;
 
 /// Obstacle to writing the log back.
 #[derive(Debug)]
-pub(super) enum Obstacle {
+pub(crate) enum Obstacle {
     /// A reader that needs an old state of the database.
     Reader,
     /// A failure of the disk.
@@ -22,7 +22,7 @@ pub(super) enum Obstacle {
 
 impl Obstacle {
     /// Describes the obstacle to an operator, and the remedy. `log` is the size of the log in bytes.
-    pub(super) fn reason(&self, directory: &Path, log: u64) -> String {
+    pub(crate) fn reason(&self, directory: &Path, log: u64) -> String {
         let grown = format!("spool.db-wal has grown to {log} bytes, because");
         match self {
             Obstacle::Error(error) => format!(

@@ -16,15 +16,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::mark::{self, Keeper, Mark};
 use super::salvage::{self, Salvaged};
-use super::wal::{Tail, Wal};
-use super::{identity, inspect, schema};
 use crate::durable_dir;
+use crate::spool::embedded::read::inspect;
+use crate::spool::embedded::store::high_watermark::{self, Keeper, Mark};
+use crate::spool::embedded::store::identity;
+use crate::spool::embedded::store::schema;
+use crate::spool::embedded::store::wal::{Tail, Wal};
 use crate::spool::{Millis, OpenError};
 
 /// The WAL first: one that is left without its database would be deleted.
-pub(super) const FILES: [&str; 3] = ["spool.db-wal", "spool.db-shm", "spool.db"];
+pub(crate) const FILES: [&str; 3] = ["spool.db-wal", "spool.db-shm", "spool.db"];
 
 /// What `spool repair` has done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,7 +57,8 @@ pub fn repair(directory: &Path, now: Millis) -> Result<Option<Repaired>, OpenErr
         }
         Err(error) => vec![error.to_string()],
     };
-    let (set_aside, salvaged) = rebuild(directory, mark::read(directory), now).map_err(unusable)?;
+    let (set_aside, salvaged) =
+        rebuild(directory, high_watermark::read(directory), now).map_err(unusable)?;
     clear_flag(directory);
     Ok(Some(Repaired { set_aside, problems, salvaged }))
 }
@@ -76,7 +79,7 @@ fn clear_flag(directory: &Path) {
 
 /// Why the files should be repaired before SQLite opens them, if they should: it would delete or
 /// overwrite what is left.
-pub(super) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<&'static str> {
+pub(crate) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<&'static str> {
     let size = fs::metadata(schema::database(directory)).map_or(0, |file| file.len());
     if wal.tail == Tail::Lost {
         return Some("a part of the write-ahead log is broken, with commits behind it");
@@ -89,7 +92,7 @@ pub(super) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<
 
 /// Makes a new database of what can be read, and puts it in the place of the files. Returns where these
 /// are now.
-pub(super) fn rebuild(
+pub(crate) fn rebuild(
     directory: &Path,
     mark: Option<Mark>,
     now: Millis,
@@ -106,7 +109,7 @@ pub(super) fn rebuild(
 
 /// Finishes a repair that is complete but for its last steps. Returns where the damaged files are, if there
 /// was one.
-pub(super) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf>> {
+pub(crate) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf>> {
     let whole = directory.join("repair.db");
     if !whole.exists() {
         return Ok(None);
@@ -118,7 +121,7 @@ pub(super) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf
 }
 
 /// Moves the files into a folder of their own.
-pub(super) fn move_aside(directory: &Path, now: Millis) -> io::Result<PathBuf> {
+pub(crate) fn move_aside(directory: &Path, now: Millis) -> io::Result<PathBuf> {
     let mut target = directory.join(format!("damaged-{now}"));
     let mut number = 1;
     while target.exists() {

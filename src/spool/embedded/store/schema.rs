@@ -9,13 +9,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::bounds;
-use super::writer::BUSY_PATIENCE;
+use crate::spool::embedded::write::writer::BUSY_PATIENCE;
 
 /// The layout this version reads and writes. Changes to the tables raise it.
-pub(super) const LAYOUT: i64 = 3;
+pub(crate) const LAYOUT: i64 = 3;
 
 /// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
-pub(super) const PAGE_SIZE: u64 = 16 * 1024;
+pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
 
 /// Bytes of the write-ahead log that are kept for its next use.
 const KEPT_LOG: u64 = 16 * 1024 * 1024;
@@ -108,23 +108,23 @@ CREATE TABLE losses (
 ";
 
 /// The database file of a spool directory.
-pub(super) fn database(directory: &Path) -> PathBuf {
+pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join("spool.db")
 }
 
 /// Its write-ahead log.
-pub(super) fn log(directory: &Path) -> PathBuf {
+pub(crate) fn log(directory: &Path) -> PathBuf {
     directory.join("spool.db-wal")
 }
 
 /// The index of the log that the connections share.
-pub(super) fn shared_memory(directory: &Path) -> PathBuf {
+pub(crate) fn shared_memory(directory: &Path) -> PathBuf {
     directory.join("spool.db-shm")
 }
 
 /// The one connection that writes. Makes the tables in a new file and brings older ones up to date;
 /// returns the layout found.
-pub(super) fn connect_writer(
+pub(crate) fn connect_writer(
     directory: &Path,
     max_size: u64,
     sync: bool,
@@ -165,7 +165,7 @@ fn make_private(file: &Path) {
 }
 
 /// A new database, to be filled and put in place as a whole: it need not survive anything meanwhile.
-pub(super) fn create(file: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn create(file: &Path) -> rusqlite::Result<Connection> {
     make_private(file);
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
@@ -178,39 +178,39 @@ pub(super) fn create(file: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// The checksum of a cursor.
-pub(super) fn cursor_checksum(sink: &str, position: u64) -> u32 {
+pub(crate) fn cursor_checksum(sink: &str, position: u64) -> u32 {
     crc32fast::hash(&[&position.to_le_bytes()[..], sink.as_bytes()].concat())
 }
 
 /// The checksum of the one row that says how far the log has come.
-pub(super) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
+pub(crate) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
     crc32fast::hash(&[&next.to_le_bytes()[..], &trimmed.to_le_bytes(), &id.to_le_bytes()].concat())
 }
 
 /// The position of the next event, as it is stored.
-pub(super) fn next_position(connection: &Connection) -> rusqlite::Result<u64> {
+pub(crate) fn next_position(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached("SELECT next FROM state")?.query_row([], |row| row.get(0))
 }
 
 /// Writes something that nobody reads.
-pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "INSERT INTO totals VALUES ('spool', '', 'probe', 1)
                ON CONFLICT DO UPDATE SET count = count + 1";
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 /// The layout that a file has; 0 for a new one.
-pub(super) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 /// A connection that only reads; it never blocks the writer nor is blocked by it.
-pub(super) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
     connect_reader_at(database(directory))
 }
 
 /// As [`connect_reader`], of a file or a URI with parameters.
-pub(super) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;

@@ -4,35 +4,35 @@ use bytes::Bytes;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::chunk::{self, Label};
 use crate::spool::Millis;
+use crate::spool::chunk::{self, Label};
 
 /// A row of the table `chunks`.
 #[derive(Debug, Clone)]
-pub(super) struct ChunkRow {
-    pub(super) last: u64,
-    pub(super) count: u32,
-    pub(super) received_at: Millis,
-    pub(super) source: String,
-    pub(super) only_sink: Option<String>,
+pub(crate) struct ChunkRow {
+    pub(crate) last: u64,
+    pub(crate) count: u32,
+    pub(crate) received_at: Millis,
+    pub(crate) source: String,
+    pub(crate) only_sink: Option<String>,
     codec: u8,
     checksum: u32,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl ChunkRow {
-    pub(super) const COLUMNS: &'static str =
+    pub(crate) const COLUMNS: &'static str =
         "last, count, received_at, source, only_sink, codec, checksum, body";
 
     /// The row, with columns that cannot be what was stored as zero or empty: its checksum will say so.
-    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
+    pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
         let values =
             (1..8).map(|index| row.get(index)).collect::<rusqlite::Result<Vec<Value>>>()?;
         Ok(ChunkRow::new(row.get(0)?, values))
     }
 
     /// The row of these values, all but the first column of the table.
-    pub(super) fn new(last: i64, values: Vec<Value>) -> ChunkRow {
+    pub(crate) fn new(last: i64, values: Vec<Value>) -> ChunkRow {
         let mut values = values.into_iter();
         let mut next = || values.next().unwrap_or(Value::Null);
         ChunkRow {
@@ -51,7 +51,7 @@ impl ChunkRow {
     }
 
     /// Whether it is what was stored.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let ChunkRow { last, count, received_at, codec, .. } = *self;
         let only_sink = self.only_sink.as_deref();
         let label = Label { last, count, received_at, source: &self.source, only_sink, codec };
@@ -59,7 +59,7 @@ impl ChunkRow {
     }
 
     /// The events in it, unless it is damaged.
-    pub(super) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
+    pub(crate) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
         if !self.is_sound() {
             return Err("the chunk does not match its checksum");
         }
@@ -67,12 +67,12 @@ impl ChunkRow {
             .ok_or("the chunk's body cannot be decoded")
     }
 
-    pub(super) fn first(&self) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         (self.last + 1).saturating_sub(u64::from(self.count))
     }
 
     /// What is stored in the columns.
-    pub(super) fn into_values(self) -> [Value; 8] {
+    pub(crate) fn into_values(self) -> [Value; 8] {
         [
             Value::Integer(self.last as i64),
             Value::Integer(self.count.into()),

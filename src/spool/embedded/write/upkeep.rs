@@ -4,15 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::command::Command;
-use super::fault::{self, Fault};
-use super::mark::Mark;
-use super::pinned::Obstacle;
+use super::stuck_log::Obstacle;
 use super::writer::{BUSY_PATIENCE, MustEnd, Writer};
+use crate::spool::embedded::store::fault::{self, Fault};
+use crate::spool::embedded::store::high_watermark::Mark;
 
 impl Writer {
     /// Compares the open files with what their paths lead to. The inner error says what is wrong, and that
     /// nothing is stored.
-    pub(super) fn look_after_files(&mut self) -> Result<Result<(), String>, MustEnd> {
+    pub(crate) fn look_after_files(&mut self) -> Result<Result<(), String>, MustEnd> {
         let found = self.files.check();
         let was_wrong = self.shared.misplaced().is_some();
         self.shared.set_misplaced(found.clone().err());
@@ -29,7 +29,7 @@ impl Writer {
     }
 
     /// Removes what every sink has passed, where a group would find no room otherwise.
-    pub(super) fn make_room(&mut self, group: &[Command]) -> Result<(), MustEnd> {
+    pub(crate) fn make_room(&mut self, group: &[Command]) -> Result<(), MustEnd> {
         let appends = group.iter().filter(|command| command.is_append() && !command.is_copy());
         let room = self.log.room.left();
         let size: u64 = appends.map(|command| command.size(room)).sum();
@@ -50,7 +50,7 @@ impl Writer {
     }
 
     /// Says, once each time, that the quarantine has no room for something, and that it has again.
-    pub(super) fn note_room(&mut self) {
+    pub(crate) fn note_room(&mut self) {
         let is_full = self.log.room.is_full();
         let used = self.log.room.used();
         if self.shared.quarantine_full.swap(is_full, Ordering::Relaxed) == is_full {
@@ -70,7 +70,7 @@ impl Writer {
     }
 
     /// Writes the WAL back, and cuts it where it has outgrown its share. Waits for no reader.
-    pub(super) fn write_back(&mut self) -> Result<(), MustEnd> {
+    pub(crate) fn write_back(&mut self) -> Result<(), MustEnd> {
         self.checkpoint("PASSIVE")?;
         self.cut_log(Duration::ZERO)?;
         self.publish();
@@ -79,7 +79,7 @@ impl Writer {
 
     /// Cuts the WAL to nothing if it is over its share, after waiting up to `timeout` for readers. Returns the
     /// obstacle, if there is one.
-    pub(super) fn cut_log(&mut self, timeout: Duration) -> Result<Option<Obstacle>, MustEnd> {
+    pub(crate) fn cut_log(&mut self, timeout: Duration) -> Result<Option<Obstacle>, MustEnd> {
         if !self.usage.is_log_over(self.settings.max_size) {
             return Ok(None);
         }
@@ -92,7 +92,7 @@ impl Writer {
 
     /// Writes the WAL back into the database file. Returns what kept it from being written back as a whole,
     /// where SQLite reports that: it does not for `PASSIVE`.
-    pub(super) fn checkpoint(&self, mode: &str) -> Result<Option<Obstacle>, MustEnd> {
+    pub(crate) fn checkpoint(&self, mode: &str) -> Result<Option<Obstacle>, MustEnd> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         match self.connection.query_row(&pragma, [], |row| row.get(0)) {
             Ok(is_busy) => Ok(if is_busy { Some(Obstacle::Reader) } else { None }),
@@ -108,7 +108,7 @@ impl Writer {
     }
 
     /// Has the next start repair what this one cannot.
-    pub(super) fn report_damage(&mut self, error: &rusqlite::Error) {
+    pub(crate) fn report_damage(&mut self, error: &rusqlite::Error) {
         tracing::error!(
             %error,
             "a page of the spool is broken; nothing is removed from it until it is repaired. Start the \
@@ -120,19 +120,19 @@ impl Writer {
     }
 
     /// Writes down outside the database what a new process cannot find out in it.
-    pub(super) fn write_mark(&mut self) {
+    pub(crate) fn write_mark(&mut self) {
         let mark = self.log.mark(self.is_damaged());
         let is_full = self.shared.full.load(Ordering::Relaxed);
         self.mark.write(Mark { is_full, ..mark });
     }
 
-    pub(super) fn sync_mark(&mut self) {
+    pub(crate) fn sync_mark(&mut self) {
         if self.settings.sync {
             self.mark.sync();
         }
     }
 
-    pub(super) fn report_fatal(&self, error: &rusqlite::Error) {
+    pub(crate) fn report_fatal(&self, error: &rusqlite::Error) {
         if fault::is_foreign_writer(error) {
             self.shared.fatal.send_replace(Some(format!(
                 "another process has written to the spool in {}, so this one ends, before it writes over what \
@@ -150,7 +150,7 @@ impl Writer {
 
     /// Finds out what others are told before anything is asked: a new process must not seem to have room, or
     /// a disk that takes events, until somebody sends some.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.probe();
         self.publish();
         self.note_room();

@@ -9,14 +9,17 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::command::{Command, Done};
-use super::fault::{self, Fault};
 use super::group::{Group, Log};
-use super::identity::Files;
-use super::ids::Age;
-use super::mark::Keeper;
-use super::schema::{self, PAGE_SIZE};
-use super::{Clock, Shared, bounds, trim};
+use super::trim;
+use crate::spool::Clock;
 use crate::spool::Settings;
+use crate::spool::embedded::Shared;
+use crate::spool::embedded::store::bounds;
+use crate::spool::embedded::store::fault::{self, Fault};
+use crate::spool::embedded::store::high_watermark::Keeper;
+use crate::spool::embedded::store::identity::Files;
+use crate::spool::embedded::store::ids::Age;
+use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 
 /// Bytes of batches that share one commit at most.
 const GROUP_BYTES: u64 = 4 * 1024 * 1024;
@@ -25,10 +28,10 @@ const GROUP_BYTES: u64 = 4 * 1024 * 1024;
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Pages a commit writes besides what it adds: the inner pages and the small tables.
-pub(super) const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
+pub(crate) const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
 
 /// How long the writer waits for others' locks on the database, other than for a reader to end.
-pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often retention and the dedup window are looked after while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,21 +40,21 @@ const TICK: Duration = Duration::from_secs(1);
 /// would hold up the events that come next.
 const CURSOR_PATIENCE: Duration = Duration::from_millis(4);
 
-pub(super) struct Writer {
-    pub(super) connection: Connection,
-    pub(super) log: Log,
-    pub(super) mark: Keeper,
-    pub(super) settings: Settings,
-    pub(super) clock: Clock,
-    pub(super) age: Age,
-    pub(super) usage: bounds::Usage,
-    pub(super) shared: Arc<Shared>,
-    pub(super) directory: PathBuf,
-    pub(super) files: Files,
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) log: Log,
+    pub(crate) mark: Keeper,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) age: Age,
+    pub(crate) usage: bounds::Usage,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) directory: PathBuf,
+    pub(crate) files: Files,
 }
 
 /// The process has to end.
-pub(super) struct MustEnd;
+pub(crate) struct MustEnd;
 
 /// Reports the writer's end where that is a panic.
 struct EndsWithPanic(Arc<Shared>);
@@ -69,7 +72,7 @@ impl Drop for EndsWithPanic {
 impl Writer {
     /// Works until told to close, or until the store fails for good. `receive` waits for the next command
     /// for as long as it is told.
-    pub(super) fn run(mut self, receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>) {
+    pub(crate) fn run(mut self, receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>) {
         // Without its writer the service can only refuse; a new process can do better.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
@@ -101,7 +104,7 @@ impl Writer {
     }
 
     /// Commits a group and answers everyone in it. Tells whether there is more to trim.
-    pub(super) fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
+    pub(crate) fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
         if let Err(reason) = self.look_after_files()? {
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
@@ -163,7 +166,7 @@ impl Writer {
 
     /// One transaction for the whole group, which is emptied only if it succeeds. Where room is tight, what
     /// everyone has is not kept for its time: that is only while there is room for what nobody has.
-    pub(super) fn try_commit(
+    pub(crate) fn try_commit(
         &mut self,
         group: &mut Vec<Command>,
         is_tight: bool,
@@ -236,7 +239,7 @@ impl Writer {
     }
 
     /// Tells the rest of the process what is readable and how much is used.
-    pub(super) fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         self.measure();
         self.shared.dedup_ids.store(self.log.dedup.len(), Ordering::Relaxed);
         let quarantined = self.log.room.used();
@@ -247,7 +250,7 @@ impl Writer {
         self.shared.head.send_if_modified(|known| std::mem::replace(known, head) != head);
     }
 
-    pub(super) fn is_damaged(&self) -> bool {
+    pub(crate) fn is_damaged(&self) -> bool {
         self.shared.damaged.load(Ordering::Relaxed)
     }
 

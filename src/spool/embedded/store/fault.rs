@@ -4,7 +4,7 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 /// The three ways in which the store fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// No room, on the disk or under `max_page_count`. Passes when there is room again.
     Full,
     /// A sync failed, so that what the kernel holds is unknown, or another process has written: only a new
@@ -16,18 +16,18 @@ pub(super) enum Fault {
 
 /// The error of a commit that finds what another process has stored. SQLite has a code for it, and uses that in
 /// transactions of another kind only.
-pub(super) fn foreign_writer() -> Error {
+pub(crate) fn foreign_writer() -> Error {
     let error = ffi::Error::new(ffi::SQLITE_BUSY_SNAPSHOT);
     Error::SqliteFailure(error, Some("another process has written to the spool".to_owned()))
 }
 
 /// Tells [`foreign_writer`] from other errors.
-pub(super) fn is_foreign_writer(error: &Error) -> bool {
+pub(crate) fn is_foreign_writer(error: &Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_BUSY_SNAPSHOT)
 }
 
 /// Sorts an error of SQLite.
-pub(super) fn classify(error: &Error) -> Fault {
+pub(crate) fn classify(error: &Error) -> Fault {
     const FATAL: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
     if is_foreign_writer(error) {
         return Fault::Fatal;
@@ -40,13 +40,13 @@ pub(super) fn classify(error: &Error) -> Fault {
 }
 
 /// Whether the file itself is no database, or a broken one.
-pub(super) fn is_damaged(error: &Error) -> bool {
+pub(crate) fn is_damaged(error: &Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Whether a store that was whole once could not fail like this while it is opened: a table that is not
 /// there, a value that cannot be, a version that never was. What the system refuses is no damage.
-pub(super) fn is_damaged_at_start(error: &Error) -> bool {
+pub(crate) fn is_damaged_at_start(error: &Error) -> bool {
     match error.sqlite_error_code() {
         // A flipped bit in the file's header forbids writing; the file's permissions are looked at before.
         Some(code) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Transaction, params};
 
 use super::group::Group;
-use super::schema;
+use crate::spool::embedded::store::schema;
 use crate::spool::{Disposition, Millis};
 
 /// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait. A commit that
@@ -15,7 +15,7 @@ const MAX_CHUNKS: u32 = 64;
 
 /// Removes some of what is no longer needed; returns the last position removed, if any was, and whether
 /// there may be more. `keep` is the time that events stay after everyone has passed them.
-pub(super) fn trim(
+pub(crate) fn trim(
     group: &mut Group<'_, '_>,
     sinks: &[Arc<str>],
     keep: Duration,

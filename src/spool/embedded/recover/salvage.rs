@@ -12,10 +12,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use serde::Serialize;
 
-use super::mark::Mark;
-use super::pages::{Pages, Record};
-use super::row::ChunkRow;
-use super::{losses, schema};
+use crate::spool::embedded::store::high_watermark::Mark;
+use crate::spool::embedded::store::losses;
+use crate::spool::embedded::store::pages::{Pages, Record};
+use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::store::schema;
 use crate::spool::{Loss, Millis};
 
 /// What a new database was made of.
@@ -37,16 +38,16 @@ pub struct Salvaged {
 
 /// Chunks that a search has found.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     /// In order.
-    pub(super) chunks: Vec<ChunkRow>,
+    pub(crate) chunks: Vec<ChunkRow>,
     /// Whether there are more behind them.
-    pub(super) has_more: bool,
+    pub(crate) has_more: bool,
 }
 
 /// Searches a spool's files for sound chunks with events in `positions`: the first of them, until they
 /// take `max_bytes`, and at least one.
-pub(super) fn chunks(directory: &Path, positions: RangeInclusive<u64>, max_bytes: usize) -> Chunks {
+pub(crate) fn chunks(directory: &Path, positions: RangeInclusive<u64>, max_bytes: usize) -> Chunks {
     let mut found: BTreeMap<u64, ChunkRow> = BTreeMap::new();
     let (mut size, mut has_more) = (0, false);
     Pages::open(directory).each(|record| {
@@ -88,7 +89,7 @@ struct Small {
 }
 
 /// Makes a database in `target` of what is in `directory`.
-pub(super) fn rebuild(
+pub(crate) fn rebuild(
     directory: &Path,
     target: &Path,
     mark: Option<Mark>,
@@ -245,7 +246,7 @@ fn settle(
 }
 
 /// Writes the row that says how far the log has come.
-pub(super) fn write_state(
+pub(crate) fn write_state(
     connection: &Connection,
     next: u64,
     trimmed: u64,

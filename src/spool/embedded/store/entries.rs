@@ -16,13 +16,13 @@ const SIZE: &str = "octet_length(detail) + octet_length(path) + octet_length(req
     + coalesce(octet_length(code), 0) + coalesce(octet_length(answer), 0)";
 
 /// What all entries count together.
-pub(super) fn size(connection: &Connection) -> rusqlite::Result<u64> {
+pub(crate) fn size(connection: &Connection) -> rusqlite::Result<u64> {
     let sql = format!("SELECT coalesce(sum({ENTRY_OVERHEAD} + {SIZE}), 0) FROM quarantine");
     connection.query_row(&sql, [], |row| row.get(0))
 }
 
 /// Stores one entry.
-pub(super) fn insert(
+pub(crate) fn insert(
     tx: &Transaction<'_>,
     at: Millis,
     source: &str,
@@ -55,14 +55,14 @@ pub(super) fn insert(
 }
 
 /// Removes an entry; returns its source and what it counted, if there was one.
-pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(String, u64)>> {
+pub(crate) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(String, u64)>> {
     let sql =
         format!("DELETE FROM quarantine WHERE id = ? RETURNING source, {ENTRY_OVERHEAD} + {SIZE}");
     tx.prepare_cached(&sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Entries that match, in the order asked for, without their bytes.
-pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Summary>> {
+pub(crate) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Summary>> {
     let order = if query.newest_first { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT {COLUMNS} FROM quarantine
@@ -79,7 +79,7 @@ pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<V
 }
 
 /// One entry with its bytes.
-pub(super) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
+pub(crate) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
     connection
         .query_row(&format!("SELECT {COLUMNS}, bytes FROM quarantine WHERE id = ?"), [id], |row| {
             Ok(Entry { summary: summary(row)?, bytes: row.get(16)? })

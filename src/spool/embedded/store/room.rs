@@ -6,7 +6,7 @@
 
 /// How much room there is, as of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(crate) struct Room {
     max: u64,
     used: u64,
     /// The most that anyone was refused, until there is room for it.
@@ -15,12 +15,12 @@ pub(super) struct Room {
 
 impl Room {
     /// The room that entries of `used` bytes leave, where `wanted` bytes found none.
-    pub(super) fn new(max: u64, used: u64, wanted: u64) -> Room {
+    pub(crate) fn new(max: u64, used: u64, wanted: u64) -> Room {
         Room { max, used, wanted }
     }
 
     /// Takes room for what is added together; false if it does not fit.
-    pub(super) fn take(&mut self, size: u64) -> bool {
+    pub(crate) fn take(&mut self, size: u64) -> bool {
         let fits = size == 0 || self.used.saturating_add(size) <= self.max;
         self.settle(fits, size)
     }
@@ -28,7 +28,7 @@ impl Room {
     /// As [`take`](Self::take), for what cannot be divided. Larger than all of the room, it would wait for
     /// ever: the bound was lowered, or redaction has made it grow. It is let in while any room is free, so the
     /// bound is passed by one of these at most.
-    pub(super) fn take_undivided(&mut self, size: u64) -> bool {
+    pub(crate) fn take_undivided(&mut self, size: u64) -> bool {
         let is_oversized = size > self.max && self.used < self.max;
         let fits = is_oversized || size == 0 || self.used.saturating_add(size) <= self.max;
         self.settle(fits, size)
@@ -45,28 +45,28 @@ impl Room {
     }
 
     /// Gives the room of an entry back.
-    pub(super) fn free(&mut self, size: u64) {
+    pub(crate) fn free(&mut self, size: u64) {
         self.used = self.used.saturating_sub(size);
     }
 
     /// Bytes that entries take.
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
     /// Bytes that are free.
-    pub(super) fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.max.saturating_sub(self.used)
     }
 
     /// The most that anyone was refused, until there is room for it.
-    pub(super) fn wanted(&self) -> u64 {
+    pub(crate) fn wanted(&self) -> u64 {
         self.wanted
     }
 
     /// Whether what was refused would be refused again. Small entries that still fit do not end this
     /// state: only removing does, so that nobody who sends can make it come and go.
-    pub(super) fn is_full(&mut self) -> bool {
+    pub(crate) fn is_full(&mut self) -> bool {
         if self.used.saturating_add(self.wanted) <= self.max {
             self.wanted = 0;
         }
