@@ -17,7 +17,7 @@ use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{Failure, known};
 use crate::error_chain::io_message;
-use crate::spool::{Entry, Query, Summary, inspect};
+use crate::spool::{Entry, EntrySummary, Query, inspect};
 use held::Held;
 
 /// Entries asked for at a time.
@@ -99,7 +99,7 @@ pub(super) struct Filter {
 #[derive(Serialize)]
 struct Exported<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     bytes_base64: String,
 }
 
@@ -113,7 +113,7 @@ impl<'a> From<&'a Entry> for Exported<'a> {
 #[derive(Serialize)]
 struct Listed<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     #[serde(flatten)]
     event: Held,
 }
@@ -222,7 +222,7 @@ fn list(
 }
 
 /// Reads which event an entry holds, from its bytes.
-fn held(spool: &inspect::Inspection, summary: &Summary) -> Result<Held, Failure> {
+fn held(spool: &inspect::Inspection, summary: &EntrySummary) -> Result<Held, Failure> {
     if !Held::may_be_told(summary) {
         return Ok(Held::default());
     }
@@ -235,7 +235,7 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
     if as_json {
         return json(&Exported::from(&entry));
     }
-    let Summary {
+    let EntrySummary {
         at,
         source,
         origin,
@@ -300,7 +300,7 @@ fn matching(spool: &inspect::Inspection, filter: &Filter) -> Result<Vec<i64>, Fa
 fn each(
     spool: &inspect::Inspection,
     filter: &Filter,
-    mut visit: impl FnMut(&Summary) -> Result<(), Failure>,
+    mut visit: impl FnMut(&EntrySummary) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut after = 0;
     loop {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::output::{count, json, progress, size, table, time};
 use super::{Failure, output};
 use crate::app::system_clock;
-use crate::spool::{Engine, Listed, Loss, Settings, inspect, repair};
+use crate::spool::{Engine, Loss, Settings, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -41,7 +41,7 @@ fn stats(spool: &inspect::Inspection, settings: &Settings, as_json: bool) -> Res
         stats.quarantine_max_size = settings.quarantine_max_size;
     }
     if as_json {
-        let mut listed = serde_json::to_value(Listed::from(&stats))?;
+        let mut listed = serde_json::to_value(StatsListing::from(&stats))?;
         if let (Engine::Embedded, Some(listed)) = (&settings.engine, listed.as_object_mut()) {
             // Only a running service knows: davinci-siem status --json.
             listed.remove("full");

@@ -14,7 +14,7 @@ use crate::decode::{self, Refusal};
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
 use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
-use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
+use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
 
 /// Consecutive positions, each with its fate.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ struct Slot {
 
 #[derive(Debug)]
 enum Fate {
-    Sent(Stored),
+    Sent(StoredEvent),
     Delivered,
     Filtered,
     NotAddressed,
@@ -196,7 +196,7 @@ impl Batch {
                 Fate::NotAddressed => part.tally.not_addressed += count,
                 Fate::Dead(source, entry) => {
                     part.tally.dead_lettered += count;
-                    part.damaged += if entry.origin == Origin::Damage { count } else { 0 };
+                    part.damaged += if entry.origin == EntryOrigin::Damage { count } else { 0 };
                     part.dead_letters.push((source, *entry));
                 }
             }
@@ -249,7 +249,7 @@ type Payload = (Bytes, Option<SinkFinding>);
 
 /// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
 fn prepare(
-    stored: &Stored,
+    stored: &StoredEvent,
     sink: &config::Sink,
     redaction: Option<&Redaction>,
 ) -> (Option<Fate>, Option<Payload>) {
@@ -300,14 +300,18 @@ fn prepare(
 }
 
 /// What an event becomes where nobody has to know what it says, which is most of the work.
-fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
+fn unread(
+    stored: &StoredEvent,
+    sink: &config::Sink,
+    redaction: Option<&Redaction>,
+) -> Option<Bytes> {
     let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
     let is_native = sink.formatting.format == config::Format::Native;
     let is_unread = is_everything && is_native && sinks::sends_lines(&sink.kind);
     if !is_unread || !(sink.test_events || is_no_test(&stored.bytes)) {
         return None;
     }
-    let Stored { bytes, received_at, source, .. } = stored;
+    let StoredEvent { bytes, received_at, source, .. } = stored;
     Some(match format::native(&sink.formatting, bytes, *received_at, source) {
         Cow::Borrowed(_) => bytes.clone(),
         Cow::Owned(line) => line.into(),
@@ -323,14 +327,14 @@ fn is_no_test(raw: &[u8]) -> bool {
 }
 
 fn dead(
-    stored: &Stored,
+    stored: &StoredEvent,
     sink: &Arc<str>,
     reason: &'static str,
     detail: String,
     target: Option<TargetAnswer>,
 ) -> Fate {
     let entry = NewEntry {
-        origin: Origin::DeadLetter,
+        origin: EntryOrigin::DeadLetter,
         key: None,
         reason,
         detail,
@@ -347,7 +351,7 @@ fn dead(
 
 fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
     let entry = NewEntry {
-        origin: Origin::Damage,
+        origin: EntryOrigin::Damage,
         key: None,
         reason: "damaged",
         detail: format!("events {} to {}: {}", damage.first, damage.last, damage.detail),

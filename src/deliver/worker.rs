@@ -21,7 +21,7 @@ use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::SinkFinding;
-use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
+use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
 
 /// Stored bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -55,7 +55,7 @@ pub struct Worker {
     under_way: VecDeque<Option<Millis>>,
     idle: Vec<SinkConnection>,
     /// The sink's place, where receivers share it.
-    place: Option<watch::Receiver<Place>>,
+    place: Option<watch::Receiver<SharedSinkState>>,
     /// Whether the spool was in its way when it was last asked.
     is_troubled: bool,
 }
@@ -93,7 +93,7 @@ impl Worker {
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),
-            place: spool.place(&status.name),
+            place: spool.sink_state(&status.name),
             read: status.cursor(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,

@@ -13,7 +13,7 @@ use crate::decode::{self, Element, Reason, Refusal};
 use crate::event::{Event, Finding, FindingKind};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
-use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
+use crate::spool::{self, Batch, DedupKey, EntryOrigin, NewEntry};
 
 /// What is known of a request besides its body.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ fn take(
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             let findings = findings(redaction, typed.findings);
             summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);
-            ingested.batch.events.push(spool::Event { key, bytes });
+            ingested.batch.events.push(spool::NewEvent { key, bytes });
             Some(key)
         }
         Err(refusal) => {
@@ -98,7 +98,7 @@ fn take(
             let (bytes, is_changed) = redacted::refused(redaction, body, element.raw);
             let key = redacted::key(redaction, &context.source, element.raw, &bytes);
             ingested.batch.quarantine.push(NewEntry {
-                origin: Origin::Element,
+                origin: EntryOrigin::Element,
                 key: Some(key),
                 reason: refusal.reason.as_str(),
                 detail: redacted::detail(redaction, refusal.detail, is_changed),
@@ -158,7 +158,7 @@ pub(super) fn quarantine_body(
         source: Arc::clone(&context.source),
         received_at: context.received_at,
         quarantine: vec![NewEntry {
-            origin: Origin::Body,
+            origin: EntryOrigin::Body,
             key: Some(redacted::key(redaction, &context.source, body, &bytes)),
             reason,
             detail: redacted::detail(redaction, detail, is_changed),

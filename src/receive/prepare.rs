@@ -10,7 +10,7 @@ use super::redacted;
 use crate::config::OnUnparseable;
 use crate::decode::{self, Reason, Refusal};
 use crate::event::{Finding, FindingKind};
-use crate::spool::{Millis, Prepared};
+use crate::spool::{Millis, PreparedBatch};
 
 /// What has to be known of a request.
 pub(super) struct Job {
@@ -37,7 +37,7 @@ impl Job {
 
 /// A batch ready to be stored, and what to count then.
 pub(super) struct Ready {
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedBatch,
     pub(super) counts: Option<Ingested>,
     pub(super) received_at: Millis,
     /// Why the body as a whole is in quarantine, if it is.

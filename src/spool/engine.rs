@@ -15,9 +15,9 @@ use tokio::sync::watch;
 #[cfg(feature = "nats")]
 use super::jetstream;
 use super::{
-    AppendError, Clock, CommitError, Entry, Millis, NewEntry, OpenError, Place, Prepared, Query,
-    Read, ReadError, Receipt, Registered, Settings, SpoolStats, Start, Stored, Summary, Tally,
-    embedded,
+    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
+    PreparedBatch, Query, Read, ReadError, Receipt, Registered, Settings, SharedSinkState,
+    SpoolStats, Start, StoredEvent, Tally, embedded,
 };
 
 /// Which engine keeps the events.
@@ -28,7 +28,7 @@ pub enum Engine {
     Embedded,
     /// Streams of NATS JetStream, shared by any number of receivers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Settings>),
+    Jetstream(Box<jetstream::JetStreamConfig>),
 }
 
 impl Engine {
@@ -51,20 +51,20 @@ impl Engine {
 #[derive(Debug)]
 pub enum Spool {
     /// On this machine.
-    Embedded(embedded::Spool),
+    Embedded(embedded::EmbeddedSpool),
     /// In a replicated log.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Spool>),
+    Jetstream(Box<jetstream::JetStreamSpool>),
 }
 
 /// One sink's own way to read.
 #[derive(Debug)]
 pub enum Reader {
     /// A connection to the database.
-    Embedded(embedded::Reader),
+    Embedded(embedded::EmbeddedReader),
     /// A consumer of the stream.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Reader>),
+    Jetstream(Box<jetstream::JetStreamReader>),
 }
 
 /// Hands a call to the engine, whichever it is.
@@ -82,7 +82,7 @@ impl Spool {
     /// Opens the embedded engine, recovering it first, whatever `engine` says. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
     pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
-        embedded::Spool::open(settings, clock).map(Spool::Embedded)
+        embedded::EmbeddedSpool::open(settings, clock).map(Spool::Embedded)
     }
 
     /// Opens the engine that is configured.
@@ -91,7 +91,7 @@ impl Spool {
             Engine::Embedded => Spool::open(settings, clock),
             #[cfg(feature = "nats")]
             Engine::Jetstream(_) => {
-                let spool = jetstream::Spool::open(settings, clock).await?;
+                let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
                 Ok(Spool::Jetstream(Box::new(spool)))
             }
         }
@@ -119,7 +119,7 @@ impl Spool {
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
-    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         engine!(self, engine => engine.append(batch).await)
     }
 
@@ -134,29 +134,29 @@ impl Spool {
 
     /// Waits until this process is the one that delivers to a sink, and says from which cursor on. The
     /// embedded engine is always the only one: it is wherever the caller has come to.
-    pub async fn lead(&self, sink: &Arc<str>, cursor: u64) -> Result<u64, CommitError> {
+    pub async fn acquire_lease(&self, sink: &Arc<str>, cursor: u64) -> Result<u64, CommitError> {
         match self {
             Spool::Embedded(_) => Ok(cursor),
             #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.lead(sink).await,
+            Spool::Jetstream(engine) => engine.acquire_lease(sink).await,
         }
     }
 
     /// A sink's place as all receivers share it, to wait on; `None` where there is only this one.
-    pub fn place(&self, sink: &str) -> Option<watch::Receiver<Place>> {
+    pub fn sink_state(&self, sink: &str) -> Option<watch::Receiver<SharedSinkState>> {
         match self {
             Spool::Embedded(_) => None,
             #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => Some(engine.place(sink)),
+            Spool::Jetstream(engine) => Some(engine.sink_state(sink)),
         }
     }
 
     /// Lets another process deliver to a sink at once.
-    pub async fn resign(&self, sink: &Arc<str>) {
+    pub async fn release_lease(&self, sink: &Arc<str>) {
         match self {
             Spool::Embedded(_) => {}
             #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.resign(sink).await,
+            Spool::Jetstream(engine) => engine.release_lease(sink).await,
         }
     }
 
@@ -194,12 +194,12 @@ impl Spool {
         positions: Range<u64>,
         time: Range<Millis>,
         max_bytes: usize,
-    ) -> Result<(Vec<Stored>, u64), ReadError> {
+    ) -> Result<(Vec<StoredEvent>, u64), ReadError> {
         engine!(self, engine => engine.between(positions, time, max_bytes).await)
     }
 
     /// Quarantine entries without their bytes, oldest first.
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         engine!(self, engine => engine.quarantine(query).await)
     }
 

@@ -5,18 +5,18 @@ use serde::Serialize;
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, Loss, OpenError, Query, ReadError, Settings, SpoolStats, Stored,
-    Summary, embedded,
+    DedupKey, Engine, Entry, EntrySummary, Loss, OpenError, Query, ReadError, Settings, SpoolStats,
+    StoredEvent, embedded,
 };
 
 /// A view of a spool.
 #[derive(Debug)]
 pub enum Inspection {
     /// Of a directory, read-only.
-    Embedded(embedded::inspect::Inspection),
+    Embedded(embedded::inspect::EmbeddedInspection),
     /// Of streams, with what waits for the servers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Spool>, tokio::runtime::Runtime),
+    Jetstream(Box<jetstream::JetStreamSpool>, tokio::runtime::Runtime),
 }
 
 /// Result of [`Inspection::verify`].
@@ -51,7 +51,7 @@ pub fn open(settings: &Settings) -> Result<Inspection, OpenError> {
                 .map_err(failed)?;
             // Nothing is stored through it.
             let clock: Clock = std::sync::Arc::new(|| 0);
-            let spool = runtime.block_on(jetstream::Spool::look(settings, clock))?;
+            let spool = runtime.block_on(jetstream::JetStreamSpool::look(settings, clock))?;
             Ok(Inspection::Jetstream(Box::new(spool), runtime))
         }
     }
@@ -68,7 +68,7 @@ impl Inspection {
     }
 
     /// Quarantine entries without their bytes.
-    pub fn quarantine(&self, query: &Query) -> Result<Vec<Summary>, ReadError> {
+    pub fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.quarantine(query),
             #[cfg(feature = "nats")]
@@ -103,7 +103,7 @@ impl Inspection {
     /// last. `progress` is called with (positions passed, positions in all).
     pub fn each_event(
         &self,
-        visit: impl FnMut(Stored),
+        visit: impl FnMut(StoredEvent),
         progress: impl FnMut(u64, u64),
     ) -> Result<Vec<(u64, u64)>, ReadError> {
         match self {

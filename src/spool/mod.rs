@@ -28,14 +28,14 @@ mod quarantine;
 mod stats;
 mod stored;
 
-pub use batch::{Batch, Event, Prepared, Receipt};
+pub use batch::{Batch, NewEvent, PreparedBatch, Receipt};
 pub use dedup::DedupKey;
 pub use embedded::{Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
-pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
-pub use stats::{Disposition, Listed, Loss, SinkStats, SpoolStats, Tally};
-pub use stored::{Damage, Read, Stored};
+pub use quarantine::{Entry, EntryOrigin, EntrySummary, NewEntry, Query, TargetAnswer};
+pub use stats::{Disposition, Loss, SinkStats, SpoolStats, StatsListing, Tally};
+pub use stored::{Damage, Read, StoredEvent};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub struct Registered {
 
 /// A sink's place as all receivers share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct SharedSinkState {
     /// The last position it has settled.
     pub cursor: u64,
     /// Whether an operator has paused it.

@@ -8,7 +8,7 @@ use super::Millis;
 
 /// One stored event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredEvent {
     /// Its place in the log, from 1.
     pub position: u64,
     /// When it was received.
@@ -40,7 +40,7 @@ pub struct Damage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// An event.
-    Event(Stored),
+    Event(StoredEvent),
     /// A gap.
     Damaged(Damage),
 }

@@ -23,7 +23,7 @@ use maud::{Markup, html};
 use super::{Admin, health};
 use crate::deliver::SinkState;
 use crate::observe::{Drifted, Observed};
-use crate::spool::{Query, ReadError, SpoolStats, Summary};
+use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
 
 /// Dead letters that are counted for each sink.
 const COUNTED: u32 = 1000;
@@ -68,7 +68,7 @@ struct View {
 struct Stored {
     stats: SpoolStats,
     /// The newest of the quarantine.
-    entries: Vec<Summary>,
+    entries: Vec<EntrySummary>,
 }
 
 struct SinkView {

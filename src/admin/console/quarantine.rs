@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::words::{ago, count, number, size};
 use super::{Stored, View};
 use crate::admin::access::Access;
-use crate::spool::{Entry, Summary};
+use crate::spool::{Entry, EntrySummary};
 
 /// Bytes of an entry that are shown. All of them: `davinci-siem quarantine show`.
 const SHOWN: usize = 256 * 1024;
@@ -36,7 +36,7 @@ pub(super) fn list(view: &View) -> Markup {
     }
 }
 
-fn row(entry: &Summary, now: i64) -> Markup {
+fn row(entry: &EntrySummary, now: i64) -> Markup {
     html! {
         tr {
             th scope="row" { a href={ "/console/quarantine/" (entry.id) } { (entry.id) } }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::decode;
-use crate::spool::{Origin, Summary};
+use crate::spool::{EntryOrigin, EntrySummary};
 
 /// Bytes of an entry that are looked into. An event has a few thousand.
 const MAX_READ: u64 = 1024 * 1024;
@@ -35,8 +35,10 @@ struct Typed<'a> {
 
 impl Held {
     /// Whether an entry's bytes are looked into: not those that are compressed, damaged or very many.
-    pub(super) fn may_be_told(summary: &Summary) -> bool {
-        summary.origin != Origin::Damage && summary.encoding.is_empty() && summary.size <= MAX_READ
+    pub(super) fn may_be_told(summary: &EntrySummary) -> bool {
+        summary.origin != EntryOrigin::Damage
+            && summary.encoding.is_empty()
+            && summary.size <= MAX_READ
     }
 
     /// Of one event, be it refused; of a body with several, none.

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::deliver;
 use crate::event::Envelope;
-use crate::spool::{DedupKey, Millis, Stored};
+use crate::spool::{DedupKey, Millis, StoredEvent};
 
 /// One place where the event is stored.
 pub(super) struct Found {
@@ -24,8 +24,8 @@ pub(super) struct Found {
 
 impl Found {
     /// `stored`, if it has the id.
-    pub(super) fn of(stored: Stored, wanted: &Wanted<'_>, config: &Config) -> Option<Found> {
-        let Stored { position, received_at, source, only_sink, bytes } = stored;
+    pub(super) fn of(stored: StoredEvent, wanted: &Wanted<'_>, config: &Config) -> Option<Found> {
+        let StoredEvent { position, received_at, source, only_sink, bytes } = stored;
         if !wanted.may_be_in(&bytes) {
             return None;
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::decode;
-use crate::spool::{Entry, Origin};
+use crate::spool::{Entry, EntryOrigin};
 
 /// How sure it is that a quarantine entry holds the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ impl<'a> Wanted<'a> {
     /// Whether an entry of the quarantine holds it; `None` if its bytes do not tell.
     pub(super) fn look_into(&self, entry: &Entry) -> Option<Option<Match>> {
         let Entry { summary, bytes } = entry;
-        if summary.origin == Origin::Damage || !summary.encoding.is_empty() {
+        if summary.origin == EntryOrigin::Damage || !summary.encoding.is_empty() {
             return None;
         }
         if !self.may_be_in(bytes) {

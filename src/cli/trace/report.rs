@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::fate::Fate;
 use super::matching::Match;
 use crate::cli::output::{safe, time};
-use crate::spool::{Disposition, Millis, SpoolStats, Summary};
+use crate::spool::{Disposition, EntrySummary, Millis, SpoolStats};
 
 /// Everything that is known of an id.
 #[derive(Debug, Serialize)]
@@ -53,7 +53,7 @@ pub(super) struct InQuarantine {
     #[serde(rename = "match")]
     pub(super) matched: Match,
     #[serde(flatten)]
-    pub(super) summary: Summary,
+    pub(super) summary: EntrySummary,
 }
 
 /// Whether one source's event is remembered.
@@ -192,7 +192,7 @@ impl Location {
 
 impl InQuarantine {
     fn print(&self) {
-        let Summary { id, at, source, reason, detail, sink, .. } = &self.summary;
+        let EntrySummary { id, at, source, reason, detail, sink, .. } = &self.summary;
         println!("quarantine entry {id}");
         println!("  source     {}", safe(source));
         println!("  stored     {}", time(*at));

@@ -15,7 +15,7 @@ fn sink() -> config::Sink {
 
 fn batch(count: u64) -> Batch {
     let stored = |position| {
-        Read::Event(Stored {
+        Read::Event(StoredEvent {
             position,
             received_at: 1,
             source: "pingone".into(),
@@ -111,7 +111,7 @@ fn a_batch_is_cut_by_what_the_target_counts() {
     sink.batch.bytes = 3 * (line + 1);
     let mut waiting: VecDeque<Read> = (1..=10)
         .map(|position| {
-            Read::Event(Stored {
+            Read::Event(StoredEvent {
                 position,
                 received_at: 1,
                 source: "pingone".into(),
@@ -142,7 +142,7 @@ fn a_connection_test_is_seen_however_it_is_spelt() {
     ] {
         let bytes = Bytes::from(event(kind));
         let stored =
-            Stored { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
+            StoredEvent { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
         let (fate, payload) = prepare(&stored, &sink(), None);
         assert_eq!(matches!(fate, Some(Fate::Filtered)), is_test, "{kind}");
         assert_eq!(payload.is_none(), is_test, "{kind}");

@@ -9,7 +9,7 @@ use super::{Ended, Worker};
 use crate::deliver::SinkState;
 use crate::deliver::connection::SinkConnection;
 use crate::shutdown::Shutdown;
-use crate::spool::{CommitError, Place};
+use crate::spool::{CommitError, SharedSinkState};
 
 impl Worker {
     /// Delivers until shutdown begins, and then what is spooled by then, for as long as the target
@@ -32,14 +32,14 @@ impl Worker {
             self.status.waits_since(None);
             tracing::warn!(sink = %self.name, "another receiver has taken over this sink");
         }
-        self.spool.resign(&self.name).await;
+        self.spool.release_lease(&self.name).await;
     }
 
     /// Waits for this receiver's turn. Returns the cursor to go on from.
     async fn lead(&mut self, shutdown: &mut Shutdown) -> Result<u64, Ended> {
         let (spool, name) = (Arc::clone(&self.spool), Arc::clone(&self.name));
         let known = self.status.cursor();
-        let mut leading = std::pin::pin!(spool.lead(&name, known));
+        let mut leading = std::pin::pin!(spool.acquire_lease(&name, known));
         let mut backoff = self.backoff();
         loop {
             let leader = self.note_place();
@@ -58,7 +58,7 @@ impl Worker {
                     Err(error) => {
                         self.show_trouble(backoff.attempts() + 1, error.to_string());
                         self.pause(&mut backoff, shutdown).await?;
-                        leading.set(spool.lead(&name, known));
+                        leading.set(spool.acquire_lease(&name, known));
                     }
                 },
                 () = moved(&mut self.place) => {}
@@ -93,7 +93,7 @@ impl Worker {
 }
 
 /// Waits until a place has changed; for ever where there is none.
-pub(super) async fn moved(place: &mut Option<watch::Receiver<Place>>) {
+pub(super) async fn moved(place: &mut Option<watch::Receiver<SharedSinkState>>) {
     let has_changed = match place {
         Some(place) => place.changed().await.is_ok(),
         None => false,

@@ -70,34 +70,35 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    AppendError, Clock, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query,
-    ReadError, Receipt, Registered, Settings, SpoolStats, Start, Stored, Summary, Tally,
+    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
+    PreparedBatch, Query, ReadError, Receipt, Registered, Settings, SpoolStats, Start, StoredEvent,
+    Tally,
 };
 pub(super) use read::inspect;
 use read::reader;
-pub(super) use read::reader::Reader;
+pub(super) use read::reader::EmbeddedReader;
 use recover::open;
 pub use recover::repair;
 pub use recover::salvage::Salvaged;
 pub use store::bounds::Shares;
 use store::{entries, schema};
-use write::command::Command;
+use write::command::WriterCommand;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
-pub struct Spool {
+pub struct EmbeddedSpool {
     directory: PathBuf,
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    commands: mpsc::Sender<WriterCommand>,
+    shared: Arc<WriterStatus>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// What the writer tells the rest of the process without being asked.
 #[derive(Debug)]
-struct Shared {
+struct WriterStatus {
     head: watch::Sender<u64>,
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
@@ -125,7 +126,7 @@ struct Shared {
     damaged: AtomicBool,
 }
 
-impl Shared {
+impl WriterStatus {
     fn set_failing(&self, error: Option<String>) {
         let failure = error.map(|error| (Instant::now(), error));
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
@@ -154,10 +155,10 @@ impl Shared {
     }
 }
 
-impl Spool {
+impl EmbeddedSpool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub fn open(settings: &Settings, clock: Clock) -> Result<EmbeddedSpool, OpenError> {
         let start = Instant::now();
         let steady = move || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
         let writer = open::recover(settings, clock, Arc::new(steady))?;
@@ -171,10 +172,10 @@ impl Spool {
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
-    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.commands
-            .send(Command::Append { batch: Box::new(batch), reply })
+            .send(WriterCommand::Append { batch: Box::new(batch), reply })
             .map_err(|_| AppendError::Closed)?;
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -186,14 +187,14 @@ impl Spool {
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Register { sinks: sinks.to_vec(), reply })?;
+        self.send(WriterCommand::Register { sinks: sinks.to_vec(), reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
     /// Remembers that an operator has paused a sink, or lets it go on.
     pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Pause { sink: Arc::clone(sink), is_paused, reply })?;
+        self.send(WriterCommand::Pause { sink: Arc::clone(sink), is_paused, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -208,14 +209,14 @@ impl Spool {
     ) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
         let sink = Arc::clone(sink);
-        self.send(Command::Commit { sink, position, tally, dead_letters, reply })?;
+        self.send(WriterCommand::Commit { sink, position, tally, dead_letters, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
     /// A reader of its own, for one sink.
-    pub fn reader(&self) -> Result<Reader, ReadError> {
+    pub fn reader(&self) -> Result<EmbeddedReader, ReadError> {
         let connection = schema::connect_reader(&self.directory).map_err(unreadable)?;
-        Ok(Reader::new(connection, &self.directory, self.head()))
+        Ok(EmbeddedReader::new(connection, &self.directory, self.head()))
     }
 
     /// Events after `positions.start` up to `positions.end` that were received in a time and are still
@@ -226,12 +227,12 @@ impl Spool {
         positions: std::ops::Range<u64>,
         time: std::ops::Range<Millis>,
         max_bytes: usize,
-    ) -> Result<(Vec<Stored>, u64), ReadError> {
+    ) -> Result<(Vec<StoredEvent>, u64), ReadError> {
         self.look(move |connection| reader::between(connection, &positions, &time, max_bytes)).await
     }
 
     /// Quarantine entries without their bytes, oldest first.
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         self.look(move |connection| entries::list(connection, &query)).await
     }
 
@@ -243,7 +244,7 @@ impl Spool {
     /// Removes quarantine entries for good. Returns how many there were of each source.
     pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Remove { ids, reply })?;
+        self.send(WriterCommand::Remove { ids, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -322,7 +323,7 @@ impl Spool {
     /// Answers everything that was asked before, writes the WAL back and closes the files. Blocks.
     pub fn close(&self) {
         // The writer may have ended already; then there is nothing left to close.
-        drop(self.commands.send(Command::Close));
+        drop(self.commands.send(WriterCommand::Close));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -331,7 +332,7 @@ impl Spool {
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), CommitError> {
+    fn send(&self, command: WriterCommand) -> Result<(), CommitError> {
         self.commands.send(command).map_err(|_| CommitError::Closed)
     }
 

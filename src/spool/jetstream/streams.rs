@@ -8,30 +8,30 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 
-use super::settings::Names;
-use super::{Settings, message};
+use super::settings::StreamNames;
+use super::{JetStreamConfig, message};
 use crate::spool::{self, OpenError};
 
 /// Bytes of the sinks' places: a few hundred for each of them.
-const PLACES_SIZE: i64 = 16 * 1024 * 1024;
+const LEASES_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Everything that the engine keeps.
 #[derive(Debug, Clone)]
-pub(super) struct Streams {
+pub(super) struct StreamHandles {
     pub(super) context: Context,
     pub(super) events: Stream,
     pub(super) quarantine: Stream,
-    pub(super) places: kv::Store,
+    pub(super) leases: kv::Store,
 }
 
 /// Opens all of it. What is missing is made where `is_made`.
 pub(super) async fn open(
     context: &Context,
     settings: &spool::Settings,
-    own: &Settings,
+    own: &JetStreamConfig,
     is_made: bool,
-) -> Result<Streams, OpenError> {
-    let names = Names::new(&own.stream);
+) -> Result<StreamHandles, OpenError> {
+    let names = StreamNames::new(&own.stream);
     let events = Config {
         name: names.events.clone(),
         description: Some("davinci-siem: events on their way to the sinks".to_owned()),
@@ -46,15 +46,15 @@ pub(super) async fn open(
         max_bytes: bytes(settings.quarantine_max_size),
         ..config(settings.dedup_window, own)
     };
-    Ok(Streams {
+    Ok(StreamHandles {
         context: context.clone(),
         events: stream(context, events, is_made).await?,
         quarantine: stream(context, quarantine, is_made).await?,
-        places: places(context, &names, own, is_made).await?,
+        leases: leases(context, &names, own, is_made).await?,
     })
 }
 
-fn config(window: Duration, own: &Settings) -> Config {
+fn config(window: Duration, own: &JetStreamConfig) -> Config {
     Config {
         // A full stream refuses what is new, so that the sender keeps it; nothing stored is dropped for it.
         discard: DiscardPolicy::New,
@@ -146,13 +146,13 @@ async fn verified(
     Ok(found)
 }
 
-async fn places(
+async fn leases(
     context: &Context,
-    names: &Names,
-    own: &Settings,
+    names: &StreamNames,
+    own: &JetStreamConfig,
     is_made: bool,
 ) -> Result<kv::Store, OpenError> {
-    let name = &names.places;
+    let name = &names.leases;
     match context.get_key_value(name).await {
         Ok(found) => return Ok(found),
         Err(_) if is_made => {}
@@ -165,7 +165,7 @@ async fn places(
         description: Some("davinci-siem: how far each sink has come".to_owned()),
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
-        max_bytes: PLACES_SIZE,
+        max_bytes: LEASES_BYTES,
         allow_rollup: true,
         deny_delete: true,
         ..config(Duration::from_mins(2), own)

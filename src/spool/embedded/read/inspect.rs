@@ -10,34 +10,34 @@ use url::Url;
 use super::gap;
 use crate::spool::embedded::store::entries;
 use crate::spool::embedded::store::fault;
-use crate::spool::embedded::store::high_watermark::{self, Mark};
+use crate::spool::embedded::store::high_watermark::{self, HighWatermark};
 use crate::spool::embedded::store::losses;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema;
-use crate::spool::embedded::store::wal::{self, Tail};
+use crate::spool::embedded::store::wal::{self, WalTail};
 use crate::spool::embedded::unreadable;
 use crate::spool::inspect::Verification;
 use crate::spool::{
-    Disposition, Entry, OpenError, Query, ReadError, SinkStats, SpoolStats, Summary,
+    Disposition, Entry, EntrySummary, OpenError, Query, ReadError, SinkStats, SpoolStats,
 };
 
 /// How long one read may keep a running service from beginning its log anew.
-const HELD_UP: Duration = Duration::from_secs(2);
+const MAX_READ_UNDER_WRITER: Duration = Duration::from_secs(2);
 
 /// Time between two looks at whether it does.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A read-only view of a spool directory.
 #[derive(Debug)]
-pub struct Inspection {
+pub struct EmbeddedInspection {
     pub(crate) connection: Connection,
     pub(crate) directory: PathBuf,
     /// Read before the database: what it says had been committed by then.
-    mark: Option<Mark>,
+    mark: Option<HighWatermark>,
 }
 
 /// Opens the spool in `directory` for looking only.
-pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> {
+pub(in crate::spool) fn open(directory: &Path) -> Result<EmbeddedInspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
     }
@@ -46,7 +46,7 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<Inspection, OpenError> 
         connect(directory).and_then(|connection| Ok((schema::layout(&connection)?, connection)));
     match opened {
         Ok((schema::LAYOUT, connection)) => {
-            Ok(Inspection { connection, directory: directory.to_owned(), mark })
+            Ok(EmbeddedInspection { connection, directory: directory.to_owned(), mark })
         }
         Ok((found, _)) => {
             Err(OpenError::Layout { directory: directory.to_owned(), found, known: schema::LAYOUT })
@@ -78,7 +78,7 @@ fn connect(directory: &Path) -> rusqlite::Result<Connection> {
     schema::connect_reader_at(url.as_str())
 }
 
-impl Inspection {
+impl EmbeddedInspection {
     /// What is stored. The bounds are in the configuration; whether one is reached, only a running service knows.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
         let stats = stats(&self.connection).and_then(|stats| {
@@ -91,7 +91,7 @@ impl Inspection {
     }
 
     /// Quarantine entries without their bytes.
-    pub fn quarantine(&self, query: &Query) -> Result<Vec<Summary>, ReadError> {
+    pub fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
         entries::list(&self.connection, query).map_err(unreadable)
     }
 
@@ -127,7 +127,7 @@ impl Inspection {
         if let Err(error) = self.check_integrity(found) {
             found.problems.push(format!("SQLite: {error}"));
         }
-        if wal::read(&schema::log(&self.directory)).tail == Tail::Lost {
+        if wal::read(&schema::log(&self.directory)).tail == WalTail::Lost {
             found.problems.push(
                 "spool.db-wal: a frame is broken, with commits behind it; a start repairs it"
                     .to_owned(),
@@ -274,7 +274,7 @@ impl Inspection {
         }
     }
 
-    /// Reads, for [`HELD_UP`] at most where a service writes meanwhile: its log cannot begin anew before the read has
+    /// Reads, for [`MAX_READ_UNDER_WRITER`] at most where a service writes meanwhile: its log cannot begin anew before the read has
     /// ended, and grows.
     fn while_nobody_waits<T>(
         &self,
@@ -288,8 +288,8 @@ impl Inspection {
             let (reading, has_ended) = mpsc::channel::<()>();
             let stamp = &stamp;
             scope.spawn(move || {
-                while has_ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                    if begin.elapsed() > HELD_UP && stamp() != before {
+                while has_ended.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    if begin.elapsed() > MAX_READ_UNDER_WRITER && stamp() != before {
                         reader.interrupt();
                     }
                 }

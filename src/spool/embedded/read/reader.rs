@@ -16,42 +16,42 @@ use super::gap::{self, Gap};
 use crate::spool::embedded::store::fault;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::unreadable;
-use crate::spool::{Millis, Read, ReadError, Stored};
+use crate::spool::{Millis, Read, ReadError, StoredEvent};
 
 /// How often a broken page is tried before it is bridged: the fault may be a passing one.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// A sink's own connection for reading.
 #[derive(Debug)]
-pub struct Reader {
-    inner: Arc<Mutex<Inner>>,
+pub struct EmbeddedReader {
+    inner: Arc<Mutex<ReaderState>>,
     directory: Arc<Path>,
     head: watch::Receiver<u64>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct ReaderState {
     connection: Connection,
     /// How often reading after a position has failed.
     failed: (u64, u32),
 }
 
 /// What one look at the table comes to.
-pub(crate) enum Found {
+pub(crate) enum RowsOrGap {
     /// What follows, if anything does.
     Reads(Vec<Read>),
     /// The next thing is a gap.
     Gap(Gap),
 }
 
-impl Reader {
+impl EmbeddedReader {
     pub(crate) fn new(
         connection: Connection,
         directory: &Path,
         head: watch::Receiver<u64>,
-    ) -> Reader {
-        let inner = Inner { connection, failed: (0, 0) };
-        Reader { inner: Arc::new(Mutex::new(inner)), directory: directory.into(), head }
+    ) -> EmbeddedReader {
+        let inner = ReaderState { connection, failed: (0, 0) };
+        EmbeddedReader { inner: Arc::new(Mutex::new(inner)), directory: directory.into(), head }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -76,7 +76,7 @@ impl Reader {
     }
 }
 
-impl Inner {
+impl ReaderState {
     fn read(
         &mut self,
         directory: &Path,
@@ -88,12 +88,12 @@ impl Inner {
             return Ok(Vec::new());
         }
         match look(&self.connection, after, head, max_bytes) {
-            Ok(Found::Reads(reads)) => Ok(reads),
-            Ok(Found::Gap(gap)) => Ok(gap::fill(directory, gap, max_bytes)),
+            Ok(RowsOrGap::Reads(reads)) => Ok(reads),
+            Ok(RowsOrGap::Gap(gap)) => Ok(gap::fill(directory, gap, max_bytes)),
             Err(error) if fault::is_damaged(&error) => {
                 let times = if self.failed.0 == after { self.failed.1 + 1 } else { 1 };
                 self.failed = (after, times);
-                if times < TRIES {
+                if times < MAX_TRIES {
                     return Err(error);
                 }
                 let detail = format!("a page of the spool cannot be read: {error}");
@@ -112,7 +112,7 @@ pub(crate) fn look(
     after: u64,
     head: u64,
     max_bytes: usize,
-) -> rusqlite::Result<Found> {
+) -> rusqlite::Result<RowsOrGap> {
     let sql = format!("SELECT {} FROM chunks WHERE last > ? ORDER BY last", ChunkRow::COLUMNS);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([after])?;
@@ -148,15 +148,15 @@ pub(crate) fn look(
         broken.clear();
     }
     if !found.is_empty() {
-        return Ok(Found::Reads(found));
+        return Ok(RowsOrGap::Reads(found));
     }
     // So much is broken that the row after it was not reached: a part of it at a time.
     let reached = || broken.last().map_or(head, |row: &ChunkRow| row.last.clamp(expected, head));
     let last = last.unwrap_or_else(reached).min(head.max(expected - 1));
     if last < expected {
-        return Ok(Found::Reads(found));
+        return Ok(RowsOrGap::Reads(found));
     }
-    Ok(Found::Gap(Gap { first: expected, last, broken, detail: None }))
+    Ok(RowsOrGap::Gap(Gap { first: expected, last, broken, detail: None }))
 }
 
 /// See [`crate::spool::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
@@ -165,7 +165,7 @@ pub(crate) fn between(
     positions: &Range<u64>,
     time: &Range<Millis>,
     max_bytes: usize,
-) -> rusqlite::Result<(Vec<Stored>, u64)> {
+) -> rusqlite::Result<(Vec<StoredEvent>, u64)> {
     let trimmed = connection.query_row("SELECT trimmed FROM state", [], |row| row.get(0))?;
     let sql = format!(
         "SELECT {} FROM chunks
@@ -204,7 +204,7 @@ pub(crate) fn take(
     let only_sink: Option<Arc<str>> = row.only_sink.map(Arc::from);
     for (position, bytes) in (first..).zip(events) {
         if position >= expected {
-            found.push(Read::Event(Stored {
+            found.push(Read::Event(StoredEvent {
                 position,
                 received_at: row.received_at,
                 source: Arc::clone(&source),

@@ -3,22 +3,22 @@
 use rusqlite::params;
 
 use super::gap;
-use super::inspect::Inspection;
-use super::reader::{Found, look};
+use super::inspect::EmbeddedInspection;
+use super::reader::{RowsOrGap, look};
 use crate::spool::embedded::store::fault;
 use crate::spool::embedded::store::ids;
 use crate::spool::embedded::unreadable;
-use crate::spool::{DedupKey, Read, ReadError, Stored};
+use crate::spool::{DedupKey, Read, ReadError, StoredEvent};
 
 /// Rows of remembered ids per query: a query that lasts would keep a running service from reusing its WAL.
 const ROWS: u32 = 1000;
 
-impl Inspection {
+impl EmbeddedInspection {
     /// Hands out every stored event, oldest first, with one chunk in memory at a time; returns the
     /// positions that cannot be read, from first to last. `progress` is called with (positions passed, positions in all).
     pub fn each_event(
         &self,
-        visit: impl FnMut(Stored),
+        visit: impl FnMut(StoredEvent),
         progress: impl FnMut(u64, u64),
     ) -> Result<Vec<(u64, u64)>, ReadError> {
         self.scan(visit, progress).map_err(unreadable)
@@ -26,7 +26,7 @@ impl Inspection {
 
     fn scan(
         &self,
-        mut visit: impl FnMut(Stored),
+        mut visit: impl FnMut(StoredEvent),
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Vec<(u64, u64)>> {
         let connection = &self.connection;
@@ -37,13 +37,13 @@ impl Inspection {
         let (mut after, mut unread) = (begin, Vec::new());
         while after < head {
             let reads = match look(connection, after, head, 1) {
-                Ok(Found::Reads(reads)) => reads,
+                Ok(RowsOrGap::Reads(reads)) => reads,
                 // A running service removes what every sink has: that is no gap.
-                Ok(Found::Gap(_)) if trimmed()? > after => {
+                Ok(RowsOrGap::Gap(_)) if trimmed()? > after => {
                     after = trimmed()?;
                     continue;
                 }
-                Ok(Found::Gap(gap)) => gap::fill(&self.directory, gap, 1),
+                Ok(RowsOrGap::Gap(gap)) => gap::fill(&self.directory, gap, 1),
                 Err(error) if fault::is_damaged(&error) => {
                     let last = gap::end(connection, after, head);
                     let gap = gap::Gap {

@@ -15,28 +15,29 @@ use super::repair;
 use super::salvage;
 use crate::durable_dir;
 use crate::spool::Clock;
-use crate::spool::embedded::Shared;
-use crate::spool::embedded::Spool;
+use crate::spool::embedded::EmbeddedSpool;
+use crate::spool::embedded::WriterStatus;
 use crate::spool::embedded::read::inspect;
-use crate::spool::embedded::store::bounds::Usage;
+use crate::spool::embedded::store::bounds::DiskUsage;
 use crate::spool::embedded::store::entries;
 use crate::spool::embedded::store::fault;
-use crate::spool::embedded::store::high_watermark::{Keeper, Mark};
-use crate::spool::embedded::store::identity::{self, Files};
+use crate::spool::embedded::store::high_watermark::{HighWatermark, HighWatermarkFile};
+use crate::spool::embedded::store::identity::{self, SpoolFiles};
 use crate::spool::embedded::store::ids;
 use crate::spool::embedded::store::ids::Age;
 use crate::spool::embedded::store::losses;
-use crate::spool::embedded::store::room::Room;
+use crate::spool::embedded::store::room::QuarantineRoom;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema;
-use crate::spool::embedded::store::wal::{self, Tail};
-use crate::spool::embedded::write::command::Command;
-use crate::spool::embedded::write::group::Log;
+use crate::spool::embedded::store::wal::{self, WalTail};
+use crate::spool::embedded::write::command::WriterCommand;
+use crate::spool::embedded::write::group::LogState;
 use crate::spool::embedded::write::writer::Writer;
 use crate::spool::{Loss, Millis, OpenError, Settings};
 
 /// How the writer waits for the next command, and for how long at most.
-pub(crate) type Receive = fn(&Receiver<Command>, Duration) -> Result<Command, RecvTimeoutError>;
+pub(crate) type ReceiveCommand =
+    fn(&Receiver<WriterCommand>, Duration) -> Result<WriterCommand, RecvTimeoutError>;
 
 /// Recovers what is stored, or makes a new store: a writer that has not begun to work.
 /// `steady` counts milliseconds, and nobody can set it.
@@ -53,7 +54,7 @@ pub(crate) fn recover(
     if settings.sync {
         sync_log(&directory).map_err(unusable)?;
     }
-    let mark = Keeper::open(&directory);
+    let mark = HighWatermarkFile::open(&directory);
     let known = mark.mark();
     let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
     // What SQLite would do to the log has to be known before it opens it.
@@ -65,7 +66,7 @@ pub(crate) fn recover(
     let why = match &recovered {
         Err(error) => error.is_damage(&directory, known).then(|| error.to_string()),
         // The last commit may be torn only as long as nobody was answered.
-        Ok(Recovered { loss: Some(_), .. }) if wal.tail == Tail::Torn && set_aside.is_none() => {
+        Ok(Recovered { loss: Some(_), .. }) if wal.tail == WalTail::Torn && set_aside.is_none() => {
             Some("the end of the write-ahead log is broken".to_owned())
         }
         Ok(_) => None,
@@ -77,13 +78,13 @@ pub(crate) fn recover(
     }
     let recovered = recovered.map_err(|error| error.explain(&directory))?;
     let lost =
-        settle(&recovered, now).map_err(|error| ConnectError::Store(error).explain(&directory))?;
+        settle(&recovered, now).map_err(|error| DatabaseError::Store(error).explain(&directory))?;
     let Recovered { connection, log, .. } = recovered;
     // SQLite does so as well, and does not say when it fails.
     durable_dir::sync(&directory).map_err(unusable)?;
-    let files = Files::open(&directory, locks)?;
+    let files = SpoolFiles::open(&directory, locks)?;
     let was_full = known.is_some_and(|mark| mark.id == log.id && mark.is_full);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(WriterStatus {
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
         full: AtomicBool::new(was_full),
@@ -102,7 +103,7 @@ pub(crate) fn recover(
         damaged: AtomicBool::new(false),
     });
     let settings = settings.clone();
-    let (age, usage) = (Age::new(now, steady), Usage::default());
+    let (age, usage) = (Age::new(now, steady), DiskUsage::default());
     let mut writer =
         Writer { connection, log, mark, settings, clock, age, usage, shared, directory, files };
     writer.begin();
@@ -123,19 +124,24 @@ fn sync_log(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Has a writer work on a thread of its own.
-pub(crate) fn start(writer: Writer, receive: Receive) -> Result<Spool, OpenError> {
+pub(crate) fn start(writer: Writer, receive: ReceiveCommand) -> Result<EmbeddedSpool, OpenError> {
     let (directory, shared) = (writer.directory.clone(), Arc::clone(&writer.shared));
     let (commands, received) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("spool".to_owned())
         .spawn(move || writer.run(|timeout| receive(&received, timeout)))
         .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
-    Ok(Spool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
+    Ok(EmbeddedSpool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
 }
 
 /// Makes a new database of what a damaged one holds, or where even that fails, of nothing: a spool that
 /// will not open must not keep later events out.
-fn mend(directory: &Path, mark: Option<Mark>, now: Millis, why: &str) -> std::io::Result<PathBuf> {
+fn mend(
+    directory: &Path,
+    mark: Option<HighWatermark>,
+    now: Millis,
+    why: &str,
+) -> std::io::Result<PathBuf> {
     tracing::error!(why, "the spool is damaged; it is being repaired");
     match repair::rebuild(directory, mark, now) {
         Ok((moved_to, salvaged)) => {
@@ -184,7 +190,7 @@ fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
 /// An open database.
 struct Recovered {
     connection: Connection,
-    log: Log,
+    log: LogState,
     /// What the mark knows of and the database does not.
     loss: Option<Loss>,
     /// What was known before to be lost.
@@ -195,57 +201,57 @@ struct Recovered {
 
 /// Why a database is not used.
 #[derive(Debug)]
-enum ConnectError {
+enum DatabaseError {
     Layout(i64),
     Store(rusqlite::Error),
     State,
 }
 
-impl From<rusqlite::Error> for ConnectError {
-    fn from(error: rusqlite::Error) -> ConnectError {
-        ConnectError::Store(error)
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> DatabaseError {
+        DatabaseError::Store(error)
     }
 }
 
-impl std::fmt::Display for ConnectError {
+impl std::fmt::Display for DatabaseError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ConnectError::Layout(found) => write!(out, "its header says layout {found}"),
-            ConnectError::Store(error) => error.fmt(out),
-            ConnectError::State => {
+            DatabaseError::Layout(found) => write!(out, "its header says layout {found}"),
+            DatabaseError::Store(error) => error.fmt(out),
+            DatabaseError::State => {
                 out.write_str("a cursor or the log's state has a wrong checksum")
             }
         }
     }
 }
 
-impl ConnectError {
+impl DatabaseError {
     /// Whether the file is broken, rather than somebody else's or out of reach.
-    fn is_damage(&self, directory: &Path, mark: Option<Mark>) -> bool {
+    fn is_damage(&self, directory: &Path, mark: Option<HighWatermark>) -> bool {
         match self {
             // This version wrote the mark, and would have written no other layout.
-            ConnectError::Layout(_) => mark.is_some_and(|mark| mark.layout == schema::LAYOUT),
-            ConnectError::Store(error)
+            DatabaseError::Layout(_) => mark.is_some_and(|mark| mark.layout == schema::LAYOUT),
+            DatabaseError::Store(error)
                 if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) =>
             {
                 File::options().write(true).open(schema::database(directory)).is_ok()
             }
-            ConnectError::Store(error) => fault::is_damaged_at_start(error),
-            ConnectError::State => true,
+            DatabaseError::Store(error) => fault::is_damaged_at_start(error),
+            DatabaseError::State => true,
         }
     }
 
     fn explain(self, directory: &Path) -> OpenError {
-        if let (ConnectError::Store(_), Some(unusable)) = (&self, unusable_file(directory)) {
+        if let (DatabaseError::Store(_), Some(unusable)) = (&self, unusable_file(directory)) {
             return unusable;
         }
         let directory = directory.to_owned();
         let source = match self {
-            ConnectError::Layout(found) => {
+            DatabaseError::Layout(found) => {
                 return OpenError::Layout { directory, found, known: schema::LAYOUT };
             }
-            ConnectError::Store(error) => Box::new(error),
-            ConnectError::State => Box::new(rusqlite::Error::InvalidQuery),
+            DatabaseError::Store(error) => Box::new(error),
+            DatabaseError::State => Box::new(rusqlite::Error::InvalidQuery),
         };
         OpenError::Store { directory, source }
     }
@@ -261,11 +267,11 @@ fn unusable_file(directory: &Path) -> Option<OpenError> {
 }
 
 /// Opens the database and finds out how far its log has come. Changes nothing but an older layout.
-fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, ConnectError> {
+fn connect(settings: &Settings, mark: Option<HighWatermark>) -> Result<Recovered, DatabaseError> {
     let (connection, layout) =
         schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
     if !(0..=schema::LAYOUT).contains(&layout) {
-        return Err(ConnectError::Layout(layout));
+        return Err(DatabaseError::Layout(layout));
     }
     read_log(connection, settings, mark, layout == 0)
 }
@@ -273,16 +279,16 @@ fn connect(settings: &Settings, mark: Option<Mark>) -> Result<Recovered, Connect
 fn read_log(
     connection: Connection,
     settings: &Settings,
-    mark: Option<Mark>,
+    mark: Option<HighWatermark>,
     is_new: bool,
-) -> Result<Recovered, ConnectError> {
+) -> Result<Recovered, DatabaseError> {
     let state = "SELECT next, trimmed, id, checksum FROM state";
     let (mut next, mut trimmed, id, checksum): (u64, u64, Option<String>, Option<u32>) = connection
         .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let known_id = id.and_then(|id| u128::from_str_radix(&id, 16).ok());
     let id = known_id.unwrap_or_else(rand::random);
     if checksum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id)) {
-        return Err(ConnectError::State);
+        return Err(DatabaseError::State);
     }
     // The highest position that anything in the file knows of.
     let stored = next;
@@ -315,14 +321,15 @@ fn read_log(
         connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
     let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
     let wanted = mark.map_or(0, |mark| mark.wanted).min(settings.quarantine_max_size);
-    let room = Room::new(settings.quarantine_max_size, entries::size(&connection)?, wanted);
+    let room =
+        QuarantineRoom::new(settings.quarantine_max_size, entries::size(&connection)?, wanted);
     let is_changed = known_id.is_none() || next != stored;
-    let log = Log { next, trimmed, id, dedup, room, sinks: Vec::new() };
+    let log = LogState { next, trimmed, id, dedup, room, sinks: Vec::new() };
     Ok(Recovered { connection, log, loss, lost, is_changed })
 }
 
 /// The highest position that a cursor or a sound chunk has.
-fn highest(connection: &Connection) -> Result<u64, ConnectError> {
+fn highest(connection: &Connection) -> Result<u64, DatabaseError> {
     let mut highest = 0;
     let mut cursors = connection.prepare("SELECT sink, position, checksum FROM cursors")?;
     let mut rows = cursors.query([])?;
@@ -330,7 +337,7 @@ fn highest(connection: &Connection) -> Result<u64, ConnectError> {
         let (sink, position, checksum): (String, u64, Option<u32>) =
             (row.get(0)?, row.get(1)?, row.get(2)?);
         if checksum.is_some_and(|sum| sum != schema::cursor_checksum(&sink, position)) {
-            return Err(ConnectError::State);
+            return Err(DatabaseError::State);
         }
         highest = highest.max(position);
     }

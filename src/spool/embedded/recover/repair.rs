@@ -19,10 +19,10 @@ use serde::Serialize;
 use super::salvage::{self, Salvaged};
 use crate::durable_dir;
 use crate::spool::embedded::read::inspect;
-use crate::spool::embedded::store::high_watermark::{self, Keeper, Mark};
+use crate::spool::embedded::store::high_watermark::{self, HighWatermark, HighWatermarkFile};
 use crate::spool::embedded::store::identity;
 use crate::spool::embedded::store::schema;
-use crate::spool::embedded::store::wal::{Tail, Wal};
+use crate::spool::embedded::store::wal::{Wal, WalTail};
 use crate::spool::{Millis, OpenError};
 
 /// The WAL first: one that is left without its database would be deleted.
@@ -70,18 +70,22 @@ fn problems(directory: &Path) -> Result<Vec<String>, OpenError> {
 
 /// What the writer had met is repaired.
 fn clear_flag(directory: &Path) {
-    let mut keeper = Keeper::open(directory);
+    let mut keeper = HighWatermarkFile::open(directory);
     if let Some(mark) = keeper.mark() {
-        keeper.write(Mark { is_damaged: false, ..mark });
+        keeper.write(HighWatermark { is_damaged: false, ..mark });
         keeper.sync();
     }
 }
 
 /// Why the files should be repaired before SQLite opens them, if they should: it would delete or
 /// overwrite what is left.
-pub(crate) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<&'static str> {
+pub(crate) fn reason(
+    directory: &Path,
+    wal: &Wal,
+    mark: Option<HighWatermark>,
+) -> Option<&'static str> {
     let size = fs::metadata(schema::database(directory)).map_or(0, |file| file.len());
-    if wal.tail == Tail::Lost {
+    if wal.tail == WalTail::Lost {
         return Some("a part of the write-ahead log is broken, with commits behind it");
     }
     if size < 512 && wal.commits > 0 {
@@ -94,7 +98,7 @@ pub(crate) fn reason(directory: &Path, wal: &Wal, mark: Option<Mark>) -> Option<
 /// are now.
 pub(crate) fn rebuild(
     directory: &Path,
-    mark: Option<Mark>,
+    mark: Option<HighWatermark>,
     now: Millis,
 ) -> io::Result<(PathBuf, Salvaged)> {
     let (draft, whole) = (directory.join("repair.tmp"), directory.join("repair.db"));

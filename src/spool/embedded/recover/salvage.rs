@@ -12,9 +12,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use serde::Serialize;
 
-use crate::spool::embedded::store::high_watermark::Mark;
+use crate::spool::embedded::store::high_watermark::HighWatermark;
 use crate::spool::embedded::store::losses;
-use crate::spool::embedded::store::pages::{Pages, Record};
+use crate::spool::embedded::store::pages::{PageRecord, Pages};
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema;
 use crate::spool::{Loss, Millis};
@@ -69,8 +69,8 @@ pub(crate) fn chunks(directory: &Path, positions: RangeInclusive<u64>, max_bytes
 }
 
 /// The sound chunk that a record is, if it is one.
-fn chunk(record: Record) -> Option<ChunkRow> {
-    let Record { rowid: Some(last), mut values, .. } = record else { return None };
+fn chunk(record: PageRecord) -> Option<ChunkRow> {
+    let PageRecord { rowid: Some(last), mut values, .. } = record else { return None };
     if values.len() != 8 || values[0] != Value::Null || !matches!(values[7], Value::Blob(_)) {
         return None;
     }
@@ -92,7 +92,7 @@ struct Small {
 pub(crate) fn rebuild(
     directory: &Path,
     target: &Path,
-    mark: Option<Mark>,
+    mark: Option<HighWatermark>,
     now: Millis,
 ) -> rusqlite::Result<Salvaged> {
     let mut connection = schema::create(target)?;
@@ -112,7 +112,7 @@ pub(crate) fn rebuild(
 }
 
 /// Takes over one record.
-fn keep(tx: &Transaction<'_>, small: &mut Small, record: Record) -> rusqlite::Result<()> {
+fn keep(tx: &Transaction<'_>, small: &mut Small, record: PageRecord) -> rusqlite::Result<()> {
     use Value::{Blob, Integer, Null, Text};
     let insert = |sql: &str, values: &[Value]| {
         tx.prepare_cached(sql)?.execute(params_from_iter(values)).map(drop)
@@ -195,7 +195,7 @@ fn is_state(rest: &[Value]) -> bool {
 fn settle(
     tx: &Transaction<'_>,
     small: &Small,
-    mark: Option<Mark>,
+    mark: Option<HighWatermark>,
     now: Millis,
 ) -> rusqlite::Result<Vec<Loss>> {
     let mark =

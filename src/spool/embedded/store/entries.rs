@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::spool::quarantine::ENTRY_OVERHEAD;
-use crate::spool::{Entry, Millis, NewEntry, Origin, Query, Summary, TargetAnswer};
+use crate::spool::{Entry, EntryOrigin, EntrySummary, Millis, NewEntry, Query, TargetAnswer};
 
 const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes), attempts, status, code, answer";
 
@@ -62,7 +62,7 @@ pub(crate) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(
 }
 
 /// Entries that match, in the order asked for, without their bytes.
-pub(crate) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Summary>> {
+pub(crate) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<EntrySummary>> {
     let order = if query.newest_first { "DESC" } else { "ASC" };
     let sql = format!(
         "SELECT {COLUMNS} FROM quarantine
@@ -87,12 +87,12 @@ pub(crate) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<E
         .optional()
 }
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
-    Ok(Summary {
+fn summary(row: &Row<'_>) -> rusqlite::Result<EntrySummary> {
+    Ok(EntrySummary {
         id: row.get(0)?,
         at: row.get(1)?,
         source: row.get(2)?,
-        origin: Origin::parse(&row.get::<_, String>(3)?),
+        origin: EntryOrigin::parse(&row.get::<_, String>(3)?),
         reason: row.get(4)?,
         detail: row.get(5)?,
         path: row.get(6)?,

@@ -20,7 +20,7 @@ const MAGIC: &[u8; 8] = b"dsspool1";
 
 /// What one slot says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct HighWatermark {
     /// Which spool this is.
     pub(crate) id: u128,
     /// The layout that its database has.
@@ -39,10 +39,10 @@ pub(crate) struct Mark {
 
 /// The file, open for writing.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct HighWatermarkFile {
     file: Option<File>,
     sequence: u64,
-    written: Option<Mark>,
+    written: Option<HighWatermark>,
     is_synced: bool,
 }
 
@@ -51,11 +51,11 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
 }
 
 /// The newest slot that is whole.
-pub(crate) fn read(directory: &Path) -> Option<Mark> {
+pub(crate) fn read(directory: &Path) -> Option<HighWatermark> {
     newest(&File::open(path(directory)).ok()?).map(|(_, mark)| mark)
 }
 
-fn newest(file: &File) -> Option<(u64, Mark)> {
+fn newest(file: &File) -> Option<(u64, HighWatermark)> {
     let slots = (0..2).filter_map(|slot| {
         let mut bytes = [0; SIZE];
         file.read_exact_at(&mut bytes, slot * BLOCK).ok()?;
@@ -64,14 +64,14 @@ fn newest(file: &File) -> Option<(u64, Mark)> {
         let is_there = file.read_exact_at(&mut more, slot * BLOCK + SIZE as u64).is_ok();
         let (is_full, wanted) =
             is_there.then(|| parse_more(&more, sequence)).flatten().unwrap_or_default();
-        Some((sequence, Mark { is_full, wanted, ..mark }))
+        Some((sequence, HighWatermark { is_full, wanted, ..mark }))
     });
     slots.max_by_key(|(sequence, _)| *sequence)
 }
 
-impl Keeper {
+impl HighWatermarkFile {
     /// Opens the file. Without it, everything works but one safeguard, so that is no reason not to start.
-    pub(crate) fn open(directory: &Path) -> Keeper {
+    pub(crate) fn open(directory: &Path) -> HighWatermarkFile {
         let path = path(directory);
         let opened = File::options()
             .read(true)
@@ -94,16 +94,16 @@ impl Keeper {
             tracing::warn!(file = %path.display(), "the spool's mark is damaged; it is written anew");
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
-        Keeper { file, sequence, written: newest.map(|(_, mark)| mark), is_synced: true }
+        HighWatermarkFile { file, sequence, written: newest.map(|(_, mark)| mark), is_synced: true }
     }
 
     /// What it says.
-    pub(crate) fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<HighWatermark> {
         self.written
     }
 
     /// Writes a mark, without waiting for the disk.
-    pub(crate) fn write(&mut self, mark: Mark) {
+    pub(crate) fn write(&mut self, mark: HighWatermark) {
         if self.written == Some(mark) {
             return;
         }
@@ -130,8 +130,8 @@ impl Keeper {
     }
 }
 
-fn format(sequence: u64, mark: Mark) -> [u8; SIZE + MORE] {
-    let Mark { id, layout, next, trimmed, is_damaged, is_full, wanted } = mark;
+fn format(sequence: u64, mark: HighWatermark) -> [u8; SIZE + MORE] {
+    let HighWatermark { id, layout, next, trimmed, is_damaged, is_full, wanted } = mark;
     let mut bytes = [0; SIZE + MORE];
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
@@ -160,13 +160,13 @@ fn parse_more(bytes: &[u8; MORE], sequence: u64) -> Option<(bool, u64)> {
     (is_its && is_sound).then(|| (rest[0] != 0, u64::from_le_bytes(*wanted)))
 }
 
-fn parse(bytes: &[u8; SIZE]) -> Option<(u64, Mark)> {
+fn parse(bytes: &[u8; SIZE]) -> Option<(u64, HighWatermark)> {
     let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
     let checksum = u32::from_le_bytes(bytes[60..].try_into().ok()?);
     if &bytes[..8] != MAGIC || crc32fast::hash(&bytes[..60]) != checksum {
         return None;
     }
-    let mark = Mark {
+    let mark = HighWatermark {
         id: u128::from(number(24)?) << 64 | u128::from(number(16)?),
         layout: number(32)? as i64,
         next: number(40)?,

@@ -26,7 +26,7 @@ pub(crate) struct Locks {
 
 /// The files of an open spool.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub(crate) struct SpoolFiles {
     directory: PathBuf,
     /// Each path, and the file that is open there.
     opened: Vec<(PathBuf, FileId)>,
@@ -99,9 +99,9 @@ impl Locks {
     }
 }
 
-impl Files {
+impl SpoolFiles {
     /// Notes which files are open, once SQLite has opened them.
-    pub(crate) fn open(directory: &Path, mut locks: Locks) -> Result<Files, OpenError> {
+    pub(crate) fn open(directory: &Path, mut locks: Locks) -> Result<SpoolFiles, OpenError> {
         locks.take_database(directory)?;
         let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
         let lock = FileId::of(&locks.lock.metadata().map_err(unusable)?);
@@ -114,7 +114,7 @@ impl Files {
         if let Ok(found) = fs::metadata(&log) {
             opened.push((log, FileId::of(&found)));
         }
-        Ok(Files { directory: directory.to_owned(), opened, _locks: locks })
+        Ok(SpoolFiles { directory: directory.to_owned(), opened, _locks: locks })
     }
 
     /// Fails with the path that leads elsewhere, and with what to do.

@@ -33,7 +33,7 @@ pub(crate) struct Pages {
 
 /// A record of a leaf.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct PageRecord {
     /// The row's number; `None` for a table without.
     pub(crate) rowid: Option<i64>,
     pub(crate) values: Vec<Value>,
@@ -59,7 +59,7 @@ impl Pages {
     }
 
     /// Hands out every record of every leaf.
-    pub(crate) fn each(&self, mut found: impl FnMut(Record)) {
+    pub(crate) fn each(&self, mut found: impl FnMut(PageRecord)) {
         let free = self.free_list();
         for number in 1..=self.count {
             if let Some(page) = self.page(number) {
@@ -99,7 +99,13 @@ impl Pages {
         free
     }
 
-    fn records(&self, number: u32, page: &[u8], is_current: bool, found: &mut impl FnMut(Record)) {
+    fn records(
+        &self,
+        number: u32,
+        page: &[u8],
+        is_current: bool,
+        found: &mut impl FnMut(PageRecord),
+    ) {
         let start = if number == 1 { FILE_HEADER } else { 0 };
         let (is_table, is_leaf) = match page[start] {
             TABLE_LEAF => (true, true),
@@ -117,7 +123,7 @@ impl Pages {
                 }
                 if let Some((rowid, values)) = self.record(page, at, is_table, of_broken) {
                     let is_current = is_current && is_leaf && !of_broken;
-                    found(Record { rowid, values, is_current });
+                    found(PageRecord { rowid, values, is_current });
                 }
             }
         }

@@ -6,17 +6,17 @@
 
 /// How much room there is, as of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct QuarantineRoom {
     max: u64,
     used: u64,
     /// The most that anyone was refused, until there is room for it.
     wanted: u64,
 }
 
-impl Room {
+impl QuarantineRoom {
     /// The room that entries of `used` bytes leave, where `wanted` bytes found none.
-    pub(crate) fn new(max: u64, used: u64, wanted: u64) -> Room {
-        Room { max, used, wanted }
+    pub(crate) fn new(max: u64, used: u64, wanted: u64) -> QuarantineRoom {
+        QuarantineRoom { max, used, wanted }
     }
 
     /// Takes room for what is added together; false if it does not fit.
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn it_is_full_from_the_first_refusal_until_that_would_fit() {
-        let mut room = Room::new(100, 40, 0);
+        let mut room = QuarantineRoom::new(100, 40, 0);
         assert!(room.take(60) && !room.is_full(), "the last byte is room, too");
         assert!(room.take(0), "whoever adds nothing needs none");
         assert!(!room.take(30) && !room.take(1) && room.is_full());
@@ -94,14 +94,14 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_all_of_it_is_let_in_one_at_a_time() {
-        let mut room = Room::new(100, 99, 0);
+        let mut room = QuarantineRoom::new(100, 99, 0);
         assert!(!room.take(101) && !room.is_full(), "a part of it finds room");
         assert!(room.take_undivided(101) && room.used() == 200);
         assert!(!room.take_undivided(101) && !room.take(1) && room.is_full());
         room.free(101);
         assert!(!room.is_full() && room.take_undivided(101));
         // As after the bound was lowered.
-        let mut room = Room::new(100, 200, 0);
+        let mut room = QuarantineRoom::new(100, 200, 0);
         assert_eq!((room.left(), room.take(0), room.take(1)), (0, true, false));
         assert!(room.is_full());
         room.free(500);

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::bounds;
-use crate::spool::embedded::write::writer::BUSY_PATIENCE;
+use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
 
 /// The layout this version reads and writes. Changes to the tables raise it.
 pub(crate) const LAYOUT: i64 = 3;
@@ -18,7 +18,7 @@ pub(crate) const LAYOUT: i64 = 3;
 pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
 
 /// Bytes of the write-ahead log that are kept for its next use.
-const KEPT_LOG: u64 = 16 * 1024 * 1024;
+const KEPT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 const TABLES: &str = "
 CREATE TABLE chunks (
@@ -131,13 +131,17 @@ pub(crate) fn connect_writer(
 ) -> rusqlite::Result<(Connection, i64)> {
     make_private(&database(directory));
     let connection = Connection::open(database(directory))?;
-    connection.busy_timeout(BUSY_PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "OFF" })?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", bounds::log(max_size).min(KEPT_LOG))?;
+    connection.pragma_update(
+        None,
+        "journal_size_limit",
+        bounds::log(max_size).min(KEPT_LOG_BYTES),
+    )?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     let pages = bounds::pages(max_size);
     let _limit: i64 =

@@ -27,12 +27,12 @@ pub(crate) struct Wal {
     pub(crate) broken: HashMap<u32, u64>,
     /// Commits in it, and the first frame that SQLite does not replay.
     pub(crate) commits: u64,
-    pub(crate) tail: Tail,
+    pub(crate) tail: WalTail,
 }
 
 /// What follows the last frame that SQLite replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Tail {
+pub(crate) enum WalTail {
     /// Nothing of this log.
     #[default]
     Empty,
@@ -43,7 +43,7 @@ pub(crate) enum Tail {
 }
 
 #[derive(Clone, Copy)]
-struct Header {
+struct WalHeader {
     is_sound: bool,
     is_big_endian: bool,
     salts: [u8; 8],
@@ -66,7 +66,7 @@ pub(crate) fn read(path: &Path) -> Wal {
 }
 
 fn scan(file: &File, header: &[u8; 32]) -> Wal {
-    let mut header = Header::parse(header);
+    let mut header = WalHeader::parse(header);
     if !header.is_sound {
         // Its first frame knows which log this is.
         let Some(salts) = bytes_at::<8>(file, HEADER + 8) else { return Wal::default() };
@@ -97,32 +97,32 @@ fn scan(file: &File, header: &[u8; 32]) -> Wal {
             wal.commits += 1;
             if !is_replayed {
                 wal.tail =
-                    if has_broken_commit && is_sound { Tail::Lost } else { wal.tail.or_torn() };
+                    if has_broken_commit && is_sound { WalTail::Lost } else { wal.tail.or_torn() };
                 has_broken_commit = true;
             }
         } else if of_this_log {
             wal.tail = wal.tail.or_torn();
         }
         if is_replayed && commit != 0 {
-            wal.tail = Tail::Empty;
+            wal.tail = WalTail::Empty;
         }
         at += FRAME;
     }
     // A log whose own header is broken is not replayed at all, and was whole when it was written.
     if !header.is_sound && !wal.sound.is_empty() {
-        wal.tail = Tail::Lost;
+        wal.tail = WalTail::Lost;
     }
     wal
 }
 
-impl Tail {
-    fn or_torn(self) -> Tail {
-        if self == Tail::Lost { Tail::Lost } else { Tail::Torn }
+impl WalTail {
+    fn or_torn(self) -> WalTail {
+        if self == WalTail::Lost { WalTail::Lost } else { WalTail::Torn }
     }
 }
 
-impl Header {
-    fn parse(bytes: &[u8; 32]) -> Header {
+impl WalHeader {
+    fn parse(bytes: &[u8; 32]) -> WalHeader {
         let is_big_endian = bytes[3] & 1 == 1;
         let stated = [word(bytes, 24), word(bytes, 28)];
         let is_sound = word(bytes, 0) & !1 == 0x377f_0682
@@ -130,7 +130,7 @@ impl Header {
             && checksum([0, 0], &bytes[..24], is_big_endian) == stated;
         let mut salts = [0; 8];
         salts.copy_from_slice(&bytes[16..24]);
-        Header { is_sound, is_big_endian: is_sound && is_big_endian, salts, checksum: stated }
+        WalHeader { is_sound, is_big_endian: is_sound && is_big_endian, salts, checksum: stated }
     }
 }
 

@@ -14,7 +14,7 @@ use super::*;
 
 /// Files of a spool with some history, and what is in it.
 pub(super) struct Original {
-    bench: Bench,
+    bench: SpoolBench,
     /// A copy of the directory as it was.
     pub(super) copy: PathBuf,
     /// Bytes by position, of what the sink has not had.
@@ -32,7 +32,7 @@ pub(super) enum Harm {
 
 /// A spool as a process leaves it that was killed: some of it is in the database, some in the log.
 pub(super) async fn original() -> Original {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let mut spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &[&sink]).await;
@@ -101,10 +101,10 @@ impl Original {
         }
     }
 
-    fn open(&self, what: &str) -> Spool {
+    fn open(&self, what: &str) -> EmbeddedSpool {
         let now = Arc::clone(&self.bench.now);
         let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
-        Spool::open(&self.bench.settings, clock)
+        EmbeddedSpool::open(&self.bench.settings, clock)
             .unwrap_or_else(|error| panic!("{what}: no start: {error}"))
     }
 
@@ -306,7 +306,7 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
 
 #[tokio::test]
 async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let directory = &bench.settings.directory;
     let spool = bench.open();
     bench.append(&spool, 1..=10).await;

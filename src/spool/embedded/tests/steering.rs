@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_new_sink_starts_with_the_oldest_event_or_with_the_next() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1));
     let spool = bench.open();
     register(&spool, &["first"]).await;
     bench.append(&spool, 1..=5).await;
@@ -20,7 +20,7 @@ async fn a_new_sink_starts_with_the_oldest_event_or_with_the_next() {
 
 #[tokio::test]
 async fn a_paused_sink_is_paused_after_a_restart() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     let starts = [(Arc::clone(&sink), Start::Oldest)];
@@ -38,7 +38,7 @@ async fn a_paused_sink_is_paused_after_a_restart() {
 
 #[tokio::test]
 async fn what_was_received_in_a_time_is_found_without_its_copies() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1000));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1000));
     let spool = bench.open();
     let start = bench.now.load(Ordering::Relaxed);
     for id in 1..=5 {
@@ -67,7 +67,7 @@ async fn what_was_received_in_a_time_is_found_without_its_copies() {
 
 #[tokio::test]
 async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     register(&spool, &["sink"]).await;
     bench.append(&spool, 1..=3).await;
@@ -104,7 +104,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
 
 #[tokio::test]
 async fn copies_leave_room_for_new_events() {
-    let bench = Bench::new(|settings| settings.max_size = 4 * 1024 * 1024);
+    let bench = SpoolBench::new(|settings| settings.max_size = 4 * 1024 * 1024);
     let spool = bench.open();
     register(&spool, &["slow"]).await;
     // Random bytes do not shrink.

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::command::Command;
+use super::command::WriterCommand;
 use super::writer::{COMMIT_OVERHEAD, MustEnd, Writer};
-use crate::spool::embedded::store::bounds::{self, Usage};
+use crate::spool::embedded::store::bounds::{self, DiskUsage};
 use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 
 /// Wait for this process's own reads, which are short, before a reader is taken to block the log.
@@ -19,9 +19,9 @@ impl Writer {
     }
 
     /// Tells whether `added` bytes would pass the high-water mark.
-    pub(crate) fn is_above_high_water(&self, added: u64) -> bool {
+    pub(crate) fn is_above_full_threshold(&self, added: u64) -> bool {
         let max_size = self.settings.max_size;
-        self.usage.counted(max_size) + added > bounds::high_water(max_size)
+        self.usage.counted(max_size) + added > bounds::full_threshold(max_size)
     }
 
     /// Measures what the files take.
@@ -35,7 +35,7 @@ impl Writer {
         // Without a log there is nothing in it.
         let log = std::fs::metadata(schema::log(&self.directory));
         self.usage.log = log.map_or(0, |log| log.len());
-        let Usage { pages, log, .. } = self.usage;
+        let DiskUsage { pages, log, .. } = self.usage;
         self.shared.used.store(pages, Ordering::Relaxed);
         let beyond = log.saturating_sub(bounds::log(self.settings.max_size));
         self.shared.log_beyond_share.store(beyond, Ordering::Relaxed);
@@ -47,9 +47,9 @@ impl Writer {
     pub(crate) fn relieve_log(&mut self, added: u64) -> Result<(), MustEnd> {
         let max_size = self.settings.max_size;
         let was_stuck = self.shared.stuck_log().is_some();
-        let is_too_large = |usage: Usage| {
+        let is_too_large = |usage: DiskUsage| {
             let size = usage.on_disk_with(added + COMMIT_OVERHEAD);
-            usage.is_log_over(max_size) && (was_stuck || size > bounds::high_water(max_size))
+            usage.is_log_over(max_size) && (was_stuck || size > bounds::full_threshold(max_size))
         };
         if !was_stuck && !is_too_large(self.usage) {
             return Ok(());
@@ -92,7 +92,10 @@ impl Writer {
 
     /// Splits a group into the commands to commit and the appends that find no room. The spool is marked full
     /// before any of these is answered, in memory and on disk: a caller that was refused finds it so.
-    pub(crate) fn admit(&mut self, group: Vec<Command>) -> (Vec<Command>, Vec<Command>) {
+    pub(crate) fn admit(
+        &mut self,
+        group: Vec<WriterCommand>,
+    ) -> (Vec<WriterCommand>, Vec<WriterCommand>) {
         let max_size = self.settings.max_size;
         // Entries that the quarantine will not take must not seem to fill the spool.
         let room = self.log.room.left();
@@ -100,7 +103,7 @@ impl Writer {
         let mut used = self.usage.counted(max_size);
         let was_full = self.shared.full.load(Ordering::Relaxed);
         let mut has_events = self.has_events();
-        let (low, high) = (bounds::low_water(max_size), bounds::high_water(max_size));
+        let (low, high) = (bounds::resume_threshold(max_size), bounds::full_threshold(max_size));
         let mut full = has_events && used > if was_full { low } else { high };
         let (mut admitted, mut refused) = (Vec::with_capacity(group.len()), Vec::new());
         for command in group {
@@ -125,7 +128,7 @@ impl Writer {
         if self.shared.full.swap(full, Ordering::Relaxed) == full {
             return;
         }
-        self.write_mark();
+        self.write_high_watermark();
         if full {
             tracing::error!(
                 used_bytes = used,

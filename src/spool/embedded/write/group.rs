@@ -10,13 +10,13 @@ use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::embedded::recover::salvage;
 use crate::spool::embedded::store::entries;
 use crate::spool::embedded::store::fault;
-use crate::spool::embedded::store::high_watermark::Mark;
+use crate::spool::embedded::store::high_watermark::HighWatermark;
 use crate::spool::embedded::store::ids;
-use crate::spool::embedded::store::room::Room;
+use crate::spool::embedded::store::room::QuarantineRoom;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema;
 use crate::spool::{
-    AppendError, CommitError, Disposition, Millis, NewEntry, Prepared, Receipt, Registered,
+    AppendError, CommitError, Disposition, Millis, NewEntry, PreparedBatch, Receipt, Registered,
     Settings, Start, Tally,
 };
 
@@ -24,7 +24,7 @@ use crate::spool::{
 const MAX_EVICTED_ROWS: usize = 256;
 
 /// What the writer knows without asking the disk.
-pub(crate) struct Log {
+pub(crate) struct LogState {
     /// The position that the next event gets.
     pub(crate) next: u64,
     /// The last position that every sink had passed and that was removed.
@@ -33,34 +33,42 @@ pub(crate) struct Log {
     pub(crate) id: u128,
     pub(crate) dedup: DedupSet,
     /// What the quarantine takes.
-    pub(crate) room: Room,
+    pub(crate) room: QuarantineRoom,
     /// The sinks that hold events back.
     pub(crate) sinks: Vec<Arc<str>>,
 }
 
-impl Log {
+impl LogState {
     /// What is said of it outside the database.
-    pub(crate) fn mark(&self, is_damaged: bool) -> Mark {
-        let Log { next, trimmed, id, .. } = *self;
+    pub(crate) fn mark(&self, is_damaged: bool) -> HighWatermark {
+        let LogState { next, trimmed, id, .. } = *self;
         let layout = schema::LAYOUT;
-        Mark { id, layout, next, trimmed, is_damaged, is_full: false, wanted: self.room.wanted() }
+        HighWatermark {
+            id,
+            layout,
+            next,
+            trimmed,
+            is_damaged,
+            is_full: false,
+            wanted: self.room.wanted(),
+        }
     }
 }
 
 /// What a group has put into its transaction so far, to be taken over if the commit succeeds.
-pub(crate) struct Group<'t, 'c> {
+pub(crate) struct GroupCommit<'t, 'c> {
     pub(crate) tx: &'t Transaction<'c>,
     pub(crate) now: Millis,
     pub(crate) next: u64,
-    pub(crate) room: Room,
+    pub(crate) room: QuarantineRoom,
     /// Chunks added.
     pub(crate) chunks: u32,
     totals: BTreeMap<(&'static str, Arc<str>, Disposition), u64>,
 }
 
-impl<'t, 'c> Group<'t, 'c> {
-    pub(crate) fn new(tx: &'t Transaction<'c>, now: Millis, log: &Log) -> Self {
-        Group { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
+impl<'t, 'c> GroupCommit<'t, 'c> {
+    pub(crate) fn new(tx: &'t Transaction<'c>, now: Millis, log: &LogState) -> Self {
+        GroupCommit { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
     }
 
     /// Adds a batch; what is known already, or twice in it, is left out. The inner error is the batch's
@@ -68,7 +76,7 @@ impl<'t, 'c> Group<'t, 'c> {
     pub(crate) fn append(
         &mut self,
         dedup: &mut DedupSet,
-        prepared: &Prepared,
+        prepared: &PreparedBatch,
     ) -> rusqlite::Result<Result<Receipt, AppendError>> {
         let batch = &prepared.batch;
         let before = dedup.tentative().len();
@@ -214,7 +222,7 @@ impl<'t, 'c> Group<'t, 'c> {
 
     /// Writes what the whole group has in common: how far the log has come, and is `trimmed`. Writes
     /// nothing, and so costs no sync, where nothing has changed.
-    pub(crate) fn finish(&self, log: &Log, trimmed: u64) -> rusqlite::Result<()> {
+    pub(crate) fn finish(&self, log: &LogState, trimmed: u64) -> rusqlite::Result<()> {
         ids::insert(self.tx, self.now, log.dedup.tentative())?;
         if self.next != log.next || trimmed != log.trimmed {
             salvage::write_state(self.tx, self.next, trimmed, log.id)?;
@@ -233,7 +241,7 @@ impl<'t, 'c> Group<'t, 'c> {
     /// tells whether there may be more.
     pub(crate) fn evict(
         &self,
-        log: &Log,
+        log: &LogState,
         settings: &Settings,
         age: Millis,
     ) -> rusqlite::Result<(Vec<DedupKey>, bool)> {
@@ -242,7 +250,11 @@ impl<'t, 'c> Group<'t, 'c> {
         ids::evict(self.tx, age.saturating_sub(window), excess, MAX_EVICTED_ROWS)
     }
 
-    fn insert_chunks(&mut self, prepared: &Prepared, chunks: &[Chunk]) -> rusqlite::Result<()> {
+    fn insert_chunks(
+        &mut self,
+        prepared: &PreparedBatch,
+        chunks: &[Chunk],
+    ) -> rusqlite::Result<()> {
         let batch = &prepared.batch;
         let mut insert =
             self.tx.prepare_cached("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)")?;

@@ -15,7 +15,7 @@ const READ_LOCKS: std::ops::RangeInclusive<u64> = 123..=127;
 #[derive(Debug)]
 pub(crate) enum Obstacle {
     /// A reader that needs an old state of the database.
-    Reader,
+    EmbeddedReader,
     /// A failure of the disk.
     Error(rusqlite::Error),
 }
@@ -29,7 +29,7 @@ impl Obstacle {
                 "{grown} it could not be written back ({error}). Batches are answered with 503 until it is; check \
                  the disk"
             ),
-            Obstacle::Reader => format!(
+            Obstacle::EmbeddedReader => format!(
                 "{grown} {} keeps an old state of it open: an sqlite3 shell, a backup, davinci-siem spool verify. \
                  Batches are answered with 503 until it has ended; end it",
                 reader_name(directory)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
-use super::group::Group;
+use super::group::GroupCommit;
 use crate::spool::embedded::store::schema;
 use crate::spool::{Disposition, Millis};
 
@@ -16,7 +16,7 @@ const MAX_CHUNKS: u32 = 64;
 /// Removes some of what is no longer needed; returns the last position removed, if any was, and whether
 /// there may be more. `keep` is the time that events stay after everyone has passed them.
 pub(crate) fn trim(
-    group: &mut Group<'_, '_>,
+    group: &mut GroupCommit<'_, '_>,
     sinks: &[Arc<str>],
     keep: Duration,
 ) -> rusqlite::Result<(Option<u64>, bool)> {
@@ -47,7 +47,7 @@ pub(crate) fn trim(
 
 /// Moves the cursors of sinks that are not configured past what was removed, which they will never get, and
 /// counts it for them. Those that are have passed it.
-fn retire(group: &mut Group<'_, '_>, trimmed: u64) -> rusqlite::Result<()> {
+fn retire(group: &mut GroupCommit<'_, '_>, trimmed: u64) -> rusqlite::Result<()> {
     let mut behind =
         group.tx.prepare_cached("SELECT sink, position FROM cursors WHERE position < ?")?;
     let behind = behind.query_map([trimmed], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::command::Command;
+use super::command::WriterCommand;
 use super::stuck_log::Obstacle;
-use super::writer::{BUSY_PATIENCE, MustEnd, Writer};
+use super::writer::{BUSY_TIMEOUT, MustEnd, Writer};
 use crate::spool::embedded::store::fault::{self, Fault};
-use crate::spool::embedded::store::high_watermark::Mark;
+use crate::spool::embedded::store::high_watermark::HighWatermark;
 
 impl Writer {
     /// Compares the open files with what their paths lead to. The inner error says what is wrong, and that
@@ -29,11 +29,11 @@ impl Writer {
     }
 
     /// Removes what every sink has passed, where a group would find no room otherwise.
-    pub(crate) fn make_room(&mut self, group: &[Command]) -> Result<(), MustEnd> {
+    pub(crate) fn make_room(&mut self, group: &[WriterCommand]) -> Result<(), MustEnd> {
         let appends = group.iter().filter(|command| command.is_append() && !command.is_copy());
         let room = self.log.room.left();
         let size: u64 = appends.map(|command| command.size(room)).sum();
-        while size > 0 && self.has_events() && self.is_above_high_water(size) {
+        while size > 0 && self.has_events() && self.is_above_full_threshold(size) {
             let before = self.log.trimmed;
             match self.try_commit(&mut Vec::new(), true) {
                 Ok(_) if self.log.trimmed > before => {}
@@ -85,7 +85,7 @@ impl Writer {
         }
         drop(self.connection.busy_timeout(timeout));
         let cut = self.checkpoint("TRUNCATE");
-        drop(self.connection.busy_timeout(BUSY_PATIENCE));
+        drop(self.connection.busy_timeout(BUSY_TIMEOUT));
         self.measure();
         cut
     }
@@ -95,7 +95,7 @@ impl Writer {
     pub(crate) fn checkpoint(&self, mode: &str) -> Result<Option<Obstacle>, MustEnd> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         match self.connection.query_row(&pragma, [], |row| row.get(0)) {
-            Ok(is_busy) => Ok(if is_busy { Some(Obstacle::Reader) } else { None }),
+            Ok(is_busy) => Ok(if is_busy { Some(Obstacle::EmbeddedReader) } else { None }),
             Err(error) if fault::classify(&error) == Fault::Fatal => {
                 self.report_fatal(&error);
                 Err(MustEnd)
@@ -115,18 +115,18 @@ impl Writer {
              service again, or stop it and run davinci-siem spool repair"
         );
         self.shared.damaged.store(true, Ordering::Relaxed);
-        self.write_mark();
+        self.write_high_watermark();
         self.mark.sync();
     }
 
     /// Writes down outside the database what a new process cannot find out in it.
-    pub(crate) fn write_mark(&mut self) {
+    pub(crate) fn write_high_watermark(&mut self) {
         let mark = self.log.mark(self.is_damaged());
         let is_full = self.shared.full.load(Ordering::Relaxed);
-        self.mark.write(Mark { is_full, ..mark });
+        self.mark.write(HighWatermark { is_full, ..mark });
     }
 
-    pub(crate) fn sync_mark(&mut self) {
+    pub(crate) fn sync_high_watermark(&mut self) {
         if self.settings.sync {
             self.mark.sync();
         }
@@ -155,7 +155,7 @@ impl Writer {
         self.publish();
         self.note_room();
         let _no_commands = self.admit(Vec::new());
-        self.write_mark();
-        self.sync_mark();
+        self.write_high_watermark();
+        self.sync_high_watermark();
     }
 }

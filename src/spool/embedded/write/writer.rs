@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::command::{Command, Done};
-use super::group::{Group, Log};
+use super::command::{CommandOutcome, WriterCommand};
+use super::group::{GroupCommit, LogState};
 use super::trim;
 use crate::spool::Clock;
 use crate::spool::Settings;
-use crate::spool::embedded::Shared;
+use crate::spool::embedded::WriterStatus;
 use crate::spool::embedded::store::bounds;
 use crate::spool::embedded::store::fault::{self, Fault};
-use crate::spool::embedded::store::high_watermark::Keeper;
-use crate::spool::embedded::store::identity::Files;
+use crate::spool::embedded::store::high_watermark::HighWatermarkFile;
+use crate::spool::embedded::store::identity::SpoolFiles;
 use crate::spool::embedded::store::ids::Age;
 use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 
@@ -31,33 +31,33 @@ const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
 
 /// How long the writer waits for others' locks on the database, other than for a reader to end.
-pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often retention and the dedup window are looked after while nothing else happens.
 const TICK: Duration = Duration::from_secs(1);
 
 /// How long cursors wait for events to be committed with: they are in no hurry, and a sync of their own
 /// would hold up the events that come next.
-const CURSOR_PATIENCE: Duration = Duration::from_millis(4);
+const CURSOR_WAIT: Duration = Duration::from_millis(4);
 
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
-    pub(crate) log: Log,
-    pub(crate) mark: Keeper,
+    pub(crate) log: LogState,
+    pub(crate) mark: HighWatermarkFile,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) age: Age,
-    pub(crate) usage: bounds::Usage,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) usage: bounds::DiskUsage,
+    pub(crate) shared: Arc<WriterStatus>,
     pub(crate) directory: PathBuf,
-    pub(crate) files: Files,
+    pub(crate) files: SpoolFiles,
 }
 
 /// The process has to end.
 pub(crate) struct MustEnd;
 
 /// Reports the writer's end where that is a panic.
-struct EndsWithPanic(Arc<Shared>);
+struct EndsWithPanic(Arc<WriterStatus>);
 
 impl Drop for EndsWithPanic {
     fn drop(&mut self) {
@@ -72,7 +72,10 @@ impl Drop for EndsWithPanic {
 impl Writer {
     /// Works until told to close, or until the store fails for good. `receive` waits for the next command
     /// for as long as it is told.
-    pub(crate) fn run(mut self, receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>) {
+    pub(crate) fn run(
+        mut self,
+        receive: impl Fn(Duration) -> Result<WriterCommand, RecvTimeoutError>,
+    ) {
         // Without its writer the service can only refuse; a new process can do better.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
@@ -93,9 +96,9 @@ impl Writer {
                 if self.write_back().is_err() {
                     return self.abandon();
                 }
-                self.sync_mark();
+                self.sync_high_watermark();
             } else if is_idle {
-                self.sync_mark();
+                self.sync_high_watermark();
             }
             if closing {
                 return self.close();
@@ -104,7 +107,7 @@ impl Writer {
     }
 
     /// Commits a group and answers everyone in it. Tells whether there is more to trim.
-    pub(crate) fn commit(&mut self, group: Vec<Command>) -> Result<bool, MustEnd> {
+    pub(crate) fn commit(&mut self, group: Vec<WriterCommand>) -> Result<bool, MustEnd> {
         if let Err(reason) = self.look_after_files()? {
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
@@ -126,9 +129,9 @@ impl Writer {
         self.make_room(&group)?;
         self.relieve_log(added)?;
         let (mut group, refused) = self.admit(group);
-        refused.into_iter().for_each(Command::refuse);
+        refused.into_iter().for_each(WriterCommand::refuse);
         let max_size = self.settings.max_size;
-        let is_tight = self.usage.counted(max_size) > bounds::low_water(max_size);
+        let is_tight = self.usage.counted(max_size) > bounds::resume_threshold(max_size);
         loop {
             let error = match self.try_commit(&mut group, is_tight) {
                 Ok(more) => return Ok(more),
@@ -141,14 +144,14 @@ impl Writer {
                 self.report_damage(&error);
                 continue;
             }
-            if group.iter().any(Command::is_append) {
+            if group.iter().any(WriterCommand::is_append) {
                 self.shared.set_failing(Some(error.to_string()));
             }
-            if fault != Fault::Fatal && group.iter().any(Command::is_append) {
+            if fault != Fault::Fatal && group.iter().any(WriterCommand::is_append) {
                 // Cursors and removals make room, so they get a try without the appends.
                 tracing::error!(%error, "the spool could not store events; they were not acknowledged");
                 let (appends, rest): (Vec<_>, Vec<_>) =
-                    group.into_iter().partition(Command::is_append);
+                    group.into_iter().partition(WriterCommand::is_append);
                 let reason = error.to_string();
                 appends.into_iter().for_each(|append| append.fail(&reason, fault));
                 group = rest;
@@ -168,7 +171,7 @@ impl Writer {
     /// everyone has is not kept for its time: that is only while there is room for what nobody has.
     pub(crate) fn try_commit(
         &mut self,
-        group: &mut Vec<Command>,
+        group: &mut Vec<WriterCommand>,
         is_tight: bool,
     ) -> rusqlite::Result<bool> {
         let now = (self.clock)();
@@ -177,27 +180,32 @@ impl Writer {
         if !group.is_empty() && schema::next_position(&tx)? != log.next {
             return Err(fault::foreign_writer());
         }
-        let mut work = Group::new(&tx, now, log);
+        let mut work = GroupCommit::new(&tx, now, log);
         let (mut done, mut sinks): (_, Option<Vec<_>>) = (Vec::with_capacity(group.len()), None);
         for command in group.iter() {
             done.push(match command {
-                Command::Append { batch, .. } => {
-                    Done::Appended(work.append(&mut log.dedup, batch)?)
+                WriterCommand::Append { batch, .. } => {
+                    CommandOutcome::Appended(work.append(&mut log.dedup, batch)?)
                 }
-                Command::Register { sinks: asked, .. } => {
+                WriterCommand::Register { sinks: asked, .. } => {
                     sinks = Some(asked.iter().map(|(sink, _)| Arc::clone(sink)).collect());
                     let registered = asked.iter().map(|(sink, start)| work.register(sink, *start));
-                    Done::Registered(registered.collect::<Result<_, _>>()?)
+                    CommandOutcome::Registered(registered.collect::<Result<_, _>>()?)
                 }
-                Command::Pause { sink, is_paused, .. } => {
+                WriterCommand::Pause { sink, is_paused, .. } => {
                     work.pause(sink, *is_paused)?;
-                    Done::Moved(Ok(()))
+                    CommandOutcome::Moved(Ok(()))
                 }
-                Command::Commit { sink, position, tally, dead_letters, .. } => {
-                    Done::Moved(work.move_cursor(sink, *position, *tally, dead_letters)?)
+                WriterCommand::Commit { sink, position, tally, dead_letters, .. } => {
+                    CommandOutcome::Moved(work.move_cursor(
+                        sink,
+                        *position,
+                        *tally,
+                        dead_letters,
+                    )?)
                 }
-                Command::Remove { ids, .. } => Done::Removed(work.purge(ids)?),
-                Command::Close => Done::Moved(Ok(())),
+                WriterCommand::Remove { ids, .. } => CommandOutcome::Removed(work.purge(ids)?),
+                WriterCommand::Close => CommandOutcome::Moved(Ok(())),
             });
         }
         let (next, room) = (work.next, work.room);
@@ -223,15 +231,17 @@ impl Writer {
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.note_room();
         self.publish();
-        self.write_mark();
-        if done.iter().any(|done| matches!(done, Done::Appended(Ok(_)))) {
+        self.write_high_watermark();
+        if done.iter().any(|done| matches!(done, CommandOutcome::Appended(Ok(_)))) {
             self.shared.set_failing(None);
         }
         // It is stored; but where it is stored, no restart would find it.
         let misplaced = if done.is_empty() { None } else { self.files.check().err() };
         for (command, done) in group.drain(..).zip(done) {
             match (done, &misplaced) {
-                (Done::Appended(Ok(_)), Some(reason)) => command.fail(reason, Fault::Other),
+                (CommandOutcome::Appended(Ok(_)), Some(reason)) => {
+                    command.fail(reason, Fault::Other)
+                }
                 (done, _) => command.succeed(done),
             }
         }
@@ -256,7 +266,7 @@ impl Writer {
 
     fn close(mut self) {
         let checkpoint = self.checkpoint("TRUNCATE");
-        self.sync_mark();
+        self.sync_high_watermark();
         if checkpoint.is_ok()
             && let Err((_, error)) = self.connection.close()
         {
@@ -275,26 +285,26 @@ impl Writer {
 /// The first command that comes within `timeout`, and what else waits by then. The second value
 /// tells that nothing comes after these.
 fn next_group(
-    receive: impl Fn(Duration) -> Result<Command, RecvTimeoutError>,
+    receive: impl Fn(Duration) -> Result<WriterCommand, RecvTimeoutError>,
     timeout: Duration,
-) -> (Vec<Command>, bool) {
+) -> (Vec<WriterCommand>, bool) {
     let mut group = Vec::new();
-    let (mut size, mut is_patient) = (0, true);
+    let (mut size, mut may_wait) = (0, true);
     let mut next = match receive(timeout) {
         Ok(command) => Some(command),
         Err(RecvTimeoutError::Timeout) => None,
         Err(RecvTimeoutError::Disconnected) => return (group, true),
     };
     while let Some(command) = next {
-        if matches!(command, Command::Close) {
+        if matches!(command, WriterCommand::Close) {
             return (group, true);
         }
         size += command.size(u64::MAX);
         group.push(command);
         next = if size < GROUP_BYTES { receive(Duration::ZERO).ok() } else { None };
-        if next.is_none() && is_patient && group.iter().all(Command::is_cursor) {
-            is_patient = false;
-            next = receive(CURSOR_PATIENCE).ok();
+        if next.is_none() && may_wait && group.iter().all(WriterCommand::is_cursor) {
+            may_wait = false;
+            next = receive(CURSOR_WAIT).ok();
         }
     }
     (group, false)

@@ -7,46 +7,46 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::lease_store::{HeldLease, SinkLease};
 use super::parallel::Outstanding;
 use super::permissions::Denials;
-use super::place::{Lead, Place as Stored};
-use super::same::Absence;
-use crate::spool::Place;
+use super::stream_identity::LeaderLag;
+use crate::spool::SharedSinkState;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// How long the servers have to answer after a failure to count as being well.
-const SETTLED: Duration = Duration::from_secs(5);
+const RECOVERED_AFTER: Duration = Duration::from_secs(5);
 
 /// See the methods.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct StreamStatus {
     head: watch::Sender<u64>,
     full: AtomicBool,
     quarantine_full: AtomicBool,
     quarantine_size: watch::Sender<u64>,
     failing: Mutex<Option<(Instant, String)>>,
     pub(super) denials: Arc<Denials>,
-    sinks: Mutex<HashMap<Arc<str>, Arc<SinkPlace>>>,
+    sinks: Mutex<HashMap<Arc<str>, Arc<SinkLeaseState>>>,
 }
 
 /// One sink's place, as it was seen last, and whether it is ours.
 #[derive(Debug)]
-pub(super) struct SinkPlace {
-    seen: watch::Sender<Place>,
+pub(super) struct SinkLeaseState {
+    seen: watch::Sender<SharedSinkState>,
     /// The revision of `seen`.
     revision: AtomicU64,
     /// Held while this process delivers to the sink. Whoever changes the place has it locked.
-    pub(super) lead: tokio::sync::Mutex<Option<Lead>>,
+    pub(super) held_lease: tokio::sync::Mutex<Option<HeldLease>>,
     /// When the servers stored what was read and is not settled, by position.
     given: Mutex<VecDeque<(u64, i64)>>,
-    pub(super) absence: Mutex<Absence>,
+    pub(super) absence: Mutex<LeaderLag>,
     /// What this process has taken of it and not acknowledged, where receivers deliver in parallel.
     pub(super) outstanding: Arc<Outstanding>,
 }
 
-impl SinkPlace {
+impl SinkLeaseState {
     /// A message was read, which the servers stored at this time.
     pub(super) fn give(&self, position: u64, at: i64) {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).push_back((position, at));
@@ -73,26 +73,27 @@ impl SinkPlace {
     }
 
     /// The place is not ours any more, though nobody has taken it: it has to be taken anew.
-    pub(super) fn give_up(&self, lead: &mut Option<Lead>, reason: &str) {
-        *lead = None;
+    pub(super) fn give_up(&self, held_lease: &mut Option<HeldLease>, reason: &str) {
+        *held_lease = None;
         self.forget();
         self.seen.send_modify(|seen| seen.leader = Some(reason.to_owned()));
     }
 
     /// The place as others see it, to wait on.
-    pub(super) fn seen(&self) -> watch::Receiver<Place> {
+    pub(super) fn seen(&self) -> watch::Receiver<SharedSinkState> {
         self.seen.subscribe()
     }
 
     /// The place is stored like this. What a server that is behind says of earlier is passed over.
-    pub(super) fn show(&self, place: &Stored, revision: u64, own: &str) {
+    pub(super) fn show(&self, lease: &SinkLease, revision: u64, own: &str) {
         if self.revision.fetch_max(revision, Ordering::Relaxed) > revision {
             return;
         }
-        let leader = place.holder.clone().filter(|holder| holder != own);
-        let (cursor, is_paused) = (place.cursor, place.is_paused);
+        let leader = lease.holder.clone().filter(|holder| holder != own);
+        let (cursor, is_paused) = (lease.cursor, lease.is_paused);
         self.seen.send_if_modified(|seen| {
-            let shown = Place { cursor, is_paused, leader, trouble: seen.trouble.clone() };
+            let shown =
+                SharedSinkState { cursor, is_paused, leader, trouble: seen.trouble.clone() };
             let has_changed = *seen != shown;
             *seen = shown;
             has_changed
@@ -110,9 +111,9 @@ impl SinkPlace {
     }
 }
 
-impl Shared {
-    pub(super) fn new(head: u64, denials: Arc<Denials>) -> Shared {
-        Shared {
+impl StreamStatus {
+    pub(super) fn new(head: u64, denials: Arc<Denials>) -> StreamStatus {
+        StreamStatus {
             head: watch::Sender::new(head),
             full: AtomicBool::new(false),
             quarantine_full: AtomicBool::new(false),
@@ -138,24 +139,24 @@ impl Shared {
     }
 
     /// A sink of this process.
-    pub(super) fn sink(&self, name: &str) -> Arc<SinkPlace> {
+    pub(super) fn sink(&self, name: &str) -> Arc<SinkLeaseState> {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = sinks.get(name) {
             return Arc::clone(known);
         }
-        let place = SinkPlace {
-            seen: watch::Sender::new(Place::default()),
+        let lease = SinkLeaseState {
+            seen: watch::Sender::new(SharedSinkState::default()),
             revision: AtomicU64::new(0),
-            lead: tokio::sync::Mutex::default(),
+            held_lease: tokio::sync::Mutex::default(),
             given: Mutex::default(),
             absence: Mutex::default(),
             outstanding: Arc::default(),
         };
-        Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(place)))
+        Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(lease)))
     }
 
     /// Every sink of this process.
-    pub(super) fn sinks(&self) -> Vec<(Arc<str>, Arc<SinkPlace>)> {
+    pub(super) fn sinks(&self) -> Vec<(Arc<str>, Arc<SinkLeaseState>)> {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         sinks.iter().map(|(name, sink)| (Arc::clone(name), Arc::clone(sink))).collect()
     }
@@ -191,7 +192,7 @@ impl Shared {
     /// The servers answer, and one leads the stream. What failed a while ago says nothing any more.
     pub(super) fn set_answering(&self) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing.as_ref().is_some_and(|(at, _)| at.elapsed() >= SETTLED) {
+        if failing.as_ref().is_some_and(|(at, _)| at.elapsed() >= RECOVERED_AFTER) {
             *failing = None;
         }
     }

@@ -11,11 +11,11 @@ use super::{said, unreadable};
 use crate::spool::{CommitError, ReadError, Tally};
 
 /// How long a place that does not move counts as held, by the clock of whoever wants it.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
+pub(super) const LEASE_STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// What is stored of a sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
+pub(super) struct SinkLease {
     /// The last position it has settled.
     pub(super) cursor: u64,
     pub(super) is_paused: bool,
@@ -37,8 +37,8 @@ pub(super) struct Place {
 
 /// A place as it is stored, with what a change of it has to name.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub(super) place: Place,
+pub(super) struct StoredLease {
+    pub(super) lease: SinkLease,
     pub(super) revision: u64,
     /// When it was stored, by the servers' clock, in milliseconds since the epoch.
     pub(super) at: i64,
@@ -46,16 +46,16 @@ pub(super) struct Held {
 
 /// A place that this process holds.
 #[derive(Debug)]
-pub(super) struct Lead {
-    pub(super) place: Place,
+pub(super) struct HeldLease {
+    pub(super) lease: SinkLease,
     pub(super) revision: u64,
 }
 
-impl Place {
+impl SinkLease {
     /// The place after `position` was settled, which was stored `at`.
-    pub(super) fn settled(&self, position: u64, at: i64, tally: Tally) -> Place {
+    pub(super) fn settled(&self, position: u64, at: i64, tally: Tally) -> SinkLease {
         let has_moved = position > self.cursor;
-        Place {
+        SinkLease {
             cursor: self.cursor.max(position),
             at: if has_moved { at } else { self.at },
             delivered: self.delivered + tally.delivered,
@@ -73,7 +73,7 @@ impl Place {
 
 /// What is stored of a sink, if it is known. The leader is asked, also where the bucket allows direct reads,
 /// which any server answers and which take a permission of their own.
-pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<Held>, ReadError> {
+pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<StoredLease>, ReadError> {
     let subject = format!("$KV.{}.{sink}", store.name);
     let found = match store.stream.get_last_raw_message_by_subject(&subject).await {
         Ok(found) => found,
@@ -84,12 +84,12 @@ pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<Held>, Read
     if found.headers.get("KV-Operation").is_some() {
         return Ok(None);
     }
-    let place = serde_json::from_slice(&found.payload).map_err(unreadable)?;
-    Ok(Some(Held { place, revision: found.sequence, at: found.time.timestamp_millis() }))
+    let lease = serde_json::from_slice(&found.payload).map_err(unreadable)?;
+    Ok(Some(StoredLease { lease, revision: found.sequence, at: found.time.timestamp_millis() }))
 }
 
 /// Every sink that is known, by name.
-pub(super) async fn all(store: &Store) -> Result<Vec<(String, Held)>, ReadError> {
+pub(super) async fn all(store: &Store) -> Result<Vec<(String, StoredLease)>, ReadError> {
     let prefix = format!("$KV.{}.", store.name);
     let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await;
     let subjects = subjects.map_err(unreadable)?;
@@ -111,9 +111,9 @@ pub(super) async fn all(store: &Store) -> Result<Vec<(String, Held)>, ReadError>
 pub(super) async fn create(
     store: &Store,
     sink: &str,
-    place: &Place,
+    lease: &SinkLease,
 ) -> Result<Option<u64>, CommitError> {
-    update(store, sink, place, 0).await
+    update(store, sink, lease, 0).await
 }
 
 /// Stores a place that was read with `revision`. Returns its new revision; `None` if it has another
@@ -121,10 +121,10 @@ pub(super) async fn create(
 pub(super) async fn update(
     store: &Store,
     sink: &str,
-    place: &Place,
+    lease: &SinkLease,
     revision: u64,
 ) -> Result<Option<u64>, CommitError> {
-    match store.update(sink, place.to_bytes(), revision).await {
+    match store.update(sink, lease.to_bytes(), revision).await {
         Ok(revision) => Ok(Some(revision)),
         Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
         Err(error) => Err(CommitError::Store(said(&error))),
@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn a_cursor_never_goes_back_and_doors_add_up() {
         let tally = Tally { delivered: 3, filtered: 2, dead_lettered: 1, not_addressed: 0 };
-        let place = Place { cursor: 10, holder: Some("me".to_owned()), ..Place::default() };
-        let moved = place.settled(16, 5, tally);
+        let lease = SinkLease { cursor: 10, holder: Some("me".to_owned()), ..SinkLease::default() };
+        let moved = lease.settled(16, 5, tally);
         assert_eq!((moved.cursor, moved.holder.as_deref()), (16, Some("me")));
         assert_eq!((moved.delivered, moved.filtered, moved.dead_lettered), (3, 2, 1));
         let again = moved.settled(12, 4, Tally::default());
         assert_eq!((again.cursor, again.at), (16, 5));
-        let stored: Place = serde_json::from_slice(&moved.to_bytes()).expect("JSON");
+        let stored: SinkLease = serde_json::from_slice(&moved.to_bytes()).expect("JSON");
         assert_eq!(stored, moved);
     }
 }

@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
 
-use super::place::Place;
+use super::lease_store::SinkLease;
 use super::unreadable;
 use crate::spool::ReadError;
 
 /// How long the leader may be without a message that was read, and come no further, before it counts as lost.
-const BEHIND: Duration = Duration::from_secs(10);
+const LAG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long it may be without it altogether.
-const FAR_BEHIND: Duration = Duration::from_mins(5);
+const MAX_LAG: Duration = Duration::from_mins(5);
 
 /// How far the clocks of the servers may be apart, in nanoseconds.
-const APART: i64 = 60_000_000_000;
+const MAX_CLOCK_SKEW_NANOS: i64 = 60_000_000_000;
 
 /// What is known of the stream that a place was moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Continuity {
     /// It is the same, as far as can be told.
     Same,
     /// It is another, or has lost what was read.
@@ -35,10 +35,10 @@ pub(super) enum Verdict {
 
 /// That the leader is without the message at a cursor.
 #[derive(Debug, Default)]
-pub(super) struct Absence(Option<Absent>);
+pub(super) struct LeaderLag(Option<LagStart>);
 
 #[derive(Debug, Clone, Copy)]
-struct Absent {
+struct LagStart {
     /// Since when it has been without.
     began: Instant,
     /// Since when it has come no further.
@@ -52,17 +52,17 @@ struct Absent {
 /// Asks the stream's leader about a place, from which was read up to `read`.
 pub(super) async fn look(
     stream: &Stream,
-    place: &Place,
+    lease: &SinkLease,
     read: u64,
-    absence: &std::sync::Mutex<Absence>,
-) -> Result<(Verdict, Info), ReadError> {
+    absence: &std::sync::Mutex<LeaderLag>,
+) -> Result<(Continuity, Info), ReadError> {
     let info = stream.get_info().await.map_err(unreadable)?;
-    let found = match place.at {
+    let found = match lease.at {
         0 => None,
-        _ => stored_at(stream, place.cursor).await?,
+        _ => stored_at(stream, lease.cursor).await?,
     };
     let mut absence = absence.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok((absence.judge(place, read, &info, found, Instant::now()), info))
+    Ok((absence.assess(lease, read, &info, found, Instant::now()), info))
 }
 
 /// When the servers stored the message at a position, in nanoseconds since the epoch; `None` if the leader has
@@ -80,44 +80,47 @@ pub(super) fn made_at(info: &Info) -> i64 {
     info.created.timestamp_nanos_opt().unwrap_or_default()
 }
 
-impl Absence {
+impl LeaderLag {
     /// `found` is when the message at the cursor was stored.
-    fn judge(
+    fn assess(
         &mut self,
-        place: &Place,
+        lease: &SinkLease,
         read: u64,
         info: &Info,
         found: Option<i64>,
         now: Instant,
-    ) -> Verdict {
+    ) -> Continuity {
         let (first, last) = (info.state.first_sequence, info.state.last_sequence);
-        let read = read.max(place.cursor);
+        let read = read.max(lease.cursor);
         let newest = info.state.last_timestamp.timestamp_nanos_opt().unwrap_or_default();
         match found {
-            _ if place.stream != made_at(info) => return Verdict::Other,
-            Some(at) if at != place.at => return Verdict::Other,
+            _ if lease.stream != made_at(info) => return Continuity::Other,
+            Some(at) if at != lease.at => return Continuity::Other,
             // It was removed: a leader that is behind has not come so far.
-            None if place.at != 0 && place.cursor < first => return Verdict::Other,
+            None if lease.at != 0 && lease.cursor < first => return Continuity::Other,
             // What is newer has been stored since, by a leader that does not have it any more.
-            None if place.at != 0 && place.cursor > last && newest - place.at > APART => {
-                return Verdict::Other;
+            None if lease.at != 0
+                && lease.cursor > last
+                && newest - lease.at > MAX_CLOCK_SKEW_NANOS =>
+            {
+                return Continuity::Other;
             }
-            None if place.at != 0 || read > last => {}
+            None if lease.at != 0 || read > last => {}
             Some(_) if read > last => {}
             Some(_) | None => {
                 self.0 = None;
-                return Verdict::Same;
+                return Continuity::Same;
             }
         }
         // One that was found absent long ago may have been there since.
-        let known = self.0.filter(|absent| now.duration_since(absent.asked) < BEHIND);
-        let goes_on = |absent: &Absent| read > last && last > absent.last;
+        let known = self.0.filter(|absent| now.duration_since(absent.asked) < LAG_TIMEOUT);
+        let goes_on = |absent: &LagStart| read > last && last > absent.last;
         let since = known.filter(|absent| !goes_on(absent)).map_or(now, |absent| absent.since);
         let began = known.map_or(now, |absent| absent.began);
-        self.0 = Some(Absent { began, since, last, asked: now });
+        self.0 = Some(LagStart { began, since, last, asked: now });
         let is_lost =
-            now.duration_since(since) >= BEHIND || now.duration_since(began) >= FAR_BEHIND;
-        if is_lost { Verdict::Other } else { Verdict::Behind }
+            now.duration_since(since) >= LAG_TIMEOUT || now.duration_since(began) >= MAX_LAG;
+        if is_lost { Continuity::Other } else { Continuity::Behind }
     }
 }
 
@@ -147,19 +150,23 @@ mod tests {
     fn what_the_leader_does_not_have_is_lost_only_if_it_comes_no_further() {
         let start = Instant::now();
         let created = made_at(&info(1, 1, 0));
-        let place =
-            |cursor: u64, at: i64| Place { cursor, at, stream: created, ..Place::default() };
-        let (same, other, behind) = (Verdict::Same, Verdict::Other, Verdict::Behind);
+        let lease = |cursor: u64, at: i64| SinkLease {
+            cursor,
+            at,
+            stream: created,
+            ..SinkLease::default()
+        };
+        let (same, other, behind) = (Continuity::Same, Continuity::Other, Continuity::Behind);
         // Of each look: seconds, the first and last position, and what was found at the cursor.
-        type Look = (u64, (u64, u64), Option<i64>, Verdict);
-        let judged: [(&str, Place, &[Look]); 12] = [
-            ("it is there", place(5, 7), &[(0, (1, 9), Some(7), same)]),
-            ("another is there", place(5, 7), &[(0, (1, 9), Some(8), other)]),
-            ("nothing was read yet", place(5, 0), &[(0, (6, 9), None, same)]),
-            ("it was removed", place(5, 7), &[(0, (6, 9), None, other)]),
+        type LookCase = (u64, (u64, u64), Option<i64>, Continuity);
+        let judged: [(&str, SinkLease, &[LookCase]); 12] = [
+            ("it is there", lease(5, 7), &[(0, (1, 9), Some(7), same)]),
+            ("another is there", lease(5, 7), &[(0, (1, 9), Some(8), other)]),
+            ("nothing was read yet", lease(5, 0), &[(0, (6, 9), None, same)]),
+            ("it was removed", lease(5, 7), &[(0, (6, 9), None, other)]),
             (
                 "the leader catches up",
-                place(50, 7),
+                lease(50, 7),
                 &[
                     (0, (1, 20), None, behind),
                     (9, (1, 30), None, behind),
@@ -171,7 +178,7 @@ mod tests {
             ),
             (
                 "the leader comes no further",
-                place(50, 7),
+                lease(50, 7),
                 &[
                     (0, (1, 20), None, behind),
                     (9, (1, 20), None, behind),
@@ -180,17 +187,17 @@ mod tests {
             ),
             (
                 "it was absent long ago",
-                place(50, 7),
+                lease(50, 7),
                 &[(0, (1, 20), None, behind), (60, (1, 20), None, behind)],
             ),
             (
                 "what comes anew takes its place",
-                place(50, 7),
+                lease(50, 7),
                 &[(0, (1, 20), None, behind), (1, (1, 60), Some(8), other)],
             ),
             (
                 "it is gone from among the others, which grow",
-                place(50, 7),
+                lease(50, 7),
                 &[
                     (0, (1, 60), None, behind),
                     (9, (1, 70), None, behind),
@@ -199,7 +206,7 @@ mod tests {
             ),
             (
                 "the leader catches up for too long",
-                place(500, 0),
+                lease(500, 0),
                 &[
                     (0, (1, 20), None, behind),
                     (9, (1, 21), None, behind),
@@ -208,64 +215,68 @@ mod tests {
             ),
             (
                 "nothing was settled yet, and the end is there",
-                place(0, 0),
+                lease(0, 0),
                 &[(0, (1, 60), None, same)],
             ),
             (
                 "a place that was made behind a leader",
-                place(50, 0),
+                lease(50, 0),
                 &[(0, (1, 49), None, behind), (1, (1, 50), None, same)],
             ),
         ];
-        for (name, place, looks) in judged {
-            let mut absence = Absence::default();
+        for (name, lease, looks) in judged {
+            let mut absence = LeaderLag::default();
             for (at, (first, last), found, verdict) in looks {
                 let now = start + Duration::from_secs(*at);
-                let judged = absence.judge(&place, 0, &info(*first, *last, 7), *found, now);
+                let judged = absence.assess(&lease, 0, &info(*first, *last, 7), *found, now);
                 assert_eq!(judged, *verdict, "{name}, after {at} s");
             }
         }
-        let made_anew = Place { stream: created + 1, ..place(5, 7) };
-        let judged = Absence::default().judge(&made_anew, 0, &info(1, 9, 7), Some(7), start);
+        let made_anew = SinkLease { stream: created + 1, ..lease(5, 7) };
+        let judged = LeaderLag::default().assess(&made_anew, 0, &info(1, 9, 7), Some(7), start);
         assert_eq!(judged, other);
     }
 
     #[test]
     fn a_leader_that_stores_what_is_newer_or_stays_behind_has_lost_what_was_read() {
         let start = Instant::now();
-        let place = |cursor: u64, at: i64| Place {
+        let lease = |cursor: u64, at: i64| SinkLease {
             cursor,
             at,
             stream: made_at(&info(1, 1, 0)),
-            ..Place::default()
+            ..SinkLease::default()
         };
-        let judge = |absence: &mut Absence, place: &Place, read, last, newest, found, after| {
-            let now = start + Duration::from_secs(after);
-            absence.judge(place, read, &info(1, last, newest), found, now)
-        };
-        let settled = place(50, 7);
-        for (newest, verdict) in [(7 + APART, Verdict::Behind), (8 + APART, Verdict::Other)] {
-            let judged = judge(&mut Absence::default(), &settled, 50, 20, newest, None, 0);
+        let assess =
+            |absence: &mut LeaderLag, lease: &SinkLease, read, last, newest, found, after| {
+                let now = start + Duration::from_secs(after);
+                absence.assess(lease, read, &info(1, last, newest), found, now)
+            };
+        let settled = lease(50, 7);
+        for (newest, verdict) in [
+            (7 + MAX_CLOCK_SKEW_NANOS, Continuity::Behind),
+            (8 + MAX_CLOCK_SKEW_NANOS, Continuity::Other),
+        ] {
+            let judged = assess(&mut LeaderLag::default(), &settled, 50, 20, newest, None, 0);
             assert_eq!(judged, verdict, "{newest}");
         }
         // Always a little further, and never there.
-        let mut absence = Absence::default();
+        let mut absence = LeaderLag::default();
         let looks = (0..).step_by(5).map(|at| {
-            let judged = judge(&mut absence, &place(900, 0), 900, 20 + at, 0, None, at);
+            let judged = assess(&mut absence, &lease(900, 0), 900, 20 + at, 0, None, at);
             (at, judged)
         });
-        let lost = looks.take(100).find(|(_, verdict)| *verdict == Verdict::Other);
-        assert_eq!(lost.map(|(at, _)| at), Some(FAR_BEHIND.as_secs()));
+        let lost = looks.take(100).find(|(_, verdict)| *verdict == Continuity::Other);
+        assert_eq!(lost.map(|(at, _)| at), Some(MAX_LAG.as_secs()));
         // The cursor is there, and what was read beyond it is not.
-        let mut absence = Absence::default();
+        let mut absence = LeaderLag::default();
         for (after, last, verdict) in [
-            (0, 100, Verdict::Same),
-            (1, 70, Verdict::Behind),
-            (9, 70, Verdict::Behind),
-            (11, 70, Verdict::Other),
+            (0, 100, Continuity::Same),
+            (1, 70, Continuity::Behind),
+            (9, 70, Continuity::Behind),
+            (11, 70, Continuity::Other),
         ] {
             assert_eq!(
-                judge(&mut absence, &settled, 100, last, 7, Some(7), after),
+                assess(&mut absence, &settled, 100, last, 7, Some(7), after),
                 verdict,
                 "{after}"
             );

@@ -6,20 +6,20 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::stream::Info;
 use tokio::time::sleep;
 
-use super::place::{self, Held, LEASE, Lead, Place};
-use super::same::{self, Verdict, made_at};
-use super::shared::SinkPlace;
-use super::streams::Streams;
-use super::{Order, Spool, parallel, watch};
+use super::lease_store::{self, HeldLease, LEASE_STALE_AFTER, SinkLease, StoredLease};
+use super::status::SinkLeaseState;
+use super::stream_identity::{self, Continuity, made_at};
+use super::streams::StreamHandles;
+use super::{JetStreamSpool, Order, parallel, watch};
 use crate::spool::{self, CommitError, NewEntry, Registered, Start, Tally};
 
 /// How long a stream that was just made may be without a leader.
-const ELECTION: Duration = Duration::from_secs(20);
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Tries to change a place that others change, too.
-const TRIES: u32 = 10;
+const MAX_TRIES: u32 = 10;
 
-impl Spool {
+impl JetStreamSpool {
     /// See [`spool::Spool::register`]. A sink that no receiver has any more holds nothing back after a while.
     pub async fn register(
         &self,
@@ -34,76 +34,78 @@ impl Spool {
                 Start::Oldest => first.saturating_sub(1),
                 Start::Now => last,
             };
-            let new = Place { cursor, stream: created, ..Place::default() };
+            let new = SinkLease { cursor, stream: created, ..SinkLease::default() };
             let held = self.enter(sink, &new).await?;
-            let (place, revision) = held.map_or((new, 0), |held| (held.place, held.revision));
+            let (lease, revision) = held.map_or((new, 0), |held| (held.lease, held.revision));
             let own = self.shared.sink(sink);
-            let place = match self.order {
+            let lease = match self.order {
                 Order::Ordered => {
                     parallel::end(&self.streams, sink).await;
-                    own.show(&place, revision, &self.holder);
-                    place
+                    own.show(&lease, revision, &self.holder);
+                    lease
                 }
                 Order::Parallel => {
-                    let place = self.verified(sink, &own).await?;
-                    parallel::begin(&self.streams, sink, place.cursor).await?;
-                    place
+                    let lease = self.verified(sink, &own).await?;
+                    parallel::begin(&self.streams, sink, lease.cursor).await?;
+                    lease
                 }
             };
-            registered.push(Registered { cursor: place.cursor, is_paused: place.is_paused });
+            registered.push(Registered { cursor: lease.cursor, is_paused: lease.is_paused });
         }
         Ok(registered)
     }
 
     /// The place of a sink that receivers deliver to in parallel, begun again if it is of another stream: the
     /// consumer that knows what they have not settled goes with the stream.
-    async fn verified(&self, sink: &str, own: &SinkPlace) -> Result<Place, CommitError> {
+    async fn verified(&self, sink: &str, own: &SinkLeaseState) -> Result<SinkLease, CommitError> {
         loop {
-            let held =
-                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+            let held = lease_store::read(&self.streams.leases, sink)
+                .await
+                .map_err(|error| store(&error))?;
             let held =
                 held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
-            let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
+            let looked =
+                stream_identity::look(&self.streams.events, &held.lease, 0, &own.absence).await;
             match looked.map_err(|error| store(&error))? {
-                (Verdict::Same, _) => {
-                    own.show(&held.place, held.revision, &self.holder);
-                    return Ok(held.place);
+                (Continuity::Same, _) => {
+                    own.show(&held.lease, held.revision, &self.holder);
+                    return Ok(held.lease);
                 }
-                (Verdict::Behind, _) => sleep(watch::LOOK).await,
-                (Verdict::Other, info) => {
+                (Continuity::Behind, _) => sleep(watch::POLL_INTERVAL).await,
+                (Continuity::Other, info) => {
                     parallel::end(&self.streams, sink).await;
-                    let place = anew(sink, held.place, &info);
+                    let lease = restarted(sink, held.lease, &info);
                     // Another receiver may be faster; then its place is looked at.
-                    place::update(&self.streams.places, sink, &place, held.revision).await?;
+                    lease_store::update(&self.streams.leases, sink, &lease, held.revision).await?;
                 }
             }
         }
     }
 
     /// Makes sure that a sink has a place. A bucket that was made a moment ago may have no leader yet.
-    async fn enter(&self, sink: &str, new: &Place) -> Result<Option<Held>, CommitError> {
+    async fn enter(&self, sink: &str, new: &SinkLease) -> Result<Option<StoredLease>, CommitError> {
         let since = Instant::now();
         loop {
             // Another receiver may be faster.
-            let entered = match place::create(&self.streams.places, sink, new).await {
-                Ok(_) => {
-                    place::read(&self.streams.places, sink).await.map_err(|error| store(&error))
-                }
+            let entered = match lease_store::create(&self.streams.leases, sink, new).await {
+                Ok(_) => lease_store::read(&self.streams.leases, sink)
+                    .await
+                    .map_err(|error| store(&error)),
                 Err(error) => Err(error),
             };
             match entered {
-                Err(_) if since.elapsed() < ELECTION => sleep(watch::LOOK).await,
+                Err(_) if since.elapsed() < ELECTION_TIMEOUT => sleep(watch::POLL_INTERVAL).await,
                 entered => return entered,
             }
         }
     }
 
-    /// See [`spool::Spool::lead`].
+    /// See [`spool::Spool::acquire_lease`].
     ///
     /// # Cancel safety
     ///
     /// A place that was taken by a call that was dropped is found to be held by the next one.
-    pub async fn lead(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
+    pub async fn acquire_lease(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
         if self.order == Order::Parallel {
             return Ok(0);
         }
@@ -112,7 +114,7 @@ impl Spool {
         let mut seen: Option<(u64, Instant)> = None;
         loop {
             let began = Instant::now();
-            let attempt = self.lead_once(sink, &own, &mut seen).await;
+            let attempt = self.try_acquire(sink, &own, &mut seen).await;
             // A standstill that nobody sees would look like a sink that waits for its turn.
             let trouble = attempt.as_ref().err().map(|error| {
                 let error = self.shared.denials.explain(error.clone(), began);
@@ -126,30 +128,30 @@ impl Spool {
             if let Ok(Some(cursor)) = attempt {
                 return Ok(cursor);
             }
-            sleep(watch::LOOK).await;
+            sleep(watch::POLL_INTERVAL).await;
         }
     }
 
     /// Takes the sink, if it is free; `None` while another receiver has it. An error says why it cannot be known
     /// or taken.
-    async fn lead_once(
+    async fn try_acquire(
         &self,
         sink: &Arc<str>,
-        own: &SinkPlace,
+        own: &SinkLeaseState,
         seen: &mut Option<(u64, Instant)>,
     ) -> Result<Option<u64>, String> {
-        let held = place::read(&self.streams.places, sink).await;
+        let held = lease_store::read(&self.streams.leases, sink).await;
         let held = held.map_err(|error| super::said(&error))?.ok_or(
             "its cursor is not in the bucket any more; restart the receivers, which make it anew",
         )?;
-        own.show(&held.place, held.revision, &self.holder);
+        own.show(&held.lease, held.revision, &self.holder);
         let since = match *seen {
             Some((revision, since)) if revision == held.revision => since,
             _ => seen.insert((held.revision, Instant::now())).1,
         };
-        let holder = held.place.holder.as_ref();
+        let holder = held.lease.holder.as_ref();
         let is_free = holder.is_none_or(|holder| *holder == self.holder);
-        match is_free || since.elapsed() >= LEASE {
+        match is_free || since.elapsed() >= LEASE_STALE_AFTER {
             true => self.take(sink, own, held).await,
             false => Ok(None),
         }
@@ -158,51 +160,55 @@ impl Spool {
     async fn take(
         &self,
         sink: &Arc<str>,
-        own: &SinkPlace,
-        held: Held,
+        own: &SinkLeaseState,
+        held: StoredLease,
     ) -> Result<Option<u64>, String> {
-        let mut lead = own.lead.lock().await;
-        let looked = same::look(&self.streams.events, &held.place, 0, &own.absence).await;
+        let mut held_lease = own.held_lease.lock().await;
+        let looked =
+            stream_identity::look(&self.streams.events, &held.lease, 0, &own.absence).await;
         let (verdict, info) = looked.map_err(|error| super::said(&error))?;
-        if verdict == Verdict::Behind {
+        if verdict == Continuity::Behind {
             return Err(
                 "the stream's leader does not have what was read; waiting for it".to_owned()
             );
         }
         let last = info.state.last_sequence;
-        let place = Place { holder: Some(self.holder.clone()), ..held.place };
-        let place = if verdict == Verdict::Other { anew(sink, place, &info) } else { place };
+        let lease = SinkLease { holder: Some(self.holder.clone()), ..held.lease };
+        let lease =
+            if verdict == Continuity::Other { restarted(sink, lease, &info) } else { lease };
         // It may have been known of a stream that was longer.
         self.shared.reset_head(last);
-        let updated = place::update(&self.streams.places, sink, &place, held.revision).await;
+        let updated = lease_store::update(&self.streams.leases, sink, &lease, held.revision).await;
         let Some(revision) = updated.map_err(|error| error.to_string())? else {
             // Another receiver was faster.
             return Ok(None);
         };
-        if held.place.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
-            tracing::warn!(%sink, from = held.place.holder, "took over from a receiver that is gone");
+        if held.lease.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
+            tracing::warn!(%sink, from = held.lease.holder, "took over from a receiver that is gone");
         }
-        let cursor = place.cursor;
+        let cursor = lease.cursor;
         tracing::debug!(%sink, cursor, revision, first = info.state.first_sequence, last, "took the sink");
         own.forget();
-        own.show(&place, revision, &self.holder);
-        *lead = Some(Lead { place, revision });
+        own.show(&lease, revision, &self.holder);
+        *held_lease = Some(HeldLease { lease, revision });
         Ok(Some(cursor))
     }
 
-    /// See [`spool::Spool::place`].
-    pub fn place(&self, sink: &str) -> tokio::sync::watch::Receiver<spool::Place> {
+    /// See [`spool::Spool::sink_state`].
+    pub fn sink_state(&self, sink: &str) -> tokio::sync::watch::Receiver<spool::SharedSinkState> {
         self.shared.sink(sink).seen()
     }
 
-    /// See [`spool::Spool::resign`].
-    pub async fn resign(&self, sink: &Arc<str>) {
+    /// See [`spool::Spool::release_lease`].
+    pub async fn release_lease(&self, sink: &Arc<str>) {
         let own = self.shared.sink(sink);
         own.outstanding.give_back().await;
-        let mut lead = own.lead.lock().await;
-        if let Some(Lead { place, revision }) = lead.take() {
-            let place = Place { holder: None, ..place };
-            if let Err(error) = place::update(&self.streams.places, sink, &place, revision).await {
+        let mut held_lease = own.held_lease.lock().await;
+        if let Some(HeldLease { lease, revision }) = held_lease.take() {
+            let lease = SinkLease { holder: None, ..lease };
+            if let Err(error) =
+                lease_store::update(&self.streams.leases, sink, &lease, revision).await
+            {
                 tracing::warn!(%sink, %error, "could not give up the sink; another receiver takes it later");
             }
         }
@@ -211,18 +217,20 @@ impl Spool {
     /// See [`spool::Spool::pause`]. Every receiver learns of it within seconds.
     pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         let own = self.shared.sink(sink);
-        let mut lead = own.lead.lock().await;
-        for _ in 0..TRIES {
-            let held =
-                place::read(&self.streams.places, sink).await.map_err(|error| store(&error))?;
+        let mut held_lease = own.held_lease.lock().await;
+        for _ in 0..MAX_TRIES {
+            let held = lease_store::read(&self.streams.leases, sink)
+                .await
+                .map_err(|error| store(&error))?;
             let held =
                 held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
-            let place = Place { is_paused, ..held.place };
-            let updated = place::update(&self.streams.places, sink, &place, held.revision).await?;
+            let lease = SinkLease { is_paused, ..held.lease };
+            let updated =
+                lease_store::update(&self.streams.leases, sink, &lease, held.revision).await?;
             let Some(revision) = updated else { continue };
-            own.show(&place, revision, &self.holder);
-            if place.holder.as_ref() == Some(&self.holder) && lead.is_some() {
-                *lead = Some(Lead { place, revision });
+            own.show(&lease, revision, &self.holder);
+            if lease.holder.as_ref() == Some(&self.holder) && held_lease.is_some() {
+                *held_lease = Some(HeldLease { lease, revision });
             }
             return Ok(());
         }
@@ -260,33 +268,33 @@ impl Spool {
             self.bury(sink, None, dead_letters).await?;
             return own.outstanding.acknowledge(position, &self.context.client()).await;
         }
-        let mut lead = own.lead.lock().await;
-        let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
-        if held.place.cursor >= position {
+        let mut held_lease = own.held_lease.lock().await;
+        let Some(held) = held_lease.as_ref() else { return Err(CommitError::Superseded) };
+        if held.lease.cursor >= position {
             // It was stored, and the answer was lost: the place was read again since.
-            own.show(&held.place, held.revision, &self.holder);
+            own.show(&held.lease, held.revision, &self.holder);
             return Ok(());
         }
-        self.bury(sink, Some(&held.place), dead_letters).await?;
+        self.bury(sink, Some(&held.lease), dead_letters).await?;
         let at = own.given(position);
-        let place = held.place.settled(position, at, tally);
-        let changed = change(&self.streams, sink, &self.holder, &mut lead, place, |stored| {
+        let lease = held.lease.settled(position, at, tally);
+        let changed = change(&self.streams, sink, &self.holder, &mut held_lease, lease, |stored| {
             // An update whose answer was lost.
             let is_done = stored.cursor >= position;
             if is_done { stored.clone() } else { stored.settled(position, at, tally) }
         });
         changed.await?;
-        if let Some(held) = lead.as_ref() {
-            own.show(&held.place, held.revision, &self.holder);
+        if let Some(held) = held_lease.as_ref() {
+            own.show(&held.lease, held.revision, &self.holder);
         }
         Ok(())
     }
 }
 
 /// The place of a sink that begins again, with the oldest event that is there.
-fn anew(sink: &str, place: Place, info: &Info) -> Place {
+fn restarted(sink: &str, lease: SinkLease, info: &Info) -> SinkLease {
     let (first, last) = (info.state.first_sequence, info.state.last_sequence);
-    let what = match place.stream == made_at(info) && place.cursor < first {
+    let what = match lease.stream == made_at(info) && lease.cursor < first {
         true => {
             "what it had not settled was removed: for a day no receiver had the sink, or the stream was purged"
         }
@@ -294,58 +302,61 @@ fn anew(sink: &str, place: Place, info: &Info) -> Place {
     };
     tracing::error!(
         sink,
-        cursor = place.cursor,
+        cursor = lease.cursor,
         first,
         last,
         "{what}: the sink begins with the oldest event that is there"
     );
-    Place { cursor: first.saturating_sub(1), stream: made_at(info), at: 0, ..place }
+    SinkLease { cursor: first.saturating_sub(1), stream: made_at(info), at: 0, ..lease }
 }
 
 /// Renews a place that is held.
-pub(super) async fn renew(streams: &Streams, sink: &str, holder: &str, own: &SinkPlace) {
-    let mut lead = own.lead.lock().await;
-    let Some(held) = lead.as_ref() else { return };
-    let place = held.place.clone();
-    let looked = same::look(&streams.events, &place, own.read_up_to(), &own.absence).await;
-    if matches!(looked, Ok((Verdict::Other, _))) {
-        own.give_up(&mut lead, "nobody: the stream has changed");
+pub(super) async fn renew(streams: &StreamHandles, sink: &str, holder: &str, own: &SinkLeaseState) {
+    let mut held_lease = own.held_lease.lock().await;
+    let Some(held) = held_lease.as_ref() else { return };
+    let lease = held.lease.clone();
+    let looked =
+        stream_identity::look(&streams.events, &lease, own.read_up_to(), &own.absence).await;
+    if matches!(looked, Ok((Continuity::Other, _))) {
+        own.give_up(&mut held_lease, "nobody: the stream has changed");
         return;
     }
-    match change(streams, sink, holder, &mut lead, place, Clone::clone).await {
+    match change(streams, sink, holder, &mut held_lease, lease, Clone::clone).await {
         Ok(()) | Err(CommitError::Superseded) => {}
         Err(error) => tracing::debug!(sink, %error, "could not renew the sink's place"),
     }
-    if let Some(held) = lead.as_ref() {
-        own.show(&held.place, held.revision, holder);
+    if let Some(held) = held_lease.as_ref() {
+        own.show(&held.lease, held.revision, holder);
     }
 }
 
-/// Stores `place` over the one that is held. If it was changed meanwhile and is still ours, what `again` makes
+/// Stores `lease` over the one that is held. If it was changed meanwhile and is still ours, what `again` makes
 /// of it; if it is not, the lead is over.
 async fn change(
-    streams: &Streams,
+    streams: &StreamHandles,
     sink: &str,
     holder: &str,
-    lead: &mut Option<Lead>,
-    mut place: Place,
-    again: impl Fn(&Place) -> Place,
+    held_lease: &mut Option<HeldLease>,
+    mut lease: SinkLease,
+    again: impl Fn(&SinkLease) -> SinkLease,
 ) -> Result<(), CommitError> {
-    let Some(held) = lead.as_ref() else { return Err(CommitError::Superseded) };
+    let Some(held) = held_lease.as_ref() else { return Err(CommitError::Superseded) };
     let mut revision = held.revision;
-    for _ in 0..TRIES {
-        if let Some(revision) = place::update(&streams.places, sink, &place, revision).await? {
-            *lead = Some(Lead { place, revision });
+    for _ in 0..MAX_TRIES {
+        if let Some(revision) = lease_store::update(&streams.leases, sink, &lease, revision).await?
+        {
+            *held_lease = Some(HeldLease { lease, revision });
             return Ok(());
         }
-        let stored = place::read(&streams.places, sink).await.map_err(|error| store(&error))?;
+        let stored =
+            lease_store::read(&streams.leases, sink).await.map_err(|error| store(&error))?;
         match stored {
-            Some(stored) if stored.place.holder.as_deref() == Some(holder) => {
-                (place, revision) = (again(&stored.place), stored.revision);
+            Some(stored) if stored.lease.holder.as_deref() == Some(holder) => {
+                (lease, revision) = (again(&stored.lease), stored.revision);
             }
             stored => {
                 tracing::debug!(sink, ?held, ?stored, "the sink's place is another's");
-                *lead = None;
+                *held_lease = None;
                 return Err(CommitError::Superseded);
             }
         }
