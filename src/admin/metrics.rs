@@ -23,12 +23,12 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         flag(
             "spool_damaged",
             "1 while a broken page of the spool waits to be repaired",
-            admin.spool.is_damaged(),
+            admin.spool.health().is_damaged,
         )?;
         flag(
             "spool_failing",
             "1 while the spool cannot store events",
-            admin.spool.failing().is_some(),
+            admin.spool.health().failing.is_some(),
         )?;
         flag(
             "spool_shared",

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,8 +15,8 @@ use tokio::sync::watch;
 use super::jetstream;
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, Read, ReadError, Receipt, Registered, Settings, SharedSinkState,
-    SpoolStats, Start, StoredEvent, Tally, embedded,
+    PreparedBatch, Query, Read, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats,
+    Start, StoredEvent, Tally, embedded,
 };
 
 /// Which engine keeps the events.
@@ -132,34 +131,6 @@ impl Spool {
         engine!(self, engine => engine.register(sinks).await)
     }
 
-    /// Waits until this process is the one that delivers to a sink, and says from which cursor on. The
-    /// embedded engine is always the only one: it is wherever the caller has come to.
-    pub async fn acquire_lease(&self, sink: &Arc<str>, cursor: u64) -> Result<u64, CommitError> {
-        match self {
-            Spool::Embedded(_) => Ok(cursor),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.acquire_lease(sink).await,
-        }
-    }
-
-    /// A sink's place as all receivers share it, to wait on; `None` where there is only this one.
-    pub fn sink_state(&self, sink: &str) -> Option<watch::Receiver<SharedSinkState>> {
-        match self {
-            Spool::Embedded(_) => None,
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => Some(engine.sink_state(sink)),
-        }
-    }
-
-    /// Lets another process deliver to a sink at once.
-    pub async fn release_lease(&self, sink: &Arc<str>) {
-        match self {
-            Spool::Embedded(_) => {}
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.release_lease(sink).await,
-        }
-    }
-
     /// Remembers that an operator has paused a sink, or lets it go on.
     pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         engine!(self, engine => engine.pause(sink, is_paused).await)
@@ -242,46 +213,9 @@ impl Spool {
         engine!(self, engine => engine.quarantine_size())
     }
 
-    /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever
-    /// sends nothing to a service that is not ready would never learn that it is again.
-    pub fn failing(&self) -> Option<String> {
-        engine!(self, engine => engine.failing())
-    }
-
-    /// Permissions that the servers denied the engine a moment ago, and what to do about it.
-    pub fn denied(&self) -> Option<String> {
-        match self {
-            Spool::Embedded(_) => None,
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.denied(),
-        }
-    }
-
-    /// Where an unreadable store was moved at start, if there was one.
-    pub fn set_aside(&self) -> Option<&PathBuf> {
-        match self {
-            Spool::Embedded(engine) => engine.set_aside(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => None,
-        }
-    }
-
-    /// Events that were acknowledged and are not there any more, as far as was known at start.
-    pub fn lost(&self) -> u64 {
-        match self {
-            Spool::Embedded(engine) => engine.lost(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => 0,
-        }
-    }
-
-    /// Whether a page is broken that only a repair takes out.
-    pub fn is_damaged(&self) -> bool {
-        match self {
-            Spool::Embedded(engine) => engine.is_damaged(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => false,
-        }
+    /// Returns the state that decides whether the spool takes events.
+    pub fn health(&self) -> SpoolHealth {
+        engine!(self, engine => engine.health())
     }
 
     /// Waits until the store has failed in a way that only a new process can recover from, and says

@@ -21,9 +21,11 @@ mod dedup;
 mod embedded;
 mod engine;
 mod error;
+mod health;
 pub mod inspect;
 #[cfg(feature = "nats")]
 pub mod jetstream;
+mod lease;
 mod quarantine;
 mod stats;
 mod stored;
@@ -33,6 +35,8 @@ pub use dedup::DedupKey;
 pub use embedded::{Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
+pub use health::SpoolHealth;
+pub use lease::SharedSinkState;
 pub use quarantine::{Entry, EntryOrigin, EntrySummary, NewEntry, Query, TargetAnswer};
 pub use stats::{Disposition, Loss, SinkStats, SpoolStats, StatsListing, Tally};
 pub use stored::{Damage, Read, StoredEvent};
@@ -79,19 +83,6 @@ pub struct Registered {
     pub cursor: u64,
     /// Whether an operator has paused it.
     pub is_paused: bool,
-}
-
-/// A sink's place as all receivers share it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SharedSinkState {
-    /// The last position it has settled.
-    pub cursor: u64,
-    /// Whether an operator has paused it.
-    pub is_paused: bool,
-    /// Another process that delivers to it.
-    pub leader: Option<String>,
-    /// Reason why this process could not deliver to it, whoever's turn it is.
-    pub trouble: Option<String>,
 }
 
 /// Milliseconds since the Unix epoch.

@@ -103,7 +103,7 @@ async fn view(admin: &Admin) -> View {
     View {
         now,
         unready: health::unready(admin),
-        is_damaged: admin.spool.is_damaged(),
+        is_damaged: admin.spool.health().is_damaged,
         is_quarantine_full: admin.spool.is_quarantine_full(),
         is_shared: admin.spool.is_shared(),
         offers_operations: admin.access.offers_operations(),

@@ -71,8 +71,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, ReadError, Receipt, Registered, Settings, SpoolStats, Start, StoredEvent,
-    Tally,
+    PreparedBatch, Query, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats, Start,
+    StoredEvent, Tally,
 };
 pub(super) use read::inspect;
 use read::reader;
@@ -281,29 +281,19 @@ impl EmbeddedSpool {
         self.shared.quarantined.subscribe()
     }
 
-    /// Says why events cannot be stored: the files are not where they were, the log has no room, or the store has
-    /// refused some a moment ago. The last is forgotten after a while, unless the writer's own tries fail as
-    /// well: whoever sends nothing to a service that is not ready would never learn that it is again.
-    pub fn failing(&self) -> Option<String> {
-        self.shared
-            .misplaced()
-            .or_else(|| self.shared.stuck_log())
-            .or_else(|| self.shared.failing_store())
-    }
-
-    /// Where an unreadable store was moved at start, if there was one.
-    pub fn set_aside(&self) -> Option<&PathBuf> {
-        self.shared.set_aside.as_ref()
-    }
-
-    /// Events that were acknowledged and are not there any more, as far as was known at start.
-    pub fn lost(&self) -> u64 {
-        self.shared.lost
-    }
-
-    /// Whether a page is broken that only a repair takes out.
-    pub fn is_damaged(&self) -> bool {
-        self.shared.damaged.load(Ordering::Relaxed)
+    /// See [`crate::spool::Spool::health`]. Events cannot be stored if a file is not in its place, the log has no
+    /// room, or the store has
+    /// refused events within [`FAILURE_LASTS`].
+    pub fn health(&self) -> SpoolHealth {
+        let shared = &self.shared;
+        let failing = shared.misplaced().or_else(|| shared.stuck_log());
+        SpoolHealth {
+            failing: failing.or_else(|| shared.failing_store()),
+            denied: None,
+            is_damaged: shared.damaged.load(Ordering::Relaxed),
+            lost: shared.lost,
+            set_aside: shared.set_aside.clone(),
+        }
     }
 
     /// Waits until the store has failed in a way that only a new process can recover from, and says

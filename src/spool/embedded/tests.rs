@@ -355,7 +355,7 @@ async fn its_files_are_for_its_user_alone_and_stay_so_after_a_repair() {
     let broken = schema::database(directory);
     std::fs::write(&broken, [0; 512]).expect("broken");
     let spool = bench.open();
-    assert!(spool.set_aside().is_some(), "it was repaired");
+    assert!(spool.health().set_aside.is_some(), "it was repaired");
     assert_eq!(open_to_others(), [""; 0], "after the repair");
     spool.close();
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
@@ -9,16 +10,13 @@ use tokio::time::sleep;
 
 use super::lease_store::{self, SinkLease, StoredLease};
 use super::stream_identity::{self, made_at};
-use super::{JetStreamSpool, REQUEST_TIMEOUT, message, said, unreadable};
+use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, error_code, message, unreadable};
 use crate::spool::{
     AppendError, Batch, CommitError, DedupKey, NewEntry, PreparedBatch, ReadError, Receipt,
 };
 
 /// How long a repetition waits for what it repeats to be stored.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// `JSStreamDuplicateMessageConflict`.
-const IN_PROCESS: &str = "error code 10158";
 
 /// A message on its way.
 #[derive(Clone)]
@@ -259,19 +257,24 @@ fn stored(
     match answer {
         Ok(ack) if ack.duplicate && ack.sequence == 0 => Ok(None),
         Ok(ack) => Ok(Some(ack)),
-        Err(error) if said(&error).contains(IN_PROCESS) => Ok(None),
+        Err(error) if error_code(&error) == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => {
+            Ok(None)
+        }
         Err(error) => Err(refusal(&error, full)),
     }
 }
 
 fn refusal(error: &PublishError, full: &AppendError) -> AppendError {
-    let said = said(error);
+    let message = error_chain(error);
+    // The code of a full stream stands for other failures of its storage, too.
+    let is_full = error_code(error) == Some(ErrorCode::STREAM_STORE_FAILED)
+        && message.contains("maximum bytes exceeded");
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => AppendError::TooLarge,
-        _ if said.contains("maximum bytes exceeded") => full.clone(),
+        _ if is_full => full.clone(),
         PublishErrorKind::StreamNotFound => AppendError::Store(
             "no server answers for the stream: is a majority of them there?".to_owned(),
         ),
-        _ => AppendError::Store(said),
+        _ => AppendError::Store(message),
     }
 }

@@ -141,7 +141,7 @@ impl JetStreamSpool {
         seen: &mut Option<(u64, Instant)>,
     ) -> Result<Option<u64>, String> {
         let held = lease_store::read(&self.streams.leases, sink).await;
-        let held = held.map_err(|error| super::said(&error))?.ok_or(
+        let held = held.map_err(|error| super::error_chain(&error))?.ok_or(
             "its cursor is not in the bucket any more; restart the receivers, which make it anew",
         )?;
         own.show(&held.lease, held.revision, &self.holder);
@@ -166,7 +166,7 @@ impl JetStreamSpool {
         let mut held_lease = own.held_lease.lock().await;
         let looked =
             stream_identity::look(&self.streams.events, &held.lease, 0, &own.absence).await;
-        let (verdict, info) = looked.map_err(|error| super::said(&error))?;
+        let (verdict, info) = looked.map_err(|error| super::error_chain(&error))?;
         if verdict == Continuity::Behind {
             return Err(
                 "the stream's leader does not have what was read; waiting for it".to_owned()
@@ -365,5 +365,5 @@ async fn change(
 }
 
 fn store(error: &dyn std::error::Error) -> CommitError {
-    CommitError::Store(super::said(error))
+    CommitError::Store(super::error_chain(error))
 }

@@ -7,7 +7,7 @@ use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{said, unreadable};
+use super::{error_chain, unreadable};
 use crate::spool::{CommitError, ReadError, Tally};
 
 /// How long a place that does not move counts as held, by the clock of whoever wants it.
@@ -127,7 +127,7 @@ pub(super) async fn update(
     match store.update(sink, lease.to_bytes(), revision).await {
         Ok(revision) => Ok(Some(revision)),
         Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
-        Err(error) => Err(CommitError::Store(said(&error))),
+        Err(error) => Err(CommitError::Store(error_chain(&error))),
     }
 }
 

@@ -52,11 +52,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use async_nats::jetstream::context::{Context, ContextBuilder};
+use async_nats::jetstream::context::{
+    Context, ContextBuilder, CreateStreamError, CreateStreamErrorKind,
+};
+use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolStats};
-use crate::error_chain::error_chain as said;
+use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolHealth, SpoolStats};
+use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
 use lease_store::SinkLease;
@@ -209,14 +212,13 @@ impl JetStreamSpool {
         self.shared.quarantine_size()
     }
 
-    /// See [`crate::spool::Spool::denied`].
-    pub fn denied(&self) -> Option<String> {
-        self.shared.denials.recent()
-    }
-
-    /// See [`crate::spool::Spool::failing`].
-    pub fn failing(&self) -> Option<String> {
-        self.shared.failing()
+    /// See [`crate::spool::Spool::health`].
+    pub fn health(&self) -> SpoolHealth {
+        SpoolHealth {
+            failing: self.shared.failing(),
+            denied: self.shared.denials.recent(),
+            ..SpoolHealth::default()
+        }
     }
 }
 
@@ -302,6 +304,14 @@ pub async fn check(
     }
 }
 
+/// Returns the code of JetStream's own error in a chain, if the server has sent one.
+fn error_code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
+    chain(error).find_map(|cause| match cause.downcast_ref().map(CreateStreamError::kind) {
+        Some(CreateStreamErrorKind::JetStream(error)) => Some(error.error_code()),
+        _ => cause.downcast_ref().map(jetstream::Error::error_code),
+    })
+}
+
 /// The machine's name, for people, and what no other process has.
 fn holder() -> String {
     let name = rustix::system::uname();
@@ -309,7 +319,7 @@ fn holder() -> String {
 }
 
 /// Bytes that a stream may hold.
-fn most(info: &async_nats::jetstream::stream::Info) -> u64 {
+fn most(info: &jetstream::stream::Info) -> u64 {
     u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
 }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::lease_store::{self, SinkLease};
 use super::status::SinkLeaseState;
 use super::streams::StreamHandles;
-use super::{REQUEST_TIMEOUT, message, said, unreadable};
+use super::{REQUEST_TIMEOUT, error_chain, message, unreadable};
 use crate::spool::{CommitError, Read, ReadError};
 
 /// How long a message may be held without a sign of life.
@@ -85,7 +85,7 @@ impl Outstanding {
             // Nothing is lost with an acknowledgement: the message comes once more.
             acker.ack().await.map_err(|error| CommitError::Store(error.to_string()))?;
         }
-        client.flush().await.map_err(|error| CommitError::Store(said(&error)))?;
+        client.flush().await.map_err(|error| CommitError::Store(error_chain(&error)))?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.messages = held.messages.split_off(&(number + 1));
         Ok(())
@@ -213,7 +213,7 @@ pub(super) async fn begin(
         ..pull::Config::default()
     };
     let made = streams.events.get_or_create_consumer(&name(sink), config).await;
-    made.map(drop).map_err(|error| CommitError::Store(said(&error)))
+    made.map(drop).map_err(|error| CommitError::Store(error_chain(&error)))
 }
 
 /// Forgets a sink's consumer, where it is delivered in order now: its cursor is in its place.

@@ -12,7 +12,7 @@ use chrono::DateTime;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{JetStreamSpool, REQUEST_TIMEOUT, message, ordered, said, unreadable};
+use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, message, ordered, unreadable};
 use crate::spool::{CommitError, Entry, EntrySummary, Millis, Query, Read, ReadError, StoredEvent};
 
 /// Messages looked at between two looks at what has been found.
@@ -83,7 +83,7 @@ impl JetStreamSpool {
 
     /// See [`crate::spool::Spool::remove`].
     pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
-        let failed = |error: &dyn std::error::Error| CommitError::Store(said(error));
+        let failed = |error: &dyn std::error::Error| CommitError::Store(error_chain(error));
         let mut removed = BTreeMap::new();
         for id in ids {
             let Some(found) = self.raw(id).await.map_err(|error| failed(&error))? else { continue };

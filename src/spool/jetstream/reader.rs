@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::permissions::Denials;
-use super::{ordered, parallel, said};
+use super::{error_chain, ordered, parallel};
 use crate::spool::{Read, ReadError};
 
 /// One sink's own way to read.
@@ -68,7 +68,7 @@ impl JetStreamReader {
                     DeliveryOrderReader::Parallel(reader) => reader.read(max_bytes).await,
                 };
                 read.map_err(|ReadError(error)| {
-                    ReadError(denials.explain(said(&*error), began).into())
+                    ReadError(denials.explain(error_chain(&*error), began).into())
                 })
             });
             Reading { after, task: AbortOnDropHandle::new(task) }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     Context, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
 };
@@ -182,14 +183,19 @@ fn bytes(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-fn refused(stream: &str, what: &str, error: &dyn std::error::Error) -> OpenError {
-    let said = super::said(error);
-    let advice = if said.contains("insufficient") || said.contains("no suitable peers") {
-        ". The servers have not that much room, are too few, or do not all know each other (docs/scaling.md): lower spool.max_size or spool.jetstream.replicas, give them more, or restart the one that is missing"
-    } else if said.contains("timed out") || said.contains("no responders") {
+fn refused(stream: &str, what: &str, error: &(dyn std::error::Error + 'static)) -> OpenError {
+    const NO_ROOM: [ErrorCode; 3] = [
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ];
+    let message = super::error_chain(error);
+    let advice = if super::error_code(error).is_some_and(|code| NO_ROOM.contains(&code)) {
+        ". The servers have too little room, are too few, or do not all know each other (docs/scaling.md): lower spool.max_size or spool.jetstream.replicas, add servers or room, or restart the missing server"
+    } else if message.contains("timed out") || message.contains("no responders") {
         ". Is JetStream enabled, and does a majority of the servers run?"
     } else {
         ""
     };
-    OpenError::Stream { stream: stream.to_owned(), detail: format!("{what}: {said}{advice}") }
+    OpenError::Stream { stream: stream.to_owned(), detail: format!("{what}: {message}{advice}") }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::status::StreamStatus;
 use super::streams::StreamHandles;
-use super::{Order, lease, lease_store, most, parallel, said, trim};
+use super::{Order, error_chain, lease, lease_store, most, parallel, trim};
 use crate::spool::Clock;
 
 /// How often. What this receiver stores, its own sinks learn at once.
@@ -76,7 +76,7 @@ async fn look(streams: &StreamHandles, shared: &StreamStatus) {
                 false => shared.set_failing(Some("the stream has no leader".to_owned())),
             }
         }
-        Err(error) => shared.set_failing(Some(said(&error))),
+        Err(error) => shared.set_failing(Some(error_chain(&error))),
     }
     if let Ok(info) = streams.quarantine.get_info().await {
         shared.note_quarantine(info.state.bytes);

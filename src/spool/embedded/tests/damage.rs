@@ -159,10 +159,10 @@ impl Original {
         let mut spool = spool;
         if appended.is_err() {
             // Where the writer meets a broken page, the next start repairs it.
-            assert!(spool.is_damaged(), "{what}: {appended:?}");
+            assert!(spool.health().is_damaged, "{what}: {appended:?}");
             spool.close();
             spool = self.open(what);
-            assert!(spool.set_aside().is_some(), "{what}: {appended:?}");
+            assert!(spool.health().set_aside.is_some(), "{what}: {appended:?}");
             appended = spool.append(fresh.prepare()).await;
         }
         assert_eq!(appended, Ok(receipt(1, 0)), "{what}");
@@ -297,7 +297,7 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
     let problems = verified.expect("read").problems.join("\n");
     assert!(problems.contains("spool.mark: events"), "{problems}");
     let spool = original.bench.open();
-    assert_eq!((*spool.head().borrow(), spool.lost()), (head, 10));
+    assert_eq!((*spool.head().borrow(), spool.health().lost), (head, 10));
     assert_eq!(register(&spool, &["sink"]).await, [original.cursor]);
     let read = texts(&spool, head - 10).await;
     let missing = format!("{}-{head} positions", head - 9);
@@ -328,7 +328,7 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
             fs::write(high_watermark::path(directory), &before).expect("written");
         }
         let spool = bench.open();
-        assert_eq!((spool.set_aside().is_some(), spool.lost()), (is_answered, lost));
+        assert_eq!((spool.health().set_aside.is_some(), spool.health().lost), (is_answered, lost));
         assert_eq!(*spool.head().borrow(), 10 + lost);
         assert_eq!(texts(&spool, 0).await.len() as u64, 10 + u64::from(is_answered));
         spool.close();

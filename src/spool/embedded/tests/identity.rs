@@ -10,7 +10,7 @@ async fn refused(bench: &SpoolBench, spool: &EmbeddedSpool, id: u64, path: &str)
         matches!(&answer, Err(AppendError::Store(reason)) if reason.contains(path)),
         "{answer:?}"
     );
-    let failing = spool.failing().expect("a reason");
+    let failing = spool.health().failing.expect("a reason");
     assert!(failing.contains(path) && failing.contains("put it back"), "{failing}");
 }
 
@@ -41,7 +41,7 @@ async fn a_directory_that_is_moved_takes_nothing_until_it_is_back() {
     std::fs::remove_dir_all(here).expect("removed");
     std::fs::rename(&there, here).expect("moved");
     assert!(tick(&spool).await);
-    assert_eq!(spool.failing(), None);
+    assert_eq!(spool.health().failing, None);
     assert_eq!(bench.append(&spool, [1, 2]).await, receipt(1, 1));
     spool.close();
     assert_eq!(texts(&bench.open(), 0).await, ["1 event 1", "2 event 2"]);

@@ -58,7 +58,7 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
         assert!(position < 200, "the log grows without end");
     };
     assert_eq!((error, spool.is_full()), (AppendError::Full, false));
-    let failing = spool.failing().expect("a reason");
+    let failing = spool.health().failing.expect("a reason");
     assert!(failing.contains("spool.db-wal has grown"), "{failing}");
     assert!(position > 20 && on_disk(&bench) <= bench.settings.max_size, "{}", on_disk(&bench));
     // Cursors still move, until the very end.
@@ -70,7 +70,7 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
     for _ in 0..3 {
         drop(spool.remove(Vec::new()).await);
     }
-    assert_eq!(spool.failing(), None);
+    assert_eq!(spool.health().failing, None);
     let log = std::fs::metadata(schema::log(&bench.settings.directory)).expect("there").len();
     assert!(log <= bounds::log(bench.settings.max_size), "{log} bytes are left of the log");
     bench.append(&spool, [1000]).await;

@@ -98,7 +98,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
     assert!(
         spool.quarantine(Query { limit: 9, ..Query::default() }).await.expect("read").is_empty()
     );
-    assert_eq!((spool.set_aside(), spool.lost()), (None, 0), "no alarm");
+    assert_eq!((spool.health().set_aside, spool.health().lost), (None, 0), "no alarm");
     inspect::open(&bench.settings.directory).expect("the layout of now");
 }
 
