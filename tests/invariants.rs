@@ -88,7 +88,7 @@ fn what_readers_are_told_of_can_be_read() {
         let writer = tokio::spawn(async move {
             for number in 0..300 {
                 let key = spool::DedupKey::new("source", &number.to_string(), (0, 0));
-                let event = spool::Event { key, bytes: b"{}".to_vec().into() };
+                let event = spool::NewEvent { key, bytes: b"{}".to_vec().into() };
                 let batch = spool::Batch { events: vec![event], ..spool::Batch::default() };
                 writing.append(batch.prepare()).await.expect("stored");
             }

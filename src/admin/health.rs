@@ -64,11 +64,12 @@ pub(super) fn unready(admin: &Admin) -> Option<String> {
         let reason = "the spool is full: PingOne is blocked until the sinks have caught up";
         return Some(reason.to_owned());
     }
-    admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))
+    admin.spool.health().failing.map(|error| format!("the spool cannot store events: {error}"))
 }
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let reason = unready(&admin);
+    let spool = admin.spool.health();
     let sinks = admin
         .sinks
         .iter()
@@ -76,13 +77,13 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let readiness = Readiness {
         ready: reason.is_none(),
         reason,
-        spool_set_aside: admin.spool.set_aside().map(|path| path.display().to_string()),
-        spool_lost_events: admin.spool.lost(),
+        spool_set_aside: spool.set_aside.map(|path| path.display().to_string()),
+        spool_lost_events: spool.lost,
         quarantine_full: admin.spool.is_quarantine_full().then_some(
             "batches with refused elements are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
         ),
-        spool_denied: admin.spool.denied(),
-        spool_damaged: admin.spool.is_damaged().then_some(
+        spool_denied: spool.denied,
+        spool_damaged: spool.is_damaged.then_some(
             "a page is corrupt: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
         ),
         sinks: sinks.collect(),

@@ -23,12 +23,12 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         flag(
             "spool_damaged",
             "1 while a corrupt page of the spool waits for repair",
-            admin.spool.is_damaged(),
+            admin.spool.health().is_damaged,
         )?;
         flag(
             "spool_failing",
             "1 while the spool cannot store events",
-            admin.spool.failing().is_some(),
+            admin.spool.health().failing.is_some(),
         )?;
         flag("spool_shared", "1 if other receivers may share the spool", admin.spool.is_shared())?;
         flag("spool_full", "1 while the spool refuses batches", admin.spool.is_full())?;

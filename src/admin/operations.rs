@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use crate::deliver::SinkState;
 use crate::receive::retry::{self, RetryError};
-use crate::spool::{Disposition, Listed, Receipt};
+use crate::spool::{Disposition, Receipt, StatsListing};
 
 /// Document of `/api/status`.
 #[derive(Debug, Serialize)]
 struct StatusDocument<'a> {
     version: &'static str,
     /// `null` if the spool cannot be read.
-    spool: Option<Listed<'a>>,
+    spool: Option<StatsListing<'a>>,
     /// Reason why the spool cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_error: Option<String>,
@@ -78,7 +78,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
         Err(error) => (None, Some(error.to_string())),
     };
     let head = spool.as_ref().map(|spool| spool.head);
-    let spool = spool.as_ref().map(Listed::from);
+    let spool = spool.as_ref().map(StatsListing::from);
     let sinks = admin.sinks.iter().map(|sink| SinkStatusLine {
         sink: sink.name.to_string(),
         cursor: sink.cursor(),

@@ -17,7 +17,7 @@ use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{CommandFailure, known};
 use crate::error_chain::io_message;
-use crate::spool::{Entry, Query, Summary, inspect};
+use crate::spool::{Entry, Query, EntrySummary, inspect};
 use entry_event::EntryEvent;
 
 /// Entries per query.
@@ -99,7 +99,7 @@ pub(super) struct EntryFilter {
 #[derive(Serialize)]
 struct ExportedEntry<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     bytes_base64: String,
 }
 
@@ -113,7 +113,7 @@ impl<'a> From<&'a Entry> for ExportedEntry<'a> {
 #[derive(Serialize)]
 struct ListedEntry<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     #[serde(flatten)]
     event: EntryEvent,
 }
@@ -224,7 +224,7 @@ fn list(
 /// Reads id and type of the event that an entry holds.
 fn entry_event(
     spool: &inspect::Inspection,
-    summary: &Summary,
+    summary: &EntrySummary,
 ) -> Result<EntryEvent, CommandFailure> {
     if !EntryEvent::can_be_read(summary) {
         return Ok(EntryEvent::default());
@@ -240,7 +240,7 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Comma
     if as_json {
         return json(&ExportedEntry::from(&entry));
     }
-    let Summary {
+    let EntrySummary {
         at,
         source,
         origin,
@@ -310,7 +310,7 @@ fn matching_ids(
 fn each(
     spool: &inspect::Inspection,
     filter: &EntryFilter,
-    mut visit: impl FnMut(&Summary) -> Result<(), CommandFailure>,
+    mut visit: impl FnMut(&EntrySummary) -> Result<(), CommandFailure>,
 ) -> Result<(), CommandFailure> {
     let mut after = 0;
     loop {

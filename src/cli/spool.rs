@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::output::{count, json, progress, size, table, time};
 use super::{CommandFailure, output};
 use crate::app::system_clock;
-use crate::spool::{Engine, Listed, Loss, Settings, inspect, repair};
+use crate::spool::{Engine, Loss, Settings, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SpoolCommand {
@@ -44,7 +44,7 @@ fn stats(
         stats.quarantine_max_size = settings.quarantine_max_size;
     }
     if as_json {
-        let mut listed = serde_json::to_value(Listed::from(&stats))?;
+        let mut listed = serde_json::to_value(StatsListing::from(&stats))?;
         if let (Engine::Embedded, Some(listed)) = (&settings.engine, listed.as_object_mut()) {
             // Known only to a running service: davinci-siem status --json.
             listed.remove("full");

@@ -14,7 +14,7 @@ use crate::decode::{self, Refusal};
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
 use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
-use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
+use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
 
 /// Consecutive positions of the log, each with its state.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ struct Slot {
 
 #[derive(Debug)]
 enum SlotState {
-    Pending(Stored),
+    Pending(StoredEvent),
     Delivered,
     Filtered,
     NotAddressed,
@@ -196,7 +196,7 @@ impl DeliveryBatch {
                 SlotState::NotAddressed => part.tally.not_addressed += count,
                 SlotState::DeadLetter(source, entry) => {
                     part.tally.dead_lettered += count;
-                    part.damaged += if entry.origin == Origin::Damage { count } else { 0 };
+                    part.damaged += if entry.origin == EntryOrigin::Damage { count } else { 0 };
                     part.dead_letters.push((source, *entry));
                 }
             }
@@ -249,7 +249,7 @@ type Payload = (Bytes, Option<SinkFinding>);
 
 /// Filters, redacts, renders and encodes an event. Returns its final state, or else the payload.
 fn prepare(
-    stored: &Stored,
+    stored: &StoredEvent,
     sink: &config::Sink,
     redaction: Option<&Redaction>,
 ) -> (Option<SlotState>, Option<Payload>) {
@@ -302,14 +302,14 @@ fn prepare(
 
 /// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
 /// This is the fast path of most deployments.
-fn unparsed(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
+fn unparsed(stored: &StoredEvent, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
     let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
     let is_native = sink.formatting.format == config::Format::Native;
     let is_unparsed = is_everything && is_native && sinks::sends_lines(&sink.kind);
     if !is_unparsed || !(sink.test_events || cannot_be_test(&stored.bytes)) {
         return None;
     }
-    let Stored { bytes, received_at, source, .. } = stored;
+    let StoredEvent { bytes, received_at, source, .. } = stored;
     Some(match format::native(&sink.formatting, bytes, *received_at, source) {
         Cow::Borrowed(_) => bytes.clone(),
         Cow::Owned(line) => line.into(),
@@ -325,14 +325,14 @@ fn cannot_be_test(raw: &[u8]) -> bool {
 }
 
 fn dead_letter(
-    stored: &Stored,
+    stored: &StoredEvent,
     sink: &Arc<str>,
     reason: &'static str,
     detail: String,
     target: Option<TargetAnswer>,
 ) -> SlotState {
     let entry = NewEntry {
-        origin: Origin::DeadLetter,
+        origin: EntryOrigin::DeadLetter,
         key: None,
         reason,
         detail,
@@ -349,7 +349,7 @@ fn dead_letter(
 
 fn damaged_slot(damage: Damage, sink: &config::Sink) -> Slot {
     let entry = NewEntry {
-        origin: Origin::Damage,
+        origin: EntryOrigin::Damage,
         key: None,
         reason: "damaged",
         detail: format!("events {} to {}: {}", damage.first, damage.last, damage.detail),

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::spool::{AppendError, Batch, DedupKey, Event, Millis, ReadError, Spool, Stored};
+use crate::spool::{AppendError, Batch, DedupKey, Millis, NewEvent, ReadError, Spool, StoredEvent};
 
 /// Approximate bound of the event bytes that one step spools.
 const STEP_BYTES: usize = 4 * 1024 * 1024;
@@ -100,14 +100,14 @@ pub async fn step(spool: &Spool, sink: &Arc<str>, range: ReplayRange) -> ReplayS
     ReplayStep { sources, progress }
 }
 
-fn copy(group: &[Stored], sink: &Arc<str>) -> Batch {
+fn copy(group: &[StoredEvent], sink: &Arc<str>) -> Batch {
     let first = group.first();
     // Copies are not deduplicated: the keys are ignored.
     let key = DedupKey::new("", "", (0, 0));
     Batch {
         source: first.map(|first| Arc::clone(&first.source)).unwrap_or_default(),
         received_at: first.map(|first| first.received_at).unwrap_or_default(),
-        events: group.iter().map(|stored| Event { key, bytes: stored.bytes.clone() }).collect(),
+        events: group.iter().map(|stored| NewEvent { key, bytes: stored.bytes.clone() }).collect(),
         only_sink: Some(Arc::clone(sink)),
         ..Batch::default()
     }

@@ -21,7 +21,7 @@ use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::SinkFinding;
-use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
+use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
 
 /// Stored bytes per read.
 const READ_BYTES: usize = 1024 * 1024;
@@ -54,8 +54,8 @@ pub struct Worker {
     /// Receive time of the first event of each batch in flight.
     in_flight: VecDeque<Option<Millis>>,
     idle: Vec<SinkConnection>,
-    /// State of the sink's lease, where several receivers share the spool.
-    lease: Option<watch::Receiver<Place>>,
+    /// Cursor, pause flag and lease holder of the sink, if several receivers share the spool.
+    shared: Option<watch::Receiver<SharedSinkState>>,
     /// True if the last access to the spool failed.
     has_failed: bool,
 }
@@ -93,7 +93,7 @@ impl Worker {
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),
-            lease: spool.place(&status.name),
+            shared: spool.sink_state(&status.name),
             read: status.cursor(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -119,12 +119,12 @@ impl Worker {
         let mut has_more = true;
         while has_more || self.ready.is_some() || !deliveries.is_empty() {
             self.begin_next(&mut deliveries, shutdown);
-            let mut lease = self.lease.clone();
+            let mut shared = self.shared.clone();
             tokio::select! {
                 biased;
-                () = leadership::lease_changed(&mut lease) => {
-                    self.lease = lease;
-                    if self.follow_lease().is_some() {
+                () = leadership::shared_state_changed(&mut shared) => {
+                    self.shared = shared;
+                    if self.follow_shared_state().is_some() {
                         return WorkerExit::Superseded;
                     }
                 }

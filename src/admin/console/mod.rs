@@ -23,7 +23,7 @@ use maud::{Markup, html};
 use super::{Admin, StatsError, health};
 use crate::deliver::SinkState;
 use crate::observe::{DriftReport, Observed};
-use crate::spool::{Query, ReadError, SpoolStats, Summary};
+use crate::spool::{Query, ReadError, SpoolStats, EntrySummary};
 
 /// Maximum number of dead letters counted per sink.
 const MAX_COUNTED_DEAD_LETTERS: u32 = 1000;
@@ -68,7 +68,7 @@ struct View {
 struct StoredView {
     stats: SpoolStats,
     /// Newest entries of the quarantine.
-    entries: Vec<Summary>,
+    entries: Vec<EntrySummary>,
 }
 
 struct SinkView {
@@ -103,7 +103,7 @@ async fn view(admin: &Admin) -> View {
     View {
         now,
         unready: health::unready(admin),
-        is_damaged: admin.spool.is_damaged(),
+        is_damaged: admin.spool.health().is_damaged,
         is_quarantine_full: admin.spool.is_quarantine_full(),
         is_shared: admin.spool.is_shared(),
         offers_operations: admin.access.offers_operations(),

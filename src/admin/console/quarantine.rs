@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::words::{ago, count, number, size};
 use super::{StoredView, View};
 use crate::admin::access::Access;
-use crate::spool::{Entry, Summary};
+use crate::spool::{Entry, EntrySummary};
 
 /// Maximum number of shown bytes of an entry; `davinci-siem quarantine show` prints all.
 const MAX_SHOWN_BYTES: usize = 256 * 1024;
@@ -38,7 +38,7 @@ pub(super) fn list(view: &View) -> Markup {
     }
 }
 
-fn row(entry: &Summary, now: i64) -> Markup {
+fn row(entry: &EntrySummary, now: i64) -> Markup {
     html! {
         tr {
             th scope="row" { a href={ "/console/quarantine/" (entry.id) } { (entry.id) } }

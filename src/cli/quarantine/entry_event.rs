@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::decode;
-use crate::spool::{Origin, Summary};
+use crate::spool::{EntryOrigin, EntrySummary};
 
 /// Largest entry whose bytes are parsed. An event has a few thousand bytes.
 const MAX_ENTRY_BYTES: u64 = 1024 * 1024;
@@ -35,8 +35,8 @@ struct RawAction<'a> {
 
 impl EntryEvent {
     /// Returns true if the bytes of an entry are parsed: not if compressed, corrupt or too large.
-    pub(super) fn can_be_read(summary: &Summary) -> bool {
-        summary.origin != Origin::Damage
+    pub(super) fn can_be_read(summary: &EntrySummary) -> bool {
+        summary.origin != EntryOrigin::Damage
             && summary.encoding.is_empty()
             && summary.size <= MAX_ENTRY_BYTES
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::decode;
-use crate::spool::{Entry, Origin};
+use crate::spool::{Entry, EntryOrigin};
 
 /// Certainty that a quarantine entry holds the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,7 +46,7 @@ impl<'a> IdMatcher<'a> {
     /// Searches a quarantine entry for the id; `None` if its bytes cannot be searched.
     pub(super) fn search(&self, entry: &Entry) -> Option<Option<Match>> {
         let Entry { summary, bytes } = entry;
-        if summary.origin == Origin::Damage || !summary.encoding.is_empty() {
+        if summary.origin == EntryOrigin::Damage || !summary.encoding.is_empty() {
             return None;
         }
         if !self.may_be_in(bytes) {

@@ -8,7 +8,7 @@ use super::fate::SinkFate;
 use super::matching::Match;
 use crate::cli::CommandFailure;
 use crate::cli::output::{safe, time};
-use crate::spool::{Disposition, Millis, SpoolStats, Summary};
+use crate::spool::{Disposition, EntrySummary, Millis, SpoolStats};
 
 /// Everything known about an id.
 #[derive(Debug, Serialize)]
@@ -54,7 +54,7 @@ pub(super) struct QuarantineMatch {
     #[serde(rename = "match")]
     pub(super) matched: Match,
     #[serde(flatten)]
-    pub(super) summary: Summary,
+    pub(super) summary: EntrySummary,
 }
 
 /// Remembered id in one source.
@@ -201,7 +201,7 @@ impl Location {
 
 impl QuarantineMatch {
     fn print(&self) -> Result<(), CommandFailure> {
-        let Summary { id, at, source, reason, detail, sink, .. } = &self.summary;
+        let EntrySummary { id, at, source, reason, detail, sink, .. } = &self.summary;
         print_line!("quarantine entry {id}")?;
         print_line!("  source     {}", safe(source))?;
         print_line!("  stored     {}", time(*at))?;

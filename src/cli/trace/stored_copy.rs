@@ -1,4 +1,4 @@
-//! Stored copies of the traced event. Bytes are not kept, because there may be many copies.
+//! StoredEvent copies of the traced event. Bytes are not kept, because there may be many copies.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::deliver;
 use crate::event::Envelope;
-use crate::spool::{DedupKey, Millis, Stored};
+use crate::spool::{DedupKey, Millis, StoredEvent};
 
 /// One stored copy of the event.
 pub(super) struct StoredCopy {
@@ -24,11 +24,11 @@ pub(super) struct StoredCopy {
 impl StoredCopy {
     /// Returns a copy if `stored` has the id.
     pub(super) fn of(
-        stored: Stored,
+        stored: StoredEvent,
         matcher: &IdMatcher<'_>,
         config: &Config,
     ) -> Option<StoredCopy> {
-        let Stored { position, received_at, source, only_sink, bytes } = stored;
+        let StoredEvent { position, received_at, source, only_sink, bytes } = stored;
         if !matcher.may_be_in(&bytes) {
             return None;
         }

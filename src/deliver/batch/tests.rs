@@ -15,7 +15,7 @@ fn sink() -> config::Sink {
 
 fn batch(count: u64) -> DeliveryBatch {
     let stored = |position| {
-        Read::Event(Stored {
+        Read::Event(StoredEvent {
             position,
             received_at: 1,
             source: "pingone".into(),
@@ -111,7 +111,7 @@ fn a_batch_is_limited_by_the_bytes_of_the_payload() {
     sink.batch.bytes = 3 * (line + 1);
     let mut waiting: VecDeque<Read> = (1..=10)
         .map(|position| {
-            Read::Event(Stored {
+            Read::Event(StoredEvent {
                 position,
                 received_at: 1,
                 source: "pingone".into(),
@@ -142,7 +142,7 @@ fn a_connection_test_is_found_in_any_spelling() {
     ] {
         let bytes = Bytes::from(event(kind));
         let stored =
-            Stored { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
+            StoredEvent { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
         let (state, payload) = prepare(&stored, &sink(), None);
         assert_eq!(matches!(state, Some(SlotState::Filtered)), is_test, "{kind}");
         assert_eq!(payload.is_none(), is_test, "{kind}");

@@ -32,8 +32,8 @@ impl Worker {
 
     /// Counts committed events and logs dead letters.
     pub(super) fn note_committed(&self, position: u64, part: &CommitPart) {
-        let shared = self.lease.as_ref().map(|lease| lease.borrow().cursor);
-        self.status.set_cursor(shared.unwrap_or(position));
+        let shared_cursor = self.shared.as_ref().map(|shared| shared.borrow().cursor);
+        self.status.set_cursor(shared_cursor.unwrap_or(position));
         for (disposition, count) in part.tally.counts() {
             self.metrics
                 .sink_events

@@ -9,7 +9,7 @@ use super::{Worker, WorkerExit};
 use crate::deliver::SinkState;
 use crate::deliver::connection::SinkConnection;
 use crate::shutdown::Shutdown;
-use crate::spool::{CommitError, Place};
+use crate::spool::{CommitError, SharedSinkState};
 
 impl Worker {
     /// Delivers until shutdown is requested, and then the events spooled by then, for as long as the target
@@ -32,18 +32,18 @@ impl Worker {
             self.status.set_waiting_since(None);
             tracing::warn!(sink = %self.name, "another receiver has taken over this sink");
         }
-        self.spool.resign(&self.name).await;
+        self.spool.release_lease(&self.name).await;
     }
 
     /// Waits until this receiver holds the lease. Returns the cursor to start from.
     async fn wait_for_lease(&mut self, shutdown: &mut Shutdown) -> Result<u64, WorkerExit> {
         let (spool, name) = (Arc::clone(&self.spool), Arc::clone(&self.name));
         let known = self.status.cursor();
-        let mut acquisition = std::pin::pin!(spool.lead(&name, known));
+        let mut acquisition = std::pin::pin!(spool.acquire_lease(&name, known));
         let mut backoff = self.backoff();
         loop {
-            let holder = self.follow_lease();
-            let failure = self.lease.as_ref().and_then(|lease| lease.borrow().trouble.clone());
+            let holder = self.follow_shared_state();
+            let failure = self.shared.as_ref().and_then(|shared| shared.borrow().trouble.clone());
             match (failure, holder) {
                 (Some(reason), _) => self.show_failure(1, reason),
                 (None, Some(holder)) => {
@@ -58,10 +58,10 @@ impl Worker {
                     Err(error) => {
                         self.show_failure(backoff.attempts() + 1, error.to_string());
                         self.pause(&mut backoff, shutdown).await?;
-                        acquisition.set(spool.lead(&name, known));
+                        acquisition.set(spool.acquire_lease(&name, known));
                     }
                 },
-                () = lease_changed(&mut self.lease) => {}
+                () = shared_state_changed(&mut self.shared) => {}
                 () = shutdown.begun() => return Err(WorkerExit::Stopped),
             }
         }
@@ -70,8 +70,8 @@ impl Worker {
     /// Resets all state to a new lease that starts at `cursor`.
     fn begin_at(&mut self, cursor: u64) {
         self.read = cursor;
-        let shared = self.lease.as_ref().map(|lease| lease.borrow().cursor);
-        self.status.set_cursor(shared.unwrap_or(cursor));
+        let shared_cursor = self.shared.as_ref().map(|shared| shared.borrow().cursor);
+        self.status.set_cursor(shared_cursor.unwrap_or(cursor));
         (self.waiting, self.waiting_bytes, self.filling_since) = (VecDeque::new(), 0, None);
         (self.encoding, self.returned, self.ready) = (None, None, None);
         self.in_flight = VecDeque::new();
@@ -84,18 +84,18 @@ impl Worker {
     }
 
     /// Applies the shared pause flag and cursor. Returns the lease holder, if another process holds the lease.
-    pub(super) fn follow_lease(&mut self) -> Option<String> {
-        let lease = self.lease.as_mut()?.borrow_and_update().clone();
-        self.status.follow(lease.is_paused);
-        self.status.set_cursor(lease.cursor);
-        lease.leader
+    pub(super) fn follow_shared_state(&mut self) -> Option<String> {
+        let shared = self.shared.as_mut()?.borrow_and_update().clone();
+        self.status.follow(shared.is_paused);
+        self.status.set_cursor(shared.cursor);
+        shared.leader
     }
 }
 
-/// Waits until the lease changes; forever if the spool is not shared.
-pub(super) async fn lease_changed(lease: &mut Option<watch::Receiver<Place>>) {
-    let has_changed = match lease {
-        Some(lease) => lease.changed().await.is_ok(),
+/// Waits until the shared state changes; forever if the spool is not shared.
+pub(super) async fn shared_state_changed(shared: &mut Option<watch::Receiver<SharedSinkState>>) {
+    let has_changed = match shared {
+        Some(shared) => shared.changed().await.is_ok(),
         None => false,
     };
     if !has_changed {
