@@ -17,7 +17,7 @@ use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{CommandFailure, known};
 use crate::error_chain::io_message;
-use crate::spool::{Entry, Query, EntrySummary, inspect};
+use crate::spool::{Entry, EntrySummary, Query, inspect};
 use entry_event::EntryEvent;
 
 /// Entries per query.

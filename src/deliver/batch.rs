@@ -302,7 +302,11 @@ fn prepare(
 
 /// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
 /// This is the fast path of most deployments.
-fn unparsed(stored: &StoredEvent, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
+fn unparsed(
+    stored: &StoredEvent,
+    sink: &config::Sink,
+    redaction: Option<&Redaction>,
+) -> Option<Bytes> {
     let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
     let is_native = sink.formatting.format == config::Format::Native;
     let is_unparsed = is_everything && is_native && sinks::sends_lines(&sink.kind);

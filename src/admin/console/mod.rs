@@ -23,7 +23,7 @@ use maud::{Markup, html};
 use super::{Admin, StatsError, health};
 use crate::deliver::SinkState;
 use crate::observe::{DriftReport, Observed};
-use crate::spool::{Query, ReadError, SpoolStats, EntrySummary};
+use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
 
 /// Maximum number of dead letters counted per sink.
 const MAX_COUNTED_DEAD_LETTERS: u32 = 1000;
