@@ -13,6 +13,10 @@ use crate::json::{MAX_NODES, Tape};
 const MAX_FINDINGS: usize = 1000;
 
 /// Implements [`super::each`].
+///
+/// # Errors
+///
+/// See there.
 pub(super) fn each<'a>(
     bytes: &'a [u8],
     strict: bool,

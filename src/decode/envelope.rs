@@ -26,6 +26,11 @@ const KNOWN: FieldNames<14> = FieldNames::new([
     "_links",
 ]);
 
+/// Reads the fields of the outer object.
+///
+/// # Errors
+///
+/// A required field is missing or has the wrong type.
 pub(super) fn read<'a>(
     fields: &Fields<'_, 'a>,
     findings: &mut Findings,
@@ -100,6 +105,10 @@ pub(super) fn read<'a>(
 }
 
 /// Reads a required string field that must not be empty.
+///
+/// # Errors
+///
+/// The field is missing, empty, or not a string.
 pub(super) fn required<'a>(
     reader: &mut FieldReader<'_, '_, 'a>,
     name: &'static str,

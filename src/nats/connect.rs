@@ -34,7 +34,8 @@ pub async fn connect(
     // Asked beforehand, for their words are better than the client's.
     credentials::answer(&settings.authentication, b"").map_err(ConnectError::Unusable)?;
     if settings.requires_tls() {
-        tls::client_config(&settings.tls).map_err(ConnectError::Unusable)?;
+        tls::client_config(&settings.tls)
+            .map_err(|error| ConnectError::Unusable(error.to_string()))?;
     } else if is_sent(&settings.authentication) && !settings.servers.iter().all(is_loopback) {
         tracing::warn!(
             servers = %settings,
