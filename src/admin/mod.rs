@@ -66,7 +66,7 @@ pub struct Admin {
     pub access: Arc<Access>,
     /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
-    /// RetryRules of a retry from quarantine.
+    /// Rules of a retry from quarantine.
     pub rules: RetryRules,
     /// The service's metrics.
     pub metrics: SharedMetrics,

@@ -1,4 +1,4 @@
-//! StoredEvent copies of the traced event. Bytes are not kept, because there may be many copies.
+//! Stored copies of the traced event. Bytes are not kept, because there may be many copies.
 
 use std::sync::Arc;
 
