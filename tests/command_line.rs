@@ -222,7 +222,7 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     let address = taken.local_addr().expect("an address").to_string();
     // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
     for (address, advice) in
-        [(&*address, "Stop what uses the port"), ("192.0.2.1:9090", "no such address")]
+        [(&*address, "Stop what uses the port"), ("192.0.2.1:9090", "does not have this address")]
     {
         let bound = home
             .command(&["serve"])
