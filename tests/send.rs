@@ -30,7 +30,7 @@ fn assert_plain(text: &str) {
 fn a_url_without_a_scheme_is_a_mistake_with_its_correction() {
     let sent = send("localhost:8080", &[]);
     assert_eq!(sent.status.code(), Some(64), "{sent:?}");
-    assert!(said(&sent).contains("write http://localhost:8080/webhooks/pingone"), "{sent:?}");
+    assert!(said(&sent).contains("give http://localhost:8080/webhooks/pingone"), "{sent:?}");
     let sent = send("ftp://me:canary@127.0.0.1/hook?key=canary", &[]);
     assert_eq!(sent.status.code(), Some(64), "{sent:?}");
     assert_plain(&said(&sent));

@@ -231,7 +231,7 @@ fn without_a_trace_it_says_what_that_means() {
     let service = home.start();
     let (code, found) = traced(&home, &["event-0000"]);
     assert_eq!((code, &found["removed_events"]), (Some(1), &json!(0)));
-    assert!(words(&home, &["x"]).contains("none of this id was accepted"));
+    assert!(words(&home, &["x"]).contains("no event of this id was accepted"));
     service.post(&batch(ids(3)));
     service.wait_until_settled("one");
     service.wait_until_settled("two");
@@ -274,7 +274,7 @@ fn damage_is_passed_over_and_named() {
     assert_eq!((code, &found["unread_positions"]), (Some(1), &json!([[11, 20]])));
     let text = words(&home, &["event-1-3"]);
     assert!(text.contains("events 11 to 20 cannot be read"), "{text}");
-    assert!(text.contains("it is among what cannot be read"), "{text}");
+    assert!(text.contains("it is among the events that cannot be read"), "{text}");
     let (_, found) = traced(&home, &["event-2-3"]);
     assert_eq!(found["stored"][0]["position"], 24, "what follows is found");
 }
