@@ -226,7 +226,7 @@ impl App {
         let webhooks = Listener {
             name: "webhooks",
             router: receive::router(receiver, &config.sources),
-            policy: Some(policy.clone()),
+            policy: Some(Arc::<SharedPolicy>::clone(&policy)),
             is_proxied: config.listen.proxy_protocol,
             connections: config.limits.connections,
             timeouts,
