@@ -58,7 +58,7 @@ pub enum PemError {
         /// File of the certificate.
         certificate: String,
         /// Error of the TLS library.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// The private key cannot be checked, because its certificate is malformed.
     #[error("cannot be used with the certificate in {certificate}, which is broken")]
@@ -66,14 +66,14 @@ pub enum PemError {
         /// File of the certificate.
         certificate: String,
         /// Error of the TLS library.
-        source: rustls::Error,
+        source: Box<rustls::Error>,
     },
     /// The private key has an unsupported type.
     #[error(
         "holds a private key of a kind that cannot be used: use RSA from 2048 bits on, ECDSA \
          (P-256, P-384) or Ed25519"
     )]
-    UnsupportedKey(#[source] rustls::Error),
+    UnsupportedKey(#[source] Box<rustls::Error>),
 }
 
 /// Kind of object that a file must contain.
@@ -121,7 +121,8 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// Returns the error of a private key that does not match its certificate.
 pub(crate) fn key_error(source: rustls::Error, certificate: &Path) -> PemError {
     let certificate = shown::path(certificate);
-    match source {
+    let source = Box::new(source);
+    match *source {
         rustls::Error::InconsistentKeys(_) => PemError::OtherKey { certificate, source },
         rustls::Error::InvalidCertificate(_) => {
             PemError::MalformedCertificate { certificate, source }

@@ -1,6 +1,6 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
-//! The target answers for a request as a whole: a refused batch is split above. HttpClient can be
+//! The target answers for a request as a whole: a refused batch is split above. Requests can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
 mod signature;
