@@ -60,7 +60,9 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
     // Delivered in a moment, but the cursor cannot be moved.
     let full = machine.trigger("fail-write");
     wait_for("the delivery", || (target.state().stored.len() >= 20).then_some(()));
-    wait_for("the refused cursor", || service.log().contains("cannot commit the cursor").then_some(()));
+    wait_for("the refused cursor", || {
+        service.log().contains("cannot commit the cursor").then_some(())
+    });
     service.kill();
     drop(full);
     target.state().stored.clear();

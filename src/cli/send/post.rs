@@ -45,7 +45,7 @@ pub(super) struct WebhookClient {
 
 /// Body of a 200.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub(super) struct WebhookAnswer {
+pub(super) struct PostAnswer {
     accepted: u64,
     duplicates: u64,
     quarantined: u64,
@@ -62,7 +62,7 @@ pub(super) struct PostOutcome {
 #[derive(Debug)]
 pub(super) enum PostEnd {
     /// Answered with 200.
-    Accepted(WebhookAnswer),
+    Accepted(PostAnswer),
     /// Given up after `give_up_after`, with the last failure.
     GivenUp(String),
     /// Failed for a reason that concerns every batch and that no retry can change.
@@ -159,7 +159,7 @@ impl WebhookClient {
         }
     }
 
-    async fn attempt(&self, body: Bytes) -> Result<WebhookAnswer, AttemptError> {
+    async fn attempt(&self, body: Bytes) -> Result<PostAnswer, AttemptError> {
         let mut request =
             self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         if let Some((user, password)) = &self.basic {

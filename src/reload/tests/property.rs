@@ -28,7 +28,7 @@ const PEERS: [&str; 5] =
 const PASSWORDS: [&str; 6] = ["", "wrong", SECRETS[0], SECRETS[1], SECRETS[2], SECRETS[3]];
 
 #[derive(Debug, Clone)]
-struct SourceText {
+struct SourceSpec {
     path: bool,
     /// Indexes of secrets; the index after the last stands for a weak one.
     basic: Vec<usize>,
@@ -38,7 +38,7 @@ struct SourceText {
 }
 
 #[derive(Debug, Clone)]
-struct FileText {
+struct FileSpec {
     is_public: bool,
     auth_none: bool,
     trusted: Vec<usize>,
@@ -46,7 +46,7 @@ struct FileText {
     /// TLS, with an optional client CA that is required or not.
     tls: Option<Option<bool>>,
     /// Sources, if present.
-    sources: [Option<SourceText>; 2],
+    sources: [Option<SourceSpec>; 2],
     admin_password: Option<usize>,
     read_only: bool,
     limits: bool,
@@ -55,11 +55,11 @@ struct FileText {
     cut: Option<usize>,
 }
 
-fn source() -> impl Strategy<Value = SourceText> {
+fn source() -> impl Strategy<Value = SourceSpec> {
     let secrets = || prop::collection::vec(0..=SECRETS.len(), 0..3);
     let nets = prop_oneof![3 => Just(Vec::new()), 2 => prop::collection::vec(0..NETS.len(), 0..3)];
     (prop::bool::weighted(0.1), secrets(), secrets(), nets, any::<bool>()).prop_map(
-        |(path, basic, headers, allow_from, strict)| SourceText {
+        |(path, basic, headers, allow_from, strict)| SourceSpec {
             path,
             basic,
             headers,
@@ -69,7 +69,7 @@ fn source() -> impl Strategy<Value = SourceText> {
     )
 }
 
-fn file() -> impl Strategy<Value = FileText> {
+fn file() -> impl Strategy<Value = FileSpec> {
     let nets = prop_oneof![3 => Just(Vec::new()), 2 => prop::collection::vec(0..NETS.len(), 0..3)];
     let tls = prop_oneof![
         4 => Just(None),
@@ -82,7 +82,7 @@ fn file() -> impl Strategy<Value = FileText> {
     let rest = (any::<bool>(), prop::bool::weighted(0.2));
     let cut =
         prop_oneof![6 => Just(Some(1000)), 2 => (0..1000_usize).prop_map(Some), 1 => Just(None)];
-    (listen, sources, admin, rest, cut).prop_map(|(listen, sources, admin, rest, cut)| FileText {
+    (listen, sources, admin, rest, cut).prop_map(|(listen, sources, admin, rest, cut)| FileSpec {
         is_public: listen.0,
         auth_none: listen.1,
         trusted: listen.2,
@@ -98,12 +98,12 @@ fn file() -> impl Strategy<Value = FileText> {
 }
 
 /// Strategy of a changed file: it differs mostly in one thing, so that many reloads are applied.
-fn next() -> impl Strategy<Value = (u8, FileText)> {
+fn next() -> impl Strategy<Value = (u8, FileSpec)> {
     (0..12_u8, file())
 }
 
-fn altered(before: &FileText, (which, other): &(u8, FileText)) -> FileText {
-    let mut file = FileText { cut: other.cut, ..before.clone() };
+fn altered(before: &FileSpec, (which, other): &(u8, FileSpec)) -> FileSpec {
+    let mut file = FileSpec { cut: other.cut, ..before.clone() };
     match which {
         0 => file.is_public = other.is_public,
         1 => file.trusted.clone_from(&other.trusted),
@@ -120,7 +120,7 @@ fn altered(before: &FileText, (which, other): &(u8, FileText)) -> FileText {
         }
         9 | 10 => {
             if let (Some(own), Some(other)) = (&mut file.sources[0], &other.sources[0]) {
-                *own = SourceText { path: own.path, ..other.clone() };
+                *own = SourceSpec { path: own.path, ..other.clone() };
             }
         }
         _ => file = other.clone(),
@@ -128,7 +128,7 @@ fn altered(before: &FileText, (which, other): &(u8, FileText)) -> FileText {
     file
 }
 
-fn text(file: &FileText) -> Option<String> {
+fn text(file: &FileSpec) -> Option<String> {
     let nets = |numbers: &[usize]| {
         numbers.iter().map(|n| format!("{:?}", NETS[*n])).collect::<Vec<_>>().join(", ")
     };
@@ -319,13 +319,13 @@ proptest! {
         then in prop::collection::vec(next(), 1..5),
     ) {
         let bench = ReloadBench::new();
-        let first = FileText { cut: Some(1000), ..first };
+        let first = FileSpec { cut: Some(1000), ..first };
         let Some(mut service) = bench.start(&text(&first).expect("whole")) else { return Ok(()) };
         let mut file = first;
         for step in &then {
             let next = altered(&file, step);
             service = reloaded(&bench, service, text(&next).as_deref());
-            file = FileText { cut: Some(1000), ..next };
+            file = FileSpec { cut: Some(1000), ..next };
         }
     }
 }
