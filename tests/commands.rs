@@ -28,8 +28,8 @@ fn a_filter_that_nothing_can_match_is_a_mistake() {
     let service = home.start();
     service.post(&format!("[{},{{\"id\":\"bad\"}}]", minted("good")));
     let wrong = [
-        (&["quarantine", "list", "--reason", "nonsense"][..], "missing_member"),
-        (&["quarantine", "list", "--reason", "mising_member"], "did you mean missing_member?"),
+        (&["quarantine", "list", "--reason", "nonsense"][..], "missing_field"),
+        (&["quarantine", "list", "--reason", "mising_field"], "did you mean missing_field?"),
         (&["quarantine", "list", "--sink", "tow"], "did you mean two? Known are one, two"),
         (&["quarantine", "export", "--source", "pingtwo"], "did you mean pingone?"),
         (&["quarantine", "purge", "--all", "--sink", "nosuch"], "Known are one, two"),
@@ -47,7 +47,7 @@ fn a_filter_that_nothing_can_match_is_a_mistake() {
         assert!(err(&output).contains(said), "{arguments:?}: {output:?}");
     }
     let known = [
-        &["quarantine", "list", "--reason", "missing_member"][..],
+        &["quarantine", "list", "--reason", "missing_field"][..],
         &["quarantine", "list", "--reason", "encoding", "--sink", "two", "--source", "pingone"],
     ];
     for arguments in known {
@@ -267,7 +267,7 @@ fn check_refuses_a_spool_directory_that_nobody_can_make() {
         let said = String::from_utf8_lossy(&checked.stderr).into_owned();
         assert_eq!(checked.status.code(), Some(64), "{said}");
         assert!(
-            said.contains("spool.directory: cannot be made") && said.contains(reason),
+            said.contains("spool.directory: cannot be created") && said.contains(reason),
             "{said}"
         );
         assert!(home.try_start().is_err(), "as the service does");

@@ -2,21 +2,21 @@
 
 use clap::Subcommand;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::config;
 use crate::printable;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum ConfigCommand {
     /// Print the JSON Schema (draft 2020-12) of a configuration file
     ///
     /// Editors complete and check a file whose first line is `#:schema FILE`.
     Schema,
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
+pub(super) fn run(command: &ConfigCommand) -> Result<(), CommandFailure> {
     match command {
-        Command::Schema => {
+        ConfigCommand::Schema => {
             let schema = serde_json::to_string_pretty(&config::schema())?;
             println!("{}", printable::lines(&schema));
             Ok(())

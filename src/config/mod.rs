@@ -14,10 +14,9 @@ use std::sync::Arc;
 use crate::admin::AdminConfig;
 use crate::deliver;
 use crate::deliver::SinkConfig;
-use crate::receive::retry::Rules;
-use crate::receive::{
-    self, LimitsConfig, ListenConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig,
-};
+use crate::listener::ListenConfig;
+use crate::receive::retry::RetryRules;
+use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
 use crate::redact::{RedactConfig, Redaction};
 use crate::settings::{self, Problems, Secrets, Section};
 use crate::spool::SpoolConfig;
@@ -59,14 +58,14 @@ impl Config {
     }
 
     /// Returns the rules for a retry out of the quarantine, with a policy that no reload changes.
-    pub fn retry_rules(&self) -> Rules {
+    pub fn retry_rules(&self) -> RetryRules {
         let policy = Policy::new(&self.listen, &self.sources, None);
         self.retry_rules_with(Arc::new(SharedPolicy::new(policy)))
     }
 
     /// Returns the rules for a retry out of the quarantine, with the policy that reloads replace.
-    pub fn retry_rules_with(&self, policy: Arc<SharedPolicy>) -> Rules {
-        Rules {
+    pub fn retry_rules_with(&self, policy: Arc<SharedPolicy>) -> RetryRules {
+        RetryRules {
             policy,
             sinks: self.sinks.iter().map(|sink| sink.name.clone()).collect(),
             body_limit: self.limits.body,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::deliver::SinkConfig;
+use crate::listener::ListenConfig;
 use crate::paths;
-use crate::receive::ListenConfig;
 use crate::settings::Section;
 use crate::spool::SpoolConfig;
 

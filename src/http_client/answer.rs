@@ -1,4 +1,4 @@
-//! What came back: status, wish to wait, and a bounded part of the body.
+//! Answer of a target: status, `Retry-After`, and a bounded part of the body.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,31 +6,35 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 
 use super::compress::inflate;
-use super::echo::Echo;
+use super::credential_filter::CredentialFilter;
 
-/// Bytes of an answer that are read. A bulk answer takes about 300 for an item that failed.
-const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Maximum number of body bytes that are read. A bulk answer takes about 300 bytes for a failed
+/// item.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of an answer that are kept with a dead letter.
-const EXCERPT: usize = 1024;
+/// Maximum number of body bytes that are kept with a dead letter.
+const EXCERPT_BYTES: usize = 1024;
 
-/// An answer.
+/// Answer of a target to one request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
-    /// The body, or what of it arrived.
+    /// The body, or the part that arrived.
     pub(crate) body: Vec<u8>,
     /// False if the connection broke within the body, or the body was too long.
     pub(crate) is_whole: bool,
-    /// Whether the body was too long.
+    /// True if the body was too long.
     pub(crate) is_too_long: bool,
-    /// What may not be quoted of it.
-    pub(crate) echo: Arc<Echo>,
+    /// Removes credentials from quoted parts.
+    pub(crate) filter: Arc<CredentialFilter>,
 }
 
 impl Answer {
-    pub(super) async fn read(mut response: reqwest::Response, echo: Arc<Echo>) -> Answer {
+    pub(super) async fn read(
+        mut response: reqwest::Response,
+        filter: Arc<CredentialFilter>,
+    ) -> Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
@@ -39,7 +43,7 @@ impl Answer {
         let mut is_too_long = false;
         let mut is_whole = loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => body.extend(chunk),
+                Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY_BYTES => body.extend(chunk),
                 Ok(None) => break true,
                 Ok(Some(_)) => {
                     is_too_long = true;
@@ -48,27 +52,27 @@ impl Answer {
                 Err(_) => break false,
             }
         };
-        // Not asked for, and some proxies do it all the same.
+        // Compression was not requested, but some proxies compress anyway.
         if let Some(encoding) = encoding.as_ref().and_then(|encoding| encoding.to_str().ok())
-            && let Some(inflated) = inflate(&body, encoding, MAX_BODY)
+            && let Some(inflated) = inflate(&body, encoding, MAX_BODY_BYTES)
         {
             is_too_long |= inflated.is_too_long;
             is_whole &= inflated.is_whole;
             body = inflated.bytes;
         }
-        Answer { status, retry_after, body, is_whole, is_too_long, echo }
+        Answer { status, retry_after, body, is_whole, is_too_long, filter }
     }
 
-    /// The beginning of a part of the answer, without credentials.
+    /// Returns the beginning of a part of the answer, without credentials.
     pub(crate) fn quote(&self, part: &[u8]) -> String {
-        // Cut afterwards: a secret that reaches over the edge must not stay in part.
-        let clean = self.echo.erase(&part[..part.len().min(16 * EXCERPT)]);
-        String::from_utf8_lossy(&clean[..clean.len().min(EXCERPT)]).into_owned()
+        // Erased before the cut, because a cut could leave a part of a secret.
+        let clean = self.filter.erase(&part[..part.len().min(16 * EXCERPT_BYTES)]);
+        String::from_utf8_lossy(&clean[..clean.len().min(EXCERPT_BYTES)]).into_owned()
     }
 }
 
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or a date. Fractions, which some send, are rounded up, and
-/// a number that is too large is the largest.
+/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds or a date. Fractional seconds, which some
+/// targets send, are rounded up. A number that is too large becomes the maximum.
 pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {

@@ -1,35 +1,35 @@
-//! What an HTTP status means for a batch, where the target's protocol says nothing else.
+//! Classes of HTTP statuses, for targets whose protocol does not define more.
 
-/// What a status means.
+/// Consequence of a status for a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// The target has all of it.
+    /// The target has accepted all items.
     Success,
-    /// Later.
+    /// The batch may succeed later.
     Retry,
-    /// Wrong credentials, URL or feature: nothing will ever go through.
+    /// Wrong credentials, URL or feature. No batch succeeds until an operator changes something.
     Fatal,
-    /// Too many bytes at once.
+    /// The batch has too many bytes.
     TooLarge,
-    /// Something in the body is refused.
+    /// At least one item in the body is refused.
     Refused,
 }
 
-/// RFC 9110, and what collectors make of it.
+/// Classifies a status by RFC 9110 and the practice of collectors.
 pub(crate) fn class_of(status: u16) -> Class {
     match status {
         200..=299 => Class::Success,
         408 | 425 | 429 => Class::Retry,
         413 => Class::TooLarge,
-        // 410 is how a Standard Webhooks receiver says that it is no longer one.
-        // What a body can be to blame for; every other 4xx is about the request or the account.
+        // The body may be at fault. Every other 4xx concerns the request or the account, including
+        // 410, by which a Standard Webhooks receiver unsubscribes.
         400 | 409 | 422 => Class::Refused,
         300..=499 | 501 | 505 | 511 => Class::Fatal,
         _ => Class::Retry,
     }
 }
 
-/// What to do about a status that stops everything.
+/// Returns the advice to operators for a fatal status.
 pub(crate) fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => "it redirects, which is not followed; configure the final URL",

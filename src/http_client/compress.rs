@@ -1,4 +1,4 @@
-//! Compressing a request's body, away from the threads that wait for sockets, and inflating an answer's.
+//! Compresses request bodies on blocking threads, and inflates answers.
 
 use std::io::{Read, Write};
 
@@ -7,15 +7,19 @@ use flate2::write::GzEncoder;
 
 use super::{Compression, RequestError};
 
-/// Below this, a header costs more than it saves.
-const WORTHWHILE: usize = 1024;
+/// Smallest body that is compressed. Below it, the header costs more than the compression saves.
+const MIN_COMPRESSED_BYTES: usize = 1024;
 
-/// The body as it is sent, and its `Content-Encoding`.
+/// Compresses a body. Returns it with its `Content-Encoding`.
+///
+/// # Errors
+///
+/// The encoder failed.
 pub(super) async fn compress(
     body: Vec<u8>,
     compression: Compression,
 ) -> Result<(Vec<u8>, Option<&'static str>), RequestError> {
-    if body.len() < WORTHWHILE || compression == Compression::None {
+    if body.len() < MIN_COMPRESSED_BYTES || compression == Compression::None {
         return Ok((body, None));
     }
     let compressed = tokio::task::spawn_blocking(move || match compression {
@@ -32,15 +36,16 @@ pub(super) async fn compress(
         .map_err(|error| RequestError::new(format!("the body could not be compressed: {error}")))
 }
 
-/// What an answer's body says.
+/// Inflated body of an answer.
 pub(super) struct Inflated {
     pub(super) bytes: Vec<u8>,
-    /// False if it breaks off, or is too long.
+    /// False if the body is truncated or too long.
     pub(super) is_whole: bool,
     pub(super) is_too_long: bool,
 }
 
-/// Inflates up to `limit` bytes; `None` where the body is as it is, or nobody knows how it was packed.
+/// Inflates up to `limit` bytes. Returns `None` for a body that is not compressed, or in an unknown
+/// encoding.
 pub(super) fn inflate(body: &[u8], encoding: &str, limit: usize) -> Option<Inflated> {
     let decoder: Box<dyn Read + '_> = match encoding.trim().to_ascii_lowercase().as_str() {
         "gzip" | "x-gzip" => Box::new(MultiGzDecoder::new(body)),

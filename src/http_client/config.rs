@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::secret::{Form, Secret};
+use crate::secret::{Form, Secret, SecretError};
 use crate::settings::Section;
 use crate::tls::TlsConfig;
 
@@ -172,8 +172,8 @@ impl Authorization {
     /// Returns the same credentials, with the secret read again.
     ///
     /// # Errors
-    /// Returns a message for operators if the file cannot be read or holds no such secret.
-    pub fn reread(&self) -> Result<Authorization, String> {
+    /// Returns an error if the file cannot be read or holds no such secret.
+    pub fn reread(&self) -> Result<Authorization, SecretError> {
         Ok(match self {
             Authorization::None => Authorization::None,
             Authorization::Basic { username, password } => {

@@ -1,7 +1,7 @@
-//! Keeps requests away from private addresses, for URLs that someone else chose.
+//! Blocks requests to private addresses, for URLs that are not chosen by the operator.
 //!
-//! Addresses are judged after the name was resolved and are the ones then connected to, so that a
-//! name that changes its address in between gets nowhere.
+//! The check applies to the resolved addresses, and exactly these are connected to. A name that
+//! changes its address between check and connection has no effect.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use url::Host;
 use super::{HttpClientConfig, RequestError};
 use crate::error_chain::chain;
 
-/// IPv4 networks that are not the public internet: IANA's special-purpose registry (RFC 6890).
+/// IPv4 networks outside the public internet: IANA's special-purpose registry (RFC 6890).
 const PRIVATE_V4: [&str; 17] = [
     "0.0.0.0/8",
     "10.0.0.0/8",
@@ -35,8 +35,8 @@ const PRIVATE_V4: [&str; 17] = [
     "168.63.129.16/32",
 ];
 
-/// The only IPv6 network that is the public internet, and what in it is not, or holds IPv4 addresses:
-/// the latter could be any.
+/// The only IPv6 network of the public internet. [`PRIVATE_V6`] lists its exceptions, including
+/// networks that embed IPv4 addresses.
 const PUBLIC_V6: &str = "2000::/3";
 const PRIVATE_V6: [&str; 4] = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
 
@@ -46,14 +46,14 @@ static PRIVATE: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
 });
 static PUBLIC: LazyLock<Option<IpNet>> = LazyLock::new(|| PUBLIC_V6.parse().ok());
 
-/// An address that the configuration does not allow.
+/// A private address that the configuration does not allow.
 #[derive(Debug, Error)]
 #[error(
     "{0} is a private address; set private_addresses = \"allow\" if the target is meant to be there"
 )]
-struct Private(IpAddr);
+struct PrivateAddress(IpAddr);
 
-/// Resolves names to public addresses only.
+/// Resolver that returns public addresses only.
 #[derive(Debug)]
 pub(super) struct PublicOnly;
 
@@ -63,14 +63,18 @@ impl Resolve for PublicOnly {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let found: Vec<SocketAddr> = found.collect();
             if let Some(address) = found.iter().find(|address| is_private(address.ip())) {
-                return Err(Private(address.ip()).into());
+                return Err(PrivateAddress(address.ip()).into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
 }
 
-/// An address in the URL itself is never resolved, so it is judged here.
+/// Checks an address in the URL itself, which is never resolved.
+///
+/// # Errors
+///
+/// The address is private, and the settings do not allow private addresses.
 pub(super) fn check_literal(settings: &HttpClientConfig) -> Result<(), RequestError> {
     let address = match settings.url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -80,12 +84,12 @@ pub(super) fn check_literal(settings: &HttpClientConfig) -> Result<(), RequestEr
     if settings.allows_private || !is_private(address) {
         return Ok(());
     }
-    Err(RequestError::new(Private(address).to_string()))
+    Err(RequestError::new(PrivateAddress(address).to_string()))
 }
 
-/// What this guard said, if an attempt failed because of it.
+/// Returns the message of this guard, if a request failed because of it.
 pub(super) fn refused(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    chain(error).find_map(|cause| cause.downcast_ref::<Private>()).map(ToString::to_string)
+    chain(error).find_map(|cause| cause.downcast_ref::<PrivateAddress>()).map(ToString::to_string)
 }
 
 fn is_private(address: IpAddr) -> bool {

@@ -8,7 +8,7 @@ mod answer;
 mod classify;
 mod compress;
 mod config;
-mod echo;
+mod credential_filter;
 mod guard;
 
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use thiserror::Error;
 use url::Url;
 
 use crate::error_chain::{connection_failure, error_chain, without_numbers};
-use crate::tls;
+use crate::secret::SecretError;
+use crate::tls::{self, ClientTlsError};
 pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing))]
 pub(crate) use answer::parse_retry_after;
@@ -31,16 +32,28 @@ pub(crate) use classify::{Class, class_of};
 pub(crate) use config::NONE_OR_GZIP;
 pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
 
-/// Error of a request that got no answer, or could not be made.
+/// Error of a request that got no answer, or could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message}")]
 pub(crate) struct RequestError {
-    /// For operators. Holds no secret and nothing of an event.
+    /// Message for operators. Holds no secret and nothing of an event.
     pub(crate) message: String,
     /// True if the same request fails again until an operator changes something.
     pub(crate) is_permanent: bool,
     /// True if the answer did not come within the timeout.
     pub(crate) is_late: bool,
+}
+
+impl From<SecretError> for RequestError {
+    fn from(error: SecretError) -> RequestError {
+        RequestError::new(error.to_string())
+    }
+}
+
+impl From<ClientTlsError> for RequestError {
+    fn from(error: ClientTlsError) -> RequestError {
+        RequestError::new(error.to_string())
+    }
 }
 
 impl RequestError {
@@ -55,19 +68,24 @@ impl RequestError {
 pub(crate) struct HttpClient {
     client: reqwest::Client,
     compression: Compression,
-    echo: Arc<echo::Echo>,
-    /// Host and port, and the proxy in between: never the whole URL, which may hold what is secret.
+    filter: Arc<credential_filter::CredentialFilter>,
+    /// Host and port of the target, and of the proxy. Never the whole URL, which may contain
+    /// secrets.
     peer: String,
 }
 
 impl HttpClient {
-    /// A client; `headers` go with every request. Connects to nothing.
+    /// Creates a client that sends `headers` with every request. Opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// The settings cannot be used, or a certificate or secret cannot be read.
     pub(crate) fn open(
         settings: &HttpClientConfig,
         headers: HeaderMap,
     ) -> Result<HttpClient, RequestError> {
         guard::check_literal(settings)?;
-        let echo = Arc::new(echo::Echo::of(settings, &headers));
+        let filter = Arc::new(credential_filter::CredentialFilter::of(settings, &headers));
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
@@ -78,7 +96,7 @@ impl HttpClient {
             .no_proxy();
         let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
         if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
-            let mut tls = tls::client_config(&settings.tls).map_err(RequestError::new)?;
+            let mut tls = tls::client_config(&settings.tls)?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             builder = builder.tls_backend_preconfigured(tls);
         } else {
@@ -97,10 +115,14 @@ impl HttpClient {
             Some(proxy) => format!("{} through {}", peer(&settings.url), peer(&proxy.url)),
             None => peer(&settings.url),
         };
-        Ok(HttpClient { client, compression: settings.compression, echo, peer })
+        Ok(HttpClient { client, compression: settings.compression, filter, peer })
     }
 
-    /// Posts a body. An error is what all of its items get: no answer came.
+    /// Sends a POST request with a body.
+    ///
+    /// # Errors
+    ///
+    /// No answer came, so no item of the body is delivered for certain.
     pub(crate) async fn post(
         &self,
         url: &Url,
@@ -122,14 +144,18 @@ impl HttpClient {
         self.send(request).await
     }
 
-    /// Gets something small, for probes.
+    /// Sends a GET request, for probes.
+    ///
+    /// # Errors
+    ///
+    /// No answer came.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, RequestError> {
         self.send(self.client.get(url.clone())).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, RequestError> {
         match request.header(ACCEPT_ENCODING, "identity").send().await {
-            Ok(response) => Ok(Answer::read(response, Arc::clone(&self.echo)).await),
+            Ok(response) => Ok(Answer::read(response, Arc::clone(&self.filter)).await),
             Err(error) => Err(self.no_answer(error)),
         }
     }
@@ -140,13 +166,13 @@ impl HttpClient {
             return RequestError { is_permanent: true, ..RequestError::new(message) };
         }
         let is_late = error.is_timeout() && !error.is_connect();
-        // The URL may hold what is secret, and the chain is logged.
+        // The URL may contain secrets, and the error chain is logged.
         let message = connection_failure(&error.without_url(), &self.peer);
         RequestError { is_late, ..RequestError::new(message) }
     }
 }
 
-/// Host and port of a URL.
+/// Returns host and port of a URL.
 pub(crate) fn peer(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port_or_known_default() {
@@ -159,11 +185,15 @@ fn proxy_of(settings: &ProxyConfig) -> Result<reqwest::Proxy, RequestError> {
     let unusable = |_| RequestError::new("the proxy's URL cannot be used; correct proxy.url");
     let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
     let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
-    let password = password.reread().map_err(RequestError::new)?;
+    let password = password.reread()?;
     Ok(proxy.basic_auth(username, password.expose()))
 }
 
-/// The headers of every request, their secrets read anew.
+/// Returns the headers of every request, with secrets read again from their files.
+///
+/// # Errors
+///
+/// A secret cannot be read, or is not a valid header value.
 pub(crate) fn headers(
     settings: &[HeaderConfig],
     authorization: &Authorization,
@@ -173,7 +203,7 @@ pub(crate) fn headers(
         match header {
             HeaderConfig::Plain(name, value) => headers.append(name, value.clone()),
             HeaderConfig::Secret(name, secret) => {
-                let secret = secret.reread().map_err(RequestError::new)?;
+                let secret = secret.reread()?;
                 headers.append(name, secret_header(secret.expose())?)
             }
         };
@@ -184,9 +214,13 @@ pub(crate) fn headers(
     Ok(headers)
 }
 
-/// The `Authorization` header, its secret read anew.
+/// Returns the `Authorization` header, with its secret read again from its file.
+///
+/// # Errors
+///
+/// See [`headers`].
 pub(crate) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, RequestError> {
-    let value = match settings.reread().map_err(RequestError::new)? {
+    let value = match settings.reread()? {
         Authorization::None => return Ok(None),
         Authorization::Basic { username, password } => {
             let pair = format!("{username}:{}", password.expose());
@@ -197,7 +231,11 @@ pub(crate) fn authorization(settings: &Authorization) -> Result<Option<HeaderVal
     secret_header(&value).map(Some)
 }
 
-/// A header value that is never shown.
+/// Makes a header value that is marked sensitive and never logged.
+///
+/// # Errors
+///
+/// A header cannot carry the value.
 pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, RequestError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| {
         RequestError::new(
@@ -208,7 +246,7 @@ pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, RequestError> {
     Ok(value)
 }
 
-/// The URL with `path` added to its own.
+/// Returns the base URL with `path` appended to its path.
 pub(crate) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{AuthError, Client, ConnectOptions, Event, ServerAddr};
 
-use super::events::Log;
+use super::events::ConnectionLog;
 use super::{Authentication, ConnectError, NatsConfig, credentials};
 use crate::tls;
 
@@ -34,7 +34,8 @@ pub async fn connect(
     // Asked beforehand, for their words are better than the client's.
     credentials::answer(&settings.authentication, b"").map_err(ConnectError::Unusable)?;
     if settings.requires_tls() {
-        tls::client_config(&settings.tls).map_err(ConnectError::Unusable)?;
+        tls::client_config(&settings.tls)
+            .map_err(|error| ConnectError::Unusable(error.to_string()))?;
     } else if is_sent(&settings.authentication) && !settings.servers.iter().all(is_loopback) {
         tracing::warn!(
             servers = %settings,
@@ -44,7 +45,7 @@ pub async fn connect(
     let servers: Result<Vec<ServerAddr>, _> =
         settings.servers.iter().cloned().map(ServerAddr::from_url).collect();
     let servers = servers.map_err(|error| ConnectError::Unusable(error.to_string()))?;
-    let log = Arc::new(Log::new(name));
+    let log = Arc::new(ConnectionLog::new(name));
     let hears = Arc::new(hears);
     options(settings)
         .name(format!("davinci-siem {name}"))

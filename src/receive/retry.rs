@@ -1,4 +1,5 @@
-//! Quarantine entries on their way back into the spool, redacted like everything that goes there.
+//! Retries quarantine entries: decodes them again and moves them into the spool, redacted like
+//! every event.
 
 use std::sync::Arc;
 
@@ -6,37 +7,39 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::body;
-use super::in_flight::InFlight;
+use super::in_flight::InFlightBytes;
 use super::ingest::{self, Context};
 use super::policy::SharedPolicy;
 use super::redacted::{self, MARK};
 use crate::decode;
 use crate::redact::Redaction;
-use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
+use crate::spool::{
+    AppendError, Batch, DedupKey, Entry, EntryOrigin, NewEvent, ReadError, Receipt, Spool,
+};
 
-/// Why an entry stays where it is.
+/// Error of a retry. The entry stays in quarantine.
 #[derive(Debug, Error)]
 pub enum RetryError {
-    /// There is no such entry.
+    /// The entry does not exist.
     #[error("there is no quarantine entry {0}")]
     Missing(i64),
-    /// It is still refused.
+    /// The content is still refused.
     #[error("still refused: {path}: {detail}")]
     Refused {
-        /// JSON path of what is wrong.
+        /// JSON path of the error.
         path: String,
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// It holds a damaged chunk, of which no event can be made.
+    /// The entry is a damaged chunk of the spool, which contains no readable event.
     #[error("this entry keeps a damaged part of the spool; export it, then purge it")]
     Damage,
-    /// The sink that it is for is not configured.
+    /// The dead letter's sink is not configured.
     #[error(
         "this is a dead letter of sink {0:?}, which is not configured; configure it, or export the entry"
     )]
     NoSink(String),
-    /// The spool could not store it.
+    /// The spool could not store the events.
     #[error(transparent)]
     Append(#[from] AppendError),
     /// The spool could not be read.
@@ -44,29 +47,33 @@ pub enum RetryError {
     Read(#[from] ReadError),
 }
 
-/// What a retry goes by, from the configuration.
+/// Settings of a retry.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    /// Which sources refuse events with findings.
+pub struct RetryRules {
+    /// Access policy, which says whether a source quarantines events with findings.
     pub policy: Arc<SharedPolicy>,
-    /// The configured sinks.
+    /// Names of the configured sinks.
     pub sinks: Vec<String>,
-    /// Bytes that a body may inflate to.
+    /// Maximum size of an inflated body, in bytes.
     pub body_limit: u64,
-    /// What must not reach the disk.
+    /// Redaction before the bytes reach the disk.
     pub redaction: Option<Redaction>,
 }
 
-/// Decodes an entry again and, if all of it is accepted now, moves it into the spool in one commit.
-/// Returns the entry's source and what became of its events.
+/// Decodes an entry again and, if all of it is accepted, moves it into the spool in one commit.
+/// Returns the entry's source and the receipt.
 ///
-/// `replacement` stands in for the stored bytes: an event that someone has corrected. A dead letter
-/// goes to its own sink only.
+/// `replacement` replaces the stored bytes by a corrected event. A dead letter goes to its own sink
+/// only.
+///
+/// # Errors
+///
+/// See [`RetryError`]. On an error, the entry stays in quarantine.
 pub async fn retry(
     spool: &Spool,
     id: i64,
     replacement: Option<Bytes>,
-    rules: &Rules,
+    rules: &RetryRules,
 ) -> Result<(String, Receipt), RetryError> {
     let entry = spool.entry(id).await?.ok_or(RetryError::Missing(id))?;
     let source = entry.summary.source.clone();
@@ -74,10 +81,14 @@ pub async fn retry(
     Ok((source, spool.append(batch.prepare()).await?))
 }
 
-fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Batch, RetryError> {
+fn release(
+    entry: Entry,
+    replacement: Option<Bytes>,
+    rules: &RetryRules,
+) -> Result<Batch, RetryError> {
     let Entry { summary, bytes } = entry;
-    // What was redacted before, and a correction that somebody makes of it, holds hashes already.
-    let was_redacted = summary.origin == Origin::DeadLetter || summary.detail.ends_with(MARK);
+    // Stored bytes, and corrections of them, may already contain hashes of the redaction.
+    let was_redacted = summary.origin == EntryOrigin::DeadLetter || summary.detail.ends_with(MARK);
     let redaction = rules.redaction.as_ref().map(|redaction| match was_redacted {
         true => redaction.again(),
         false => redaction.clone(),
@@ -92,13 +103,13 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
     let is_replaced = replacement.is_some();
     let bytes = replacement.unwrap_or_else(|| Bytes::from(bytes));
     let mut batch = match summary.origin {
-        Origin::Damage => return Err(RetryError::Damage),
-        Origin::DeadLetter
+        EntryOrigin::Damage => return Err(RetryError::Damage),
+        EntryOrigin::DeadLetter
             if !rules.sinks.iter().any(|sink| Some(sink) == summary.sink.as_ref()) =>
         {
             return Err(RetryError::NoSink(summary.sink.unwrap_or_default()));
         }
-        Origin::DeadLetter => {
+        EntryOrigin::DeadLetter => {
             let bytes = match is_replaced {
                 true => replaced_letter(&context, bytes, rules.body_limit)?,
                 false => letter(&context, &bytes),
@@ -106,13 +117,14 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
             Batch {
                 source: Arc::clone(&context.source),
                 received_at: context.received_at,
-                // Not looked at: a dead letter was accepted, and remembered, when it was received.
-                events: vec![Event { key: DedupKey::new("", "", (0, 0)), bytes }],
+                // Not deduplicated: the event was accepted, and its key stored, when it was
+                // received.
+                events: vec![NewEvent { key: DedupKey::new("", "", (0, 0)), bytes }],
                 only_sink: summary.sink.map(Arc::from),
                 ..Batch::default()
             }
         }
-        Origin::Element | Origin::Body => {
+        EntryOrigin::Element | EntryOrigin::Body => {
             let encodings: Vec<String> = summary
                 .encoding
                 .split(", ")
@@ -126,9 +138,8 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
     Ok(batch)
 }
 
-/// Returns the one event that replaces a dead letter, as it is stored.
-///
-/// It is checked as at receiving, because its sink gets it without any further check.
+/// Returns the one event that replaces a dead letter, in its stored form. It is checked like a
+/// received event, because its sink gets it without any further check.
 fn replaced_letter(context: &Context, bytes: Bytes, limit: u64) -> Result<Bytes, RetryError> {
     let mut events = accepted_batch(context, bytes, &[], limit)?.events;
     match events.len() {
@@ -140,7 +151,8 @@ fn replaced_letter(context: &Context, bytes: Bytes, limit: u64) -> Result<Bytes,
     }
 }
 
-/// A dead letter as it was kept: an event, unless an earlier version let it be replaced by anything.
+/// Returns the event of a dead letter. Earlier versions allowed any replacement, so the bytes may
+/// not be an event.
 fn letter(context: &Context, bytes: &Bytes) -> Bytes {
     let redaction = context.redaction.as_deref();
     match decode::event(bytes) {
@@ -159,8 +171,8 @@ fn accepted_batch(
         path: path.to_owned(),
         detail: detail.to_owned(),
     };
-    // Two encodings at most, each result within the limit.
-    let mut reservation = InFlight::new(inflate_limit.saturating_mul(2)).nothing();
+    // At most two encodings, each result within the limit.
+    let mut reservation = InFlightBytes::new(inflate_limit.saturating_mul(2)).nothing();
     let undeclared = encodings.is_empty().then(|| body::undeclared_encoding(&bytes)).flatten();
     let undeclared = undeclared.map(str::to_owned);
     let encodings = undeclared.as_ref().map_or(encodings, std::slice::from_ref);
@@ -169,7 +181,7 @@ fn accepted_batch(
     let ingested = ingest::ingest(context, &inflated)
         .map_err(|refusal| refused(&refusal.path, &refusal.detail))?;
     match ingested.batch.quarantine.first() {
-        // Nothing of it is stored: it stays as it is.
+        // One refused element refuses the whole entry.
         Some(first) => {
             let detail = first.detail.strip_suffix(MARK).unwrap_or(&first.detail);
             Err(refused(&first.path, detail))
@@ -184,13 +196,13 @@ fn accepted_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::Summary;
+    use crate::spool::EntrySummary;
 
     const EVENT: &str = r#"{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}"#;
 
-    fn released(origin: Origin, replacement: &[u8]) -> Result<Batch, String> {
+    fn released(origin: EntryOrigin, replacement: &[u8]) -> Result<Batch, String> {
         let entry = Entry {
-            summary: Summary {
+            summary: EntrySummary {
                 id: 1,
                 at: 0,
                 source: "pingone".to_owned(),
@@ -208,30 +220,36 @@ mod tests {
             bytes: b"{}".to_vec(),
         };
         let config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
-        let rules = Rules { sinks: vec!["siem".to_owned()], ..config.retry_rules() };
+        let rules = RetryRules { sinks: vec!["siem".to_owned()], ..config.retry_rules() };
         release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn only_events_take_the_place_of_an_entry() {
-        for origin in [Origin::Element, Origin::Body, Origin::DeadLetter] {
+        for origin in [EntryOrigin::Element, EntryOrigin::Body, EntryOrigin::DeadLetter] {
             for nothing in
                 ["", " ", "\u{feff}", "[]", "[", "{}", "null", "garbage", "[[]]", "{\"logs\":[]}"]
             {
                 let refused = released(origin, nothing.as_bytes());
-                let said = refused.expect_err(nothing);
-                assert!(said.starts_with("still refused: $"), "{nothing:?}: {said}");
+                let message = refused.expect_err(nothing);
+                assert!(message.starts_with("still refused: $"), "{nothing:?}: {message}");
             }
             let one = released(origin, format!(" [{EVENT}]\n").as_bytes()).expect("an event");
             assert_eq!((one.events.len(), one.events[0].bytes.as_ref()), (1, EVENT.as_bytes()));
             assert_eq!(one.resolves, Some(1));
         }
         let incomplete = EVENT.replace("2024", "year");
-        let refused = released(Origin::DeadLetter, incomplete.as_bytes());
-        assert!(refused.is_err_and(|said| said.contains("$.recordedAt")));
+        let refused = released(EntryOrigin::DeadLetter, incomplete.as_bytes());
+        assert!(refused.is_err_and(|message| message.contains("$.recordedAt")));
         let two = format!("{EVENT}{EVENT}");
-        assert!(released(Origin::DeadLetter, two.as_bytes()).is_err_and(|said| said.contains("2")));
-        assert_eq!(released(Origin::Body, two.as_bytes()).map(|batch| batch.events.len()), Ok(2));
+        assert!(
+            released(EntryOrigin::DeadLetter, two.as_bytes())
+                .is_err_and(|message| message.contains("2"))
+        );
+        assert_eq!(
+            released(EntryOrigin::Body, two.as_bytes()).map(|batch| batch.events.len()),
+            Ok(2)
+        );
     }
 }

@@ -1,17 +1,41 @@
-//! TLS towards others: whom we trust and what we show, for HTTP, syslog and NATS alike.
+//! TLS client settings for HTTP, syslog and NATS: trusted authorities and client certificate.
 
 mod config;
 
 use std::path::Path;
 
 use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
 
-use crate::{pem, shown};
+use crate::pem::{self, PemError};
+use crate::shown;
 pub(crate) use config::TlsConfig;
 
-/// A configuration from the files that the settings name, or from the system's authorities. An error
-/// says what to correct.
-pub(crate) fn client_config(settings: &TlsConfig) -> Result<ClientConfig, String> {
+/// Error of [`client_config`].
+#[derive(Debug, Error)]
+pub enum ClientTlsError {
+    /// A file cannot be used.
+    #[error("{path} {source}. Correct the file")]
+    File {
+        /// The file.
+        path: String,
+        /// The error, beginning with a verb.
+        source: PemError,
+    },
+    /// The system has no trusted authorities.
+    #[error(
+        "this system has no certificate authorities; install ca-certificates, or name the target's \
+         own with tls.ca"
+    )]
+    NoAuthorities,
+}
+
+/// Builds a client configuration from the files in the settings, or from the system's authorities.
+///
+/// # Errors
+///
+/// A file cannot be read or used, or the system has no authorities.
+pub(crate) fn client_config(settings: &TlsConfig) -> Result<ClientConfig, ClientTlsError> {
     let roots = match &settings.ca {
         Some(path) => roots_of(path)?,
         None => system_roots()?,
@@ -20,35 +44,31 @@ pub(crate) fn client_config(settings: &TlsConfig) -> Result<ClientConfig, String
     let Some((certificate, key)) = &settings.certificate else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = pem::certificates(certificate).map_err(|reason| unusable(certificate, &reason))?;
-    let private = pem::private_key(key).map_err(|reason| unusable(key, &reason))?;
+    let chain = pem::certificates(certificate).map_err(|error| unusable(certificate, error))?;
+    let private = pem::private_key(key).map_err(|error| unusable(key, error))?;
     builder
         .with_client_auth_cert(chain, private)
-        .map_err(|error| unusable(key, &pem::key_mistake(&error, certificate)))
+        .map_err(|error| unusable(key, pem::key_error(error, certificate)))
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, String> {
+fn roots_of(path: &Path) -> Result<RootCertStore, ClientTlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in pem::certificates(path).map_err(|reason| unusable(path, &reason))? {
-        let broken = "holds a certificate that is broken, or of no authority";
-        roots.add(certificate).map_err(|_| unusable(path, broken))?;
+    for certificate in pem::certificates(path).map_err(|error| unusable(path, error))? {
+        roots.add(certificate).map_err(|_| unusable(path, PemError::NotAnAuthority))?;
     }
     Ok(roots)
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+fn system_roots() -> Result<RootCertStore, ClientTlsError> {
     let mut roots = RootCertStore::empty();
-    // Those that cannot be parsed are left out, as every client does.
+    // Unparsable system certificates are skipped, as in every client.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        let message = "this system has no certificate authorities; install ca-certificates, or name \
-                       the target's own with tls.ca";
-        return Err(message.to_owned());
+        return Err(ClientTlsError::NoAuthorities);
     }
     Ok(roots)
 }
 
-/// A message about a file; the reason begins with a verb, and quotes nothing of the file.
-fn unusable(path: &Path, reason: &str) -> String {
-    format!("{} {reason}. Correct the file", shown::path(path))
+fn unusable(path: &Path, source: PemError) -> ClientTlsError {
+    ClientTlsError::File { path: shown::path(path), source }
 }

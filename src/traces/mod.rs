@@ -1,14 +1,14 @@
 //! `[traces]`: sends the service's own spans to a collector, over OTLP/HTTP (cargo feature `otlp`).
 //! <https://opentelemetry.io/docs/specs/otlp/>
 //!
-//! Whoever ends a span never waits: it goes into a queue of a fixed length, or is dropped and counted. One task
-//! takes spans out of it, and one HTTP client, made as those of the sinks are, sends them. OpenTelemetry's own
-//! exporters are not used: they block a thread, read variables that `check` knows nothing of, and say of each
-//! batch that it failed.
+//! Ending a span never blocks: the span is added to a bounded queue, or dropped and counted. One
+//! task takes spans from the queue and sends them with the HTTP client of the sinks.
+//! OpenTelemetry's own exporters are not used: they block a thread, read environment variables that
+//! `check` does not see, and log every failed batch.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | [`queue`] | where ended spans wait |
+//! | [`queue`] | bounded queue of ended spans |
 //! | [`export`] | the task that sends them |
 
 mod config;
@@ -21,6 +21,6 @@ mod start;
 
 pub(crate) use config::TracesConfig;
 #[cfg(feature = "otlp")]
-pub(crate) use export::Exporting;
+pub(crate) use export::ExportTask;
 #[cfg(feature = "otlp")]
 pub(crate) use start::start;

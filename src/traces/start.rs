@@ -8,16 +8,17 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::{Layer, Registry};
 
-use super::export::{self, Exporting};
+use super::export::{self, ExportTask};
 use super::{TracesConfig, queue};
 use crate::metrics::Metrics;
 use crate::spans;
 
-/// Begins exporting, on the current runtime. The layer is what makes spans of what is traced.
+/// Starts the export on the current runtime. The returned layer turns tracing spans into
+/// OpenTelemetry spans.
 pub(crate) fn start(
     config: &TracesConfig,
     metrics: &Metrics,
-) -> (Box<dyn Layer<Registry> + Send + Sync>, Exporting) {
+) -> (Box<dyn Layer<Registry> + Send + Sync>, ExportTask) {
     let [exported, dropped] =
         ["exported", "dropped"].map(|result| metrics.spans.with_label_values(&[result]));
     let resource = resource();
@@ -35,12 +36,12 @@ pub(crate) fn start(
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        // Spans only: what is logged stays in the log.
-        .with_filter(Targets::new().with_target(spans::TARGET, LevelFilter::INFO));
+        // Spans only: log events stay in the log.
+        .with_filter(Targets::new().with_target(spans::LOG_TARGET, LevelFilter::INFO));
     (Box::new(layer), exporting)
 }
 
-/// What every span is said to be of. Variables such as `OTEL_SERVICE_NAME` have no part in it.
+/// Resource attributes of every span. Variables such as `OTEL_SERVICE_NAME` are ignored.
 fn resource() -> Resource {
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))

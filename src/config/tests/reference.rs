@@ -21,10 +21,7 @@ pub(super) fn examples() -> String {
         let is_key = rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         (rest.starts_with('[') || is_key).then(|| rest.to_owned())
     };
-    REFERENCE
-        .lines()
-        .map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n")
-        .collect()
+    REFERENCE.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
 }
 
 #[test]

@@ -1,14 +1,13 @@
-//! Settings of the receiver: `[listen]`, `[sources.NAME]` and `[limits]`.
+//! Settings of the receiver: `[sources.NAME]` and `[limits]`.
 
 mod limits;
-mod listen;
 mod source;
 
 pub use limits::LimitsConfig;
-pub use listen::{ClientAuthority, ForwardedHeader, ListenConfig, ListenTlsConfig};
 pub(crate) use source::DEFAULT_NAME as DEFAULT_SOURCE;
-pub use source::{AlternativeName, Credential, OnUnparseable, PinnedCertificate, SourceConfig};
+pub use source::{Credential, OnUnparseable, PinnedCertificate, SourceConfig};
 
+use crate::listener::ListenConfig;
 use crate::settings::strength;
 
 /// Returns keys and messages about credentials that are too weak, or missing, for a listener that other machines

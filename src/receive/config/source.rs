@@ -1,11 +1,9 @@
 //! `[sources.NAME]`: one PingOne environment, its path and its credentials.
 
-use std::net::IpAddr;
-use std::str::FromStr;
-
 use ipnet::IpNet;
 use x509_cert::name::Name;
 
+use crate::listener::AlternativeName;
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
 
@@ -75,35 +73,6 @@ pub enum PinnedCertificate {
     Subject(String),
     /// One of the alternative names.
     Name(AlternativeName),
-}
-
-/// One of a certificate's alternative names (RFC 5280, 4.2.1.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AlternativeName {
-    /// A host's name, in lower case.
-    Dns(String),
-    /// A URI.
-    Uri(String),
-    /// An e-mail address.
-    Email(String),
-    /// An address.
-    Ip(IpAddr),
-}
-
-impl FromStr for AlternativeName {
-    type Err = ();
-
-    /// Parses a name as OpenSSL prints it: kind, colon, name.
-    fn from_str(text: &str) -> Result<AlternativeName, ()> {
-        let (kind, name) = text.split_once(':').ok_or(())?;
-        Ok(match kind {
-            "DNS" => AlternativeName::Dns(name.to_ascii_lowercase()),
-            "URI" => AlternativeName::Uri(name.to_owned()),
-            "email" => AlternativeName::Email(name.to_owned()),
-            "IP" | "IP Address" => AlternativeName::Ip(name.parse().map_err(|_| ())?),
-            _ => return Err(()),
-        })
-    }
 }
 
 /// Action on a body that cannot be parsed.

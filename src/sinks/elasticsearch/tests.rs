@@ -4,9 +4,8 @@ use super::answer::report;
 use super::*;
 use crate::config;
 use crate::http_client::Answer;
-use crate::sinks::TargetConfig;
-use crate::sinks::Verdict;
 use crate::sinks::tests::{answer, letters};
+use crate::sinks::{TargetConfig, Verdict};
 
 #[test]
 fn each_document_is_judged_by_its_own_status() {

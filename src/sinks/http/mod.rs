@@ -17,7 +17,7 @@ use super::{
 };
 use crate::format::Format;
 use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretError};
 use crate::settings::Section;
 pub(crate) use config::{BodyShape, HttpSinkConfig};
 
@@ -70,12 +70,13 @@ pub(crate) struct Http {
 impl Http {
     pub(super) fn open(settings: &HttpSinkConfig) -> Result<Http, Reason> {
         let headers = http_client::headers(&settings.headers, &settings.authorization)?;
-        let keys: Result<_, String> = settings.signing_keys.iter().map(Secret::reread).collect();
+        let keys: Result<_, SecretError> =
+            settings.signing_keys.iter().map(Secret::reread).collect();
         Ok(Http {
             requests: HttpClient::open(&settings.client, headers)?,
             url: settings.client.url.clone(),
             body: settings.body,
-            signing_keys: keys.map_err(Reason::new)?,
+            signing_keys: keys?,
         })
     }
 

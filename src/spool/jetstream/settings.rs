@@ -1,22 +1,22 @@
 //! Names of the streams and the bucket of the engine in NATS.
 
-/// Names of the streams and the bucket of the engine in NATS.
+/// The names of everything that the engine keeps in NATS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Names {
+pub(super) struct StreamNames {
     /// The stream of events.
     pub(super) events: String,
     /// The stream of what was refused.
     pub(super) quarantine: String,
     /// The bucket of the sinks' places.
-    pub(super) places: String,
+    pub(super) leases: String,
 }
 
-impl Names {
-    pub(super) fn new(stream: &str) -> Names {
-        Names {
+impl StreamNames {
+    pub(super) fn new(stream: &str) -> StreamNames {
+        StreamNames {
             events: stream.to_owned(),
             quarantine: format!("{stream}-quarantine"),
-            places: format!("{stream}-sinks"),
+            leases: format!("{stream}-sinks"),
         }
     }
 }
