@@ -242,4 +242,4 @@ fn check_filters(sources: &[SourceConfig], sinks: &[SinkConfig], root: &mut Sect
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

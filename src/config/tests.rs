@@ -3,6 +3,7 @@
 mod redact;
 mod reference;
 mod schema;
+mod spool;
 mod values;
 
 use std::ffi::OsString;
@@ -11,13 +12,13 @@ use super::*;
 use crate::receive::Credential;
 use crate::sinks::TargetConfig;
 
-pub(crate) fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
+pub(super) fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
     let variables =
         variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     parse(text, Some(Path::new("test.toml")), variables.collect::<Vec<_>>().into_iter())
 }
 
-pub(crate) fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     problems_with(text, &[])
 }
 

@@ -26,7 +26,7 @@ pub(super) fn encode(rendered: Rendered<'_>) -> Vec<u8> {
     out
 }
 
-/// Whether the document's own members include `@timestamp`. Nearly always decided by one search.
+/// Returns true if the document has a field `@timestamp`. One search nearly always decides that.
 fn has_timestamp(line: &[u8]) -> bool {
     memchr::memmem::find(line, b"@timestamp").is_some()
         && serde_json::from_slice::<HashMap<String, &RawValue>>(line)

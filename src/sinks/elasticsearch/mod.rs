@@ -59,7 +59,7 @@ pub(crate) struct Elasticsearch {
     bulk: Url,
 }
 
-/// What says who is there.
+/// Answer of the root endpoint.
 #[derive(Deserialize)]
 struct Root {
     version: Version,
@@ -86,11 +86,11 @@ impl Elasticsearch {
     }
 }
 
-/// What is read of an answer.
+/// Fields of an answer that are requested.
 const FIELDS: &str =
     "items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,error";
 
-/// Where bulk requests go. Answers are cut down to what is read of them.
+/// Returns the URL of bulk requests, which restricts answers to [`FIELDS`].
 fn bulk_url(settings: &ElasticsearchSinkConfig) -> Url {
     let mut url = below(&settings.client.url, &format!("/{}/_bulk", settings.data_stream));
     let mut query = url.query_pairs_mut();

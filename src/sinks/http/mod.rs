@@ -166,7 +166,7 @@ fn body(shape: BodyShape, items: &[Item]) -> (Vec<u8>, &'static str) {
     (body, content_type)
 }
 
-/// What an answer says of everything in the request.
+/// Returns the verdict for all items of a request.
 fn verdict(answer: &Answer) -> Verdict {
     let status = answer.status;
     match class_of(status) {

@@ -1,4 +1,4 @@
-//! What a record's error means.
+//! Verdicts for the errors of a record.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
@@ -65,7 +65,7 @@ pub(super) fn of_a_set(verdict: Verdict) -> Verdict {
     }
 }
 
-/// What every record would fail for: it is said of a connection, not of a record.
+/// Returns the reason of an error that concerns the connection, and so every record.
 pub(super) fn is_about_us(code: Code) -> bool {
     matches!(
         code,

@@ -17,10 +17,10 @@ use crate::tls;
 /// Records that the client holds at a time; who has more waits.
 const QUEUE: &str = "10000";
 
-/// How long a topic that brokers do not know may be one that was made a moment ago.
+/// Time that a topic may be unknown to brokers because it is new.
 const MISSING: Duration = Duration::from_secs(10);
 
-/// What the client has said of its brokers since everything was last in order.
+/// Errors that the client has reported about its brokers since the last success.
 #[derive(Debug, Clone)]
 pub(super) struct Told(Arc<Shared>);
 
@@ -63,7 +63,7 @@ impl Told {
         locked(&self.0.cause).clone()
     }
 
-    /// Whether the brokers have refused us.
+    /// Returns true if the brokers have refused the credentials.
     pub(super) fn is_refused(&self) -> bool {
         self.0.refused.borrow().is_some()
     }

@@ -16,10 +16,10 @@ use super::producer::{self, Told};
 use super::{KafkaSinkConfig, answer};
 use crate::sinks::{Deliver, Item, Reason, Report, Verdict, record};
 
-/// How long to wait for room in the client's queue before looking again.
+/// Interval of attempts while the client's queue is full.
 const FULL: Duration = Duration::from_millis(20);
 
-/// What the client needs to notice itself that a record's time is over.
+/// Time after a record's timeout in which the client reports the timeout itself.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A target of `type = "kafka"`.

@@ -1,4 +1,4 @@
-//! What a server's answer to one message means.
+//! Verdicts for a server's answer to one message.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -6,7 +6,7 @@ use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use super::NatsSinkConfig;
 use crate::sinks::{Reason, Verdict};
 
-/// What became of a message that was not acknowledged.
+/// Result for a message that was not acknowledged.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// Nobody took it; whether a stream should have is still to be asked.

@@ -23,11 +23,11 @@ use crate::sinks::{Reason, Verdict};
 pub(super) struct Connection {
     context: Context,
     heard: Arc<watch::Sender<Heard>>,
-    /// Why it did not come back at the last attempt.
+    /// Error of the last attempt to reconnect.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// What was heard since the batch began.
+/// Events of the connection since the batch began.
 #[derive(Debug, Default)]
 struct Heard {
     /// Acknowledgements that were under way will not come any more.
@@ -91,7 +91,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection was lost since the batch began.
+    /// Returns true if the connection was lost since the batch began.
     pub(super) fn is_lost(&self) -> bool {
         self.heard.borrow().is_lost
     }

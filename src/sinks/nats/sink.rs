@@ -31,7 +31,7 @@ pub(crate) struct Nats {
 /// A message on its way.
 struct Sent {
     subject: String,
-    /// How long it is waited for.
+    /// Deadline of the acknowledgement.
     end: Instant,
     acknowledgement: Result<PublishAckFuture, Refusal>,
 }

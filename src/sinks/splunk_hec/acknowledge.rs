@@ -27,7 +27,7 @@ pub(super) struct Unasked {
     pub(super) positions: Vec<u64>,
 }
 
-/// What became of an accepted request.
+/// Result of waiting for an acknowledgement.
 pub(super) enum Acknowledged {
     /// The indexers have its events.
     Yes,

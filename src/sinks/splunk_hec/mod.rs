@@ -109,7 +109,7 @@ impl SplunkHec {
 }
 
 impl SplunkHec {
-    /// What becomes of items that the collector has taken: the report, once they are acknowledged.
+    /// Returns the report for items that the collector has accepted, once they are acknowledged.
     async fn acknowledged(
         &mut self,
         ack_id: Option<u64>,

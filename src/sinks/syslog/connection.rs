@@ -25,7 +25,7 @@ const WRITE: usize = 16 * 1024;
 /// One write takes this many times its time limit at most, however slowly the receiver reads.
 const MAX_TURNS: u32 = 10;
 
-/// How long bytes may stay unacknowledged by the receiver's system: less than they are kept.
+/// Time that bytes may stay unacknowledged by the receiver's system, shorter than they are kept.
 const VANISHED: Duration = Duration::from_secs(20);
 
 /// How long a receiver may take to hear that we are going.
