@@ -59,6 +59,7 @@ pub async fn keep(observer: Arc<Observer>, directory: PathBuf) {
     let mut kept = observer.drifted();
     loop {
         sleep(EVERY).await;
+        observer.save_sources();
         let drifted = observer.drifted();
         if drifted != kept {
             keep_once(&observer, &directory).await;
@@ -69,6 +70,7 @@ pub async fn keep(observer: Arc<Observer>, directory: PathBuf) {
 
 /// Keeps what is known now.
 pub async fn keep_once(observer: &Observer, directory: &Path) {
+    observer.save_sources();
     let (drifted, directory) = (observer.drifted(), directory.to_owned());
     let saving = tokio::task::spawn_blocking(move || save(&directory, &drifted));
     if let Ok(Err(error)) = saving.await {

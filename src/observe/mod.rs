@@ -10,7 +10,7 @@
 //! | [`flows`] | starts, outcomes and errors of each flow |
 //! | [`connectors`] | errors by connector and capability |
 //! | [`drift`], [`shape`] | what differs from what PingOne documents |
-//! | [`sources`] | when each source was last heard from, since when it is blocked |
+//! | [`sources`], [`source_file`] | time of each source's last request, and since when it is blocked |
 //! | [`tail`] | the last events themselves |
 //! | [`event_metrics`] | the same as metrics |
 //! | [`table`] | bounded tables |
@@ -29,11 +29,13 @@ mod interner;
 mod kind;
 mod minutes;
 mod shape;
+mod source_file;
 mod sources;
 mod summaries;
 mod table;
 mod tail;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +156,16 @@ impl Observer {
     /// A source's request had valid credentials and was not answered with 200, so it will be repeated.
     pub fn refused(&self, source: &str, now: i64) {
         self.sources.refused(source, now);
+    }
+
+    /// Continues with the times of the sources that the last process kept in `directory`, and keeps them there.
+    pub fn restore_sources(&self, directory: &Path, now: i64) {
+        self.sources.restore(directory, now);
+    }
+
+    /// Writes the times of the sources to disk, where they are kept there.
+    pub fn save_sources(&self) {
+        self.sources.save();
     }
 
     /// What is seen now.
