@@ -56,8 +56,8 @@ impl Shares {
             .div_ceil(u128::from(FULL_PERCENT * LOG_PART - 100));
         let with_most = (u128::from(sum.saturating_add(MAX_LOG_BYTES)) * 100)
             .div_ceil(u128::from(FULL_PERCENT));
-        // Percentages are computed from whole hundreds.
-        u64::try_from(with_part.min(with_most)).unwrap_or(u64::MAX).saturating_add(100)
+        // The threshold is rounded down to whole hundreds, and the log's part grows with the result.
+        u64::try_from(with_part.min(with_most)).unwrap_or(u64::MAX).saturating_add(200)
     }
 }
 
