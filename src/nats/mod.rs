@@ -1,7 +1,7 @@
-//! How NATS is reached, for whoever speaks to it: addresses, credentials, certificates.
+//! Connections to NATS: addresses, credentials, certificates.
 //!
-//! A connection is made once and then kept: it comes back by itself, for ever, with credentials and
-//! certificates read anew each time. What is done over it is its user's business.
+//! A connection is kept open: it reconnects by itself, without end, with credentials and
+//! certificates read again each time.
 
 #[cfg(feature = "nats")]
 mod connect;
@@ -26,24 +26,24 @@ pub use connect::connect;
 #[cfg(feature = "nats")]
 pub use error::{ConnectError, is_about_credentials, without_files};
 
-/// Where the servers are, and who we say that we are.
+/// Settings of a connection to NATS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsConfig {
     /// One or several of a cluster; all of them `tls://`, or all of them `nats://`. They hold no
     /// credentials.
     pub servers: Vec<Url>,
-    /// Who we say that we are.
+    /// Credentials.
     pub authentication: Authentication,
     /// Certificates, for `tls://`.
     pub tls: Tls,
-    /// For connecting to one server, until it has taken the credentials.
+    /// Timeout of connecting to one server, login included.
     pub connect_timeout: Duration,
 }
 
-/// Who we say that we are.
+/// Credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authentication {
-    /// Nobody, or whom the client certificate names.
+    /// No credentials, or a client certificate.
     None,
     /// A token.
     Token(Secret),
@@ -61,12 +61,12 @@ pub enum Authentication {
 }
 
 impl NatsConfig {
-    /// Whether the servers have to speak TLS.
+    /// Returns true if the servers have to speak TLS.
     pub fn requires_tls(&self) -> bool {
         self.servers.iter().any(|server| server.scheme() == "tls")
     }
 
-    /// Files whose change may make the servers reachable.
+    /// Returns the files whose change may make the servers reachable.
     pub fn files(&self) -> Vec<PathBuf> {
         let secret = self.authentication.secret().and_then(|secret| secret.file());
         self.tls.files().into_iter().chain(secret.map(PathBuf::from)).collect()
@@ -74,7 +74,7 @@ impl NatsConfig {
 }
 
 impl Authentication {
-    /// The secret in it, if there is one.
+    /// Returns the secret, if there is one.
     pub fn secret(&self) -> Option<&Secret> {
         match self {
             Authentication::None => None,
@@ -86,7 +86,7 @@ impl Authentication {
     }
 }
 
-/// The servers, for people.
+/// Lists the servers.
 impl fmt::Display for NatsConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, server) in self.servers.iter().enumerate() {

@@ -1,22 +1,22 @@
-//! What the engine is told about the cluster.
+//! Settings of the JetStream engine.
 
 use crate::nats;
 
-/// How the engine reaches NATS, and what it keeps there.
+/// Settings of the cluster and the streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JetStreamConfig {
     /// The servers and how to log in.
     pub nats: nats::NatsConfig,
-    /// The stream's name, with which those of the quarantine and the sinks' places begin. Receivers of one
+    /// The stream's name, with which those of the quarantine and the leases of the sinks begin. Receivers of one
     /// name share everything.
     pub stream: String,
-    /// How many servers keep each event.
+    /// Number of servers that keep each event.
     pub replicas: usize,
-    /// Who delivers.
+    /// Order of delivery.
     pub order: Order,
 }
 
-/// How receivers share a sink.
+/// Sharing of a sink among receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// One of them delivers, in order; another takes over when it is gone.
@@ -32,7 +32,7 @@ pub(super) struct StreamNames {
     pub(super) events: String,
     /// The stream of what was refused.
     pub(super) quarantine: String,
-    /// The bucket of the sinks' places.
+    /// The bucket of the leases of the sinks.
     pub(super) leases: String,
 }
 
