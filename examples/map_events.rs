@@ -23,7 +23,7 @@ fn main() -> std::io::Result<ExitCode> {
     let elements = match decode::body(&body, false) {
         Ok(elements) => elements,
         Err(refusal) => {
-            eprintln!("the body is not a list of events: {refusal}");
+            eprintln!("{}: {}", refusal.path, refusal.detail);
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -33,13 +33,13 @@ fn main() -> std::io::Result<ExitCode> {
         let typed = match element.verdict {
             Ok(typed) => typed,
             Err(refusal) => {
-                eprintln!("element {} is not a valid event: {refusal}", element.index);
+                eprintln!("{}: {}", refusal.path, refusal.detail);
                 code = ExitCode::FAILURE;
                 continue;
             }
         };
         for finding in &typed.findings {
-            eprintln!("element {}: finding {finding:?}", element.index);
+            eprintln!("{}: finding {finding:?}", element.path);
         }
         for schema in [Format::Ecs, Format::Ocsf] {
             let received = Received {
