@@ -140,6 +140,9 @@ impl App {
         let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
         drift::remember(&observer, &config.spool.directory, (clock)());
+        if !spool.is_shared() {
+            observer.restore_sources(&config.spool.directory, (clock)());
+        }
         let starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
         let registered = spool.register(&starts).await?;

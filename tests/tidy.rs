@@ -419,9 +419,12 @@ fn the_image_says_what_the_manifest_says() {
         format!("image.version=\"{}\"", env!("CARGO_PKG_VERSION")),
         format!("image.description=\"{}\"", env!("CARGO_PKG_DESCRIPTION")),
         format!("image.licenses=\"{}\"", env!("CARGO_PKG_LICENSE")),
-        format!("FROM rust:{}-", env!("CARGO_PKG_RUST_VERSION")),
+        format!("ARG BASE=rust:{}-", env!("CARGO_PKG_RUST_VERSION")),
         format!("cargo-auditable --version ={auditable} "),
     ] {
         assert!(image.contains(&said), "the Dockerfile does not say {said}");
     }
+    // The oldest toolchain that is promised is the one that everything is checked with.
+    let toolchain = format!("channel = \"{}.0\"", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(read("rust-toolchain.toml").contains(&toolchain), "another toolchain: {toolchain}");
 }

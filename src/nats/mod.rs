@@ -1,7 +1,7 @@
-//! How NATS is reached, for whoever speaks to it: addresses, credentials, certificates.
+//! Connections to NATS: addresses, credentials, certificates.
 //!
-//! A connection is made once and then kept: it comes back by itself, for ever, with credentials and
-//! certificates read anew each time. What is done over it is its user's business.
+//! A connection is kept open: it reconnects by itself, without end, with credentials and
+//! certificates read again each time.
 
 mod config;
 #[cfg(feature = "nats")]

@@ -5,15 +5,15 @@
 //! | verb | promise |
 //! | --- | --- |
 //! | [`Spool::append`] | when it returns, all of the batch is on stable storage |
-//! | [`Reader::read`] | what follows a position, in order, damage included |
+//! | [`Reader::read`] | returns the events after a position, in order, damage included |
 //! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
-//! | [`Spool::between`] | what was received in a time, for a replay, as far as it is still there |
+//! | [`Spool::between`] | returns the stored events of a period, for a replay |
 //! | [`Spool::quarantine`], [`Spool::entry`], [`Spool::remove`] | the entries that were refused |
-//! | [`Spool::stats`] | what is stored, by whom it is awaited, and every disposition's total |
+//! | [`Spool::stats`] | returns the stored events, the lag of each sink, and every disposition's total |
 //!
 //! Positions count events from 1 and are never reused; a sink's cursor is the last position that it
-//! has settled. [`Spool`] is one of two engines: [`embedded`], and only that folder names SQLite, or, with the
-//! feature `nats`, `jetstream`, and only that folder names JetStream.
+//! has committed. [`Spool`] is one of two engines: [`embedded`], and only that directory names SQLite, or, with the
+//! feature `nats`, `jetstream`, and only that directory names JetStream.
 
 mod batch;
 mod chunk;
@@ -45,12 +45,12 @@ pub use stored::{Damage, Read, StoredEvent};
 
 use std::sync::Arc;
 
-/// A sink's place when the service starts.
+/// State of a sink at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registered {
-    /// The last position it has settled.
+    /// Cursor of the sink: the last committed position.
     pub cursor: u64,
-    /// Whether an operator has paused it.
+    /// True if an operator has paused the sink.
     pub is_paused: bool,
 }
 

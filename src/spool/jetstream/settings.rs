@@ -7,7 +7,7 @@ pub(super) struct StreamNames {
     pub(super) events: String,
     /// The stream of what was refused.
     pub(super) quarantine: String,
-    /// The bucket of the sinks' places.
+    /// The bucket of the leases of the sinks.
     pub(super) leases: String,
 }
 

@@ -28,9 +28,9 @@ pub(super) async fn tick(spool: &EmbeddedSpool) {
     spool.remove(Vec::new()).await.expect("committed");
 }
 
-/// What `kill -9` leaves of a spool, in a folder of its own. The mark goes first, which must not know more
-/// than the rest, and the database before its WAL: whatever a checkpoint changes in it meanwhile is in there
-/// as well.
+/// Copies the files that `kill -9` leaves of a spool to another directory. The high watermark goes first: it must
+/// not know more than the rest. The database goes before its WAL: the WAL holds whatever a checkpoint changes
+/// meanwhile.
 pub(super) fn remains(settings: &SpoolConfig) -> (TempDir, SpoolConfig) {
     let folder = tempfile::tempdir().expect("a folder");
     let left = SpoolConfig { directory: folder.path().join("spool"), ..settings.clone() };

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 
-/// What fails.
+/// Failing operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failing {
     /// Nothing.
