@@ -7,10 +7,10 @@ use super::tree::{self, Tree};
 use crate::config;
 use crate::decode;
 use crate::redact::Redaction;
-use crate::redact::{Action, FieldPath, REQUIRED, RedactConfig};
+use crate::redact::{FieldPath, REQUIRED, RedactAction, RedactConfig};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-const ACTIONS: [Action; 3] = [Action::Drop, Action::Mask, Action::Hash];
+const ACTIONS: [RedactAction; 3] = [RedactAction::Drop, RedactAction::Mask, RedactAction::Hash];
 
 /// Paths of the profile, through arrays or not.
 const PROFILE: [&str; 4] =
@@ -50,9 +50,9 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     let mut rules = rules(action);
     rules.pii = None;
     match action {
-        Action::Drop => rules.drop.push(parsed),
-        Action::Mask => rules.mask.push(parsed),
-        Action::Hash => rules.hash.push(parsed),
+        RedactAction::Drop => rules.drop.push(parsed),
+        RedactAction::Mask => rules.mask.push(parsed),
+        RedactAction::Hash => rules.hash.push(parsed),
     }
     let redaction = Redaction::new(&rules);
     let found = redaction.event(raw);
@@ -60,7 +60,7 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     let redacted = tree::read(&found).expect("still JSON");
     let rule = RuleSpec { path, action };
     rule.compare(tree, &redacted, &mut Vec::new(), false);
-    if action != Action::Hash {
+    if action != RedactAction::Hash {
         assert_eq!(redaction.event(&found), found, "once is enough");
     }
     assert_eq!(redaction.again().event(&found), found, "what is redacted stays so");
@@ -69,7 +69,7 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
 /// A rule as text, with its action.
 struct RuleSpec {
     path: String,
-    action: Action,
+    action: RedactAction,
 }
 
 impl RuleSpec {
@@ -81,7 +81,7 @@ impl RuleSpec {
                 for (name, value) in came {
                     names.push(name.clone());
                     let is_meant = is_meant || means(&self.path, names);
-                    if !is_meant || self.action != Action::Drop {
+                    if !is_meant || self.action != RedactAction::Drop {
                         let (own, left) = found.next().expect("a field that stays");
                         assert_eq!(own, name);
                         self.compare(value, left, names, is_meant);
@@ -100,7 +100,8 @@ impl RuleSpec {
                 if is_meant && *came != Tree::Word("null".to_owned()) =>
             {
                 // Values are masked if hashes would lengthen the text too much.
-                let is_hash = self.action == Action::Hash && found.text() == Some(&hash(text));
+                let is_hash =
+                    self.action == RedactAction::Hash && found.text() == Some(&hash(text));
                 assert!(is_hash || found.text() == Some("***"), "{found:?} is left of {text}");
             }
             (came, found) => assert_eq!(came, found, "{} does not mean it", self.path),
@@ -136,19 +137,19 @@ fn leaves_no_person(raw: &[u8]) {
                 holds_no_address(text);
             }
         });
-        if action != Action::Hash {
+        if action != RedactAction::Hash {
             assert_eq!(redaction.event(&found), found, "once is enough");
         }
     }
 }
 
-fn is_redacted(value: &Tree, action: Action) {
-    assert_ne!(action, Action::Drop, "{value:?} should be gone");
+fn is_redacted(value: &Tree, action: RedactAction) {
+    assert_ne!(action, RedactAction::Drop, "{value:?} should be gone");
     for (_, leaf) in value.leaves() {
         let is_hash =
             |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_gone = match leaf {
-            Tree::Text(text) => text == "***" || (action == Action::Hash && is_hash(text)),
+            Tree::Text(text) => text == "***" || (action == RedactAction::Hash && is_hash(text)),
             Tree::Word(word) => word == "null",
             Tree::List(_) | Tree::Object(_) => true,
         };
@@ -170,7 +171,7 @@ fn makes_something_of_fragments(bytes: &[u8]) {
         drop(redaction.event(bytes));
         holds_no_address(&redaction.text(&String::from_utf8_lossy(bytes)));
     }
-    let hidden = Redaction::new(&rules(Action::Mask)).hide(bytes);
+    let hidden = Redaction::new(&rules(RedactAction::Mask)).hide(bytes);
     assert!(hidden.iter().all(|byte| *byte == b'x' || !byte.is_ascii_alphanumeric()));
 }
 
@@ -235,11 +236,11 @@ fn each_text(
 }
 
 /// Returns the profile with an action, and a key.
-fn rules(action: Action) -> RedactConfig {
+fn rules(action: RedactAction) -> RedactConfig {
     let word = match action {
-        Action::Drop => "drop",
-        Action::Mask => "mask",
-        Action::Hash => "hash",
+        RedactAction::Drop => "drop",
+        RedactAction::Mask => "mask",
+        RedactAction::Hash => "hash",
     };
     let text = format!("[redact]\npii = \"{word}\"\nkey_env = \"KEY\"\n");
     let variables = [("KEY".into(), KEY.into())].into_iter();

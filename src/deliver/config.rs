@@ -9,7 +9,7 @@ pub use filter::{FilterConfig, RoutingConfig};
 use crate::format::FormatConfig;
 use crate::redact::RedactConfig;
 use crate::settings::Section;
-use crate::sinks::{BatchDefaults, Registered, SINK_TYPES, TargetConfig};
+use crate::sinks::{BatchDefaults, SINK_TYPES, SinkRegistration, TargetConfig};
 use crate::spool::Start;
 
 /// One sink.
@@ -90,7 +90,7 @@ impl SinkConfig {
     }
 }
 
-fn read(name: &str, registered: Registered, section: &mut Section<'_>) -> Option<SinkConfig> {
+fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> Option<SinkConfig> {
     if let Some(feature) = registered.missing_feature {
         section.report("type", format!("is not in this build; build it with --features {feature}"));
     }

@@ -25,8 +25,8 @@ const PATH: &str = "a path such as \"actors.user.name\": field names from the ev
 /// Rules for the fields of an event.
 #[derive(Debug, Clone)]
 pub struct RedactConfig {
-    /// Action of the built-in profile; off if there is none.
-    pub pii: Option<Action>,
+    /// RedactAction of the built-in profile; off if there is none.
+    pub pii: Option<RedactAction>,
     /// Fields that are removed.
     pub drop: Vec<FieldPath>,
     /// Fields whose values are replaced by `***`.
@@ -39,9 +39,9 @@ pub struct RedactConfig {
     pub key: Option<Secret>,
 }
 
-/// Action on a value, the weakest first.
+/// RedactAction on a value, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
+pub enum RedactAction {
     /// Replaces the value by its keyed hash.
     Hash,
     /// Replaces the value by `***`.
@@ -64,8 +64,9 @@ fn read_table(section: &mut Section<'_>) -> Option<RedactConfig> {
         section.report("pii", advice);
     }
     let is_keyed = ["key", "key_file", "key_env"].iter().any(|key| section.is_given(key));
-    let actions = [("drop", Action::Drop), ("mask", Action::Mask), ("hash", Action::Hash)];
-    let doc = "Action of the built-in profile: names, addresses and user agents of people, and e-mail \
+    let actions =
+        [("drop", RedactAction::Drop), ("mask", RedactAction::Mask), ("hash", RedactAction::Hash)];
+    let doc = "RedactAction of the built-in profile: names, addresses and user agents of people, and e-mail \
                addresses in any text. Default: off.";
     let pii = section.choice("pii", &actions, doc).optional();
     let drop = section.list("drop", PATH, "Fields that are removed.").or_empty();
@@ -76,7 +77,7 @@ fn read_table(section: &mut Section<'_>) -> Option<RedactConfig> {
     let key = section.optional_secret("key", Form::Text, "Key of the hashes, at least 16 bytes.");
     let redact =
         RedactConfig { pii: pii?, drop: drop?, mask: mask?, hash: hash?, keep: keep?, key: key? };
-    let hashes = redact.pii == Some(Action::Hash) || !redact.hash.is_empty();
+    let hashes = redact.pii == Some(RedactAction::Hash) || !redact.hash.is_empty();
     if hashes && !is_keyed {
         let advice = "is missing, and a hash needs a key: write key_file or key_env (openssl rand -hex 32 makes a key)";
         section.report("key_file", advice);

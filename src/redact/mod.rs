@@ -25,7 +25,7 @@ mod walk;
 
 use std::borrow::Cow;
 
-pub use config::{Action, REQUIRED, RedactConfig};
+pub use config::{REQUIRED, RedactAction, RedactConfig};
 pub use path::FieldPath;
 pub use rules::Redaction;
 
@@ -74,7 +74,7 @@ impl Redaction {
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
-        let mut output = output::Output::new(text);
+        let mut output = output::RedactedText::new(text);
         for address::AddressMatch { range, address } in found {
             output.replace(range, &self.stand_in(action, &address, &output));
         }
@@ -90,14 +90,14 @@ impl Redaction {
     /// cannot take on another meaning.
     fn stand_in(
         &self,
-        action: Action,
+        action: RedactAction,
         value: &str,
-        output: &output::Output<'_>,
+        output: &output::RedactedText<'_>,
     ) -> Cow<'static, str> {
         let hash = || self.key.as_ref().filter(|_| output.has_room()).map(|key| key.hash(value));
         match action {
-            Action::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
-            Action::Mask | Action::Drop => Cow::Borrowed(MASK),
+            RedactAction::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
+            RedactAction::Mask | RedactAction::Drop => Cow::Borrowed(MASK),
         }
     }
 }

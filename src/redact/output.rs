@@ -7,16 +7,16 @@ use std::ops::Range;
 const SPARE_BYTES: usize = 4096;
 
 /// Collects replacements from the start of the text to its end.
-pub(super) struct Output<'a> {
+pub(super) struct RedactedText<'a> {
     text: &'a str,
     /// The text before this position is copied or replaced.
     done: usize,
     out: String,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn new(text: &'a str) -> Output<'a> {
-        Output { text, done: 0, out: String::new() }
+impl<'a> RedactedText<'a> {
+    pub(super) fn new(text: &'a str) -> RedactedText<'a> {
+        RedactedText { text, done: 0, out: String::new() }
     }
 
     /// Replaces a part that lies after all parts replaced before.

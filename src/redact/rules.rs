@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::walk::InputKind;
 use crate::redact::FieldPath;
-use crate::redact::{Action, REQUIRED, RedactConfig};
+use crate::redact::{REQUIRED, RedactAction, RedactConfig};
 
 /// Paths that the profile redacts. It also redacts e-mail addresses in any text.
 ///
@@ -36,7 +36,7 @@ const RESOURCE_NAME: &str = "resources.name";
 /// Rules of a configuration, ready to be applied.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    rules: Vec<(FieldPath, Action)>,
+    rules: Vec<(FieldPath, RedactAction)>,
     keep: Vec<FieldPath>,
     profile: Option<Profile>,
     pub(super) key: Option<Key>,
@@ -45,7 +45,7 @@ pub struct Redaction {
 
 #[derive(Debug, Clone)]
 struct Profile {
-    action: Action,
+    action: RedactAction,
     paths: Vec<FieldPath>,
     resource_name: Vec<FieldPath>,
 }
@@ -53,15 +53,15 @@ struct Profile {
 /// Redaction of a value, inherited by the values inside it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Treatment {
-    ruled: Option<Action>,
-    profiled: Option<Action>,
+    ruled: Option<RedactAction>,
+    profiled: Option<RedactAction>,
     is_kept: bool,
 }
 
 impl Treatment {
     /// Returns the action for the whole value. A rule overrides the profile, even if its action is
     /// weaker.
-    pub(super) fn action(self) -> Option<Action> {
+    pub(super) fn action(self) -> Option<RedactAction> {
         self.ruled.or(self.profiled.filter(|_| !self.is_kept))
     }
 }
@@ -74,9 +74,9 @@ impl Redaction {
         };
         Redaction {
             rules: [
-                rules(&config.drop, Action::Drop),
-                rules(&config.mask, Action::Mask),
-                rules(&config.hash, Action::Hash),
+                rules(&config.drop, RedactAction::Drop),
+                rules(&config.mask, RedactAction::Mask),
+                rules(&config.hash, RedactAction::Hash),
             ]
             .concat(),
             keep: config.keep.clone(),
@@ -127,12 +127,12 @@ impl Redaction {
     }
 
     /// Returns the action for e-mail addresses, if the profile is enabled.
-    pub(super) fn profile_action(&self) -> Option<Action> {
+    pub(super) fn profile_action(&self) -> Option<RedactAction> {
         self.profile.as_ref().map(|profile| profile.action)
     }
 
     /// Returns the action for e-mail addresses in the name and the texts of a field.
-    pub(super) fn address_action(&self, treatment: Treatment) -> Option<Action> {
+    pub(super) fn address_action(&self, treatment: Treatment) -> Option<RedactAction> {
         self.profile_action().filter(|_| !treatment.is_kept)
     }
 }

@@ -5,7 +5,7 @@ mod properties;
 use super::*;
 use crate::config::parse;
 use crate::receive::Credential;
-use crate::redact::Action;
+use crate::redact::RedactAction;
 use crate::secret::Secret;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -290,7 +290,7 @@ fn words_about_an_event_lose_their_addresses() {
     let redaction = redaction("pii = \"drop\"");
     assert_eq!(redaction.text("$.a: bob@x.co, c%40d.co"), "$.a: ***, ***");
     assert_eq!(self::redaction("mask = [\"a\"]").text("bob@x.co"), "bob@x.co", "no profile");
-    assert_eq!(redaction.profile_action(), Some(Action::Drop));
+    assert_eq!(redaction.profile_action(), Some(RedactAction::Drop));
     assert!(!format!("{redaction:?}").contains(&KEY[..8]), "Debug shows no key");
     assert!(!MASK.contains(['"', '\\']), "a mask is written between quotes as it is");
 }

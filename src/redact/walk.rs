@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::output::Output;
+use super::output::RedactedText;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
 use crate::json::{self, Spans};
-use crate::redact::Action;
+use crate::redact::RedactAction;
 
 /// Kind of input, which determines how rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ struct Walk<'a, 'r> {
     /// Field names on the path to the current value.
     names: Vec<Cow<'a, str>>,
     frames: Vec<Frame>,
-    output: Output<'a>,
+    output: RedactedText<'a>,
 }
 
 /// Redacts one well-formed JSON value. Returns `None` if the value is malformed.
@@ -61,7 +61,7 @@ pub(super) fn walk<'a>(
         redaction,
         names: Vec::new(),
         frames: Vec::new(),
-        output: Output::new(text),
+        output: RedactedText::new(text),
     };
     walk.run()?;
     Some(match walk.output.finish() {
@@ -119,7 +119,7 @@ impl Walk<'_, '_> {
         self.names.push(json::decode(self.text.get(name.clone())?));
         let treatment =
             self.redaction.treat(frame.treatment, &self.names, self.kind, frame.of_user);
-        if treatment.action() == Some(Action::Drop) {
+        if treatment.action() == Some(RedactAction::Drop) {
             self.names.pop();
             return self.drop_field(start);
         }
@@ -194,14 +194,14 @@ impl Walk<'_, '_> {
         let raw = self.text.get(span.clone())?;
         let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
         let is_loose = self.kind == InputKind::Fragment && self.names.is_empty();
-        let action = if is_loose { Some(Action::Mask) } else { treatment.action() };
+        let action = if is_loose { Some(RedactAction::Mask) } else { treatment.action() };
         if raw == "null" {
             return Some(());
         }
         if let Some(action) = action {
             let value = inner.map_or(Cow::Borrowed(raw), json::decode);
             let is_done = self.redaction.spares_hashes && key::is_hash(&value);
-            if action != Action::Hash || !is_done {
+            if action != RedactAction::Hash || !is_done {
                 let stand_in = self.redaction.stand_in(action, &value, &self.output);
                 self.output.replace(span, &format!("\"{stand_in}\""));
             }
@@ -215,7 +215,7 @@ impl Walk<'_, '_> {
     }
 
     /// Replaces the addresses in a string; `span` is its extent between the quotes.
-    fn addresses(&mut self, span: Range<usize>, action: Action, is_name: bool) {
+    fn addresses(&mut self, span: Range<usize>, action: RedactAction, is_name: bool) {
         let raw = self.text.get(span.clone()).unwrap_or_default();
         if !address::may_be_in(raw) {
             return;
@@ -225,7 +225,7 @@ impl Walk<'_, '_> {
         for address::AddressMatch { range, address } in address::find(&text) {
             let (start, end) = (spans.of(range.start), spans.of(range.end));
             // A redacted name stays unique and is never empty.
-            let stand_in = if action == Action::Drop && !is_name {
+            let stand_in = if action == RedactAction::Drop && !is_name {
                 Cow::Borrowed("")
             } else {
                 self.redaction.stand_in(action, &address, &self.output)

@@ -12,7 +12,7 @@ pub(super) const PREFIX: &str = "DAVINCI_SIEM__";
 
 /// A value and its origin.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct TomlNode {
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
@@ -24,7 +24,7 @@ pub(super) enum Value {
     Integer(i64),
     Float(f64),
     Boolean(bool),
-    List(Vec<Node>),
+    List(Vec<TomlNode>),
     Table(Table),
     /// Text of a variable, which is parsed as the type of the key.
     Variable(String),
@@ -32,7 +32,7 @@ pub(super) enum Value {
     Other(&'static str),
 }
 
-pub(super) type Table = BTreeMap<String, Node>;
+pub(super) type Table = BTreeMap<String, TomlNode>;
 
 /// Parses the file and applies the overriding variables.
 pub(super) fn read(text: &str, environment: &[(String, String)], problems: &Collector) -> Table {
@@ -77,7 +77,7 @@ fn table(lines: &Lines, parsed: &DeTable<'_>) -> Table {
         .collect()
 }
 
-fn node(lines: &Lines, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
+fn node(lines: &Lines, parsed: &Spanned<DeValue<'_>>, start: usize) -> TomlNode {
     let value = match parsed.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -93,7 +93,7 @@ fn node(lines: &Lines, parsed: &Spanned<DeValue<'_>>, start: usize) -> Node {
         }
         DeValue::Datetime(_) => Value::Other("a date"),
     };
-    Node { value, origin: Origin::Line(lines.at(start)) }
+    TomlNode { value, origin: Origin::Line(lines.at(start)) }
 }
 
 fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, problems: &Collector) {
@@ -101,9 +101,10 @@ fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, prob
     let origin = Origin::Variable(name.to_owned());
     let mut at = tree;
     for key in parents {
-        let entry = at
-            .entry(key.clone())
-            .or_insert_with(|| Node { value: Value::Table(Table::new()), origin: origin.clone() });
+        let entry = at.entry(key.clone()).or_insert_with(|| TomlNode {
+            value: Value::Table(Table::new()),
+            origin: origin.clone(),
+        });
         match &mut entry.value {
             Value::Table(table) => at = table,
             _ => {
@@ -115,7 +116,7 @@ fn override_key(tree: &mut Table, keys: &[String], name: &str, value: &str, prob
             }
         }
     }
-    at.insert(last.clone(), Node { value: Value::Variable(value.to_owned()), origin });
+    at.insert(last.clone(), TomlNode { value: Value::Variable(value.to_owned()), origin });
 }
 
 /// Offsets of the line ends, found once for all values.

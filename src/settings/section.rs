@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::node::{Node, Table, Value};
+use super::node::{Table, TomlNode, Value};
 use super::problem::{Collector, Origin};
 use super::schema::{NAME, TableSchema, describe};
 use crate::shown;
@@ -172,12 +172,12 @@ impl<'p> Section<'p> {
         }
         let tables = match self.take(key) {
             None => Table::new(),
-            Some(Node { value: Value::Table(tables), .. }) => tables,
+            Some(TomlNode { value: Value::Table(tables), .. }) => tables,
             Some(node) => return self.wrong_type(key, &node, "a table"),
         };
         if tables.is_empty() {
             let (name, keys) = default;
-            let node = |text: &str| Node {
+            let node = |text: &str| TomlNode {
                 value: Value::Variable(text.to_owned()),
                 origin: Origin::Line(0),
             };
@@ -284,12 +284,12 @@ impl<'p> Section<'p> {
         }
     }
 
-    fn wrong_type<T>(&mut self, key: &str, node: &Node, wanted: &str) -> Option<T> {
+    fn wrong_type<T>(&mut self, key: &str, node: &TomlNode, wanted: &str) -> Option<T> {
         self.report_at(&node.origin, key, wrong_type(wanted, &node.value));
         None
     }
 
-    fn take(&mut self, key: &str) -> Option<Node> {
+    fn take(&mut self, key: &str) -> Option<TomlNode> {
         self.know(key);
         self.table.remove(key)
     }
@@ -310,7 +310,7 @@ impl<'p> Section<'p> {
     fn table_of<T>(
         &mut self,
         key: &str,
-        node: Node,
+        node: TomlNode,
         read: impl FnOnce(&mut Section<'p>) -> Option<T>,
     ) -> Option<T> {
         match node.value {

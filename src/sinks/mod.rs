@@ -26,7 +26,7 @@ use crate::event::Event;
 use crate::format::Format;
 use crate::settings::Section;
 
-pub(crate) use sink_type::{BatchDefaults, Output, SinkType};
+pub(crate) use sink_type::{BatchDefaults, OutputFile, SinkType};
 pub use verdict::{Reason, Report, SinkFinding, Verdict};
 
 /// An event in its format, before the target's own encoding.
@@ -79,7 +79,7 @@ macro_rules! sink_types {
         }
 
         /// All sink types, by their names in the configuration.
-        pub(crate) const SINK_TYPES: &[(&str, Registered)] =
+        pub(crate) const SINK_TYPES: &[(&str, SinkRegistration)] =
             &[$((<$Config as SinkType>::NAME, registered!($Type($Config))),)+];
 
         impl TargetConfig {
@@ -99,7 +99,7 @@ macro_rules! sink_types {
             }
 
             /// Returns the local file that the sink writes, if it writes one.
-            pub(crate) fn output(&self) -> Option<Output<'_>> {
+            pub(crate) fn output(&self) -> Option<OutputFile<'_>> {
                 match self { $(Self::$Type(config) => config.output(),)+ }
             }
 
@@ -165,7 +165,7 @@ macro_rules! sink_types {
 /// Makes the properties of one sink type.
 macro_rules! registered {
     ($Type:ident($Config:ty)) => {
-        Registered {
+        SinkRegistration {
             batch: <$Config as SinkType>::BATCH,
             is_ordered: <$Config as SinkType>::IS_ORDERED,
             default_format: <$Config as SinkType>::DEFAULT_FORMAT,
@@ -198,7 +198,7 @@ sink_types! {
 
 /// Properties of one sink type that a configuration needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Registered {
+pub(crate) struct SinkRegistration {
     /// Default size of a batch.
     pub(crate) batch: BatchDefaults,
     /// True if `concurrency` must be 1.

@@ -12,7 +12,7 @@ use super::{Item, Reason};
 
 /// Metadata of an event. In an item it is one line of JSON before the event's own line.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Head<'a> {
+pub(super) struct RecordHead<'a> {
     /// Subject of NATS, key of Kafka.
     #[serde(borrow)]
     pub(super) place: Option<Cow<'a, str>>,
@@ -30,7 +30,7 @@ pub(super) struct Head<'a> {
 pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec<u8> {
     let Rendered { line, event, source } = rendered;
     let envelope = event.envelope();
-    let head = Head {
+    let head = RecordHead {
         place,
         uid: event.uid(source).into(),
         event_id: Cow::Borrowed(&*envelope.id),
@@ -45,7 +45,7 @@ pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec
 
 /// Decodes the bytes of [`encode`]. An error would be a mistake of this program; the event is kept.
 #[cfg(any(feature = "kafka", feature = "nats"))]
-pub(super) fn decode(item: &Item) -> Result<(Head<'_>, Bytes), Reason> {
+pub(super) fn decode(item: &Item) -> Result<(RecordHead<'_>, Bytes), Reason> {
     let end = memchr::memchr(b'\n', &item.payload).unwrap_or(0);
     let head = serde_json::from_slice(&item.payload[..end]).map_err(|_| {
         Reason::new("the event was not made ready for a broker; please report this")

@@ -40,7 +40,7 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     }
 
     /// Returns the local file that the sink writes, if it writes one.
-    fn output(&self) -> Option<Output<'_>> {
+    fn output(&self) -> Option<OutputFile<'_>> {
         None
     }
 
@@ -82,7 +82,7 @@ pub(crate) struct BatchDefaults {
 
 /// A local file that a sink writes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output<'a> {
+pub(crate) struct OutputFile<'a> {
     /// Its path.
     pub(crate) path: &'a Path,
     /// Key of the path, if the configuration chooses it.

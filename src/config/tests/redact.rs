@@ -1,7 +1,7 @@
 //! `[redact]`: every mistake in it, and what is none.
 
 use super::*;
-use crate::redact::Action;
+use crate::redact::RedactAction;
 
 const KEY: (&str, &str) = ("KEY", "0123456789abcdef");
 
@@ -88,7 +88,7 @@ fn all_keys_are_read_and_the_key_is_not_shown() {
                 keep = [\"source.*\"]\nkey_env = \"KEY\"\n";
     let config = parse_with(text, &[KEY]).expect("valid");
     let redact = config.redact.as_ref().expect("a table");
-    assert_eq!(redact.pii, Some(Action::Drop));
+    assert_eq!(redact.pii, Some(RedactAction::Drop));
     let counts = [&redact.drop, &redact.mask, &redact.hash, &redact.keep].map(Vec::len);
     assert_eq!(counts, [2, 1, 1, 1]);
     assert!(!format!("{config:?}").contains(KEY.1), "Debug shows the key");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{Section, closest, wrong_type};
-use crate::settings::node::{Node, Value};
+use crate::settings::node::{TomlNode, Value};
 use crate::settings::problem::Origin;
 use crate::settings::schema::{DURATION, SIZE, describe};
 use crate::shown;
@@ -20,7 +20,7 @@ const MAX_DURATION: Duration = Duration::from_hours(10 * 366 * 24);
 /// Units of sizes, the largest first.
 const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-type Parse<'s, T> = Box<dyn Fn(&Node) -> Result<T, Vec<String>> + 's>;
+type Parse<'s, T> = Box<dyn Fn(&TomlNode) -> Result<T, Vec<String>> + 's>;
 
 /// A key that has been read, until its default is known.
 #[must_use = "a key without a default, or required, is no value"]
@@ -45,7 +45,7 @@ impl<T> Reading<'_, '_, T> {
         if self.is_given {
             return self.end();
         }
-        let node = Node { value: Value::Variable(default.to_owned()), origin: Origin::Line(0) };
+        let node = TomlNode { value: Value::Variable(default.to_owned()), origin: Origin::Line(0) };
         match (self.parse)(&node) {
             Ok(value) => self.value = Some(value),
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| {
@@ -314,7 +314,7 @@ impl<'p> Section<'p> {
     ) -> Reading<'s, 'p, Vec<T>> {
         let schema = || json!({ "type": "array", "items": { "type": "string" } });
         let reading = self.reading(key, doc, schema, move |node| {
-            let text = |item: &Node| match &item.value {
+            let text = |item: &TomlNode| match &item.value {
                 Value::Text(text) => Some(text.clone()),
                 _ => None,
             };
@@ -343,7 +343,7 @@ impl<'p> Section<'p> {
         key: &str,
         doc: &str,
         schema: impl FnOnce() -> Json,
-        parse: impl Fn(&Node) -> Result<T, Vec<String>> + 's,
+        parse: impl Fn(&TomlNode) -> Result<T, Vec<String>> + 's,
     ) -> Reading<'s, 'p, T> {
         let mut schema = self.schema.is_some().then(schema);
         if let Some(schema) = &mut schema {
@@ -365,7 +365,7 @@ impl<'p> Section<'p> {
     }
 }
 
-pub(super) fn text_of(node: &Node) -> Result<&str, Vec<String>> {
+pub(super) fn text_of(node: &TomlNode) -> Result<&str, Vec<String>> {
     match &node.value {
         Value::Text(text) | Value::Variable(text) => Ok(text),
         other => Err(vec![wrong_type("a string", other)]),

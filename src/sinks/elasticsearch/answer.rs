@@ -6,17 +6,17 @@ use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
 #[derive(Deserialize)]
-struct Body {
-    items: Vec<Action>,
+struct BulkAnswer {
+    items: Vec<BulkAction>,
 }
 
 #[derive(Deserialize)]
-struct Action {
-    create: Outcome,
+struct BulkAction {
+    create: BulkItemOutcome,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct BulkItemOutcome {
     status: u16,
     error: Option<Failure>,
     failure_store: Option<String>,
@@ -109,7 +109,7 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
             return all(Verdict::Fatal { reason: answer.reason(message, kind) });
         }
     }
-    match serde_json::from_slice::<Body>(&answer.body) {
+    match serde_json::from_slice::<BulkAnswer>(&answer.body) {
         Ok(body) if body.items.len() == count => items(answer, &body.items),
         // A shorter request has a shorter answer. Of one document, the event is not to blame.
         _ if answer.is_too_long && count > 1 => {
@@ -123,12 +123,12 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     }
 }
 
-fn items(answer: &Answer, actions: &[Action]) -> Report {
+fn items(answer: &Answer, actions: &[BulkAction]) -> Report {
     let mut stored_as_failure = 0;
     let takes_some = actions.iter().any(|action| is_taken(action.create.status));
     let verdicts: Vec<Verdict> = actions
         .iter()
-        .map(|Action { create }| {
+        .map(|BulkAction { create }| {
             stored_as_failure += u64::from(create.failure_store.as_deref() == Some("used"));
             verdict(answer, create, takes_some)
         })
@@ -143,7 +143,7 @@ fn is_taken(status: u16) -> bool {
 
 /// The verdict for one document. `takes_some` tells whether another of the same request was taken: a
 /// refusal that may be the cluster's is only then believed to be about this one.
-fn verdict(answer: &Answer, outcome: &Outcome, takes_some: bool) -> Verdict {
+fn verdict(answer: &Answer, outcome: &BulkItemOutcome, takes_some: bool) -> Verdict {
     let status = outcome.status;
     // Most documents are there: no words are made for them.
     if is_taken(status) {

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::{
-    BatchDefaults, Deliver, Item, Output, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
-    lines,
+    BatchDefaults, Deliver, Item, OutputFile, Reason, Rendered, Report, SinkFinding, SinkType,
+    Verdict, lines,
 };
 use crate::format::Format;
 use crate::settings::Section;
@@ -49,8 +49,8 @@ impl SinkType for FileSinkConfig {
         None
     }
 
-    fn output(&self) -> Option<Output<'_>> {
-        Some(Output { path: &self.path, key: Some("path") })
+    fn output(&self) -> Option<OutputFile<'_>> {
+        Some(OutputFile { path: &self.path, key: Some("path") })
     }
 
     fn takes_name(&self, path: &Path) -> bool {

@@ -8,17 +8,17 @@ use crate::sinks::{Reason, Verdict};
 
 /// Result for a message that was not acknowledged.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum PublishRefusal {
     /// Nobody took it; whether a stream should have is still to be asked.
     NobodyTookIt,
     Known(Verdict),
 }
 
-pub(super) fn refusal(error: &PublishError, settings: &NatsSinkConfig) -> Refusal {
+pub(super) fn refusal(error: &PublishError, settings: &NatsSinkConfig) -> PublishRefusal {
     let api = std::error::Error::source(error)
         .and_then(|cause| cause.downcast_ref::<async_nats::jetstream::Error>());
-    Refusal::Known(match (error.kind(), api) {
-        (PublishErrorKind::StreamNotFound, _) => return Refusal::NobodyTookIt,
+    PublishRefusal::Known(match (error.kind(), api) {
+        (PublishErrorKind::StreamNotFound, _) => return PublishRefusal::NobodyTookIt,
         (PublishErrorKind::MaxPayloadExceeded, _) => {
             let message = format!("more than the server's max_payload takes ({error})");
             Verdict::Rejected { reason: Reason::new(message) }

@@ -14,13 +14,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::NatsSinkConfig;
-use super::answer::{self, Refusal, retry};
+use super::answer::{self, PublishRefusal, retry};
 use crate::nats::{self, ConnectError};
 use crate::sinks::{Reason, Verdict};
 
 /// A connection that comes back by itself.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct NatsConnection {
     context: Context,
     heard: Arc<watch::Sender<Heard>>,
     /// Error of the last attempt to reconnect.
@@ -42,8 +42,8 @@ struct Streams {
     streams: Option<Vec<String>>,
 }
 
-impl Connection {
-    pub(super) async fn open(settings: &NatsSinkConfig) -> Result<Connection, ConnectError> {
+impl NatsConnection {
+    pub(super) async fn open(settings: &NatsSinkConfig) -> Result<NatsConnection, ConnectError> {
         let heard = Arc::new(watch::Sender::new(Heard::default()));
         let told = Arc::clone(&heard);
         let trouble = Arc::<Mutex<Option<String>>>::default();
@@ -68,7 +68,7 @@ impl Connection {
         let timeout = settings.timeout;
         let client = nats::connect(&settings.connection, &name, timeout, hears).await?;
         let context = ContextBuilder::new().timeout(timeout).build(client);
-        Ok(Connection { context, heard, trouble })
+        Ok(NatsConnection { context, heard, trouble })
     }
 
     /// Forgets what was heard; tells why nothing can be sent now. What is sent while it cannot would be
@@ -107,7 +107,7 @@ impl Connection {
         acknowledgement: PublishAckFuture,
         end: Instant,
         settings: &NatsSinkConfig,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PublishRefusal> {
         let mut heard = self.heard.subscribe();
         tokio::select! {
             // What has come counts, whatever was heard since.
@@ -115,12 +115,12 @@ impl Connection {
             answer = timeout_at(end, acknowledgement.into_future()) => match answer {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(answer::refusal(&error, settings)),
-                Err(_) => Err(Refusal::Known(answer::late(settings))),
+                Err(_) => Err(PublishRefusal::Known(answer::late(settings))),
             },
             // An error would mean that there is no sender, which is ours.
             heard = heard.wait_for(|heard| heard.is_lost || heard.denied.contains(subject)) => {
                 let is_denied = heard.is_ok_and(|heard| heard.denied.contains(subject));
-                Err(Refusal::Known(if is_denied {
+                Err(PublishRefusal::Known(if is_denied {
                     let message = format!(
                         "the server does not let this user publish to {}; give it the permission",
                         settings.subject.pattern()

@@ -13,8 +13,8 @@ use async_nats::jetstream::context::PublishAckFuture;
 use tokio::time::Instant;
 
 use super::NatsSinkConfig;
-use super::answer::{Refusal, refusal, retry};
-use super::connection::Connection;
+use super::answer::{PublishRefusal, refusal, retry};
+use super::connection::NatsConnection;
 use crate::nats::ConnectError;
 use crate::sinks::{Deliver, Item, Reason, Report, Verdict, record};
 
@@ -25,7 +25,7 @@ const WINDOW: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Nats {
     settings: NatsSinkConfig,
-    connection: Option<Connection>,
+    connection: Option<NatsConnection>,
 }
 
 /// A message on its way.
@@ -33,7 +33,7 @@ struct Sent {
     subject: String,
     /// Deadline of the acknowledgement.
     end: Instant,
-    acknowledgement: Result<PublishAckFuture, Refusal>,
+    acknowledgement: Result<PublishAckFuture, PublishRefusal>,
 }
 
 impl Nats {
@@ -41,9 +41,9 @@ impl Nats {
         Nats { settings: settings.clone(), connection: None }
     }
 
-    async fn connect(&mut self) -> Result<&Connection, ConnectError> {
+    async fn connect(&mut self) -> Result<&NatsConnection, ConnectError> {
         if self.connection.is_none() {
-            self.connection = Some(Connection::open(&self.settings).await?);
+            self.connection = Some(NatsConnection::open(&self.settings).await?);
         }
         // It was just made, or there before.
         self.connection.as_ref().ok_or_else(|| ConnectError::Unusable("no connection".to_owned()))
@@ -65,9 +65,9 @@ impl Deliver for Nats {
         let verdict = |outcome| match outcome {
             None => Verdict::NotTried,
             Some((_, Ok(()))) => Verdict::Delivered,
-            Some((_, Err(Refusal::Known(verdict)))) => verdict,
+            Some((_, Err(PublishRefusal::Known(verdict)))) => verdict,
             // Another of them was asked about.
-            Some((_, Err(Refusal::NobodyTookIt))) => Verdict::NotTried,
+            Some((_, Err(PublishRefusal::NobodyTookIt))) => Verdict::NotTried,
         };
         let mut outcomes = refusals.into_iter().map(Some);
         let verdicts = items.iter().map(|_| verdict(outcomes.next().flatten())).collect::<Vec<_>>();
@@ -99,15 +99,15 @@ impl Deliver for Nats {
     }
 }
 
-type Outcome = (String, Result<(), Refusal>);
+type PublishOutcome = (String, Result<(), PublishRefusal>);
 
 /// Publishes in order, and gathers what became of each message. After the first that has to be sent
 /// again no more are sent: they would overtake it.
 async fn publish(
-    connection: &Connection,
+    connection: &NatsConnection,
     settings: &NatsSinkConfig,
     items: &[Item],
-) -> Vec<Outcome> {
+) -> Vec<PublishOutcome> {
     let mut outcomes = Vec::with_capacity(items.len());
     let mut waiting: VecDeque<Sent> = VecDeque::new();
     let mut rest = items.iter();
@@ -133,12 +133,12 @@ async fn publish(
     }
 }
 
-async fn send(connection: &Connection, settings: &NatsSinkConfig, item: &Item) -> Sent {
+async fn send(connection: &NatsConnection, settings: &NatsSinkConfig, item: &Item) -> Sent {
     let end = Instant::now() + settings.timeout;
     let (head, body) = match record::decode(item) {
         Ok(decoded) => decoded,
         Err(reason) => {
-            let refusal = Refusal::Known(Verdict::Fatal { reason });
+            let refusal = PublishRefusal::Known(Verdict::Fatal { reason });
             return Sent { subject: String::new(), end, acknowledgement: Err(refusal) };
         }
     };
@@ -161,18 +161,19 @@ pub(super) fn header(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn stops_the_batch(refusal: &Refusal) -> bool {
-    !matches!(refusal, Refusal::Known(Verdict::Rejected { .. }))
+fn stops_the_batch(refusal: &PublishRefusal) -> bool {
+    !matches!(refusal, PublishRefusal::Known(Verdict::Rejected { .. }))
 }
 
 /// "No responders" is what a subject has that no stream takes, and what a stream has that is without a
 /// leader for a moment: only the servers know which, so they are asked about the first such message.
 async fn look_for_a_stream(
-    connection: &Connection,
+    connection: &NatsConnection,
     settings: &NatsSinkConfig,
-    outcomes: &mut [Outcome],
+    outcomes: &mut [PublishOutcome],
 ) {
-    let nobody = |(_, outcome): &&mut Outcome| matches!(outcome, Err(Refusal::NobodyTookIt));
+    let nobody =
+        |(_, outcome): &&mut PublishOutcome| matches!(outcome, Err(PublishRefusal::NobodyTookIt));
     let Some((subject, outcome)) = outcomes.iter_mut().find(nobody) else { return };
     let verdict = match connection.streams_for(subject, settings).await {
         Err(verdict) => verdict,
@@ -183,7 +184,7 @@ async fn look_for_a_stream(
             streams.join(", ")
         )),
     };
-    *outcome = Err(Refusal::Known(verdict));
+    *outcome = Err(PublishRefusal::Known(verdict));
 }
 
 fn no_stream(settings: &NatsSinkConfig) -> Reason {

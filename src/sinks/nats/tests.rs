@@ -3,7 +3,7 @@
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use serde_json::{Value, json};
 
-use super::answer::{Refusal, refusal};
+use super::answer::{PublishRefusal, refusal};
 use super::encode::encode;
 use super::sink::*;
 use super::*;
@@ -83,11 +83,11 @@ fn no_value_makes_another_subject_than_its_template() {
 fn every_answer_has_its_verdict() {
     let settings = settings("stream = \"EVENTS\"");
     let letter = |error: &PublishError| match refusal(error, &settings) {
-        Refusal::NobodyTookIt => '?',
-        Refusal::Known(Verdict::Retry { .. }) => 'R',
-        Refusal::Known(Verdict::Rejected { .. }) => 'X',
-        Refusal::Known(Verdict::Fatal { .. }) => 'F',
-        Refusal::Known(verdict) => panic!("{verdict:?}"),
+        PublishRefusal::NobodyTookIt => '?',
+        PublishRefusal::Known(Verdict::Retry { .. }) => 'R',
+        PublishRefusal::Known(Verdict::Rejected { .. }) => 'X',
+        PublishRefusal::Known(Verdict::Fatal { .. }) => 'F',
+        PublishRefusal::Known(verdict) => panic!("{verdict:?}"),
     };
     for (kind, expected) in [
         (PublishErrorKind::StreamNotFound, '?'),
@@ -130,7 +130,9 @@ fn every_answer_has_its_verdict() {
         for kind in [PublishErrorKind::Other, PublishErrorKind::WrongLastSequence] {
             let error = PublishError::with_source(kind, api.clone());
             assert_eq!(letter(&error), expected, "{code}");
-            let Refusal::Known(verdict) = refusal(&error, &settings) else { panic!("{code}") };
+            let PublishRefusal::Known(verdict) = refusal(&error, &settings) else {
+                panic!("{code}")
+            };
             let reason = verdict.into_reason();
             assert_eq!(reason.code, Some(code.to_string()));
             assert!(!reason.message.contains("canary") && reason.answer.contains("canary"));

@@ -25,7 +25,7 @@ pub(in crate::sinks) struct Reply {
 }
 
 #[derive(Default, Deserialize)]
-struct Body {
+struct HecAnswer {
     code: Option<i64>,
     #[serde(rename = "ackId")]
     ack_id: Option<u64>,
@@ -35,7 +35,7 @@ struct Body {
 
 impl Reply {
     pub(in crate::sinks) fn read(answer: Answer) -> Reply {
-        let Body { code, ack_id, invalid_event } =
+        let HecAnswer { code, ack_id, invalid_event } =
             serde_json::from_slice(&answer.body).unwrap_or_default();
         Reply { answer, code, ack_id, invalid_event }
     }

@@ -9,7 +9,7 @@ use crate::sinks::Rendered;
 /// The envelope without the event. The collector accepts no other fields: an unknown field makes it drop the events
 /// that follow.
 #[derive(Serialize)]
-struct Head<'a> {
+struct HecHead<'a> {
     /// Seconds since the epoch; as text, since a float would round it.
     time: String,
     host: &'a str,
@@ -46,11 +46,11 @@ pub(super) fn encode(settings: &SplunkHecSinkConfig, rendered: Rendered<'_>) -> 
     out
 }
 
-fn head<'a>(settings: &'a SplunkHecSinkConfig, event: &'a Event<'_>, from: &str) -> Head<'a> {
+fn head<'a>(settings: &'a SplunkHecSinkConfig, event: &'a Event<'_>, from: &str) -> HecHead<'a> {
     let time = event.time().timestamp_millis();
     let environment = event.environment_id().unwrap_or("unknown");
     let envelope = event.envelope();
-    Head {
+    HecHead {
         time: seconds(time),
         host: &settings.host,
         source: settings.source.clone().unwrap_or_else(|| format!("davinci:{environment}")),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::stream::Stream;
 use super::{
-    BatchDefaults, Deliver, Item, Output, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
+    BatchDefaults, Deliver, Item, OutputFile, Reason, Rendered, Report, SinkFinding, SinkType,
+    Verdict,
 };
 use crate::format::Format;
 use crate::settings::Section;
@@ -33,8 +34,8 @@ impl SinkType for StdoutSinkConfig {
         None
     }
 
-    fn output(&self) -> Option<Output<'_>> {
-        Some(Output { path: Path::new("/dev/stdout"), key: None })
+    fn output(&self) -> Option<OutputFile<'_>> {
+        Some(OutputFile { path: Path::new("/dev/stdout"), key: None })
     }
 
     fn target(&self) -> String {

@@ -31,12 +31,12 @@ const VANISHED: Duration = Duration::from_secs(20);
 /// How long a receiver may take to hear that we are going.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
-trait Stream: AsyncRead + AsyncWrite + Send + Sync {}
-impl<S: AsyncRead + AsyncWrite + Send + Sync> Stream for S {}
+trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync> ByteStream for S {}
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) enum Connection {
+pub(super) enum SyslogConnection {
     Datagrams(UdpSocket),
     Stream(Watched),
 }
@@ -44,7 +44,7 @@ pub(super) enum Connection {
 /// A stream whose end is noticed when it comes: a receiver never says anything else, and a write to
 /// one that has gone would still succeed.
 pub(super) struct Watched {
-    writer: WriteHalf<Box<dyn Stream + Unpin>>,
+    writer: WriteHalf<Box<dyn ByteStream + Unpin>>,
     ended: watch::Receiver<Option<End>>,
     _reader: AbortOnDropHandle<()>,
 }
@@ -88,11 +88,11 @@ impl std::fmt::Debug for Watched {
 pub(super) async fn connect(
     settings: &SyslogSinkConfig,
     tls: Option<&Arc<ClientConfig>>,
-) -> Result<Connection, Reason> {
+) -> Result<SyslogConnection, Reason> {
     let failed = |error: std::io::Error| Reason::new(connection_failure(&error, &settings.address));
     let connecting = async {
         if settings.transport == Transport::Udp {
-            return Ok(Connection::Datagrams(bound_to(&settings.address).await?));
+            return Ok(SyslogConnection::Datagrams(bound_to(&settings.address).await?));
         }
         let stream = TcpStream::connect(&settings.address).await?;
         stream.set_nodelay(true)?;
@@ -128,15 +128,15 @@ async fn bound_to(address: &str) -> std::io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn watched(stream: Box<dyn Stream + Unpin>) -> Connection {
+fn watched(stream: Box<dyn ByteStream + Unpin>) -> SyslogConnection {
     let (reader, writer) = tokio::io::split(stream);
     let (end, ended) = watch::channel(None);
     let reading = AbortOnDropHandle::new(tokio::spawn(read_to_end(reader, end)));
-    Connection::Stream(Watched { writer, ended, _reader: reading })
+    SyslogConnection::Stream(Watched { writer, ended, _reader: reading })
 }
 
 async fn read_to_end(
-    mut reader: ReadHalf<Box<dyn Stream + Unpin>>,
+    mut reader: ReadHalf<Box<dyn ByteStream + Unpin>>,
     end: watch::Sender<Option<End>>,
 ) {
     let mut ignored = [0; 1024];
@@ -152,16 +152,16 @@ async fn read_to_end(
     end.send_replace(Some(End { at: Instant::now(), is_orderly }));
 }
 
-impl Connection {
+impl SyslogConnection {
     pub(super) fn is_stream(&self) -> bool {
-        matches!(self, Connection::Stream(_))
+        matches!(self, SyslogConnection::Stream(_))
     }
 
     /// When the receiver hung up, if it has.
     pub(super) fn ended(&self) -> Option<Instant> {
         match self {
-            Connection::Datagrams(_) => None,
-            Connection::Stream(stream) => stream.ended.borrow().map(|end| end.at),
+            SyslogConnection::Datagrams(_) => None,
+            SyslogConnection::Stream(stream) => stream.ended.borrow().map(|end| end.at),
         }
     }
 
@@ -171,8 +171,10 @@ impl Connection {
     pub(super) async fn write(&mut self, messages: &[&[u8]], limit: Duration) -> Written {
         let mut written = 0;
         let error = match self {
-            Connection::Datagrams(socket) => send_all(socket, messages, limit, &mut written).await,
-            Connection::Stream(stream) => stream.write(messages, limit, &mut written).await,
+            SyslogConnection::Datagrams(socket) => {
+                send_all(socket, messages, limit, &mut written).await
+            }
+            SyslogConnection::Stream(stream) => stream.write(messages, limit, &mut written).await,
         };
         let error = error
             .err()
@@ -191,7 +193,7 @@ impl Connection {
     /// receiver would throw away what it has not read.
     pub(super) async fn close(self, limit: Duration) -> Closed {
         let was_lost = self.ended().is_some();
-        let Connection::Stream(mut stream) = self else { return Closed::InOrder };
+        let SyslogConnection::Stream(mut stream) = self else { return Closed::InOrder };
         let farewell = async {
             drop(stream.writer.shutdown().await);
             // An error means that the reader is gone, and so is the stream.

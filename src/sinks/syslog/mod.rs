@@ -27,7 +27,7 @@ use crate::tls;
 pub(crate) use config::{
     Framing, HeaderFormat, Oversize, ResendConfig, SyslogSinkConfig, Transport,
 };
-use connection::{Closed, Connection, FAREWELL, Written};
+use connection::{Closed, FAREWELL, SyslogConnection, Written};
 use resend::Unconfirmed;
 
 /// Connections that a receiver has to break on one message alone before its neighbour is tried.
@@ -74,7 +74,7 @@ impl SinkType for SyslogSinkConfig {
 pub(crate) struct Syslog {
     settings: SyslogSinkConfig,
     tls: Option<Arc<ClientConfig>>,
-    connection: Option<Connection>,
+    connection: Option<SyslogConnection>,
     unconfirmed: Unconfirmed,
     /// When the last connection was lost, until there is another.
     ended: Option<Instant>,
@@ -118,7 +118,7 @@ impl Syslog {
 
     /// The open connection, or a new one on which unconfirmed messages are sent again. The number is
     /// how many messages those were.
-    async fn connected(&mut self) -> Result<(Connection, u64), (Reason, u64)> {
+    async fn connected(&mut self) -> Result<(SyslogConnection, u64), (Reason, u64)> {
         if let Some(connection) = self.connection.take() {
             match connection.ended() {
                 None => return Ok((connection, 0)),
@@ -149,7 +149,7 @@ impl Syslog {
     /// Sends all unconfirmed messages again.
     async fn repeat_all(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut SyslogConnection,
         count: usize,
         resent: &mut u64,
     ) -> Result<(), Reason> {
@@ -171,7 +171,7 @@ impl Syslog {
     /// receiver takes the next one: it was handed over, and more cannot be done.
     async fn repeat_carefully(
         &mut self,
-        mut connection: Connection,
+        mut connection: SyslogConnection,
         count: usize,
         resent: &mut u64,
     ) -> Result<(), Reason> {

@@ -3,7 +3,7 @@
 //!
 //! The first repetition goes out at once, all of it. A message that is lost a second time goes
 //! carefully: as many as the receiver is likely to take, then the end of the stream. A receiver that
-//! ends it as well has read them ([`Connection::close`](super::Connection::close)), so that one which
+//! ends it as well has read them ([`SyslogConnection::close`](super::SyslogConnection::close)), so that one which
 //! takes little of each connection still gets on; where it does not, the next group is smaller. A
 //! receiver that never ends a connection after us confirms nothing: it gets all of them again.
 

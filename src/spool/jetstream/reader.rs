@@ -1,6 +1,6 @@
 //! Reader of one sink, in either order.
 //!
-//! Reading runs as its own task: a caller may stop waiting, and messages received by then are neither lost nor
+//! ReadState runs as its own task: a caller may stop waiting, and messages received by then are neither lost nor
 //! requested again.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::spool::{Read, ReadError};
 pub struct JetStreamReader {
     source: Arc<DeliveryOrderReader>,
     denials: Arc<Denials>,
-    under_way: Mutex<Option<Reading>>,
+    under_way: Mutex<Option<ReadState>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) enum DeliveryOrderReader {
 }
 
 #[derive(Debug)]
-struct Reading {
+struct ReadState {
     after: u64,
     task: AbortOnDropHandle<Result<Vec<Read>, ReadError>>,
 }
@@ -71,7 +71,7 @@ impl JetStreamReader {
                     ReadError(denials.explain(error_chain(&*error), began).into())
                 })
             });
-            Reading { after, task: AbortOnDropHandle::new(task) }
+            ReadState { after, task: AbortOnDropHandle::new(task) }
         });
         let read = (&mut reading.task).await;
         *under_way = None;
