@@ -167,7 +167,7 @@ fn the_admin_listener_keeps_its_password_and_stays_read_only() {
     assert_eq!(operate(), StatusCode::FORBIDDEN, "read_only is taken up");
     write(&home, &with("password_file = \"password\"\n"));
     then(&service, REFUSED, || service.signal("HUP"));
-    service.wait_for_log("admin.read_only: is off");
+    service.wait_for_log("admin.read_only: is now false");
     assert_eq!(operate(), StatusCode::FORBIDDEN);
 }
 
