@@ -25,7 +25,7 @@ const PATH: &str = "a path such as \"actors.user.name\": field names from the ev
 /// Rules for the fields of an event.
 #[derive(Debug, Clone)]
 pub struct RedactConfig {
-    /// RedactAction of the built-in profile; off if there is none.
+    /// Action of the built-in profile; off if there is none.
     pub pii: Option<RedactAction>,
     /// Fields that are removed.
     pub drop: Vec<FieldPath>,
@@ -39,7 +39,7 @@ pub struct RedactConfig {
     pub key: Option<Secret>,
 }
 
-/// RedactAction on a value, the weakest first.
+/// Action on a value, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RedactAction {
     /// Replaces the value by its keyed hash.

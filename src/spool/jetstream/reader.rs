@@ -1,6 +1,6 @@
 //! Reader of one sink, in either order.
 //!
-//! ReadState runs as its own task: a caller may stop waiting, and messages received by then are neither lost nor
+//! The reader runs as its own task: a caller may stop waiting, and messages received by then are neither lost nor
 //! requested again.
 
 use std::sync::Arc;
