@@ -9,6 +9,7 @@ mod finding;
 mod identity;
 mod interaction;
 mod outcome;
+pub mod registry;
 mod severity;
 
 pub use change::Change;
