@@ -17,14 +17,14 @@ use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
+use crate::listener::tls::{self, TlsError};
+use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::listener::tls::{self, TlsError};
-use crate::receive::listener::{self, Listener, Timeouts};
-use crate::receive::retry::Rules;
+use crate::receive::retry::RetryRules;
 use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
-use crate::rlimit::{self, TooFew};
+use crate::rlimit::{self, DescriptorLimitError};
 use crate::shutdown::{self, Shutdown};
 use crate::spool::{
     Clock, CommitError, Disposition, OpenError, ReadError, Registered, Spool, Start,
@@ -38,7 +38,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 pub enum StartError {
     /// Too few file descriptors.
     #[error(transparent)]
-    Descriptors(#[from] TooFew),
+    Descriptors(#[from] DescriptorLimitError),
     /// The spool could not be opened.
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -226,7 +226,7 @@ impl App {
         let webhooks = Listener {
             name: "webhooks",
             router: receive::router(receiver, &config.sources),
-            policy: Some(Arc::clone(&policy)),
+            policy: Some(policy.clone()),
             is_proxied: config.listen.proxy_protocol,
             connections: config.limits.connections,
             timeouts,
@@ -238,7 +238,7 @@ impl App {
                 spool: Arc::clone(&spool),
                 access,
                 sinks: statuses,
-                rules: Rules::with_policy(&config, policy),
+                rules: RetryRules::with_policy(&config, policy),
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,

@@ -1,15 +1,19 @@
-//! Folders that outlast a power loss: each is a name in the one above, and a name lasts only when the
-//! folder that holds it was synced.
+//! Creates directories that survive a power loss. A directory entry is durable only after an fsync
+//! of its parent.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-/// Makes a folder and those above it where they are missing, and syncs what leads to it.
+/// Creates a directory and its missing parents, and syncs the entries on the path to it.
 ///
-/// One is only made in another whose own name is on disk. So whatever an attempt that was cut short has
-/// left behind, syncing the last step is enough.
+/// A directory is only created in a parent whose own entry is on disk. After an interrupted
+/// attempt, syncing the last step is therefore enough.
+///
+/// # Errors
+///
+/// A directory cannot be created or synced.
 pub(crate) fn make(path: &Path, mode: u32) -> io::Result<()> {
     let above = match path.parent() {
         Some(above) if above.as_os_str().is_empty() => Path::new("."),
@@ -24,16 +28,21 @@ pub(crate) fn make(path: &Path, mode: u32) -> io::Result<()> {
         }
     }
     match sync(above) {
-        // One that we may not look into is somebody else's, and so is what leads through it.
+        // A directory that this process may not open belongs to somebody else, who is responsible
+        // for its entries.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }
 }
 
-/// Makes the names in a folder last.
+/// Syncs the entries of a directory.
+///
+/// # Errors
+///
+/// The directory cannot be opened or synced.
 pub(crate) fn sync(path: &Path) -> io::Result<()> {
     match File::open(path)?.sync_all() {
-        // Not every filesystem has such a thing; where there is none, nothing better can be done.
+        // Some filesystems do not support fsync on directories.
         Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
         synced => synced,
     }

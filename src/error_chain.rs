@@ -1,14 +1,16 @@
-//! Errors in the words of an operator: what failed and with which peer, without the library's chain.
+//! Turns errors of libraries into messages for operators: the failed action and the peer, without
+//! the error chain.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
 use rustls::{AlertDescription as Alert, CertificateError};
 
-/// Beginning of the standard library's error of a name that cannot be resolved; it has no kind of its own.
+/// Start of the standard library's message for a failed name resolution. The error has no kind of
+/// its own.
 const UNRESOLVED: &str = "failed to lookup address information";
 
-/// An error with everything that led to it, each said once. For the debug log, and for errors that are our own.
+/// Returns an error with its sources, each once. For the debug log.
 pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
@@ -22,7 +24,8 @@ pub(crate) fn error_chain(error: &dyn Error) -> String {
     message
 }
 
-/// An error with its sources, outermost first, also those that an [`std::io::Error`] was made of and hides.
+/// Iterates over an error and its sources, outermost first, including an error inside an
+/// [`std::io::Error`].
 pub(crate) fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -36,12 +39,12 @@ pub(crate) fn chain<'a>(
     std::iter::successors(Some(error), next)
 }
 
-/// The message of an I/O error without the number of the operating system's error.
+/// Returns the message of an I/O error without the operating system's error number.
 pub(crate) fn io_message(error: &std::io::Error) -> String {
     without_numbers(&error.to_string())
 }
 
-/// A message without the numbers that the standard library adds to errors of the operating system.
+/// Removes the error numbers that the standard library adds to messages of the operating system.
 pub(crate) fn without_numbers(message: &str) -> String {
     let mut parts = message.split(" (os error ");
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -56,15 +59,16 @@ pub(crate) fn without_numbers(message: &str) -> String {
     text
 }
 
-/// Says why a connection or request to `peer` failed. The library's chain, which may name a URL, goes to the debug log
-/// only; `peer` is a host and port.
+/// Returns the message for a failed connection or request. `peer` is host and port. The full error
+/// chain, which may contain a URL, goes to the debug log only.
 pub(crate) fn connection_failure(error: &(dyn Error + 'static), peer: &str) -> String {
     tracing::debug!(peer, chain = error_chain(error), "a connection failed");
     let found = chain(error).find_map(|cause| {
         if let Some(error) = cause.downcast_ref() {
             return Some(tls_failure(error, peer));
         }
-        // Neither the resolver nor the proxy's tunnel has an error that can be told apart by its type.
+        // The resolver and the proxy tunnel return errors without a public type, so their text is
+        // compared.
         let text = cause.to_string();
         if text.starts_with(UNRESOLVED) {
             let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
@@ -103,7 +107,8 @@ fn io_failure(kind: ErrorKind, peer: &str) -> Option<String> {
     })
 }
 
-/// Returns whether another attempt meets the same: the name is unknown, TLS fails, or the peer does not speak HTTP.
+/// Returns whether a retry fails for the same reason: unknown name, failed TLS handshake, or a peer
+/// without HTTP.
 pub(crate) fn is_permanent(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|cause| {
         cause.is::<rustls::Error>()

@@ -1,10 +1,10 @@
-//! Whether files have changed that certificates and credentials are read from.
+//! Detects changes of the files from which certificates and credentials are read.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-/// A number that changes when the contents of one of the files do; also when one appears, goes, or
-/// is replaced through a symbolic link.
+/// Returns a number that changes if the contents of a file change, or if a file appears,
+/// disappears, or is replaced through a symbolic link.
 pub(crate) async fn file_fingerprint(files: Vec<PathBuf>) -> u64 {
     let hashing = tokio::task::spawn_blocking(move || {
         let mut hash = DefaultHasher::new();

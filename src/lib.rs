@@ -1,4 +1,4 @@
-//! Receives PingOne DaVinci webhook events and gets every one of them into a SIEM.
+//! Receives PingOne DaVinci webhook events, spools them durably, and delivers them to SIEMs.
 //!
 //! > **A 200 means: every event in the body is on disk, in the spool or in quarantine. Each spooled
 //! > event is delivered to each sink at least once, in the order received per sink. Nothing is dropped
@@ -12,25 +12,27 @@
 //!                                            └── quarantine ◀────────┘ dead letters
 //! ```
 //!
-//! | module | what lives there |
+//! | module | content |
 //! | --- | --- |
-//! | [`event`] | the words: events, outcomes, findings; knows no JSON, no HTTP, no I/O |
-//! | [`decode`] | bytes to typed events, or refusals; the only place that knows PingOne's JSON; pure |
-//! | [`redact`] | what is taken out of events, before the spool or for one sink; pure |
-//! | [`receive`] | listener, credentials, limits, the one handler; knows decode and spool, never a sink |
-//! | [`spool`] | the durable log, dedup, quarantine; opaque bytes only |
-//! | [`deliver`] | one worker per sink: batches, retries, settlement |
-//! | [`format`](mod@format) | what an event becomes for a sink; pure |
+//! | [`event`] | data model: events, outcomes, findings; no JSON, no HTTP, no I/O |
+//! | [`decode`] | bytes to typed events or refusals; the only module that knows PingOne's JSON; pure |
+//! | [`redact`] | redaction of events, before the spool or for one sink; pure |
+//! | [`listener`] | connections: TLS, HTTP/1.1, HTTP/2, timeouts, shutdown; used by `receive` and `admin` |
+//! | [`receive`] | credentials, limits, the webhook handler; knows decode and spool, but no sink |
+//! | [`spool`] | durable log, deduplication, quarantine; events are opaque bytes |
+//! | [`deliver`] | one worker per sink: batches, retries, cursor commits |
+//! | [`format`](mod@format) | rendering of events for sinks; pure |
 //! | [`sinks`] | one per target; knows no spool and no other sink |
-//! | [`observe`] | what is seen of accepted events, in memory |
+//! | [`observe`] | statistics of accepted events, in memory |
 //! | [`admin`] | health, metrics, operations |
-//! | [`config`] | one TOML file, all mistakes at once |
-//! | [`app`], [`cli`] | putting it together; the command line |
-//! | [`durable_dir`] | folders that outlast a power loss |
-//! | [`json`] | tokens of JSON that was accepted; pure |
-//! | [`nats`] | how NATS is reached |
-//! | `pem`, `shown` | errors that quote neither a file nor a secret |
-//! | [`metrics`], [`telemetry`], [`shutdown`] | instruments, logs, the end |
+//! | [`config`] | one TOML file, all problems at once |
+//! | [`app`], [`cli`] | wiring of the service; the command line |
+//! | [`json`] | tokens of accepted JSON; pure |
+//! | [`nats`] | connections to NATS |
+//! | `durable_dir`, `paths` | directories that survive a power loss; identity of files |
+//! | `http_client` | HTTP client of sinks and traces |
+//! | `pem`, `shown`, `secret` | PEM files and secrets; errors that quote neither |
+//! | [`metrics`], [`telemetry`], [`shutdown`] | metrics, logs, shutdown signal |
 
 pub mod admin;
 pub mod app;
@@ -44,8 +46,11 @@ pub mod event;
 mod file_fingerprint;
 pub mod format;
 #[cfg(any(test, fuzzing))]
+#[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
+mod http_client;
 pub mod json;
+pub mod listener;
 pub mod metrics;
 pub mod nats;
 pub mod observe;

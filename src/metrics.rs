@@ -1,7 +1,7 @@
-//! Metrics in the domain's words. Made once, handed down; nothing global.
+//! Metrics of the service, created once and passed down; no globals.
 //!
-//! Labels are configured names and fixed words only, so that no sender can create a new series.
-//! The spool stores the totals by disposition: counters continue after a restart.
+//! Labels are configured names and fixed words only, so that no sender can create a new series. The
+//! spool stores the totals by disposition, so that counters continue after a restart.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use prometheus::{
 
 use crate::event::FindingKind;
 
-/// From what is usual to the seven days for which PingOne keeps what it cannot deliver.
+/// Buckets from the usual lag to seven days, for which PingOne keeps undelivered events.
 const LAG_BUCKETS: [f64; 14] = [
     0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 604_800.0,
 ];
 
-/// Every instrument of the service.
+/// All metrics of the service.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -35,15 +35,15 @@ pub struct Metrics {
     pub quarantined: IntCounterVec,
     /// Findings by kind.
     pub findings: IntCounterVec,
-    /// Events that are new in the spool, by type and outcome.
+    /// New events in the spool, by type and outcome.
     pub flow_events: IntCounterVec,
-    /// New events that say what transaction they are, by `usageTransactionType`.
+    /// New events with a `usageTransactionType`, by its value.
     pub usage_transactions: IntCounterVec,
     /// New events of types that PingOne will stop sending, by type.
     pub deprecated_events: IntCounterVec,
-    /// Seconds from `recordedAt` to receiving, by source; new events only.
+    /// Seconds from `recordedAt` to receipt, by source; new events only.
     pub recorded_lag: HistogramVec,
-    /// Seconds from `tsEms` to receiving, by source; new events only.
+    /// Seconds from `tsEms` to receipt, by source; new events only.
     pub packet_lag: HistogramVec,
     /// PingOne's connection tests, by source.
     pub delivery_tests: IntCounterVec,
@@ -53,28 +53,32 @@ pub struct Metrics {
     pub last_received: IntGaugeVec,
     /// Open connections by listener.
     pub connections: IntGaugeVec,
-    /// Ended connections by listener and reason.
+    /// Closed connections by listener and reason.
     pub connection_ends: IntCounterVec,
-    /// Unix time at which the first certificate of a file expires, by the file's key.
+    /// Unix time of the earliest certificate expiry in a file, by the file's key.
     pub certificate_expires: IntGaugeVec,
-    /// Configurations, certificates and credentials that were read again, by result.
+    /// Reloads of configuration, certificates and credentials, by result.
     pub reloads: IntCounterVec,
     /// Events by sink and result.
     pub sink_events: IntCounterVec,
-    /// Attempts that were not successful, by sink and kind of verdict.
+    /// Items of failed delivery attempts, by sink and verdict.
     pub sink_failures: IntCounterVec,
-    /// Times that something was sent to a sink's target, by sink and whether it was sent before.
+    /// Delivery attempts by sink: first or repeated.
     pub sink_attempts: IntCounterVec,
-    /// What sinks count besides: resent messages, failure stores, truncations.
+    /// Findings of sinks: resent messages, failure stores, truncations.
     pub sink_findings: IntCounterVec,
-    /// Events that were stored once and could not be read back, by sink.
+    /// Stored events that could not be read back, by sink.
     pub damaged: IntCounterVec,
     /// Spans of `[traces]`, by result.
     pub spans: IntCounterVec,
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Creates and registers all metrics.
+    ///
+    /// # Errors
+    ///
+    /// Two metrics have the same name; a bug.
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new_custom(Some("davinci_siem".to_owned()), None)?;
         let counter = |name: &str, help: &str, labels: &[&str]| {
@@ -93,41 +97,42 @@ impl Metrics {
             registry.register(Box::new(histogram.clone()))?;
             Ok::<_, prometheus::Error>(histogram)
         };
-        // 0.25 ms to 8 s: a sync takes 0.2 ms on a good disk and tens on a bad one.
+        // 0.25 ms to 8 s: an fsync takes 0.2 ms on a fast disk and tens of milliseconds on a slow
+        // one.
         let ack_buckets = exponential_buckets(0.000_25, 2.0, 16)?;
         let ack_seconds =
-            histogram("ack_seconds", "Seconds from a request's head to its 200", ack_buckets)?;
+            histogram("ack_seconds", "Seconds from the head of a request to its 200", ack_buckets)?;
         let batch_events = Histogram::with_opts(
             HistogramOpts::new("batch_events", "Elements per acknowledged request")
                 .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]),
         )?;
         registry.register(Box::new(batch_events.clone()))?;
         let started =
-            IntGauge::new("start_timestamp_seconds", "Time at which the service started")?;
+            IntGauge::new("start_timestamp_seconds", "Unix time of the start of the service")?;
         registry.register(Box::new(started.clone()))?;
         let metrics = Metrics {
             started,
             events: counter("events_total", "Events by source and result", &["source", "result"])?,
             requests: counter(
                 "requests_total",
-                "Requests by source and status",
+                "Requests by source and HTTP status",
                 &["source", "status"],
             )?,
             ack_seconds,
             batch_events,
             quarantined: counter(
                 "quarantined_total",
-                "Elements and bodies put into quarantine",
+                "Quarantined elements and bodies, by reason",
                 &["reason"],
             )?,
             flow_events: counter(
                 "flow_events_total",
-                "Events that are new in the spool, by type and outcome",
+                "New events in the spool, by type and outcome",
                 &["type", "outcome"],
             )?,
             usage_transactions: counter(
                 "usage_transactions_total",
-                "New events with a usageTransactionType",
+                "New events with a usageTransactionType, by its value",
                 &["type"],
             )?,
             deprecated_events: counter(
@@ -137,44 +142,48 @@ impl Metrics {
             )?,
             recorded_lag: histogram(
                 "recorded_lag_seconds",
-                "Seconds from recordedAt to receiving",
+                "Seconds from recordedAt to receipt, new events only",
                 LAG_BUCKETS.to_vec(),
             )?,
             packet_lag: histogram(
                 "packet_lag_seconds",
-                "Seconds from tsEms to receiving",
+                "Seconds from tsEms to receipt, new events only",
                 LAG_BUCKETS.to_vec(),
             )?,
-            findings: counter("findings_total", "Deviations that were accepted", &["kind"])?,
+            findings: counter(
+                "findings_total",
+                "Findings (accepted deviations from the documented events), by kind",
+                &["kind"],
+            )?,
             empty_bodies: counter(
                 "empty_bodies_total",
-                "Requests answered 400 because their body was empty",
+                "Requests with an empty body (answered 400), by source",
                 &["source"],
             )?,
             delivery_tests: counter(
                 "delivery_tests_total",
-                "PingOne connection tests",
+                "PingOne connection tests, by source",
                 &["source"],
             )?,
             last_received: gauge(
                 "last_received_timestamp_seconds",
-                "Time of the last acknowledged request",
+                "Unix time of the last acknowledged request, by source",
                 &["source"],
             )?,
-            connections: gauge("connections", "Open connections", &["listener"])?,
+            connections: gauge("connections", "Open connections, by listener", &["listener"])?,
             connection_ends: counter(
                 "connection_ends_total",
-                "Connections that have ended, by reason",
+                "Closed connections, by listener and reason",
                 &["listener", "reason"],
             )?,
             certificate_expires: gauge(
                 "certificate_expires_timestamp_seconds",
-                "Time at which the first certificate of a file expires",
+                "Unix time of the earliest certificate expiry in a file",
                 &["certificate"],
             )?,
             reloads: counter(
                 "reloads_total",
-                "Times that configuration, certificates and credentials were read again",
+                "Reloads of configuration, certificates and credentials, by result",
                 &["result"],
             )?,
             sink_events: counter(
@@ -184,28 +193,28 @@ impl Metrics {
             )?,
             sink_failures: counter(
                 "sink_failures_total",
-                "Items that an attempt did not deliver, by verdict",
+                "Items of failed delivery attempts, by sink and verdict",
                 &["sink", "verdict"],
             )?,
             sink_attempts: counter(
                 "sink_attempts_total",
-                "Times that something was sent to a target, for the first time or again",
+                "Delivery attempts, by sink: first or repeated",
                 &["sink", "attempt"],
             )?,
             sink_findings: counter(
                 "sink_findings_total",
-                "Items that a sink delivered in an unusual way",
+                "Findings of sinks (resent, truncated, failure store, ...), by kind",
                 &["sink", "kind"],
             )?,
             damaged: counter(
                 "damaged_events_total",
-                "Stored events that could not be read back",
+                "Corrupt stored events that were skipped, by sink",
                 &["sink"],
             )?,
-            spans: counter("spans_total", "Spans of traces, by result", &["result"])?,
+            spans: counter("spans_total", "Exported and dropped spans, by result", &["result"])?,
             registry: registry.clone(),
         };
-        let build = gauge("build_info", "The running version", &["version"])?;
+        let build = gauge("build_info", "Version of the running service", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         for kind in FindingKind::ALL {
             metrics.findings.with_label_values(&[kind.as_str()]);
@@ -213,7 +222,11 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Everything registered, and then `extra`, in Prometheus' text format 0.0.4.
+    /// Returns all metrics, followed by those of `extra`, in the Prometheus text format 0.0.4.
+    ///
+    /// # Errors
+    ///
+    /// A metric cannot be encoded.
     pub fn render(&self, extra: &Registry) -> Result<String, prometheus::Error> {
         let mut families = self.registry.gather();
         families.extend(extra.gather());
@@ -223,5 +236,5 @@ impl Metrics {
     }
 }
 
-/// How the service hands its metrics around.
+/// Shared handle of the metrics.
 pub type SharedMetrics = Arc<Metrics>;

@@ -1,4 +1,4 @@
-//! Paths that lead to one file: symbolic links, `..`, hard links, names that differ in case.
+//! Identity of paths: symbolic links, `..`, hard links, and names that differ in case.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -12,11 +12,15 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// `f_type` of sysfs: statfs(2).
 const SYSFS_MAGIC: i64 = 0x6265_6572;
 
-/// Links followed before a path counts as a loop, as Linux does.
+/// Maximum number of symbolic links to follow, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// Returns the absolute path with every symbolic link and `..` resolved, also where its end does not exist yet:
-/// the file that opening `path` would make.
+/// Returns the absolute path with every symbolic link and `..` resolved. The file need not exist:
+/// the result then is the path at which opening `path` would create it.
+///
+/// # Errors
+///
+/// A link cannot be read, or there are more than [`MAX_LINKS`] of them.
 pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     let mut resolved = std::env::current_dir()?;
     let mut rest = reversed(path);
@@ -39,8 +43,8 @@ pub(crate) fn resolve(path: &Path) -> io::Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Says why no directory can be made at `path`, whoever tries: its nearest existing ancestor is a file, or of a
-/// file system that the kernel fills. Makes nothing; permissions are those of another user, and not looked at.
+/// Returns the reason why no user can create a directory at `path`: its nearest existing ancestor
+/// is a file, or belongs to a file system of the kernel. Creates nothing and ignores permissions.
 pub(crate) fn obstacle(path: &Path) -> Option<String> {
     let path = std::path::absolute(path).ok()?;
     let existing = path.ancestors().find(|ancestor| ancestor.exists())?;
@@ -52,12 +56,12 @@ pub(crate) fn obstacle(path: &Path) -> Option<String> {
     is_kernels.then(|| format!("{} is a file system of the kernel", existing.display()))
 }
 
-/// Device and inode, which stay when a file is renamed.
+/// Returns device and inode, which stay when a file is renamed.
 pub(crate) fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Reports whether both paths lead to one file, or would make one.
+/// Returns whether both paths lead to the same file, or would create the same.
 pub(crate) fn is_same(one: &Path, two: &Path) -> bool {
     let inode = |path: &Path| fs::metadata(path).ok().map(|found| identity(&found));
     let name = |path: &Path| resolve(path).ok();
@@ -66,7 +70,7 @@ pub(crate) fn is_same(one: &Path, two: &Path) -> bool {
         || inode(one).is_some_and(|one| Some(one) == inode(two))
 }
 
-/// The components of a path, the first one last; `/` and `..` among them, `.` not.
+/// Returns the components of a path in reverse order, including `/` and `..`, without `.`.
 fn reversed(path: &Path) -> Vec<OsString> {
     let components = path.components().rev().map(|component| component.as_os_str().to_owned());
     components.filter(|name| name != ".").collect()

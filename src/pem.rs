@@ -1,7 +1,8 @@
-//! PEM files: certificates, private keys and revocation lists, and why one cannot be used.
+//! Reads PEM files (certificates, private keys, revocation lists) and explains why one cannot be
+//! used.
 //!
-//! A parser's error quotes the file, and with it a private key. Its text is never passed on: the
-//! mistake is looked for here, and told without a byte of the file.
+//! A parser's error may quote the file, and with it a private key. Its text is therefore never
+//! passed on: the mistake is searched here and described without quoting the file.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,45 +17,56 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::shown;
 
-/// Fewest base64 digits that are more than a word: a certificate or a key has hundreds.
-const MIN_DIGITS: usize = 40;
+/// Minimum number of base64 digits that are not a word. A certificate or key has hundreds.
+const MIN_BASE64_DIGITS: usize = 40;
 
-/// Largest file that is read: revocation lists of large authorities have some 100 MB.
-const MAX_BYTES: u64 = 256 << 20;
+/// Maximum size of a file. Revocation lists of large authorities have about 100 MB.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 const NOT_PEM: &str = "it is not PEM, which begins with -----BEGIN";
 
-const BEGIN: &[u8] = b"-----BEGIN ";
+const BEGIN_MARKER: &[u8] = b"-----BEGIN ";
 
-/// The object that a file has to hold.
+/// Kind of object that a file must contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+enum PemKind {
     Certificate,
     PrivateKey,
     RevocationList,
 }
 
-/// Reads the certificates of a file, at least one. The error begins with a verb, for a message about
-/// the file.
+/// Reads at least one certificate from a file.
+///
+/// # Errors
+///
+/// The file cannot be read or used.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    all(path, Wanted::Certificate)
+    all(path, PemKind::Certificate)
 }
 
-/// Reads the revocation lists of a file, at least one.
+/// Reads at least one revocation list from a file.
+///
+/// # Errors
+///
+/// The file cannot be read or used.
 pub(crate) fn revocation_lists(
     path: &Path,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    all(path, Wanted::RevocationList)
+    all(path, PemKind::RevocationList)
 }
 
 /// Reads the first private key of a file.
+///
+/// # Errors
+///
+/// The file cannot be read or used.
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let text = read(path)?;
     let text = text.expose_secret();
-    PrivateKeyDer::from_pem_slice(text).map_err(|_| unusable(text, Wanted::PrivateKey))
+    PrivateKeyDer::from_pem_slice(text).map_err(|_| unusable(text, PemKind::PrivateKey))
 }
 
-/// Says why a private key that was read does not go with its certificate, in words of our own.
+/// Explains why a private key does not match its certificate.
 pub(crate) fn key_mistake(error: &rustls::Error, certificate: &Path) -> String {
     let certificate = shown::path(certificate);
     match error {
@@ -70,36 +82,36 @@ pub(crate) fn key_mistake(error: &rustls::Error, certificate: &Path) -> String {
     }
 }
 
-fn all<T: PemObject>(path: &Path, wanted: Wanted) -> Result<Vec<T>, String> {
+fn all<T: PemObject>(path: &Path, kind: PemKind) -> Result<Vec<T>, String> {
     let text = read(path)?;
     let text = text.expose_secret();
     let found: Result<Vec<T>, _> = T::pem_slice_iter(text).collect();
-    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(text, wanted))
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(text, kind))
 }
 
 fn read(path: &Path) -> Result<SecretSlice<u8>, String> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|error| format!("cannot be read: {}", shown::reason(&error)));
     let bytes = SecretSlice::from(bytes);
-    match read? as u64 > MAX_BYTES {
+    match read? as u64 > MAX_FILE_BYTES {
         true => Err("is larger than 256 MiB".to_owned()),
         false => Ok(bytes),
     }
 }
 
-fn unusable(text: &[u8], wanted: Wanted) -> String {
-    let name = match wanted {
-        Wanted::Certificate => "certificate",
-        Wanted::PrivateKey => "private key",
-        Wanted::RevocationList => "revocation list",
+fn unusable(text: &[u8], kind: PemKind) -> String {
+    let name = match kind {
+        PemKind::Certificate => "certificate",
+        PemKind::PrivateKey => "private key",
+        PemKind::RevocationList => "revocation list",
     };
-    format!("holds no usable {name}: {}", mistake(text, wanted))
+    format!("holds no usable {name}: {}", mistake(text, kind))
 }
 
-/// Finds the most likely mistake in a file that could not be used.
-fn mistake(text: &[u8], wanted: Wanted) -> &'static str {
+/// Returns the most likely mistake in a file that cannot be used.
+fn mistake(text: &[u8], kind: PemKind) -> &'static str {
     let has = |what: &[u8]| find(text, what).is_some();
     if text.trim_ascii().is_empty() {
         return "it is empty";
@@ -110,7 +122,7 @@ fn mistake(text: &[u8], wanted: Wanted) -> &'static str {
     if text.starts_with(b"\xef\xbb\xbf") {
         return "it begins with a byte order mark; save it without one";
     }
-    if !has(BEGIN) {
+    if !has(BEGIN_MARKER) {
         return without_markers(text);
     }
     if has(b"\0") {
@@ -125,15 +137,15 @@ fn mistake(text: &[u8], wanted: Wanted) -> &'static str {
                 NEW-FILE";
     }
     let lines: Vec<&[u8]> = text.split(|byte| [b'\n', b'\r'].contains(byte)).collect();
-    let markers = lines.iter().filter(|line| find(line, BEGIN).is_some());
+    let markers = lines.iter().filter(|line| find(line, BEGIN_MARKER).is_some());
     if markers.clone().any(|line| label(line.trim_ascii()).is_none()) {
         return "line breaks are missing: -----BEGIN and -----END stand on lines of their own";
     }
-    if markers.clone().any(|line| !line.starts_with(BEGIN)) {
+    if markers.clone().any(|line| !line.starts_with(BEGIN_MARKER)) {
         return "its lines are indented; remove the blanks before -----BEGIN";
     }
     let labels: Vec<&[u8]> = markers.filter_map(|line| label(line.trim_ascii())).collect();
-    if !labels.iter().any(|label| wanted.is(label)) {
+    if !labels.iter().any(|label| kind.is(label)) {
         return other_object(&labels);
     }
     if labels.iter().any(|label| !has(&[b"-----END ", *label, b"-----"].concat())) {
@@ -142,7 +154,7 @@ fn mistake(text: &[u8], wanted: Wanted) -> &'static str {
     "what stands between its markers is not base64"
 }
 
-/// Finds the mistake in a file without `-----BEGIN`.
+/// Returns the mistake in a file without `-----BEGIN`.
 fn without_markers(text: &[u8]) -> &'static str {
     if !text.is_ascii() {
         return "it is not PEM text; convert DER with openssl, option -inform DER, and PKCS #12 with \
@@ -151,12 +163,12 @@ fn without_markers(text: &[u8]) -> &'static str {
     let any_padding =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let digits: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if digits.len() < MIN_DIGITS {
+    if digits.len() < MIN_BASE64_DIGITS {
         return NOT_PEM;
     }
     let digits = SecretSlice::from(digits);
     match GeneralPurpose::new(&STANDARD, any_padding).decode(digits.expose_secret()) {
-        Ok(inner) if find(&inner, BEGIN).is_some() => {
+        Ok(inner) if find(&inner, BEGIN_MARKER).is_some() => {
             drop(SecretSlice::from(inner));
             "it is base64 of a PEM file; decode it with base64 -d"
         }
@@ -168,10 +180,10 @@ fn without_markers(text: &[u8]) -> &'static str {
     }
 }
 
-/// Names the object that stands where another belongs.
+/// Names the object that the file contains instead.
 fn other_object(labels: &[&[u8]]) -> &'static str {
     let is = |name: &[u8]| labels.contains(&name);
-    let has_key = labels.iter().any(|label| Wanted::PrivateKey.is(label));
+    let has_key = labels.iter().any(|label| PemKind::PrivateKey.is(label));
     if has_key {
         "it holds a private key; another file belongs here"
     } else if is(b"OPENSSH PRIVATE KEY") {
@@ -189,21 +201,21 @@ fn other_object(labels: &[&[u8]]) -> &'static str {
     }
 }
 
-/// Returns the label of a whole `-----BEGIN LABEL-----`.
+/// Returns the label of a complete `-----BEGIN LABEL-----`.
 fn label(line: &[u8]) -> Option<&[u8]> {
-    let label = line.strip_prefix(BEGIN)?.strip_suffix(b"-----")?;
+    let label = line.strip_prefix(BEGIN_MARKER)?.strip_suffix(b"-----")?;
     let is_plain = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ';
     label.iter().all(is_plain).then_some(label)
 }
 
-impl Wanted {
+impl PemKind {
     fn is(self, label: &[u8]) -> bool {
         match self {
-            Wanted::Certificate => label == b"CERTIFICATE",
-            Wanted::PrivateKey => {
+            PemKind::Certificate => label == b"CERTIFICATE",
+            PemKind::PrivateKey => {
                 [&b"PRIVATE KEY"[..], b"RSA PRIVATE KEY", b"EC PRIVATE KEY"].contains(&label)
             }
-            Wanted::RevocationList => label == b"X509 CRL",
+            PemKind::RevocationList => label == b"X509 CRL",
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Text of a stranger, made fit for a terminal or a page: the one place that escapes control characters and those
-//! that change the direction of text.
+//! Escapes untrusted text for terminals and pages: the only place that handles control characters
+//! and characters that change the direction of text.
 
 use std::borrow::Cow;
 
-/// Whether a character is obeyed instead of shown: C0 and C1 control characters, the marks, embeddings, overrides
-/// and isolates of bidirectional text (Unicode UAX #9), its separators and its interlinear annotations.
+/// Returns whether a character controls the display instead of being shown: C0 and C1 control
+/// characters, marks, embeddings, overrides and isolates of bidirectional text (Unicode UAX #9),
+/// separators, interlinear annotations.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -12,23 +13,24 @@ fn is_obeyed(c: char) -> bool {
             | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// A text on one line: every character that would be obeyed as `\u202e`, the way JSON writes it.
+/// Returns the text on one line. Each control character is escaped as in JSON, for example
+/// `\u202e`.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_obeyed)
 }
 
-/// Likewise, for texts of several lines: line breaks and tabs stay.
+/// Does the same as [`line`], but keeps line breaks and tabs.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Likewise, for lines with colours: their escape sequences stay, too.
+/// Does the same as [`lines`], but keeps the escape sequences of colours.
 pub(crate) fn colored(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t' | '\u{1b}'))
 }
 
-/// All of these characters are in the basic multilingual plane: four digits are enough, and within a string of JSON
-/// the text still means the same.
+/// Escapes with four hexadecimal digits, which suffice because all these characters are in the
+/// basic multilingual plane. A JSON string keeps its meaning.
 fn escape(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&is_escaped) {
         return Cow::Borrowed(text);

@@ -1,4 +1,4 @@
-//! A secret: read from a file or a variable, wiped when dropped, never printed.
+//! Secrets: read from a file or a variable, wiped on drop, never printed.
 
 use std::path::{Path, PathBuf};
 
@@ -7,27 +7,27 @@ use subtle::ConstantTimeEq;
 
 use crate::shown;
 
-/// A password, token or header value. Its `Debug` shows nothing of it.
+/// A password, token or header value. Its `Debug` output does not contain it.
 #[derive(Debug, Clone)]
 pub struct Secret {
     value: SecretString,
-    /// Where it can be read again.
+    /// File to read the secret again from.
     file: Option<PathBuf>,
     form: Form,
 }
 
-/// Characters that a secret may hold, by the way in which it travels.
+/// Characters that a secret may contain, by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// One line of visible characters: a password, a token, the value of a header that is compared.
+    /// One line of visible characters: a password, a token, the value of a compared header.
     Line,
-    /// One line of visible ASCII: the value of a header that is sent (RFC 9110, 5.5).
+    /// One line of visible ASCII: the value of a sent header (RFC 9110, 5.5).
     Header,
-    /// Any text: a file of credentials, a key.
+    /// Any text: a credentials file, a key.
     Text,
 }
 
-/// In constant time, though it is settings that are compared, not what a stranger sent.
+/// Compares in constant time, although both values come from the configuration.
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
         let is_same = self.expose().as_bytes().ct_eq(other.expose().as_bytes());
@@ -38,23 +38,31 @@ impl PartialEq for Secret {
 impl Eq for Secret {}
 
 impl Secret {
-    /// The value, for comparing and sending only.
+    /// Returns the value, for comparing and sending only.
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
     }
 
-    /// The file that holds it, if it did not come from a variable.
+    /// Returns the file that contains the secret; `None` if it comes from a variable.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Reads it again: someone may have replaced the file meanwhile. A variable never changes.
+    /// Reads the secret again, since its file may have been replaced. A variable never changes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Secret::from_file`].
     pub fn reread(&self) -> Result<Secret, String> {
         let read = |path| Secret::from_file(path, self.form);
         self.file.as_deref().map_or_else(|| Ok(self.clone()), read)
     }
 
-    /// Reads a file, without the byte order mark and the line breaks that editors add.
+    /// Reads a file and removes a byte order mark and trailing line breaks.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or its content is not a secret of this form.
     pub(crate) fn from_file(path: &Path, form: Form) -> Result<Secret, String> {
         let name = shown::path(path);
         let text = std::fs::read_to_string(path).map(SecretString::from).map_err(|error| {
@@ -63,7 +71,7 @@ impl Secret {
                 true => {
                     format!("{name} cannot be read: {reason}. Check the path and its permissions")
                 }
-                // The most common mistake is the secret itself.
+                // The most common mistake is the secret itself instead of a file name.
                 false => "is not the name of a file that can be read, and is not shown, since it \
                           may be a secret. Write the secret into a file, and the file's path here"
                     .to_owned(),
@@ -73,7 +81,11 @@ impl Secret {
             .map_err(|mistake| format!("{name} {mistake}"))
     }
 
-    /// Takes the value of a variable, without a byte order mark and line breaks at its end.
+    /// Reads the value of a variable and removes a byte order mark and trailing line breaks.
+    ///
+    /// # Errors
+    ///
+    /// The variable is not set, or its value is not a secret of this form.
     pub(crate) fn from_variable(
         name: &str,
         value: Option<&str>,
@@ -91,8 +103,8 @@ impl Secret {
         Secret::new(value, None, form).map_err(|mistake| format!("{variable} {mistake}"))
     }
 
-    /// Stands for a secret that was not asked for. It has the form that every key accepts: a signing key's, of enough
-    /// different characters.
+    /// Returns a placeholder for a secret that is not needed. It is valid for every key, including
+    /// signing keys, which require several different characters.
     pub(crate) fn unread() -> Secret {
         let value = "whsec_bm90IHJlYWQsIGFuZCBnb29kIGZvciBub3RoaW5nIGF0IGFsbA==".to_owned();
         Secret { value: SecretString::from(value), file: None, form: Form::Text }
@@ -108,7 +120,7 @@ impl Secret {
     }
 }
 
-/// Finds the reason why a text would never match, or cannot be sent.
+/// Returns the reason why a text can never match, or cannot be sent.
 fn mistake(text: &str, form: Form) -> Option<&'static str> {
     if text.trim().is_empty() {
         return Some("is empty; put the secret into it");
@@ -134,14 +146,14 @@ fn mistake(text: &str, form: Form) -> Option<&'static str> {
         .then_some("holds characters that are not ASCII, which a header cannot carry; use another")
 }
 
-/// Tells whether nobody can see a character: it came with a copy from somewhere.
+/// Returns whether a character is invisible, as copied text may contain.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Finds the reason why a user name cannot be part of HTTP Basic (RFC 7617, 2).
+/// Returns the reason why a user name cannot be part of HTTP Basic (RFC 7617, 2).
 pub(crate) fn username_mistake(name: &str) -> Option<&'static str> {
     if name.contains(':') {
         return Some("cannot hold a colon (RFC 7617); choose another");

@@ -1,20 +1,20 @@
-//! The part of a configured text that a message may show: people write secrets into the wrong place.
+//! Parts of a configured text that a message may show. People write secrets into the wrong place.
 
 use std::path::{Path, PathBuf};
 
-/// Longest run of characters that is shown whatever it looks like: too short to be a secret.
-const HARMLESS: usize = 7;
+/// Maximum length of a run of characters that is always shown: too short for a secret.
+const MAX_PLAIN_CHARS: usize = 7;
 
-/// Longest word of a name.
-const WORD: usize = 20;
+/// Maximum length of a word in a name.
+const MAX_WORD_CHARS: usize = 20;
 
-/// Longest name of a file or a key.
-const NAME: usize = 64;
+/// Maximum length of a file name or key.
+const MAX_NAME_CHARS: usize = 64;
 
-/// Returns a path for a message, or words in its place where part of it may be a secret.
+/// Returns a path for a message, or a placeholder if part of it may be a secret.
 ///
-/// Directories that exist are shown, and so are names made of words. A token or a key that was
-/// written in place of a path is neither.
+/// Existing directories are shown, and names made of words. A token or key written in place of a
+/// path is neither.
 pub(crate) fn path(path: &Path) -> String {
     match is_plausible(path) {
         true => path.display().to_string(),
@@ -22,7 +22,7 @@ pub(crate) fn path(path: &Path) -> String {
     }
 }
 
-/// Tells whether a text that was written for a path is one, as far as its looks say.
+/// Returns whether a text looks like a path.
 pub(crate) fn is_plausible(path: &Path) -> bool {
     let Some(text) = path.to_str() else { return path.exists() };
     let mut so_far = PathBuf::new();
@@ -34,38 +34,39 @@ pub(crate) fn is_plausible(path: &Path) -> bool {
         })
 }
 
-/// Tells whether a text has the looks of an environment variable's name: upper-case words.
+/// Returns whether a text looks like the name of an environment variable: upper-case words.
 pub(crate) fn is_variable(text: &str) -> bool {
     let is_word = |word: &str| {
         let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-        word.len() <= WORD
+        word.len() <= MAX_WORD_CHARS
             && word.len() - letters.len() <= 4
             && letters.bytes().all(|byte| byte.is_ascii_uppercase())
     };
     !text.is_empty()
-        && text.len() <= NAME
+        && text.len() <= MAX_NAME_CHARS
         && !text.starts_with(|c: char| c.is_ascii_digit())
         && text.split('_').all(is_word)
 }
 
-/// Tells whether a key of the configuration may be shown: it is made of words, like every known key.
+/// Returns whether a configuration key may be shown: it consists of words, like every known key.
 pub(crate) fn is_key(text: &str) -> bool {
     is_wordy(text)
 }
 
-/// Returns a value in quotation marks, followed by a blank; nothing where it may be a secret.
-///
-/// Numbers, addresses and what is too short for a secret are shown.
+/// Returns a quoted value followed by a blank, or an empty string if it may be a secret. Numbers,
+/// addresses and short values are shown.
 pub(crate) fn value(text: &str) -> String {
     let is_number = |c: char| c.is_ascii_digit() || ".:/, +-".contains(c);
-    if text.chars().count() <= HARMLESS || (text.len() <= NAME && text.chars().all(is_number)) {
+    if text.chars().count() <= MAX_PLAIN_CHARS
+        || (text.len() <= MAX_NAME_CHARS && text.chars().all(is_number))
+    {
         format!("{text:?} ")
     } else {
         String::new()
     }
 }
 
-/// Says why a file or directory cannot be used, in words without the system's error number.
+/// Describes why a file or directory cannot be used, without the system's error number.
 pub(crate) fn reason(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
@@ -79,9 +80,10 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// Tells whether a name is made of words and numbers: "splunk-token.txt" is, "q3Vx8LmZ0tR7yBnK" is not.
+/// Returns whether a name consists of words and numbers: "splunk-token.txt" does,
+/// "q3Vx8LmZ0tR7yBnK" does not.
 fn is_wordy(name: &str) -> bool {
-    name.len() <= NAME && name.split(|c: char| !c.is_alphanumeric()).all(is_word)
+    name.len() <= MAX_NAME_CHARS && name.split(|c: char| !c.is_alphanumeric()).all(is_word)
 }
 
 fn is_word(word: &str) -> bool {
@@ -90,14 +92,14 @@ fn is_word(word: &str) -> bool {
     let is_cased = rest.chars().all(|c| c.is_alphabetic() && !c.is_uppercase())
         || letters.chars().all(char::is_uppercase);
     let digits = word.len() - letters.len();
-    word.len() < 4 || (is_cased && letters.chars().count() <= WORD && digits <= 8)
+    word.len() < 4 || (is_cased && letters.chars().count() <= MAX_WORD_CHARS && digits <= 8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What people paste: random bytes in base64 and hexadecimal digits, a UUID, a JWT, an `NKey`'s seed.
+    /// Typical secrets: random bytes in base64 and hexadecimal, a UUID, a JWT, an `NKey` seed.
     const SECRETS: [&str; 9] = [
         "q3Vx8LmZ0tR7yBnK",
         "b7e0d4c19f6a82537d1c0b9ae84f6253",

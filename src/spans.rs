@@ -1,27 +1,26 @@
-//! The spans of the service, for `[traces]`: every name and every attribute there is.
+//! Spans of the service, for `[traces]`: every name and every attribute.
 //!
-//! None holds a credential, a body, or a member of an event. OpenTelemetry's names are used where it has some.
-//! Where no traces are configured nobody is interested in them, and they are not even made.
+//! No span contains a credential, a body, or a field of an event. OpenTelemetry's attribute names
+//! are used where they exist. Without `[traces]`, spans are disabled and cost nothing.
 
 use tracing::Span;
 use tracing::field::Empty;
 
-/// What tells them from logs.
-pub(crate) const TARGET: &str = "spans";
+/// Target that separates spans from log events.
+pub(crate) const LOG_TARGET: &str = "spans";
 
-/// One request on a webhook's path, from its head to its answer.
-///
-/// It has no parent: a `traceparent` is the word of whoever sent it.
-pub(crate) struct Receive(Span);
+/// Span of one webhook request, from its head to its answer. It has no parent, because a
+/// `traceparent` header is not trusted.
+pub(crate) struct ReceiveSpan(Span);
 
-impl Receive {
-    pub(crate) fn begin(source: &str, request_id: &str, method: &str) -> Receive {
-        // A method can be any word.
+impl ReceiveSpan {
+    pub(crate) fn begin(source: &str, request_id: &str, method: &str) -> ReceiveSpan {
+        // A client may send any word as method.
         let known =
             ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
         let method = if known.contains(&method) { method } else { "_OTHER" };
-        Receive(tracing::info_span!(
-            target: TARGET,
+        ReceiveSpan(tracing::info_span!(
+            target: LOG_TARGET,
             parent: None,
             "receive",
             otel.kind = "server",
@@ -37,12 +36,12 @@ impl Receive {
         ))
     }
 
-    /// The body has arrived, so many bytes as they were sent.
+    /// Records the size of the body, in bytes as sent.
     pub(crate) fn body(&self, bytes: usize) {
         self.0.record("http.request.body.size", number(bytes));
     }
 
-    /// It was answered.
+    /// Records the HTTP status of the answer and ends the span.
     pub(crate) fn answered(self, status: u16) {
         self.0.record("http.response.status_code", i64::from(status));
         if status >= 500 {
@@ -50,7 +49,7 @@ impl Receive {
         }
     }
 
-    /// What it brought is stored.
+    /// Records the number of stored events.
     pub(crate) fn stored(&self, accepted: u64, duplicate: u64, quarantined: u64) {
         self.0.record("davinci_siem.events.accepted", number(accepted));
         self.0.record("davinci_siem.events.duplicate", number(duplicate));
@@ -58,19 +57,20 @@ impl Receive {
     }
 }
 
-/// One attempt to deliver a batch to a sink.
-pub(crate) struct Deliver(Span);
+/// Span of one attempt to deliver a batch to a sink.
+pub(crate) struct DeliverSpan(Span);
 
-impl Deliver {
-    /// `bytes` as the target counts them; only asked for where somebody wants to know.
+impl DeliverSpan {
+    /// Starts the span. `bytes` returns the size of the batch as the target counts it; called only
+    /// if spans are enabled.
     pub(crate) fn begin(
         sink: &str,
         attempt: &str,
         events: usize,
         bytes: impl FnOnce() -> usize,
-    ) -> Deliver {
+    ) -> DeliverSpan {
         let span = tracing::info_span!(
-            target: TARGET,
+            target: LOG_TARGET,
             parent: None,
             "deliver",
             otel.kind = "client",
@@ -90,10 +90,10 @@ impl Deliver {
         if !span.is_disabled() {
             span.record("davinci_siem.bytes", number(bytes()));
         }
-        Deliver(span)
+        DeliverSpan(span)
     }
 
-    /// It has ended, with one verdict for each event.
+    /// Records one verdict for each event and ends the span.
     pub(crate) fn ended(self, verdicts: impl Iterator<Item = &'static str>) {
         if self.0.is_disabled() {
             return;
@@ -117,12 +117,12 @@ impl Deliver {
     }
 }
 
-/// OpenTelemetry knows no other whole numbers: they would become texts.
+/// Converts a count to `i64`, the only integer attribute type of OpenTelemetry.
 fn number(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-/// What a target can say of an event, the gravest last, and the attribute that counts it.
+/// Verdicts in ascending severity, with the attribute that counts each.
 const VERDICTS: [(&str, &str); 6] = [
     ("delivered", "davinci_siem.verdicts.delivered"),
     ("not_tried", "davinci_siem.verdicts.not_tried"),

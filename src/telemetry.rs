@@ -1,8 +1,9 @@
-//! Logging: what the service says about itself, on standard error; and traces, where they are configured.
+//! Logging on standard error, and traces if configured.
 //!
-//! Levels say what an operator has to do: `error`, act; `warn`, look; `info`, nothing. No line holds
-//! a credential, a body or a member of an event. What belongs to a request says which:
-//! `source` and `request_id` are members of the event itself, so that JSON stays flat and text can be searched.
+//! A level tells operators what to do: `error` act, `warn` investigate, `info` nothing. No line
+//! contains a credential, a body or a field of an event. Lines about a request have `source` and
+//! `request_id` as fields of the log event itself, so that JSON lines stay flat and text lines are
+//! searchable.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -17,15 +18,15 @@ use crate::metrics::Metrics;
 use crate::printable;
 use crate::spans;
 #[cfg(feature = "otlp")]
-use crate::traces::{self, Exporting};
+use crate::traces::{self, ExportTask};
 
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// What has to be finished at the end.
+/// Handle of the exporters that must be flushed at the end.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     #[cfg(feature = "otlp")]
-    traces: Option<Exporting>,
+    traces: Option<ExportTask>,
 }
 
 /// Starts logging and traces for the process, on the current runtime.
@@ -37,7 +38,8 @@ pub fn start(config: &Config, metrics: &Metrics) -> Telemetry {
     Telemetry { traces }
 }
 
-/// Starts logging for the process. Traces are refused where the configuration is read.
+/// Starts logging for the process. Without the feature `otlp`, the configuration reader refuses
+/// `[traces]`.
 #[cfg(not(feature = "otlp"))]
 pub fn start(config: &Config, _: &Metrics) -> Telemetry {
     init(&config.log, None);
@@ -45,7 +47,7 @@ pub fn start(config: &Config, _: &Metrics) -> Telemetry {
 }
 
 impl Telemetry {
-    /// Exports what is left, for so long at most.
+    /// Exports the remaining spans, within the time limit.
     #[cfg(feature = "otlp")]
     pub async fn finish(self, within: Duration) {
         if let Some(traces) = self.traces {
@@ -53,15 +55,15 @@ impl Telemetry {
         }
     }
 
-    /// There is nothing to export.
+    /// Does nothing, because nothing is exported.
     #[cfg(not(feature = "otlp"))]
     pub fn finish(self, _: Duration) -> impl Future<Output = ()> {
         std::future::ready(())
     }
 }
 
-/// Standard error, which may be a terminal. Fields are escaped by the formatter, except for what changes the direction
-/// of text; its own colours stay.
+/// Writer to standard error, which may be a terminal. The formatter escapes fields, except for
+/// characters that change the direction of text. The formatter's own colours are kept.
 struct Escaped(std::io::Stderr);
 
 impl std::io::Write for Escaped {
@@ -77,20 +79,20 @@ impl std::io::Write for Escaped {
     }
 }
 
-/// A second call changes nothing.
+/// Sets up logging. A second call has no effect.
 fn init(log: &Log, traces: Option<Boxed>) {
-    // What libraries say below a warning is about frames and bytes, of which some are secret.
+    // Below `warn`, libraries log frames and bytes, some of which are secret.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
-        // They warn of what strangers send, as often as strangers send it.
+        // These libraries warn of malformed input, as often as clients send it.
         .with_targets(["h2", "hyper", "rustls"].map(|library| (library, LevelFilter::ERROR)))
-        // It says at each attempt what it tells its caller as well; `nats/events.rs` says it once.
+        // async_nats logs each attempt; `nats/events.rs` logs the first.
         .with_target("async_nats", LevelFilter::OFF)
         .with_target("davinci_siem", log.level)
-        .with_target(spans::TARGET, LevelFilter::OFF);
+        .with_target(spans::LOG_TARGET, LevelFilter::OFF);
     let layer = fmt::layer()
         .with_writer(|| Escaped(std::io::stderr()))
-        // A full disk under the log must not panic whoever has something to say about it.
+        // A full log disk must not panic the thread that logs.
         .log_internal_errors(false)
         .with_target(false);
     let layer: Boxed = match log.format {
@@ -102,6 +104,6 @@ fn init(log: &Log, traces: Option<Boxed>) {
         LogFormat::Json => Box::new(layer.json().flatten_event(true).with_filter(levels)),
     };
     let layers: Vec<Boxed> = traces.into_iter().chain([layer]).collect();
-    // Only fails where a test has set up logging before.
+    // Fails only if a test has set up logging before.
     drop(registry().with(layers).try_init());
 }

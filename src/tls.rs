@@ -1,4 +1,4 @@
-//! TLS towards others: whom we trust and what we show, for HTTP, syslog and NATS alike.
+//! TLS client settings for HTTP, syslog and NATS: trusted authorities and client certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -6,26 +6,29 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::{pem, shown};
 
-/// Certificates of a connection. Files are read when the sink begins, and again after SIGHUP, `sink
-/// resume`, and a change while it cannot deliver.
+/// Certificates of a connection. The files are read when the sink starts, and again after SIGHUP,
+/// after `sink resume`, and after a change while the sink cannot deliver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Trusted instead of the system's authorities; PEM.
+    /// PEM file of trusted authorities, instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Shown to the target: certificate chain and private key; PEM.
+    /// PEM files of the client certificate chain and its private key.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
-    /// Files whose change may make the target reachable.
+    /// Returns the files whose change may make the target reachable.
     pub fn files(&self) -> Vec<PathBuf> {
         let own = self.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
         self.ca.iter().chain(own).cloned().collect()
     }
 }
 
-/// A configuration from the files that the settings name, or from the system's authorities. An error
-/// says what to correct.
+/// Builds a client configuration from the files in the settings, or from the system's authorities.
+///
+/// # Errors
+///
+/// A file cannot be read or used, or the system has no authorities.
 pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let roots = match &settings.ca {
         Some(path) => roots_of(path)?,
@@ -53,7 +56,7 @@ fn roots_of(path: &Path) -> Result<RootCertStore, String> {
 
 fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    // Those that cannot be parsed are left out, as every client does.
+    // Unparsable system certificates are skipped, as in every client.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         let message = "this system has no certificate authorities; install ca-certificates, or name \

@@ -28,8 +28,8 @@ fn a_filter_that_nothing_can_match_is_a_mistake() {
     let service = home.start();
     service.post(&format!("[{},{{\"id\":\"bad\"}}]", minted("good")));
     let wrong = [
-        (&["quarantine", "list", "--reason", "nonsense"][..], "missing_member"),
-        (&["quarantine", "list", "--reason", "mising_member"], "did you mean missing_member?"),
+        (&["quarantine", "list", "--reason", "nonsense"][..], "missing_field"),
+        (&["quarantine", "list", "--reason", "mising_field"], "did you mean missing_field?"),
         (&["quarantine", "list", "--sink", "tow"], "did you mean two? Known are one, two"),
         (&["quarantine", "export", "--source", "pingtwo"], "did you mean pingone?"),
         (&["quarantine", "purge", "--all", "--sink", "nosuch"], "Known are one, two"),
@@ -47,7 +47,7 @@ fn a_filter_that_nothing_can_match_is_a_mistake() {
         assert!(err(&output).contains(said), "{arguments:?}: {output:?}");
     }
     let known = [
-        &["quarantine", "list", "--reason", "missing_member"][..],
+        &["quarantine", "list", "--reason", "missing_field"][..],
         &["quarantine", "list", "--reason", "encoding", "--sink", "two", "--source", "pingone"],
     ];
     for arguments in known {

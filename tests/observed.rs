@@ -282,7 +282,7 @@ fn drift_is_told_on_the_command_line() {
     event["new\u{1b}[31m"] = json!("value");
     service.post(&format!("[{event}]"));
     let table = told(&["drift"]);
-    assert!(table.contains("unknown_member") && table.contains("string(5)"), "{table}");
+    assert!(table.contains("unknown_field") && table.contains("string(5)"), "{table}");
     assert!(!table.contains('\u{1b}') && !table.contains("value"), "{table}");
     let line: Value = serde_json::from_str(&told(&["drift", "--json"])).expect("one line");
     assert_eq!(line["path"], "$.new\u{1b}[31m");

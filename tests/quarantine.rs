@@ -51,7 +51,7 @@ fn one_bad_event_of_500_is_kept_shown_corrected_and_delivered() {
     );
 
     let list = text(&home.run(&["quarantine", "list"]));
-    assert!(list.contains("missing_member") && list.contains("$[250].recordedAt"), "{list}");
+    assert!(list.contains("missing_field") && list.contains("$[250].recordedAt"), "{list}");
     let entry: Value =
         serde_json::from_str(&text(&home.run(&["quarantine", "list", "--json"]))).expect("JSON");
     assert_eq!(
@@ -146,7 +146,7 @@ fn entries_are_filtered_exported_and_purged() {
     assert_eq!(home.run(&["quarantine", "show", "1"]).status.code(), Some(1));
     assert!(service.terminate().0.success());
     assert_eq!(
-        text(&home.run(&["quarantine", "purge", "--all", "--reason", "missing_member"])),
+        text(&home.run(&["quarantine", "purge", "--all", "--reason", "missing_field"])),
         "1 removed\n"
     );
     assert_eq!(text(&home.run(&["quarantine", "purge", "--all"])), "2 removed\n");

@@ -243,8 +243,8 @@ fn scenario(redact: &str) -> (Vec<Value>, Vec<(String, String)>) {
     std::fs::write(home.path("wrong"), format!("{{\"{MAIL}\":1}}")).expect("written");
     let mut output = Vec::new();
     for (reason, file) in [
-        ("missing_member", "wrong"),
-        ("missing_member", "fixed"),
+        ("missing_field", "wrong"),
+        ("missing_field", "fixed"),
         ("encoding", "body"),
         ("rejected", "letter"),
         ("finding", "wrong"),
@@ -298,7 +298,7 @@ fn no_canary_is_left_in_anything_that_the_process_writes() {
     let details = |word: &str| {
         written.iter().any(|(place, text)| place == "quarantine list" && text.contains(word))
     };
-    assert!(details("(redacted)") && details("missing_member") && details("encoding"));
+    assert!(details("(redacted)") && details("missing_field") && details("encoding"));
 }
 
 #[test]

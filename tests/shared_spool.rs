@@ -104,7 +104,7 @@ fn the_quarantine_is_one_and_the_same() {
     assert_eq!((&entry["origin"], &entry["index"]), (&json!("element"), &json!(1)));
     let id = entry["id"].to_string();
     let shown = text(&home.run(&["quarantine", "show", &id]));
-    assert!(shown.contains("missing_member") && shown.contains(&bad), "{shown}");
+    assert!(shown.contains("missing_field") && shown.contains(&bad), "{shown}");
 
     let fixed = home.path("fixed.json");
     std::fs::write(&fixed, minted("bad")).expect("written");
@@ -288,7 +288,7 @@ fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
     target.state().traffic.down = None;
     old.wait_until_settled("siem");
     let entries = text(&home.run(&["quarantine", "export"]));
-    assert!(entries.contains("missing_member"), "{entries}");
+    assert!(entries.contains("missing_field"), "{entries}");
     let (status, log) = old.terminate();
     assert!(status.success(), "{log}");
     receivers.get(0).wait_until_settled("siem");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 31] = [
+const DIRECTIONS: [(&str, &[&str]); 32] = [
     ("error_chain", &[]),
     ("event", &[]),
     ("rlimit", &[]),
-    ("files", &[]),
+    ("file_fingerprint", &[]),
     ("durable_dir", &[]),
     ("json", &[]),
     ("paths", &[]),
@@ -28,37 +28,70 @@ const DIRECTIONS: [(&str, &[&str]); 31] = [
     ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
     ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
-    // An HTTP client, and no sink.
-    ("traces", &["config", "metrics", "shutdown", "sinks", "spans"]),
+    ("http_client", &["config", "error_chain", "tls"]),
+    ("traces", &["config", "http_client", "metrics", "shutdown", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
-    ("sinks", &["error_chain", "config", "event", "durable_dir", "nats", "paths", "tls"]),
+    (
+        "sinks",
+        &["error_chain", "config", "event", "durable_dir", "http_client", "nats", "paths", "tls"],
+    ),
+    ("listener", &["config", "metrics", "pem", "shown", "shutdown"]),
     (
         "receive",
         &[
-            "config", "decode", "event", "metrics", "observe", "pem", "redact", "shown",
-            "shutdown", "spans", "spool",
+            "config", "decode", "event", "listener", "metrics", "observe", "redact", "shutdown",
+            "spans", "spool",
         ],
     ),
     (
         "deliver",
         &[
-            "config", "decode", "event", "files", "format", "metrics", "redact", "shutdown",
-            "sinks", "spans", "spool",
+            "config",
+            "decode",
+            "event",
+            "file_fingerprint",
+            "format",
+            "metrics",
+            "redact",
+            "shutdown",
+            "sinks",
+            "spans",
+            "spool",
         ],
     ),
-    // What the fuzz targets call: it judges the pure parts and the parsers of what strangers send.
-    ("fuzzing", &["config", "decode", "event", "format", "receive", "redact", "sinks", "spool"]),
     (
         "admin",
-        &["config", "deliver", "metrics", "observe", "printable", "receive", "shutdown", "spool"],
+        &[
+            "config",
+            "deliver",
+            "listener",
+            "metrics",
+            "observe",
+            "printable",
+            "receive",
+            "shutdown",
+            "spool",
+        ],
     ),
-    ("reload", &["admin", "config", "deliver", "files", "metrics", "receive", "spool"]),
+    (
+        "reload",
+        &[
+            "admin",
+            "config",
+            "deliver",
+            "file_fingerprint",
+            "listener",
+            "metrics",
+            "receive",
+            "spool",
+        ],
+    ),
     (
         "app",
         &[
-            "admin", "config", "deliver", "rlimit", "metrics", "observe", "receive", "reload",
-            "shutdown", "spool",
+            "admin", "config", "deliver", "listener", "rlimit", "metrics", "observe", "receive",
+            "reload", "shutdown", "spool",
         ],
     ),
 ];

@@ -130,7 +130,7 @@ fn refused_events_are_found_by_their_id_or_by_its_text() {
             (&json!(4), &json!("text")),
         ]
     );
-    assert_eq!(entries[0]["reason"], "missing_member");
+    assert_eq!(entries[0]["reason"], "missing_field");
     let text = words(&home, &["bad"]);
     assert!(
         text.contains("quarantine entry 1") && text.contains("recordedAt is required"),

@@ -13,7 +13,8 @@ use axum::response::Response;
 use super::operations::failure;
 use super::{Admin, OPERATION_HEADER};
 use crate::config::{self, Credential};
-use crate::receive::{Credentials, Peer, Throttle};
+use crate::listener::Peer;
+use crate::receive::{Credentials, Throttle};
 
 /// The user that the password belongs to.
 pub const USERNAME: &str = "admin";

@@ -38,7 +38,7 @@ use access::Access;
 use crate::deliver::SinkStatus;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
-use crate::receive::retry::Rules;
+use crate::receive::retry::RetryRules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool, SpoolStats};
 
@@ -57,7 +57,7 @@ pub struct Admin {
     /// Every sink's state.
     pub sinks: Vec<Arc<SinkStatus>>,
     /// What a retry goes by.
-    pub rules: Rules,
+    pub rules: RetryRules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
     /// What is seen of the events.

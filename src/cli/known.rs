@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Failure;
 use super::output::safe;
-use crate::decode::Reason;
+use crate::decode::RefusalReason;
 use crate::observe::Kind;
 
 /// Reasons that do not come from typing an element: a body that cannot be inflated, a chunk of the spool that is
@@ -16,7 +16,7 @@ pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
 
 /// Reasons why entries are in quarantine.
 pub(super) fn reasons() -> BTreeSet<String> {
-    Reason::ALL
+    RefusalReason::ALL
         .iter()
         .map(|reason| reason.as_str())
         .chain(OTHER_REASONS)
@@ -80,6 +80,6 @@ mod tests {
             said("x\u{202e}"),
             "davinci-siem: --sink x\\u202e is unknown. Known are out, splunk"
         );
-        assert!(reasons().contains("missing_member") && reasons().contains("rejected"));
+        assert!(reasons().contains("missing_field") && reasons().contains("rejected"));
     }
 }

@@ -203,8 +203,8 @@ fn one(
 
 /// One line for each field: the member, an arrow, the field.
 fn print(explanation: &Explanation, out: &mut impl Write) -> std::io::Result<()> {
-    let taken = explanation.taken.iter().map(|taken| (taken.path(), taken.field, "->"));
-    let decided = explanation.decided.iter().map(|(field, member)| {
+    let taken = explanation.mapped.iter().map(|taken| (taken.path(), taken.field, "->"));
+    let decided = explanation.derived.iter().map(|(field, member)| {
         let member = if member.is_empty() { "(no member)" } else { *member };
         (member.to_owned(), *field, "=>")
     });

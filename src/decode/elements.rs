@@ -1,16 +1,18 @@
-//! The elements of a body, each with its verdict: read in one pass where they are well-formed.
+//! Reads the elements of a body, each with its verdict, in one pass where they are well-formed.
 
-use super::members::Members;
+use super::fields::Fields;
 use super::shape::{self, Sibling, Wrapped};
-use super::split::{self, MAX_DEPTH, Piece, Source, Take};
-use super::{Element, JsonPath, MAX_ELEMENTS, MAX_REFUSED, Reason, Refusal, Typed, typed};
+use super::split::{self, MAX_DEPTH, Piece, RecordVisitor, SourceText};
+use super::{
+    Element, JsonPath, MAX_ELEMENTS, MAX_REFUSED, Refusal, RefusalReason, TypedEvent, typed,
+};
 use crate::event::{Finding, FindingKind};
 use crate::json::{MAX_NODES, Tape};
 
-/// Findings of a body that are kept, besides those of its events.
+/// Maximum number of findings kept for the body itself, besides those of its events.
 const MAX_FINDINGS: usize = 1000;
 
-/// See [`super::each`].
+/// Implements [`super::each`].
 pub(super) fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
@@ -40,20 +42,20 @@ pub(super) fn each<'a>(
     }
 }
 
-/// Where elements go, and what has to be known about all of them.
+/// State of one pass over a body.
 struct Elements<'t, 'a> {
     take: &'t mut dyn FnMut(Element<'a>),
     strict: bool,
     tape: Tape<'a>,
     count: usize,
     refused: usize,
-    /// Whether a record was well-formed.
+    /// True if at least one record was well-formed JSON.
     has_json: bool,
     first_refusal: Option<Refusal>,
     findings: Vec<Finding>,
 }
 
-impl<'a> Take<'a> for Elements<'_, 'a> {
+impl<'a> RecordVisitor<'a> for Elements<'_, 'a> {
     fn object(&mut self, text: &'a str, path: JsonPath) -> Result<Option<usize>, Refusal> {
         let extent = self.tape.read(text).filter(|extent| extent.depth <= MAX_DEPTH);
         let Some(extent) = extent else { return Ok(None) };
@@ -81,34 +83,34 @@ impl<'a> Take<'a> for Elements<'_, 'a> {
 }
 
 impl<'a> Elements<'_, 'a> {
-    /// Takes a piece that is on the tape: types it, or goes on with what it wraps.
+    /// Handles a piece whose fields are on the tape: unwraps a wrapper, or types an event.
     fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
         self.has_json = true;
-        let members = Members::of(self.tape.nodes());
-        let Some(Wrapped { value, path, siblings }) = shape::unwrap(&members, piece.path) else {
-            let verdict = typed(&members).and_then(|typed| check(typed, self.strict));
+        let fields = Fields::of(self.tape.nodes());
+        let Some(Wrapped { value, path, siblings }) = shape::unwrap(&fields, piece.path) else {
+            let verdict = typed(&fields).and_then(|typed| check(typed, self.strict));
             return self.push(piece, verdict);
         };
         self.wrapped(value, path)?;
         for Sibling { path, value, holds_events } in siblings {
             self.note(FindingKind::WrapperSibling, path);
             if holds_events {
-                self.wrapped(value, piece.path.any_member())?;
+                self.wrapped(value, piece.path.any_field())?;
             }
         }
         Ok(())
     }
 
-    /// Takes what a wrapper holds: one object, or a list.
+    /// Reads the value inside a wrapper: one object, or an array.
     fn wrapped(&mut self, value: &'a str, path: JsonPath) -> Result<(), Refusal> {
         if value.starts_with('[') {
-            split::array(Source::from(value), 1, path, self).map(drop)
+            split::array(SourceText::from(value), 1, path, self).map(drop)
         } else {
             self.piece(Piece { path, ..Piece::whole(value.as_bytes()) })
         }
     }
 
-    /// Notes a finding of the body itself.
+    /// Records a finding about the body itself.
     fn note(&mut self, kind: FindingKind, path: String) {
         let kind = match self.findings.len() {
             MAX_FINDINGS.. => return,
@@ -121,7 +123,7 @@ impl<'a> Elements<'_, 'a> {
     fn push(
         &mut self,
         piece: &Piece<'a>,
-        verdict: Result<Typed<'a>, Refusal>,
+        verdict: Result<TypedEvent<'a>, Refusal>,
     ) -> Result<(), Refusal> {
         if self.count == MAX_ELEMENTS {
             return Err(Refusal::too_many(MAX_ELEMENTS));
@@ -138,30 +140,34 @@ impl<'a> Elements<'_, 'a> {
     }
 }
 
-/// The members of a piece, if it is a well-formed JSON object.
+/// Returns the fields of a piece.
+///
+/// # Errors
+///
+/// The piece nests too deep, is not UTF-8, or is not one well-formed JSON object.
 pub(super) fn open<'t, 'a>(
     piece: &Piece<'a>,
     tape: &'t mut Tape<'a>,
-) -> Result<Members<'t, 'a>, Refusal> {
+) -> Result<Fields<'t, 'a>, Refusal> {
     if piece.depth > MAX_DEPTH {
         return Err(Refusal::too_deep(MAX_DEPTH));
     }
     let text = std::str::from_utf8(piece.bytes).map_err(|error| Refusal::invalid_utf8(&error))?;
     let is_object = tape.read(text).is_some_and(|extent| extent.end == text.len());
     if is_object && !tape.is_too_large() {
-        return Ok(Members::of(tape.nodes()));
+        return Ok(Fields::of(tape.nodes()));
     }
-    // What our own check refuses, a parser explains.
+    // The tape only says that the text is malformed; a full parser says where.
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Err(error) => Err(Refusal::syntax(&error)),
         Ok(_) => {
-            let detail = format!("an event is a JSON object of at most {MAX_NODES} members");
-            Err(Refusal::new(Reason::NotAnObject, "$", detail))
+            let detail = format!("an event is a JSON object of at most {MAX_NODES} fields");
+            Err(Refusal::new(RefusalReason::NotAnObject, "$", detail))
         }
     }
 }
 
-fn check(typed: Typed<'_>, strict: bool) -> Result<Typed<'_>, Refusal> {
+fn check(typed: TypedEvent<'_>, strict: bool) -> Result<TypedEvent<'_>, Refusal> {
     match typed.findings.first() {
         Some(finding) if strict => Err(Refusal::finding(finding)),
         _ => Ok(typed),

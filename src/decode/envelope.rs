@@ -1,14 +1,15 @@
-//! The members that every PingOne activity has; the required ones refuse, the others leave findings.
+//! Reads the fields that every PingOne activity has. A wrong required field refuses the event, any
+//! other one leaves a finding.
 
 use std::borrow::Cow;
 
-use super::members::{Member, Members, Names};
-use super::read::{Findings, Reader, parse_time};
-use super::refusal::{Reason, Refusal};
+use super::field_reader::{FieldReader, Findings, parse_time};
+use super::fields::{Field, FieldNames, Fields};
+use super::refusal::{Refusal, RefusalReason};
 use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
 
-/// Every member seen on an activity, in webhooks or in the audit API.
-const KNOWN: Names<14> = Names::new([
+/// Every field seen on an activity, in webhooks or in the audit API.
+const KNOWN: FieldNames<14> = FieldNames::new([
     "id",
     "recordedAt",
     "createdAt",
@@ -26,16 +27,16 @@ const KNOWN: Names<14> = Names::new([
 ]);
 
 pub(super) fn read<'a>(
-    members: &Members<'_, 'a>,
+    fields: &Fields<'_, 'a>,
     findings: &mut Findings,
 ) -> Result<Envelope<'a>, Refusal> {
-    let mut root = Reader::new(members, "$", findings);
+    let mut root = FieldReader::new(fields, "$", findings);
     root.note_unknown(&KNOWN);
     let id = required(&mut root, "id", "$.id")?;
-    // Only what is written with an escape may be half a surrogate pair.
+    // Only a string with escapes can hold half a surrogate pair.
     let is_doubtful = matches!(id, Cow::Owned(_)) && id.contains(char::REPLACEMENT_CHARACTER);
     let id_exact = root.raw(&["id"]).filter(|_| is_doubtful);
-    let id_exact = id_exact.and_then(|(_, member)| member.exact_text());
+    let id_exact = id_exact.and_then(|(_, field)| field.exact_text());
     let (recorded_at_text, recorded_at) = recorded_at(&mut root)?;
     let correlation_id = root.text(&["correlationId"]);
     let subscription_name = root.text(&["subscriptionName"]);
@@ -50,35 +51,35 @@ pub(super) fn read<'a>(
     let source = root.object(&["source"]);
     let resources = resources(&mut root);
 
-    let mut reader = Reader::new(&action, "$.action", findings);
+    let mut reader = FieldReader::new(&action, "$.action", findings);
     let action = Action {
         kind: required(&mut reader, "type", "$.action.type")?,
         description: reader.text(&["description"]),
     };
-    let (transaction_id, session_id) = correlation.map_or((None, None), |members| {
-        let mut reader = Reader::new(&members, "$.internalCorrelation", findings);
+    let (transaction_id, session_id) = correlation.map_or((None, None), |fields| {
+        let mut reader = FieldReader::new(&fields, "$.internalCorrelation", findings);
         (reader.text(&["transactionId"]), reader.text(&["sessionId"]))
     });
-    let (user, client) = actors.map_or((None, None), |members| {
-        let mut reader = Reader::new(&members, "$.actors", findings);
+    let (user, client) = actors.map_or((None, None), |fields| {
+        let mut reader = FieldReader::new(&fields, "$.actors", findings);
         let (user, client) = (reader.object(&["user"]), reader.object(&["client"]));
         (
             user.map(|user| actor(&user, "$.actors.user", findings)),
             client.map(|client| actor(&client, "$.actors.client", findings)),
         )
     });
-    let result = result.map(|members| {
-        let mut reader = Reader::new(&members, "$.result", findings);
+    let result = result.map(|fields| {
+        let mut reader = FieldReader::new(&fields, "$.result", findings);
         ResultBlock { status: reader.text(&["status"]), description: reader.text(&["description"]) }
     });
-    let source = source.map(|members| {
-        let mut reader = Reader::new(&members, "$.source", findings);
+    let source = source.map(|fields| {
+        let mut reader = FieldReader::new(&fields, "$.source", findings);
         Source { ip_address: reader.text(&["ipAddress"]), user_agent: reader.text(&["userAgent"]) }
     });
     let resources = resources
         .iter()
         .enumerate()
-        .map(|(index, members)| resource(members, &format!("$.resources[{index}]"), findings))
+        .map(|(index, fields)| resource(fields, &format!("$.resources[{index}]"), findings))
         .collect();
     Ok(Envelope {
         id,
@@ -98,15 +99,16 @@ pub(super) fn read<'a>(
     })
 }
 
-/// A member that must be a string with something in it.
+/// Reads a required string field that must not be empty.
 pub(super) fn required<'a>(
-    reader: &mut Reader<'_, '_, 'a>,
+    reader: &mut FieldReader<'_, '_, 'a>,
     name: &'static str,
     path: &str,
 ) -> Result<Cow<'a, str>, Refusal> {
-    let (_, member) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
-    match member.text() {
-        // Read again through the reader for its findings; only escapes make this a second parse.
+    let (_, field) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
+    match field.text() {
+        // Reads the string again, because only the reader records findings. Strings without escapes
+        // skip this.
         Some(Cow::Owned(text)) if !text.is_empty() => {
             Ok(reader.text(&[name]).unwrap_or(text.into()))
         }
@@ -116,13 +118,13 @@ pub(super) fn required<'a>(
 }
 
 fn recorded_at<'a>(
-    root: &mut Reader<'_, '_, 'a>,
+    root: &mut FieldReader<'_, '_, 'a>,
 ) -> Result<(Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
     const PATH: &str = "$.recordedAt";
     let text = required(root, "recordedAt", PATH)?;
     let Some((time, finding)) = parse_time(&text) else {
         let detail = "not an RFC 3339 timestamp such as 2024-02-15T16:07:03.995Z";
-        return Err(Refusal::new(Reason::BadTimestamp, PATH, detail));
+        return Err(Refusal::new(RefusalReason::BadTimestamp, PATH, detail));
     };
     if let Some(finding) = finding {
         root.note(finding, "recordedAt");
@@ -130,25 +132,25 @@ fn recorded_at<'a>(
     Ok((text, time))
 }
 
-/// `resources` is an array of objects, or one object.
-fn resources<'t, 'a>(root: &mut Reader<'_, 't, 'a>) -> Vec<Members<'t, 'a>> {
-    let Some((name, member)) = root.raw(&["resources"]) else { return Vec::new() };
-    if let Some(one) = member.object() {
+/// Reads `resources`: an array of objects, or one object.
+fn resources<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Vec<Fields<'t, 'a>> {
+    let Some((name, field)) = root.raw(&["resources"]) else { return Vec::new() };
+    if let Some(one) = field.object() {
         return vec![one];
     }
-    let Some((list, more)) = member.listed() else {
+    let Some((list, more)) = field.listed() else {
         root.note(FindingKind::WrongType, name);
         return Vec::new();
     };
-    let members: Vec<_> = list.iter().filter_map(Member::object).collect();
-    if more || members.len() < list.len() {
+    let fields: Vec<_> = list.iter().filter_map(Field::object).collect();
+    if more || fields.len() < list.len() {
         root.note(FindingKind::WrongType, name);
     }
-    members
+    fields
 }
 
-fn resource<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
-    let mut reader = Reader::new(members, path, findings);
+fn resource<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
+    let mut reader = FieldReader::new(fields, path, findings);
     Resource {
         id: reader.text(&["id"]),
         kind: reader.text(&["type"]),
@@ -157,8 +159,8 @@ fn resource<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) 
     }
 }
 
-fn actor<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
-    let mut reader = Reader::new(members, path, findings);
+fn actor<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
+    let mut reader = FieldReader::new(fields, path, findings);
     Actor {
         id: reader.text(&["id"]),
         name: reader.text(&["name"]),
@@ -167,6 +169,6 @@ fn actor<'a>(members: &Members<'_, 'a>, path: &str, findings: &mut Findings) -> 
     }
 }
 
-fn environment_id<'a>(members: Option<Members<'_, 'a>>) -> Option<Cow<'a, str>> {
-    members.and_then(|members| members.get("id")).and_then(|(member, _)| member.text())
+fn environment_id<'a>(fields: Option<Fields<'_, 'a>>) -> Option<Cow<'a, str>> {
+    fields.and_then(|fields| fields.get("id")).and_then(|(field, _)| field.text())
 }

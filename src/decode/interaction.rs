@@ -1,8 +1,9 @@
-//! `_embedded.flowInteractionEvent`: the five run-time types, with every documented spelling.
+//! Reads `_embedded.flowInteractionEvent` of the five run-time types, under every documented
+//! spelling.
 
 use super::envelope::required;
-use super::members::{Members, Names};
-use super::read::{Findings, Reader};
+use super::field_reader::{FieldReader, Findings};
+use super::fields::{FieldNames, Fields};
 use super::refusal::Refusal;
 use crate::event::{
     CustomAnalytics, Envelope, Event, FindingKind, Flow, FlowVersion, Interaction,
@@ -13,8 +14,8 @@ use crate::event::{
 const EMBEDDED: &str = "$._embedded";
 const PATH: &str = "$._embedded.flowInteractionEvent";
 
-/// Every member that a documented table, an example or a related log of DaVinci shows.
-const KNOWN: Names<40> = Names::new([
+/// Every field that a documented table, an example or a related DaVinci log shows.
+const KNOWN: FieldNames<40> = FieldNames::new([
     "eventMessage",
     "companyId",
     "interactionId",
@@ -57,9 +58,13 @@ const KNOWN: Names<40> = Names::new([
     "properties",
 ]);
 
-/// Types a run-time event; one of another type than the five is an [`Event::Other`].
+/// Reads a run-time event. A type other than the five becomes an [`Event::Other`].
+///
+/// # Errors
+///
+/// A required field is missing or has the wrong type.
 pub(super) fn read<'a>(
-    members: &Members<'_, 'a>,
+    fields: &Fields<'_, 'a>,
     envelope: Envelope<'a>,
     findings: &mut Findings,
 ) -> Result<Event<'a>, Refusal> {
@@ -75,8 +80,8 @@ pub(super) fn read<'a>(
             return Ok(Event::Other(envelope));
         }
     };
-    let payload = payload(members, findings)?;
-    let mut reader = Reader::new(&payload, PATH, findings);
+    let payload = payload(fields, findings)?;
+    let mut reader = FieldReader::new(&payload, PATH, findings);
     let mut flow = flow(&mut reader)?;
     let interaction = read_detail(&mut reader);
     note_unknown(&payload, &mut reader);
@@ -84,7 +89,7 @@ pub(super) fn read<'a>(
     Ok(Event::Interaction(Box::new(InteractionEvent { envelope, flow, interaction })))
 }
 
-fn reported<'a>(reader: &mut Reader<'_, '_, 'a>) -> Reported<'a> {
+fn reported<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Reported<'a> {
     Reported {
         kind: reader.text(&["outcomeType"]),
         status: reader.text(&["outcomeStatus"]),
@@ -95,10 +100,10 @@ fn reported<'a>(reader: &mut Reader<'_, '_, 'a>) -> Reported<'a> {
 }
 
 fn payload<'t, 'a>(
-    members: &Members<'t, 'a>,
+    fields: &Fields<'t, 'a>,
     findings: &mut Findings,
-) -> Result<Members<'t, 'a>, Refusal> {
-    let (_, embedded) = Reader::new(members, "$", findings)
+) -> Result<Fields<'t, 'a>, Refusal> {
+    let (_, embedded) = FieldReader::new(fields, "$", findings)
         .raw(&["_embedded"])
         .ok_or_else(|| Refusal::missing(EMBEDDED, "_embedded"))?;
     let embedded = embedded.object().ok_or_else(|| Refusal::wrong_type(EMBEDDED, "an object"))?;
@@ -107,12 +112,12 @@ fn payload<'t, 'a>(
         .filter(|(payload, _)| payload.value() != "null")
         .ok_or_else(|| Refusal::missing(PATH, "flowInteractionEvent"))?;
     if is_repeated {
-        findings.note(FindingKind::DuplicateMember, EMBEDDED, "flowInteractionEvent");
+        findings.note(FindingKind::DuplicateField, EMBEDDED, "flowInteractionEvent");
     }
     payload.object().ok_or_else(|| Refusal::wrong_type(PATH, "an object"))
 }
 
-fn flow<'a>(reader: &mut Reader<'_, '_, 'a>) -> Result<Flow<'a>, Refusal> {
+fn flow<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Result<Flow<'a>, Refusal> {
     const ID: &str = "$._embedded.flowInteractionEvent.interactionId";
     Ok(Flow {
         interaction_id: required(reader, "interactionId", ID)?,
@@ -132,14 +137,14 @@ fn flow<'a>(reader: &mut Reader<'_, '_, 'a>) -> Result<Flow<'a>, Refusal> {
     })
 }
 
-fn version(reader: &mut Reader<'_, '_, '_>) -> FlowVersion {
+fn version(reader: &mut FieldReader<'_, '_, '_>) -> FlowVersion {
     match reader.integer(&["flowVersionId"]) {
         Some(version) if version >= 0 => FlowVersion::Known(version),
         _ => FlowVersion::Unknown,
     }
 }
 
-fn node<'a>(reader: &mut Reader<'_, '_, 'a>) -> Node<'a> {
+fn node<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Node<'a> {
     Node {
         id: reader.text(&["nodeId", "nodeID", "id", "ID"]),
         title: reader.text(&["nodeTitle"]),
@@ -151,44 +156,44 @@ fn node<'a>(reader: &mut Reader<'_, '_, 'a>) -> Node<'a> {
     }
 }
 
-fn packet<'a>(reader: &mut Reader<'_, '_, 'a>) -> Packet<'a> {
+fn packet<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Packet<'a> {
     Packet { to: reader.text(&["packetTo"]), protocol: reader.text(&["packetProtocol"]) }
 }
 
-fn custom_analytics<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
+fn custom_analytics<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::CustomAnalytics(CustomAnalytics { node: node(reader), packet: packet(reader) })
 }
 
-fn start_interaction<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
+fn start_interaction<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::StartInteraction(StartInteraction { node: node(reader) })
 }
 
-fn receive_request<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
+fn receive_request<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::ReceiveRequest(ReceiveRequest { node: node(reader), packet: packet(reader) })
 }
 
-fn send_response<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
+fn send_response<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::SendResponse(SendResponse { node: node(reader), packet: packet(reader) })
 }
 
-fn send_error_response<'a>(reader: &mut Reader<'_, '_, 'a>) -> Interaction<'a> {
+fn send_error_response<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::SendErrorResponse(SendErrorResponse { node: node(reader), packet: packet(reader) })
 }
 
-/// The documentation describes the parent flow's members but never names the object: any object
-/// with an `interactionId` and a flow id is one, `parentFlow` before others.
-fn parent_flow<'a>(payload: &Members<'_, 'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
-    let candidates = || payload.iter().filter_map(|member| Some((member, member.object()?)));
-    let (name, members) = candidates()
-        .filter(|(member, _)| member.name() == "parentFlow")
+/// Finds the parent flow. The documentation describes its fields but not the name of the object, so
+/// any object with an `interactionId` and a flow id counts; `parentFlow` is preferred.
+fn parent_flow<'a>(payload: &Fields<'_, 'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
+    let candidates = || payload.iter().filter_map(|field| Some((field, field.object()?)));
+    let (name, fields) = candidates()
+        .filter(|(field, _)| field.name() == "parentFlow")
         .chain(candidates())
-        .find(|(_, members)| is_parent_flow(members))
-        .map(|(member, members)| (member.name(), members))?;
+        .find(|(_, fields)| is_parent_flow(fields))
+        .map(|(field, fields)| (field.name(), fields))?;
     let path = format!("{PATH}.{}", name.chars().take(80).collect::<String>());
-    let member = name.into_owned();
-    let mut reader = Reader::new(&members, &path, findings);
+    let field = name.into_owned();
+    let mut reader = FieldReader::new(&fields, &path, findings);
     Some(ParentFlow {
-        member,
+        field,
         interaction_id: reader.text(&["interactionId"])?,
         company_id: reader.text(&["companyId"]),
         flow_id: reader.text(&["flowId", "flowID"]),
@@ -202,15 +207,15 @@ fn parent_flow<'a>(payload: &Members<'_, 'a>, findings: &mut Findings) -> Option
     })
 }
 
-fn is_parent_flow(members: &Members<'_, '_>) -> bool {
-    members.get("interactionId").is_some()
-        && (members.get("flowId").is_some() || members.get("flowID").is_some())
+fn is_parent_flow(fields: &Fields<'_, '_>) -> bool {
+    fields.get("interactionId").is_some()
+        && (fields.get("flowId").is_some() || fields.get("flowID").is_some())
 }
 
-fn note_unknown(payload: &Members<'_, '_>, reader: &mut Reader<'_, '_, '_>) {
-    for (name, member) in payload.unknown(&KNOWN) {
-        if !member.object().is_some_and(|members| is_parent_flow(&members)) {
-            reader.note(FindingKind::UnknownMember, &name);
+fn note_unknown(payload: &Fields<'_, '_>, reader: &mut FieldReader<'_, '_, '_>) {
+    for (name, field) in payload.unknown(&KNOWN) {
+        if !field.object().is_some_and(|fields| is_parent_flow(&fields)) {
+            reader.note(FindingKind::UnknownField, &name);
         }
     }
 }

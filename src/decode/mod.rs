@@ -1,77 +1,83 @@
-//! Bytes to events, without I/O: the only path that knows PingOne's JSON.
+//! Decodes the bytes of a body into events. Pure, and the only module that knows PingOne's JSON.
 //!
-//! Well-formed elements are read one after the other ([`elements`]); around what is broken, a body is
-//! split by structure alone ([`split`]), so that it cannot take its neighbours along; wrappers are opened
-//! ([`shape`]); each element is then typed on its own ([`envelope`], [`interaction`]) or refused with a
-//! reason and a JSON path. The bytes of an element
-//! are never copied or changed. Whatever an authenticated stranger sends gets a verdict: time and
-//! memory grow linearly with the body, and nothing here recurses on its content.
+//! Well-formed elements are read one after the other ([`elements`]). Around a malformed element,
+//! the body is split by its brackets alone ([`split`]), so that the error does not affect the
+//! neighbouring elements. Wrappers are opened ([`shape`]). Each element is then typed on its own
+//! ([`envelope`], [`interaction`]), or refused with a reason and a JSON path.
+//!
+//! The bytes of an element are never copied or changed. Time and memory grow linearly with the
+//! body, and nothing recurses on its content.
 
 mod elements;
 mod envelope;
+mod field_reader;
+mod fields;
 mod interaction;
 mod json_path;
-mod members;
-mod read;
 mod refusal;
 mod shape;
 mod split;
 
 pub use json_path::JsonPath;
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Refusal, RefusalReason};
 pub use split::MAX_DEPTH;
 
 use crate::event::{Event, Finding};
 use crate::json::Tape;
-use members::Members;
-use read::Findings;
+use field_reader::Findings;
+use fields::Fields;
 use split::Piece;
 
-/// Elements one body may hold: forty times what PingOne sends at most, and a bound on the
-/// bookkeeping that a body made of `[1,1,1,…` can cause.
+/// Maximum number of elements in one body: forty times the largest batch that PingOne sends. Bounds
+/// the memory that a body such as `[1,1,1,…` can cost.
 pub const MAX_ELEMENTS: usize = 20_000;
 
-/// Elements of one body that are refused one by one. Beyond it, the body as a whole is refused: its
-/// bytes are kept once, instead of as thousands of entries.
+/// Maximum number of elements of one body that are refused individually. Above it, the whole body
+/// is refused and stored once, instead of as thousands of quarantine entries.
 pub const MAX_REFUSED: usize = 1000;
 
-/// One element of a body, and what became of it.
+/// One element of a body and its verdict.
 #[derive(Debug)]
 pub struct Element<'a> {
     /// Position in the body, from 0, over all of its records.
     pub index: usize,
-    /// Where in the body it stands.
+    /// JSON path of the element within the body.
     pub path: JsonPath,
-    /// Its bytes, exactly as received.
+    /// The element's bytes, exactly as received.
     pub raw: &'a [u8],
-    /// The event, or why it is none. The refusal's path starts at the body's root.
-    pub verdict: Result<Typed<'a>, Refusal>,
+    /// The event, or the refusal with a path from the body's root.
+    pub verdict: Result<TypedEvent<'a>, Refusal>,
 }
 
-/// A typed event and what was odd about it.
+/// A typed event and its findings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Typed<'a> {
+pub struct TypedEvent<'a> {
     /// The event.
     pub event: Event<'a>,
     /// Deviations that did not prevent typing it.
     pub findings: Vec<Finding>,
 }
 
-/// Splits a body of any accepted shape into elements and types each of them.
+/// Splits a body of any accepted shape into elements and types each of them. With `strict`, an
+/// element with findings is refused.
 ///
-/// With `strict`, an element with findings is refused. Fails only when the body as a whole cannot be
-/// parsed: it is empty, holds not one well-formed JSON value, more than [`MAX_ELEMENTS`], or more
-/// than [`MAX_REFUSED`] that are no events.
+/// # Errors
+///
+/// The body as a whole cannot be parsed: it is empty, contains no well-formed JSON value, or has
+/// more than [`MAX_ELEMENTS`] elements or more than [`MAX_REFUSED`] refused ones.
 pub fn body(bytes: &[u8], strict: bool) -> Result<Vec<Element<'_>>, Refusal> {
     let mut elements = Vec::new();
     each(bytes, strict, |element| elements.push(element))?;
     Ok(elements)
 }
 
-/// Does the same as [`body`], and hands out each element as soon as it is typed: hundreds of typed
-/// events need not be held at once.
+/// Does the same as [`body`], but passes each element to `take` as soon as it is typed, so that
+/// hundreds of typed events need not be held in memory at once. Returns the findings of the body
+/// itself.
 ///
-/// Returns the findings of the body itself. What was handed out counts for nothing if this fails in the end.
+/// # Errors
+///
+/// See [`body`]. On an error, the elements passed to `take` before must be discarded.
 pub fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
@@ -80,29 +86,33 @@ pub fn each<'a>(
     elements::each(bytes, strict, take)
 }
 
-/// Reports that a body holds no more than white space and a byte order mark.
+/// Returns whether a body consists of whitespace and at most a byte order mark.
 pub fn is_blank(bytes: &[u8]) -> bool {
     split::is_blank(bytes)
 }
 
-/// Types one event again from bytes that [`body`] accepted before.
-pub fn event(raw: &[u8]) -> Result<Typed<'_>, Refusal> {
+/// Types one event again from bytes that [`body`] has accepted before.
+///
+/// # Errors
+///
+/// The bytes are not one valid event.
+pub fn event(raw: &[u8]) -> Result<TypedEvent<'_>, Refusal> {
     let mut tape = Tape::default();
     typed(&elements::open(&Piece::whole(split::trim(raw)), &mut tape)?)
 }
 
-fn typed<'a>(members: &Members<'_, 'a>) -> Result<Typed<'a>, Refusal> {
+fn typed<'a>(fields: &Fields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
     let mut findings = Findings::default();
-    let envelope = envelope::read(members, &mut findings)?;
+    let envelope = envelope::read(fields, &mut findings)?;
     let event = match envelope.action.kind.as_ref() {
         "EVENT_DELIVERY_TEST" => Event::DeliveryTest(envelope),
         kind if kind.starts_with("DAVINCI_INTERACTION.") => {
-            interaction::read(members, envelope, &mut findings)?
+            interaction::read(fields, envelope, &mut findings)?
         }
         kind if kind.starts_with("DAVINCI.") => Event::Admin(envelope),
         _ => Event::Other(envelope),
     };
-    Ok(Typed { event, findings: findings.into_vec() })
+    Ok(TypedEvent { event, findings: findings.into_vec() })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The wrappers that events arrive in, told apart by content.
+//! Recognises and opens the wrappers in which events arrive.
 //!
 //! | wrapper | from |
 //! | --- | --- |
@@ -6,15 +6,15 @@
 //! | `{"event":{…},"time":…}` | the webhook's Splunk schema |
 //! | `{"logs":[…]}` | the webhook's New Relic schema |
 //!
-//! A wrapper's own fields (host, time) describe the transport and are not kept. Any other field beside the events is
-//! a finding; what holds events there is read like the rest.
+//! A wrapper's own fields (host, time) describe the transport and are not kept. Any other field
+//! beside the events is a finding; events inside such a field are read like the others.
 
 use memchr::memmem;
 
 use super::JsonPath;
-use super::members::{Member, Members, Names};
+use super::fields::{Field, FieldNames, Fields};
 
-/// What a wrapper holds, as it is written, and where: one event, or a list of them.
+/// Content of a wrapper: one event or an array of events, as written, and its JSON path.
 #[derive(Debug)]
 pub(super) struct Wrapped<'a> {
     pub(super) value: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct Wrapped<'a> {
     pub(super) siblings: Vec<Sibling<'a>>,
 }
 
-/// A field beside the events of a wrapper, which is worth a finding.
+/// A field beside the events of a wrapper, to be reported as a finding.
 #[derive(Debug)]
 pub(super) struct Sibling<'a> {
     pub(super) path: String,
@@ -30,8 +30,8 @@ pub(super) struct Sibling<'a> {
     pub(super) holds_events: bool,
 }
 
-/// Fields that wrappers are known to have: those with events, then those of each transport.
-const KNOWN: Names<13> = Names::new([
+/// Known fields of wrappers: those that hold events, then those of each transport.
+const KNOWN: FieldNames<13> = FieldNames::new([
     "logs",
     "event",
     "_embedded",
@@ -47,58 +47,58 @@ const KNOWN: Names<13> = Names::new([
     "size",
 ]);
 
-/// The same inside `_embedded`.
-const KNOWN_EMBEDDED: Names<1> = Names::new(["activities"]);
+/// Known fields inside `_embedded`.
+const KNOWN_EMBEDDED: FieldNames<1> = FieldNames::new(["activities"]);
 
-/// What a wrapper holds, or `None` where the object is an event, or is not clearly a wrapper: then
-/// it stays one element, and nothing in it can get lost.
-pub(super) fn unwrap<'a>(members: &Members<'_, 'a>, path: JsonPath) -> Option<Wrapped<'a>> {
-    let is_event = ["id", "recordedAt", "action"].iter().any(|name| members.get(name).is_some());
+/// Returns the content of a wrapper. Returns `None` if the object is an event or not clearly a
+/// wrapper: it then stays one element, and nothing in it is lost.
+pub(super) fn unwrap<'a>(fields: &Fields<'_, 'a>, path: JsonPath) -> Option<Wrapped<'a>> {
+    let is_event = ["id", "recordedAt", "action"].iter().any(|name| fields.get(name).is_some());
     if is_event || !path.has_room() {
         return None;
     }
     let mut wrappers = ["logs", "event", "_embedded"].into_iter().filter_map(|name| {
-        let (member, repeated) = members.get(name)?;
-        Some((name, member, repeated))
+        let (field, repeated) = fields.get(name)?;
+        Some((name, field, repeated))
     });
-    let (Some((name, member, false)), None) = (wrappers.next(), wrappers.next()) else {
+    let (Some((name, field, false)), None) = (wrappers.next(), wrappers.next()) else {
         return None;
     };
     let wrapped = match name {
         "_embedded" => {
-            let embedded = member.object()?;
+            let embedded = field.object()?;
             let (list, false) = embedded.get("activities")? else { return None };
-            let path = path.member("_embedded");
+            let path = path.field("_embedded");
             let siblings = siblings(&embedded, &KNOWN_EMBEDDED, "activities", path);
-            Wrapped { value: list.value(), path: path.member("activities"), siblings }
+            Wrapped { value: list.value(), path: path.field("activities"), siblings }
         }
-        name => Wrapped { value: member.value(), path: path.member(name), siblings: Vec::new() },
+        name => Wrapped { value: field.value(), path: path.field(name), siblings: Vec::new() },
     };
     let opens = if name == "event" { '{' } else { '[' };
     wrapped.value.starts_with(opens).then(|| {
         let mut wrapped = wrapped;
-        wrapped.siblings.extend(siblings(members, &KNOWN, name, path));
+        wrapped.siblings.extend(siblings(fields, &KNOWN, name, path));
         wrapped
     })
 }
 
-/// The fields beside `wrapper` that are unknown, or hold events.
+/// Returns the fields beside `wrapper` that are unknown or hold events.
 fn siblings<'a, const N: usize>(
-    members: &Members<'_, 'a>,
-    known: &Names<N>,
+    fields: &Fields<'_, 'a>,
+    known: &FieldNames<N>,
     wrapper: &str,
     path: JsonPath,
 ) -> Vec<Sibling<'a>> {
-    let of = |member: Member<'_, 'a>| {
-        let (name, value) = (member.name(), member.value());
+    let of = |field: Field<'_, 'a>| {
+        let (name, value) = (field.name(), field.value());
         let holds_events =
             value.starts_with(['{', '[']) && memmem::find(value.as_bytes(), TIME).is_some();
         let is_finding = name != wrapper && (holds_events || !known.contains_name(&name));
         let path = || format!("{path}.{}", name.chars().take(80).collect::<String>());
         is_finding.then(|| Sibling { path: path(), value, holds_events })
     };
-    members.iter().filter_map(of).collect()
+    fields.iter().filter_map(of).collect()
 }
 
-/// The field that tells an event from what describes a transport.
+/// Field name that occurs in events only, not in descriptions of a transport.
 const TIME: &[u8] = b"\"recordedAt\"";

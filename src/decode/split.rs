@@ -1,21 +1,22 @@
-//! Splits a body into its records by structure alone: brackets, strings and escapes, nothing else.
+//! Splits a body into records by structure alone: brackets, strings and escapes.
 //!
-//! A JSON parser stops at the first error; this scanner does not look at what stands between the
-//! brackets, so that an element with an error inside ends where it ends, and the next one is whole.
-//! Where an element never ends (a cut body, a quote that is never closed), everything from its start
-//! on is one broken piece: all bytes of the body are in some piece, always. No recursion, and no byte is
-//! looked at here that is part of a well-formed object: whoever takes it has found its end already.
+//! A JSON parser stops at the first error. This scanner ignores the text between the brackets, so
+//! an element with an error inside still ends at its closing bracket, and the next element is
+//! intact. An element that never ends (a truncated body, an unclosed quote) becomes one broken
+//! piece from its start to the end of the body. Every byte of the body belongs to some piece.
+//! Nothing recurses, and no byte of a well-formed object is scanned here, because the visitor
+//! returns where the object ends.
 
 use memchr::memmem;
 
 use super::{JsonPath, Refusal};
 use crate::json;
 
-/// Nesting that is accepted within one element. PingOne's own events have six levels; parsers
-/// further down the line commonly stop at 128.
+/// Maximum nesting of one element. PingOne's own events have six levels; many parsers in SIEMs stop
+/// at 128.
 pub const MAX_DEPTH: u32 = 100;
 
-/// One separable part of a body: an event, a wrapper, or garbage.
+/// One separable part of a body: an event, a wrapper, or malformed bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
@@ -24,32 +25,33 @@ pub(super) struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// A single value whose extent and depth are known to be fine.
+    /// Makes a piece of one value whose extent and depth were already checked.
     pub(super) fn whole(bytes: &'a [u8]) -> Piece<'a> {
         Piece { bytes, path: JsonPath::default(), depth: 0 }
     }
 }
 
-/// Bytes, and the same as text if all of it is UTF-8.
+/// Bytes of a body, and the same bytes as text if all of them are UTF-8.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(super) struct SourceText<'a> {
     bytes: &'a [u8],
     text: Option<&'a str>,
 }
 
-impl<'a> From<&'a str> for Source<'a> {
-    fn from(text: &'a str) -> Source<'a> {
-        Source { bytes: text.as_bytes(), text: Some(text) }
+impl<'a> From<&'a str> for SourceText<'a> {
+    fn from(text: &'a str) -> SourceText<'a> {
+        SourceText { bytes: text.as_bytes(), text: Some(text) }
     }
 }
 
-impl<'a> Source<'a> {
-    /// Lets `take` have the well-formed object at `at`, if there is one, and tells where it ends.
+impl<'a> SourceText<'a> {
+    /// Offers the object at `at` to `take`. Returns the position after the object if it is
+    /// well-formed.
     fn object(
         self,
         at: usize,
         path: JsonPath,
-        take: &mut impl Take<'a>,
+        take: &mut impl RecordVisitor<'a>,
     ) -> Result<Option<usize>, Refusal> {
         let text = self.text.and_then(|text| text.get(at..));
         let Some(text) = text.filter(|text| text.starts_with('{')) else { return Ok(None) };
@@ -57,30 +59,37 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Takes what is found, as soon as it is found.
-pub(super) trait Take<'a> {
-    /// Takes the well-formed object that `text` begins with, if there is one, and tells its length.
+/// Receives the records of a body in the order in which they are found.
+pub(super) trait RecordVisitor<'a> {
+    /// Takes the object at the start of `text` if it is well-formed, and returns its length.
     fn object(&mut self, text: &'a str, path: JsonPath) -> Result<Option<usize>, Refusal>;
 
-    /// Takes whatever a record is.
+    /// Takes any other record.
     fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal>;
 
-    /// Notes that the array there has no end, though all of its elements do.
+    /// Reports that the array at `path` is not closed, though all of its elements are.
     fn truncated(&mut self, path: JsonPath);
 }
 
-/// Finds the records of a body: the elements of an array, or the values of a sequence (NDJSON,
-/// concatenated), each of which may be an array again. Fails on an empty body.
-pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<(), Refusal> {
+/// Passes the records of a body to `take`: the elements of an array, or the values of a sequence
+/// (NDJSON, concatenated JSON), each of which may be an array again.
+///
+/// # Errors
+///
+/// The body is empty, or `take` refuses a record.
+pub(super) fn records<'a>(
+    body: &'a [u8],
+    take: &mut impl RecordVisitor<'a>,
+) -> Result<(), Refusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let source = Source { bytes: body, text: std::str::from_utf8(body).ok() };
+    let source = SourceText { bytes: body, text: std::str::from_utf8(body).ok() };
     let mut at = skip(body, 0, is_whitespace);
     if at == body.len() {
         return Err(Refusal::empty());
     }
-    // Once a record was not closed before the end of the body (a cut line of NDJSON, perhaps), no
-    // record reaches past a line that starts a new one. Where that is, is looked for once per line,
-    // so that the whole pass stays linear.
+    // After a record that is not closed before the end of the body (for example a truncated NDJSON
+    // line), no record extends past a line that starts a new record. The end of such a line is
+    // searched once per line, so that the whole pass stays linear.
     let mut line: Option<usize> = None;
     while let Some(&first) = body.get(at) {
         at = match first {
@@ -108,7 +117,7 @@ pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<()
             }
             _ => {
                 let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |found| at + found);
-                let extent = Extent { end, depth: 0, complete: false };
+                let extent = RecordExtent { end, depth: 0, complete: false };
                 take.piece(extent.piece(body, at, JsonPath::default()))?;
                 end
             }
@@ -118,20 +127,21 @@ pub(super) fn records<'a>(body: &'a [u8], take: &mut impl Take<'a>) -> Result<()
     Ok(())
 }
 
-/// Finds the elements of an array whose opening bracket stands before `at`. Returns where it ended.
-/// Missing and superfluous commas carry no data and are passed over.
+/// Passes the elements of an array to `take`. `at` is the position after the opening bracket.
+/// Returns the position after the array. Missing and superfluous commas are skipped, because they
+/// carry no data.
 pub(super) fn array<'a>(
-    source: Source<'a>,
+    source: SourceText<'a>,
     mut at: usize,
     path: JsonPath,
-    take: &mut impl Take<'a>,
+    take: &mut impl RecordVisitor<'a>,
 ) -> Result<usize, Refusal> {
     let (mut index, bytes, mut is_cut) = (0, source.bytes, false);
     loop {
         at = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
         match bytes.get(at) {
             None => {
-                // An element that was cut says so itself.
+                // The refusal of a truncated element already reports the truncation.
                 if !is_cut {
                     take.truncated(path);
                 }
@@ -155,32 +165,32 @@ pub(super) fn array<'a>(
     }
 }
 
-/// How far a value reaches, and how deep it nests.
-struct Extent {
+/// Extent and nesting depth of a value.
+struct RecordExtent {
     end: usize,
     depth: u32,
     complete: bool,
 }
 
-impl Extent {
+impl RecordExtent {
     fn piece<'a>(&self, bytes: &'a [u8], start: usize, path: JsonPath) -> Piece<'a> {
         Piece { bytes: trim_end(&bytes[start..self.end]), path, depth: self.depth }
     }
 }
 
-/// The extent of the value at `start`, which is not whitespace.
-fn scan(bytes: &[u8], start: usize) -> Extent {
+/// Returns the extent of the value at `start`, which is not whitespace.
+fn scan(bytes: &[u8], start: usize) -> RecordExtent {
     match bytes[start] {
         b'{' | b'[' => container(bytes, start),
         b'"' => {
             let end = json::string_end(bytes, start);
-            Extent { end: end.unwrap_or(bytes.len()), depth: 0, complete: end.is_some() }
+            RecordExtent { end: end.unwrap_or(bytes.len()), depth: 0, complete: end.is_some() }
         }
         _ => {
             let stops =
                 |byte: &u8| is_whitespace(*byte) || matches!(byte, b',' | b'[' | b']' | b'{');
             let length = bytes[start + 1..].iter().position(stops);
-            Extent {
+            RecordExtent {
                 end: length.map_or(bytes.len(), |length| start + 1 + length),
                 depth: 0,
                 complete: true,
@@ -189,7 +199,7 @@ fn scan(bytes: &[u8], start: usize) -> Extent {
     }
 }
 
-fn container(bytes: &[u8], start: usize) -> Extent {
+fn container(bytes: &[u8], start: usize) -> RecordExtent {
     let (mut depth, mut deepest, mut at) = (0_u32, 0_u32, start);
     while let Some(&byte) = bytes.get(at) {
         at += 1;
@@ -205,16 +215,16 @@ fn container(bytes: &[u8], start: usize) -> Extent {
             b'}' | b']' => {
                 depth -= 1;
                 if depth == 0 {
-                    return Extent { end: at, depth: deepest, complete: true };
+                    return RecordExtent { end: at, depth: deepest, complete: true };
                 }
             }
             _ => {}
         }
     }
-    Extent { end: bytes.len(), depth: deepest, complete: false }
+    RecordExtent { end: bytes.len(), depth: deepest, complete: false }
 }
 
-/// The end of the line at `start`, where the following line begins a record of its own.
+/// Returns the end of the line at `start`, where the next line starts a record.
 fn line_end(bytes: &[u8], start: usize) -> usize {
     memmem::find(&bytes[start..], b"\n{").map_or(bytes.len(), |found| start + found)
 }
@@ -223,13 +233,14 @@ fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
     bytes[at..].iter().position(|&byte| !passed(byte)).map_or(bytes.len(), |found| at + found)
 }
 
-/// Reports that there is nothing but white space, and perhaps a byte order mark.
+/// Returns whether the bytes are whitespace and at most a byte order mark.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     bytes.iter().all(|byte| is_whitespace(*byte))
 }
 
-/// Without the white space around it. Not `trim_ascii`: a form feed is none to JSON, and is kept.
+/// Removes JSON whitespace at both ends. `trim_ascii` would also remove form feeds, which JSON does
+/// not allow.
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     trim_end(&bytes[skip(bytes, 0, is_whitespace)..])
 }

@@ -197,7 +197,7 @@ impl SinkConnection {
     async fn observed_attempt(&mut self, items: &[Item], attempt: &'static str) -> Report {
         self.metrics.sink_attempts.with_label_values(&[&*self.status.name, attempt]).inc();
         let bytes = || items.iter().map(|item| item.payload.len()).sum();
-        let span = spans::Deliver::begin(&self.status.name, attempt, items.len(), bytes);
+        let span = spans::DeliverSpan::begin(&self.status.name, attempt, items.len(), bytes);
         let report = self.attempt(items).await;
         span.ended(report.verdicts.iter().map(Verdict::as_str));
         report

@@ -1,19 +1,19 @@
-//! What an administrative event did to its object, told by the last word of `action.type`.
+//! Change of an object by an administrative event, derived from the last word of `action.type`.
 
 use super::Event;
 
-/// What was done.
+/// Kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// It is new.
+    /// The object was created.
     Created,
-    /// It is another now.
+    /// The object was changed.
     Updated,
-    /// It is gone.
+    /// The object was deleted.
     Deleted,
 }
 
-/// The last words of administrative types. A word that is not among them tells nothing.
+/// Last words of administrative types. An unknown word means no known change.
 /// <https://docs.pingidentity.com/pingone/early-access-features/ea_p1_davinci_audit_events.html>
 const WORDS: [(&str, Change); 13] = [
     ("CREATED", Change::Created),

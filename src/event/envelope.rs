@@ -1,4 +1,4 @@
-//! The members that every PingOne activity has, whatever its type.
+//! Fields that every PingOne activity has, whatever its type.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 /// The outer object of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope<'a> {
-    /// The sender's identifier: an opaque string. A documented example is no UUID.
+    /// The sender's identifier: an opaque string, not always a UUID.
     pub id: Cow<'a, str>,
-    /// `id` in WTF-8, where it has half a surrogate pair, which a text cannot tell from another half.
+    /// `id` in WTF-8, if it contains half a surrogate pair. In `id`, all such halves are U+FFFD.
     pub id_exact: Option<Vec<u8>>,
-    /// `recordedAt` as an instant; 0 to 9 fraction digits are read.
+    /// `recordedAt` as an instant. Zero to nine fraction digits are read.
     pub recorded_at: DateTime<Utc>,
     /// `recordedAt` exactly as sent.
     pub recorded_at_text: Cow<'a, str>,
-    /// `correlationId`; in DaVinci's custom analytics it equals the interaction's id.
+    /// `correlationId`. In DaVinci's custom analytics it equals the interaction id.
     pub correlation_id: Option<Cow<'a, str>>,
     /// `internalCorrelation.transactionId`, shared by a parent flow and its subflows.
     pub transaction_id: Option<Cow<'a, str>>,
@@ -23,7 +23,7 @@ pub struct Envelope<'a> {
     pub session_id: Option<Cow<'a, str>>,
     /// `action`.
     pub action: Action<'a>,
-    /// `actors.user`, sent by newer editions only.
+    /// `actors.user`. Only newer editions send it.
     pub user: Option<Actor<'a>>,
     /// `actors.client`.
     pub client: Option<Actor<'a>>,
@@ -31,20 +31,20 @@ pub struct Envelope<'a> {
     pub resources: Vec<Resource<'a>>,
     /// `result`.
     pub result: Option<ResultBlock<'a>>,
-    /// `source`, present only where the webhook exposes addresses or user agents.
+    /// `source`. Present only if the webhook exposes addresses or user agents.
     pub source: Option<Source<'a>>,
     /// `subscriptionName`: the webhook's name in PingOne.
     pub subscription_name: Option<Cow<'a, str>>,
 }
 
 impl Envelope<'_> {
-    /// Bytes of `id` for keys: two ids have the same ones only if they are the same.
+    /// Returns the bytes of `id` for keys. Equal bytes mean equal ids.
     pub fn id_bytes(&self) -> &[u8] {
         self.id_exact.as_deref().unwrap_or(self.id.as_bytes())
     }
 }
 
-/// `action`: what happened.
+/// `action` of an activity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action<'a> {
     /// `action.type`, for example `DAVINCI_INTERACTION.START_INTERACTION`.
@@ -53,33 +53,33 @@ pub struct Action<'a> {
     pub description: Option<Cow<'a, str>>,
 }
 
-/// `actors.user` or `actors.client`: who did it.
+/// `actors.user` or `actors.client`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Actor<'a> {
-    /// The actor's id; a client's may be a word such as `adminui`.
+    /// The actor's id. The id of a client may be a word such as `adminui`.
     pub id: Option<Cow<'a, str>>,
     /// The login or display name. Personal data.
     pub name: Option<Cow<'a, str>>,
     /// `USER` or `CLIENT`.
     pub kind: Option<Cow<'a, str>>,
-    /// The environment the actor lives in; may differ from the flow's.
+    /// The environment of the actor. May differ from the flow's.
     pub environment_id: Option<Cow<'a, str>>,
 }
 
-/// One of `resources`: what it happened to.
+/// One entry of `resources`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource<'a> {
-    /// The flow's id with dashes, for DaVinci events.
+    /// Id of the resource; for DaVinci events the flow's id with dashes.
     pub id: Option<Cow<'a, str>>,
-    /// `DAVINCI_INTERACTION`, `USER`, free text.
+    /// `DAVINCI_INTERACTION`, `USER`, or free text.
     pub kind: Option<Cow<'a, str>>,
-    /// The flow's name, or its id again. May hold an e-mail address.
+    /// The flow's name, or its id again. May contain an e-mail address.
     pub name: Option<Cow<'a, str>>,
     /// The environment of the resource.
     pub environment_id: Option<Cow<'a, str>>,
 }
 
-/// `result`. Its status alone does not tell the outcome: see [`crate::event::Outcome`].
+/// `result`. Its status alone does not determine the outcome: see [`crate::event::Outcome`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultBlock<'a> {
     /// `SUCCESS`, `FAILURE`, `FAILED`, `succeeded`, …
@@ -88,7 +88,7 @@ pub struct ResultBlock<'a> {
     pub description: Option<Cow<'a, str>>,
 }
 
-/// `source`: where the request behind the event came from.
+/// `source`: origin of the request behind the event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source<'a> {
     /// The address as sent. Personal data.

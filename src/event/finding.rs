@@ -1,54 +1,55 @@
-//! Findings: deviations that are kept and counted, but are no reason to refuse an event.
+//! Findings: deviations that are recorded and counted but do not refuse an event.
 
 use serde::Serialize;
 
-/// One deviation from what PingOne documents or has been seen to send.
+/// One deviation from the events that PingOne documents or is known to send.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind of deviation.
+    /// Kind of deviation.
     pub kind: FindingKind,
     /// JSON path within the event, for example `$._embedded.flowInteractionEvent.success`.
     pub path: String,
 }
 
-/// The kinds of deviation; few and fixed, so that they can label a metric.
+/// Kinds of deviation. The set is small and fixed, because it labels a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// A member that no edition of the documentation and no capture names.
-    UnknownMember,
+    /// A field that appears in no edition of the documentation and in no captured event.
+    UnknownField,
     /// A `DAVINCI_INTERACTION.*` type other than the five.
     UnknownType,
-    /// A known member whose value has another type; it was read as absent.
+    /// A known field whose value has another type. It is read as absent.
     WrongType,
-    /// A value of another type that says the same, such as `"true"`; it was read.
+    /// A value of another type with the same meaning, such as `"true"`. It is read.
     CoercedType,
-    /// A member that occurs twice; the last one was read.
-    DuplicateMember,
-    /// Text with half a surrogate pair, as a cut emoji leaves; read with U+FFFD in its place.
+    /// A field that occurs twice. The last occurrence is read.
+    DuplicateField,
+    /// Text with half a surrogate pair, for example a truncated emoji. It is read as U+FFFD.
     LoneSurrogate,
-    /// A time without an offset; it was read as UTC.
+    /// A timestamp without an offset. It is read as UTC.
     NoOffset,
-    /// Of a body: a JSON array without its end. What was whole in it was read.
+    /// Body: a JSON array that is not closed. Its complete elements are read.
     TruncatedArray,
-    /// Of a body: a field beside the events of a wrapper that no known wrapper has, or that holds events.
+    /// Body: a field beside the events of a wrapper that no known wrapper has, or that holds
+    /// events.
     WrapperSibling,
-    /// Of a body: an event with the id and time of another one before it, and other bytes.
+    /// Body: an event with the id and time of an earlier event in the body, but other bytes.
     ConflictingDuplicate,
-    /// Of a body: compressed, and no `Content-Encoding` says so.
+    /// Body: compressed, without a `Content-Encoding` header.
     UndeclaredEncoding,
-    /// More findings than are kept for one event, or for one body.
+    /// More findings than the maximum kept for one event or body.
     More,
 }
 
 impl FindingKind {
-    /// Every kind, for registering counters.
+    /// Every kind, to register counters.
     pub const ALL: [FindingKind; 12] = [
-        FindingKind::UnknownMember,
+        FindingKind::UnknownField,
         FindingKind::UnknownType,
         FindingKind::WrongType,
         FindingKind::CoercedType,
-        FindingKind::DuplicateMember,
+        FindingKind::DuplicateField,
         FindingKind::LoneSurrogate,
         FindingKind::NoOffset,
         FindingKind::TruncatedArray,
@@ -58,14 +59,14 @@ impl FindingKind {
         FindingKind::More,
     ];
 
-    /// The name used in metrics and messages.
+    /// Returns the name used in metrics and messages.
     pub fn as_str(self) -> &'static str {
         match self {
-            FindingKind::UnknownMember => "unknown_member",
+            FindingKind::UnknownField => "unknown_field",
             FindingKind::UnknownType => "unknown_type",
             FindingKind::WrongType => "wrong_type",
             FindingKind::CoercedType => "coerced_type",
-            FindingKind::DuplicateMember => "duplicate_member",
+            FindingKind::DuplicateField => "duplicate_field",
             FindingKind::LoneSurrogate => "lone_surrogate",
             FindingKind::NoOffset => "no_offset",
             FindingKind::TruncatedArray => "truncated_array",
@@ -76,7 +77,8 @@ impl FindingKind {
         }
     }
 
-    /// Reports that a body may not be as PingOne sent it, which is worth a line in the log.
+    /// Returns whether the finding means that the body may have been damaged on its way. Such
+    /// findings are logged.
     pub fn is_of_damaged_body(self) -> bool {
         matches!(
             self,

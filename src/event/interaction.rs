@@ -1,7 +1,7 @@
-//! The five documented DaVinci run-time events: the shared members once, each type its own struct.
+//! The five documented DaVinci run-time events: shared fields once, and one struct per type.
 //!
-//! Which member comes with which type is contradicted by the documentation's own examples, so
-//! everything that more than one type was seen with is shared and optional.
+//! The documentation's examples contradict its tables about which field belongs to which type.
+//! Every field seen with more than one type is therefore shared and optional.
 
 use std::borrow::Cow;
 
@@ -12,22 +12,23 @@ use super::Envelope;
 /// A DaVinci run-time event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InteractionEvent<'a> {
-    /// The PingOne members around it.
+    /// The fields of the PingOne activity around it.
     pub envelope: Envelope<'a>,
-    /// The flow run it belongs to.
+    /// The flow run to which the event belongs.
     pub flow: Flow<'a>,
-    /// What happened in the run.
+    /// The part that depends on `action.type`.
     pub interaction: Interaction<'a>,
 }
 
-/// What happened, by `action.type`.
+/// The part of a run-time event that depends on `action.type`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Interaction<'a> {
     /// `CUSTOM_ANALYTICS`: a Flow Analytics node reported an outcome.
     CustomAnalytics(CustomAnalytics<'a>),
-    /// `START_INTERACTION`: a flow began. Counting these counts invocations.
+    /// `START_INTERACTION`: a flow run started. The number of these events is the number of flow
+    /// runs.
     StartInteraction(StartInteraction<'a>),
-    /// `RECEIVE_REQUEST`: a connector was given work. Deprecated by the sender.
+    /// `RECEIVE_REQUEST`: a connector received a request. Deprecated by the sender.
     ReceiveRequest(ReceiveRequest<'a>),
     /// `SEND_RESPONSE`: a connector finished. Deprecated by the sender.
     SendResponse(SendResponse<'a>),
@@ -35,12 +36,12 @@ pub enum Interaction<'a> {
     SendErrorResponse(SendErrorResponse<'a>),
 }
 
-/// Members that all five types share.
+/// Fields that all five types share.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Flow<'a> {
-    /// `interactionId`: the one key of a flow run. Required.
+    /// `interactionId`: key of the flow run. Required.
     pub interaction_id: Cow<'a, str>,
-    /// `eventMessage`, with or without its space.
+    /// `eventMessage`. Some senders write its text without spaces.
     pub event_message: Option<Cow<'a, str>>,
     /// `companyId`: the environment's id.
     pub company_id: Option<Cow<'a, str>>,
@@ -50,25 +51,25 @@ pub struct Flow<'a> {
     pub flow_name: Option<Cow<'a, str>>,
     /// `flowVersionId`.
     pub version: FlowVersion,
-    /// `identity`: the service that made the event.
+    /// `identity`: the service that created the event.
     pub identity: Option<Cow<'a, str>>,
-    /// `tsEms`: when it completed in DaVinci.
+    /// `tsEms`: completion time in DaVinci.
     pub completed_at: Option<DateTime<Utc>>,
-    /// `packetTimestamp`, milliseconds since the epoch.
+    /// `packetTimestamp`, in milliseconds since the Unix epoch.
     pub packet_timestamp_ms: Option<i64>,
     /// `tsInteractionId`: `<milliseconds> + <interactionId>`.
     pub ts_interaction_id: Option<Cow<'a, str>>,
-    /// `capabilityName`, the packet's own; see [`Node::original_capability_name`].
+    /// `capabilityName` of the packet; see [`Node::original_capability_name`].
     pub capability_name: Option<Cow<'a, str>>,
-    /// `usageTransactionType`; only `COUNTED` has been seen.
+    /// `usageTransactionType`. Only `COUNTED` is known.
     pub usage_transaction_type: Option<Cow<'a, str>>,
-    /// What a Flow Analytics node says of the outcome. Documented for `CUSTOM_ANALYTICS`.
+    /// Outcome reported by a Flow Analytics node. Documented for `CUSTOM_ANALYTICS`.
     pub reported: Reported<'a>,
-    /// The flow that launched this one, where this is a subflow.
+    /// The flow that launched this one, if this is a subflow.
     pub parent: Option<ParentFlow<'a>>,
 }
 
-/// An outcome in the words of the flow's author.
+/// Outcome in the words of the flow's author.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reported<'a> {
     /// `outcomeType`: free text such as `login`.
@@ -83,18 +84,18 @@ pub struct Reported<'a> {
     pub custom_timestamp: Option<Cow<'a, str>>,
 }
 
-/// `flowVersionId`: `-1` and absence both mean that the sender does not know it.
+/// `flowVersionId`. `-1` and absence both mean that the sender does not know the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FlowVersion {
-    /// Not sent, `-1`, or not a whole number.
+    /// The field is absent, `-1`, or not an integer.
     #[default]
     Unknown,
     /// The version.
     Known(i64),
 }
 
-/// The node that ran: `nodeId|nodeID|id|ID` and its neighbours. Any may be missing, all of them for
-/// flows that have no nodes.
+/// The node that ran, from `nodeId|nodeID|id|ID` and its neighbouring fields. Any field may be
+/// absent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Node<'a> {
     /// The node's id.
@@ -109,11 +110,11 @@ pub struct Node<'a> {
     pub connection_id: Option<Cow<'a, str>>,
     /// `originalCapabilityName`, for example `makeRestApiCall`.
     pub original_capability_name: Option<Cow<'a, str>>,
-    /// `success` or `succcess`. False is also logged for a comparison's false branch.
+    /// `success` or `succcess`. Also false for the false branch of a comparison.
     pub success: Option<bool>,
 }
 
-/// How the work reached the connector.
+/// Transport of the request to the connector.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Packet<'a> {
     /// `packetTo`.
@@ -125,9 +126,10 @@ pub struct Packet<'a> {
 /// The flow that launched a subflow.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ParentFlow<'a> {
-    /// The member that describes it. The documentation gives it no name; `parentFlow` is likely.
-    pub member: String,
-    /// The parent run; a subflow has its own `interactionId`.
+    /// Name of the field that holds the parent flow. The documentation does not name it;
+    /// `parentFlow` is likely.
+    pub field: String,
+    /// The parent run. A subflow has its own `interactionId`.
     pub interaction_id: Cow<'a, str>,
     /// The parent's environment.
     pub company_id: Option<Cow<'a, str>>,
@@ -135,65 +137,65 @@ pub struct ParentFlow<'a> {
     pub flow_id: Option<Cow<'a, str>>,
     /// The parent's version.
     pub version: FlowVersion,
-    /// The launching node.
+    /// The node that launched the subflow.
     pub node_id: Option<Cow<'a, str>>,
-    /// The flow conductor connection used.
+    /// The flow conductor connection.
     pub connection_id: Option<Cow<'a, str>>,
-    /// The connector that launched it.
+    /// The connector that launched the subflow.
     pub connector_id: Option<Cow<'a, str>>,
     /// `startUiSubFlow` or `startSubFlow`.
     pub capability_name: Option<Cow<'a, str>>,
-    /// Whether the launching node succeeded.
+    /// True if the launching node succeeded.
     pub success: Option<bool>,
-    /// Whether the node showed a page to the user.
+    /// True if the node showed a page to the user.
     pub respond_to_user: Option<bool>,
 }
 
-/// `CUSTOM_ANALYTICS`.
+/// Fields of `CUSTOM_ANALYTICS`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CustomAnalytics<'a> {
     /// The analytics node.
     pub node: Node<'a>,
-    /// How it was sent.
+    /// Transport of the event.
     pub packet: Packet<'a>,
 }
 
-/// `START_INTERACTION`.
+/// Fields of `START_INTERACTION`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StartInteraction<'a> {
-    /// The first node, where the sender names one.
+    /// The first node, if the sender names it.
     pub node: Node<'a>,
 }
 
-/// `RECEIVE_REQUEST`.
+/// Fields of `RECEIVE_REQUEST`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReceiveRequest<'a> {
-    /// The node asked.
+    /// The node that received the request.
     pub node: Node<'a>,
-    /// How it was asked.
+    /// Transport of the request.
     pub packet: Packet<'a>,
 }
 
-/// `SEND_RESPONSE`.
+/// Fields of `SEND_RESPONSE`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SendResponse<'a> {
     /// The node that answered.
     pub node: Node<'a>,
-    /// How it answered.
+    /// Transport of the response.
     pub packet: Packet<'a>,
 }
 
-/// `SEND_ERROR_RESPONSE`. The documented example carries no error text.
+/// Fields of `SEND_ERROR_RESPONSE`. The documented example carries no error text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SendErrorResponse<'a> {
     /// The node that failed.
     pub node: Node<'a>,
-    /// How it answered.
+    /// Transport of the response.
     pub packet: Packet<'a>,
 }
 
 impl<'a> Interaction<'a> {
-    /// The node concerned; all of its members may be absent.
+    /// Returns the node of the event. All of its fields may be absent.
     pub fn node(&self) -> &Node<'a> {
         match self {
             Interaction::CustomAnalytics(event) => &event.node,

@@ -1,7 +1,7 @@
-//! The words everyone shares: what a PingOne event is, what it says, and how it ended.
+//! Data model of a PingOne event: its fields, outcome, severity and findings.
 //!
-//! Pure data. Nothing here knows JSON, HTTP or storage; [`crate::decode`] makes these values and
-//! the formats read them. All text is borrowed from the received bytes where that is possible.
+//! Pure data without JSON, HTTP or storage: [`crate::decode`] builds these values and
+//! [`crate::format`] reads them. Text is borrowed from the received bytes where possible.
 
 mod change;
 mod envelope;
@@ -22,21 +22,21 @@ pub use interaction::{
 pub use outcome::Outcome;
 pub use severity::Severity;
 
-/// One event, as typed as its sender allows.
+/// One event, typed as far as its sender allows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
     /// A DaVinci flow at run time (`DAVINCI_INTERACTION.*`, one of the five documented types).
     Interaction(Box<InteractionEvent<'a>>),
     /// A DaVinci administrative event (`DAVINCI.*`).
     Admin(Envelope<'a>),
-    /// The console's *Test Connection* (`EVENT_DELIVERY_TEST`): a sign of life, not an audit event.
+    /// *Test Connection* of the PingOne console (`EVENT_DELIVERY_TEST`). Not an audit event.
     DeliveryTest(Envelope<'a>),
-    /// Anything else PingOne sends, unknown `DAVINCI_INTERACTION.*` types included.
+    /// Any other PingOne event, including unknown `DAVINCI_INTERACTION.*` types.
     Other(Envelope<'a>),
 }
 
 impl<'a> Event<'a> {
-    /// The members every event has.
+    /// Returns the fields that every event has.
     pub fn envelope(&self) -> &Envelope<'a> {
         match self {
             Event::Interaction(interaction) => &interaction.envelope,
@@ -46,22 +46,23 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// How it ended, decided in one place for every format and metric.
+    /// Returns the outcome, by the same rule for every format and metric.
     pub fn outcome(&self) -> Outcome {
         outcome::of(self).0
     }
 
-    /// The member that tells how it ended, as a path from the event's root; empty if none does.
-    pub fn outcome_member(&self) -> &'static str {
+    /// Returns the path of the field that determines the outcome, from the event's root; empty if
+    /// no field does.
+    pub fn outcome_field(&self) -> &'static str {
         outcome::of(self).1
     }
 
-    /// What it did to its object, if it is an administrative event.
+    /// Returns the change of an object, for an administrative event.
     pub fn change(&self) -> Option<Change> {
         change::of(self)
     }
 
-    /// How much it matters, decided in one place as well.
+    /// Returns the severity, by the same rule for every format.
     pub fn severity(&self) -> Severity {
         severity::of(self)
     }

@@ -1,23 +1,23 @@
-//! How an event ended: one rule for every format and metric.
+//! Outcome of an event: one rule for every format and metric.
 //!
-//! The documented error example says `result.status: SUCCESS`, so the event's type comes first and
-//! `result.status` last.
+//! The documented error example has `result.status: SUCCESS`. Therefore the event's type is
+//! evaluated first and `result.status` last.
 
 use super::{Event, Interaction, Reported, ResultBlock};
 
-/// How an event ended.
+/// Outcome of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It did what it was asked.
+    /// The operation succeeded.
     Success,
-    /// It failed, or was denied.
+    /// The operation failed or was denied.
     Failure,
     /// The event does not say.
     Unknown,
 }
 
 impl Outcome {
-    /// The lower-case name used in metrics and filters.
+    /// Returns the lower-case name used in metrics and filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Success => "success",
@@ -27,7 +27,7 @@ impl Outcome {
     }
 }
 
-/// The outcome, and the member that tells it.
+/// Returns the outcome and the path of the field that determines it.
 pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
     if let Event::Interaction(event) = event {
         if matches!(event.interaction, Interaction::SendErrorResponse(_)) {
@@ -47,26 +47,27 @@ pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
 }
 
 impl ResultBlock<'_> {
-    /// What `status` says in any spelling, right or wrong.
+    /// Returns the outcome that `status` states, under any known spelling.
     pub fn outcome(&self) -> Outcome {
         self.status.as_deref().map_or(Outcome::Unknown, from_result_status)
     }
 }
 
 impl Reported<'_> {
-    /// What `outcomeStatus` says; `None` if it says nothing at all.
+    /// Returns the outcome that `outcomeStatus` states; `None` if the field is empty or absent.
     pub fn outcome(&self) -> Option<Outcome> {
         let status = self.status.as_deref().filter(|status| !status.trim().is_empty());
         status.map(from_outcome_status)
     }
 
-    /// Whether `outcomeStatus` says fraud.
+    /// Returns whether `outcomeStatus` states fraud.
     pub(super) fn is_fraud(&self) -> bool {
         self.status.as_deref().is_some_and(|status| status.trim().eq_ignore_ascii_case("fraud"))
     }
 }
 
-/// Free text that the flow's author chose; words outside this list say nothing we may assume.
+/// Maps the flow author's free text to an outcome. A word outside this list means
+/// [`Outcome::Unknown`].
 fn from_outcome_status(status: &str) -> Outcome {
     one_of(status, &["success", "approved"], &["error", "denied", "fraud", "failure", "failed"])
 }

@@ -1,13 +1,13 @@
-//! How much an event matters: one rule for every format, header and filter.
+//! Severity of an event: one rule for every format, header and filter.
 
 use super::{Event, Interaction, Outcome};
 
-/// How much an event matters to whoever watches.
+/// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Nothing went wrong.
     Informational,
-    /// A node said `success: false`, as a comparison's false branch does without anything being wrong.
+    /// A node reported `success: false`. The false branch of a comparison does so without an error.
     Low,
     /// Something failed or was denied.
     Medium,

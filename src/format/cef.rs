@@ -1,23 +1,24 @@
 //! `cef`: ArcSight's Common Event Format, one line per event.
 //!
-//! Members without a key of their own stand as JSON in `davinciExtra`. Lengths and escapes are those of
-//! the CEF implementation standard: a value is cut before it is escaped, between characters, and what
-//! was cut stands whole in `davinciExtra`.
+//! Event fields without a CEF key are kept as JSON in `davinciExtra`. Maximum lengths and escapes
+//! are those of the CEF implementation standard. A value is cut between characters, before it is
+//! escaped; a cut value is kept whole in `davinciExtra`.
 
 use serde_json::Value;
 
 use super::classify::{address, is_sign_on, severity, title};
-use super::explain::Rule;
+use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
 use crate::config::Formatting;
 use crate::event::{Event, FlowVersion};
 
-/// A key, its label if it is a custom one, the longest value, and the members it may come from.
-type Field = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
+/// A key, its label if it is a custom key, its maximum length in characters, and the event fields
+/// that may fill it.
+type CefField = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
 
-/// Keys that take a member as it is, in the order of the line.
-pub(super) const FIELDS: [Field; 7] = [
+/// Keys filled by one event field each, in the order of the line.
+pub(super) const FIELDS: [CefField; 7] = [
     ("externalId", None, 40, &["/id"]),
     ("suser", None, 1023, &["/actors/user/name"]),
     ("suid", None, 1023, &["/actors/user/id"]),
@@ -37,8 +38,8 @@ pub(super) const FIELDS: [Field; 7] = [
     ("msg", None, 1023, &["/result/description", "~/eventMessage"]),
 ];
 
-/// Those of flow runs, whose first resource is the flow.
-pub(super) const FLOW_FIELDS: [Field; 8] = [
+/// Keys of flow runs, whose first resource is the flow.
+pub(super) const FLOW_FIELDS: [CefField; 8] = [
     ("sourceServiceName", None, 1023, &["~/connectorId"]),
     ("destinationServiceName", None, 1023, &["~/flowName", "/resources/0/name", "/resources/name"]),
     ("cs1", Some("interactionId"), 4000, &["~/interactionId"]),
@@ -49,24 +50,24 @@ pub(super) const FLOW_FIELDS: [Field; 8] = [
     ("cs6", Some("connectionId"), 4000, &["~/connectionId"]),
 ];
 
-/// Longest action.
-const ACTION: usize = 63;
+/// Maximum length of `act`, in characters.
+const MAX_ACTION_CHARS: usize = 63;
 
-/// Longest class id (`Device Event Class ID`).
-const CLASS_ID: usize = 1023;
+/// Maximum length of `Device Event Class ID`, in characters.
+const MAX_CLASS_ID_CHARS: usize = 1023;
 
-/// The run that launched this one, or else what the event is correlated with.
-pub(super) const CORRELATION: [Field; 2] = [
+/// The run that launched this one, or else the correlation id.
+pub(super) const CORRELATION: [CefField; 2] = [
     ("flexString1", Some("parentInteractionId"), 1023, &["^/interactionId"]),
     ("flexString1", Some("correlationId"), 1023, &["/correlationId"]),
 ];
 
-/// Keys that a rule decides.
-pub(super) const RULES: [(&str, Rule); 4] = [
-    ("rt", Rule::Time),
-    ("outcome", Rule::Outcome),
-    ("Severity", Rule::Severity),
-    ("Name", Rule::Kind),
+/// Keys derived by a rule.
+pub(super) const RULES: [(&str, Derivation); 4] = [
+    ("rt", Derivation::Time),
+    ("outcome", Derivation::Outcome),
+    ("Severity", Derivation::Severity),
+    ("Name", Derivation::Kind),
 ];
 
 /// Renders one event.
@@ -75,13 +76,14 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     let mut line = Extension::default();
     let class_id = &*event.envelope().action.kind;
     // The header has no escape for a line break.
-    let fits_head = |text: &str| fits(text, CLASS_ID) && !text.contains(char::is_control);
+    let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !text.contains(char::is_control);
     leaves.take(&["Device Event Class ID"], &["/action/type"], fits_head);
     line.add("rt", &event.time().timestamp_millis().to_string());
     line.add("cat", "davinci");
     line.add("outcome", event.outcome().as_str());
-    let action = leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, ACTION));
-    line.add_cut("act", action.as_deref().unwrap_or(event.kind()), ACTION);
+    let action =
+        leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, MAX_ACTION_CHARS));
+    line.add_cut("act", action.as_deref().unwrap_or(event.kind()), MAX_ACTION_CHARS);
     if is_sign_on(formatting, event) {
         account(leaves, &mut line);
     }
@@ -92,11 +94,11 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     }
     let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
     for field in FIELDS.iter().chain(flow_fields) {
-        member(field, leaves, &mut line);
+        add_field(field, leaves, &mut line);
     }
     let [parent, correlation] = &CORRELATION;
-    if !member(parent, leaves, &mut line) {
-        member(correlation, leaves, &mut line);
+    if !add_field(parent, leaves, &mut line) {
+        add_field(correlation, leaves, &mut line);
     }
     source(leaves, &mut line);
     version(event, leaves, &mut line);
@@ -108,18 +110,18 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     }
     let head = format!(
         "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
-        escaped_head(cut(class_id, CLASS_ID)),
+        escaped_head(cut(class_id, MAX_CLASS_ID_CHARS)),
         title(event),
         severity(event.severity())
     );
     Line {
         bytes: (head + &line.text).into_bytes(),
-        is_cut: line.is_cut || !fits_length(class_id, CLASS_ID),
+        is_cut: line.is_cut || !fits_length(class_id, MAX_CLASS_ID_CHARS),
     }
 }
 
-/// Adds a key with its label, if one of its members is there; tells whether.
-fn member(field: &Field, leaves: &mut Leaves, line: &mut Extension) -> bool {
+/// Adds a key with its label, if one of its event fields is present. Returns whether it was added.
+fn add_field(field: &CefField, leaves: &mut Leaves, line: &mut Extension) -> bool {
     let &(key, label, longest, pointers) = field;
     let Some(text) = leaves.take(&[key], pointers, |text| fits(text, longest)) else {
         return false;
@@ -129,17 +131,21 @@ fn member(field: &Field, leaves: &mut Leaves, line: &mut Extension) -> bool {
     true
 }
 
-/// Who signs on is the account that it is about, and so the destination user.
+/// Adds the user of a sign-on, which is the destination user in CEF.
 fn account(leaves: &mut Leaves, line: &mut Extension) {
-    for (key, member) in [("duser", "/actors/user/name"), ("duid", "/actors/user/id")] {
-        if leaves.has_text(member) {
-            line.add_cut(key, leaves.get(member).and_then(Value::as_str).unwrap_or_default(), 1023);
-            leaves.copied(&[key], member);
+    for (key, pointer) in [("duser", "/actors/user/name"), ("duid", "/actors/user/id")] {
+        if leaves.has_text(pointer) {
+            line.add_cut(
+                key,
+                leaves.get(pointer).and_then(Value::as_str).unwrap_or_default(),
+                1023,
+            );
+            leaves.copied(&[key], pointer);
         }
     }
 }
 
-/// `key=value` pairs.
+/// Builder of `key=value` pairs.
 #[derive(Default)]
 struct Extension {
     text: String,
@@ -171,7 +177,7 @@ impl Extension {
     }
 }
 
-/// Whether a value is shown as it is. Others stay in the extension, where JSON keeps them.
+/// Returns whether a value is shown unchanged. Other values are also kept in the extension as JSON.
 fn fits(text: &str, longest: usize) -> bool {
     let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\r';
     fits_length(text, longest) && text.chars().all(is_plain) && text.trim_matches(' ') == text
@@ -185,7 +191,7 @@ fn cut(text: &str, longest: usize) -> &str {
     text.char_indices().nth(longest).map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
-/// In the header, a bar ends a field; a line break has no escape there.
+/// Escapes a header field. A bar would end the field; a line break cannot be escaped.
 fn escaped_head(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -198,7 +204,8 @@ fn escaped_head(text: &str) -> String {
     out
 }
 
-/// An address of either kind has its own key; what is no address stays where it is.
+/// Adds the source address. IPv4 and IPv6 have keys of their own. A text that is not an address
+/// stays in the extension.
 fn source(leaves: &mut Leaves, line: &mut Extension) {
     let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
     let Some(address) = text.and_then(address) else { return };
@@ -211,7 +218,7 @@ fn source(leaves: &mut Leaves, line: &mut Extension) {
     }
 }
 
-/// A version that is known; `-1` says that it is not, and stays what it is.
+/// Adds the flow version if it is known. `-1` means unknown and stays in the extension.
 fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
     let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) else { return };
     let version = version.to_string();

@@ -1,11 +1,12 @@
-//! What the formats ask of an event in common: what kind it is, in words and in numbers.
+//! Classifications shared by the formats: severity numbers, titles, addresses, sign-ons.
 
 use core::net::{IpAddr, SocketAddr};
 
 use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity};
 
-/// From 1 to 10, as ArcSight and QRadar count: up to 3 is low, from 4 medium, from 7 high.
+/// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
+/// high.
 pub(super) fn severity(severity: Severity) -> u8 {
     match severity {
         Severity::Informational => 1,
@@ -15,7 +16,7 @@ pub(super) fn severity(severity: Severity) -> u8 {
     }
 }
 
-/// What kind of event it is, for people: eight fixed texts.
+/// Returns a title for people: one of eight fixed texts.
 pub(super) fn title(event: &Event<'_>) -> &'static str {
     match event {
         Event::Interaction(interaction) => match &interaction.interaction {
@@ -31,7 +32,7 @@ pub(super) fn title(event: &Event<'_>) -> &'static str {
     }
 }
 
-/// The title and what it is about: flow and capability, or the type.
+/// Returns the title with its object: flow and capability, or the type.
 pub(super) fn message(event: &Event<'_>) -> String {
     let mut message = title(event).to_owned();
     let Event::Interaction(interaction) = event else {
@@ -51,8 +52,8 @@ pub(super) fn message(event: &Event<'_>) -> String {
     message
 }
 
-/// The first address in a text: proxies add theirs behind it, after a comma. A port, brackets and quotes
-/// are left out, and an IPv4 address that is written as IPv6 is one of IPv4.
+/// Returns the first address in a text. Proxies append theirs after a comma. Port, brackets and
+/// quotes are removed. An IPv4-mapped IPv6 address becomes IPv4.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     text.split(',').find_map(|entry| {
         let entry = entry.trim().trim_matches('"').trim();
@@ -63,8 +64,8 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// Whether somebody signs on: custom analytics whose `outcomeType`, which the flow's author chose, is
-/// one of the configured words.
+/// Returns whether the event is a sign-on: custom analytics whose `outcomeType`, which the flow's
+/// author chooses, is one of the configured words.
 pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
     let Event::Interaction(interaction) = event else { return false };
     let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));

@@ -1,37 +1,38 @@
-//! JSON documents with named fields, for the formats whose output is one.
+//! JSON documents with named fields, for the formats that emit JSON.
 
 use serde_json::{Map, Value};
 
-use super::leaves::{LONGEST, Leaves};
+use super::leaves::{Leaves, MAX_TEXT_BYTES};
 
-/// Fields that take a text as it is, and the members it may come from (JSON pointers; `~` stands for
-/// the flow's object, `^` for its parent's).
+/// Document fields that take a text unchanged, and the event fields that may fill them (JSON
+/// pointers; `~` stands for the flow's object, `^` for its parent's).
 pub(super) type TextField = (&'static [&'static str], &'static [&'static str]);
 
-/// A document in the making.
+/// A document under construction.
 #[derive(Default)]
 pub(super) struct Document(Map<String, Value>);
 
 impl Document {
-    /// Sets a field below objects that its dotted name names; `[]` after a name makes a list of one.
-    /// A text that is too long for a field is cut: its member is not taken. An empty one is left out.
+    /// Sets a field; dots in its name separate nested objects, and `[]` after a name makes an array
+    /// of one. A text longer than [`MAX_TEXT_BYTES`] is cut, and its event field stays in the
+    /// extension. An empty text is left out.
     pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
         let value = match value.into() {
             Value::String(text) if text.trim().is_empty() => return,
-            Value::String(text) if text.len() > LONGEST => {
-                Value::from(&text[..text.floor_char_boundary(LONGEST)])
+            Value::String(text) if text.len() > MAX_TEXT_BYTES => {
+                Value::from(&text[..text.floor_char_boundary(MAX_TEXT_BYTES)])
             }
             value => value,
         };
         self.set_whole(name, value);
     }
 
-    /// Sets a field, however large.
+    /// Sets a field of any size.
     pub(super) fn set_whole(&mut self, name: &str, value: Value) {
         insert(&mut self.0, name, value);
     }
 
-    /// Adds an entry to a list.
+    /// Appends an entry to an array.
     pub(super) fn push(&mut self, name: &str, value: Value) {
         let list = self.0.entry(name).or_insert_with(|| Value::Array(Vec::new()));
         if let Value::Array(items) = list {
@@ -39,7 +40,7 @@ impl Document {
         }
     }
 
-    /// Fills each field with the first of its members that is a text.
+    /// Fills each document field with the first of its event fields that is a text.
     pub(super) fn fill(&mut self, fields: &[TextField], leaves: &mut Leaves) {
         for (names, pointers) in fields {
             if let Some(text) = leaves.take_text(names, pointers) {
@@ -48,12 +49,12 @@ impl Document {
         }
     }
 
-    /// Whether a top-level field is there.
+    /// Returns whether a top-level field is present.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The document as JSON on one line.
+    /// Returns the document as JSON on one line.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         Value::Object(self.0).to_string().into_bytes()
     }

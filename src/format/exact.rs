@@ -1,19 +1,20 @@
-//! Bytes to members, and whether the members say all that the bytes say.
+//! Parses an event into a tree and reports whether the tree is lossless.
 //!
-//! Two things are lost in a tree of members: of a name that stands twice in one object all but the
-//! last, and half a surrogate pair, as a cut emoji leaves. Then the formats send the original along.
+//! A tree loses two things: all but the last occurrence of a repeated name, and half a surrogate
+//! pair, for example of a truncated emoji. In both cases the formats also emit the original event.
 //!
-//! Not serde's own way to such a tree: with its numbers of any size and its raw values come names of
-//! members that mean something to it, and a sender may use those names.
+//! serde's own `Value` parser is not used: with `arbitrary_precision` and `raw_value`, it gives
+//! some field names a special meaning, and a sender may use those names.
 
 use serde_json::{Map, Number, Value};
 
 use crate::json;
 
-/// Nesting that is followed: more than `decode` accepts.
+/// Maximum nesting; more than `decode` accepts.
 const MAX_DEPTH: usize = 128;
 
-/// The members of an event, and whether nothing was lost. Never fails: in the worst case there are none.
+/// Parses an event. Returns its tree and whether the tree is lossless. Malformed input yields an
+/// empty tree.
 pub(super) fn parse(raw: &[u8]) -> (Value, bool) {
     let mut parser =
         Parser { text: std::str::from_utf8(raw).unwrap_or_default(), at: 0, is_exact: true };
@@ -52,15 +53,15 @@ impl Parser<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Option<Map<String, Value>> {
-        let mut members = Map::new();
+        let mut fields = Map::new();
         self.at += 1;
         while !self.ends(b'}')? {
             let name = self.string()?;
             self.at = json::skip_space(self.text, self.at) + 1;
             let value = self.value(depth)?;
-            self.is_exact &= members.insert(name, value).is_none();
+            self.is_exact &= fields.insert(name, value).is_none();
         }
-        Some(members)
+        Some(fields)
     }
 
     fn list(&mut self, depth: usize) -> Option<Vec<Value>> {
@@ -72,7 +73,7 @@ impl Parser<'_> {
         Some(items)
     }
 
-    /// Passes a comma, or the bracket that ends it all.
+    /// Reads a comma or the closing bracket. Returns whether the bracket was read.
     fn ends(&mut self, bracket: u8) -> Option<bool> {
         self.at = json::skip_space(self.text, self.at);
         let byte = *self.text.as_bytes().get(self.at)?;

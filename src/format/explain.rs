@@ -1,38 +1,39 @@
-//! Which member of an event became which field.
+//! Explains which event field became which field of a format.
 
 use super::classify::is_sign_on;
-use super::leaves::{Leaves, Taken};
+use super::leaves::{Leaves, MappedField};
 use super::{Line, Received, cef, ecs, leef, line, ocsf};
 use crate::config::{Format, Formatting};
 use crate::event::Event;
 
-/// A rendered event and where its fields come from.
+/// A rendered event and the origin of its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What the format made of it.
+    /// The rendered event.
     pub line: Line,
-    /// Members and the fields that they became, by member.
-    pub taken: Vec<Taken>,
-    /// Fields that a rule decides, and the member that decided; none if no member tells.
-    pub decided: Vec<(&'static str, &'static str)>,
+    /// Event fields and the format fields that show them, sorted by event field.
+    pub mapped: Vec<MappedField>,
+    /// Format fields derived by a rule, with the event field that determined them; empty if none
+    /// did.
+    pub derived: Vec<(&'static str, &'static str)>,
 }
 
-/// What decides a field that is no member as it is.
+/// Rule for a format field that does not show an event field unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(super) enum Derivation {
     Time,
     Outcome,
     Severity,
     Kind,
-    /// The kind, but for a sign-on.
+    /// The kind, except for a sign-on.
     Class,
 }
 
-/// Renders one event, and says what became of each of its members.
+/// Renders one event and explains the origin of each field.
 pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
     let mut leaves = Leaves::traced(received);
     let line = line(formatting, received, &mut leaves);
-    let rules: &[(&str, Rule)] = match formatting.format {
+    let rules: &[(&str, Derivation)] = match formatting.format {
         Format::Native => {
             leaves.take_rest("(as it is)");
             &[]
@@ -42,29 +43,29 @@ pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
         Format::Cef => &cef::RULES,
         Format::Leef => &leef::RULES,
     };
-    let mut taken = leaves.into_trace();
-    taken.sort();
-    taken.dedup();
+    let mut mapped = leaves.into_trace();
+    mapped.sort();
+    mapped.dedup();
     let is_sign_on = is_sign_on(formatting, received.event);
-    let decided = rules.iter().map(|(field, rule)| match rule {
-        Rule::Class if is_sign_on => (*field, "outcomeType"),
-        rule => (*field, member(*rule, received.event)),
+    let derived = rules.iter().map(|(field, rule)| match rule {
+        Derivation::Class if is_sign_on => (*field, "outcomeType"),
+        rule => (*field, deciding_field(*rule, received.event)),
     });
-    Explanation { line, taken, decided: decided.collect() }
+    Explanation { line, mapped, derived: derived.collect() }
 }
 
-fn member(rule: Rule, event: &Event<'_>) -> &'static str {
+fn deciding_field(rule: Derivation, event: &Event<'_>) -> &'static str {
     match rule {
-        Rule::Time => event.time_member(),
-        Rule::Outcome | Rule::Severity => event.outcome_member(),
-        Rule::Kind | Rule::Class => "action.type",
+        Derivation::Time => event.time_field(),
+        Derivation::Outcome | Derivation::Severity => event.outcome_field(),
+        Derivation::Kind | Derivation::Class => "action.type",
     }
 }
 
-impl Taken {
-    /// The member's path with dots, for example `actors.user.name`.
+impl MappedField {
+    /// Returns the event field's path with dots, for example `actors.user.name`.
     pub fn path(&self) -> String {
-        let path = self.member.trim_start_matches('/').replace('/', ".");
+        let path = self.pointer.trim_start_matches('/').replace('/', ".");
         path.replace("~1", "/").replace("~0", "~")
     }
 }

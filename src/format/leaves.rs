@@ -1,49 +1,49 @@
-//! An event's members, taken out one by one: what a format has no place for is left over, so that no
-//! member is lost.
+//! Fields of an event, taken out one by one. The rest goes into the format's extension, so that no
+//! field is lost.
 
 use serde_json::{Map, Value};
 
 use super::{Received, exact};
 use crate::event::Event;
 
-/// Where the members of a DaVinci run-time event stand; `~` at the beginning of a pointer.
+/// Object with the fields of a DaVinci run-time event; `~` at the start of a pointer.
 const FLOW: &str = "/_embedded/flowInteractionEvent";
 
-/// Longest text that becomes a field of its own, in bytes: beyond it Elasticsearch refuses the whole
-/// document. <https://www.elastic.co/docs/reference/elasticsearch/mapping-reference/ignore-above>
-pub(super) const LONGEST: usize = 32_766;
+/// Maximum length of a text in a document field. Elasticsearch refuses the whole document above it.
+/// <https://www.elastic.co/docs/reference/elasticsearch/mapping-reference/ignore-above>
+pub(super) const MAX_TEXT_BYTES: usize = 32_766;
 
-/// A member of the event and the field that it became.
+/// An event field and the format field that shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Taken {
-    /// JSON pointer (RFC 6901) of the member.
-    pub member: String,
-    /// Name of the field in the format.
+pub struct MappedField {
+    /// JSON pointer (RFC 6901) of the event field.
+    pub pointer: String,
+    /// Name of the format field.
     pub field: &'static str,
 }
 
-/// The members that nobody has taken yet.
+/// The event fields that were not taken yet.
 pub(super) struct Leaves {
     rest: Value,
-    /// Where the parent flow's members stand, if there is one; `^` at the beginning of a pointer.
+    /// JSON pointer of the parent flow's object, if there is one; `^` at the start of a pointer.
     parent: Option<String>,
-    /// Whether the members say all that the bytes say.
+    /// True if the tree is lossless; see [`exact`].
     is_exact: bool,
-    /// Who took what, if somebody wants to know.
-    trace: Option<Vec<Taken>>,
+    /// Fields taken so far, if they are recorded.
+    trace: Option<Vec<MappedField>>,
 }
 
 impl Leaves {
-    /// All members of an event.
+    /// Returns all fields of an event.
     pub(super) fn of(received: Received<'_>) -> Leaves {
         let (rest, is_exact) = exact::parse(received.raw);
         let parent = match received.event {
-            Event::Interaction(event) => event.flow.parent.as_ref().map(|parent| &parent.member),
+            Event::Interaction(event) => event.flow.parent.as_ref().map(|parent| &parent.field),
             _ => None,
         };
         let parent = parent.map(|name| format!("{FLOW}/{}", escaped(name)));
         let mut leaves = Leaves { rest, parent, is_exact, trace: None };
-        // The sender's way of saying that it does not know.
+        // -1 is the sender's spelling of an unknown version.
         for version in ["~/flowVersionId", "^/flowVersionId"] {
             if leaves.text(version).is_some_and(|text| text == "-1")
                 && let Some(pointer) = leaves.absolute(version)
@@ -55,33 +55,33 @@ impl Leaves {
         leaves
     }
 
-    /// The same, remembering who takes what.
+    /// Does the same as [`Leaves::of`] and records which field is taken for what.
     pub(super) fn traced(received: Received<'_>) -> Leaves {
         Leaves { trace: Some(Vec::new()), ..Leaves::of(received) }
     }
 
-    /// Who took what, so far.
-    pub(super) fn into_trace(self) -> Vec<Taken> {
+    /// Returns the fields taken so far.
+    pub(super) fn into_trace(self) -> Vec<MappedField> {
         self.trace.unwrap_or_default()
     }
 
-    /// Whether there are members of a flow run.
+    /// Returns whether the event has the fields of a flow run.
     pub(super) fn has_flow(&self) -> bool {
         self.rest.pointer(FLOW).is_some_and(Value::is_object)
     }
 
-    /// The event as it was received, on one line, where its members do not say all of it.
+    /// Returns the received event on one line, if the tree is not lossless.
     pub(super) fn original(&self, received: Received<'_>) -> Option<String> {
         (!self.is_exact).then(|| one_line(received))
     }
 
-    /// Whether there is a text that can become a field of its own.
+    /// Returns whether a text is present that fits into a document field.
     pub(super) fn has_text(&self, pointer: &str) -> bool {
         self.get(pointer).and_then(Value::as_str).is_some_and(is_field)
     }
 
-    /// Takes the first of these members (JSON pointers, RFC 6901) that is there and is a text, a number
-    /// or a boolean, if `fits` says that its text can be shown as it is; otherwise it stays as well.
+    /// Takes the first of these fields (JSON pointers, RFC 6901) that is a text, a number or a
+    /// boolean. The field also stays in the extension if `fits` returns false for its text.
     pub(super) fn take(
         &mut self,
         fields: &[&'static str],
@@ -100,8 +100,8 @@ impl Leaves {
         Some(text)
     }
 
-    /// Takes the first of these members that is a text of bearable length. What is of another type
-    /// stays.
+    /// Takes the first of these fields that is a text of at most [`MAX_TEXT_BYTES`]. A field of
+    /// another type stays.
     pub(super) fn take_text(
         &mut self,
         fields: &[&'static str],
@@ -117,7 +117,7 @@ impl Leaves {
         }
     }
 
-    /// Takes those of the members as well that say the same as the one taken.
+    /// Removes the other fields with the same value as the taken one.
     fn remove_repetitions(&mut self, fields: &[&'static str], pointers: &[&str], value: &Value) {
         for pointer in pointers {
             if self.get(pointer) == Some(value) {
@@ -126,7 +126,7 @@ impl Leaves {
         }
     }
 
-    /// Takes a member whatever it is.
+    /// Takes a field of any type.
     pub(super) fn take_value(&mut self, fields: &[&'static str], pointer: &str) -> Option<Value> {
         let pointer = self.absolute(pointer)?;
         let value = self.rest.pointer_mut(&pointer)?.take();
@@ -135,7 +135,7 @@ impl Leaves {
         Some(value)
     }
 
-    /// A member, which stays.
+    /// Returns a field without taking it.
     pub(super) fn get(&self, pointer: &str) -> Option<&Value> {
         if let Some(rest) = pointer.strip_prefix('~') {
             return find(find(&self.rest, FLOW)?, rest);
@@ -146,24 +146,24 @@ impl Leaves {
         }
     }
 
-    /// What is left; `None` if that is nothing.
+    /// Takes all remaining fields; `None` if there are none.
     pub(super) fn take_rest(&mut self, field: &'static str) -> Option<Value> {
         let rest = self.rest.take();
         let is_nothing = rest.is_null() || rest.as_object().is_some_and(Map::is_empty);
         if let Some(trace) = &mut self.trace
             && !is_nothing
         {
-            each_leaf(&rest, "", &mut |member| trace.push(Taken { member, field }));
+            each_leaf(&rest, "", &mut |pointer| trace.push(MappedField { pointer, field }));
         }
         (!is_nothing).then_some(rest)
     }
 
-    /// What is left, as JSON on one line; `None` if that is nothing.
+    /// Takes all remaining fields as JSON on one line; `None` if there are none.
     pub(super) fn take_rest_line(&mut self, field: &'static str) -> Option<String> {
         self.take_rest(field).map(|rest| printable(&rest.to_string()))
     }
 
-    /// Says that a member is in these fields as well, which show it and do not take it.
+    /// Records that format fields show an event field without taking it.
     pub(super) fn copied(&mut self, fields: &[&'static str], pointer: &str) {
         if let Some(pointer) = self.absolute(pointer) {
             self.note(&pointer, fields);
@@ -172,12 +172,12 @@ impl Leaves {
 
     fn note(&mut self, pointer: &str, fields: &[&'static str]) {
         if let Some(trace) = &mut self.trace {
-            let taken = |&field| Taken { member: pointer.to_owned(), field };
+            let taken = |&field| MappedField { pointer: pointer.to_owned(), field };
             trace.extend(fields.iter().map(taken));
         }
     }
 
-    /// The text of a member that is a text, a number or a boolean.
+    /// Returns the text of a field that is a text, a number or a boolean.
     fn text(&self, pointer: &str) -> Option<String> {
         match self.get(pointer)? {
             Value::String(text) => Some(text.clone()),
@@ -197,16 +197,16 @@ impl Leaves {
         }
     }
 
-    /// Takes a member out, and with it what then holds nothing any more.
+    /// Removes a field, and the objects that are empty afterwards.
     fn remove(&mut self, pointer: &str) {
         let Some((parent, key)) = pointer.rsplit_once('/') else { return };
         let is_empty = match self.rest.pointer_mut(parent) {
-            Some(Value::Object(members)) => {
-                members.remove(&key.replace("~1", "/").replace("~0", "~"));
-                members.is_empty()
+            Some(Value::Object(fields)) => {
+                fields.remove(&key.replace("~1", "/").replace("~0", "~"));
+                fields.is_empty()
             }
             Some(Value::Array(items)) => {
-                // A hole keeps the others in their places.
+                // A null keeps the indices of the other entries.
                 if let Some(item) = key.parse().ok().and_then(|index: usize| items.get_mut(index)) {
                     *item = Value::Null;
                 }
@@ -220,14 +220,14 @@ impl Leaves {
     }
 }
 
-/// What [`Value::pointer`] finds, without making a string of each step.
+/// Does the same as [`Value::pointer`], without allocating a string for each step.
 fn find<'v>(mut value: &'v Value, pointer: &str) -> Option<&'v Value> {
     for step in pointer.split('/').skip(1) {
         value = match value {
-            Value::Object(members) if step.contains('~') => {
-                members.get(&step.replace("~1", "/").replace("~0", "~"))?
+            Value::Object(fields) if step.contains('~') => {
+                fields.get(&step.replace("~1", "/").replace("~0", "~"))?
             }
-            Value::Object(members) => members.get(step)?,
+            Value::Object(fields) => fields.get(step)?,
             Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
             _ => return None,
         };
@@ -235,31 +235,32 @@ fn find<'v>(mut value: &'v Value, pointer: &str) -> Option<&'v Value> {
     Some(value)
 }
 
-/// The event as it was received, on one line.
+/// Returns the received event on one line.
 pub(super) fn one_line(received: Received<'_>) -> String {
     String::from_utf8_lossy(&super::native::render(received.raw)).into_owned()
 }
 
 fn is_field(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= LONGEST
+    !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES
 }
 
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Entries that are told one by one; of a longer list or a larger object, only where it is.
-const TOLD: usize = 200;
+/// Maximum number of entries that are recorded one by one. Of a larger array or object, only its
+/// pointer is.
+const MAX_TRACED_LEAVES: usize = 200;
 
-/// Tells the pointers of all that is no object or list with something in it.
+/// Calls `tell` with the pointer of every value that is not a non-empty object or array.
 fn each_leaf(value: &Value, at: &str, tell: &mut impl FnMut(String)) {
     match value {
-        Value::Object(members) if !members.is_empty() && members.len() <= TOLD => {
-            for (name, member) in members {
-                each_leaf(member, &format!("{at}/{}", escaped(name)), tell);
+        Value::Object(fields) if !fields.is_empty() && fields.len() <= MAX_TRACED_LEAVES => {
+            for (name, value) in fields {
+                each_leaf(value, &format!("{at}/{}", escaped(name)), tell);
             }
         }
-        Value::Array(items) if !items.is_empty() && items.len() <= TOLD => {
+        Value::Array(items) if !items.is_empty() && items.len() <= MAX_TRACED_LEAVES => {
             for (index, item) in items.iter().enumerate() {
                 each_leaf(item, &format!("{at}/{index}"), tell);
             }
@@ -268,7 +269,7 @@ fn each_leaf(value: &Value, at: &str, tell: &mut impl FnMut(String)) {
     }
 }
 
-/// JSON without any control character: what it left as it is, it can also escape.
+/// Replaces control characters in JSON by escapes.
 pub(super) fn printable(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {

@@ -1,21 +1,22 @@
-//! `leef`: IBM QRadar's Log Event Extended Format 2.0, one line per event, tabs between the pairs.
+//! `leef`: IBM QRadar's Log Event Extended Format 2.0, one line per event, with tabs between the
+//! pairs.
 //!
-//! LEEF has no escapes: a value that holds a tab or a line break has spaces there, and stands as it was
-//! in `davinciExtra`, which is JSON and takes every member without a key of its own.
+//! LEEF has no escapes. In a value, tabs and line breaks become spaces, and the original value is
+//! kept in `davinciExtra`: JSON with every event field that has no key.
 
 use serde_json::Value;
 
 use super::classify::{address, severity};
-use super::explain::Rule;
+use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
 use crate::event::FlowVersion;
 
-/// A key and the members it may come from.
-type Field = (&'static str, &'static [&'static str]);
+/// A key and the event fields that may fill it.
+type LeefField = (&'static str, &'static [&'static str]);
 
-/// Keys that take a member as it is, in the order of the line.
-pub(super) const FIELDS: [Field; 8] = [
+/// Keys filled by one event field each, in the order of the line.
+pub(super) const FIELDS: [LeefField; 8] = [
     ("externalId", &["/id"]),
     ("usrName", &["/actors/user/name"]),
     ("accountName", &["/actors/user/id"]),
@@ -34,8 +35,8 @@ pub(super) const FIELDS: [Field; 8] = [
     ("userAgent", &["/source/userAgent"]),
 ];
 
-/// Those of flow runs, whose first resource is the flow.
-pub(super) const FLOW_FIELDS: [Field; 9] = [
+/// Keys of flow runs, whose first resource is the flow.
+pub(super) const FLOW_FIELDS: [LeefField; 9] = [
     ("policy", &["~/flowName", "/resources/0/name", "/resources/name"]),
     ("interactionId", &["~/interactionId"]),
     ("flowId", &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
@@ -47,18 +48,22 @@ pub(super) const FLOW_FIELDS: [Field; 9] = [
     ("parentInteractionId", &["^/interactionId"]),
 ];
 
-/// Keys that a rule decides.
-pub(super) const RULES: [(&str, Rule); 3] =
-    [("devTime", Rule::Time), ("outcome", Rule::Outcome), ("sev", Rule::Severity)];
+/// Keys derived by a rule.
+pub(super) const RULES: [(&str, Derivation); 3] = [
+    ("devTime", Derivation::Time),
+    ("outcome", Derivation::Outcome),
+    ("sev", Derivation::Severity),
+];
 
-/// Longest event id.
-const EVENT_ID: usize = 255;
+/// Maximum length of the event id, in characters.
+const MAX_EVENT_ID_CHARS: usize = 255;
 
 /// Renders one event.
 pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
     let event = received.event;
     let kind = &*event.envelope().action.kind;
-    let id: String = kind.chars().take(EVENT_ID).map(|c| if c == '|' { '_' } else { c }).collect();
+    let id: String =
+        kind.chars().take(MAX_EVENT_ID_CHARS).map(|c| if c == '|' { '_' } else { c }).collect();
     let mut line = format!("LEEF:2.0|Ping Identity|PingOne DaVinci|1|{}|x09|", clean(&id));
     let mut pairs: Vec<(&str, String)> = vec![
         ("cat", "davinci".to_owned()),
@@ -92,10 +97,10 @@ pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
         line.push('=');
         line.push_str(&clean(value));
     }
-    Line { bytes: line.into_bytes(), is_cut: kind.chars().nth(EVENT_ID).is_some() }
+    Line { bytes: line.into_bytes(), is_cut: kind.chars().nth(MAX_EVENT_ID_CHARS).is_some() }
 }
 
-/// A value as LEEF can carry it.
+/// Replaces the characters that LEEF cannot carry in a value.
 fn clean(value: &str) -> String {
     value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

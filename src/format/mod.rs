@@ -1,7 +1,7 @@
-//! What an event becomes before a sink sends it. Pure functions, one file or folder per format.
+//! Renders events for sinks. Pure functions, one file or directory per format.
 //!
-//! Each format takes members out of the event ([`leaves`]) and gives them names; what it has no name
-//! for goes into its extension, so that no member is lost.
+//! Each format takes fields out of the event ([`leaves`]) and names them by its own schema. Fields
+//! without a name there go into the format's extension, so that no field is lost.
 
 mod cef;
 mod classify;
@@ -24,27 +24,28 @@ use crate::event::Event;
 use leaves::Leaves;
 
 pub use explain::{Explanation, explain};
-pub use leaves::Taken;
+pub use leaves::MappedField;
 
-/// An event and what the receiver knows about it.
+/// An event with its metadata.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'a> {
-    /// The event, typed.
+    /// The typed event.
     pub event: &'a Event<'a>,
-    /// The event's bytes, as received: one well-formed JSON object.
+    /// The event's bytes as received: one well-formed JSON object.
     pub raw: &'a [u8],
-    /// When it was received, milliseconds since the epoch.
+    /// Time of receipt, in milliseconds since the Unix epoch.
     pub received_at: i64,
-    /// The configured source it came from.
+    /// Name of the configured source that received it.
     pub source: &'a str,
 }
 
-/// What a format makes of an event.
+/// A rendered event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// One line, without the line break.
     pub bytes: Vec<u8>,
-    /// Whether a value was longer than the format allows. It stands whole in the format's extension.
+    /// True if a value was longer than the format allows. The whole value is in the format's
+    /// extension.
     pub is_cut: bool,
 }
 
@@ -57,7 +58,7 @@ pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
     Line { bytes: native(formatting, raw, received_at, source).into_owned(), is_cut: false }
 }
 
-/// Renders one event in the format `native`, which needs not to know what the event says.
+/// Renders one event in the format `native`, which does not depend on the event's content.
 pub fn native<'a>(
     formatting: &Formatting,
     raw: &'a [u8],
@@ -68,7 +69,7 @@ pub fn native<'a>(
     if formatting.wrap { Cow::Owned(wrapped(received_at, source, &line)) } else { line }
 }
 
-/// Renders one event from its members.
+/// Renders one event from its fields.
 fn line(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
     let uncut = |bytes| Line { bytes, is_cut: false };
     match formatting.format {
@@ -80,17 +81,17 @@ fn line(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) ->
     }
 }
 
-/// `{"received_at","source","event"}` around a line that is JSON itself.
+/// Wraps a JSON line into `{"received_at","source","event"}`.
 fn wrapped(received_at: i64, source: &str, line: &[u8]) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Head<'a> {
+    struct WrapHead<'a> {
         received_at: String,
         source: &'a str,
     }
     let received_at = DateTime::from_timestamp_millis(received_at).unwrap_or_default();
     let received_at = received_at.to_rfc3339_opts(SecondsFormat::Millis, true);
-    // Two strings cannot fail to serialize; an empty head would still be followed by the event.
-    let mut out = serde_json::to_vec(&Head { received_at, source }).unwrap_or_default();
+    // Two strings cannot fail to serialize. The event would be kept even with an empty head.
+    let mut out = serde_json::to_vec(&WrapHead { received_at, source }).unwrap_or_default();
     out.pop();
     out.extend_from_slice(b",\"event\":");
     out.extend_from_slice(line);

@@ -1,4 +1,4 @@
-//! `native`: the original JSON on one line, every value spelt as it was sent.
+//! `native`: the original JSON on one line, with every value spelt as it was sent.
 
 use std::borrow::Cow;
 
@@ -6,8 +6,8 @@ use memchr::memchr2;
 
 use crate::json;
 
-/// Takes the line breaks out of a JSON text, with the indentation around them. Nothing within a
-/// string or number changes; a text without line breaks is passed on as it is.
+/// Removes line breaks, with the indentation around them, outside of strings. A text without line
+/// breaks is returned unchanged.
 pub(super) fn render(raw: &[u8]) -> Cow<'_, [u8]> {
     if memchr2(b'\n', b'\r', raw).is_none() {
         return Cow::Borrowed(raw);
@@ -63,7 +63,7 @@ mod tests {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
                 proptest::collection::btree_map(any::<String>(), inner, 0..6)
-                    .prop_map(|members| members.into_iter().collect()),
+                    .prop_map(|fields| fields.into_iter().collect()),
             ]
         })
     }

@@ -1,4 +1,4 @@
-//! Every fixture in every format, and what each format promises of arbitrary events.
+//! Every fixture in every format, and properties of each format over arbitrary events.
 
 mod arbitrary;
 mod deploy;
@@ -19,7 +19,7 @@ use crate::decode;
 use crate::fuzzing::lines::{decode_cef, decode_leef};
 use arbitrary::{damaged, json, text};
 
-/// An event in a format, as a line of text.
+/// Renders an event as a line of text.
 fn line(format: Format, raw: &[u8]) -> String {
     line_with(&Formatting::of(format), raw)
 }
@@ -31,7 +31,7 @@ fn line_with(formatting: &Formatting, raw: &[u8]) -> String {
     String::from_utf8(render(formatting, received).bytes).expect("UTF-8")
 }
 
-/// Every fixture with its name.
+/// Returns every fixture with its name.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for folder in ["events", "contradictions"] {
@@ -48,7 +48,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// A fixture with members added or replaced.
+/// Returns a fixture with changed fields.
 fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
     let mut event = serde_json::from_slice(&std::fs::read(path).expect("a fixture")).expect("JSON");
@@ -56,7 +56,7 @@ fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-/// The golden files. `INSTA_UPDATE=always cargo test --lib format` writes them anew.
+/// Compares with the golden files. `INSTA_UPDATE=always cargo test --lib format` rewrites them.
 #[test]
 fn every_fixture_is_rendered_as_its_golden_file_says() {
     for (name, raw) in fixtures() {
@@ -65,7 +65,7 @@ fn every_fixture_is_rendered_as_its_golden_file_says() {
                 assert_eq!(line(format, &raw), String::from_utf8_lossy(&native::render(&raw)));
                 continue;
             }
-            // One pair to a line, so that a change is easy to see.
+            // One pair per line, so that a diff is readable.
             let text = line(format, &raw);
             let text = match serde_json::from_str::<Value>(&text) {
                 Ok(document) => serde_json::to_string_pretty(&document).expect("JSON"),
@@ -113,7 +113,7 @@ fn the_documented_error_is_a_failure_and_an_unknown_version_is_no_number() {
 }
 
 #[test]
-fn what_members_cannot_say_goes_along_as_it_was_received() {
+fn what_fields_cannot_say_goes_along_as_it_was_received() {
     for (format, field) in [
         (Format::Cef, "davinciOriginal="),
         (Format::Leef, "davinciOriginal="),
@@ -160,7 +160,7 @@ fn configured_words_mean_signing_on() {
     }
 }
 
-/// A table of the page, by the heading above it.
+/// Returns the table below a heading of the page.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     let (_, rest) = page.split_once(&format!("\n## {heading}\n")).expect("a heading");
     rest.split("\n## ").next().expect("a section")
@@ -194,11 +194,11 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
         let rows = rows.filter(|line| line.starts_with(&format!("| `{key}`")));
         let row: String = rows.filter_map(|line| line.split('|').nth(2)).collect();
         for pointer in pointers {
-            let member = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
-            let member = member.replace('/', ".").replace("resources.0.", "resources.");
-            let member = member.replace("_embedded.davinciFlow.", "davinciFlow.");
-            if !row.contains(&format!("`{member}`")) {
-                missing.push(format!("{format} | `{key}` | `{member}` |"));
+            let field = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
+            let field = field.replace('/', ".").replace("resources.0.", "resources.");
+            let field = field.replace("_embedded.davinciFlow.", "davinciFlow.");
+            if !row.contains(&format!("`{field}`")) {
+                missing.push(format!("{format} | `{key}` | `{field}` |"));
             }
         }
     }
@@ -215,13 +215,13 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     }
 }
 
-/// The leaves of a JSON value with their pointers.
+/// Collects the leaves of a JSON value with their pointers.
 fn leaves(value: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
     match value {
-        Value::Object(members) if !members.is_empty() => {
-            for (key, member) in members {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (key, field) in fields {
                 let key = key.replace('~', "~0").replace('/', "~1");
-                leaves(member, &format!("{at}/{key}"), found);
+                leaves(field, &format!("{at}/{key}"), found);
             }
         }
         Value::Array(items) if !items.is_empty() => {
@@ -233,8 +233,8 @@ fn leaves(value: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// Whether a leaf stands in the extension where it stood. A version of -1 is one that the sender does
-/// not know.
+/// Returns whether the extension holds a leaf at its original pointer. A version of -1 is written
+/// as `unknown`.
 fn stays(pointer: &str, leaf: &Value, extension: Option<&Value>) -> bool {
     let kept = extension.and_then(|extension| extension.pointer(pointer));
     let is_unknown = pointer.ends_with("/flowVersionId")
@@ -243,7 +243,7 @@ fn stays(pointer: &str, leaf: &Value, extension: Option<&Value>) -> bool {
     is_unknown || kept == Some(leaf)
 }
 
-/// Every leaf of the event is the value of a pair, or stands in the extension where it stood.
+/// Checks that every leaf of the event is the value of a pair, or is in the extension.
 fn nothing_is_lost(raw: &[u8], pairs: &BTreeMap<String, String>, head: &[String]) {
     let event: Value = serde_json::from_slice(raw).expect("JSON");
     let extra =
@@ -259,7 +259,7 @@ fn nothing_is_lost(raw: &[u8], pairs: &BTreeMap<String, String>, head: &[String]
     }
 }
 
-/// In each JSON format the document is as the schema says, and says all that the event says.
+/// Checks that the document of each JSON format is valid by its schema and complete.
 fn all_documents_are_valid(raw: &[u8]) {
     let document: Value = serde_json::from_str(&line(Format::Ecs, raw)).expect("JSON");
     ecs::is_valid(&document);
@@ -272,7 +272,7 @@ fn all_documents_are_valid(raw: &[u8]) {
     }
 }
 
-/// Every leaf is some value of the document, or stands in the extension where it stood.
+/// Checks that every leaf is a value of the document, or is in the extension.
 fn documents_lose_nothing(raw: &[u8], document: &Value, extension: &str) {
     let event: Value = serde_json::from_slice(raw).expect("JSON");
     let mut found = BTreeMap::new();
@@ -291,16 +291,16 @@ fn documents_lose_nothing(raw: &[u8], document: &Value, extension: &str) {
 
 proptest! {
     #[test]
-    fn no_member_is_lost_whatever_stands_in_it(
+    fn no_field_is_lost_whatever_stands_in_it(
         outer in proptest::collection::btree_map(text(), json(), 0..4),
         inner in proptest::collection::btree_map(text(), json(), 0..4),
         (id, name, reason, agent) in ("[^\\x00]{1,60}", text(), text(), text()),
         flow in prop_oneof![json(), text().prop_map(Into::into)],
     ) {
         let raw = changed("events/actors.json", |event| {
-            let members = event.as_object_mut().expect("an object");
+            let fields = event.as_object_mut().expect("an object");
             for (key, value) in outer {
-                members.entry(key).or_insert(value);
+                fields.entry(key).or_insert(value);
             }
             event["id"] = id.into();
             event["actors"]["user"]["name"] = name.into();
@@ -308,9 +308,9 @@ proptest! {
             event["result"]["description"] = reason.into();
             let payload = &mut event["_embedded"]["flowInteractionEvent"];
             payload["flowName"] = flow;
-            let members = payload.as_object_mut().expect("an object");
+            let fields = payload.as_object_mut().expect("an object");
             for (key, value) in inner {
-                members.entry(key).or_insert(value);
+                fields.entry(key).or_insert(value);
             }
         });
         let cef = line(Format::Cef, &raw);

@@ -1,8 +1,9 @@
-//! The grammar of JSON's scalars (RFC 8259): where one ends, if it is one.
+//! Grammar of JSON scalars (RFC 8259). Each function returns the end of a scalar, or `None` if it
+//! is malformed.
 
 use super::scan::special;
 
-/// The position after the string at `at`, and whether there is an escape in it.
+/// Returns the position after the string at `at`, and whether the string contains an escape.
 pub(super) fn string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     if *bytes.get(at)? != b'"' {
         return None;

@@ -1,8 +1,9 @@
-//! JSON without a tree: the grammar and the members of an object ([`Tape`]), and tokens of what was accepted:
-//! where a value ends, what a string says, where a part of it is written. Pure.
+//! JSON without a tree. [`Tape`] checks the grammar of an object and lists its fields. The
+//! functions here work on text that was already accepted: they find the end of a value, decode a
+//! string, and locate parts of it. Pure.
 //!
-//! The tokens are for text that [`crate::decode`] has accepted. Malformed text makes a wrong answer or none, never a
-//! panic or a loop.
+//! The functions require text that [`crate::decode`] has accepted. On malformed text they return a
+//! wrong result or none, but never panic or loop.
 
 mod grammar;
 mod scan;
@@ -10,9 +11,9 @@ mod tape;
 
 use std::borrow::Cow;
 
-pub use tape::{Extent, MAX_ENTRIES, MAX_NODES, Name, Node, Tape, tag};
+pub use tape::{Extent, FieldName, MAX_ENTRIES, MAX_NODES, Tape, TapeNode, tag};
 
-/// The position after whitespace.
+/// Returns the position after whitespace.
 pub fn skip_space(text: &str, mut at: usize) -> usize {
     while matches!(text.as_bytes().get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
         at += 1;
@@ -20,7 +21,7 @@ pub fn skip_space(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// The position after a value that begins at `at`.
+/// Returns the position after the value that begins at `at`.
 pub fn skip_value(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     match bytes.get(at)? {
@@ -48,7 +49,7 @@ pub fn skip_value(text: &str, at: usize) -> Option<usize> {
     }
 }
 
-/// The position after the string whose opening quote stands at `at`.
+/// Returns the position after the string whose opening quote is at `at`.
 pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
@@ -56,13 +57,13 @@ pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
         match text[at] {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
-            // No JSON, but not the end either.
+            // A raw control character is not JSON, but does not end the string either.
             _ => at += 1,
         }
     }
 }
 
-/// What a string says that is written as `raw` between its quotes. Half a surrogate pair is U+FFFD.
+/// Decodes a string. `raw` is the text between its quotes. Half a surrogate pair becomes U+FFFD.
 pub fn decode(raw: &str) -> Cow<'_, str> {
     if !scan::has_escape(raw.as_bytes()) {
         return Cow::Borrowed(raw);
@@ -75,15 +76,15 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Bytes of the string that is written as `raw` between its quotes: UTF-8, and WTF-8 for half a surrogate
-/// pair. Two strings have the same bytes only if they are the same.
+/// Decodes a string to bytes: UTF-8, with half a surrogate pair as WTF-8. Different strings have
+/// different bytes.
 pub fn decode_exact(raw: &str) -> Vec<u8> {
     let (mut bytes, mut at) = (Vec::with_capacity(raw.len()), 0);
     while let Some((length, character)) = unit(raw, at) {
         let half = raw.get(at..at + length).filter(|_| character == char::REPLACEMENT_CHARACTER);
         let half = half.and_then(|written| written.strip_prefix("\\u"));
         match half.and_then(|digits| u16::from_str_radix(digits, 16).ok()) {
-            // The three bytes that UTF-8 would have for it.
+            // The three bytes that UTF-8 would use for this code point.
             Some(half) => bytes.extend([
                 0xe0 | (half >> 12) as u8,
                 0x80 | (half >> 6 & 0x3f) as u8,
@@ -96,7 +97,7 @@ pub fn decode_exact(raw: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whether a string has half a surrogate pair in it, which [`decode`] cannot keep.
+/// Returns whether a string contains half a surrogate pair, which [`decode`] cannot keep.
 pub fn has_lone_surrogate(raw: &str) -> bool {
     let mut at = if scan::has_escape(raw.as_bytes()) { 0 } else { raw.len() };
     while let Some((length, character)) = unit(raw, at) {
@@ -112,7 +113,7 @@ pub fn has_lone_surrogate(raw: &str) -> bool {
     false
 }
 
-/// Finds places of a decoded string in its written form, in ascending order.
+/// Maps byte positions of a decoded string to positions in its written form, in ascending order.
 #[derive(Debug)]
 pub struct Spans<'a> {
     raw: &'a str,
@@ -121,12 +122,12 @@ pub struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    /// The places of the string that is written as `raw` between its quotes.
+    /// Starts at the beginning of the string written as `raw` between its quotes.
     pub fn new(raw: &'a str) -> Spans<'a> {
         Spans { raw, at: 0, decoded: 0 }
     }
 
-    /// Where the decoded string's byte `decoded` is written.
+    /// Returns the written position of byte `decoded` of the decoded string.
     pub fn of(&mut self, decoded: usize) -> usize {
         while self.decoded < decoded {
             let Some((length, character)) = unit(self.raw, self.at) else { break };
@@ -137,7 +138,7 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// One character at `at`, and how many bytes it is written in.
+/// Returns the number of bytes in which the character at `at` is written, and the character.
 fn unit(raw: &str, at: usize) -> Option<(usize, char)> {
     let rest = raw.get(at..)?;
     let first = rest.chars().next()?;
@@ -157,13 +158,13 @@ fn unit(raw: &str, at: usize) -> Option<(usize, char)> {
     }
 }
 
-/// A `\u` escape, or two that make one character.
+/// Decodes one `\u` escape, or two that form one character.
 fn code_point(rest: &str) -> (usize, char) {
     let escaped = |at: usize| {
         let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
         u32::from_str_radix(digits, 16).ok()
     };
-    // Well-formed JSON has four digits here; if not, the backslash stands for itself.
+    // Well-formed JSON has four digits here. Otherwise the backslash is taken literally.
     let Some(first) = escaped(0) else { return (1, '\\') };
     if (0xd800..0xdc00).contains(&first)
         && let Some(second) = escaped(6).filter(|second| (0xdc00..0xe000).contains(second))
@@ -174,9 +175,8 @@ fn code_point(rest: &str) -> (usize, char) {
     (6, char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// The members of a value that is an object, in order: the name as it is written between its quotes,
-/// and the value.
-pub fn members(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Returns the fields of an object in order: the name as written between its quotes, and the value.
+pub fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut at = if text.starts_with('{') { 1 } else { text.len() };
     std::iter::from_fn(move || {
         let start = next(text, &mut at)?;
@@ -188,7 +188,7 @@ pub fn members(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The entries of a value that is a list.
+/// Returns the entries of an array.
 pub fn entries(text: &str) -> impl Iterator<Item = &str> {
     let mut at = if text.starts_with('[') { 1 } else { text.len() };
     std::iter::from_fn(move || {
@@ -198,7 +198,7 @@ pub fn entries(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Where the next member or entry begins, behind a comma if there is one; `None` at the end.
+/// Returns the start of the next field or entry, after a comma if there is one; `None` at the end.
 fn next(text: &str, at: &mut usize) -> Option<usize> {
     *at = skip_space(text, *at);
     if text.as_bytes().get(*at) == Some(&b',') {
@@ -207,10 +207,11 @@ fn next(text: &str, at: &mut usize) -> Option<usize> {
     text.as_bytes().get(*at).is_some_and(|byte| !matches!(byte, b'}' | b']')).then_some(*at)
 }
 
-/// Whether an object has a member `name` that is the text `value`, whatever their case.
+/// Returns whether an object has the text field `name` with the text `value`, both compared without
+/// case.
 pub fn says(object: &str, name: &str, value: &str) -> bool {
     let is = |raw: &str, wanted: &str| decode(raw).eq_ignore_ascii_case(wanted);
-    members(object).any(|(key, found)| {
+    fields(object).any(|(key, found)| {
         let text = found.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         is(key, name) && text.is_some_and(|text| is(text, value))
     })

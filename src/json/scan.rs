@@ -1,17 +1,17 @@
-//! Finding what matters within a string, eight bytes at a time.
+//! Scans strings eight bytes at a time (SWAR).
 //!
-//! Most strings of an event have 10 to 40 bytes: a call of a search that is made for long texts costs more
-//! than looking.
+//! Most strings of an event have 10 to 40 bytes, for which calling a search made for long texts
+//! costs more than the search itself.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// The position, from `at` on, of the first quote, backslash or control character.
+/// Returns the position, from `at` on, of the first quote, backslash or control character.
 pub(super) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(chunk) = bytes.get(at..at + 8) {
         let found = marks(word(chunk));
         if found != 0 {
-            // The lowest mark is exact; those above it may be false.
+            // The lowest set bit is exact; higher ones may be false positives.
             return Some(at + found.trailing_zeros() as usize / 8);
         }
         at += 8;
@@ -20,7 +20,7 @@ pub(super) fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     bytes.get(at..)?.iter().position(is_special).map(|found| at + found)
 }
 
-/// Whether there is a backslash.
+/// Returns whether there is a backslash.
 pub(super) fn has_escape(bytes: &[u8]) -> bool {
     let (chunks, rest) = bytes.as_chunks::<8>();
     chunks.iter().any(|chunk| zeros(u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'\\'))) != 0)
@@ -31,13 +31,13 @@ fn word(chunk: &[u8]) -> u64 {
     chunk.first_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Marks the high bit of each byte that is a quote, a backslash or a control character.
+/// Sets the high bit of each byte that is a quote, a backslash or a control character.
 fn marks(word: u64) -> u64 {
     let is = |byte: u8| zeros(word ^ (ONES * u64::from(byte)));
     is(b'"') | is(b'\\') | (word.wrapping_sub(ONES * 0x20) & !word & HIGH)
 }
 
-/// Marks bytes that are zero.
+/// Sets the high bit of each zero byte.
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGH
 }

@@ -1,91 +1,92 @@
-//! One pass over an object that checks its grammar (RFC 8259) and writes down what it finds: each member,
-//! those of inner objects included, as a node on a tape. No recursion, and no second look at any byte.
+//! Checks the grammar (RFC 8259) of a JSON object in one pass and records each field, those of
+//! inner objects included, as a node on a tape. No recursion, and each byte is read once.
 
 use std::borrow::Cow;
 
 use super::grammar::{number, string, word};
 use super::skip_space;
 
-/// Nodes of one object: fifty times what any event has, and a bound on what a small body can make of
-/// itself in memory.
+/// Maximum number of nodes of one object: fifty times those of any known event. Bounds the memory
+/// of a small body with very many fields.
 pub const MAX_NODES: usize = 4096;
 
-/// Nodes that an inner object leaves to the one around it: more than any event has.
-const RESERVE: usize = 128;
+/// Nodes that an inner object must leave free for the objects around it; more than any known event
+/// has.
+const RESERVED_NODES: usize = 128;
 
-/// Entries of a list that are looked at; events have one resource.
+/// Maximum number of array entries that get nodes. Known events have one resource.
 pub const MAX_ENTRIES: usize = 64;
 
-/// Nesting that fits into the checker's memory: one bit for each level.
+/// Maximum nesting: the checker stores one bit for each level.
 const MAX_DEPTH: u32 = 128;
 
-/// Nodes of most events: one allocation is enough for them.
-const USUAL: usize = 96;
+/// Initial capacity of the tape, in nodes: most events need no second allocation.
+const TYPICAL_NODES: usize = 96;
 
-/// A member of an object, or an entry of a list.
+/// A field of an object, or an entry of an array.
 #[derive(Debug, Clone, Copy)]
-pub struct Node<'a> {
-    /// As it is written; empty for an entry.
-    pub name: Name<'a>,
-    /// Its value, as it is written.
+pub struct TapeNode<'a> {
+    /// The name as written; empty for an entry.
+    pub name: FieldName<'a>,
+    /// The value as written.
     pub value: &'a str,
-    /// Of its name as it is meant; see [`tag`].
+    /// Tag of the decoded name; see [`tag`].
     pub tag: u32,
-    /// How many of the nodes after it are in it.
+    /// Number of the following nodes that belong to this value.
     pub inner: u32,
-    /// Whether its value is a string with an escape in it.
+    /// True if the value is a string with an escape.
     pub has_escape: bool,
-    /// Whether what is in it was too much to be written down.
+    /// True if the fields inside were dropped for lack of space.
     pub is_opaque: bool,
 }
 
-/// A member's name.
+/// A field name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Name<'a> {
-    /// What is written between its quotes.
+pub struct FieldName<'a> {
+    /// The text between the quotes, as written.
     pub raw: &'a str,
-    /// Whether there is an escape in it.
+    /// True if the name contains an escape.
     pub has_escape: bool,
 }
 
-impl<'a> Name<'a> {
-    /// What it means.
+impl<'a> FieldName<'a> {
+    /// Returns the decoded name.
     pub fn text(self) -> Cow<'a, str> {
         if self.has_escape { super::decode(self.raw) } else { Cow::Borrowed(self.raw) }
     }
 }
 
-/// How far an object reaches, in bytes, and how deep it nests.
+/// Extent of an object in bytes, and its nesting depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Position after it.
+    /// Position after the object.
     pub end: usize,
-    /// 1 for an object without another in it.
+    /// Nesting depth; 1 for an object without an inner object or array.
     pub depth: u32,
 }
 
-/// The nodes of one object, each followed by those in it, in the order written.
-///
-/// Of lists, only those that are members of the outermost object have nodes for their entries.
+/// Nodes of one object in the order written, each followed by the nodes inside it. Array entries
+/// have nodes only if the array is a field of the outermost object.
 #[derive(Debug)]
 pub struct Tape<'a> {
-    nodes: Vec<Node<'a>>,
-    open: Vec<Open>,
-    /// Nodes that the innermost open value still takes.
+    nodes: Vec<TapeNode<'a>>,
+    open: Vec<OpenContainer>,
+    /// Nodes that the innermost open value may still add.
     room: u32,
     is_too_large: bool,
 }
 
-/// A list or an object whose end has not come yet.
+/// An array or object that is not closed yet.
 #[derive(Debug)]
-struct Open {
+struct OpenContainer {
     node: Option<usize>,
     start: usize,
-    /// What is left of the room around it.
+    /// Nodes that the enclosing value may still add.
     room: u32,
 }
 
-/// Some of a name: most names of an event differ in it.
+/// Returns a 4-byte fingerprint of a field name: length, first, middle and last byte. Most names of
+/// an event differ in it.
 pub const fn tag(name: &str) -> u32 {
     let bytes = name.as_bytes();
     let length = bytes.len();
@@ -97,10 +98,10 @@ pub const fn tag(name: &str) -> u32 {
 }
 
 impl Default for Tape<'_> {
-    /// A tape to read one object after another with.
+    /// Returns an empty tape, to be reused for one object after another.
     fn default() -> Self {
         Tape {
-            nodes: Vec::with_capacity(USUAL),
+            nodes: Vec::with_capacity(TYPICAL_NODES),
             open: Vec::with_capacity(8),
             room: 0,
             is_too_large: false,
@@ -109,8 +110,8 @@ impl Default for Tape<'_> {
 }
 
 impl<'a> Tape<'a> {
-    /// Reads the object that begins with `text`, whatever follows it. `None` if there is no well-formed
-    /// one, or one that nests deeper than 128 levels.
+    /// Reads the object at the start of `text` and ignores the text after it. Returns `None` if the
+    /// object is not well-formed, or nests deeper than 128 levels.
     pub fn read(&mut self, text: &'a str) -> Option<Extent> {
         self.nodes.clear();
         self.open.clear();
@@ -119,36 +120,36 @@ impl<'a> Tape<'a> {
         if !text.starts_with('{') {
             return None;
         }
-        Pass { text, at: 0, levels: Levels::default(), tape: self }.run()
+        TapePass { text, at: 0, levels: Levels::default(), tape: self }.run()
     }
 
-    /// The nodes of the object that was read last.
-    pub fn nodes(&self) -> &[Node<'a>] {
+    /// Returns the nodes of the object that was read last.
+    pub fn nodes(&self) -> &[TapeNode<'a>] {
         &self.nodes
     }
 
-    /// Whether the object that was read last has too many members to be written down.
+    /// Returns whether the object that was read last has more than [`MAX_NODES`] fields.
     pub fn is_too_large(&self) -> bool {
         self.is_too_large
     }
 
-    fn push(&mut self, name: Name<'a>, value: &'a str, has_escape: bool) -> bool {
+    fn push(&mut self, name: FieldName<'a>, value: &'a str, has_escape: bool) -> bool {
         if self.room == 0 {
             return false;
         }
         self.room -= 1;
-        // Each level leaves some room for those around it.
-        let reserved = RESERVE * self.open.len().saturating_sub(1).min(4);
+        // Each level leaves nodes free for the levels around it.
+        let reserved = RESERVED_NODES * self.open.len().saturating_sub(1).min(4);
         if self.nodes.len() >= MAX_NODES - reserved {
             self.give_up_innermost();
             return false;
         }
         let tag = if name.has_escape { tag(&name.text()) } else { tag(name.raw) };
-        self.nodes.push(Node { name, value, tag, inner: 0, has_escape, is_opaque: false });
+        self.nodes.push(TapeNode { name, value, tag, inner: 0, has_escape, is_opaque: false });
         true
     }
 
-    /// Forgets what is in the innermost open value: the others are of more use.
+    /// Drops the nodes inside the innermost open value. Those of outer values matter more.
     fn give_up_innermost(&mut self) {
         self.room = 0;
         match self.open.last().and_then(|open| open.node) {
@@ -160,22 +161,22 @@ impl<'a> Tape<'a> {
         }
     }
 
-    fn open(&mut self, name: Name<'a>, start: usize, is_object: bool) {
+    fn open(&mut self, name: FieldName<'a>, start: usize, is_object: bool) {
         let is_outermost = self.open.is_empty();
         let is_written = self.push(name, "", false);
         let room = self.room;
         self.room = match is_object {
             true if is_written || is_outermost => u32::MAX,
-            // One more tells that there are more.
+            // One node more than the maximum shows that there are more entries.
             false if is_written && self.open.len() == 1 => MAX_ENTRIES as u32 + 1,
             _ => 0,
         };
         let node = is_written.then(|| self.nodes.len() - 1);
-        self.open.push(Open { node, start, room });
+        self.open.push(OpenContainer { node, start, room });
     }
 
     fn close(&mut self, text: &'a str, end: usize) -> Option<()> {
-        let Open { node, start, room } = self.open.pop()?;
+        let OpenContainer { node, start, room } = self.open.pop()?;
         self.room = room;
         if let Some(index) = node {
             let inner = self.nodes.len() - 1 - index;
@@ -187,7 +188,7 @@ impl<'a> Tape<'a> {
     }
 }
 
-/// What each level is: a bit says whether an object.
+/// Kind of each open level: a set bit means an object.
 #[derive(Debug, Default)]
 struct Levels {
     depth: u32,
@@ -216,27 +217,28 @@ impl Levels {
     }
 }
 
-struct Pass<'t, 'a> {
+struct TapePass<'t, 'a> {
     text: &'a str,
     at: usize,
     levels: Levels,
     tape: &'t mut Tape<'a>,
 }
 
-impl<'a> Pass<'_, 'a> {
+impl<'a> TapePass<'_, 'a> {
     fn run(mut self) -> Option<Extent> {
-        let mut name = Name::default();
+        let mut name = FieldName::default();
         loop {
             let has_opened = self.value(name)?;
             if !has_opened && !self.has_another()? {
                 return Some(Extent { end: self.at, depth: self.levels.deepest });
             }
-            name = if self.levels.in_object() { self.name()? } else { Name::default() };
+            name = if self.levels.in_object() { self.name()? } else { FieldName::default() };
         }
     }
 
-    /// Passes a scalar, or the bracket that opens something with a value in it, which it tells.
-    fn value(&mut self, name: Name<'a>) -> Option<bool> {
+    /// Reads a scalar or an opening bracket. Returns whether a non-empty array or object was
+    /// opened.
+    fn value(&mut self, name: FieldName<'a>) -> Option<bool> {
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let byte = *bytes.get(start)?;
         if matches!(byte, b'{' | b'[') {
@@ -258,7 +260,7 @@ impl<'a> Pass<'_, 'a> {
         Some(false)
     }
 
-    /// Goes up through what ends here; tells whether another value follows.
+    /// Closes the levels that end here. Returns whether another value follows.
     fn has_another(&mut self) -> Option<bool> {
         loop {
             self.at = skip_space(self.text, self.at);
@@ -279,10 +281,10 @@ impl<'a> Pass<'_, 'a> {
         }
     }
 
-    /// Passes a member's name and the colon behind it.
-    fn name(&mut self) -> Option<Name<'a>> {
+    /// Reads a field name and the colon after it.
+    fn name(&mut self) -> Option<FieldName<'a>> {
         let (end, has_escape) = string(self.text.as_bytes(), self.at)?;
-        let name = Name { raw: self.text.get(self.at + 1..end - 1)?, has_escape };
+        let name = FieldName { raw: self.text.get(self.at + 1..end - 1)?, has_escape };
         self.at = skip_space(self.text, end);
         if *self.text.as_bytes().get(self.at)? != b':' {
             return None;

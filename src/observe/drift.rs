@@ -34,7 +34,7 @@ pub struct DriftLine {
     /// `action.type` of the events.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `deprecated_type`, or a kind of finding such as `unknown_member`.
+    /// `deprecated_type`, or a kind of finding such as `unknown_field`.
     pub finding: String,
     /// The member, as a path from the event's root.
     pub path: String,

@@ -41,7 +41,7 @@ const MOST_DOTS: usize = 8;
 /// A member, the last of its name, or with `[n]` an entry of it that is an object.
 fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let named = |name: &str| {
-        let found = json::members(object).filter(|(raw, _)| json::decode(raw) == name);
+        let found = json::fields(object).filter(|(raw, _)| json::decode(raw) == name);
         found.last().map(|(_, value)| value)
     };
     named(name).or_else(|| {
@@ -60,7 +60,7 @@ fn of(value: &str) -> Shape {
             let inner = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
             shape("string", inner.map(|inner| json::decode(inner).chars().count()))
         }
-        Some(b'{') => shape("object", Some(json::members(value).count())),
+        Some(b'{') => shape("object", Some(json::fields(value).count())),
         Some(b'[') => shape("list", Some(json::entries(value).count())),
         Some(b't' | b'f') => shape("boolean", None),
         Some(b'n') => shape("null", None),

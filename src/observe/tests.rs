@@ -147,7 +147,7 @@ fn what_is_repeated_says_nothing() {
     let drift = json_of(&observer.drifted())["drift"].clone();
     assert_eq!(
         (&drift[0]["finding"], &drift[0]["count"], &drift[0]["example"]),
-        (&json!("unknown_member"), &json!(2), &json!({"type": "string", "length": 3}))
+        (&json!("unknown_field"), &json!(2), &json!({"type": "string", "length": 3}))
     );
     assert_eq!((&drift[1]["finding"], &drift[1]["count"]), (&json!("deprecated_type"), &json!(2)));
     store(&observer, &[named(9, "Two"), named(10, "One"), named(11, "Two")], &[2]);
@@ -231,8 +231,8 @@ fn drift_says_what_came_and_not_what_it_said() {
         json!([
             deprecated,
             row(start, "coerced_type", &format!("{flow}.flowVersionId"), 2, later, string(1)),
-            row(start, "unknown_member", &format!("{flow}.nested"), 2, later, nested),
-            row(start, "unknown_member", &format!("{flow}.newMember"), 2, later, string(12)),
+            row(start, "unknown_field", &format!("{flow}.nested"), 2, later, nested),
+            row(start, "unknown_field", &format!("{flow}.newMember"), 2, later, string(12)),
             row(
                 "DAVINCI_INTERACTION.NEW_THING",
                 "unknown_type",

@@ -1,46 +1,51 @@
-//! Decides by a request's head alone whether its body is read at all: nobody without an allowed
-//! address and a valid credential makes the service read a body, touch the disk, or fill the log.
+//! Admits or refuses a request by its head alone. Without an allowed address and a valid
+//! credential, the service reads no body, does not touch the disk, and logs a bounded number of
+//! lines.
 
 use std::net::IpAddr;
 
 use axum::http::{Method, request};
 
-use super::answer::Answer;
-use super::listener::Peer;
-use super::policy::{Judgement, Policy};
-use super::state::{Receiver, Source};
+use super::answer::WebhookAnswer;
+use super::policy::{AccessDecision, Policy};
+use super::state::{Receiver, RouteSource};
+use crate::listener::Peer;
 
-/// `Ok` if the body may be read; otherwise the answer.
+/// Checks address, method and credentials.
+///
+/// # Errors
+///
+/// Returns the answer if the body must not be read.
 pub(super) fn admit(
     receiver: &Receiver,
     policy: &Policy,
-    source: &Source,
+    source: &RouteSource,
     head: &request::Parts,
     request_id: &str,
-) -> Result<(), Answer> {
+) -> Result<(), WebhookAnswer> {
     let peer = head.extensions.get::<Peer>();
     let client = policy.client(peer, &head.headers);
-    let judgement = policy.judge(&source.name, peer, &head.headers);
+    let decision = policy.judge(&source.name, peer, &head.headers);
     let now = (receiver.clock)();
     let is_first = || receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now);
-    if judgement == Judgement::ForeignAddress {
+    if decision == AccessDecision::ForeignAddress {
         if is_first() {
             tracing::warn!(
                 source = %source.name, %client, request_id,
                 "refused an address outside allow_from"
             );
         }
-        return Err(Answer::Forbidden);
+        return Err(WebhookAnswer::Forbidden);
     }
-    if let (Judgement::StaleConnection, Some(peer)) = (judgement, peer) {
+    if let (AccessDecision::StaleConnection, Some(peer)) = (decision, peer) {
         peer.close();
     }
-    let has_credentials = judgement == Judgement::Allowed;
+    let has_credentials = decision == AccessDecision::Allowed;
     match head.method {
         Method::POST if has_credentials => Ok(()),
         Method::POST => Err(refuse(receiver, source, client, peer, request_id)),
-        // Whether PingOne sends its credentials with the probe is not documented: a probe that has
-        // none is answered all the same, and said.
+        // PingOne does not document whether its probe carries credentials, so a probe without them
+        // is answered and logged, too.
         Method::GET | Method::HEAD => {
             if has_credentials || is_first() {
                 tracing::info!(
@@ -48,21 +53,21 @@ pub(super) fn admit(
                     "answered a connection probe"
                 );
             }
-            Err(Answer::Probe)
+            Err(WebhookAnswer::Probe)
         }
-        _ => Err(Answer::MethodNotAllowed),
+        _ => Err(WebhookAnswer::MethodNotAllowed),
     }
 }
 
-/// Counts a wrong login. From some number on the address is told to wait, and each further guess
-/// costs it a connection.
+/// Counts a wrong login. Above `limits.failed_logins` per minute, the address gets 429, and the
+/// connection is closed.
 fn refuse(
     receiver: &Receiver,
-    source: &Source,
+    source: &RouteSource,
     client: IpAddr,
     peer: Option<&Peer>,
     request_id: &str,
-) -> Answer {
+) -> WebhookAnswer {
     let now = (receiver.clock)();
     let count = receiver.wrong_logins.count(client, now);
     let limit = receiver.limits.failed_logins;
@@ -73,7 +78,7 @@ fn refuse(
         );
     }
     if count <= limit {
-        return Answer::Unauthorized;
+        return WebhookAnswer::Unauthorized;
     }
     if count == limit.saturating_add(1) && receiver.wrong_logins.may_say(now) {
         tracing::warn!(
@@ -81,9 +86,9 @@ fn refuse(
             "answering 429 to wrong credentials from this address for the rest of the minute"
         );
     }
-    // A proxy's connection carries the requests of others, too.
+    // The connection of a proxy also carries requests of other clients.
     if let Some(peer) = peer.filter(|peer| peer.address.ip().to_canonical() == client) {
         peer.close();
     }
-    Answer::TooManyAttempts
+    WebhookAnswer::TooManyAttempts
 }

@@ -1,18 +1,19 @@
-//! Every answer there is. Only a 200 moves PingOne on, and any other keeps the batch with it.
+//! Every answer to a webhook request. PingOne continues after a 200 only; after any other answer it
+//! keeps the batch.
 //!
 //! | answer | when |
 //! | --- | --- |
-//! | 200 | every element is on stable storage: spooled, known, or in quarantine |
-//! | 200 | `GET` or `HEAD`: PingOne's *Test Connection* asks this way first |
-//! | 400 | the body is empty: a proxy that drops bodies must not use up PingOne's events |
-//! | 400 | the body cannot be parsed at all and `on_unparseable = "reject"` |
+//! | 200 | every element is on stable storage: spooled, already known, or in quarantine |
+//! | 200 | `GET` or `HEAD`: PingOne's *Test Connection* sends it first |
+//! | 400 | the body is empty: a proxy that drops bodies must not lose PingOne's events |
+//! | 400 | the whole body cannot be parsed and `on_unparseable = "reject"` |
 //! | 401 | no valid credential; nothing of the body was read |
-//! | 403 | the peer's address is not in `allow_from` |
-//! | 404, 405 | not a webhook's path; a method that no webhook has |
+//! | 403 | the client's address is not in `allow_from` |
+//! | 404, 405 | unknown path; method that a webhook does not accept |
 //! | 408 | the body did not arrive within `limits.body_timeout` |
 //! | 413 | the body is larger than `limits.body`, compressed or inflated |
-//! | 429 + `Retry-After` | wrong credentials again, too often from one address |
-//! | 503 + `Retry-After` | nothing was kept, and it is our fault: try again |
+//! | 429 + `Retry-After` | too many wrong credentials from one address |
+//! | 503 + `Retry-After` | nothing was stored, by a fault of the service |
 
 use axum::Json;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -21,10 +22,10 @@ use serde::Serialize;
 
 use crate::spool::{AppendError, Receipt};
 
-/// What a request is told.
+/// Answer to a webhook request.
 #[derive(Debug)]
-pub(super) enum Answer {
-    Stored(Stored),
+pub(super) enum WebhookAnswer {
+    StoredCounts(StoredCounts),
     Probe,
     Unauthorized,
     TooManyAttempts,
@@ -38,37 +39,43 @@ pub(super) enum Answer {
     Unavailable(Unavailable),
 }
 
-/// The body of the 200.
+/// Body of the 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct Stored {
+pub(super) struct StoredCounts {
     pub(super) received: u64,
     pub(super) accepted: u64,
     pub(super) duplicates: u64,
     pub(super) quarantined: u64,
 }
 
-/// Why nothing can be taken now.
+/// Reason of a 503.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unavailable {
     /// `limits.in_flight` is reached.
     InFlight,
-    /// The service is ending.
+    /// The service is shutting down.
     ShuttingDown,
-    /// The spool did not store it.
+    /// The spool did not store the events.
     Spool(AppendError),
-    /// A bug in the handler; the request may be repeated.
+    /// A bug in the handler. The request may be repeated.
     Panic,
 }
 
-impl From<&Receipt> for Stored {
-    fn from(receipt: &Receipt) -> Stored {
+impl From<&Receipt> for StoredCounts {
+    fn from(receipt: &Receipt) -> StoredCounts {
         let Receipt { accepted, duplicates, quarantined, .. } = *receipt;
-        Stored { received: accepted + duplicates + quarantined, accepted, duplicates, quarantined }
+        StoredCounts {
+            received: accepted + duplicates + quarantined,
+            accepted,
+            duplicates,
+            quarantined,
+        }
     }
 }
 
 impl Unavailable {
-    /// Seconds to wait: until bytes in flight are stored, or until a disk has been looked after.
+    /// Returns the seconds to wait: until bytes in flight are stored, or until an operator has
+    /// fixed the disk.
     fn retry_after(&self) -> u32 {
         match self {
             Unavailable::InFlight | Unavailable::Panic => 1,
@@ -88,75 +95,77 @@ impl Unavailable {
     }
 }
 
-impl Answer {
+impl WebhookAnswer {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Answer::Stored(_) | Answer::Probe => StatusCode::OK,
-            Answer::Empty | Answer::Unparseable => StatusCode::BAD_REQUEST,
-            Answer::Unauthorized => StatusCode::UNAUTHORIZED,
-            Answer::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
-            Answer::Forbidden => StatusCode::FORBIDDEN,
-            Answer::NotFound => StatusCode::NOT_FOUND,
-            Answer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Answer::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Answer::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Answer::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            WebhookAnswer::StoredCounts(_) | WebhookAnswer::Probe => StatusCode::OK,
+            WebhookAnswer::Empty | WebhookAnswer::Unparseable => StatusCode::BAD_REQUEST,
+            WebhookAnswer::Unauthorized => StatusCode::UNAUTHORIZED,
+            WebhookAnswer::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            WebhookAnswer::Forbidden => StatusCode::FORBIDDEN,
+            WebhookAnswer::NotFound => StatusCode::NOT_FOUND,
+            WebhookAnswer::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            WebhookAnswer::Timeout => StatusCode::REQUEST_TIMEOUT,
+            WebhookAnswer::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            WebhookAnswer::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    /// Whether the sender goes on to its next batch or repeats this one; `None` where nobody has shown to be
-    /// the sender, or sent a batch.
+    /// Returns whether the sender continues with its next batch (`true`) or repeats this one
+    /// (`false`). `None` if the request did not prove to be the sender's, or carried no batch.
     pub(super) fn moves_the_sender_on(&self) -> Option<bool> {
         match self {
-            Answer::Stored(_) => Some(true),
-            Answer::Timeout
-            | Answer::TooLarge
-            | Answer::Empty
-            | Answer::Unparseable
-            | Answer::Unavailable(_) => Some(false),
-            Answer::Probe
-            | Answer::Unauthorized
-            | Answer::TooManyAttempts
-            | Answer::Forbidden
-            | Answer::NotFound
-            | Answer::MethodNotAllowed => None,
+            WebhookAnswer::StoredCounts(_) => Some(true),
+            WebhookAnswer::Timeout
+            | WebhookAnswer::TooLarge
+            | WebhookAnswer::Empty
+            | WebhookAnswer::Unparseable
+            | WebhookAnswer::Unavailable(_) => Some(false),
+            WebhookAnswer::Probe
+            | WebhookAnswer::Unauthorized
+            | WebhookAnswer::TooManyAttempts
+            | WebhookAnswer::Forbidden
+            | WebhookAnswer::NotFound
+            | WebhookAnswer::MethodNotAllowed => None,
         }
     }
 
-    /// The response.
+    /// Builds the HTTP response.
     pub(super) fn into_response(self) -> Response {
         let status = self.status();
         let mut response = match &self {
-            Answer::Stored(stored) => (status, Json(*stored)).into_response(),
-            Answer::Probe => (status, "davinci-siem: POST PingOne events here\n").into_response(),
-            Answer::Unavailable(why) => error(status, why.message()),
-            Answer::Empty => {
+            WebhookAnswer::StoredCounts(stored) => (status, Json(*stored)).into_response(),
+            WebhookAnswer::Probe => {
+                (status, "davinci-siem: POST PingOne events here\n").into_response()
+            }
+            WebhookAnswer::Unavailable(why) => error(status, why.message()),
+            WebhookAnswer::Empty => {
                 error(status, "the body is empty; nothing was stored; does a proxy drop bodies?")
             }
-            Answer::Unparseable => error(status, "the body cannot be parsed"),
-            Answer::Unauthorized => error(status, "credentials are missing or wrong"),
-            Answer::TooManyAttempts => {
+            WebhookAnswer::Unparseable => error(status, "the body cannot be parsed"),
+            WebhookAnswer::Unauthorized => error(status, "credentials are missing or wrong"),
+            WebhookAnswer::TooManyAttempts => {
                 error(status, "credentials were wrong too often; wait a minute")
             }
-            Answer::Forbidden => error(status, "this address is not allowed"),
-            Answer::NotFound => error(status, "no webhook has this path"),
-            Answer::MethodNotAllowed => error(status, "a webhook takes POST, GET and HEAD"),
-            Answer::Timeout => error(status, "the body did not arrive in time"),
-            Answer::TooLarge => error(status, "the body is larger than limits.body"),
+            WebhookAnswer::Forbidden => error(status, "this address is not allowed"),
+            WebhookAnswer::NotFound => error(status, "no webhook has this path"),
+            WebhookAnswer::MethodNotAllowed => error(status, "a webhook takes POST, GET and HEAD"),
+            WebhookAnswer::Timeout => error(status, "the body did not arrive in time"),
+            WebhookAnswer::TooLarge => error(status, "the body is larger than limits.body"),
         };
         let headers = response.headers_mut();
         match &self {
-            Answer::Unavailable(why) => {
+            WebhookAnswer::Unavailable(why) => {
                 headers.insert(header::RETRY_AFTER, why.retry_after().into());
             }
-            Answer::TooManyAttempts => {
+            WebhookAnswer::TooManyAttempts => {
                 headers.insert(header::RETRY_AFTER, 60.into());
             }
-            Answer::Unauthorized => {
+            WebhookAnswer::Unauthorized => {
                 let basic = HeaderValue::from_static("Basic realm=\"davinci-siem\"");
                 headers.insert(header::WWW_AUTHENTICATE, basic);
             }
-            Answer::MethodNotAllowed => {
+            WebhookAnswer::MethodNotAllowed => {
                 let allowed =
                     [Method::POST, Method::GET, Method::HEAD].map(|method| method.to_string());
                 if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {

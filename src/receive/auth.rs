@@ -1,5 +1,5 @@
-//! Credentials: any one of a source's lets a request in. Comparing takes the same time whatever is
-//! wrong, and however long the guess is.
+//! Credentials of a source: any one of them admits a request. A comparison takes the same time for
+//! every wrong credential and every length.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use base64::Engine;
@@ -7,20 +7,22 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::listener::Certificate;
 use crate::config::{self, Credential};
+use crate::listener::Certificate;
 
 type Hash = [u8; 32];
 
-/// `Authorization` headers of one request that are looked at: a proxy may add its own to the sender's.
+/// Maximum number of `Authorization` headers that are checked per request. A proxy may add one to
+/// the sender's.
 const MAX_AUTHORIZATIONS: usize = 8;
 
-/// A source's credentials, hashed: equal lengths compare in equal time, and no secret stays around.
+/// Hashed credentials of a source. Hashes have equal lengths, and the secrets themselves are not
+/// kept.
 #[derive(Clone)]
-pub(crate) struct Credentials(Vec<Hashed>);
+pub(crate) struct Credentials(Vec<HashedCredential>);
 
 #[derive(Clone)]
-enum Hashed {
+enum HashedCredential {
     Basic { username: Hash, password: Hash },
     Header { name: HeaderName, value: Hash },
     Certificate(config::Certificate),
@@ -29,20 +31,23 @@ enum Hashed {
 impl Credentials {
     pub(crate) fn new(configured: &[Credential]) -> Credentials {
         let hashed = configured.iter().map(|credential| match credential {
-            Credential::Basic { username, password } => Hashed::Basic {
+            Credential::Basic { username, password } => HashedCredential::Basic {
                 username: hash(username.as_bytes()),
                 password: hash(password.expose().as_bytes()),
             },
-            Credential::Header { name, value } => {
-                Hashed::Header { name: name.clone(), value: hash(value.expose().as_bytes()) }
+            Credential::Header { name, value } => HashedCredential::Header {
+                name: name.clone(),
+                value: hash(value.expose().as_bytes()),
+            },
+            Credential::Certificate(certificate) => {
+                HashedCredential::Certificate(certificate.clone())
             }
-            Credential::Certificate(certificate) => Hashed::Certificate(certificate.clone()),
         });
         Credentials(hashed.collect())
     }
 
-    /// Whether a request with these headers, on a connection with this certificate, may come in.
-    /// Always, where nothing is configured.
+    /// Returns whether a request with these headers, on a connection with this certificate, is
+    /// admitted. Always true without configured credentials.
     pub(crate) fn allow(&self, headers: &HeaderMap, shown: Option<&Certificate>) -> bool {
         let authorizations = headers.get_all(header::AUTHORIZATION).iter().take(MAX_AUTHORIZATIONS);
         let given: Vec<(Hash, Hash)> = authorizations
@@ -50,19 +55,20 @@ impl Credentials {
             .map(|(username, password)| (hash(&username), hash(&password)))
             .collect();
         let mut allowed = Choice::from(u8::from(self.0.is_empty()));
-        // Every credential is compared, also after one has matched.
+        // Every credential is compared even after a match, so that the time does not depend on its
+        // position.
         for credential in &self.0 {
             allowed |= match credential {
-                Hashed::Basic { username, password } => given
+                HashedCredential::Basic { username, password } => given
                     .iter()
                     .map(|(name, word)| username.ct_eq(name) & password.ct_eq(word))
                     .fold(Choice::from(0), |any, equal| any | equal),
-                Hashed::Header { name, value } => {
+                HashedCredential::Header { name, value } => {
                     let given = headers.get_all(name).iter().map(|given| hash(given.as_bytes()));
                     given.fold(Choice::from(0), |any, given| any | value.ct_eq(&given))
                 }
-                // What a certificate says is no secret.
-                Hashed::Certificate(wanted) => {
+                // The content of a certificate is not secret.
+                HashedCredential::Certificate(wanted) => {
                     Choice::from(u8::from(shown.is_some_and(|shown| is(shown, wanted))))
                 }
             };
@@ -79,8 +85,8 @@ fn is(shown: &Certificate, wanted: &config::Certificate) -> bool {
     }
 }
 
-/// User name and password of a Basic header (RFC 7617), split at the first colon: passwords may hold
-/// more of them.
+/// Returns user name and password of a Basic header (RFC 7617), split at the first colon: passwords
+/// may contain more.
 fn basic(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, encoded) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
@@ -110,9 +116,9 @@ mod tests {
 
     fn credentials() -> Credentials {
         Credentials(vec![
-            Hashed::Basic { username: hash(b"pingone"), password: hash(b"a:b:c") },
-            Hashed::Basic { username: hash(b"pingone"), password: hash(b"next") },
-            Hashed::Header { name: HeaderName::from_static("x-key"), value: hash(b"k1") },
+            HashedCredential::Basic { username: hash(b"pingone"), password: hash(b"a:b:c") },
+            HashedCredential::Basic { username: hash(b"pingone"), password: hash(b"next") },
+            HashedCredential::Header { name: HeaderName::from_static("x-key"), value: hash(b"k1") },
         ])
     }
 
@@ -164,7 +170,7 @@ mod tests {
         assert!(repeated(&["Bearer of-a-proxy", &right]));
         assert!(repeated(&[&wrong, &right]) && repeated(&[&right, &wrong]));
         assert!(!repeated(&[&wrong, "Bearer of-a-proxy"]));
-        // The name of one and the password of another are no credential.
+        // The user name of one credential with the password of another is wrong.
         assert!(!repeated(&[&basic_header("pingone:x"), &basic_header("other:next")]));
         let many = [vec![wrong.as_str(); MAX_AUTHORIZATIONS], vec![right.as_str()]].concat();
         assert!(!repeated(&many), "so many and no more");

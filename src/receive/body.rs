@@ -1,4 +1,4 @@
-//! Reading a body within its limits: its time, its bytes as sent, and its bytes inflated.
+//! Reads and inflates a body within its limits: time, bytes as sent, and bytes inflated.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -9,34 +9,39 @@ use bytes::{Bytes, BytesMut};
 use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 
-use super::answer::{Answer, Unavailable};
+use super::answer::{Unavailable, WebhookAnswer};
 use super::in_flight::Reservation;
 
-/// zstd's window, as a power of two: 8 MiB, the most that RFC 9659 lets a sender use.
-const ZSTD_WINDOW: u32 = 23;
+/// Window size of zstd, as a power of two: 8 MiB, the maximum that RFC 9659 allows a sender.
+const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// Memory that is asked for before the bytes have come, at most: until then nothing counts it.
-const RESERVED: u64 = 64 * 1024;
+/// Maximum memory allocated before the bytes have arrived. Until then no limit counts it.
+const RESERVATION_STEP_BYTES: u64 = 64 * 1024;
 
 /// Reads the body as it was sent.
+///
+/// # Errors
+///
+/// Returns the answer if the body is too large or too late, or too many bytes are in flight.
 pub(super) async fn read(
     mut body: Body,
     limit: u64,
     timeout: Duration,
     reservation: &mut Reservation,
-) -> Result<Bytes, Answer> {
+) -> Result<Bytes, WebhookAnswer> {
     let read = async {
-        let announced = body.size_hint().exact().unwrap_or(0).min(limit).min(RESERVED);
+        let announced =
+            body.size_hint().exact().unwrap_or(0).min(limit).min(RESERVATION_STEP_BYTES);
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            // The connection broke or the framing is wrong: nobody is left to answer.
-            let Ok(frame) = frame else { return Err(Answer::Timeout) };
+            // The connection broke or its framing is invalid, so no client receives this answer.
+            let Ok(frame) = frame else { return Err(WebhookAnswer::Timeout) };
             let Ok(data) = frame.into_data() else { continue };
             if (bytes.len() + data.len()) as u64 > limit {
-                return Err(Answer::TooLarge);
+                return Err(WebhookAnswer::TooLarge);
             }
             if !reservation.grow(data.len() as u64) {
-                return Err(Answer::Unavailable(Unavailable::InFlight));
+                return Err(WebhookAnswer::Unavailable(Unavailable::InFlight));
             }
             if bytes.is_empty() && body.is_end_stream() {
                 return Ok(data);
@@ -48,24 +53,24 @@ pub(super) async fn read(
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(timeout, read).await.unwrap_or(Err(Answer::Timeout))
+    tokio::time::timeout(timeout, read).await.unwrap_or(Err(WebhookAnswer::Timeout))
 }
 
-/// Why a body could not be inflated.
+/// Error of inflating a body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InflateError {
-    /// It is larger than allowed.
+    /// The inflated body is larger than allowed.
     #[error("larger than limits.body when inflated")]
     TooLarge,
-    /// Too many bytes are in flight to hold it.
+    /// Too many bytes are in flight to hold the inflated body.
     #[error("too many bytes in flight")]
     InFlight,
-    /// Its encoding is unknown, or its bytes are not in it.
+    /// The encoding is unknown, or the bytes do not match it.
     #[error("{0}")]
     Broken(String),
 }
 
-/// The encodings of a body that have to be undone, outermost first.
+/// Returns the encodings of a body, outermost first.
 pub(super) fn encodings(headers: &HeaderMap) -> Vec<String> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let mut names: Vec<String> = values
@@ -82,9 +87,8 @@ pub(super) fn encodings(headers: &HeaderMap) -> Vec<String> {
     names
 }
 
-/// Names the compression of a body that declares none, by its first bytes (RFC 1952 §2.3.1, RFC 8878 §3.1.1).
-///
-/// No JSON begins with them.
+/// Detects the compression of a body without `Content-Encoding` by its first bytes (RFC 1952
+/// §2.3.1, RFC 8878 §3.1.1), with which no JSON begins.
 pub(super) fn undeclared_encoding(body: &[u8]) -> Option<&'static str> {
     match body {
         [0x1f, 0x8b, ..] => Some("gzip"),
@@ -93,7 +97,11 @@ pub(super) fn undeclared_encoding(body: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Undoes the encodings, each result within `limit` and reserved.
+/// Undoes the encodings. Each result is at most `limit` bytes, and is reserved.
+///
+/// # Errors
+///
+/// See [`InflateError`].
 pub(super) fn inflate(
     body: Bytes,
     encodings: &[String],
@@ -122,7 +130,7 @@ fn undo(
             drain(flate2::read::MultiGzDecoder::new(bytes), encoding, limit, reservation)
         }
         "deflate" => {
-            // RFC 9110 means zlib's format; some senders leave its header out.
+            // RFC 9110 defines `deflate` as zlib's format; some senders omit its header.
             let has_header = bytes.first().is_some_and(|first| first & 0x0f == 8);
             let mut rest = bytes;
             let inflated = if has_header {
@@ -137,14 +145,14 @@ fn undo(
         }
         "zstd" => {
             let mut decoder = zstd::stream::Decoder::with_buffer(bytes).map_err(broken)?;
-            decoder.window_log_max(ZSTD_WINDOW).map_err(broken)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(broken)?;
             drain(decoder, encoding, limit, reservation)
         }
         other => Err(InflateError::Broken(format!("the encoding {other:?} is not supported"))),
     }
 }
 
-/// Reads all of it, growing the reservation as it goes.
+/// Reads a decoder to its end and grows the reservation meanwhile.
 fn drain(
     mut decoder: impl Read,
     encoding: &str,

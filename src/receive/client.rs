@@ -1,8 +1,8 @@
-//! Whom a request comes from, where proxies are in between.
+//! Determines the client address of a request behind proxies.
 //!
-//! A header about it is believed as far as trusted proxies wrote it: it is read from the right, which
-//! the nearest proxy wrote, to the first address that is none of theirs. What stands left of that came
-//! from the client, who can write anything there.
+//! A forwarding header is trusted only as far as trusted proxies wrote it. It is read from the
+//! right, where the nearest proxy appends, to the first address that is not a trusted proxy.
+//! Everything to the left comes from the client, who may forge it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::config::ForwardedHeader;
 
-/// Which proxies are believed, and where they write.
+/// Trusted proxies, and the header in which they name the client.
 #[derive(Debug, Clone)]
 pub(super) struct Proxies {
     pub(super) trusted: Vec<IpNet>,
@@ -19,8 +19,8 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// The client's address. An entry that is no address ends the reading: then it is the last
-    /// address that a trusted proxy vouches for.
+    /// Returns the client's address. An entry that is not an address ends the reading; the result
+    /// then is the last address that a trusted proxy wrote.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         if !self.trusts(client) {
@@ -53,14 +53,14 @@ impl Proxies {
     }
 }
 
-/// The values of all headers of a name, which are one list (RFC 9110, 5.3).
+/// Returns the values of all headers of a name, which form one list (RFC 9110, 5.3).
 fn lines(headers: &HeaderMap, name: &str) -> impl Iterator<Item = String> {
     let values = headers.get_all(name).iter();
     values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// The parts of a text. A quoted string (RFC 9110, 5.6.4) may hold the separator; one that never ends
-/// does not: a client could begin it to swallow what a proxy adds on the right.
+/// Splits a text at `separator`, except inside quoted strings (RFC 9110, 5.6.4). An unclosed quote
+/// has no effect, because a client could open one to hide the entries that a proxy appends.
 fn parts(text: &str, separator: char) -> Vec<String> {
     let (mut parts, mut part, mut is_quoted, mut is_escaped) =
         (Vec::new(), String::new(), false, false);
@@ -84,7 +84,7 @@ fn parts(text: &str, separator: char) -> Vec<String> {
     parts
 }
 
-/// The `for` of one element (RFC 7239, 4).
+/// Returns the `for` parameter of one element (RFC 7239, 4).
 fn forwarded_for(element: &str) -> Option<String> {
     parts(element, ';').iter().find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -95,7 +95,8 @@ fn forwarded_for(element: &str) -> Option<String> {
     })
 }
 
-/// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
+/// Parses an address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`,
+/// `[2001:db8::1]:80`.
 fn parse(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().ok();

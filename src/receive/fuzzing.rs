@@ -1,4 +1,4 @@
-//! What the fuzz targets and the properties beside them reach of this module.
+//! Access of the fuzz properties to this module.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use bytes::Bytes;
 use super::auth::Credentials;
 use super::body::{self, InflateError};
 use super::client::Proxies;
-use super::in_flight::InFlight;
+use super::in_flight::InFlightBytes;
 use super::ingest::{self, Context};
 use crate::config::{Credential, ForwardedHeader};
 use crate::decode::Refusal;
 use crate::spool::Batch;
 
-/// Why a body was not inflated.
+/// Error of [`inflate`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotInflated {
     TooLarge,
@@ -23,7 +23,11 @@ pub(crate) enum NotInflated {
     Broken,
 }
 
-/// The batch that a body becomes.
+/// Returns the batch of a body.
+///
+/// # Errors
+///
+/// The body cannot be parsed.
 pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
     let context = Context {
         source: Arc::from("pingone"),
@@ -35,19 +39,23 @@ pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
     ingest::ingest(&context, body).map(|ingested| ingested.batch)
 }
 
-/// The encodings that a request names, outermost first.
+/// Returns the encodings that a request names, outermost first.
 pub(crate) fn encodings(headers: &HeaderMap) -> Vec<String> {
     body::encodings(headers)
 }
 
-/// Undoes the encodings, with so many bytes for each result and for all of them.
+/// Undoes the encodings, within a limit for each result and a limit for the sum.
+///
+/// # Errors
+///
+/// See [`NotInflated`].
 pub(crate) fn inflate(
     body: &[u8],
     encodings: &[String],
     limit: u64,
     in_flight: u64,
 ) -> Result<Bytes, NotInflated> {
-    let mut reservation = InFlight::new(in_flight).nothing();
+    let mut reservation = InFlightBytes::new(in_flight).nothing();
     let body = Bytes::copy_from_slice(body);
     body::inflate(body, encodings, limit, &mut reservation).map_err(|error| match error {
         InflateError::TooLarge => NotInflated::TooLarge,
@@ -56,12 +64,12 @@ pub(crate) fn inflate(
     })
 }
 
-/// Whether a request with these headers may come in.
+/// Returns whether a request with these headers is admitted.
 pub(crate) fn is_allowed(credentials: &[Credential], headers: &HeaderMap) -> bool {
     Credentials::new(credentials).allow(headers, None)
 }
 
-/// Whom a request comes from that a trusted proxy at this address sent.
+/// Returns the client address of a request that a trusted proxy at `proxy` sent.
 pub(crate) fn client(proxy: IpAddr, header: ForwardedHeader, headers: &HeaderMap) -> IpAddr {
     Proxies { trusted: vec![proxy.into()], header }.client(proxy, headers)
 }

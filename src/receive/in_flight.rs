@@ -1,35 +1,35 @@
-//! A bound on the bytes of all bodies that are being received or stored.
+//! Limit on the bytes of all bodies that are being received or stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bytes that may be in flight.
+/// Counter of bytes in flight, with its limit.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(super) struct InFlightBytes {
     used: AtomicU64,
     limit: u64,
 }
 
-/// Bytes held; given back when dropped.
+/// Reserved bytes, released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    from: Arc<InFlight>,
+    from: Arc<InFlightBytes>,
     bytes: u64,
 }
 
-impl InFlight {
-    pub(super) fn new(limit: u64) -> Arc<InFlight> {
-        Arc::new(InFlight { used: AtomicU64::new(0), limit })
+impl InFlightBytes {
+    pub(super) fn new(limit: u64) -> Arc<InFlightBytes> {
+        Arc::new(InFlightBytes { used: AtomicU64::new(0), limit })
     }
 
-    /// A reservation that holds nothing yet.
+    /// Returns an empty reservation.
     pub(super) fn nothing(self: &Arc<Self>) -> Reservation {
         Reservation { from: Arc::clone(self), bytes: 0 }
     }
 }
 
 impl Reservation {
-    /// Reserves more; false, and nothing more is reserved, if that would pass the limit.
+    /// Reserves more bytes. Returns false, and reserves nothing, above the limit.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.from.limit);
         let grown = self.from.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_and_what_is_dropped_is_free_again() {
-        let in_flight = InFlight::new(10);
+        let in_flight = InFlightBytes::new(10);
         let (mut first, mut second) = (in_flight.nothing(), in_flight.nothing());
         assert!(first.grow(6) && !second.grow(5), "no room for 11");
         assert!(second.grow(4) && !second.grow(1), "room for 10 and no more");

@@ -1,6 +1,7 @@
-//! From a body to the batch that the spool is asked to store. Pure: no clock, no I/O.
+//! Turns a body into a batch for the spool. Pure: no clock, no I/O.
 //!
-//! Everything is decided by the bytes as they came, and stored as [`redacted`].
+//! All decisions are made on the bytes as received; [`redacted`] determines the bytes that are
+//! stored.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,34 +10,38 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::redacted;
-use crate::decode::{self, Element, Reason, Refusal};
+use crate::decode::{self, Element, Refusal, RefusalReason};
 use crate::event::{Event, Finding, FindingKind};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
 
-/// What is known of a request besides its body.
+/// Properties of a request besides its body.
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) source: Arc<str>,
     pub(super) received_at: i64,
-    /// Without what `redaction` takes.
+    /// Request id, redacted.
     pub(super) request_id: Arc<str>,
     pub(super) strict: bool,
-    /// What must not reach the disk.
+    /// Redaction before the bytes reach the disk.
     pub(super) redaction: Option<Arc<Redaction>>,
 }
 
-/// A batch, and what has to be counted about it once it is stored.
+/// A batch, and the counts to be recorded once it is stored.
 #[derive(Debug)]
 pub(super) struct Ingested {
     pub(super) batch: Batch,
-    /// Of the batch's events, in the same order.
+    /// Summaries of the batch's events, in the same order.
     pub(super) summaries: Summaries,
-    pub(super) refusals: Vec<Reason>,
+    pub(super) refusals: Vec<RefusalReason>,
 }
 
-/// Splits and types a body. Fails if it cannot be parsed at all.
+/// Splits and types a body.
+///
+/// # Errors
+///
+/// The body as a whole cannot be parsed.
 pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusal> {
     let redaction = context.redaction.as_deref();
     let mut ingested = Ingested {
@@ -73,7 +78,7 @@ pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusa
     Ok(ingested)
 }
 
-/// Takes an element into the batch. Returns the key of an event.
+/// Adds an element to the batch. Returns the deduplication key if it is an event.
 fn take(
     context: &Context,
     body: &Bytes,
@@ -115,7 +120,7 @@ fn take(
     }
 }
 
-/// What was odd about an event. The paths of members are the sender's words.
+/// Redacts findings, whose paths contain field names that the sender chose.
 fn findings(redaction: Option<&Redaction>, mut findings: Vec<Finding>) -> Vec<Finding> {
     if redaction.is_some() {
         for finding in &mut findings {
@@ -125,7 +130,7 @@ fn findings(redaction: Option<&Redaction>, mut findings: Vec<Finding>) -> Vec<Fi
     findings
 }
 
-/// Notes what is observed of an event: of the stored one, whatever that has lost.
+/// Adds the summary of a stored (redacted) event.
 fn summarise(
     summaries: &mut Summaries,
     event: &Event<'_>,
@@ -135,13 +140,13 @@ fn summarise(
 ) {
     match is_changed.then(|| decode::event(stored)) {
         Some(Ok(redacted)) => summaries.add(&redacted.event, stored.clone(), findings),
-        // Not reachable: what is left of an event is one.
+        // Unreachable: a redacted event is still an event.
         Some(Err(_)) => summaries.add_unread(Kind::of(event), stored.clone(), findings),
         None => summaries.add(event, stored.clone(), findings),
     }
 }
 
-/// The batch that keeps a body which cannot be parsed, or not even inflated.
+/// Returns a batch with one quarantine entry: a body that cannot be parsed or inflated.
 pub(super) fn quarantine_body(
     context: &Context,
     body: &Bytes,

@@ -1,24 +1,24 @@
-//! Receiving: from a connection to a durable answer. Knows decode and spool, never a sink.
+//! Receives webhook requests and answers after a durable commit. Knows decode and spool, but no
+//! sink.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | [`request_id`] | what a request is called in logs, quarantine and spans |
-//! | [`listener`] | accepts connections: TLS, HTTP/1.1 and HTTP/2, their number and times, shutdown |
+//! | [`request_id`] | the request id in logs, quarantine and spans |
 //! | [`router`](mod@router) | paths and methods, request ids, the answer to a panic |
-//! | [`client`] | whom a request comes from, where proxies are in between |
-//! | [`admission`] | address and credentials, before one byte of the body is read |
-//! | [`auth`] | comparing credentials |
-//! | [`throttle`] | how often an address does something in a minute |
+//! | [`client`] | the client address behind proxies |
+//! | [`admission`] | check of address and credentials before the body is read |
+//! | [`auth`] | comparison of credentials |
+//! | [`throttle`] | counts per address and minute |
 //! | [`body`] | reading and inflating a body within its limits |
-//! | [`in_flight`] | the bound on all bodies together |
+//! | [`in_flight`] | the limit on all bodies together |
 //! | [`ingest`] | body → batch (pure) |
-//! | [`redacted`] | what is stored in place of what came (pure) |
-//! | [`prepare`] | inflating, decoding and packing, off the async threads |
-//! | [`policy`] | who may send events; replaced as one value by a reload |
-//! | [`state`] | state that requests share, and the sources by their paths |
-//! | [`webhook`] | the one handler that puts these together |
-//! | [`answer`] | every answer there is, and why |
-//! | [`retry`] | quarantine entries on their way back |
+//! | [`redacted`] | the stored form of received bytes (pure) |
+//! | [`prepare`] | inflating, decoding and packing, on blocking threads |
+//! | [`policy`] | the access policy, replaced as one value by a reload |
+//! | [`state`] | shared state of all requests, and the sources by path |
+//! | [`webhook`] | the handler that combines these |
+//! | [`answer`] | every answer and its condition |
+//! | [`retry`] | retry of quarantine entries |
 
 mod admission;
 mod answer;
@@ -29,7 +29,6 @@ mod client;
 pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
-pub mod listener;
 mod policy;
 mod prepare;
 mod redacted;
@@ -41,9 +40,8 @@ mod throttle;
 mod webhook;
 
 pub(crate) use auth::Credentials;
-pub use listener::Peer;
 #[cfg(test)]
-pub(crate) use policy::Judgement;
+pub(crate) use policy::AccessDecision;
 pub use policy::{Policy, SharedPolicy};
 pub use router::router;
 pub use state::Receiver;

@@ -1,58 +1,62 @@
-//! Everything between the last byte of a body and the spool: inflating, decoding, packing.
+//! Inflates, decodes and packs a received body for the spool.
 
 use bytes::Bytes;
 
-use super::answer::{Answer, Unavailable};
+use super::answer::{Unavailable, WebhookAnswer};
 use super::body::{self, InflateError};
 use super::in_flight::Reservation;
 use super::ingest::{self, Context, Ingested};
 use super::redacted;
 use crate::config::OnUnparseable;
-use crate::decode::{self, Reason, Refusal};
+use crate::decode::{self, Refusal, RefusalReason};
 use crate::event::{Finding, FindingKind};
 use crate::spool::{Millis, Prepared};
 
-/// What has to be known of a request.
-pub(super) struct Job {
+/// Settings and properties of a request that decoding needs.
+pub(super) struct DecodeJob {
     pub(super) context: Context,
     pub(super) encodings: Vec<String>,
     pub(super) limit: u64,
     pub(super) on_unparseable: OnUnparseable,
-    /// Whether the spool stores packed chunks.
+    /// True if the spool stores packed chunks.
     pub(super) packs: bool,
 }
 
-impl Job {
-    /// The encoding that a body is in though no header says so.
+impl DecodeJob {
+    /// Returns the detected encoding of a body without `Content-Encoding`.
     fn undeclared_encoding(&self, body: &[u8]) -> Option<String> {
         let encoding = self.encodings.is_empty().then(|| body::undeclared_encoding(body))?;
         encoding.map(str::to_owned)
     }
 
-    /// Reports that there is nothing to inflate.
+    /// Returns whether the body is not encoded.
     pub(super) fn is_plain(&self, body: &[u8]) -> bool {
         self.encodings.is_empty() && body::undeclared_encoding(body).is_none()
     }
 }
 
-/// A batch ready to be stored, and what to count then.
-pub(super) struct Ready {
+/// A batch ready to be stored, with its counts.
+pub(super) struct PreparedBody {
     pub(super) prepared: Prepared,
     pub(super) counts: Option<Ingested>,
     pub(super) received_at: Millis,
-    /// Why the body as a whole is in quarantine, if it is.
+    /// Reason if the body as a whole goes to quarantine.
     pub(super) reason: Option<&'static str>,
 }
 
-/// Makes a batch of a body. The reservation grows with what is inflated, and is handed back.
+/// Makes a batch of a body. The reservation grows with the inflated bytes and is returned.
+///
+/// # Errors
+///
+/// Returns the answer if the body cannot become a batch.
 pub(super) fn prepare(
-    job: &Job,
+    job: &DecodeJob,
     body: &Bytes,
     mut reservation: Reservation,
-) -> Result<(Ready, Reservation), Answer> {
-    // No encoding makes events of nothing.
+) -> Result<(PreparedBody, Reservation), WebhookAnswer> {
+    // No encoding turns whitespace into events.
     if decode::is_blank(body) {
-        return Err(Answer::Empty);
+        return Err(WebhookAnswer::Empty);
     }
     let undeclared = job.undeclared_encoding(body);
     let encodings = undeclared.as_ref().map_or(&*job.encodings, std::slice::from_ref);
@@ -67,15 +71,19 @@ pub(super) fn prepare(
                 let batch = std::mem::take(&mut ingested.batch);
                 let prepared = if job.packs { batch.prepare() } else { batch.unpacked() };
                 let received_at = job.context.received_at;
-                Ready { prepared, counts: Some(ingested), received_at, reason: None }
+                PreparedBody { prepared, counts: Some(ingested), received_at, reason: None }
             }
-            Err(Refusal { reason: Reason::EmptyBody, .. }) => return Err(Answer::Empty),
+            Err(Refusal { reason: RefusalReason::EmptyBody, .. }) => {
+                return Err(WebhookAnswer::Empty);
+            }
             Err(Refusal { reason, detail, .. }) => {
                 unparseable(job, &inflated, String::new(), reason.as_str(), detail)?
             }
         },
-        Err(InflateError::TooLarge) => return Err(Answer::TooLarge),
-        Err(InflateError::InFlight) => return Err(Answer::Unavailable(Unavailable::InFlight)),
+        Err(InflateError::TooLarge) => return Err(WebhookAnswer::TooLarge),
+        Err(InflateError::InFlight) => {
+            return Err(WebhookAnswer::Unavailable(Unavailable::InFlight));
+        }
         Err(InflateError::Broken(detail)) => {
             unparseable(job, body, job.encodings.join(", "), "encoding", detail)?
         }
@@ -83,16 +91,16 @@ pub(super) fn prepare(
     Ok((ready, reservation))
 }
 
-/// Keeps a body that cannot be parsed, or refuses it, as configured.
+/// Quarantines or refuses a body that cannot be parsed, as configured.
 fn unparseable(
-    job: &Job,
+    job: &DecodeJob,
     body: &Bytes,
     encoding: String,
     reason: &'static str,
     detail: String,
-) -> Result<Ready, Answer> {
+) -> Result<PreparedBody, WebhookAnswer> {
     let Context { source, request_id, .. } = &job.context;
-    // A body's encoding is named in it as the sender named it.
+    // The detail contains the encoding as the sender named it.
     let detail = redacted::words(job.context.redaction.as_deref(), detail);
     match job.on_unparseable {
         OnUnparseable::Reject => {
@@ -100,7 +108,7 @@ fn unparseable(
                 %source, request_id = &**request_id, detail,
                 "refused a body; PingOne repeats it until it is taken"
             );
-            Err(Answer::Unparseable)
+            Err(WebhookAnswer::Unparseable)
         }
         OnUnparseable::Quarantine => {
             tracing::error!(
@@ -109,7 +117,12 @@ fn unparseable(
             );
             let batch = ingest::quarantine_body(&job.context, body, encoding, reason, detail);
             let received_at = job.context.received_at;
-            Ok(Ready { prepared: batch.prepare(), counts: None, received_at, reason: Some(reason) })
+            Ok(PreparedBody {
+                prepared: batch.prepare(),
+                counts: None,
+                received_at,
+                reason: Some(reason),
+            })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is stored in place of what came, where `[redact]` is configured. Pure.
+//! Stored form of received bytes with `[redact]`. Pure.
 
 use std::borrow::Cow;
 
@@ -7,17 +7,17 @@ use bytes::Bytes;
 use crate::redact::Redaction;
 use crate::spool::DedupKey;
 
-/// The end of the detail of a quarantine entry that is not kept as it came.
+/// Suffix of the detail of a quarantine entry whose bytes were redacted.
 pub(super) const MARK: &str = " (redacted)";
 
-/// Characters after which `decode` cuts a member's name. Of one that was cut nobody can say any more
-/// what it was.
-const CUT_NAME: usize = 80;
+/// Maximum number of characters of a field name in a path of `decode`. A longer name is cut and can
+/// no longer be checked.
+const MAX_NAME_CHARS: usize = 80;
 
-/// What stands for the end of a path.
-const HIDDEN: &str = "***";
+/// Replacement of the end of a path.
+const HIDDEN_NAME: &str = "***";
 
-/// An event of a body, as it is stored, and whether that is not how it came.
+/// Returns the stored bytes of an event, and whether redaction changed them.
 pub(super) fn event(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -> (Bytes, bool) {
     match redaction.map(|redaction| redaction.event(raw)) {
         Some(Cow::Owned(redacted)) => (Bytes::from(redacted), true),
@@ -25,7 +25,7 @@ pub(super) fn event(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -> 
     }
 }
 
-/// Something that is no event, as it is stored, and whether that is not how it came.
+/// Returns the stored bytes of a refused element, and whether redaction changed them.
 pub(super) fn refused(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -> (Bytes, bool) {
     match redaction.map(|redaction| redaction.fragment(raw)) {
         Some(Cow::Owned(redacted)) => (Bytes::from(redacted), true),
@@ -33,7 +33,8 @@ pub(super) fn refused(redaction: Option<&Redaction>, body: &Bytes, raw: &[u8]) -
     }
 }
 
-/// A body that could not be inflated, as it is stored, and whether that is not how it came.
+/// Returns the stored bytes of a body that could not be inflated, and whether redaction changed
+/// them.
 pub(super) fn encoded(redaction: Option<&Redaction>, body: &Bytes) -> (Bytes, bool) {
     redaction.map_or_else(
         || (body.clone(), false),
@@ -41,11 +42,12 @@ pub(super) fn encoded(redaction: Option<&Redaction>, body: &Bytes) -> (Bytes, bo
     )
 }
 
-/// What makes a repetition of something refused recognisable.
+/// Returns the key by which a repeated refused element is recognised.
 ///
-/// Usually a hash of its bytes. That would let anybody who reads the disk try out short texts until
-/// one fits: with redaction it is keyed, or, without a key, made of what is stored. Then two that look
-/// alike when they are redacted are taken for one, which loses nothing that the disk could show.
+/// Without redaction it is a hash of the bytes. With redaction such a hash would allow a reader of
+/// the disk to guess short texts. It is then keyed, or, without a key, a hash of the stored bytes:
+/// two elements that are equal after redaction count as one, which loses nothing that the disk
+/// could show.
 pub(super) fn key(
     redaction: Option<&Redaction>,
     source: &str,
@@ -58,7 +60,7 @@ pub(super) fn key(
     }
 }
 
-/// A text that a stranger may have had a part in.
+/// Redacts a text that may contain words of the sender.
 pub(super) fn words(redaction: Option<&Redaction>, text: String) -> String {
     match redaction.map(|redaction| redaction.text(&text)) {
         Some(Cow::Owned(redacted)) => redacted,
@@ -66,19 +68,19 @@ pub(super) fn words(redaction: Option<&Redaction>, text: String) -> String {
     }
 }
 
-/// The path of a refusal: its last names may be the sender's.
+/// Redacts the path of a refusal, whose last names may be the sender's.
 pub(super) fn path(redaction: Option<&Redaction>, path: &str) -> String {
     const PAYLOAD: &str = "flowInteractionEvent.";
     let after = |text: &str| path.find(text).map(|at| at + text.len());
-    // What stands before belongs to no address, though a dot might.
+    // The first part cannot contain an address, though its dots might look like one.
     let (ours, names) = path.split_at(after(PAYLOAD).or(after(".")).unwrap_or_default());
-    if redaction.is_some() && names.chars().count() >= CUT_NAME {
-        return format!("{ours}{HIDDEN}");
+    if redaction.is_some() && names.chars().count() >= MAX_NAME_CHARS {
+        return format!("{ours}{HIDDEN_NAME}");
     }
     format!("{ours}{}", words(redaction, names.to_owned()))
 }
 
-/// The detail of a quarantine entry, which says so if its bytes are not as they came.
+/// Returns the detail of a quarantine entry, with [`MARK`] if its bytes were redacted.
 pub(super) fn detail(redaction: Option<&Redaction>, detail: String, is_changed: bool) -> String {
     let mark = if is_changed { MARK } else { "" };
     words(redaction, detail) + mark
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn paths_keep_what_is_ours() {
         let redaction = redaction("pii = \"mask\"");
-        let long = "a".repeat(CUT_NAME);
+        let long = "a".repeat(MAX_NAME_CHARS);
         for (came, kept) in [
             ("$", "$"),
             ("$[250].recordedAt", "$[250].recordedAt"),

@@ -1,5 +1,4 @@
-//! What a request is called in logs, in quarantine and in spans: the caller's `x-request-id`, or the one that
-//! was made for it.
+//! Request id in logs, quarantine and spans: the caller's `x-request-id`, or a generated one.
 
 use std::sync::Arc;
 
@@ -8,20 +7,20 @@ use axum::http::{HeaderMap, HeaderValue};
 use super::redacted;
 use crate::redact::Redaction;
 
-/// Characters that are kept.
-const MOST: usize = 128;
+/// Maximum length of a request id, in bytes.
+const MAX_ID_BYTES: usize = 128;
 
-/// The id, without what `[redact]` takes: a caller may have put anything there.
+/// Returns the redacted request id, since a caller may have put anything there.
 pub(super) fn of(headers: &HeaderMap, redaction: Option<&Redaction>) -> Arc<str> {
     let id = headers.get("x-request-id").map_or(&[][..], HeaderValue::as_bytes);
-    // A header may hold tabs, and bytes that are no ASCII: what a terminal might act on.
+    // A header may contain tabs and non-ASCII bytes, which a terminal might interpret.
     let plain = |byte: &u8| match byte {
         b' '..=b'~' => char::from(*byte),
         _ => '?',
     };
     let id = redacted::words(redaction, id.iter().map(plain).collect());
-    // Redacted before it is cut: half an address would not be known for one.
-    id.get(..MOST).unwrap_or(&id).into()
+    // Redacted before the cut: half an address would not be recognised.
+    id.get(..MAX_ID_BYTES).unwrap_or(&id).into()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Quarantine entries on their way back into the spool, redacted like everything that goes there.
+//! Retries quarantine entries: decodes them again and moves them into the spool, redacted like
+//! every event.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::body;
-use super::in_flight::InFlight;
+use super::in_flight::InFlightBytes;
 use super::ingest::{self, Context};
 use super::policy::{Policy, SharedPolicy};
 use super::redacted::{self, MARK};
@@ -15,29 +16,29 @@ use crate::decode;
 use crate::redact::Redaction;
 use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
 
-/// Why an entry stays where it is.
+/// Error of a retry. The entry stays in quarantine.
 #[derive(Debug, Error)]
 pub enum RetryError {
-    /// There is no such entry.
+    /// The entry does not exist.
     #[error("there is no quarantine entry {0}")]
     Missing(i64),
-    /// It is still refused.
+    /// The content is still refused.
     #[error("still refused: {path}: {detail}")]
     Refused {
-        /// JSON path of what is wrong.
+        /// JSON path of the error.
         path: String,
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// It holds a damaged chunk, of which no event can be made.
+    /// The entry is a damaged chunk of the spool, which contains no readable event.
     #[error("this entry keeps a damaged part of the spool; export it, then purge it")]
     Damage,
-    /// The sink that it is for is not configured.
+    /// The dead letter's sink is not configured.
     #[error(
         "this is a dead letter of sink {0:?}, which is not configured; configure it, or export the entry"
     )]
     NoSink(String),
-    /// The spool could not store it.
+    /// The spool could not store the events.
     #[error(transparent)]
     Append(#[from] AppendError),
     /// The spool could not be read.
@@ -45,29 +46,29 @@ pub enum RetryError {
     Read(#[from] ReadError),
 }
 
-/// What a retry goes by, from the configuration.
+/// Settings of a retry.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    /// Which sources refuse events with findings.
+pub struct RetryRules {
+    /// Access policy, which says whether a source quarantines events with findings.
     pub policy: Arc<SharedPolicy>,
-    /// The configured sinks.
+    /// Names of the configured sinks.
     pub sinks: Vec<String>,
-    /// Bytes that a body may inflate to.
+    /// Maximum size of an inflated body, in bytes.
     pub body_limit: u64,
-    /// What must not reach the disk.
+    /// Redaction before the bytes reach the disk.
     pub redaction: Option<Redaction>,
 }
 
-impl Rules {
-    /// The rules of a configuration that nothing changes.
-    pub fn new(config: &Config) -> Rules {
+impl RetryRules {
+    /// Returns the rules of a configuration, with a policy that never changes.
+    pub fn new(config: &Config) -> RetryRules {
         let policy = Policy::new(&config.listen, &config.sources, None);
-        Rules::with_policy(config, Arc::new(SharedPolicy::new(policy)))
+        RetryRules::with_policy(config, Arc::new(SharedPolicy::new(policy)))
     }
 
-    /// The rules of a configuration, with the policy that reloads replace.
-    pub fn with_policy(config: &Config, policy: Arc<SharedPolicy>) -> Rules {
-        Rules {
+    /// Returns the rules of a configuration, with the policy that reloads replace.
+    pub fn with_policy(config: &Config, policy: Arc<SharedPolicy>) -> RetryRules {
+        RetryRules {
             policy,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
             body_limit: config.limits.body,
@@ -76,16 +77,20 @@ impl Rules {
     }
 }
 
-/// Decodes an entry again and, if all of it is accepted now, moves it into the spool in one commit.
-/// Returns the entry's source and what became of its events.
+/// Decodes an entry again and, if all of it is accepted, moves it into the spool in one commit.
+/// Returns the entry's source and the receipt.
 ///
-/// `replacement` stands in for the stored bytes: an event that someone has corrected. A dead letter
-/// goes to its own sink only.
+/// `replacement` replaces the stored bytes by a corrected event. A dead letter goes to its own sink
+/// only.
+///
+/// # Errors
+///
+/// See [`RetryError`]. On an error, the entry stays in quarantine.
 pub async fn retry(
     spool: &Spool,
     id: i64,
     replacement: Option<Bytes>,
-    rules: &Rules,
+    rules: &RetryRules,
 ) -> Result<(String, Receipt), RetryError> {
     let entry = spool.entry(id).await?.ok_or(RetryError::Missing(id))?;
     let source = entry.summary.source.clone();
@@ -93,9 +98,13 @@ pub async fn retry(
     Ok((source, spool.append(batch.prepare()).await?))
 }
 
-fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Batch, RetryError> {
+fn release(
+    entry: Entry,
+    replacement: Option<Bytes>,
+    rules: &RetryRules,
+) -> Result<Batch, RetryError> {
     let Entry { summary, bytes } = entry;
-    // What was redacted before, and a correction that somebody makes of it, holds hashes already.
+    // Stored bytes, and corrections of them, may already contain hashes of the redaction.
     let was_redacted = summary.origin == Origin::DeadLetter || summary.detail.ends_with(MARK);
     let redaction = rules.redaction.as_ref().map(|redaction| match was_redacted {
         true => redaction.again(),
@@ -125,7 +134,8 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
             Batch {
                 source: Arc::clone(&context.source),
                 received_at: context.received_at,
-                // Not looked at: a dead letter was accepted, and remembered, when it was received.
+                // Not deduplicated: the event was accepted, and its key stored, when it was
+                // received.
                 events: vec![Event { key: DedupKey::new("", "", (0, 0)), bytes }],
                 only_sink: summary.sink.map(Arc::from),
                 ..Batch::default()
@@ -145,9 +155,8 @@ fn release(entry: Entry, replacement: Option<Bytes>, rules: &Rules) -> Result<Ba
     Ok(batch)
 }
 
-/// Returns the one event that replaces a dead letter, as it is stored.
-///
-/// It is checked as at receiving, because its sink gets it without any further check.
+/// Returns the one event that replaces a dead letter, in its stored form. It is checked like a
+/// received event, because its sink gets it without any further check.
 fn replaced_letter(context: &Context, bytes: Bytes, limit: u64) -> Result<Bytes, RetryError> {
     let mut events = accepted_batch(context, bytes, &[], limit)?.events;
     match events.len() {
@@ -159,7 +168,8 @@ fn replaced_letter(context: &Context, bytes: Bytes, limit: u64) -> Result<Bytes,
     }
 }
 
-/// A dead letter as it was kept: an event, unless an earlier version let it be replaced by anything.
+/// Returns the event of a dead letter. Earlier versions allowed any replacement, so the bytes may
+/// not be an event.
 fn letter(context: &Context, bytes: &Bytes) -> Bytes {
     let redaction = context.redaction.as_deref();
     match decode::event(bytes) {
@@ -178,8 +188,8 @@ fn accepted_batch(
         path: path.to_owned(),
         detail: detail.to_owned(),
     };
-    // Two encodings at most, each result within the limit.
-    let mut reservation = InFlight::new(inflate_limit.saturating_mul(2)).nothing();
+    // At most two encodings, each result within the limit.
+    let mut reservation = InFlightBytes::new(inflate_limit.saturating_mul(2)).nothing();
     let undeclared = encodings.is_empty().then(|| body::undeclared_encoding(&bytes)).flatten();
     let undeclared = undeclared.map(str::to_owned);
     let encodings = undeclared.as_ref().map_or(encodings, std::slice::from_ref);
@@ -188,7 +198,7 @@ fn accepted_batch(
     let ingested = ingest::ingest(context, &inflated)
         .map_err(|refusal| refused(&refusal.path, &refusal.detail))?;
     match ingested.batch.quarantine.first() {
-        // Nothing of it is stored: it stays as it is.
+        // One refused element refuses the whole entry.
         Some(first) => {
             let detail = first.detail.strip_suffix(MARK).unwrap_or(&first.detail);
             Err(refused(&first.path, detail))
@@ -227,7 +237,7 @@ mod tests {
             bytes: b"{}".to_vec(),
         };
         let config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
-        let rules = Rules { sinks: vec!["siem".to_owned()], ..Rules::new(&config) };
+        let rules = RetryRules { sinks: vec!["siem".to_owned()], ..RetryRules::new(&config) };
         release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
             .map_err(|error| error.to_string())
     }

@@ -1,4 +1,4 @@
-//! Paths and methods, request ids, and the answer to a panic.
+//! Routes requests by path and method, sets request ids, and answers a panic.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,18 +11,19 @@ use axum::routing::any;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
-use super::answer::{Answer, Unavailable};
-use super::listener::Peer;
-use super::state::{Receiver, Source};
+use super::answer::{Unavailable, WebhookAnswer};
+use super::state::{Receiver, RouteSource};
 use super::{request_id, webhook};
 use crate::config;
+use crate::listener::Peer;
 
-/// One route per source; everything else is 404, so that a wrong path is never taken for success.
+/// Builds one route per source. Any other path is 404, so that a wrong path never looks like
+/// success.
 pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
     for source in sources {
-        let (receiver, state) = (Arc::clone(&receiver), Arc::new(Source::new(source)));
+        let (receiver, state) = (Arc::clone(&receiver), Arc::new(RouteSource::new(source)));
         let handle = move |request: Request| {
             webhook::handle(Arc::clone(&receiver), Arc::clone(&state), request)
         };
@@ -35,7 +36,8 @@ pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }
 
-/// Said and counted: a wrong path in PingOne's webhook would otherwise look as if nothing came.
+/// Logs and counts an unknown path. Otherwise a wrong path in PingOne's webhook would look like
+/// missing events.
 fn not_found(receiver: &Receiver, request: &Request) -> Response {
     receiver.metrics.requests.with_label_values(&["none", "404"]).inc();
     let peer = request.extensions().get::<Peer>();
@@ -43,7 +45,7 @@ fn not_found(receiver: &Receiver, request: &Request) -> Response {
     if let (&Method::POST, Some(_)) = (request.method(), peer) {
         let client = receiver.policy.current().client(peer, request.headers());
         if receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now) {
-            // Not which: a path may be a secret that was mistyped.
+            // Without the path, which may contain a mistyped secret.
             let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
             tracing::warn!(
                 %client, request_id = &*request_id,
@@ -51,11 +53,11 @@ fn not_found(receiver: &Receiver, request: &Request) -> Response {
             );
         }
     }
-    Answer::NotFound.into_response()
+    WebhookAnswer::NotFound.into_response()
 }
 
-/// The last resort: a webhook's handler has caught its own before.
+/// Answers a panic outside of the webhook handler, which catches its own.
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request handler panicked; answered 503, nothing was acknowledged");
-    Answer::Unavailable(Unavailable::Panic).into_response()
+    WebhookAnswer::Unavailable(Unavailable::Panic).into_response()
 }

@@ -1,4 +1,4 @@
-//! State of the receiver that requests share, and the sources by their paths.
+//! Shared state of all requests, and the sources by path.
 
 use std::fmt;
 use std::num::NonZero;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::in_flight::InFlight;
+use super::in_flight::InFlightBytes;
 use super::policy::SharedPolicy;
 use super::throttle::Throttle;
 use crate::config::{self, Config, Limits};
@@ -16,17 +16,17 @@ use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
 
-/// What every webhook request needs.
+/// Shared state of all webhook requests.
 pub struct Receiver {
     pub(super) spool: Arc<Spool>,
     pub(super) limits: Limits,
     pub(super) redaction: Option<Arc<Redaction>>,
-    pub(super) in_flight: Arc<InFlight>,
-    /// Large bodies are decoded by as many threads as there are processors: more would only take memory.
+    pub(super) in_flight: Arc<InFlightBytes>,
+    /// Permits to decode large bodies, one per processor. More threads would only use more memory.
     pub(super) decoding: Arc<Semaphore>,
     pub(super) policy: Arc<SharedPolicy>,
     pub(super) wrong_logins: Throttle,
-    /// What is not logged more than once a minute for an address.
+    /// Counts log lines that appear at most once per minute and address.
     pub(super) mentioned: Throttle,
     pub(super) metrics: SharedMetrics,
     pub(super) observer: Arc<Observer>,
@@ -34,13 +34,13 @@ pub struct Receiver {
     pub(super) shutdown: Shutdown,
 }
 
-/// A source, as its route knows it. Who may post to it is in the policy.
-pub(super) struct Source {
+/// A source as its route knows it. The policy decides who may post to it.
+pub(super) struct RouteSource {
     pub(super) name: Arc<str>,
 }
 
 impl Receiver {
-    /// A receiver that stores into `spool`, and answers 503 from the start of `shutdown` on.
+    /// Creates a receiver that stores into `spool`, and answers 503 after the start of `shutdown`.
     pub fn new(
         spool: Arc<Spool>,
         config: &Config,
@@ -52,7 +52,7 @@ impl Receiver {
     ) -> Receiver {
         let limits = config.limits.clone();
         let redaction = config.redact.as_ref().map(Redaction::new).map(Arc::new);
-        let in_flight = InFlight::new(limits.in_flight);
+        let in_flight = InFlightBytes::new(limits.in_flight);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let decoding = Arc::new(Semaphore::new(processors));
         Receiver {
@@ -78,8 +78,8 @@ impl fmt::Debug for Receiver {
     }
 }
 
-impl Source {
-    pub(super) fn new(source: &config::Source) -> Source {
-        Source { name: source.name.as_str().into() }
+impl RouteSource {
+    pub(super) fn new(source: &config::Source) -> RouteSource {
+        RouteSource { name: source.name.as_str().into() }
     }
 }

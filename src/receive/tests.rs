@@ -1,4 +1,4 @@
-//! What no client can bring about over a socket: hyper closes idle connections when the end begins.
+//! Cases that no client can cause over a socket, because hyper closes idle connections at shutdown.
 
 use std::sync::Arc;
 

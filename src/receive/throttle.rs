@@ -1,47 +1,47 @@
-//! Counts what addresses do in a minute, in memory of a fixed size: who has been wrong too often is
-//! told to wait, and the log gets one line instead of thousands.
+//! Counts events per address and minute in a fixed amount of memory. An address with too many wrong
+//! logins is told to wait, and the log gets one line instead of thousands.
 //!
-//! Addresses are counted in a table of slots. Two that share a slot share its count, which is harmless:
-//! nobody with correct credentials is ever held up by it. Were it otherwise, a stranger behind the same
-//! proxy could keep PingOne out.
+//! Addresses share a table of slots. A collision is harmless, because a request with correct
+//! credentials is never refused by a count. Otherwise, a client behind the same proxy could block
+//! PingOne.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// 32 KiB in all.
-const SLOTS: usize = 4096;
+/// Number of counters, 32 KiB in total.
+const MAX_TRACKED_ADDRESSES: usize = 4096;
 
-/// Lines a minute for all addresses together.
-const MAX_LINES: u32 = 100;
+/// Maximum number of log lines per minute for all addresses together.
+const MAX_LOG_LINES_PER_MINUTE: u32 = 100;
 
-/// Counts per address and minute.
+/// Counter per address and minute.
 pub(crate) struct Throttle {
     /// The minute in the upper half, the count in the lower.
     slots: Box<[AtomicU64]>,
-    /// The same for what has been said of all of them.
+    /// The same for the log lines of all addresses.
     said: AtomicU64,
-    /// Of this process: nobody can aim at somebody else's slot.
+    /// Hash seed of this process, so that no client can choose the slot of another.
     random: RandomState,
 }
 
 impl Throttle {
     pub(crate) fn new() -> Throttle {
-        let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        let slots = (0..MAX_TRACKED_ADDRESSES).map(|_| AtomicU64::new(0)).collect();
         Throttle { slots, said: AtomicU64::new(0), random: RandomState::new() }
     }
 
-    /// Counts once more. Returns the count of this minute, itself included. `now` is in milliseconds
-    /// since the epoch.
+    /// Counts one more event. Returns the count of this minute, including this event. `now` is in
+    /// milliseconds since the Unix epoch.
     pub(crate) fn count(&self, address: IpAddr, now: i64) -> u32 {
-        let slot = self.random.hash_one(network(address)) as usize % SLOTS;
+        let slot = self.random.hash_one(network(address)) as usize % MAX_TRACKED_ADDRESSES;
         one_more(&self.slots[slot], now)
     }
 
-    /// Whether another line may be logged this minute: whoever has thousands of addresses gets no
-    /// thousands of lines.
+    /// Returns whether another line may be logged in this minute. Limits a client with thousands of
+    /// addresses.
     pub(crate) fn may_say(&self, now: i64) -> bool {
-        one_more(&self.said, now) <= MAX_LINES
+        one_more(&self.said, now) <= MAX_LOG_LINES_PER_MINUTE
     }
 }
 
@@ -52,12 +52,12 @@ fn one_more(counter: &AtomicU64, now: i64) -> u32 {
         let count = if then == minute { count.saturating_add(1) } else { 1 };
         Some(u64::from(minute) << 32 | u64::from(count))
     };
-    // The closure never declines.
+    // The closure always returns `Some`.
     let before = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     before.ok().and_then(next).map_or(1, |value| value as u32)
 }
 
-/// Whoever has one IPv6 address has 2^64 of them.
+/// Returns the counted network: one customer has at least a /64 of IPv6 addresses.
 fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),

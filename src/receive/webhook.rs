@@ -1,4 +1,4 @@
-//! The one handler: address, credentials, limits, body, batch, spool, answer, in this order.
+//! The webhook handler: address, credentials, limits, body, batch, spool, answer, in this order.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,42 +12,42 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::admission::admit;
-use super::answer::{Answer, Stored, Unavailable};
+use super::answer::{StoredCounts, Unavailable, WebhookAnswer};
 use super::body;
 use super::in_flight::Reservation;
 use super::ingest::{Context, Ingested};
-use super::prepare::{self, Job, Ready};
+use super::prepare::{self, DecodeJob, PreparedBody};
 use super::request_id;
-use super::state::{Receiver, Source};
+use super::state::{Receiver, RouteSource};
 use crate::spans;
 
-/// Bodies up to this size are decoded where they arrived; larger ones on a thread that may be busy
-/// for a while.
-const INLINE_BYTES: usize = 64 * 1024;
+/// Maximum size of a body that is decoded on the async thread. Larger bodies are decoded on a
+/// blocking thread.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
 
 /// Answers one request on a webhook's path.
 pub(super) async fn handle(
     receiver: Arc<Receiver>,
-    source: Arc<Source>,
+    source: Arc<RouteSource>,
     request: Request,
 ) -> Response {
     let begun = Instant::now();
     let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
-    let span = spans::Receive::begin(&source.name, &request_id, request.method().as_str());
+    let span = spans::ReceiveSpan::begin(&source.name, &request_id, request.method().as_str());
     let answering = answer(&receiver, &source, &request_id, &span, request);
     let answer = unless_it_panics(answering).await.unwrap_or_else(|answer| answer);
     let metrics = &receiver.metrics;
     metrics.requests.with_label_values(&[&*source.name, answer.status().as_str()]).inc();
     match &answer {
-        Answer::Stored(_) => metrics
+        WebhookAnswer::StoredCounts(_) => metrics
             .ack_seconds
             .with_label_values(&[&source.name])
             .observe(begun.elapsed().as_secs_f64()),
-        Answer::TooLarge => tracing::error!(
+        WebhookAnswer::TooLarge => tracing::error!(
             source = %source.name, request_id = &*request_id, limit_bytes = receiver.limits.body,
             "a body is larger than limits.body; PingOne repeats it until the limit is raised"
         ),
-        Answer::Empty => {
+        WebhookAnswer::Empty => {
             metrics.empty_bodies.with_label_values(&[&*source.name]).inc();
             if receiver.mentioned.may_say((receiver.clock)()) {
                 tracing::error!(
@@ -56,13 +56,15 @@ pub(super) async fn handle(
                 );
             }
         }
-        Answer::Unavailable(Unavailable::Panic) => tracing::error!(
+        WebhookAnswer::Unavailable(Unavailable::Panic) => tracing::error!(
             source = %source.name, request_id = &*request_id,
             "a request handler panicked; answered 503, nothing was acknowledged"
         ),
         _ => {}
     }
-    if let Answer::Stored(Stored { accepted, duplicates, quarantined, .. }) = answer {
+    if let WebhookAnswer::StoredCounts(StoredCounts { accepted, duplicates, quarantined, .. }) =
+        answer
+    {
         span.stored(accepted, duplicates, quarantined);
     }
     span.answered(answer.status().as_u16());
@@ -75,32 +77,32 @@ pub(super) async fn handle(
     answer.into_response()
 }
 
-/// A bug is answered like any other trouble of ours.
+/// Converts a panic of the handler into a 503.
 async fn unless_it_panics(
-    answering: impl Future<Output = Result<Answer, Answer>>,
-) -> Result<Answer, Answer> {
+    answering: impl Future<Output = Result<WebhookAnswer, WebhookAnswer>>,
+) -> Result<WebhookAnswer, WebhookAnswer> {
     let answered = AssertUnwindSafe(answering).catch_unwind().await;
-    answered.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
+    answered.unwrap_or(Err(WebhookAnswer::Unavailable(Unavailable::Panic)))
 }
 
-/// Both sides are answers; `Err` is the early way out.
+/// Handles a request. Both `Ok` and `Err` are answers; `Err` is the early return.
 async fn answer(
     receiver: &Arc<Receiver>,
-    source: &Arc<Source>,
+    source: &Arc<RouteSource>,
     request_id: &Arc<str>,
-    span: &spans::Receive,
+    span: &spans::ReceiveSpan,
     request: Request,
-) -> Result<Answer, Answer> {
+) -> Result<WebhookAnswer, WebhookAnswer> {
     let (head, body) = request.into_parts();
     let policy = receiver.policy.current();
     admit(receiver, &policy, source, &head, request_id)?;
-    let rules = policy.source(&source.name).ok_or(Answer::NotFound)?;
+    let rules = policy.source(&source.name).ok_or(WebhookAnswer::NotFound)?;
     if receiver.shutdown.has_begun() {
-        return Err(Answer::Unavailable(Unavailable::ShuttingDown));
+        return Err(WebhookAnswer::Unavailable(Unavailable::ShuttingDown));
     }
     let (bytes, reservation) = read(receiver, &head, body).await?;
     span.body(bytes.len());
-    let job = Job {
+    let job = DecodeJob {
         context: Context {
             source: Arc::clone(&source.name),
             received_at: (receiver.clock)(),
@@ -113,19 +115,19 @@ async fn answer(
         on_unparseable: rules.on_unparseable,
         packs: receiver.spool.packs(),
     };
-    let (ready, reservation) = if bytes.len() <= INLINE_BYTES && job.is_plain(&bytes) {
+    let (ready, reservation) = if bytes.len() <= MAX_INLINE_BYTES && job.is_plain(&bytes) {
         prepare::prepare(&job, &bytes, reservation)?
     } else {
-        // Never closed: there is always a permit to wait for.
+        // The semaphore is never closed.
         let permit = Arc::clone(&receiver.decoding).acquire_owned().await;
         let prepared = tokio::task::spawn_blocking(move || {
             let _held = permit;
             prepare::prepare(&job, &bytes, reservation)
         });
-        prepared.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))?
+        prepared.await.unwrap_or(Err(WebhookAnswer::Unavailable(Unavailable::Panic)))?
     };
-    // A task of its own: a client that leaves now must not free the bytes before they are stored,
-    // nor leave what was stored uncounted.
+    // A task of its own: a client that disconnects must neither release the bytes before they are
+    // stored, nor leave stored events uncounted.
     let (receiver, source) = (Arc::clone(receiver), Arc::clone(source));
     let request_id = Arc::clone(request_id);
     let storing = tokio::spawn(async move {
@@ -133,34 +135,34 @@ async fn answer(
         drop(reservation);
         stored
     });
-    storing.await.unwrap_or(Err(Answer::Unavailable(Unavailable::Panic)))
+    storing.await.unwrap_or(Err(WebhookAnswer::Unavailable(Unavailable::Panic)))
 }
 
-/// Reads the body, as far as limits allow.
+/// Reads the body within its limits.
 async fn read(
     receiver: &Receiver,
     head: &request::Parts,
     body: Body,
-) -> Result<(Bytes, Reservation), Answer> {
+) -> Result<(Bytes, Reservation), WebhookAnswer> {
     let limits = &receiver.limits;
     let announced = head.headers.get(header::CONTENT_LENGTH);
     let announced: Option<u64> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length| length > limits.body) {
-        return Err(Answer::TooLarge);
+        return Err(WebhookAnswer::TooLarge);
     }
     let mut reservation = receiver.in_flight.nothing();
     let bytes = body::read(body, limits.body, limits.body_timeout, &mut reservation).await?;
     Ok((bytes, reservation))
 }
 
-/// Waits for stable storage, then counts.
+/// Stores the batch, waits for stable storage, and then counts.
 async fn store(
     receiver: &Receiver,
-    source: &Source,
+    source: &RouteSource,
     request_id: &str,
-    ready: Ready,
-) -> Result<Answer, Answer> {
-    let Ready { prepared, counts, reason, received_at } = ready;
+    ready: PreparedBody,
+) -> Result<WebhookAnswer, WebhookAnswer> {
+    let PreparedBody { prepared, counts, reason, received_at } = ready;
     let asked = prepared.events() as u64;
     let metrics = &receiver.metrics;
     let count = |disposition: &str, number: u64| {
@@ -172,9 +174,9 @@ async fn store(
             "answered 503; PingOne keeps the batch"
         );
         count("refused", asked);
-        Answer::Unavailable(Unavailable::Spool(error))
+        WebhookAnswer::Unavailable(Unavailable::Spool(error))
     })?;
-    let stored = Stored::from(&receipt);
+    let stored = StoredCounts::from(&receipt);
     count("accepted", stored.accepted);
     count("duplicate", stored.duplicates);
     count("quarantined", stored.quarantined);
@@ -209,7 +211,7 @@ async fn store(
             );
         }
     }
-    Ok(Answer::Stored(stored))
+    Ok(WebhookAnswer::StoredCounts(stored))
 }
 
 #[cfg(test)]
@@ -219,7 +221,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_answer() {
         let answered = unless_it_panics(async { panic!("a bug") }).await;
-        assert!(matches!(answered, Err(Answer::Unavailable(Unavailable::Panic))));
-        assert!(matches!(unless_it_panics(async { Ok(Answer::Probe) }).await, Ok(Answer::Probe)));
+        assert!(matches!(answered, Err(WebhookAnswer::Unavailable(Unavailable::Panic))));
+        assert!(matches!(
+            unless_it_panics(async { Ok(WebhookAnswer::Probe) }).await,
+            Ok(WebhookAnswer::Probe)
+        ));
     }
 }

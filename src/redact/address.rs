@@ -1,16 +1,17 @@
-//! E-mail addresses within text, in linear time: looks around each at sign.
+//! Finds e-mail addresses in text, in linear time, by searching around each at sign.
 //!
 //! An address is `name@domain` with at least one dot in the domain, or with an address literal
-//! (`name@[192.0.2.1]`). The at sign has several spellings ([`ATS`]). What is found may be a little longer
-//! than the address where nothing marks its beginning, and is not shorter, except in spellings that
-//! only a grammar would find.
+//! (`name@[192.0.2.1]`). The at sign has several spellings ([`ATS`]). A match may start slightly
+//! before the address if nothing marks its beginning. It is never shorter than the address, except
+//! in spellings that need a full grammar.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr2, memchr3};
 
-/// The ways to write an at sign: in URLs within URLs, in JSON within JSON, in HTML, and for people.
+/// Spellings of an at sign: in URLs within URLs, in JSON within JSON, in HTML, and obfuscated for
+/// people.
 const ATS: [&str; 10] = [
     "@",
     "%40",
@@ -24,40 +25,40 @@ const ATS: [&str; 10] = [
     "\u{ff20}",
 ];
 
-/// Returns whether a text, or the JSON that it is written as, may hold an at sign in any of those ways. Nearly
-/// always decided by two searches.
+/// Returns whether a text, decoded or as JSON, may contain an at sign in any spelling. Two searches
+/// decide nearly always.
 pub(super) fn may_be_in(text: &str) -> bool {
     memchr3(b'@', b'%', b'\\', text.as_bytes()).is_some()
         || memchr2(b'&', FULL_WIDTH, text.as_bytes()).is_some()
 }
 
-/// The first byte of a full-width at sign.
+/// First byte of a full-width at sign.
 const FULL_WIDTH: u8 = 0xef;
 
-/// Bytes of an address literal at most: `IPv6:` and an address with a zone.
-const MAX_LITERAL: usize = 80;
+/// Maximum length of an address literal: `IPv6:` and an address with a zone.
+const MAX_LITERAL_BYTES: usize = 80;
 
-/// How far before the at sign a quoted name may begin.
-const MAX_QUOTED: usize = 66;
+/// Maximum distance from the start of a quoted name to the at sign.
+const MAX_QUOTED_BYTES: usize = 66;
 
-/// An address in a text.
+/// An e-mail address in a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found<'t> {
+pub(super) struct AddressMatch<'t> {
     pub(super) range: Range<usize>,
-    /// As it is written without the escapes of a URL.
+    /// The address without URL escapes.
     pub(super) address: Cow<'t, str>,
 }
 
-/// All addresses, first to last.
-pub(super) fn find(text: &str) -> Vec<Found<'_>> {
+/// Returns all addresses in the order of the text.
+pub(super) fn find(text: &str) -> Vec<AddressMatch<'_>> {
     let mut found = Vec::new();
     if !may_be_in(text) {
         return found;
     }
-    // Nothing before it belongs to a name: each byte is looked at twice at most.
+    // No name begins before this position, so each byte is read twice at most.
     let mut floor = 0;
-    // Where the last address ended. What is written on to it goes with it: its removal must not make
-    // an address of what stood on both sides.
+    // End of the last address. Text directly attached to it belongs to it: removing the address
+    // must not form a new address from the text on both sides.
     let mut ended = None;
     let begins = |byte: &u8| matches!(byte, b'@' | b'%' | b'\\' | b'&' | &FULL_WIDTH);
     let places = text.as_bytes().iter().enumerate().filter(|(_, byte)| begins(byte));
@@ -81,36 +82,36 @@ pub(super) fn find(text: &str) -> Vec<Found<'_>> {
             } else {
                 Cow::Owned(format!("{}@{}", unescaped(name), unescaped(domain)))
             };
-            found.push(Found { range: start..end, address });
+            found.push(AddressMatch { range: start..end, address });
         }
     }
     found
 }
 
-/// Where the name before the at sign begins.
+/// Returns the start of the name before the at sign.
 fn name_before(text: &str, floor: usize, at: usize) -> Option<usize> {
     let before = &text[floor..at];
     if let Some(quoted) = before.strip_suffix('"') {
-        let open = quoted.rfind('"').filter(|open| quoted.len() - open < MAX_QUOTED);
-        // Its opening quote may stand before another address.
-        let close = Some(quoted.len()).filter(|close| floor > 0 && *close < MAX_QUOTED);
-        // Nothing is left of a name: it could be taken for the beginning of another.
+        let open = quoted.rfind('"').filter(|open| quoted.len() - open < MAX_QUOTED_BYTES);
+        // The opening quote may belong to the previous address.
+        let close = Some(quoted.len()).filter(|close| floor > 0 && *close < MAX_QUOTED_BYTES);
+        // The name is taken completely, because a rest could be read as the start of another name.
         return Some(run_before(text, floor, floor + open.or(close)?));
     }
     let mut start = run_before(text, floor, at);
-    // Punctuation at its beginning stands before it.
+    // Leading punctuation is not part of the name.
     while let Some((length, character)) = first(&text[start..at])
         && !(is_letter(character) || "_+".contains(character))
     {
         start += length;
     }
-    // An escape that is no part of a name may not be one: `50%20@x.co`.
+    // An incomplete escape may be followed by the name: `50%20@x.co`.
     let is_escape = before.ends_with(|character: char| character.is_ascii_hexdigit());
     let name = if start == at && is_escape { at - 3 } else { start };
     (name < at).then_some(name)
 }
 
-/// Where what may be part of a name begins that ends at `end`.
+/// Returns the start of the run of name characters that ends at `end`.
 fn run_before(text: &str, floor: usize, end: usize) -> usize {
     let mut start = end;
     while let Some((length, character)) = last(&text[floor..start])
@@ -121,17 +122,18 @@ fn run_before(text: &str, floor: usize, end: usize) -> usize {
     start
 }
 
-/// Where the domain after the at sign ends.
+/// Returns the end of the domain after the at sign.
 fn domain_after(text: &str, after: usize) -> Option<usize> {
     if let Some(literal) = text[after..].strip_prefix('[') {
         let is_part =
             |character: char| character.is_ascii_alphanumeric() || ".:%-".contains(character);
         let length = literal.find(|character| !is_part(character))?;
-        let is_literal = (2..MAX_LITERAL).contains(&length) && literal[length..].starts_with(']');
+        let is_literal =
+            (2..MAX_LITERAL_BYTES).contains(&length) && literal[length..].starts_with(']');
         return is_literal.then_some(after + length + 2);
     }
     let (mut at, mut end, mut dots) = (after, None, 0);
-    // Of the label: its characters, and whether it begins with a letter.
+    // Length of the current label, and whether it begins with a letter.
     let (mut length, mut begins) = (0, false);
     while let Some((bytes, character)) = first(&text[at..]) {
         match character {
@@ -151,12 +153,12 @@ fn domain_after(text: &str, after: usize) -> Option<usize> {
     end
 }
 
-/// A letter or digit of any script, or what combines with one.
+/// Returns whether a character is a letter, digit or combining mark of any script.
 fn is_letter(character: char) -> bool {
     character.is_alphanumeric() || ('\u{300}'..'\u{370}').contains(&character)
 }
 
-/// The first character, and the bytes it is written in.
+/// Returns the first character, decoded, and the number of bytes in which it is written.
 fn first(text: &str) -> Option<(usize, char)> {
     let character = text.chars().next()?;
     match character {
@@ -165,7 +167,7 @@ fn first(text: &str) -> Option<(usize, char)> {
     }
 }
 
-/// The last one.
+/// Returns the last character, like [`first`].
 fn last(text: &str) -> Option<(usize, char)> {
     let bytes = text.as_bytes();
     if let Some(character) = bytes.len().checked_sub(3).and_then(|at| escaped(&bytes[at..])) {
@@ -174,7 +176,7 @@ fn last(text: &str) -> Option<(usize, char)> {
     text.chars().next_back().map(|character| (character.len_utf8(), character))
 }
 
-/// What `%XX` stands for. A part of a longer UTF-8 sequence counts as some letter.
+/// Decodes `%XX`. A byte of a longer UTF-8 sequence counts as a letter.
 fn escaped(bytes: &[u8]) -> Option<char> {
     let [b'%', high, low] = bytes else { return None };
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
@@ -182,7 +184,7 @@ fn escaped(bytes: &[u8]) -> Option<char> {
     Some(if byte.is_ascii() { char::from(byte) } else { 'x' })
 }
 
-/// The text without the escapes of a URL.
+/// Returns the text without URL escapes.
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;
@@ -268,7 +270,7 @@ mod tests {
         }
     }
 
-    /// In the square of their length they would take hours.
+    /// With quadratic time, this input would take hours.
     #[test]
     fn long_texts_without_an_end_are_searched_in_linear_time() {
         for text in [

@@ -1,13 +1,13 @@
-//! What is no event: refused elements and whole bodies.
+//! Redacts refused elements and whole bodies, which are not events.
 
 use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
 use super::rules::Redaction;
-use super::walk::{Shape, walk};
+use super::walk::{InputKind, walk};
 
-/// Redacts JSON values one after the other, and hides what follows the last that is well-formed.
+/// Redacts a sequence of JSON values, and hides the bytes after the last well-formed value.
 pub(super) fn redact<'a>(redaction: &Redaction, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     let (mark, body) = bytes.split_at(mark);
@@ -18,7 +18,7 @@ pub(super) fn redact<'a>(redaction: &Redaction, bytes: &'a [u8]) -> Cow<'a, [u8]
     while let Some(Ok(_)) = values.next() {
         let end = values.byte_offset();
         let Ok(text) = std::str::from_utf8(&body[done..end]) else { break };
-        let Some(part) = walk(redaction, text, Shape::Fragment) else { break };
+        let Some(part) = walk(redaction, text, InputKind::Fragment) else { break };
         parts.push(part);
         done = end;
     }
@@ -29,7 +29,7 @@ pub(super) fn redact<'a>(redaction: &Redaction, bytes: &'a [u8]) -> Cow<'a, [u8]
     Cow::Owned([mark, &parts.concat(), &hide(rest)].concat())
 }
 
-/// The same bytes with an `x` for each letter, digit and byte that is not ASCII.
+/// Replaces each letter, each digit and each non-ASCII byte with `x`.
 pub(super) fn hide(bytes: &[u8]) -> Vec<u8> {
     let hide = |byte: &u8| {
         if byte.is_ascii_alphanumeric() || !byte.is_ascii() { b'x' } else { *byte }

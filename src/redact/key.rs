@@ -1,4 +1,4 @@
-//! Keyed hashes: HMAC-SHA-256, as 64 hexadecimal digits.
+//! Keyed hashes: HMAC-SHA-256 as 64 hexadecimal digits.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use sha2::Sha256;
 
 use crate::config::Secret;
 
-/// Digits of a hash.
-const DIGITS: usize = 64;
+/// Length of a hash, in hexadecimal digits.
+const HASH_DIGITS: usize = 64;
 
-/// A key, ready to hash with. Its `Debug` shows nothing of it.
+/// HMAC key. Its `Debug` output does not contain it.
 #[derive(Clone)]
 pub(super) struct Key(Hmac<Sha256>);
 
@@ -19,9 +19,9 @@ impl Key {
         Hmac::new_from_slice(secret.expose().as_bytes()).ok().map(Key)
     }
 
-    /// The hash of a value, as text.
+    /// Returns the hash of a value as text.
     pub(super) fn hash(&self, value: &str) -> String {
-        let mut text = String::with_capacity(DIGITS);
+        let mut text = String::with_capacity(HASH_DIGITS);
         for byte in self.digest("", value.as_bytes()) {
             for digit in [byte >> 4, byte & 15] {
                 text.extend(char::from_digit(digit.into(), 16));
@@ -30,17 +30,17 @@ impl Key {
         text
     }
 
-    /// The hash of what `purpose` keeps apart from values.
+    /// Returns the hash of `bytes`. `purpose` separates it from hashes of values.
     pub(super) fn digest(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
         let keyed = self.0.clone().chain_update(purpose).chain_update(bytes);
         keyed.finalize().into_bytes().into()
     }
 }
 
-/// Whether a text is spelt as a hash is.
+/// Returns whether a text has the form of a hash.
 pub(super) fn is_hash(text: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == DIGITS && text.bytes().all(is_digit)
+    text.len() == HASH_DIGITS && text.bytes().all(is_digit)
 }
 
 impl fmt::Debug for Key {

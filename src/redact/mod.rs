@@ -1,18 +1,18 @@
-//! Takes out of events what a configuration says, and leaves every other byte as it came. Pure.
+//! Redacts events as `[redact]` configures it, and keeps every other byte unchanged. Pure.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | [`rules`] | what applies to a member: rules, the profile, exceptions |
+//! | [`rules`] | the action for a field: rules, the profile, exceptions |
 //! | [`walk`] | one pass over an event's text |
 //! | [`address`] | e-mail addresses within text |
 //! | [`key`] | keyed hashes |
 //! | [`output`] | the text with its replacements, copied only if there are any |
-//! | [`fragment`] | what is no event: JSON of any shape, and what is no JSON |
+//! | [`fragment`] | other JSON, and bytes that are not JSON |
 //!
-//! An event stays one, with the same `id`, `recordedAt`, `action.type` and `interactionId`: the
-//! configuration refuses rules that take them ([`config::REQUIRED`]), and the search for addresses
-//! passes them over. Time and memory grow linearly with the bytes, whatever they hold, and nothing
-//! recurses on them.
+//! A redacted event is still an event with the same `id`, `recordedAt`, `action.type` and
+//! `interactionId`: the configuration refuses rules for these fields ([`config::REQUIRED`]), and
+//! the search for addresses skips them. Time and memory grow linearly with the input, and nothing
+//! recurses on it.
 
 mod address;
 mod fragment;
@@ -27,44 +27,45 @@ use crate::config;
 
 pub use rules::Redaction;
 
-use walk::Shape;
+use walk::InputKind;
 
-/// What stands for a masked value.
+/// Replacement of a masked value.
 const MASK: &str = "***";
 
 impl Redaction {
-    /// What a configuration says, ready to be applied.
+    /// Prepares the rules of a configuration.
     pub fn new(config: &config::Redact) -> Redaction {
         Redaction::compile(config)
     }
 
-    /// The same rules for what was redacted once before: 64 hexadecimal digits that stand where a hash
-    /// belongs are taken for one. A hash of a hash would no longer tell who is who.
+    /// Returns the rules for input that was redacted before: a value of 64 hexadecimal digits in a
+    /// hashed field is kept. A hash of a hash would no longer identify the value.
     pub fn again(&self) -> Redaction {
         let mut redaction = self.clone();
         redaction.spares_hashes = true;
         redaction
     }
 
-    /// Redacts what `decode` has accepted as an event.
+    /// Redacts an event that [`crate::decode`] has accepted.
     pub fn event<'a>(&self, event: &'a [u8]) -> Cow<'a, [u8]> {
         let text = std::str::from_utf8(event).ok();
-        text.and_then(|text| walk::walk(self, text, Shape::Event))
+        text.and_then(|text| walk::walk(self, text, InputKind::Event))
             .unwrap_or_else(|| fragment::redact(self, event))
     }
 
-    /// Redacts what is no event, where no position can be trusted: rules match as if they began with
-    /// `**.`, values outside of any object are masked, and what is no JSON keeps its punctuation only.
+    /// Redacts bytes that are not an event, where positions cannot be trusted: rules match as if
+    /// they began with `**.`, values outside of any object are masked, and of bytes that are not
+    /// JSON only the punctuation is kept.
     pub fn fragment<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         fragment::redact(self, bytes)
     }
 
-    /// Hides everything but the punctuation: for bytes of which nobody can say what they mean.
+    /// Hides everything but the punctuation, for bytes of unknown meaning.
     pub fn hide(&self, bytes: &[u8]) -> Vec<u8> {
         fragment::hide(bytes)
     }
 
-    /// Redacts a text about an event, which may name a member of it.
+    /// Redacts a text about an event that may contain names of its fields.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let Some(action) = self.profile_action() else { return Cow::Borrowed(text) };
         let found = address::find(text);
@@ -72,19 +73,19 @@ impl Redaction {
             return Cow::Borrowed(text);
         }
         let mut output = output::Output::new(text);
-        for address::Found { range, address } in found {
+        for address::AddressMatch { range, address } in found {
             output.replace(range, &self.stand_in(action, &address, &output));
         }
         Cow::Owned(output.finish().into_owned())
     }
 
-    /// A keyed digest of bytes that are not to be guessed from it, if there is a key.
+    /// Returns a keyed digest from which the bytes cannot be guessed; `None` without a key.
     pub fn digest(&self, bytes: &[u8]) -> Option<[u8; 32]> {
         Some(self.key.as_ref()?.digest("davinci-siem refused\0", bytes))
     }
 
-    /// What stands for a part of a text. Never nothing: what is left of a text must not become another
-    /// one that means something.
+    /// Returns the replacement of a part of a text. It is never empty, so that the rest of the text
+    /// cannot take on another meaning.
     fn stand_in(
         &self,
         action: config::Action,

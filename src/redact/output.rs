@@ -1,15 +1,15 @@
-//! A text with some of its parts replaced; copied only if there are any.
+//! A text with some parts replaced. The text is copied only if there are replacements.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Bytes by which any text may grow.
-const ROOM: usize = 4096;
+const SPARE_BYTES: usize = 4096;
 
-/// Collects replacements from the text's beginning to its end.
+/// Collects replacements from the start of the text to its end.
 pub(super) struct Output<'a> {
     text: &'a str,
-    /// Up to here the text is copied or replaced.
+    /// The text before this position is copied or replaced.
     done: usize,
     out: String,
 }
@@ -19,7 +19,7 @@ impl<'a> Output<'a> {
         Output { text, done: 0, out: String::new() }
     }
 
-    /// Replaces a part that lies behind all that were replaced before.
+    /// Replaces a part that lies after all parts replaced before.
     pub(super) fn replace(&mut self, part: Range<usize>, with: &str) {
         let old = self.text.get(part.clone()).unwrap_or_default();
         if old != with {
@@ -29,10 +29,11 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Whether hashes may go on making the text longer. A list of digits would grow thirtyfold: where
-    /// a text has tripled, values are masked instead, which at most adds as much again.
+    /// Returns whether hashes may still lengthen the text. An array of digits would grow
+    /// thirtyfold. After a text has tripled, values are masked instead of hashed, which at most
+    /// adds the same length again.
     pub(super) fn has_room(&self) -> bool {
-        self.out.len() <= self.done + 2 * self.text.len() + ROOM
+        self.out.len() <= self.done + 2 * self.text.len() + SPARE_BYTES
     }
 
     pub(super) fn finish(mut self) -> Cow<'a, str> {

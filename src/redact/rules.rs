@@ -1,16 +1,16 @@
-//! What applies to a member: rules, the built-in profile, and exceptions from it.
+//! Redaction of a field: rules, the built-in profile, and exceptions from it.
 
 use super::key::Key;
-use super::walk::Shape;
+use super::walk::InputKind;
 use crate::config::{Action, MemberPath, REQUIRED, Redact};
 
-/// What the profile finds by name; it looks for e-mail addresses besides.
+/// Paths that the profile redacts. It also redacts e-mail addresses in any text.
 ///
-/// Not the name of `actors.client`: a client is a program, and which one acted is what an alert is
-/// about. A resource's name is a flow's name, unless the resource is a user.
+/// The name of `actors.client` is not in it: a client is a program, and alerts need to name it. The
+/// name of a resource is the name of a flow, unless the resource is a user.
 const PROFILE: [&str; 16] = [
     "actors.user.name",
-    // Where `actors` is a list, nobody can tell which of them is a user.
+    // If `actors` is an array, its entries may be users.
     "actors.name",
     "resources.user.name",
     "_embedded.riskEvent.ip",
@@ -28,11 +28,11 @@ const PROFILE: [&str; 16] = [
     "**.mobilePhone",
 ];
 
-/// The names of resources, which are taken where they are users or their devices: a device may be called
+/// Names of resources, redacted if the resource is a user or a user's device: a device may be named
 /// by its telephone number.
 const RESOURCE_NAME: &str = "resources.name";
 
-/// What a configuration says, ready to be applied.
+/// Rules of a configuration, ready to be applied.
 #[derive(Debug, Clone)]
 pub struct Redaction {
     rules: Vec<(MemberPath, Action)>,
@@ -49,7 +49,7 @@ struct Profile {
     resource_name: Vec<MemberPath>,
 }
 
-/// What applies to a value; what is in it inherits it.
+/// Redaction of a value, inherited by the values inside it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Treatment {
     ruled: Option<Action>,
@@ -58,7 +58,8 @@ pub(super) struct Treatment {
 }
 
 impl Treatment {
-    /// What happens to the value as a whole. A rule beats the profile, also a weaker one.
+    /// Returns the action for the whole value. A rule overrides the profile, even if its action is
+    /// weaker.
     pub(super) fn action(self) -> Option<Action> {
         self.ruled.or(self.profiled.filter(|_| !self.is_kept))
     }
@@ -88,18 +89,18 @@ impl Redaction {
         }
     }
 
-    /// What applies to the member to which `names` lead, within a value to which `above` applies.
-    /// `of_user` tells whether it is a member of a resource that is a user.
+    /// Returns the treatment of the field at the path `names`, within a value with the treatment
+    /// `above`. `of_user` is true for fields of a resource that is a user.
     pub(super) fn treat<S: AsRef<str>>(
         &self,
         above: Treatment,
         names: &[S],
-        shape: Shape,
+        kind: InputKind,
         of_user: bool,
     ) -> Treatment {
-        let matches = |path: &MemberPath| match shape {
-            Shape::Event => path.matches(names),
-            Shape::Fragment => path.matches_fragment(names),
+        let matches = |path: &MemberPath| match kind {
+            InputKind::Event => path.matches(names),
+            InputKind::Fragment => path.matches_fragment(names),
         };
         let mut treatment = above;
         for (path, action) in &self.rules {
@@ -108,33 +109,34 @@ impl Redaction {
             }
         }
         if let Some(Profile { action, paths, resource_name }) = &self.profile {
-            let is_person = of_user || shape == Shape::Fragment;
+            let is_person = of_user || kind == InputKind::Fragment;
             if paths.iter().any(matches) || (is_person && resource_name.iter().any(matches)) {
                 treatment.profiled = Some(*action);
             }
-            // In a fragment, too, only where it says: what is exempt must not become more.
+            // Exceptions match exact paths even in a fragment, so that they never apply to more
+            // fields.
             treatment.is_kept |= self.keep.iter().any(|path| path.matches(names));
         }
         treatment
     }
 
-    /// Whether resources that are users have to be told from others.
+    /// Returns whether resources that are users must be told from others.
     pub(super) fn looks_for_users(&self) -> bool {
         self.profile.is_some()
     }
 
-    /// What happens to e-mail addresses, if they are looked for.
+    /// Returns the action for e-mail addresses, if the profile is enabled.
     pub(super) fn profile_action(&self) -> Option<Action> {
         self.profile.as_ref().map(|profile| profile.action)
     }
 
-    /// What happens to addresses in the texts of a value, and in its name.
+    /// Returns the action for e-mail addresses in the name and the texts of a field.
     pub(super) fn address_action(&self, treatment: Treatment) -> Option<Action> {
         self.profile_action().filter(|_| !treatment.is_kept)
     }
 }
 
-/// Whether these names, with no list on the way, lead to what every event needs.
+/// Returns whether the path `names`, outside of any array, is a field that every event needs.
 pub(super) fn is_required<S: AsRef<str>>(names: &[S]) -> bool {
     let is = |required: &[&str]| {
         required.len() == names.len()

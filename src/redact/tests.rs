@@ -1,4 +1,4 @@
-//! Redaction, by tables; properties are in a file of their own.
+//! Redaction, by tables. Properties are in a file of their own.
 
 mod properties;
 
@@ -7,7 +7,7 @@ use crate::config::{Action, parse};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// What a `[redact]` table makes; its key, if it hashes, is [`KEY`].
+/// Makes a redaction from a `[redact]` table, with [`KEY`] if it hashes.
 fn redaction(rules: &str) -> Redaction {
     let text = format!("[redact]\nkey_env = \"KEY\"\n{rules}\n");
     let variables = [("KEY".into(), KEY.into())].into_iter();
@@ -19,11 +19,11 @@ fn hash(value: &str) -> String {
     redaction("").key.expect("a key").hash(value)
 }
 
-/// An event with `members` beside those that every event needs.
-fn event(members: &str) -> String {
-    let comma = if members.is_empty() { "" } else { ", " };
+/// Returns an event with `fields` beside the required ones.
+fn event(fields: &str) -> String {
+    let comma = if fields.is_empty() { "" } else { ", " };
     format!(
-        r#"{{"id":"i","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":"X"}}{comma}{members}}}"#
+        r#"{{"id":"i","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":"X"}}{comma}{fields}}}"#
     )
 }
 
@@ -37,7 +37,7 @@ fn fragment(redaction: &Redaction, text: &str) -> String {
 
 #[test]
 fn hashes_are_those_of_rfc_4231() {
-    // Its test case 2; the key is shorter than a configuration accepts.
+    // Test case 2 of RFC 4231; its key is shorter than a configuration accepts.
     let key = b"Jefe";
     let digest = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
     let text = "[redact]\nhash = [\"a\"]\nkey_env = \"KEY\"";
@@ -54,7 +54,7 @@ fn hashes_are_those_of_rfc_4231() {
     assert_eq!(hash, digest);
 }
 
-/// The only way to a short secret: another key of the configuration.
+/// Reads a short secret through another key of the configuration.
 fn secret_of(file: &std::path::Path) -> config::Secret {
     let text =
         format!("[sources.a]\nheaders = [{{ name = \"a\", value_file = {:?} }}]", file.display());
@@ -67,9 +67,9 @@ fn secret_of(file: &std::path::Path) -> config::Secret {
 }
 
 #[test]
-fn members_are_dropped_with_their_comma() {
+fn fields_are_dropped_with_their_comma() {
     let redaction = redaction("drop = [\"x\"]");
-    for (members, expected) in [
+    for (fields, expected) in [
         (r#"{"a":1, "x":2, "b":3}"#, r#"{"a":1, "b":3}"#),
         (r#"{"x":1, "a":2}"#, r#"{"a":2}"#),
         (r#"{ "a":1 , "x":2 }"#, r#"{ "a":1 }"#),
@@ -81,7 +81,7 @@ fn members_are_dropped_with_their_comma() {
         ("{\n  \"x\": null,\n  \"a\": 1\n}", "{\n  \"a\": 1\n}"),
         (r#"{"\u0078":1,"a":1}"#, r#"{"a":1}"#),
     ] {
-        assert_eq!(redacted(&redaction, members), expected, "{members}");
+        assert_eq!(redacted(&redaction, fields), expected, "{fields}");
     }
 }
 
@@ -89,7 +89,7 @@ fn members_are_dropped_with_their_comma() {
 fn scalars_are_replaced_and_everything_else_stays() {
     let redaction = redaction("mask = [\"m\", \"*.inner\"]\nhash = [\"h\", \"list.name\"]");
     let hashed = |text: &str| format!("\"{}\"", hash(text));
-    for (members, expected) in [
+    for (fields, expected) in [
         (r#""m": "x\"y" "#, r#""m": "***" "#.to_owned()),
         (r#""m":1e+5"#, r#""m":"***""#.to_owned()),
         (
@@ -115,7 +115,7 @@ fn scalars_are_replaced_and_everything_else_stays() {
         (r#""m\u0020":1,"\u006d":1"#, r#""m\u0020":1,"\u006d":"***""#.to_owned()),
         (r#""\ud800m":1"#, r#""\ud800m":1"#.to_owned()),
     ] {
-        assert_eq!(redacted(&redaction, &event(members)), event(&expected), "{members}");
+        assert_eq!(redacted(&redaction, &event(fields)), event(&expected), "{fields}");
     }
 }
 
@@ -139,7 +139,7 @@ fn the_strongest_rule_wins_and_rules_beat_the_profile() {
     ] {
         assert_eq!(redacted(&redaction(rules), &event(user)), event(&expected), "{rules}");
     }
-    // What is in a member inherits, and a stronger rule inside still counts.
+    // Values inside a field inherit its action; a stronger rule inside still applies.
     let rules = redaction("hash = [\"a\"]\nmask = [\"a.m\"]\ndrop = [\"a.d\"]");
     let expected = format!(r#""a":{{"h":"{}","m":"***"}}"#, hash("1"));
     assert_eq!(redacted(&rules, &event(r#""a":{"h":1,"m":2,"d":3}"#)), event(&expected));
@@ -150,7 +150,7 @@ fn the_strongest_rule_wins_and_rules_beat_the_profile() {
 #[test]
 fn the_profile_finds_people_and_leaves_programs_and_flows() {
     let redaction = redaction("pii = \"mask\"");
-    for (members, expected) in [
+    for (fields, expected) in [
         (r#""actors":{"client":{"name":"Console"}}"#, r#""actors":{"client":{"name":"Console"}}"#),
         (
             r#""source":{"ipAddress":"1.2.3.4","userAgent":"curl"}"#,
@@ -195,11 +195,11 @@ fn the_profile_finds_people_and_leaves_programs_and_flows() {
         (r#""bob@x.co":{"a@b.co":1}"#, r#""***":{"***":1}"#),
         (r#""t":["a@b.co",7,null,"a@b"]"#, r#""t":["***",7,null,"a@b"]"#),
     ] {
-        assert_eq!(redacted(&redaction, &event(members)), event(expected), "{members}");
+        assert_eq!(redacted(&redaction, &event(fields)), event(expected), "{fields}");
     }
     let hashing = self::redaction("pii = \"hash\"");
-    let members = r#""t":"u=bob%40x.co","actors":{"user":{"name":"bob@x.co"}}"#;
-    let twice = redacted(&hashing, &event(members)).matches(&hash("bob@x.co")).count();
+    let fields = r#""t":"u=bob%40x.co","actors":{"user":{"name":"bob@x.co"}}"#;
+    let twice = redacted(&hashing, &event(fields)).matches(&hash("bob@x.co")).count();
     assert_eq!(twice, 2, "an address has one hash, wherever it stands");
     let dropping = self::redaction("pii = \"drop\"");
     let expected = event(r#""t":"to  now","***":1"#);
@@ -213,7 +213,7 @@ fn what_every_event_needs_is_not_searched() {
     let text = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"a@b.co"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"a@b.co"}},"id":"c@d.co","ID":"a@b.co"}"#;
     let expected = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"***"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"***"}},"id":"c@d.co","ID":"***"}"#;
     assert_eq!(redacted(&redaction("pii = \"mask\""), text), expected);
-    // Not what the events are read from: an event whose `id` is a list is none.
+    // Only required fields are skipped: an event whose `id` is an array is not an event.
     assert_eq!(redacted(&redaction("pii = \"mask\""), r#"{"id":["a@b.co"]}"#), r#"{"id":["***"]}"#);
 }
 
@@ -265,7 +265,7 @@ fn depth_and_length_are_no_way_out() {
     assert!(found.contains(&hash("x")) && found.len() > deep.len());
     let deep = format!("{}\"a@b.co\"{}", "{\"a\":".repeat(50_000), "}".repeat(50_000));
     assert!(fragment(&redaction, &deep).contains("\"***\""));
-    // A list of digits cannot fill the memory with hashes.
+    // An array of digits cannot fill the memory with hashes.
     let long = event(&format!("\"name\":[{}1]", "1,".repeat(100_000)));
     let found = redacted(&redaction, &long);
     assert!(found.len() < 5 * long.len() + 8192, "{} of {}", found.len(), long.len());

@@ -1,5 +1,6 @@
-//! One pass over an event's text: decides about each member and each value, and copies nothing that
-//! stays. Nesting is kept in a list, not on the stack: fragments may nest as deep as they like.
+//! Redacts a text in one pass: decides about each field and value, and copies nothing that stays
+//! unchanged. Nesting is kept in a list instead of the stack, because fragments may nest to any
+//! depth.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,52 +11,53 @@ use super::{address, key};
 use crate::config::Action;
 use crate::json::{self, Spans};
 
-/// Whether positions can be trusted.
+/// Kind of input, which determines how rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// An event, from its root.
+pub(super) enum InputKind {
+    /// An event: paths start at its root.
     Event,
-    /// JSON of any shape.
+    /// Any JSON: positions cannot be trusted.
     Fragment,
 }
 
-/// An object or list that has begun and not ended.
+/// An object or array that is not closed yet.
 struct Frame {
     is_object: bool,
-    /// Whether its name is the last in `names`.
+    /// True if its name is the last in `names`.
     is_named: bool,
-    /// Whether it is a list or in one.
+    /// True if it is an array or inside one.
     in_list: bool,
     /// True if it is a resource that is a user or a user's device.
     of_user: bool,
     treatment: Treatment,
-    /// Whether a member stays, before which a comma may have to go.
-    has_members: bool,
-    /// Where its last member ended.
+    /// True if at least one field was kept. The comma before a dropped field must then be dropped,
+    /// too.
+    has_fields: bool,
+    /// End of its last field.
     end: usize,
 }
 
 struct Walk<'a, 'r> {
     text: &'a str,
     at: usize,
-    shape: Shape,
+    kind: InputKind,
     redaction: &'r Redaction,
-    /// The names that lead to the current value.
+    /// Field names on the path to the current value.
     names: Vec<Cow<'a, str>>,
     frames: Vec<Frame>,
     output: Output<'a>,
 }
 
-/// Redacts one well-formed JSON value; `None` if it turns out to be none.
+/// Redacts one well-formed JSON value. Returns `None` if the value is malformed.
 pub(super) fn walk<'a>(
     redaction: &Redaction,
     text: &'a str,
-    shape: Shape,
+    kind: InputKind,
 ) -> Option<Cow<'a, [u8]>> {
     let mut walk = Walk {
         text,
         at: json::skip_space(text, 0),
-        shape,
+        kind,
         redaction,
         names: Vec::new(),
         frames: Vec::new(),
@@ -80,7 +82,7 @@ impl Walk<'_, '_> {
                     self.at += 1;
                     self.close();
                 }
-                _ if is_object => self.member()?,
+                _ if is_object => self.field()?,
                 _ => self.value(treatment, false)?,
             }
         }
@@ -88,22 +90,22 @@ impl Walk<'_, '_> {
         (self.at == self.text.len()).then_some(())
     }
 
-    /// The innermost object or list has ended.
+    /// Closes the innermost object or array.
     fn close(&mut self) {
         if self.frames.pop().is_some_and(|frame| frame.is_named) {
             self.names.pop();
         }
-        self.end_member();
+        self.end_field();
     }
 
-    /// Remembers where the last member ended, for the comma of one that goes.
-    fn end_member(&mut self) {
+    /// Records the end of the last field, where the comma of a dropped field begins.
+    fn end_field(&mut self) {
         if let Some(frame) = self.frames.last_mut() {
             frame.end = self.at;
         }
     }
 
-    fn member(&mut self) -> Option<()> {
+    fn field(&mut self) -> Option<()> {
         let start = self.at;
         let end =
             json::string_end(self.text.as_bytes(), start).filter(|_| self.byte_is(start, b'"'))?;
@@ -116,25 +118,26 @@ impl Walk<'_, '_> {
         let frame = self.frames.last()?;
         self.names.push(json::decode(self.text.get(name.clone())?));
         let treatment =
-            self.redaction.treat(frame.treatment, &self.names, self.shape, frame.of_user);
+            self.redaction.treat(frame.treatment, &self.names, self.kind, frame.of_user);
         if treatment.action() == Some(Action::Drop) {
             self.names.pop();
-            return self.drop_member(start);
+            return self.drop_field(start);
         }
         if let Some(action) = self.redaction.address_action(treatment) {
             self.addresses(name, action, true);
         }
-        self.frames.last_mut()?.has_members = true;
+        self.frames.last_mut()?.has_fields = true;
         self.value(treatment, true)
     }
 
-    /// Removes the member that begins at `start` and whose value begins here, with one comma.
-    fn drop_member(&mut self, start: usize) -> Option<()> {
+    /// Drops the field that begins at `start`, whose value begins at the current position, with one
+    /// comma.
+    fn drop_field(&mut self, start: usize) -> Option<()> {
         let end = json::skip_value(self.text, self.at)?;
         let frame = self.frames.last_mut()?;
         let next = json::skip_space(self.text, end);
         self.at = end;
-        let from = if frame.has_members {
+        let from = if frame.has_fields {
             frame.end
         } else {
             if self.text.as_bytes().get(next) == Some(&b',') {
@@ -147,7 +150,7 @@ impl Walk<'_, '_> {
         Some(())
     }
 
-    /// A value begins here: enters an object or a list, passes over anything else.
+    /// Enters an object or array, or processes a scalar.
     fn value(&mut self, treatment: Treatment, is_named: bool) -> Option<()> {
         let in_list = self.frames.last().is_some_and(|frame| frame.in_list || !frame.is_object);
         let is_object = match self.text.as_bytes().get(self.at)? {
@@ -159,13 +162,13 @@ impl Walk<'_, '_> {
                 self.at = end;
                 if is_named {
                     self.names.pop();
-                    self.end_member();
+                    self.end_field();
                 }
                 return Some(());
             }
         };
         let is_resource = is_object
-            && self.shape == Shape::Event
+            && self.kind == InputKind::Event
             && self.redaction.looks_for_users()
             && matches!(&self.names[..], [name] if name.eq_ignore_ascii_case("resources"));
         let rest = self.text.get(self.at..).unwrap_or_default();
@@ -174,23 +177,23 @@ impl Walk<'_, '_> {
         self.at += 1;
         let end = self.at;
         let in_list = in_list || !is_object;
-        let has_members = false;
+        let has_fields = false;
         self.frames.push(Frame {
             is_object,
             is_named,
             in_list,
             of_user,
             treatment,
-            has_members,
+            has_fields,
             end,
         });
         Some(())
     }
 
-    fn scalar(&mut self, place: Range<usize>, treatment: Treatment, in_list: bool) -> Option<()> {
-        let raw = self.text.get(place.clone())?;
+    fn scalar(&mut self, span: Range<usize>, treatment: Treatment, in_list: bool) -> Option<()> {
+        let raw = self.text.get(span.clone())?;
         let inner = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
-        let is_loose = self.shape == Shape::Fragment && self.names.is_empty();
+        let is_loose = self.kind == InputKind::Fragment && self.names.is_empty();
         let action = if is_loose { Some(Action::Mask) } else { treatment.action() };
         if raw == "null" {
             return Some(());
@@ -200,34 +203,34 @@ impl Walk<'_, '_> {
             let is_done = self.redaction.spares_hashes && key::is_hash(&value);
             if action != Action::Hash || !is_done {
                 let stand_in = self.redaction.stand_in(action, &value, &self.output);
-                self.output.replace(place, &format!("\"{stand_in}\""));
+                self.output.replace(span, &format!("\"{stand_in}\""));
             }
         } else if inner.is_some()
             && let Some(action) = self.redaction.address_action(treatment)
-            && !(self.shape == Shape::Event && !in_list && is_required(&self.names))
+            && !(self.kind == InputKind::Event && !in_list && is_required(&self.names))
         {
-            self.addresses(place.start + 1..place.end - 1, action, false);
+            self.addresses(span.start + 1..span.end - 1, action, false);
         }
         Some(())
     }
 
-    /// Replaces the addresses in a string, of which `place` is what stands between its quotes.
-    fn addresses(&mut self, place: Range<usize>, action: Action, is_name: bool) {
-        let raw = self.text.get(place.clone()).unwrap_or_default();
+    /// Replaces the addresses in a string; `span` is its extent between the quotes.
+    fn addresses(&mut self, span: Range<usize>, action: Action, is_name: bool) {
+        let raw = self.text.get(span.clone()).unwrap_or_default();
         if !address::may_be_in(raw) {
             return;
         }
         let text = json::decode(raw);
         let mut spans = Spans::new(raw);
-        for address::Found { range, address } in address::find(&text) {
+        for address::AddressMatch { range, address } in address::find(&text) {
             let (start, end) = (spans.of(range.start), spans.of(range.end));
-            // A name stays one that nothing else can be taken for.
+            // A redacted name stays unique and is never empty.
             let stand_in = if action == Action::Drop && !is_name {
                 Cow::Borrowed("")
             } else {
                 self.redaction.stand_in(action, &address, &self.output)
             };
-            self.output.replace(place.start + start..place.start + end, &stand_in);
+            self.output.replace(span.start + start..span.start + end, &stand_in);
         }
     }
 

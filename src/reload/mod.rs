@@ -20,8 +20,8 @@ use crate::admin::access::Access;
 use crate::config::{self, Config, Problems};
 use crate::deliver::SinkStatus;
 use crate::file_fingerprint::file_fingerprint;
+use crate::listener::tls::{self, LoadedTls};
 use crate::metrics::{Metrics, SharedMetrics};
-use crate::receive::listener::tls::{self, Loaded};
 use crate::receive::{Policy, SharedPolicy};
 use crate::spool::Clock;
 use plan::{Prepared, Running};
@@ -190,7 +190,7 @@ fn complain(problems: &[String], metrics: &Metrics) {
 
 /// Says when certificates expire: in metrics always, in the log when it is soon. `now` is in
 /// milliseconds since the epoch.
-fn note_expiry(loaded: &Loaded, now: i64, metrics: &Metrics) {
+fn note_expiry(loaded: &LoadedTls, now: i64, metrics: &Metrics) {
     for (key, expires) in &loaded.expiries {
         metrics
             .certificate_expires

@@ -5,8 +5,8 @@ use ipnet::IpNet;
 
 use super::Reload;
 use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Secret, Source};
+use crate::listener::tls::LoadedTls;
 use crate::receive::Policy;
-use crate::receive::listener::tls::Loaded;
 
 /// The configuration that is in force: what the service began with, and what reloads changed since.
 /// Sections that take a restart are those of the start.
@@ -93,8 +93,8 @@ impl Running {
         text: String,
         mut keys: Keys,
         new: Config,
-        loaded: Option<Loaded>,
-        before: Option<&Loaded>,
+        loaded: Option<LoadedTls>,
+        before: Option<&LoadedTls>,
     ) -> Prepared {
         let ignored = ignored(&self.keys, &keys);
         let mut changed = changed(&self.config, &new);

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::request::{Answer, parse_retry_after};
 use super::splunk_hec::answer::{Reply, report};
 use super::{Report, elasticsearch};
+use crate::http_client::{Answer, parse_retry_after};
 
 /// An answer of any target: its status, its body, and whether all of the body came.
 fn answer(status: u16, body: &[u8], is_whole: bool) -> Answer {

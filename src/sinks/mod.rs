@@ -14,7 +14,6 @@ mod kafka;
 mod nats;
 #[cfg(any(feature = "kafka", feature = "nats"))]
 mod record;
-pub(crate) mod request;
 mod splunk_hec;
 mod stdout;
 mod stream;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::request::Answer;
 use super::{Report, Verdict};
+use crate::http_client::Answer;
 
 /// The wish to wait that [`answer`] brings.
 pub(super) const WISH: Duration = Duration::from_secs(7);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Item;
 use crate::error_chain::without_numbers;
+use crate::http_client::{Answer, RequestError};
 
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +128,30 @@ impl Reason {
     /// A reason that is about time.
     pub(super) fn late(message: impl Into<String>) -> Reason {
         Reason { is_late: true, ..Reason::new(message) }
+    }
+}
+
+impl From<RequestError> for Reason {
+    fn from(error: RequestError) -> Reason {
+        let RequestError { message, is_late, .. } = error;
+        Reason { message, is_late, ..Reason::default() }
+    }
+}
+
+impl From<RequestError> for Verdict {
+    fn from(error: RequestError) -> Verdict {
+        match error.is_permanent {
+            true => Verdict::Fatal { reason: error.into() },
+            false => Verdict::Retry { after: None, reason: error.into() },
+        }
+    }
+}
+
+impl Answer {
+    /// Returns a reason that quotes this answer. `message` must hold nothing that an event may hold.
+    pub(super) fn reason(&self, message: impl Into<String>, code: Option<String>) -> Reason {
+        let answer = self.quote(&self.body);
+        Reason { message: message.into(), status: Some(self.status), code, answer, is_late: false }
     }
 }
 

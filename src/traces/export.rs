@@ -1,4 +1,4 @@
-//! The task that sends spans, batch by batch, and says once that it cannot.
+//! Exports spans in batches from a task of its own. Logs the first failure of a series only.
 
 use std::time::Duration;
 
@@ -18,25 +18,24 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use crate::config;
+use crate::http_client::{self, Answer, HttpClient, RequestError, advice, below};
 use crate::shutdown::{self, Shutdown, Trigger};
-use crate::sinks::request::{self, Answer, Requests, advice, below};
-use crate::sinks::{Reason, Verdict};
 
-/// Spans of one request, at most.
-const BATCH: usize = 512;
+/// Maximum number of spans in one request.
+const MAX_BATCH_SPANS: usize = 512;
 
-/// How long a span waits for others.
-const AGE: Duration = Duration::from_secs(1);
+/// Maximum time that a span waits for a batch to fill.
+const MAX_BATCH_WAIT: Duration = Duration::from_secs(1);
 
-/// The path of traces, after what is configured.
-const PATH: &str = "/v1/traces";
+/// Path of the OTLP traces endpoint, appended to the configured URL.
+const TRACES_PATH: &str = "/v1/traces";
 
-/// Waits between attempts double up to 64 seconds.
-const DOUBLINGS: u32 = 6;
+/// Number of doublings of the backoff between attempts, up to 64 seconds.
+const MAX_BACKOFF_DOUBLINGS: u32 = 6;
 
-/// The task, while it works.
+/// Handle of the running export task.
 #[derive(Debug)]
-pub(crate) struct Exporting {
+pub(crate) struct ExportTask {
     task: JoinHandle<()>,
     end: Trigger,
 }
@@ -45,28 +44,28 @@ struct Exporter {
     settings: config::Traces,
     url: Url,
     resource: ResourceAttributesWithSchema,
-    /// Made anew after each failure, with secrets and certificates as they are then.
-    requests: Option<Requests>,
+    /// Recreated after each failure, so that changed secrets and certificates are read again.
+    requests: Option<HttpClient>,
     is_failing: bool,
     exported: IntCounter,
     dropped: IntCounter,
 }
 
-/// Why a batch was not taken.
-struct Failure {
-    reason: Reason,
-    /// Whether it may be sent again, and how long the collector asks to wait.
-    again: Option<Duration>,
+/// Failed export of a batch of spans.
+struct ExportError {
+    message: String,
+    /// Minimum wait before the batch may be sent again; `None` if it must not be sent again.
+    retry_after: Option<Duration>,
 }
 
-/// Begins to send what comes out of the queue.
+/// Starts the export of the spans from the queue.
 pub(super) fn start(
     settings: config::Traces,
     resource: &Resource,
     ended: mpsc::Receiver<SpanData>,
     exported: IntCounter,
     dropped: IntCounter,
-) -> Exporting {
+) -> ExportTask {
     let (end, ending) = shutdown::channel();
     let exporter = Exporter {
         url: url(&settings.client.url),
@@ -77,19 +76,20 @@ pub(super) fn start(
         exported,
         dropped,
     };
-    Exporting { task: tokio::spawn(exporter.run(ended, ending)), end }
+    ExportTask { task: tokio::spawn(exporter.run(ended, ending)), end }
 }
 
-/// As OTLP says of the endpoint of all signals: the path is added to it. One that has it already is meant as it is.
+/// Returns the URL of the traces endpoint: the path is appended to the configured endpoint, as OTLP
+/// defines, unless it is already there.
 fn url(endpoint: &Url) -> Url {
-    match endpoint.path().trim_end_matches('/').ends_with(PATH) {
+    match endpoint.path().trim_end_matches('/').ends_with(TRACES_PATH) {
         true => endpoint.clone(),
-        false => below(endpoint, PATH),
+        false => below(endpoint, TRACES_PATH),
     }
 }
 
-impl Exporting {
-    /// Sends what is left, trying once, for so long at most.
+impl ExportTask {
+    /// Exports the remaining spans with one attempt, within the time limit.
     pub(crate) async fn finish(mut self, within: Duration) {
         self.end.begin();
         if timeout(within, &mut self.task).await.is_err() {
@@ -116,47 +116,52 @@ impl Exporter {
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         for attempt in 0.. {
             let is_last = end.has_begun();
-            let Failure { reason, again } = match self.attempt(body.clone()).await {
+            let ExportError { message, retry_after } = match self.attempt(body.clone()).await {
                 Ok(rejected) => return self.taken(count, rejected),
-                Err(failure) => failure,
+                Err(error) => error,
             };
             self.requests = None;
             if !std::mem::replace(&mut self.is_failing, true) {
-                let reason = reason.to_string();
-                tracing::warn!(reason, "spans are not exported; nothing else depends on it");
+                tracing::warn!(
+                    reason = message,
+                    "spans are not exported; nothing else depends on it"
+                );
             }
-            let Some(asked) = again.filter(|_| !is_last) else {
+            let Some(requested) = retry_after.filter(|_| !is_last) else {
                 return self.dropped.inc_by(count);
             };
-            let bound = Duration::from_secs(1 << DOUBLINGS.min(attempt));
-            let wait = bound.mul_f64(rand::random()).max(asked);
+            let bound = Duration::from_secs(1 << MAX_BACKOFF_DOUBLINGS.min(attempt));
+            let wait = bound.mul_f64(rand::random()).max(requested);
             tokio::select! {
-                () = sleep(wait.min(Duration::from_secs(1 << DOUBLINGS))) => {}
+                () = sleep(wait.min(Duration::from_secs(1 << MAX_BACKOFF_DOUBLINGS))) => {}
                 () = end.begun() => {}
             }
         }
     }
 
-    /// Says how many of the spans the collector rejected.
-    async fn attempt(&mut self, body: Vec<u8>) -> Result<u64, Failure> {
-        let repeat = |reason| Failure { reason, again: Some(Duration::ZERO) };
+    /// Sends one request. Returns the number of spans that the collector rejected.
+    async fn attempt(&mut self, body: Vec<u8>) -> Result<u64, ExportError> {
+        let repeat = |error: RequestError| ExportError {
+            message: error.message,
+            retry_after: Some(Duration::ZERO),
+        };
         let requests = match &self.requests {
             Some(requests) => requests,
             None => self.requests.insert(open(&self.settings).map_err(repeat)?),
         };
         let posted = requests.post(&self.url, "application/x-protobuf", HeaderMap::new(), body);
-        let answer = posted.await.map_err(Verdict::into_reason).map_err(repeat)?;
+        let answer = posted.await.map_err(repeat)?;
         match answer.status {
             200..=299 => Ok(rejected(&answer)),
-            // All others must not be repeated, says the protocol.
+            // OTLP forbids a retry after any other status.
             429 | 502..=504 => {
-                let reason = Reason::new(format!("the collector answers {}", answer.status));
-                Err(Failure { reason, again: Some(answer.retry_after.unwrap_or_default()) })
+                let message = format!("the collector answers {}", answer.status);
+                let retry_after = Some(answer.retry_after.unwrap_or_default());
+                Err(ExportError { message, retry_after })
             }
             status => {
-                let advice = advice(status);
-                let reason = Reason::new(format!("the collector answers {status}: {advice}"));
-                Err(Failure { reason, again: None })
+                let message = format!("the collector answers {status}: {}", advice(status));
+                Err(ExportError { message, retry_after: None })
             }
         }
     }
@@ -171,24 +176,25 @@ impl Exporter {
     }
 }
 
-fn open(settings: &config::Traces) -> Result<Requests, Reason> {
-    let headers = request::headers(&settings.headers, &settings.authorization)?;
-    Requests::open(&settings.client, headers)
+fn open(settings: &config::Traces) -> Result<HttpClient, RequestError> {
+    let headers = http_client::headers(&settings.headers, &settings.authorization)?;
+    HttpClient::open(&settings.client, headers)
 }
 
-/// A collector may take a part and say so with a 200. An answer of something else is none.
+/// Returns the number of spans that a collector rejected in a 200 (partial success). Any other body
+/// means 0.
 fn rejected(answer: &Answer) -> u64 {
     let response = ExportTraceServiceResponse::decode(&*answer.body).unwrap_or_default();
     response.partial_success.map_or(0, |part| part.rejected_spans.try_into().unwrap_or(0))
 }
 
-/// The spans that come within a while; none once the end has come and all were taken.
+/// Collects a batch of spans. Returns an empty batch after shutdown, when the queue is empty.
 async fn gather(ended: &mut mpsc::Receiver<SpanData>, end: &mut Shutdown) -> Vec<SpanData> {
-    let mut spans = Vec::with_capacity(BATCH);
-    let due = sleep(AGE);
+    let mut spans = Vec::with_capacity(MAX_BATCH_SPANS);
+    let due = sleep(MAX_BATCH_WAIT);
     tokio::pin!(due);
     loop {
-        let room = BATCH - spans.len();
+        let room = MAX_BATCH_SPANS - spans.len();
         tokio::select! {
             taken = ended.recv_many(&mut spans, room) => {
                 if taken == 0 || taken == room {

@@ -1,14 +1,14 @@
 //! `[traces]`: sends the service's own spans to a collector, over OTLP/HTTP (cargo feature `otlp`).
 //! <https://opentelemetry.io/docs/specs/otlp/>
 //!
-//! Whoever ends a span never waits: it goes into a queue of a fixed length, or is dropped and counted. One task
-//! takes spans out of it, and one HTTP client, made as those of the sinks are, sends them. OpenTelemetry's own
-//! exporters are not used: they block a thread, read variables that `check` knows nothing of, and say of each
-//! batch that it failed.
+//! Ending a span never blocks: the span is added to a bounded queue, or dropped and counted. One
+//! task takes spans from the queue and sends them with the HTTP client of the sinks.
+//! OpenTelemetry's own exporters are not used: they block a thread, read environment variables that
+//! `check` does not see, and log every failed batch.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | [`queue`] | where ended spans wait |
+//! | [`queue`] | bounded queue of ended spans |
 //! | [`export`] | the task that sends them |
 
 mod export;
@@ -25,13 +25,14 @@ use tracing_subscriber::{Layer, Registry};
 use crate::config;
 use crate::metrics::Metrics;
 use crate::spans;
-pub(crate) use export::Exporting;
+pub(crate) use export::ExportTask;
 
-/// Begins exporting, on the current runtime. The layer is what makes spans of what is traced.
+/// Starts the export on the current runtime. The returned layer turns tracing spans into
+/// OpenTelemetry spans.
 pub(crate) fn start(
     settings: &config::Traces,
     metrics: &Metrics,
-) -> (Box<dyn Layer<Registry> + Send + Sync>, Exporting) {
+) -> (Box<dyn Layer<Registry> + Send + Sync>, ExportTask) {
     let [exported, dropped] =
         ["exported", "dropped"].map(|result| metrics.spans.with_label_values(&[result]));
     let resource = resource();
@@ -49,12 +50,12 @@ pub(crate) fn start(
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        // Spans only: what is logged stays in the log.
-        .with_filter(Targets::new().with_target(spans::TARGET, LevelFilter::INFO));
+        // Spans only: log events stay in the log.
+        .with_filter(Targets::new().with_target(spans::LOG_TARGET, LevelFilter::INFO));
     (Box::new(layer), exporting)
 }
 
-/// What every span is said to be of. Variables such as `OTEL_SERVICE_NAME` have no part in it.
+/// Resource attributes of every span. Variables such as `OTEL_SERVICE_NAME` are ignored.
 fn resource() -> Resource {
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))

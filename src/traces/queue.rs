@@ -1,4 +1,4 @@
-//! Where ended spans wait to be sent: so many and no more.
+//! Bounded queue of ended spans.
 
 use std::time::Duration;
 
@@ -8,26 +8,27 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-/// Spans that wait, about 1 KiB each.
-pub(super) const LENGTH: usize = 2048;
+/// Maximum number of queued spans, of about 1 KiB each.
+pub(super) const MAX_QUEUED_SPANS: usize = 2048;
 
-/// The end at which spans come in.
+/// Sender side of the queue.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct SpanQueue {
     spans: mpsc::Sender<SpanData>,
     dropped: IntCounter,
 }
 
-/// An empty queue, and the end at which they are taken out.
-pub(super) fn new(dropped: IntCounter) -> (Queue, mpsc::Receiver<SpanData>) {
-    let (spans, ended) = mpsc::channel(LENGTH);
-    (Queue { spans, dropped }, ended)
+/// Creates an empty queue and its receiver side.
+pub(super) fn new(dropped: IntCounter) -> (SpanQueue, mpsc::Receiver<SpanData>) {
+    let (spans, ended) = mpsc::channel(MAX_QUEUED_SPANS);
+    (SpanQueue { spans, dropped }, ended)
 }
 
-impl SpanProcessor for Queue {
+impl SpanProcessor for SpanQueue {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    /// Runs where the span ended, on the path to an answer: it waits for nothing.
+    /// Runs on the thread that ended the span, before the answer is sent, and therefore never
+    /// waits.
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() && self.spans.try_send(span).is_err() {
             self.dropped.inc();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::{Failure, output};
 use crate::config::{self, Config, SinkKind};
-use crate::receive::listener::tls::{self, Loaded};
+use crate::listener::tls::{self, LoadedTls};
 use crate::spool::{Engine, Settings};
 
 #[derive(Debug, Serialize)]
@@ -156,7 +156,7 @@ impl Listen {
             let url = format!("http://{}", listen.address);
             return Ok(Listen { url, tls: None, is_loopback });
         };
-        let Loaded { own, expiries, .. } = tls::load(settings)?;
+        let LoadedTls { own, expiries, .. } = tls::load(settings)?;
         let valid_until = expiries.into_iter().map(|(key, expires)| {
             let expires = DateTime::from_timestamp(expires, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
             let left = expires - Utc::now();

@@ -12,7 +12,7 @@ use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{Failure, block_on};
 use crate::config::Secrets;
-use crate::receive::retry::{self, Rules};
+use crate::receive::retry::{self, RetryRules};
 use crate::spool::{OpenError, Settings, Spool};
 
 /// What became of one retried entry, as JSON.
@@ -93,7 +93,7 @@ fn tell(id: i64, done: Result<Retried, Failure>, as_json: bool) -> Result<(), Fa
 
 async fn retry_offline(
     spool: &Spool,
-    rules: &Rules,
+    rules: &RetryRules,
     id: i64,
     replacement: Option<Bytes>,
 ) -> Result<Retried, Failure> {
@@ -136,7 +136,7 @@ enum Reached {
     /// The running service has the spool to itself.
     Service(AdminClient),
     /// No service runs.
-    Spool(Box<Spool>, Box<Rules>),
+    Spool(Box<Spool>, Box<RetryRules>),
 }
 
 impl Reached {
@@ -152,7 +152,7 @@ impl Reached {
 async fn reach(loader: Loader<'_>, settings: &Settings) -> Result<Reached, Failure> {
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
-            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(Rules::new(&config)))),
+            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(RetryRules::new(&config)))),
             Err(failure) => {
                 spool.close();
                 Err(failure)

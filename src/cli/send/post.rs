@@ -17,7 +17,7 @@ use super::super::output::{count, rate, safe};
 use super::Arguments;
 use crate::deliver::Backoff;
 use crate::error_chain::{connection_failure, io_message, is_permanent};
-use crate::sinks::request::peer;
+use crate::http_client::peer;
 use crate::tls::{self, Tls};
 
 /// How long one attempt may take.

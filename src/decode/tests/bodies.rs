@@ -77,7 +77,7 @@ fn what_is_not_clearly_a_wrapper_stays_one_element() {
     ] {
         let found = verdicts(body.as_bytes());
         assert_eq!(found.len(), 1, "{body}");
-        assert!(found[0].ends_with("missing_member"), "kept whole, in quarantine: {found:?}");
+        assert!(found[0].ends_with("missing_field"), "kept whole, in quarantine: {found:?}");
     }
 }
 
@@ -85,32 +85,32 @@ fn what_is_not_clearly_a_wrapper_stays_one_element() {
 fn a_bad_element_never_touches_its_neighbours() {
     let (a, b) = (event_text("a"), event_text("b"));
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-    let deep_member = EVENT.replace("\"X\"}", &format!("\"X\"}},\"more\":{deep}"));
+    let deep_field = EVENT.replace("\"X\"}", &format!("\"X\"}},\"more\":{deep}"));
     for (bad, verdict) in [
         ("null".to_owned(), "1 $[1] not_an_object"),
         ("17".to_owned(), "1 $[1] not_an_object"),
         ("\"text, with ] and }\"".to_owned(), "1 $[1] not_an_object"),
         ("[1,[2]]".to_owned(), "1 $[1] not_an_object"),
-        ("{}".to_owned(), "1 $[1].id missing_member"),
+        ("{}".to_owned(), "1 $[1].id missing_field"),
         ("{\"id\":tru}".to_owned(), "1 $[1] syntax"),
         ("{\"id\" \"x\"}".to_owned(), "1 $[1] syntax"),
         ("xyz".to_owned(), "1 $[1] syntax"),
         ("{\"a\":\"he said \"hi\" there\"}".to_owned(), "1 $[1] syntax"),
         ("{\"a\":\"\u{1}\"}".to_owned(), "1 $[1] syntax"),
-        (event_text("c").replace("\"id\"", "\"ids\""), "1 $[1].id missing_member"),
+        (event_text("c").replace("\"id\"", "\"ids\""), "1 $[1].id missing_field"),
         (EVENT.replace("\"ID\"", "5"), "1 $[1].id wrong_type"),
         (EVENT.replace("ID", ""), "1 $[1].id wrong_type"),
-        (EVENT.replace("\"ID\"", "null"), "1 $[1].id missing_member"),
+        (EVENT.replace("\"ID\"", "null"), "1 $[1].id missing_field"),
         (EVENT.replace("2024", "year"), "1 $[1].recordedAt bad_timestamp"),
-        (EVENT.replace("recordedAt", "recorded"), "1 $[1].recordedAt missing_member"),
+        (EVENT.replace("recordedAt", "recorded"), "1 $[1].recordedAt missing_field"),
         (EVENT.replace("{\"type\":\"X\"}", "\"X\""), "1 $[1].action wrong_type"),
-        (EVENT.replace("type", "kind"), "1 $[1].action.type missing_member"),
+        (EVENT.replace("type", "kind"), "1 $[1].action.type missing_field"),
         (EVENT.replace("\"X\"", "[]"), "1 $[1].action.type wrong_type"),
         (
             EVENT.replace("\"X\"", "\"DAVINCI_INTERACTION.SEND_RESPONSE\""),
-            "1 $[1]._embedded missing_member",
+            "1 $[1]._embedded missing_field",
         ),
-        (deep_member, "1 $[1] too_deep"),
+        (deep_field, "1 $[1] too_deep"),
     ] {
         let body = format!("[{a},{bad},{b}]");
         assert_eq!(verdicts(body.as_bytes()), ["0 $[0] a", verdict, "2 $[2] b"], "{body}");
@@ -127,11 +127,11 @@ fn the_flow_event_is_required_for_the_five_types_only() {
     };
     for (embedded, verdict) in [
         ("[]", "0 $._embedded wrong_type"),
-        ("{}", "0 $._embedded.flowInteractionEvent missing_member"),
+        ("{}", "0 $._embedded.flowInteractionEvent missing_field"),
         ("{\"flowInteractionEvent\":7}", "0 $._embedded.flowInteractionEvent wrong_type"),
         (
             "{\"flowInteractionEvent\":{}}",
-            "0 $._embedded.flowInteractionEvent.interactionId missing_member",
+            "0 $._embedded.flowInteractionEvent.interactionId missing_field",
         ),
         (
             "{\"flowInteractionEvent\":{\"interactionId\":1}}",
@@ -190,33 +190,33 @@ fn a_body_without_one_json_value_is_unparseable() {
 fn odd_but_valid_json_is_accepted_with_its_bytes() {
     let huge = "9".repeat(10_000);
     let long = "x".repeat(10_000_000);
-    for (member, finding) in [
+    for (field, finding) in [
         (format!("\"result\":{{\"status\":{huge}}}"), Some(FindingKind::CoercedType)),
         ("\"result\":{\"status\":1e999}".to_owned(), Some(FindingKind::CoercedType)),
         ("\"result\":{\"status\":\"\\ud83d\"}".to_owned(), Some(FindingKind::LoneSurrogate)),
         ("\"result\":{\"status\":\"\\u0000\"}".to_owned(), None),
         (
             "\"result\":{\"status\":\"A\"},\"result\":{\"status\":\"B\"}".to_owned(),
-            Some(FindingKind::DuplicateMember),
+            Some(FindingKind::DuplicateField),
         ),
         ("\"result\":7".to_owned(), Some(FindingKind::WrongType)),
         ("\"resources\":[7]".to_owned(), Some(FindingKind::WrongType)),
         (format!("\"result\":{{\"description\":\"{long}\"}}"), None),
-        ("\"brandNew\":{\"a\":[]}".to_owned(), Some(FindingKind::UnknownMember)),
+        ("\"brandNew\":{\"a\":[]}".to_owned(), Some(FindingKind::UnknownField)),
     ] {
-        let raw = EVENT.replace("\"X\"}", &format!("\"X\"}},{member}"));
+        let raw = EVENT.replace("\"X\"}", &format!("\"X\"}},{field}"));
         let elements = body(raw.as_bytes(), false).expect("a body");
         assert_eq!(elements[0].raw, raw.as_bytes());
         let typed = elements[0].verdict.as_ref().expect("an event");
         let found: Vec<_> = typed.findings.iter().map(|finding| finding.kind).collect();
-        assert_eq!(found, Vec::from_iter(finding), "{}", &member[..member.len().min(60)]);
+        assert_eq!(found, Vec::from_iter(finding), "{}", &field[..field.len().min(60)]);
         let strict = body(raw.as_bytes(), true).expect("a body");
         assert_eq!(strict[0].verdict.is_err(), finding.is_some(), "strict refuses findings");
     }
 }
 
 #[test]
-fn the_last_of_repeated_members_counts() {
+fn the_last_of_repeated_fields_counts() {
     let raw = EVENT.replace("\"id\":\"ID\"", "\"id\":\"first\",\"id\":\"last\"");
     assert_eq!(event(raw.as_bytes()).expect("an event").event.envelope().id, "last");
 }
@@ -232,8 +232,8 @@ fn invalid_utf8_is_refused_for_its_element_only() {
 
 #[test]
 fn findings_of_one_event_are_bounded() {
-    let members: String = (0..1000).map(|index| format!(",\"m{index}\":1")).collect();
-    let raw = EVENT.replace("\"X\"}", &format!("\"X\"}}{members}"));
+    let fields: String = (0..1000).map(|index| format!(",\"m{index}\":1")).collect();
+    let raw = EVENT.replace("\"X\"}", &format!("\"X\"}}{fields}"));
     let findings = event(raw.as_bytes()).expect("an event").findings;
     assert_eq!(findings.len(), 32);
     assert_eq!(findings[31].kind, FindingKind::More);
@@ -246,8 +246,8 @@ fn an_object_or_list_of_millions_is_not_unfolded() {
     let typed = event(raw.as_bytes()).expect("an event");
     assert_eq!(typed.event.envelope().resources.len(), 64);
     assert_eq!(typed.findings[0].kind, FindingKind::WrongType);
-    let members: String = (0..1_000_000).map(|_| ",\"a\":1").collect();
-    let raw = format!("[{}]", EVENT.replace("\"X\"}", &format!("\"X\"}}{members}")));
+    let fields: String = (0..1_000_000).map(|_| ",\"a\":1").collect();
+    let raw = format!("[{}]", EVENT.replace("\"X\"}", &format!("\"X\"}}{fields}")));
     assert_eq!(verdicts(raw.as_bytes()), ["0 $[0] not_an_object"]);
 }
 
@@ -293,7 +293,7 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_none_are_lost(body in json_like()) {
         let Ok(elements) = super::body(&body, false) else { return Ok(()) };
-        // What is in no element is structure: brackets, commas, white space and wrappers' members.
+        // What is in no element is structure: brackets, commas, white space and wrappers' fields.
         let mut rest = body.clone();
         for element in &elements {
             let start = element.raw.as_ptr().addr() - body.as_ptr().addr();

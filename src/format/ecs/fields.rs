@@ -1,11 +1,11 @@
-//! Fields that take a text as it is, and the members it may come from.
+//! Document fields that take a text unchanged, and the event fields that may fill them.
 //!
-//! Where there are several names, the first is looked for by people, the others by Elastic's own
-//! dashboards for PingOne.
+//! If a row has several names, the first is the one that people search for; Elastic's own PingOne
+//! dashboards use the others.
 
 use crate::format::document::TextField;
 
-/// Those of every event.
+/// Fields of every event.
 pub(in crate::format) const FIELDS: [TextField; 20] = [
     (&["event.id", "ping_one.audit.id"], &["/id"]),
     (&["event.code", "ping_one.audit.action.type"], &["/action/type"]),
@@ -29,7 +29,7 @@ pub(in crate::format) const FIELDS: [TextField; 20] = [
     (&["ping_one.davinci.flow.name"], &["~/flowName", "/_embedded/davinciFlow/flowName"]),
 ];
 
-/// Those of flow runs.
+/// Fields of flow runs.
 pub(in crate::format) const FLOW_FIELDS: [TextField; 27] = [
     (&["event.provider"], &["~/identity"]),
     (&["cloud.account.id", "ping_one.davinci.environment.id"], &["~/companyId"]),

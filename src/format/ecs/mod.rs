@@ -1,8 +1,9 @@
-//! `ecs`: the Elastic Common Schema, with what it has no field for under `ping_one.`.
+//! `ecs`: the Elastic Common Schema, with fields outside of it under `ping_one.`.
 //!
-//! Names below `ping_one.audit` are those of Elastic's own PingOne integration, as far as it has them;
-//! `ping_one.davinci` is ours. What has no name at all stands in `ping_one.davinci.extra`, to be mapped
-//! as one `flattened` field. <https://www.elastic.co/docs/reference/ecs>
+//! Names below `ping_one.audit` are those of Elastic's own PingOne integration, as far as it
+//! defines them. `ping_one.davinci` is specific to this project. Event fields without a name are
+//! kept in `ping_one.davinci.extra`, to be mapped as one `flattened` field.
+//! <https://www.elastic.co/docs/reference/ecs>
 
 mod fields;
 
@@ -12,24 +13,24 @@ use serde_json::{Map, Value, json};
 use super::Received;
 use super::classify::{address, is_sign_on, message};
 use super::document::Document;
-use super::explain::Rule;
-use super::leaves::{LONGEST, Leaves, one_line};
+use super::explain::Derivation;
+use super::leaves::{Leaves, MAX_TEXT_BYTES, one_line};
 use crate::config::Formatting;
 use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
 
-/// The version of the schema that the fields are of.
+/// Version of the schema.
 const VERSION: &str = "9.4.0";
 
-/// Fields that a rule decides.
-pub(super) const RULES: [(&str, Rule); 6] = [
-    ("@timestamp", Rule::Time),
-    ("event.outcome", Rule::Outcome),
-    ("log.level", Rule::Severity),
-    ("event.action", Rule::Kind),
-    ("event.category", Rule::Class),
-    ("event.type", Rule::Class),
+/// Fields derived by a rule.
+pub(super) const RULES: [(&str, Derivation); 6] = [
+    ("@timestamp", Derivation::Time),
+    ("event.outcome", Derivation::Outcome),
+    ("log.level", Derivation::Severity),
+    ("event.action", Derivation::Kind),
+    ("event.category", Derivation::Class),
+    ("event.type", Derivation::Class),
 ];
 
 /// Renders one event as a JSON document.
@@ -94,24 +95,24 @@ pub(super) fn render(
     document.into_bytes()
 }
 
-/// Longest path, in bytes, that a leaf of a flattened field may have. Its terms are path and value
-/// together, and have [`LONGEST`] bytes; values are cut off by the mapping, paths are not.
-const LONGEST_PATH: usize = LONGEST - 4096;
+/// Maximum length of a path inside a `flattened` field. Elasticsearch indexes path and value as one
+/// term of at most [`MAX_TEXT_BYTES`] bytes. The mapping cuts values, but not paths.
+const MAX_PATH_BYTES: usize = MAX_TEXT_BYTES - 4096;
 
-/// Whether Elasticsearch takes this as a flattened field: it refuses the document if a path in it is
-/// too long, or has a zero, which separates path and value.
+/// Returns whether Elasticsearch accepts a value in a `flattened` field. It refuses the document if
+/// a path is too long or contains a NUL, which separates path and value.
 fn can_be_flattened(value: &Value, path: usize) -> bool {
     match value {
-        Value::Object(members) => members.iter().all(|(name, member)| {
+        Value::Object(fields) => fields.iter().all(|(name, value)| {
             let path = path + name.len() + 1;
-            path <= LONGEST_PATH && !name.contains('\0') && can_be_flattened(member, path)
+            path <= MAX_PATH_BYTES && !name.contains('\0') && can_be_flattened(value, path)
         }),
         Value::Array(items) => items.iter().all(|item| can_be_flattened(item, path)),
         _ => true,
     }
 }
 
-/// Members that are no plain texts, each in its own type or not at all.
+/// Sets the fields that are not plain texts. A value of the wrong type stays in the extension.
 fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let recorded_at = event.envelope().recorded_at;
     let fields = ["event.created", "ping_one.audit.recorded_at"];
@@ -164,16 +165,17 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
 const SUCCESS: &[&str] = &["~/success", "~/succcess"];
 const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
 
-/// Another spelling stays where it is, and the field has one that is a date to everyone.
+/// Sets a date in the form that every target reads. Another spelling of it also stays in the
+/// extension.
 fn set_date(
     fields: &[&'static str],
     at: DateTime<Utc>,
-    member: &str,
+    value: &str,
     leaves: &mut Leaves,
     document: &mut Document,
 ) {
     let plain = date(at);
-    leaves.take(fields, &[member], |text| text == plain);
+    leaves.take(fields, &[value], |text| text == plain);
     fields.iter().for_each(|field| document.set(field, plain.as_str()));
 }
 
@@ -185,8 +187,8 @@ fn set_version(
     document: &mut Document,
 ) {
     if let FlowVersion::Known(version) = version {
-        let member = format!("{whose}/flowVersionId");
-        leaves.take(&[field], &[&member], |text| text == version.to_string());
+        let value = format!("{whose}/flowVersionId");
+        leaves.take(&[field], &[&value], |text| text == version.to_string());
         document.set(field, version);
     }
 }
@@ -194,20 +196,21 @@ fn set_version(
 fn set_flag(
     field: &'static str,
     flag: Option<bool>,
-    members: &[&str],
+    fields: &[&str],
     leaves: &mut Leaves,
     document: &mut Document,
 ) {
     if let Some(flag) = flag {
-        leaves.take(&[field], members, |text| text == flag.to_string());
+        leaves.take(&[field], fields, |text| text == flag.to_string());
         document.set(field, flag);
     }
 }
 
-/// Texts of a resource that are documented, and where they stand.
+/// Documented text fields of a resource.
 const RESOURCE: [&str; 4] = ["id", "type", "name", "href"];
 
-/// Takes what is documented out of resources that have other fields as well, which stay.
+/// Takes the documented fields out of resources. Resources with other fields stay in the extension
+/// with the rest.
 fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
     let bases: Vec<String> = match leaves.get("/resources") {
         Some(Value::Object(_)) => vec!["/resources".to_owned()],
@@ -219,7 +222,7 @@ fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
     let mut resources = Vec::new();
     for base in bases {
         let mut resource = Map::new();
-        // What is taken last may take the resource along, which then is empty.
+        // Taking the last field of a resource removes the empty resource.
         for name in RESOURCE {
             let pointer = format!("{base}/{name}");
             if leaves.get(&pointer).is_some_and(Value::is_string)
@@ -234,7 +237,8 @@ fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
         {
             resource.insert("environment".to_owned(), json!({ "id": id }));
         }
-        // One of which nothing is documented is empty: the others keep their places.
+        // A resource without documented fields becomes empty, which keeps the indices of the
+        // others.
         resources.push(Value::Object(resource));
     }
     if resources.iter().all(|resource| *resource == json!({})) {
@@ -248,14 +252,15 @@ fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
     resources
 }
 
-/// Resources as they are documented. Others would not fit the types that the field has in the index.
+/// Returns whether resources are as documented. Others would conflict with the types of the
+/// mapping.
 fn are_plain_resources(value: &Value) -> bool {
     let is_plain = |resource: &Value| {
-        resource.as_object().is_some_and(|members| {
-            members.iter().all(|(name, member)| match name.as_str() {
-                "id" | "type" | "name" | "href" => is_text(member),
-                "environment" => member.as_object().is_some_and(|environment| {
-                    environment.iter().all(|(name, member)| name == "id" && is_text(member))
+        resource.as_object().is_some_and(|fields| {
+            fields.iter().all(|(name, value)| match name.as_str() {
+                "id" | "type" | "name" | "href" => is_text(value),
+                "environment" => value.as_object().is_some_and(|environment| {
+                    environment.iter().all(|(name, value)| name == "id" && is_text(value))
                 }),
                 _ => false,
             })
@@ -272,7 +277,7 @@ fn date(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// What an outcome is called, where the result is not described.
+/// Returns the name of the outcome, if `result` has no description.
 fn reason(event: &Event<'_>) -> Option<String> {
     let Event::Interaction(interaction) = event else { return None };
     let is_word = |text: &&str| !text.trim().is_empty();
@@ -281,7 +286,7 @@ fn reason(event: &Event<'_>) -> Option<String> {
     Some(format!("{kind}={status}"))
 }
 
-/// `event.category` and `event.type`: pairs that the schema allows.
+/// Returns `event.category` and `event.type`, in combinations that the schema allows.
 /// <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
 fn category(formatting: &Formatting, event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
     let Event::Interaction(interaction) = event else { return administration(event) };
@@ -298,8 +303,8 @@ fn category(formatting: &Formatting, event: &Event<'_>) -> (Vec<&'static str>, V
     (vec![category], vec![kind])
 }
 
-/// Everything that is no flow run is identity and access management, and a change of DaVinci's own
-/// objects is one of configuration as well.
+/// Classifies an event that is not a flow run: identity and access management, and also
+/// configuration if it changes DaVinci's own objects.
 fn administration(event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
     let categories = match event {
         Event::Admin(_) => vec!["iam", "configuration"],

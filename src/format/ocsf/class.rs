@@ -1,4 +1,4 @@
-//! Which class of the schema an event is, and which activity of that class.
+//! Class and activity of an event in the OCSF schema.
 //!
 //! Numbers and captions are those of <https://schema.ocsf.io>; the tests compare them with it.
 
@@ -7,20 +7,20 @@ use crate::event::{Change, Event, Interaction};
 use crate::format::classify::is_sign_on;
 use crate::format::leaves::Leaves;
 
-/// The classes in use.
+/// The OCSF classes in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// A user signs on. Only where the user is known: the class requires one.
+pub(super) enum OcsfClass {
+    /// A user signs on. Only if the user is known, because the class requires one.
     Authentication,
-    /// Something was asked of PingOne or DaVinci.
+    /// A request to PingOne or DaVinci.
     ApiActivity,
-    /// No event of the business at all.
+    /// Not an audit event, for example a connection test.
     Base,
 }
 
-/// What happened, in the words of the class.
+/// Activity of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activity {
+pub(super) enum OcsfActivity {
     Create,
     Update,
     Delete,
@@ -28,77 +28,77 @@ pub(super) enum Activity {
     Other,
 }
 
-impl Class {
-    pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> Class {
+impl OcsfClass {
+    pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> OcsfClass {
         let is_user_known =
             leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name");
         match event {
-            Event::DeliveryTest(_) => Class::Base,
-            _ if is_sign_on(formatting, event) && is_user_known => Class::Authentication,
-            _ => Class::ApiActivity,
+            Event::DeliveryTest(_) => OcsfClass::Base,
+            _ if is_sign_on(formatting, event) && is_user_known => OcsfClass::Authentication,
+            _ => OcsfClass::ApiActivity,
         }
     }
 
     pub(super) fn uid(self) -> i64 {
         match self {
-            Class::Authentication => 3002,
-            Class::ApiActivity => 6003,
-            Class::Base => 0,
+            OcsfClass::Authentication => 3002,
+            OcsfClass::ApiActivity => 6003,
+            OcsfClass::Base => 0,
         }
     }
 
     pub(super) fn caption(self) -> &'static str {
         match self {
-            Class::Authentication => "Authentication",
-            Class::ApiActivity => "API Activity",
-            Class::Base => "Base Event",
+            OcsfClass::Authentication => "Authentication",
+            OcsfClass::ApiActivity => "API Activity",
+            OcsfClass::Base => "Base Event",
         }
     }
 
     pub(super) fn category(self) -> &'static str {
         match self {
-            Class::Authentication => "Identity & Access Management",
-            Class::ApiActivity => "Application Activity",
-            Class::Base => "Uncategorized",
+            OcsfClass::Authentication => "Identity & Access Management",
+            OcsfClass::ApiActivity => "Application Activity",
+            OcsfClass::Base => "Uncategorized",
         }
     }
 
-    pub(super) fn activity(self, event: &Event<'_>) -> Activity {
+    pub(super) fn activity(self, event: &Event<'_>) -> OcsfActivity {
         match (self, event) {
-            (Class::Authentication, _) => Activity::LogOn,
-            (Class::Base, _) => Activity::Other,
-            (Class::ApiActivity, Event::Interaction(interaction)) => {
-                // A flow run begins to exist.
+            (OcsfClass::Authentication, _) => OcsfActivity::LogOn,
+            (OcsfClass::Base, _) => OcsfActivity::Other,
+            (OcsfClass::ApiActivity, Event::Interaction(interaction)) => {
+                // The start of a flow run creates the run.
                 let is_start = matches!(interaction.interaction, Interaction::StartInteraction(_));
-                if is_start { Activity::Create } else { Activity::Other }
+                if is_start { OcsfActivity::Create } else { OcsfActivity::Other }
             }
-            (Class::ApiActivity, event) => match event.change() {
-                Some(Change::Created) => Activity::Create,
-                Some(Change::Updated) => Activity::Update,
-                Some(Change::Deleted) => Activity::Delete,
-                None => Activity::Other,
+            (OcsfClass::ApiActivity, event) => match event.change() {
+                Some(Change::Created) => OcsfActivity::Create,
+                Some(Change::Updated) => OcsfActivity::Update,
+                Some(Change::Deleted) => OcsfActivity::Delete,
+                None => OcsfActivity::Other,
             },
         }
     }
 }
 
-impl Activity {
+impl OcsfActivity {
     pub(super) fn id(self) -> i64 {
         match self {
-            Activity::Create | Activity::LogOn => 1,
-            Activity::Update => 3,
-            Activity::Delete => 4,
-            Activity::Other => 99,
+            OcsfActivity::Create | OcsfActivity::LogOn => 1,
+            OcsfActivity::Update => 3,
+            OcsfActivity::Delete => 4,
+            OcsfActivity::Other => 99,
         }
     }
 
     pub(super) fn caption(self) -> &'static str {
         match self {
-            Activity::Create => "Create",
-            Activity::Update => "Update",
-            Activity::Delete => "Delete",
-            Activity::LogOn => "Logon",
-            Activity::Other => "Other",
+            OcsfActivity::Create => "Create",
+            OcsfActivity::Update => "Update",
+            OcsfActivity::Delete => "Delete",
+            OcsfActivity::LogOn => "Logon",
+            OcsfActivity::Other => "Other",
         }
     }
 }

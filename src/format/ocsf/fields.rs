@@ -1,8 +1,8 @@
-//! Fields that take a text as it is, and the members it may come from.
+//! Document fields that take a text unchanged, and the event fields that may fill them.
 
 use crate::format::document::TextField;
 
-/// Those of every class.
+/// Fields of every class.
 pub(in crate::format) const FIELDS: [TextField; 4] = [
     (&["metadata.uid"], &["/id"]),
     (&["metadata.correlation_uid"], &["~/interactionId", "/correlationId"]),
@@ -10,7 +10,7 @@ pub(in crate::format) const FIELDS: [TextField; 4] = [
     (&["metadata.original_time"], &["/recordedAt"]),
 ];
 
-/// Those of every class but the base event.
+/// Fields of every class except the base event.
 pub(in crate::format) const ACTOR_FIELDS: [TextField; 5] = [
     (&["actor.app_uid"], &["~/flowId", "~/flowID", "/_embedded/davinciFlow/flowId"]),
     (&["src_endpoint.svc_name"], &["~/identity"]),
@@ -19,22 +19,22 @@ pub(in crate::format) const ACTOR_FIELDS: [TextField; 5] = [
     (&["status_detail"], &["/result/description", "~/outcomeStatusDetail", "~/outcomeDescription"]),
 ];
 
-/// The user of API Activity.
+/// User fields of API Activity.
 pub(in crate::format) const USER_FIELDS: [TextField; 2] =
     [(&["actor.user.uid"], &["/actors/user/id"]), (&["actor.user.name"], &["/actors/user/name"])];
 
-/// The user of Authentication, who is the one that acts.
+/// User fields of Authentication, whose user is the actor.
 pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 3] = [
     (&["user.uid", "actor.user.uid"], &["/actors/user/id"]),
     (&["user.name", "actor.user.name"], &["/actors/user/name"]),
     (&["service.name"], &["~/flowName"]),
 ];
 
-/// What was asked for. Not of a start, whose capability is that of the packet.
+/// Operation of API Activity. Not for the start of a run, whose capability is that of the packet.
 pub(in crate::format) const OPERATION_FIELDS: [TextField; 1] =
     [(&["api.operation"], &["~/originalCapabilityName", "~/capabilityName"])];
 
-/// API Activity: of whom, and on what.
+/// Actor and target fields of API Activity.
 pub(in crate::format) const API_FIELDS: [TextField; 4] = [
     (&["api.service.name"], &["~/connectorId"]),
     (&["api.service.uid"], &["~/connectionId"]),
@@ -42,7 +42,7 @@ pub(in crate::format) const API_FIELDS: [TextField; 4] = [
     (&["resources[].name"], &["~/flowName", "/resources/0/name", "/resources/name"]),
 ];
 
-/// More of the resource, if it has a name or an id.
+/// Further resource fields, if the resource has a name or an id.
 pub(in crate::format) const RESOURCE_FIELDS: [TextField; 2] = [
     (&["resources[].type"], &["/resources/0/type", "/resources/type"]),
     (&["resources[].namespace"], &["/resources/0/environment/id", "/resources/environment/id"]),

@@ -1,7 +1,7 @@
 //! `ocsf`: the Open Cybersecurity Schema Framework, 1.3.0 or 1.8.0, without profiles.
 //!
-//! Both versions get the same fields, but for what only the newer has. What the schema has no field for
-//! stands in `unmapped`, where it stood in the event. <https://schema.ocsf.io>
+//! Both versions have the same fields, except for those that only 1.8.0 defines. Event fields
+//! outside of the schema are kept in `unmapped`, at their original paths. <https://schema.ocsf.io>
 
 mod class;
 mod fields;
@@ -11,28 +11,28 @@ use serde_json::{Value, json};
 use super::Received;
 use super::classify::{address, message};
 use super::document::Document;
-use super::explain::Rule;
+use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
 use crate::config::{Formatting, OcsfVersion};
 use crate::event::{Event, FlowVersion, Interaction, Outcome, Severity};
-use class::{Activity, Class};
+use class::{OcsfActivity, OcsfClass};
 
 pub(super) use fields::{
     ACTOR_FIELDS, API_FIELDS, FIELDS, OPERATION_FIELDS, RESOURCE_FIELDS, SIGN_ON_FIELDS,
     USER_FIELDS,
 };
 
-/// Fields that a rule decides.
-pub(super) const RULES: [(&str, Rule); 5] = [
-    ("time", Rule::Time),
-    ("status_id", Rule::Outcome),
-    ("severity_id", Rule::Severity),
-    ("class_uid", Rule::Class),
-    ("activity_id", Rule::Class),
+/// Fields derived by a rule.
+pub(super) const RULES: [(&str, Derivation); 5] = [
+    ("time", Derivation::Time),
+    ("status_id", Derivation::Outcome),
+    ("severity_id", Derivation::Severity),
+    ("class_uid", Derivation::Class),
+    ("activity_id", Derivation::Class),
 ];
 
-/// Longest text of the schema (`string_t` of 1.3.0).
-const LONGEST: usize = 65_535;
+/// Maximum length of a text of the schema (`string_t` of 1.3.0), in characters.
+const MAX_TEXT_CHARS: usize = 65_535;
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
@@ -41,18 +41,18 @@ pub(super) fn render(
     leaves: &mut Leaves,
 ) -> Vec<u8> {
     let event = received.event;
-    let class = Class::of(formatting, event, leaves);
+    let class = OcsfClass::of(formatting, event, leaves);
     let mut document = Document::default();
     kind(class, event, &mut document);
     metadata(formatting.ocsf_version, received, leaves, &mut document);
     status(event, leaves, &mut document);
-    if class != Class::Base {
+    if class != OcsfClass::Base {
         surroundings(event, leaves, &mut document);
     }
     match class {
-        Class::Authentication => sign_on(event, leaves, &mut document),
-        Class::ApiActivity => api_activity(event, leaves, &mut document),
-        Class::Base => {}
+        OcsfClass::Authentication => sign_on(event, leaves, &mut document),
+        OcsfClass::ApiActivity => api_activity(event, leaves, &mut document),
+        OcsfClass::Base => {}
     }
     document.set("message", message(event));
     let original = leaves.original(received);
@@ -66,19 +66,19 @@ pub(super) fn render(
         document.set_whole("unmapped", rest);
     }
     if let Some(text) = original {
-        let is_long = text.len() > LONGEST;
+        let is_long = text.len() > MAX_TEXT_CHARS;
         let field = if is_long { format!("unmapped.{long}") } else { "raw_data".to_owned() };
         document.set_whole(&field, text.into());
     }
     document.into_bytes()
 }
 
-/// Class, activity and severity, as numbers and in words.
-fn kind(class: Class, event: &Event<'_>, document: &mut Document) {
+/// Sets class, activity and severity, as numbers and as captions.
+fn kind(class: OcsfClass, event: &Event<'_>, document: &mut Document) {
     let activity = class.activity(event);
     let caption = match (activity, event) {
-        // A name of one's own is allowed for "other" only.
-        (Activity::Other, Event::Interaction(interaction)) => match &interaction.interaction {
+        // Only the activity "Other" allows a caption of one's own.
+        (OcsfActivity::Other, Event::Interaction(interaction)) => match &interaction.interaction {
             Interaction::CustomAnalytics(_) => "Custom Analytics",
             Interaction::StartInteraction(_) => "Start Interaction",
             Interaction::ReceiveRequest(_) => "Receive Request",
@@ -141,27 +141,27 @@ fn metadata(
             leaves.take_text(&["metadata.tenant_uid"], &["~/companyId"]);
         }
     }
-    // From 1.7 on the id of the event in its product has a field of its own.
+    // From 1.7 on, the schema has a field for the event's id in its product.
     if version == OcsfVersion::V1_8 && leaves.has_text("/id") {
         document.set("metadata.original_event_uid", &*event.envelope().id);
     }
     document.fill(&FIELDS, leaves);
 }
 
-/// How it ended. The status of the result is told only where it does not say the opposite.
+/// Sets the status. The status of `result` is shown only if it does not contradict the outcome.
 fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let outcome = event.outcome();
     let result = event.envelope().result.as_ref();
     let agrees = result.is_some_and(|result| result.outcome() == outcome);
     let reported = event.flow().and_then(|flow| flow.reported.outcome());
     let contradicts = reported.is_some_and(|said| said != outcome && said != Outcome::Unknown);
-    let members = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
-    let members: Vec<&str> = members.into_iter().flatten().collect();
-    let code = leaves.take_text(&["status_code"], &members);
+    let fields = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
+    let fields: Vec<&str> = fields.into_iter().flatten().collect();
+    let code = leaves.take_text(&["status_code"], &fields);
     let (id, caption) = match (outcome, &code) {
         (Outcome::Success, _) => (1, "Success"),
         (Outcome::Failure, _) => (2, "Failure"),
-        // A word of the flow's author that nobody else knows.
+        // The flow author's own word, which the schema does not define.
         (Outcome::Unknown, Some(word)) => (99, word.as_str()),
         (Outcome::Unknown, None) => (0, "Unknown"),
     };
@@ -172,7 +172,7 @@ fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     }
 }
 
-/// Who acted, from where: the fields that Authentication and API Activity share.
+/// Sets actor, source and time: the fields that Authentication and API Activity share.
 fn surroundings(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     document.set("actor.app_name", "PingOne DaVinci");
     document.set("src_endpoint.name", "PingOne DaVinci");
@@ -259,7 +259,7 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
     }
 }
 
-/// What kind of user it is, and where it lives.
+/// Sets type and environment of the user.
 fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
     let is_user =
         leaves.take(&["actor.user.type_id"], &["/actors/user/type"], |kind| kind == "USER");
@@ -285,7 +285,7 @@ fn observe_user(name: &'static str, leaves: &mut Leaves, document: &mut Document
     }
 }
 
-/// Adds to what analysts can search whatever the class.
+/// Adds an observable, which analysts can search in every class.
 fn observe(document: &mut Document, name: &str, id: i64, caption: &str, value: Option<&str>) {
     if let Some(value) = value.filter(|value| !value.is_empty()) {
         let observable = json!({ "name": name, "type_id": id, "type": caption, "value": value });

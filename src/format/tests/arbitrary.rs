@@ -1,8 +1,8 @@
-//! Arbitrary texts, values and events.
+//! Generators of arbitrary texts, values and events.
 
 use super::*;
 
-/// Text with everything that has a meaning in one of the formats.
+/// Generates text with every character that is special in one of the formats.
 pub(super) fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -39,12 +39,12 @@ pub(super) fn json() -> impl Strategy<Value = Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
             proptest::collection::btree_map(text(), inner, 0..4)
-                .prop_map(|members| members.into_iter().collect()),
+                .prop_map(|fields| fields.into_iter().collect()),
         ]
     })
 }
 
-/// A fixture with some of its members removed and others of another type.
+/// Generates a fixture with some fields removed and others of another type.
 pub(super) fn damaged() -> impl Strategy<Value = String> {
     let change = (any::<prop::sample::Index>(), prop::option::of(json()));
     (any::<prop::sample::Index>(), proptest::collection::vec(change, 0..12)).prop_map(
@@ -60,11 +60,11 @@ pub(super) fn damaged() -> impl Strategy<Value = String> {
     )
 }
 
-/// Replaces or removes one member, at any depth. What then is no event any more is left as it was.
+/// Replaces or removes one field at any depth. The change is undone if the result is not an event.
 fn change_at(event: &mut Value, place: prop::sample::Index, replacement: Option<Value>) {
-    let mut members = Vec::new();
-    each_member(event, "", &mut members);
-    let pointer = place.get(&members);
+    let mut fields = Vec::new();
+    each_field(event, "", &mut fields);
+    let pointer = place.get(&fields);
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
     let mut changed = event.clone();
     match (changed.pointer_mut(parent).expect("the parent"), replacement) {
@@ -77,18 +77,18 @@ fn change_at(event: &mut Value, place: prop::sample::Index, replacement: Option<
     }
 }
 
-fn each_member(value: &Value, at: &str, found: &mut Vec<String>) {
+fn each_field(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(object) => {
-            for (key, member) in object.iter().filter(|(key, _)| !key.contains(['~', '/'])) {
+            for (key, field) in object.iter().filter(|(key, _)| !key.contains(['~', '/'])) {
                 let pointer = format!("{at}/{key}");
-                each_member(member, &pointer, found);
+                each_field(field, &pointer, found);
                 found.push(pointer);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                each_member(item, &format!("{at}/{index}"), found);
+                each_field(item, &format!("{at}/{index}"), found);
             }
         }
         _ => {}

@@ -1,4 +1,4 @@
-//! What `deploy/` tells the targets is what the formats emit.
+//! Compares the templates in `deploy/` with the fields that the formats emit.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn template(name: &str) -> Value {
     serde_json::from_str(&deployed(name)).expect("JSON")
 }
 
-/// Types of the fields below `properties`, by dotted name.
+/// Returns the types of the fields below `properties`, by dotted name.
 fn types(mapping: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
     for (name, field) in mapping["properties"].as_object().expect("properties") {
         let name = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
@@ -25,7 +25,8 @@ fn types(mapping: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// Fields of a document below `ping_one`, lists opened, the extension as one.
+/// Collects the fields of a document below `ping_one`; arrays are expanded, the extension counts as
+/// one field.
 fn fields(value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(members) if at != "ping_one.davinci.extra" => {
@@ -43,7 +44,7 @@ fn fits(kind: &str, value: &Value) -> bool {
         "keyword" => value.is_string(),
         "long" => value.is_i64(),
         "boolean" => value.is_boolean(),
-        // `packetTimestamp` is milliseconds, which a date may be as well.
+        // `packetTimestamp` is in milliseconds, which is also valid for a date.
         "date" => {
             value.is_i64()
                 || value.as_str().is_some_and(|text| text.parse::<DateTime<chrono::Utc>>().is_ok())
@@ -74,7 +75,7 @@ fn the_component_template_has_every_field_of_ours_and_its_type() {
     }
     let tables = super::super::ecs::FIELDS.iter().chain(&super::super::ecs::FLOW_FIELDS);
     emitted.extend(tables.flat_map(|(names, _)| names.iter().map(|name| (*name).to_owned())));
-    // What no fixture has.
+    // Fields that occur in no fixture.
     emitted.extend(
         ["ping_one.davinci.parent.flow.version", "ping_one.audit.resources.href"]
             .map(str::to_owned),
@@ -94,7 +95,7 @@ fn the_index_templates_match_the_default_data_stream() {
     for index in [&index, &template("opensearch/index-template.json")] {
         assert_eq!(index["index_patterns"], serde_json::json!(["logs-pingone.davinci-*"]));
         assert!(index["data_stream"].is_object());
-        // Those that are built in have 100.
+        // Built-in templates have priority 100.
         assert!(index["priority"].as_i64().is_some_and(|priority| priority > 100));
     }
     let readme = deployed("elasticsearch/README.md");
@@ -104,7 +105,7 @@ fn the_index_templates_match_the_default_data_stream() {
     let parts = built_in.into_iter().chain([ours]).collect::<Vec<_>>();
     assert_eq!(index["composed_of"], serde_json::json!(parts));
     let component = template("elasticsearch/component-template.json");
-    // A text that looks like a date in the first event must not make a date of the field.
+    // A text that resembles a date in the first event must not make the field a date.
     for template in [&component, &template("opensearch/index-template.json")] {
         assert_eq!(template["template"]["mappings"]["date_detection"], false);
     }
@@ -119,7 +120,7 @@ fn the_index_templates_match_the_default_data_stream() {
     assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
 }
 
-/// A pointer as the tables of the pages write it.
+/// Returns a pointer as the tables of the documentation spell it.
 fn member(pointer: &str) -> String {
     let member = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
     member.replace('/', ".").replace("resources.0.", "resources.")
@@ -172,7 +173,7 @@ fn the_add_on_reads_members_that_are_there() {
     let events: Vec<Value> =
         fixtures().iter().map(|(_, raw)| serde_json::from_slice(raw).expect("JSON")).collect();
     for path in paths {
-        // `{}` stands for every entry of a list.
+        // `{}` stands for every entry of an array.
         let pointer = format!("/{}", path.replace("{}", ".0").replace('.', "/"));
         assert!(events.iter().any(|event| event.pointer(&pointer).is_some()), "{path}");
     }

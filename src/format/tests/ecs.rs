@@ -1,10 +1,10 @@
-//! Documents compared with the published schema.
+//! Compares documents with the published schema.
 
 use serde_json::json;
 
 use super::*;
 
-/// Type and normalization of each field of the schema.
+/// Returns type and normalization of each field of the schema.
 fn schema() -> BTreeMap<String, (String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schemas/ecs-fields.csv");
     let text = std::fs::read_to_string(path).expect("the schema");
@@ -16,7 +16,7 @@ fn schema() -> BTreeMap<String, (String, String)> {
     fields.collect()
 }
 
-/// Types that go with a category. `schemas/event.yml` of the schema, `expected_event_types`.
+/// Allowed types of each category (`expected_event_types` in the schema's `schemas/event.yml`).
 const TYPES: [(&str, &[&str]); 5] = [
     (
         "api",
@@ -33,10 +33,10 @@ const TYPES: [(&str, &[&str]); 5] = [
 
 fn flatten(value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
     match value {
-        Value::Object(members) if !at.starts_with("ping_one") => {
-            for (key, member) in members {
+        Value::Object(fields) if !at.starts_with("ping_one") => {
+            for (key, field) in fields {
                 let name = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-                flatten(member, &name, found);
+                flatten(field, &name, found);
             }
         }
         other => found.push((at.to_owned(), other.clone())),
@@ -53,7 +53,7 @@ fn has_type(kind: &str, value: &Value) -> bool {
     }
 }
 
-/// Every field is in the schema with this type, or stands under `ping_one`.
+/// Returns the fields that are not in the schema with this type and not under `ping_one`.
 pub(super) fn problems(document: &Value) -> Vec<String> {
     let schema = schema();
     let mut found = Vec::new();
@@ -82,7 +82,7 @@ pub(super) fn problems(document: &Value) -> Vec<String> {
     let categories: Vec<String> = words("/event/category").collect();
     for category in &categories {
         let types = TYPES.iter().find(|(name, _)| name == category).map_or(&[][..], |(_, t)| *t);
-        // A type that one of several categories does not know belongs to another of them.
+        // A type that one category does not define belongs to another category.
         let known = |kind: &String| types.contains(&kind.as_str());
         if !words("/event/type").any(|kind| known(&kind)) {
             problems.push(format!("no event.type of {category}"));

@@ -1,4 +1,4 @@
-//! Values at the edge of what targets take.
+//! Values at the limits of the targets.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn document(format: Format, raw: &[u8]) -> Value {
     serde_json::from_str(&line(format, raw)).expect("JSON")
 }
 
-/// The flow's members of an event.
+/// Returns the flow's fields of an event.
 fn flow(event: &mut Value) -> &mut Value {
     &mut event["_embedded"]["flowInteractionEvent"]
 }
@@ -118,7 +118,7 @@ fn a_start_is_an_operation_of_its_own() {
 }
 
 #[test]
-fn a_long_original_takes_no_members_place() {
+fn a_long_original_takes_no_fields_place() {
     let raw = changed("events/send_response.json", |event| event["_raw_data"] = "mine".into());
     let raw = String::from_utf8(raw).expect("UTF-8");
     let raw = raw.replacen('{', &format!("{{\"a\":1,\"a\":\"{}\",", "x".repeat(70_000)), 1);

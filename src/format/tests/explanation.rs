@@ -1,8 +1,8 @@
-//! What `explain` says is so: every member is where it is said to be.
+//! Checks that each event field is in the format field that `explain` names.
 
 use super::*;
 
-/// The fields of a line, by name.
+/// Returns the fields of a line, by name.
 fn fields(format: Format, line: &str) -> BTreeMap<String, Value> {
     let text = |(key, value): (String, String)| (key, Value::from(value));
     match format {
@@ -19,14 +19,14 @@ fn fields(format: Format, line: &str) -> BTreeMap<String, Value> {
     }
 }
 
-/// The value of a field, named as in the tables.
+/// Returns the value of a field, named as in the tables.
 fn field(format: Format, line: &str, name: &str) -> Option<Value> {
     if matches!(format, Format::Cef | Format::Leef) {
         return fields(format, line).remove(name);
     }
     let document: Value = serde_json::from_str(line).expect("JSON");
     let pointer = format!("/{}", name.replace("[]", ".0").replace('.', "/"));
-    // Flow ids and their like are members, whatever is in their names.
+    // Flow ids are names of fields here, whatever characters they contain.
     document.pointer(&pointer).cloned()
 }
 
@@ -51,11 +51,11 @@ pub(super) fn is_true_in_every_format(raw: &[u8]) {
             _ => "davinciExtra",
         };
         for (member, leaf) in &members {
-            let mut told = explanation.taken.iter().filter(|taken| {
-                taken.member == *member || member.starts_with(&format!("{}/", taken.member))
+            let mut told = explanation.mapped.iter().filter(|taken| {
+                taken.pointer == *member || member.starts_with(&format!("{}/", taken.pointer))
             });
-            let holds = |taken: &Taken| {
-                assert!(!taken.member.is_empty());
+            let holds = |taken: &MappedField| {
+                assert!(!taken.pointer.is_empty());
                 let Some(value) = field(format, &line, taken.field) else {
                     panic!(
                         "{format:?}: {member} is said to be in {}, which is not there",
@@ -69,8 +69,8 @@ pub(super) fn is_true_in_every_format(raw: &[u8]) {
                     };
                     return stays(member, leaf, Some(&kept));
                 }
-                let below = member.strip_prefix(&taken.member).unwrap_or_default();
-                // One resource stands in a list all the same.
+                let below = member.strip_prefix(&taken.pointer).unwrap_or_default();
+                // A single resource is shown as an array, too.
                 let places = [below.to_owned(), format!("/0{below}")];
                 let is = |value: &Value| text(value) == text(leaf);
                 let is_user = taken.field == "actor.user.type_id" && *leaf == "USER";
@@ -107,6 +107,6 @@ fn a_long_list_is_told_as_one() {
     let event = decode::event(&raw).expect("an event").event;
     let received = Received { event: &event, raw: &raw, received_at: 0, source: "pingone" };
     let explanation = explain(&Formatting::of(Format::Ecs), received);
-    assert!(explanation.taken.len() < 100);
-    assert!(explanation.taken.iter().any(|taken| taken.path() == "more"));
+    assert!(explanation.mapped.len() < 100);
+    assert!(explanation.mapped.iter().any(|taken| taken.path() == "more"));
 }

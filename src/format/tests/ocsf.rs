@@ -1,4 +1,4 @@
-//! Documents compared with the published schemas, by rules of our own.
+//! Compares documents with the published schemas.
 
 use std::sync::OnceLock;
 
@@ -26,7 +26,7 @@ fn schema(version: &str) -> &'static Schema {
     &read.iter().find(|(name, _)| *name == version).expect("a schema").1
 }
 
-/// Everything that is wrong with a document.
+/// Returns everything that is wrong with a document.
 fn problems(document: &Value) -> Vec<String> {
     let Some(version) = document["metadata"]["version"].as_str() else {
         return vec!["no version".to_owned()];
@@ -47,12 +47,12 @@ fn problems(document: &Value) -> Vec<String> {
 }
 
 fn object(schema: &Schema, of: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    let Some(members) = value.as_object() else {
+    let Some(fields) = value.as_object() else {
         return found.push(format!("{at}: no object"));
     };
     let attributes = of["attributes"].as_object().expect("attributes");
     for (name, attribute) in attributes {
-        if attribute["requirement"] == "required" && !members.contains_key(name) {
+        if attribute["requirement"] == "required" && !fields.contains_key(name) {
             found.push(format!("{at}.{name}: required"));
         }
     }
@@ -63,40 +63,40 @@ fn object(schema: &Schema, of: &Value, value: &Value, at: &str, found: &mut Vec<
     if !constraint.is_none_or(is_there) {
         found.push(format!("{at}: none of {constraint:?}"));
     }
-    for (name, member) in members {
+    for (name, field) in fields {
         let at = format!("{at}.{name}");
         let Some(attribute) = attributes.get(name) else {
             found.push(format!("{at}: no attribute"));
             continue;
         };
         let is_list = attribute["is_array"] == true;
-        let items = match (is_list, member) {
+        let items = match (is_list, field) {
             (true, Value::Array(items)) => items.iter().collect(),
             (true, _) => return found.push(format!("{at}: no list")),
-            (false, member) => vec![member],
+            (false, field) => vec![field],
         };
         for item in items {
             typed(schema, attribute, item, &at, found);
         }
-        caption(attribute, member, members, &at, found);
+        caption(attribute, field, fields, &at, found);
     }
 }
 
-/// A number of an enumeration is in it, and its caption beside it is the right one.
+/// Checks that a number belongs to its enumeration, and that the caption beside it matches.
 fn caption(
     attribute: &Value,
-    member: &Value,
-    members: &serde_json::Map<String, Value>,
+    field: &Value,
+    fields: &serde_json::Map<String, Value>,
     at: &str,
     found: &mut Vec<String>,
 ) {
     let Some(captions) = attribute["enum"].as_object() else { return };
-    let number = member.as_str().map_or_else(|| member.to_string(), str::to_owned);
+    let number = field.as_str().map_or_else(|| field.to_string(), str::to_owned);
     let Some(caption) = captions.get(&number) else {
-        return found.push(format!("{at}: {member} is not in the enumeration"));
+        return found.push(format!("{at}: {field} is not in the enumeration"));
     };
-    let sibling = attribute["sibling"].as_str().and_then(|name| members.get(name));
-    // "Other" is captioned by the source's own word, but for the names of classes and types.
+    let sibling = attribute["sibling"].as_str().and_then(|name| fields.get(name));
+    // "Other" has the source's own word as caption, except for classes and types.
     let is_free = number == "99" && !at.ends_with("_uid");
     if sibling.is_some_and(|sibling| sibling != caption) && !is_free {
         found.push(format!("{at}: {number} is {caption}, not {sibling:?}"));
@@ -106,7 +106,7 @@ fn caption(
 fn typed(schema: &Schema, attribute: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     let name = attribute["type"].as_str().expect("a type");
     if let Some(inner) = schema.all["objects"].get(name) {
-        // `object` itself says nothing about its members.
+        // The schema does not define the fields of `object`.
         if name != "object" {
             return object(schema, inner, value, at, found);
         }
@@ -215,7 +215,7 @@ fn each_kind_of_event_has_its_class() {
         assert_eq!(document["class_uid"], class, "{name}");
         assert_eq!(document["activity_id"], activity, "{name}");
     }
-    // A sign-on is one only if the user is known: the class requires one.
+    // A sign-on needs a known user: the class requires one.
     for (user, class) in [(Some("u-1"), 3002), (None, 6003)] {
         let raw = changed("events/custom_analytics.json", |event| {
             event["_embedded"]["flowInteractionEvent"]["outcomeType"] = "MFA push".into();

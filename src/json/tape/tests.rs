@@ -1,12 +1,12 @@
-//! What is on the tape, and that the grammar is that of `serde_json`.
+//! The content of the tape, and a comparison of the grammar with `serde_json`.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
 use super::*;
 
-/// The outermost members of a text that is one object.
-fn members(text: &str) -> Option<Vec<(&str, &str)>> {
+/// Returns the outermost fields of a text that is one object.
+fn fields(text: &str) -> Option<Vec<(&str, &str)>> {
     let (mut tape, text) = (Tape::default(), text.trim_ascii());
     let extent = tape.read(text).filter(|extent| extent.end == text.len())?;
     assert!(extent.depth > 0);
@@ -19,7 +19,7 @@ fn members(text: &str) -> Option<Vec<(&str, &str)>> {
 }
 
 #[test]
-fn members_are_found_as_they_are_written() {
+fn fields_are_found_as_they_are_written() {
     for (text, expected) in [
         ("{}", &[][..]),
         (" { } ", &[]),
@@ -31,7 +31,7 @@ fn members_are_found_as_they_are_written() {
         (r#"{"":"","a":"}","a":-0.5e+3}"#, &[("", "\"\""), ("a", "\"}\""), ("a", "-0.5e+3")]),
         (r#"{"a":{},"b":[[]],"c":null}"#, &[("a", "{}"), ("b", "[[]]"), ("c", "null")]),
     ] {
-        assert_eq!(members(text).as_deref(), Some(expected), "{text}");
+        assert_eq!(fields(text).as_deref(), Some(expected), "{text}");
     }
     for text in [
         "",
@@ -62,13 +62,13 @@ fn members_are_found_as_they_are_written() {
         "{\"a\":1}x",
         "{\"a\":\"",
     ] {
-        assert_eq!(members(text), None, "{text}");
+        assert_eq!(fields(text), None, "{text}");
     }
     let deep = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-    assert!(members(&deep(127)).is_some() && members(&deep(128)).is_none());
+    assert!(fields(&deep(127)).is_some() && fields(&deep(128)).is_none());
 }
 
-/// Text that is nearly JSON.
+/// Generates text that is almost JSON.
 fn nearly() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("{"),
@@ -97,7 +97,7 @@ fn nearly() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..16).prop_map(|pieces| format!("{{{}}}", pieces.concat()))
 }
 
-/// An object, and what is left of it when a byte is changed.
+/// Generates an object, sometimes with one changed byte.
 fn broken() -> impl Strategy<Value = String> {
     let sample = r#"{"a b":{"c":[1,-2.50e-3,true,false,null,"\u00e9\n\""],"d":{}},"e":[],"f":"x"}"#;
     (0..sample.len(), any::<u8>()).prop_map(|(at, byte)| {
@@ -114,12 +114,12 @@ proptest! {
     fn the_grammar_is_that_of_serde_json(text in prop_oneof![nearly(), broken()]) {
         let is_object = text.trim_ascii_start().starts_with('{')
             && serde_json::from_str::<IgnoredAny>(&text).is_ok();
-        prop_assert_eq!(members(&text).is_some(), is_object, "{}", text);
+        prop_assert_eq!(fields(&text).is_some(), is_object, "{}", text);
     }
 
     #[test]
-    fn the_members_are_those_of_serde_json(text in prop_oneof![nearly(), broken()]) {
-        if let Some(found) = members(&text) {
+    fn the_fields_are_those_of_serde_json(text in prop_oneof![nearly(), broken()]) {
+        if let Some(found) = fields(&text) {
             let mut parsed = serde_json::Map::new();
             for (name, value) in found {
                 let name = serde_json::from_str(&format!("\"{name}\"")).expect("a name");
@@ -131,16 +131,16 @@ proptest! {
     }
 }
 
-/// Names and values as they are on the tape, with the number of nodes in each.
+/// Returns names and values on the tape, with the number of nodes in each.
 fn written(text: &str) -> Vec<(String, u32, bool)> {
     let mut tape = Tape::default();
     tape.read(text).expect("well-formed");
-    let name = |node: &Node<'_>| format!("{}={}", node.name.text(), node.value);
+    let name = |node: &TapeNode<'_>| format!("{}={}", node.name.text(), node.value);
     tape.nodes().iter().map(|node| (name(node), node.inner, node.is_opaque)).collect()
 }
 
 #[test]
-fn inner_objects_follow_their_member() {
+fn inner_objects_follow_their_field() {
     let plain = |name: &str, inner| (name.to_owned(), inner, false);
     assert_eq!(
         written(r#"{"a":{"b":{"c\u0041":1},"d":[{"e":2}]},"l":[{"m":3},4]} and more"#),
@@ -148,7 +148,7 @@ fn inner_objects_follow_their_member() {
             plain(r#"a={"b":{"c\u0041":1},"d":[{"e":2}]}"#, 3),
             plain(r#"b={"c\u0041":1}"#, 1),
             plain("cA=1", 0),
-            // Lists further in are not looked into.
+            // Arrays below the outermost object have no nodes.
             plain(r#"d=[{"e":2}]"#, 0),
             plain(r#"l=[{"m":3},4]"#, 3),
             plain(r#"={"m":3}"#, 1),
@@ -160,9 +160,9 @@ fn inner_objects_follow_their_member() {
 
 #[test]
 fn what_is_too_much_is_not_written_down() {
-    let object = |members: usize| {
-        let members: Vec<_> = (0..members).map(|number| format!("\"{number}\":0")).collect();
-        format!("{{{}}}", members.join(","))
+    let object = |fields: usize| {
+        let fields: Vec<_> = (0..fields).map(|number| format!("\"{number}\":0")).collect();
+        format!("{{{}}}", fields.join(","))
     };
     let mut tape = Tape::default();
     let fits = object(MAX_NODES);
@@ -170,16 +170,16 @@ fn what_is_too_much_is_not_written_down() {
     assert_eq!(tape.nodes().len(), MAX_NODES);
     let too_many = object(MAX_NODES + 1);
     assert!(tape.read(&too_many).is_some() && tape.is_too_large());
-    // The large one of two is given up, and the other is there.
+    // The larger of two inner objects is dropped, the other is kept.
     let nested = format!("{{\"a\":{},\"b\":{}}}", object(5000), object(3));
     let found = written(&nested);
     assert_eq!(
         found.iter().map(|(_, inner, lost)| (*inner, *lost)).collect::<Vec<_>>()[..3],
         [(0, true), (3, false), (0, false)]
     );
-    // One more than is looked at tells that there are more.
+    // One entry above the maximum shows that there are more.
     let list = format!("{{\"l\":[{}1]}}", "{\"x\":1},".repeat(100));
     assert_eq!(written(&list)[0].1, 2 * MAX_ENTRIES as u32 + 1 + 1);
-    // Of another object, nothing is left.
+    // A new object replaces the nodes of the previous one.
     assert!(tape.read("{}").is_some() && tape.nodes().is_empty() && !tape.is_too_large());
 }

@@ -1,9 +1,9 @@
-//! Inflating within limits.
+//! Tests of inflating within limits.
 
 use std::io::Write;
 
 use super::*;
-use crate::receive::in_flight::InFlight;
+use crate::receive::in_flight::InFlightBytes;
 
 fn inflate_with(
     encoding: &str,
@@ -11,7 +11,7 @@ fn inflate_with(
     limit: u64,
     in_flight: u64,
 ) -> Result<Bytes, InflateError> {
-    let mut reservation = InFlight::new(in_flight).nothing();
+    let mut reservation = InFlightBytes::new(in_flight).nothing();
     inflate(Bytes::copy_from_slice(bytes), &[encoding.to_owned()], limit, &mut reservation)
 }
 

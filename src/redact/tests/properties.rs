@@ -1,4 +1,5 @@
-//! Over arbitrary events: what is not matched stays byte for byte, and what is matched is gone.
+//! Properties over arbitrary events: unmatched text stays unchanged byte for byte, matched text is
+//! gone.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -7,10 +8,10 @@ use super::*;
 use crate::decode;
 use crate::event::Event;
 
-/// In no other text: what must not be left.
+/// Text that occurs nowhere else and must not remain.
 const CANARY: &str = "Zanzibar";
 
-/// A JSON value in some spelling, without a canary.
+/// Generates a JSON value in some spelling, without a canary.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -19,39 +20,39 @@ fn json() -> impl Strategy<Value = String> {
         string(),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
-        let member = (name(), space(), inner.clone());
+        let field = (name(), space(), inner.clone());
         prop_oneof![
             (prop::collection::vec(inner, 0..4), space()).prop_map(|(values, space)| format!(
                 "[{space}{}{space}]",
                 values.join(&format!(",{space}"))
             )),
-            prop::collection::vec(member, 0..4).prop_map(|members| object(&members)),
+            prop::collection::vec(field, 0..4).prop_map(|fields| object(&fields)),
         ]
     })
 }
 
-fn object(members: &[(String, String, String)]) -> String {
-    let members =
-        members.iter().map(|(name, space, value)| format!("{name}{space}:{space}{value}"));
-    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+fn object(fields: &[(String, String, String)]) -> String {
+    let fields = fields.iter().map(|(name, space, value)| format!("{name}{space}:{space}{value}"));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
 fn space() -> impl Strategy<Value = String> {
     "[ \n\t]{0,2}"
 }
 
-/// A string in its quotes, with escapes of all kinds, half surrogates, and what looks like addresses.
+/// Generates a quoted string with escapes of all kinds, half surrogates, and text that resembles
+/// addresses.
 fn string() -> impl Strategy<Value = String> {
     r#"([a-y @%.<>é]|\\u00e9|\\ud83d|\\ud83d\\ude00|\\"|\\\\|\\n|a@b\.co|%40|\\u0040){0,8}"#
         .prop_map(|text| format!("\"{text}\""))
 }
 
-/// Names that no rule of these tests means, and some that are close.
+/// Generates names that no rule of these tests matches, some of them similar.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof!["\"[a-e]{1,2}\"", Just("\"user\"".to_owned()), Just("\"\\u0061\"".to_owned())]
 }
 
-/// Every letter of the canary in one of three spellings.
+/// Spells every letter of the canary in one of three ways.
 fn canary() -> impl Strategy<Value = String> {
     prop::collection::vec(0..3_u8, CANARY.len()).prop_map(|spellings| {
         let spell = |(letter, spelling): (char, u8)| match spelling {
@@ -63,17 +64,17 @@ fn canary() -> impl Strategy<Value = String> {
     })
 }
 
-/// An event with arbitrary members, and a canary at `secret.name` and in an address.
+/// Generates an event with arbitrary fields, and a canary at `secret.name` and in an address.
 fn events() -> impl Strategy<Value = (String, String)> {
-    let members = || prop::collection::vec((name(), space(), json()), 0..4);
-    (members(), members(), members(), canary(), any::<bool>(), 0..3_usize).prop_map(
+    let fields = || prop::collection::vec((name(), space(), json()), 0..4);
+    (fields(), fields(), fields(), canary(), any::<bool>(), 0..3_usize).prop_map(
         |(before, inside, after, canary, is_list, repetitions)| {
             let secret = |value: &str| {
-                let mut members = inside.clone();
+                let mut fields = inside.clone();
                 for _ in 0..=repetitions {
-                    members.push(("\"nAm\\u0065\"".to_owned(), String::new(), value.to_owned()));
+                    fields.push(("\"nAm\\u0065\"".to_owned(), String::new(), value.to_owned()));
                 }
-                let object = object(&members);
+                let object = object(&fields);
                 if is_list { format!("[{object},{{}}]") } else { object }
             };
             let build = |secret: String, text: String| {
@@ -102,7 +103,7 @@ fn events() -> impl Strategy<Value = (String, String)> {
     )
 }
 
-/// What tells an event from others, and what it is.
+/// Returns the fields that identify an event.
 fn identity(text: &str) -> (String, String, String, Option<String>) {
     let event = decode::event(text.as_bytes()).expect("still an event").event;
     let envelope = event.envelope();
@@ -115,13 +116,13 @@ fn identity(text: &str) -> (String, String, String, Option<String>) {
     )
 }
 
-/// Nothing decodes to the canary, however it is spelt.
+/// Checks that no part of the text decodes to the canary.
 fn holds_no_canary(text: &str) -> TestCaseResult {
     prop_assert!(!crate::json::decode(text).contains(CANARY), "{}", text);
     Ok(())
 }
 
-/// The addresses of the arbitrary part masked, too, by the profile alone.
+/// Masks the addresses of the arbitrary part by the profile alone.
 fn without_addresses(text: &str) -> String {
     redacted(&redaction("pii = \"mask\""), text)
 }
@@ -151,7 +152,7 @@ proptest! {
             let found = redacted(&redaction, &came);
             holds_no_canary(&found)?;
             prop_assert_eq!(identity(&found), identity(&came), "{}", rules);
-            // Not an event any more, and whole.
+            // A wrapped event is no longer an event, but still redacted.
             let wrapped = format!("{{\"x\":[{came}]}}");
             holds_no_canary(&fragment(&redaction, &wrapped))?;
             let found = fragment(&redaction, &wrapped);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::plan::{Prepared, Running};
 use super::{Reload, prepare};
 use crate::config::{self, Config};
+use crate::listener::tls;
 use crate::receive::Policy;
-use crate::receive::listener::tls;
 
 /// Secrets that are strong, by their numbers, in files `s0`, `s1`, ….
 const SECRETS: [&str; 4] =

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use super::{Bench, SECRETS, Service, fresh};
 use crate::admin::access::Access;
 use crate::config::{self, Config};
-use crate::receive::{Judgement, Peer, Policy};
+use crate::listener::Peer;
+use crate::receive::{AccessDecision, Policy};
 
 /// Networks that a file may name; the last ones are everything.
 const NETS: [&str; 6] =
@@ -215,7 +216,7 @@ fn peers() -> Vec<SocketAddr> {
 }
 
 /// How every request to the sources is judged.
-fn webhooks(policy: &Policy) -> Vec<Judgement> {
+fn webhooks(policy: &Policy) -> Vec<AccessDecision> {
     let mut judged = Vec::new();
     for name in ["a", "b"] {
         for peer in peers() {
@@ -253,7 +254,7 @@ fn operations(config: &Config, method: &str, passwords: &[&str]) -> Vec<bool> {
 fn keeps_out_addresses(policy: &Policy, name: &str) -> bool {
     (0..64_u8).any(|first| {
         let peer = Peer::new(SocketAddr::from(([first * 4, 88, 99, 1], 1)));
-        policy.judge(name, Some(&peer), &HeaderMap::new()) == Judgement::ForeignAddress
+        policy.judge(name, Some(&peer), &HeaderMap::new()) == AccessDecision::ForeignAddress
     })
 }
 
@@ -264,9 +265,13 @@ fn opens_nothing(before: (&Config, &Policy), after: (&Config, &Policy)) {
             for headers in requests().iter().filter(|headers| !bears_credential(headers)) {
                 let peer = Peer::new(peer);
                 let judge = |policy: &Policy| policy.judge(name, Some(&peer), headers);
-                let was_refused = [Judgement::WrongCredentials, Judgement::StaleConnection]
-                    .contains(&judge(before.1));
-                assert!(!was_refused || judge(after.1) != Judgement::Allowed, "{name} is open");
+                let was_refused =
+                    [AccessDecision::WrongCredentials, AccessDecision::StaleConnection]
+                        .contains(&judge(before.1));
+                assert!(
+                    !was_refused || judge(after.1) != AccessDecision::Allowed,
+                    "{name} is open"
+                );
             }
         }
         assert!(

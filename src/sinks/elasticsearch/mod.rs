@@ -12,15 +12,15 @@ use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use url::Url;
 
-use super::request::{Requests, authorization, below};
-use super::{Deliver, Item, Reason, Report, Verdict, lines};
+use super::{Deliver, Item, Reason, Report, lines};
 use crate::config::{ElasticsearchSink, Flavor};
+use crate::http_client::{HttpClient, authorization, below};
 pub(super) use document::encode;
 
 /// A target of `type = "elasticsearch"`.
 #[derive(Debug)]
 pub struct Elasticsearch {
-    requests: Requests,
+    requests: HttpClient,
     base: Url,
     bulk: Url,
 }
@@ -45,7 +45,7 @@ impl Elasticsearch {
             headers.insert(AUTHORIZATION, value);
         }
         Ok(Elasticsearch {
-            requests: Requests::open(&settings.client, headers)?,
+            requests: HttpClient::open(&settings.client, headers)?,
             base: settings.client.url.clone(),
             bulk: bulk_url(settings),
         })
@@ -78,14 +78,14 @@ impl Deliver for Elasticsearch {
         let posted = self.requests.post(&self.bulk, "application/x-ndjson", HeaderMap::new(), body);
         match posted.await {
             Ok(answer) => answer::report(&answer, items.len()),
-            Err(verdict) => Report::all(items, verdict),
+            Err(error) => Report::all(items, error.into()),
         }
     }
 
     /// Asks who is there. A key that may only create documents is refused here, and is good.
     async fn probe(&mut self) -> Result<String, Reason> {
         let answer = self.requests.get(&below(&self.base, "/")).await;
-        let answer = answer.map_err(Verdict::into_reason)?;
+        let answer = answer?;
         match answer.status {
             200 => {
                 let root: Result<Root, _> = serde_json::from_slice(&answer.body);

@@ -3,7 +3,8 @@
 use super::answer::report;
 use super::*;
 use crate::config::{self, SinkKind};
-use crate::sinks::request::Answer;
+use crate::http_client::Answer;
+use crate::sinks::Verdict;
 use crate::sinks::tests::{answer, letters};
 use crate::sinks::{Rendered, SinkFinding};
 

@@ -1,6 +1,6 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
-//! The target answers for a request as a whole: a refused batch is split above. Requests can be
+//! The target answers for a request as a whole: a refused batch is split above. HttpClient can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
 mod signature;
@@ -10,14 +10,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::request::{self, Answer, Class, Requests, advice, class_of};
 use super::{Deliver, Item, Reason, Report, Verdict};
 use crate::config::{BodyShape, HttpSink, Secret};
+use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
 
 /// A target of `type = "http"`.
 #[derive(Debug)]
 pub struct Http {
-    requests: Requests,
+    requests: HttpClient,
     url: Url,
     body: BodyShape,
     signing_keys: Vec<Secret>,
@@ -25,10 +25,10 @@ pub struct Http {
 
 impl Http {
     pub(super) fn open(settings: &HttpSink) -> Result<Http, Reason> {
-        let headers = request::headers(&settings.headers, &settings.authorization)?;
+        let headers = http_client::headers(&settings.headers, &settings.authorization)?;
         let keys: Result<_, String> = settings.signing_keys.iter().map(Secret::reread).collect();
         Ok(Http {
-            requests: Requests::open(&settings.client, headers)?,
+            requests: HttpClient::open(&settings.client, headers)?,
             url: settings.client.url.clone(),
             body: settings.body,
             signing_keys: keys.map_err(Reason::new)?,
@@ -43,7 +43,7 @@ impl Http {
         };
         match self.requests.post(&self.url, content_type, headers, body).await {
             Ok(answer) => verdict(&answer),
-            Err(verdict) => verdict,
+            Err(error) => error.into(),
         }
     }
 
@@ -96,7 +96,7 @@ impl Deliver for Http {
                 Err(answer.reason(advice(answer.status), None))
             }
             Ok(answer) => Ok(format!("answers (HTTP {} to a GET)", answer.status)),
-            Err(verdict) => Err(verdict.into_reason()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::SplunkHec;
 use super::answer::{self, Reply};
 use crate::config::Acknowledgement;
+use crate::http_client::{Class, class_of};
 use crate::sinks::Reason;
-use crate::sinks::request::{Class, class_of};
 
 #[derive(Deserialize)]
 struct Acks {

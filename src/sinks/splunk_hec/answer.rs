@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use crate::sinks::request::{Answer, Class, advice, class_of};
+use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
 pub(super) const NO_DATA: i64 = 5;

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
-use super::request::{Requests, authorization, below};
 use super::{Deliver, Item, Reason, Report, SinkFinding, Verdict, lines};
 use crate::config::{self, Authorization, SplunkHecSink};
+use crate::http_client::{HttpClient, authorization, below};
 use acknowledge::{Acknowledged, Unasked};
 use answer::Reply;
 pub(super) use envelope::encode;
@@ -25,7 +25,7 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 /// A target of `type = "splunk_hec"`.
 #[derive(Debug)]
 pub struct SplunkHec {
-    requests: Requests,
+    requests: HttpClient,
     base: Url,
     acknowledgement: Option<config::Acknowledgement>,
     /// Names this sink's requests to the collector; a new one after each start.
@@ -41,7 +41,7 @@ impl SplunkHec {
             headers.insert(AUTHORIZATION, value);
         }
         Ok(SplunkHec {
-            requests: Requests::open(&settings.client, headers)?,
+            requests: HttpClient::open(&settings.client, headers)?,
             base: settings.client.url.clone(),
             acknowledgement: settings.acknowledgement,
             channel: Uuid::new_v4(),
@@ -128,7 +128,7 @@ impl Deliver for SplunkHec {
     /// request has "no data".
     async fn probe(&mut self) -> Result<String, Reason> {
         let health = self.requests.get(&below(&self.base, "/services/collector/health")).await;
-        let health = Reply::read(health.map_err(Verdict::into_reason)?);
+        let health = Reply::read(health?);
         if health.code != Some(answer::HEALTHY) {
             return Err(health.reason("the collector says that it is not healthy"));
         }

@@ -1,0 +1,111 @@
+//! Removes credentials from answers that repeat the request, so that no dead letter contains them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use memchr::memmem;
+use secrecy::{ExposeSecret, SecretSlice};
+
+use crate::config::Client;
+
+/// Minimum length of a path segment that is treated as a secret.
+const MIN_SEGMENT_BYTES: usize = 16;
+
+const REPLACEMENT: &[u8] = b"[secret]";
+
+/// Secrets that no quoted answer may contain: sensitive headers, the tokens and passwords in them,
+/// the proxy's password, the values in the URL's query, and long segments of its path.
+#[derive(Debug, Default)]
+pub(crate) struct CredentialFilter(Vec<SecretSlice<u8>>);
+
+impl CredentialFilter {
+    pub(super) fn of(settings: &Client, headers: &HeaderMap) -> CredentialFilter {
+        let mut secrets: Vec<Vec<u8>> = Vec::new();
+        for value in headers.values().filter(|value| value.is_sensitive()) {
+            let text = value.as_bytes();
+            secrets.push(text.to_vec());
+            secrets.extend(text.split(|byte| *byte == b' ').skip(1).map(<[u8]>::to_vec));
+            if let Some(pair) = text.strip_prefix(b"Basic ")
+                && let Ok(pair) = STANDARD.decode(pair)
+                && let Some(colon) = pair.iter().position(|byte| *byte == b':')
+            {
+                secrets.push(pair[colon + 1..].to_vec());
+            }
+        }
+        let proxy = settings.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref());
+        if let Some((username, password)) = proxy {
+            let password = password.expose();
+            secrets.push(password.as_bytes().to_vec());
+            secrets.push(STANDARD.encode(format!("{username}:{password}")).into_bytes());
+        }
+        secrets.extend(settings.url.query_pairs().map(|(_, value)| value.as_bytes().to_vec()));
+        let query = settings.url.query().unwrap_or_default();
+        let values = query.split('&').filter_map(|pair| pair.split_once('='));
+        secrets.extend(values.map(|(_, value)| value.as_bytes().to_vec()));
+        // Some targets identify senders by a secret path.
+        let segments =
+            settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT_BYTES);
+        secrets.extend(segments.map(|segment| segment.as_bytes().to_vec()));
+        secrets.retain(|secret| !secret.is_empty());
+        // Longest first: a whole value before the parts of it.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        CredentialFilter(secrets.into_iter().map(Into::into).collect())
+    }
+
+    /// Returns the text with every secret replaced.
+    pub(super) fn erase(&self, text: &[u8]) -> Vec<u8> {
+        let mut clean = text.to_vec();
+        for secret in &self.0 {
+            let secret = secret.expose_secret();
+            let mut from = 0;
+            let mut next = Vec::with_capacity(clean.len());
+            for at in memmem::find_iter(&clean, secret) {
+                next.extend_from_slice(&clean[from..at]);
+                next.extend_from_slice(REPLACEMENT);
+                from = at + secret.len();
+            }
+            next.extend_from_slice(&clean[from..]);
+            clean = next;
+        }
+        clean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn no_form_of_a_credential_stays() {
+        let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x/hooks/canary-6-in-the-path?key=canary%204\"\n\
+                    proxy = { url = \"http://p\", username = \"me\", password_env = \"P\" }\n";
+        let variables = [("P".into(), "canary-5".into())].into_iter();
+        let config = config::parse(text, None, variables).expect("valid");
+        let config::SinkKind::Http(sink) = &config.sinks[0].kind else { panic!("a sink") };
+        let mut headers = HeaderMap::new();
+        let basic = format!("Basic {}", STANDARD.encode("user:pass:word"));
+        let values = [("a", "Bearer canary-1"), ("b", "canary-2 canary-3"), ("c", basic.as_str())];
+        for (name, value) in values {
+            let mut value = HeaderValue::try_from(value).expect("a value");
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        headers.insert("d", HeaderValue::from_static("plain"));
+        let filter = CredentialFilter::of(&sink.client, &headers);
+        assert!(!format!("{filter:?}").contains("canary"));
+        for (said, clean) in [
+            ("x canary-1canary-1", "x [secret][secret]"),
+            ("b: canary-2 canary-3.", "b: [secret]."),
+            (basic.as_str(), "[secret]"),
+            ("pass:word plain", "[secret] plain"),
+            ("?key=canary 4 /x?key=canary%204", "?key=[secret] /x?key=[secret]"),
+            ("no /hooks/canary-6-in-the-path", "no /hooks/[secret]"),
+            ("bWU6Y2FuYXJ5LTU= canary-5", "[secret] [secret]"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&filter.erase(said.as_bytes())), clean);
+        }
+    }
+}
