@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use super::field_reader::{FieldReader, Findings, parse_time};
 use super::fields::{Field, FieldNames, Fields};
 use super::refusal::{Refusal, RefusalReason};
-use crate::event::{Action, Actor, Envelope, FindingKind, Resource, ResultBlock, Source};
+use crate::event::{
+    Action, Actor, Envelope, FindingKind, Resource, ResultBlock, RiskLevel, Source,
+};
 
 /// Every field seen on an activity, in webhooks or in the audit API.
 const KNOWN: FieldNames<14> = FieldNames::new([
@@ -76,6 +78,7 @@ pub(super) fn read<'a>(
         let mut reader = FieldReader::new(&fields, "$.source", findings);
         Source { ip_address: reader.text(&["ipAddress"]), user_agent: reader.text(&["userAgent"]) }
     });
+    let risk_level = risk_level(fields, &action.kind);
     let resources = resources
         .iter()
         .enumerate()
@@ -95,8 +98,26 @@ pub(super) fn read<'a>(
         resources,
         result,
         source,
+        risk_level,
         subscription_name,
     })
+}
+
+/// Reads the level of a risk evaluation. A staged evaluation is a test of a policy and has none.
+fn risk_level(fields: &Fields<'_, '_>, kind: &str) -> Option<RiskLevel> {
+    if !matches!(kind, "RISK_EVALUATION.CREATED" | "RISK_EVALUATION.UPDATED") {
+        return None;
+    }
+    let embedded = fields.get("_embedded")?.0.object()?;
+    let evaluation = embedded.get("riskEvaluation")?.0.object()?;
+    let result = evaluation.get("result")?.0.object()?;
+    let level = result.get("level").and_then(|(field, _)| field.text())?;
+    match &*level.to_ascii_uppercase() {
+        "LOW" => Some(RiskLevel::Low),
+        "MEDIUM" => Some(RiskLevel::Medium),
+        "HIGH" => Some(RiskLevel::High),
+        _ => None,
+    }
 }
 
 /// Reads a required string field that must not be empty.

@@ -33,6 +33,8 @@ pub struct Envelope<'a> {
     pub result: Option<ResultBlock<'a>>,
     /// `source`. Present only if the webhook exposes addresses or user agents.
     pub source: Option<Source<'a>>,
+    /// `_embedded.riskEvaluation.result.level` of `RISK_EVALUATION.CREATED` and `.UPDATED`.
+    pub risk_level: Option<RiskLevel>,
     /// `subscriptionName`: the webhook's name in PingOne.
     pub subscription_name: Option<Cow<'a, str>>,
 }
@@ -86,6 +88,17 @@ pub struct ResultBlock<'a> {
     pub status: Option<Cow<'a, str>>,
     /// Free text.
     pub description: Option<Cow<'a, str>>,
+}
+
+/// Level that PingOne Protect assigns to a risk evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiskLevel {
+    /// `LOW`
+    Low,
+    /// `MEDIUM`
+    Medium,
+    /// `HIGH`
+    High,
 }
 
 /// `source`: origin of the request behind the event.

@@ -13,7 +13,7 @@ pub mod registry;
 mod severity;
 
 pub use change::Change;
-pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
+pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, RiskLevel, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
     CustomAnalytics, Flow, FlowVersion, Interaction, InteractionEvent, Node, Packet, ParentFlow,
