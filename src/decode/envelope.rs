@@ -177,6 +177,7 @@ fn resource<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) ->
         kind: reader.text(&["type"]),
         name: reader.text(&["name"]),
         environment_id: environment_id(reader.object(&["environment"])),
+        href: reader.text(&["href"]),
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Resource<'a> {
     pub name: Option<Cow<'a, str>>,
     /// The environment of the resource.
     pub environment_id: Option<Cow<'a, str>>,
+    /// Link to the resource in PingOne's API. Names the user where no resource does.
+    pub href: Option<Cow<'a, str>>,
 }
 
 /// `result`. Its status alone does not determine the outcome: see [`crate::event::Outcome`].

@@ -1,9 +1,10 @@
 //! Classifications shared by the formats: severity numbers, titles, addresses, sign-ons.
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 
 use crate::config::Formatting;
-use crate::event::{Event, Interaction, Severity};
+use crate::event::{Event, Interaction, Severity, registry};
 
 /// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
 /// high.
@@ -16,25 +17,51 @@ pub(super) fn severity(severity: Severity) -> u8 {
     }
 }
 
-/// Returns a title for people: one of eight fixed texts.
-pub(super) fn title(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Interaction(interaction) => match &interaction.interaction {
-            Interaction::StartInteraction(_) => "DaVinci flow started",
-            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
-            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
-            Interaction::SendResponse(_) => "DaVinci connector response sent",
-            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
-        },
-        Event::Admin(_) => "DaVinci administration",
-        Event::DeliveryTest(_) => "PingOne connection test",
-        Event::Other(_) => "PingOne event",
+/// Product that an event comes from, as the formats name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    pub(super) name: &'static str,
+    /// Name as a service and as a tag.
+    pub(super) service: &'static str,
+    /// `event.dataset` in ECS.
+    pub(super) dataset: &'static str,
+    /// `metadata.log_name` in OCSF.
+    pub(super) log: &'static str,
+}
+
+const DAVINCI: Product = Product {
+    name: "PingOne DaVinci",
+    service: "pingone-davinci",
+    dataset: "pingone.davinci",
+    log: "davinci",
+};
+
+const PINGONE: Product =
+    Product { name: "PingOne", service: "pingone", dataset: "ping_one.audit", log: "audit" };
+
+/// Returns the product by the type's first word.
+pub(super) fn product(event: &Event<'_>) -> Product {
+    let kind = event.envelope().action.kind.as_bytes();
+    let is_davinci = kind.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"DAVINCI"));
+    if is_davinci { DAVINCI } else { PINGONE }
+}
+
+/// Returns a title for people, from the registry.
+pub(super) fn title(event: &Event<'_>) -> Cow<'static, str> {
+    match registry::lookup(&event.envelope().action.kind) {
+        Cow::Borrowed(entry) => Cow::Borrowed(&*entry.title),
+        Cow::Owned(entry) => entry.title,
     }
+}
+
+/// Returns the category of the event's kind, for example `authentication` or `davinci-flow`.
+pub(super) fn category(event: &Event<'_>) -> &'static str {
+    registry::lookup(&event.envelope().action.kind).category
 }
 
 /// Returns the title with its object: flow and capability, or the type.
 pub(super) fn message(event: &Event<'_>) -> String {
-    let mut message = title(event).to_owned();
+    let mut message = title(event).into_owned();
     let Event::Interaction(interaction) = event else {
         message.push_str(": ");
         message.push_str(&event.envelope().action.kind);

@@ -13,6 +13,7 @@ mod leaves;
 mod leef;
 mod native;
 mod ocsf;
+mod people;
 
 use std::borrow::Cow;
 

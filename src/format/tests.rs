@@ -196,7 +196,10 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
         for pointer in pointers {
             let field = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
             let field = field.replace('/', ".").replace("resources.0.", "resources.");
-            let field = field.replace("_embedded.davinciFlow.", "davinciFlow.");
+            let field = field.replace("_embedded.", "");
+            let field =
+                field.replace("@user.", "actors.user.").replace("@client.", "actors.client.");
+            let field = field.replace("@target.", "target.").replace("@group.", "group.");
             if !row.contains(&format!("`{field}`")) {
                 missing.push(format!("{format} | `{key}` | `{field}` |"));
             }

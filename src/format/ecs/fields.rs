@@ -6,7 +6,7 @@
 use crate::format::document::TextField;
 
 /// Fields of every event.
-pub(in crate::format) const FIELDS: [TextField; 20] = [
+pub(in crate::format) const FIELDS: [TextField; 22] = [
     (&["event.id", "ping_one.audit.id"], &["/id"]),
     (&["event.code", "ping_one.audit.action.type"], &["/action/type"]),
     (&["ping_one.audit.action.description"], &["/action/description"]),
@@ -15,16 +15,29 @@ pub(in crate::format) const FIELDS: [TextField; 20] = [
     (&["ping_one.audit.session.id"], &["/internalCorrelation/sessionId"]),
     (&["ping_one.audit.result.status"], &["/result/status"]),
     (&["event.reason", "ping_one.audit.result.description"], &["/result/description"]),
-    (&["user.id", "ping_one.audit.actors.user.id"], &["/actors/user/id"]),
-    (&["user.name", "ping_one.audit.actors.user.name"], &["/actors/user/name"]),
-    (&["ping_one.audit.actors.user.environment.id"], &["/actors/user/environment/id"]),
-    (&["ping_one.audit.actors.user.type"], &["/actors/user/type"]),
-    (&["client.user.id", "ping_one.audit.actors.client.id"], &["/actors/client/id"]),
-    (&["client.user.name", "ping_one.audit.actors.client.name"], &["/actors/client/name"]),
-    (&["ping_one.audit.actors.client.environment.id"], &["/actors/client/environment/id"]),
-    (&["ping_one.audit.actors.client.type"], &["/actors/client/type"]),
-    (&["user_agent.original"], &["/source/userAgent"]),
+    (&["user.id", "ping_one.audit.actors.user.id"], &["@user/id"]),
+    (&["user.name", "ping_one.audit.actors.user.name"], &["@user/name"]),
+    (&["ping_one.audit.actors.user.environment.id"], &["@user/environment/id"]),
+    (&["ping_one.audit.actors.user.type"], &["@user/type"]),
+    (&["client.user.id", "ping_one.audit.actors.client.id"], &["@client/id"]),
+    (&["client.user.name", "ping_one.audit.actors.client.name"], &["@client/name"]),
+    (&["ping_one.audit.actors.client.environment.id"], &["@client/environment/id"]),
+    (&["ping_one.audit.actors.client.type"], &["@client/type"]),
+    (
+        &["user_agent.original"],
+        &[
+            "/source/userAgent",
+            "~/userAgent",
+            "/_embedded/riskEvent/userAgent",
+            "/_embedded/riskEvaluation/event/browser/userAgent",
+        ],
+    ),
     (&["ping_one.audit.subscription.name"], &["/subscriptionName"]),
+    (&["ping_one.risk.level"], &["/_embedded/riskEvaluation/result/level"]),
+    (
+        &["ping_one.risk.recommended_action"],
+        &["/_embedded/riskEvaluation/result/recommendedAction"],
+    ),
     (&["ping_one.davinci.flow.id"], &["~/flowId", "~/flowID", "/_embedded/davinciFlow/flowId"]),
     (&["ping_one.davinci.flow.name"], &["~/flowName", "/_embedded/davinciFlow/flowName"]),
 ];

@@ -5,18 +5,21 @@
 //! kept in `ping_one.davinci.extra`, to be mapped as one `flattened` field.
 //! <https://www.elastic.co/docs/reference/ecs>
 
+mod category;
 mod fields;
+mod people;
+mod resources;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Received;
-use super::classify::{address, is_sign_on, message};
+use super::classify::{address, message, product};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, MAX_TEXT_BYTES, one_line};
 use crate::config::Formatting;
-use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
+use crate::event::{Event, FlowVersion, ParentFlow, RiskLevel, Severity};
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
 
@@ -40,33 +43,29 @@ pub(super) fn render(
     leaves: &mut Leaves,
 ) -> Vec<u8> {
     let event = received.event;
+    let product = product(event);
     let mut document = Document::default();
     for (name, value) in [
         ("@timestamp", date(event.time()).as_str()),
         ("ecs.version", VERSION),
-        ("event.kind", "event"),
+        ("event.kind", if is_alert(event) { "alert" } else { "event" }),
         ("event.module", "ping_one"),
-        ("event.dataset", "pingone.davinci"),
+        ("event.dataset", product.dataset),
         ("event.action", &event.envelope().action.kind.to_lowercase()),
         ("event.outcome", event.outcome().as_str()),
         ("observer.vendor", "Ping Identity"),
-        ("observer.product", "PingOne DaVinci"),
-        ("service.name", "pingone-davinci"),
+        ("observer.product", product.name),
+        ("service.name", product.service),
         ("message", &message(event)),
         ("log.level", level(event.severity())),
     ] {
         document.set(name, value);
     }
-    let (categories, kinds) = category(formatting, event);
+    let (categories, kinds) = category::of(formatting, event);
     document.set("event.category", categories);
     document.set("event.type", kinds);
-    document.set("tags", vec!["forwarded", "pingone-davinci"]);
-    if leaves.has_text("/actors/user/name")
-        && let Some(name) = leaves.get("/actors/user/name").cloned()
-    {
-        leaves.copied(&["related.user"], "/actors/user/name");
-        document.set("related.user", json!([name]));
-    }
+    document.set("tags", vec!["forwarded", product.service]);
+    people::fill(event, leaves, &mut document);
     for (field, text) in [
         ("cloud.account.id", event.environment_id()),
         ("ping_one.davinci.environment.id", event.environment_id()),
@@ -117,30 +116,25 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let recorded_at = event.envelope().recorded_at;
     let fields = ["event.created", "ping_one.audit.recorded_at"];
     set_date(&fields, recorded_at, "/recordedAt", leaves, document);
-    if leaves.get("/resources").is_some_and(are_plain_resources)
-        && let Some(resources) = leaves.take_value(&["ping_one.audit.resources"], "/resources")
-    {
-        let resources = if resources.is_array() { resources } else { json!([resources]) };
-        document.set("ping_one.audit.resources", resources);
-    } else {
-        let resources = plain_parts(leaves);
-        if !resources.is_empty() {
-            document.set("ping_one.audit.resources", resources);
-        }
-    }
+    resources::fill(leaves, document);
     let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
     if leaves.get("/tags").is_some_and(is_texts)
         && let Some(tags) = leaves.take_value(&["ping_one.audit.tags"], "/tags")
     {
         document.set("ping_one.audit.tags", tags);
     }
-    if let Some(text) = leaves.take_text(&["source.address"], &["/source/ipAddress"]) {
+    if let Some(text) = leaves.take_text(&["source.address"], &ADDRESSES) {
         if let Some(address) = address(&text) {
-            leaves.copied(&["source.ip", "related.ip"], "/source/ipAddress");
             document.set("source.ip", address.to_string());
             document.set("related.ip", json!([address.to_string()]));
         }
         document.set("source.address", text);
+    }
+    if let Some(score) = leaves.get(RISK_SCORE).and_then(Value::as_f64)
+        && score.is_finite()
+    {
+        leaves.take_value(&["event.risk_score"], RISK_SCORE);
+        document.set("event.risk_score", score);
     }
     let Event::Interaction(interaction) = event else { return };
     let (flow, node) = (&interaction.flow, interaction.interaction.node());
@@ -161,6 +155,16 @@ fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
         set_flag(field, respond_to_user, &["^/respondToUser"], leaves, document);
     }
 }
+
+/// Fields with the address of the user's device. The first one present counts.
+const ADDRESSES: [&str; 4] = [
+    "/source/ipAddress",
+    "~/ipAddress",
+    "/_embedded/riskEvent/ip",
+    "/_embedded/riskEvaluation/event/ip",
+];
+
+const RISK_SCORE: &str = "/_embedded/riskEvaluation/result/score";
 
 const SUCCESS: &[&str] = &["~/success", "~/succcess"];
 const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
@@ -206,69 +210,6 @@ fn set_flag(
     }
 }
 
-/// Documented text fields of a resource.
-const RESOURCE: [&str; 4] = ["id", "type", "name", "href"];
-
-/// Takes the documented fields out of resources. Resources with other fields stay in the extension
-/// with the rest.
-fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
-    let bases: Vec<String> = match leaves.get("/resources") {
-        Some(Value::Object(_)) => vec!["/resources".to_owned()],
-        Some(Value::Array(list)) => {
-            (0..list.len()).map(|index| format!("/resources/{index}")).collect()
-        }
-        _ => Vec::new(),
-    };
-    let mut resources = Vec::new();
-    for base in bases {
-        let mut resource = Map::new();
-        // Taking the last field of a resource removes the empty resource.
-        for name in RESOURCE {
-            let pointer = format!("{base}/{name}");
-            if leaves.get(&pointer).is_some_and(Value::is_string)
-                && let Some(text) = leaves.take_value(&[], &pointer)
-            {
-                resource.insert(name.to_owned(), text);
-            }
-        }
-        let pointer = format!("{base}/environment/id");
-        if leaves.get(&pointer).is_some_and(Value::is_string)
-            && let Some(id) = leaves.take_value(&[], &pointer)
-        {
-            resource.insert("environment".to_owned(), json!({ "id": id }));
-        }
-        // A resource without documented fields becomes empty, which keeps the indices of the
-        // others.
-        resources.push(Value::Object(resource));
-    }
-    if resources.iter().all(|resource| *resource == json!({})) {
-        return Vec::new();
-    }
-    leaves.copied(&["ping_one.audit.resources"], "/resources");
-    let is_hole = |list: &Vec<Value>| list.iter().all(Value::is_null);
-    if leaves.get("/resources").and_then(Value::as_array).is_some_and(is_hole) {
-        leaves.take_value(&[], "/resources");
-    }
-    resources
-}
-
-/// Returns whether resources are as documented. Others would conflict with the types of the
-/// mapping.
-fn are_plain_resources(value: &Value) -> bool {
-    let is_plain = |resource: &Value| {
-        resource.as_object().is_some_and(|fields| {
-            fields.iter().all(|(name, value)| match name.as_str() {
-                "id" | "type" | "name" | "href" => is_text(value),
-                "environment" => value.as_object().is_some_and(|environment| {
-                    environment.iter().all(|(name, value)| name == "id" && is_text(value))
-                }),
-                _ => false,
-            })
-        })
-    };
-    value.as_array().map_or_else(|| is_plain(value), |list| list.iter().all(is_plain))
-}
-
 fn is_text(value: &Value) -> bool {
     value.is_string()
 }
@@ -286,39 +227,11 @@ fn reason(event: &Event<'_>) -> Option<String> {
     Some(format!("{kind}={status}"))
 }
 
-/// Returns `event.category` and `event.type`, in combinations that the schema allows.
-/// <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
-fn category(formatting: &Formatting, event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
-    let Event::Interaction(interaction) = event else { return administration(event) };
-    let (category, kind) = match &interaction.interaction {
-        Interaction::StartInteraction(_) => ("session", "start"),
-        Interaction::CustomAnalytics(_) if is_sign_on(formatting, event) => {
-            ("authentication", "info")
-        }
-        Interaction::CustomAnalytics(_) => ("iam", "info"),
-        Interaction::ReceiveRequest(_)
-        | Interaction::SendResponse(_)
-        | Interaction::SendErrorResponse(_) => ("api", "info"),
-    };
-    (vec![category], vec![kind])
-}
-
-/// Classifies an event that is not a flow run: identity and access management, and also
-/// configuration if it changes DaVinci's own objects.
-fn administration(event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
-    let categories = match event {
-        Event::Admin(_) => vec!["iam", "configuration"],
-        _ => vec!["iam"],
-    };
-    let kind = event.change().map_or("info", |change| match change {
-        Change::Created => "creation",
-        Change::Updated => "change",
-        Change::Deleted => "deletion",
-    });
-    let object = event.envelope().action.kind.split('.').next().unwrap_or_default();
-    let object = [("USER", "user"), ("GROUP", "group")].iter().find(|(name, _)| *name == object);
-    let is_about = matches!(event, Event::Other(_)).then_some(object).flatten();
-    (categories, is_about.map(|(_, object)| *object).into_iter().chain([kind]).collect())
+/// Returns whether PingOne itself raises an alarm: a high risk, or a fraud that a user reports.
+fn is_alert(event: &Event<'_>) -> bool {
+    let envelope = event.envelope();
+    envelope.risk_level == Some(RiskLevel::High)
+        || envelope.action.kind.eq_ignore_ascii_case("DEVICE.FRAUD_REPORTED")
 }
 
 fn level(severity: Severity) -> &'static str {

@@ -30,8 +30,7 @@ pub(super) enum OcsfActivity {
 
 impl OcsfClass {
     pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> OcsfClass {
-        let is_user_known =
-            leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name");
+        let is_user_known = leaves.has_text("@user/id") || leaves.has_text("@user/name");
         match event {
             Event::DeliveryTest(_) => OcsfClass::Base,
             _ if is_sign_on(formatting, event) && is_user_known => OcsfClass::Authentication,

@@ -21,12 +21,12 @@ pub(in crate::format) const ACTOR_FIELDS: [TextField; 5] = [
 
 /// User fields of API Activity.
 pub(in crate::format) const USER_FIELDS: [TextField; 2] =
-    [(&["actor.user.uid"], &["/actors/user/id"]), (&["actor.user.name"], &["/actors/user/name"])];
+    [(&["actor.user.uid"], &["@user/id"]), (&["actor.user.name"], &["@user/name"])];
 
 /// User fields of Authentication, whose user is the actor.
 pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 3] = [
-    (&["user.uid", "actor.user.uid"], &["/actors/user/id"]),
-    (&["user.name", "actor.user.name"], &["/actors/user/name"]),
+    (&["user.uid", "actor.user.uid"], &["@user/id"]),
+    (&["user.name", "actor.user.name"], &["@user/name"]),
     (&["service.name"], &["~/flowName"]),
 ];
 

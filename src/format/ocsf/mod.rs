@@ -228,7 +228,7 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
         kind => kind,
     };
     document.set("api.operation", operation);
-    if leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name") {
+    if leaves.has_text("@user/id") || leaves.has_text("@user/name") {
         user(&["actor.user"], leaves, document);
         observe_user("actor.user.name", leaves, document);
         document.fill(&USER_FIELDS, leaves);
@@ -261,13 +261,12 @@ fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document)
 
 /// Sets type and environment of the user.
 fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
-    let is_user =
-        leaves.take(&["actor.user.type_id"], &["/actors/user/type"], |kind| kind == "USER");
+    let is_user = leaves.take(&["actor.user.type_id"], &["@user/type"], |kind| kind == "USER");
     let (id, caption) = match is_user.as_deref() {
         None | Some("USER") => (1, "User"),
         Some(other) => (99, other),
     };
-    let organization = leaves.take_text(&["actor.user.org.uid"], &["/actors/user/environment/id"]);
+    let organization = leaves.take_text(&["actor.user.org.uid"], &["@user/environment/id"]);
     for place in places {
         document.set(&format!("{place}.type_id"), id);
         document.set(&format!("{place}.type"), caption);
@@ -278,9 +277,9 @@ fn user(places: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
 }
 
 fn observe_user(name: &'static str, leaves: &mut Leaves, document: &mut Document) {
-    if leaves.has_text("/actors/user/name") {
-        leaves.copied(&["observables"], "/actors/user/name");
-        let value = leaves.get("/actors/user/name").and_then(Value::as_str);
+    if leaves.has_text("@user/name") {
+        leaves.copied(&["observables"], "@user/name");
+        let value = leaves.get("@user/name").and_then(Value::as_str);
         observe(document, name, 4, "User Name", value);
     }
 }
