@@ -28,7 +28,8 @@ pub(super) struct Leaves {
     rest: Value,
     /// JSON pointer of the parent flow's object, if there is one; `^` at the start of a pointer.
     parent: Option<String>,
-    /// Users and clients: `@user`, `@client`, `@target` and `@group` at the start of a pointer.
+    /// Users and clients: `@user`, `@client`, `@target`, `@group` and
+    /// `@membership` at the start of a pointer.
     people: People,
     /// True if the tree is lossless; see [`exact`].
     is_exact: bool,
@@ -163,11 +164,12 @@ impl Leaves {
     fn person<'p>(&self, pointer: &'p str) -> Option<(Option<&str>, &'p str)> {
         let pointer = pointer.strip_prefix('@')?;
         let (name, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
-        let People { user, client, target, group } = &self.people;
+        let People { user, client, target, group, membership } = &self.people;
         let person = match name {
             "user" => user,
             "client" => client,
             "target" => target,
+            "membership" => membership,
             _ => group,
         };
         Some((person.as_deref(), rest))

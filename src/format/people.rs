@@ -16,6 +16,8 @@ pub(super) struct People {
     pub(super) target: Option<String>,
     /// The group that is affected: the first resource of type `GROUP`.
     pub(super) group: Option<String>,
+    /// A membership, whose name is the group's: the first resource of type `MEMBER_OF_GROUP`.
+    pub(super) membership: Option<String>,
 }
 
 impl People {
@@ -39,6 +41,7 @@ impl People {
             client: actor("client", "CLIENT"),
             target: resource("USER"),
             group: resource("GROUP"),
+            membership: resource("MEMBER_OF_GROUP"),
         }
     }
 }

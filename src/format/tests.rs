@@ -170,21 +170,13 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
 fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
     let page = std::fs::read_to_string(path).expect("a page");
-    let cef = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::CORRELATION);
+    let cef = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::AUDIT_FIELDS);
+    let cef = cef.chain(&cef::TARGET).chain(&cef::CORRELATION);
     let cef = cef.map(|(key, _, _, from)| ("CEF", *key, *from));
-    let leef = leef::FIELDS.iter().chain(&leef::FLOW_FIELDS);
+    let leef = leef::FIELDS.iter().chain(&leef::FLOW_FIELDS).chain(&leef::AUDIT_FIELDS);
     let leef = leef.map(|(key, from)| ("LEEF", *key, *from));
     let ecs = super::ecs::FIELDS.iter().chain(&super::ecs::FLOW_FIELDS).map(|row| ("ECS", row));
-    let ocsf = [
-        &super::ocsf::FIELDS[..],
-        &super::ocsf::ACTOR_FIELDS,
-        &super::ocsf::USER_FIELDS,
-        &super::ocsf::SIGN_ON_FIELDS,
-        &super::ocsf::API_FIELDS,
-        &super::ocsf::OPERATION_FIELDS,
-        &super::ocsf::RESOURCE_FIELDS,
-    ];
-    let ocsf = ocsf.into_iter().flatten().map(|row| ("OCSF", row));
+    let ocsf = super::ocsf::ALL_FIELDS.into_iter().flatten().map(|row| ("OCSF", row));
     let documents = ecs
         .chain(ocsf)
         .flat_map(|(name, (keys, from))| keys.iter().map(move |key| (name, *key, *from)));
