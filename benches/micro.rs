@@ -11,7 +11,7 @@ use davinci_siem::decode;
 use davinci_siem::format::{self, Received};
 use davinci_siem::metrics::Metrics;
 use davinci_siem::observe::{Observer, Summaries};
-use davinci_siem::spool::{Batch, DedupKey, Event, Settings, Spool};
+use davinci_siem::spool::{Batch, DedupKey, NewEvent, Settings, Spool};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -114,7 +114,7 @@ fn append_batch(bencher: Bencher<'_, '_>, count: usize) {
 
 fn batch(count: usize) -> Batch {
     let key = || DedupKey::new("bench", &uuid::Uuid::new_v4().to_string(), (0, 0));
-    let event = |raw: String| Event { key: key(), bytes: Bytes::from(raw) };
+    let event = |raw: String| NewEvent { key: key(), bytes: Bytes::from(raw) };
     Batch {
         source: Arc::from("bench"),
         events: events(count).into_iter().map(event).collect(),

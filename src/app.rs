@@ -1,7 +1,7 @@
-//! The service as one value: [`App::build`] opens and binds, [`App::run`] works until shutdown.
+//! The service as one value: [`App::build`] opens the spool and binds, [`App::run`] serves until shutdown.
 //!
-//! Start: open the spool, register the sinks, bind, ready. Stop: accept nothing more, answer what is
-//! in flight, let the sinks finish up to a deadline, close the spool.
+//! Start: open the spool, register the sinks, bind. Stop: accept no new connections, answer requests in flight, let
+//! the sinks deliver until the grace period ends, close the spool.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::access::Access;
@@ -30,10 +30,10 @@ use crate::spool::{
     Clock, CommitError, Disposition, OpenError, ReadError, Registered, Spool, Start,
 };
 
-/// Connections to the admin listener: a kubelet, a Prometheus or two, operators.
+/// Maximum number of connections to the admin listener: kubelet, Prometheus, operators.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Why the service could not start.
+/// Reason why the service cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Too few file descriptors.
@@ -54,11 +54,11 @@ pub enum StartError {
     /// An address could not be bound.
     #[error("{key} = \"{address}\" cannot be bound: {source}. {}", bind_advice(*.address, .source))]
     Bind {
-        /// The key that names the address.
+        /// Key of the address.
         key: &'static str,
-        /// The address.
+        /// Address that cannot be bound.
         address: SocketAddr,
-        /// Why not.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }
@@ -67,24 +67,30 @@ fn bind_advice(address: SocketAddr, error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => "Stop what uses the port, or choose another",
         ErrorKind::AddrNotAvailable => {
-            "This machine has no such address; 0.0.0.0 and [::] are all that it has"
+            "This machine does not have this address; 0.0.0.0 and [::] stand for all addresses"
         }
         ErrorKind::PermissionDenied if address.port() < 1024 => {
-            "Ports below 1024 take the capability CAP_NET_BIND_SERVICE; choose one from 1024 on"
+            "Ports below 1024 need the capability CAP_NET_BIND_SERVICE; choose a port from 1024 on"
         }
         ErrorKind::PermissionDenied => {
-            "Something keeps this process from listening there: a sandbox, seccomp, SELinux"
+            "The system forbids this process to listen there: check sandbox, seccomp, SELinux"
         }
-        _ => "Choose another",
+        _ => "Choose another address",
     }
 }
 
-/// Something failed in a way that only a new process recovers from.
+/// Failure that needs a new process.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct Fatal(pub String);
+pub enum RunError {
+    /// A sink's worker panicked.
+    #[error("a sink's worker failed, which is a bug: {0}")]
+    Worker(#[from] JoinError),
+    /// The spool cannot continue.
+    #[error("{0}")]
+    Spool(String),
+}
 
-/// A service that is bound and has not begun.
+/// A service that is bound and does not serve yet.
 pub struct App {
     config: Config,
     spool: Arc<Spool>,
@@ -104,7 +110,7 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// The wall clock in milliseconds since the epoch.
+/// Returns the wall clock, in ms since the Unix epoch.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -113,7 +119,11 @@ pub fn system_clock() -> Clock {
 }
 
 impl App {
-    /// Opens the spool and binds both listeners. Nothing is served yet.
+    /// Opens the spool and binds both listeners.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names the resource that is not available.
     pub async fn build(config: Config, metrics: SharedMetrics) -> Result<App, StartError> {
         rlimit::provide(config.limits.connections + ADMIN_CONNECTIONS)?;
         let clock = system_clock();
@@ -121,12 +131,12 @@ impl App {
         if let Some(largest) = spool.largest().filter(|most| (*most as u64) < config.limits.body) {
             tracing::warn!(
                 largest,
-                "limits.body allows events, and bodies that are no JSON, for which the NATS servers' max_payload \
-                 has no room: they would be answered with 503 for ever. Raise it there, or lower limits.body"
+                "limits.body allows bodies above the max_payload of the NATS servers, which would be answered \
+                 with 503 forever. Raise max_payload, or lower limits.body"
             );
         }
         metrics.started.set((clock)() / 1000);
-        begin_with_zero(&config, &metrics);
+        create_series(&config, &metrics);
         let names = config.sources.iter().map(|source| source.name.as_str());
         let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
@@ -169,19 +179,22 @@ impl App {
         })
     }
 
-    /// Where the webhooks are served; the port is known even if 0 was configured.
+    /// Returns the address of the webhook listener, with the actual port if 0 was configured.
     pub fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
     }
 
-    /// Where the admin listener is.
+    /// Returns the address of the admin listener.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.local_addr().ok()
     }
 
-    /// Works until shutdown begins and everything has ended. Certificates and credentials are read
-    /// again as `reload` says. Fails if the process should end at once and be started again.
-    pub async fn run(self, reload: Reload, shutdown: Shutdown) -> Result<(), Fatal> {
+    /// Serves until shutdown, with reloads by `reload`.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] if the process has to be restarted.
+    pub async fn run(self, reload: Reload, shutdown: Shutdown) -> Result<(), RunError> {
         let App {
             config,
             spool,
@@ -222,11 +235,12 @@ impl App {
             shutdown.clone(),
         );
         let directory = config.spool.directory.clone();
-        let keeping = tokio::spawn(drift::keep(Arc::clone(&observer), directory.clone()));
+        let saving =
+            tokio::spawn(drift::save_periodically(Arc::clone(&observer), directory.clone()));
         let webhooks = Listener {
             name: "webhooks",
             router: receive::router(receiver, &config.sources),
-            policy: Some(policy.clone()),
+            policy: Some(Arc::<SharedPolicy>::clone(&policy)),
             is_proxied: config.listen.proxy_protocol,
             connections: config.limits.connections,
             timeouts,
@@ -251,27 +265,25 @@ impl App {
             timeouts,
             metrics,
         };
-        // Health and metrics stay until everything else has ended; nobody waits for their answers.
+        // Health and metrics are served until everything else has ended, and are then aborted.
         let (_admin_ends_last, admin_shutdown) = shutdown::channel();
         let admin_task = tokio::spawn(listener::serve(operations, admin, admin_shutdown));
-        // Sinks stop after the requests in flight, so that what those bring is delivered as well.
+        // Sinks stop after the requests in flight, so that events of these requests are delivered, too.
         let (end_workers, workers_shutdown) = shutdown::channel();
         let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
         let mut workers: JoinSet<()> = runs.collect();
-        // Workers end after shutdown only; one that ends before has panicked.
+        // A worker ends only at shutdown, or by a panic.
         let delivering = async {
             while let Some(ended) = workers.join_next().await {
-                ended.map_err(|error| {
-                    Fatal(format!("a sink's worker failed, which is a bug: {error}"))
-                })?;
+                ended?;
             }
-            Ok(())
+            Ok::<(), RunError>(())
         };
         tokio::pin!(delivering);
-        let mut begun = shutdown.clone();
+        let mut requested = shutdown.clone();
         let receiving = async {
             let ending = async {
-                begun.begun().await;
+                requested.begun().await;
                 tracing::info!("shutting down");
                 Instant::now() + grace
             };
@@ -286,19 +298,19 @@ impl App {
             end_workers.begin();
             timeout_at(deadline, delivering).await.unwrap_or_else(|_| {
                 tracing::warn!(
-                    "the grace period is over; what was not delivered is delivered after the next start"
+                    "the grace period is over; the remaining events are delivered after the next start"
                 );
                 Ok(())
             })
         };
         tokio::select! {
             ended = working => ended?,
-            message = spool.failed() => return Err(Fatal(message)),
+            message = spool.failed() => return Err(RunError::Spool(message)),
         }
         admin_task.abort();
         reloading.abort();
-        keeping.abort();
-        drift::keep_once(&observer, &directory).await;
+        saving.abort();
+        drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());
         if closing.await.is_err() {
             tracing::error!("the spool did not close cleanly; nothing is lost");
@@ -311,9 +323,8 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
     TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
 }
 
-/// Has every series of configured names there from the start: an increase from nothing is none to whoever
-/// watches for one.
-fn begin_with_zero(config: &Config, metrics: &Metrics) {
+/// Creates every series with configured labels: Prometheus `increase()` needs an initial 0 sample.
+fn create_series(config: &Config, metrics: &Metrics) {
     let sources = [Disposition::Accepted, Disposition::Duplicate, Disposition::Quarantined]
         .map(Disposition::as_str);
     for source in &config.sources {
@@ -333,9 +344,9 @@ fn begin_with_zero(config: &Config, metrics: &Metrics) {
     }
 }
 
-/// Lets the dispositions' counters go on where they were.
+/// Restores the counters of events from the totals in the spool.
 async fn restore_totals(spool: &Spool, metrics: &Metrics) -> Result<(), ReadError> {
-    // Where receivers share a spool, each counts what it does itself.
+    // With a shared spool, each receiver counts its own events.
     if !matches!(spool, Spool::Embedded(_)) {
         return Ok(());
     }

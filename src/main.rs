@@ -1,4 +1,4 @@
-//! Arguments in, exit code out; everything else is in the library.
+//! Entry point: passes the arguments to the library and returns its exit code.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

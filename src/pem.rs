@@ -4,6 +4,7 @@
 //! A parser's error may quote the file, and with it a private key. Its text is therefore never
 //! passed on: the mistake is searched here and described without quoting the file.
 
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use memchr::memmem::find;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretSlice};
+use thiserror::Error;
 
 use crate::shown;
 
@@ -27,11 +29,61 @@ const NOT_PEM: &str = "it is not PEM, which begins with -----BEGIN";
 
 const BEGIN_MARKER: &[u8] = b"-----BEGIN ";
 
+/// Error of a PEM file. The message begins with a verb, to follow the file's name, and quotes nothing of the file.
+#[derive(Debug, Error)]
+pub enum PemError {
+    /// The file cannot be read.
+    #[error("cannot be read: {}", shown::reason(.0))]
+    Unreadable(#[source] std::io::Error),
+    /// The file is larger than [`MAX_FILE_BYTES`].
+    #[error("is larger than 256 MiB")]
+    TooLarge,
+    /// The file does not contain the required kind of object.
+    #[error("holds no usable {kind}: {mistake}")]
+    Unusable {
+        /// The required kind.
+        kind: PemKind,
+        /// The most likely mistake.
+        mistake: &'static str,
+    },
+    /// The object has the right kind, but is malformed or of an unsupported type.
+    #[error("holds an object that is broken, or of a kind that cannot be used")]
+    Malformed,
+    /// The certificate is malformed, or not one of an authority.
+    #[error("holds a certificate that is broken, or of no authority")]
+    NotAnAuthority,
+    /// The private key belongs to another certificate.
+    #[error("does not belong to the certificate in {certificate}")]
+    OtherKey {
+        /// File of the certificate.
+        certificate: String,
+        /// Error of the TLS library.
+        source: Box<rustls::Error>,
+    },
+    /// The private key cannot be checked, because its certificate is malformed.
+    #[error("cannot be used with the certificate in {certificate}, which is broken")]
+    MalformedCertificate {
+        /// File of the certificate.
+        certificate: String,
+        /// Error of the TLS library.
+        source: Box<rustls::Error>,
+    },
+    /// The private key has an unsupported type.
+    #[error(
+        "holds a private key of a kind that cannot be used: use RSA from 2048 bits on, ECDSA \
+         (P-256, P-384) or Ed25519"
+    )]
+    UnsupportedKey(#[source] Box<rustls::Error>),
+}
+
 /// Kind of object that a file must contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PemKind {
+pub enum PemKind {
+    /// `CERTIFICATE`
     Certificate,
+    /// `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`
     PrivateKey,
+    /// `X509 CRL`
     RevocationList,
 }
 
@@ -40,7 +92,7 @@ enum PemKind {
 /// # Errors
 ///
 /// The file cannot be read or used.
-pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
     all(path, PemKind::Certificate)
 }
 
@@ -51,7 +103,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 /// The file cannot be read or used.
 pub(crate) fn revocation_lists(
     path: &Path,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+) -> Result<Vec<CertificateRevocationListDer<'static>>, PemError> {
     all(path, PemKind::RevocationList)
 }
 
@@ -60,54 +112,56 @@ pub(crate) fn revocation_lists(
 /// # Errors
 ///
 /// The file cannot be read or used.
-pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
     let text = read(path)?;
     let text = text.expose_secret();
     PrivateKeyDer::from_pem_slice(text).map_err(|_| unusable(text, PemKind::PrivateKey))
 }
 
-/// Explains why a private key does not match its certificate.
-pub(crate) fn key_mistake(error: &rustls::Error, certificate: &Path) -> String {
+/// Returns the error of a private key that does not match its certificate.
+pub(crate) fn key_error(source: rustls::Error, certificate: &Path) -> PemError {
     let certificate = shown::path(certificate);
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            format!("does not belong to the certificate in {certificate}")
-        }
+    let source = Box::new(source);
+    match *source {
+        rustls::Error::InconsistentKeys(_) => PemError::OtherKey { certificate, source },
         rustls::Error::InvalidCertificate(_) => {
-            format!("cannot be used with the certificate in {certificate}, which is broken")
+            PemError::MalformedCertificate { certificate, source }
         }
-        _ => "holds a private key of a kind that cannot be used: use RSA from 2048 bits on, ECDSA \
-              (P-256, P-384) or Ed25519"
-            .to_owned(),
+        _ => PemError::UnsupportedKey(source),
     }
 }
 
-fn all<T: PemObject>(path: &Path, kind: PemKind) -> Result<Vec<T>, String> {
+fn all<T: PemObject>(path: &Path, kind: PemKind) -> Result<Vec<T>, PemError> {
     let text = read(path)?;
     let text = text.expose_secret();
     let found: Result<Vec<T>, _> = T::pem_slice_iter(text).collect();
     found.ok().filter(|found| !found.is_empty()).ok_or_else(|| unusable(text, kind))
 }
 
-fn read(path: &Path) -> Result<SecretSlice<u8>, String> {
+fn read(path: &Path) -> Result<SecretSlice<u8>, PemError> {
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot be read: {}", shown::reason(&error)));
+        .map_err(PemError::Unreadable);
     let bytes = SecretSlice::from(bytes);
     match read? as u64 > MAX_FILE_BYTES {
-        true => Err("is larger than 256 MiB".to_owned()),
+        true => Err(PemError::TooLarge),
         false => Ok(bytes),
     }
 }
 
-fn unusable(text: &[u8], kind: PemKind) -> String {
-    let name = match kind {
-        PemKind::Certificate => "certificate",
-        PemKind::PrivateKey => "private key",
-        PemKind::RevocationList => "revocation list",
-    };
-    format!("holds no usable {name}: {}", mistake(text, kind))
+fn unusable(text: &[u8], kind: PemKind) -> PemError {
+    PemError::Unusable { kind, mistake: mistake(text, kind) }
+}
+
+impl fmt::Display for PemKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            PemKind::Certificate => "certificate",
+            PemKind::PrivateKey => "private key",
+            PemKind::RevocationList => "revocation list",
+        })
+    }
 }
 
 /// Returns the most likely mistake in a file that cannot be used.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use thiserror::Error;
 
 use crate::shown;
 
@@ -14,6 +15,39 @@ pub struct Secret {
     /// File to read the secret again from.
     file: Option<PathBuf>,
     form: Form,
+}
+
+/// Error of a secret. The message does not contain the secret.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("{name} cannot be read: {}. Check the path and its permissions", shown::reason(.source))]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
+    /// The path does not look like one. The most common mistake is the secret itself instead of a file name.
+    #[error(
+        "is not the name of a file that can be read, and is not shown, since it may be a secret. \
+         Write the secret into a file, and the file's path here"
+    )]
+    NotAPath(#[source] std::io::Error),
+    /// The variable is not set.
+    #[error("{variable} is not set; set it to the secret, and write its name here")]
+    Unset {
+        /// The variable.
+        variable: String,
+    },
+    /// The content can never match, or cannot be sent.
+    #[error("{origin} {mistake}")]
+    Unusable {
+        /// The file or variable.
+        origin: String,
+        /// The mistake, beginning with a verb.
+        mistake: &'static str,
+    },
 }
 
 /// Characters that a secret may contain, by its use.
@@ -53,7 +87,7 @@ impl Secret {
     /// # Errors
     ///
     /// See [`Secret::from_file`].
-    pub fn reread(&self) -> Result<Secret, String> {
+    pub fn reread(&self) -> Result<Secret, SecretError> {
         let read = |path| Secret::from_file(path, self.form);
         self.file.as_deref().map_or_else(|| Ok(self.clone()), read)
     }
@@ -63,22 +97,16 @@ impl Secret {
     /// # Errors
     ///
     /// The file cannot be read, or its content is not a secret of this form.
-    pub(crate) fn from_file(path: &Path, form: Form) -> Result<Secret, String> {
+    pub(crate) fn from_file(path: &Path, form: Form) -> Result<Secret, SecretError> {
         let name = shown::path(path);
-        let text = std::fs::read_to_string(path).map(SecretString::from).map_err(|error| {
-            let reason = shown::reason(&error);
+        let text = std::fs::read_to_string(path).map(SecretString::from).map_err(|source| {
             match shown::is_plausible(path) {
-                true => {
-                    format!("{name} cannot be read: {reason}. Check the path and its permissions")
-                }
-                // The most common mistake is the secret itself instead of a file name.
-                false => "is not the name of a file that can be read, and is not shown, since it \
-                          may be a secret. Write the secret into a file, and the file's path here"
-                    .to_owned(),
+                true => SecretError::Unreadable { name: name.clone(), source },
+                false => SecretError::NotAPath(source),
             }
         })?;
         Secret::new(text.expose_secret(), Some(path.to_owned()), form)
-            .map_err(|mistake| format!("{name} {mistake}"))
+            .map_err(|mistake| SecretError::Unusable { origin: name, mistake })
     }
 
     /// Reads the value of a variable and removes a byte order mark and trailing line breaks.
@@ -90,17 +118,16 @@ impl Secret {
         name: &str,
         value: Option<&str>,
         form: Form,
-    ) -> Result<Secret, String> {
+    ) -> Result<Secret, SecretError> {
         let variable = match shown::is_variable(name) {
             true => format!("the variable {name}"),
             false => {
                 "the variable of this name, which is not shown since it may be a secret,".to_owned()
             }
         };
-        let value = value.ok_or_else(|| {
-            format!("{variable} is not set; set it to the secret, and write its name here")
-        })?;
-        Secret::new(value, None, form).map_err(|mistake| format!("{variable} {mistake}"))
+        let Some(value) = value else { return Err(SecretError::Unset { variable }) };
+        Secret::new(value, None, form)
+            .map_err(|mistake| SecretError::Unusable { origin: variable, mistake })
     }
 
     /// Returns a placeholder for a secret that is not needed. It is valid for every key, including
@@ -213,7 +240,8 @@ mod tests {
                 let file = file(text);
                 let by_file = Secret::from_file(file.path(), form).expect_err(text);
                 let by_variable = Secret::from_variable("X", Some(text), form).expect_err(text);
-                for message in [by_file, by_variable] {
+                for error in [by_file, by_variable] {
+                    let message = format!("{error} {error:?}");
                     assert!(message.contains(reason), "{text:?}: {message}");
                     assert!(!message.contains("s3cr"), "{message}");
                 }
@@ -229,9 +257,11 @@ mod tests {
         for secret in ["q3Vx8LmZ0tR7yBnK", "canary-token", "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPK"] {
             let by_file = Secret::from_file(Path::new(secret), Form::Line).expect_err("none");
             let by_variable = Secret::from_variable(secret, None, Form::Line).expect_err("none");
-            assert!(!by_file.contains(secret) && !by_variable.contains(secret), "{by_file}");
+            let messages = format!("{by_file} {by_file:?} {by_variable} {by_variable:?}");
+            assert!(!messages.contains(secret), "{messages}");
         }
         let message = Secret::from_variable("HEC_TOKEN", None, Form::Line).expect_err("none");
+        let message = message.to_string();
         assert!(message.starts_with("the variable HEC_TOKEN is not set"), "{message}");
     }
 

@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn names_are_shown() {
-        let folder = tempfile::tempdir().expect("a directory");
-        let missing = folder.path().join("token.txt");
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("token.txt");
         for path in [
             "/run/secrets/splunk-token",
             "/etc/davinci-siem/tls.crt",

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
 
-use crate::{pem, shown};
+use crate::pem::{self, PemError};
+use crate::shown;
 
 /// Certificates of a connection. The files are read when the sink starts, and again after SIGHUP,
 /// after `sink resume`, and after a change while the sink cannot deliver.
@@ -14,6 +16,25 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate chain and its private key.
     pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// Error of [`client_config`].
+#[derive(Debug, Error)]
+pub enum ClientTlsError {
+    /// A file cannot be used.
+    #[error("{path} {source}. Correct the file")]
+    File {
+        /// The file.
+        path: String,
+        /// The error, beginning with a verb.
+        source: PemError,
+    },
+    /// The system has no trusted authorities.
+    #[error(
+        "this system has no certificate authorities; install ca-certificates, or name the target's \
+         own with tls.ca"
+    )]
+    NoAuthorities,
 }
 
 impl Tls {
@@ -29,7 +50,7 @@ impl Tls {
 /// # Errors
 ///
 /// A file cannot be read or used, or the system has no authorities.
-pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, ClientTlsError> {
     let roots = match &settings.ca {
         Some(path) => roots_of(path)?,
         None => system_roots()?,
@@ -38,35 +59,31 @@ pub(crate) fn client_config(settings: &Tls) -> Result<ClientConfig, String> {
     let Some((certificate, key)) = &settings.certificate else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = pem::certificates(certificate).map_err(|reason| unusable(certificate, &reason))?;
-    let private = pem::private_key(key).map_err(|reason| unusable(key, &reason))?;
+    let chain = pem::certificates(certificate).map_err(|error| unusable(certificate, error))?;
+    let private = pem::private_key(key).map_err(|error| unusable(key, error))?;
     builder
         .with_client_auth_cert(chain, private)
-        .map_err(|error| unusable(key, &pem::key_mistake(&error, certificate)))
+        .map_err(|error| unusable(key, pem::key_error(error, certificate)))
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, String> {
+fn roots_of(path: &Path) -> Result<RootCertStore, ClientTlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in pem::certificates(path).map_err(|reason| unusable(path, &reason))? {
-        let broken = "holds a certificate that is broken, or of no authority";
-        roots.add(certificate).map_err(|_| unusable(path, broken))?;
+    for certificate in pem::certificates(path).map_err(|error| unusable(path, error))? {
+        roots.add(certificate).map_err(|_| unusable(path, PemError::NotAnAuthority))?;
     }
     Ok(roots)
 }
 
-fn system_roots() -> Result<RootCertStore, String> {
+fn system_roots() -> Result<RootCertStore, ClientTlsError> {
     let mut roots = RootCertStore::empty();
     // Unparsable system certificates are skipped, as in every client.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        let message = "this system has no certificate authorities; install ca-certificates, or name \
-                       the target's own with tls.ca";
-        return Err(message.to_owned());
+        return Err(ClientTlsError::NoAuthorities);
     }
     Ok(roots)
 }
 
-/// A message about a file; the reason begins with a verb, and quotes nothing of the file.
-fn unusable(path: &Path, reason: &str) -> String {
-    format!("{} {reason}. Correct the file", shown::path(path))
+fn unusable(path: &Path, source: PemError) -> ClientTlsError {
+    ClientTlsError::File { path: shown::path(path), source }
 }

@@ -172,7 +172,7 @@ fn two_of_three_servers_are_enough_and_one_is_not() {
     // What does not need the servers is told all the same.
     assert_eq!(receivers.get(0).metric("davinci_siem_spool_failing"), 1.0);
     let (code, page) = receivers.get(0).ask_admin("/console");
-    assert!(code == 200 && page.contains("Nothing is taken"), "{page}");
+    assert!(code == 200 && page.contains("No events are accepted"), "{page}");
     cluster.node_named(&second).start();
     let began = Instant::now();
     wait_for("two servers again", || post(&oracle, &url, &mut batch).then_some(()));

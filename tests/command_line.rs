@@ -100,7 +100,7 @@ fn generated_events_are_accepted_without_findings() {
         ],
     ));
     assert_eq!(
-        (&sent["accepted"], &sent["batches"], &sent["repetitions"]),
+        (&sent["accepted"], &sent["batches"], &sent["retries"]),
         (&2500.into(), &25.into(), &0.into())
     );
     let sent = summary(&send(
@@ -134,13 +134,13 @@ fn send_repeats_until_the_service_is_there() {
     let mut said = std::io::BufReader::new(sending.stderr.take().expect("piped"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut said, &mut line).expect("a line");
-    assert!(line.contains("cannot be reached") && line.contains("repeating the batch"), "{line}");
+    assert!(line.contains("cannot be reached") && line.contains("retrying the batch"), "{line}");
     let mut home = home;
     home.variables.push(("DAVINCI_SIEM__LISTEN__ADDRESS".to_owned(), address.to_string()));
     let service = home.start();
     let sent = summary(&sending.wait_with_output().expect("ended"));
     assert_eq!(sent["accepted"], 3);
-    assert!(sent["repetitions"].as_u64().expect("a number") >= 1);
+    assert!(sent["retries"].as_u64().expect("a number") >= 1);
     drop(service);
 }
 
@@ -222,7 +222,7 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     let address = taken.local_addr().expect("an address").to_string();
     // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
     for (address, advice) in
-        [(&*address, "Stop what uses the port"), ("192.0.2.1:9090", "no such address")]
+        [(&*address, "Stop what uses the port"), ("192.0.2.1:9090", "does not have this address")]
     {
         let bound = home
             .command(&["serve"])

@@ -267,7 +267,7 @@ fn check_refuses_a_spool_directory_that_nobody_can_make() {
         let said = String::from_utf8_lossy(&checked.stderr).into_owned();
         assert_eq!(checked.status.code(), Some(64), "{said}");
         assert!(
-            said.contains("spool.directory: cannot be made") && said.contains(reason),
+            said.contains("spool.directory: cannot be created") && said.contains(reason),
             "{said}"
         );
         assert!(home.try_start().is_err(), "as the service does");

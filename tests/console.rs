@@ -106,7 +106,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     let browser = Browser::start("light");
     browser.resize(1280, 900);
     browser.open(&console(&service));
-    browser.wait_for_text("#verdict", "Nothing has come from PingOne");
+    browser.wait_for_text("#verdict", "No request from PingOne");
     is_clean(&browser);
     // Events are sent: sentence, plot, flows and tail move.
     service.post(&fixture_text("documented_batch.json"));
@@ -154,7 +154,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     is_clean(&browser);
     browser.run("const t = document.getElementById('bytes'); t.value = t.value.replace('\"recorded\"', '\"recordedAt\"')");
     browser.click("#retry button");
-    browser.wait_for_text("#said", "\"released\":1");
+    browser.wait_for_text("#operation-result", "\"released\":1");
     wait_for("it at the sink", || {
         target.state().ids().contains(&"corrected".to_owned()).then_some(())
     });

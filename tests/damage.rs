@@ -66,11 +66,11 @@ fn a_sound_spool_is_not_repaired_and_a_running_one_neither() {
     let home = home();
     assert_eq!(
         verify(&home),
-        (true, "no damage found: read 20 chunks with 200 events\n".to_owned())
+        (true, "no corruption found: read 20 chunks with 200 events\n".to_owned())
     );
     let done = home.run(&["spool", "repair"]);
     assert!(done.status.success());
-    assert!(String::from_utf8_lossy(&done.stdout).contains("sound; nothing was changed"));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("no corruption; nothing was changed"));
     assert_eq!(repair(&home), Value::Null);
     let service = home.start();
     let done = home.run(&["spool", "repair"]);

@@ -60,7 +60,9 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
     // Delivered in a moment, but the cursor cannot be moved.
     let full = machine.trigger("fail-write");
     wait_for("the delivery", || (target.state().stored.len() >= 20).then_some(()));
-    wait_for("the refused cursor", || service.log().contains("cannot move").then_some(()));
+    wait_for("the refused cursor", || {
+        service.log().contains("cannot commit the cursor").then_some(())
+    });
     service.kill();
     drop(full);
     target.state().stored.clear();
@@ -88,7 +90,7 @@ fn what_readers_are_told_of_can_be_read() {
         let writer = tokio::spawn(async move {
             for number in 0..300 {
                 let key = spool::DedupKey::new("source", &number.to_string(), (0, 0));
-                let event = spool::Event { key, bytes: b"{}".to_vec().into() };
+                let event = spool::NewEvent { key, bytes: b"{}".to_vec().into() };
                 let batch = spool::Batch { events: vec![event], ..spool::Batch::default() };
                 writing.append(batch.prepare()).await.expect("stored");
             }

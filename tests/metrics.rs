@@ -123,6 +123,48 @@ fn alerts_and_dashboard_ask_for_metrics_that_exist() {
     }
 }
 
+/// Colored steps of the stat panels, sorted, each with the part of an alert's expression that has the same threshold.
+const THRESHOLDS: [(&str, &str); 11] = [
+    ("Blocked for: orange from 300", "davinci_siem:blocked:seconds > 300\n"),
+    ("Blocked for: red from 259200", "davinci_siem:blocked:seconds > 3 * 86400\n"),
+    ("Certificates expire in: green from 1209600", "time() < 14 * 86400\n"),
+    ("Certificates expire in: orange from 172800", "time() < 2 * 86400\n"),
+    ("Lost events: red from 1", "(davinci_siem_spool_lost_events > 0 "),
+    ("Quarantined entries: orange from 1", "delta(davinci_siem_quarantine_entries[15m]) > 0\n"),
+    ("Silent for: orange from 3600", "davinci_siem_spool_shared == 1) > 3600\n"),
+    ("Sink state: orange from 1", "davinci_siem_sink_state{state=\"retrying\"} == 1"),
+    ("Sink state: red from 2", "davinci_siem_sink_state{state=\"paused\"} == 1"),
+    (
+        "Spool in use: orange from 0.8",
+        "davinci_siem_spool_bytes / davinci_siem_spool_max_bytes > 0.8\n",
+    ),
+    ("Spool in use: red from 0.95", "davinci_siem_spool_full == 1\n"),
+];
+
+#[test]
+fn stat_panels_have_the_thresholds_of_the_alerts() {
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/grafana/dashboard.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let mut shown = Vec::new();
+    for panel in panels.filter(|panel| panel["type"] == "stat") {
+        let title = panel["title"].as_str().expect("a title");
+        let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array();
+        let steps = steps.unwrap_or_else(|| panic!("{title} has no thresholds"));
+        // The first step is the base color and has no value.
+        for step in steps.iter().skip(1) {
+            let color = step["color"].as_str().expect("a color");
+            shown.push(format!("{title}: {color} from {}", step["value"]));
+        }
+    }
+    shown.sort();
+    assert_eq!(shown, THRESHOLDS.map(|(step, _)| step));
+    for (step, rule) in THRESHOLDS {
+        assert!(alerts.contains(rule), "{step}: no alert has {rule}");
+    }
+}
+
 #[test]
 fn every_alert_has_a_case_in_which_it_fires_and_says_what_to_do() {
     let (rules, cases) =

@@ -111,6 +111,7 @@ fn alerts_fire_while_something_is_wrong_and_no_longer() {
     let service = home.start();
     let prometheus = Prometheus::start(&service);
     wait_for("a scrape", || prometheus.has_scraped());
+    prometheus.wait_until("DavinciSiemAbsent", false);
     service.post(&format!("[{}]", minted("a")));
     service.wait_until_settled("out");
     let usual: Vec<String> = prometheus.firing().expect("an answer");

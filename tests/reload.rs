@@ -197,7 +197,7 @@ fn a_certificate_that_is_taken_off_the_list_is_refused_on_its_open_connection_to
     let more = format!("{changed}[sources.new]\npath = \"/new\"\n");
     std::fs::write(home.path("test.toml"), more).expect("written");
     service.signal("HUP");
-    service.wait_for_log("sources.new: adding a source takes a restart");
+    service.wait_for_log("sources.new: adding a source needs a restart");
     assert_eq!(status(), Some(StatusCode::OK), "all or nothing");
     std::fs::write(home.path("test.toml"), changed).expect("written");
     service.signal("HUP");

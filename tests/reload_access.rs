@@ -62,11 +62,11 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
         (Some(cut("password_file")), "ends too early"),
         (
             Some(whole.replace("[sinks.f]\ntype = \"file\"\npath = \"f\"\n", "")),
-            "sinks.f: the section has vanished",
+            "sinks.f: the section is missing",
         ),
         (
             Some(whole.replace(SOURCE, "[sources.other]\n")),
-            "sources.pingone: removing a source takes a restart",
+            "sources.pingone: removing a source needs a restart",
         ),
         (
             Some(whole.replace("allow_from", "# allow_from")),
@@ -74,7 +74,7 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
         ),
         (
             Some(whole.replace("basic =", "# basic =")),
-            "sources.pingone: has lost its last credential",
+            "sources.pingone: the last credential was removed",
         ),
     ] {
         then(&service, REFUSED, || match &text {
@@ -103,8 +103,8 @@ fn what_a_restart_is_needed_for_refuses_the_rest_too() {
         .replace("\"password\"", "\"next\"");
     write(&home, &text);
     then(&service, REFUSED, || service.signal("HUP"));
-    service.wait_for_log("listen.address: changing it takes a restart");
-    service.wait_for_log("listen.auth: changing it takes a restart");
+    service.wait_for_log("listen.address: a change needs a restart");
+    service.wait_for_log("listen.auth: a change needs a restart");
     assert_eq!(sender(&service), StatusCode::OK, "the password of before");
     assert!(!service.log().contains("SIGHUP: every sink"), "sinks do not read their files either");
 }
@@ -160,7 +160,7 @@ fn the_admin_listener_keeps_its_password_and_stays_read_only() {
     assert_eq!((ask(), operate()), (StatusCode::UNAUTHORIZED, StatusCode::OK));
     write(&home, &whole);
     then(&service, REFUSED, || service.signal("HUP"));
-    service.wait_for_log("admin.password: is gone");
+    service.wait_for_log("admin.password: was removed");
     assert_eq!(ask(), StatusCode::UNAUTHORIZED);
     write(&home, &with("password_file = \"password\"\nread_only = true\n"));
     then(&service, APPLIED, || service.signal("HUP"));
@@ -190,7 +190,7 @@ fn another_authority_counts_on_open_connections_and_none_is_refused() {
     assert!(refused(), "no certificate");
     write(&home, &whole.replace("client_ca", "# client_ca"));
     then(&service, REFUSED, || service.signal("HUP"));
-    service.wait_for_log("listen.tls.client_ca: is gone");
+    service.wait_for_log("listen.tls.client_ca: was removed");
     assert!(refused(), "still no certificate");
     // One runtime, so that the connections stay open.
     let runtime = crate::support::runtime();

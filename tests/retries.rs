@@ -94,7 +94,7 @@ fn an_outage_of_the_target_blames_no_event() {
     service.post(&batch(ids(20)));
     wait_for_requests(&target, 60);
     let reason = service.readiness()["sinks"].to_string();
-    assert!(reason.contains("if the target takes others"), "{reason}");
+    assert!(reason.contains("if the target takes other events"), "{reason}");
     target.state().traffic.down = None;
     service.wait_until_settled("hook");
     let mut stored = target.state().ids();

@@ -30,7 +30,7 @@ fn assert_plain(text: &str) {
 fn a_url_without_a_scheme_is_a_mistake_with_its_correction() {
     let sent = send("localhost:8080", &[]);
     assert_eq!(sent.status.code(), Some(64), "{sent:?}");
-    assert!(said(&sent).contains("write http://localhost:8080/webhooks/pingone"), "{sent:?}");
+    assert!(said(&sent).contains("give http://localhost:8080/webhooks/pingone"), "{sent:?}");
     let sent = send("ftp://me:canary@127.0.0.1/hook?key=canary", &[]);
     assert_eq!(sent.status.code(), Some(64), "{sent:?}");
     assert_plain(&said(&sent));
@@ -57,7 +57,7 @@ fn what_a_repetition_would_meet_again_ends_it_at_once() {
         assert!(text.contains(status) && text.contains(advice), "{text}");
         assert!(text.contains("--like-pingone"), "{text}");
         let summary: Value = serde_json::from_slice(&sent.stdout).expect("JSON");
-        assert_eq!((&summary["repetitions"], &summary["given_up"]), (&0.into(), &1.into()));
+        assert_eq!((&summary["retries"], &summary["given_up"]), (&0.into(), &1.into()));
     }
     // RFC 6761, 6.4: no resolver may know a name below "invalid".
     let sent = send("http://siem.invalid/hook", &[]);

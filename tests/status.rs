@@ -71,7 +71,7 @@ fn a_spool_that_cannot_be_read_hides_nothing_else() {
     }
     assert!(!has("davinci_siem_spool_bytes") && !has("davinci_siem_sink_lag_events"), "{metrics}");
     let (status, page) = service.ask_admin("/console");
-    assert!(status == 200 && page.contains("What the spool holds cannot be read"), "{page}");
+    assert!(status == 200 && page.contains("The spool cannot be read"), "{page}");
     let shown = home.run_with(&service, &["status"]);
     assert_eq!(shown.status.code(), Some(1), "{shown:?}");
     let screen = text(&shown);
@@ -189,7 +189,7 @@ fn check_says_as_json_what_a_configuration_amounts_to() {
     let probes = value(&asked)["probes"].clone();
     let good = |name: &str| {
         let probes = probes.as_array().expect("probes");
-        probes.iter().find(|probe| probe["sink"] == name).expect("the sink")["good"].clone()
+        probes.iter().find(|probe| probe["sink"] == name).expect("the sink")["ok"].clone()
     };
     assert_eq!((good("one"), good("hook")), (json!(true), json!(false)));
 }

@@ -28,13 +28,23 @@ const DIRECTIONS: [(&str, &[&str]); 32] = [
     ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
     ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
     ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
-    ("http_client", &["config", "error_chain", "tls"]),
+    ("http_client", &["config", "error_chain", "secret", "tls"]),
     ("traces", &["config", "http_client", "metrics", "shutdown", "spans"]),
     ("redact", &["config", "json"]),
     ("format", &["config", "event", "json"]),
     (
         "sinks",
-        &["error_chain", "config", "event", "durable_dir", "http_client", "nats", "paths", "tls"],
+        &[
+            "error_chain",
+            "config",
+            "event",
+            "durable_dir",
+            "http_client",
+            "nats",
+            "paths",
+            "secret",
+            "tls",
+        ],
     ),
     ("listener", &["config", "metrics", "pem", "shown", "shutdown"]),
     (
@@ -207,6 +217,100 @@ fn files_are_short_and_say_what_they_are() {
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];
     assert!(median <= 130, "half of the files have more than {median} lines");
+}
+
+/// Returns the name of the `pub` function that a line declares.
+fn public_function(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub ")?;
+    let mut words = rest.split_whitespace().skip_while(|word| ["const", "async"].contains(word));
+    (words.next()? == "fn").then(|| words.next().unwrap_or_default())
+}
+
+/// Returns the text of a function's signature that starts at `lines[0]`.
+fn signature(lines: &[&str]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(line.trim());
+        text.push(' ');
+        if line.trim_end().ends_with(['{', ';', '}']) {
+            break;
+        }
+    }
+    text
+}
+
+#[test]
+fn public_functions_document_their_errors() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let Some(name) = public_function(line) else { continue };
+            let signature = signature(&lines[index..]);
+            let returned = signature.rsplit_once("->").map_or("", |(_, returned)| returned);
+            if !returned.contains("Result<") {
+                continue;
+            }
+            let above = lines[..index].iter().rev().map(|line| line.trim_start());
+            let mut documented = above.take_while(|line| line.starts_with(['/', '#', ')']));
+            if !documented.any(|line| line == "/// # Errors") {
+                let name = name.split(['(', '<']).next().unwrap_or_default();
+                wrong.push(format!("{}:{}: {name}", source.name, index + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} without # Errors:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn doc_comments_begin_with_a_verb_or_a_noun() {
+    const QUESTIONS: [&str; 9] =
+        ["What", "Whether", "How", "Who", "Whom", "Whose", "Where", "Why", "When"];
+    const MAX_PERCENT: usize = 5;
+    let (mut blocks, mut offenders) = (0, Vec::new());
+    for source in sources() {
+        let mut is_inside = false;
+        for (index, line) in source.text.lines().enumerate() {
+            let text = line.trim_start();
+            let text = text.strip_prefix("///").or_else(|| text.strip_prefix("//!"));
+            if let Some(text) = text.filter(|_| !is_inside) {
+                blocks += 1;
+                let word = text.split_whitespace().next().unwrap_or_default();
+                if QUESTIONS.contains(&word.trim_end_matches(|c: char| !c.is_alphanumeric())) {
+                    offenders.push(format!("{}:{}:{text}", source.name, index + 1));
+                }
+            }
+            is_inside = text.is_some();
+        }
+    }
+    let share = offenders.len() * 100;
+    assert!(
+        share <= blocks * MAX_PERCENT,
+        "{} of {blocks} doc comments begin with a question word:\n{}",
+        offenders.len(),
+        offenders.join("\n")
+    );
+}
+
+#[test]
+fn paths_in_the_architecture_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
+    let mut missing = Vec::new();
+    // Odd parts stand between backticks.
+    for code in page.split('`').skip(1).step_by(2) {
+        let is_path =
+            code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
+        let is_source = code.starts_with("src/") || (code.contains('/') && code.ends_with(".rs"));
+        if is_path
+            && is_source
+            && !root.join(code).exists()
+            && !root.join("src").join(code).exists()
+        {
+            missing.push(code);
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}, which do not exist");
 }
 
 #[test]

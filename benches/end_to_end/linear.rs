@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use davinci_siem::spool::{Batch, DedupKey, Event, Settings, Spool};
+use davinci_siem::spool::{Batch, DedupKey, NewEvent, Settings, Spool};
 
 use crate::load::{self, Plan, Until};
 use crate::servers::{FILE, Kind, Server};
@@ -75,7 +75,7 @@ fn fill(folder: &Path, ids: u64) {
     };
     let spool = Spool::open(&settings, davinci_siem::app::system_clock()).expect("a spool");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let event = |number: u64| Event {
+    let event = |number: u64| NewEvent {
         key: DedupKey::new("window", &number.to_string(), (0, 0)),
         bytes: Bytes::from_static(b"{}"),
     };

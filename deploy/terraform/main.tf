@@ -1,4 +1,4 @@
-# PingOne's webhook for davinci-siem: README.md in this folder.
+# PingOne's webhook for davinci-siem: README.md in this directory.
 
 terraform {
   required_version = ">= 1.5" # strcontains
@@ -10,25 +10,25 @@ terraform {
   }
 }
 
-# PINGONE_CLIENT_ID, PINGONE_CLIENT_SECRET, PINGONE_ENVIRONMENT_ID and PINGONE_REGION_CODE name the worker
-# application and where it is.
+# PINGONE_CLIENT_ID, PINGONE_CLIENT_SECRET, PINGONE_ENVIRONMENT_ID and PINGONE_REGION_CODE identify the worker
+# application.
 provider "pingone" {}
 
 locals {
-  # What flows do.
+  # Runs of flows.
   interactions = [
     "DAVINCI_INTERACTION.START_INTERACTION",
     "DAVINCI_INTERACTION.CUSTOM_ANALYTICS",
     "DAVINCI_INTERACTION.SEND_ERROR_RESPONSE",
   ]
 
-  # Deprecated by Ping Identity; one or more for each node, most of the volume.
+  # Deprecated by Ping Identity; one or more per node, most of the volume.
   node_interactions = [
     "DAVINCI_INTERACTION.RECEIVE_REQUEST",
     "DAVINCI_INTERACTION.SEND_RESPONSE",
   ]
 
-  # What administrators do in DaVinci; early access.
+  # Changes by administrators in DaVinci; early access.
   administration = concat(
     ["DAVINCI.COMPANY.ENABLE_ANALYTICS_DEBUG_VIEW"],
     [for what in ["CREATED", "UPDATED", "DELETED", "DEPLOYED", "CLONED", "IMPORTED", "ENABLED", "DISABLED"] : "DAVINCI.FLOW.${what}"],
@@ -70,6 +70,6 @@ resource "pingone_webhook" "davinci_siem" {
 }
 
 output "webhook_id" {
-  description = "For terraform import, and for PingOne's support."
+  description = "ID for terraform import and for PingOne's support."
   value       = pingone_webhook.davinci_siem.id
 }

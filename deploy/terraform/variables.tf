@@ -1,14 +1,14 @@
 variable "environment_id" {
-  description = "The environment whose events are sent. One webhook, and one [sources.NAME], for each."
+  description = "The environment that sends events. Each environment needs a webhook and a [sources.NAME]."
   type        = string
 }
 
 variable "url" {
-  description = "Where davinci-siem, or the proxy before it, is reached; its certificate is checked."
+  description = "The URL of davinci-siem, or of the proxy in front of it. PingOne verifies its certificate."
   type        = string
   validation {
     condition     = startswith(var.url, "https://")
-    error_message = "PingOne posts to https:// only."
+    error_message = "PingOne posts to https:// URLs only."
   }
 }
 
@@ -18,46 +18,46 @@ variable "username" {
   default     = "pingone"
   validation {
     condition     = !strcontains(var.username, ":")
-    error_message = "A user name cannot hold a colon."
+    error_message = "A user name cannot contain a colon."
   }
 }
 
 variable "password" {
-  description = "What is in the source's password_file. It ends up in Terraform's state."
+  description = "The content of the source's password_file. Terraform's state contains it."
   type        = string
   sensitive   = true
   validation {
     condition     = length(var.password) >= 16
-    error_message = "davinci-siem refuses passwords of fewer than 16 characters where other machines reach it."
+    error_message = "davinci-siem refuses passwords of fewer than 16 characters on a listener that other machines can reach."
   }
 }
 
 variable "name" {
-  description = "The webhook's name in PingOne."
+  description = "The name of the webhook in PingOne."
   type        = string
   default     = "davinci-siem"
 }
 
 variable "enabled" {
-  description = "false: PingOne keeps the events, for two weeks, and sends them when it is true again."
+  description = "If false, PingOne keeps the events for two weeks and sends them when it is true again."
   type        = bool
   default     = true
 }
 
 variable "client_key_id" {
-  description = "A key of usage OUTBOUND_MTLS that PingOne shows, where listen.tls.client_ca asks for one."
+  description = "A key with usage OUTBOUND_MTLS for PingOne's client certificate, if listen.tls.client_ca requires one."
   type        = string
   default     = null
 }
 
 variable "with_node_interactions" {
-  description = "RECEIVE_REQUEST and SEND_RESPONSE, too."
+  description = "Also send RECEIVE_REQUEST and SEND_RESPONSE."
   type        = bool
   default     = false
 }
 
 variable "with_administration" {
-  description = "Changes of flows, connectors, variables and so on, too; where they are available."
+  description = "Also send changes of flows, connectors, variables and similar objects, if available."
   type        = bool
   default     = false
 }
@@ -69,13 +69,13 @@ variable "other_action_types" {
 }
 
 variable "with_addresses" {
-  description = "The actor's IP address in source.ipAddress; personal data."
+  description = "Send the actor's IP address in source.ipAddress, which is personal data."
   type        = bool
   default     = false
 }
 
 variable "with_user_agents" {
-  description = "The actor's user agent in source.userAgent; personal data."
+  description = "Send the actor's user agent in source.userAgent, which is personal data."
   type        = bool
   default     = false
 }

@@ -1,5 +1,5 @@
-//! Who may see events and operate the service: whoever has the admin password; without one, processes
-//! of this machine. And no browser on behalf of another site.
+//! Access to events and operations: with the admin password, or without one from processes on this machine.
+//! Requests that a browser sends for another site are refused.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,58 +16,58 @@ use crate::config::{self, Credential};
 use crate::listener::Peer;
 use crate::receive::{Credentials, Throttle};
 
-/// The user that the password belongs to.
+/// User name of the admin password.
 pub const USERNAME: &str = "admin";
 
-/// What requests are judged by.
+/// Access checks of the admin listener.
 pub struct Access {
-    /// Replaced as a whole: no request sees half of a reload.
-    rules: RwLock<Arc<Rules>>,
+    /// Replaced as a whole: no request sees a part of a reload.
+    rules: RwLock<Arc<AccessRules>>,
     wrong_logins: Throttle,
-    /// Wrong logins of an address in a minute.
+    /// Maximum number of wrong logins per address and minute.
     limit: u32,
 }
 
-/// The part of `[admin]` that a reload replaces.
-struct Rules {
-    /// None where no password is configured.
+/// Part of `[admin]` that a reload replaces.
+struct AccessRules {
+    /// `None` if no password is configured.
     credentials: Option<Credentials>,
     is_read_only: bool,
 }
 
 impl Access {
-    /// As `[admin]` says.
+    /// Creates the checks of `[admin]`.
     pub fn new(admin: &config::Admin, failed_logins: u32) -> Access {
         Access {
-            rules: RwLock::new(Arc::new(Rules::new(admin))),
+            rules: RwLock::new(Arc::new(AccessRules::new(admin))),
             wrong_logins: Throttle::new(),
             limit: failed_logins,
         }
     }
 
-    /// Puts the password and `read_only` of `admin` in force for every later request.
+    /// Applies the password and `read_only` of `admin` to later requests.
     pub fn replace(&self, admin: &config::Admin) {
-        let rules = Arc::new(Rules::new(admin));
+        let rules = Arc::new(AccessRules::new(admin));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    fn rules(&self) -> Arc<Rules> {
+    fn rules(&self) -> Arc<AccessRules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a page may offer operations: there is a password, and it is not all read-only.
+    /// Returns true if pages may offer operations: a password is set, and `read_only` is off.
     pub(super) fn offers_operations(&self) -> bool {
         let rules = self.rules();
         !rules.is_read_only && rules.credentials.is_some()
     }
 
-    /// Whether nothing may be operated.
+    /// Returns true if operations are refused.
     pub(super) fn is_read_only(&self) -> bool {
         self.rules().is_read_only
     }
 
-    /// `now` is in milliseconds since the epoch.
-    pub(crate) fn judge(&self, request: &Request, now: i64) -> Result<(), Refusal> {
+    /// Checks a request. `now` is in ms since the Unix epoch.
+    pub(crate) fn judge(&self, request: &Request, now: i64) -> Result<(), AccessRefusal> {
         let headers = request.headers();
         let peer = request.extensions().get::<Peer>();
         let address =
@@ -79,30 +79,30 @@ impl Access {
             Some(true) => {}
             Some(false) => return Err(self.refuse(address, headers, now)),
             None if address.is_loopback() && names_this_machine(headers) => {}
-            None => return Err(Refusal::Elsewhere),
+            None => return Err(AccessRefusal::Elsewhere),
         }
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(());
         }
         if rules.is_read_only {
-            return Err(Refusal::ReadOnly);
+            return Err(AccessRefusal::ReadOnly);
         }
         match headers.contains_key(OPERATION_HEADER) {
             true => Ok(()),
-            false => Err(Refusal::OtherSite),
+            false => Err(AccessRefusal::OtherSite),
         }
     }
 
-    fn refuse(&self, address: IpAddr, headers: &HeaderMap, now: i64) -> Refusal {
-        // A browser asks without credentials first.
+    fn refuse(&self, address: IpAddr, headers: &HeaderMap, now: i64) -> AccessRefusal {
+        // Browsers send the first request without credentials.
         if !headers.contains_key(header::AUTHORIZATION) {
-            return Refusal::Password;
+            return AccessRefusal::Password;
         }
         let count = self.wrong_logins.count(address, now);
-        if count == 1 && self.wrong_logins.may_say(now) {
+        if count == 1 && self.wrong_logins.may_log(now) {
             tracing::warn!(client = %address, "refused a wrong password on the admin listener");
         }
-        if count > self.limit { Refusal::TooManyAttempts } else { Refusal::Password }
+        if count > self.limit { AccessRefusal::TooManyAttempts } else { AccessRefusal::Password }
     }
 }
 
@@ -114,18 +114,18 @@ impl std::fmt::Debug for Access {
     }
 }
 
-impl Rules {
-    fn new(admin: &config::Admin) -> Rules {
+impl AccessRules {
+    fn new(admin: &config::Admin) -> AccessRules {
         let credentials = admin.password.clone().map(|password| {
             Credentials::new(&[Credential::Basic { username: USERNAME.to_owned(), password }])
         });
-        Rules { credentials, is_read_only: admin.is_read_only }
+        AccessRules { credentials, is_read_only: admin.is_read_only }
     }
 }
 
 /// Reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum AccessRefusal {
     Password,
     TooManyAttempts,
     Elsewhere,
@@ -133,7 +133,7 @@ pub(crate) enum Refusal {
     OtherSite,
 }
 
-/// Lets a request through that [`Access`] allows.
+/// Passes requests on that [`Access`] allows, and answers the others.
 pub(super) async fn guard(
     State(admin): State<Arc<Admin>>,
     request: Request,
@@ -144,21 +144,21 @@ pub(super) async fn guard(
         Err(refusal) => refusal,
     };
     let (status, message) = match refusal {
-        Refusal::Password => {
-            (StatusCode::UNAUTHORIZED, "this takes the user admin and admin.password")
+        AccessRefusal::Password => {
+            (StatusCode::UNAUTHORIZED, "log in as user admin with admin.password")
         }
-        Refusal::TooManyAttempts => {
+        AccessRefusal::TooManyAttempts => {
             (StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords; wait a minute")
         }
-        Refusal::Elsewhere => (
+        AccessRefusal::Elsewhere => (
             StatusCode::FORBIDDEN,
-            "without admin.password this is for processes on this machine, by its own address",
+            "without admin.password, only processes on this machine have access, by a loopback address",
         ),
-        Refusal::ReadOnly => (StatusCode::FORBIDDEN, "admin.read_only is on"),
-        Refusal::OtherSite => (
+        AccessRefusal::ReadOnly => (StatusCode::FORBIDDEN, "admin.read_only is on"),
+        AccessRefusal::OtherSite => (
             StatusCode::FORBIDDEN,
-            "operations are for the davinci-siem command and the console: a header is missing that \
-             no other site can send",
+            "the header x-davinci-siem-operation is missing; it proves that the request comes from the \
+             davinci-siem command or the console, and not from another site",
         ),
     };
     let mut response = failure(status, message);
@@ -169,7 +169,7 @@ pub(super) async fn guard(
     response
 }
 
-/// A page that was rebound to this address still sends its own name as `Host`.
+/// Returns true if `Host` names this machine. After DNS rebinding, `Host` is the name of the other site.
 fn names_this_machine(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.parse::<Authority>().map(|authority| authority.host().to_owned());

@@ -1,7 +1,7 @@
-//! Is it alive, and does it take batches?
+//! Liveness and readiness.
 //!
-//! A sink in trouble does not make the service unready: it must go on receiving, or PingOne's stream
-//! would stop because a target does. The sink's state is in the answer all the same.
+//! A failing sink does not make the service unready: it must go on receiving, or PingOne would stop sending to
+//! every sink. The readiness document contains the state of each sink.
 
 use std::sync::Arc;
 
@@ -17,23 +17,23 @@ use crate::deliver::SinkState;
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
-    /// Why not.
+    /// Reason why the service is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Where an unreadable spool was moved when the service started.
+    /// Path of a spool that was unreadable at start and was moved aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_set_aside: Option<String>,
-    /// Events that were acknowledged and are known to be lost.
+    /// Number of acknowledged events that are known to be lost.
     #[serde(skip_serializing_if = "is_zero")]
     spool_lost_events: u64,
-    /// What to do about a full quarantine. Good batches are taken all the same, so it is ready: whoever
-    /// asks in order to send events elsewhere, or nowhere, must not hold those back.
+    /// Advice about a full quarantine. The service stays ready, because it still accepts batches without
+    /// refused elements.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine_full: Option<&'static str>,
-    /// Permissions that the servers of the spool have denied, and what to do about it.
+    /// Permissions that the NATS servers have denied, with advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_denied: Option<String>,
-    /// What to do about a broken page of the spool.
+    /// Advice about a corrupt page of the spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_damaged: Option<&'static str>,
     sinks: Vec<SinkReadiness>,
@@ -55,7 +55,7 @@ pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
-/// Why no batches are taken; `None` while they are.
+/// Returns the reason why batches are refused; `None` while they are accepted.
 pub(super) fn unready(admin: &Admin) -> Option<String> {
     if admin.shutdown.has_begun() {
         return Some("shutting down".to_owned());
@@ -64,11 +64,12 @@ pub(super) fn unready(admin: &Admin) -> Option<String> {
         let reason = "the spool is full: PingOne is blocked until the sinks have caught up";
         return Some(reason.to_owned());
     }
-    admin.spool.failing().map(|error| format!("the spool cannot store events: {error}"))
+    admin.spool.health().failing.map(|error| format!("the spool cannot store events: {error}"))
 }
 
 pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let reason = unready(&admin);
+    let spool = admin.spool.health();
     let sinks = admin
         .sinks
         .iter()
@@ -76,14 +77,14 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let readiness = Readiness {
         ready: reason.is_none(),
         reason,
-        spool_set_aside: admin.spool.set_aside().map(|path| path.display().to_string()),
-        spool_lost_events: admin.spool.lost(),
+        spool_set_aside: spool.set_aside.map(|path| path.display().to_string()),
+        spool_lost_events: spool.lost,
         quarantine_full: admin.spool.is_quarantine_full().then_some(
-            "batches that would add to it are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
+            "batches with refused elements are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
         ),
-        spool_denied: admin.spool.denied(),
-        spool_damaged: admin.spool.is_damaged().then_some(
-            "a page is broken: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
+        spool_denied: spool.denied,
+        spool_damaged: spool.is_damaged.then_some(
+            "a page is corrupt: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
         ),
         sinks: sinks.collect(),
     };

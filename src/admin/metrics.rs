@@ -1,4 +1,4 @@
-//! `/metrics`: the counters as they are, and gauges that are read when asked for.
+//! `/metrics`: counters, and gauges that are computed on each scrape.
 
 use std::sync::Arc;
 
@@ -22,45 +22,49 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         let flag = |name: &str, help: &str, is_set| set(name, help, f64::from(u8::from(is_set)));
         flag(
             "spool_damaged",
-            "1 while a broken page of the spool waits to be repaired",
-            admin.spool.is_damaged(),
+            "1 while a corrupt page of the spool waits for repair",
+            admin.spool.health().is_damaged,
         )?;
         flag(
             "spool_failing",
             "1 while the spool cannot store events",
-            admin.spool.failing().is_some(),
+            admin.spool.health().failing.is_some(),
         )?;
-        flag(
-            "spool_shared",
-            "1 where other receivers may have the same spool",
-            admin.spool.is_shared(),
-        )?;
+        flag("spool_shared", "1 if other receivers may share the spool", admin.spool.is_shared())?;
         flag("spool_full", "1 while the spool refuses batches", admin.spool.is_full())?;
         flag(
             "quarantine_full",
             "1 while the quarantine refuses entries",
             admin.spool.is_quarantine_full(),
         )?;
-        set("dedup_max_ids", "Ids that may be remembered", admin.dedup_max_ids as f64)?;
-        // What cannot be read is left out: 0 would be a lie.
+        set(
+            "dedup_max_ids",
+            "Maximum number of ids remembered for deduplication",
+            admin.dedup_max_ids as f64,
+        )?;
+        // Unknown values are omitted: 0 would be wrong.
         if let Some(stats) = &stats {
             count_retired(&admin, stats);
-            set("spool_bytes", "Bytes the spool uses", stats.size as f64)?;
-            set("spool_max_bytes", "Bytes the spool may use", stats.max_size as f64)?;
+            set("spool_bytes", "Size of the spool in bytes", stats.size as f64)?;
+            set("spool_max_bytes", "Maximum size of the spool in bytes", stats.max_size as f64)?;
             set("spool_events", "Events in the spool", stats.events as f64)?;
             let lost = stats.lost.iter().map(Loss::events).sum::<u64>();
-            set("spool_lost_events", "Acknowledged events that are known to be lost", lost as f64)?;
+            set("spool_lost_events", "Acknowledged events known to be lost", lost as f64)?;
             set(
                 "spool_oldest_event_age_seconds",
-                "Age of the oldest event in the spool",
+                "Age in seconds of the oldest event in the spool",
                 age(&admin, stats.oldest_at),
             )?;
             set("dedup_ids", "Ids remembered for deduplication", stats.dedup_ids as f64)?;
             set("quarantine_entries", "Entries in quarantine", stats.quarantined as f64)?;
-            set("quarantine_bytes", "Bytes the quarantine uses", stats.quarantine_size as f64)?;
+            set(
+                "quarantine_bytes",
+                "Size of the quarantine in bytes",
+                stats.quarantine_size as f64,
+            )?;
             set(
                 "quarantine_max_bytes",
-                "Bytes the quarantine may use",
+                "Maximum size of the quarantine in bytes",
                 stats.quarantine_max_size as f64,
             )?;
         }
@@ -71,12 +75,12 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         };
         let silent = labelled(
             "silent_seconds",
-            "Seconds since a source was last heard from, or since the start",
+            "Seconds since the last request of a source, or since the start",
             &["source"],
         )?;
         let blocked = labelled(
             "blocked_seconds",
-            "Seconds since a batch was refused that no 200 has followed",
+            "Seconds since the first refused batch without a later 200",
             &["source"],
         )?;
         for source in admin.observer.sources((admin.clock)()) {
@@ -84,13 +88,14 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             silent.with_label_values(&[&source.source]).set(seconds);
             blocked.with_label_values(&[&source.source]).set(age(&admin, source.blocked_since));
         }
-        let lag = labelled("sink_lag_events", "Events a sink has still to settle", &["sink"])?;
+        let lag = labelled("sink_lag_events", "Events above the cursor of a sink", &["sink"])?;
         let lag_seconds = labelled(
             "sink_lag_seconds",
-            "Age of the oldest event a sink has still to settle",
+            "Age in seconds of the oldest event above the cursor of a sink",
             &["sink"],
         )?;
-        let state = labelled("sink_state", "1 for the state a sink is in", &["sink", "state"])?;
+        let state =
+            labelled("sink_state", "1 for the current state of a sink", &["sink", "state"])?;
         for sink in &admin.sinks {
             if let Some(stats) = &stats {
                 lag.with_label_values(&[&*sink.name])
@@ -111,8 +116,8 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// Counts what was removed before a sink had passed it, or before it began: that happens in the spool, where no
-/// worker counts it, and to sinks that have none.
+/// Counts events that the spool removed before a sink had passed them, or that precede a sink's start. No worker
+/// counts these.
 fn count_retired(admin: &Admin, stats: &SpoolStats) {
     let dispositions = [Disposition::Retired, Disposition::BeforeStart];
     for (sink, disposition, total) in
@@ -123,7 +128,7 @@ fn count_retired(admin: &Admin, stats: &SpoolStats) {
     }
 }
 
-/// Seconds since then; 0 for never.
+/// Returns the seconds since `since`, in ms since the Unix epoch; 0 for `None`.
 fn age(admin: &Admin, since: Option<i64>) -> f64 {
     since.map_or(0.0, |since| ((admin.clock)() - since).max(0) as f64 / 1000.0)
 }

@@ -1,21 +1,21 @@
-//! The admin listener: health, metrics, and operations on the quarantine and the sinks.
+//! Admin listener: health, metrics, and operations on the quarantine and the sinks.
 //!
-//! | path | who | what |
+//! | path | access | answer |
 //! | --- | --- | --- |
-//! | `GET /livez` | anyone | 200 while the process works |
-//! | `GET /readyz` | anyone | 200 while batches are taken; says how each sink is doing |
+//! | `GET /livez` | anyone | 200 while the process runs |
+//! | `GET /readyz` | anyone | 200 while batches are accepted; state of each sink |
 //! | `GET /metrics` | anyone | Prometheus' text format |
 //! | `GET /console` | operators | the console |
-//! | `GET /api/status` | operators | what the spool holds, each sink's place and state |
+//! | `GET /api/status` | operators | content of the spool, cursor and state of each sink |
 //! | `GET /api/observed` | operators | events by minute, flows, failing connectors, sources |
-//! | `GET /api/drift` | operators | how events differ from what PingOne documents |
-//! | `GET /api/tail` | operators | the last events and those that come, one JSON object per line |
-//! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | holds one sink, lets it go on |
+//! | `GET /api/drift` | operators | differences between the events and PingOne's documentation |
+//! | `GET /api/tail` | operators | the last events and new ones, one JSON object per line |
+//! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | pauses or resumes a sink |
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
-//! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the body in its place if there is one |
-//! | `POST /api/quarantine/purge` | operators | removes entries for good |
+//! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the request body as replacement if not empty |
+//! | `POST /api/quarantine/purge` | operators | removes entries permanently |
 //!
-//! Who an operator is, [`access`] says.
+//! [`access`] defines operators.
 
 pub mod access;
 mod console;
@@ -32,6 +32,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
+use thiserror::Error;
 
 use access::Access;
 
@@ -40,45 +41,51 @@ use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::retry::RetryRules;
 use crate::shutdown::Shutdown;
-use crate::spool::{Clock, Spool, SpoolStats};
+use crate::spool::{Clock, ReadError, Spool, SpoolStats};
 
-/// The header that operations have to carry, with any value: a page of another site cannot send it.
+/// Header that operations must carry, with any value: a page of another site cannot send it.
 pub const OPERATION_HEADER: &str = "x-davinci-siem-operation";
 
-/// How long a spool on other machines has to say what it holds: whoever scrapes waits ten seconds as a rule.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Timeout of a query to a spool on other machines, below the usual scrape timeout of 10 s.
+const STATS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the admin listener shows and works on.
+/// Reason why the content of the spool is unknown.
+#[derive(Debug, Error)]
+enum StatsError {
+    #[error("no answer within {} s", STATS_TIMEOUT.as_secs())]
+    Timeout,
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// State and dependencies of the admin listener.
 pub struct Admin {
     /// The spool.
     pub spool: Arc<Spool>,
-    /// Who may see events and operate.
+    /// Access checks.
     pub access: Arc<Access>,
-    /// Every sink's state.
+    /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
-    /// What a retry goes by.
+    /// Rules of a retry from quarantine.
     pub rules: RetryRules,
     /// The service's metrics.
     pub metrics: SharedMetrics,
-    /// What is seen of the events.
+    /// Statistics of accepted events.
     pub observer: Arc<Observer>,
-    /// Ids that are remembered for deduplication at most.
+    /// Maximum number of ids remembered for deduplication.
     pub dedup_max_ids: u64,
-    /// The time.
+    /// Clock, in ms since the Unix epoch.
     pub clock: Clock,
-    /// Whether the service is ending.
+    /// Shutdown signal.
     pub shutdown: Shutdown,
 }
 
 impl Admin {
-    /// What is stored; why that cannot be told, where it cannot. Then above all, everything else has to be told.
-    async fn stats(&self) -> Result<SpoolStats, String> {
-        let stats = tokio::time::timeout(PATIENCE, self.spool.stats()).await;
-        let stats = stats.map_or_else(
-            |_| Err(format!("no answer within {} s", PATIENCE.as_secs())),
-            |read| read.map_err(|error| error.to_string()),
-        );
-        stats.inspect_err(|error| tracing::warn!(error, "cannot read what the spool holds"))
+    /// Reads the spool's statistics. Health, status and metrics have to answer also if the spool does not.
+    async fn stats(&self) -> Result<SpoolStats, StatsError> {
+        let stats = tokio::time::timeout(STATS_TIMEOUT, self.spool.stats()).await;
+        let stats = stats.map_or(Err(StatsError::Timeout), |read| Ok(read?));
+        stats.inspect_err(|error| tracing::warn!(%error, "cannot read the statistics of the spool"))
     }
 }
 
@@ -88,7 +95,7 @@ impl std::fmt::Debug for Admin {
     }
 }
 
-/// The routes of the table above.
+/// Returns the routes of the table above.
 pub fn router(admin: Admin) -> Router {
     let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
     let admin = Arc::new(admin);

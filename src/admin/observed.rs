@@ -1,4 +1,4 @@
-//! What is observed of the events, as JSON. It shows what they say, so it is for operators.
+//! Statistics of accepted events as JSON. They contain text of the events, so they are for operators only.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use url::form_urlencoded;
 
 use super::Admin;
 use super::operations::failure;
-use crate::observe::{Kept, Kind, News, Observed, Observer, Seen, Watcher};
+use crate::observe::{Kind, Observed, Observer, ShownEvent, TailEvent, TailReader, TailUpdate};
 use crate::shutdown::Shutdown;
 
-/// How often one who looks on is sent something, and how many events are looked into for it: a thousand a
-/// second, which cost less than a hundredth of a processor. Whoever wants more has a sink.
-const EVERY: Duration = Duration::from_millis(250);
-const AT_ONCE: usize = 250;
+/// Interval between two updates of a tail, and the maximum number of events per update: 1000 events per second
+/// cost less than 1 % of a core.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(250);
+const MAX_UPDATE_EVENTS: usize = 250;
 
-/// How often an empty line is sent to one for whom there is nothing.
-const BEAT: Duration = Duration::from_secs(10);
+/// Interval of keep-alive lines.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Which events somebody wants to see.
+/// Filter of a tail.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wanted {
+struct TailFilter {
     kind: Option<String>,
     flow: Option<String>,
     outcome: Option<String>,
@@ -39,13 +39,13 @@ struct Wanted {
     text: Option<String>,
 }
 
-/// Somebody who is sent what comes.
-struct Tail {
+/// One client of the tail.
+struct TailStream {
     observer: Arc<Observer>,
-    watcher: Watcher,
-    wanted: Wanted,
+    watcher: TailReader,
+    filter: TailFilter,
     shutdown: Shutdown,
-    /// When something is sent again; at first, at once.
+    /// Earliest time of the next update; `None` before the first.
     next: Option<Instant>,
 }
 
@@ -58,15 +58,18 @@ pub(super) async fn drift(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 pub(super) async fn tail(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
-    let wanted = match Wanted::read(query.as_deref().unwrap_or_default()) {
-        Ok(wanted) => wanted,
+    let filter = match TailFilter::parse(query.as_deref().unwrap_or_default()) {
+        Ok(filter) => filter,
         Err(message) => return failure(StatusCode::BAD_REQUEST, &message),
     };
     let Some(watcher) = admin.observer.watch() else {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many look on already");
+        return failure(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many clients follow the tail; close one",
+        );
     };
     let (observer, shutdown) = (Arc::clone(&admin.observer), admin.shutdown.clone());
-    let tail = Tail { observer, watcher, wanted, shutdown, next: None };
+    let tail = TailStream { observer, watcher, filter, shutdown, next: None };
     let lines = stream::unfold(tail, |mut tail| async {
         let lines = tail.next().await?;
         Some((Ok::<_, Infallible>(lines), tail))
@@ -74,25 +77,25 @@ pub(super) async fn tail(State(admin): State<Arc<Admin>>, RawQuery(query): RawQu
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
-impl Tail {
-    /// The next lines; `None` when the service ends.
+impl TailStream {
+    /// Returns the next lines; `None` at shutdown.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            // What is there already is sent at once, even if that is nothing: it says that one is looking on.
+            // The first update is immediate, even if empty: it confirms the connection.
             let is_first = self.next.is_none();
             if let Some(next) = self.next {
-                let something = async {
+                let update = async {
                     self.watcher.changed().await;
                     sleep_until(next).await;
                 };
                 tokio::select! {
-                    () = something => {}
-                    // That nobody reads any more shows when something is sent.
-                    () = sleep(BEAT) => return Some(Bytes::from_static(b"\n")),
+                    () = update => {}
+                    // A write is needed to detect a closed connection.
+                    () = sleep(KEEP_ALIVE) => return Some(Bytes::from_static(b"\n")),
                     () = self.shutdown.begun() => return None,
                 }
             }
-            self.next = Some(Instant::now() + EVERY);
+            self.next = Some(Instant::now() + UPDATE_INTERVAL);
             let lines = self.lines();
             if is_first || !lines.is_empty() {
                 return Some(Bytes::from(lines));
@@ -100,19 +103,19 @@ impl Tail {
         }
     }
 
-    /// What is new, as far as it may be looked into now. The rest is there the next time, unless more has come
-    /// by then than is kept.
+    /// Returns the new events that match, up to `MAX_UPDATE_EVENTS`. The rest follows in the next update, unless
+    /// the ring has overwritten it by then.
     fn lines(&mut self) -> Vec<u8> {
-        let News { missed, events } = self.observer.read(&mut self.watcher);
+        let TailUpdate { missed, events } = self.observer.read(&mut self.watcher);
         let mut lines = Vec::new();
         if missed > 0 {
             line(&mut lines, &json!({ "missed": missed }));
         }
-        let mut may_be = events.iter().filter(|event| self.wanted.may_be(event));
-        let now = may_be.by_ref().take(AT_ONCE);
-        let seen = now.map(Kept::show).filter(|event| self.wanted.is(event));
+        let mut candidates = events.iter().filter(|event| self.filter.may_match(event));
+        let now = candidates.by_ref().take(MAX_UPDATE_EVENTS);
+        let seen = now.map(TailEvent::show).filter(|event| self.filter.matches(event));
         seen.for_each(|event| line(&mut lines, &event));
-        if let Some(next) = may_be.next() {
+        if let Some(next) = candidates.next() {
             self.watcher.again_after(next.sequence - 1);
         }
         lines
@@ -123,45 +126,44 @@ fn line(lines: &mut Vec<u8>, value: &impl serde::Serialize) {
     let start = lines.len();
     match serde_json::to_writer(&mut *lines, value) {
         Ok(()) => lines.push(b'\n'),
-        // Not reachable: nothing here can fail to be JSON.
+        // Unreachable: these values always serialize.
         Err(_) => lines.truncate(start),
     }
 }
 
-impl Wanted {
-    fn read(query: &str) -> Result<Wanted, String> {
-        let mut wanted = Wanted::default();
+impl TailFilter {
+    fn parse(query: &str) -> Result<TailFilter, String> {
+        let mut filter = TailFilter::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let place = match &*name {
-                "type" => &mut wanted.kind,
-                "flow" => &mut wanted.flow,
-                "outcome" => &mut wanted.outcome,
-                "source" => &mut wanted.source,
-                "match" => &mut wanted.text,
+            let field = match &*name {
+                "type" => &mut filter.kind,
+                "flow" => &mut filter.flow,
+                "outcome" => &mut filter.outcome,
+                "source" => &mut filter.source,
+                "match" => &mut filter.text,
                 _ => {
                     return Err(format!(
-                        "there is no filter {name:?}; there are type, flow, outcome, source, match"
+                        "unknown filter {name:?}; known are type, flow, outcome, source, match"
                     ));
                 }
             };
-            *place = Some(value.into_owned()).filter(|value| !value.is_empty());
+            *field = Some(value.into_owned()).filter(|value| !value.is_empty());
         }
-        Ok(wanted)
+        Ok(filter)
     }
 
-    /// Whether an event may pass, as far as can be told without typing it. A text is looked for in the whole
-    /// event.
-    fn may_be(&self, event: &Kept) -> bool {
+    /// Returns false if an event cannot match, without decoding it. `match` is searched in the whole event.
+    fn may_match(&self, event: &TailEvent) -> bool {
         let is_named_by_kind =
             !matches!(event.kind, Kind::Admin | Kind::DeliveryTest | Kind::Other);
-        let is = |wanted: &Option<String>, value: &str| {
-            wanted.as_ref().is_none_or(|wanted| value.eq_ignore_ascii_case(wanted))
+        let is = |filter: &Option<String>, value: &str| {
+            filter.as_ref().is_none_or(|filter| value.eq_ignore_ascii_case(filter))
         };
-        let may_be_of_kind = self.kind.as_ref().is_none_or(|wanted| {
-            let last = wanted.rsplit('.').next().unwrap_or_default();
+        let may_be_of_type = self.kind.as_ref().is_none_or(|filter| {
+            let last = filter.rsplit('.').next().unwrap_or_default();
             !is_named_by_kind || event.kind.as_str().eq_ignore_ascii_case(last)
         });
-        may_be_of_kind
+        may_be_of_type
             && is(&self.outcome, event.outcome)
             && is(&self.source, &event.source)
             && self
@@ -170,12 +172,12 @@ impl Wanted {
                 .is_none_or(|text| memmem::find(&event.bytes, text.as_bytes()).is_some())
     }
 
-    /// Whether one that may pass does. A type is a word of the metrics, an `action.type` or the last part of
-    /// one; a flow is an id or a name.
-    fn is(&self, event: &Seen) -> bool {
-        let is = |wanted: &Option<String>, values: &[&str]| {
-            let Some(wanted) = wanted else { return true };
-            values.iter().any(|value| value.eq_ignore_ascii_case(wanted))
+    /// Returns true if a decoded event matches. A type is a metrics label, an `action.type` or its last part; a
+    /// flow is an id or a name.
+    fn matches(&self, event: &ShownEvent) -> bool {
+        let is = |filter: &Option<String>, values: &[&str]| {
+            let Some(filter) = filter else { return true };
+            values.iter().any(|value| value.eq_ignore_ascii_case(filter))
         };
         let last = event.action.rsplit('.').next().unwrap_or_default();
         is(&self.kind, &[event.kind, &event.action, last])
@@ -189,13 +191,13 @@ mod tests {
 
     #[test]
     fn filters_are_read_from_the_query() {
-        let wanted = Wanted::read("type=admin&flow=My+flow%21&match=").expect("read");
-        let expected = Wanted {
+        let filter = TailFilter::parse("type=admin&flow=My+flow%21&match=").expect("read");
+        let expected = TailFilter {
             kind: Some("admin".to_owned()),
             flow: Some("My flow!".to_owned()),
-            ..Wanted::default()
+            ..TailFilter::default()
         };
-        assert_eq!(wanted, expected);
-        assert!(Wanted::read("typ=admin").is_err_and(|message| message.contains("\"typ\"")));
+        assert_eq!(filter, expected);
+        assert!(TailFilter::parse("typ=admin").is_err_and(|message| message.contains("\"typ\"")));
     }
 }

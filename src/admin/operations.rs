@@ -1,4 +1,4 @@
-//! What operators do while the service runs; the command line is their front.
+//! Operations of operators on the running service; the command line calls them.
 
 use std::sync::Arc;
 
@@ -12,81 +12,82 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use crate::deliver::SinkState;
 use crate::receive::retry::{self, RetryError};
-use crate::spool::{Disposition, Listed, Receipt};
+use crate::spool::{Disposition, Receipt, StatsListing};
 
-/// What is stored and how every sink is doing.
+/// Document of `/api/status`.
 #[derive(Debug, Serialize)]
-struct Status<'a> {
+struct StatusDocument<'a> {
     version: &'static str,
-    /// `null` where it cannot be read.
-    spool: Option<Listed<'a>>,
-    /// Why not.
+    /// `null` if the spool cannot be read.
+    spool: Option<StatsListing<'a>>,
+    /// Reason why the spool cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_error: Option<String>,
-    sinks: Vec<SinkLine>,
+    sinks: Vec<SinkStatusLine>,
 }
 
 #[derive(Debug, Serialize)]
-struct SinkLine {
+struct SinkStatusLine {
     sink: String,
     cursor: u64,
-    /// `null` where the spool cannot be read.
+    /// `null` if the spool cannot be read.
     lag: Option<u64>,
     #[serde(flatten)]
     state: SinkState,
 }
 
-/// The entries to remove.
+/// Body of a purge.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Purge {
-    /// Their numbers.
+pub struct PurgeRequest {
+    /// Numbers of the entries to remove.
     pub ids: Vec<i64>,
 }
 
-/// How many were removed.
+/// Answer to a purge.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Purged {
-    /// Entries that are gone.
+pub struct PurgeResponse {
+    /// Number of removed entries.
     pub removed: u64,
 }
 
-/// What became of a retried entry.
+/// Answer to a retry.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Retried {
-    /// Events that are in the spool now.
+pub struct RetryResponse {
+    /// Number of events added to the spool.
     pub released: u64,
-    /// Events that had been accepted already.
+    /// Number of events that had been accepted before.
     pub duplicates: u64,
 }
 
-impl From<Receipt> for Retried {
-    fn from(receipt: Receipt) -> Retried {
-        Retried { released: receipt.accepted, duplicates: receipt.duplicates }
+impl From<Receipt> for RetryResponse {
+    fn from(receipt: Receipt) -> RetryResponse {
+        RetryResponse { released: receipt.accepted, duplicates: receipt.duplicates }
     }
 }
 
-/// Why an operation was not done.
+/// Body of an error answer.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// For people.
+pub struct ErrorResponse {
+    /// Message for people.
     pub error: String,
 }
 
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     let (spool, spool_error) = match admin.stats().await {
         Ok(spool) => (Some(spool), None),
-        Err(error) => (None, Some(error)),
+        Err(error) => (None, Some(error.to_string())),
     };
     let head = spool.as_ref().map(|spool| spool.head);
-    let spool = spool.as_ref().map(Listed::from);
-    let sinks = admin.sinks.iter().map(|sink| SinkLine {
+    let spool = spool.as_ref().map(StatsListing::from);
+    let sinks = admin.sinks.iter().map(|sink| SinkStatusLine {
         sink: sink.name.to_string(),
         cursor: sink.cursor(),
         lag: head.map(|head| head.saturating_sub(sink.cursor())),
         state: sink.state(),
     });
     let sinks = sinks.collect();
-    Json(Status { version: env!("CARGO_PKG_VERSION"), spool, spool_error, sinks }).into_response()
+    Json(StatusDocument { version: env!("CARGO_PKG_VERSION"), spool, spool_error, sinks })
+        .into_response()
 }
 
 pub(super) async fn retry(
@@ -105,7 +106,7 @@ pub(super) async fn retry(
                 let events = &admin.metrics.events;
                 events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
             }
-            Json(Retried::from(receipt)).into_response()
+            Json(RetryResponse::from(receipt)).into_response()
         }
         Err(error) => {
             let status = match &error {
@@ -120,19 +121,22 @@ pub(super) async fn retry(
     }
 }
 
-pub(super) async fn purge(State(admin): State<Arc<Admin>>, Json(purge): Json<Purge>) -> Response {
+pub(super) async fn purge(
+    State(admin): State<Arc<Admin>>,
+    Json(purge): Json<PurgeRequest>,
+) -> Response {
     match admin.spool.remove(purge.ids).await {
         Ok(removed) => {
             let disposition = Disposition::Purged.as_str();
             for (source, count) in &removed {
                 admin.metrics.events.with_label_values(&[source, disposition]).inc_by(*count);
             }
-            Json(Purged { removed: removed.values().sum() }).into_response()
+            Json(PurgeResponse { removed: removed.values().sum() }).into_response()
         }
         Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
 pub(super) fn failure(status: StatusCode, message: &str) -> Response {
-    (status, Json(Failure { error: message.to_owned() })).into_response()
+    (status, Json(ErrorResponse { error: message.to_owned() })).into_response()
 }

@@ -1,4 +1,4 @@
-//! Steering a sink: pause, resume, replay.
+//! Operations on a sink: pause, resume, replay.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::Admin;
 use super::operations::failure;
 use crate::deliver::SinkStatus;
-use crate::deliver::replay::{self, Wanted};
+use crate::deliver::replay::{self, ReplayRange};
 use crate::spool::{Disposition, Millis};
 
-/// One step of a replay.
+/// Body of one replay step.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Replay {
-    /// The first moment, milliseconds since the epoch.
+pub struct ReplayRequest {
+    /// Start of the time range, inclusive, in ms since the Unix epoch.
     pub from: Millis,
-    /// The moment that no longer belongs to it.
+    /// End of the time range, exclusive, in ms since the Unix epoch.
     pub to: Millis,
-    /// Where the step before ended; 0 for the first.
+    /// Position where the previous step ended; 0 for the first step.
     pub after: u64,
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn resume(State(admin): State<Arc<Admin>>, Path(name): Path<Str
     set_paused(&admin, &name, false).await
 }
 
-/// On disk first: what an operator wants outlives the process.
+/// Sets the pause flag, on disk first so that it survives a restart.
 async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
     let sink = match find(admin, name) {
         Ok(sink) => sink,
@@ -55,18 +55,18 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
-    Json(asked): Json<Replay>,
+    Json(request): Json<ReplayRequest>,
 ) -> Response {
     let sink = match find(&admin, &name) {
         Ok(sink) => sink,
         Err(response) => return *response,
     };
-    let wanted = Wanted {
-        positions: asked.after..sink.cursor(),
-        // What comes from now on is no repetition.
-        time: asked.from..asked.to.min((admin.clock)()),
+    let range = ReplayRange {
+        positions: request.after..sink.cursor(),
+        // Events received from now on are not part of the range.
+        time: request.from..request.to.min((admin.clock)()),
     };
-    let step = replay::step(&admin.spool, &sink.name, wanted).await;
+    let step = replay::step(&admin.spool, &sink.name, range).await;
     for (source, count) in &step.sources {
         let disposition = Disposition::Replayed.as_str();
         admin.metrics.events.with_label_values(&[source, disposition]).inc_by(*count);
@@ -80,7 +80,7 @@ pub(super) async fn replay(
 fn find<'a>(admin: &'a Admin, name: &str) -> Result<&'a Arc<SinkStatus>, Box<Response>> {
     admin.sinks.iter().find(|sink| &*sink.name == name).ok_or_else(|| {
         let names: Vec<&str> = admin.sinks.iter().map(|sink| &*sink.name).collect();
-        let message = format!("there is no sink {name:?}; there are {}", names.join(", "));
+        let message = format!("unknown sink {name:?}; known are {}", names.join(", "));
         Box::new(failure(StatusCode::NOT_FOUND, &message))
     })
 }

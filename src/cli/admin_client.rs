@@ -1,4 +1,4 @@
-//! Talks to the admin listener of the running service.
+//! HTTP client of the running service's admin listener.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,17 +7,17 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Failure, known};
+use super::{CommandFailure, known};
 use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
 use crate::config::{Admin, Secret};
 use crate::error_chain::connection_failure;
 
-/// How long the service may take to answer: a retry waits for stable storage.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of one request; a retry from quarantine waits for stable storage.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The admin listener as seen from this machine.
+/// Client of the admin listener on this machine.
 pub(super) struct AdminClient {
     client: Client,
     base: String,
@@ -27,14 +27,14 @@ pub(super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(super) fn new(admin: &Admin) -> Result<AdminClient, Failure> {
+    pub(super) fn new(admin: &Admin) -> Result<AdminClient, CommandFailure> {
         let password = admin.password.clone();
         Ok(AdminClient { password, ..AdminClient::without_password(admin.address)? })
     }
 
-    /// For what is open to whoever reaches the listener.
-    pub(super) fn without_password(address: SocketAddr) -> Result<AdminClient, Failure> {
-        let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    /// Creates a client for endpoints that need no password.
+    pub(super) fn without_password(address: SocketAddr) -> Result<AdminClient, CommandFailure> {
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
         let peer = reachable(address).to_string();
         Ok(AdminClient { client, base: format!("http://{peer}"), peer, password: None })
     }
@@ -56,46 +56,52 @@ impl AdminClient {
     }
 
     /// Refuses a sink that the running service does not have.
-    pub(super) async fn check_sink(&self, option: &str, name: &str) -> Result<(), Failure> {
-        let status: Value = self.ask(self.get("/api/status")).await?;
+    pub(super) async fn check_sink(&self, option: &str, name: &str) -> Result<(), CommandFailure> {
+        let status: Value = self.request(self.get("/api/status")).await?;
         let sinks = status["sinks"].as_array().into_iter().flatten();
         let names = sinks.filter_map(|sink| sink["sink"].as_str().map(str::to_owned)).collect();
         known::check(option, name, &names)
     }
 
-    /// Sends an operation and reads its answer.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    /// Sends a request and parses the body of its answer.
+    pub(super) async fn request<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
-    ) -> Result<T, Failure> {
-        self.json(self.succeed(request).await?).await
+    ) -> Result<T, CommandFailure> {
+        self.json(self.send_ok(request).await?).await
     }
 
-    /// Reads an answer.
-    pub(super) async fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T, Failure> {
+    /// Parses the body of an answer.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        answer: Response,
+    ) -> Result<T, CommandFailure> {
         answer.json().await.map_err(|error| {
             let failure = connection_failure(&error.without_url(), &self.peer);
-            Failure::Failed(format!("the service does not answer as davinci-siem does: {failure}"))
+            CommandFailure::Failed(format!("the answer is not one of davinci-siem: {failure}"))
         })
     }
 
-    /// Sends a request that has to succeed.
-    pub(super) async fn succeed(&self, request: RequestBuilder) -> Result<Response, Failure> {
+    /// Sends a request. Returns `Err` with the service's message unless the status is 2xx.
+    pub(super) async fn send_ok(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Response, CommandFailure> {
         let response = self.send(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
-        let failure: Option<operations::Failure> = response.json().await.ok();
+        let failure: Option<operations::ErrorResponse> = response.json().await.ok();
         let message = failure
             .map_or_else(|| format!("the service answered {status}"), |failure| failure.error);
-        Err(Failure::Failed(message))
+        Err(CommandFailure::Failed(message))
     }
 
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, CommandFailure> {
         request.send().await.map_err(|error| {
             let failure = connection_failure(&error, &self.peer);
-            Failure::Failed(format!(
+            CommandFailure::Failed(format!(
                 "the service cannot be reached: {failure}. Is it running, and is admin.address the one \
                  it uses? Give its configuration with -c"
             ))
@@ -103,7 +109,7 @@ impl AdminClient {
     }
 }
 
-/// An address to connect to where a listener is bound to all of them.
+/// Replaces an unspecified address (`0.0.0.0`, `::`) by loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,

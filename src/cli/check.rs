@@ -1,5 +1,4 @@
-//! `check`: a configuration that loads has been checked; says what it amounts to, and asks the
-//! targets.
+//! `check`: loads the configuration, prints a summary, and with `--connect` probes the targets.
 
 mod report;
 
@@ -10,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::Failure;
+use super::CommandFailure;
 use super::block_on;
 use super::loader::Loader;
 use super::output::{count, json};
@@ -21,14 +20,14 @@ use crate::sinks::{Deliver, Sink};
 use crate::spool::Engine;
 #[cfg(feature = "nats")]
 use crate::spool::jetstream;
-use report::{Probe, Report};
+use report::{CheckReport, ProbeResult};
 
-/// Longest time that one target may take to answer.
+/// Timeout of one probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Connect to every sink's target, too, and find out whether it would take events; sends none
+pub(super) struct CheckArguments {
+    /// Connect to every sink's target and check that it would take events; sends no event
     #[arg(long)]
     connect: bool,
     /// Print JSON
@@ -36,15 +35,15 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A configuration with mistakes, as JSON.
+/// Mistakes of a configuration, as JSON.
 #[derive(Serialize)]
-struct Mistakes {
-    problems: Vec<Mistake>,
+struct ProblemList {
+    problems: Vec<ProblemReport>,
 }
 
-/// One mistake: where it is written, as far as that is known.
+/// One mistake and its location, if known.
 #[derive(Serialize)]
-struct Mistake {
+struct ProblemReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,15 +55,15 @@ struct Mistake {
     message: String,
 }
 
-impl Mistake {
-    fn of(problem: &Problem, file: Option<&Path>) -> Mistake {
-        let Problem { place, key, message } = problem;
-        let (before, line) = match place.rsplit_once(':').or_else(|| place.rsplit_once(' ')) {
+impl ProblemReport {
+    fn of(problem: &Problem, file: Option<&Path>) -> ProblemReport {
+        let Problem { place: location, key, message } = problem;
+        let (before, line) = match location.rsplit_once(':').or_else(|| location.rsplit_once(' ')) {
             Some((before, line)) if line.parse::<u64>().is_ok() => (before, line.parse().ok()),
-            _ => (place.as_str(), None),
+            _ => (location.as_str(), None),
         };
         let is_variable = before.starts_with("DAVINCI_SIEM__");
-        Mistake {
+        ProblemReport {
             file: file.filter(|_| !is_variable).map(|file| file.display().to_string()),
             line,
             variable: is_variable.then(|| before.to_owned()),
@@ -74,8 +73,8 @@ impl Mistake {
     }
 }
 
-/// Loads the configuration, which reports everything that is wrong; prints what it amounts to.
-pub(super) fn run(arguments: &Arguments, loader: Loader<'_>) -> Result<(), Failure> {
+/// Loads the configuration and prints all mistakes, or a summary.
+pub(super) fn run(arguments: &CheckArguments, loader: Loader<'_>) -> Result<(), CommandFailure> {
     let file = loader.file;
     if !arguments.json {
         return report(arguments, &loader.config()?, file);
@@ -83,37 +82,43 @@ pub(super) fn run(arguments: &Arguments, loader: Loader<'_>) -> Result<(), Failu
     match loader.checked() {
         Ok(config) => report(arguments, &config, file),
         Err(problems) => {
-            let problems: Vec<Mistake> =
-                problems.0.iter().map(|problem| Mistake::of(problem, file)).collect();
+            let problems: Vec<ProblemReport> =
+                problems.0.iter().map(|problem| ProblemReport::of(problem, file)).collect();
             let mistakes = count(problems.len() as u64, "mistake");
-            json(&Mistakes { problems })?;
-            Err(Failure::Usage(format!("davinci-siem: {mistakes} in the configuration")))
+            json(&ProblemList { problems })?;
+            Err(CommandFailure::Usage(format!("davinci-siem: {mistakes} in the configuration")))
         }
     }
 }
 
-fn report(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Result<(), Failure> {
+fn report(
+    arguments: &CheckArguments,
+    config: &Config,
+    file: Option<&Path>,
+) -> Result<(), CommandFailure> {
     if let Some(reason) = paths::obstacle(&config.spool.directory)
         && config.spool.engine == Engine::Embedded
     {
-        let message = format!("spool.directory: cannot be made: {reason}. Write another path");
+        let message = format!("spool.directory: cannot be created: {reason}. Set another path");
         if arguments.json {
             let (key, message) = ("spool.directory".to_owned(), message.clone());
             let file = file.map(|file| file.display().to_string());
-            let mistake = Mistake { file, line: None, variable: None, key, message };
-            json(&Mistakes { problems: vec![mistake] })?;
+            let mistake = ProblemReport { file, line: None, variable: None, key, message };
+            json(&ProblemList { problems: vec![mistake] })?;
         }
-        return Err(Failure::Usage(message));
+        return Err(CommandFailure::Usage(message));
     }
-    let mut report = Report::of(config, file)?;
+    let mut report = CheckReport::of(config, file)?;
     if !arguments.json {
-        report.print();
+        report.print()?;
     }
     if let Some((key, day)) = report.listen.expired() {
         if arguments.json {
             json(&report)?;
         }
-        return Err(Failure::Failed(format!("listen.tls.{key} expired on {day}: replace it")));
+        return Err(CommandFailure::Failed(format!(
+            "listen.tls.{key} expired on {day}: replace it"
+        )));
     }
     if arguments.connect {
         report.probes = Some(block_on(connect(config, arguments.json))?);
@@ -121,34 +126,38 @@ fn report(arguments: &Arguments, config: &Config, file: Option<&Path>) -> Result
     if arguments.json {
         json(&report)?;
     }
-    let failed = report.probes.iter().flatten().filter(|probe| !probe.good);
+    let failed = report.probes.iter().flatten().filter(|probe| !probe.ok);
     let failed: Vec<&str> = failed.map(|probe| probe.sink.as_str()).collect();
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Failed(format!("not every sink would be delivered to: {}", failed.join(", "))))
+    Err(CommandFailure::Failed(format!(
+        "these targets would not take events: {}",
+        failed.join(", ")
+    )))
 }
 
-/// Asks every target.
-async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure> {
+/// Probes every target.
+async fn connect(config: &Config, is_silent: bool) -> Result<Vec<ProbeResult>, CommandFailure> {
     let mut probes = Vec::new();
-    let mut note = |name: &str, (good, said): (bool, String)| {
-        match good {
+    let mut note = |name: &str, (ok, message): (bool, String)| {
+        match ok {
             _ if is_silent => {}
-            true => println!("{name}: good: {said}"),
-            false => eprintln!("{name}: {said}"),
+            true => print_line!("{name}: ok: {message}")?,
+            false => eprintln!("{name}: {message}"),
         }
         let sink = name.strip_prefix("sink ").unwrap_or(name).to_owned();
-        probes.push(Probe { sink, good, said });
+        probes.push(ProbeResult { sink, ok, message });
+        Ok::<(), CommandFailure>(())
     };
     for sink in &config.sinks {
         let probe = async { Sink::open(&sink.kind)?.probe().await };
-        let probed = match timeout(PROBE_TIMEOUT, probe).await {
-            Ok(Ok(said)) => (true, said),
+        let result = match timeout(PROBE_TIMEOUT, probe).await {
+            Ok(Ok(message)) => (true, message),
             Ok(Err(reason)) => (false, reason.to_string()),
             Err(_) => (false, no_answer()),
         };
-        note(&format!("sink {}", sink.name), probed);
+        note(&format!("sink {}", sink.name), result)?;
     }
     #[cfg(feature = "nats")]
     if let Engine::Jetstream(_) = &config.spool.engine {
@@ -158,11 +167,11 @@ async fn connect(config: &Config, is_silent: bool) -> Result<Vec<Probe>, Failure
         note(
             "spool",
             match timeout(PROBE_TIMEOUT, Box::pin(check)).await {
-                Ok(Ok(said)) => (true, said),
+                Ok(Ok(message)) => (true, message),
                 Ok(Err(error)) => (false, error.to_string()),
                 Err(_) => (false, no_answer()),
             },
-        );
+        )?;
     }
     Ok(probes)
 }

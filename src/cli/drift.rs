@@ -1,37 +1,37 @@
-//! `drift`: how the events differ from what PingOne documents, as the running service has seen it.
+//! `drift`: differences between the events and PingOne's documentation, as counted by the running service.
 
 use clap::Args;
 
 use super::admin_client::AdminClient;
-use super::{Failure, block_on, output};
+use super::{CommandFailure, block_on, output};
 use crate::config::Admin;
-use crate::observe::{DriftLine, Drifted, Shape};
+use crate::observe::{DriftLine, DriftReport, ValueShape};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// One JSON object per line
+pub(super) struct DriftArguments {
+    /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &DriftArguments, admin: &Admin) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
-    let drifted: Drifted = block_on(client.ask(client.get("/api/drift")))?;
+    let drifted: DriftReport = block_on(client.request(client.get("/api/drift")))?;
     if arguments.json {
         return drifted.drift.iter().try_for_each(output::json);
     }
     let since = output::time(drifted.since);
     if drifted.drift.is_empty() {
-        println!("since {since}, every event was as PingOne documents it");
+        print_line!("since {since}, every event matched PingOne's documentation")?;
         return Ok(());
     }
     let rows: Vec<Vec<String>> = drifted.drift.iter().map(row).collect();
     output::table(
-        &["FIRST SEEN", "LAST SEEN", "COUNT", "FINDING", "TYPE", "MEMBER", "FOR EXAMPLE"],
+        &["FIRST SEEN", "LAST SEEN", "COUNT", "FINDING", "TYPE", "FIELD", "EXAMPLE"],
         &rows,
-    );
+    )?;
     if drifted.other > 0 {
-        eprintln!("and {} findings for which there was no room", drifted.other);
+        eprintln!("and {} findings beyond the size of the table", drifted.other);
     }
     eprintln!("counted since {since}");
     Ok(())
@@ -49,7 +49,7 @@ fn row(line: &DriftLine) -> Vec<String> {
     ]
 }
 
-fn example(shape: &Shape) -> String {
+fn example(shape: &ValueShape) -> String {
     let kind = output::safe(&shape.kind);
     match shape.length {
         Some(length) => format!("{kind}({length})"),

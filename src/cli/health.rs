@@ -1,4 +1,4 @@
-//! `health`: asks the running service whether it takes events.
+//! `health`: queries readiness of the running service.
 
 use std::net::SocketAddr;
 
@@ -7,17 +7,17 @@ use serde_json::Value;
 
 use super::admin_client::AdminClient;
 use super::output::{json, safe};
-use super::{Failure, block_on};
+use super::{CommandFailure, block_on};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Print JSON, as it does anyway
+pub(super) struct HealthArguments {
+    /// Print JSON (always on)
     #[arg(long)]
     json: bool,
 }
 
-/// Prints the service's own answer, which is JSON, ready or not; fails unless it is ready.
-pub(super) fn run(_: &Arguments, address: SocketAddr) -> Result<(), Failure> {
+/// Prints the readiness document of the service; returns `Err` unless the service is ready.
+pub(super) fn run(_: &HealthArguments, address: SocketAddr) -> Result<(), CommandFailure> {
     let admin = AdminClient::without_password(address)?;
     let readiness: Value = block_on(async {
         let answer = admin.send(admin.get("/readyz")).await?;
@@ -28,5 +28,5 @@ pub(super) fn run(_: &Arguments, address: SocketAddr) -> Result<(), Failure> {
         return Ok(());
     }
     let reason = readiness["reason"].as_str().unwrap_or_default();
-    Err(Failure::Failed(format!("not ready: {}", safe(reason))))
+    Err(CommandFailure::Failed(format!("not ready: {}", safe(reason))))
 }

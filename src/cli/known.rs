@@ -1,20 +1,20 @@
-//! Values of filters: one that is unknown is refused, with those that are known and the closest of them.
+//! Checks of option values: an unknown value is refused with the known ones and the closest of them.
 
 use std::collections::BTreeSet;
 
-use super::Failure;
+use super::CommandFailure;
 use super::output::safe;
 use crate::decode::RefusalReason;
 use crate::observe::Kind;
 
-/// Reasons that do not come from typing an element: a body that cannot be inflated, a chunk of the spool that is
-/// damaged, dead letters that the target refused or that could not be sent.
+/// Reasons that do not come from decoding an element: an unknown encoding, a corrupt chunk of the spool, and
+/// dead letters.
 const OTHER_REASONS: [&str; 5] = ["encoding", "damaged", "given_up", "rejected", "unsendable"];
 
 /// Outcomes of an event.
 pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];
 
-/// Reasons why entries are in quarantine.
+/// Returns the reasons for which entries are in quarantine.
 pub(super) fn reasons() -> BTreeSet<String> {
     RefusalReason::ALL
         .iter()
@@ -24,37 +24,41 @@ pub(super) fn reasons() -> BTreeSet<String> {
         .collect()
 }
 
-/// The types that are told apart, as metrics name them.
+/// Returns the event types that metrics distinguish.
 pub(super) fn kinds() -> BTreeSet<String> {
     Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect()
 }
 
 /// Refuses an option's value that is not among the known ones.
-pub(super) fn check(option: &str, value: &str, known: &BTreeSet<String>) -> Result<(), Failure> {
+pub(super) fn check(
+    option: &str,
+    value: &str,
+    known: &BTreeSet<String>,
+) -> Result<(), CommandFailure> {
     match known.contains(value) {
         true => Ok(()),
         false => Err(unknown(option, value, known)),
     }
 }
 
-/// Message about a value that is not among the known ones.
-pub(super) fn unknown(option: &str, value: &str, known: &BTreeSet<String>) -> Failure {
+/// Returns the failure for a value that is not among the known ones.
+pub(super) fn unknown(option: &str, value: &str, known: &BTreeSet<String>) -> CommandFailure {
     let names: Vec<String> = known.iter().map(|name| safe(name)).collect();
     let hint = closest(value, known)
         .map_or_else(|| ".".to_owned(), |name| format!("; did you mean {}?", safe(name)));
-    Failure::Usage(format!(
+    CommandFailure::Usage(format!(
         "davinci-siem: {option} {} is unknown{hint} Known are {}",
         safe(value),
         names.join(", ")
     ))
 }
 
-/// The known value that is most likely meant.
+/// Returns the known value that is most similar, if one is close.
 pub(super) fn closest<'a>(value: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
     let value = value.to_lowercase();
     let likeness = |name: &&String| strsim::jaro_winkler(&value, &name.to_lowercase());
     let best = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
-    // Of short names the first measure tells too little; of single letters, nothing does.
+    // Jaro-Winkler is too coarse for short names; an edit distance of 1 decides there.
     let is_one_off = || value.len() > 2 && strsim::osa_distance(&value, &best.to_lowercase()) == 1;
     let is_close = likeness(&best) > 0.8 || is_one_off();
     is_close.then_some(best)
@@ -68,16 +72,16 @@ mod tests {
     fn an_unknown_value_is_answered_with_the_known_ones() {
         let known = BTreeSet::from(["splunk".to_owned(), "out".to_owned()]);
         assert!(check("--sink", "out", &known).is_ok());
-        let said = |value: &str| match check("--sink", value, &known) {
-            Err(Failure::Usage(message)) => message,
+        let message_for = |value: &str| match check("--sink", value, &known) {
+            Err(CommandFailure::Usage(message)) => message,
             _ => panic!("{value} is known"),
         };
         assert_eq!(
-            said("splnk"),
+            message_for("splnk"),
             "davinci-siem: --sink splnk is unknown; did you mean splunk? Known are out, splunk"
         );
         assert_eq!(
-            said("x\u{202e}"),
+            message_for("x\u{202e}"),
             "davinci-siem: --sink x\\u202e is unknown. Known are out, splunk"
         );
         assert!(reasons().contains("missing_field") && reasons().contains("rejected"));

@@ -1,4 +1,4 @@
-//! `map`: what a format makes of events, or a sink of the configuration, without a service.
+//! `map`: prints events in a format, or as a configured sink would send them. Needs no service.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::{Failure, known, output, records};
+use super::{CommandFailure, known, output, records};
 use crate::app::system_clock;
 use crate::config::{self, Config, Formatting, OcsfVersion};
 use crate::decode::{self, Refusal};
@@ -17,31 +17,31 @@ use crate::format::{self, Explanation, Received};
 use crate::redact::Redaction;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// The format, as in a sink's configuration
-    #[arg(long, value_enum, default_value_t = Format::Native)]
-    format: Format,
-    /// The version of the schema, for --format ocsf
+pub(super) struct MapArguments {
+    /// Format, as in a sink's configuration
+    #[arg(long, value_enum, default_value_t = FormatName::Native)]
+    format: FormatName,
+    /// Version of the OCSF schema, for --format ocsf
     #[arg(long, value_parser = PossibleValuesParser::new(OcsfVersion::ALL.map(|(name, _)| name)))]
     ocsf_version: Option<String>,
-    /// Do what this sink of the configuration does, redaction included
+    /// Use the settings of this configured sink, redaction included
     #[arg(long, value_name = "NAME", conflicts_with_all = ["format", "ocsf_version"])]
     sink: Option<String>,
-    /// Show which member became which field, instead of the events
+    /// Print the source of each output field instead of the events
     #[arg(long)]
     explain: bool,
-    /// Files with events in any shape that a webhook may send; standard input, if there is none
+    /// Files with events in any shape that a webhook may send; default: standard input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// The original JSON on one line
+enum FormatName {
+    /// Original JSON on one line
     Native,
-    /// The Elastic Common Schema
+    /// Elastic Common Schema
     Ecs,
-    /// The Open Cybersecurity Schema Framework
+    /// Open Cybersecurity Schema Framework
     Ocsf,
     /// ArcSight's Common Event Format
     Cef,
@@ -49,25 +49,25 @@ enum Format {
     Leef,
 }
 
-impl From<Format> for config::Format {
-    fn from(format: Format) -> config::Format {
+impl From<FormatName> for config::Format {
+    fn from(format: FormatName) -> config::Format {
         match format {
-            Format::Native => config::Format::Native,
-            Format::Ecs => config::Format::Ecs,
-            Format::Ocsf => config::Format::Ocsf,
-            Format::Cef => config::Format::Cef,
-            Format::Leef => config::Format::Leef,
+            FormatName::Native => config::Format::Native,
+            FormatName::Ecs => config::Format::Ecs,
+            FormatName::Ocsf => config::Format::Ocsf,
+            FormatName::Cef => config::Format::Cef,
+            FormatName::Leef => config::Format::Leef,
         }
     }
 }
 
-/// What is done with each event.
+/// Steps applied to each event.
 struct Mapping {
-    /// First what `[redact]` says, then what the sink's own table says.
+    /// Rules of `[redact]`, then those of the sink.
     redactions: Vec<Redaction>,
     formatting: Formatting,
     is_explained: bool,
-    /// Whether somebody's terminal would obey what the events hold.
+    /// True if standard output is a terminal, which would execute control characters.
     is_on_terminal: bool,
 }
 
@@ -78,11 +78,11 @@ impl Mapping {
     }
 }
 
-/// Prints one line per event; says on standard error what is none, and fails then.
+/// Prints one line per event. Reports refused elements on standard error, and then returns `Err`.
 pub(super) fn run(
-    arguments: &Arguments,
-    load: impl FnOnce() -> Result<Config, Failure>,
-) -> Result<(), Failure> {
+    arguments: &MapArguments,
+    load: impl FnOnce() -> Result<Config, CommandFailure>,
+) -> Result<(), CommandFailure> {
     let mapping = match &arguments.sink {
         Some(name) => of_sink(name, &load()?, arguments.explain)?,
         None => of_format(arguments)?,
@@ -90,29 +90,37 @@ pub(super) fn run(
     let mut refused = 0;
     for file in &arguments.files {
         let unreadable = |error: std::io::Error| {
-            Failure::Usage(format!("{} cannot be read: {}", file.display(), io_message(&error)))
+            CommandFailure::Usage(format!(
+                "{} cannot be read: {}",
+                file.display(),
+                io_message(&error)
+            ))
         };
         let input = File::open(file).map_err(unreadable)?;
         refused += map(input, &file.display().to_string(), &mapping)?;
     }
     if arguments.files.is_empty() {
         if std::io::stdin().is_terminal() {
-            return Err(Failure::Usage("name a FILE, or send events to standard input".to_owned()));
+            return Err(CommandFailure::Usage(
+                "give a FILE, or send events to standard input".to_owned(),
+            ));
         }
         refused += map(std::io::stdin().lock(), "standard input", &mapping)?;
     }
     match refused {
         0 => Ok(()),
-        count => Err(Failure::Failed(format!("{count} would be quarantined, and were left out"))),
+        count => {
+            Err(CommandFailure::Failed(format!("{count} would be quarantined and were skipped")))
+        }
     }
 }
 
-fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
+fn of_format(arguments: &MapArguments) -> Result<Mapping, CommandFailure> {
     let mut formatting = Formatting::of(arguments.format.into());
     if let Some(name) = &arguments.ocsf_version {
         if formatting.format != config::Format::Ocsf {
             let message = "--ocsf-version is for --format ocsf; leave it out".to_owned();
-            return Err(Failure::Usage(message));
+            return Err(CommandFailure::Usage(message));
         }
         let known = OcsfVersion::ALL.iter().find(|(known, _)| known == name);
         known.into_iter().for_each(|(_, version)| formatting.ocsf_version = *version);
@@ -120,7 +128,7 @@ fn of_format(arguments: &Arguments) -> Result<Mapping, Failure> {
     Ok(Mapping::new(Vec::new(), formatting, arguments.explain))
 }
 
-fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, Failure> {
+fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, CommandFailure> {
     let Some(sink) = config.sinks.iter().find(|sink| sink.name == name) else {
         let names = config.sinks.iter().map(|sink| sink.name.clone()).collect();
         return Err(known::unknown("--sink", name, &names));
@@ -130,8 +138,8 @@ fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, F
     Ok(Mapping::new(redactions, sink.formatting.clone(), is_explained))
 }
 
-/// Reads one record at a time; returns how many are no events.
-fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, Failure> {
+/// Maps each record of `input`. Returns the number of refused elements.
+fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, CommandFailure> {
     let received_at = system_clock()();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut refused = 0;
@@ -142,10 +150,10 @@ fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, Failure> 
         };
         let root = record.index.map_or_else(|| "$".to_owned(), |index| format!("$[{index}]"));
         if record.is_too_large {
-            refuse(&root, "it is too large to be read");
+            refuse(&root, "the record is too large");
             return Ok(());
         }
-        // An array within an array is no event, and is not opened.
+        // Arrays nested in an array are not opened.
         if record.bytes.starts_with(b"[") {
             refuse(&root, "an event is a JSON object");
             return Ok(());
@@ -166,24 +174,24 @@ fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, Failure> 
     })?;
     out.flush()?;
     if !has_any {
-        eprintln!("{name}: it is empty");
+        eprintln!("{name}: no events");
         return Ok(1);
     }
     Ok(refused)
 }
 
-/// Prints an event, or what became of its members.
+/// Prints an event, or the sources of its output fields.
 fn one(
     raw: &[u8],
     received_at: i64,
     mapping: &Mapping,
     out: &mut impl Write,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let mut bytes = Cow::Borrowed(raw);
     for redaction in &mapping.redactions {
         bytes = Cow::Owned(redaction.event(&bytes).into_owned());
     }
-    let typed = decode::event(&bytes).map_err(|refusal| Failure::Failed(refusal.detail))?;
+    let typed = decode::event(&bytes).map_err(|refusal| CommandFailure::Failed(refusal.detail))?;
     let event = &typed.event;
     let received = Received { event, raw: &bytes, received_at, source: "map" };
     if mapping.is_explained {
@@ -201,17 +209,17 @@ fn one(
     Ok(())
 }
 
-/// One line for each field: the member, an arrow, the field.
+/// Prints one line per output field: the source field, an arrow, the output field.
 fn print(explanation: &Explanation, out: &mut impl Write) -> std::io::Result<()> {
     let taken = explanation.mapped.iter().map(|taken| (taken.path(), taken.field, "->"));
-    let decided = explanation.derived.iter().map(|(field, member)| {
-        let member = if member.is_empty() { "(no member)" } else { *member };
-        (member.to_owned(), *field, "=>")
+    let decided = explanation.derived.iter().map(|(field, source)| {
+        let source = if source.is_empty() { "(no field)" } else { *source };
+        (source.to_owned(), *field, "=>")
     });
     let rows: Vec<_> = taken.chain(decided).collect();
-    let width = rows.iter().map(|(member, _, _)| member.chars().count()).max().unwrap_or(0).min(60);
-    for (member, field, arrow) in rows {
-        writeln!(out, "  {:width$} {arrow} {field}", output::safe(&member))?;
+    let width = rows.iter().map(|(source, _, _)| source.chars().count()).max().unwrap_or(0).min(60);
+    for (source, field, arrow) in rows {
+        writeln!(out, "  {:width$} {arrow} {field}", output::safe(&source))?;
     }
     Ok(())
 }

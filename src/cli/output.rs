@@ -1,8 +1,7 @@
-//! How results are printed: tables for people, JSON lines for programs.
+//! Output: tables for people, JSON lines for programs, progress on standard error.
 
-use std::any::Any;
-use std::io::IsTerminal;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::fmt::Arguments;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
@@ -10,36 +9,22 @@ use clap::builder::styling::Style;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::printable;
 
-/// Runs a command whose output somebody reads. When they have seen enough, as `head` has, `println!` panics, and
-/// that ends the command without a word.
-pub(super) fn while_read(command: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let usual = take_hook();
-    set_hook(Box::new(move |panic| {
-        if !is_unread(panic.payload()) {
-            usual(panic);
-        }
-    }));
-    catch_unwind(AssertUnwindSafe(command)).unwrap_or_else(|payload| match is_unread(&*payload) {
-        true => Err(Failure::Unread),
-        false => resume_unwind(payload),
-    })
+/// Writes a line to standard output, as `println!` does, but returns `Err` instead of a panic when the
+/// reader has closed the pipe.
+pub(super) fn write_line(line: Arguments<'_>) -> Result<(), CommandFailure> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
-fn is_unread(payload: &(dyn Any + Send)) -> bool {
-    let said = payload.downcast_ref::<String>().map_or("", String::as_str);
-    said.starts_with("failed printing to stdout: Broken pipe")
-}
-
-/// Prints one JSON value on one line. It may hold a stranger's text, and means the same when that is escaped.
-pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
-    println!("{}", printable::line(&serde_json::to_string(value)?));
+/// Prints a JSON value on one line, with control characters of foreign text escaped.
+pub(super) fn json(value: &impl Serialize) -> Result<(), CommandFailure> {
+    print_line!("{}", printable::line(&serde_json::to_string(value)?))?;
     Ok(())
 }
 
-/// Milliseconds since the epoch as people write a time.
+/// Formats ms since the Unix epoch as RFC 3339.
 pub(super) fn time(millis: i64) -> String {
     DateTime::from_timestamp_millis(millis)
         .unwrap_or_default()
@@ -50,7 +35,7 @@ pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
-/// Text of a stranger on one line, fit for a terminal.
+/// Escapes control characters of foreign text for one line of a terminal.
 pub(super) fn safe(text: &str) -> String {
     printable::line(text).into_owned()
 }
@@ -60,13 +45,14 @@ pub(super) fn count(amount: u64, noun: &str) -> String {
     let plural = match noun {
         _ if amount == 1 => noun.to_owned(),
         "entry" => "entries".to_owned(),
+        "retry" => "retries".to_owned(),
         "batch" => "batches".to_owned(),
         _ => format!("{noun}s"),
     };
     format!("{} {plural}", HumanCount(amount))
 }
 
-/// Text in a style on a terminal, and plain elsewhere and where nobody wants colours (<https://no-color.org>).
+/// Applies a style on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn colored(text: &str, style: Style) -> String {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
@@ -76,8 +62,8 @@ pub(super) fn colored(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Rows under a heading, each column as wide as its widest cell.
-pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
+/// Prints rows under a heading, each column as wide as its widest cell.
+pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), CommandFailure> {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
     let widths: Vec<usize> = (0..heading.len())
         .map(|column| {
@@ -87,11 +73,12 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
         .collect();
     for row in std::iter::once(&heading).chain(rows) {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        print_line!("{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
+    Ok(())
 }
 
-/// A running count on a terminal, and nothing elsewhere.
+/// Returns a running counter on a terminal; hidden elsewhere.
 pub(super) fn counter(unit: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -101,7 +88,7 @@ pub(super) fn counter(unit: &str) -> ProgressBar {
     ProgressStyle::with_template(&template).map_or(bar.clone(), |style| bar.with_style(style))
 }
 
-/// A sign of life on a terminal, for work of unknown length that nothing counts.
+/// Returns a spinner on a terminal, for work of unknown length.
 pub(super) fn spinner(doing: &str) -> ProgressBar {
     let bar = counter("");
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
@@ -114,12 +101,13 @@ pub(super) fn spinner(doing: &str) -> ProgressBar {
     bar
 }
 
-/// As [`counter`], for a command whose results would run into it if both went to the terminal.
+/// Returns a counter as [`counter`] does, hidden if standard output is a terminal: results and counter
+/// would mix there.
 pub(super) fn count_beside_output(unit: &str) -> ProgressBar {
     if std::io::stdout().is_terminal() { ProgressBar::hidden() } else { counter(unit) }
 }
 
-/// A progress bar on a terminal, and nothing elsewhere.
+/// Returns a progress bar on a terminal; hidden elsewhere.
 pub(super) fn progress(total: u64, unit: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -133,7 +121,7 @@ pub(super) fn progress(total: u64, unit: &str) -> ProgressBar {
         .map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }
 
-/// A rate as people read one: `2,141/s`, and a digit more only where there would be none.
+/// Formats a rate: `2,141/s`, with one decimal below 10.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second < 10.0 {
         return format!("{per_second:.1}/s");

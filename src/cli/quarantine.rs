@@ -1,8 +1,8 @@
-//! `quarantine …`: looks at refused events offline; changes go through the running service, or
-//! straight to the spool when none is running.
+//! `quarantine …`: inspects entries offline; changes go through the running service, or directly to the
+//! spool if no service runs.
 
 mod change;
-mod held;
+mod entry_event;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -15,67 +15,67 @@ use serde::Serialize;
 
 use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
-use super::{Failure, known};
+use super::{CommandFailure, known};
 use crate::error_chain::io_message;
-use crate::spool::{Entry, Query, Summary, inspect};
-use held::Held;
+use crate::spool::{Entry, EntrySummary, Query, inspect};
+use entry_event::EntryEvent;
 
-/// Entries asked for at a time.
-const PAGE: u32 = 1000;
+/// Entries per query.
+const PAGE_ENTRIES: u32 = 1000;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum QuarantineCommand {
     /// List entries, oldest first
     List {
         #[command(flatten)]
-        filter: Filter,
-        /// At most this many
+        filter: EntryFilter,
+        /// Maximum number of entries
         #[arg(long, default_value_t = 100)]
         limit: u32,
         /// Print JSON, one entry per line
         #[arg(long)]
         json: bool,
     },
-    /// Show one entry: why it is here, and its exact bytes
+    /// Show one entry: reason, origin and exact bytes
     Show {
         /// Number of the entry
         id: i64,
-        /// Print JSON, the bytes in base64
+        /// Print JSON, with the bytes in base64
         #[arg(long)]
         json: bool,
     },
-    /// Try entries again; those that are accepted now are delivered and leave the quarantine
+    /// Retry entries; accepted events are delivered and leave the quarantine
     Retry {
         /// Numbers of the entries
         #[arg(required_unless_present = "all")]
         ids: Vec<i64>,
-        /// Try every entry that the filter lets through
+        /// Retry every entry that matches the filter
         #[arg(long, conflicts_with = "ids")]
         all: bool,
         #[command(flatten)]
-        filter: Filter,
-        /// Take this file's bytes instead of the stored ones: the corrected event
+        filter: EntryFilter,
+        /// Use the bytes of this file, the corrected event, instead of the stored bytes
         #[arg(long, value_name = "FILE", conflicts_with = "all")]
         replace: Option<PathBuf>,
         /// Print JSON, one entry per line
         #[arg(long)]
         json: bool,
     },
-    /// Write entries as JSON lines, the bytes in base64
+    /// Print entries as JSON lines, with the bytes in base64
     Export {
         #[command(flatten)]
-        filter: Filter,
+        filter: EntryFilter,
     },
-    /// Remove entries for good
+    /// Remove entries permanently
     Purge {
         /// Numbers of the entries
         #[arg(required_unless_present = "all")]
         ids: Vec<i64>,
-        /// Remove every entry that the filter lets through
+        /// Remove every entry that matches the filter
         #[arg(long, conflicts_with = "ids")]
         all: bool,
         #[command(flatten)]
-        filter: Filter,
+        filter: EntryFilter,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -83,89 +83,89 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Filter {
-    /// Only entries with this reason
+pub(super) struct EntryFilter {
+    /// Select entries with this reason
     #[arg(long)]
     reason: Option<String>,
-    /// Only entries of this source
+    /// Select entries of this source
     #[arg(long)]
     source: Option<String>,
-    /// Only dead letters of this sink
+    /// Select dead letters of this sink
     #[arg(long)]
     sink: Option<String>,
 }
 
-/// An entry as JSON: the summary's members and the bytes.
+/// An entry as JSON: the summary's fields and the bytes.
 #[derive(Serialize)]
-struct Exported<'a> {
+struct ExportedEntry<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     bytes_base64: String,
 }
 
-impl<'a> From<&'a Entry> for Exported<'a> {
-    fn from(entry: &'a Entry) -> Exported<'a> {
-        Exported { summary: &entry.summary, bytes_base64: STANDARD.encode(&entry.bytes) }
+impl<'a> From<&'a Entry> for ExportedEntry<'a> {
+    fn from(entry: &'a Entry) -> ExportedEntry<'a> {
+        ExportedEntry { summary: &entry.summary, bytes_base64: STANDARD.encode(&entry.bytes) }
     }
 }
 
-/// A listed entry, and which event it holds.
+/// A listed entry and the event it holds.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedEntry<'a> {
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a EntrySummary,
     #[serde(flatten)]
-    event: Held,
+    event: EntryEvent,
 }
 
-/// Needs no secret: what only looks needs the spool's settings, and what changes something goes through the running
+/// Runs a subcommand. Needs no secret of a sink: reading needs `[spool]`, and changes go through the running
 /// service.
-pub(super) fn run(command: Command, loader: Loader<'_>) -> Result<(), Failure> {
+pub(super) fn run(command: QuarantineCommand, loader: Loader<'_>) -> Result<(), CommandFailure> {
     let settings = loader.spool()?;
     let open = || inspect::open(&settings);
     match command {
-        Command::List { filter, limit, json } => {
+        QuarantineCommand::List { filter, limit, json } => {
             let spool = open()?;
             filter.check(&spool, loader)?;
             list(&spool, &filter, limit, json)
         }
-        Command::Show { id, json } => show(&open()?, id, json),
-        Command::Export { filter } => {
+        QuarantineCommand::Show { id, json } => show(&open()?, id, json),
+        QuarantineCommand::Export { filter } => {
             let spool = open()?;
             filter.check(&spool, loader)?;
             let bar = count_beside_output("entries");
             each(&spool, &filter, |summary| {
                 bar.inc(1);
-                json(&Exported::from(&entry(&spool, summary.id)?))
+                json(&ExportedEntry::from(&entry(&spool, summary.id)?))
             })?;
             bar.finish_and_clear();
             Ok(())
         }
-        Command::Retry { ids, all, filter, replace, json } => {
+        QuarantineCommand::Retry { ids, all, filter, replace, json } => {
             filter.only_with(all)?;
             let spool = open()?;
             filter.check(&spool, loader)?;
-            let ids = if all { matching(&spool, &filter)? } else { ids };
+            let ids = if all { matching_ids(&spool, &filter)? } else { ids };
             let replacement = match replace {
                 Some(_) if ids.len() != 1 => {
-                    return Err(Failure::Usage(
+                    return Err(CommandFailure::Usage(
                         "davinci-siem: --replace takes exactly one entry".to_owned(),
                     ));
                 }
                 Some(path) => Some(Bytes::from(read_file(&path)?)),
                 None => None,
             };
-            // Whoever only looks shares the store read-only with the rest of the process.
+            // Closes the read-only inspection before the spool is opened for writing.
             drop(spool);
             change::retry(loader, &settings, &ids, replacement.as_ref(), json)
         }
-        Command::Purge { ids, all, filter, json } => {
+        QuarantineCommand::Purge { ids, all, filter, json } => {
             filter.only_with(all)?;
             let spool = open()?;
             filter.check(&spool, loader)?;
-            let ids = if all { matching(&spool, &filter)? } else { ids };
+            let ids = if all { matching_ids(&spool, &filter)? } else { ids };
             if all && !ids.is_empty() && !is_confirmed(ids.len() as u64)? {
-                return Err(Failure::Failed("nothing was removed".to_owned()));
+                return Err(CommandFailure::Failed("nothing was removed".to_owned()));
             }
             drop(spool);
             change::purge(loader, &settings, &ids, json)
@@ -173,12 +173,12 @@ pub(super) fn run(command: Command, loader: Loader<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Asks on a terminal whether so many entries are to be removed for good. A script is not asked.
-fn is_confirmed(entries: u64) -> Result<bool, Failure> {
+/// Asks for confirmation on a terminal; returns true without one.
+fn is_confirmed(entries: u64) -> Result<bool, CommandFailure> {
     if !std::io::stdin().is_terminal() {
         return Ok(true);
     }
-    eprint!("Remove {} for good? [y/N] ", count(entries, "entry"));
+    eprint!("Remove {} permanently? [y/N] ", count(entries, "entry"));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -186,16 +186,16 @@ fn is_confirmed(entries: u64) -> Result<bool, Failure> {
 
 fn list(
     spool: &inspect::Inspection,
-    filter: &Filter,
+    filter: &EntryFilter,
     limit: u32,
     as_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let found = spool.quarantine(&filter.query(0, limit))?;
     let mut rows = Vec::new();
     for summary in &found {
-        let event = held(spool, summary)?;
+        let event = entry_event(spool, summary)?;
         if as_json {
-            json(&Listed { summary, event })?;
+            json(&ListedEntry { summary, event })?;
             continue;
         }
         let from = summary
@@ -216,26 +216,31 @@ fn list(
         rows.push(row);
     }
     if !as_json {
-        table(&["ID", "AT", "FROM", "EVENT", "TYPE", "REASON", "PATH", "DETAIL"], &rows);
+        table(&["ID", "AT", "FROM", "EVENT", "TYPE", "REASON", "PATH", "DETAIL"], &rows)?;
     }
     Ok(())
 }
 
-/// Reads which event an entry holds, from its bytes.
-fn held(spool: &inspect::Inspection, summary: &Summary) -> Result<Held, Failure> {
-    if !Held::may_be_told(summary) {
-        return Ok(Held::default());
+/// Reads id and type of the event that an entry holds.
+fn entry_event(
+    spool: &inspect::Inspection,
+    summary: &EntrySummary,
+) -> Result<EntryEvent, CommandFailure> {
+    if !EntryEvent::can_be_read(summary) {
+        return Ok(EntryEvent::default());
     }
-    // Gone meanwhile, it was retried or purged.
-    Ok(spool.entry(summary.id)?.map_or_else(Held::default, |entry| Held::of(&entry.bytes)))
+    // An entry that was retried or purged meanwhile is absent.
+    Ok(spool
+        .entry(summary.id)?
+        .map_or_else(EntryEvent::default, |entry| EntryEvent::of(&entry.bytes)))
 }
 
-fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failure> {
+fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), CommandFailure> {
     let entry = entry(spool, id)?;
     if as_json {
-        return json(&Exported::from(&entry));
+        return json(&ExportedEntry::from(&entry));
     }
-    let Summary {
+    let EntrySummary {
         at,
         source,
         origin,
@@ -250,44 +255,49 @@ fn show(spool: &inspect::Inspection, id: i64, as_json: bool) -> Result<(), Failu
         size,
         ..
     } = &entry.summary;
-    println!("entry       {id}");
-    println!("stored      {}", time(*at));
-    println!("source      {}", safe(source));
-    println!("origin      {}", origin.as_str());
+    print_line!("entry       {id}")?;
+    print_line!("stored      {}", time(*at))?;
+    print_line!("source      {}", safe(source))?;
+    print_line!("origin      {}", origin.as_str())?;
     if let Some(sink) = sink {
-        println!("sink        {}", safe(sink));
+        print_line!("sink        {}", safe(sink))?;
     }
-    println!("reason      {}: {}", safe(reason), safe(detail));
+    print_line!("reason      {}: {}", safe(reason), safe(detail))?;
     if let Some(target) = target {
         let status = target.status.map_or("none".to_owned(), |status| status.to_string());
         let code = safe(target.code.as_deref().unwrap_or("none"));
-        println!("target      {} attempts, status {status}, code {code}", target.attempts);
-        println!("answer      {}", safe(&target.text));
+        print_line!("target      {} attempts, status {status}, code {code}", target.attempts)?;
+        print_line!("answer      {}", safe(&target.text))?;
     }
-    println!("path        {} (element {index})", safe(path));
-    println!("request     {}", safe(request_id));
+    print_line!("path        {} (element {index})", safe(path))?;
+    print_line!("request     {}", safe(request_id))?;
     if !encoding.is_empty() {
-        println!("encoding    {}", safe(encoding));
+        print_line!("encoding    {}", safe(encoding))?;
     }
-    println!("bytes       {size}\n");
+    print_line!("bytes       {size}\n")?;
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
-        // A terminal would obey the control characters that a stranger sent.
+        // Control characters in foreign bytes are escaped for the terminal.
         let text = String::from_utf8_lossy(&entry.bytes);
         text.lines().try_for_each(|line| writeln!(out, "{}", safe(line)))?;
         return Ok(());
     }
-    // Exactly as received, for pipes and files.
+    // Exact bytes for pipes and files.
     out.write_all(&entry.bytes)?;
     out.write_all(b"\n")?;
     Ok(())
 }
 
-fn entry(spool: &inspect::Inspection, id: i64) -> Result<Entry, Failure> {
-    spool.entry(id)?.ok_or_else(|| Failure::Failed(format!("there is no quarantine entry {id}")))
+fn entry(spool: &inspect::Inspection, id: i64) -> Result<Entry, CommandFailure> {
+    spool
+        .entry(id)?
+        .ok_or_else(|| CommandFailure::Failed(format!("quarantine entry {id} does not exist")))
 }
 
-fn matching(spool: &inspect::Inspection, filter: &Filter) -> Result<Vec<i64>, Failure> {
+fn matching_ids(
+    spool: &inspect::Inspection,
+    filter: &EntryFilter,
+) -> Result<Vec<i64>, CommandFailure> {
     let mut ids = Vec::new();
     each(spool, filter, |summary| {
         ids.push(summary.id);
@@ -296,37 +306,37 @@ fn matching(spool: &inspect::Inspection, filter: &Filter) -> Result<Vec<i64>, Fa
     Ok(ids)
 }
 
-/// Calls `visit` for every entry that the filter lets through, page by page.
+/// Calls `visit` for every entry that matches the filter, page by page.
 fn each(
     spool: &inspect::Inspection,
-    filter: &Filter,
-    mut visit: impl FnMut(&Summary) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    filter: &EntryFilter,
+    mut visit: impl FnMut(&EntrySummary) -> Result<(), CommandFailure>,
+) -> Result<(), CommandFailure> {
     let mut after = 0;
     loop {
-        let page = spool.quarantine(&filter.query(after, PAGE))?;
+        let page = spool.quarantine(&filter.query(after, PAGE_ENTRIES))?;
         let Some(last) = page.last() else { return Ok(()) };
         after = last.id;
         page.iter().try_for_each(&mut visit)?;
     }
 }
 
-impl Filter {
-    /// Entries that are named are taken whatever they are: a filter would say otherwise.
-    fn only_with(&self, all: bool) -> Result<(), Failure> {
+impl EntryFilter {
+    /// Refuses a filter together with entry numbers.
+    fn only_with(&self, all: bool) -> Result<(), CommandFailure> {
         let is_set = self.reason.is_some() || self.source.is_some() || self.sink.is_some();
         if all || !is_set {
             return Ok(());
         }
-        Err(Failure::Usage(
+        Err(CommandFailure::Usage(
             "davinci-siem: --reason, --source and --sink go with --all, not with numbers of entries"
                 .to_owned(),
         ))
     }
 
-    /// Refuses a value that neither an entry nor the configuration nor the spool knows.
-    fn check(&self, spool: &inspect::Inspection, loader: Loader<'_>) -> Result<(), Failure> {
-        let is_used = |query: Query| -> Result<bool, Failure> {
+    /// Refuses a value that occurs in no entry, the configuration or the spool.
+    fn check(&self, spool: &inspect::Inspection, loader: Loader<'_>) -> Result<(), CommandFailure> {
+        let is_used = |query: Query| -> Result<bool, CommandFailure> {
             Ok(!spool.quarantine(&Query { limit: 1, ..query })?.is_empty())
         };
         if let Some(reason) = &self.reason
@@ -361,8 +371,8 @@ impl Filter {
     }
 }
 
-fn read_file(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+fn read_file(path: &std::path::Path) -> Result<Vec<u8>, CommandFailure> {
     std::fs::read(path)
         .map_err(|error| format!("{} cannot be read: {}", path.display(), io_message(&error)))
-        .map_err(Failure::Failed)
+        .map_err(CommandFailure::Failed)
 }

@@ -1,36 +1,37 @@
-//! Events of any number, read one at a time: the elements of arrays, and the values of a sequence (NDJSON,
-//! concatenated). Splits by structure alone, so that a broken record ends where it ends, and holds one record at a time.
+//! Splits input into records, one at a time: elements of arrays, or values of a sequence (NDJSON, concatenated).
+//! Splits by structure alone, so that a malformed record does not affect the next. Holds one record in memory.
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::Failure;
+use super::CommandFailure;
 use crate::error_chain::io_message;
 
-/// Bytes of a record that are held. A larger one is passed over.
-const MAX_RECORD: usize = 32 * 1024 * 1024;
+/// Largest record that is held; a larger one is skipped.
+const MAX_RECORD_BYTES: usize = 32 * 1024 * 1024;
 
-/// One record as it was written.
-pub(super) struct Record<'a> {
+/// One record, byte for byte.
+pub(super) struct InputRecord<'a> {
     pub(super) bytes: &'a [u8],
-    /// Line that it begins on, from 1.
+    /// Line of its first byte, from 1.
     pub(super) line: u64,
-    /// Its index, if it is an element of an array.
+    /// Index in its array, if it is an element of one.
     pub(super) index: Option<u64>,
-    /// Whether it was too large to be held; `bytes` are empty then.
+    /// True if it exceeded `MAX_RECORD_BYTES`; `bytes` is empty then.
     pub(super) is_too_large: bool,
 }
 
-/// Calls `visit` for every record of the file `name`, in order. Returns whether there was a record or an array, be it an empty one.
+/// Calls `visit` for every record of the file `name`, in order. Returns true if there was a record or an array,
+/// also an empty one.
 pub(super) fn each(
     input: impl Read,
     name: &str,
-    mut visit: impl FnMut(Record<'_>) -> Result<(), Failure>,
-) -> Result<bool, Failure> {
+    mut visit: impl FnMut(InputRecord<'_>) -> Result<(), CommandFailure>,
+) -> Result<bool, CommandFailure> {
     let mut input = BufReader::with_capacity(128 * 1024, input);
     let mut splitter = Splitter { line: 1, ..Splitter::default() };
     loop {
         let bytes = input.fill_buf().map_err(|error| {
-            Failure::Failed(format!("{name} cannot be read: {}", io_message(&error)))
+            CommandFailure::Failed(format!("{name} cannot be read: {}", io_message(&error)))
         })?;
         let length = bytes.len();
         if length == 0 {
@@ -46,67 +47,67 @@ pub(super) fn each(
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Kind {
+enum RecordKind {
     /// Between two records.
     #[default]
     Nothing,
     /// An object, or an array within an array.
     Container,
-    /// A string within an array.
+    /// A string in an array.
     Text,
-    /// A number or a word within an array.
+    /// A number or a literal in an array.
     Scalar,
-    /// Something else, up to the end of its line.
+    /// Anything else, up to the end of its line.
     Line,
 }
 
 #[derive(Default)]
 struct Splitter {
     bytes: Vec<u8>,
-    kind: Kind,
-    /// Of the current byte.
+    kind: RecordKind,
+    /// Line of the current byte.
     line: u64,
-    /// Of the record's first byte.
+    /// Line of the record's first byte.
     first_line: u64,
-    /// Index of the next element, within an array.
+    /// Index of the next element, in an array.
     index: Option<u64>,
     depth: u32,
     is_in_string: bool,
     is_escaped: bool,
     is_line_start: bool,
-    /// The last byte of the record that is no white space and in no string.
+    /// Last byte of the record outside strings and white space.
     last: u8,
     is_too_large: bool,
     has_any: bool,
-    /// Bytes of a byte order mark that have come.
-    mark: usize,
-    has_begun: bool,
+    /// Number of bytes of a byte order mark read so far.
+    bom_bytes: usize,
+    has_started: bool,
 }
 
-const MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Splitter {
     fn take(
         &mut self,
         byte: u8,
-        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        if !self.has_begun {
-            if MARK.get(self.mark) == Some(&byte) {
-                self.mark += 1;
+        visit: &mut impl FnMut(InputRecord<'_>) -> Result<(), CommandFailure>,
+    ) -> Result<(), CommandFailure> {
+        if !self.has_started {
+            if BYTE_ORDER_MARK.get(self.bom_bytes) == Some(&byte) {
+                self.bom_bytes += 1;
                 return Ok(());
             }
-            self.has_begun = true;
+            self.has_started = true;
         }
-        if self.begins_anew(byte) || self.ends_before(byte) {
+        if self.begins_new_record(byte) || self.ends_before(byte) {
             self.emit(visit)?;
         }
-        if self.kind == Kind::Nothing {
+        if self.kind == RecordKind::Nothing {
             self.begin(byte);
         } else {
-            self.go_on(byte);
+            self.advance(byte);
         }
-        if self.kind != Kind::Nothing {
+        if self.kind != RecordKind::Nothing {
             self.keep(byte);
             if self.is_complete(byte) {
                 self.emit(visit)?;
@@ -117,10 +118,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// Whether a line that starts here is a record of its own though the one before was not closed: in no object may
-    /// `{` follow anything but a colon, a comma or a bracket, and no string may hold a line break.
-    fn begins_anew(&self, byte: u8) -> bool {
-        self.kind == Kind::Container
+    /// Returns true if a line begins a new record though the previous one is not closed. Within an object, `{`
+    /// follows only a colon, a comma or a bracket, and a string contains no line break.
+    fn begins_new_record(&self, byte: u8) -> bool {
+        self.kind == RecordKind::Container
             && self.index.is_none()
             && self.is_line_start
             && byte == b'{'
@@ -129,8 +130,8 @@ impl Splitter {
 
     fn ends_before(&self, byte: u8) -> bool {
         match self.kind {
-            Kind::Scalar => byte.is_ascii_whitespace() || b",[]{".contains(&byte),
-            Kind::Line => byte == b'\n',
+            RecordKind::Scalar => byte.is_ascii_whitespace() || b",[]{".contains(&byte),
+            RecordKind::Line => byte == b'\n',
             _ => false,
         }
     }
@@ -148,19 +149,19 @@ impl Splitter {
                 (self.index, self.has_any) = (Some(0), true);
                 return;
             }
-            b'{' => Kind::Container,
-            b'[' => Kind::Container,
-            b'"' if is_in_array => Kind::Text,
-            _ if is_in_array => Kind::Scalar,
-            _ => Kind::Line,
+            b'{' => RecordKind::Container,
+            b'[' => RecordKind::Container,
+            b'"' if is_in_array => RecordKind::Text,
+            _ if is_in_array => RecordKind::Scalar,
+            _ => RecordKind::Line,
         };
         self.first_line = self.line;
-        self.depth = u32::from(self.kind == Kind::Container);
-        self.is_in_string = self.kind == Kind::Text;
+        self.depth = u32::from(self.kind == RecordKind::Container);
+        self.is_in_string = self.kind == RecordKind::Text;
         (self.is_escaped, self.last) = (false, byte);
     }
 
-    fn go_on(&mut self, byte: u8) {
+    fn advance(&mut self, byte: u8) {
         if self.is_escaped {
             self.is_escaped = false;
         } else if self.is_in_string {
@@ -169,7 +170,7 @@ impl Splitter {
                 b'\\' => self.is_escaped = true,
                 _ => {}
             }
-        } else if self.kind == Kind::Container {
+        } else if self.kind == RecordKind::Container {
             match byte {
                 b'"' => self.is_in_string = true,
                 b'{' | b'[' => self.depth = self.depth.saturating_add(1),
@@ -183,7 +184,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, byte: u8) {
-        if self.bytes.len() == MAX_RECORD {
+        if self.bytes.len() == MAX_RECORD_BYTES {
             self.is_too_large = true;
             self.bytes = Vec::new();
         }
@@ -194,17 +195,17 @@ impl Splitter {
 
     fn is_complete(&self, byte: u8) -> bool {
         match self.kind {
-            Kind::Container => self.depth == 0,
-            Kind::Text => !self.is_in_string && byte == b'"',
-            Kind::Nothing | Kind::Scalar | Kind::Line => false,
+            RecordKind::Container => self.depth == 0,
+            RecordKind::Text => !self.is_in_string && byte == b'"',
+            RecordKind::Nothing | RecordKind::Scalar | RecordKind::Line => false,
         }
     }
 
     fn emit(
         &mut self,
-        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let record = Record {
+        visit: &mut impl FnMut(InputRecord<'_>) -> Result<(), CommandFailure>,
+    ) -> Result<(), CommandFailure> {
+        let record = InputRecord {
             bytes: self.bytes.trim_ascii_end(),
             line: self.first_line,
             index: self.index,
@@ -213,16 +214,16 @@ impl Splitter {
         visit(record)?;
         self.index = self.index.map(|index| index + 1);
         self.bytes.clear();
-        (self.kind, self.is_too_large, self.is_in_string) = (Kind::Nothing, false, false);
+        (self.kind, self.is_too_large, self.is_in_string) = (RecordKind::Nothing, false, false);
         self.has_any = true;
         Ok(())
     }
 
     fn end(
         &mut self,
-        visit: &mut impl FnMut(Record<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        if self.kind == Kind::Nothing { Ok(()) } else { self.emit(visit) }
+        visit: &mut impl FnMut(InputRecord<'_>) -> Result<(), CommandFailure>,
+    ) -> Result<(), CommandFailure> {
+        if self.kind == RecordKind::Nothing { Ok(()) } else { self.emit(visit) }
     }
 }
 
@@ -233,10 +234,10 @@ mod tests {
 
     use super::*;
 
-    /// Hands out few bytes at a time.
-    struct Slow<'a>(&'a [u8], usize);
+    /// Reader that returns a few bytes at a time.
+    struct SlowReader<'a>(&'a [u8], usize);
 
-    impl Read for Slow<'_> {
+    impl Read for SlowReader<'_> {
         fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
             let length = into.len().min(self.1).min(self.0.len());
             into[..length].copy_from_slice(&self.0[..length]);
@@ -247,7 +248,7 @@ mod tests {
 
     fn records(text: &str) -> Vec<(u64, Option<u64>, String)> {
         let mut found = Vec::new();
-        let read = each(Slow(text.as_bytes(), 7), "-", |record| {
+        let read = each(SlowReader(text.as_bytes(), 7), "-", |record| {
             let bytes = String::from_utf8_lossy(record.bytes).into_owned();
             found.push((record.line, record.index, bytes));
             Ok(())
@@ -287,12 +288,12 @@ mod tests {
             assert_eq!(found, expected, "{broken}");
         }
         let pretty = "{\n\"a\":\n{\"b\": [\n{\"c\":1},\n{\"d\":2}]}}";
-        assert_eq!(records(pretty), [(1, None, pretty.to_owned())], "none of these is broken");
+        assert_eq!(records(pretty), [(1, None, pretty.to_owned())], "no line of this is malformed");
     }
 
     #[test]
-    fn what_is_too_large_is_passed_over_and_not_held() {
-        let huge = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(MAX_RECORD));
+    fn a_record_that_is_too_large_is_skipped_and_not_held() {
+        let huge = format!("[{{\"a\":\"{}\"}},{{\"b\":1}}]", "x".repeat(MAX_RECORD_BYTES));
         let mut found = Vec::new();
         let read = each(huge.as_bytes(), "-", |record| {
             found.push((record.is_too_large, record.bytes.len()));
@@ -337,7 +338,7 @@ mod tests {
                 _ => texts.concat(),
             };
             let mut found = Vec::new();
-            let read = each(Slow(text.as_bytes(), at_once), "-", |record| {
+            let read = each(SlowReader(text.as_bytes(), at_once), "-", |record| {
                 let lines = text.as_bytes().iter().filter(|byte| **byte == b'\n').count();
                 assert!(record.line <= lines as u64 + 1);
                 found.push(serde_json::from_slice::<Value>(record.bytes).expect("whole"));

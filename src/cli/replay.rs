@@ -1,27 +1,27 @@
-//! `replay`: delivers what was received in a time to one sink once more.
+//! `replay`: delivers the events of a time range to one sink again.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
 use super::admin_client::AdminClient;
-use super::{Failure, block_on, output};
-use crate::admin::sinks::Replay;
+use super::{CommandFailure, block_on, output};
+use crate::admin::sinks::ReplayRequest;
 use crate::config::Admin;
-use crate::deliver::replay::Progress;
+use crate::deliver::replay::ReplayProgress;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// The sink that gets the events; no other does
+pub(super) struct ReplayArguments {
+    /// Name of the sink that gets the events; no other sink gets them
     #[arg(long, value_name = "NAME")]
     sink: String,
-    /// When the first of them was received: 2026-03-01, 2026-03-01T12:00:00Z, or "6h" for six hours ago
+    /// Start of the range, by receive time: 2026-03-01, 2026-03-01T12:00:00Z, or 6h for six hours ago
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: DateTime<Utc>,
-    /// Until when; now, if left out
+    /// End of the range, by receive time; default: now
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<DateTime<Utc>>,
-    /// Go on where a replay stopped: the position that it named
+    /// Continue a stopped replay after the position that it printed
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     after: u64,
     /// Print JSON
@@ -29,30 +29,31 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// How far a replay has come.
+/// Result of a replay, as JSON.
 #[derive(Serialize)]
-struct Done<'a> {
+struct ReplaySummary<'a> {
     sink: &'a str,
     replayed: u64,
-    /// Where it stopped, for `--after`; absent when it is complete.
+    /// Position for `--after`; absent if the replay is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_after: Option<u64>,
 }
 
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+pub(super) fn run(arguments: &ReplayArguments, admin: &Admin) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
     if from >= to {
-        return Err(Failure::Usage(format!("--from {from} is not before --to {to}")));
+        return Err(CommandFailure::Usage(format!("--from {from} is not before --to {to}")));
     }
     let client = AdminClient::new(admin)?;
     let (mut after, mut replayed) = (arguments.after, 0);
     let spinner = output::counter("events spooled again");
     block_on(client.check_sink("--sink", &arguments.sink))?;
-    let done = block_on(async {
+    let result = block_on(async {
         loop {
-            let step = Replay { from: from.timestamp_millis(), to: to.timestamp_millis(), after };
+            let step =
+                ReplayRequest { from: from.timestamp_millis(), to: to.timestamp_millis(), after };
             let path = format!("/api/sinks/{}/replay", arguments.sink);
-            let progress: Progress = client.ask(client.post(&path).json(&step)).await?;
+            let progress: ReplayProgress = client.request(client.post(&path).json(&step)).await?;
             replayed += progress.replayed;
             spinner.set_position(replayed);
             match progress.next {
@@ -63,26 +64,26 @@ pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
     });
     spinner.finish_and_clear();
     if arguments.json {
-        let stopped_after = done.is_err().then_some(after);
-        output::json(&Done { sink: &arguments.sink, replayed, stopped_after })?;
+        let stopped_after = result.is_err().then_some(after);
+        output::json(&ReplaySummary { sink: &arguments.sink, replayed, stopped_after })?;
     } else {
         let verb = if replayed == 1 { "was" } else { "were" };
-        println!(
+        print_line!(
             "{} {verb} spooled again for sink {}",
             output::count(replayed, "event"),
             arguments.sink
-        );
+        )?;
     }
-    if done.is_err() && after > 0 {
-        eprintln!("it stopped; to go on: the same command with --after {after}");
+    if result.is_err() && after > 0 {
+        eprintln!("the replay stopped; run the same command with --after {after} to continue");
     }
-    if replayed == 0 && done.is_ok() {
-        eprintln!("nothing received in that time is kept; see spool.retention");
+    if replayed == 0 && result.is_ok() {
+        eprintln!("the spool holds no events of that time; see spool.retention");
     }
-    done
+    result
 }
 
-/// A moment: a date, a date and time, or how long ago.
+/// Parses a date, a date and time, or an age.
 fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
@@ -96,8 +97,7 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let ago = humantime::parse_duration(text).ok();
     ago.and_then(|ago| Utc::now().checked_sub_signed(chrono::Duration::from_std(ago).ok()?))
         .ok_or_else(|| {
-            "write a time such as 2026-03-01T12:00:00Z, a date, or how long ago, such as 6h"
-                .to_owned()
+            "give a time such as 2026-03-01T12:00:00Z, a date, or an age such as 6h".to_owned()
         })
 }
 

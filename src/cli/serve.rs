@@ -1,4 +1,4 @@
-//! `serve`: runs the service until a signal ends it.
+//! `serve`: runs the service until a signal stops it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,20 +8,20 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::Failure;
+use super::CommandFailure;
 use crate::app::App;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::{shutdown, telemetry};
 
-/// How long the end may take for exporting the last spans.
-const LAST_SPANS: Duration = Duration::from_secs(2);
+/// Timeout for the export of the last spans.
+const FINAL_EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Signals that end a process that does not expect them, and mean nothing to this one. `SIGXFSZ` comes with a
-/// write beyond `RLIMIT_FSIZE`, which then fails like any other write; the rest comes from people and tools.
-/// `SIGQUIT` still ends the process with a core dump, for whoever needs one.
-const WITHOUT_MEANING: [Signal; 11] = [
+/// Signals that end a process by default and that the service ignores. `SIGXFSZ` accompanies a write beyond
+/// `RLIMIT_FSIZE`, which then fails like any other write. `SIGQUIT` is not ignored: it ends the process with a core
+/// dump.
+const IGNORED_SIGNALS: [Signal; 11] = [
     Signal::XFSZ,
     Signal::XCPU,
     Signal::USR1,
@@ -35,22 +35,25 @@ const WITHOUT_MEANING: [Signal; 11] = [
     Signal::STKFLT,
 ];
 
-/// The real-time signals of Linux. The first of them are the C library's own, and cannot be had.
+/// Linux real-time signals. The C library reserves the first ones, so no handler can be set for them.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 32..=64;
 
-/// `config` was made of `text`, which is that of `file`; a reload reads the file again.
-pub(super) fn run(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
+/// Serves until a signal. `text` is the content of `file`, of which `config` was read; a reload reads the file again.
+pub(super) fn run(
+    config: Config,
+    text: String,
+    file: Option<PathBuf>,
+) -> Result<(), CommandFailure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, text, file));
-    // A sink may be blocked for ever in a write; everything that has to be durable is.
+    // Does not wait for blocking writes of sinks: everything that must be durable is.
     runtime.shutdown_background();
     served
 }
 
-/// Keeps signals without a meaning from ending the process. A handler stays for as long as the process lives,
-/// also when nobody listens to it.
-fn outlive_signals() -> std::io::Result<()> {
-    for kind in WITHOUT_MEANING {
+/// Installs handlers for ignored signals. They stay for the life of the process, also without a listener.
+fn ignore_signals() -> std::io::Result<()> {
+    for kind in IGNORED_SIGNALS {
         drop(signal(SignalKind::from_raw(kind.as_raw()))?);
     }
     for number in REAL_TIME {
@@ -59,8 +62,8 @@ fn outlive_signals() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<(), Failure> {
-    outlive_signals()?;
+async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<(), CommandFailure> {
+    ignore_signals()?;
     let (trigger, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -104,13 +107,15 @@ async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<()
             }
         }
         if trigger.has_begun() {
-            return Err(Failure::Failed("stopped at once by a second signal".to_owned()));
+            return Err(CommandFailure::Failed(
+                "stopped immediately by a second signal".to_owned(),
+            ));
         }
         deadline = Some(Instant::now() + grace);
         trigger.begin();
     };
-    // Of what is left of the grace: a collector that hangs does not hold up a restart for all of it.
-    let left = deadline.map_or(LAST_SPANS, |deadline| deadline - Instant::now());
-    telemetry.finish(left.min(LAST_SPANS)).await;
+    // Bounded by the rest of the grace period, so that a collector that hangs does not delay a restart.
+    let left = deadline.map_or(FINAL_EXPORT_TIMEOUT, |deadline| deadline - Instant::now());
+    telemetry.finish(left.min(FINAL_EXPORT_TIMEOUT)).await;
     Ok(ended?)
 }

@@ -1,4 +1,4 @@
-//! `status`: the running service on one screen.
+//! `status`: state of the running service on one screen.
 
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
@@ -6,107 +6,109 @@ use serde_json::Value;
 
 use super::admin_client::AdminClient;
 use super::output::{colored, count, json, safe, size, table, time};
-use super::{Failure, block_on};
+use super::{CommandFailure, block_on};
 use crate::config::Admin;
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Print JSON: what /readyz and /api/status answer
+pub(super) struct StatusArguments {
+    /// Print JSON: the documents of /readyz and /api/status
     #[arg(long)]
     json: bool,
 }
 
-/// Prints how the service is doing; fails if it is not ready or a sink is paused.
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+/// Prints the state of the service. Returns `Err` if it is not ready or a sink is paused.
+pub(super) fn run(arguments: &StatusArguments, admin: &Admin) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let (readiness, status) = block_on(async {
         let readiness = client.send(client.get("/readyz")).await?;
         let readiness: Value = client.json(readiness).await?;
-        let status: Value = client.ask(client.get("/api/status")).await?;
+        let status: Value = client.request(client.get("/api/status")).await?;
         Ok((readiness, status))
     })?;
     if arguments.json {
         json(&serde_json::json!({ "readiness": readiness, "status": status }))?;
     } else {
-        print(&readiness, &status);
+        print(&readiness, &status)?;
     }
     verdict(&readiness, &status)
 }
 
-/// Why the exit code is 1.
-fn verdict(readiness: &Value, status: &Value) -> Result<(), Failure> {
+/// Returns the failure that exit code 1 stands for.
+fn verdict(readiness: &Value, status: &Value) -> Result<(), CommandFailure> {
     if readiness["ready"] != true {
         let reason = text(&readiness["reason"]);
-        return Err(Failure::Failed(format!("not ready: {}", safe(reason))));
+        return Err(CommandFailure::Failed(format!("not ready: {}", safe(reason))));
     }
     if let Some(error) = status["spool_error"].as_str() {
-        return Err(Failure::Failed(format!("the spool cannot be read: {}", safe(error))));
+        return Err(CommandFailure::Failed(format!("the spool cannot be read: {}", safe(error))));
     }
     let paused = rows(&status["sinks"]).filter(|sink| sink["state"] == "paused");
     let paused: Vec<String> = paused.map(|sink| safe(text(&sink["sink"]))).collect();
     match paused.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Failed(format!("paused: {}", paused.join(", ")))),
+        false => Err(CommandFailure::Failed(format!("paused: {}", paused.join(", ")))),
     }
 }
 
-fn print(readiness: &Value, status: &Value) {
+fn print(readiness: &Value, status: &Value) -> Result<(), CommandFailure> {
     let (good, bad) = (AnsiColor::Green.on_default(), AnsiColor::Red.on_default());
     let ready = match readiness["ready"] == true {
         true => colored("ready", good),
         false => colored(&format!("not ready: {}", safe(text(&readiness["reason"]))), bad),
     };
-    println!("davinci-siem {}: {ready}", safe(text(&status["version"])));
+    print_line!("davinci-siem {}: {ready}", safe(text(&status["version"])))?;
     for warning in ["quarantine_full", "spool_denied", "spool_damaged", "spool_set_aside"] {
         if let Some(what) = readiness[warning].as_str() {
-            println!("{}", colored(&format!("{warning}: {}", safe(what)), bad));
+            print_line!("{}", colored(&format!("{warning}: {}", safe(what)), bad))?;
         }
     }
     if let Some(lost) = readiness["spool_lost_events"].as_u64() {
         let lost = count(lost, "acknowledged event");
-        let told = format!("lost: {lost}; see davinci-siem spool stats");
-        println!("{}", colored(&told, bad));
+        let text = format!("lost: {lost}; see davinci-siem spool stats");
+        print_line!("{}", colored(&text, bad))?;
     }
     match status["spool_error"].as_str() {
         Some(error) => {
-            println!("{}", colored(&format!("the spool cannot be read: {}", safe(error)), bad));
+            print_line!("{}", colored(&format!("the spool cannot be read: {}", safe(error)), bad))?;
         }
-        None => spool(&status["spool"]),
+        None => spool(&status["spool"])?,
     }
-    println!();
+    print_line!("")?;
     let sinks: Vec<Vec<String>> = rows(&status["sinks"]).map(sink).collect();
-    table(&["SINK", "BEHIND", "STATE"], &sinks);
+    table(&["SINK", "LAG", "STATE"], &sinks)?;
     if !status["spool"].is_null() {
-        println!();
-        table(&["SOURCE/SINK", "DOOR", "EVENTS"], &totals(&status["spool"]["totals"]));
+        print_line!("")?;
+        table(&["SOURCE/SINK", "RESULT", "EVENTS"], &totals(&status["spool"]["totals"]))?;
     }
+    Ok(())
 }
 
-fn spool(spool: &Value) {
+fn spool(spool: &Value) -> Result<(), CommandFailure> {
     let of = |key: &str| spool[key].as_u64().unwrap_or(0);
     let share = |used: u64, most: u64| used.saturating_mul(100) / most.max(1);
     let (used, most) = (of("size"), of("max_size"));
-    println!(
+    print_line!(
         "spool       {}, {} of {} ({} %)",
         count(of("events"), "event"),
         size(used),
         size(most),
         share(used, most)
-    );
+    )?;
     if let Some(oldest) = spool["oldest_at"].as_i64() {
-        println!("  oldest    received {}", time(oldest));
+        print_line!("  oldest    received {}", time(oldest))?;
     }
     let (used, most) = (of("quarantine_size"), of("quarantine_max_size"));
-    println!(
+    print_line!(
         "quarantine  {}, {} of {} ({} %)",
         count(of("quarantined"), "entry"),
         size(used),
         size(most),
         share(used, most)
-    );
+    )?;
+    Ok(())
 }
 
-/// The state comes last: only there, its colour does not count as width.
+/// Returns the row of a sink. The state is the last column, so that its color codes do not affect widths.
 fn sink(sink: &Value) -> Vec<String> {
     let state = text(&sink["state"]);
     let style = match state {
@@ -116,11 +118,11 @@ fn sink(sink: &Value) -> Vec<String> {
         _ => Style::new(),
     };
     let behind = sink["lag"].as_u64().map_or("?".to_owned(), |lag| count(lag, "event"));
-    let mut told = colored(&safe(state), style);
+    let mut described = colored(&safe(state), style);
     if let Some(reason) = sink["reason"].as_str() {
-        told += &format!(": {}", safe(reason));
+        described += &format!(": {}", safe(reason));
     }
-    vec![safe(text(&sink["sink"])), behind, told]
+    vec![safe(text(&sink["sink"])), behind, described]
 }
 
 fn totals(totals: &Value) -> Vec<Vec<String>> {

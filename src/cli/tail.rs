@@ -1,4 +1,4 @@
-//! `tail`: the last accepted events, and then those that come.
+//! `tail`: prints the last accepted events, and then new ones as they arrive.
 
 use std::io::Write;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use url::form_urlencoded;
 
 use super::admin_client::AdminClient;
 use super::output::{colored, count, safe, time};
-use super::{Failure, block_on, known};
+use super::{CommandFailure, block_on, known};
 use crate::config::Admin;
-use crate::observe::Drifted;
+use crate::observe::DriftReport;
 
-/// Nobody watches for longer.
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// Request timeout of the stream: one year.
+const TAIL_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Only this type: `START_INTERACTION`, admin, or any other action.type
+pub(super) struct TailArguments {
+    /// Select a type: `START_INTERACTION`, admin, or any other action.type
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Only this outcome: success, failure or unknown
+    /// Select an outcome: success, failure or unknown
     #[arg(long)]
     outcome: Option<String>,
-    /// Only this flow, by its id or its name
+    /// Select a flow by id or name
     #[arg(long)]
     flow: Option<String>,
-    /// Only this source
+    /// Select a source
     #[arg(long)]
     source: Option<String>,
-    /// Only events that hold this text anywhere
+    /// Select events that contain this text
     #[arg(long = "match", value_name = "TEXT")]
     text: Option<String>,
     /// Print JSON, one event per line
@@ -40,10 +40,10 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A line of the service's answer.
+/// A line of the stream.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Line {
+enum TailLine {
     Missed {
         missed: u64,
     },
@@ -58,39 +58,39 @@ enum Line {
     },
 }
 
-/// Refuses filters that nothing can match, and says which have matched nothing yet.
-async fn check(arguments: &Arguments, client: &AdminClient) -> Result<(), Failure> {
+/// Refuses filters that can match no event, and reports those that have matched none since the start.
+async fn check(arguments: &TailArguments, client: &AdminClient) -> Result<(), CommandFailure> {
     if let Some(outcome) = &arguments.outcome {
         let outcomes = known::OUTCOMES.map(str::to_owned).into();
         known::check("--outcome", &outcome.to_lowercase(), &outcomes)?;
     }
-    let Arguments { kind, flow, source, .. } = arguments;
+    let TailArguments { kind, flow, source, .. } = arguments;
     if kind.is_none() && flow.is_none() && source.is_none() {
         return Ok(());
     }
-    let observed: Value = client.ask(client.get("/api/observed")).await?;
+    let observed: Value = client.request(client.get("/api/observed")).await?;
     if let Some(source) = source {
         let lines = observed["sources"].as_array().into_iter().flatten();
         let names = lines.filter_map(|line| line["source"].as_str().map(str::to_owned)).collect();
         known::check("--source", source, &names)?;
     }
     if let Some(kind) = kind {
-        let drifted: Drifted = client.ask(client.get("/api/drift")).await?;
+        let drifted: DriftReport = client.request(client.get("/api/drift")).await?;
         check_kind(kind, &drifted)?;
     }
     if let Some(flow) = flow {
         let is = |text: &Value| text.as_str().is_some_and(|text| text.eq_ignore_ascii_case(flow));
         let mut lines = observed["flows"].as_array().into_iter().flatten();
         if !lines.any(|line| is(&line["id"]) || is(&line["name"])) {
-            eprintln!("no event of flow {} has come since the start", safe(flow));
+            eprintln!("no event of flow {} has arrived since the start", safe(flow));
         }
     }
     Ok(())
 }
 
-/// A type is a word of the metrics, an `action.type`, or the last part of one. A whole `action.type` may be one that
-/// PingOne has not sent yet; a single word has to be known, or seen.
-fn check_kind(kind: &str, drifted: &Drifted) -> Result<(), Failure> {
+/// Accepts an event type of the metrics, an `action.type`, or its last part. A full `action.type` may be unknown
+/// so far; a single word has to be known or seen.
+fn check_kind(kind: &str, drifted: &DriftReport) -> Result<(), CommandFailure> {
     let is = |known: &str| {
         let last = known.rsplit('.').next().unwrap_or_default();
         known.eq_ignore_ascii_case(kind) || last.eq_ignore_ascii_case(kind)
@@ -106,38 +106,38 @@ fn check_kind(kind: &str, drifted: &Drifted) -> Result<(), Failure> {
     if kind.contains('.') {
         let hint = known::closest(last, &types)
             .map_or_else(String::new, |known| format!("; did you mean {known}?"));
-        eprintln!("no event of type {} is known yet{hint}", safe(kind));
+        eprintln!("no event of type {} has arrived yet{hint}", safe(kind));
         return Ok(());
     }
     types.extend(drifted.drift.iter().map(|line| line.kind.clone()));
     Err(known::unknown("--type", kind, &types))
 }
 
-/// Follows until it is interrupted, or the service ends.
-pub(super) fn run(arguments: &Arguments, admin: &Admin) -> Result<(), Failure> {
+/// Prints events until interrupted or until the service stops.
+pub(super) fn run(arguments: &TailArguments, admin: &Admin) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let path = format!("/api/tail?{}", query(arguments));
     block_on(async {
         check(arguments, &client).await?;
-        let request = client.get(&path).timeout(FOR_EVER);
-        let mut answer = client.succeed(request).await?;
+        let request = client.get(&path).timeout(TAIL_TIMEOUT);
+        let mut answer = client.send_ok(request).await?;
         let mut rest = Vec::new();
         while let Some(bytes) = answer.chunk().await? {
             rest.extend_from_slice(&bytes);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
-                // A sign of life.
+                // Empty lines are keep-alives.
                 let is_empty = line.trim_ascii().is_empty();
                 if !is_empty && !print(&line, arguments.json)? {
                     return Ok(());
                 }
             }
         }
-        Err(Failure::Failed("the service has ended".to_owned()))
+        Err(CommandFailure::Failed("the service has stopped".to_owned()))
     })
 }
 
-fn query(arguments: &Arguments) -> String {
+fn query(arguments: &TailArguments) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in [
         ("type", &arguments.kind),
@@ -153,11 +153,11 @@ fn query(arguments: &Arguments) -> String {
     query.finish()
 }
 
-/// False when nobody reads any more.
-fn print(line: &[u8], as_json: bool) -> Result<bool, Failure> {
+/// Prints one line. Returns false if the reader has closed the pipe.
+fn print(line: &[u8], as_json: bool) -> Result<bool, CommandFailure> {
     let text = match as_json {
         true => safe(String::from_utf8_lossy(line).trim_end()),
-        false => shown(serde_json::from_slice(line)?),
+        false => described(serde_json::from_slice(line)?),
     };
     match writeln!(std::io::stdout(), "{text}").and_then(|()| std::io::stdout().flush()) {
         Ok(()) => Ok(true),
@@ -166,14 +166,14 @@ fn print(line: &[u8], as_json: bool) -> Result<bool, Failure> {
     }
 }
 
-fn shown(line: Line) -> String {
+fn described(line: TailLine) -> String {
     let color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
     match line {
-        Line::Missed { missed } => {
+        TailLine::Missed { missed } => {
             let missed = count(missed, "event");
-            colored(&format!("({missed} went by unseen)"), color(AnsiColor::Yellow))
+            colored(&format!("({missed} skipped)"), color(AnsiColor::Yellow))
         }
-        Line::Event { received_at, source, action, outcome, id, flow_id, flow_name } => {
+        TailLine::Event { received_at, source, action, outcome, id, flow_id, flow_name } => {
             let outcome_color = match outcome.as_str() {
                 "success" => AnsiColor::Green,
                 "failure" => AnsiColor::Red,
@@ -192,8 +192,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_become_a_query_and_strangers_words_are_safe_on_a_terminal() {
-        let arguments = Arguments {
+    fn filters_become_a_query_and_foreign_text_is_safe_on_a_terminal() {
+        let arguments = TailArguments {
             kind: Some("admin".to_owned()),
             outcome: None,
             flow: Some("Sign on & off".to_owned()),
@@ -204,11 +204,11 @@ mod tests {
         assert_eq!(query(&arguments), "type=admin&flow=Sign+on+%26+off");
         let line = r#"{"sequence":1,"received_at":1700000000000,"source":"p","type":"admin",
             "action":"A\u001b[2J","outcome":"failure","id":"i","flow_id":"f","flow_name":"","bytes":2,"event":{}}"#;
-        let text = shown(serde_json::from_str(line).expect("a line"));
+        let text = described(serde_json::from_str(line).expect("a line"));
         assert!(text.ends_with("p A\\u001b[2J failure f i"), "{text}");
         assert_eq!(
-            shown(serde_json::from_str("{\"missed\":3}").expect("a line")),
-            "(3 events went by unseen)"
+            described(serde_json::from_str("{\"missed\":3}").expect("a line")),
+            "(3 events skipped)"
         );
     }
 }

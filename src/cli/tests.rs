@@ -1,11 +1,11 @@
-//! The command line as a whole: it is consistent, documented, and known to shells and `man`.
+//! Tests of the whole command line: consistency, documentation, completions and manual pages.
 
 use clap::Command;
 use clap_complete::Shell;
 
 use super::*;
 
-/// Every command with the words that call it.
+/// Every command with its full name.
 fn commands() -> Vec<(String, Command)> {
     fn walk(words: &str, command: &Command, found: &mut Vec<(String, Command)>) {
         found.push((words.to_owned(), command.clone()));
@@ -13,7 +13,7 @@ fn commands() -> Vec<(String, Command)> {
             walk(&format!("{words} {}", inner.get_name()), inner, found);
         }
     }
-    let mut root = Arguments::command();
+    let mut root = CommandLine::command();
     root.build();
     let mut found = Vec::new();
     walk("davinci-siem", &root, &mut found);
@@ -23,7 +23,7 @@ fn commands() -> Vec<(String, Command)> {
 
 #[test]
 fn the_definition_is_consistent() {
-    Arguments::command().debug_assert();
+    CommandLine::command().debug_assert();
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn every_command_and_option_is_on_the_page_of_commands() {
 fn completions_of_every_shell_name_every_command() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
         let script =
-            String::from_utf8(generate::script(shell, Arguments::command())).expect("UTF-8");
+            String::from_utf8(generate::script(shell, CommandLine::command())).expect("UTF-8");
         for (words, _) in commands() {
             let name = words.rsplit(' ').next().expect("a word");
             let is_word = |c: char| !(c.is_alphanumeric() || c == '-');
@@ -75,12 +75,12 @@ fn completions_of_every_shell_name_every_command() {
 
 #[test]
 fn every_command_has_a_manual_page() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let arguments = ["davinci-siem".into(), "man".into(), folder.path().into()];
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["davinci-siem".into(), "man".into(), directory.path().into()];
     assert_eq!(run(arguments), ExitCode::SUCCESS);
-    let mut pages = folder.path().read_dir().expect("a folder").count();
+    let mut pages = directory.path().read_dir().expect("a directory").count();
     for (words, command) in commands() {
-        let page = folder.path().join(format!("{}.1", words.replace(' ', "-")));
+        let page = directory.path().join(format!("{}.1", words.replace(' ', "-")));
         let page = std::fs::read_to_string(&page).expect("a page");
         assert!(page.contains(".TH ") && page.contains(".SH SYNOPSIS"), "{page}");
         for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {

@@ -6,15 +6,15 @@ use url::Url;
 
 use super::section::Section;
 use super::sink::{read_basic, read_tls};
-use crate::nats::{Authentication, Settings};
+use crate::nats::{Authentication, NatsConfig};
 use crate::secret::Form;
 use crate::tls::Tls;
 
 const EXAMPLE: &str = "servers = [\"tls://nats.example.com:4222\"]";
 
 /// Reads `servers`, `token`, `basic`, `nkey`, `credentials`, `tls` and `connect_timeout`.
-pub(super) fn read(section: &mut Section<'_>) -> Settings {
-    let settings = Settings {
+pub(super) fn read(section: &mut Section<'_>) -> NatsConfig {
+    let settings = NatsConfig {
         servers: read_servers(section),
         authentication: read_authentication(section),
         tls: read_tls(section.table("tls")),
@@ -91,7 +91,7 @@ mod tests {
     use crate::config::{Problems, with_root};
     use crate::secret::Secret;
 
-    fn parse(text: &str) -> Result<Settings, Problems> {
+    fn parse(text: &str) -> Result<NatsConfig, Problems> {
         let variables = ["TOKEN", "PASSWORD", "SEED", "CREDS"];
         let variables = variables.map(|name| (OsString::from(name), OsString::from("canary")));
         with_root(text, None, variables.into_iter(), |mut root| {

@@ -90,7 +90,7 @@ fn jetstream(mut section: Section<'_>) -> Engine {
     let order = section.choice("order", &orders).unwrap_or(Order::Ordered);
     section.finish();
     let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
-    Engine::Jetstream(Box::new(jetstream::Settings { nats, stream, replicas, order }))
+    Engine::Jetstream(Box::new(jetstream::JetStreamConfig { nats, stream, replicas, order }))
 }
 
 #[cfg(not(feature = "nats"))]

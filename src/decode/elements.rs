@@ -1,6 +1,6 @@
 //! Reads the elements of a body, each with its verdict, in one pass where they are well-formed.
 
-use super::fields::Fields;
+use super::fields::ObjectFields;
 use super::shape::{self, Sibling, Wrapped};
 use super::split::{self, MAX_DEPTH, Piece, RecordVisitor, SourceText};
 use super::{
@@ -13,6 +13,10 @@ use crate::json::{MAX_NODES, Tape};
 const MAX_FINDINGS: usize = 1000;
 
 /// Implements [`super::each`].
+///
+/// # Errors
+///
+/// See there.
 pub(super) fn each<'a>(
     bytes: &'a [u8],
     strict: bool,
@@ -86,7 +90,7 @@ impl<'a> Elements<'_, 'a> {
     /// Handles a piece whose fields are on the tape: unwraps a wrapper, or types an event.
     fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
         self.has_json = true;
-        let fields = Fields::of(self.tape.nodes());
+        let fields = ObjectFields::of(self.tape.nodes());
         let Some(Wrapped { value, path, siblings }) = shape::unwrap(&fields, piece.path) else {
             let verdict = typed(&fields).and_then(|typed| check(typed, self.strict));
             return self.push(piece, verdict);
@@ -148,14 +152,14 @@ impl<'a> Elements<'_, 'a> {
 pub(super) fn open<'t, 'a>(
     piece: &Piece<'a>,
     tape: &'t mut Tape<'a>,
-) -> Result<Fields<'t, 'a>, Refusal> {
+) -> Result<ObjectFields<'t, 'a>, Refusal> {
     if piece.depth > MAX_DEPTH {
         return Err(Refusal::too_deep(MAX_DEPTH));
     }
     let text = std::str::from_utf8(piece.bytes).map_err(|error| Refusal::invalid_utf8(&error))?;
     let is_object = tape.read(text).is_some_and(|extent| extent.end == text.len());
     if is_object && !tape.is_too_large() {
-        return Ok(Fields::of(tape.nodes()));
+        return Ok(ObjectFields::of(tape.nodes()));
     }
     // The tape only says that the text is malformed; a full parser says where.
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::field_reader::{FieldReader, Findings, parse_time};
-use super::fields::{Field, FieldNames, Fields};
+use super::fields::{Field, FieldNames, ObjectFields};
 use super::refusal::{Refusal, RefusalReason};
 use crate::event::{
     Action, Actor, Envelope, FindingKind, Resource, ResultBlock, RiskLevel, Source,
@@ -28,8 +28,13 @@ const KNOWN: FieldNames<14> = FieldNames::new([
     "_links",
 ]);
 
+/// Reads the fields of the outer object.
+///
+/// # Errors
+///
+/// A required field is missing or has the wrong type.
 pub(super) fn read<'a>(
-    fields: &Fields<'_, 'a>,
+    fields: &ObjectFields<'_, 'a>,
     findings: &mut Findings,
 ) -> Result<Envelope<'a>, Refusal> {
     let mut root = FieldReader::new(fields, "$", findings);
@@ -121,6 +126,10 @@ fn risk_level(fields: &Fields<'_, '_>, kind: &str) -> Option<RiskLevel> {
 }
 
 /// Reads a required string field that must not be empty.
+///
+/// # Errors
+///
+/// The field is missing, empty, or not a string.
 pub(super) fn required<'a>(
     reader: &mut FieldReader<'_, '_, 'a>,
     name: &'static str,
@@ -154,7 +163,7 @@ fn recorded_at<'a>(
 }
 
 /// Reads `resources`: an array of objects, or one object.
-fn resources<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Vec<Fields<'t, 'a>> {
+fn resources<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Vec<ObjectFields<'t, 'a>> {
     let Some((name, field)) = root.raw(&["resources"]) else { return Vec::new() };
     if let Some(one) = field.object() {
         return vec![one];
@@ -170,7 +179,11 @@ fn resources<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Vec<Fields<'t, 'a>> 
     fields
 }
 
-fn resource<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) -> Resource<'a> {
+fn resource<'a>(
+    fields: &ObjectFields<'_, 'a>,
+    path: &str,
+    findings: &mut Findings,
+) -> Resource<'a> {
     let mut reader = FieldReader::new(fields, path, findings);
     Resource {
         id: reader.text(&["id"]),
@@ -181,7 +194,7 @@ fn resource<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) ->
     }
 }
 
-fn actor<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
+fn actor<'a>(fields: &ObjectFields<'_, 'a>, path: &str, findings: &mut Findings) -> Actor<'a> {
     let mut reader = FieldReader::new(fields, path, findings);
     Actor {
         id: reader.text(&["id"]),
@@ -191,6 +204,6 @@ fn actor<'a>(fields: &Fields<'_, 'a>, path: &str, findings: &mut Findings) -> Ac
     }
 }
 
-fn environment_id<'a>(fields: Option<Fields<'_, 'a>>) -> Option<Cow<'a, str>> {
+fn environment_id<'a>(fields: Option<ObjectFields<'_, 'a>>) -> Option<Cow<'a, str>> {
     fields.and_then(|fields| fields.get("id")).and_then(|(field, _)| field.text())
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Field, FieldNames, Fields};
+use super::fields::{Field, FieldNames, ObjectFields};
 use crate::event::{Finding, FindingKind};
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
@@ -32,14 +32,14 @@ impl Findings {
 
 /// Reads the fields of one object and records findings under the object's JSON path.
 pub(super) struct FieldReader<'m, 't, 'a> {
-    fields: &'m Fields<'t, 'a>,
+    fields: &'m ObjectFields<'t, 'a>,
     path: &'m str,
     findings: &'m mut Findings,
 }
 
 impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
     pub(super) fn new(
-        fields: &'m Fields<'t, 'a>,
+        fields: &'m ObjectFields<'t, 'a>,
         path: &'m str,
         findings: &'m mut Findings,
     ) -> FieldReader<'m, 't, 'a> {
@@ -118,7 +118,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
     }
 
     /// Reads an object.
-    pub(super) fn object(&mut self, names: &[&'static str]) -> Option<Fields<'t, 'a>> {
+    pub(super) fn object(&mut self, names: &[&'static str]) -> Option<ObjectFields<'t, 'a>> {
         let (name, field) = self.raw(names)?;
         let fields = field.object();
         if fields.is_none() {

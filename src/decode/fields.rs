@@ -16,7 +16,7 @@ const MAX_NAME_BYTES: usize = 256;
 
 /// The fields of one object.
 #[derive(Debug)]
-pub(super) struct Fields<'t, 'a> {
+pub(super) struct ObjectFields<'t, 'a> {
     nodes: &'t [TapeNode<'a>],
     /// Hash index by name tag: 1 + the index of the last node of that name; 0 marks a free slot.
     slots: Option<[u16; SLOTS]>,
@@ -50,9 +50,9 @@ impl<'t, 'a> Field<'t, 'a> {
     }
 
     /// Returns the fields of an object.
-    pub(super) fn object(&self) -> Option<Fields<'t, 'a>> {
+    pub(super) fn object(&self) -> Option<ObjectFields<'t, 'a>> {
         let is_object = self.node.value.starts_with('{') && !self.node.is_opaque;
-        is_object.then(|| Fields::of(self.inner))
+        is_object.then(|| ObjectFields::of(self.inner))
     }
 
     /// Returns the first [`json::MAX_ENTRIES`] entries of an array, and whether there are more.
@@ -74,10 +74,10 @@ impl<'t, 'a> Field<'t, 'a> {
     }
 }
 
-impl<'t, 'a> Fields<'t, 'a> {
+impl<'t, 'a> ObjectFields<'t, 'a> {
     /// Builds the index over the nodes of one object.
-    pub(super) fn of(nodes: &'t [TapeNode<'a>]) -> Fields<'t, 'a> {
-        let mut fields = Fields { nodes, slots: None, repeated: 0 };
+    pub(super) fn of(nodes: &'t [TapeNode<'a>]) -> ObjectFields<'t, 'a> {
+        let mut fields = ObjectFields { nodes, slots: None, repeated: 0 };
         let mut slots = [0; SLOTS];
         for (count, (index, field)) in siblings(nodes).enumerate() {
             if count == MAX_INDEXED_FIELDS {

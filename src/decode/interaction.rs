@@ -3,7 +3,7 @@
 
 use super::envelope::required;
 use super::field_reader::{FieldReader, Findings};
-use super::fields::{FieldNames, Fields};
+use super::fields::{FieldNames, ObjectFields};
 use super::refusal::Refusal;
 use crate::event::{
     CustomAnalytics, Envelope, Event, FindingKind, Flow, FlowVersion, Interaction,
@@ -64,7 +64,7 @@ const KNOWN: FieldNames<40> = FieldNames::new([
 ///
 /// A required field is missing or has the wrong type.
 pub(super) fn read<'a>(
-    fields: &Fields<'_, 'a>,
+    fields: &ObjectFields<'_, 'a>,
     envelope: Envelope<'a>,
     findings: &mut Findings,
 ) -> Result<Event<'a>, Refusal> {
@@ -100,9 +100,9 @@ fn reported<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Reported<'a> {
 }
 
 fn payload<'t, 'a>(
-    fields: &Fields<'t, 'a>,
+    fields: &ObjectFields<'t, 'a>,
     findings: &mut Findings,
-) -> Result<Fields<'t, 'a>, Refusal> {
+) -> Result<ObjectFields<'t, 'a>, Refusal> {
     let (_, embedded) = FieldReader::new(fields, "$", findings)
         .raw(&["_embedded"])
         .ok_or_else(|| Refusal::missing(EMBEDDED, "_embedded"))?;
@@ -182,7 +182,10 @@ fn send_error_response<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<
 
 /// Finds the parent flow. The documentation describes its fields but not the name of the object, so
 /// any object with an `interactionId` and a flow id counts; `parentFlow` is preferred.
-fn parent_flow<'a>(payload: &Fields<'_, 'a>, findings: &mut Findings) -> Option<ParentFlow<'a>> {
+fn parent_flow<'a>(
+    payload: &ObjectFields<'_, 'a>,
+    findings: &mut Findings,
+) -> Option<ParentFlow<'a>> {
     let candidates = || payload.iter().filter_map(|field| Some((field, field.object()?)));
     let (name, fields) = candidates()
         .filter(|(field, _)| field.name() == "parentFlow")
@@ -207,12 +210,12 @@ fn parent_flow<'a>(payload: &Fields<'_, 'a>, findings: &mut Findings) -> Option<
     })
 }
 
-fn is_parent_flow(fields: &Fields<'_, '_>) -> bool {
+fn is_parent_flow(fields: &ObjectFields<'_, '_>) -> bool {
     fields.get("interactionId").is_some()
         && (fields.get("flowId").is_some() || fields.get("flowID").is_some())
 }
 
-fn note_unknown(payload: &Fields<'_, '_>, reader: &mut FieldReader<'_, '_, '_>) {
+fn note_unknown(payload: &ObjectFields<'_, '_>, reader: &mut FieldReader<'_, '_, '_>) {
     for (name, field) in payload.unknown(&KNOWN) {
         if !field.object().is_some_and(|fields| is_parent_flow(&fields)) {
             reader.note(FindingKind::UnknownField, &name);

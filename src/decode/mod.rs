@@ -25,7 +25,7 @@ pub use split::MAX_DEPTH;
 use crate::event::{Event, Finding};
 use crate::json::Tape;
 use field_reader::Findings;
-use fields::Fields;
+use fields::ObjectFields;
 use split::Piece;
 
 /// Maximum number of elements in one body: forty times the largest batch that PingOne sends. Bounds
@@ -101,7 +101,7 @@ pub fn event(raw: &[u8]) -> Result<TypedEvent<'_>, Refusal> {
     typed(&elements::open(&Piece::whole(split::trim(raw)), &mut tape)?)
 }
 
-fn typed<'a>(fields: &Fields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
+fn typed<'a>(fields: &ObjectFields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
     let mut findings = Findings::default();
     let envelope = envelope::read(fields, &mut findings)?;
     let event = match envelope.action.kind.as_ref() {

@@ -12,7 +12,7 @@
 use memchr::memmem;
 
 use super::JsonPath;
-use super::fields::{Field, FieldNames, Fields};
+use super::fields::{Field, FieldNames, ObjectFields};
 
 /// Content of a wrapper: one event or an array of events, as written, and its JSON path.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ const KNOWN_EMBEDDED: FieldNames<1> = FieldNames::new(["activities"]);
 
 /// Returns the content of a wrapper. Returns `None` if the object is an event or not clearly a
 /// wrapper: it then stays one element, and nothing in it is lost.
-pub(super) fn unwrap<'a>(fields: &Fields<'_, 'a>, path: JsonPath) -> Option<Wrapped<'a>> {
+pub(super) fn unwrap<'a>(fields: &ObjectFields<'_, 'a>, path: JsonPath) -> Option<Wrapped<'a>> {
     let is_event = ["id", "recordedAt", "action"].iter().any(|name| fields.get(name).is_some());
     if is_event || !path.has_room() {
         return None;
@@ -84,7 +84,7 @@ pub(super) fn unwrap<'a>(fields: &Fields<'_, 'a>, path: JsonPath) -> Option<Wrap
 
 /// Returns the fields beside `wrapper` that are unknown or hold events.
 fn siblings<'a, const N: usize>(
-    fields: &Fields<'_, 'a>,
+    fields: &ObjectFields<'_, 'a>,
     known: &FieldNames<N>,
     wrapper: &str,
     path: JsonPath,

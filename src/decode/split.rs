@@ -130,6 +130,10 @@ pub(super) fn records<'a>(
 /// Passes the elements of an array to `take`. `at` is the position after the opening bracket.
 /// Returns the position after the array. Missing and superfluous commas are skipped, because they
 /// carry no data.
+///
+/// # Errors
+///
+/// `take` refuses an element.
 pub(super) fn array<'a>(
     source: SourceText<'a>,
     mut at: usize,

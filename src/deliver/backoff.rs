@@ -1,11 +1,10 @@
-//! How long to wait before the next attempt: exponential, with full jitter, so that many waiting
-//! clients of one recovering target do not come back together.
+//! Exponential backoff with full jitter: clients of a recovering target do not retry at the same moment.
 
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
-/// Waiting times of one series of attempts.
+/// Backoff of one series of attempts.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     min: Duration,
@@ -14,21 +13,21 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A series that has not failed yet. `min` is the bound of the first wait, `max` of all.
+    /// Starts a series. `min` bounds the first wait, `max` every wait.
     pub fn new(min: Duration, max: Duration) -> Backoff {
         Backoff { min, max, attempt: 0 }
     }
 
-    /// The next wait: a random part of a bound that doubles each time. A wait that the target asked
-    /// for is honoured, up to `max`.
-    pub fn next_wait(&mut self, asked: Option<Duration>, random: &mut impl Rng) -> Duration {
+    /// Returns the next wait: random, below a bound that doubles each time. A wait requested by the
+    /// target (`Retry-After`) is honoured, up to `max`.
+    pub fn next_wait(&mut self, requested: Option<Duration>, random: &mut impl Rng) -> Duration {
         let bound = self.min.saturating_mul(1 << self.attempt.min(30)).min(self.max);
         self.attempt = self.attempt.saturating_add(1);
         let jittered = bound.mul_f64(random.random::<f64>());
-        asked.map_or(jittered, |asked| asked.min(self.max).max(jittered))
+        requested.map_or(jittered, |requested| requested.min(self.max).max(jittered))
     }
 
-    /// Failed attempts so far.
+    /// Number of failed attempts so far.
     pub fn attempts(&self) -> u32 {
         self.attempt
     }
@@ -39,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_are_spread_below_it() {
+    fn waits_double_up_to_max_and_are_spread_below_it() {
         let (min, max) = (Duration::from_secs(1), Duration::from_mins(5));
         let mut backoff = Backoff::new(min, max);
         let mut random = rand::rng();
@@ -55,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_of_the_target_is_honoured_but_capped() {
+    fn a_requested_wait_is_honoured_but_capped() {
         let mut random = rand::rng();
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_secs(10));
         assert_eq!(

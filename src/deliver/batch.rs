@@ -1,4 +1,4 @@
-//! A batch on its way: what was read, what is sent of it, and how each position was settled.
+//! A batch in delivery: the events read, the items sent, and the final verdict of each position.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -14,105 +14,105 @@ use crate::decode::{self, Refusal};
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
 use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
-use crate::spool::{Damage, Millis, NewEntry, Origin, Read, Stored, Tally, TargetAnswer};
+use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
 
-/// Consecutive positions, each with its fate.
+/// Consecutive positions of the log, each with its state.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(super) struct DeliveryBatch {
     slots: Vec<Slot>,
-    /// What has not been settled yet, in order.
+    /// Items without a final verdict, in order.
     pub(super) items: Vec<Item>,
     /// Sizes of the groups in which `items` are to be sent, first to last.
     pub(super) groups: VecDeque<usize>,
-    /// Events that were cut to fit.
+    /// Number of events that were truncated to fit.
     pub(super) truncated: u64,
-    /// When its first event was received.
+    /// Time at which its first event was received.
     pub(super) received_at: Option<Millis>,
 }
 
 #[derive(Debug)]
 struct Slot {
     last: u64,
-    /// Events it stands for; more than one only for damage.
+    /// Number of events in this slot; more than one only for damage.
     count: u64,
-    /// Attempts it was part of.
+    /// Number of attempts with this event.
     attempts: u32,
-    fate: Fate,
+    state: SlotState,
 }
 
 #[derive(Debug)]
-enum Fate {
-    Sent(Stored),
+enum SlotState {
+    Pending(StoredEvent),
     Delivered,
     Filtered,
     NotAddressed,
-    Dead(String, Box<NewEntry>),
+    DeadLetter(String, Box<NewEntry>),
 }
 
-/// What may be committed, or the next part of it.
+/// Consecutive positions with final verdicts, which one commit may cover.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(super) struct CommitPart {
     pub(super) position: Option<u64>,
     pub(super) tally: Tally,
-    /// How many of the dead letters are events that could not be read back.
+    /// Number of dead letters that stand for events that could not be read back.
     pub(super) damaged: u64,
     pub(super) dead_letters: Vec<(String, NewEntry)>,
 }
 
-impl Batch {
-    /// Takes from the front of `waiting` what fits into the sink's batch, redacted.
+impl DeliveryBatch {
+    /// Takes events from the front of `waiting` up to the sink's batch limits, filtered, redacted and encoded.
     pub(super) fn take(
         waiting: &mut VecDeque<Read>,
         sink: &config::Sink,
         redaction: Option<&Redaction>,
-    ) -> Batch {
-        let mut batch = Batch::default();
+    ) -> DeliveryBatch {
+        let mut batch = DeliveryBatch::default();
         let mut bytes = 0;
         while batch.slots.len() < sink.batch.events && bytes < sink.batch.bytes {
             let Some(read) = waiting.pop_front() else { break };
             let stored = match read {
                 Read::Event(stored) => stored,
                 Read::Damaged(damage) => {
-                    batch.slots.push(damaged(damage, sink));
+                    batch.slots.push(damaged_slot(damage, sink));
                     continue;
                 }
             };
-            let (fate, payload) = prepare(&stored, sink, redaction);
-            if let Some((payload, notice)) = payload {
+            let (state, payload) = prepare(&stored, sink, redaction);
+            if let Some((payload, finding)) = payload {
                 if bytes > 0 && bytes + payload.len() + 1 > sink.batch.bytes {
                     waiting.push_front(Read::Event(stored));
                     break;
                 }
-                // One more for what stands between two items in some bodies.
+                // One byte for the separator that some bodies have between items.
                 bytes += payload.len() + 1;
-                batch.truncated += u64::from(notice.is_some());
+                batch.truncated += u64::from(finding.is_some());
                 batch.items.push(Item { position: stored.position, payload });
             }
             batch.received_at.get_or_insert(stored.received_at);
             let last = stored.position;
-            let fate = fate.unwrap_or(Fate::Sent(stored));
-            batch.slots.push(Slot { last, count: 1, attempts: 0, fate });
+            let state = state.unwrap_or(SlotState::Pending(stored));
+            batch.slots.push(Slot { last, count: 1, attempts: 0, state });
         }
         batch.groups = Some(batch.items.len()).filter(|count| *count > 0).into_iter().collect();
         batch
     }
 
-    /// Settles the first group by the target's verdicts and regroups what is left of it. A verdict
-    /// that is missing counts as one to retry. Tells whether anything has moved on.
-    pub(super) fn settle(&mut self, verdicts: Vec<Verdict>, sink: &Arc<str>) -> bool {
+    /// Applies the target's verdicts to the first group and regroups the remaining items. A missing
+    /// verdict counts as `NotTried`. Returns true if any verdict was final or the groups changed.
+    pub(super) fn apply(&mut self, verdicts: Vec<Verdict>, sink: &Arc<str>) -> bool {
         let group = self.groups.pop_front().unwrap_or(0).min(self.items.len());
         let rest = self.items.split_off(group);
         let verdicts = verdicts.into_iter().chain(std::iter::repeat(Verdict::NotTried));
         let mut nexts = Vec::with_capacity(group);
-        // Both are in the order of positions.
+        // Items and slots are both in the order of positions.
         let mut slots = self.slots.iter_mut();
         for (item, verdict) in std::mem::take(&mut self.items).into_iter().zip(verdicts) {
             let next = Next::of(&verdict, group);
             nexts.push(next);
             if let Some(slot) = slots.find(|slot| slot.last == item.position) {
-                slot.settle(verdict, next, sink);
+                slot.apply(verdict, next, sink);
             }
-            if next != Next::Settled {
+            if next != Next::Final {
                 self.items.push(item);
             }
         }
@@ -125,7 +125,7 @@ impl Batch {
         has_moved
     }
 
-    /// Splits the first group, where it has more items than `count`.
+    /// Splits the first group if it has more than `count` items.
     pub(super) fn split_first(&mut self, count: usize) {
         if let Some(first) = self.groups.front_mut()
             && *first > count
@@ -136,15 +136,15 @@ impl Batch {
         }
     }
 
-    /// Settles the second item, which was sent alone, before the first.
-    pub(super) fn settle_second(&mut self, verdict: Verdict, sink: &Arc<str>) {
+    /// Applies the verdict of the second item, which was sent alone, before the first.
+    pub(super) fn apply_to_second(&mut self, verdict: Verdict, sink: &Arc<str>) {
         let next = Next::of(&verdict, 1);
-        if next != Next::Settled || self.items.len() < 2 {
+        if next != Next::Final || self.items.len() < 2 {
             return;
         }
         let item = self.items.remove(1);
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.last == item.position) {
-            slot.settle(verdict, next, sink);
+            slot.apply(verdict, next, sink);
         }
         if let Some(second) = self.groups.get_mut(1) {
             *second -= 1;
@@ -152,8 +152,8 @@ impl Batch {
         self.groups.retain(|size| *size > 0);
     }
 
-    /// Makes a dead letter of the first item, which is alone in its group: the target fails for it each
-    /// time, and takes others.
+    /// Makes a dead letter of the first item, which is alone in its group: the target refuses it each
+    /// time and takes others.
     pub(super) fn give_up_first(&mut self, reason: Reason, sink: &Arc<str>) {
         let item = self.items.remove(0);
         self.groups.pop_front();
@@ -161,58 +161,58 @@ impl Batch {
             return;
         };
         let attempts = slot.attempts;
-        if let Fate::Sent(stored) = &slot.fate {
+        if let SlotState::Pending(stored) = &slot.state {
             let detail = format!(
                 "given up after {attempts} attempts; the target takes other events: {reason}"
             );
             let Reason { status, code, answer: text, .. } = reason;
             let target = TargetAnswer { attempts, status, code, text };
-            slot.fate = dead(stored, sink, "given_up", detail, Some(target));
+            slot.state = dead_letter(stored, sink, "given_up", detail, Some(target));
         }
     }
 
-    /// Adds the positions that follow.
-    pub(super) fn append(&mut self, next: Batch) {
+    /// Appends the positions that follow.
+    pub(super) fn append(&mut self, next: DeliveryBatch) {
         self.slots.extend(next.slots);
         self.items.extend(next.items);
         self.groups.extend(next.groups);
     }
 
-    /// Takes everything up to the first position that is not settled, in parts: each dead letter begins
-    /// one, so that the cursor can stop before it.
-    pub(super) fn take_settled(&mut self) -> Vec<Settled> {
-        let is_open = |slot: &Slot| matches!(slot.fate, Fate::Sent(_));
-        let end = self.slots.iter().position(is_open).unwrap_or(self.slots.len());
-        let mut parts: Vec<Settled> = Vec::new();
-        for Slot { last, count, fate, .. } in self.slots.drain(..end) {
-            if parts.is_empty() || matches!(fate, Fate::Dead(..)) {
-                parts.push(Settled::default());
+    /// Takes everything before the first position without a final verdict, in parts. Each dead letter
+    /// begins a part, so that the cursor can stop before it.
+    pub(super) fn take_final(&mut self) -> Vec<CommitPart> {
+        let is_pending = |slot: &Slot| matches!(slot.state, SlotState::Pending(_));
+        let end = self.slots.iter().position(is_pending).unwrap_or(self.slots.len());
+        let mut parts: Vec<CommitPart> = Vec::new();
+        for Slot { last, count, state, .. } in self.slots.drain(..end) {
+            if parts.is_empty() || matches!(state, SlotState::DeadLetter(..)) {
+                parts.push(CommitPart::default());
             }
             let Some(part) = parts.last_mut() else { break };
-            match fate {
-                Fate::Sent(_) => break,
-                Fate::Delivered => part.tally.delivered += count,
-                Fate::Filtered => part.tally.filtered += count,
-                Fate::NotAddressed => part.tally.not_addressed += count,
-                Fate::Dead(source, entry) => {
+            match state {
+                SlotState::Pending(_) => break,
+                SlotState::Delivered => part.tally.delivered += count,
+                SlotState::Filtered => part.tally.filtered += count,
+                SlotState::NotAddressed => part.tally.not_addressed += count,
+                SlotState::DeadLetter(source, entry) => {
                     part.tally.dead_lettered += count;
-                    part.damaged += if entry.origin == Origin::Damage { count } else { 0 };
+                    part.damaged += if entry.origin == EntryOrigin::Damage { count } else { 0 };
                     part.dead_letters.push((source, *entry));
                 }
             }
             part.position = Some(last);
         }
-        if let Some(Slot { fate: Fate::Sent(stored), .. }) = self.slots.first() {
+        if let Some(Slot { state: SlotState::Pending(stored), .. }) = self.slots.first() {
             self.received_at = Some(stored.received_at);
         }
         parts
     }
 }
 
-impl Settled {
-    /// Parts that follow each other, as one.
-    pub(super) fn of(parts: &[Settled]) -> Settled {
-        let mut all = Settled::default();
+impl CommitPart {
+    /// Merges consecutive parts into one.
+    pub(super) fn of(parts: &[CommitPart]) -> CommitPart {
+        let mut all = CommitPart::default();
         for part in parts {
             all.position = part.position.or(all.position);
             all.tally.delivered += part.tally.delivered;
@@ -227,52 +227,51 @@ impl Settled {
 }
 
 impl Slot {
-    fn settle(&mut self, verdict: Verdict, next: Next, sink: &Arc<str>) {
+    fn apply(&mut self, verdict: Verdict, next: Next, sink: &Arc<str>) {
         self.attempts += u32::from(verdict != Verdict::NotTried);
-        let Fate::Sent(stored) = &self.fate else { return };
+        let SlotState::Pending(stored) = &self.state else { return };
         match verdict {
-            Verdict::Delivered => self.fate = Fate::Delivered,
-            Verdict::Rejected { reason } | Verdict::Split { reason } if next == Next::Settled => {
+            Verdict::Delivered => self.state = SlotState::Delivered,
+            Verdict::Rejected { reason } | Verdict::Split { reason } if next == Next::Final => {
                 let detail =
                     format!("refused by the target on attempt {}: {reason}", self.attempts);
                 let Reason { status, code, answer: text, .. } = reason;
                 let target = TargetAnswer { attempts: self.attempts, status, code, text };
-                self.fate = dead(stored, sink, "rejected", detail, Some(target));
+                self.state = dead_letter(stored, sink, "rejected", detail, Some(target));
             }
             _ => {}
         }
     }
 }
 
-/// What an event becomes on the wire.
+/// Bytes of an item, and the finding if the event was changed to fit.
 type Payload = (Bytes, Option<SinkFinding>);
 
-/// What is to be done with an event: filtered, refused by our own code, or sent as these bytes.
+/// Filters, redacts, renders and encodes an event. Returns its final state, or else the payload.
 fn prepare(
-    stored: &Stored,
+    stored: &StoredEvent,
     sink: &config::Sink,
     redaction: Option<&Redaction>,
-) -> (Option<Fate>, Option<Payload>) {
+) -> (Option<SlotState>, Option<Payload>) {
     let name = || Arc::from(sink.name.as_str());
     if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
-        return (Some(Fate::NotAddressed), None);
+        return (Some(SlotState::NotAddressed), None);
     }
-    if let Some(payload) = unread(stored, sink, redaction) {
+    if let Some(payload) = unparsed(stored, sink, redaction) {
         return (None, Some((payload, None)));
     }
-    // Only a version that accepts less than the one that spooled it comes here.
+    // Reached only after a downgrade to a version that accepts less than the version that spooled the event.
     let refused = |refusal: Refusal| {
-        (Some(dead(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
+        (Some(dead_letter(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
     };
     let event = match decode::event(&stored.bytes) {
         Ok(typed) => typed.event,
         Err(refusal) => return refused(refusal),
     };
     if !filter::wants(sink, &event, &stored.source) {
-        return (Some(Fate::Filtered), None);
+        return (Some(SlotState::Filtered), None);
     }
-    // Filters see the event as it was spooled. Everything behind them sees what is left of it, also
-    // what a target's envelope is made of.
+    // Filters see the event as it was spooled. Format and envelope see the redacted event.
     let bytes =
         redaction.map_or(Cow::Borrowed(&*stored.bytes), |redaction| redaction.event(&stored.bytes));
     let event = match &bytes {
@@ -291,23 +290,30 @@ fn prepare(
     let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
     let rendered = Rendered { line, event: &event, source: &stored.source };
     match sinks::encode(&sink.kind, rendered) {
-        Ok((payload, notice)) => {
-            let notice = notice.or(is_cut.then_some(SinkFinding::Truncated));
-            (None, Some((payload.into(), notice)))
+        Ok((payload, finding)) => {
+            let finding = finding.or(is_cut.then_some(SinkFinding::Truncated));
+            (None, Some((payload.into(), finding)))
         }
-        Err(reason) => (Some(dead(stored, &name(), "unsendable", reason.to_string(), None)), None),
+        Err(reason) => {
+            (Some(dead_letter(stored, &name(), "unsendable", reason.to_string(), None)), None)
+        }
     }
 }
 
-/// What an event becomes where nobody has to know what it says, which is most of the work.
-fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -> Option<Bytes> {
+/// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
+/// This is the fast path of most deployments.
+fn unparsed(
+    stored: &StoredEvent,
+    sink: &config::Sink,
+    redaction: Option<&Redaction>,
+) -> Option<Bytes> {
     let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
     let is_native = sink.formatting.format == config::Format::Native;
-    let is_unread = is_everything && is_native && sinks::sends_lines(&sink.kind);
-    if !is_unread || !(sink.test_events || is_no_test(&stored.bytes)) {
+    let is_unparsed = is_everything && is_native && sinks::sends_lines(&sink.kind);
+    if !is_unparsed || !(sink.test_events || cannot_be_test(&stored.bytes)) {
         return None;
     }
-    let Stored { bytes, received_at, source, .. } = stored;
+    let StoredEvent { bytes, received_at, source, .. } = stored;
     Some(match format::native(&sink.formatting, bytes, *received_at, source) {
         Cow::Borrowed(_) => bytes.clone(),
         Cow::Owned(line) => line.into(),
@@ -316,21 +322,21 @@ fn unread(stored: &Stored, sink: &config::Sink, redaction: Option<&Redaction>) -
 
 static DELIVERY_TEST: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("EVENT_DELIVERY_TEST"));
 
-/// Whether an event is certainly no connection test: its type is not there, and could not be spelt in
-/// another way.
-fn is_no_test(raw: &[u8]) -> bool {
+/// Returns true if an event is certainly no connection test: its type does not occur, and no escape
+/// could hide it.
+fn cannot_be_test(raw: &[u8]) -> bool {
     memchr::memchr(b'\\', raw).is_none() && DELIVERY_TEST.find(raw).is_none()
 }
 
-fn dead(
-    stored: &Stored,
+fn dead_letter(
+    stored: &StoredEvent,
     sink: &Arc<str>,
     reason: &'static str,
     detail: String,
     target: Option<TargetAnswer>,
-) -> Fate {
+) -> SlotState {
     let entry = NewEntry {
-        origin: Origin::DeadLetter,
+        origin: EntryOrigin::DeadLetter,
         key: None,
         reason,
         detail,
@@ -342,12 +348,12 @@ fn dead(
         target,
         bytes: stored.bytes.clone(),
     };
-    Fate::Dead(stored.source.to_string(), Box::new(entry))
+    SlotState::DeadLetter(stored.source.to_string(), Box::new(entry))
 }
 
-fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
+fn damaged_slot(damage: Damage, sink: &config::Sink) -> Slot {
     let entry = NewEntry {
-        origin: Origin::Damage,
+        origin: EntryOrigin::Damage,
         key: None,
         reason: "damaged",
         detail: format!("events {} to {}: {}", damage.first, damage.last, damage.detail),
@@ -359,8 +365,8 @@ fn damaged(damage: Damage, sink: &config::Sink) -> Slot {
         target: None,
         bytes: damage.bytes,
     };
-    let fate = Fate::Dead(damage.source, Box::new(entry));
-    Slot { last: damage.last, count: damage.last + 1 - damage.first, attempts: 0, fate }
+    let state = SlotState::DeadLetter(damage.source, Box::new(entry));
+    Slot { last: damage.last, count: damage.last + 1 - damage.first, attempts: 0, state }
 }
 
 #[cfg(test)]

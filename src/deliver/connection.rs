@@ -1,6 +1,6 @@
-//! One connection to a target, and the policy for one batch on it: attempts, waiting, pausing.
+//! One connection to a target, and the policy for one batch on it: attempts, backoff, pause.
 
-mod settle;
+mod verdicts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::batch::{Batch, Settled};
+use super::batch::{CommitPart, DeliveryBatch};
 use super::status::Control;
-use super::suspect::{Portion, Suspect, Tried};
+use super::suspect::{AttemptLimit, AttemptSummary, Suspect};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::file_fingerprint::file_fingerprint;
@@ -19,61 +19,61 @@ use crate::shutdown::Shutdown;
 use crate::sinks::{Deliver, Item, Reason, Report, Sink, SinkFinding, Verdict};
 use crate::spans;
 
-/// How often the files of a sink that cannot deliver are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which the files of a sink that cannot deliver are checked for changes.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A sink's connection. A sink with `concurrency` has several.
+/// A sink's connection. A sink with `concurrency` above 1 has several.
 #[derive(Debug)]
 pub(super) struct SinkConnection {
     config: Arc<config::Sink>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
     control: watch::Receiver<Control>,
-    /// Which of the sink's connections it is, from 0.
+    /// Number of this connection, from 0.
     number: usize,
-    /// Opened at the first attempt, and again when its files have changed.
+    /// Opened at the first attempt, and reopened after its files changed.
     sink: Option<Sink>,
-    /// Whether its files are to be read again before the next attempt.
+    /// True if the files are to be read again before the next attempt.
     is_stale: bool,
-    /// Of the files that `sink` was opened with.
+    /// Fingerprint of the files that `sink` was opened with.
     fingerprint: u64,
-    /// Reloads it has heard of.
+    /// Number of reload requests seen.
     reloads: u64,
-    portion: Portion,
+    attempt_limit: AttemptLimit,
     suspect: Option<Suspect>,
 }
 
-/// What was done with a batch.
+/// Result of one batch on a connection.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct BatchResult {
     pub(super) connection: SinkConnection,
-    pub(super) settled: Vec<Settled>,
-    /// Shutdown came before everything was settled.
+    pub(super) parts: Vec<CommitPart>,
+    /// True if shutdown came before all verdicts were final.
     pub(super) is_stopped: bool,
-    /// What is left of the batch, if its cursor is to move on before the end, or if its only event fails
-    /// and another one is needed to tell whose fault that is.
-    pub(super) unsettled: Option<Batch>,
+    /// Rest of the batch, if the cursor is to move before the end of the batch, or if its only event
+    /// fails and another event is needed for comparison.
+    pub(super) remaining: Option<DeliveryBatch>,
 }
 
-/// Shutdown has begun.
+/// Shutdown was requested.
 struct Stopped;
 
-/// How long the cursor may stand still while a target takes parts of a batch.
-const PART: Duration = Duration::from_secs(1);
+/// Longest time between two commits while a target takes a batch in parts.
+const MAX_COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reason why a batch is tried no longer.
-enum End {
-    Settled,
-    /// Parts of it were taken, over some time.
+/// Reason why the attempts with a batch end.
+enum AttemptsEnd {
+    Final,
+    /// The target took some items, and `MAX_COMMIT_INTERVAL` has passed.
     IsPart,
-    /// Its only event fails, and there is another batch to compare it with.
+    /// The only event fails, and another batch is waiting to compare it with.
     NeedsNeighbour,
 }
 
-/// What follows an attempt.
-enum Then {
-    GoOn,
-    /// Everything was taken, and the target asks for less.
+/// Action that follows an attempt.
+enum NextAction {
+    Continue,
+    /// All items were taken, and the target asks for a lower rate.
     SlowDown,
     Wait(Option<Duration>),
     Pause,
@@ -97,68 +97,72 @@ impl SinkConnection {
             is_stale: true,
             fingerprint: 0,
             reloads: 0,
-            portion: Portion::whole(),
+            attempt_limit: AttemptLimit::whole(),
             suspect: None,
         }
     }
 
-    /// Sends until everything is settled or shutdown stops it.
+    /// Sends until all verdicts are final or shutdown is requested.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: what was sent and not committed is sent again.
-    pub(super) async fn deliver(mut self, mut batch: Batch, mut shutdown: Shutdown) -> Done {
+    /// Dropping the future loses nothing: events that were sent and not committed are sent again.
+    pub(super) async fn deliver(
+        mut self,
+        mut batch: DeliveryBatch,
+        mut shutdown: Shutdown,
+    ) -> BatchResult {
         let has_items = !batch.groups.is_empty();
-        let end = self.try_until_settled(&mut batch, &mut shutdown).await;
+        let end = self.try_until_final(&mut batch, &mut shutdown).await;
         let is_stopped = end.is_err();
-        if let Ok(End::NeedsNeighbour | End::IsPart) = end {
-            let settled = batch.take_settled();
-            return Done { connection: self, settled, is_stopped, unsettled: Some(batch) };
+        if let Ok(AttemptsEnd::NeedsNeighbour | AttemptsEnd::IsPart) = end {
+            let parts = batch.take_final();
+            return BatchResult { connection: self, parts, is_stopped, remaining: Some(batch) };
         }
         if has_items && !is_stopped {
             let before = self.status.set(self.number, SinkState::Running);
             if before != SinkState::Running && self.status.state() == SinkState::Running {
-                tracing::info!(sink = %self.status.name, "delivery goes on");
+                tracing::info!(sink = %self.status.name, "delivery resumed");
             }
         }
-        Done { settled: batch.take_settled(), is_stopped, unsettled: None, connection: self }
+        BatchResult { parts: batch.take_final(), is_stopped, remaining: None, connection: self }
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub(super) async fn close(mut self) {
         if let Some(sink) = &mut self.sink {
             sink.close().await;
         }
     }
 
-    async fn try_until_settled(
+    async fn try_until_final(
         &mut self,
-        batch: &mut Batch,
+        batch: &mut DeliveryBatch,
         shutdown: &mut Shutdown,
-    ) -> Result<End, Stopped> {
+    ) -> Result<AttemptsEnd, Stopped> {
         let mut backoff = self.backoff();
         let (mut has_waited, mut attempt) = (false, "first");
-        let began = Instant::now();
+        let started = Instant::now();
         while let Some(group) = batch.groups.front().copied() {
             self.until_not_paused(shutdown).await?;
             let is_comparison = self.wants_neighbour(batch);
             if is_comparison && batch.items.len() < 2 {
-                return Ok(End::NeedsNeighbour);
+                return Ok(AttemptsEnd::NeedsNeighbour);
             }
-            let count = self.portion.of(group);
+            let count = self.attempt_limit.of(group);
             batch.split_first(count);
             let range = if is_comparison { 1..2 } else { 0..count };
             let items = batch.items.get(range).unwrap_or(&batch.items);
             let report = self.observed_attempt(items, attempt).await;
-            let then = self.note(&report, backoff.attempts());
+            let action = self.note(&report, backoff.attempts());
             let has_moved = if is_comparison {
-                self.settle_neighbour(batch, report)
+                self.apply_neighbour(batch, report)
             } else {
-                let tried = Tried::of(&report.verdicts);
-                let has_moved = self.settle(batch, report);
-                let is_fewer = self.portion.note(tried, has_moved, backoff.attempts());
+                let tried = AttemptSummary::of(&report.verdicts);
+                let has_moved = self.apply(batch, report);
+                let is_fewer = self.attempt_limit.note(tried, has_moved, backoff.attempts());
                 if is_fewer && tried.is_late {
-                    // Another attempt than the one that failed, and at ten of them many times longer.
+                    // A smaller request is a new series of attempts: its backoff starts at the minimum.
                     backoff = self.backoff();
                 }
                 has_moved
@@ -167,27 +171,29 @@ impl SinkConnection {
             if has_moved {
                 backoff = self.backoff();
             }
-            match then {
-                Then::GoOn
+            match action {
+                NextAction::Continue
                     if has_moved
                         && self.config.concurrency == 1
                         && batch.items.len() > 1
-                        && began.elapsed() >= PART =>
+                        && started.elapsed() >= MAX_COMMIT_INTERVAL =>
                 {
-                    return Ok(End::IsPart);
+                    return Ok(AttemptsEnd::IsPart);
                 }
-                Then::GoOn if has_moved => continue,
-                // Where nothing has moved, to ask again at once would be to ask for ever.
-                Then::GoOn | Then::SlowDown => self.wait(&mut backoff, None, shutdown).await?,
-                Then::Wait(asked) => {
-                    self.wait(&mut backoff, asked, shutdown).await?;
+                NextAction::Continue if has_moved => continue,
+                // Without progress, an immediate retry would loop without a pause.
+                NextAction::Continue | NextAction::SlowDown => {
+                    self.wait(&mut backoff, None, shutdown).await?;
+                }
+                NextAction::Wait(requested) => {
+                    self.wait(&mut backoff, requested, shutdown).await?;
                     self.reopen_if_changed().await;
                 }
-                Then::Pause => self.until_changed(!has_waited, shutdown).await?,
+                NextAction::Pause => self.until_changed(!has_waited, shutdown).await?,
             }
             has_waited = true;
         }
-        Ok(End::Settled)
+        Ok(AttemptsEnd::Final)
     }
 
     fn backoff(&self) -> Backoff {
@@ -217,7 +223,7 @@ impl SinkConnection {
     }
 
     async fn open(&mut self) -> Result<(), Reason> {
-        // Looked at before they are read: a change in between is seen as one afterwards.
+        // Computed before the files are read: a change in between is detected afterwards.
         self.fingerprint = file_fingerprint(self.config.kind.files()).await;
         match &mut self.sink {
             Some(sink) => sink.reopen(&self.config.kind).await?,
@@ -227,42 +233,42 @@ impl SinkConnection {
         Ok(())
     }
 
-    /// Counts and shows what an attempt came to. Says what follows.
-    fn note(&self, report: &Report, attempts: u32) -> Then {
+    /// Counts the findings and failures of an attempt and shows its state. Returns the action that follows.
+    fn note(&self, report: &Report, attempts: u32) -> NextAction {
         let name = &*self.status.name;
-        for (notice, count) in &report.findings {
-            self.metrics.sink_findings.with_label_values(&[name, notice.as_str()]).inc_by(*count);
+        for (finding, count) in &report.findings {
+            self.metrics.sink_findings.with_label_values(&[name, finding.as_str()]).inc_by(*count);
         }
-        let (mut then, mut shown) = (Then::GoOn, None);
+        let (mut action, mut failure) = (NextAction::Continue, None);
         for verdict in &report.verdicts {
             match verdict {
                 Verdict::Delivered | Verdict::NotTried => continue,
                 Verdict::Rejected { .. } | Verdict::Split { .. } => {}
                 Verdict::Retry { after, reason } => {
-                    then = match then {
-                        Then::GoOn | Then::SlowDown => Then::Wait(*after),
-                        Then::Wait(asked) => Then::Wait(asked.max(*after)),
-                        Then::Pause => Then::Pause,
+                    action = match action {
+                        NextAction::Continue | NextAction::SlowDown => NextAction::Wait(*after),
+                        NextAction::Wait(requested) => NextAction::Wait(requested.max(*after)),
+                        NextAction::Pause => NextAction::Pause,
                     };
-                    shown = shown.or(Some((reason, false)));
+                    failure = failure.or(Some((reason, false)));
                 }
                 Verdict::Fatal { reason } => {
-                    // Whatever else was said, somebody is needed.
-                    then = Then::Pause;
-                    shown = Some((reason, true));
+                    // A fatal verdict overrides all others: an operator has to act.
+                    action = NextAction::Pause;
+                    failure = Some((reason, true));
                 }
             }
             self.metrics.sink_failures.with_label_values(&[name, verdict.as_str()]).inc();
         }
         let asks_for_less =
-            report.findings.iter().any(|(notice, _)| *notice == SinkFinding::SlowDown);
-        if matches!(then, Then::GoOn) && asks_for_less {
-            then = Then::SlowDown;
+            report.findings.iter().any(|(finding, _)| *finding == SinkFinding::SlowDown);
+        if matches!(action, NextAction::Continue) && asks_for_less {
+            action = NextAction::SlowDown;
         }
-        if let Some((reason, is_fatal)) = shown {
+        if let Some((reason, is_fatal)) = failure {
             self.show(reason, is_fatal, attempts + 1);
         }
-        then
+        action
     }
 
     fn show(&self, reason: &Reason, is_fatal: bool, attempts: u32) {
@@ -272,8 +278,8 @@ impl SinkConnection {
         if let Some(suspect) = self.suspect.as_ref().filter(|_| rule.attempts > 0) {
             let (failures, after) = (suspect.failures(), humantime::format_duration(rule.after));
             text.push_str(&format!(
-                "; one event alone has failed {failures} times: it goes to quarantine after {} \
-                 attempts and {after}, if the target takes others",
+                "; an event sent alone has failed {failures} times; it becomes a dead letter after {} \
+                 attempts and {after}, if the target takes other events",
                 rule.attempts
             ));
         }
@@ -287,18 +293,18 @@ impl SinkConnection {
         let retrying = SinkState::Retrying { attempts, reason: text.clone() };
         let before = self.status.set(self.number, retrying);
         if before == SinkState::Running {
-            tracing::warn!(sink, reason = text, "delivery failed; trying again");
+            tracing::warn!(sink, reason = text, "delivery failed; retrying");
         }
     }
 
-    /// Waits before the next attempt, unless an operator or shutdown comes first.
+    /// Waits for the backoff, or until an operator acts.
     async fn wait(
         &mut self,
         backoff: &mut Backoff,
-        asked: Option<Duration>,
+        requested: Option<Duration>,
         shutdown: &mut Shutdown,
     ) -> Result<(), Stopped> {
-        let wait = backoff.next_wait(asked, &mut rand::rng());
+        let wait = backoff.next_wait(requested, &mut rand::rng());
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             changed = self.control.changed() => changed.map_err(|_| Stopped),
@@ -306,8 +312,8 @@ impl SinkConnection {
         }
     }
 
-    /// Waits until one of the sink's files has changed, an operator acts, or the longest waiting time
-    /// is over. `at_once` looks before waiting: the change may have been what made the attempt fail.
+    /// Waits until one of the sink's files changes, an operator acts, or `retry.max` is over. With
+    /// `at_once`, checks the files before waiting: a change may have caused the failed attempt.
     async fn until_changed(
         &mut self,
         at_once: bool,
@@ -315,7 +321,7 @@ impl SinkConnection {
     ) -> Result<(), Stopped> {
         let end = Instant::now() + self.config.retry.max;
         let files = self.config.kind.files();
-        let mut look = Instant::now() + if at_once { Duration::ZERO } else { LOOK };
+        let mut look = Instant::now() + if at_once { Duration::ZERO } else { FILE_CHECK_INTERVAL };
         loop {
             tokio::select! {
                 () = sleep_until(look.min(end)) => {}
@@ -330,13 +336,13 @@ impl SinkConnection {
             if has_changed || Instant::now() >= end {
                 break;
             }
-            look = Instant::now() + LOOK;
+            look = Instant::now() + FILE_CHECK_INTERVAL;
         }
         self.is_stale = true;
         Ok(())
     }
 
-    /// Waits while an operator holds the sink, and then does what else was asked for.
+    /// Waits while an operator pauses the sink, then notes requested reloads.
     async fn until_not_paused(&mut self, shutdown: &mut Shutdown) -> Result<(), Stopped> {
         tokio::select! {
             resumed = self.control.wait_for(|control| !control.is_paused) => {
@@ -350,7 +356,7 @@ impl SinkConnection {
         Ok(())
     }
 
-    /// A refused certificate looks like a target that is away, so its files are looked at as well.
+    /// Marks the sink stale if its files changed: a refused certificate looks like an unreachable target.
     async fn reopen_if_changed(&mut self) {
         let files = self.config.kind.files();
         if !files.is_empty() && file_fingerprint(files).await != self.fingerprint {

@@ -1,11 +1,11 @@
-//! Which events a sink gets. Pure.
+//! Filters: the events that a sink gets. Pure.
 
 use crate::config::{Filter, Pattern, Routing, Sink};
 use crate::event::Event;
 
 /// Reason why a sink does not get an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unwanted<'a> {
+pub enum FilterReason<'a> {
     /// A connection test, and `test_events` is off.
     ConnectionTest,
     /// No entry of `include` matches.
@@ -14,35 +14,42 @@ pub enum Unwanted<'a> {
     Excluded(&'a Filter),
 }
 
-/// Whether a sink is to deliver an event of `source`, by its filters and what it does with connection
-/// tests.
+/// Returns true if the sink's filters and `test_events` let an event of `source` through.
 pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
-    unwanted(sink, event, source).is_none()
+    filter_reason(sink, event, source).is_none()
 }
 
-/// Says why a sink is not to deliver an event of `source`; `None` if it is.
-pub fn unwanted<'a>(sink: &'a Sink, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
+/// Returns the reason why a sink does not get an event of `source`; `None` if the sink gets the event.
+pub fn filter_reason<'a>(
+    sink: &'a Sink,
+    event: &Event<'_>,
+    source: &str,
+) -> Option<FilterReason<'a>> {
     if matches!(event, Event::DeliveryTest(_)) && !sink.test_events {
-        return Some(Unwanted::ConnectionTest);
+        return Some(FilterReason::ConnectionTest);
     }
-    kept_out(&sink.routing, event, source)
+    routing_reason(&sink.routing, event, source)
 }
 
-/// What keeps an event of `source` from the sink.
-fn kept_out<'a>(routing: &'a Routing, event: &Event<'_>, source: &str) -> Option<Unwanted<'a>> {
+/// Applies `include` and `exclude` to an event of `source`.
+fn routing_reason<'a>(
+    routing: &'a Routing,
+    event: &Event<'_>,
+    source: &str,
+) -> Option<FilterReason<'a>> {
     let matches = |filter: &&Filter| matches(filter, event, source);
     if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
-        return Some(Unwanted::NotIncluded);
+        return Some(FilterReason::NotIncluded);
     }
-    routing.exclude.iter().find(matches).map(Unwanted::Excluded)
+    routing.exclude.iter().find(matches).map(FilterReason::Excluded)
 }
 
-impl std::fmt::Display for Unwanted<'_> {
+impl std::fmt::Display for FilterReason<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let filter = match self {
-            Unwanted::ConnectionTest => return out.write_str("test_events is off"),
-            Unwanted::NotIncluded => return out.write_str("no entry of include matches"),
-            Unwanted::Excluded(filter) => filter,
+            FilterReason::ConnectionTest => return out.write_str("test_events is off"),
+            FilterReason::NotIncluded => return out.write_str("no entry of include matches"),
+            FilterReason::Excluded(filter) => filter,
         };
         let Filter { types, outcomes, sources, flows, connectors } = filter;
         let lists = [
@@ -57,7 +64,7 @@ impl std::fmt::Display for Unwanted<'_> {
     }
 }
 
-/// Whether every list that is given has an entry for the event.
+/// Returns true if every list that is given has an entry for the event.
 fn matches(filter: &Filter, event: &Event<'_>, source: &str) -> bool {
     let Filter { types, outcomes, sources, flows, connectors } = filter;
     let action_type = &*event.envelope().action.kind;
@@ -78,7 +85,7 @@ fn any(patterns: &[Pattern], texts: &[Option<&str>]) -> bool {
     patterns.is_empty() || texts.any(|text| patterns.iter().any(|pattern| pattern.matches(text)))
 }
 
-/// A flow is named by its id, with dashes or without, or by its name.
+/// Matches a flow by its id, with dashes or without, or by its name.
 fn any_flow(patterns: &[Pattern], event: &Event<'_>) -> bool {
     let id = event.flow().and_then(|flow| flow.flow_id.as_deref());
     let resource = event.flow().and(event.envelope().resources.first());
@@ -128,7 +135,8 @@ mod tests {
             (filter(|f| f.connectors = pattern("another")), false),
         ] {
             let include = Routing { include: vec![filter.clone()], exclude: Vec::new() };
-            let lets_through = |routing: &Routing| kept_out(routing, &event, "here").is_none();
+            let lets_through =
+                |routing: &Routing| routing_reason(routing, &event, "here").is_none();
             assert_eq!(lets_through(&include), expected, "include {filter:?}");
             let exclude = Routing { include: Vec::new(), exclude: vec![filter.clone()] };
             assert_eq!(lets_through(&exclude), !expected, "exclude {filter:?}");
@@ -145,7 +153,7 @@ mod tests {
         let lets = |include: &[&Filter], exclude: &[&Filter]| {
             let own = |filters: &[&Filter]| filters.iter().map(|&filter| filter.clone()).collect();
             let routing = Routing { include: own(include), exclude: own(exclude) };
-            kept_out(&routing, &event, "here").is_none()
+            routing_reason(&routing, &event, "here").is_none()
         };
         assert!(lets(&[], &[]));
         assert!(!lets(&[&both], &[]));

@@ -1,42 +1,42 @@
-//! How the items of one attempt are grouped for the next: policy for targets that refuse several
-//! together. Pure.
+//! Groups of items for the next attempt: bisection for targets that refuse several items together. Pure.
 
 use crate::sinks::Verdict;
 
-/// What becomes of one item after an attempt.
+/// Step that follows for one item after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Settled: delivered or refused for good.
-    Settled,
-    /// Goes again, with its neighbours.
-    Again,
-    /// Goes again with those that were refused together with it, and if those were all, with half of
-    /// them.
-    Apart,
+    /// Delivered or refused for good.
+    Final,
+    /// Retried, with its neighbours.
+    Retry,
+    /// Retried with the items that were refused together with it. If these were the whole group, with
+    /// half of them.
+    Bisect,
 }
 
 impl Next {
-    /// Refused together with others, an item goes again; alone, it is settled.
+    /// Returns the step after `verdict`. An item refused together with others is retried; alone, its
+    /// verdict is final.
     pub(super) fn of(verdict: &Verdict, group: usize) -> Next {
         match verdict {
-            Verdict::Delivered | Verdict::Rejected { .. } => Next::Settled,
-            Verdict::Split { .. } if group == 1 => Next::Settled,
-            Verdict::Split { .. } => Next::Apart,
-            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => Next::Again,
+            Verdict::Delivered | Verdict::Rejected { .. } => Next::Final,
+            Verdict::Split { .. } if group == 1 => Next::Final,
+            Verdict::Split { .. } => Next::Bisect,
+            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => Next::Retry,
         }
     }
 }
 
-/// Sizes of the groups that follow an attempt with one group, in order; they sum up to the items
-/// that are not settled. A group is halved when all of it was refused together: a bad item among
-/// `n` is found with about `2 * log2(n)` requests, and none is sent twice to a target that refuses
-/// as a whole.
+/// Returns the sizes of the groups that follow an attempt with one group, in order. Their sum is the
+/// number of items without a final verdict. A group is halved when all of it was refused together: a bad
+/// item among `n` is found with about `2 * log2(n)` requests, and no item is sent twice to a target that
+/// refuses requests as a whole.
 pub(super) fn regroup(nexts: &[Next]) -> Vec<usize> {
-    if nexts.len() > 1 && nexts.iter().all(|next| *next == Next::Apart) {
+    if nexts.len() > 1 && nexts.iter().all(|next| *next == Next::Bisect) {
         let half = nexts.len() / 2;
         return vec![half, nexts.len() - half];
     }
-    let left: Vec<Next> = nexts.iter().copied().filter(|next| *next != Next::Settled).collect();
+    let left: Vec<Next> = nexts.iter().copied().filter(|next| *next != Next::Final).collect();
     left.chunk_by(|one, other| one == other).map(<[Next]>::len).collect()
 }
 
@@ -49,9 +49,9 @@ mod tests {
     fn parse(text: &str) -> Vec<Next> {
         text.chars()
             .map(|c| match c {
-                '.' => Next::Settled,
-                'a' => Next::Again,
-                _ => Next::Apart,
+                '.' => Next::Final,
+                'a' => Next::Retry,
+                _ => Next::Bisect,
             })
             .collect()
     }
@@ -78,14 +78,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_item_is_settled_when_it_is_alone() {
+    fn a_refused_item_is_final_when_it_is_alone() {
         let split = Verdict::Split { reason: crate::sinks::Reason::new("x") };
-        assert_eq!(Next::of(&split, 1), Next::Settled);
-        assert_eq!(Next::of(&split, 2), Next::Apart);
+        assert_eq!(Next::of(&split, 1), Next::Final);
+        assert_eq!(Next::of(&split, 2), Next::Bisect);
     }
 
     proptest! {
-        /// Bad items of a target that takes a request whole or not at all are found one by one: the
+        /// A target that takes or refuses a request as a whole: bad items are found one by one, and the
         /// others arrive once, in order.
         #[test]
         fn bisecting_delivers_all_but_the_bad_ones_once(
@@ -103,7 +103,7 @@ mod tests {
                     (false, _) => stored.extend(group),
                     (true, 1) => rejected.extend(group),
                     (true, _) => {
-                        for size in regroup(&vec![Next::Apart; length]).into_iter().rev() {
+                        for size in regroup(&vec![Next::Bisect; length]).into_iter().rev() {
                             groups.push_front(size);
                         }
                         items.splice(0..0, group);

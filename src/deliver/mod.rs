@@ -1,16 +1,17 @@
-//! Delivery: one worker per sink reads the spool from the sink's cursor, and every policy is here.
+//! Delivery: one worker per sink reads the spool from the sink's cursor; every delivery policy is here.
 //!
 //! ```text
-//! read → filter → format → batch → deliver → settle each item → commit the settled prefix
+//! read → filter → format → batch → deliver → apply verdicts → commit the final prefix
 //! ```
 //!
-//! The [`worker`] reads and commits; a [`connection`] is one connection with the policy for one batch;
-//! [`batch`] knows what became of each event, [`groups`] how to find the one that a target refuses
-//! among many, and [`suspect`] how a batch that fails unchanged gets smaller.
+//! The [`worker`] reads and commits. A [`connection`] applies the policy for one batch. [`batch`] holds
+//! the state of each event, [`groups`] bisects a group that a target refuses, and [`suspect`] shrinks a
+//! batch that fails again and again.
 //!
-//! A worker knows only its own sink, so a slow or dead one delays nobody else. Retries go on for
-//! ever, unless the target takes others and not this one; what the target refuses for good goes to quarantine as a dead letter and the cursor moves
-//! on; what only a person can repair pauses the sink and keeps its events.
+//! A worker knows only its own sink, so a slow or dead target delays no other sink. Retries have no limit,
+//! except for an event that fails while the target takes others (`retry.give_up`). An event that the target
+//! refuses for good becomes a dead letter, and the cursor moves on. A failure that needs an operator
+//! pauses the sink and keeps its events.
 
 mod backoff;
 mod batch;
@@ -23,6 +24,6 @@ mod suspect;
 mod worker;
 
 pub use backoff::Backoff;
-pub use filter::{unwanted, wants};
+pub use filter::{filter_reason, wants};
 pub use status::{SinkState, SinkStatus};
 pub use worker::Worker;

@@ -1,8 +1,8 @@
-//! Replay: what was received in a time is spooled once more, for one sink.
+//! Replay: spools the events of a time range once more, for one sink.
 //!
-//! The copies stand at the end of the log and belong to that sink alone, so that a replay needs no
-//! second cursor: it is durable, in order, counted, and goes on after a restart. Only what the sink has
-//! passed is copied; the rest comes to it anyway.
+//! The copies are at the end of the log and addressed to that sink alone, so a replay needs no second
+//! cursor: it is durable, in order, counted, and continues after a restart. Only events below the sink's
+//! cursor are copied; the sink gets the others anyway.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,71 +11,71 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::spool::{AppendError, Batch, DedupKey, Event, Millis, ReadError, Spool, Stored};
+use crate::spool::{AppendError, Batch, DedupKey, Millis, NewEvent, ReadError, Spool, StoredEvent};
 
-/// Bytes of events that one step spools at most, about.
-const STEP: usize = 4 * 1024 * 1024;
+/// Approximate bound of the event bytes that one step spools.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
 
-/// Why a replay stopped.
+/// Reason why a replay stopped.
 #[derive(Debug, Error)]
 pub enum ReplayError {
     /// The spool could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The spool could not take the copies.
+    /// The spool refused the copies.
     #[error(
-        "the copies find no room: {0}. A replay leaves 30 % of spool.max_size free; go on when the sinks have caught up, or raise it"
+        "the spool refused the copies: {0}. A replay leaves 30 % of spool.max_size free; continue when the sinks have caught up, or raise spool.max_size"
     )]
     Append(#[from] AppendError),
-    /// What was to be copied has gone.
+    /// Events were removed by retention before they were copied.
     #[error(
         "{0} events of that time were removed while the replay ran; raise spool.retention or spool.max_size"
     )]
     Removed(u64),
 }
 
-/// What is to be replayed.
+/// Events to replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// After the first position, where the step before ended (0 for the first step), up to the second,
-    /// the last that the sink has passed.
+pub struct ReplayRange {
+    /// `start` is exclusive: the position where the previous step ended, 0 for the first step. `end` is
+    /// inclusive: the sink's cursor.
     pub positions: Range<u64>,
-    /// When it was received.
+    /// Receive time, in ms since the Unix epoch.
     pub time: Range<Millis>,
 }
 
-/// How far a replay has come.
+/// Progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Events spooled by this step.
+pub struct ReplayProgress {
+    /// Number of events spooled by this step.
     pub replayed: u64,
-    /// Where the next step begins; `None` when nothing is left.
+    /// Position after which the next step begins; `None` at the end.
     pub next: Option<u64>,
 }
 
-/// What a step has done, also where it could not do all of it.
+/// Result of a step, also if it failed in part.
 #[derive(Debug)]
-pub struct Step {
-    /// How many events of which source were spooled.
+pub struct ReplayStep {
+    /// Number of spooled events per source.
     pub sources: Vec<(Arc<str>, u64)>,
-    /// For whoever takes the next step.
-    pub progress: Result<Progress, ReplayError>,
+    /// Input of the next step, or the first error.
+    pub progress: Result<ReplayProgress, ReplayError>,
 }
 
-/// Does one step.
-pub async fn step(spool: &Spool, sink: &Arc<str>, wanted: Wanted) -> Step {
-    let after = wanted.positions.start;
-    let (found, trimmed) = match spool.between(wanted.positions, wanted.time, STEP).await {
+/// Spools the next events of the range, up to `STEP_BYTES`.
+pub async fn step(spool: &Spool, sink: &Arc<str>, range: ReplayRange) -> ReplayStep {
+    let after = range.positions.start;
+    let (found, trimmed) = match spool.between(range.positions, range.time, STEP_BYTES).await {
         Ok(found) => found,
-        Err(error) => return Step { sources: Vec::new(), progress: Err(error.into()) },
+        Err(error) => return ReplayStep { sources: Vec::new(), progress: Err(error.into()) },
     };
     if after > 0 && trimmed > after {
         let progress = Err(ReplayError::Removed(trimmed - after));
-        return Step { sources: Vec::new(), progress };
+        return ReplayStep { sources: Vec::new(), progress };
     }
     let next = found.last().map(|stored| stored.position);
-    // One batch has one source and one time, as it had when it was received. All are handed over at
-    // once, in order, and share their commits.
+    // A batch has one source and one receive time, so each run of equal ones becomes a batch. All are
+    // handed over at once, in order, and share their commits.
     let groups = found.chunk_by(|one, other| {
         (&one.source, one.received_at) == (&other.source, other.received_at)
     });
@@ -95,19 +95,19 @@ pub async fn step(spool: &Spool, sink: &Arc<str>, wanted: Wanted) -> Step {
     let replayed = sources.iter().map(|(_, count)| count).sum();
     let progress = match failed {
         Some(error) => Err(error.into()),
-        None => Ok(Progress { replayed, next }),
+        None => Ok(ReplayProgress { replayed, next }),
     };
-    Step { sources, progress }
+    ReplayStep { sources, progress }
 }
 
-fn copy(group: &[Stored], sink: &Arc<str>) -> Batch {
+fn copy(group: &[StoredEvent], sink: &Arc<str>) -> Batch {
     let first = group.first();
-    // Keys are not looked at: these events were remembered when they were received.
+    // Copies are not deduplicated: the keys are ignored.
     let key = DedupKey::new("", "", (0, 0));
     Batch {
         source: first.map(|first| Arc::clone(&first.source)).unwrap_or_default(),
         received_at: first.map(|first| first.received_at).unwrap_or_default(),
-        events: group.iter().map(|stored| Event { key, bytes: stored.bytes.clone() }).collect(),
+        events: group.iter().map(|stored| NewEvent { key, bytes: stored.bytes.clone() }).collect(),
         only_sink: Some(Arc::clone(sink)),
         ..Batch::default()
     }

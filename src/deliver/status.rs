@@ -1,4 +1,4 @@
-//! What a sink's worker tells about itself, and what it is told.
+//! State of a sink, and its control by operators.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,59 +6,59 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// A sink's state, shared with whoever shows it or steers it.
+/// State of a sink, shared by its worker, the admin API and the metrics.
 #[derive(Debug)]
 pub struct SinkStatus {
     /// The sink's name.
     pub name: Arc<str>,
     cursor: AtomicU64,
-    /// When the oldest unsettled event was received; 0 when there is none.
+    /// Receive time of the oldest uncommitted event, in ms since the Unix epoch; 0 if there is none.
     waiting_since: AtomicI64,
-    /// Events that its target has taken since the start.
+    /// Events that the target has taken since the start.
     delivered: AtomicU64,
     /// True if a batch waits for an idle connection.
     has_next: AtomicBool,
-    /// One for each connection, and one for the worker.
+    /// One state per connection, and the worker's as the last.
     states: Mutex<Vec<SinkState>>,
     last_error: Mutex<Option<String>>,
     control: watch::Sender<Control>,
 }
 
-/// What operators want of a sink.
+/// State requested by operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Control {
     pub(super) is_paused: bool,
-    /// How often it was told to read its files again.
+    /// Number of requested reloads of its files.
     pub(super) reloads: u64,
 }
 
-/// Whether a sink is getting on.
+/// State of delivery to a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum SinkState {
     /// Delivering, or waiting for events.
     Running,
-    /// The last attempt failed; it goes on by itself.
+    /// The last attempt failed; the next follows after the backoff.
     Retrying {
-        /// Failed attempts of this batch.
+        /// Number of failed attempts with this batch.
         attempts: u32,
-        /// What the target said last.
+        /// Reason of the last failure.
         reason: String,
     },
-    /// Somebody has to change something; its events are kept.
+    /// An operator has to act; the events are kept.
     Paused {
-        /// What has to be changed.
+        /// Reason, with the setting to change.
         reason: String,
     },
-    /// Another receiver delivers; this one takes over when that is gone.
+    /// Another receiver holds the lease. This one takes over when that lease expires.
     Standby {
-        /// Which.
+        /// Holder of the lease.
         leader: String,
     },
 }
 
 impl SinkState {
-    /// Every state's name.
+    /// Names of all states.
     pub const NAMES: [&str; 4] = ["running", "retrying", "paused", "standby"];
 
     fn severity(&self) -> u8 {
@@ -66,12 +66,12 @@ impl SinkState {
             SinkState::Running => 0,
             SinkState::Retrying { .. } => 1,
             SinkState::Paused { .. } => 2,
-            // What its parts were in when it was this one's turn is no longer so.
+            // The connections' states are from a lease that has ended.
             SinkState::Standby { .. } => 3,
         }
     }
 
-    /// The state's name, for metrics.
+    /// Returns the state's name, for metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
             SinkState::Running => "running",
@@ -83,7 +83,7 @@ impl SinkState {
 }
 
 impl SinkStatus {
-    /// A sink that has not begun.
+    /// Creates the status of a sink that has not started.
     pub fn new(name: Arc<str>, cursor: u64, is_paused: bool, connections: usize) -> SinkStatus {
         SinkStatus {
             name,
@@ -97,17 +97,17 @@ impl SinkStatus {
         }
     }
 
-    /// The last position it has settled durably.
+    /// Returns the committed cursor.
     pub fn cursor(&self) -> u64 {
         self.cursor.load(Ordering::Relaxed)
     }
 
-    /// When the oldest event it is working on was received, milliseconds since the epoch.
+    /// Returns the receive time of the oldest uncommitted event, in ms since the Unix epoch.
     pub fn waiting_since(&self) -> Option<i64> {
         Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
-    /// Its state now: what an operator wants, else the worst that any of its parts is in.
+    /// Returns the state: paused by an operator, or else the most severe of its connections and worker.
     pub fn state(&self) -> SinkState {
         if self.control.borrow().is_paused {
             return by_operator();
@@ -116,17 +116,17 @@ impl SinkStatus {
         states.iter().max_by_key(|state| state.severity()).cloned().unwrap_or(SinkState::Running)
     }
 
-    /// Why it last did not get on, since the start; also if it has long gone on.
+    /// Returns the reason of the last failure since the start, also after recovery.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Holds it: an attempt that is under way is finished first.
+    /// Pauses the sink after the attempt in flight.
     pub fn pause(&self) {
         self.control.send_modify(|control| control.is_paused = true);
     }
 
-    /// Lets it go on, with its credentials and certificates read again.
+    /// Resumes the sink. Its credentials and certificates are read again.
     pub fn resume(&self) {
         self.control.send_modify(|control| {
             control.is_paused = false;
@@ -134,7 +134,7 @@ impl SinkStatus {
         });
     }
 
-    /// Does as an operator wants who has told another receiver.
+    /// Applies the pause flag that an operator set on another receiver.
     pub(super) fn follow(&self, is_paused: bool) {
         let was_paused = self.control.borrow().is_paused;
         match (was_paused, is_paused) {
@@ -144,17 +144,17 @@ impl SinkStatus {
         }
     }
 
-    /// All of its parts begin anew.
+    /// Resets all connections and the worker to running.
     pub(super) fn begin(&self) {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).fill(SinkState::Running);
     }
 
-    /// Has it read its credentials and certificates again and try at once.
+    /// Reads credentials and certificates again and retries at once.
     pub fn reload(&self) {
         self.control.send_modify(|control| control.reloads += 1);
     }
 
-    /// Counts events that the target has taken. Returns all of them.
+    /// Adds `count` to the delivered events. Returns the sum.
     pub(super) fn count_delivered(&self, count: u64) -> u64 {
         self.delivered.fetch_add(count, Ordering::Relaxed) + count
     }
@@ -171,15 +171,15 @@ impl SinkStatus {
         self.control.subscribe()
     }
 
-    pub(super) fn settled(&self, cursor: u64) {
+    pub(super) fn set_cursor(&self, cursor: u64) {
         self.cursor.store(cursor, Ordering::Relaxed);
     }
 
-    pub(super) fn waits_since(&self, received_at: Option<i64>) {
+    pub(super) fn set_waiting_since(&self, received_at: Option<i64>) {
         self.waiting_since.store(received_at.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Sets the state of one part; returns the one before.
+    /// Sets the state of one connection or of the worker. Returns the previous state.
     pub(super) fn set(&self, part: usize, state: SinkState) -> SinkState {
         if let SinkState::Retrying { reason, .. } | SinkState::Paused { reason } = &state {
             let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,7 +194,7 @@ impl SinkStatus {
 }
 
 fn by_operator() -> SinkState {
-    let reason = "paused by an operator; davinci-siem sink resume NAME lets it go on".to_owned();
+    let reason = "paused by an operator; resume it with davinci-siem sink resume NAME".to_owned();
     SinkState::Paused { reason }
 }
 
@@ -203,14 +203,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_of_all_parts_is_shown() {
+    fn the_most_severe_state_is_shown() {
         let status = SinkStatus::new("s".into(), 0, false, 2);
         let paused = SinkState::Paused { reason: "token".to_owned() };
         let retrying = SinkState::Retrying { attempts: 1, reason: "busy".to_owned() };
         status.set(0, paused.clone());
         status.set(1, SinkState::Running);
         status.set(2, retrying.clone());
-        assert_eq!(status.state(), paused, "though another connection gets on");
+        assert_eq!(status.state(), paused, "though another connection delivers");
         assert_eq!(status.set(0, SinkState::Running), paused);
         assert_eq!(status.state(), retrying);
         status.set(2, SinkState::Running);
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(status.last_error().as_deref(), Some("busy"));
         status.pause();
         status.set(0, SinkState::Running);
-        assert_eq!(status.state(), by_operator(), "nothing hides what an operator wants");
+        assert_eq!(status.state(), by_operator(), "no failure hides an operator's pause");
         status.resume();
         assert_eq!(status.state(), SinkState::Running);
         assert_eq!(*status.control().borrow(), Control { is_paused: false, reloads: 1 });

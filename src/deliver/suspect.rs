@@ -1,5 +1,5 @@
-//! Policy for attempts that fail in the same way again and again: fewer items at once, and in the end
-//! one event that the target does not take while it takes others. Pure.
+//! Policy for attempts that fail again and again: smaller requests, and in the end a dead letter of an
+//! event that the target refuses while it takes others. Pure.
 
 use std::time::Duration;
 
@@ -8,35 +8,36 @@ use tokio::time::Instant;
 use crate::config::GiveUp;
 use crate::sinks::Verdict;
 
-/// Attempts with the same items before there are fewer, where the target answers: those pass by
-/// themselves, and a receiver that has the items already can tell by the same bytes.
-const SAME: u32 = 6;
+/// Attempts with the same items before their number is halved. A retry with the same bytes lets an
+/// idempotent target recognise them.
+const ATTEMPTS_BEFORE_HALVING: u32 = 6;
 
-/// Number of items in one attempt at most: halved by failures, doubled by success.
+/// Upper bound of items per attempt: halved by failures, doubled by success.
 #[derive(Debug)]
-pub(super) struct Portion(usize);
+pub(super) struct AttemptLimit(usize);
 
-impl Portion {
-    /// No limit but the batch's own.
-    pub(super) fn whole() -> Portion {
-        Portion(usize::MAX)
+impl AttemptLimit {
+    /// No bound but the batch's own.
+    pub(super) fn whole() -> AttemptLimit {
+        AttemptLimit(usize::MAX)
     }
 
-    /// Items of a group that the next attempt takes.
+    /// Returns the number of items of a group that the next attempt takes.
     pub(super) fn of(&self, group: usize) -> usize {
         self.0.min(group)
     }
 
-    /// Notes an attempt after `failures` others that failed in the same way. Returns true if the next
-    /// one takes fewer: after a target that is late at once, after others when they fail for long.
-    pub(super) fn note(&mut self, tried: Tried, has_moved: bool, failures: u32) -> bool {
+    /// Notes an attempt after `failures` failed ones. Returns true if the next attempt takes fewer items:
+    /// at once after a timeout, after `ATTEMPTS_BEFORE_HALVING` other failures.
+    pub(super) fn note(&mut self, tried: AttemptSummary, has_moved: bool, failures: u32) -> bool {
         if has_moved {
             if !tried.is_retry {
                 self.0 = self.0.saturating_mul(2);
             }
             return false;
         }
-        let is_fewer = tried.count > 1 && (tried.is_late || (tried.is_retry && failures >= SAME));
+        let is_fewer = tried.count > 1
+            && (tried.is_late || (tried.is_retry && failures >= ATTEMPTS_BEFORE_HALVING));
         if is_fewer {
             self.0 = tried.count / 2;
         }
@@ -44,20 +45,20 @@ impl Portion {
     }
 }
 
-/// An attempt, as far as the size of the next one depends on it.
+/// Result of an attempt, as far as the size of the next one depends on it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tried {
+pub(super) struct AttemptSummary {
     count: usize,
     is_retry: bool,
     pub(super) is_late: bool,
 }
 
-impl Tried {
-    pub(super) fn of(verdicts: &[Verdict]) -> Tried {
+impl AttemptSummary {
+    pub(super) fn of(verdicts: &[Verdict]) -> AttemptSummary {
         let is_retry = |verdict: &Verdict| matches!(verdict, Verdict::Retry { .. });
         let is_late =
             |verdict: &Verdict| matches!(verdict, Verdict::Retry { reason, .. } if reason.is_late);
-        Tried {
+        AttemptSummary {
             count: verdicts.len(),
             is_retry: verdicts.iter().any(is_retry),
             is_late: verdicts.iter().any(is_late),
@@ -65,22 +66,22 @@ impl Tried {
     }
 }
 
-/// An event that fails alone, and what speaks against it. An outage of the target speaks against no
-/// event: the target has to take another one between two failures.
+/// An event that fails alone. Counts only if the target takes another event between two failures: an
+/// outage of the target is no event's fault.
 #[derive(Debug)]
 pub(super) struct Suspect {
     position: u64,
     failures: u32,
     since: Instant,
-    /// Events that the sink had delivered at its last failure.
+    /// Events that the sink had delivered at the last failure of this event.
     delivered: u64,
-    /// True if a neighbour was tried since its last failure.
+    /// True if a neighbour was tried since the last failure of this event.
     is_compared: bool,
 }
 
 impl Suspect {
-    /// Notes that the event at `position` has failed alone, when the sink had delivered so many events.
-    /// Returns true if it is to be given up.
+    /// Notes that the event at `position` failed alone, when the sink had delivered `delivered` events.
+    /// Returns true if the event is to be given up.
     pub(super) fn note(
         suspect: &mut Option<Suspect>,
         position: u64,
@@ -99,7 +100,7 @@ impl Suspect {
         takes_others && known.is_due(now, rule)
     }
 
-    /// Returns whether another event is to be tried next, to see if the target takes it.
+    /// Returns true if another event is to be tried next, to see if the target takes it.
     pub(super) fn wants_neighbour(
         &self,
         position: u64,
@@ -118,7 +119,7 @@ impl Suspect {
         self.is_compared = true;
     }
 
-    /// Number of failures alone.
+    /// Number of times the event failed alone.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
@@ -129,7 +130,7 @@ impl Suspect {
     }
 }
 
-/// Returns whether a failure may be the event's fault. A target that asks to wait speaks of itself.
+/// Returns true if a failure may be the event's fault. `Retry-After` and 429 are about the target.
 pub(super) fn may_be_its_fault(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Retry { after, reason } => after.is_none() && reason.status != Some(429),
@@ -151,24 +152,36 @@ mod tests {
 
     #[test]
     fn a_late_target_gets_half_and_more_again_when_it_takes_it() {
-        let mut portion = Portion::whole();
-        let late = |count| Tried::of(&vec![retry(true, None, 504); count]);
-        let failed = |count| Tried::of(&vec![retry(false, None, 500); count]);
+        let mut attempt_limit = AttemptLimit::whole();
+        let late = |count| AttemptSummary::of(&vec![retry(true, None, 504); count]);
+        let failed = |count| AttemptSummary::of(&vec![retry(false, None, 500); count]);
         for expected in [50, 25, 12, 6, 3, 1, 1] {
-            portion.note(late(portion.of(100)), false, 0);
-            assert_eq!(portion.of(100), expected);
+            attempt_limit.note(late(attempt_limit.of(100)), false, 0);
+            assert_eq!(attempt_limit.of(100), expected);
         }
         for expected in [2, 4, 8, 16, 32, 64, 100] {
-            let tried = Tried::of(&vec![Verdict::Delivered; portion.of(100)]);
-            portion.note(tried, true, 0);
-            assert_eq!(portion.of(100), expected);
+            let tried = AttemptSummary::of(&vec![Verdict::Delivered; attempt_limit.of(100)]);
+            attempt_limit.note(tried, true, 0);
+            assert_eq!(attempt_limit.of(100), expected);
         }
-        assert!((0..SAME).all(|failures| !portion.note(failed(100), false, failures)));
-        assert!(portion.note(failed(100), false, SAME));
-        assert_eq!(portion.of(100), 50);
-        portion.note(Tried::of(&[Verdict::Delivered, retry(true, None, 504)]), true, 0);
-        assert_eq!(portion.of(100), 50, "it got on, and not to the end");
-        assert!(!portion.note(Tried::of(&[Verdict::NotTried, Verdict::NotTried]), false, 5));
+        assert!((0..ATTEMPTS_BEFORE_HALVING).all(|failures| !attempt_limit.note(
+            failed(100),
+            false,
+            failures
+        )));
+        assert!(attempt_limit.note(failed(100), false, ATTEMPTS_BEFORE_HALVING));
+        assert_eq!(attempt_limit.of(100), 50);
+        attempt_limit.note(
+            AttemptSummary::of(&[Verdict::Delivered, retry(true, None, 504)]),
+            true,
+            0,
+        );
+        assert_eq!(attempt_limit.of(100), 50, "progress, but not to the end");
+        assert!(!attempt_limit.note(
+            AttemptSummary::of(&[Verdict::NotTried, Verdict::NotTried]),
+            false,
+            5
+        ));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! One sink's worker: reads, hands batches to its connections, and commits what comes back, in order.
+//! Worker of one sink: reads the spool, hands batches to the connections, and commits their results in order.
 
+mod handoff;
 mod leadership;
-mod settled;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::batch::{Batch, Settled};
-use super::connection::{Done, SinkConnection};
+use super::batch::{CommitPart, DeliveryBatch};
+use super::connection::{BatchResult, SinkConnection};
 use super::{Backoff, SinkState, SinkStatus};
 use crate::config;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::sinks::SinkFinding;
-use crate::spool::{CommitError, Millis, Place, Read, Reader, Spool};
+use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
 
-/// Stored bytes read at a time.
+/// Stored bytes per read.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// A sink's worker.
+/// Worker of one sink.
 #[derive(Debug)]
 pub struct Worker {
     config: Arc<config::Sink>,
@@ -37,51 +37,51 @@ pub struct Worker {
     head: watch::Receiver<u64>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
-    /// Read, and not yet part of a batch.
+    /// Events read, and not yet part of a batch.
     waiting: VecDeque<Read>,
     /// Bytes of the events in `waiting`.
     waiting_bytes: usize,
-    /// Since when something waits for its batch to fill.
+    /// Start of the wait for the next batch to fill.
     filling_since: Option<Instant>,
     /// Position of the last event read.
     read: u64,
-    /// What waited, on its way to become a batch.
+    /// Batch being encoded.
     encoding: Option<Encoding>,
-    /// A batch that its connection has given back, which goes before the next.
-    returned: Option<Batch>,
-    /// The next batch, where all connections are busy.
-    ready: Option<Batch>,
-    /// When the first event of each batch under way was received.
-    under_way: VecDeque<Option<Millis>>,
+    /// Rest of a batch that its connection gave back. It goes before the next batch.
+    returned: Option<DeliveryBatch>,
+    /// Encoded batch that waits for an idle connection.
+    ready: Option<DeliveryBatch>,
+    /// Receive time of the first event of each batch in flight.
+    in_flight: VecDeque<Option<Millis>>,
     idle: Vec<SinkConnection>,
-    /// The sink's place, where receivers share it.
-    place: Option<watch::Receiver<Place>>,
-    /// Whether the spool was in its way when it was last asked.
-    is_troubled: bool,
+    /// Cursor, pause flag and lease holder of the sink, if several receivers share the spool.
+    shared: Option<watch::Receiver<SharedSinkState>>,
+    /// True if the last access to the spool failed.
+    has_failed: bool,
 }
 
-/// Deliveries that have begun, in order.
-type UnderWay = FuturesOrdered<AbortOnDropHandle<Done>>;
+/// Running deliveries, in order.
+type Deliveries = FuturesOrdered<AbortOnDropHandle<BatchResult>>;
 
-/// A batch that is made on another thread, with what is left over.
+/// A batch being encoded on another thread. The thread also returns the events that did not fit.
 #[derive(Debug)]
 struct Encoding {
-    thread: JoinHandle<(Batch, VecDeque<Read>)>,
-    /// When its first event was received.
+    task: JoinHandle<(DeliveryBatch, VecDeque<Read>)>,
+    /// Receive time of its first event.
     received_at: Option<Millis>,
 }
 
-/// Why a worker does not go on.
+/// Reason why delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    /// Shutdown has begun, or the spool is closed.
+enum WorkerExit {
+    /// Shutdown was requested, or the spool is closed.
     Stopped,
-    /// Another receiver delivers to the sink now.
+    /// Another receiver holds the sink's lease.
     Superseded,
 }
 
 impl Worker {
-    /// A worker for a sink whose cursor is known.
+    /// Creates the worker of a sink that starts at the cursor in `status`.
     pub fn new(
         config: config::Sink,
         spool: Arc<Spool>,
@@ -93,7 +93,7 @@ impl Worker {
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),
-            place: spool.place(&status.name),
+            shared: spool.sink_state(&status.name),
             read: status.cursor(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -101,9 +101,9 @@ impl Worker {
             encoding: None,
             returned: None,
             ready: None,
-            under_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             idle: Vec::new(),
-            is_troubled: false,
+            has_failed: false,
             redaction: config.redact.as_ref().map(Redaction::new).map(Arc::new),
             config,
             spool,
@@ -113,31 +113,31 @@ impl Worker {
         }
     }
 
-    /// Delivers from where it is.
-    async fn deliver(&mut self, shutdown: &mut Shutdown) -> Ended {
-        let mut under_way = UnderWay::new();
+    /// Delivers from `self.read` on.
+    async fn deliver(&mut self, shutdown: &mut Shutdown) -> WorkerExit {
+        let mut deliveries = Deliveries::new();
         let mut has_more = true;
-        while has_more || self.ready.is_some() || !under_way.is_empty() {
-            self.begin_next(&mut under_way, shutdown);
-            let mut place = self.place.clone();
+        while has_more || self.ready.is_some() || !deliveries.is_empty() {
+            self.begin_next(&mut deliveries, shutdown);
+            let mut shared = self.shared.clone();
             tokio::select! {
                 biased;
-                () = leadership::moved(&mut place) => {
-                    self.place = place;
-                    if self.note_place().is_some() {
-                        return Ended::Superseded;
+                () = leadership::shared_state_changed(&mut shared) => {
+                    self.shared = shared;
+                    if self.follow_shared_state().is_some() {
+                        return WorkerExit::Superseded;
                     }
                 }
-                Some(done) = under_way.next(), if !under_way.is_empty() => {
-                    let Done { connection, settled, is_stopped, unsettled } = outcome(done);
+                Some(done) = deliveries.next(), if !deliveries.is_empty() => {
+                    let BatchResult { connection, parts, is_stopped, remaining } = joined(done);
                     self.idle.push(connection);
-                    self.returned = unsettled;
-                    self.under_way.pop_front();
+                    self.returned = remaining;
+                    self.in_flight.pop_front();
                     if !is_stopped {
-                        // The target need not wait for our disk.
-                        self.begin_next(&mut under_way, shutdown);
+                        // The target works while the spool syncs the commit.
+                        self.begin_next(&mut deliveries, shutdown);
                     }
-                    if let Err(ended) = self.commit(settled, shutdown).await {
+                    if let Err(ended) = self.commit(parts, shutdown).await {
                         return ended;
                     }
                     if is_stopped {
@@ -152,39 +152,39 @@ impl Worker {
                 }
             }
         }
-        Ended::Stopped
+        WorkerExit::Stopped
     }
 
-    /// Hands the next batch to a connection that is idle, if there are both.
-    fn begin_next(&mut self, under_way: &mut UnderWay, shutdown: &Shutdown) {
+    /// Hands the next batch to an idle connection, if there are both.
+    fn begin_next(&mut self, deliveries: &mut Deliveries, shutdown: &Shutdown) {
         if !self.idle.is_empty()
             && let Some(batch) = self.take_next()
             && let Some(connection) = self.idle.pop()
         {
-            self.under_way.push_back(batch.received_at);
+            self.in_flight.push_back(batch.received_at);
             self.note_next();
             self.note_lag();
-            let delivering = connection.deliver(batch, shutdown.clone());
-            under_way.push_back(AbortOnDropHandle::new(tokio::spawn(delivering)));
+            let delivery = connection.deliver(batch, shutdown.clone());
+            deliveries.push_back(AbortOnDropHandle::new(tokio::spawn(delivery)));
         }
     }
 
-    /// Waits for events and takes a batch of them: a full one while all connections are busy, so that they need
-    /// not wait for it then.
+    /// Waits for events and takes a batch of them. While all connections are busy, waits for a full batch, so
+    /// that the batch is ready when a connection becomes idle.
     ///
     /// # Cancel safety
     ///
-    /// What was read stays for the next call, and a batch that is being made as well.
-    async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<Batch, Ended> {
+    /// Events that were read and a batch that is being encoded stay for the next call.
+    async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<DeliveryBatch, WorkerExit> {
         loop {
             if self.encoding.is_some() {
                 return Ok(self.encoded().await);
             }
-            let seen = *self.head.borrow_and_update();
+            let head = *self.head.borrow_and_update();
             self.read_on(shutdown).await?;
             let mut deadline = None;
-            // Worth looking again: something new, or while a batch fills, enough to make it full.
-            let mut enough = seen + 1;
+            // Smallest head that is worth another read: any new event, or while a batch fills, a full batch.
+            let mut enough = head + 1;
             if !self.waiting.is_empty() {
                 let since = *self.filling_since.get_or_insert_with(Instant::now);
                 let is_due = !self.idle.is_empty() && since.elapsed() >= self.config.batch.age;
@@ -196,7 +196,7 @@ impl Worker {
                 let missing = self.config.batch.events - self.waiting.len();
                 enough = enough.max(self.read + missing as u64);
             } else if shutdown.has_begun() {
-                return Err(Ended::Stopped);
+                return Err(WorkerExit::Stopped);
             }
             let until_due = async {
                 match deadline {
@@ -204,39 +204,39 @@ impl Worker {
                     None => std::future::pending().await,
                 }
             };
-            let news = async {
+            let more = async {
                 if !self.waiting.is_empty() {
                     return self.head.wait_for(|head| *head >= enough).await.map(drop);
                 }
-                // However it has moved: with a stream that has lost its end it falls.
+                // Any change counts: the head falls when a JetStream stream has lost its last messages.
                 self.head.changed().await
             };
             tokio::select! {
-                moved = news => moved.map_err(|_| Ended::Stopped)?,
+                changed = more => changed.map_err(|_| WorkerExit::Stopped)?,
                 () = until_due => {}
                 () = shutdown.begun() => {}
             }
         }
     }
 
-    /// Reads until a batch is full or nothing more is there.
-    async fn read_on(&mut self, shutdown: &mut Shutdown) -> Result<(), Ended> {
+    /// Reads until a batch is full or the end of the log is reached.
+    async fn read_on(&mut self, shutdown: &mut Shutdown) -> Result<(), WorkerExit> {
         let mut backoff = self.backoff();
         while !self.is_full() {
             match self.reader.read(self.read, READ_BYTES).await {
                 Ok(found) => {
-                    self.show_no_trouble();
+                    self.clear_failure();
                     if found.is_empty() {
                         break;
                     }
                     found.into_iter().for_each(|read| self.wait_with(read));
                 }
                 Err(error) => {
-                    tracing::error!(sink = %self.name, %error, "cannot read the spool; trying again");
+                    tracing::error!(sink = %self.name, %error, "cannot read the spool; retrying");
                     let attempts = backoff.attempts() + 1;
-                    self.show_trouble(attempts, error.to_string());
+                    self.show_failure(attempts, error.to_string());
                     self.pause(&mut backoff, shutdown).await?;
-                    // What was read before is not kept waiting for what cannot be.
+                    // Events that were read before the failure are delivered now.
                     if !self.waiting.is_empty() {
                         break;
                     }
@@ -261,42 +261,42 @@ impl Worker {
         self.waiting.len() >= limits.events || self.waiting_bytes >= limits.bytes
     }
 
-    /// Begins to make a batch of what waits. Some formats take a while for it, and whoever waits for an
-    /// answer must not wait for that.
+    /// Begins to encode a batch of the waiting events, on a blocking thread: some formats take long enough to
+    /// delay the answers of the receiver.
     fn encode(&mut self) {
         let (config, redaction) = (Arc::clone(&self.config), self.redaction.clone());
         let received_at = self.first_waiting();
         let mut waiting = std::mem::take(&mut self.waiting);
-        let thread = tokio::task::spawn_blocking(move || {
-            let batch = Batch::take(&mut waiting, &config, redaction.as_deref());
+        let task = tokio::task::spawn_blocking(move || {
+            let batch = DeliveryBatch::take(&mut waiting, &config, redaction.as_deref());
             (batch, waiting)
         });
-        self.encoding = Some(Encoding { thread, received_at });
+        self.encoding = Some(Encoding { task, received_at });
     }
 
-    /// The batch that is being made. What is left over waits again.
-    async fn encoded(&mut self) -> Batch {
-        let Some(encoding) = &mut self.encoding else { return Batch::default() };
-        let (batch, waiting) = outcome((&mut encoding.thread).await);
+    /// Waits for the batch that is being encoded. Events that did not fit wait again.
+    async fn encoded(&mut self) -> DeliveryBatch {
+        let Some(encoding) = &mut self.encoding else { return DeliveryBatch::default() };
+        let (batch, waiting) = joined((&mut encoding.task).await);
         self.encoding = None;
         self.waiting = waiting;
         self.waiting_bytes = self.waiting.iter().map(size).sum();
         self.filling_since = None;
-        let notice = SinkFinding::Truncated.as_str();
+        let finding = SinkFinding::Truncated.as_str();
         self.metrics
             .sink_findings
-            .with_label_values(&[&*self.name, notice])
+            .with_label_values(&[&*self.name, finding])
             .inc_by(batch.truncated);
         batch
     }
 
-    /// Shows how old the oldest event is that is not settled.
+    /// Publishes the receive time of the oldest event that is not committed.
     fn note_lag(&self) {
-        let under_way = self.under_way.iter().flatten().next().copied();
+        let in_flight = self.in_flight.iter().flatten().next().copied();
         let ready = || self.ready.as_ref().and_then(|batch| batch.received_at);
         let encoding = || self.encoding.as_ref().and_then(|encoding| encoding.received_at);
-        let oldest = under_way.or_else(ready).or_else(encoding);
-        self.status.waits_since(oldest.or_else(|| self.first_waiting()));
+        let oldest = in_flight.or_else(ready).or_else(encoding);
+        self.status.set_waiting_since(oldest.or_else(|| self.first_waiting()));
     }
 
     fn first_waiting(&self) -> Option<Millis> {
@@ -306,31 +306,31 @@ impl Worker {
         })
     }
 
-    /// Moves the cursor. A store that cannot commit is asked again: what was delivered stays so. Where the
-    /// quarantine is full, it stops before the first dead letter that finds no room, and goes on by itself.
+    /// Commits the cursor. A failed commit is retried. If the quarantine is full, commits the parts before the
+    /// first dead letter that does not fit, and retries when entries are removed.
     async fn commit(
         &mut self,
-        mut parts: Vec<Settled>,
+        mut parts: Vec<CommitPart>,
         shutdown: &mut Shutdown,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), WorkerExit> {
         let mut backoff = self.backoff();
         let mut count = parts.len();
         while count > 0 {
-            let settled = Settled::of(&parts[..count]);
-            let Some(position) = settled.position else { break };
-            // Seen before it is asked for: room that is made meanwhile is not missed.
+            let merged = CommitPart::of(&parts[..count]);
+            let Some(position) = merged.position else { break };
+            // Read before the commit: entries removed in between are noticed.
             let mut room = self.spool.quarantine_size();
             let full = *room.borrow();
-            let dead_letters = settled.dead_letters.clone();
-            match self.spool.commit(&self.name, position, settled.tally, dead_letters).await {
+            let dead_letters = merged.dead_letters.clone();
+            match self.spool.commit(&self.name, position, merged.tally, dead_letters).await {
                 Ok(()) => {
-                    self.show_no_trouble();
+                    self.clear_failure();
                     backoff = self.backoff();
-                    self.note_settled(position, &settled);
+                    self.note_committed(position, &merged);
                     parts.drain(..count);
                 }
-                Err(CommitError::Closed) => return Err(Ended::Stopped),
-                Err(CommitError::Superseded) => return Err(Ended::Superseded),
+                Err(CommitError::Closed) => return Err(WorkerExit::Stopped),
+                Err(CommitError::Superseded) => return Err(WorkerExit::Superseded),
                 Err(CommitError::QuarantineFull) if count > 1 => {
                     count /= 2;
                     continue;
@@ -338,9 +338,9 @@ impl Worker {
                 Err(error) => {
                     let is_full = error == CommitError::QuarantineFull;
                     if !is_full || backoff.attempts() == 0 {
-                        tracing::error!(sink = %self.name, %error, "cannot move the cursor; trying again");
+                        tracing::error!(sink = %self.name, %error, "cannot commit the cursor; retrying");
                     }
-                    self.show_trouble(backoff.attempts() + 1, error.to_string());
+                    self.show_failure(backoff.attempts() + 1, error.to_string());
                     tokio::select! {
                         paused = self.pause(&mut backoff, shutdown) => paused?,
                         Ok(_) = room.wait_for(|size| *size < full), if is_full => {}
@@ -352,24 +352,28 @@ impl Worker {
         Ok(())
     }
 
-    /// Trouble with the spool is the worker's own, whatever its connections are doing.
-    fn show_trouble(&mut self, attempts: u32, reason: String) {
-        self.is_troubled = true;
+    /// Shows a failure of the spool as the worker's own state, beside those of the connections.
+    fn show_failure(&mut self, attempts: u32, reason: String) {
+        self.has_failed = true;
         self.status.set(self.config.concurrency, SinkState::Retrying { attempts, reason });
     }
 
-    fn show_no_trouble(&mut self) {
-        if std::mem::take(&mut self.is_troubled) {
+    fn clear_failure(&mut self) {
+        if std::mem::take(&mut self.has_failed) {
             self.status.set(self.config.concurrency, SinkState::Running);
         }
     }
 
-    /// Waits before the store is asked again, unless shutdown comes first.
-    async fn pause(&self, backoff: &mut Backoff, shutdown: &mut Shutdown) -> Result<(), Ended> {
+    /// Waits for the backoff before the spool is accessed again.
+    async fn pause(
+        &self,
+        backoff: &mut Backoff,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), WorkerExit> {
         let wait = backoff.next_wait(None, &mut rand::rng());
         tokio::select! {
             () = sleep(wait) => Ok(()),
-            () = shutdown.begun() => Err(Ended::Stopped),
+            () = shutdown.begun() => Err(WorkerExit::Stopped),
         }
     }
 
@@ -378,8 +382,8 @@ impl Worker {
     }
 }
 
-/// What panicked takes its worker along, and that the process: a bug must not go unnoticed.
-fn outcome<T>(done: Result<T, JoinError>) -> T {
+/// Returns the task's result, or continues its panic: a bug must end the process.
+fn joined<T>(done: Result<T, JoinError>) -> T {
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 

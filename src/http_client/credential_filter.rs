@@ -96,7 +96,7 @@ mod tests {
         headers.insert("d", HeaderValue::from_static("plain"));
         let filter = CredentialFilter::of(&sink.client, &headers);
         assert!(!format!("{filter:?}").contains("canary"));
-        for (said, clean) in [
+        for (text, clean) in [
             ("x canary-1canary-1", "x [secret][secret]"),
             ("b: canary-2 canary-3.", "b: [secret]."),
             (basic.as_str(), "[secret]"),
@@ -105,7 +105,7 @@ mod tests {
             ("no /hooks/canary-6-in-the-path", "no /hooks/[secret]"),
             ("bWU6Y2FuYXJ5LTU= canary-5", "[secret] [secret]"),
         ] {
-            assert_eq!(String::from_utf8_lossy(&filter.erase(said.as_bytes())), clean);
+            assert_eq!(String::from_utf8_lossy(&filter.erase(text.as_bytes())), clean);
         }
     }
 }

@@ -22,7 +22,8 @@ use url::Url;
 
 use crate::config::{self, Authorization, Compression, Header};
 use crate::error_chain::{connection_failure, error_chain, without_numbers};
-use crate::tls;
+use crate::secret::SecretError;
+use crate::tls::{self, ClientTlsError};
 pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing))]
 pub(crate) use answer::parse_retry_after;
@@ -39,6 +40,18 @@ pub(crate) struct RequestError {
     pub(crate) is_permanent: bool,
     /// True if the answer did not come within the timeout.
     pub(crate) is_late: bool,
+}
+
+impl From<SecretError> for RequestError {
+    fn from(error: SecretError) -> RequestError {
+        RequestError::new(error.to_string())
+    }
+}
+
+impl From<ClientTlsError> for RequestError {
+    fn from(error: ClientTlsError) -> RequestError {
+        RequestError::new(error.to_string())
+    }
 }
 
 impl RequestError {
@@ -81,7 +94,7 @@ impl HttpClient {
             .no_proxy();
         let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
         if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
-            let mut tls = tls::client_config(&settings.tls).map_err(RequestError::new)?;
+            let mut tls = tls::client_config(&settings.tls)?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             builder = builder.tls_backend_preconfigured(tls);
         } else {
@@ -170,7 +183,7 @@ fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
     let unusable = |_| RequestError::new("the proxy's URL cannot be used; correct proxy.url");
     let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
     let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
-    let password = password.reread().map_err(RequestError::new)?;
+    let password = password.reread()?;
     Ok(proxy.basic_auth(username, password.expose()))
 }
 
@@ -188,7 +201,7 @@ pub(crate) fn headers(
         match header {
             Header::Plain(name, value) => headers.append(name, value.clone()),
             Header::Secret(name, secret) => {
-                let secret = secret.reread().map_err(RequestError::new)?;
+                let secret = secret.reread()?;
                 headers.append(name, secret_header(secret.expose())?)
             }
         };
@@ -205,7 +218,7 @@ pub(crate) fn headers(
 ///
 /// See [`headers`].
 pub(crate) fn authorization(settings: &Authorization) -> Result<Option<HeaderValue>, RequestError> {
-    let value = match settings.reread().map_err(RequestError::new)? {
+    let value = match settings.reread()? {
         Authorization::None => return Ok(None),
         Authorization::Basic { username, password } => {
             let pair = format!("{username}:{}", password.expose());

@@ -1,6 +1,8 @@
-//! JSON without a tree. [`Tape`] checks the grammar of an object and lists its fields. The
+//! JSON without a tree. Pure.
+//!
+//! [`Tape`] checks the grammar of an object and lists its fields. The
 //! functions here work on text that was already accepted: they find the end of a value, decode a
-//! string, and locate parts of it. Pure.
+//! string, and locate parts of it.
 //!
 //! The functions require text that [`crate::decode`] has accepted. On malformed text they return a
 //! wrong result or none, but never panic or loop.

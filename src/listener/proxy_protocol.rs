@@ -96,8 +96,8 @@ mod tests {
         fn nothing_panics(cut in 0..60_usize, changes in prop::collection::vec((0..60_usize, any::<u8>()), 0..4)) {
             let mut bytes = header("203.0.113.9:41000");
             for (at, byte) in changes {
-                if let Some(place) = bytes.get_mut(at) {
-                    *place = byte;
+                if let Some(slot) = bytes.get_mut(at) {
+                    *slot = byte;
                 }
             }
             bytes.truncate(bytes.len().saturating_sub(cut));

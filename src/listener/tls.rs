@@ -12,19 +12,17 @@ use tokio_rustls::TlsAcceptor;
 use super::authority::Authority;
 use super::certificate::Certificate;
 use crate::config::{ClientAuthority, ListenTls};
-use crate::{pem, shown};
+use crate::pem::{self, PemError};
+use crate::shown;
 
 /// A file that cannot be used for TLS.
 #[derive(Debug, Error)]
-#[error("listen.tls.{key}: {path} {reason}")]
+#[error("listen.tls.{key}: {path} {source}")]
 pub struct TlsError {
     key: &'static str,
     path: String,
-    reason: String,
+    source: PemError,
 }
-
-/// Reason for PEM that holds the right kind of object, but an unusable one.
-const UNUSABLE: &str = "holds an object that is broken, or of a kind that cannot be used";
 
 /// TLS settings of new connections.
 #[derive(Debug, Clone)]
@@ -69,11 +67,11 @@ pub fn load(settings: &ListenTls) -> Result<LoadedTls, TlsError> {
     let ListenTls { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];
-    let private = pem::private_key(key).map_err(|reason| wrong("key", key, reason))?;
+    let private = pem::private_key(key).map_err(|error| wrong("key", key, error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|_| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
+        .map_err(|_| wrong("certificate", certificate, PemError::Malformed))?;
     let mut authority = None;
     let builder = match clients {
         None => builder.with_no_client_auth(),
@@ -87,10 +85,10 @@ pub fn load(settings: &ListenTls) -> Result<LoadedTls, TlsError> {
     };
     let mut config = builder
         .with_single_cert(chain.clone(), private)
-        .map_err(|error| wrong("key", key, pem::key_mistake(&error, certificate)))?;
+        .map_err(|error| wrong("key", key, pem::key_error(error, certificate)))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let own = parsed.into_iter().next();
-    let own = own.ok_or_else(|| wrong("certificate", certificate, UNUSABLE.to_owned()))?;
+    let own = own.ok_or_else(|| wrong("certificate", certificate, PemError::Malformed))?;
     Ok(LoadedTls { config: Arc::new(config), chain, own, authority, expiries })
 }
 
@@ -102,13 +100,14 @@ fn load_authority(
     let (certificates, parsed) = certificates("client_ca", ca)?;
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {
-        let broken = "holds a certificate that is broken, or of no authority";
-        roots.add(certificate.clone()).map_err(|_| wrong("client_ca", ca, broken.to_owned()))?;
+        roots
+            .add(certificate.clone())
+            .map_err(|_| wrong("client_ca", ca, PemError::NotAnAuthority))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let mut lists = Vec::new();
     if let Some(path) = crl {
-        lists = pem::revocation_lists(path).map_err(|reason| wrong("client_crl", path, reason))?;
+        lists = pem::revocation_lists(path).map_err(|error| wrong("client_crl", path, error))?;
         // The list revokes client certificates; authorities are not checked against it.
         builder = builder.with_crls(lists.clone()).only_check_end_entity_revocation();
     }
@@ -116,7 +115,7 @@ fn load_authority(
         builder = builder.allow_unauthenticated();
     }
     let (key, named) = crl.as_ref().map_or(("client_ca", ca), |crl| ("client_crl", crl));
-    let verifier = builder.build().map_err(|_| wrong(key, named, UNUSABLE.to_owned()))?;
+    let verifier = builder.build().map_err(|_| wrong(key, named, PemError::Malformed))?;
     Ok((Authority::new(certificates, lists, *is_required, verifier), earliest(&parsed)))
 }
 
@@ -125,16 +124,16 @@ fn certificates(
     key: &'static str,
     path: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, Vec<Certificate>), TlsError> {
-    let found = pem::certificates(path).map_err(|reason| wrong(key, path, reason))?;
+    let found = pem::certificates(path).map_err(|error| wrong(key, path, error))?;
     let read = found.iter().map(|der| Certificate::read(der));
     let parsed = read.collect::<Result<Vec<_>, _>>();
-    parsed.map(|parsed| (found, parsed)).map_err(|_| wrong(key, path, UNUSABLE.to_owned()))
+    parsed.map(|parsed| (found, parsed)).map_err(|_| wrong(key, path, PemError::Malformed))
 }
 
 fn earliest(certificates: &[Certificate]) -> i64 {
     certificates.iter().map(|certificate| certificate.expires).min().unwrap_or(i64::MAX)
 }
 
-fn wrong(key: &'static str, path: &Path, reason: String) -> TlsError {
-    TlsError { key, path: shown::path(path), reason }
+fn wrong(key: &'static str, path: &Path, source: PemError) -> TlsError {
+    TlsError { key, path: shown::path(path), source }
 }

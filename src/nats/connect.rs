@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_nats::{AuthError, Client, ConnectOptions, Event, ServerAddr};
 
-use super::events::Log;
-use super::{Authentication, ConnectError, Settings, credentials};
+use super::events::ConnectionLog;
+use super::{Authentication, ConnectError, NatsConfig, credentials};
 use crate::tls;
 
 /// The first wait between two attempts, and the longest; half of each is random.
@@ -26,7 +26,7 @@ const PING: Duration = Duration::from_secs(3);
 /// in our log. A request without an answer ends after `request_timeout`. `hears` is called with each
 /// event, such as an error that the server reports of something that was sent.
 pub async fn connect(
-    settings: &Settings,
+    settings: &NatsConfig,
     name: &str,
     request_timeout: Duration,
     hears: impl Fn(&Event) + Send + Sync + 'static,
@@ -34,7 +34,8 @@ pub async fn connect(
     // Asked beforehand, for their words are better than the client's.
     credentials::answer(&settings.authentication, b"").map_err(ConnectError::Unusable)?;
     if settings.requires_tls() {
-        tls::client_config(&settings.tls).map_err(ConnectError::Unusable)?;
+        tls::client_config(&settings.tls)
+            .map_err(|error| ConnectError::Unusable(error.to_string()))?;
     } else if is_sent(&settings.authentication) && !settings.servers.iter().all(is_loopback) {
         tracing::warn!(
             servers = %settings,
@@ -44,7 +45,7 @@ pub async fn connect(
     let servers: Result<Vec<ServerAddr>, _> =
         settings.servers.iter().cloned().map(ServerAddr::from_url).collect();
     let servers = servers.map_err(|error| ConnectError::Unusable(error.to_string()))?;
-    let log = Arc::new(Log::new(name));
+    let log = Arc::new(ConnectionLog::new(name));
     let hears = Arc::new(hears);
     options(settings)
         .name(format!("davinci-siem {name}"))
@@ -65,7 +66,7 @@ pub async fn connect(
 }
 
 /// Certificates are named by their files, which the client reads for each connection.
-fn options(settings: &Settings) -> ConnectOptions {
+fn options(settings: &NatsConfig) -> ConnectOptions {
     let authentication = settings.authentication.clone();
     let mut options = match &authentication {
         Authentication::None => ConnectOptions::new(),

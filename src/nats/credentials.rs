@@ -9,7 +9,7 @@ use super::Authentication;
 pub(super) fn answer(authentication: &Authentication, challenge: &[u8]) -> Result<Auth, String> {
     let mut auth = Auth::new();
     let Some(secret) = authentication.secret() else { return Ok(auth) };
-    let secret = secret.reread()?;
+    let secret = secret.reread().map_err(|error| error.to_string())?;
     match authentication {
         Authentication::None => {}
         Authentication::Token(_) => auth.token = Some(secret.expose().to_owned()),

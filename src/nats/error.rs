@@ -2,7 +2,7 @@
 
 use async_nats::{ConnectErrorKind, ServerError};
 
-use super::Settings;
+use super::NatsConfig;
 
 /// A connection that did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ impl ConnectError {
         matches!(self, ConnectError::Unusable(_) | ConnectError::Unauthorized { .. })
     }
 
-    pub(super) fn of(error: &async_nats::ConnectError, settings: &Settings) -> ConnectError {
+    pub(super) fn of(error: &async_nats::ConnectError, settings: &NatsConfig) -> ConnectError {
         let servers = settings.to_string();
         let cause = innermost(error);
         match error.kind() {

@@ -8,7 +8,7 @@ use super::error::without_files;
 
 /// Remembers what has been said since the connection was last there.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct ConnectionLog {
     /// Whose connection it is.
     name: String,
     is_lost: AtomicBool,
@@ -16,9 +16,9 @@ pub(super) struct Log {
     is_slow: AtomicBool,
 }
 
-impl Log {
-    pub(super) fn new(name: &str) -> Log {
-        Log {
+impl ConnectionLog {
+    pub(super) fn new(name: &str) -> ConnectionLog {
+        ConnectionLog {
             name: name.to_owned(),
             is_lost: AtomicBool::new(false),
             has_complained: AtomicBool::new(false),

@@ -28,7 +28,7 @@ pub use error::{ConnectError, is_about_credentials, without_files};
 
 /// Where the servers are, and who we say that we are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct NatsConfig {
     /// One or several of a cluster; all of them `tls://`, or all of them `nats://`. They hold no
     /// credentials.
     pub servers: Vec<Url>,
@@ -60,7 +60,7 @@ pub enum Authentication {
     Credentials(Secret),
 }
 
-impl Settings {
+impl NatsConfig {
     /// Whether the servers have to speak TLS.
     pub fn requires_tls(&self) -> bool {
         self.servers.iter().any(|server| server.scheme() == "tls")
@@ -87,7 +87,7 @@ impl Authentication {
 }
 
 /// The servers, for people.
-impl fmt::Display for Settings {
+impl fmt::Display for NatsConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, server) in self.servers.iter().enumerate() {
             write!(out, "{}{server}", if index == 0 { "" } else { ", " })?;

@@ -1,31 +1,31 @@
-//! What of a batch is new, added up: what the same is said of is looked up once.
+//! Aggregates the new (non-duplicate) events of a batch, one table lookup per distinct key.
 
 use super::kind::Kind;
 use super::minutes::Counts;
-use super::summaries::{Note, Summaries};
+use super::summaries::{EventSummary, Summaries};
 use crate::event::FindingKind;
 
-/// The new events of a batch, added up.
-pub(super) struct Added {
+/// Totals of the new events of a batch.
+pub(super) struct BatchTotals {
     pub(super) counts: Counts,
-    /// By their number among the batch's flows, those last whose last event came last.
-    pub(super) flows: Vec<OfFlow>,
-    /// Findings by their number among the oddities, with the first event of each.
+    /// Totals per key among the batch's flows, in the order of their last events.
+    pub(super) flows: Vec<FlowTotal>,
+    /// Totals per distinct finding, each with its first event.
     pub(super) findings: Vec<FindingTotal>,
-    /// Findings that have none.
+    /// Number of findings beyond the bound of distinct ones.
     pub(super) others: u64,
 }
 
-/// Events that say the same of one flow.
+/// Total of the events with the same flow texts.
 #[derive(Clone)]
-pub(super) struct OfFlow {
+pub(super) struct FlowTotal {
     pub(super) kind: Kind,
     pub(super) number: u32,
     pub(super) count: u64,
     last: usize,
 }
 
-/// Findings of one kind.
+/// Total of one distinct finding.
 pub(super) struct FindingTotal {
     pub(super) kind: FindingKind,
     pub(super) number: u32,
@@ -33,37 +33,37 @@ pub(super) struct FindingTotal {
     pub(super) first: usize,
 }
 
-/// The notes of the events that are not among the repeated.
+/// Returns the summaries of the new events, with their indexes. `repeated` is in ascending order.
 pub(super) fn notes<'a>(
     batch: &'a Summaries,
     repeated: &'a [u32],
-) -> impl Iterator<Item = (usize, &'a Note)> {
+) -> impl Iterator<Item = (usize, &'a EventSummary)> {
     let mut repeated = repeated.iter().map(|index| *index as usize).peekable();
-    let is_new = move |(index, _): &(usize, &Note)| repeated.next_if_eq(index).is_none();
+    let is_new = move |(index, _): &(usize, &EventSummary)| repeated.next_if_eq(index).is_none();
     batch.notes.iter().enumerate().filter(is_new)
 }
 
-/// Adds up what is new.
-pub(super) fn add(batch: &Summaries, repeated: &[u32]) -> Added {
+/// Aggregates the new events.
+pub(super) fn add(batch: &Summaries, repeated: &[u32]) -> BatchTotals {
     let mut counts = Counts::default();
-    let nothing = OfFlow { kind: Kind::Other, number: 0, count: 0, last: 0 };
+    let nothing = FlowTotal { kind: Kind::Other, number: 0, count: 0, last: 0 };
     let mut flows = vec![nothing; batch.flows.len()];
     for (index, note) in notes(batch, repeated) {
         counts.add(note.kind, note.outcome);
         if let Some(number) = note.flow
             && let Some(flow) = flows.get_mut(number as usize)
         {
-            *flow = OfFlow { kind: note.kind, number, count: flow.count + 1, last: index };
+            *flow = FlowTotal { kind: note.kind, number, count: flow.count + 1, last: index };
         }
     }
     flows.retain(|flow| flow.count > 0);
     flows.sort_unstable_by_key(|flow| flow.last);
     let (findings, others) = findings(batch, repeated);
-    Added { counts, flows, findings, others }
+    BatchTotals { counts, flows, findings, others }
 }
 
 fn findings(batch: &Summaries, repeated: &[u32]) -> (Vec<FindingTotal>, u64) {
-    let mut places = vec![usize::MAX; batch.oddities.len()];
+    let mut indexes = vec![usize::MAX; batch.finding_texts.len()];
     let (mut findings, mut others): (Vec<FindingTotal>, u64) = (Vec::new(), 0);
     for found in
         batch.findings.iter().filter(|findings| repeated.binary_search(&findings.event).is_err())
@@ -72,11 +72,11 @@ fn findings(batch: &Summaries, repeated: &[u32]) -> (Vec<FindingTotal>, u64) {
             others += 1;
             continue;
         };
-        let place = &mut places[number as usize];
-        match findings.get_mut(*place) {
+        let index = &mut indexes[number as usize];
+        match findings.get_mut(*index) {
             Some(known) => known.count += 1,
             None => {
-                *place = findings.len();
+                *index = findings.len();
                 findings.push(FindingTotal {
                     kind: found.kind,
                     number,

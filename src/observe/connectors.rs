@@ -1,55 +1,56 @@
-//! Which connectors fail: `SEND_ERROR_RESPONSE` by connector and capability.
+//! Failing connectors: `SEND_ERROR_RESPONSE` by connector and capability.
 
 use serde::Serialize;
 
-use super::table::{Table, cut};
+use super::table::{BoundedTable, cut};
 
-/// Connectors and capabilities that are told apart.
-const CONNECTORS: usize = 256;
+/// Maximum number of distinct connectors and capabilities.
+const MAX_CONNECTORS: usize = 256;
 
-/// Bytes of each of the two names.
-const NAME: usize = 64;
+/// Maximum length of each of the two names.
+const MAX_NAME_BYTES: usize = 64;
 
-/// Between them; no name has it.
-const BETWEEN: char = '\0';
+/// Separator of the two names in a key; escaped names do not contain it.
+const SEPARATOR: char = '\0';
 
-/// The errors of one connector's capability since the start.
+/// Errors of one capability of a connector since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConnectorLine {
-    /// `connectorId`; empty for all that found no place, and for errors that name none.
+    /// `connectorId`; empty for the sum of all others, and for errors without a connector.
     pub connector: String,
-    /// `originalCapabilityName`, else `capabilityName`.
+    /// `originalCapabilityName`, or else `capabilityName`.
     pub capability: String,
-    /// How often it failed.
+    /// Number of errors.
     pub errors: u64,
-    /// When it last did, milliseconds since the epoch.
+    /// Receive time of the last error, in ms since the Unix epoch.
     pub last_error: i64,
 }
 
-/// All connectors that failed.
+/// Errors of all connectors.
 #[derive(Debug)]
-pub(super) struct Connectors(Table<(u64, i64)>);
+pub(super) struct Connectors(BoundedTable<(u64, i64)>);
 
 impl Connectors {
     pub(super) fn new() -> Connectors {
-        Connectors(Table::new(CONNECTORS))
+        Connectors(BoundedTable::new(MAX_CONNECTORS))
     }
 
     /// Counts errors of a connector's capability.
     pub(super) fn add(&mut self, connector: &str, capability: &str, count: u64, now: i64) {
-        let (connector, capability) = (cut(connector, NAME), cut(capability, NAME));
+        let (connector, capability) =
+            (cut(connector, MAX_NAME_BYTES), cut(capability, MAX_NAME_BYTES));
         let (errors, last) = match connector.is_empty() {
             true => self.0.other(),
-            false => self.0.row(&format!("{connector}{BETWEEN}{capability}")),
+            false => self.0.row(&format!("{connector}{SEPARATOR}{capability}")),
         };
         *errors += count;
         *last = now;
     }
 
-    /// Every connector, those with the most errors first, and what found no place last.
+    /// Returns every connector, those with the most errors first, and the sum of all others last.
     pub(super) fn lines(&self) -> Vec<ConnectorLine> {
         let line = |name: &str, (errors, last_error): &(u64, i64)| {
-            let (connector, capability) = name.split_once(BETWEEN).unwrap_or_default();
+            let (connector, capability) = name.split_once(SEPARATOR).unwrap_or_default();
             ConnectorLine {
                 connector: connector.to_owned(),
                 capability: capability.to_owned(),

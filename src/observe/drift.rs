@@ -1,71 +1,70 @@
-//! How what is sent differs from what PingOne documents, and was accepted all the same.
+//! Schema drift: differences between accepted events and PingOne's documentation.
 //!
-//! One row for each type of event, kind of deviation and member. What a member says is never kept: its
-//! shape tells enough.
+//! One row per event type, finding and field. The value of a field is never stored, only its shape.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
-use super::shape::{self, Shape};
-use super::table::{Table, cut};
+use super::shape::{self, ValueShape};
+use super::table::{BoundedTable, cut};
 use crate::event::FindingKind;
 
-/// Deviations that are told apart.
-const ROWS: usize = 512;
+/// Maximum number of distinct rows.
+const MAX_ROWS: usize = 512;
 
-/// How long a row is kept that is not seen again: 90 days, in milliseconds.
-const REMEMBERED: i64 = 90 * 24 * 3600 * 1000;
+/// Time after which a row that is not seen again is dropped at the next start: 90 days, in ms.
+const RETENTION_MS: i64 = 90 * 24 * 3600 * 1000;
 
-/// Bytes of a type.
-const TYPE: usize = 80;
+/// Maximum length of a type.
+const MAX_TYPE_BYTES: usize = 80;
 
-/// Between the parts of a row's name; none of them has it.
-const BETWEEN: &str = "\0";
+/// Separator of the parts of a key; it is replaced within them.
+const SEPARATOR: &str = "\0";
 
-/// The rows of the types that PingOne will stop sending.
+/// Keys of the types that PingOne has deprecated.
 const SEND_RESPONSE: &str = "DAVINCI_INTERACTION.SEND_RESPONSE\0deprecated_type\0$.action.type";
 const RECEIVE_REQUEST: &str = "DAVINCI_INTERACTION.RECEIVE_REQUEST\0deprecated_type\0$.action.type";
 
-/// One deviation.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DriftLine {
     /// `action.type` of the events.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `deprecated_type`, or a kind of finding such as `unknown_field`.
+    /// `deprecated_type`, or the kind of a finding such as `unknown_field`.
     pub finding: String,
-    /// The member, as a path from the event's root.
+    /// JSON path of the field.
     pub path: String,
-    /// How often.
+    /// Number of events.
     pub count: u64,
-    /// When an event with it was first received, milliseconds since the epoch.
+    /// Receive time of the first event, in ms since the Unix epoch.
     pub first_seen: i64,
-    /// When the last was.
+    /// Receive time of the last event, in ms since the Unix epoch.
     pub last_seen: i64,
-    /// What the member looked like when it was first seen.
-    pub example: Option<Shape>,
+    /// Shape of the field in the first event.
+    pub example: Option<ValueShape>,
 }
 
 #[derive(Debug, Default)]
-struct Row {
+struct DriftRow {
     count: u64,
     first_seen: i64,
     last_seen: i64,
-    example: Option<Shape>,
+    example: Option<ValueShape>,
 }
 
-/// All deviations.
+/// All differences.
 #[derive(Debug)]
-pub(super) struct Drift(Table<Row>);
+pub(super) struct Drift(BoundedTable<DriftRow>);
 
 impl Drift {
     pub(super) fn new() -> Drift {
-        Drift(Table::new(ROWS))
+        Drift(BoundedTable::new(MAX_ROWS))
     }
 
-    /// Notes what is findings about events of a type. `first` is one of them.
+    /// Counts a finding about events of a type. `first` is one of the events.
     pub(super) fn add(
         &mut self,
         (action, finding, path): (&str, FindingKind, &str),
@@ -73,20 +72,21 @@ impl Drift {
         count: u64,
         now: i64,
     ) {
-        // What is findings about a type is findings about one type, whatever it is called.
-        let row = self.0.row(&name(cut(action, TYPE), finding.as_str(), &unnumbered(path)));
+        // The flow does not matter: rows are per type.
+        let row =
+            self.0.row(&name(cut(action, MAX_TYPE_BYTES), finding.as_str(), &unnumbered(path)));
         row.seen(count, now);
         if row.example.is_none() && finding != FindingKind::More {
             row.example = Some(shape::at(first, path));
         }
     }
 
-    /// Counts findings for which there is no row.
+    /// Counts findings beyond the bounds.
     pub(super) fn add_others(&mut self, count: u64) {
         self.0.other().count += count;
     }
 
-    /// Notes that events of a deprecated type came.
+    /// Counts events of a deprecated type.
     pub(super) fn add_deprecated(&mut self, kind: Kind, count: u64, now: i64) {
         let name = match kind {
             Kind::SendResponse => SEND_RESPONSE,
@@ -96,20 +96,20 @@ impl Drift {
         self.0.row(name).seen(count, now);
     }
 
-    /// Takes what was known before. What has not been seen for long gives its row to what is new.
+    /// Restores rows of the previous process, without those older than `RETENTION_MS`.
     pub(super) fn remember(&mut self, known: Vec<DriftLine>, others: u64, now: i64) {
-        for line in known.into_iter().filter(|line| now - line.last_seen < REMEMBERED) {
+        for line in known.into_iter().filter(|line| now - line.last_seen < RETENTION_MS) {
             let DriftLine { kind, finding, path, count, first_seen, last_seen, example } = line;
             *self.0.row(&name(&kind, &finding, &path)) =
-                Row { count, first_seen, last_seen, example };
+                DriftRow { count, first_seen, last_seen, example };
         }
         self.0.other().count += others;
     }
 
-    /// Every row, the newest first.
+    /// Returns every row, the newest first.
     pub(super) fn lines(&self) -> Vec<DriftLine> {
-        let line = |(name, row): (&str, &Row)| {
-            let mut parts = name.splitn(3, BETWEEN).map(str::to_owned);
+        let line = |(name, row): (&str, &DriftRow)| {
+            let mut parts = name.splitn(3, SEPARATOR).map(str::to_owned);
             let mut part = || parts.next().unwrap_or_default();
             DriftLine {
                 kind: part(),
@@ -129,13 +129,13 @@ impl Drift {
         lines
     }
 
-    /// How often something deviated that found no row.
+    /// Number of findings beyond the bound of rows.
     pub(super) fn others(&self) -> u64 {
         self.0.others().count
     }
 }
 
-impl Row {
+impl DriftRow {
     fn seen(&mut self, count: u64, now: i64) {
         if self.count == 0 {
             self.first_seen = now;
@@ -146,17 +146,17 @@ impl Row {
 }
 
 fn name(kind: &str, finding: &str, path: &str) -> String {
-    [&*clean(kind), finding, &*clean(path)].join(BETWEEN)
+    [&*clean(kind), finding, &*clean(path)].join(SEPARATOR)
 }
 
 fn clean(text: &str) -> Cow<'_, str> {
-    match text.contains(BETWEEN) {
-        true => Cow::Owned(text.replace(BETWEEN, "\u{fffd}")),
+    match text.contains(SEPARATOR) {
+        true => Cow::Owned(text.replace(SEPARATOR, "\u{fffd}")),
         false => Cow::Borrowed(text),
     }
 }
 
-/// Which of the resources it was does not matter.
+/// Removes the index of a resource from a path: all resources share a row.
 fn unnumbered(path: &str) -> Cow<'_, str> {
     let numbered = path.strip_prefix("$.resources[").and_then(|rest| rest.split_once(']'));
     match numbered {

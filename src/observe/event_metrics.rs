@@ -1,11 +1,11 @@
-//! What metrics say of accepted events.
+//! Metrics of accepted events.
 
 use super::kind::Kind;
 use super::minutes::{Counts, OUTCOMES};
-use super::summaries::{Note, Usage};
+use super::summaries::{EventSummary, UsageKind};
 use crate::metrics::Metrics;
 
-/// Has every series of fixed labels there from the start, so that a rate of none is 0.
+/// Creates every series with fixed labels, so that Prometheus sees an initial 0.
 pub(super) fn prepare(metrics: &Metrics) {
     for kind in Kind::ALL {
         for outcome in OUTCOMES {
@@ -20,7 +20,7 @@ pub(super) fn prepare(metrics: &Metrics) {
     }
 }
 
-/// Counts what a batch brought.
+/// Counts the new events of a batch.
 pub(super) fn count(metrics: &Metrics, counts: &Counts) {
     for (kind, outcome, events) in counts.iter() {
         let (kind, outcome) = (kind.as_str(), outcome.as_str());
@@ -31,18 +31,18 @@ pub(super) fn count(metrics: &Metrics, counts: &Counts) {
     }
 }
 
-/// Events of deprecated types.
+/// Returns the number of events per deprecated type.
 pub(super) fn deprecated(counts: &Counts) -> impl Iterator<Item = (Kind, u64)> {
     let deprecated = counts.iter().filter(|(kind, ..)| kind.is_deprecated());
     deprecated.map(|(kind, _, events)| (kind, events.into()))
 }
 
-/// Counts transactions and how late events came. A clock that is ahead of ours makes no lag.
+/// Counts usage transactions and observes the delay of events. A sender's clock that is ahead counts as no delay.
 pub(super) fn measure<'a>(
     metrics: &Metrics,
     source: &str,
     received_at: i64,
-    events: impl Iterator<Item = &'a Note>,
+    events: impl Iterator<Item = &'a EventSummary>,
 ) {
     let recorded = metrics.recorded_lag.with_label_values(&[source]).local();
     let packet = metrics.packet_lag.with_label_values(&[source]).local();
@@ -51,8 +51,8 @@ pub(super) fn measure<'a>(
     for event in events {
         event.recorded_at.into_iter().for_each(|since| recorded.observe(seconds(since)));
         event.completed_at.into_iter().for_each(|since| packet.observe(seconds(since)));
-        counted += u64::from(event.usage == Usage::Counted);
-        other += u64::from(event.usage == Usage::Other);
+        counted += u64::from(event.usage == UsageKind::Counted);
+        other += u64::from(event.usage == UsageKind::Other);
     }
     recorded.flush();
     packet.flush();

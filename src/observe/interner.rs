@@ -1,66 +1,65 @@
-//! Texts that belong together and come again and again in a batch: each tuple of them is kept once, and
-//! has a number.
+//! Interner: stores each tuple of texts of a batch once and returns a number for it.
 
 use super::table::cut;
 
-/// Bytes of a text that are kept.
-const TEXT: usize = 1024;
+/// Maximum length of a text.
+const MAX_TEXT_BYTES: usize = 1024;
 
-/// Places in which a tuple that was seen before is looked for. Two that share one push each other out.
+/// Size of the lookup table of recent tuples. Tuples that share a slot replace each other.
 const SLOTS: usize = 256;
 
-/// Interner by their numbers. The same one may have several: what is counted of them is added up in the end.
+/// Tuples by number. A tuple may have several numbers; their counts are summed up later.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: String,
-    known: Vec<Known>,
-    /// The last tuple of each hash; there is none as long as there are no interner.
+    known: Vec<InternedTuple>,
+    /// Number of the last tuple in each slot; empty before the first tuple.
     slots: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct InternedTuple {
     tag: u8,
     start: u32,
     lengths: [u16; 4],
 }
 
 impl Interner {
-    /// The number of a tuple.
+    /// Returns the number of a tuple.
     pub(super) fn number(&mut self, tag: u8, texts: [&str; 4]) -> u32 {
-        let texts = texts.map(|text| cut(text, TEXT));
+        let texts = texts.map(|text| cut(text, MAX_TEXT_BYTES));
         self.slots.resize(SLOTS, 0);
         let slot = slot(tag, texts);
         let number = self.slots[slot];
-        if self.known.get(number as usize).is_some_and(|known| self.is(known, tag, texts)) {
+        if self.known.get(number as usize).is_some_and(|known| self.matches(known, tag, texts)) {
             return number;
         }
         let number = self.known.len() as u32;
         let lengths = texts.map(|text| text.len() as u16);
-        self.known.push(Known { tag, start: self.texts.len() as u32, lengths });
+        self.known.push(InternedTuple { tag, start: self.texts.len() as u32, lengths });
         texts.into_iter().for_each(|text| self.texts.push_str(text));
         self.slots[slot] = number;
         number
     }
 
-    /// How many numbers there are.
+    /// Number of stored tuples.
     pub(super) fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// The texts of a number.
+    /// Returns the texts of a number; empty texts for an unknown number.
     pub(super) fn texts(&self, number: u32) -> [&str; 4] {
         self.known.get(number as usize).map(|known| self.read(known)).unwrap_or_default()
     }
 
-    fn is(&self, known: &Known, tag: u8, texts: [&str; 4]) -> bool {
+    fn matches(&self, known: &InternedTuple, tag: u8, texts: [&str; 4]) -> bool {
         let mut rest = self.texts.as_bytes().get(known.start as usize..).unwrap_or_default();
         known.tag == tag
             && known.lengths == texts.map(|text| text.len() as u16)
             && texts.iter().all(|text| rest.split_off(..text.len()) == Some(text.as_bytes()))
     }
 
-    fn read(&self, known: &Known) -> [&str; 4] {
+    fn read(&self, known: &InternedTuple) -> [&str; 4] {
         let mut rest = self.texts.get(known.start as usize..).unwrap_or_default();
         known.lengths.map(|length| {
             let (text, after) = rest.split_at_checked(length.into()).unwrap_or_default();
@@ -70,8 +69,8 @@ impl Interner {
     }
 }
 
-/// A place that the ends of the texts choose: that is where ids and paths differ. Whoever sends what shares
-/// places gains nothing by it.
+/// Returns the slot of a tuple, by the last bytes of its texts, where ids and paths differ. Collisions that a sender
+/// provokes only cost duplicates.
 fn slot(tag: u8, texts: [&str; 4]) -> usize {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let hash = texts.into_iter().fold(u64::from(tag), |hash, text| {
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_again_has_the_same_number_unless_another_took_its_place() {
+    fn a_repeated_tuple_has_the_same_number_unless_its_slot_was_replaced() {
         let mut interner = Interner::default();
         let one = interner.number(1, ["a", "", "b", "c"]);
         assert_eq!(interner.number(1, ["a", "", "b", "c"]), one);
@@ -112,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_an_end() {
+    fn texts_are_truncated() {
         let mut interner = Interner::default();
         let number = interner.number(0, [&"é".repeat(70_000), "a", "", ""]);
-        assert_eq!(interner.texts(number), [&*"é".repeat(TEXT / 2), "a", "", ""]);
+        assert_eq!(interner.texts(number), [&*"é".repeat(MAX_TEXT_BYTES / 2), "a", "", ""]);
     }
 }

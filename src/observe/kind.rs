@@ -1,14 +1,14 @@
-//! The types that are told apart where something is counted: few and fixed, so that they can label a metric.
+//! Event types that statistics distinguish: few and fixed, so that they can be metric labels.
 
 use serde::Serialize;
 
 use crate::event::{Event, Interaction};
 
-/// What an event is about, as far as it is counted.
+/// Type of an event in statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// `DAVINCI_INTERACTION.START_INTERACTION`: a flow began.
+    /// `DAVINCI_INTERACTION.START_INTERACTION`: a flow started.
     StartInteraction,
     /// `DAVINCI_INTERACTION.CUSTOM_ANALYTICS`: a flow reported an outcome.
     CustomAnalytics,
@@ -16,9 +16,9 @@ pub enum Kind {
     SendErrorResponse,
     /// `DAVINCI_INTERACTION.SEND_RESPONSE`: a connector finished. Deprecated by the sender.
     SendResponse,
-    /// `DAVINCI_INTERACTION.RECEIVE_REQUEST`: a connector was given work. Deprecated by the sender.
+    /// `DAVINCI_INTERACTION.RECEIVE_REQUEST`: a connector received a request. Deprecated by the sender.
     ReceiveRequest,
-    /// `DAVINCI.*`: somebody changed a flow, a connector, a variable.
+    /// `DAVINCI.*`: a flow, a connector or a variable was changed.
     Admin,
     /// `EVENT_DELIVERY_TEST`: PingOne's connection test.
     DeliveryTest,
@@ -27,10 +27,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How many there are.
+    /// Number of kinds.
     pub const COUNT: usize = 8;
 
-    /// Every one of them, each at its own index.
+    /// Every kind, at its own index.
     pub const ALL: [Kind; Kind::COUNT] = [
         Kind::StartInteraction,
         Kind::CustomAnalytics,
@@ -42,7 +42,7 @@ impl Kind {
         Kind::Other,
     ];
 
-    /// What an event is counted as.
+    /// Returns the kind of an event.
     pub fn of(event: &Event<'_>) -> Kind {
         match event {
             Event::Interaction(event) => match event.interaction {
@@ -58,7 +58,7 @@ impl Kind {
         }
     }
 
-    /// The name used in metrics, listings and filters.
+    /// Returns the name in metrics, listings and filters.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::StartInteraction => "start_interaction",
@@ -72,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// Whether PingOne says that it will stop sending these.
+    /// Returns true if PingOne has deprecated the type.
     pub fn is_deprecated(self) -> bool {
         matches!(self, Kind::SendResponse | Kind::ReceiveRequest)
     }

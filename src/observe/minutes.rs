@@ -5,50 +5,50 @@ use serde::Serialize;
 use super::kind::Kind;
 use crate::event::Outcome;
 
-/// Minutes that are kept.
+/// Number of minutes in the ring.
 const MINUTES: usize = 24 * 60;
 
-const MILLIS: i64 = 60_000;
+const MINUTE_MS: i64 = 60_000;
 
-/// How an event ended, each at its own index.
+/// Outcomes, each at its own index.
 pub(super) const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failure, Outcome::Unknown];
 
-/// How many events of each type ended how.
+/// Number of events by type and outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts([[u32; OUTCOMES.len()]; Kind::COUNT]);
 
-/// One minute in which something came.
+/// Events of one minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Minute {
-    /// When it began, milliseconds since the epoch.
+    /// Start of the minute, in ms since the Unix epoch.
     pub at: i64,
-    /// What came in it.
+    /// Number of events by type and outcome, without zeros.
     pub counts: Vec<Count>,
 }
 
 /// Events of one type and outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// What they are about.
+    /// Type of the events.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// How they ended.
+    /// Outcome of the events.
     pub outcome: &'static str,
-    /// How many.
+    /// Number of events.
     pub events: u32,
 }
 
-/// The last day, as a ring.
+/// Ring of the last day's minutes.
 #[derive(Debug)]
 pub(super) struct Minutes(Box<[(i64, Counts)]>);
 
 impl Counts {
     pub(super) fn add(&mut self, kind: Kind, outcome: Outcome) {
-        let place = &mut self.0[kind as usize][index(outcome)];
-        *place = place.saturating_add(1);
+        let count = &mut self.0[kind as usize][index(outcome)];
+        *count = count.saturating_add(1);
     }
 
-    /// What is not 0.
+    /// Returns the counts above 0.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Kind, Outcome, u32)> {
         Kind::ALL.into_iter().zip(&self.0).flat_map(|(kind, row)| {
             let row = OUTCOMES.into_iter().zip(*row).filter(|(_, events)| *events > 0);
@@ -57,8 +57,8 @@ impl Counts {
     }
 
     fn merge(&mut self, more: &Counts) {
-        let places = self.0.iter_mut().flatten().zip(more.0.iter().flatten());
-        places.for_each(|(place, more)| *place = place.saturating_add(*more));
+        let counts = self.0.iter_mut().flatten().zip(more.0.iter().flatten());
+        counts.for_each(|(count, more)| *count = count.saturating_add(*more));
     }
 }
 
@@ -75,28 +75,28 @@ impl Minutes {
         Minutes(vec![(i64::MIN, Counts::default()); MINUTES].into())
     }
 
-    /// Counts what came at `now`. A clock that was set back counts on where it stands, unless that is
-    /// more than a day before what came last.
+    /// Counts events at `now`. After the clock was set back by less than a day, counting continues in the
+    /// earlier minutes; older times are ignored.
     pub(super) fn add(&mut self, now: i64, counts: &Counts) {
-        let minute = now.div_euclid(MILLIS);
-        let (known, kept) = &mut self.0[minute.rem_euclid(MINUTES as i64) as usize];
+        let minute = now.div_euclid(MINUTE_MS);
+        let (known, stored) = &mut self.0[minute.rem_euclid(MINUTES as i64) as usize];
         if *known < minute {
-            (*known, *kept) = (minute, Counts::default());
+            (*known, *stored) = (minute, Counts::default());
         }
         if *known == minute {
-            kept.merge(counts);
+            stored.merge(counts);
         }
     }
 
-    /// The minutes of the day before `now` in which something came, in order.
+    /// Returns the minutes with events in the day before `now`, in order.
     pub(super) fn last_day(&self, now: i64) -> Vec<Minute> {
-        let first = now.div_euclid(MILLIS) - MINUTES as i64;
+        let first = now.div_euclid(MINUTE_MS) - MINUTES as i64;
         let mut minutes: Vec<Minute> = self
             .0
             .iter()
             .filter(|(minute, _)| *minute > first)
             .map(|(minute, counts)| Minute {
-                at: minute * MILLIS,
+                at: minute * MINUTE_MS,
                 counts: counts
                     .iter()
                     .map(|(kind, outcome, events)| Count {
@@ -121,17 +121,17 @@ mod tests {
         let mut minutes = Minutes::new();
         let mut one = Counts::default();
         one.add(Kind::Admin, Outcome::Failure);
-        let day = MINUTES as i64 * MILLIS;
-        let start = 1_700_000_000_000_i64.div_euclid(MILLIS) * MILLIS;
+        let day = MINUTES as i64 * MINUTE_MS;
+        let start = 1_700_000_000_000_i64.div_euclid(MINUTE_MS) * MINUTE_MS;
         minutes.add(start, &one);
         minutes.add(start + 59_999, &one);
-        minutes.add(start + MILLIS, &one);
+        minutes.add(start + MINUTE_MS, &one);
         let count = |events| vec![Count { kind: Kind::Admin, outcome: "failure", events }];
         let expected = [
             Minute { at: start, counts: count(2) },
-            Minute { at: start + MILLIS, counts: count(1) },
+            Minute { at: start + MINUTE_MS, counts: count(1) },
         ];
-        assert_eq!(minutes.last_day(start + MILLIS), expected);
+        assert_eq!(minutes.last_day(start + MINUTE_MS), expected);
         assert_eq!(minutes.last_day(start + day - 1), expected, "one minute before it goes");
         assert_eq!(minutes.last_day(start + day), expected[1..], "a day later");
         minutes.add(start + day, &one);

@@ -1,23 +1,23 @@
-//! What the service sees of the events that it accepts, in memory and since it started.
+//! Statistics of accepted events, in memory and since the start.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | [`kind`] | the types that are told apart |
-//! | [`summaries`], [`interner`] | what is kept of a batch until it is known to be stored |
-//! | [`aggregate`] | what of it is new, added up |
+//! | [`kind`] | event types that statistics distinguish |
+//! | [`summaries`], [`interner`] | summaries of a batch until it is stored |
+//! | [`aggregate`] | totals of the new events of a batch |
 //! | [`minutes`] | events by minute, type and outcome, for a day |
-//! | [`file`](mod@file) | drift, from one start to the next |
+//! | [`file`](mod@file) | persistence of schema drift |
 //! | [`flows`] | starts, outcomes and errors of each flow |
 //! | [`connectors`] | errors by connector and capability |
-//! | [`drift`], [`shape`] | what differs from what PingOne documents |
-//! | [`sources`] | when each source was last heard from, since when it is blocked |
-//! | [`tail`] | the last events themselves |
-//! | [`event_metrics`] | the same as metrics |
+//! | [`drift`], [`shape`] | differences from PingOne's documentation |
+//! | [`sources`] | last request and blocked time of each source |
+//! | [`tail`] | ring of the last events |
+//! | [`event_metrics`] | metrics of events |
 //! | [`table`] | bounded tables |
 //!
-//! Counted is what a batch added to the spool: repetitions are not, nor what went to quarantine, nor what a
-//! retry takes out of it later. Whatever a sender can vary has its bound; what is beyond it is added up.
-//! Everything is made of the bytes that are stored, so what `[redact]` takes is nowhere in it.
+//! Counts cover the events that a batch added to the spool, without duplicates, quarantined elements and events
+//! released from quarantine later. Every value that a sender controls is bounded; the rest is summed up. Statistics
+//! are computed from the stored bytes, after `[redact]`.
 
 mod aggregate;
 mod connectors;
@@ -43,29 +43,29 @@ pub use drift::DriftLine;
 pub use flows::FlowLine;
 pub use kind::Kind;
 pub use minutes::{Count, Minute};
-pub use shape::Shape;
+pub use shape::ValueShape;
 pub use sources::SourceLine;
 pub use summaries::Summaries;
-pub use tail::{Kept, News, Seen, Watcher};
+pub use tail::{ShownEvent, TailEvent, TailReader, TailUpdate};
 
-use aggregate::{Added, FindingTotal, OfFlow};
+use aggregate::{BatchTotals, FindingTotal, FlowTotal};
 use connectors::Connectors;
 use drift::Drift;
 use flows::Flows;
 use minutes::Minutes;
 use sources::Sources;
-use tail::Tail;
+use tail::EventTail;
 
 use crate::metrics::SharedMetrics;
 
-/// Everything that is seen.
+/// Statistics of accepted events.
 #[derive(Debug)]
 pub struct Observer {
     started: i64,
     metrics: SharedMetrics,
     sources: Sources,
     sums: Mutex<Sums>,
-    tail: Tail,
+    tail: EventTail,
 }
 
 #[derive(Debug)]
@@ -74,18 +74,18 @@ struct Sums {
     flows: Flows,
     connectors: Connectors,
     drift: Drift,
-    /// When noting drift began, maybe before this start.
+    /// Start of counting drift, maybe in an earlier process.
     drift_since: i64,
 }
 
-/// What is seen, but for drift and the events themselves. Times are milliseconds since the epoch.
+/// Statistics without drift and events. Times are in ms since the Unix epoch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Observed {
-    /// When counting began.
+    /// Start of counting.
     pub since: i64,
-    /// When this was made.
+    /// Time of this document.
     pub now: i64,
-    /// The minutes of the last day in which something came, in order.
+    /// Minutes of the last day with events, in order.
     pub minutes: Vec<Minute>,
     /// Flows, those with the most starts first.
     pub flows: Vec<FlowLine>,
@@ -95,19 +95,19 @@ pub struct Observed {
     pub sources: Vec<SourceLine>,
 }
 
-/// How what is sent differs from what is documented.
+/// Schema drift.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drifted {
-    /// When counting began.
+pub struct DriftReport {
+    /// Start of counting, in ms since the Unix epoch.
     pub since: i64,
-    /// Every deviation, the newest first.
+    /// Every difference, the newest first.
     pub drift: Vec<DriftLine>,
-    /// How often something deviated for which there was no row left.
+    /// Number of findings beyond the bound of rows.
     pub other: u64,
 }
 
 impl Observer {
-    /// One that has seen nothing.
+    /// Creates empty statistics of `sources`. `now` is in ms since the Unix epoch.
     pub fn new<'a>(
         sources: impl Iterator<Item = &'a str>,
         metrics: SharedMetrics,
@@ -126,11 +126,11 @@ impl Observer {
             metrics,
             sources: Sources::new(sources.map(Arc::from)),
             sums: Mutex::new(sums),
-            tail: Tail::new(),
+            tail: EventTail::new(),
         }
     }
 
-    /// A batch is on disk. `repeated` says which of its events had been there before, in ascending order.
+    /// Counts a stored batch. `repeated` lists the indexes of its duplicates, in ascending order.
     pub fn stored(&self, source: &str, received_at: i64, batch: &Summaries, repeated: &[u32]) {
         let count = batch.notes.len().saturating_sub(repeated.len());
         if count == 0 {
@@ -146,17 +146,17 @@ impl Observer {
         self.tail.push(source, received_at, notes(), count);
     }
 
-    /// A source's request was answered with 200.
+    /// Notes that a request of a source was answered with 200.
     pub fn acknowledged(&self, source: &str, now: i64) {
         self.sources.acknowledged(source, now);
     }
 
-    /// A source's request had valid credentials and was not answered with 200, so it will be repeated.
+    /// Notes that a request with valid credentials was not answered with 200; PingOne will retry it.
     pub fn refused(&self, source: &str, now: i64) {
         self.sources.refused(source, now);
     }
 
-    /// What is seen now.
+    /// Returns the statistics at `now`.
     pub fn observed(&self, now: i64) -> Observed {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         Observed {
@@ -169,39 +169,43 @@ impl Observer {
         }
     }
 
-    /// How each source is doing.
+    /// Returns the state of each source at `now`.
     pub fn sources(&self, now: i64) -> Vec<SourceLine> {
         self.sources.lines(self.started, now)
     }
 
-    /// Goes on with the drift that was known before, but for what has not been seen for long.
-    pub fn remember(&self, known: Drifted, now: i64) {
+    /// Restores the drift of the previous process, without rows that have expired.
+    pub fn remember(&self, known: DriftReport, now: i64) {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.drift_since = known.since;
         sums.drift.remember(known.drift, known.other, now);
     }
 
-    /// How what is sent differs from what is documented.
-    pub fn drifted(&self) -> Drifted {
+    /// Returns the schema drift.
+    pub fn drifted(&self) -> DriftReport {
         let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
-        Drifted { since: sums.drift_since, drift: sums.drift.lines(), other: sums.drift.others() }
+        DriftReport {
+            since: sums.drift_since,
+            drift: sums.drift.lines(),
+            other: sums.drift.others(),
+        }
     }
 
-    /// One who looks on, from the oldest event that is there; `None` if too many do.
-    pub fn watch(&self) -> Option<Watcher> {
+    /// Registers a reader that starts at the oldest event in the ring; `None` if there are too many.
+    pub fn watch(&self) -> Option<TailReader> {
         self.tail.watch()
     }
 
-    /// What came after what the watcher has read.
-    pub fn read(&self, watcher: &mut Watcher) -> News {
+    /// Returns the events that the reader has not read yet.
+    pub fn read(&self, watcher: &mut TailReader) -> TailUpdate {
         self.tail.read(watcher)
     }
 }
 
 impl Sums {
-    fn add(&mut self, batch: &Summaries, added: &Added, now: i64) {
+    fn add(&mut self, batch: &Summaries, added: &BatchTotals, now: i64) {
         self.minutes.add(now, &added.counts);
-        for &OfFlow { kind, number, count, .. } in &added.flows {
+        for &FlowTotal { kind, number, count, .. } in &added.flows {
             let [id, name, first, second] = batch.flows.texts(number);
             self.flows.add(kind, [id, name, first], count, now);
             if kind == Kind::SendErrorResponse {
@@ -209,7 +213,7 @@ impl Sums {
             }
         }
         for &FindingTotal { kind, number, count, first } in &added.findings {
-            let [action, path, ..] = batch.oddities.texts(number);
+            let [action, path, ..] = batch.finding_texts.texts(number);
             let bytes = batch.notes.get(first).map_or(&b""[..], |note| &note.bytes);
             self.drift.add((action, kind, path), bytes, count, now);
         }

@@ -1,52 +1,51 @@
-//! What a member looks like, without what it says: its type and how long it is.
+//! Shape of a JSON field: its type and length, without its value.
 
 use serde::{Deserialize, Serialize};
 
 use crate::json;
 
-/// A value's type and size.
+/// Type and length of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// `string`, `number`, `boolean`, `null`, `object`, `list`, or `absent` where there is no such member any
-    /// more.
+pub struct ValueShape {
+    /// `string`, `number`, `boolean`, `null`, `object`, `list`, or `absent` if the event has no such field.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Characters of a string, members of an object, entries of a list.
+    /// Number of characters of a string, fields of an object, or entries of a list.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub length: Option<usize>,
 }
 
-/// The shape of the member to which a finding's path leads.
-pub(super) fn at(event: &[u8], path: &str) -> Shape {
+/// Returns the shape of the field at the path of a finding.
+pub(super) fn at(event: &[u8], path: &str) -> ValueShape {
     let text = std::str::from_utf8(event).unwrap_or_default().trim();
     let value = path.strip_prefix("$.").and_then(|path| find(text, path));
     value.map_or_else(|| shape("absent", None), of)
 }
 
-/// Names may hold dots: the longest that fits is taken.
+/// Finds the value at a path. Names may contain dots: the longest matching name is taken.
 fn find<'a>(object: &'a str, path: &str) -> Option<&'a str> {
-    if let Some(value) = member(object, path) {
+    if let Some(value) = field(object, path) {
         return Some(value);
     }
     let ends = path.match_indices('.').map(|(end, _)| end);
-    ends.rev().take(MOST_DOTS).find_map(|end| {
+    ends.rev().take(MAX_DOTS).find_map(|end| {
         let (name, rest) = (path.get(..end)?, path.get(end + 1..)?);
-        find(member(object, name)?, rest)
+        find(field(object, name)?, rest)
     })
 }
 
-/// Dots of a path that are tried. Our own part of it has three.
-const MOST_DOTS: usize = 8;
+/// Maximum number of dots tried in one path. The documented part of a path has three.
+const MAX_DOTS: usize = 8;
 
-/// A member, the last of its name, or with `[n]` an entry of it that is an object.
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
-    let named = |name: &str| {
+/// Returns the value of a field, the last one of that name; with `[n]`, the n-th object of a list.
+fn field<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let last = |name: &str| {
         let found = json::fields(object).filter(|(raw, _)| json::decode(raw) == name);
         found.last().map(|(_, value)| value)
     };
-    named(name).or_else(|| {
+    last(name).or_else(|| {
         let (name, index) = name.strip_suffix(']')?.rsplit_once('[')?;
-        let list = named(name)?;
+        let list = last(name)?;
         if list.starts_with('{') {
             return Some(list);
         }
@@ -54,7 +53,7 @@ fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-fn of(value: &str) -> Shape {
+fn of(value: &str) -> ValueShape {
     match value.as_bytes().first() {
         Some(b'"') => {
             let inner = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
@@ -68,8 +67,8 @@ fn of(value: &str) -> Shape {
     }
 }
 
-fn shape(kind: &str, length: Option<usize>) -> Shape {
-    Shape { kind: kind.to_owned(), length }
+fn shape(kind: &str, length: Option<usize>) -> ValueShape {
+    ValueShape { kind: kind.to_owned(), length }
 }
 
 #[cfg(test)]
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_described_and_not_shown() {
+    fn fields_are_described_and_not_shown() {
         let event = br#" {"a":"s\u00e9cret","b":{"c.d":[1,2],"e":{"f":null}},"r":[7,{"x":true}],"o":{"x":12}} "#;
         for (path, kind, length) in [
             ("$.a", "string", Some(6)),

@@ -1,51 +1,51 @@
-//! A table whose rows a sender can name: so many rows and no more. What finds no row is added up in one.
+//! Table with a bounded number of rows, whose keys senders control. One more row sums up the rest.
 
 use std::collections::HashMap;
 
 /// Rows by name.
 #[derive(Debug)]
-pub(super) struct Table<R> {
-    places: HashMap<Box<str>, usize>,
+pub(super) struct BoundedTable<R> {
+    indexes: HashMap<Box<str>, usize>,
     rows: Vec<(Box<str>, R)>,
     other: R,
-    most: usize,
+    max_rows: usize,
 }
 
-impl<R: Default> Table<R> {
-    /// An empty table of `most` rows at most.
-    pub(super) fn new(most: usize) -> Table<R> {
-        Table { places: HashMap::new(), rows: Vec::new(), other: R::default(), most }
+impl<R: Default> BoundedTable<R> {
+    /// Creates an empty table of at most `max_rows` rows.
+    pub(super) fn new(max_rows: usize) -> BoundedTable<R> {
+        BoundedTable { indexes: HashMap::new(), rows: Vec::new(), other: R::default(), max_rows }
     }
 
-    /// The row of that name, new if there is none; the one for all others where the table is full.
+    /// Returns the row of `name`, which is created if absent; the sum of all others if the table is full.
     pub(super) fn row(&mut self, name: &str) -> &mut R {
-        match self.places.get(name) {
-            Some(place) => &mut self.rows[*place].1,
-            None if self.rows.len() == self.most => &mut self.other,
+        match self.indexes.get(name) {
+            Some(index) => &mut self.rows[*index].1,
+            None if self.rows.len() == self.max_rows => &mut self.other,
             None => {
-                self.places.insert(name.into(), self.rows.len());
+                self.indexes.insert(name.into(), self.rows.len());
                 &mut self.rows.push_mut((name.into(), R::default())).1
             }
         }
     }
 
-    /// The row for all that found none.
+    /// Returns the sum of all others, for changes.
     pub(super) fn other(&mut self) -> &mut R {
         &mut self.other
     }
 
-    /// Every row with its name, in the order in which they came.
+    /// Returns every row with its name, in the order of creation.
     pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &R)> {
         self.rows.iter().map(|(name, row)| (&**name, row))
     }
 
-    /// What is in [`Table::other`].
+    /// Returns the sum of all others.
     pub(super) fn others(&self) -> &R {
         &self.other
     }
 }
 
-/// A sender's text, cut to so many bytes, or a few less where a character ends.
+/// Truncates a text to at most `bytes` bytes, at a character boundary.
 pub(super) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
@@ -55,8 +55,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_table_adds_the_rest_up() {
-        let mut table: Table<u64> = Table::new(2);
+    fn a_full_table_sums_up_the_rest() {
+        let mut table: BoundedTable<u64> = BoundedTable::new(2);
         for name in ["a", "b", "c", "a", "d", "b", "a"] {
             *table.row(name) += 1;
         }

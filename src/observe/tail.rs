@@ -1,7 +1,7 @@
-//! The last accepted events, as they are stored, for whoever looks on.
+//! Ring of the last accepted events, as stored, for the live tail.
 //!
-//! One ring is all there is: who looks on reads from it, at their own pace, and is told what went out of it
-//! before they came. Nobody is waited for, and so many bytes are never passed.
+//! Readers read the ring at their own pace and learn how many events were overwritten before they read them. Readers
+//! never block a writer, and the size of the ring is bounded.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,129 +12,133 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use super::kind::Kind;
-use super::summaries::{Head, Note, WHOLE};
+use super::summaries::{EventHeader, EventSummary, MAX_SHOWN_BYTES};
 use crate::decode;
 
-/// Events that are kept while nobody looks on, and while somebody does.
-const UNWATCHED: usize = 50;
-const WATCHED: usize = 2000;
+/// Maximum number of events in the ring, without and with readers.
+const MAX_UNWATCHED_EVENTS: usize = 50;
+const MAX_WATCHED_EVENTS: usize = 2000;
 
-/// Events that are taken in a second while nobody looks on. Of each batch beyond that it is the last event: who
-/// begins to look on then begins with that one.
-const UNWATCHED_IN_A_SECOND: usize = 1000;
+/// Maximum number of events copied per second without readers. Beyond it, only the last event of a batch is
+/// copied.
+const MAX_UNWATCHED_PER_SECOND: usize = 1000;
 
-/// Bytes of all of them. What a batch brought is in one piece, which goes with the last of its events, so that
-/// there may be twice as many.
-const BYTES: usize = 2 * 1024 * 1024;
+/// Maximum bytes of all events. The events of a batch share one allocation, which lives as long as its last event,
+/// so twice as much may be allocated.
+const MAX_RING_BYTES: usize = 2 * 1024 * 1024;
 
-/// What an event takes besides its bytes, at most: itself, and texts that are copied.
-const OVERHEAD: usize = 768;
+/// Upper bound of an event's memory besides its bytes.
+const EVENT_OVERHEAD_BYTES: usize = 768;
 
-/// Who may look on at once.
-const WATCHERS: usize = 16;
+/// Maximum number of concurrent readers.
+const MAX_READERS: usize = 16;
 
-/// One event, as it is shown.
+/// One event, as shown.
 #[derive(Debug, Clone, Serialize)]
-pub struct Seen {
-    /// Counts accepted events from 1, since the start.
+pub struct ShownEvent {
+    /// Number of the event since the start, from 1.
     pub sequence: u64,
-    /// Milliseconds since the epoch.
+    /// Receive time, in ms since the Unix epoch.
     pub received_at: i64,
-    /// The configured source.
+    /// Name of the source.
     pub source: Box<str>,
-    /// As in metrics.
+    /// Type, as in metrics.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// `action.type`.
     pub action: Box<str>,
-    /// As in metrics.
+    /// Outcome, as in metrics.
     pub outcome: &'static str,
     /// The event's `id`.
     pub id: Box<str>,
-    /// Empty if it names none.
+    /// Flow id; empty without a flow.
     pub flow_id: Box<str>,
-    /// Empty if it names none.
+    /// Flow name; empty without one.
     pub flow_name: Box<str>,
-    /// Bytes of the event as it is stored.
+    /// Size of the stored event in bytes.
     pub bytes: usize,
-    /// The event; `null` if it is larger than 64 KiB.
+    /// Event; `null` above 64 KiB.
     pub event: Option<Box<RawValue>>,
 }
 
-/// What a reader finds.
+/// Events that a reader has not read yet.
 #[derive(Debug, Default)]
-pub struct News {
-    /// Events that went before it came.
+pub struct TailUpdate {
+    /// Number of events overwritten before they were read.
     pub missed: u64,
-    /// Events, in order.
-    pub events: Vec<Kept>,
+    /// Events in order.
+    pub events: Vec<TailEvent>,
 }
 
-/// One event in the ring. What is shown of it is made when somebody looks, which is seldom.
+/// One event in the ring. Its shown form is computed on demand.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    /// Counts accepted events from 1, since the start.
+pub struct TailEvent {
+    /// Number of the event since the start, from 1.
     pub sequence: u64,
-    /// What it is about.
+    /// Type of the event.
     pub kind: Kind,
-    /// How it ended, as in metrics.
+    /// Outcome, as in metrics.
     pub outcome: &'static str,
-    /// The configured source.
+    /// Name of the source.
     pub source: Arc<str>,
-    /// The event as it is stored; nothing if it is too large to be shown.
+    /// Stored event; empty if too large to be shown.
     pub bytes: Bytes,
     received_at: i64,
-    /// Of the whole event.
+    /// Size of the stored event in bytes.
     size: usize,
-    /// Of one whose bytes are not here.
-    head: Option<Arc<Head>>,
+    /// Texts to show, if `bytes` is empty for its size.
+    head: Option<Arc<EventHeader>>,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
-    events: VecDeque<Kept>,
+    events: VecDeque<TailEvent>,
     bytes: usize,
-    /// The number of the last event.
+    /// Number of the last event.
     last: u64,
-    /// The second in which events were last taken unwatched, and how many in it.
+    /// Second of the last copy without readers, in s since the Unix epoch, and the number of events copied in it.
     second: i64,
-    taken: usize,
+    copied: usize,
 }
 
-/// The ring.
+/// The ring and its notification.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(super) struct EventTail {
     ring: Mutex<Ring>,
     last: watch::Sender<u64>,
 }
 
-/// Somebody who looks on.
+/// A reader of the ring.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct TailReader {
     last: watch::Receiver<u64>,
-    /// The last event that was read, or 0.
+    /// Number of the last event read, or 0.
     read: u64,
 }
 
-impl Tail {
-    pub(super) fn new() -> Tail {
-        Tail { ring: Mutex::default(), last: watch::Sender::new(0) }
+impl EventTail {
+    pub(super) fn new() -> EventTail {
+        EventTail { ring: Mutex::default(), last: watch::Sender::new(0) }
     }
 
-    /// Takes the events of a batch.
+    /// Adds the new events of a batch.
     pub(super) fn push<'a>(
         &self,
         source: &str,
         received_at: i64,
-        notes: impl Iterator<Item = &'a Note>,
+        notes: impl Iterator<Item = &'a EventSummary>,
         count: usize,
     ) {
         let is_watched = self.last.receiver_count() > 0;
-        let most = if is_watched { WATCHED } else { UNWATCHED };
-        let take = if is_watched { most } else { self.unwatched(received_at, count.min(most)) };
-        // What would go again at once is not even copied.
-        let notes: Vec<&Note> = notes.skip(count.saturating_sub(take)).collect();
-        let notes = those_with_room(&notes);
+        let max_events = if is_watched { MAX_WATCHED_EVENTS } else { MAX_UNWATCHED_EVENTS };
+        let take = if is_watched {
+            max_events
+        } else {
+            self.unwatched(received_at, count.min(max_events))
+        };
+        // Events that the same batch would overwrite are not copied.
+        let notes: Vec<&EventSummary> = notes.skip(count.saturating_sub(take)).collect();
+        let notes = that_fit(&notes);
         let copies = copies(notes);
         let source: Arc<str> = source.into();
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +150,7 @@ impl Tail {
         for (note, bytes) in notes.iter().zip(copies) {
             ring.last += 1;
             let sequence = ring.last;
-            ring.push(Kept {
+            ring.push(TailEvent {
                 sequence,
                 received_at,
                 source: Arc::clone(&source),
@@ -157,59 +161,59 @@ impl Tail {
                 bytes,
             });
         }
-        while ring.bytes > BYTES || ring.events.len() > most {
+        while ring.bytes > MAX_RING_BYTES || ring.events.len() > max_events {
             ring.pop();
         }
         let last = ring.last;
         drop(ring);
-        // Never backwards, though two batches may come at once.
+        // Concurrent batches must not move the number backwards.
         self.last.send_if_modified(|known| std::mem::replace(known, last.max(*known)) < last);
     }
 
-    /// How many of so many events are taken while nobody looks on.
+    /// Returns the number of events to copy without readers.
     fn unwatched(&self, now: i64, count: usize) -> usize {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let second = now.div_euclid(1000);
         if ring.second != second {
-            (ring.second, ring.taken) = (second, 0);
+            (ring.second, ring.copied) = (second, 0);
         }
-        if ring.taken + count > UNWATCHED_IN_A_SECOND {
+        if ring.copied + count > MAX_UNWATCHED_PER_SECOND {
             return 1;
         }
-        ring.taken += count;
+        ring.copied += count;
         count
     }
 
-    /// One who looks on, from the oldest event that is there; `None` if too many do.
-    pub(super) fn watch(&self) -> Option<Watcher> {
+    /// Registers a reader that starts at the oldest event; `None` above `MAX_READERS`.
+    pub(super) fn watch(&self) -> Option<TailReader> {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.last.receiver_count() >= WATCHERS {
+        if self.last.receiver_count() >= MAX_READERS {
             return None;
         }
         let oldest = ring.events.front().map_or(ring.last + 1, |event| event.sequence);
-        Some(Watcher { last: self.last.subscribe(), read: oldest - 1 })
+        Some(TailReader { last: self.last.subscribe(), read: oldest - 1 })
     }
 
-    /// What came after what the watcher has read.
-    pub(super) fn read(&self, watcher: &mut Watcher) -> News {
+    /// Returns the events that the reader has not read yet.
+    pub(super) fn read(&self, watcher: &mut TailReader) -> TailUpdate {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let start = ring.events.partition_point(|event| event.sequence <= watcher.read);
-        let events: Vec<Kept> = ring.events.range(start..).cloned().collect();
+        let events: Vec<TailEvent> = ring.events.range(start..).cloned().collect();
         let missed = (ring.last - watcher.read) - events.len() as u64;
         watcher.read = ring.last;
-        News { missed, events }
+        TailUpdate { missed, events }
     }
 }
 
 impl Ring {
-    fn push(&mut self, event: Kept) {
-        self.bytes += event.bytes.len() + OVERHEAD;
+    fn push(&mut self, event: TailEvent) {
+        self.bytes += event.bytes.len() + EVENT_OVERHEAD_BYTES;
         self.events.push_back(event);
     }
 
     fn pop(&mut self) {
-        if let Some(gone) = self.events.pop_front() {
-            self.bytes -= gone.bytes.len() + OVERHEAD;
+        if let Some(removed) = self.events.pop_front() {
+            self.bytes -= removed.bytes.len() + EVENT_OVERHEAD_BYTES;
         }
     }
 
@@ -219,37 +223,37 @@ impl Ring {
     }
 }
 
-impl Watcher {
-    /// Waits until there is something that was not read.
+impl TailReader {
+    /// Waits until there is an unread event.
     ///
     /// # Cancel safety
     ///
     /// May be dropped and called again at any time.
     pub async fn changed(&mut self) {
         let read = self.read;
-        // An error means that the observer is gone, and the process with it.
+        // The sender is dropped only at the end of the process.
         if self.last.wait_for(|last| *last > read).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// What came after that event has not been read yet.
+    /// Marks the events after `sequence` as unread.
     pub fn again_after(&mut self, sequence: u64) {
         self.read = sequence;
     }
 }
 
-impl Kept {
-    /// What is shown of it. It is typed once more: hardly one event in a thousand is ever looked at.
-    pub fn show(&self) -> Seen {
+impl TailEvent {
+    /// Returns the shown form. The event is decoded again, because few events are ever shown.
+    pub fn show(&self) -> ShownEvent {
         let head = match &self.head {
-            Some(head) => Head::clone(head),
-            None => {
-                decode::event(&self.bytes).map(|typed| Head::of(&typed.event)).unwrap_or_default()
-            }
+            Some(head) => EventHeader::clone(head),
+            None => decode::event(&self.bytes)
+                .map(|typed| EventHeader::of(&typed.event))
+                .unwrap_or_default(),
         };
-        let Head { action, id, flow_id, flow_name } = head;
-        Seen {
+        let EventHeader { action, id, flow_id, flow_name } = head;
+        ShownEvent {
             sequence: self.sequence,
             received_at: self.received_at,
             source: Box::from(&*self.source),
@@ -265,31 +269,31 @@ impl Kept {
     }
 }
 
-/// The last ones, as many as there is room for.
-fn those_with_room<'n, 'a>(notes: &'n [&'a Note]) -> &'n [&'a Note] {
+/// Returns the last summaries whose events fit into the ring.
+fn that_fit<'n, 'a>(notes: &'n [&'a EventSummary]) -> &'n [&'a EventSummary] {
     let mut bytes = 0;
     let fit = notes.iter().rev().take_while(|note| {
-        bytes += shown(note).len() + OVERHEAD;
-        bytes <= BYTES
+        bytes += shown(note).len() + EVENT_OVERHEAD_BYTES;
+        bytes <= MAX_RING_BYTES
     });
     let fit = fit.count();
     &notes[notes.len() - fit..]
 }
 
-/// Copies without the body that the events are a part of, in one piece.
-fn copies(notes: &[&Note]) -> impl Iterator<Item = Bytes> {
+/// Copies the events into one allocation, so that the request body is not kept alive.
+fn copies(notes: &[&EventSummary]) -> impl Iterator<Item = Bytes> {
     let mut all = Vec::with_capacity(notes.iter().map(|note| shown(note).len()).sum());
     notes.iter().for_each(|note| all.extend_from_slice(shown(note)));
     let mut all = Bytes::from(all);
     notes.iter().map(move |note| all.split_to(shown(note).len()))
 }
 
-/// What is kept of an event's bytes: all, or nothing.
-fn shown(note: &Note) -> &[u8] {
-    if note.bytes.len() <= WHOLE { &note.bytes } else { &[] }
+/// Returns the bytes of an event that are kept: all, or none if too large.
+fn shown(note: &EventSummary) -> &[u8] {
+    if note.bytes.len() <= MAX_SHOWN_BYTES { &note.bytes } else { &[] }
 }
 
-/// An event on one line. Between tokens, line breaks are spaces; within strings there are none.
+/// Returns an event on one line: line breaks between tokens become spaces.
 fn raw(bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let text = match memchr::memchr2(b'\n', b'\r', bytes) {

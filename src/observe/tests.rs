@@ -1,9 +1,9 @@
-//! What is counted, what is kept, and what is not.
+//! Tests of counts, bounds and redaction of the statistics.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::tail::News;
+use super::tail::TailUpdate;
 use super::*;
 use crate::decode;
 use crate::metrics::Metrics;
@@ -15,7 +15,7 @@ fn observer() -> Observer {
     Observer::new(["one", "two"].into_iter(), metrics, NOW)
 }
 
-/// A run-time event with more members in its payload, which may replace others.
+/// A flow event with more fields in its payload, which may replace others.
 fn event(kind: &str, id: usize, payload: &Value) -> Value {
     let mut event = json!({
         "id": format!("event-{id}"),
@@ -54,7 +54,7 @@ fn json_of(value: &impl Serialize) -> Value {
 }
 
 #[test]
-fn what_is_new_is_counted_once() {
+fn new_events_are_counted_once() {
     let observer = observer();
     let analytics = |id, status: &str| {
         let payload = json!({"outcomeStatus": status, "flowName": "Login", "usageTransactionType": "COUNTED"});
@@ -69,7 +69,7 @@ fn what_is_new_is_counted_once() {
         analytics(3, "denied"),
         analytics(4, ""),
         event("SEND_ERROR_RESPONSE", 5, &error),
-        // Not an error: a comparison's false branch says the same.
+        // Not an error: the false branch of a comparison reports the same.
         event("SEND_RESPONSE", 6, &json!({"success": false, "connectorId": "nodeConnector"})),
     ];
     store(&observer, &events, &[1]);
@@ -113,7 +113,7 @@ fn what_is_new_is_counted_once() {
 }
 
 #[test]
-fn what_is_repeated_says_nothing() {
+fn duplicates_are_not_counted() {
     let observer = observer();
     let named = |id, name: &str| event("START_INTERACTION", id, &json!({"flowName": name}));
     let analytics = |id, status: &str| {
@@ -122,8 +122,8 @@ fn what_is_repeated_says_nothing() {
     let findings = |id, length: usize| {
         event("SEND_RESPONSE", id, &json!({"newMember": "x".repeat(length), "flowName": "Two"}))
     };
-    // Of what says the same, some is repeated and some is not; the last name is that of a repeated event, and
-    // the last new one came before under another.
+    // Groups of equal events contain duplicates and new ones. The last name belongs to a duplicate, and the last new
+    // event follows one with another name.
     let events = [
         findings(0, 1),
         named(1, "Two"),
@@ -155,7 +155,7 @@ fn what_is_repeated_says_nothing() {
 }
 
 #[test]
-fn no_sender_makes_it_grow() {
+fn memory_is_bounded_for_any_sender() {
     let observer = observer();
     let long = "é".repeat(10_000);
     let events: Vec<Value> = (0..2000)
@@ -181,21 +181,21 @@ fn no_sender_makes_it_grow() {
     assert_eq!(observed.connectors.len(), 257);
     assert_eq!(observed.flows.iter().map(|flow| flow.starts).sum::<u64>(), 500);
     assert_eq!(observed.connectors.iter().map(|connector| connector.errors).sum::<u64>(), 500);
-    assert_eq!(observed.flows.last().map(|flow| &*flow.id), Some(""), "what found no place");
+    assert_eq!(observed.flows.last().map(|flow| &*flow.id), Some(""), "the sum of all others");
     let drifted = observer.drifted();
     assert_eq!(drifted.drift.len(), 512);
     let rows: u64 = drifted.drift.iter().map(|line| line.count).sum();
     assert_eq!(rows + drifted.other, 4000, "two findings for each event");
     let size = json_of(&observed).to_string().len() + json_of(&drifted).to_string().len();
     assert!(size < 500_000, "{size} bytes");
-    let mut watcher = observer.watch().expect("a place");
+    let mut watcher = observer.watch().expect("a reader");
     let kept = observer.read(&mut watcher).events;
     let size: usize = kept.iter().map(|kept| json_of(&kept.show()).to_string().len()).sum();
     assert!(size < 2 * 1024 * 1024, "{size} bytes");
 }
 
 #[test]
-fn drift_says_what_came_and_not_what_it_said() {
+fn drift_contains_shapes_and_no_values() {
     let observer = observer();
     let secret = "secret-value";
     let payload = json!({"newMember": secret, "flowVersionId": "7", "nested": {"more": secret}});
@@ -248,13 +248,14 @@ fn drift_says_what_came_and_not_what_it_said() {
 }
 
 #[test]
-fn who_looks_on_is_told_what_was_missed() {
+fn readers_learn_how_many_events_they_missed() {
     let observer = observer();
     let events = |count: usize| {
         (0..count).map(|id| event("START_INTERACTION", id, &json!({}))).collect::<Vec<_>>()
     };
-    let sequences = |news: &News| news.events.iter().map(|seen| seen.sequence).collect::<Vec<_>>();
-    let mut early = observer.watch().expect("a place");
+    let sequences =
+        |news: &TailUpdate| news.events.iter().map(|seen| seen.sequence).collect::<Vec<_>>();
+    let mut early = observer.watch().expect("a reader");
     let nothing = observer.read(&mut early);
     assert_eq!((nothing.missed, nothing.events.len()), (0, 0));
     store(&observer, &events(300), &[]);
@@ -262,7 +263,7 @@ fn who_looks_on_is_told_what_was_missed() {
     assert_eq!(
         (news.missed, sequences(&news)),
         (0, (1..=300).collect()),
-        "watched, so all are kept"
+        "with a reader, all are kept"
     );
     store(&observer, &events(3000), &[]);
     let news = observer.read(&mut early);
@@ -275,7 +276,7 @@ fn who_looks_on_is_told_what_was_missed() {
     assert_eq!((news.missed, sequences(&news)), (0, (3201..=3300).collect()), "read again");
     drop(early);
     store(&observer, &events(500), &[0]);
-    let mut late = observer.watch().expect("a place");
+    let mut late = observer.watch().expect("a reader");
     let news = observer.read(&mut late);
     assert_eq!((news.missed, sequences(&news)), (0, (3750..=3799).collect()), "the last 50");
     let shown = json_of(&news.events[49].show());
@@ -293,12 +294,12 @@ fn who_looks_on_is_told_what_was_missed() {
 }
 
 #[test]
-fn what_comes_fast_unseen_is_hardly_copied() {
+fn few_events_are_copied_without_readers() {
     let observer = observer();
     let batch: Vec<Value> = (0..20).map(|id| event("START_INTERACTION", id, &json!({}))).collect();
     let batch = summaries(&batch);
     let seen = || {
-        let news = observer.read(&mut observer.watch().expect("a place"));
+        let news = observer.read(&mut observer.watch().expect("a reader"));
         news.events.iter().map(|seen| seen.sequence).collect::<Vec<_>>()
     };
     (0..50).for_each(|_| observer.stored("one", NOW, &batch, &[]));
@@ -319,7 +320,7 @@ fn an_event_is_shown_on_one_line_or_not_at_all() {
     let mut both = Summaries::default();
     [&small, &large].into_iter().for_each(|event| add(&mut both, pretty(event)));
     observer.stored("one", NOW, &both, &[]);
-    let mut watcher = observer.watch().expect("a place");
+    let mut watcher = observer.watch().expect("a reader");
     let news = observer.read(&mut watcher);
     let lines: Vec<String> =
         news.events.iter().map(|kept| json_of(&kept.show()).to_string()).collect();
@@ -332,16 +333,16 @@ fn an_event_is_shown_on_one_line_or_not_at_all() {
 }
 
 #[test]
-fn only_so_many_look_on() {
+fn the_number_of_readers_is_bounded() {
     let observer = observer();
-    let watchers: Vec<Watcher> = std::iter::from_fn(|| observer.watch()).take(100).collect();
+    let watchers: Vec<TailReader> = std::iter::from_fn(|| observer.watch()).take(100).collect();
     assert_eq!(watchers.len(), 16);
     drop(watchers);
     assert!(observer.watch().is_some());
 }
 
 #[test]
-fn a_source_is_held_back_from_its_first_refusal_to_its_next_200() {
+fn a_source_is_blocked_from_its_first_refusal_to_its_next_200() {
     let observer = observer();
     let sources = |now| json_of(&observer.sources(now));
     let never = |source: &str, silent: i64| {
@@ -355,12 +356,12 @@ fn a_source_is_held_back_from_its_first_refusal_to_its_next_200() {
     observer.refused("one", NOW + 20);
     observer.refused("one", NOW + 30);
     observer.refused("unknown", NOW + 30);
-    let held = json!({
+    let blocked = json!({
         "source": "one", "last_heard": NOW + 30, "last_acknowledged": NOW + 10,
         "blocked_since": NOW + 20, "loses_events_at": NOW + 20 + 7 * 86_400_000_i64,
         "refusals": 2, "silent_millis": 5,
     });
-    assert_eq!(sources(NOW + 35), json!([held, never("two", 35)]));
+    assert_eq!(sources(NOW + 35), json!([blocked, never("two", 35)]));
     observer.acknowledged("one", NOW + 40);
     let sources = sources(NOW + 40);
     assert_eq!((&sources[0]["blocked_since"], &sources[0]["refusals"]), (&Value::Null, &json!(0)));

@@ -16,14 +16,14 @@ fn certificate() -> String {
     rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made").cert.pem()
 }
 
-/// The message about a file with this content, where a private key belongs.
+/// Returns the message about a file with this content, read as a private key.
 fn said(content: impl AsRef<[u8]>) -> String {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), content).expect("written");
-    private_key(file.path()).expect_err("a mistake")
+    private_key(file.path()).expect_err("a mistake").to_string()
 }
 
-/// No eight bytes of the secret stand in the text.
+/// Returns whether the text contains no eight consecutive bytes of the secret.
 fn holds_none_of(text: &str, secret: &str) -> bool {
     !secret.as_bytes().windows(8).any(|window| find(text.as_bytes(), window).is_some())
 }
@@ -69,7 +69,7 @@ fn every_mistake_has_its_words_and_shows_nothing() {
         assert!(holds_none_of(&message, &inner), "{message}");
     }
     assert_eq!(
-        private_key(Path::new("/nowhere")).expect_err("none"),
+        private_key(Path::new("/nowhere")).expect_err("none").to_string(),
         "cannot be read: it does not exist"
     );
 }
@@ -90,10 +90,11 @@ fn a_key_where_a_certificate_belongs_is_not_shown() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     for content in [pem.clone(), pem.replace('\n', ""), pem[..60].to_owned()] {
         std::fs::write(file.path(), &content).expect("written");
-        for message in [
+        for error in [
             certificates(file.path()).expect_err("a mistake"),
             revocation_lists(file.path()).expect_err("a mistake"),
         ] {
+            let message = format!("{error} {error:?}");
             assert!(holds_none_of(&message, &inner), "{message}");
         }
     }
@@ -112,7 +113,8 @@ proptest! {
         damaged.replace_range(from..(from + cut).min(pem.len()), &with);
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), &damaged).expect("written");
-        if let Err(message) = private_key(file.path()) {
+        if let Err(error) = private_key(file.path()) {
+            let message = format!("{error} {error:?}");
             prop_assert!(holds_none_of(&message, &inner), "{}", message);
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn admit(
     let client = policy.client(peer, &head.headers);
     let decision = policy.judge(&source.name, peer, &head.headers);
     let now = (receiver.clock)();
-    let is_first = || receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now);
+    let is_first = || receiver.logged.count(client, now) == 1 && receiver.logged.may_log(now);
     if decision == AccessDecision::ForeignAddress {
         if is_first() {
             tracing::warn!(
@@ -71,7 +71,7 @@ fn refuse(
     let now = (receiver.clock)();
     let count = receiver.wrong_logins.count(client, now);
     let limit = receiver.limits.failed_logins;
-    if count == 1 && receiver.wrong_logins.may_say(now) {
+    if count == 1 && receiver.wrong_logins.may_log(now) {
         tracing::warn!(
             source = %source.name, %client, request_id,
             "refused wrong or missing credentials"
@@ -80,7 +80,7 @@ fn refuse(
     if count <= limit {
         return WebhookAnswer::Unauthorized;
     }
-    if count == limit.saturating_add(1) && receiver.wrong_logins.may_say(now) {
+    if count == limit.saturating_add(1) && receiver.wrong_logins.may_log(now) {
         tracing::warn!(
             source = %source.name, %client, request_id, limit,
             "answering 429 to wrong credentials from this address for the rest of the minute"

@@ -180,8 +180,8 @@ impl WebhookAnswer {
 
 fn error(status: StatusCode, message: &'static str) -> Response {
     #[derive(Serialize)]
-    struct Body {
+    struct ErrorBody {
         error: &'static str,
     }
-    (status, Json(Body { error: message })).into_response()
+    (status, Json(ErrorBody { error: message })).into_response()
 }

@@ -14,7 +14,7 @@ use crate::decode::{self, Element, Refusal, RefusalReason};
 use crate::event::{Event, Finding, FindingKind};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
-use crate::spool::{self, Batch, DedupKey, NewEntry, Origin};
+use crate::spool::{self, Batch, DedupKey, EntryOrigin, NewEntry};
 
 /// Properties of a request besides its body.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ fn take(
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             let findings = findings(redaction, typed.findings);
             summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);
-            ingested.batch.events.push(spool::Event { key, bytes });
+            ingested.batch.events.push(spool::NewEvent { key, bytes });
             Some(key)
         }
         Err(refusal) => {
@@ -103,7 +103,7 @@ fn take(
             let (bytes, is_changed) = redacted::refused(redaction, body, element.raw);
             let key = redacted::key(redaction, &context.source, element.raw, &bytes);
             ingested.batch.quarantine.push(NewEntry {
-                origin: Origin::Element,
+                origin: EntryOrigin::Element,
                 key: Some(key),
                 reason: refusal.reason.as_str(),
                 detail: redacted::detail(redaction, refusal.detail, is_changed),
@@ -163,7 +163,7 @@ pub(super) fn quarantine_body(
         source: Arc::clone(&context.source),
         received_at: context.received_at,
         quarantine: vec![NewEntry {
-            origin: Origin::Body,
+            origin: EntryOrigin::Body,
             key: Some(redacted::key(redaction, &context.source, body, &bytes)),
             reason,
             detail: redacted::detail(redaction, detail, is_changed),

@@ -10,7 +10,7 @@ use super::redacted;
 use crate::config::OnUnparseable;
 use crate::decode::{self, Refusal, RefusalReason};
 use crate::event::{Finding, FindingKind};
-use crate::spool::{Millis, Prepared};
+use crate::spool::{Millis, PreparedBatch};
 
 /// Settings and properties of a request that decoding needs.
 pub(super) struct DecodeJob {
@@ -37,7 +37,7 @@ impl DecodeJob {
 
 /// A batch ready to be stored, with its counts.
 pub(super) struct PreparedBody {
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedBatch,
     pub(super) counts: Option<Ingested>,
     pub(super) received_at: Millis,
     /// Reason if the body as a whole goes to quarantine.

@@ -14,7 +14,9 @@ use super::redacted::{self, MARK};
 use crate::config::Config;
 use crate::decode;
 use crate::redact::Redaction;
-use crate::spool::{AppendError, Batch, DedupKey, Entry, Event, Origin, ReadError, Receipt, Spool};
+use crate::spool::{
+    AppendError, Batch, DedupKey, Entry, EntryOrigin, NewEvent, ReadError, Receipt, Spool,
+};
 
 /// Error of a retry. The entry stays in quarantine.
 #[derive(Debug, Error)]
@@ -105,7 +107,7 @@ fn release(
 ) -> Result<Batch, RetryError> {
     let Entry { summary, bytes } = entry;
     // Stored bytes, and corrections of them, may already contain hashes of the redaction.
-    let was_redacted = summary.origin == Origin::DeadLetter || summary.detail.ends_with(MARK);
+    let was_redacted = summary.origin == EntryOrigin::DeadLetter || summary.detail.ends_with(MARK);
     let redaction = rules.redaction.as_ref().map(|redaction| match was_redacted {
         true => redaction.again(),
         false => redaction.clone(),
@@ -120,13 +122,13 @@ fn release(
     let is_replaced = replacement.is_some();
     let bytes = replacement.unwrap_or_else(|| Bytes::from(bytes));
     let mut batch = match summary.origin {
-        Origin::Damage => return Err(RetryError::Damage),
-        Origin::DeadLetter
+        EntryOrigin::Damage => return Err(RetryError::Damage),
+        EntryOrigin::DeadLetter
             if !rules.sinks.iter().any(|sink| Some(sink) == summary.sink.as_ref()) =>
         {
             return Err(RetryError::NoSink(summary.sink.unwrap_or_default()));
         }
-        Origin::DeadLetter => {
+        EntryOrigin::DeadLetter => {
             let bytes = match is_replaced {
                 true => replaced_letter(&context, bytes, rules.body_limit)?,
                 false => letter(&context, &bytes),
@@ -136,12 +138,12 @@ fn release(
                 received_at: context.received_at,
                 // Not deduplicated: the event was accepted, and its key stored, when it was
                 // received.
-                events: vec![Event { key: DedupKey::new("", "", (0, 0)), bytes }],
+                events: vec![NewEvent { key: DedupKey::new("", "", (0, 0)), bytes }],
                 only_sink: summary.sink.map(Arc::from),
                 ..Batch::default()
             }
         }
-        Origin::Element | Origin::Body => {
+        EntryOrigin::Element | EntryOrigin::Body => {
             let encodings: Vec<String> = summary
                 .encoding
                 .split(", ")
@@ -213,13 +215,13 @@ fn accepted_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::Summary;
+    use crate::spool::EntrySummary;
 
     const EVENT: &str = r#"{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}"#;
 
-    fn released(origin: Origin, replacement: &[u8]) -> Result<Batch, String> {
+    fn released(origin: EntryOrigin, replacement: &[u8]) -> Result<Batch, String> {
         let entry = Entry {
-            summary: Summary {
+            summary: EntrySummary {
                 id: 1,
                 at: 0,
                 source: "pingone".to_owned(),
@@ -244,23 +246,28 @@ mod tests {
 
     #[test]
     fn only_events_take_the_place_of_an_entry() {
-        for origin in [Origin::Element, Origin::Body, Origin::DeadLetter] {
+        for origin in [EntryOrigin::Element, EntryOrigin::Body, EntryOrigin::DeadLetter] {
             for nothing in
                 ["", " ", "\u{feff}", "[]", "[", "{}", "null", "garbage", "[[]]", "{\"logs\":[]}"]
             {
                 let refused = released(origin, nothing.as_bytes());
-                let said = refused.expect_err(nothing);
-                assert!(said.starts_with("still refused: $"), "{nothing:?}: {said}");
+                let message = refused.expect_err(nothing);
+                assert!(message.starts_with("still refused: $"), "{nothing:?}: {message}");
             }
             let one = released(origin, format!(" [{EVENT}]\n").as_bytes()).expect("an event");
             assert_eq!((one.events.len(), one.events[0].bytes.as_ref()), (1, EVENT.as_bytes()));
             assert_eq!(one.resolves, Some(1));
         }
         let incomplete = EVENT.replace("2024", "year");
-        let refused = released(Origin::DeadLetter, incomplete.as_bytes());
-        assert!(refused.is_err_and(|said| said.contains("$.recordedAt")));
+        let refused = released(EntryOrigin::DeadLetter, incomplete.as_bytes());
+        assert!(refused.is_err_and(|message| message.contains("$.recordedAt")));
         let two = format!("{EVENT}{EVENT}");
-        assert!(released(Origin::DeadLetter, two.as_bytes()).is_err_and(|said| said.contains("2")));
-        assert_eq!(released(Origin::Body, two.as_bytes()).map(|batch| batch.events.len()), Ok(2));
+        assert!(
+            released(EntryOrigin::DeadLetter, two.as_bytes()).is_err_and(|message| message.contains("2"))
+        );
+        assert_eq!(
+            released(EntryOrigin::Body, two.as_bytes()).map(|batch| batch.events.len()),
+            Ok(2)
+        );
     }
 }

@@ -44,7 +44,7 @@ fn not_found(receiver: &Receiver, request: &Request) -> Response {
     let now = (receiver.clock)();
     if let (&Method::POST, Some(_)) = (request.method(), peer) {
         let client = receiver.policy.current().client(peer, request.headers());
-        if receiver.mentioned.count(client, now) == 1 && receiver.mentioned.may_say(now) {
+        if receiver.logged.count(client, now) == 1 && receiver.logged.may_log(now) {
             // Without the path, which may contain a mistyped secret.
             let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
             tracing::warn!(

@@ -27,7 +27,7 @@ pub struct Receiver {
     pub(super) policy: Arc<SharedPolicy>,
     pub(super) wrong_logins: Throttle,
     /// Counts log lines that appear at most once per minute and address.
-    pub(super) mentioned: Throttle,
+    pub(super) logged: Throttle,
     pub(super) metrics: SharedMetrics,
     pub(super) observer: Arc<Observer>,
     pub(super) clock: Clock,
@@ -63,7 +63,7 @@ impl Receiver {
             decoding,
             policy,
             wrong_logins: Throttle::new(),
-            mentioned: Throttle::new(),
+            logged: Throttle::new(),
             metrics,
             observer,
             clock,

@@ -20,7 +20,7 @@ pub(crate) struct Throttle {
     /// The minute in the upper half, the count in the lower.
     slots: Box<[AtomicU64]>,
     /// The same for the log lines of all addresses.
-    said: AtomicU64,
+    log_lines: AtomicU64,
     /// Hash seed of this process, so that no client can choose the slot of another.
     random: RandomState,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Throttle {
 impl Throttle {
     pub(crate) fn new() -> Throttle {
         let slots = (0..MAX_TRACKED_ADDRESSES).map(|_| AtomicU64::new(0)).collect();
-        Throttle { slots, said: AtomicU64::new(0), random: RandomState::new() }
+        Throttle { slots, log_lines: AtomicU64::new(0), random: RandomState::new() }
     }
 
     /// Counts one more event. Returns the count of this minute, including this event. `now` is in
@@ -40,8 +40,8 @@ impl Throttle {
 
     /// Returns whether another line may be logged in this minute. Limits a client with thousands of
     /// addresses.
-    pub(crate) fn may_say(&self, now: i64) -> bool {
-        one_more(&self.said, now) <= MAX_LOG_LINES_PER_MINUTE
+    pub(crate) fn may_log(&self, now: i64) -> bool {
+        one_more(&self.log_lines, now) <= MAX_LOG_LINES_PER_MINUTE
     }
 }
 
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn so_much_is_said_in_a_minute_and_no_more() {
         let throttle = Throttle::new();
-        let said = |now| (0..1000).filter(|_| throttle.may_say(now)).count();
-        assert_eq!([said(0), said(59_999), said(60_000)], [100, 0, 100]);
+        let allowed = |now| (0..1000).filter(|_| throttle.may_log(now)).count();
+        assert_eq!([allowed(0), allowed(59_999), allowed(60_000)], [100, 0, 100]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) async fn handle(
     source: Arc<RouteSource>,
     request: Request,
 ) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
     let span = spans::ReceiveSpan::begin(&source.name, &request_id, request.method().as_str());
     let answering = answer(&receiver, &source, &request_id, &span, request);
@@ -42,14 +42,14 @@ pub(super) async fn handle(
         WebhookAnswer::StoredCounts(_) => metrics
             .ack_seconds
             .with_label_values(&[&source.name])
-            .observe(begun.elapsed().as_secs_f64()),
+            .observe(started.elapsed().as_secs_f64()),
         WebhookAnswer::TooLarge => tracing::error!(
             source = %source.name, request_id = &*request_id, limit_bytes = receiver.limits.body,
             "a body is larger than limits.body; PingOne repeats it until the limit is raised"
         ),
         WebhookAnswer::Empty => {
             metrics.empty_bodies.with_label_values(&[&*source.name]).inc();
-            if receiver.mentioned.may_say((receiver.clock)()) {
+            if receiver.logged.may_log((receiver.clock)()) {
                 tracing::error!(
                     source = %source.name, request_id = &*request_id,
                     "answered 400: the body is empty, and PingOne repeats the batch; look for a proxy that drops bodies"
@@ -163,7 +163,7 @@ async fn store(
     ready: PreparedBody,
 ) -> Result<WebhookAnswer, WebhookAnswer> {
     let PreparedBody { prepared, counts, reason, received_at } = ready;
-    let asked = prepared.events() as u64;
+    let requested = prepared.events() as u64;
     let metrics = &receiver.metrics;
     let count = |disposition: &str, number: u64| {
         metrics.events.with_label_values(&[&*source.name, disposition]).inc_by(number);
@@ -173,7 +173,7 @@ async fn store(
             source = %source.name, request_id, %error,
             "answered 503; PingOne keeps the batch"
         );
-        count("refused", asked);
+        count("refused", requested);
         WebhookAnswer::Unavailable(Unavailable::Spool(error))
     })?;
     let stored = StoredCounts::from(&receipt);
@@ -188,7 +188,7 @@ async fn store(
         receiver.observer.stored(&source.name, received_at, &summaries, &receipt.repeated);
         for (kind, number) in summaries.findings() {
             metrics.findings.with_label_values(&[kind.as_str()]).inc_by(number);
-            if kind.is_of_damaged_body() && receiver.mentioned.may_say((receiver.clock)()) {
+            if kind.is_of_damaged_body() && receiver.logged.may_log((receiver.clock)()) {
                 tracing::warn!(
                     source = %source.name, request_id, finding = kind.as_str(), number,
                     "a body may not be as PingOne sent it; what was whole in it is stored"

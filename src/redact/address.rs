@@ -61,8 +61,8 @@ pub(super) fn find(text: &str) -> Vec<AddressMatch<'_>> {
     // must not form a new address from the text on both sides.
     let mut ended = None;
     let begins = |byte: &u8| matches!(byte, b'@' | b'%' | b'\\' | b'&' | &FULL_WIDTH);
-    let places = text.as_bytes().iter().enumerate().filter(|(_, byte)| begins(byte));
-    for (at, _) in places {
+    let candidates = text.as_bytes().iter().enumerate().filter(|(_, byte)| begins(byte));
+    for (at, _) in candidates {
         let sign = ATS.iter().find(|sign| {
             let end = at + sign.len();
             text.as_bytes().get(at..end).is_some_and(|b| b.eq_ignore_ascii_case(sign.as_bytes()))

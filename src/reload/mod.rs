@@ -1,10 +1,9 @@
-//! Reloading: on SIGHUP, and when the configuration file or a file that it names for certificates and
-//! credentials changes, also through a symbolic link, as Kubernetes replaces them.
+//! Reload: on SIGHUP, and when the configuration file or a file of a certificate or credential changes, also through
+//! a symbolic link as in Kubernetes.
 //!
-//! A reload is one transaction. The whole configuration is read and checked as `serve` does it, then
-//! judged against what runs and what is bound ([`plan`]). Either everything that can change changes, in
-//! one step, or nothing does and the log says why. No connection is dropped. A process that runs never
-//! becomes more open than it was: that takes a restart.
+//! A reload is one transaction. The whole configuration is read and validated as at start, then compared with the
+//! running one and with what is bound ([`plan`]). Either every change applies in one step, or none does and the log
+//! has the reasons. Connections stay open. A reload never weakens access control: that needs a restart.
 
 mod plan;
 mod watch;
@@ -24,32 +23,32 @@ use crate::listener::tls::{self, LoadedTls};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::{Policy, SharedPolicy};
 use crate::spool::Clock;
-use plan::{Prepared, Running};
-use watch::{Cause, Look, Looks, SETTLE, files_of};
+use plan::{PreparedReload, RunningConfig};
+use watch::{Cause, FileWatch, SETTLE_INTERVAL, WatchState, files_of};
 
-/// Seconds before the end of a certificate from which on it is worth a warning.
-const SOON: i64 = 14 * 24 * 3600;
+/// Remaining validity of a certificate below which the log warns: 14 days, in seconds.
+const EXPIRY_WARNING_SECONDS: i64 = 14 * 24 * 3600;
 
-/// Where the configuration comes from, and when it is read again.
+/// Source of the configuration, and trigger of reloads.
 pub struct Reload {
-    /// At once.
+    /// Requests an immediate reload.
     pub now: Arc<Notify>,
-    /// The configuration's file, if there is one: a change of it counts, too.
+    /// Configuration file, if there is one; it is watched, too.
     pub file: Option<PathBuf>,
-    /// The file's text that the service began with.
+    /// Text of the file at start.
     pub text: String,
-    /// The process's variables, which never change.
+    /// Environment of the process, which is constant.
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// The parts of the service that take up changes.
+/// Parts of the service that a reload changes.
 #[derive(Debug)]
 pub struct Targets {
-    /// Who may send events, and the listener's TLS.
+    /// Policy of the webhook listener: access and TLS.
     pub policy: Arc<SharedPolicy>,
-    /// Who may operate.
+    /// Access to the admin listener.
     pub access: Arc<Access>,
-    /// The sinks, which read their own files again.
+    /// Sinks, which read their own files again.
     pub sinks: Vec<Arc<SinkStatus>>,
 }
 
@@ -59,7 +58,7 @@ impl std::fmt::Debug for Reload {
     }
 }
 
-/// Reloads until it is aborted. `config` is what the service began with.
+/// Reloads until aborted. `config` is the configuration at start.
 pub async fn run(
     reload: Reload,
     config: Config,
@@ -67,37 +66,38 @@ pub async fn run(
     clock: Clock,
     metrics: SharedMetrics,
 ) {
-    let mut running = Running::new(&reload, config);
+    let mut running = RunningConfig::new(&reload, config);
     let mut watched = files_of(&reload, &running.config);
     if let Some(loaded) = targets.policy.current().tls() {
         note_expiry(loaded, clock(), &metrics);
     }
-    let (mut looks, mut cause) = (Looks::default(), Cause::Start);
+    let (mut watch, mut cause) = (FileWatch::default(), Cause::Start);
     let mut refused: Vec<String> = Vec::new();
     loop {
-        let found = file_fingerprint(watched.clone()).await;
-        let mut look = looks.look(found, cause);
-        if look == Look::Due {
-            let read = prepare(&reload, &running, &targets.policy.current(), clock() / 1000);
-            let named = read.as_ref().map(|read| files_of(&reload, &read.running.config));
-            let mut unseen = named.unwrap_or_default();
-            unseen.retain(|file| !watched.contains(file));
-            let is_whole = file_fingerprint(watched.clone()).await == found;
-            if !is_whole || (cause == Cause::Time && !unseen.is_empty()) {
-                // Written while they were read, or not looked at twice.
-                watched.extend(unseen);
-                look = Look::Settling;
+        let fingerprint = file_fingerprint(watched.clone()).await;
+        let mut state = watch.observe(fingerprint, cause);
+        if state == WatchState::Due {
+            let prepared = prepare(&reload, &running, &targets.policy.current(), clock() / 1000);
+            let files =
+                prepared.as_ref().map(|prepared| files_of(&reload, &prepared.running.config));
+            let mut unwatched = files.unwrap_or_default();
+            unwatched.retain(|file| !watched.contains(file));
+            let is_consistent = file_fingerprint(watched.clone()).await == fingerprint;
+            if !is_consistent || (cause == Cause::Time && !unwatched.is_empty()) {
+                // Files changed while they were read, or new files have been seen only once.
+                watched.extend(unwatched);
+                state = WatchState::Settling;
             } else {
-                looks.tried(found, read.is_err());
-                match read {
-                    Ok(read) => {
+                watch.reloaded(fingerprint, prepared.is_err());
+                match prepared {
+                    Ok(prepared) => {
                         refused.clear();
-                        running = apply(read, &running, &targets, cause, &clock, &metrics);
+                        running = apply(prepared, &running, &targets, cause, &clock, &metrics);
                         watched = files_of(&reload, &running.config);
                     }
                     Err(problems) => {
                         if cause != Cause::Time || problems != refused {
-                            complain(&problems, &metrics);
+                            report_refusal(&problems, &metrics);
                         }
                         refused = problems;
                     }
@@ -105,35 +105,36 @@ pub async fn run(
             }
         }
         let interval = running.config.listen.reload;
-        // What was asked for and could not be read in one piece is still asked for.
-        let (interval, repeated) = match look {
-            Look::Settling => (interval.min(SETTLE), cause),
-            Look::Due | Look::Same => (interval, Cause::Time),
+        // A requested reload of files that are still changing stays requested.
+        let (interval, next_cause) = match state {
+            WatchState::Settling => (interval.min(SETTLE_INTERVAL), cause),
+            WatchState::Due | WatchState::Unchanged => (interval, Cause::Time),
         };
         cause = tokio::select! {
             () = reload.now.notified() => Cause::Signal,
-            () = sleep(interval) => repeated,
+            () = sleep(interval) => next_cause,
         };
     }
 }
 
-/// Reads and checks everything, and changes nothing. `now` is in seconds since the epoch.
+/// Reads and validates everything, and changes nothing. `now` is in seconds since the Unix epoch.
 fn prepare(
     reload: &Reload,
-    running: &Running,
+    running: &RunningConfig,
     policy: &Policy,
     now: i64,
-) -> Result<Prepared, Vec<String>> {
+) -> Result<PreparedReload, Vec<String>> {
     let file = reload.file.as_deref();
-    let told = |problems: Problems| problems.0.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let text = config::text_of(file).map_err(told)?;
+    let messages =
+        |problems: Problems| problems.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = config::text_of(file).map_err(messages)?;
     let environment = || reload.environment.iter().cloned();
     let keys = config::keys(&text, environment());
-    let cut = running.missing_in(&text, &keys);
-    if !cut.is_empty() {
-        return Err(cut);
+    let missing = running.missing_in(&text, &keys);
+    if !missing.is_empty() {
+        return Err(missing);
     }
-    let config = config::parse(&text, file, environment()).map_err(told)?;
+    let config = config::parse(&text, file, environment()).map_err(messages)?;
     let refusals = running.refusals(&keys, &config);
     if !refusals.is_empty() {
         return Err(refusals);
@@ -141,7 +142,7 @@ fn prepare(
     let settings = config.listen.tls.as_ref();
     let loaded = settings.map(tls::load).transpose().map_err(|error| vec![error.to_string()])?;
     if let (Some(loaded), Some(before)) = (&loaded, policy.tls()) {
-        // One that is in use already is no reason to keep other secrets of before.
+        // A certificate that is in use already does not block the reload of other secrets.
         if loaded.own.expires <= now && loaded.own != before.own {
             return Err(vec!["listen.tls.certificate: has expired; replace the file".to_owned()]);
         }
@@ -149,20 +150,20 @@ fn prepare(
     Ok(running.prepare(text, keys, config, loaded, policy.tls()))
 }
 
-/// Takes everything up, and says what. Nothing in here can fail.
+/// Applies a prepared configuration and logs the changes. Cannot fail.
 fn apply(
-    read: Prepared,
-    before: &Running,
+    prepared: PreparedReload,
+    before: &RunningConfig,
     targets: &Targets,
     cause: Cause,
     clock: &Clock,
     metrics: &Metrics,
-) -> Running {
-    let Prepared { running, policy, changed, ignored } = read;
+) -> RunningConfig {
+    let PreparedReload { running, policy, changed, ignored } = prepared;
     if let Some(loaded) = policy.tls() {
         note_expiry(loaded, clock(), metrics);
     }
-    // A request is judged by one of the two, and never by both.
+    // Each request sees either the old or the new policy.
     targets.policy.replace(policy);
     targets.access.replace(&running.config.admin);
     if cause == Cause::Signal {
@@ -175,21 +176,20 @@ fn apply(
         metrics.reloads.with_label_values(&["applied"]).inc();
         if !ignored.is_empty() {
             let keys = ignored.join(", ");
-            tracing::warn!(keys, "changes of these keys were ignored: they take a restart");
+            tracing::warn!(keys, "changes of these keys were ignored: they need a restart");
         }
     }
     running
 }
 
-fn complain(problems: &[String], metrics: &Metrics) {
+fn report_refusal(problems: &[String], metrics: &Metrics) {
     for problem in problems {
         tracing::error!(problem, "reload refused; nothing was changed");
     }
     metrics.reloads.with_label_values(&["refused"]).inc();
 }
 
-/// Says when certificates expire: in metrics always, in the log when it is soon. `now` is in
-/// milliseconds since the epoch.
+/// Publishes the expiry of certificates as metrics, and logs it within 14 days. `now` is in ms since the Unix epoch.
 fn note_expiry(loaded: &LoadedTls, now: i64, metrics: &Metrics) {
     for (key, expires) in &loaded.expiries {
         metrics
@@ -198,7 +198,7 @@ fn note_expiry(loaded: &LoadedTls, now: i64, metrics: &Metrics) {
             .set(*expires);
         match expires - now / 1000 {
             left if left <= 0 => tracing::error!("listen.tls.{key} has expired: replace it"),
-            left if left < SOON => {
+            left if left < EXPIRY_WARNING_SECONDS => {
                 tracing::warn!("listen.tls.{key} expires in {} days: replace it", left / 86_400);
             }
             _ => {}

@@ -1,5 +1,5 @@
-//! The judgement of a new configuration against the one that runs: what refuses it, what it changes,
-//! and what of it takes a restart.
+//! Comparison of a new configuration with the running one: reasons to refuse it, its changes, and changes that need a
+//! restart.
 
 use ipnet::IpNet;
 
@@ -8,27 +8,27 @@ use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Se
 use crate::listener::tls::LoadedTls;
 use crate::receive::Policy;
 
-/// The configuration that is in force: what the service began with, and what reloads changed since.
-/// Sections that take a restart are those of the start.
-pub(super) struct Running {
-    /// The file's text, as it was last taken up.
+/// Running configuration: that of the start, with the changes of reloads. Sections that need a restart are those of
+/// the start.
+pub(super) struct RunningConfig {
+    /// Text of the file at the last applied reload.
     pub(super) text: String,
     pub(super) config: Config,
     keys: Keys,
 }
 
-/// A configuration that is taken up next.
-pub(super) struct Prepared {
-    pub(super) running: Running,
+/// A validated configuration, ready to apply.
+pub(super) struct PreparedReload {
+    pub(super) running: RunningConfig,
     pub(super) policy: Policy,
-    /// The keys that it changes.
+    /// Keys that it changes.
     pub(super) changed: Vec<String>,
-    /// The keys that differ and take a restart.
+    /// Changed keys that need a restart.
     pub(super) ignored: Vec<String>,
 }
 
-/// The keys of `[listen]`, of a source and of `[admin]` that a reload takes up, or compares and refuses
-/// to change.
+/// Keys of `[listen]`, of a source and of `[admin]` that are compared by their values: a reload applies or refuses
+/// their changes.
 const LISTEN: [&str; 10] = [
     "address",
     "auth",
@@ -45,33 +45,32 @@ const SOURCE: [&str; 7] =
     ["allow_from", "basic", "certificates", "headers", "on_unparseable", "path", "strict"];
 const ADMIN: [&str; 4] = ["address", "password_env", "password_file", "read_only"];
 
-const WRITE_WHOLE: &str = "Write the whole file; if it is meant, restart";
-const RESTART: &str = "changing it takes a restart";
-const OPENER: &str = "a running service does not become more open. Put it back, or restart";
+const WRITE_WHOLE: &str = "Write the complete file; if the change is intended, restart";
+const RESTART: &str = "a change needs a restart";
+const WEAKENS: &str = "a reload must not weaken access control. Restore the setting, or restart";
 
-impl Running {
-    pub(super) fn new(reload: &Reload, config: Config) -> Running {
+impl RunningConfig {
+    pub(super) fn new(reload: &Reload, config: Config) -> RunningConfig {
         let keys = config::keys(&reload.text, reload.environment.iter().cloned());
-        Running { text: reload.text.clone(), config, keys }
+        RunningConfig { text: reload.text.clone(), config, keys }
     }
 
-    /// Problems of a text that looks as if the rest of it were missing.
+    /// Returns problems of a text that seems to be truncated.
     pub(super) fn missing_in(&self, text: &str, keys: &Keys) -> Vec<String> {
         if is_blank(text) && !is_blank(&self.text) {
             return vec![format!("the configuration file is empty. {WRITE_WHOLE}")];
         }
-        // Without its last comments it says the same.
+        // A missing comment at the end changes no key.
         let is_cut = text.len() < self.text.len() && self.text.starts_with(text);
         if is_cut && *keys != self.keys {
             return vec![format!(
-                "the configuration file ends too early, as if cut off. {WRITE_WHOLE}"
+                "the configuration file ends too early and seems truncated. {WRITE_WHOLE}"
             )];
         }
         Vec::new()
     }
 
-    /// Problems of a configuration that is right by itself: what it changes takes a restart, or would
-    /// make the service more open.
+    /// Returns problems of a valid configuration: changes that need a restart, or that weaken access control.
     pub(super) fn refusals(&self, keys: &Keys, new: &Config) -> Vec<String> {
         let mut problems = vanished(&self.keys, keys);
         let mut report = |key: &str, message: &str| problems.push(format!("{key}: {message}"));
@@ -79,7 +78,7 @@ impl Running {
         sources(&self.config.sources, &new.sources, &mut report);
         admin(&self.config.admin, &new.admin, &mut report);
         secrets(&self.config, new, &mut report);
-        // The new file may say that nobody else reaches it; what is bound is what counts.
+        // Rules for credentials depend on the bound address, not on the address in the new file.
         let bound = bound(&self.config.listen, &new.listen);
         for (key, message) in config::credential_problems(&bound, &new.sources) {
             report(&key, &message);
@@ -87,7 +86,7 @@ impl Running {
         problems
     }
 
-    /// The next state, with `new` taken up as far as a running service can.
+    /// Returns the next state, with the changes of `new` that need no restart.
     pub(super) fn prepare(
         &self,
         text: String,
@@ -95,7 +94,7 @@ impl Running {
         new: Config,
         loaded: Option<LoadedTls>,
         before: Option<&LoadedTls>,
-    ) -> Prepared {
+    ) -> PreparedReload {
         let ignored = ignored(&self.keys, &keys);
         let mut changed = changed(&self.config, &new);
         if let (Some(loaded), Some(before)) = (&loaded, before) {
@@ -105,12 +104,12 @@ impl Running {
         let Config { listen, sources, admin, .. } = new;
         let policy = Policy::new(&listen, &sources, loaded);
         let config = Config { listen, sources, admin, ..self.config.clone() };
-        // Of what takes a restart, the start's goes on.
-        keys.values.retain(|key, _| is_judged(key));
-        keys.values.extend(self.keys.values.iter().filter(|(key, _)| !is_judged(key)).map(owned));
-        keys.tables.retain(|table| is_judged_table(table));
+        // Keys that need a restart keep the values of the start.
+        keys.values.retain(|key, _| is_compared(key));
+        keys.values.extend(self.keys.values.iter().filter(|(key, _)| !is_compared(key)).map(owned));
+        keys.tables.retain(|table| is_compared_table(table));
         keys.tables.extend(self.keys.tables.iter().cloned());
-        Prepared { running: Running { text, config, keys }, policy, changed, ignored }
+        PreparedReload { running: RunningConfig { text, config, keys }, policy, changed, ignored }
     }
 }
 
@@ -122,8 +121,8 @@ fn is_blank(text: &str) -> bool {
     text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
 }
 
-/// Returns whether a key is compared by its meaning, and so needs no comparison of how it is written.
-fn is_judged(key: &str) -> bool {
+/// Returns true if a key is compared by its value instead of its text.
+fn is_compared(key: &str) -> bool {
     let within = |section: &str, keys: &[&str]| {
         key.strip_prefix(section).is_some_and(|rest| keys.contains(&rest))
     };
@@ -134,18 +133,18 @@ fn is_judged(key: &str) -> bool {
         || source.is_some_and(|(_, rest)| SOURCE.contains(&rest))
 }
 
-fn is_judged_table(table: &str) -> bool {
+fn is_compared_table(table: &str) -> bool {
     matches!(table.split('.').next(), Some("listen" | "sources" | "admin"))
 }
 
-/// Sections that were there and are gone. Sources and TLS have reasons of their own.
+/// Returns problems for sections that are missing. Sources and TLS have messages of their own.
 fn vanished(before: &Keys, after: &Keys) -> Vec<String> {
     let gone = before.tables.difference(&after.tables);
     let gone = gone.filter(|table| *table != "listen.tls" && !table.starts_with("sources."));
     gone.map(|table| {
         format!(
-            "{table}: the section has vanished from the configuration file, as if part of it were \
-             missing. Put it back; if it is meant, restart"
+            "{table}: the section is missing from the configuration file, as if the file were incomplete. \
+             Restore it; if the change is intended, restart"
         )
     })
     .collect()
@@ -161,8 +160,8 @@ fn listen(before: &Listen, after: &Listen, report: &mut impl FnMut(&str, &str)) 
     for (key, _) in restarts.iter().filter(|(_, differs)| *differs) {
         report(key, RESTART);
     }
-    if opens(&before.trusted_proxies, &after.trusted_proxies, false) {
-        let message = format!("now believes every address: {OPENER}");
+    if covers_all_now(&before.trusted_proxies, &after.trusted_proxies, false) {
+        let message = format!("now trusts every address: {WEAKENS}");
         report("listen.trusted_proxies", &message);
     }
     if let (Some(before), Some(after)) = (&before.tls, &after.tls) {
@@ -177,12 +176,13 @@ fn tls(before: &ListenTls, after: &ListenTls, report: &mut impl FnMut(&str, &str
                 report("listen.tls.client_certificate", RESTART);
             }
             if before.crl.is_some() && after.crl.is_none() {
-                let message = format!("is gone, which allows revoked certificates: {OPENER}");
+                let message =
+                    format!("was removed, which would allow revoked certificates: {WEAKENS}");
                 report("listen.tls.client_crl", &message);
             }
         }
         (Some(_), None) => {
-            report("listen.tls.client_ca", &format!("is gone: {OPENER}"));
+            report("listen.tls.client_ca", &format!("was removed: {WEAKENS}"));
         }
         (None, Some(_)) => report("listen.tls.client_ca", RESTART),
         (None, None) => {}
@@ -192,22 +192,22 @@ fn tls(before: &ListenTls, after: &ListenTls, report: &mut impl FnMut(&str, &str
 fn sources(before: &[Source], after: &[Source], report: &mut impl FnMut(&str, &str)) {
     let named = |sources: &[Source], name: &str| sources.iter().any(|source| source.name == name);
     for new in after.iter().filter(|new| !named(before, &new.name)) {
-        report(&format!("sources.{}", new.name), "adding a source takes a restart");
+        report(&format!("sources.{}", new.name), "adding a source needs a restart");
     }
     for old in before {
         let key = format!("sources.{}", old.name);
         let Some(new) = after.iter().find(|new| new.name == old.name) else {
-            report(&key, "removing a source takes a restart");
+            report(&key, "removing a source needs a restart");
             continue;
         };
         if old.path != new.path {
             report(&format!("{key}.path"), RESTART);
         }
         if !old.credentials.is_empty() && new.credentials.is_empty() {
-            report(&key, &format!("has lost its last credential: {OPENER}"));
+            report(&key, &format!("the last credential was removed: {WEAKENS}"));
         }
-        if opens(&old.allow_from, &new.allow_from, true) {
-            let message = format!("now allows every address: {OPENER}");
+        if covers_all_now(&old.allow_from, &new.allow_from, true) {
+            let message = format!("now allows every address: {WEAKENS}");
             report(&format!("{key}.allow_from"), &message);
         }
     }
@@ -218,14 +218,14 @@ fn admin(before: &Admin, after: &Admin, report: &mut impl FnMut(&str, &str)) {
         report("admin.address", RESTART);
     }
     if before.password.is_some() && after.password.is_none() {
-        report("admin.password", &format!("is gone: {OPENER}"));
+        report("admin.password", &format!("was removed: {WEAKENS}"));
     }
     if before.is_read_only && !after.is_read_only {
-        report("admin.read_only", &format!("is off: {OPENER}"));
+        report("admin.read_only", &format!("is now false: {WEAKENS}"));
     }
 }
 
-/// A secret's file that is being written holds its beginning, which is easier to guess than all of it.
+/// Reports truncated secret files. A file that is being written contains a prefix, which is easier to guess.
 fn secrets(before: &Config, after: &Config, report: &mut impl FnMut(&str, &str)) {
     let running = secrets_of(before);
     for (key, secret) in secrets_of(after) {
@@ -236,7 +236,7 @@ fn secrets(before: &Config, after: &Config, report: &mut impl FnMut(&str, &str))
         };
         if running.iter().map(|(_, old)| old).any(is_cut) {
             let file = file.display();
-            report(&key, &format!("{file} ends too early, as if cut off. {WRITE_WHOLE}"));
+            report(&key, &format!("{file} ends too early and seems truncated. {WRITE_WHOLE}"));
         }
     }
 }
@@ -254,9 +254,9 @@ fn secrets_of(config: &Config) -> Vec<(String, &Secret)> {
     sources.chain(admin).collect()
 }
 
-/// Returns whether networks have come to hold all addresses of IPv4 or of IPv6. `none_is_all`: no network
-/// stands for every address.
-fn opens(before: &[IpNet], after: &[IpNet], none_is_all: bool) -> bool {
+/// Returns true if the networks now cover all IPv4 or all IPv6 addresses and did not before. With `none_is_all`, an
+/// empty list covers every address.
+fn covers_all_now(before: &[IpNet], after: &[IpNet], none_is_all: bool) -> bool {
     let holds_all = |nets: &[IpNet], is_v4: bool| {
         let family = nets.iter().filter(|net| matches!(net, IpNet::V4(_)) == is_v4);
         let merged = IpNet::aggregate(&family.copied().collect());
@@ -265,7 +265,7 @@ fn opens(before: &[IpNet], after: &[IpNet], none_is_all: bool) -> bool {
     [true, false].into_iter().any(|is_v4| holds_all(after, is_v4) && !holds_all(before, is_v4))
 }
 
-/// The listener that is bound, with what a reload may change of it.
+/// Returns the bound listener with the changes that a reload applies.
 fn bound(running: &Listen, new: &Listen) -> Listen {
     let tls = running.tls.as_ref().map(|running| match &new.tls {
         Some(new) if new.clients.is_some() == running.clients.is_some() => new,
@@ -274,7 +274,7 @@ fn bound(running: &Listen, new: &Listen) -> Listen {
     Listen { tls: tls.cloned(), ..running.clone() }
 }
 
-/// The keys whose meaning a reload changes.
+/// Returns the keys that the reload changes.
 fn changed(before: &Config, after: &Config) -> Vec<String> {
     let (old, new) = (&before.listen, &after.listen);
     let mut keys: Vec<String> = [
@@ -302,26 +302,25 @@ fn changed(before: &Config, after: &Config) -> Vec<String> {
     keys
 }
 
-/// The keys that are written otherwise than at the start and are read there only. A section that is
-/// new is named as a whole.
+/// Returns keys that are read only at start and whose text differs from the start. A new section is listed as a whole.
 fn ignored(running: &Keys, new: &Keys) -> Vec<String> {
     let names = running.values.keys().chain(new.values.keys());
     let differing =
-        names.filter(|key| !is_judged(key) && running.values.get(*key) != new.values.get(*key));
+        names.filter(|key| !is_compared(key) && running.values.get(*key) != new.values.get(*key));
     let mut found: Vec<String> = differing.map(|key| section_of(key, running)).collect();
     found.sort_unstable();
     found.dedup();
     found
 }
 
-/// The outermost table around a key that does not run; the key, if all of them do.
+/// Returns the outermost new table around a key, or the key if all its tables existed at start.
 fn section_of(key: &str, running: &Keys) -> String {
     let ends = key.match_indices('.').map(|(end, _)| &key[..end]);
     let mut tables = ends.filter(|table| table.contains('.') || !is_group(table));
     tables.find(|table| !running.tables.contains(*table)).unwrap_or(key).to_owned()
 }
 
-/// Tables that hold nothing but tables.
+/// Returns true for tables that only contain tables.
 fn is_group(table: &str) -> bool {
     matches!(table, "sources" | "sinks")
 }

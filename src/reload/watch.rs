@@ -1,5 +1,5 @@
-//! Decides when changed files are read: once they are the same at two looks in a row, so that a file
-//! that is being written is not taken up.
+//! Watch of files: changed files are read once two observations in a row are equal, so that a file that is being
+//! written is not read.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,63 +7,63 @@ use std::time::Duration;
 use super::Reload;
 use crate::config::{Config, Credential};
 
-/// Longest time between two looks at files that have changed.
-pub(super) const SETTLE: Duration = Duration::from_secs(1);
+/// Longest interval between two observations of changing files.
+pub(super) const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reason why the files are looked at.
+/// Reason of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// The service has begun: files may have changed since it read them.
+    /// Start of the service: files may have changed since they were read.
     Start,
-    /// SIGHUP, which does not wait for a second look.
+    /// SIGHUP, which needs no second observation.
     Signal,
-    /// `listen.reload` is over.
+    /// `listen.reload` has passed.
     Time,
 }
 
-/// The result of a look.
+/// Result of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// There is nothing to do.
-    Same,
-    /// The files have changed, and may still be changing: look again soon.
+pub(super) enum WatchState {
+    /// No change.
+    Unchanged,
+    /// The files have changed, and may still be changing: observe them again soon.
     Settling,
-    /// The files are read now.
+    /// The files are to be read now.
     Due,
 }
 
 /// Fingerprints of the watched files.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
-    /// When a reload was last tried.
-    tried: Option<u64>,
-    /// At the last look.
-    seen: Option<u64>,
-    /// True if what was last tried was refused. Then it is tried again at each look: a file that only
-    /// the refused configuration names may have come.
+pub(super) struct FileWatch {
+    /// Fingerprint at the last reload.
+    reloaded: Option<u64>,
+    /// Fingerprint at the last observation.
+    observed: Option<u64>,
+    /// True if the last reload was refused. It is then retried at each observation, because a file that only the
+    /// refused configuration names may have appeared.
     is_refused: bool,
 }
 
-impl Looks {
-    pub(super) fn look(&mut self, found: u64, cause: Cause) -> Look {
-        let is_changed = self.tried != Some(found) || self.is_refused;
-        let is_settled = self.seen == Some(found);
-        self.seen = Some(found);
+impl FileWatch {
+    pub(super) fn observe(&mut self, fingerprint: u64, cause: Cause) -> WatchState {
+        let is_changed = self.reloaded != Some(fingerprint) || self.is_refused;
+        let is_settled = self.observed == Some(fingerprint);
+        self.observed = Some(fingerprint);
         match cause {
-            Cause::Start | Cause::Signal => Look::Due,
-            Cause::Time if !is_changed => Look::Same,
-            Cause::Time if is_settled => Look::Due,
-            Cause::Time => Look::Settling,
+            Cause::Start | Cause::Signal => WatchState::Due,
+            Cause::Time if !is_changed => WatchState::Unchanged,
+            Cause::Time if is_settled => WatchState::Due,
+            Cause::Time => WatchState::Settling,
         }
     }
 
-    /// Remembers how the reload of these files ended.
-    pub(super) fn tried(&mut self, found: u64, is_refused: bool) {
-        (self.tried, self.is_refused) = (Some(found), is_refused);
+    /// Stores the result of a reload.
+    pub(super) fn reloaded(&mut self, fingerprint: u64, is_refused: bool) {
+        (self.reloaded, self.is_refused) = (Some(fingerprint), is_refused);
     }
 }
 
-/// The configuration, and every file that its certificates and credentials are in.
+/// Returns the configuration file and every file of its certificates and credentials.
 pub(super) fn files_of(reload: &Reload, config: &Config) -> Vec<PathBuf> {
     let tls = config.listen.tls.iter().flat_map(|tls| tls.files());
     let credentials = config.sources.iter().flat_map(|source| &source.credentials);
@@ -83,32 +83,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_counts_when_it_is_seen_twice() {
-        let mut looks = Looks::default();
-        assert_eq!(looks.look(1, Cause::Start), Look::Due);
-        looks.tried(1, false);
-        assert_eq!(looks.look(1, Cause::Time), Look::Same);
-        // Written piece by piece, and back to what it was.
-        for found in [2, 3, 4] {
-            assert_eq!(looks.look(found, Cause::Time), Look::Settling);
+    fn a_change_counts_when_it_is_observed_twice() {
+        let mut watch = FileWatch::default();
+        assert_eq!(watch.observe(1, Cause::Start), WatchState::Due);
+        watch.reloaded(1, false);
+        assert_eq!(watch.observe(1, Cause::Time), WatchState::Unchanged);
+        // Written piece by piece, then restored.
+        for fingerprint in [2, 3, 4] {
+            assert_eq!(watch.observe(fingerprint, Cause::Time), WatchState::Settling);
         }
-        assert_eq!(looks.look(1, Cause::Time), Look::Same);
-        assert_eq!(looks.look(4, Cause::Time), Look::Settling);
-        assert_eq!(looks.look(4, Cause::Time), Look::Due);
-        looks.tried(4, false);
-        assert_eq!(looks.look(4, Cause::Time), Look::Same);
-        assert_eq!(looks.look(5, Cause::Signal), Look::Due, "at once");
+        assert_eq!(watch.observe(1, Cause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(4, Cause::Time), WatchState::Settling);
+        assert_eq!(watch.observe(4, Cause::Time), WatchState::Due);
+        watch.reloaded(4, false);
+        assert_eq!(watch.observe(4, Cause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(5, Cause::Signal), WatchState::Due, "at once");
     }
 
     #[test]
-    fn what_was_refused_is_tried_again() {
-        let mut looks = Looks::default();
-        looks.look(1, Cause::Start);
-        looks.tried(1, true);
-        assert_eq!(looks.look(1, Cause::Time), Look::Due);
-        assert_eq!(looks.look(2, Cause::Time), Look::Settling);
-        assert_eq!(looks.look(2, Cause::Time), Look::Due);
-        looks.tried(2, false);
-        assert_eq!(looks.look(2, Cause::Time), Look::Same);
+    fn a_refused_reload_is_retried() {
+        let mut watch = FileWatch::default();
+        watch.observe(1, Cause::Start);
+        watch.reloaded(1, true);
+        assert_eq!(watch.observe(1, Cause::Time), WatchState::Due);
+        assert_eq!(watch.observe(2, Cause::Time), WatchState::Settling);
+        assert_eq!(watch.observe(2, Cause::Time), WatchState::Due);
+        watch.reloaded(2, false);
+        assert_eq!(watch.observe(2, Cause::Time), WatchState::Unchanged);
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::Item;
 use crate::error_chain::without_numbers;
 use crate::http_client::{Answer, RequestError};
+use crate::secret::SecretError;
+use crate::tls::ClientTlsError;
 
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +130,18 @@ impl Reason {
     /// A reason that is about time.
     pub(super) fn late(message: impl Into<String>) -> Reason {
         Reason { is_late: true, ..Reason::new(message) }
+    }
+}
+
+impl From<SecretError> for Reason {
+    fn from(error: SecretError) -> Reason {
+        Reason::new(error.to_string())
+    }
+}
+
+impl From<ClientTlsError> for Reason {
+    fn from(error: ClientTlsError) -> Reason {
+        Reason::new(error.to_string())
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::embedded::chunk::{self, Chunk};
+use super::chunk::{self, Chunk};
 use super::{DedupKey, Millis, NewEntry};
 
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct NewEvent {
     /// What makes it a duplicate of another.
     pub key: DedupKey,
     /// Its bytes, usually a part of the received body.
@@ -24,7 +24,7 @@ pub struct Batch {
     /// When it was received.
     pub received_at: Millis,
     /// Events to spool, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<NewEvent>,
     /// Entries to put into quarantine.
     pub quarantine: Vec<NewEntry>,
     /// The quarantine entry that this batch replaces: it goes in the same commit, and if it has gone
@@ -38,25 +38,25 @@ pub struct Batch {
 /// A batch whose chunks are encoded and compressed, ready for the writer. Making one is the costly
 /// part of an append and needs no lock: do it on the thread that received the batch.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedBatch {
     pub(super) batch: Batch,
     pub(super) chunks: Vec<Chunk>,
 }
 
 impl Batch {
     /// Encodes and compresses the events.
-    pub fn prepare(self) -> Prepared {
+    pub fn prepare(self) -> PreparedBatch {
         let chunks = chunk::encode(self.events.iter().map(|event| event.bytes.as_ref()));
-        Prepared { batch: self, chunks }
+        PreparedBatch { batch: self, chunks }
     }
 
     /// The events as they are, for an engine that stores each by itself.
-    pub fn unpacked(self) -> Prepared {
-        Prepared { batch: self, chunks: Vec::new() }
+    pub fn unpacked(self) -> PreparedBatch {
+        PreparedBatch { batch: self, chunks: Vec::new() }
     }
 }
 
-impl Prepared {
+impl PreparedBatch {
     /// Elements in it, quarantined ones included.
     pub fn events(&self) -> usize {
         self.batch.events.len() + self.batch.quarantine.len()

@@ -63,17 +63,17 @@ impl DedupKey {
 /// Keys in each part of a full window. A hash table has a power of two of places and doubles when 7/8 of
 /// them are taken (28,672 of 32,768): parts of this size are well filled when the window is full, keep
 /// room for what removed keys leave behind, and one that doubles takes half a megabyte, not hundreds.
-const PART: u64 = 26_000;
+const KEYS_PER_PART: u64 = 26_000;
 
 /// Keys that are worth several threads.
-const MANY: u64 = 500_000;
+const PARALLEL_LOAD_KEYS: u64 = 500_000;
 
-type Part = HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>;
+type DedupPart = HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>;
 
 /// The ids in the window. Insertions are tentative until the commit that stores them succeeds.
 #[derive(Debug)]
 pub(super) struct DedupSet {
-    parts: Vec<Part>,
+    parts: Vec<DedupPart>,
     len: u64,
     tentative: Vec<DedupKey>,
 }
@@ -81,11 +81,11 @@ pub(super) struct DedupSet {
 impl DedupSet {
     /// An empty set for a window of `max` keys, with room for as many as are `expected` at once.
     pub(super) fn new(max: u64, expected: u64) -> DedupSet {
-        let count = max.div_ceil(PART).max(1);
+        let count = max.div_ceil(KEYS_PER_PART).max(1);
         // A little more than the mean: parts are not equally full.
         let mean = (expected / count) as usize;
         let part =
-            || Part::with_capacity_and_hasher(mean + mean / 32, BuildHasherDefault::default());
+            || DedupPart::with_capacity_and_hasher(mean + mean / 32, BuildHasherDefault::default());
         DedupSet { parts: (0..count).map(|_| part()).collect(), len: 0, tentative: Vec::new() }
     }
 
@@ -98,9 +98,9 @@ impl DedupSet {
         read: impl Fn(&mut dyn FnMut(DedupKey)) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = if expected < MANY { 1 } else { processors.min(4) };
+        let threads = if expected < PARALLEL_LOAD_KEYS { 1 } else { processors.min(4) };
         let (count, share) = (self.parts.len(), self.parts.len().div_ceil(threads));
-        let load = |(thread, parts): (usize, &mut [Part])| {
+        let load = |(thread, parts): (usize, &mut [DedupPart])| {
             read(&mut |key| {
                 let own = index(key, count).checked_sub(thread * share);
                 if let Some(part) = own.and_then(|own| parts.get_mut(own)) {
@@ -162,7 +162,7 @@ impl DedupSet {
         self.len
     }
 
-    fn part(&mut self, key: DedupKey) -> &mut Part {
+    fn part(&mut self, key: DedupKey) -> &mut DedupPart {
         let index = index(key, self.parts.len());
         &mut self.parts[index]
     }
@@ -170,9 +170,9 @@ impl DedupSet {
 
 /// Makes room for another key. A full hash table may be full of what removed keys have left behind; left
 /// to itself it doubles all the same.
-fn rebuild(part: &mut Part) {
+fn rebuild(part: &mut DedupPart) {
     let room = part.len() + part.len() / 32 + 1;
-    let mut rebuilt = Part::with_capacity_and_hasher(room, BuildHasherDefault::default());
+    let mut rebuilt = DedupPart::with_capacity_and_hasher(room, BuildHasherDefault::default());
     rebuilt.extend(part.drain());
     *part = rebuilt;
 }
@@ -214,18 +214,18 @@ mod tests {
 
     #[test]
     fn a_window_that_moves_on_takes_no_more_memory() {
-        let mut set = DedupSet::new(PART, 0);
+        let mut set = DedupSet::new(KEYS_PER_PART, 0);
         let key = |number: u64| DedupKey::new("source", &number.to_string(), (0, 0));
-        for number in 0..20 * PART {
+        for number in 0..20 * KEYS_PER_PART {
             set.insert(key(number));
-            if let Some(oldest) = number.checked_sub(PART) {
+            if let Some(oldest) = number.checked_sub(KEYS_PER_PART) {
                 set.remove(key(oldest));
             }
             if number % 1000 == 0 {
                 set.settle();
             }
         }
-        assert_eq!(set.len(), PART);
+        assert_eq!(set.len(), KEYS_PER_PART);
         assert!(set.parts[0].capacity() < 30_000, "{}", set.parts[0].capacity());
     }
 
@@ -235,7 +235,7 @@ mod tests {
             steps in proptest::collection::vec((0..5_u8, 0..40_u16), 0..300),
             parts in 1..5_u64,
         ) {
-            let mut set = DedupSet::new(parts * PART, 100);
+            let mut set = DedupSet::new(parts * KEYS_PER_PART, 100);
             let (mut settled, mut tentative) = (HashSet::new(), HashSet::new());
             for (step, number) in steps {
                 match step {

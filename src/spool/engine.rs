@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -15,9 +14,9 @@ use tokio::sync::watch;
 #[cfg(feature = "nats")]
 use super::jetstream;
 use super::{
-    AppendError, Clock, CommitError, Entry, Millis, NewEntry, OpenError, Place, Prepared, Query,
-    Read, ReadError, Receipt, Registered, Settings, SpoolStats, Start, Stored, Summary, Tally,
-    embedded,
+    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
+    PreparedBatch, Query, Read, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats,
+    Start, StoredEvent, Tally, embedded,
 };
 
 /// Which engine keeps the events.
@@ -28,7 +27,7 @@ pub enum Engine {
     Embedded,
     /// Streams of NATS JetStream, shared by any number of receivers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Settings>),
+    Jetstream(Box<jetstream::JetStreamConfig>),
 }
 
 impl Engine {
@@ -51,20 +50,20 @@ impl Engine {
 #[derive(Debug)]
 pub enum Spool {
     /// On this machine.
-    Embedded(embedded::Spool),
+    Embedded(embedded::EmbeddedSpool),
     /// In a replicated log.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Spool>),
+    Jetstream(Box<jetstream::JetStreamSpool>),
 }
 
 /// One sink's own way to read.
 #[derive(Debug)]
 pub enum Reader {
     /// A connection to the database.
-    Embedded(embedded::Reader),
+    Embedded(embedded::EmbeddedReader),
     /// A consumer of the stream.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Reader>),
+    Jetstream(Box<jetstream::JetStreamReader>),
 }
 
 /// Hands a call to the engine, whichever it is.
@@ -82,7 +81,7 @@ impl Spool {
     /// Opens the embedded engine, recovering it first, whatever `engine` says. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
     pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
-        embedded::Spool::open(settings, clock).map(Spool::Embedded)
+        embedded::EmbeddedSpool::open(settings, clock).map(Spool::Embedded)
     }
 
     /// Opens the engine that is configured.
@@ -91,7 +90,7 @@ impl Spool {
             Engine::Embedded => Spool::open(settings, clock),
             #[cfg(feature = "nats")]
             Engine::Jetstream(_) => {
-                let spool = jetstream::Spool::open(settings, clock).await?;
+                let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
                 Ok(Spool::Jetstream(Box::new(spool)))
             }
         }
@@ -119,7 +118,7 @@ impl Spool {
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
-    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         engine!(self, engine => engine.append(batch).await)
     }
 
@@ -130,34 +129,6 @@ impl Spool {
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
         engine!(self, engine => engine.register(sinks).await)
-    }
-
-    /// Waits until this process is the one that delivers to a sink, and says from which cursor on. The
-    /// embedded engine is always the only one: it is wherever the caller has come to.
-    pub async fn lead(&self, sink: &Arc<str>, cursor: u64) -> Result<u64, CommitError> {
-        match self {
-            Spool::Embedded(_) => Ok(cursor),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.lead(sink).await,
-        }
-    }
-
-    /// A sink's place as all receivers share it, to wait on; `None` where there is only this one.
-    pub fn place(&self, sink: &str) -> Option<watch::Receiver<Place>> {
-        match self {
-            Spool::Embedded(_) => None,
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => Some(engine.place(sink)),
-        }
-    }
-
-    /// Lets another process deliver to a sink at once.
-    pub async fn resign(&self, sink: &Arc<str>) {
-        match self {
-            Spool::Embedded(_) => {}
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.resign(sink).await,
-        }
     }
 
     /// Remembers that an operator has paused a sink, or lets it go on.
@@ -194,12 +165,12 @@ impl Spool {
         positions: Range<u64>,
         time: Range<Millis>,
         max_bytes: usize,
-    ) -> Result<(Vec<Stored>, u64), ReadError> {
+    ) -> Result<(Vec<StoredEvent>, u64), ReadError> {
         engine!(self, engine => engine.between(positions, time, max_bytes).await)
     }
 
     /// Quarantine entries without their bytes, oldest first.
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         engine!(self, engine => engine.quarantine(query).await)
     }
 
@@ -242,46 +213,9 @@ impl Spool {
         engine!(self, engine => engine.quarantine_size())
     }
 
-    /// Why events could not be stored, if that was a moment ago. Forgotten after a while: whoever
-    /// sends nothing to a service that is not ready would never learn that it is again.
-    pub fn failing(&self) -> Option<String> {
-        engine!(self, engine => engine.failing())
-    }
-
-    /// Permissions that the servers denied the engine a moment ago, and what to do about it.
-    pub fn denied(&self) -> Option<String> {
-        match self {
-            Spool::Embedded(_) => None,
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(engine) => engine.denied(),
-        }
-    }
-
-    /// Where an unreadable store was moved at start, if there was one.
-    pub fn set_aside(&self) -> Option<&PathBuf> {
-        match self {
-            Spool::Embedded(engine) => engine.set_aside(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => None,
-        }
-    }
-
-    /// Events that were acknowledged and are not there any more, as far as was known at start.
-    pub fn lost(&self) -> u64 {
-        match self {
-            Spool::Embedded(engine) => engine.lost(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => 0,
-        }
-    }
-
-    /// Whether a page is broken that only a repair takes out.
-    pub fn is_damaged(&self) -> bool {
-        match self {
-            Spool::Embedded(engine) => engine.is_damaged(),
-            #[cfg(feature = "nats")]
-            Spool::Jetstream(_) => false,
-        }
+    /// Returns the state that decides whether the spool takes events.
+    pub fn health(&self) -> SpoolHealth {
+        engine!(self, engine => engine.health())
     }
 
     /// Waits until the store has failed in a way that only a new process can recover from, and says

@@ -1,21 +1,37 @@
 //! Looking into a spool without changing it, also while services run on it.
 
-use super::embedded::inspect::Verification;
+use serde::Serialize;
+
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, OpenError, Query, ReadError, Settings, SpoolStats, Stored, Summary,
-    embedded,
+    DedupKey, Engine, Entry, EntrySummary, Loss, OpenError, Query, ReadError, Settings, SpoolStats,
+    StoredEvent, embedded,
 };
 
 /// A view of a spool.
 #[derive(Debug)]
 pub enum Inspection {
     /// Of a directory, read-only.
-    Embedded(embedded::inspect::Inspection),
+    Embedded(embedded::inspect::EmbeddedInspection),
     /// Of streams, with what waits for the servers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::Spool>, tokio::runtime::Runtime),
+    Jetstream(Box<jetstream::JetStreamSpool>, tokio::runtime::Runtime),
+}
+
+/// Result of [`Inspection::verify`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// Chunks read.
+    pub chunks: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Everything that is wrong; empty for a sound spool.
+    pub problems: Vec<String>,
+    /// Checks that were not finished, so as not to hold up a running service.
+    pub notes: Vec<String>,
+    /// Events that are known to be gone, which nothing brings back.
+    pub losses: Vec<Loss>,
 }
 
 /// Opens the configured spool for looking only.
@@ -35,7 +51,7 @@ pub fn open(settings: &Settings) -> Result<Inspection, OpenError> {
                 .map_err(failed)?;
             // Nothing is stored through it.
             let clock: Clock = std::sync::Arc::new(|| 0);
-            let spool = runtime.block_on(jetstream::Spool::look(settings, clock))?;
+            let spool = runtime.block_on(jetstream::JetStreamSpool::look(settings, clock))?;
             Ok(Inspection::Jetstream(Box::new(spool), runtime))
         }
     }
@@ -52,7 +68,7 @@ impl Inspection {
     }
 
     /// Quarantine entries without their bytes.
-    pub fn quarantine(&self, query: &Query) -> Result<Vec<Summary>, ReadError> {
+    pub fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.quarantine(query),
             #[cfg(feature = "nats")]
@@ -87,7 +103,7 @@ impl Inspection {
     /// last. `progress` is called with (positions passed, positions in all).
     pub fn each_event(
         &self,
-        visit: impl FnMut(Stored),
+        visit: impl FnMut(StoredEvent),
         progress: impl FnMut(u64, u64),
     ) -> Result<Vec<(u64, u64)>, ReadError> {
         match self {

@@ -16,27 +16,33 @@
 //! feature `nats`, `jetstream`, and only that folder names JetStream.
 
 mod batch;
+mod chunk;
 mod dedup;
 mod embedded;
 mod engine;
 mod error;
+mod health;
 pub mod inspect;
 #[cfg(feature = "nats")]
 pub mod jetstream;
+mod lease;
 mod quarantine;
 mod stats;
+mod stored;
 
-pub use batch::{Batch, Event, Prepared, Receipt};
+pub use batch::{Batch, NewEvent, PreparedBatch, Receipt};
 pub use dedup::DedupKey;
-pub use embedded::bounds::Shares;
-pub use embedded::repair;
-pub use embedded::{Clock, Damage, Read, Salvaged, Stored};
+pub use embedded::{Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
-pub use quarantine::{Entry, NewEntry, Origin, Query, Summary, TargetAnswer};
-pub use stats::{Disposition, Listed, Loss, SinkStats, SpoolStats, Tally};
+pub use health::SpoolHealth;
+pub use lease::SharedSinkState;
+pub use quarantine::{Entry, EntryOrigin, EntrySummary, NewEntry, Query, TargetAnswer};
+pub use stats::{Disposition, Loss, SinkStats, SpoolStats, StatsListing, Tally};
+pub use stored::{Damage, Read, StoredEvent};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the spool is laid out and bounded.
@@ -79,18 +85,8 @@ pub struct Registered {
     pub is_paused: bool,
 }
 
-/// A sink's place as all receivers share it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The last position it has settled.
-    pub cursor: u64,
-    /// Whether an operator has paused it.
-    pub is_paused: bool,
-    /// Another process that delivers to it.
-    pub leader: Option<String>,
-    /// Reason why this process could not deliver to it, whoever's turn it is.
-    pub trouble: Option<String>,
-}
-
-/// Milliseconds since the epoch, handed in by whoever appends, so that tests own the clock.
+/// Milliseconds since the Unix epoch.
 pub type Millis = i64;
+
+/// Clock of a spool: returns the current time. Tests hand in one of their own.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

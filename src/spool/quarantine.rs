@@ -10,7 +10,7 @@ use super::{DedupKey, Millis};
 /// Where an entry comes from, and so what a retry of it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Origin {
+pub enum EntryOrigin {
     /// One element of a received body; a retry types it again.
     Element,
     /// A whole received body; a retry splits it again.
@@ -21,22 +21,22 @@ pub enum Origin {
     Damage,
 }
 
-impl Origin {
+impl EntryOrigin {
     /// The stored name.
     pub fn as_str(self) -> &'static str {
         match self {
-            Origin::Element => "element",
-            Origin::Body => "body",
-            Origin::DeadLetter => "dead_letter",
-            Origin::Damage => "damage",
+            EntryOrigin::Element => "element",
+            EntryOrigin::Body => "body",
+            EntryOrigin::DeadLetter => "dead_letter",
+            EntryOrigin::Damage => "damage",
         }
     }
 
-    pub(super) fn parse(name: &str) -> Origin {
-        [Origin::Element, Origin::Body, Origin::DeadLetter]
+    pub(super) fn parse(name: &str) -> EntryOrigin {
+        [EntryOrigin::Element, EntryOrigin::Body, EntryOrigin::DeadLetter]
             .into_iter()
             .find(|origin| origin.as_str() == name)
-            .unwrap_or(Origin::Damage)
+            .unwrap_or(EntryOrigin::Damage)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct TargetAnswer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: EntryOrigin,
     /// What makes it a repetition of another entry, for what was received.
     pub key: Option<DedupKey>,
     /// A short fixed word, for counting.
@@ -99,7 +99,7 @@ impl NewEntry {
 
 /// A stored entry without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct EntrySummary {
     /// Its number, never reused.
     pub id: i64,
     /// When it was stored, milliseconds since the epoch.
@@ -107,7 +107,7 @@ pub struct Summary {
     /// The source it came from.
     pub source: String,
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: EntryOrigin,
     /// A short fixed word.
     pub reason: String,
     /// A sentence for people.
@@ -133,7 +133,7 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// All but the bytes.
-    pub summary: Summary,
+    pub summary: EntrySummary,
     /// The bytes, exactly as they came.
     pub bytes: Vec<u8>,
 }

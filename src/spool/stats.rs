@@ -154,15 +154,15 @@ impl SpoolStats {
 
 /// [`SpoolStats`] as listings show it.
 #[derive(Debug, Serialize)]
-pub struct Listed<'a> {
+pub struct StatsListing<'a> {
     #[serde(flatten)]
     stats: &'a SpoolStats,
     dispositions: BTreeMap<&'a str, BTreeMap<&'static str, u64>>,
 }
 
-impl<'a> From<&'a SpoolStats> for Listed<'a> {
-    fn from(stats: &'a SpoolStats) -> Listed<'a> {
-        Listed { stats, dispositions: stats.dispositions() }
+impl<'a> From<&'a SpoolStats> for StatsListing<'a> {
+    fn from(stats: &'a SpoolStats) -> StatsListing<'a> {
+        StatsListing { stats, dispositions: stats.dispositions() }
     }
 }
 

@@ -1,8 +1,8 @@
-//! The console: one page that says in a sentence whether events flow, and shows the rest.
+//! Console: one page with a verdict on top and the details below.
 //!
-//! Rendered here, whole, and escaped by the templates: what events say is text and never markup. The
-//! page's own style and script come from this listener; its policy allows no others, nothing inline,
-//! and no frame around it. The script keeps the page up to date, follows the tail and sends operations.
+//! Pages are rendered on the server, and the templates escape all text of events. Style and script come from this
+//! listener; the content security policy allows no other source, nothing inline, and no frame. The script updates the
+//! page, follows the tail and sends operations.
 
 mod page;
 mod plot;
@@ -20,21 +20,21 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use maud::{Markup, html};
 
-use super::{Admin, health};
+use super::{Admin, StatsError, health};
 use crate::deliver::SinkState;
-use crate::observe::{Drifted, Observed};
-use crate::spool::{Query, ReadError, SpoolStats, Summary};
+use crate::observe::{DriftReport, Observed};
+use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
 
-/// Dead letters that are counted for each sink.
-const COUNTED: u32 = 1000;
+/// Maximum number of dead letters counted per sink.
+const MAX_COUNTED_DEAD_LETTERS: u32 = 1000;
 
-/// Entries of the quarantine that the overview names.
-const ENTRIES: u32 = 20;
+/// Maximum number of quarantine entries in the overview.
+const MAX_LISTED_ENTRIES: u32 = 20;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The console's routes.
+/// Returns the console's routes.
 pub(super) fn router() -> Router<Arc<Admin>> {
     let style = ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("style.css"));
     let script =
@@ -47,39 +47,39 @@ pub(super) fn router() -> Router<Arc<Admin>> {
         .route("/console/script.js", get(|| async move { script }))
 }
 
-/// Everything that the overview shows.
+/// Data of the overview.
 struct View {
     now: i64,
-    /// Why no batches are taken.
+    /// Reason why batches are refused.
     unready: Option<String>,
     is_damaged: bool,
     is_quarantine_full: bool,
-    /// Whether other receivers have the same spool.
+    /// True if other receivers share the spool.
     is_shared: bool,
     offers_operations: bool,
-    /// Why it cannot be told, where it cannot.
-    stored: Result<Stored, String>,
+    /// Content of the spool, or the reason why it cannot be read.
+    stored: Result<StoredView, StatsError>,
     sinks: Vec<SinkView>,
     observed: Observed,
-    drifted: Drifted,
+    drifted: DriftReport,
 }
 
-/// What the spool says when it is asked.
-struct Stored {
+/// Content of the spool.
+struct StoredView {
     stats: SpoolStats,
-    /// The newest of the quarantine.
-    entries: Vec<Summary>,
+    /// Newest entries of the quarantine.
+    entries: Vec<EntrySummary>,
 }
 
 struct SinkView {
     name: Arc<str>,
     state: SinkState,
-    /// `None` where the spool cannot be read.
+    /// `None` if the spool cannot be read.
     lag: Option<u64>,
-    /// When the oldest event was received that it has still to settle.
+    /// Receive time of the oldest uncommitted event, in ms since the Unix epoch.
     waiting_since: Option<i64>,
     last_error: Option<String>,
-    /// Its dead letters in quarantine, as far as they were counted.
+    /// Dead letters in quarantine, counted up to `MAX_COUNTED_DEAD_LETTERS`.
     dead_letters: usize,
 }
 
@@ -103,7 +103,7 @@ async fn view(admin: &Admin) -> View {
     View {
         now,
         unready: health::unready(admin),
-        is_damaged: admin.spool.is_damaged(),
+        is_damaged: admin.spool.health().is_damaged,
         is_quarantine_full: admin.spool.is_quarantine_full(),
         is_shared: admin.spool.is_shared(),
         offers_operations: admin.access.offers_operations(),
@@ -114,21 +114,22 @@ async fn view(admin: &Admin) -> View {
     }
 }
 
-async fn stored(admin: &Admin) -> Result<Stored, String> {
+async fn stored(admin: &Admin) -> Result<StoredView, StatsError> {
     let stats = admin.stats().await?;
-    let newest = Query { newest_first: true, limit: ENTRIES, ..Query::default() };
-    let entries = admin.spool.quarantine(newest).await.map_err(|error| error.to_string())?;
-    Ok(Stored { stats, entries })
+    let newest = Query { newest_first: true, limit: MAX_LISTED_ENTRIES, ..Query::default() };
+    let entries = admin.spool.quarantine(newest).await?;
+    Ok(StoredView { stats, entries })
 }
 
-/// How many events of each sink its target has refused that nobody has seen to since. The spool keeps no such count;
-/// where the quarantine is empty, nothing is asked.
-async fn dead_letters(admin: &Admin, stored: &Result<Stored, String>) -> Vec<usize> {
+/// Counts the dead letters of each sink in quarantine. The spool keeps no such count; an empty quarantine is not
+/// queried.
+async fn dead_letters(admin: &Admin, stored: &Result<StoredView, StatsError>) -> Vec<usize> {
     let is_empty = stored.as_ref().is_ok_and(|stored| stored.stats.quarantined == 0);
     let mut counts = Vec::with_capacity(admin.sinks.len());
     for sink in &admin.sinks {
         let sink = Some(sink.name.to_string());
-        let query = Query { sink, newest_first: true, limit: COUNTED, ..Query::default() };
+        let query =
+            Query { sink, newest_first: true, limit: MAX_COUNTED_DEAD_LETTERS, ..Query::default() };
         counts.push(match stored.is_ok() && !is_empty {
             true => admin.spool.quarantine(query).await.map_or(0, |letters| letters.len()),
             false => 0,
@@ -144,7 +145,7 @@ async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response
             page::page(&format!("davinci-siem, entry {id}"), &body).into_response()
         }
         Ok(None) => {
-            let body = message("There is no such entry; it may have been retried or purged.");
+            let body = message("This entry does not exist; it may have been retried or purged.");
             (StatusCode::NOT_FOUND, page::page("davinci-siem", &body)).into_response()
         }
         Err(error) => failed(&error),
@@ -161,7 +162,7 @@ fn message(text: &str) -> Markup {
     html! { h1 { "Console" } p { (text) } p { a href="/console" { "Back to the console" } } }
 }
 
-/// What browsers are told about every answer to an operator.
+/// Adds the security headers to every answer of the console and the API.
 pub(super) async fn with_policy(mut response: Response) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),

@@ -1,4 +1,4 @@
-//! The page around everything, and the overview.
+//! Page frame and overview.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -9,7 +9,7 @@ use crate::observe::Kind;
 use crate::printable;
 use crate::spool::{Disposition, Loss, SpoolStats};
 
-/// A whole page. What strangers say in it is text, without characters that would change how the rest is read.
+/// Renders a page. Text of events is escaped, also control and direction characters.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
     let page = html! {
         (DOCTYPE)
@@ -23,13 +23,13 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
                 script src="/console/script.js" defer {}
             }
             body {
-                a class="skip" href="#main" { "To the content" }
+                a class="skip" href="#main" { "Skip to content" }
                 header { a href="/console" { "davinci-siem" } }
                 main id="main" { (body) }
-                // What an operation came to.
-                p id="said" role="status" aria-live="polite" {}
-                // For whoever listens: the sentence at the top, when it becomes another colour.
-                p id="told" class="unseen" role="status" aria-live="polite" {}
+                // Result of an operation.
+                p id="operation-result" role="status" aria-live="polite" {}
+                // Announcement for screen readers when the level of the verdict changes.
+                p id="announcement" class="visually-hidden" role="status" aria-live="polite" {}
                 footer { "davinci-siem " (env!("CARGO_PKG_VERSION")) }
             }
         }
@@ -37,12 +37,12 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
     PreEscaped(printable::lines(&page.into_string()).into_owned())
 }
 
-/// Everything at once; parts marked as live are brought up to date by the script.
+/// Renders the overview. The script replaces parts marked `data-live`.
 pub(super) fn overview(view: &View) -> Markup {
     let (level, sentence) = verdict(view);
     let body = html! {
-        h1 class="unseen" { "Console" }
-        // The script says when it changes: who listens must not hear each second that passes.
+        h1 class="visually-hidden" { "Console" }
+        // Not a live region itself: screen readers would read out every second.
         div id="verdict" data-live {
             p class={ "verdict " (level.class()) } {
                 b { (level.word()) ". " } (sentence)
@@ -52,14 +52,14 @@ pub(super) fn overview(view: &View) -> Markup {
         (section("events", "Events", &html! {
             (plot::plots(&view.observed))
             p class="facts" {
-                @match &view.stored { Ok(stored) => (spool(&stored.stats)), Err(_) => { span { "the spool cannot be read" } " " } }
-                span { "counting since " (clock(view.observed.since)) " UTC" }
+                @match &view.stored { Ok(stored) => (spool(&stored.stats)), Err(_) => { span { "Spool unreadable" } " " } }
+                span { "Counted since " (clock(view.observed.since)) " UTC" }
             }
         }))
-        (section("sources", "PingOne", &tables::sources(view)))
+        (section("sources", "Sources", &tables::sources(view)))
         (section("sinks", "Sinks", &tables::sinks(view)))
         (section("flows", "Flows", &tables::flows(view)))
-        (section("connectors", "Connectors that fail", &tables::connectors(view)))
+        (section("connectors", "Failing connectors", &tables::connectors(view)))
         (section("quarantine", "Quarantine", &quarantine::list(view)))
         (section("drift", "Schema drift", &tables::drift(view)))
         section aria-labelledby="tail-title" {
@@ -76,12 +76,12 @@ fn spool(stats: &SpoolStats) -> Markup {
     let accepted: u64 = accepted.map(|(_, _, count)| count).sum();
     let lost: u64 = stats.lost.iter().map(Loss::events).sum();
     html! {
-        span { "spool " b { (number(stats.events)) } " events, " b { (size(stats.size)) } " of " (size(stats.max_size)) } " "
-        // Not every engine counts them.
-        @if accepted > 0 { span { "accepted since it was made " b { (number(accepted)) } } " " }
-        // Known for ever: a sentence at the top would hide what is new.
+        span { "Spool: " b { (number(stats.events)) } " events, " b { (size(stats.size)) } " of " (size(stats.max_size)) } " "
+        // Some engines do not count accepted events.
+        @if accepted > 0 { span { "Accepted in total: " b { (number(accepted)) } } " " }
+        // Shown here and not in the verdict: it never goes away, and would hide newer problems.
         @if lost > 0 {
-            strong class="bad" { (count(lost, "event")) " acknowledged and lost: davinci-siem spool stats" } " "
+            strong class="bad" { (count(lost, "acknowledged event")) " lost; see davinci-siem spool stats" } " "
         }
     }
 }
@@ -96,23 +96,23 @@ fn section(id: &str, title: &str, body: &Markup) -> Markup {
     }
 }
 
-/// The script fills it.
+/// Renders the frame of the tail, which the script fills.
 fn tail() -> Markup {
     html! {
         form id="filter" class="filter" {
-            label { "type " select name="type" {
+            label { "Type " select name="type" {
                 option value="" { "all" }
                 @for kind in Kind::ALL { option value=(kind.as_str()) { (kind.as_str().replace('_', " ")) } }
             } }
-            label { "outcome " select name="outcome" {
+            label { "Outcome " select name="outcome" {
                 option value="" { "all" }
                 @for outcome in ["success", "failure", "unknown"] { option { (outcome) } }
             } }
-            label { "flow " input name="flow" autocomplete="off" maxlength="128"; }
-            label { "text " input name="match" autocomplete="off" maxlength="128"; }
+            label { "Flow " input name="flow" autocomplete="off" maxlength="128"; }
+            label { "Text " input name="match" autocomplete="off" maxlength="128"; }
             button type="button" id="pause" aria-pressed="false" { "Pause" }
         }
-        noscript { p { "The tail needs the page's script; " code { "davinci-siem tail" } " needs none." } }
-        ol id="tail" class="tail" tabindex="0" aria-label="Events as they arrive, the newest first" {}
+        noscript { p { "The tail needs JavaScript; without it, use " code { "davinci-siem tail" } "." } }
+        ol id="tail" class="tail" tabindex="0" aria-label="Accepted events, newest first" {}
     }
 }

@@ -1,5 +1,4 @@
-//! Events per minute of the last hour, as stacked bars: drawn here, so that no page needs a script or a
-//! library for it, and as a table for whoever cannot see them.
+//! Events per minute of the last hour, as stacked bars in SVG rendered on the server, with a text alternative.
 
 use maud::{Markup, html};
 
@@ -9,12 +8,12 @@ use crate::observe::{Minute, Observed};
 const MINUTES: usize = 60;
 const MINUTE: i64 = 60_000;
 
-/// The plot's own units.
+/// Units of the SVG.
 const BAR: usize = 10;
 const WIDTH: usize = MINUTES * BAR;
 const HEIGHT: u64 = 120;
 
-/// What is stacked: a name and the events of each minute.
+/// One series of the stack: its name and events per minute.
 struct Series {
     name: &'static str,
     events: [u64; MINUTES],
@@ -26,7 +25,7 @@ impl Series {
     }
 }
 
-/// Both ways to tell events apart.
+/// Renders the plots by type and by outcome.
 pub(super) fn plots(observed: &Observed) -> Markup {
     html! {
         div class="plots" {
@@ -50,33 +49,33 @@ fn plot(
         figure {
             figcaption { "Events per minute, " (title) }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img"
-                aria-label={ (number(total)) " events in the last hour, at most " (number(highest)) " in a minute" } {
+                aria-label={ (number(total)) " events in the last hour, maximum " (number(highest)) " per minute" } {
                 @for at in 0..MINUTES {
                     (bar(&series, at, highest, class))
                 }
             }
             div class="axis" aria-hidden="true" {
                 span { (clock(first * MINUTE)) " UTC" }
-                span { "at most " (number(highest)) }
+                span { "Maximum " (number(highest)) }
                 span { (clock(observed.now)) }
             }
             ul class="legend" {
                 @for one in &series {
                     li { span class={ "swatch " (class) "-" (one.name) } {} (one.name) " " b { (number(one.total())) } }
                 }
-                @if series.is_empty() { li { "nothing in the last hour" } }
+                @if series.is_empty() { li { "No events in the last hour" } }
             }
         }
     }
 }
 
-/// One minute's bar, from the bottom up.
+/// Renders one minute's bar, from the bottom up.
 fn bar(series: &[Series], at: usize, highest: u64, class: &str) -> Markup {
     let mut below = 0;
     let pieces = series.iter().filter(|one| one.events[at] > 0).map(|one| {
         let from = below * HEIGHT / highest;
         below += one.events[at];
-        // Nothing that came is too little to be seen.
+        // At least one unit high, so that a single event is visible.
         let to = (below * HEIGHT / highest).max(from + 1);
         (one.name, HEIGHT.saturating_sub(to), to - from)
     });
@@ -92,7 +91,7 @@ fn sum(series: &[Series], at: usize) -> u64 {
     series.iter().map(|one| one.events[at]).sum()
 }
 
-/// Series in the order of their names, without those in which nothing came.
+/// Returns the series in the order of their names, without empty ones.
 fn stack(
     minutes: &[Minute],
     first: i64,
@@ -104,12 +103,12 @@ fn stack(
         let Some(at) = at else { continue };
         for count in &minute.counts {
             let name = name(count);
-            let place = series.binary_search_by_key(&name, |one| one.name);
-            let place = place.unwrap_or_else(|place| {
-                series.insert(place, Series { name, events: [0; MINUTES] });
-                place
+            let index = series.binary_search_by_key(&name, |one| one.name);
+            let index = index.unwrap_or_else(|index| {
+                series.insert(index, Series { name, events: [0; MINUTES] });
+                index
             });
-            series[place].events[at] += u64::from(count.events);
+            series[index].events[at] += u64::from(count.events);
         }
     }
     series

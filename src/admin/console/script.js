@@ -1,27 +1,26 @@
-// Keeps the console up to date, follows the tail, and sends operations. Whatever an event says goes into
-// the page as text.
+// Updates the console, follows the tail, and sends operations. Text of events enters the page as text only.
 "use strict";
 
-const EVERY = 3000;   // milliseconds between two looks
-const ROWS = 200;     // events that the tail keeps
+const INTERVAL = 3000;   // ms between two updates
+const MAX_ROWS = 200;    // events in the tail
 
-// An address may have been opened with a password in it, and fetch takes no such address.
+// The page may have been opened with a password in its URL, which fetch refuses; so URLs are built from the origin.
 const at = (path) => location.origin + path;
 
-const said = document.getElementById("said");
-const told = document.getElementById("told");
+const operationResult = document.getElementById("operation-result");
+const announcement = document.getElementById("announcement");
 
-// As the service does with a page: what would be obeyed, such as a change of the text's direction, is written out.
-const obeyed = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
-const plain = (text) => text.replace(obeyed, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+// Escapes control and direction characters, as the service does in pages.
+const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
+const plain = (text) => text.replace(control, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-function say(text) {
-  said.textContent = plain(text);
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ""; }, 8000);
+function showResult(text) {
+  operationResult.textContent = plain(text);
+  clearTimeout(showResult.timer);
+  showResult.timer = setTimeout(() => { operationResult.textContent = ""; }, 8000);
 }
 
-// Live parts are replaced as they come from the server, except one that holds the focus.
+// Replaces live parts with the server's current ones, except a part that has the focus.
 async function refresh() {
   if (document.hidden || !document.querySelector("[data-live]")) return;
   let text;
@@ -31,33 +30,33 @@ async function refresh() {
     text = await response.text();
   } catch (error) {
     const verdict = document.querySelector("#verdict .verdict");
-    const words = `The service does not answer (${error.message}). This page is as it was.`;
-    if (told.textContent !== words) told.textContent = words;
+    const message = `The service does not answer (${error.message}). This page is out of date.`;
+    if (announcement.textContent !== message) announcement.textContent = message;
     verdict.className = "verdict bad";
-    verdict.textContent = words;
+    verdict.textContent = message;
     return;
   }
-  const fresh = new DOMParser().parseFromString(text, "text/html");
-  const [before, now] = [document, fresh].map((page) => page.querySelector("#verdict .verdict"));
-  if (before.className !== now.className) told.textContent = now.textContent;
+  const current = new DOMParser().parseFromString(text, "text/html");
+  const [before, now] = [document, current].map((page) => page.querySelector("#verdict .verdict"));
+  if (before.className !== now.className) announcement.textContent = now.textContent;
   for (const part of document.querySelectorAll("[data-live]")) {
-    const next = fresh.getElementById(part.id);
+    const next = current.getElementById(part.id);
     if (!next || part.innerHTML === next.innerHTML || part.contains(document.activeElement)) continue;
     part.replaceChildren(...next.childNodes);
   }
 }
 
-// The header makes the request one that no page of another site can send.
+// Sends an operation. A page of another site cannot send its header.
 async function operate(path, body) {
   try {
     const response = await fetch(at(path), {
       method: "POST", body, headers: { "x-davinci-siem-operation": "console" },
     });
     const answer = await response.json();
-    say(response.ok ? `Done: ${JSON.stringify(answer)}` : `Refused: ${answer.error}`);
+    showResult(response.ok ? `Done: ${JSON.stringify(answer)}` : `Failed: ${answer.error}`);
     return response.ok;
   } catch (error) {
-    say(`Not done: ${error.message}`);
+    showResult(`Failed: ${error.message}`);
     return false;
   }
 }
@@ -73,12 +72,12 @@ document.addEventListener("click", async (event) => {
 
 const retry = document.getElementById("retry");
 if (retry) {
-  const given = retry.elements.bytes.value;
+  const original = retry.elements.bytes.value;
   retry.addEventListener("submit", async (event) => {
     event.preventDefault();
     const now = retry.elements.bytes.value;
-    // Unchanged: the stored bytes, which may be more than a page can hold.
-    if (await operate(retry.dataset.post, now === given ? undefined : now)) {
+    // Unchanged text sends no body: the service retries the stored bytes, which may be more than the page shows.
+    if (await operate(retry.dataset.post, now === original ? undefined : now)) {
       retry.elements.bytes.disabled = true;
       retry.querySelector("button").disabled = true;
     }
@@ -89,27 +88,27 @@ const tail = document.getElementById("tail");
 const filter = document.getElementById("filter");
 let following;
 
-// In place of an event.
-function notice(text) {
+// Row with a message instead of an event.
+function messageRow(text) {
   const item = document.createElement("li");
   item.className = "missed";
   item.textContent = plain(text);
   return item;
 }
 
-function line(seen) {
-  if (seen.missed) return notice(`${seen.missed} events went by unseen`);
+function eventRow(entry) {
+  if (entry.missed) return messageRow(`${entry.missed} events skipped`);
   const item = document.createElement("li");
   const details = document.createElement("details");
   const summary = document.createElement("summary");
-  const time = new Date(seen.received_at).toISOString().slice(11, 23);
-  summary.append(plain(`${time} ${seen.source} ${seen.action} `));
+  const time = new Date(entry.received_at).toISOString().slice(11, 23);
+  summary.append(plain(`${time} ${entry.source} ${entry.action} `));
   const outcome = document.createElement("b");
-  outcome.className = seen.outcome;
-  outcome.textContent = seen.outcome;
-  summary.append(outcome, plain(` ${seen.flow_name || seen.flow_id} ${seen.id}`));
+  outcome.className = entry.outcome;
+  outcome.textContent = entry.outcome;
+  summary.append(outcome, plain(` ${entry.flow_name || entry.flow_id} ${entry.id}`));
   const event = document.createElement("pre");
-  event.textContent = seen.event === null ? "too large to be shown here" : plain(JSON.stringify(seen.event, null, 2));
+  event.textContent = entry.event === null ? "Too large to show" : plain(JSON.stringify(entry.event, null, 2));
   details.append(summary, event);
   item.append(details);
   return item;
@@ -118,35 +117,35 @@ function line(seen) {
 async function follow() {
   following?.abort();
   const mine = following = new AbortController();
-  const wanted = new URLSearchParams();
-  for (const [name, value] of new FormData(filter)) if (value) wanted.set(name, value);
+  const query = new URLSearchParams();
+  for (const [name, value] of new FormData(filter)) if (value) query.set(name, value);
   tail.replaceChildren();
   while (!mine.signal.aborted) {
     let reader;
     try {
-      const response = await fetch(at(`/api/tail?${wanted}`), { signal: mine.signal });
+      const response = await fetch(at(`/api/tail?${query}`), { signal: mine.signal });
       if (!response.ok) throw new Error(`the service answered ${response.status}`);
-      // The ring is told from its beginning each time.
+      // Each connection begins with the last events again.
       tail.replaceChildren();
       let rest = "";
-      // Not every browser can iterate over a stream.
+      // Not every browser supports iteration over a stream.
       reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
         const lines = (rest + value).split("\n");
         rest = lines.pop();
-        for (const one of lines) if (one.trim()) tail.prepend(line(JSON.parse(one)));
-        while (tail.childElementCount > ROWS) tail.lastChild.remove();
+        for (const one of lines) if (one.trim()) tail.prepend(eventRow(JSON.parse(one)));
+        while (tail.childElementCount > MAX_ROWS) tail.lastChild.remove();
       }
     } catch (error) {
       if (mine.signal.aborted) return;
-      const words = `The tail is interrupted: ${error.message}. Trying again.`;
-      if (tail.firstElementChild?.textContent !== words) tail.prepend(notice(words));
+      const message = `The tail is interrupted: ${error.message}. Retrying.`;
+      if (tail.firstElementChild?.textContent !== message) tail.prepend(messageRow(message));
     } finally {
       reader?.cancel().catch(() => {});
     }
-    await new Promise((go) => setTimeout(go, EVERY));
+    await new Promise((go) => setTimeout(go, INTERVAL));
   }
 }
 
@@ -166,5 +165,5 @@ if (tail) {
   follow();
 }
 
-setInterval(refresh, EVERY);
+setInterval(refresh, INTERVAL);
 document.addEventListener("visibilitychange", refresh);

@@ -1,4 +1,4 @@
-//! What flows, connectors, sinks and sources do, and how events differ from what is documented.
+//! Tables: sources, sinks, flows, connectors, schema drift.
 
 use maud::{Markup, html};
 
@@ -6,10 +6,10 @@ use super::View;
 use super::words::{ago, number, span};
 use crate::deliver::SinkState;
 
-/// Rows of a table whose length the sender decides.
-const ROWS: usize = 20;
+/// Maximum number of rows of a table whose length senders control.
+const MAX_ROWS: usize = 20;
 
-/// A table that may be wider than the screen: scrollable by keyboard, too.
+/// Renders a table that scrolls horizontally, also by keyboard.
 fn table(label: &str, heading: &[&str], rows: &Markup, is_empty: bool, empty: &str) -> Markup {
     html! {
         @if is_empty { p class="empty" { (empty) } } @else {
@@ -28,22 +28,22 @@ pub(super) fn sources(view: &View) -> Markup {
         @for source in &view.observed.sources {
             tr {
                 th scope="row" { (source.source) }
-                td { @match source.last_heard { Some(at) => (ago(at, view.now)), None => "not since the start" } }
+                td { @match source.last_heard { Some(at) => (ago(at, view.now)), None => "None since the start" } }
                 td {
                     @match (source.blocked_since, source.loses_events_at) {
                         (Some(since), Some(loses)) => {
                             strong class="bad" { (span(view.now - since)) " of 7 days" }
-                            ", " (number(source.refusals)) " refusals; "
-                            @if loses > view.now { "events are lost in " (span(loses - view.now)) }
-                            @else { "events are being lost since " (ago(loses, view.now)) }
+                            ", " (number(source.refusals)) " refused requests; "
+                            @if loses > view.now { "PingOne loses events in " (span(loses - view.now)) }
+                            @else { "PingOne loses events since " (ago(loses, view.now)) }
                         }
-                        _ => "no"
+                        _ => "No"
                     }
                 }
             }
         }
     };
-    table("Sources", &["source", "last heard", "blocked"], &rows, false, "")
+    table("Sources", &["Source", "Last request", "Blocked"], &rows, false, "")
 }
 
 pub(super) fn sinks(view: &View) -> Markup {
@@ -57,40 +57,40 @@ pub(super) fn sinks(view: &View) -> Markup {
                         SinkState::Running => {}
                         SinkState::Retrying { attempts, reason } => { " attempt " (attempts) ": " (reason) }
                         SinkState::Paused { reason } => { " " (reason) }
-                        SinkState::Standby { leader } => { " for " (leader) }
+                        SinkState::Standby { leader } => { " (lease held by " (leader) ")" }
                     }
                 }
                 td class="number" { @match sink.lag { Some(lag) => (number(lag)), None => "?" } }
-                td { @if let Some(since) = sink.waiting_since { (span(view.now - since)) } @else { "none" } }
+                td { @if let Some(since) = sink.waiting_since { (span(view.now - since)) } @else { "None" } }
                 td {
-                    @if let Some(reason) = &sink.last_error { (reason) } @else { "none since the start" }
+                    @if let Some(reason) = &sink.last_error { (reason) } @else { "None since the start" }
                 }
                 @if view.offers_operations {
                     td {
                         @let is_paused = matches!(sink.state, SinkState::Paused { .. });
-                        @let verb = if is_paused { "resume" } else { "pause" };
-                        button data-post={ "/api/sinks/" (sink.name) "/" (verb) } { (verb) span class="unseen" { " sink " (sink.name) } }
+                        @let (verb, label) = if is_paused { ("resume", "Resume") } else { ("pause", "Pause") };
+                        button data-post={ "/api/sinks/" (sink.name) "/" (verb) } { (label) span class="visually-hidden" { " sink " (sink.name) } }
                     }
                 }
             }
         }
     };
-    let heading = ["sink", "state", "events behind", "time behind", "last error", "operate"];
+    let heading = ["Sink", "State", "Lag in events", "Lag in time", "Last error", "Operation"];
     let columns = heading.len() - usize::from(!view.offers_operations);
     table("Sinks", &heading[..columns], &rows, view.sinks.is_empty(), "No sinks.")
 }
 
 pub(super) fn flows(view: &View) -> Markup {
     let rows = html! {
-        @for flow in view.observed.flows.iter().take(ROWS) {
+        @for flow in view.observed.flows.iter().take(MAX_ROWS) {
             tr {
                 th scope="row" title=(flow.id) {
-                    @if !flow.name.is_empty() { (flow.name) } @else if !flow.id.is_empty() { (flow.id) } @else { "others" }
+                    @if !flow.name.is_empty() { (flow.name) } @else if !flow.id.is_empty() { (flow.id) } @else { "Others" }
                 }
                 td class="number" { (number(flow.starts)) }
                 td {
                     @for (status, events) in &flow.outcomes { span class="pair" { (status) " " b { (number(*events)) } } " " }
-                    @if flow.outcomes.is_empty() { "none reported" }
+                    @if flow.outcomes.is_empty() { "None reported" }
                 }
                 td class="number" { (number(flow.errors)) }
                 td class="number" { (rate(flow.errors, flow.starts)) }
@@ -98,13 +98,13 @@ pub(super) fn flows(view: &View) -> Markup {
             }
         }
     };
-    let heading = ["flow", "starts", "outcomes", "errors", "errors per start", "last seen"];
+    let heading = ["Flow", "Starts", "Outcomes", "Errors", "Errors per start", "Last event"];
     table(
         "Flows",
         &heading,
         &rows,
         view.observed.flows.is_empty(),
-        "No flow has been seen since the start.",
+        "No flow events since the start.",
     )
 }
 
@@ -117,28 +117,28 @@ fn rate(errors: u64, starts: u64) -> String {
 
 pub(super) fn connectors(view: &View) -> Markup {
     let rows = html! {
-        @for line in view.observed.connectors.iter().take(ROWS) {
+        @for line in view.observed.connectors.iter().take(MAX_ROWS) {
             tr {
-                th scope="row" { @if line.connector.is_empty() { "others" } @else { (line.connector) } }
+                th scope="row" { @if line.connector.is_empty() { "Others" } @else { (line.connector) } }
                 td { (line.capability) }
                 td class="number" { (number(line.errors)) }
                 td { (ago(line.last_error, view.now)) }
             }
         }
     };
-    let heading = ["connector", "capability", "errors", "last"];
+    let heading = ["Connector", "Capability", "Errors", "Last error"];
     table(
-        "Connectors that fail",
+        "Failing connectors",
         &heading,
         &rows,
         view.observed.connectors.is_empty(),
-        "No connector has failed since the start.",
+        "No connector errors since the start.",
     )
 }
 
 pub(super) fn drift(view: &View) -> Markup {
     let rows = html! {
-        @for line in view.drifted.drift.iter().take(ROWS) {
+        @for line in view.drifted.drift.iter().take(MAX_ROWS) {
             tr {
                 th scope="row" { (line.kind) }
                 td { (line.finding.replace('_', " ")) }
@@ -154,12 +154,12 @@ pub(super) fn drift(view: &View) -> Markup {
             }
         }
     };
-    let heading = ["type", "what", "where", "looks like", "how often", "first seen", "last seen"];
+    let heading = ["Type", "Finding", "Field", "Example", "Count", "First seen", "Last seen"];
     table(
         "Schema drift",
         &heading,
         &rows,
         view.drifted.drift.is_empty(),
-        "Everything was as documented.",
+        "All events match PingOne's documentation.",
     )
 }

@@ -1,27 +1,27 @@
-//! The one sentence at the top: do events flow, and if not, what has to be done?
+//! Verdict: one sentence about the state of the service, with the action it needs.
 
 use super::words::{count, span};
-use super::{COUNTED, View};
+use super::{MAX_COUNTED_DEAD_LETTERS, View};
 use crate::deliver::SinkState;
 use crate::observe::SourceLine;
 
-/// A source that is silent for so long, in milliseconds, may have lost its way; as the alert has it.
-const SILENT: i64 = 3_600_000;
+/// Silence of a source after which the verdict warns, in ms; the same as in the alert.
+const SILENT_AFTER_MS: i64 = 3_600_000;
 
-/// How bad it is.
+/// Severity of the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Good,
-    /// Nothing has come yet.
+    /// No request has arrived yet.
     Waiting,
-    /// Somebody should look.
+    /// An operator should check.
     Warning,
-    /// Somebody has to act.
+    /// An operator has to act.
     Bad,
 }
 
 impl Level {
-    /// The class that colours it.
+    /// Returns the CSS class of the level.
     pub(super) fn class(self) -> &'static str {
         match self {
             Level::Good => "good",
@@ -31,23 +31,23 @@ impl Level {
         }
     }
 
-    /// The same for whoever sees no colours.
+    /// Returns the word that stands for the level.
     pub(super) fn word(self) -> &'static str {
         match self {
             Level::Good => "Healthy",
             Level::Waiting => "Waiting",
-            Level::Warning => "Look at this",
-            Level::Bad => "Act",
+            Level::Warning => "Warning",
+            Level::Bad => "Critical",
         }
     }
 }
 
-/// Place on the page where a sentence's subject is shown.
+/// Returns the section of the page that a sentence is about.
 pub(super) fn section(view: &View, sentence: &str) -> Option<&'static str> {
     refused(view).filter(|refused| refused == sentence).map(|_| "#quarantine")
 }
 
-/// The worst that is true.
+/// Returns the most severe finding.
 pub(super) fn verdict(view: &View) -> (Level, String) {
     bad(view)
         .map(|sentence| (Level::Bad, sentence))
@@ -57,26 +57,27 @@ pub(super) fn verdict(view: &View) -> (Level, String) {
 
 fn bad(view: &View) -> Option<String> {
     let sources = &view.observed.sources;
-    let held = sources.iter().filter(|source| source.blocked_since.is_some());
-    let held = held.min_by_key(|source| source.blocked_since);
+    let blocked = sources.iter().filter(|source| source.blocked_since.is_some());
+    let blocked = blocked.min_by_key(|source| source.blocked_since);
     if let Some(reason) = &view.unready {
-        let loss = held.map_or_else(String::new, |held| format!(". {}", loss(held, view.now)));
-        return Some(format!("Nothing is taken: {reason}{loss}."));
+        let loss =
+            blocked.map_or_else(String::new, |blocked| format!(". {}", loss(blocked, view.now)));
+        return Some(format!("No events are accepted: {reason}{loss}."));
     }
-    let held = held?;
-    let since = span(view.now - held.blocked_since?);
-    let where_else = match view.is_shared {
-        true => " by this receiver; another may have taken the batch since",
+    let blocked = blocked?;
+    let since = span(view.now - blocked.blocked_since?);
+    let elsewhere = match view.is_shared {
+        true => " by this receiver; another may have accepted the batch since",
         false => "",
     };
-    let loss = loss(held, view.now);
-    Some(format!("{} has been blocked for {since}{where_else}. {loss}.", held.source))
+    let loss = loss(blocked, view.now);
+    Some(format!("{} has been blocked for {since}{elsewhere}. {loss}.", blocked.source))
 }
 
-/// What becomes of a source's events.
-fn loss(held: &SourceLine, now: i64) -> String {
-    match held.loses_events_at {
-        Some(at) if at > now => format!("PingOne begins to lose events in {}", span(at - now)),
+/// Describes when PingOne loses events of a blocked source.
+fn loss(blocked: &SourceLine, now: i64) -> String {
+    match blocked.loses_events_at {
+        Some(at) if at > now => format!("PingOne will lose events in {}", span(at - now)),
         Some(at) => format!("PingOne has been losing events for {}", span(now - at)),
         None => "PingOne keeps events for seven days".to_owned(),
     }
@@ -90,15 +91,16 @@ fn warning(view: &View) -> Option<String> {
     }
     if view.is_quarantine_full {
         return Some(
-            "The quarantine is full: batches with events that would go there are blocked."
-                .to_owned(),
+            "The quarantine is full: batches with refused elements are blocked.".to_owned(),
         );
     }
     if view.is_damaged {
-        return Some("A page of the spool is broken: restart the service to repair it.".to_owned());
+        return Some(
+            "A page of the spool is corrupt: restart the service to repair it.".to_owned(),
+        );
     }
     if let Err(error) = &view.stored {
-        return Some(format!("What the spool holds cannot be read: {error}."));
+        return Some(format!("The spool cannot be read: {error}."));
     }
     if let Some(sentence) = refused(view) {
         return Some(sentence);
@@ -111,27 +113,26 @@ fn warning(view: &View) -> Option<String> {
     silent(view)
 }
 
-/// The sink with the most dead letters.
+/// Describes the dead letters, naming the sink with the most.
 fn refused(view: &View) -> Option<String> {
     let sink = view.sinks.iter().max_by_key(|sink| sink.dead_letters)?;
     let letters = Some(sink.dead_letters).filter(|letters| *letters > 0)?;
-    let or_more = if letters >= COUNTED as usize { " or more" } else { "" };
+    let or_more = if letters >= MAX_COUNTED_DEAD_LETTERS as usize { " or more" } else { "" };
     let others = view.sinks.iter().filter(|sink| sink.dead_letters > 0).count() - 1;
     let others = match others {
         0 => String::new(),
         others => format!(", and so do the targets of {}", count(others as u64, "other sink")),
     };
     Some(format!(
-        "The target of sink {} refuses events: {}{or_more} in quarantine{others}. See why, correct it, and \
-         retry or purge them.",
+        "The target of sink {} refuses events: {}{or_more} in quarantine{others}. Check the reasons, then \
+         retry or purge the entries.",
         sink.name,
         count(letters as u64, "dead letter")
     ))
 }
 
-/// Where nothing has ever come, nothing is amiss yet: [`good`] says that it waits.
-///
-/// A receiver that shares its spool may hear nothing because another does.
+/// Describes the source that has been silent the longest. Before the first request, [`good`] reports that the service
+/// waits. A receiver that shares its spool may be silent because another receives the requests.
 fn silent(view: &View) -> Option<String> {
     if view.is_shared {
         return None;
@@ -139,9 +140,9 @@ fn silent(view: &View) -> Option<String> {
     let sources = &view.observed.sources;
     sources.iter().find(|source| source.last_heard.is_some())?;
     let silent = sources.iter().max_by_key(|source| source.silent_millis)?;
-    let since = Some(silent.silent_millis).filter(|millis| *millis >= SILENT)?;
+    let since = Some(silent.silent_millis).filter(|millis| *millis >= SILENT_AFTER_MS)?;
     Some(format!(
-        "{} has been silent for {}. If users were active, see whether PingOne's webhook is enabled, reaches \
+        "{} has been silent for {}. If users were active, check that PingOne's webhook is enabled, reaches \
          this service, and has the right credentials.",
         silent.source,
         span(since)
@@ -151,24 +152,25 @@ fn silent(view: &View) -> Option<String> {
 fn good(view: &View) -> (Level, String) {
     let heard = view.observed.sources.iter().filter_map(|source| source.last_heard).max();
     let Some(heard) = heard else {
-        let sentence = "Ready. Nothing has come from PingOne since the start.";
+        let sentence = "Ready. No request from PingOne since the start.";
         return (Level::Waiting, sentence.to_owned());
     };
     let behind: u64 = view.sinks.iter().filter_map(|sink| sink.lag).sum();
     let sinks = match behind {
         0 => format!("{} up to date", count(view.sinks.len() as u64, "sink")),
-        _ => format!("{} still on their way", count(behind, "event")),
+        _ => format!("{} not delivered yet", count(behind, "event")),
     };
     let sentence =
-        format!("Events flow: PingOne was heard {} ago, {sinks}.", span(view.now - heard));
+        format!("Events flow: last request from PingOne {} ago, {sinks}.", span(view.now - heard));
     (Level::Good, sentence)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{SinkView, Stored, View};
+    use super::super::{SinkView, StoredView, View};
     use super::*;
-    use crate::observe::{Drifted, Observed, SourceLine};
+    use crate::admin::StatsError;
+    use crate::observe::{DriftReport, Observed, SourceLine};
     use crate::spool::SpoolStats;
 
     const NOW: i64 = 1_700_000_000_000;
@@ -210,10 +212,10 @@ mod tests {
             is_quarantine_full: false,
             is_shared: false,
             offers_operations: true,
-            stored: Ok(Stored { stats: SpoolStats::default(), entries: Vec::new() }),
+            stored: Ok(StoredView { stats: SpoolStats::default(), entries: Vec::new() }),
             sinks: vec![sink],
             observed,
-            drifted: Drifted { since: NOW, drift: Vec::new(), other: 0 },
+            drifted: DriftReport { since: NOW, drift: Vec::new(), other: 0 },
         }
     }
 
@@ -224,38 +226,42 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_is_said_first() {
+    fn the_most_severe_finding_comes_first() {
         let mut view = view();
-        says(&view, Level::Good, "PingOne was heard 5 s ago, 1 sink up to date");
+        says(&view, Level::Good, "last request from PingOne 5 s ago, 1 sink up to date");
         view.sinks[0].lag = Some(1200);
-        says(&view, Level::Good, "1,200 events still on their way");
+        says(&view, Level::Good, "1,200 events not delivered yet");
         view.observed.sources[0].silent_millis = HOUR;
         says(&view, Level::Warning, "pingone has been silent for 1 h");
         view.sinks[0].state = SinkState::Retrying { attempts: 2, reason: "busy".to_owned() };
         says(&view, Level::Warning, "Sink siem is retrying: busy");
         assert_eq!(section(&view, &verdict(&view).1), None);
         view.sinks[0].dead_letters = 73;
-        says(&view, Level::Warning, "sink siem refuses events: 73 dead letters in quarantine. See");
+        says(
+            &view,
+            Level::Warning,
+            "sink siem refuses events: 73 dead letters in quarantine. Check",
+        );
         assert_eq!(section(&view, &verdict(&view).1), Some("#quarantine"));
-        view.sinks[0].dead_letters = COUNTED as usize;
+        view.sinks[0].dead_letters = MAX_COUNTED_DEAD_LETTERS as usize;
         says(&view, Level::Warning, "1,000 dead letters or more in quarantine");
-        view.stored = Err("the disk".to_owned());
-        says(&view, Level::Warning, "cannot be read: the disk");
+        view.stored = Err(StatsError::Timeout);
+        says(&view, Level::Warning, "The spool cannot be read: no answer within 3 s.");
         view.is_damaged = true;
-        says(&view, Level::Warning, "broken");
+        says(&view, Level::Warning, "corrupt");
         view.is_quarantine_full = true;
         says(&view, Level::Warning, "quarantine is full");
         view.sinks[0].state = SinkState::Paused { reason: "token".to_owned() };
         says(&view, Level::Warning, "Sink siem is paused: token");
         view.observed.sources[0].blocked_since = Some(NOW - HOUR);
         view.observed.sources[0].loses_events_at = Some(NOW + 167 * HOUR);
-        says(&view, Level::Bad, "blocked for 1 h. PingOne begins to lose events in 6 d 23 h.");
+        says(&view, Level::Bad, "blocked for 1 h. PingOne will lose events in 6 d 23 h.");
         view.unready = Some("the spool is full".to_owned());
-        says(&view, Level::Bad, "the spool is full. PingOne begins to lose events in 6 d 23 h");
+        says(&view, Level::Bad, "the spool is full. PingOne will lose events in 6 d 23 h");
     }
 
     #[test]
-    fn of_several_sources_the_worst_is_named() {
+    fn of_several_sources_the_most_affected_is_named() {
         let mut view = view();
         let mut other = source();
         other.source = "customers".to_owned();
@@ -280,6 +286,6 @@ mod tests {
     fn before_the_first_request_it_waits() {
         let mut view = view();
         view.observed.sources[0].last_heard = None;
-        says(&view, Level::Waiting, "Nothing has come from PingOne");
+        says(&view, Level::Waiting, "No request from PingOne");
     }
 }

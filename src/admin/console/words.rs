@@ -1,4 +1,4 @@
-//! Numbers, sizes and times as people read them.
+//! Formats of numbers, sizes and times.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{Markup, html};
@@ -8,7 +8,7 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// With commas between thousands.
+/// Formats a number with commas between thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -31,7 +31,7 @@ pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
 
-/// The two largest units of some milliseconds.
+/// Formats a duration in ms in its two largest units.
 pub(super) fn span(millis: i64) -> String {
     let millis = millis.max(0);
     if millis < MINUTE {
@@ -49,13 +49,13 @@ pub(super) fn span(millis: i64) -> String {
     }
 }
 
-/// A moment, as how long ago it was and, for machines and on demand, when.
+/// Renders the age of a time, with the exact time as attribute.
 pub(super) fn ago(moment: i64, now: i64) -> Markup {
     let exact = moment_of(moment).to_rfc3339_opts(SecondsFormat::Millis, true);
     html! { time datetime=(exact) title=(exact) { (span(now - moment)) " ago" } }
 }
 
-/// Hours and minutes of a moment, in UTC.
+/// Formats a time as hours and minutes, in UTC.
 pub(super) fn clock(moment: i64) -> String {
     moment_of(moment).format("%H:%M").to_string()
 }

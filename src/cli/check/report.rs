@@ -1,52 +1,52 @@
-//! What a configuration amounts to, as JSON and for people. Holds no secret.
+//! Summary of a configuration, as JSON and for people. Contains no secret.
 
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
-use crate::cli::{Failure, output};
+use crate::cli::{CommandFailure, output};
 use crate::config::{self, Config, SinkKind};
 use crate::listener::tls::{self, LoadedTls};
 use crate::spool::{Engine, Settings};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct CheckReport {
     file: Option<String>,
-    pub(super) listen: Listen,
-    sources: Vec<Source>,
-    spool: Spool,
-    sinks: Vec<Target>,
+    pub(super) listen: ListenReport,
+    sources: Vec<SourceReport>,
+    spool: SpoolReport,
+    sinks: Vec<SinkReport>,
     admin: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     traces: Option<String>,
-    /// What the targets said, if they were asked.
+    /// Results of the probes, with `--connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) probes: Option<Vec<Probe>>,
+    pub(super) probes: Option<Vec<ProbeResult>>,
 }
 
-/// Where webhooks arrive, and with which certificate.
+/// Address of the webhook listener, and its certificate.
 #[derive(Debug, Serialize)]
-pub(super) struct Listen {
+pub(super) struct ListenReport {
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls>,
+    tls: Option<TlsReport>,
     #[serde(skip)]
     is_loopback: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Tls {
+struct TlsReport {
     subject: String,
     sha256: String,
-    valid_until: Vec<Expiry>,
-    /// Whether clients have to show a certificate; absent if none is asked for.
+    valid_until: Vec<CertificateExpiry>,
+    /// True if clients have to present a certificate; absent if none is requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     clients_required: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
-struct Expiry {
+struct CertificateExpiry {
     key: String,
     time: String,
     days: i64,
@@ -55,24 +55,24 @@ struct Expiry {
 }
 
 #[derive(Debug, Serialize)]
-struct Source {
+struct SourceReport {
     name: String,
     path: String,
     credentials: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct Spool {
+struct SpoolReport {
     directory: String,
-    /// The stream and where it is, in JetStream.
+    /// Name and servers of the stream; JetStream only.
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<String>,
     max_size: u64,
 }
 
-impl Spool {
-    fn of(settings: &Settings) -> Spool {
-        Spool {
+impl SpoolReport {
+    fn of(settings: &Settings) -> SpoolReport {
+        SpoolReport {
             directory: settings.directory.display().to_string(),
             stream: match &settings.engine {
                 Engine::Embedded => None,
@@ -88,33 +88,35 @@ impl Spool {
 }
 
 #[derive(Debug, Serialize)]
-struct Target {
+struct SinkReport {
     name: String,
     target: String,
 }
 
-/// Whether a target would take events.
+/// Result of a probe.
 #[derive(Debug, Serialize)]
-pub(super) struct Probe {
+pub(super) struct ProbeResult {
     pub(super) sink: String,
-    pub(super) good: bool,
-    pub(super) said: String,
+    pub(super) ok: bool,
+    pub(super) message: String,
 }
 
-impl Report {
-    pub(super) fn of(config: &Config, file: Option<&Path>) -> Result<Report, Failure> {
-        let sources = config.sources.iter().map(|source| Source {
+impl CheckReport {
+    pub(super) fn of(config: &Config, file: Option<&Path>) -> Result<CheckReport, CommandFailure> {
+        let sources = config.sources.iter().map(|source| SourceReport {
             name: source.name.clone(),
             path: source.path.clone(),
             credentials: source.credentials.len(),
         });
-        let target =
-            |sink: &config::Sink| Target { name: sink.name.clone(), target: target(&sink.kind) };
-        Ok(Report {
+        let target = |sink: &config::Sink| SinkReport {
+            name: sink.name.clone(),
+            target: target(&sink.kind),
+        };
+        Ok(CheckReport {
             file: file.map(|file| file.display().to_string()),
-            listen: Listen::of(&config.listen)?,
+            listen: ListenReport::of(&config.listen)?,
             sources: sources.collect(),
-            spool: Spool::of(&config.spool),
+            spool: SpoolReport::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
             traces: config.traces.as_ref().map(|traces| origin(&traces.client.url)),
@@ -122,90 +124,92 @@ impl Report {
         })
     }
 
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self) -> Result<(), CommandFailure> {
         match &self.file {
-            Some(file) => println!("{file}: no mistakes"),
-            None => println!("no configuration file: the defaults apply"),
+            Some(file) => print_line!("{file}: no mistakes")?,
+            None => print_line!("no configuration file: the defaults apply")?,
         }
-        self.listen.print();
-        for Source { name, path, credentials } in &self.sources {
+        self.listen.print()?;
+        for SourceReport { name, path, credentials } in &self.sources {
             let credentials = match credentials {
                 0 => "no credentials".to_owned(),
                 1 => "1 credential".to_owned(),
                 count => format!("{count} credentials"),
             };
-            println!("  source {name}: {path} ({credentials})");
+            print_line!("  source {name}: {path} ({credentials})")?;
         }
-        let Spool { directory, stream, max_size } = &self.spool;
-        let place = stream.as_ref().unwrap_or(directory);
-        println!("spool in {place}, at most {}", output::size(*max_size));
-        for Target { name, target } in &self.sinks {
-            println!("  sink {name}: {target}");
+        let SpoolReport { directory, stream, max_size } = &self.spool;
+        let location = stream.as_ref().unwrap_or(directory);
+        print_line!("spool in {location}, at most {}", output::size(*max_size))?;
+        for SinkReport { name, target } in &self.sinks {
+            print_line!("  sink {name}: {target}")?;
         }
-        println!("admin on {}", self.admin);
+        print_line!("admin on {}", self.admin)?;
         if let Some(traces) = &self.traces {
-            println!("traces to {traces}");
+            print_line!("traces to {traces}")?;
         }
+        Ok(())
     }
 }
 
-impl Listen {
-    fn of(listen: &config::Listen) -> Result<Listen, Failure> {
+impl ListenReport {
+    fn of(listen: &config::Listen) -> Result<ListenReport, CommandFailure> {
         let is_loopback = listen.address.ip().is_loopback();
         let Some(settings) = &listen.tls else {
             let url = format!("http://{}", listen.address);
-            return Ok(Listen { url, tls: None, is_loopback });
+            return Ok(ListenReport { url, tls: None, is_loopback });
         };
         let LoadedTls { own, expiries, .. } = tls::load(settings)?;
         let valid_until = expiries.into_iter().map(|(key, expires)| {
             let expires = DateTime::from_timestamp(expires, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
             let left = expires - Utc::now();
-            Expiry {
+            CertificateExpiry {
                 key: key.to_owned(),
                 time: expires.to_rfc3339_opts(SecondsFormat::Secs, true),
                 days: left.num_days(),
                 is_over: left <= TimeDelta::zero(),
             }
         });
-        let tls = Tls {
+        let tls = TlsReport {
             subject: own.subject.clone(),
             sha256: own.hex(),
             valid_until: valid_until.collect(),
             clients_required: settings.clients.as_ref().map(|clients| clients.is_required),
         };
-        Ok(Listen { url: format!("https://{}", listen.address), tls: Some(tls), is_loopback })
+        Ok(ListenReport { url: format!("https://{}", listen.address), tls: Some(tls), is_loopback })
     }
 
-    /// The key of a certificate that is not valid any more, and since which day.
+    /// Returns the key of an expired certificate, and its last day.
     pub(super) fn expired(&self) -> Option<(&str, &str)> {
         let mut all = self.tls.iter().flat_map(|tls| &tls.valid_until);
         all.find(|expiry| expiry.is_over).map(|expiry| (expiry.key.as_str(), expiry.day()))
     }
 
-    fn print(&self) {
-        println!("webhooks on {}", self.url);
-        let Some(Tls { subject, sha256, valid_until, clients_required }) = &self.tls else {
+    fn print(&self) -> Result<(), CommandFailure> {
+        print_line!("webhooks on {}", self.url)?;
+        let Some(TlsReport { subject, sha256, valid_until, clients_required }) = &self.tls else {
             if !self.is_loopback {
-                println!(
-                    "  not encrypted: PingOne wants https, so a proxy before it has to end TLS"
-                );
+                print_line!(
+                    "  not encrypted: PingOne requires https; put a proxy that terminates TLS in front"
+                )?;
             }
-            return;
+            return Ok(());
         };
-        println!("  certificate {subject} (SHA-256 {sha256})");
+        print_line!("  certificate {subject} (SHA-256 {sha256})")?;
         for expiry in valid_until.iter().filter(|expiry| !expiry.is_over) {
             let (key, day, days) = (&expiry.key, expiry.day(), expiry.days);
-            println!("  {key} is valid until {day} ({days} days)");
+            print_line!("  {key} is valid until {day} ({days} days)")?;
         }
         match clients_required {
-            Some(true) => println!("  clients have to show a certificate"),
-            Some(false) => println!("  clients may show a certificate"),
+            Some(true) => print_line!("  clients have to present a certificate")?,
+            Some(false) => print_line!("  clients may present a certificate")?,
             None => {}
         }
+        Ok(())
     }
 }
 
-impl Expiry {
+impl CertificateExpiry {
     fn day(&self) -> &str {
         self.time.split('T').next().unwrap_or(&self.time)
     }
@@ -226,7 +230,7 @@ fn target(kind: &SinkKind) -> String {
     }
 }
 
-/// A URL for people: its query may hold a secret, and so may its path.
+/// Returns a URL without path and query, which may contain secrets.
 fn origin(url: &url::Url) -> String {
     let origin = &url[..url::Position::AfterPort];
     if url.path() == "/" { origin.to_owned() } else { format!("{origin}/…") }

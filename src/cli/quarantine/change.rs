@@ -1,90 +1,98 @@
-//! `quarantine retry` and `quarantine purge`: through the running service, or straight on the spool when none
-//! is running.
+//! `quarantine retry` and `quarantine purge`: through the running service, or directly on the spool if no
+//! service runs.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::PAGE;
-use crate::admin::operations::{Purge, Purged, Retried};
+use super::PAGE_ENTRIES;
+use crate::admin::operations::{PurgeRequest, PurgeResponse, RetryResponse};
 use crate::app::system_clock;
 use crate::cli::admin_client::AdminClient;
 use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
-use crate::cli::{Failure, block_on};
+use crate::cli::{CommandFailure, block_on};
 use crate::config::Secrets;
 use crate::receive::retry::{self, RetryRules};
 use crate::spool::{OpenError, Settings, Spool};
 
-/// What became of one retried entry, as JSON.
+/// Result of one retry, as JSON.
 #[derive(Serialize)]
-struct Tried {
+struct RetryResult {
     id: i64,
     #[serde(flatten)]
-    done: Option<Retried>,
-    /// Why it stays in quarantine.
+    result: Option<RetryResponse>,
+    /// Reason why the entry stays in quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// Retries each entry and says what became of it; fails if any stays.
+/// Retries each entry and prints its result. Returns `Err` if any entry stays.
 pub(super) fn retry(
     loader: Loader<'_>,
     settings: &Settings,
     ids: &[i64],
     replacement: Option<&Bytes>,
     as_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let mut failed = 0;
     let bar = progress(ids.len() as u64, "entries");
-    let mut tell = |id: i64, done: Result<Retried, Failure>| {
-        failed += usize::from(done.is_err());
+    let mut report = |id: i64, result: Result<RetryResponse, CommandFailure>| {
+        failed += usize::from(result.is_err());
         bar.inc(1);
-        bar.suspend(|| tell(id, done, as_json))
+        bar.suspend(|| print_result(id, result, as_json))
     };
-    let reached = block_on(async {
-        let reached = reach(loader, settings).await?;
+    let access = block_on(async {
+        let access = open_access(loader, settings).await?;
         for &id in ids {
-            let done = match &reached {
-                Reached::Spool(spool, rules) => {
+            let result = match &access {
+                QuarantineAccess::Spool(spool, rules) => {
                     retry_offline(spool, rules, id, replacement.cloned()).await
                 }
-                Reached::Service(admin) => {
+                QuarantineAccess::Service(admin) => {
                     let request = admin.post(&format!("/api/quarantine/{id}/retry"));
-                    admin.ask(request.body(replacement.cloned().unwrap_or_default())).await
+                    admin.request(request.body(replacement.cloned().unwrap_or_default())).await
                 }
             };
-            tell(id, done)?;
+            report(id, result)?;
         }
-        Ok(reached)
+        Ok(access)
     })?;
     bar.finish_and_clear();
-    reached.close();
+    access.close();
     match failed {
         0 => Ok(()),
         failed => {
             let entries = count(ids.len() as u64, "entry");
             let verb = if failed == 1 { "stays" } else { "stay" };
-            Err(Failure::Failed(format!("{failed} of {entries} {verb} in quarantine")))
+            Err(CommandFailure::Failed(format!("{failed} of {entries} {verb} in quarantine")))
         }
     }
 }
 
-fn tell(id: i64, done: Result<Retried, Failure>, as_json: bool) -> Result<(), Failure> {
-    let (done, error) = match done {
-        Ok(done) => (Some(done), None),
-        Err(Failure::Failed(message) | Failure::Usage(message)) => (None, Some(message)),
-        Err(Failure::Unread) => return Err(Failure::Unread),
+fn print_result(
+    id: i64,
+    result: Result<RetryResponse, CommandFailure>,
+    as_json: bool,
+) -> Result<(), CommandFailure> {
+    let (result, error) = match result {
+        Ok(result) => (Some(result), None),
+        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => {
+            (None, Some(message))
+        }
+        Err(CommandFailure::OutputClosed) => return Err(CommandFailure::OutputClosed),
     };
     if as_json {
-        return json(&Tried { id, done, error });
+        return json(&RetryResult { id, result, error });
     }
     if let Some(error) = error {
         eprintln!("{id}: {}", safe(&error));
     }
-    match done {
-        Some(Retried { released, duplicates: 0 }) => println!("{id}: {released} accepted"),
-        Some(Retried { released, duplicates }) => {
-            println!("{id}: {released} accepted, {duplicates} known already");
+    match result {
+        Some(RetryResponse { released, duplicates: 0 }) => {
+            print_line!("{id}: {released} accepted")?;
+        }
+        Some(RetryResponse { released, duplicates }) => {
+            print_line!("{id}: {released} accepted, {duplicates} duplicates")?;
         }
         None => {}
     }
@@ -96,69 +104,76 @@ async fn retry_offline(
     rules: &RetryRules,
     id: i64,
     replacement: Option<Bytes>,
-) -> Result<Retried, Failure> {
+) -> Result<RetryResponse, CommandFailure> {
     let (_, receipt) = retry::retry(spool, id, replacement, rules).await?;
-    Ok(Retried::from(receipt))
+    Ok(RetryResponse::from(receipt))
 }
 
-/// Removes entries for good.
+/// Removes entries permanently.
 pub(super) fn purge(
     loader: Loader<'_>,
     settings: &Settings,
     ids: &[i64],
     as_json: bool,
-) -> Result<(), Failure> {
-    let (removed, reached) = block_on(async {
-        let reached = reach(loader, settings).await?;
+) -> Result<(), CommandFailure> {
+    let (removed, access) = block_on(async {
+        let access = open_access(loader, settings).await?;
         let mut removed = 0;
-        // In slices: one commit for all would make a running service wait for it.
-        for ids in ids.chunks(PAGE as usize).map(<[i64]>::to_vec) {
-            removed += match &reached {
-                Reached::Spool(spool, _) => spool.remove(ids).await?.values().sum(),
-                Reached::Service(admin) => {
-                    let request = admin.post("/api/quarantine/purge").json(&Purge { ids });
-                    admin.ask::<Purged>(request).await?.removed
+        // One page per commit: a single large commit would block a running service.
+        for ids in ids.chunks(PAGE_ENTRIES as usize).map(<[i64]>::to_vec) {
+            removed += match &access {
+                QuarantineAccess::Spool(spool, _) => spool.remove(ids).await?.values().sum(),
+                QuarantineAccess::Service(admin) => {
+                    let request = admin.post("/api/quarantine/purge").json(&PurgeRequest { ids });
+                    admin.request::<PurgeResponse>(request).await?.removed
                 }
             };
         }
-        Ok((removed, reached))
+        Ok((removed, access))
     })?;
-    reached.close();
+    access.close();
     if as_json {
-        return json(&Purged { removed });
+        return json(&PurgeResponse { removed });
     }
-    println!("{removed} removed");
+    print_line!("{removed} removed")?;
     Ok(())
 }
 
-/// Place where the quarantine is changed.
-enum Reached {
-    /// The running service has the spool to itself.
+/// Access to the quarantine for changes.
+enum QuarantineAccess {
+    /// A running service has locked the spool.
     Service(AdminClient),
     /// No service runs.
     Spool(Box<Spool>, Box<RetryRules>),
 }
 
-impl Reached {
+impl QuarantineAccess {
     fn close(self) {
-        if let Reached::Spool(spool, _) = self {
+        if let QuarantineAccess::Spool(spool, _) = self {
             spool.close();
         }
     }
 }
 
-/// Reaches the running service with `[admin]` alone; without one, the spool, with what the service would go by. Neither
-/// needs a secret of a sink or a source.
-async fn reach(loader: Loader<'_>, settings: &Settings) -> Result<Reached, Failure> {
+/// Opens the spool if no service runs, with the rules that the service would apply; else connects to the
+/// service with `[admin]` alone. Neither needs a secret of a sink or a source.
+async fn open_access(
+    loader: Loader<'_>,
+    settings: &Settings,
+) -> Result<QuarantineAccess, CommandFailure> {
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
-            Ok(config) => Ok(Reached::Spool(Box::new(spool), Box::new(RetryRules::new(&config)))),
+            Ok(config) => {
+                Ok(QuarantineAccess::Spool(Box::new(spool), Box::new(RetryRules::new(&config))))
+            }
             Err(failure) => {
                 spool.close();
                 Err(failure)
             }
         },
-        Err(OpenError::InUse(_)) => Ok(Reached::Service(AdminClient::new(&loader.admin()?)?)),
+        Err(OpenError::InUse(_)) => {
+            Ok(QuarantineAccess::Service(AdminClient::new(&loader.admin()?)?))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -1,12 +1,12 @@
-//! The batches to send: read from files, or generated as they are asked for.
+//! Batches to send: read from files, or generated on demand.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::super::Failure;
-use super::Body;
+use super::super::CommandFailure;
+use super::SendBody;
 use super::generate::Generator;
 use crate::decode;
 use crate::error_chain::io_message;
@@ -14,7 +14,7 @@ use crate::error_chain::io_message;
 /// Batches in order.
 #[derive(Debug)]
 pub(super) enum Batches {
-    Ready { bodies: VecDeque<Body>, events: u64 },
+    Ready { bodies: VecDeque<SendBody>, events: u64 },
     Generated { generator: Box<Generator>, left: u64, batch: u64 },
 }
 
@@ -23,22 +23,22 @@ impl Batches {
         Batches::Generated { generator: Box::default(), left: count, batch }
     }
 
-    /// Each file as one body.
-    pub(super) fn raw(files: &[PathBuf]) -> Result<Batches, Failure> {
+    /// Reads each file as one body.
+    pub(super) fn raw(files: &[PathBuf]) -> Result<Batches, CommandFailure> {
         let bodies = files.iter().map(|file| Ok((Bytes::from(read(file)?), 1)));
-        let bodies: VecDeque<Body> = bodies.collect::<Result<_, Failure>>()?;
+        let bodies: VecDeque<SendBody> = bodies.collect::<Result<_, CommandFailure>>()?;
         Ok(Batches::Ready { events: bodies.len() as u64, bodies })
     }
 
-    /// The elements of all files, whatever shape they are in, as arrays of `batch`.
-    pub(super) fn from_files(files: &[PathBuf], batch: u64) -> Result<Batches, Failure> {
+    /// Reads the elements of all files, in any shape that the service accepts, into arrays of `batch`.
+    pub(super) fn from_files(files: &[PathBuf], batch: u64) -> Result<Batches, CommandFailure> {
         let mut elements: Vec<Vec<u8>> = Vec::new();
         for file in files {
             let text = read(file)?;
             let found = decode::body(&text, false).map_err(|refusal| {
                 let file = file.display();
-                Failure::Failed(format!(
-                    "{file} holds no events: {}. Send it as it is with --raw",
+                CommandFailure::Failed(format!(
+                    "{file} contains no events: {}. Send the file unchanged with --raw",
                     refusal.detail
                 ))
             })?;
@@ -51,7 +51,7 @@ impl Batches {
         Ok(Batches::Ready { bodies, events })
     }
 
-    /// Events in all.
+    /// Number of events in all batches.
     pub(super) fn events(&self) -> u64 {
         match self {
             Batches::Ready { events, .. } => *events,
@@ -59,7 +59,7 @@ impl Batches {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<Body> {
+    pub(super) fn next(&mut self) -> Option<SendBody> {
         match self {
             Batches::Ready { bodies, .. } => bodies.pop_front(),
             Batches::Generated { left: 0, .. } => None,
@@ -87,8 +87,8 @@ fn array(events: &[Vec<u8>]) -> Bytes {
     Bytes::from(body)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+fn read(file: &Path) -> Result<Vec<u8>, CommandFailure> {
     std::fs::read(file).map_err(|error| {
-        Failure::Failed(format!("{} cannot be read: {}", file.display(), io_message(&error)))
+        CommandFailure::Failed(format!("{} cannot be read: {}", file.display(), io_message(&error)))
     })
 }

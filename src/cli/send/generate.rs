@@ -1,4 +1,4 @@
-//! Realistic events: flows that start, run through their connectors, and end well or badly.
+//! Generator of realistic events: flow runs with their connectors, successful or failing.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use rand::rngs::ThreadRng;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Flows with the share of their runs, in percent, that end in an error.
+/// Flows, each with the percentage of runs that end in an error.
 const FLOWS: [(&str, &str, u32); 4] = [
     ("79f303c7f2cfae6c5ce221dc013c80c5", "PingOne Sign On", 4),
     ("8f43a71f85b5250109e7cf4b705b1446", "Password Recovery", 12),
@@ -31,14 +31,14 @@ const STEPS: [(&str, &str, &str, &str); 4] = [
 
 const COMPANY: &str = "b5bbc401-7a1f-4738-b589-b3ea05bc46e4";
 
-/// Makes events without end.
+/// Infinite generator of events.
 #[derive(Debug, Default)]
 pub(super) struct Generator {
     waiting: VecDeque<Value>,
 }
 
 impl Generator {
-    /// The next event as compact JSON.
+    /// Returns the next event as compact JSON.
     pub(super) fn next_event(&mut self) -> Vec<u8> {
         if self.waiting.is_empty() {
             self.waiting = run(&mut rand::rng());
@@ -48,7 +48,7 @@ impl Generator {
     }
 }
 
-/// The events of one flow run, in the order they happen.
+/// Returns the events of one flow run, in order.
 fn run(random: &mut ThreadRng) -> VecDeque<Value> {
     let (flow_id, name, error_share) = FLOWS[random.random_range(0..FLOWS.len())];
     let interaction = Uuid::new_v4().to_string();

@@ -1,5 +1,5 @@
-//! `send`: acts as PingOne. Batches of events, one after another, each repeated with the same bytes
-//! until it is answered with exactly 200, or no repetition would be.
+//! `send`: posts batches of events as PingOne does. Each batch is retried with the same bytes until the answer is
+//! exactly 200, or until a failure that no retry can change.
 
 mod events;
 mod generate;
@@ -16,59 +16,59 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use super::output;
-use super::{Failure, block_on};
+use super::{CommandFailure, block_on};
 use events::Batches;
-use post::{Client, End, Summary};
+use post::{PostEnd, SendSummary, WebhookClient};
 
-/// How often a log is told why batches are repeated.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// Interval of messages about retries in a log.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// The webhook's URL
+pub(super) struct SendArguments {
+    /// URL of the webhook
     #[arg(long, default_value = "http://127.0.0.1:8080/webhooks/pingone")]
     url: String,
-    /// Generate this many realistic events instead of reading files
+    /// Number of realistic events to generate instead of reading files
     #[arg(long, conflicts_with = "files", required_unless_present = "files")]
     count: Option<u64>,
-    /// Events per request; PingOne's most is 500
+    /// Maximum number of events per request; PingOne's maximum is 500
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     batch: u64,
-    /// Requests under way at once; PingOne has one
+    /// Number of concurrent requests; PingOne sends one at a time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     concurrency: u64,
-    /// User name for HTTP Basic
+    /// User name for HTTP Basic authentication
     #[arg(long)]
     user: Option<String>,
-    /// File that holds the password
+    /// File with the password
     #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password_env")]
     password_file: Option<PathBuf>,
-    /// Variable that holds the password
+    /// Environment variable with the password
     #[arg(long, value_name = "NAME", requires = "user")]
     password_env: Option<String>,
     /// Name of a header to send
     #[arg(long, value_name = "NAME")]
     header: Option<String>,
-    /// File that holds the header's value
+    /// File with the value of the header
     #[arg(long, value_name = "FILE", requires = "header", conflicts_with = "header_env")]
     header_file: Option<PathBuf>,
-    /// Variable that holds the header's value
+    /// Environment variable with the value of the header
     #[arg(long, value_name = "NAME", requires = "header")]
     header_env: Option<String>,
-    /// Compress the bodies
+    /// Compress the bodies with gzip
     #[arg(long)]
     gzip: bool,
     /// Send each file as one body, byte for byte
     #[arg(long, requires = "files")]
     raw: bool,
-    /// Stop repeating a batch after this time, such as 30s; 5m if left out, and never with --like-pingone
+    /// Time after which a batch is given up, such as 30s; default: 5m, or never with --like-pingone
     #[arg(long, value_name = "TIME")]
     give_up_after: Option<humantime::Duration>,
-    /// Repeat until the answer is 200, whatever it was: PingOne does so for 7 days. Otherwise what a repetition
-    /// would meet again, such as wrong credentials, ends it at once
+    /// Retry until the answer is 200, whatever the failure, as PingOne does for 7 days. Without this option, a
+    /// permanent failure such as wrong credentials ends the command
     #[arg(long)]
     like_pingone: bool,
-    /// Certificates of authorities (PEM) to trust instead of the system's, for https
+    /// Trusted CA certificates (PEM) instead of the system's, for https
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
     /// Print the summary as JSON
@@ -78,109 +78,113 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &SendArguments) -> Result<(), CommandFailure> {
     let batches = match arguments.count {
         Some(count) => Batches::generated(count, arguments.batch),
         None if arguments.raw => Batches::raw(&arguments.files)?,
         None => Batches::from_files(&arguments.files, arguments.batch)?,
     };
-    let client = Arc::new(Client::new(arguments)?);
+    let client = Arc::new(WebhookClient::new(arguments)?);
     let bar = output::progress(batches.events(), "events");
     let sent = block_on(send_all(batches, client, arguments.concurrency, bar.clone()))?;
     bar.finish_and_clear();
     if arguments.json {
         output::json(&sent.summary)?;
     } else {
-        println!("{}", sent.summary);
+        print_line!("{}", sent.summary)?;
     }
-    match (sent.hopeless, sent.given_up) {
-        (Some(failure), _) => Err(Failure::Failed(format!(
-            "{failure}. It was not repeated; --like-pingone repeats until the answer is 200"
+    match (sent.permanent, sent.given_up) {
+        (Some(failure), _) => Err(CommandFailure::Failed(format!(
+            "{failure}. The batch was not retried; --like-pingone retries until the answer is 200"
         ))),
         (None, Some(failure)) => {
             let batches = output::count(sent.summary.given_up, "batch");
-            Err(Failure::Failed(format!("gave up on {batches}: {failure}")))
+            Err(CommandFailure::Failed(format!("gave up on {batches}: {failure}")))
         }
         (None, None) => Ok(()),
     }
 }
 
-/// What became of all batches.
+/// Result of all batches.
 #[derive(Default)]
-struct Sent {
-    summary: Summary,
-    /// Why no other batch was sent.
-    hopeless: Option<String>,
-    /// Why the last of those that were given up was.
+struct SendResult {
+    summary: SendSummary,
+    /// Permanent failure that ended the command.
+    permanent: Option<String>,
+    /// Last failure of a batch that was given up.
     given_up: Option<String>,
 }
 
 async fn send_all(
     batches: Batches,
-    client: Arc<Client>,
+    client: Arc<WebhookClient>,
     concurrency: u64,
     bar: ProgressBar,
-) -> Result<Sent, Failure> {
-    let begun = Instant::now();
+) -> Result<SendResult, CommandFailure> {
+    let started = Instant::now();
     let batches = Arc::new(Mutex::new(batches));
-    let told = Arc::new(std::sync::Mutex::new(None));
+    let last_report = Arc::new(std::sync::Mutex::new(None));
     let (results, mut received) = mpsc::channel(16);
     let mut senders = JoinSet::new();
     for _ in 0..concurrency {
         let (batches, client, results) =
             (Arc::clone(&batches), Arc::clone(&client), results.clone());
-        let (bar, told) = (bar.clone(), Arc::clone(&told));
+        let (bar, last_report) = (bar.clone(), Arc::clone(&last_report));
         senders.spawn(async move {
             loop {
                 let Some((body, events)) = batches.lock().await.next() else { break };
-                let tell = |failure: &str, attempts: u32, wait: Duration| {
+                let report = |failure: &str, attempts: u32, wait: Duration| {
                     let message = format!(
-                        "{failure}; repeating the batch in {:.1} s (attempt {attempts} failed)",
+                        "{failure}; retrying the batch in {:.1} s (attempt {attempts} failed)",
                         wait.as_secs_f64()
                     );
-                    tell(&bar, &told, message);
+                    report_failure(&bar, &last_report, message);
                 };
-                let outcome = client.post(&body, tell).await;
+                let outcome = client.post(&body, report).await;
                 bar.inc(events);
-                let is_hopeless = matches!(outcome.end, End::Hopeless(_));
-                if results.send((outcome, events)).await.is_err() || is_hopeless {
+                let is_permanent = matches!(outcome.end, PostEnd::Permanent(_));
+                if results.send((outcome, events)).await.is_err() || is_permanent {
                     break;
                 }
             }
         });
     }
     drop(results);
-    let mut sent = Sent::default();
+    let mut sent = SendResult::default();
     while let Some((outcome, events)) = received.recv().await {
         sent.summary.add(&outcome, events);
         match outcome.end {
-            End::Taken(_) => {}
-            End::GivenUp(failure) => sent.given_up = Some(failure),
-            End::Hopeless(failure) => {
-                sent.hopeless = Some(failure);
+            PostEnd::Accepted(_) => {}
+            PostEnd::GivenUp(failure) => sent.given_up = Some(failure),
+            PostEnd::Permanent(failure) => {
+                sent.permanent = Some(failure);
                 break;
             }
         }
     }
-    // Batches under way are nothing to wait for where none can succeed.
+    // Aborts requests in flight after a permanent failure.
     senders.shutdown().await;
-    sent.summary.finish(begun.elapsed());
+    sent.summary.finish(started.elapsed());
     Ok(sent)
 }
 
-/// Says why a batch is repeated: beside the bar on a terminal; elsewhere on a line of its own, at first and then
-/// now and again, for a log.
-fn tell(bar: &ProgressBar, told: &std::sync::Mutex<Option<Instant>>, message: String) {
+/// Reports the reason of a retry: beside the progress bar on a terminal; else as a line, at most one per
+/// `REPORT_INTERVAL`.
+fn report_failure(
+    bar: &ProgressBar,
+    last_report: &std::sync::Mutex<Option<Instant>>,
+    message: String,
+) {
     if !bar.is_hidden() {
         bar.set_message(message);
         return;
     }
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    if told.is_none_or(|last| last.elapsed() >= SAY_EVERY) {
-        *told = Some(Instant::now());
+    let mut last_report = last_report.lock().unwrap_or_else(PoisonError::into_inner);
+    if last_report.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+        *last_report = Some(Instant::now());
         eprintln!("{message}");
     }
 }
 
-/// A request's body and the number of events in it.
-type Body = (Bytes, u64);
+/// Body of a request and its number of events.
+type SendBody = (Bytes, u64);

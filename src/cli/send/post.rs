@@ -1,4 +1,4 @@
-//! One batch to the service, until it is answered with 200; and the sum of all answers.
+//! Posts one batch until the answer is 200, and sums up all answers.
 
 use std::fmt;
 use std::io::Write;
@@ -12,28 +12,27 @@ use reqwest::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::super::Failure;
+use super::super::CommandFailure;
 use super::super::output::{count, rate, safe};
-use super::Arguments;
+use super::SendArguments;
 use crate::deliver::Backoff;
 use crate::error_chain::{connection_failure, io_message, is_permanent};
 use crate::http_client::peer;
 use crate::tls::{self, Tls};
 
-/// How long one attempt may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How long a batch is repeated, unless it is told otherwise or acts like PingOne: a service that starts has
-/// answered by then.
+/// Default of `--give-up-after`, longer than a restart of the service.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
-pub(super) struct Client {
+pub(super) struct WebhookClient {
     client: reqwest::Client,
     url: Url,
-    /// Of the URL, what may be shown.
+    /// URL without query and credentials, for messages.
     target: String,
     /// Host and port.
     peer: String,
@@ -44,43 +43,43 @@ pub(super) struct Client {
     give_up_after: Option<Duration>,
 }
 
-/// What a 200 says.
+/// Body of a 200.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct PostAnswer {
     accepted: u64,
     duplicates: u64,
     quarantined: u64,
 }
 
-/// What became of one batch.
+/// Result of one batch.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) end: End,
-    repetitions: u64,
+pub(super) struct PostOutcome {
+    pub(super) end: PostEnd,
+    retries: u64,
 }
 
-/// How the attempts at one batch ended.
+/// End of the attempts at one batch.
 #[derive(Debug)]
-pub(super) enum End {
-    /// It was answered with 200.
-    Taken(Answer),
-    /// The time for it was over; the last failure.
+pub(super) enum PostEnd {
+    /// Answered with 200.
+    Accepted(PostAnswer),
+    /// Given up after `give_up_after`, with the last failure.
     GivenUp(String),
-    /// No repetition would end otherwise, for any batch.
-    Hopeless(String),
-}
-
-/// Why an attempt failed.
-enum Failed {
-    /// Another may succeed, after so long if the service said so.
-    Transient(String, Option<Duration>),
-    /// Somebody has to change something first.
+    /// Failed for a reason that concerns every batch and that no retry can change.
     Permanent(String),
 }
 
-impl Client {
-    pub(super) fn new(arguments: &Arguments) -> Result<Client, Failure> {
-        let usage = |message: String| Failure::Usage(format!("davinci-siem: {message}"));
+/// Failure of one attempt.
+enum AttemptError {
+    /// A retry may succeed, after this time if the service sent `Retry-After`.
+    Transient(String, Option<Duration>),
+    /// A retry fails until an operator acts.
+    Permanent(String),
+}
+
+impl WebhookClient {
+    pub(super) fn new(arguments: &SendArguments) -> Result<WebhookClient, CommandFailure> {
+        let usage = |message: String| CommandFailure::Usage(format!("davinci-siem: {message}"));
         let url = webhook(&arguments.url).map_err(usage)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -90,7 +89,7 @@ impl Client {
         if let Some(name) = &arguments.header {
             let value = secret("header", &arguments.header_file, &arguments.header_env)?;
             let name: HeaderName =
-                name.parse().map_err(|_| usage(format!("{name:?} is no header name")))?;
+                name.parse().map_err(|_| usage(format!("{name:?} is not a header name")))?;
             let mut value = HeaderValue::from_str(&value)
                 .map_err(|_| usage(format!("the value for {name} cannot be sent in a header")))?;
             value.set_sensitive(true);
@@ -104,12 +103,12 @@ impl Client {
             None => None,
         };
         let mut builder = reqwest::Client::builder()
-            .timeout(PATIENCE)
+            .timeout(ATTEMPT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
         if url.scheme() == "https" {
             let settings = Tls { ca: arguments.cacert.clone(), certificate: None };
             let mut tls = tls::client_config(&settings)
-                .map_err(|error| usage(format!("{error} (an authority is named with --cacert)")))?;
+                .map_err(|error| usage(format!("{error} (--cacert names a CA file)")))?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             builder = builder.tls_backend_preconfigured(tls);
         } else {
@@ -118,7 +117,7 @@ impl Client {
         let given = arguments.give_up_after.map(Into::into);
         let is_like_pingone = arguments.like_pingone;
         let peer = peer(&url);
-        Ok(Client {
+        Ok(WebhookClient {
             client: builder.build()?,
             target: format!("{}://{peer}{}", url.scheme(), url.path()),
             peer,
@@ -131,36 +130,36 @@ impl Client {
         })
     }
 
-    /// Posts a body, the same bytes each time, until it is answered with 200. `on_failure` is told
-    /// why it has to be repeated, how often it was tried, and when it is tried next.
+    /// Posts a body, the same bytes each time, until the answer is 200. Calls `on_failure` before each retry with the
+    /// reason, the number of attempts so far, and the wait.
     pub(super) async fn post(
         &self,
         body: &Bytes,
         on_failure: impl Fn(&str, u32, Duration),
-    ) -> Outcome {
-        let begun = Instant::now();
+    ) -> PostOutcome {
+        let started = Instant::now();
         let body = if self.gzip { compressed(body) } else { body.clone() };
-        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
         loop {
-            let repetitions = backoff.attempts().into();
-            let (failure, asked) = match self.attempt(body.clone()).await {
-                Ok(answer) => return Outcome { end: End::Taken(answer), repetitions },
-                Err(Failed::Permanent(failure)) if !self.is_like_pingone => {
-                    return Outcome { end: End::Hopeless(failure), repetitions };
+            let retries = backoff.attempts().into();
+            let (failure, requested) = match self.attempt(body.clone()).await {
+                Ok(answer) => return PostOutcome { end: PostEnd::Accepted(answer), retries },
+                Err(AttemptError::Permanent(failure)) if !self.is_like_pingone => {
+                    return PostOutcome { end: PostEnd::Permanent(failure), retries };
                 }
-                Err(Failed::Permanent(failure)) => (failure, None),
-                Err(Failed::Transient(failure, asked)) => (failure, asked),
+                Err(AttemptError::Permanent(failure)) => (failure, None),
+                Err(AttemptError::Transient(failure, requested)) => (failure, requested),
             };
-            let wait = backoff.next_wait(asked, &mut rand::rng());
-            if self.give_up_after.is_some_and(|limit| begun.elapsed() + wait > limit) {
-                return Outcome { end: End::GivenUp(failure), repetitions };
+            let wait = backoff.next_wait(requested, &mut rand::rng());
+            if self.give_up_after.is_some_and(|limit| started.elapsed() + wait > limit) {
+                return PostOutcome { end: PostEnd::GivenUp(failure), retries };
             }
             on_failure(&failure, backoff.attempts(), wait);
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn attempt(&self, body: Bytes) -> Result<Answer, Failed> {
+    async fn attempt(&self, body: Bytes) -> Result<PostAnswer, AttemptError> {
         let mut request =
             self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
         if let Some((user, password)) = &self.basic {
@@ -169,7 +168,7 @@ impl Client {
         let target = &self.target;
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = response.status();
-        let asked = response
+        let requested = response
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
@@ -177,8 +176,8 @@ impl Client {
         if status == StatusCode::OK {
             let text = response.bytes().await.map_err(|error| self.unreachable(error))?;
             return serde_json::from_slice(&text).map_err(|_| {
-                Failed::Permanent(format!(
-                    "{target} answered 200, but not as davinci-siem does; correct --url"
+                AttemptError::Permanent(format!(
+                    "{target} answered 200, but is not davinci-siem; correct --url"
                 ))
             });
         }
@@ -186,44 +185,44 @@ impl Client {
         let text: String = text.trim_end().chars().take(200).collect();
         let failure = format!("{target} answered {status}: {}", safe(&text));
         match advice(status) {
-            Some(advice) => Err(Failed::Permanent(format!("{failure}. {advice}"))),
-            None => Err(Failed::Transient(failure, asked)),
+            Some(advice) => Err(AttemptError::Permanent(format!("{failure}. {advice}"))),
+            None => Err(AttemptError::Transient(failure, requested)),
         }
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> Failed {
+    fn unreachable(&self, error: reqwest::Error) -> AttemptError {
         let error = error.without_url();
         let failure = connection_failure(&error, &self.peer);
         let failure = format!("{} cannot be reached: {failure}", self.target);
         if !is_permanent(&error) {
-            return Failed::Transient(failure, None);
+            return AttemptError::Transient(failure, None);
         }
         let advice = match failure.contains("an authority that is not trusted") {
-            true => ". Name the authority's certificate with --cacert FILE",
+            true => ". Give the CA's certificate with --cacert FILE",
             false => ". Correct --url",
         };
-        Failed::Permanent(failure + advice)
+        AttemptError::Permanent(failure + advice)
     }
 }
 
-/// What to do about a status that a repetition meets again; `None` where a later one may succeed.
+/// Returns advice for a status that no retry can change; `None` if a retry may succeed.
 fn advice(status: StatusCode) -> Option<&'static str> {
     Some(match status.as_u16() {
-        300..=399 => "It redirects, which is not followed: give the final URL with --url",
+        300..=399 => "Redirects are not followed: give the final URL with --url",
         401 => {
             "Give the credentials with --user and --password-file, or --header and --header-file"
         }
-        403 => "This address or client may not send: see allow_from and client_ca of the service",
+        403 => "This address or client is not allowed: see allow_from and client_ca of the service",
         404 => "No source has this path: correct --url",
-        405 => "Nothing takes POST requests there: correct --url",
+        405 => "The path does not accept POST: correct --url",
         413 => "The body is too large: send fewer events with --batch",
         408 | 425 | 429 => return None,
-        400..=499 | 501 | 505 => "A repetition would be answered likewise",
+        400..=499 | 501 | 505 => "A retry would fail too",
         _ => return None,
     })
 }
 
-/// The URL of a webhook. A text that is none is not repeated in full: it may hold credentials.
+/// Parses the URL of a webhook. A malformed one is not quoted in full, because it may contain credentials.
 fn webhook(text: &str) -> Result<Url, String> {
     let is_http = |url: &Url| matches!(url.scheme(), "http" | "https");
     let url = Url::parse(text).ok().filter(is_http);
@@ -236,8 +235,8 @@ fn webhook(text: &str) -> Result<Url, String> {
         is_named.then(|| Url::parse(&format!("http://{host}{path}")).ok()).flatten()
     };
     url.ok_or_else(|| match example() {
-        Some(example) => format!("--url is no URL with http:// or https://; write {example}"),
-        None => "--url is no URL with http:// or https://; write for example \
+        Some(example) => format!("--url is not an http:// or https:// URL; give {example}"),
+        None => "--url is not an http:// or https:// URL; give for example \
                  http://127.0.0.1:8080/webhooks/pingone"
             .to_owned(),
     })
@@ -254,45 +253,49 @@ fn secret(
     what: &str,
     file: &Option<std::path::PathBuf>,
     variable: &Option<String>,
-) -> Result<String, Failure> {
+) -> Result<String, CommandFailure> {
     if let Some(path) = file {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Failure::Failed(format!("{} cannot be read: {}", path.display(), io_message(&error)))
+            CommandFailure::Failed(format!(
+                "{} cannot be read: {}",
+                path.display(),
+                io_message(&error)
+            ))
         })?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    let usage = |message: String| Failure::Usage(format!("davinci-siem: {message}"));
+    let usage = |message: String| CommandFailure::Usage(format!("davinci-siem: {message}"));
     let name =
         variable.as_ref().ok_or_else(|| usage(format!("give --{what}-file or --{what}-env")))?;
     std::env::var(name).map_err(|_| usage(format!("the variable {name} is not set")))
 }
 
-/// The sum of all answers.
+/// Sum of all answers.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Summary {
+pub(super) struct SendSummary {
     pub(super) batches: u64,
     pub(super) events: u64,
     pub(super) accepted: u64,
     pub(super) duplicates: u64,
     pub(super) quarantined: u64,
-    pub(super) repetitions: u64,
+    pub(super) retries: u64,
     pub(super) given_up: u64,
     pub(super) seconds: f64,
     pub(super) events_per_second: f64,
 }
 
-impl Summary {
-    pub(super) fn add(&mut self, outcome: &Outcome, events: u64) {
+impl SendSummary {
+    pub(super) fn add(&mut self, outcome: &PostOutcome, events: u64) {
         self.batches += 1;
         self.events += events;
-        self.repetitions += outcome.repetitions;
+        self.retries += outcome.retries;
         match outcome.end {
-            End::Taken(answer) => {
+            PostEnd::Accepted(answer) => {
                 self.accepted += answer.accepted;
                 self.duplicates += answer.duplicates;
                 self.quarantined += answer.quarantined;
             }
-            End::GivenUp(_) | End::Hopeless(_) => self.given_up += 1,
+            PostEnd::GivenUp(_) | PostEnd::Permanent(_) => self.given_up += 1,
         }
     }
 
@@ -302,16 +305,16 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for SendSummary {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { accepted, duplicates, quarantined, repetitions, .. } = self;
+        let SendSummary { accepted, duplicates, quarantined, retries, .. } = self;
         write!(
             out,
             "{} in {}: {accepted} accepted, {}, {quarantined} quarantined; {}; {:.1} s, {}",
             count(self.events, "event"),
             count(self.batches, "batch"),
             count(*duplicates, "duplicate"),
-            count(*repetitions, "repetition"),
+            count(*retries, "retry"),
             self.seconds,
             rate(self.events_per_second)
         )
@@ -323,15 +326,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_is_none_is_answered_with_one() {
+    fn a_malformed_url_is_answered_with_a_suggestion() {
         for (text, written) in [
-            ("localhost:8080", "write http://localhost:8080/webhooks/pingone"),
-            ("localhost:8080/hook", "write http://localhost:8080/hook"),
-            ("ftp://siem/hook", "write http://siem/hook"),
-            ("//siem:1", "write http://siem:1/webhooks/pingone"),
-            ("", "write for example http://127.0.0.1:8080/webhooks/pingone"),
-            ("http://", "write for example http://127.0.0.1:8080/webhooks/pingone"),
-            ("me:canary@siem?key=canary", "write http://siem/webhooks/pingone"),
+            ("localhost:8080", "give http://localhost:8080/webhooks/pingone"),
+            ("localhost:8080/hook", "give http://localhost:8080/hook"),
+            ("ftp://siem/hook", "give http://siem/hook"),
+            ("//siem:1", "give http://siem:1/webhooks/pingone"),
+            ("", "give for example http://127.0.0.1:8080/webhooks/pingone"),
+            ("http://", "give for example http://127.0.0.1:8080/webhooks/pingone"),
+            ("me:canary@siem?key=canary", "give http://siem/webhooks/pingone"),
         ] {
             let message = webhook(text).expect_err(text);
             assert!(message.ends_with(written) && !message.contains("canary"), "{message}");
@@ -340,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_change_by_itself_is_repeated() {
+    fn only_transient_failures_are_retried() {
         let permanent = |code: u16| advice(StatusCode::from_u16(code).expect("a status")).is_some();
         for code in [301, 307, 400, 401, 403, 404, 405, 411, 413, 415, 421, 501, 505] {
             assert!(permanent(code), "{code}");

@@ -1,41 +1,40 @@
-//! Which bytes hold the event that is asked for. Stored events say their id; of what was refused, the id may
-//! be all that is left, or not even that.
+//! Search for an event id in bytes, also in bytes that are not a valid event.
 
 use memchr::memmem::Finder;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::decode;
-use crate::spool::{Entry, Origin};
+use crate::spool::{Entry, EntryOrigin};
 
-/// How sure it is that a quarantine entry holds the event.
+/// Certainty that a quarantine entry holds the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Match {
-    /// It has this id.
+    /// An object has this id.
     Id,
-    /// The id's text is somewhere in bytes that are not JSON, or in another member.
+    /// The text of the id occurs in bytes that are not JSON, or in another field.
     Text,
 }
 
-/// Looks for one id.
-pub(super) struct Wanted<'a> {
+/// Matcher of one id.
+pub(super) struct IdMatcher<'a> {
     pub(super) id: &'a str,
     finder: Finder<'a>,
 }
 
 #[derive(serde::Deserialize)]
-struct WithId<'a> {
+struct ObjectWithId<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
 }
 
-impl<'a> Wanted<'a> {
-    pub(super) fn new(id: &'a str) -> Wanted<'a> {
-        Wanted { id, finder: Finder::new(id) }
+impl<'a> IdMatcher<'a> {
+    pub(super) fn new(id: &'a str) -> IdMatcher<'a> {
+        IdMatcher { id, finder: Finder::new(id) }
     }
 
-    /// Whether bytes can hold the id at all: as it is, or spelt with escapes.
+    /// Returns true if the bytes may contain the id: literally, or spelt with escapes.
     pub(super) fn may_be_in(&self, bytes: &[u8]) -> bool {
         self.is_in(bytes) || memchr::memchr(b'\\', bytes).is_some()
     }
@@ -44,10 +43,10 @@ impl<'a> Wanted<'a> {
         self.finder.find(bytes).is_some()
     }
 
-    /// Whether an entry of the quarantine holds it; `None` if its bytes do not tell.
-    pub(super) fn look_into(&self, entry: &Entry) -> Option<Option<Match>> {
+    /// Searches a quarantine entry for the id; `None` if its bytes cannot be searched.
+    pub(super) fn search(&self, entry: &Entry) -> Option<Option<Match>> {
         let Entry { summary, bytes } = entry;
-        if summary.origin == Origin::Damage || !summary.encoding.is_empty() {
+        if summary.origin == EntryOrigin::Damage || !summary.encoding.is_empty() {
             return None;
         }
         if !self.may_be_in(bytes) {
@@ -61,9 +60,9 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether an object has this id, though it may be no event.
+/// Returns true if a JSON object has this id, also if it is not a valid event.
 pub(super) fn has_id(raw: &[u8], id: &str) -> bool {
-    let object: Option<WithId<'_>> = serde_json::from_slice(raw).ok();
+    let object: Option<ObjectWithId<'_>> = serde_json::from_slice(raw).ok();
     let found = object.and_then(|object| serde_json::from_str::<String>(object.id?.get()).ok());
     found.is_some_and(|found| found == id)
 }

@@ -1,40 +1,41 @@
-//! What `trace` has found, as JSON and for people.
+//! Result of `trace`, as JSON and for people.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::fate::Fate;
+use super::fate::SinkFate;
 use super::matching::Match;
+use crate::cli::CommandFailure;
 use crate::cli::output::{safe, time};
-use crate::spool::{Disposition, Millis, SpoolStats, Summary};
+use crate::spool::{Disposition, EntrySummary, Millis, SpoolStats};
 
-/// Everything that is known of an id.
+/// Everything known about an id.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct TraceReport {
     id: String,
     pub(super) stored: Vec<Location>,
-    pub(super) quarantine: Vec<InQuarantine>,
-    /// Places and entries that are not listed.
+    pub(super) quarantine: Vec<QuarantineMatch>,
+    /// Number of copies and entries that are not listed.
     pub(super) unlisted: u64,
-    /// For each source, whether an event of this id and the time that was given is remembered.
+    /// For each source, true if an event of this id and `--recorded-at` is remembered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) remembered: Vec<Remembered>,
+    pub(super) remembered: Vec<RememberedId>,
     pub(super) searched_events: u64,
     pub(super) searched_entries: u64,
-    /// Positions that cannot be read.
+    /// Ranges of positions that cannot be read.
     pub(super) unread_positions: Vec<(u64, u64)>,
-    /// Entries whose bytes are a damaged chunk, or could not be inflated.
+    /// Entries that cannot be searched: corrupt chunks and compressed bodies.
     pub(super) unread_entries: Vec<i64>,
-    /// Events that every sink had and that were removed.
+    /// Number of events removed after delivery to every sink.
     removed_events: u64,
-    /// Entries that operators have removed from quarantine.
+    /// Number of entries purged by operators.
     purged: u64,
     #[serde(skip)]
     pub(super) quarantined: u64,
 }
 
-/// One place where the event is stored.
+/// One stored copy of the event.
 #[derive(Debug, Serialize)]
 pub(super) struct Location {
     pub(super) position: u64,
@@ -42,32 +43,32 @@ pub(super) struct Location {
     pub(super) received_at: Millis,
     pub(super) recorded_at: Option<String>,
     pub(super) only_sink: Option<String>,
-    /// Whether a repetition of it would be dropped as a duplicate.
+    /// True if a repetition would be dropped as a duplicate.
     pub(super) remembered: Option<bool>,
-    pub(super) sinks: Vec<Fate>,
+    pub(super) sinks: Vec<SinkFate>,
 }
 
-/// An entry that holds the event.
+/// A quarantine entry that holds the event.
 #[derive(Debug, Serialize)]
-pub(super) struct InQuarantine {
+pub(super) struct QuarantineMatch {
     #[serde(rename = "match")]
     pub(super) matched: Match,
     #[serde(flatten)]
-    pub(super) summary: Summary,
+    pub(super) summary: EntrySummary,
 }
 
-/// Whether one source's event is remembered.
+/// Remembered id in one source.
 #[derive(Debug, Serialize)]
-pub(super) struct Remembered {
+pub(super) struct RememberedId {
     pub(super) source: String,
     pub(super) remembered: bool,
 }
 
-impl Report {
-    pub(super) fn new(id: &str, stats: &SpoolStats) -> Report {
+impl TraceReport {
+    pub(super) fn new(id: &str, stats: &SpoolStats) -> TraceReport {
         let purged =
             stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Purged);
-        Report {
+        TraceReport {
             id: id.to_owned(),
             stored: Vec::new(),
             quarantine: Vec::new(),
@@ -83,7 +84,7 @@ impl Report {
         }
     }
 
-    pub(super) fn is_anything_found(&self) -> bool {
+    pub(super) fn has_trace(&self) -> bool {
         !self.stored.is_empty() || !self.quarantine.is_empty() || self.is_remembered()
     }
 
@@ -91,119 +92,128 @@ impl Report {
         self.remembered.iter().any(|source| source.remembered)
     }
 
-    /// `tells_ids` is whether the spool's engine tells which ids it remembers.
-    pub(super) fn print(&self, retention: Duration, tells_ids: bool) {
-        self.stored.iter().for_each(Location::print);
-        self.quarantine.iter().for_each(InQuarantine::print);
+    /// Prints the report. `tells_ids` is true if the engine can be queried for remembered ids.
+    pub(super) fn print(&self, retention: Duration, tells_ids: bool) -> Result<(), CommandFailure> {
+        self.stored.iter().try_for_each(Location::print)?;
+        self.quarantine.iter().try_for_each(QuarantineMatch::print)?;
         if self.unlisted > 0 {
-            println!("and {} more places", self.unlisted);
+            print_line!("and {} more", self.unlisted)?;
         }
-        for Remembered { source, remembered } in &self.remembered {
+        for RememberedId { source, remembered } in &self.remembered {
             if *remembered {
-                println!(
+                print_line!(
                     "remembered: source {} accepted an event of this id and time",
                     safe(source)
-                );
+                )?;
             } else {
-                println!("not remembered for source {}", safe(source));
+                print_line!("not remembered for source {}", safe(source))?;
             }
         }
         for (first, last) in &self.unread_positions {
-            println!("events {first} to {last} cannot be read: davinci-siem spool verify says why");
+            print_line!("events {first} to {last} cannot be read; see davinci-siem spool verify")?;
         }
         if !self.unread_entries.is_empty() {
             let entries: Vec<String> = self.unread_entries.iter().map(i64::to_string).collect();
-            println!(
-                "not searched, because their bytes are damaged or compressed: quarantine {}",
+            print_line!(
+                "not searched, because their bytes are corrupt or compressed: quarantine {}",
                 entries.join(", ")
-            );
+            )?;
         }
         if self.stored.is_empty() && self.quarantine.is_empty() {
-            self.print_absence(retention, tells_ids);
+            self.print_absence(retention, tells_ids)?;
         }
+        Ok(())
     }
 
-    /// What it means that nothing is there.
-    fn print_absence(&self, retention: Duration, tells_ids: bool) {
-        println!(
+    /// Prints the possible reasons why nothing was found.
+    fn print_absence(&self, retention: Duration, tells_ids: bool) -> Result<(), CommandFailure> {
+        print_line!(
             "neither among the {} stored events nor in the {} entries of the quarantine",
-            self.searched_events, self.searched_entries
-        );
+            self.searched_events,
+            self.searched_entries
+        )?;
         let was_accepted = self.is_remembered();
         match self.removed_events {
-            0 if was_accepted => println!("It was accepted, and is not there any more."),
+            0 if was_accepted => print_line!("The event was accepted and is no longer stored.")?,
             0 if !self.unread_positions.is_empty() => {
-                println!("Either it never came, or it is among what cannot be read.");
+                print_line!(
+                    "Either the event never arrived, or it is among the events that cannot be read."
+                )?;
             }
-            0 => println!(
-                "No event has been removed from this spool, so none of this id was accepted."
-            ),
-            _ if was_accepted => println!("Every sink has passed it, and it was removed."),
+            0 => print_line!(
+                "No event has been removed from this spool, so no event of this id was accepted."
+            )?,
+            _ if was_accepted => {
+                print_line!("The event was removed after every sink had passed it.")?;
+            }
             count => {
-                println!(
-                    "Either it never came, or every sink has passed it and it was removed, as {count} \
-                     events were."
-                );
+                print_line!(
+                    "Either the event never arrived, or it was removed after every sink had passed it, as {count} \
+                     other events were."
+                )?;
                 if tells_ids {
-                    println!(
-                        "--recorded-at TIME may tell which, as long as ids are remembered \
+                    print_line!(
+                        "--recorded-at TIME may decide this while ids are remembered \
                          (spool.dedup.window)."
-                    );
+                    )?;
                 }
             }
         }
         if self.purged > 0 && !was_accepted {
-            println!("It may also be among the {} entries purged from quarantine.", self.purged);
+            print_line!(
+                "The event may also be among the {} entries purged from quarantine.",
+                self.purged
+            )?;
         }
-        println!(
-            "Events are kept for {} after every sink has passed them: spool.retention sets it.",
+        print_line!(
+            "Events are kept for {} after every sink has passed them (spool.retention).",
             humantime::format_duration(retention)
-        );
+        )?;
+        Ok(())
     }
 }
 
 impl Location {
-    fn print(&self) {
-        println!("position {} of the spool", self.position);
-        println!("  source     {}", safe(&self.source));
-        println!("  received   {}", time(self.received_at));
-        println!("  recorded   {}", self.recorded_at.as_deref().map_or("unknown".into(), safe));
+    fn print(&self) -> Result<(), CommandFailure> {
+        print_line!("position {} of the spool", self.position)?;
+        print_line!("  source     {}", safe(&self.source))?;
+        print_line!("  received   {}", time(self.received_at))?;
+        print_line!("  recorded   {}", self.recorded_at.as_deref().map_or("unknown".into(), safe))?;
         if let Some(sink) = &self.only_sink {
-            println!(
-                "  copy       for sink {} only: a retried dead letter, or a replay",
-                safe(sink)
-            );
+            print_line!("  copy       for sink {} only, by a replay or a retry", safe(sink))?;
         }
         match self.remembered {
-            Some(true) => println!("  repetition would be dropped: the id is remembered"),
-            Some(false) => println!("  repetition would be taken: the id is not remembered"),
+            Some(true) => print_line!("  repetition would be dropped: the id is remembered")?,
+            Some(false) => print_line!("  repetition would be accepted: the id is not remembered")?,
             None if self.recorded_at.is_some() => {
-                println!(
-                    "  repetition cannot be told: the servers do not say which ids they remember"
-                );
+                print_line!(
+                    "  repetition unknown: JetStream cannot be queried for remembered ids"
+                )?;
             }
-            None => println!("  repetition cannot be told: it is no event"),
+            None => print_line!("  repetition unknown: the bytes are not a valid event")?,
         }
         for fate in &self.sinks {
-            println!("  sink {}: {}", safe(&fate.sink), fate.words());
+            print_line!("  sink {}: {}", safe(&fate.sink), fate.describe())?;
         }
+        Ok(())
     }
 }
 
-impl InQuarantine {
-    fn print(&self) {
-        let Summary { id, at, source, reason, detail, sink, .. } = &self.summary;
-        println!("quarantine entry {id}");
-        println!("  source     {}", safe(source));
-        println!("  stored     {}", time(*at));
-        println!("  reason     {}: {}", safe(reason), safe(detail));
+impl QuarantineMatch {
+    fn print(&self) -> Result<(), CommandFailure> {
+        let EntrySummary { id, at, source, reason, detail, sink, .. } = &self.summary;
+        print_line!("quarantine entry {id}")?;
+        print_line!("  source     {}", safe(source))?;
+        print_line!("  stored     {}", time(*at))?;
+        print_line!("  reason     {}: {}", safe(reason), safe(detail))?;
         if let Some(sink) = sink {
-            println!("  sink       {}", safe(sink));
+            print_line!("  sink       {}", safe(sink))?;
         }
         if self.matched == Match::Text {
-            println!(
-                "  match      the id's text is in its bytes, though not as the id of an object"
-            );
+            print_line!(
+                "  match      the text of the id occurs in its bytes, but not as an object's id"
+            )?;
         }
+        Ok(())
     }
 }

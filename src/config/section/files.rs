@@ -57,8 +57,9 @@ impl Section<'_> {
             return Some(Secret::unread());
         }
         let read = match &given {
-            (Some(path), None) => Secret::from_file(path, form),
-            (None, Some(name)) => Secret::from_variable(name, self.problems.variable(name), form),
+            (Some(path), None) => Secret::from_file(path, form).map_err(|error| error.to_string()),
+            (None, Some(name)) => Secret::from_variable(name, self.problems.variable(name), form)
+                .map_err(|error| error.to_string()),
             (None, None) => Err(format!("is missing; write {by_file} or {by_env}")),
             (Some(_), Some(_)) => Err(format!("use {by_file} or {by_env}, not both")),
         };

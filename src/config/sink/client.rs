@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::config::section::Section;
-use crate::secret::{Form, Secret, username_mistake};
+use crate::secret::{Form, Secret, SecretError, username_mistake};
 use crate::shown;
 use crate::tls::Tls;
 
@@ -95,7 +95,7 @@ impl Authorization {
     }
 
     /// The same with its secret read again.
-    pub fn reread(&self) -> Result<Authorization, String> {
+    pub fn reread(&self) -> Result<Authorization, SecretError> {
         Ok(match self {
             Authorization::None => Authorization::None,
             Authorization::Basic { username, password } => {

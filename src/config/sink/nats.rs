@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::config::nats;
 use crate::config::section::Section;
-use crate::nats::Settings;
+use crate::nats::NatsConfig;
 
 /// `type = "nats"`.
 #[derive(Debug, Clone)]
 pub struct NatsSink {
     /// The servers, and who we say that we are.
-    pub connection: Settings,
+    pub connection: NatsConfig,
     /// What an event is published to.
     pub subject: Subject,
     /// The stream that has to take it, if that is checked.

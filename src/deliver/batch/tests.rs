@@ -13,9 +13,9 @@ fn sink() -> config::Sink {
     config::parse(text, None, std::iter::empty()).expect("valid").sinks.remove(0)
 }
 
-fn batch(count: u64) -> Batch {
+fn batch(count: u64) -> DeliveryBatch {
     let stored = |position| {
-        Read::Event(Stored {
+        Read::Event(StoredEvent {
             position,
             received_at: 1,
             source: "pingone".into(),
@@ -23,7 +23,7 @@ fn batch(count: u64) -> Batch {
             bytes: Bytes::from_static(RAW.as_bytes()),
         })
     };
-    Batch::take(&mut (1..=count).map(stored).collect(), &sink(), None)
+    DeliveryBatch::take(&mut (1..=count).map(stored).collect(), &sink(), None)
 }
 
 fn verdicts(letters: &str) -> Vec<Verdict> {
@@ -39,12 +39,12 @@ fn verdicts(letters: &str) -> Vec<Verdict> {
     letters.chars().map(verdict).collect()
 }
 
-fn settle(batch: &mut Batch, letters: &str) -> bool {
-    batch.settle(verdicts(letters), &Arc::from("s"))
+fn apply(batch: &mut DeliveryBatch, letters: &str) -> bool {
+    batch.apply(verdicts(letters), &Arc::from("s"))
 }
 
 #[test]
-fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
+fn the_cursor_stops_before_the_first_event_without_a_final_verdict() {
     for (letters, position, delivered, dead) in [
         ("DDDD", Some(4), 4, 0),
         ("DXDD", Some(4), 3, 1),
@@ -52,16 +52,16 @@ fn the_cursor_stops_before_the_first_event_that_is_not_settled() {
         ("RDDD", None, 0, 0),
         ("DDFF", Some(2), 2, 0),
         ("DD--", Some(2), 2, 0),
-        // Verdicts that are missing settle nothing.
+        // A missing verdict is not final.
         ("D", Some(1), 1, 0),
         ("", None, 0, 0),
     ] {
         let mut batch = batch(4);
-        settle(&mut batch, letters);
-        let settled = Settled::of(&batch.take_settled());
-        assert_eq!(settled.position, position, "{letters}");
-        let Tally { delivered: d, dead_lettered: x, .. } = settled.tally;
-        assert_eq!((d, x, settled.dead_letters.len() as u64), (delivered, dead, dead), "{letters}");
+        apply(&mut batch, letters);
+        let part = CommitPart::of(&batch.take_final());
+        assert_eq!(part.position, position, "{letters}");
+        let Tally { delivered: d, dead_lettered: x, .. } = part.tally;
+        assert_eq!((d, x, part.dead_letters.len() as u64), (delivered, dead, dead), "{letters}");
     }
 }
 
@@ -75,8 +75,8 @@ fn the_cursor_can_stop_before_each_dead_letter() {
         ("DRXX", &[1]),
     ] {
         let mut batch = batch(4);
-        settle(&mut batch, letters);
-        let parts = batch.take_settled();
+        apply(&mut batch, letters);
+        let parts = batch.take_final();
         let found: Vec<u64> = parts.iter().filter_map(|part| part.position).collect();
         assert_eq!(found, positions, "{letters}");
         assert!(parts.iter().skip(1).all(|part| part.dead_letters.len() == 1), "{letters}");
@@ -84,34 +84,34 @@ fn the_cursor_can_stop_before_each_dead_letter() {
 }
 
 #[test]
-fn attempts_are_those_that_an_event_was_part_of() {
+fn each_event_counts_its_own_attempts() {
     let mut batch = batch(4);
-    assert!(settle(&mut batch, "SSSS"), "halved");
+    assert!(apply(&mut batch, "SSSS"), "halved");
     assert_eq!(batch.groups, [2, 2]);
-    assert!(settle(&mut batch, "DX"));
+    assert!(apply(&mut batch, "DX"));
     assert_eq!(batch.groups, [2]);
-    assert!(!settle(&mut batch, "RR"), "nothing has moved");
-    assert!(settle(&mut batch, "X-"));
-    assert!(settle(&mut batch, "S"), "alone, it is refused for good");
+    assert!(!apply(&mut batch, "RR"), "nothing has moved");
+    assert!(apply(&mut batch, "X-"));
+    assert!(apply(&mut batch, "S"), "alone, it is refused for good");
     assert!(batch.items.is_empty() && batch.groups.is_empty());
-    let settled = Settled::of(&batch.take_settled());
-    let attempts = settled.dead_letters.iter().map(|(_, entry)| {
-        let target = entry.target.as_ref().expect("what the target said");
+    let part = CommitPart::of(&batch.take_final());
+    let attempts = part.dead_letters.iter().map(|(_, entry)| {
+        let target = entry.target.as_ref().expect("the answer of the target");
         (target.attempts, entry.detail.clone())
     });
     let detail = |attempt: u32| format!("refused by the target on attempt {attempt}: why");
     assert_eq!(attempts.collect::<Vec<_>>(), [2, 3, 3].map(|attempt| (attempt, detail(attempt))));
-    assert_eq!(settled.position, Some(4));
+    assert_eq!(part.position, Some(4));
 }
 
 #[test]
-fn a_batch_is_cut_by_what_the_target_counts() {
+fn a_batch_is_limited_by_the_bytes_of_the_payload() {
     let mut sink = sink();
     let line = batch(1).items[0].payload.len();
     sink.batch.bytes = 3 * (line + 1);
     let mut waiting: VecDeque<Read> = (1..=10)
         .map(|position| {
-            Read::Event(Stored {
+            Read::Event(StoredEvent {
                 position,
                 received_at: 1,
                 source: "pingone".into(),
@@ -120,16 +120,16 @@ fn a_batch_is_cut_by_what_the_target_counts() {
             })
         })
         .collect();
-    let batch = Batch::take(&mut waiting, &sink, None);
+    let batch = DeliveryBatch::take(&mut waiting, &sink, None);
     let positions: Vec<u64> = batch.items.iter().map(|item| item.position).collect();
     assert_eq!(positions, [1, 3, 4], "what is another sink's does not count");
     assert_eq!(waiting.len(), 6);
     sink.batch.bytes = 1;
-    assert_eq!(Batch::take(&mut waiting, &sink, None).items.len(), 1, "one is always sent");
+    assert_eq!(DeliveryBatch::take(&mut waiting, &sink, None).items.len(), 1, "one is always sent");
 }
 
 #[test]
-fn a_connection_test_is_seen_however_it_is_spelt() {
+fn a_connection_test_is_found_in_any_spelling() {
     let event = |kind: &str| {
         format!(r#"{{"id":"1","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":{kind}}}}}"#)
     };
@@ -142,9 +142,9 @@ fn a_connection_test_is_seen_however_it_is_spelt() {
     ] {
         let bytes = Bytes::from(event(kind));
         let stored =
-            Stored { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
-        let (fate, payload) = prepare(&stored, &sink(), None);
-        assert_eq!(matches!(fate, Some(Fate::Filtered)), is_test, "{kind}");
+            StoredEvent { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
+        let (state, payload) = prepare(&stored, &sink(), None);
+        assert_eq!(matches!(state, Some(SlotState::Filtered)), is_test, "{kind}");
         assert_eq!(payload.is_none(), is_test, "{kind}");
     }
 }

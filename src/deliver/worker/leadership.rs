@@ -1,80 +1,80 @@
-//! Whose turn it is: receivers that share a spool take turns in delivering to a sink.
+//! Lease of a sink: of the receivers that share a spool, one delivers to a sink at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Ended, Worker};
+use super::{Worker, WorkerExit};
 use crate::deliver::SinkState;
 use crate::deliver::connection::SinkConnection;
 use crate::shutdown::Shutdown;
-use crate::spool::{CommitError, Place};
+use crate::spool::{CommitError, SharedSinkState};
 
 impl Worker {
-    /// Delivers until shutdown begins, and then what is spooled by then, for as long as the target
-    /// takes it at the first attempt. Where receivers share the sink, only while it is this one's turn.
+    /// Delivers until shutdown is requested, and then the events spooled by then, for as long as the target
+    /// takes them at the first attempt. If receivers share the spool, delivers only while it holds the lease.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: what was sent and not committed is sent again.
+    /// Dropping the future loses nothing: events that were sent and not committed are sent again.
     pub async fn run(mut self, mut shutdown: Shutdown) {
-        while let Ok(cursor) = self.lead(&mut shutdown).await {
+        while let Ok(cursor) = self.wait_for_lease(&mut shutdown).await {
             self.begin_at(cursor);
             let ended = self.deliver(&mut shutdown).await;
             for connection in std::mem::take(&mut self.idle) {
                 connection.close().await;
             }
-            if ended == Ended::Stopped {
+            if ended == WorkerExit::Stopped {
                 break;
             }
-            // What waits now waits for another.
-            self.status.waits_since(None);
+            // The new holder delivers the remaining events.
+            self.status.set_waiting_since(None);
             tracing::warn!(sink = %self.name, "another receiver has taken over this sink");
         }
-        self.spool.resign(&self.name).await;
+        self.spool.release_lease(&self.name).await;
     }
 
-    /// Waits for this receiver's turn. Returns the cursor to go on from.
-    async fn lead(&mut self, shutdown: &mut Shutdown) -> Result<u64, Ended> {
+    /// Waits until this receiver holds the lease. Returns the cursor to start from.
+    async fn wait_for_lease(&mut self, shutdown: &mut Shutdown) -> Result<u64, WorkerExit> {
         let (spool, name) = (Arc::clone(&self.spool), Arc::clone(&self.name));
         let known = self.status.cursor();
-        let mut leading = std::pin::pin!(spool.lead(&name, known));
+        let mut acquisition = std::pin::pin!(spool.acquire_lease(&name, known));
         let mut backoff = self.backoff();
         loop {
-            let leader = self.note_place();
-            let trouble = self.place.as_ref().and_then(|place| place.borrow().trouble.clone());
-            match (trouble, leader) {
-                (Some(reason), _) => self.show_trouble(1, reason),
-                (None, Some(leader)) => {
-                    self.status.set(self.config.concurrency, SinkState::Standby { leader });
+            let holder = self.follow_shared_state();
+            let failure = self.shared.as_ref().and_then(|shared| shared.borrow().trouble.clone());
+            match (failure, holder) {
+                (Some(reason), _) => self.show_failure(1, reason),
+                (None, Some(holder)) => {
+                    self.status.set(self.config.concurrency, SinkState::Standby { leader: holder });
                 }
                 (None, None) => {}
             }
             tokio::select! {
-                led = &mut leading => match led {
+                acquired = &mut acquisition => match acquired {
                     Ok(cursor) => return Ok(cursor),
-                    Err(CommitError::Closed) => return Err(Ended::Stopped),
+                    Err(CommitError::Closed) => return Err(WorkerExit::Stopped),
                     Err(error) => {
-                        self.show_trouble(backoff.attempts() + 1, error.to_string());
+                        self.show_failure(backoff.attempts() + 1, error.to_string());
                         self.pause(&mut backoff, shutdown).await?;
-                        leading.set(spool.lead(&name, known));
+                        acquisition.set(spool.acquire_lease(&name, known));
                     }
                 },
-                () = moved(&mut self.place) => {}
-                () = shutdown.begun() => return Err(Ended::Stopped),
+                () = shared_state_changed(&mut self.shared) => {}
+                () = shutdown.begun() => return Err(WorkerExit::Stopped),
             }
         }
     }
 
-    /// Forgets what it knew of another turn.
+    /// Resets all state to a new lease that starts at `cursor`.
     fn begin_at(&mut self, cursor: u64) {
         self.read = cursor;
-        let shared = self.place.as_ref().map(|place| place.borrow().cursor);
-        self.status.settled(shared.unwrap_or(cursor));
+        let shared_cursor = self.shared.as_ref().map(|shared| shared.borrow().cursor);
+        self.status.set_cursor(shared_cursor.unwrap_or(cursor));
         (self.waiting, self.waiting_bytes, self.filling_since) = (VecDeque::new(), 0, None);
         (self.encoding, self.returned, self.ready) = (None, None, None);
-        self.under_way = VecDeque::new();
+        self.in_flight = VecDeque::new();
         let connection = |number| {
             let (config, status) = (Arc::clone(&self.config), Arc::clone(&self.status));
             SinkConnection::new(number, config, status, Arc::clone(&self.metrics))
@@ -83,19 +83,19 @@ impl Worker {
         self.status.begin();
     }
 
-    /// Takes over what another receiver's operator wants of the sink. Returns who delivers to it instead.
-    pub(super) fn note_place(&mut self) -> Option<String> {
-        let place = self.place.as_mut()?.borrow_and_update().clone();
-        self.status.follow(place.is_paused);
-        self.status.settled(place.cursor);
-        place.leader
+    /// Applies the shared pause flag and cursor. Returns the lease holder, if another process holds the lease.
+    pub(super) fn follow_shared_state(&mut self) -> Option<String> {
+        let shared = self.shared.as_mut()?.borrow_and_update().clone();
+        self.status.follow(shared.is_paused);
+        self.status.set_cursor(shared.cursor);
+        shared.leader
     }
 }
 
-/// Waits until a place has changed; for ever where there is none.
-pub(super) async fn moved(place: &mut Option<watch::Receiver<Place>>) {
-    let has_changed = match place {
-        Some(place) => place.changed().await.is_ok(),
+/// Waits until the shared state changes; forever if the spool is not shared.
+pub(super) async fn shared_state_changed(shared: &mut Option<watch::Receiver<SharedSinkState>>) {
+    let has_changed = match shared {
+        Some(shared) => shared.changed().await.is_ok(),
         None => false,
     };
     if !has_changed {

@@ -190,7 +190,8 @@ fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     let result = event.envelope().result.as_ref();
     let agrees = result.is_some_and(|result| result.outcome() == outcome);
     let reported = event.flow().and_then(|flow| flow.reported.outcome());
-    let contradicts = reported.is_some_and(|said| said != outcome && said != Outcome::Unknown);
+    let contradicts =
+        reported.is_some_and(|stated| stated != outcome && stated != Outcome::Unknown);
     let fields = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
     let fields: Vec<&str> = fields.into_iter().flatten().collect();
     let code = leaves.take_text(&["status_code"], &fields);

@@ -1,4 +1,4 @@
-//! What a reload takes up, names and refuses: tables, and a property over pairs of configurations.
+//! Tests of reloads: changes that are applied, listed or refused, as tables and as a property over pairs of files.
 
 mod property;
 
@@ -6,32 +6,32 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::plan::{Prepared, Running};
+use super::plan::{PreparedReload, RunningConfig};
 use super::{Reload, prepare};
 use crate::config::{self, Config};
 use crate::listener::tls;
 use crate::receive::Policy;
 
-/// Secrets that are strong, by their numbers, in files `s0`, `s1`, ….
+/// Strong secrets, in files `s0`, `s1`, ….
 const SECRETS: [&str; 4] =
     ["q3Vx8LmZ0tR7yBnK", "Zr5pQ2wN8cJ4vT1x", "Hk7dM3sG9bF6yL0a", "Wn4tX8rC2jV5pE7u"];
 
-/// A directory with the configuration file and what it names.
-pub(super) struct Bench {
+/// Directory with a configuration file and the files that it names.
+pub(super) struct ReloadBench {
     directory: tempfile::TempDir,
 }
 
-/// A service that runs, as far as a reload knows it.
+/// State of a running service, as far as a reload depends on it.
 pub(super) struct Service {
     pub(super) reload: Reload,
-    pub(super) running: Running,
+    pub(super) running: RunningConfig,
     pub(super) policy: Policy,
 }
 
-impl Bench {
-    pub(super) fn new() -> Bench {
+impl ReloadBench {
+    pub(super) fn new() -> ReloadBench {
         let directory = tempfile::tempdir().expect("a directory");
-        let bench = Bench { directory };
+        let bench = ReloadBench { directory };
         for (number, secret) in SECRETS.iter().enumerate() {
             bench.write(&format!("s{number}"), secret);
         }
@@ -51,7 +51,7 @@ impl Bench {
         std::fs::write(self.path(name), text).expect("written");
     }
 
-    /// `@/` stands for the directory.
+    /// Replaces `@/` by the directory.
     pub(super) fn text(&self, text: &str) -> String {
         text.replace("@/", &format!("{}/", self.directory.path().display()))
     }
@@ -60,7 +60,7 @@ impl Bench {
         self.path("c.toml")
     }
 
-    /// Starts a service with this text, if it is right.
+    /// Starts a service with this text, if it is valid.
     pub(super) fn start(&self, text: &str) -> Option<Service> {
         let text = self.text(text);
         let (config, policy) = fresh(&text, &self.file())?;
@@ -70,7 +70,7 @@ impl Bench {
             text,
             environment: Vec::<(OsString, OsString)>::new(),
         };
-        let running = Running::new(&reload, config);
+        let running = RunningConfig::new(&reload, config);
         Some(Service { reload, running, policy })
     }
 
@@ -79,7 +79,7 @@ impl Bench {
         &self,
         service: &Service,
         text: Option<&str>,
-    ) -> Result<Prepared, Vec<String>> {
+    ) -> Result<PreparedReload, Vec<String>> {
         match text {
             Some(text) => std::fs::write(self.file(), self.text(text)).expect("written"),
             None => drop(std::fs::remove_file(self.file())),
@@ -88,7 +88,7 @@ impl Bench {
     }
 }
 
-/// What a start with this text has in force.
+/// Returns the configuration and policy after a start with this text.
 pub(super) fn fresh(text: &str, file: &Path) -> Option<(Config, Policy)> {
     let config = config::parse(text, Some(file), std::iter::empty()).ok()?;
     let loaded = config.listen.tls.as_ref().map(tls::load).transpose().ok()?;
@@ -128,8 +128,8 @@ fn changed(replacements: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn what_would_open_the_service_or_takes_a_restart_is_refused_with_its_key() {
-    let bench = Bench::new();
+fn a_change_that_weakens_access_or_needs_a_restart_is_refused_with_its_key() {
+    let bench = ReloadBench::new();
     let service = bench.start(BASE).expect("a start");
     let basic = "basic = [{ username = \"u\", password_file = \"@/s0\" }]\n";
     let certificates = "certificates = [{ subject = \"CN=a\" }]\n";
@@ -138,59 +138,56 @@ fn what_would_open_the_service_or_takes_a_restart_is_refused_with_its_key() {
     let tls = "[listen.tls]\ncertificate = \"@/tls.crt\"\nkey = \"@/tls.key\"\n";
     let clients = "client_ca = \"@/tls.crt\"\nclient_certificate = \"required\"\n";
     for (replacements, key) in [
-        (&[("0.0.0.0:8443", "127.0.0.1:8443")][..], "listen.address: changing it"),
-        (&[("[listen]\n", "[listen]\nauth = \"none\"\n")], "listen.auth: changing it"),
-        (&[("[listen]\n", "[listen]\nproxy_protocol = true\n")], "listen.proxy_protocol: changing"),
-        (&[(tls, ""), (clients, "")], "listen.tls: changing it"),
-        (&[(clients, "")], "listen.tls.client_ca: is gone"),
+        (&[("0.0.0.0:8443", "127.0.0.1:8443")][..], "listen.address: a change needs"),
+        (&[("[listen]\n", "[listen]\nauth = \"none\"\n")], "listen.auth: a change needs"),
+        (&[("[listen]\n", "[listen]\nproxy_protocol = true\n")], "listen.proxy_protocol: a change"),
+        (&[(tls, ""), (clients, "")], "listen.tls: a change needs"),
+        (&[(clients, "")], "listen.tls.client_ca: was removed"),
         (
             &[(required, "client_certificate = \"optional\"")],
-            "listen.tls.client_certificate: chang",
+            "listen.tls.client_certificate: a cha",
         ),
-        (&[("[\"10.0.0.0/8\"]", "[\"0.0.0.0/0\"]")], "listen.trusted_proxies: now believes every"),
-        (
-            &[("[\"10.0.0.0/8\"]", "[\"::/1\", \"8000::/1\"]")],
-            "listen.trusted_proxies: now believes",
-        ),
-        (&[(basic, "")], "sources.p: has lost its last credential"),
+        (&[("[\"10.0.0.0/8\"]", "[\"0.0.0.0/0\"]")], "listen.trusted_proxies: now trusts every"),
+        (&[("[\"10.0.0.0/8\"]", "[\"::/1\", \"8000::/1\"]")], "listen.trusted_proxies: now trusts"),
+        (&[(basic, "")], "sources.p: the last credential was removed"),
         (&[(allow, "")], "sources.p.allow_from: now allows every"),
         (&[(allow, "allow_from = [\"::/0\"]")], "sources.p.allow_from: now allows every"),
         (&[("\"198.51.100.0/24\"", "\"128.0.0.0/1\"")], "sources.p.allow_from: now allows every"),
-        (&[("[sources.p]\n", "[sources.p]\npath = \"/p\"\n")], "sources.p.path: changing it"),
+        (&[("[sources.p]\n", "[sources.p]\npath = \"/p\"\n")], "sources.p.path: a change needs"),
         (&[("[sources.p]", "[sources.q]")], "sources.q: adding a source"),
         (&[("[sources.p]", "[sources.q]")], "sources.p: removing a source"),
-        (&[("127.0.0.1:9090", "127.0.0.1:9091")], "admin.address: changing it"),
-        (&[("password_file = \"@/s1\"\n", "")], "admin.password: is gone"),
-        (&[("read_only = true", "read_only = false")], "admin.read_only: is off"),
+        (&[("127.0.0.1:9090", "127.0.0.1:9091")], "admin.address: a change needs"),
+        (&[("password_file = \"@/s1\"\n", "")], "admin.password: was removed"),
+        (&[("read_only = true", "read_only = false")], "admin.read_only: is now false"),
         (
             &[("[sinks.f]\ntype = \"file\"\npath = \"@/f\"\n", "")],
-            "sinks.f: the section has vanished",
+            "sinks.f: the section is missing",
         ),
-        (&[("[limits]\nbody = \"8 MiB\"\n", "")], "limits: the section has vanished"),
-        // Right by itself, on an address that nobody else reaches; the one that is bound is public.
+        (&[("[limits]\nbody = \"8 MiB\"\n", "")], "limits: the section is missing"),
+        // Valid on a loopback address; the bound address is public.
         (
             &[("0.0.0.0:8443", "127.0.0.1:8443"), ("@/s0", "@/weak")],
             "sources.p.basic: the password is",
         ),
         (
             &[("0.0.0.0:8443", "127.0.0.1:8443"), (clients, ""), (basic, "")],
-            "listen.tls.client_ca: is gone",
+            "listen.tls.client_ca: was removed",
         ),
-        // And what is wrong by itself.
+        // Invalid by itself.
         (&[("@/s0", "@/weak")], "sources.p.basic: the password is shorter"),
         (&[("@/s0", "@/empty")], "is empty"),
         (&[(clients, ""), (basic, certificates)], "needs listen.tls.client_ca"),
         (&[("@/tls.key", "@/s0")], "listen.tls.key"),
     ] {
         let refused = bench.reload(&service, Some(&changed(replacements))).err();
-        let refused = refused.unwrap_or_else(|| panic!("taken up: {key}"));
+        let refused = refused.unwrap_or_else(|| panic!("applied: {key}"));
         assert!(refused.iter().any(|problem| problem.contains(key)), "{key}: {refused:#?}");
     }
 }
 
 #[test]
 fn a_revocation_list_is_not_dropped() {
-    let bench = Bench::new();
+    let bench = ReloadBench::new();
     let revoked = "client_ca = \"@/tls.crt\"\nclient_crl = \"@/crl\"";
     let text = changed(&[("client_ca = \"@/tls.crt\"", revoked)]);
     let read = |text: &str| config::parse(&bench.text(text), None, std::iter::empty()).expect("ok");
@@ -201,14 +198,14 @@ fn a_revocation_list_is_not_dropped() {
         text: bench.text(&text),
         environment: Vec::new(),
     };
-    let running = Running::new(&reload, with);
+    let running = RunningConfig::new(&reload, with);
     let refused = running.refusals(&config::keys(BASE, std::iter::empty()), &without);
-    assert!(refused.concat().contains("listen.tls.client_crl: is gone"), "{refused:?}");
+    assert!(refused.concat().contains("listen.tls.client_crl: was removed"), "{refused:?}");
 }
 
 #[test]
-fn a_file_of_which_something_is_missing_is_refused() {
-    let bench = Bench::new();
+fn a_truncated_file_is_refused() {
+    let bench = ReloadBench::new();
     let service = bench.start(BASE).expect("a start");
     for text in ["", "\n", "# nothing\n"] {
         let refused = bench.reload(&service, Some(text)).err().expect("refused");
@@ -224,13 +221,13 @@ fn a_file_of_which_something_is_missing_is_refused() {
 }
 
 #[test]
-fn a_secret_of_which_something_is_missing_is_refused() {
-    let bench = Bench::new();
+fn a_truncated_secret_is_refused() {
+    let bench = ReloadBench::new();
     let service = bench.start(BASE).expect("a start");
     for (name, key) in [("s0", "sources.p: "), ("s1", "admin.password: ")] {
         let whole = std::fs::read_to_string(bench.path(name)).expect("read");
         for end in 1..whole.len() {
-            // On loopback nothing is too weak.
+            // On loopback no secret is too weak.
             bench.write(name, &whole[..end]);
             let refused = bench.reload(&service, Some(BASE)).err().expect("refused").join("; ");
             let is_named = refused.contains(key) && refused.contains("ends too early");
@@ -244,8 +241,8 @@ fn a_secret_of_which_something_is_missing_is_refused() {
 }
 
 #[test]
-fn what_is_taken_up_and_what_is_ignored_is_named() {
-    let bench = Bench::new();
+fn applied_and_ignored_keys_are_listed() {
+    let bench = ReloadBench::new();
     let mut service = bench.start(BASE).expect("a start");
     let two = "basic = [{ username = \"u\", password_file = \"@/s0\" }, { username = \"u\", \
                password_file = \"@/s2\" }]";
@@ -281,25 +278,25 @@ fn what_is_taken_up_and_what_is_ignored_is_named() {
                 ]
             );
         } else {
-            assert_eq!(read.changed, <[String; 0]>::default(), "the base has moved on");
+            assert_eq!(read.changed, <[String; 0]>::default(), "the base is the last reload");
         }
-        // They still do not run.
+        // They still need a restart.
         assert_eq!(read.ignored, ["limits.body", "redact", "sinks.f.retry", "sinks.g"], "{round}");
         service = Service { reload: service.reload, running: read.running, policy: read.policy };
     }
     let back = changed(&[("[sources.p]\n", "[sources.p]\nstrict = true\n")]);
     let read =
         bench.reload(&service, Some(&back)).unwrap_or_else(|problems| panic!("{problems:?}"));
-    assert_eq!(read.ignored, <[String; 0]>::default(), "what was ignored may go again");
+    assert_eq!(read.ignored, <[String; 0]>::default(), "an ignored key may be removed again");
 }
 
 #[test]
-fn certificates_are_told_apart_by_what_their_files_hold() {
-    let bench = Bench::new();
+fn certificates_are_compared_by_the_content_of_their_files() {
+    let bench = ReloadBench::new();
     let service = bench.start(BASE).expect("a start");
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
     bench.write("tls.crt", &made.cert.pem());
-    let refused = bench.reload(&service, Some(BASE)).err().expect("the key is another's");
+    let refused = bench.reload(&service, Some(BASE)).err().expect("the key of another certificate");
     assert!(refused.concat().contains("listen.tls.key"), "{refused:?}");
     bench.write("tls.key", &made.signing_key.serialize_pem());
     let read = bench.reload(&service, Some(BASE)).unwrap_or_else(|problems| panic!("{problems:?}"));

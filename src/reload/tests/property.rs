@@ -1,5 +1,5 @@
-//! After any reload, every request is judged as before or as after a fresh start with the new file:
-//! never by a mixture, never by a file that is refused, and nothing is more open than it was.
+//! After any reload, every request is judged as before, or as after a fresh start with the new file: never by a mixture,
+//! never by a refused file, and access is never wider than before.
 
 use std::net::SocketAddr;
 
@@ -10,27 +10,27 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
-use super::{Bench, SECRETS, Service, fresh};
+use super::{ReloadBench, SECRETS, Service, fresh};
 use crate::admin::access::Access;
 use crate::config::{self, Config};
 use crate::listener::Peer;
 use crate::receive::{AccessDecision, Policy};
 
-/// Networks that a file may name; the last ones are everything.
+/// Networks that a file may name; the last one covers everything.
 const NETS: [&str; 6] =
     ["198.51.100.0/24", "127.0.0.0/8", "2001:db8::/32", "0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0"];
 
-/// Peers of requests; the last one is in no network but those that hold everything.
+/// Peers of requests; the last one is only in networks that cover everything.
 const PEERS: [&str; 5] =
     ["127.0.0.1:1", "198.51.100.7:1", "10.0.0.9:1", "[2001:db8::7]:1", "192.88.99.1:1"];
 
-/// Passwords of requests to the admin listener; the first is none.
+/// Passwords of requests to the admin listener; the first stands for none.
 const PASSWORDS: [&str; 6] = ["", "wrong", SECRETS[0], SECRETS[1], SECRETS[2], SECRETS[3]];
 
 #[derive(Debug, Clone)]
-struct Source {
+struct SourceSpec {
     path: bool,
-    /// Numbers of secrets; the one after the last is a weak one.
+    /// Indexes of secrets; the index after the last stands for a weak one.
     basic: Vec<usize>,
     headers: Vec<usize>,
     allow_from: Vec<usize>,
@@ -38,28 +38,28 @@ struct Source {
 }
 
 #[derive(Debug, Clone)]
-struct File {
+struct FileSpec {
     is_public: bool,
     auth_none: bool,
     trusted: Vec<usize>,
     forwarded: bool,
-    /// TLS, with an authority of clients that is required or not.
+    /// TLS, with an optional client CA that is required or not.
     tls: Option<Option<bool>>,
-    /// By whether they are there.
-    sources: [Option<Source>; 2],
+    /// Sources, if present.
+    sources: [Option<SourceSpec>; 2],
     admin_password: Option<usize>,
     read_only: bool,
     limits: bool,
     has_second_sink: bool,
-    /// Which part of the text is there, in thousandths; none: no file.
+    /// Part of the text in the file, in thousandths; `None` for no file.
     cut: Option<usize>,
 }
 
-fn source() -> impl Strategy<Value = Source> {
+fn source() -> impl Strategy<Value = SourceSpec> {
     let secrets = || prop::collection::vec(0..=SECRETS.len(), 0..3);
     let nets = prop_oneof![3 => Just(Vec::new()), 2 => prop::collection::vec(0..NETS.len(), 0..3)];
     (prop::bool::weighted(0.1), secrets(), secrets(), nets, any::<bool>()).prop_map(
-        |(path, basic, headers, allow_from, strict)| Source {
+        |(path, basic, headers, allow_from, strict)| SourceSpec {
             path,
             basic,
             headers,
@@ -69,7 +69,7 @@ fn source() -> impl Strategy<Value = Source> {
     )
 }
 
-fn file() -> impl Strategy<Value = File> {
+fn file() -> impl Strategy<Value = FileSpec> {
     let nets = prop_oneof![3 => Just(Vec::new()), 2 => prop::collection::vec(0..NETS.len(), 0..3)];
     let tls = prop_oneof![
         4 => Just(None),
@@ -82,7 +82,7 @@ fn file() -> impl Strategy<Value = File> {
     let rest = (any::<bool>(), prop::bool::weighted(0.2));
     let cut =
         prop_oneof![6 => Just(Some(1000)), 2 => (0..1000_usize).prop_map(Some), 1 => Just(None)];
-    (listen, sources, admin, rest, cut).prop_map(|(listen, sources, admin, rest, cut)| File {
+    (listen, sources, admin, rest, cut).prop_map(|(listen, sources, admin, rest, cut)| FileSpec {
         is_public: listen.0,
         auth_none: listen.1,
         trusted: listen.2,
@@ -97,13 +97,13 @@ fn file() -> impl Strategy<Value = File> {
     })
 }
 
-/// A file, and what it may become: most often it differs in one thing, so that reloads are taken up.
-fn next() -> impl Strategy<Value = (u8, File)> {
+/// Strategy of a changed file: it differs mostly in one thing, so that many reloads are applied.
+fn next() -> impl Strategy<Value = (u8, FileSpec)> {
     (0..12_u8, file())
 }
 
-fn altered(before: &File, (which, other): &(u8, File)) -> File {
-    let mut file = File { cut: other.cut, ..before.clone() };
+fn altered(before: &FileSpec, (which, other): &(u8, FileSpec)) -> FileSpec {
+    let mut file = FileSpec { cut: other.cut, ..before.clone() };
     match which {
         0 => file.is_public = other.is_public,
         1 => file.trusted.clone_from(&other.trusted),
@@ -114,13 +114,13 @@ fn altered(before: &File, (which, other): &(u8, File)) -> File {
         6 => file.read_only = other.read_only,
         7 => (file.limits, file.has_second_sink) = (other.limits, other.has_second_sink),
         8 => {
-            // The hole that was: an address that hides who can reach the listener.
+            // Regression: a loopback address in the file, while a public one is bound.
             file.is_public = false;
             file.sources.clone_from(&other.sources);
         }
         9 | 10 => {
             if let (Some(own), Some(other)) = (&mut file.sources[0], &other.sources[0]) {
-                *own = Source { path: own.path, ..other.clone() };
+                *own = SourceSpec { path: own.path, ..other.clone() };
             }
         }
         _ => file = other.clone(),
@@ -128,7 +128,7 @@ fn altered(before: &File, (which, other): &(u8, File)) -> File {
     file
 }
 
-fn text(file: &File) -> Option<String> {
+fn text(file: &FileSpec) -> Option<String> {
     let nets = |numbers: &[usize]| {
         numbers.iter().map(|n| format!("{:?}", NETS[*n])).collect::<Vec<_>>().join(", ")
     };
@@ -181,7 +181,7 @@ fn text(file: &File) -> Option<String> {
     Some(text)
 }
 
-/// Headers of requests: no credential, a wrong one, each one there is; each also on behalf of others.
+/// Headers of requests: no credential, a wrong one, each valid one; each also with a forwarded address.
 fn requests() -> Vec<HeaderMap> {
     let basic = |password: &str| {
         (header::AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("u:{password}"))))
@@ -215,7 +215,7 @@ fn peers() -> Vec<SocketAddr> {
     PEERS.iter().map(|peer| peer.parse().expect("an address")).collect()
 }
 
-/// How every request to the sources is judged.
+/// Returns the judgement of every request to the sources.
 fn webhooks(policy: &Policy) -> Vec<AccessDecision> {
     let mut judged = Vec::new();
     for name in ["a", "b"] {
@@ -228,7 +228,7 @@ fn webhooks(policy: &Policy) -> Vec<AccessDecision> {
     judged
 }
 
-/// Returns whether requests to the admin listener are allowed: each method, without and with passwords.
+/// Returns true for each request to the admin listener that is allowed, without and with passwords.
 fn operations(config: &Config, method: &str, passwords: &[&str]) -> Vec<bool> {
     let access = Access::new(&config.admin, u32::MAX);
     let mut judged = Vec::new();
@@ -250,16 +250,16 @@ fn operations(config: &Config, method: &str, passwords: &[&str]) -> Vec<bool> {
     judged
 }
 
-/// Returns whether a source keeps out some address of IPv4 or other, which is asked directly.
-fn keeps_out_addresses(policy: &Policy, name: &str) -> bool {
+/// Returns true if a source refuses some IPv4 address of a direct peer.
+fn refuses_some_address(policy: &Policy, name: &str) -> bool {
     (0..64_u8).any(|first| {
         let peer = Peer::new(SocketAddr::from(([first * 4, 88, 99, 1], 1)));
         policy.judge(name, Some(&peer), &HeaderMap::new()) == AccessDecision::ForeignAddress
     })
 }
 
-/// Nothing that had no credential at all, or any address, comes in that did not before.
-fn opens_nothing(before: (&Config, &Policy), after: (&Config, &Policy)) {
+/// Asserts that no request without a credential, and no address, is allowed that was refused before.
+fn assert_not_weaker(before: (&Config, &Policy), after: (&Config, &Policy)) {
     for name in ["a", "b"] {
         for peer in peers() {
             for headers in requests().iter().filter(|headers| !bears_credential(headers)) {
@@ -275,7 +275,7 @@ fn opens_nothing(before: (&Config, &Policy), after: (&Config, &Policy)) {
             }
         }
         assert!(
-            !keeps_out_addresses(before.1, name) || keeps_out_addresses(after.1, name),
+            !refuses_some_address(before.1, name) || refuses_some_address(after.1, name),
             "{name}"
         );
     }
@@ -285,19 +285,19 @@ fn opens_nothing(before: (&Config, &Policy), after: (&Config, &Policy)) {
         assert!(pairs.into_iter().all(|(before, after)| before || !after), "admin is open");
     }
     let operates = |config: &Config| operations(config, "POST", &PASSWORDS).contains(&true);
-    assert!(operates(before.0) || !operates(after.0), "what was read-only is operated");
+    assert!(operates(before.0) || !operates(after.0), "operations are allowed that were refused");
 }
 
 fn bears_credential(headers: &HeaderMap) -> bool {
     headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-key")
 }
 
-/// Reloads, and returns what runs then.
-fn reloaded(bench: &Bench, service: Service, text: Option<&str>) -> Service {
+/// Reloads, and returns the running service afterwards.
+fn reloaded(bench: &ReloadBench, service: Service, text: Option<&str>) -> Service {
     let Ok(read) = bench.reload(&service, text) else { return service };
     let text = bench.text(text.expect("a missing file is refused"));
     let started = fresh(&text, &bench.path("c.toml"));
-    let (config, policy) = started.expect("what a start refuses is refused");
+    let (config, policy) = started.expect("a reload refuses what a start refuses");
     assert_eq!(webhooks(&read.policy), webhooks(&policy), "as after a start");
     for method in ["GET", "POST"] {
         let judged = |config: &Config| operations(config, method, &PASSWORDS);
@@ -305,8 +305,8 @@ fn reloaded(bench: &Bench, service: Service, text: Option<&str>) -> Service {
     }
     let Service { reload, running: before, policy: policy_before } = service;
     let own = config::credential_problems(&before.config.listen, &config.sources);
-    assert_eq!(own, [], "by the listener that is bound");
-    opens_nothing((&before.config, &policy_before), (&read.running.config, &read.policy));
+    assert_eq!(own, [], "by the bound listener");
+    assert_not_weaker((&before.config, &policy_before), (&read.running.config, &read.policy));
     Service { reload, running: read.running, policy: read.policy }
 }
 
@@ -314,18 +314,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_reload_is_one_transaction_and_opens_nothing(
+    fn a_reload_is_one_transaction_and_never_weakens_access(
         first in file(),
         then in prop::collection::vec(next(), 1..5),
     ) {
-        let bench = Bench::new();
-        let first = File { cut: Some(1000), ..first };
+        let bench = ReloadBench::new();
+        let first = FileSpec { cut: Some(1000), ..first };
         let Some(mut service) = bench.start(&text(&first).expect("whole")) else { return Ok(()) };
         let mut file = first;
         for step in &then {
             let next = altered(&file, step);
             service = reloaded(&bench, service, text(&next).as_deref());
-            file = File { cut: Some(1000), ..next };
+            file = FileSpec { cut: Some(1000), ..next };
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
-//! The target answers for a request as a whole: a refused batch is split above. HttpClient can be
+//! The target answers for a request as a whole: a refused batch is split above. Requests can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
 mod signature;
@@ -13,6 +13,7 @@ use url::Url;
 use super::{Deliver, Item, Reason, Report, Verdict};
 use crate::config::{BodyShape, HttpSink, Secret};
 use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
+use crate::secret::SecretError;
 
 /// A target of `type = "http"`.
 #[derive(Debug)]
@@ -26,12 +27,13 @@ pub struct Http {
 impl Http {
     pub(super) fn open(settings: &HttpSink) -> Result<Http, Reason> {
         let headers = http_client::headers(&settings.headers, &settings.authorization)?;
-        let keys: Result<_, String> = settings.signing_keys.iter().map(Secret::reread).collect();
+        let keys: Result<_, SecretError> =
+            settings.signing_keys.iter().map(Secret::reread).collect();
         Ok(Http {
             requests: HttpClient::open(&settings.client, headers)?,
             url: settings.client.url.clone(),
             body: settings.body,
-            signing_keys: keys.map_err(Reason::new)?,
+            signing_keys: keys?,
         })
     }
 

@@ -139,11 +139,11 @@ pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<To
         .set("log_level", "4");
     if settings.is_encrypted {
         // Their mistakes are told better here than by the client.
-        tls::client_config(&settings.tls).map_err(Reason::new)?;
+        tls::client_config(&settings.tls)?;
         set_tls(&mut config, &settings.tls);
     }
     if let Some(sasl) = &settings.sasl {
-        let password = sasl.password.reread().map_err(Reason::new)?;
+        let password = sasl.password.reread()?;
         config
             .set("sasl.mechanism", sasl.mechanism)
             .set("sasl.username", &sasl.username)

@@ -44,9 +44,7 @@ pub struct Syslog {
 impl Syslog {
     pub(super) fn open(settings: &SyslogSink) -> Result<Syslog, Reason> {
         let tls = match settings.transport {
-            Transport::Tls => {
-                Some(Arc::new(tls::client_config(&settings.tls).map_err(Reason::new)?))
-            }
+            Transport::Tls => Some(Arc::new(tls::client_config(&settings.tls)?)),
             Transport::Tcp | Transport::Udp => None,
         };
         let unconfirmed = Unconfirmed::new(settings.resend);

@@ -45,7 +45,7 @@
 //! | --- | --- | --- |
 //! | a chunk's row | its checksum; its position is not believed either | quarantine, counted, passed over |
 //! | a cursor, the state | their checksums, at start | repair ([`repair`]) |
-//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`bridge`]) |
+//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`gap`]) |
 //! | a page that the writer needs | SQLite's error | 503 or no more trimming; repair at the next start |
 //! | page 1, the schema, an empty file | SQLite's error, at start | repair |
 //! | a WAL frame with commits behind it | the frames' own checksums, before SQLite opens it | repair |
@@ -55,33 +55,10 @@
 //! made durable and lost with the WAL in a power failure; a flipped bit in an id, a total, or the bytes of
 //! a quarantine entry, which have no checksum.
 
-mod admit;
-pub(super) mod bounds;
-mod bridge;
-pub(super) mod chunk;
-mod command;
-mod entries;
-mod fault;
-mod group;
-mod identity;
-mod ids;
-pub(super) mod inspect;
-mod losses;
-mod mark;
-mod open;
-mod pages;
-mod pinned;
-mod reader;
-pub mod repair;
-mod room;
-mod row;
-mod salvage;
-mod schema;
-mod search;
-mod trim;
-mod upkeep;
-mod wal;
-mod writer;
+mod read;
+mod recover;
+mod store;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -93,32 +70,35 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    AppendError, CommitError, Entry, Millis, NewEntry, OpenError, Prepared, Query, ReadError,
-    Receipt, Registered, Settings, SpoolStats, Start, Summary, Tally,
+    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
+    PreparedBatch, Query, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats, Start,
+    StoredEvent, Tally,
 };
-use command::Command;
-pub(super) use reader::Reader;
-pub use reader::{Damage, Read, Stored};
-pub use salvage::Salvaged;
-
-/// Tells the time, in milliseconds since the epoch.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+pub(super) use read::inspect;
+use read::reader;
+pub(super) use read::reader::EmbeddedReader;
+use recover::open;
+pub use recover::repair;
+pub use recover::salvage::Salvaged;
+pub use store::bounds::Shares;
+use store::{entries, schema};
+use write::command::WriterCommand;
 
 /// How long a failure to store counts as lasting. A sender repeats much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
-pub struct Spool {
+pub struct EmbeddedSpool {
     directory: PathBuf,
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    commands: mpsc::Sender<WriterCommand>,
+    shared: Arc<WriterStatus>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// What the writer tells the rest of the process without being asked.
 #[derive(Debug)]
-struct Shared {
+struct WriterStatus {
     head: watch::Sender<u64>,
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
@@ -126,8 +106,8 @@ struct Shared {
     failing: Mutex<Option<(Instant, String)>>,
     /// Which of the files is not where it was, and what to do.
     misplaced: Mutex<Option<String>>,
-    /// Who keeps the write-ahead log from being written back, while there is no room for more of it.
-    pinned: Mutex<Option<String>>,
+    /// The obstacle to writing the write-ahead log back, while there is no room for more of it.
+    stuck_log: Mutex<Option<String>>,
     /// Bytes of the database's pages in use.
     used: AtomicU64,
     /// Bytes of the write-ahead log beyond its share of `max_size`.
@@ -146,7 +126,7 @@ struct Shared {
     damaged: AtomicBool,
 }
 
-impl Shared {
+impl WriterStatus {
     fn set_failing(&self, error: Option<String>) {
         let failure = error.map(|error| (Instant::now(), error));
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
@@ -166,19 +146,19 @@ impl Shared {
         *self.misplaced.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    fn pinned(&self) -> Option<String> {
-        self.pinned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn stuck_log(&self) -> Option<String> {
+        self.stuck_log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_pinned(&self, reason: Option<String>) {
-        *self.pinned.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    fn set_stuck_log(&self, reason: Option<String>) {
+        *self.stuck_log.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }
 
-impl Spool {
+impl EmbeddedSpool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub fn open(settings: &Settings, clock: Clock) -> Result<EmbeddedSpool, OpenError> {
         let start = Instant::now();
         let steady = move || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
         let writer = open::recover(settings, clock, Arc::new(steady))?;
@@ -192,10 +172,10 @@ impl Spool {
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
-    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.commands
-            .send(Command::Append { batch: Box::new(batch), reply })
+            .send(WriterCommand::Append { batch: Box::new(batch), reply })
             .map_err(|_| AppendError::Closed)?;
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
@@ -207,14 +187,14 @@ impl Spool {
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Register { sinks: sinks.to_vec(), reply })?;
+        self.send(WriterCommand::Register { sinks: sinks.to_vec(), reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
     /// Remembers that an operator has paused a sink, or lets it go on.
     pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Pause { sink: Arc::clone(sink), is_paused, reply })?;
+        self.send(WriterCommand::Pause { sink: Arc::clone(sink), is_paused, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -229,14 +209,14 @@ impl Spool {
     ) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
         let sink = Arc::clone(sink);
-        self.send(Command::Commit { sink, position, tally, dead_letters, reply })?;
+        self.send(WriterCommand::Commit { sink, position, tally, dead_letters, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
     /// A reader of its own, for one sink.
-    pub fn reader(&self) -> Result<Reader, ReadError> {
+    pub fn reader(&self) -> Result<EmbeddedReader, ReadError> {
         let connection = schema::connect_reader(&self.directory).map_err(unreadable)?;
-        Ok(Reader::new(connection, &self.directory, self.head()))
+        Ok(EmbeddedReader::new(connection, &self.directory, self.head()))
     }
 
     /// Events after `positions.start` up to `positions.end` that were received in a time and are still
@@ -247,12 +227,12 @@ impl Spool {
         positions: std::ops::Range<u64>,
         time: std::ops::Range<Millis>,
         max_bytes: usize,
-    ) -> Result<(Vec<Stored>, u64), ReadError> {
+    ) -> Result<(Vec<StoredEvent>, u64), ReadError> {
         self.look(move |connection| reader::between(connection, &positions, &time, max_bytes)).await
     }
 
     /// Quarantine entries without their bytes, oldest first.
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         self.look(move |connection| entries::list(connection, &query)).await
     }
 
@@ -264,7 +244,7 @@ impl Spool {
     /// Removes quarantine entries for good. Returns how many there were of each source.
     pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Remove { ids, reply })?;
+        self.send(WriterCommand::Remove { ids, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -301,29 +281,19 @@ impl Spool {
         self.shared.quarantined.subscribe()
     }
 
-    /// Says why events cannot be stored: the files are not where they were, the log has no room, or the store has
-    /// refused some a moment ago. The last is forgotten after a while, unless the writer's own tries fail as
-    /// well: whoever sends nothing to a service that is not ready would never learn that it is again.
-    pub fn failing(&self) -> Option<String> {
-        self.shared
-            .misplaced()
-            .or_else(|| self.shared.pinned())
-            .or_else(|| self.shared.failing_store())
-    }
-
-    /// Where an unreadable store was moved at start, if there was one.
-    pub fn set_aside(&self) -> Option<&PathBuf> {
-        self.shared.set_aside.as_ref()
-    }
-
-    /// Events that were acknowledged and are not there any more, as far as was known at start.
-    pub fn lost(&self) -> u64 {
-        self.shared.lost
-    }
-
-    /// Whether a page is broken that only a repair takes out.
-    pub fn is_damaged(&self) -> bool {
-        self.shared.damaged.load(Ordering::Relaxed)
+    /// See [`crate::spool::Spool::health`]. Events cannot be stored if a file is not in its place, the log has no
+    /// room, or the store has
+    /// refused events within [`FAILURE_LASTS`].
+    pub fn health(&self) -> SpoolHealth {
+        let shared = &self.shared;
+        let failing = shared.misplaced().or_else(|| shared.stuck_log());
+        SpoolHealth {
+            failing: failing.or_else(|| shared.failing_store()),
+            denied: None,
+            is_damaged: shared.damaged.load(Ordering::Relaxed),
+            lost: shared.lost,
+            set_aside: shared.set_aside.clone(),
+        }
     }
 
     /// Waits until the store has failed in a way that only a new process can recover from, and says
@@ -343,7 +313,7 @@ impl Spool {
     /// Answers everything that was asked before, writes the WAL back and closes the files. Blocks.
     pub fn close(&self) {
         // The writer may have ended already; then there is nothing left to close.
-        drop(self.commands.send(Command::Close));
+        drop(self.commands.send(WriterCommand::Close));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -352,7 +322,7 @@ impl Spool {
         }
     }
 
-    fn send(&self, command: Command) -> Result<(), CommitError> {
+    fn send(&self, command: WriterCommand) -> Result<(), CommitError> {
         self.commands.send(command).map_err(|_| CommitError::Closed)
     }
 

@@ -17,19 +17,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::store::{bounds, high_watermark, schema};
+use super::write::writer;
 use super::*;
-use crate::spool::{Batch, DedupKey, Disposition, Event, Origin, SinkStats};
+use crate::spool::{Batch, Damage, DedupKey, Disposition, EntryOrigin, NewEvent, Read, SinkStats};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-struct Bench {
+struct SpoolBench {
     _folder: TempDir,
     settings: Settings,
     now: Arc<AtomicI64>,
 }
 
-impl Bench {
-    fn new(change: impl FnOnce(&mut Settings)) -> Bench {
+impl SpoolBench {
+    fn new(change: impl FnOnce(&mut Settings)) -> SpoolBench {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = Settings {
             engine: crate::spool::Engine::Embedded,
@@ -42,10 +44,10 @@ impl Bench {
             sync: true,
         };
         change(&mut settings);
-        Bench { _folder: folder, settings, now: Arc::new(AtomicI64::new(100 * DAY)) }
+        SpoolBench { _folder: folder, settings, now: Arc::new(AtomicI64::new(100 * DAY)) }
     }
 
-    fn open(&self) -> Spool {
+    fn open(&self) -> EmbeddedSpool {
         let writer = open::recover(&self.settings, self.clock(), self.clock()).expect("recovered");
         open::start(writer, mpsc::Receiver::recv_timeout).expect("started")
     }
@@ -61,7 +63,7 @@ impl Bench {
     }
 
     fn batch(&self, ids: impl IntoIterator<Item = u64>) -> Batch {
-        let event = |id: u64| Event {
+        let event = |id: u64| NewEvent {
             key: DedupKey::new("source", &id.to_string(), (0, 0)),
             bytes: Bytes::from(format!("event {id}")),
         };
@@ -73,7 +75,7 @@ impl Bench {
         }
     }
 
-    async fn append(&self, spool: &Spool, ids: impl IntoIterator<Item = u64>) -> Receipt {
+    async fn append(&self, spool: &EmbeddedSpool, ids: impl IntoIterator<Item = u64>) -> Receipt {
         let receipt = spool.append(self.batch(ids).prepare()).await.expect("appended");
         assert!(receipt.repeated.len() as u64 <= receipt.duplicates);
         Receipt { repeated: Vec::new(), ..receipt }
@@ -85,19 +87,19 @@ fn receipt(accepted: u64, duplicates: u64) -> Receipt {
 }
 
 /// Registers sinks that start with the oldest event; returns their cursors.
-async fn register(spool: &Spool, names: &[&str]) -> Vec<u64> {
+async fn register(spool: &EmbeddedSpool, names: &[&str]) -> Vec<u64> {
     let sinks: Vec<_> = names.iter().map(|name| (Arc::from(*name), Start::Oldest)).collect();
     let registered = spool.register(&sinks).await.expect("registered");
     registered.iter().map(|sink| sink.cursor).collect()
 }
 
 /// Purges entries; returns how many there were.
-async fn removed(spool: &Spool, ids: Vec<i64>) -> u64 {
+async fn removed(spool: &EmbeddedSpool, ids: Vec<i64>) -> u64 {
     spool.remove(ids).await.expect("committed").values().sum()
 }
 
 /// Everything after a position, as a worker reads it: a place that fails is tried again.
-async fn read_all(reader: &Reader, after: u64) -> Vec<Read> {
+async fn read_all(reader: &EmbeddedReader, after: u64) -> Vec<Read> {
     let (mut all, mut after, mut failures) = (Vec::new(), after, 0);
     loop {
         let Ok(read) = reader.read(after, 64 * 1024).await else {
@@ -114,7 +116,7 @@ async fn read_all(reader: &Reader, after: u64) -> Vec<Read> {
     }
 }
 
-async fn texts(spool: &Spool, after: u64) -> Vec<String> {
+async fn texts(spool: &EmbeddedSpool, after: u64) -> Vec<String> {
     read_all(&spool.reader().expect("a reader"), after)
         .await
         .into_iter()
@@ -129,7 +131,7 @@ async fn texts(spool: &Spool, after: u64) -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_appended_is_read_in_order_from_any_position() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     assert_eq!(bench.append(&spool, 1..=3).await, receipt(3, 0));
     assert_eq!(bench.append(&spool, [4, 2, 4, 5]).await, receipt(2, 2));
@@ -145,7 +147,7 @@ async fn what_is_appended_is_read_in_order_from_any_position() {
 
 #[tokio::test]
 async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let (one, two): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
     let spool = bench.open();
     assert_eq!(register(&spool, &[&one, &two]).await, [0, 0]);
@@ -172,7 +174,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
 
 #[tokio::test]
 async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let here: Arc<str> = "here".into();
     register(&spool, &["gone"]).await;
@@ -196,7 +198,7 @@ async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
 
 #[tokio::test]
 async fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1));
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
@@ -210,7 +212,7 @@ async fn a_clock_that_was_ahead_keeps_nothing_for_ever() {
 
 #[tokio::test]
 async fn retention_keeps_what_was_delivered() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(48));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(48));
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
@@ -226,7 +228,7 @@ async fn retention_keeps_what_was_delivered() {
 
 #[tokio::test]
 async fn ids_are_forgotten_by_age_and_not_sooner() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     bench.append(&spool, [1]).await;
     bench.pass(DAY);
@@ -243,7 +245,7 @@ async fn ids_are_forgotten_by_age_and_not_sooner() {
 
 #[tokio::test]
 async fn ids_are_bounded_by_count() {
-    let bench = Bench::new(|settings| settings.dedup_max_ids = 100);
+    let bench = SpoolBench::new(|settings| settings.dedup_max_ids = 100);
     let spool = bench.open();
     for first in (0..1000).step_by(10) {
         bench.append(&spool, first..first + 10).await;
@@ -256,10 +258,10 @@ async fn ids_are_bounded_by_count() {
 
 #[tokio::test]
 async fn quarantine_entries_come_and_go_with_their_bytes() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let entry = |bytes: &'static [u8]| NewEntry {
-        origin: Origin::Element,
+        origin: EntryOrigin::Element,
         key: Some(DedupKey::of_bytes("source", bytes)),
         reason: "syntax",
         detail: "why".to_owned(),
@@ -306,7 +308,7 @@ async fn quarantine_entries_come_and_go_with_their_bytes() {
 
 #[tokio::test]
 async fn a_missing_chunk_is_noticed() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     for id in 1..=3 {
         bench.append(&spool, [id]).await;
@@ -324,7 +326,7 @@ async fn a_missing_chunk_is_noticed() {
 
 #[tokio::test]
 async fn appends_after_closing_are_refused() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     spool.close();
     assert_eq!(spool.append(bench.batch([1]).prepare()).await, Err(AppendError::Closed));
@@ -334,7 +336,7 @@ async fn appends_after_closing_are_refused() {
 #[tokio::test]
 async fn its_files_are_for_its_user_alone_and_stay_so_after_a_repair() {
     use std::os::unix::fs::PermissionsExt;
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let directory = &bench.settings.directory;
     // Made by somebody else, for everybody.
     std::fs::create_dir(directory).expect("made");
@@ -353,7 +355,7 @@ async fn its_files_are_for_its_user_alone_and_stay_so_after_a_repair() {
     let broken = schema::database(directory);
     std::fs::write(&broken, [0; 512]).expect("broken");
     let spool = bench.open();
-    assert!(spool.set_aside().is_some(), "it was repaired");
+    assert!(spool.health().set_aside.is_some(), "it was repaired");
     assert_eq!(open_to_others(), [""; 0], "after the repair");
     spool.close();
 }

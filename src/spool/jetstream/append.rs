@@ -2,23 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use tokio::time::sleep;
 
-use super::place::{self, Held, Place};
-use super::same::{self, made_at};
-use super::{PATIENCE, Spool, message, said, unreadable};
+use super::lease_store::{self, SinkLease, StoredLease};
+use super::stream_identity::{self, made_at};
+use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, error_code, message, unreadable};
 use crate::spool::{
-    AppendError, Batch, CommitError, DedupKey, NewEntry, Prepared, ReadError, Receipt,
+    AppendError, Batch, CommitError, DedupKey, NewEntry, PreparedBatch, ReadError, Receipt,
 };
 
 /// How long a repetition waits for what it repeats to be stored.
-const STAGED: Duration = Duration::from_millis(100);
-
-/// `JSStreamDuplicateMessageConflict`.
-const IN_PROCESS: &str = "error code 10158";
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A message on its way.
 #[derive(Clone)]
@@ -30,10 +28,10 @@ struct Publication {
     full: AppendError,
 }
 
-impl Spool {
+impl JetStreamSpool {
     /// See [`crate::spool::Spool::append`]. An error leaves what was acknowledged: the repetition of the
     /// batch finds it to be there, as long as the stream's window remembers it.
-    pub async fn append(&self, batch: Prepared) -> Result<Receipt, AppendError> {
+    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         let began = Instant::now();
         let stored = self.store(batch.batch).await.map_err(|error| match error {
             AppendError::Store(error) => {
@@ -130,23 +128,24 @@ impl Spool {
 
     /// Returns whether the stream has a position, or every sink that it was for has settled it.
     async fn is_kept(&self, position: u64, only_sink: Option<&str>) -> Result<bool, ReadError> {
-        if same::stored_at(&self.streams.events, position).await?.is_some() {
+        if stream_identity::stored_at(&self.streams.events, position).await?.is_some() {
             return Ok(true);
         }
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
-        let mut places = place::all(&self.streams.places).await?;
-        places.retain(|(sink, _)| only_sink.is_none_or(|only| only == sink));
-        let has_settled =
-            |held: &Held| held.place.stream == made_at(&info) && held.place.cursor >= position;
-        Ok(!places.is_empty() && places.iter().all(|(_, held)| has_settled(held)))
+        let mut leases = lease_store::all(&self.streams.leases).await?;
+        leases.retain(|(sink, _)| only_sink.is_none_or(|only| only == sink));
+        let has_settled = |held: &StoredLease| {
+            held.lease.stream == made_at(&info) && held.lease.cursor >= position
+        };
+        Ok(!leases.is_empty() && leases.iter().all(|(_, held)| has_settled(held)))
     }
 
     /// Stores dead letters of a sink; each once, however often the same ones come, where they are after one
-    /// `place`.
+    /// `lease`.
     pub(super) async fn bury(
         &self,
         sink: &str,
-        place: Option<&Place>,
+        lease: Option<&SinkLease>,
         letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
         if letters.is_empty() {
@@ -154,7 +153,7 @@ impl Spool {
         }
         let publications = letters.into_iter().map(|(source, entry)| {
             // Cursors of a stream that was made anew come again, and its dead letters are others.
-            let id = place.map(|Place { cursor, stream, at, .. }| {
+            let id = lease.map(|SinkLease { cursor, stream, at, .. }| {
                 let key = message::id(DedupKey::of_bytes(sink, &entry.bytes));
                 format!("letter-{stream}-{cursor}-{at}-{key}")
             });
@@ -211,8 +210,8 @@ impl Spool {
             if undecided.is_empty() {
                 return Ok(acknowledged.into_iter().flatten().collect());
             }
-            match decided_at.elapsed() < PATIENCE {
-                true => sleep(STAGED).await,
+            match decided_at.elapsed() < REQUEST_TIMEOUT {
+                true => sleep(RETRY_INTERVAL).await,
                 false => undecided.iter_mut().for_each(|(_, publication)| {
                     publication.rename("again");
                     tracing::debug!(
@@ -258,19 +257,24 @@ fn stored(
     match answer {
         Ok(ack) if ack.duplicate && ack.sequence == 0 => Ok(None),
         Ok(ack) => Ok(Some(ack)),
-        Err(error) if said(&error).contains(IN_PROCESS) => Ok(None),
+        Err(error) if error_code(&error) == Some(ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT) => {
+            Ok(None)
+        }
         Err(error) => Err(refusal(&error, full)),
     }
 }
 
 fn refusal(error: &PublishError, full: &AppendError) -> AppendError {
-    let said = said(error);
+    let message = error_chain(error);
+    // The code of a full stream stands for other failures of its storage, too.
+    let is_full = error_code(error) == Some(ErrorCode::STREAM_STORE_FAILED)
+        && message.contains("maximum bytes exceeded");
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => AppendError::TooLarge,
-        _ if said.contains("maximum bytes exceeded") => full.clone(),
+        _ if is_full => full.clone(),
         PublishErrorKind::StreamNotFound => AppendError::Store(
             "no server answers for the stream: is a majority of them there?".to_owned(),
         ),
-        _ => AppendError::Store(said),
+        _ => AppendError::Store(message),
     }
 }

@@ -14,7 +14,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
-use crate::spool::{Damage, DedupKey, Entry, Millis, NewEntry, Read, Stored, Summary};
+use crate::spool::{Damage, DedupKey, Entry, EntrySummary, Millis, NewEntry, Read, StoredEvent};
 
 /// When an event was received, in milliseconds since the epoch.
 const RECEIVED_AT: &str = "Davinci-Siem-Received-At";
@@ -74,13 +74,13 @@ pub(super) fn read(
     let received_at = header(headers, RECEIVED_AT).and_then(|text| text.parse().ok());
     // The stream's name may hold no dots, so that the rest begins behind the first.
     let mut tokens = subject.split('.').skip(1);
-    let place = match (tokens.next(), tokens.next(), tokens.next(), tokens.next()) {
+    let lease = match (tokens.next(), tokens.next(), tokens.next(), tokens.next()) {
         (Some("event"), Some(source), None, None) => Some((source, None)),
         (Some("copy"), Some(source), Some(sink), None) => Some((source, Some(sink))),
         _ => None,
     };
-    match (place, received_at) {
-        (Some((source, sink)), Some(received_at)) => Read::Event(Stored {
+    match (lease, received_at) {
+        (Some((source, sink)), Some(received_at)) => Read::Event(StoredEvent {
             position,
             received_at,
             source: source.into(),
@@ -119,7 +119,7 @@ pub(super) fn entry(
     id: Option<String>,
 ) -> PublishMessage {
     let size = entry.bytes.len() as u64;
-    let summary = Summary {
+    let summary = EntrySummary {
         // Its place in the stream, which is not known yet.
         id: 0,
         at,
@@ -145,9 +145,9 @@ pub(super) fn entry(
 }
 
 /// What is known of a stored entry; `None` if somebody else has written it.
-pub(super) fn summary(headers: Option<&HeaderMap>, sequence: u64) -> Option<Summary> {
-    let summary: Summary = serde_json::from_str(header(headers, ENTRY)?).ok()?;
-    Some(Summary { id: i64::try_from(sequence).ok()?, ..summary })
+pub(super) fn summary(headers: Option<&HeaderMap>, sequence: u64) -> Option<EntrySummary> {
+    let summary: EntrySummary = serde_json::from_str(header(headers, ENTRY)?).ok()?;
+    Some(EntrySummary { id: i64::try_from(sequence).ok()?, ..summary })
 }
 
 /// A stored entry.
@@ -162,7 +162,7 @@ fn header<'a>(headers: Option<&'a HeaderMap>, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{Origin, TargetAnswer};
+    use crate::spool::{EntryOrigin, TargetAnswer};
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -222,7 +222,7 @@ mod tests {
             text: "line\r\nbreak \u{1f600}".to_owned(),
         };
         let new = NewEntry {
-            origin: Origin::DeadLetter,
+            origin: EntryOrigin::DeadLetter,
             key: None,
             reason: "rejected",
             detail: "a \"detail\"\nwith a break".to_owned(),
@@ -251,7 +251,7 @@ mod tests {
     fn beside_the_largest_event_words_are_cut_short() {
         let largest = 1024 * 1024;
         let new = |size: usize| NewEntry {
-            origin: Origin::DeadLetter,
+            origin: EntryOrigin::DeadLetter,
             key: None,
             reason: "rejected",
             detail: "\u{1}".repeat(1024),

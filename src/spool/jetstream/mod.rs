@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | stream `NAME` | one message per event, below [`message`]'s subjects; its sequence is the position |
 //! | stream `NAME-quarantine` | one message per entry; its sequence is the entry's number |
-//! | bucket `NAME-sinks` | one value per sink: cursor, totals, whether it is paused, who delivers ([`place`]) |
+//! | bucket `NAME-sinks` | one value per sink: cursor, totals, whether it is paused, who delivers ([`lease`]) |
 //!
 //! # What is durable when
 //!
@@ -20,7 +20,7 @@
 //! # Who delivers
 //!
 //! Ordered: the receiver that holds the sink's place. It renews it every few seconds; a place that has not
-//! moved for [`place::LEASE`] may be taken. Every change of a place names the revision it was made from, so
+//! moved for [`lease_store::LEASE_STALE_AFTER`] may be taken. Every change of a place names the revision it was made from, so
 //! whoever has lost it cannot move the cursor any more, and what it delivered meanwhile is delivered again.
 //! Parallel: all, from one durable consumer, each message acknowledged when its outcome is settled.
 //!
@@ -33,17 +33,17 @@
 //! bounded, and refuse what is new when they are full.
 
 mod append;
-mod lead;
+mod lease;
+mod lease_store;
 mod message;
 mod ordered;
 mod parallel;
 mod permissions;
-mod place;
 mod quarantine;
 mod reader;
-mod same;
 mod settings;
-mod shared;
+mod status;
+mod stream_identity;
 mod streams;
 mod trim;
 mod watch;
@@ -52,23 +52,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::Client;
-use async_nats::jetstream::context::{Context, ContextBuilder};
+use async_nats::jetstream::context::{
+    Context, ContextBuilder, CreateStreamError, CreateStreamErrorKind,
+};
+use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolStats};
-use crate::error_chain::error_chain as said;
+use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolHealth, SpoolStats};
+use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
+use lease_store::SinkLease;
 use permissions::Denials;
-use place::Place;
-pub use reader::Reader;
-use reader::Source;
-pub use settings::{Order, Settings};
-use shared::Shared;
-use streams::Streams;
+use reader::DeliveryOrderReader;
+pub use reader::JetStreamReader;
+pub use settings::{JetStreamConfig, Order};
+use status::StreamStatus;
+use streams::StreamHandles;
 
 /// How long a request to the servers, and each acknowledgement, may take. A sender is answered 503 then.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Acknowledgements that are waited for at once, of all requests: no bound, since whoever sends a batch holds
 /// a place for each message until it has sent them all, and two that share the last places would wait for each
@@ -80,28 +83,31 @@ const IN_FLIGHT: usize = tokio::sync::Semaphore::MAX_PERMITS;
 const OLDEST: (i64, i64, i64) = (2, 10, 23);
 
 /// An open spool. Cheap to share; every method may be called from any task.
-pub struct Spool {
+pub struct JetStreamSpool {
     context: Context,
-    streams: Streams,
+    streams: StreamHandles,
     stream: String,
     order: Order,
     /// What this process is called in the places that it holds.
     holder: String,
-    shared: Arc<Shared>,
+    shared: Arc<StreamStatus>,
     clock: Clock,
     /// Ends when the spool does.
     watching: Option<AbortOnDropHandle<()>>,
 }
 
-impl std::fmt::Debug for Spool {
+impl std::fmt::Debug for JetStreamSpool {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Spool").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 
-impl Spool {
+impl JetStreamSpool {
     /// Connects, and makes or verifies the streams.
-    pub async fn open(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub async fn open(
+        settings: &spool::Settings,
+        clock: Clock,
+    ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
         let watching = watch::run(
             spool.streams.clone(),
@@ -116,24 +122,29 @@ impl Spool {
     }
 
     /// Connects to what is there, for looking and for the quarantine.
-    pub async fn look(settings: &spool::Settings, clock: Clock) -> Result<Spool, OpenError> {
+    pub async fn look(
+        settings: &spool::Settings,
+        clock: Clock,
+    ) -> Result<JetStreamSpool, OpenError> {
         connect(settings, clock, false).await
     }
 
     /// A reader for one sink.
-    pub fn reader(&self, sink: &str) -> Reader {
+    pub fn reader(&self, sink: &str) -> JetStreamReader {
         let events = self.streams.events.clone();
         let denials = Arc::clone(&self.shared.denials);
         match self.order {
             Order::Ordered => {
-                let (place, client) = (self.shared.sink(sink), self.context.client());
-                let reader = ordered::Reader::new(events, Arc::clone(&self.shared), place, client);
-                Reader::new(Source::Ordered(reader), denials)
+                let (lease, client) = (self.shared.sink(sink), self.context.client());
+                let reader =
+                    ordered::OrderedReader::new(events, Arc::clone(&self.shared), lease, client);
+                JetStreamReader::new(DeliveryOrderReader::Ordered(reader), denials)
             }
             Order::Parallel => {
                 let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
-                let reader = parallel::Reader::new(events, sink, outstanding, self.context.clone());
-                Reader::new(Source::Parallel(reader), denials)
+                let reader =
+                    parallel::ParallelReader::new(events, sink, outstanding, self.context.clone());
+                JetStreamReader::new(DeliveryOrderReader::Parallel(reader), denials)
             }
         }
     }
@@ -144,9 +155,9 @@ impl Spool {
         let events = self.streams.events.get_info().await.map_err(unreadable)?;
         let quarantine = self.streams.quarantine.get_info().await.map_err(unreadable)?;
         let head = events.state.last_sequence;
-        let places = place::all(&self.streams.places).await?;
-        let totals = places.iter().flat_map(|(sink, held)| {
-            let Place { delivered, filtered, dead_lettered, not_addressed, .. } = held.place;
+        let leases = lease_store::all(&self.streams.leases).await?;
+        let totals = leases.iter().flat_map(|(sink, held)| {
+            let SinkLease { delivered, filtered, dead_lettered, not_addressed, .. } = held.lease;
             let dispositions = [
                 (Disposition::Delivered, delivered),
                 (Disposition::Filtered, filtered),
@@ -156,10 +167,10 @@ impl Spool {
             dispositions.map(|(disposition, count)| (sink.clone(), disposition, count))
         });
         let totals = totals.filter(|(_, _, count)| *count > 0).collect();
-        let sinks = places.into_iter().map(|(sink, held)| SinkStats {
+        let sinks = leases.into_iter().map(|(sink, held)| SinkStats {
             sink,
-            cursor: held.place.cursor,
-            lag: head.saturating_sub(held.place.cursor),
+            cursor: held.lease.cursor,
+            lag: head.saturating_sub(held.lease.cursor),
         });
         let is_empty = events.state.messages == 0;
         let oldest_at = events.state.first_timestamp.timestamp_millis();
@@ -201,14 +212,13 @@ impl Spool {
         self.shared.quarantine_size()
     }
 
-    /// See [`crate::spool::Spool::denied`].
-    pub fn denied(&self) -> Option<String> {
-        self.shared.denials.recent()
-    }
-
-    /// See [`crate::spool::Spool::failing`].
-    pub fn failing(&self) -> Option<String> {
-        self.shared.failing()
+    /// See [`crate::spool::Spool::health`].
+    pub fn health(&self) -> SpoolHealth {
+        SpoolHealth {
+            failing: self.shared.failing(),
+            denied: self.shared.denials.recent(),
+            ..SpoolHealth::default()
+        }
     }
 }
 
@@ -216,15 +226,15 @@ async fn connect(
     settings: &spool::Settings,
     clock: Clock,
     is_made: bool,
-) -> Result<Spool, OpenError> {
+) -> Result<JetStreamSpool, OpenError> {
     let spool::Engine::Jetstream(own) = &settings.engine else {
         return Err(OpenError::NoStream(String::new()));
     };
     let denials = Arc::new(Denials::new(&own.stream));
     let client = client(own, &denials).await?;
     let context = ContextBuilder::new()
-        .timeout(PATIENCE)
-        .ack_timeout(PATIENCE)
+        .timeout(REQUEST_TIMEOUT)
+        .ack_timeout(REQUEST_TIMEOUT)
         .max_ack_inflight(IN_FLIGHT)
         .backpressure_on_inflight(true)
         .build(client);
@@ -237,23 +247,24 @@ async fn connect(
         error => error,
     })?;
     let head = streams.events.cached_info().state.last_sequence;
-    Ok(Spool {
+    Ok(JetStreamSpool {
         context,
         streams,
         stream: own.stream.clone(),
         order: own.order,
         holder: holder(),
-        shared: Arc::new(Shared::new(head, denials)),
+        shared: Arc::new(StreamStatus::new(head, denials)),
         clock,
         watching: None,
     })
 }
 
 /// Connects, and refuses servers that are too old.
-async fn client(own: &Settings, denials: &Arc<Denials>) -> Result<Client, OpenError> {
+async fn client(own: &JetStreamConfig, denials: &Arc<Denials>) -> Result<Client, OpenError> {
     let denials = Arc::clone(denials);
     let client =
-        nats::connect(&own.nats, "spool", PATIENCE, move |event| denials.note(event)).await?;
+        nats::connect(&own.nats, "spool", REQUEST_TIMEOUT, move |event| denials.note(event))
+            .await?;
     let (major, minor, patch) = OLDEST;
     match client.is_server_compatible(major, minor, patch) {
         true => Ok(client),
@@ -293,6 +304,14 @@ pub async fn check(
     }
 }
 
+/// Returns the code of JetStream's own error in a chain, if the server has sent one.
+fn error_code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
+    chain(error).find_map(|cause| match cause.downcast_ref().map(CreateStreamError::kind) {
+        Some(CreateStreamErrorKind::JetStream(error)) => Some(error.error_code()),
+        _ => cause.downcast_ref().map(jetstream::Error::error_code),
+    })
+}
+
 /// The machine's name, for people, and what no other process has.
 fn holder() -> String {
     let name = rustix::system::uname();
@@ -300,7 +319,7 @@ fn holder() -> String {
 }
 
 /// Bytes that a stream may hold.
-fn most(info: &async_nats::jetstream::stream::Info) -> u64 {
+fn most(info: &jetstream::stream::Info) -> u64 {
     u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
 }
 

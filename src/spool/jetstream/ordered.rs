@@ -16,36 +16,36 @@ use futures_util::StreamExt;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::shared::{Shared, SinkPlace};
-use super::{PATIENCE, message, same, unreadable};
+use super::status::{SinkLeaseState, StreamStatus};
+use super::{REQUEST_TIMEOUT, message, stream_identity, unreadable};
 use crate::spool::{Damage, Read, ReadError};
 
 /// Messages asked for at a time.
-const AT_ONCE: usize = 1000;
+const MESSAGES_PER_PULL: usize = 1000;
 
 /// How long the servers keep a consumer that nobody asks.
-const KEPT: Duration = Duration::from_mins(1);
+const CONSUMER_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long what is known to be stored may take to be readable: the server that is read from may be behind.
-const BEHIND: Duration = Duration::from_secs(2);
+const LAG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct OrderedReader {
     stream: Stream,
-    shared: Arc<Shared>,
+    shared: Arc<StreamStatus>,
     head: watch::Receiver<u64>,
     /// Knows how large a message may be, which may change while we run.
     client: Client,
-    at: Mutex<Option<At>>,
-    place: Arc<SinkPlace>,
+    at: Mutex<Option<ConsumerPosition>>,
+    lease: Arc<SinkLeaseState>,
     /// The position that was given last, and when the servers stored it.
     last: std::sync::Mutex<(u64, i64)>,
 }
 
 /// A consumer, and how far it has come.
 #[derive(Debug)]
-struct At {
+struct ConsumerPosition {
     consumer: Consumer<pull::Config>,
     /// The last position it has given.
     position: u64,
@@ -54,16 +54,16 @@ struct At {
     used: Instant,
 }
 
-impl Reader {
+impl OrderedReader {
     pub(super) fn new(
         stream: Stream,
-        shared: Arc<Shared>,
-        place: Arc<SinkPlace>,
+        shared: Arc<StreamStatus>,
+        lease: Arc<SinkLeaseState>,
         client: Client,
-    ) -> Reader {
+    ) -> OrderedReader {
         let head = shared.head();
         let (at, last) = (Mutex::new(None), std::sync::Mutex::default());
-        Reader { stream, shared, head, client, at, place, last }
+        OrderedReader { stream, shared, head, client, at, lease, last }
     }
 
     /// See [`crate::spool::Reader::head`].
@@ -80,7 +80,9 @@ impl Reader {
         let mut held = self.at.lock().await;
         let since = Instant::now();
         // The servers have forgotten one that was not asked for long.
-        let kept = held.take().filter(|at| at.position == after && at.used.elapsed() < KEPT / 2);
+        let kept = held
+            .take()
+            .filter(|at| at.position == after && at.used.elapsed() < CONSUMER_IDLE_TIMEOUT / 2);
         let mut at = match kept {
             Some(at) => at,
             None => self.begin(after).await?,
@@ -93,7 +95,7 @@ impl Reader {
                 *held = is_whole.then_some(at);
                 return Ok(found);
             }
-            if since.elapsed() > BEHIND {
+            if since.elapsed() > LAG_TIMEOUT {
                 // Of a stream that has lost its end, more was known than there is.
                 let info = self.stream.get_info().await.map_err(unreadable)?;
                 let last = info.state.last_sequence;
@@ -115,14 +117,14 @@ impl Reader {
         }
     }
 
-    async fn begin(&self, after: u64) -> Result<At, ReadError> {
+    async fn begin(&self, after: u64) -> Result<ConsumerPosition, ReadError> {
         let (position, at) = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if position == after && at != 0 {
-            match same::stored_at(&self.stream, after).await? {
+            match stream_identity::stored_at(&self.stream, after).await? {
                 Some(found) if found == at => {}
                 Some(_) => {
-                    let mut lead = self.place.lead.lock().await;
-                    self.place.give_up(&mut lead, "nobody: the stream has changed");
+                    let mut held_lease = self.lease.held_lease.lock().await;
+                    self.lease.give_up(&mut held_lease, "nobody: the stream has changed");
                     return Err(ReadError("the stream has changed".into()));
                 }
                 None => return Err(ReadError("the stream's leader is behind".into())),
@@ -130,20 +132,24 @@ impl Reader {
         }
         let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: after + 1 };
         let consumer = consumer(&self.stream, deliver_policy, false).await?;
-        Ok(At { consumer, position: after, given: 0, used: Instant::now() })
+        Ok(ConsumerPosition { consumer, position: after, given: 0, used: Instant::now() })
     }
 
     /// What is there now, and whether nothing was missed.
-    async fn fetch(&self, at: &mut At, max_bytes: usize) -> Result<(Vec<Read>, bool), ReadError> {
+    async fn fetch(
+        &self,
+        at: &mut ConsumerPosition,
+        max_bytes: usize,
+    ) -> Result<(Vec<Read>, bool), ReadError> {
         // A server gives nothing at all where the first message is larger than what was asked for.
         let largest = self.client.server_info().max_payload + message::OVERHEAD;
         let most = max_bytes.max(largest);
-        let messages = at.consumer.fetch().max_messages(AT_ONCE).max_bytes(most);
+        let messages = at.consumer.fetch().max_messages(MESSAGES_PER_PULL).max_bytes(most);
         let messages = messages.messages().await.map_err(unreadable)?;
         let mut messages = std::pin::pin!(messages);
         let mut found = Vec::new();
         loop {
-            let next = match timeout(PATIENCE, messages.next()).await {
+            let next = match timeout(REQUEST_TIMEOUT, messages.next()).await {
                 Ok(Some(Ok(next))) => next,
                 Ok(None) => return Ok((found, true)),
                 Ok(Some(Err(error))) if is_enough(&error) => return Ok((found, true)),
@@ -175,7 +181,7 @@ impl Reader {
             }
             (at.position, at.given) = (position, number);
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (position, stored);
-            self.place.give(position, stored);
+            self.lease.give(position, stored);
             let (message, _) = next.split();
             let headers = message.headers.as_ref();
             found.push(message::read(&message.subject, headers, position, message.payload));
@@ -195,7 +201,7 @@ pub(super) async fn consumer(
         headers_only,
         memory_storage: true,
         num_replicas: 1,
-        inactive_threshold: KEPT,
+        inactive_threshold: CONSUMER_IDLE_TIMEOUT,
         ..pull::Config::default()
     };
     stream.create_consumer(config).await.map_err(unreadable)

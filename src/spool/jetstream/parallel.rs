@@ -18,20 +18,20 @@ use futures_util::StreamExt;
 use tokio::sync::{OnceCell, watch};
 use tokio::time::timeout;
 
-use super::place::{self, Place};
-use super::shared::SinkPlace;
-use super::streams::Streams;
-use super::{PATIENCE, message, said, unreadable};
+use super::lease_store::{self, SinkLease};
+use super::status::SinkLeaseState;
+use super::streams::StreamHandles;
+use super::{REQUEST_TIMEOUT, error_chain, message, unreadable};
 use crate::spool::{CommitError, Read, ReadError};
 
 /// How long a message may be held without a sign of life.
 const ACK_WAIT: Duration = Duration::from_secs(20);
 
 /// Messages that all receivers hold together, at most.
-const HELD: i64 = 100_000;
+const MAX_UNACKNOWLEDGED: i64 = 100_000;
 
 /// Messages asked for at a time.
-const AT_ONCE: usize = 1000;
+const MESSAGES_PER_PULL: usize = 1000;
 
 /// Wakes workers: above every number that a process gives, so that it never says how many there are.
 const FIRST_TICK: u64 = 1 << 48;
@@ -39,18 +39,18 @@ const FIRST_TICK: u64 = 1 << 48;
 /// What this process has taken of a sink's messages and not acknowledged.
 #[derive(Debug)]
 pub(super) struct Outstanding {
-    held: Mutex<Held>,
+    held: Mutex<UnacknowledgedMessages>,
     ticks: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Held {
+struct UnacknowledgedMessages {
     /// The last number given.
     last: u64,
     messages: BTreeMap<u64, Arc<Acker>>,
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for UnacknowledgedMessages {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let messages = self.messages.len();
         out.debug_struct("Held").field("messages", &messages).finish_non_exhaustive()
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Held {
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct ParallelReader {
     stream: Stream,
     sink: String,
     outstanding: Arc<Outstanding>,
@@ -85,7 +85,7 @@ impl Outstanding {
             // Nothing is lost with an acknowledgement: the message comes once more.
             acker.ack().await.map_err(|error| CommitError::Store(error.to_string()))?;
         }
-        client.flush().await.map_err(|error| CommitError::Store(said(&error)))?;
+        client.flush().await.map_err(|error| CommitError::Store(error_chain(&error)))?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.messages = held.messages.split_off(&(number + 1));
         Ok(())
@@ -120,15 +120,15 @@ impl Outstanding {
     }
 }
 
-impl Reader {
+impl ParallelReader {
     pub(super) fn new(
         stream: Stream,
         sink: &str,
         outstanding: Arc<Outstanding>,
         context: Context,
-    ) -> Reader {
+    ) -> ParallelReader {
         let sink = sink.to_owned();
-        Reader { stream, sink, outstanding, context, consumer: OnceCell::new() }
+        ParallelReader { stream, sink, outstanding, context, consumer: OnceCell::new() }
     }
 
     pub(super) fn head(&self) -> watch::Receiver<u64> {
@@ -145,7 +145,7 @@ impl Reader {
         let largest = client.server_info().max_payload + message::OVERHEAD;
         let most = max_bytes.max(largest);
         let batch = pull::BatchConfig {
-            batch: AT_ONCE,
+            batch: MESSAGES_PER_PULL,
             max_bytes: most,
             no_wait: true,
             ..pull::BatchConfig::default()
@@ -156,9 +156,9 @@ impl Reader {
         let mut found = Vec::new();
         // The status that ends a pull may overtake messages of it: where the consumer has replicas, each is held
         // until they have noted it. The status says how many there are.
-        let mut expected = AT_ONCE;
+        let mut expected = MESSAGES_PER_PULL;
         while found.len() < expected {
-            let next = match timeout(PATIENCE, answers.next()).await {
+            let next = match timeout(REQUEST_TIMEOUT, answers.next()).await {
                 Ok(Some(next)) => next,
                 // What was on its way and does not come is given again, after a while.
                 _ if !found.is_empty() => break,
@@ -194,45 +194,49 @@ impl Reader {
 /// Messages of a pull that a server has sent, or has on their way, by what the status at its end says.
 fn sent(headers: Option<&HeaderMap>) -> Option<usize> {
     let pending: usize = headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()?;
-    AT_ONCE.checked_sub(pending)
+    MESSAGES_PER_PULL.checked_sub(pending)
 }
 
 /// Makes a sink's consumer, from its cursor on.
-pub(super) async fn begin(streams: &Streams, sink: &str, cursor: u64) -> Result<(), CommitError> {
+pub(super) async fn begin(
+    streams: &StreamHandles,
+    sink: &str,
+    cursor: u64,
+) -> Result<(), CommitError> {
     let config = pull::Config {
         durable_name: Some(name(sink)),
         description: Some("davinci-siem: what a sink has still to settle".to_owned()),
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: cursor + 1 },
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
-        max_ack_pending: HELD,
+        max_ack_pending: MAX_UNACKNOWLEDGED,
         ..pull::Config::default()
     };
     let made = streams.events.get_or_create_consumer(&name(sink), config).await;
-    made.map(drop).map_err(|error| CommitError::Store(said(&error)))
+    made.map(drop).map_err(|error| CommitError::Store(error_chain(&error)))
 }
 
 /// Forgets a sink's consumer, where it is delivered in order now: its cursor is in its place.
-pub(super) async fn end(streams: &Streams, sink: &str) {
+pub(super) async fn end(streams: &StreamHandles, sink: &str) {
     // Usually there is none.
     drop(streams.events.delete_consumer(&name(sink)).await);
 }
 
 /// Wakes the worker, for what other receivers have given back, keeps what is held, and moves the sink's cursor
 /// to where everything is acknowledged.
-pub(super) async fn tend(streams: &Streams, sink: &str, own: &SinkPlace, is_due: bool) {
+pub(super) async fn tend(streams: &StreamHandles, sink: &str, own: &SinkLeaseState, is_due: bool) {
     own.outstanding.ticks.send_modify(|tick| *tick += 1);
     if !is_due {
         return;
     }
     own.outstanding.keep().await;
     let Ok(info) = streams.events.consumer_info(name(sink)).await else { return };
-    let Ok(Some(held)) = place::read(&streams.places, sink).await else { return };
+    let Ok(Some(held)) = lease_store::read(&streams.leases, sink).await else { return };
     let floor = info.ack_floor.stream_sequence;
     // As a sign of life, also where it has not moved. Another receiver may have been faster.
-    let cursor = held.place.cursor.max(floor);
-    let place = Place { cursor, at: 0, holder: None, ..held.place };
-    drop(place::update(&streams.places, sink, &place, held.revision).await);
+    let cursor = held.lease.cursor.max(floor);
+    let lease = SinkLease { cursor, at: 0, holder: None, ..held.lease };
+    drop(lease_store::update(&streams.leases, sink, &lease, held.revision).await);
 }
 
 fn name(sink: &str) -> String {

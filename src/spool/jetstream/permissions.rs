@@ -11,7 +11,7 @@ use async_nats::{Client, Event, HeaderMap, Request, ServerError, header};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{Order, Settings};
+use super::{JetStreamConfig, Order};
 
 /// How long a denial counts. What the engine needs all the time, it asks for more often than that.
 const DENIAL_LASTS: Duration = Duration::from_mins(2);
@@ -37,12 +37,12 @@ pub(super) struct Permission {
     pub(super) purpose: &'static str,
     /// True if only `order = "parallel"` needs it.
     is_parallel: bool,
-    probe: Probe,
+    probe: PermissionProbe,
 }
 
 /// A message that a server refuses or ignores, whoever sends it: it proves the permission and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probe {
+enum PermissionProbe {
     /// For a stream that does not exist, so that none stores it.
     ForNoStream,
     /// A request without its arguments.
@@ -55,19 +55,21 @@ enum Probe {
 pub(super) fn needed(stream: &str) -> Vec<Permission> {
     let quarantine = format!("{stream}-quarantine");
     let bucket = format!("{stream}-sinks");
-    let places = format!("KV_{bucket}");
+    let leases = format!("KV_{bucket}");
     let permission = |subject: String, purpose, is_parallel, probe| Permission {
         subject,
         purpose,
         is_parallel,
         probe,
     };
-    let message =
-        |subject: String, purpose| permission(subject, purpose, false, Probe::ForNoStream);
-    let request = |verb: &str, of: &str, purpose| {
-        permission(format!("{API}.{verb}.{of}"), purpose, false, Probe::Empty)
+    let message = |subject: String, purpose| {
+        permission(subject, purpose, false, PermissionProbe::ForNoStream)
     };
-    let parallel = |subject: String, purpose| permission(subject, purpose, true, Probe::Empty);
+    let request = |verb: &str, of: &str, purpose| {
+        permission(format!("{API}.{verb}.{of}"), purpose, false, PermissionProbe::Empty)
+    };
+    let parallel =
+        |subject: String, purpose| permission(subject, purpose, true, PermissionProbe::Empty);
     let purge = format!("{API}.STREAM.PURGE.{stream}");
     vec![
         message(format!("{stream}.event.*"), "storing events"),
@@ -76,10 +78,10 @@ pub(super) fn needed(stream: &str) -> Vec<Permission> {
         message(format!("$KV.{bucket}.*"), "moving cursors"),
         request("STREAM.INFO", stream, "looking at the stream"),
         request("STREAM.INFO", &quarantine, "looking at the quarantine"),
-        request("STREAM.INFO", &places, "looking at the bucket of cursors"),
+        request("STREAM.INFO", &leases, "looking at the bucket of cursors"),
         request("STREAM.CREATE", stream, "making the stream"),
         request("STREAM.CREATE", &quarantine, "making the quarantine"),
-        request("STREAM.CREATE", &places, "making the bucket of cursors"),
+        request("STREAM.CREATE", &leases, "making the bucket of cursors"),
         request("STREAM.UPDATE", stream, "changing the stream as configured"),
         request("STREAM.UPDATE", &quarantine, "changing the quarantine as configured"),
         request("CONSUMER.CREATE", stream, "reading events"),
@@ -90,8 +92,8 @@ pub(super) fn needed(stream: &str) -> Vec<Permission> {
         request("CONSUMER.MSG.NEXT", &format!("{quarantine}.*"), "listing the quarantine"),
         request("STREAM.MSG.GET", stream, "taking over a sink, and removing delivered events"),
         request("STREAM.MSG.GET", &quarantine, "reading quarantine entries"),
-        request("STREAM.MSG.GET", &places, "reading cursors"),
-        permission(purge, "removing delivered events", false, Probe::Purge),
+        request("STREAM.MSG.GET", &leases, "reading cursors"),
+        permission(purge, "removing delivered events", false, PermissionProbe::Purge),
         request("STREAM.MSG.DELETE", &quarantine, "removing quarantine entries"),
         request("CONSUMER.DELETE", &format!("{stream}.*"), "the way back from parallel delivery"),
         parallel(format!("{API}.CONSUMER.INFO.{stream}.*"), "parallel delivery"),
@@ -129,13 +131,13 @@ impl Permission {
     fn request(&self) -> Request {
         let request = Request::new();
         match self.probe {
-            Probe::Empty => request,
-            Probe::ForNoStream => {
+            PermissionProbe::Empty => request,
+            PermissionProbe::ForNoStream => {
                 let mut headers = HeaderMap::new();
                 headers.insert(header::NATS_EXPECTED_STREAM, NOTHING);
                 request.headers(headers)
             }
-            Probe::Purge => {
+            PermissionProbe::Purge => {
                 let arguments = format!("{{\"filter\":\"{NOTHING}\",\"seq\":1,\"keep\":1}}");
                 request.payload(arguments.into())
             }
@@ -148,7 +150,7 @@ impl Permission {
 pub(super) async fn missing(
     client: &Client,
     denials: &Denials,
-    own: &Settings,
+    own: &JetStreamConfig,
     sources: &[String],
     sinks: &[String],
 ) -> Vec<Permission> {

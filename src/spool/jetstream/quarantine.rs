@@ -12,8 +12,8 @@ use chrono::DateTime;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Spool, message, ordered, said, unreadable};
-use crate::spool::{CommitError, Entry, Millis, Query, Read, ReadError, Stored, Summary};
+use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, message, ordered, unreadable};
+use crate::spool::{CommitError, Entry, EntrySummary, Millis, Query, Read, ReadError, StoredEvent};
 
 /// Messages looked at between two looks at what has been found.
 const PAGE: u64 = 1000;
@@ -21,9 +21,9 @@ const PAGE: u64 = 1000;
 /// How far the servers' clocks and the receivers' may be apart.
 const SKEW: Duration = Duration::from_mins(5);
 
-impl Spool {
+impl JetStreamSpool {
     /// See [`crate::spool::Spool::quarantine`].
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<Summary>, ReadError> {
+    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         let info = self.streams.quarantine.get_info().await.map_err(unreadable)?;
         let (first, last) = (info.state.first_sequence, info.state.last_sequence);
         let after = u64::try_from(query.after).unwrap_or(0);
@@ -53,7 +53,7 @@ impl Spool {
         last: u64,
         query: &Query,
         limit: usize,
-    ) -> Result<Vec<Summary>, ReadError> {
+    ) -> Result<Vec<EntrySummary>, ReadError> {
         let from = DeliverPolicy::ByStartSequence { start_sequence: first };
         let mut found = Vec::new();
         each(&self.streams.quarantine, from, true, last, |sequence, message| {
@@ -83,7 +83,7 @@ impl Spool {
 
     /// See [`crate::spool::Spool::remove`].
     pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
-        let failed = |error: &dyn std::error::Error| CommitError::Store(said(error));
+        let failed = |error: &dyn std::error::Error| CommitError::Store(error_chain(error));
         let mut removed = BTreeMap::new();
         for id in ids {
             let Some(found) = self.raw(id).await.map_err(|error| failed(&error))? else { continue };
@@ -104,7 +104,7 @@ impl Spool {
         positions: Range<u64>,
         time: Range<Millis>,
         max_bytes: usize,
-    ) -> Result<(Vec<Stored>, u64), ReadError> {
+    ) -> Result<(Vec<StoredEvent>, u64), ReadError> {
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
         let trimmed = info.state.first_sequence.saturating_sub(1);
         let last = info.state.last_sequence.min(positions.end);
@@ -142,7 +142,7 @@ impl Spool {
     /// See [`crate::spool::inspect::Inspection::each_event`].
     pub async fn each_event(
         &self,
-        mut visit: impl FnMut(Stored),
+        mut visit: impl FnMut(StoredEvent),
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Vec<(u64, u64)>, ReadError> {
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
@@ -188,7 +188,7 @@ async fn each(
         let mut messages = std::pin::pin!(messages);
         let before = given;
         loop {
-            let next = timeout(PATIENCE, messages.next()).await;
+            let next = timeout(REQUEST_TIMEOUT, messages.next()).await;
             let next = next.map_err(|_| ReadError("the servers do not answer".into()))?;
             let Some(next) = next else { break };
             let next = next.map_err(ReadError)?;
@@ -219,7 +219,7 @@ async fn each(
     }
 }
 
-fn is_asked_for(query: &Query, summary: &Summary) -> bool {
+fn is_asked_for(query: &Query, summary: &EntrySummary) -> bool {
     let is = |asked: &Option<String>, has: Option<&str>| {
         asked.as_deref().is_none_or(|asked| Some(asked) == has)
     };

@@ -10,23 +10,23 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::permissions::Denials;
-use super::{ordered, parallel, said};
+use super::{error_chain, ordered, parallel};
 use crate::spool::{Read, ReadError};
 
 /// One sink's own way to read.
 #[derive(Debug)]
-pub struct Reader {
-    source: Arc<Source>,
+pub struct JetStreamReader {
+    source: Arc<DeliveryOrderReader>,
     denials: Arc<Denials>,
     under_way: Mutex<Option<Reading>>,
 }
 
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum DeliveryOrderReader {
     /// By position.
-    Ordered(ordered::Reader),
+    Ordered(ordered::OrderedReader),
     /// Whatever comes next of what all receivers share.
-    Parallel(parallel::Reader),
+    Parallel(parallel::ParallelReader),
 }
 
 #[derive(Debug)]
@@ -35,16 +35,16 @@ struct Reading {
     task: AbortOnDropHandle<Result<Vec<Read>, ReadError>>,
 }
 
-impl Reader {
-    pub(super) fn new(source: Source, denials: Arc<Denials>) -> Reader {
-        Reader { source: Arc::new(source), denials, under_way: Mutex::default() }
+impl JetStreamReader {
+    pub(super) fn new(source: DeliveryOrderReader, denials: Arc<Denials>) -> JetStreamReader {
+        JetStreamReader { source: Arc::new(source), denials, under_way: Mutex::default() }
     }
 
     /// See [`crate::spool::Reader::head`].
     pub fn head(&self) -> watch::Receiver<u64> {
         match &*self.source {
-            Source::Ordered(reader) => reader.head(),
-            Source::Parallel(reader) => reader.head(),
+            DeliveryOrderReader::Ordered(reader) => reader.head(),
+            DeliveryOrderReader::Parallel(reader) => reader.head(),
         }
     }
 
@@ -55,7 +55,7 @@ impl Reader {
     /// What is read meanwhile is there for the next call.
     pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let mut under_way = self.under_way.lock().await;
-        let is_ordered = matches!(&*self.source, Source::Ordered(_));
+        let is_ordered = matches!(&*self.source, DeliveryOrderReader::Ordered(_));
         if under_way.as_ref().is_some_and(|reading| is_ordered && reading.after != after) {
             *under_way = None;
         }
@@ -64,11 +64,11 @@ impl Reader {
             let task = tokio::spawn(async move {
                 let began = Instant::now();
                 let read = match &*source {
-                    Source::Ordered(reader) => reader.read(after, max_bytes).await,
-                    Source::Parallel(reader) => reader.read(max_bytes).await,
+                    DeliveryOrderReader::Ordered(reader) => reader.read(after, max_bytes).await,
+                    DeliveryOrderReader::Parallel(reader) => reader.read(max_bytes).await,
                 };
                 read.map_err(|ReadError(error)| {
-                    ReadError(denials.explain(said(&*error), began).into())
+                    ReadError(denials.explain(error_chain(&*error), began).into())
                 })
             });
             Reading { after, task: AbortOnDropHandle::new(task) }

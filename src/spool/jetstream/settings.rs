@@ -4,9 +4,9 @@ use crate::nats;
 
 /// How the engine reaches NATS, and what it keeps there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct JetStreamConfig {
     /// The servers and how to log in.
-    pub nats: nats::Settings,
+    pub nats: nats::NatsConfig,
     /// The stream's name, with which those of the quarantine and the sinks' places begin. Receivers of one
     /// name share everything.
     pub stream: String,
@@ -27,21 +27,21 @@ pub enum Order {
 
 /// The names of everything that the engine keeps in NATS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Names {
+pub(super) struct StreamNames {
     /// The stream of events.
     pub(super) events: String,
     /// The stream of what was refused.
     pub(super) quarantine: String,
     /// The bucket of the sinks' places.
-    pub(super) places: String,
+    pub(super) leases: String,
 }
 
-impl Names {
-    pub(super) fn new(stream: &str) -> Names {
-        Names {
+impl StreamNames {
+    pub(super) fn new(stream: &str) -> StreamNames {
+        StreamNames {
             events: stream.to_owned(),
             quarantine: format!("{stream}-quarantine"),
-            places: format!("{stream}-sinks"),
+            leases: format!("{stream}-sinks"),
         }
     }
 }

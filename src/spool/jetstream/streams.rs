@@ -2,36 +2,37 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     Context, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind,
 };
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 
-use super::settings::Names;
-use super::{Settings, message};
+use super::settings::StreamNames;
+use super::{JetStreamConfig, message};
 use crate::spool::{self, OpenError};
 
 /// Bytes of the sinks' places: a few hundred for each of them.
-const PLACES_SIZE: i64 = 16 * 1024 * 1024;
+const LEASES_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Everything that the engine keeps.
 #[derive(Debug, Clone)]
-pub(super) struct Streams {
+pub(super) struct StreamHandles {
     pub(super) context: Context,
     pub(super) events: Stream,
     pub(super) quarantine: Stream,
-    pub(super) places: kv::Store,
+    pub(super) leases: kv::Store,
 }
 
 /// Opens all of it. What is missing is made where `is_made`.
 pub(super) async fn open(
     context: &Context,
     settings: &spool::Settings,
-    own: &Settings,
+    own: &JetStreamConfig,
     is_made: bool,
-) -> Result<Streams, OpenError> {
-    let names = Names::new(&own.stream);
+) -> Result<StreamHandles, OpenError> {
+    let names = StreamNames::new(&own.stream);
     let events = Config {
         name: names.events.clone(),
         description: Some("davinci-siem: events on their way to the sinks".to_owned()),
@@ -46,15 +47,15 @@ pub(super) async fn open(
         max_bytes: bytes(settings.quarantine_max_size),
         ..config(settings.dedup_window, own)
     };
-    Ok(Streams {
+    Ok(StreamHandles {
         context: context.clone(),
         events: stream(context, events, is_made).await?,
         quarantine: stream(context, quarantine, is_made).await?,
-        places: places(context, &names, own, is_made).await?,
+        leases: leases(context, &names, own, is_made).await?,
     })
 }
 
-fn config(window: Duration, own: &Settings) -> Config {
+fn config(window: Duration, own: &JetStreamConfig) -> Config {
     Config {
         // A full stream refuses what is new, so that the sender keeps it; nothing stored is dropped for it.
         discard: DiscardPolicy::New,
@@ -146,13 +147,13 @@ async fn verified(
     Ok(found)
 }
 
-async fn places(
+async fn leases(
     context: &Context,
-    names: &Names,
-    own: &Settings,
+    names: &StreamNames,
+    own: &JetStreamConfig,
     is_made: bool,
 ) -> Result<kv::Store, OpenError> {
-    let name = &names.places;
+    let name = &names.leases;
     match context.get_key_value(name).await {
         Ok(found) => return Ok(found),
         Err(_) if is_made => {}
@@ -165,7 +166,7 @@ async fn places(
         description: Some("davinci-siem: how far each sink has come".to_owned()),
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
-        max_bytes: PLACES_SIZE,
+        max_bytes: LEASES_BYTES,
         allow_rollup: true,
         deny_delete: true,
         ..config(Duration::from_mins(2), own)
@@ -182,14 +183,19 @@ fn bytes(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-fn refused(stream: &str, what: &str, error: &dyn std::error::Error) -> OpenError {
-    let said = super::said(error);
-    let advice = if said.contains("insufficient") || said.contains("no suitable peers") {
-        ". The servers have not that much room, are too few, or do not all know each other (docs/scaling.md): lower spool.max_size or spool.jetstream.replicas, give them more, or restart the one that is missing"
-    } else if said.contains("timed out") || said.contains("no responders") {
+fn refused(stream: &str, what: &str, error: &(dyn std::error::Error + 'static)) -> OpenError {
+    const NO_ROOM: [ErrorCode; 3] = [
+        ErrorCode::CLUSTER_NO_PEERS,
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ];
+    let message = super::error_chain(error);
+    let advice = if super::error_code(error).is_some_and(|code| NO_ROOM.contains(&code)) {
+        ". The servers have too little room, are too few, or do not all know each other (docs/scaling.md): lower spool.max_size or spool.jetstream.replicas, add servers or room, or restart the missing server"
+    } else if message.contains("timed out") || message.contains("no responders") {
         ". Is JetStream enabled, and does a majority of the servers run?"
     } else {
         ""
     };
-    OpenError::Stream { stream: stream.to_owned(), detail: format!("{what}: {said}{advice}") }
+    OpenError::Stream { stream: stream.to_owned(), detail: format!("{what}: {message}{advice}") }
 }

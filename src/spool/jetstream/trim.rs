@@ -12,10 +12,10 @@ use chrono::DateTime;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
-use super::place::{self, Held, Place};
-use super::shared::SinkPlace;
-use super::streams::Streams;
-use super::{Order, PATIENCE, most, ordered, same, unreadable};
+use super::lease_store::{self, SinkLease, StoredLease};
+use super::status::SinkLeaseState;
+use super::streams::StreamHandles;
+use super::{Order, REQUEST_TIMEOUT, most, ordered, stream_identity, unreadable};
 use crate::spool::{Millis, ReadError};
 
 /// How long a sink that this receiver does not have still holds events back after its last sign of life.
@@ -27,26 +27,26 @@ const CROWDED: f64 = 0.7;
 
 /// Messages deleted at one time at most, and how many of these at once.
 const DELETED: usize = 20_000;
-const AT_ONCE: usize = 64;
+const MESSAGES_PER_PULL: usize = 64;
 
 /// Removes what can go.
 pub(super) async fn trim(
-    streams: &Streams,
+    streams: &StreamHandles,
     order: Order,
-    own: &[(Arc<str>, Arc<SinkPlace>)],
+    own: &[(Arc<str>, Arc<SinkLeaseState>)],
     retention: Duration,
     now: Millis,
 ) -> Result<(), ReadError> {
-    let places = place::all(&streams.places).await?;
+    let leases = lease_store::all(&streams.leases).await?;
     let is_own = |sink: &str| own.iter().any(|(name, _)| &**name == sink);
-    let counted = counted(&places, is_own);
-    let Some(passed) = counted.iter().map(|place| place.cursor).min() else { return Ok(()) };
+    let counted = counted(&leases, is_own);
+    let Some(passed) = counted.iter().map(|lease| lease.cursor).min() else { return Ok(()) };
     let info = streams.events.get_info().await.map_err(unreadable)?;
     let first = info.state.first_sequence;
     // Cursors of another stream, or past its end, say nothing of what is there.
     if info.state.messages == 0
         || passed < first
-        || !counted.iter().all(|place| is_of(place, &info))
+        || !counted.iter().all(|lease| is_of(lease, &info))
     {
         return Ok(());
     }
@@ -60,9 +60,9 @@ pub(super) async fn trim(
     // The message at the cursor stays, to be known again.
     let keep_from = kept.map_or(passed, |kept| kept.min(passed));
     if keep_from > first {
-        let is_known = |place: &&&Place| place.at != 0 && place.cursor >= keep_from;
-        for place in counted.iter().filter(is_known) {
-            if same::stored_at(&streams.events, place.cursor).await? != Some(place.at) {
+        let is_known = |lease: &&&SinkLease| lease.at != 0 && lease.cursor >= keep_from;
+        for lease in counted.iter().filter(is_known) {
+            if stream_identity::stored_at(&streams.events, lease.cursor).await? != Some(lease.at) {
                 return Ok(());
             }
         }
@@ -79,7 +79,7 @@ pub(super) async fn trim(
 
 /// Deletes message by message. A purge would be quicker, and has nats-server 2.9 forget which messages of a
 /// consumer wait for their acknowledgement: what a receiver that is gone had held would not come again.
-async fn delete(streams: &Streams, positions: Range<u64>) -> Result<(), ReadError> {
+async fn delete(streams: &StreamHandles, positions: Range<u64>) -> Result<(), ReadError> {
     let subject = format!("STREAM.MSG.DELETE.{}", streams.events.cached_info().config.name);
     let deletions = positions.take(DELETED).map(|position| {
         let payload = serde_json::json!({ "seq": position, "no_erase": true });
@@ -90,25 +90,25 @@ async fn delete(streams: &Streams, positions: Range<u64>) -> Result<(), ReadErro
             request.await.map(|_: serde_json::Value| ()).map_err(unreadable)
         }
     });
-    futures_util::stream::iter(deletions).buffer_unordered(AT_ONCE).try_collect().await
+    futures_util::stream::iter(deletions).buffer_unordered(MESSAGES_PER_PULL).try_collect().await
 }
 
 /// The places that hold events back.
-fn counted(places: &[(String, Held)], is_own: impl Fn(&str) -> bool) -> Vec<&Place> {
-    let newest = places.iter().map(|(_, held)| held.at).max().unwrap_or_default();
-    let is_alive = |sink: &str, held: &Held| is_own(sink) || newest - held.at < FORGOTTEN;
-    let alive = places.iter().filter(|(sink, held)| is_alive(sink, held));
-    alive.map(|(_, held)| &held.place).collect()
+fn counted(leases: &[(String, StoredLease)], is_own: impl Fn(&str) -> bool) -> Vec<&SinkLease> {
+    let newest = leases.iter().map(|(_, held)| held.at).max().unwrap_or_default();
+    let is_alive = |sink: &str, held: &StoredLease| is_own(sink) || newest - held.at < FORGOTTEN;
+    let alive = leases.iter().filter(|(sink, held)| is_alive(sink, held));
+    alive.map(|(_, held)| &held.lease).collect()
 }
 
-fn is_of(place: &Place, info: &Info) -> bool {
-    place.stream == same::made_at(info) && place.cursor <= info.state.last_sequence
+fn is_of(lease: &SinkLease, info: &Info) -> bool {
+    lease.stream == stream_identity::made_at(info) && lease.cursor <= info.state.last_sequence
 }
 
 /// The first event that `retention` still keeps; none where it keeps none, and then all may go that have been
 /// passed. A consumer's server may be behind, or pass over what it has: the leader has to confirm it.
 async fn first_since(
-    streams: &Streams,
+    streams: &StreamHandles,
     info: &Info,
     retention: Duration,
     now: Millis,
@@ -120,13 +120,14 @@ async fn first_since(
     let messages = consumer.fetch().max_messages(1).messages();
     let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
     // Whoever trims also renews what is held: it must not wait for ever.
-    match timeout(PATIENCE, messages.next()).await {
+    match timeout(REQUEST_TIMEOUT, messages.next()).await {
         Err(_) => Err(ReadError("the servers do not answer".into())),
         Ok(None) if info.state.last_timestamp < start_time => Ok(None),
         Ok(None) => Ok(Some(0)),
         Ok(Some(Ok(message))) => {
             let kept = message.info().map_err(ReadError)?.stream_sequence;
-            let before = same::stored_at(&streams.events, kept.saturating_sub(1)).await?;
+            let before =
+                stream_identity::stored_at(&streams.events, kept.saturating_sub(1)).await?;
             let is_kept = before.is_some_and(|at| at / 1_000_000 >= since);
             Ok(Some(if is_kept { 0 } else { kept }))
         }
@@ -140,24 +141,24 @@ mod tests {
 
     #[test]
     fn a_sink_holds_back_what_it_has_not_until_nobody_knows_it_any_more() {
-        let place = |sink: &str, cursor: u64, at: i64| {
-            let place = Place { cursor, ..Place::default() };
-            (sink.to_owned(), Held { place, revision: 1, at })
+        let lease = |sink: &str, cursor: u64, at: i64| {
+            let lease = SinkLease { cursor, ..SinkLease::default() };
+            (sink.to_owned(), StoredLease { lease, revision: 1, at })
         };
         let day = FORGOTTEN;
-        for (places, own, passed) in [
+        for (leases, own, passed) in [
             (vec![], "a", None),
-            (vec![place("a", 7, 0)], "a", Some(7)),
-            (vec![place("a", 7, 0), place("b", 5, 0)], "a", Some(5)),
+            (vec![lease("a", 7, 0)], "a", Some(7)),
+            (vec![lease("a", 7, 0), lease("b", 5, 0)], "a", Some(5)),
             // Another receiver's, which has given no sign of life for long.
-            (vec![place("a", 7, day), place("b", 5, 1)], "a", Some(5)),
-            (vec![place("a", 7, day), place("b", 5, 0)], "a", Some(7)),
+            (vec![lease("a", 7, day), lease("b", 5, 1)], "a", Some(5)),
+            (vec![lease("a", 7, day), lease("b", 5, 0)], "a", Some(7)),
             // One's own holds back whatever its age.
-            (vec![place("a", 7, 0), place("b", 9, day)], "a", Some(7)),
+            (vec![lease("a", 7, 0), lease("b", 9, day)], "a", Some(7)),
         ] {
-            let counted = counted(&places, |sink| sink == own);
-            let least = counted.iter().map(|place| place.cursor).min();
-            assert_eq!(least, passed, "{places:?}");
+            let counted = counted(&leases, |sink| sink == own);
+            let least = counted.iter().map(|lease| lease.cursor).min();
+            assert_eq!(least, passed, "{leases:?}");
         }
     }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Info;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::shared::Shared;
-use super::streams::Streams;
-use super::{Order, lead, most, parallel, place, said, trim};
+use super::status::StreamStatus;
+use super::streams::StreamHandles;
+use super::{Order, error_chain, lease, lease_store, most, parallel, trim};
 use crate::spool::Clock;
 
 /// How often. What this receiver stores, its own sinks learn at once.
-pub(super) const LOOK: Duration = Duration::from_millis(500);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often a place that is held is renewed: several times within [`place::LEASE`].
+/// How often a place that is held is renewed: several times within [`lease_store::LEASE_STALE_AFTER`].
 const RENEW: Duration = Duration::from_secs(3);
 
 /// How often what everybody has is removed.
@@ -25,14 +25,14 @@ const LOW: f64 = 0.9;
 
 /// Looks until it is dropped.
 pub(super) async fn run(
-    streams: Streams,
-    shared: Arc<Shared>,
+    streams: StreamHandles,
+    shared: Arc<StreamStatus>,
     holder: String,
     order: Order,
     retention: Duration,
     clock: Clock,
 ) {
-    let mut ticks = interval(LOOK);
+    let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut renewed, mut trimmed) = (Instant::now(), Instant::now());
     loop {
@@ -44,10 +44,10 @@ pub(super) async fn run(
         }
         for (name, sink) in shared.sinks() {
             if is_due {
-                lead::renew(&streams, &name, &holder, &sink).await;
+                lease::renew(&streams, &name, &holder, &sink).await;
             }
-            if let Ok(Some(held)) = place::read(&streams.places, &name).await {
-                sink.show(&held.place, held.revision, &holder);
+            if let Ok(Some(held)) = lease_store::read(&streams.leases, &name).await {
+                sink.show(&held.lease, held.revision, &holder);
             }
             if order == Order::Parallel {
                 parallel::tend(&streams, &name, &sink, is_due).await;
@@ -63,7 +63,7 @@ pub(super) async fn run(
     }
 }
 
-async fn look(streams: &Streams, shared: &Shared) {
+async fn look(streams: &StreamHandles, shared: &StreamStatus) {
     match streams.events.get_info().await {
         Ok(info) => {
             shared.note_head(info.state.last_sequence);
@@ -76,7 +76,7 @@ async fn look(streams: &Streams, shared: &Shared) {
                 false => shared.set_failing(Some("the stream has no leader".to_owned())),
             }
         }
-        Err(error) => shared.set_failing(Some(said(&error))),
+        Err(error) => shared.set_failing(Some(error_chain(&error))),
     }
     if let Ok(info) = streams.quarantine.get_info().await {
         shared.note_quarantine(info.state.bytes);

@@ -14,7 +14,7 @@ use super::*;
 
 /// Files of a spool with some history, and what is in it.
 pub(super) struct Original {
-    bench: Bench,
+    bench: SpoolBench,
     /// A copy of the directory as it was.
     pub(super) copy: PathBuf,
     /// Bytes by position, of what the sink has not had.
@@ -32,7 +32,7 @@ pub(super) enum Harm {
 
 /// A spool as a process leaves it that was killed: some of it is in the database, some in the log.
 pub(super) async fn original() -> Original {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let mut spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &[&sink]).await;
@@ -101,10 +101,10 @@ impl Original {
         }
     }
 
-    fn open(&self, what: &str) -> Spool {
+    fn open(&self, what: &str) -> EmbeddedSpool {
         let now = Arc::clone(&self.bench.now);
         let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
-        Spool::open(&self.bench.settings, clock)
+        EmbeddedSpool::open(&self.bench.settings, clock)
             .unwrap_or_else(|error| panic!("{what}: no start: {error}"))
     }
 
@@ -159,10 +159,10 @@ impl Original {
         let mut spool = spool;
         if appended.is_err() {
             // Where the writer meets a broken page, the next start repairs it.
-            assert!(spool.is_damaged(), "{what}: {appended:?}");
+            assert!(spool.health().is_damaged, "{what}: {appended:?}");
             spool.close();
             spool = self.open(what);
-            assert!(spool.set_aside().is_some(), "{what}: {appended:?}");
+            assert!(spool.health().set_aside.is_some(), "{what}: {appended:?}");
             appended = spool.append(fresh.prepare()).await;
         }
         assert_eq!(appended, Ok(receipt(1, 0)), "{what}");
@@ -297,7 +297,7 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
     let problems = verified.expect("read").problems.join("\n");
     assert!(problems.contains("spool.mark: events"), "{problems}");
     let spool = original.bench.open();
-    assert_eq!((*spool.head().borrow(), spool.lost()), (head, 10));
+    assert_eq!((*spool.head().borrow(), spool.health().lost), (head, 10));
     assert_eq!(register(&spool, &["sink"]).await, [original.cursor]);
     let read = texts(&spool, head - 10).await;
     let missing = format!("{}-{head} positions", head - 9);
@@ -306,11 +306,11 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
 
 #[tokio::test]
 async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let directory = &bench.settings.directory;
     let spool = bench.open();
     bench.append(&spool, 1..=10).await;
-    let before = fs::read(mark::path(directory)).expect("a mark");
+    let before = fs::read(high_watermark::path(directory)).expect("a mark");
     bench.append(&spool, 11..=20).await;
     let copy = directory.with_extension("copy");
     copy_files(directory, &copy);
@@ -325,10 +325,10 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
             .and_then(|log| log.set_len(size - 1))
             .expect("cut");
         if !is_answered {
-            fs::write(mark::path(directory), &before).expect("written");
+            fs::write(high_watermark::path(directory), &before).expect("written");
         }
         let spool = bench.open();
-        assert_eq!((spool.set_aside().is_some(), spool.lost()), (is_answered, lost));
+        assert_eq!((spool.health().set_aside.is_some(), spool.health().lost), (is_answered, lost));
         assert_eq!(*spool.head().borrow(), 10 + lost);
         assert_eq!(texts(&spool, 0).await.len() as u64, 10 + u64::from(is_answered));
         spool.close();
@@ -341,7 +341,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     let logged = *original.chunks[original.chunks.len() - 10].start();
     // SQLite deletes the log of an empty file.
     original.restore();
-    fs::remove_file(mark::path(original.directory())).expect("removed");
+    fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db", Harm::Cut(0));
     let spool = original.open("an empty file");
     let read = read_all(&spool.reader().expect("a reader"), logged - 1).await;
@@ -350,7 +350,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     spool.close();
     // It stops at the first frame that is broken.
     original.restore();
-    fs::remove_file(mark::path(original.directory())).expect("removed");
+    fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db-wal", Harm::Flip(32 + 24 + schema::PAGE_SIZE - 50, 3));
     let lost = original.judge("a broken frame").await;
     assert!(lost.len() <= original.most_lost(1), "{lost:?}");

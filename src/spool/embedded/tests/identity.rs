@@ -1,27 +1,27 @@
 //! The files of a running spool are moved, deleted, replaced, or written by somebody else.
 
 use super::*;
-use crate::spool::embedded::chunk::{self, Label};
+use crate::spool::chunk::{self, Label};
 
 /// An append that has to be refused, because of the path that the reason names.
-async fn refused(bench: &Bench, spool: &Spool, id: u64, path: &str) {
+async fn refused(bench: &SpoolBench, spool: &EmbeddedSpool, id: u64, path: &str) {
     let answer = spool.append(bench.batch([id]).prepare()).await;
     assert!(
         matches!(&answer, Err(AppendError::Store(reason)) if reason.contains(path)),
         "{answer:?}"
     );
-    let failing = spool.failing().expect("a reason");
+    let failing = spool.health().failing.expect("a reason");
     assert!(failing.contains(path) && failing.contains("put it back"), "{failing}");
 }
 
 /// A tick is a commit that nobody has asked for.
-async fn tick(spool: &Spool) -> bool {
+async fn tick(spool: &EmbeddedSpool) -> bool {
     spool.remove(Vec::new()).await.is_ok()
 }
 
 #[tokio::test]
 async fn a_directory_that_is_moved_takes_nothing_until_it_is_back() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
@@ -41,7 +41,7 @@ async fn a_directory_that_is_moved_takes_nothing_until_it_is_back() {
     std::fs::remove_dir_all(here).expect("removed");
     std::fs::rename(&there, here).expect("moved");
     assert!(tick(&spool).await);
-    assert_eq!(spool.failing(), None);
+    assert_eq!(spool.health().failing, None);
     assert_eq!(bench.append(&spool, [1, 2]).await, receipt(1, 1));
     spool.close();
     assert_eq!(texts(&bench.open(), 0).await, ["1 event 1", "2 event 2"]);
@@ -50,7 +50,7 @@ async fn a_directory_that_is_moved_takes_nothing_until_it_is_back() {
 #[tokio::test]
 async fn a_file_that_is_removed_is_named_and_what_was_acknowledged_is_kept() {
     for name in ["spool.lock", "spool.db-wal"] {
-        let bench = Bench::new(|_| {});
+        let bench = SpoolBench::new(|_| {});
         let spool = bench.open();
         bench.append(&spool, 1..=9).await;
         std::fs::remove_file(bench.settings.directory.join(name)).expect("removed");
@@ -63,7 +63,7 @@ async fn a_file_that_is_removed_is_named_and_what_was_acknowledged_is_kept() {
 
 #[tokio::test]
 async fn a_database_that_is_replaced_is_left_alone() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     bench.append(&spool, [1]).await;
     let database = schema::database(&bench.settings.directory);
@@ -77,18 +77,18 @@ async fn a_database_that_is_replaced_is_left_alone() {
 
 #[tokio::test]
 async fn a_second_process_is_refused_though_the_lock_file_is_gone() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let directory = &bench.settings.directory;
     std::fs::remove_file(directory.join("spool.lock")).expect("removed");
-    let second = Spool::open(&bench.settings, bench.clock());
+    let second = EmbeddedSpool::open(&bench.settings, bench.clock());
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
     // By another name of the same database as well.
     let other = directory.with_extension("other");
     std::fs::create_dir(&other).expect("made");
     std::fs::hard_link(schema::database(directory), schema::database(&other)).expect("linked");
     let settings = Settings { directory: other, ..bench.settings.clone() };
-    let second = Spool::open(&settings, bench.clock());
+    let second = EmbeddedSpool::open(&settings, bench.clock());
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
     spool.close();
 }
@@ -99,7 +99,7 @@ async fn nothing_is_written_over_what_another_process_has_stored() {
     for (is_sound, has_moved) in
         [(is_sound, !has_moved), (!is_sound, has_moved), (!is_sound, !has_moved)]
     {
-        let bench = Bench::new(|_| {});
+        let bench = SpoolBench::new(|_| {});
         let spool = bench.open();
         bench.append(&spool, [1]).await;
         let store = Connection::open(schema::database(&bench.settings.directory)).expect("opened");

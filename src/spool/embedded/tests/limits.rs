@@ -7,7 +7,7 @@ use super::*;
 const MIB: u64 = 1024 * 1024;
 
 /// A batch of one event of this size that does not shrink.
-fn noise(bench: &Bench, id: u64, size: usize) -> Batch {
+fn noise(bench: &SpoolBench, id: u64, size: usize) -> Batch {
     let mut batch = bench.batch([id]);
     let mut bytes = vec![0; size];
     rand::rng().fill(&mut bytes[..]);
@@ -16,7 +16,12 @@ fn noise(bench: &Bench, id: u64, size: usize) -> Batch {
 }
 
 /// Appends events until one is refused; returns how many were not, and why.
-async fn fill(bench: &Bench, spool: &Spool, first: u64, size: usize) -> (u64, AppendError) {
+async fn fill(
+    bench: &SpoolBench,
+    spool: &EmbeddedSpool,
+    first: u64,
+    size: usize,
+) -> (u64, AppendError) {
     for id in first..10_000 {
         if let Err(error) = spool.append(noise(bench, id, size).prepare()).await {
             return (id - first, error);
@@ -26,14 +31,14 @@ async fn fill(bench: &Bench, spool: &Spool, first: u64, size: usize) -> (u64, Ap
 }
 
 /// Bytes of all files.
-fn on_disk(bench: &Bench) -> u64 {
+fn on_disk(bench: &SpoolBench) -> u64 {
     let files = bench.settings.directory.read_dir().expect("a directory");
     files.map(|file| file.expect("an entry").metadata().expect("there").len()).sum()
 }
 
 #[tokio::test]
 async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
-    let bench = Bench::new(|settings| settings.max_size = 16 * MIB);
+    let bench = SpoolBench::new(|settings| settings.max_size = 16 * MIB);
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
@@ -53,7 +58,7 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
         assert!(position < 200, "the log grows without end");
     };
     assert_eq!((error, spool.is_full()), (AppendError::Full, false));
-    let failing = spool.failing().expect("a reason");
+    let failing = spool.health().failing.expect("a reason");
     assert!(failing.contains("spool.db-wal has grown"), "{failing}");
     assert!(position > 20 && on_disk(&bench) <= bench.settings.max_size, "{}", on_disk(&bench));
     // Cursors still move, until the very end.
@@ -65,22 +70,72 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
     for _ in 0..3 {
         drop(spool.remove(Vec::new()).await);
     }
-    assert_eq!(spool.failing(), None);
+    assert_eq!(spool.health().failing, None);
     let log = std::fs::metadata(schema::log(&bench.settings.directory)).expect("there").len();
     assert!(log <= bounds::log(bench.settings.max_size), "{log} bytes are left of the log");
     bench.append(&spool, [1000]).await;
 }
 
+/// Sends a group of one append to a writer that no loop drives.
+fn appending(batch: Batch) -> (WriterCommand, oneshot::Receiver<Result<Receipt, AppendError>>) {
+    let (reply, answer) = oneshot::channel();
+    (WriterCommand::Append { batch: Box::new(batch.prepare()), reply }, answer)
+}
+
+fn writer_with_a_sink(bench: &SpoolBench) -> writer::Writer {
+    let mut writer =
+        open::recover(&bench.settings, bench.clock(), bench.clock()).expect("recovered");
+    let (reply, _registered) = oneshot::channel();
+    let register = WriterCommand::Register { sinks: vec![("sink".into(), Start::Oldest)], reply };
+    assert!(writer.commit(vec![register]).is_ok());
+    writer
+}
+
+#[test]
+fn a_log_that_nobody_reads_is_written_back_before_anything_is_refused() {
+    let bench = SpoolBench::new(|settings| settings.max_size = 8 * MIB);
+    let mut writer = writer_with_a_sink(&bench);
+    // Only the writer's loop would write the log back between commits.
+    for id in 1..=30 {
+        let (append, mut answer) = appending(noise(&bench, id, 200_000));
+        assert!(writer.commit(vec![append]).is_ok());
+        let stored = answer.try_recv().expect("answered");
+        assert!(stored.is_ok(), "{id}: {stored:?} {:?}", writer.shared.stuck_log());
+        assert_eq!(writer.shared.stuck_log(), None, "no reader is there");
+        assert!(on_disk(&bench) <= bench.settings.max_size + MIB);
+    }
+}
+
+#[test]
+fn a_spool_is_marked_full_before_a_batch_is_refused() {
+    let bench = SpoolBench::new(|settings| settings.max_size = 8 * MIB);
+    let mut writer = writer_with_a_sink(&bench);
+    for id in 1..1000 {
+        assert!(!writer.shared.full.load(Ordering::Relaxed));
+        let (append, mut answer) = appending(noise(&bench, id, 500_000));
+        let (admitted, refused) = writer.admit(vec![append]);
+        if !refused.is_empty() {
+            assert!(writer.shared.full.load(Ordering::Relaxed));
+            let mark = high_watermark::read(&bench.settings.directory).expect("a mark");
+            assert!(mark.is_full);
+            assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+            return;
+        }
+        assert!(writer.commit(admitted).is_ok());
+    }
+    panic!("it is never full");
+}
+
 #[tokio::test]
 async fn what_is_full_is_full_after_a_restart_before_anyone_asks() {
-    let bench = Bench::new(|settings| {
+    let bench = SpoolBench::new(|settings| {
         settings.max_size = 8 * MIB;
         settings.quarantine_max_size = 2000;
     });
     let spool = bench.open();
     register(&spool, &["sink"]).await;
     let entry = |bytes: &[u8]| NewEntry {
-        origin: Origin::Element,
+        origin: EntryOrigin::Element,
         key: Some(DedupKey::of_bytes("source", bytes)),
         reason: "syntax",
         detail: String::new(),
@@ -116,7 +171,7 @@ async fn what_is_full_is_full_after_a_restart_before_anyone_asks() {
 #[tokio::test]
 async fn a_bound_that_was_lowered_below_what_is_stored_is_full_at_once_if_there_are_events() {
     for is_delivered in [false, true] {
-        let mut bench = Bench::new(|settings| settings.max_size = 16 * MIB);
+        let mut bench = SpoolBench::new(|settings| settings.max_size = 16 * MIB);
         let spool = bench.open();
         let sink: Arc<str> = "sink".into();
         register(&spool, &["sink"]).await;
@@ -135,7 +190,7 @@ async fn a_bound_that_was_lowered_below_what_is_stored_is_full_at_once_if_there_
 
 #[tokio::test]
 async fn a_spool_whose_sinks_have_everything_takes_more_whatever_is_kept_in_it() {
-    let bench = Bench::new(|settings| {
+    let bench = SpoolBench::new(|settings| {
         settings.max_size = 8 * MIB;
         settings.retention = Duration::from_hours(48);
     });
@@ -152,7 +207,7 @@ async fn a_spool_whose_sinks_have_everything_takes_more_whatever_is_kept_in_it()
 
 #[tokio::test]
 async fn many_small_batches_do_not_outrun_the_removal_of_what_is_kept() {
-    let bench = Bench::new(|settings| {
+    let bench = SpoolBench::new(|settings| {
         settings.max_size = 4 * MIB;
         settings.retention = Duration::from_hours(48);
         settings.sync = false;
@@ -173,14 +228,14 @@ async fn many_small_batches_do_not_outrun_the_removal_of_what_is_kept() {
 
 #[tokio::test]
 async fn a_dead_letter_larger_than_all_of_the_quarantine_blocks_no_sink() {
-    let bench = Bench::new(|settings| settings.quarantine_max_size = 2000);
+    let bench = SpoolBench::new(|settings| settings.quarantine_max_size = 2000);
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
     bench.append(&spool, 1..=3).await;
     let letter = |size: usize| {
         let entry = NewEntry {
-            origin: Origin::DeadLetter,
+            origin: EntryOrigin::DeadLetter,
             key: None,
             reason: "rejected",
             detail: String::new(),
@@ -207,7 +262,7 @@ async fn a_dead_letter_larger_than_all_of_the_quarantine_blocks_no_sink() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_ahead_forgets_no_id() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let passed = Arc::new(AtomicI64::new(0));
     let steady = Arc::clone(&passed);
     let steady: Clock = Arc::new(move || steady.load(Ordering::Relaxed));

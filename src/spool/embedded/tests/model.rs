@@ -18,7 +18,7 @@ use proptest::test_runner::{RngSeed, TestRunner};
 
 use super::*;
 use real::Real;
-use step::Step;
+use step::ModelStep;
 
 /// Sequences in the short form.
 const CASES: u32 = 64;
@@ -63,7 +63,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
 }
 
 /// Runs a sequence; panics where the spool is not what the model says.
-fn run(bounds: Bounds, steps: &[Step]) {
+fn run(bounds: Bounds, steps: &[ModelStep]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let mut real = Real::new(bounds);

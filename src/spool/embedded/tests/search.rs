@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn positions(
-    spool: &inspect::Inspection,
+    spool: &inspect::EmbeddedInspection,
     mut visit: impl FnMut(u64),
 ) -> (Vec<u64>, Vec<(u64, u64)>) {
     let mut found = Vec::new();
@@ -22,7 +22,7 @@ fn positions(
 #[test]
 fn what_is_removed_meanwhile_is_no_damage() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = runtime.block_on(async {
         let spool = bench.open();
         register(&spool, &["one"]).await;
@@ -48,7 +48,7 @@ fn what_is_removed_meanwhile_is_no_damage() {
 
 #[tokio::test]
 async fn ids_are_remembered_when_the_events_are_gone() {
-    let bench = Bench::new(|settings| settings.sync = false);
+    let bench = SpoolBench::new(|settings| settings.sync = false);
     let spool = bench.open();
     // More commits than one query reads.
     for id in 0..1100 {
@@ -79,7 +79,7 @@ async fn a_broken_page_hides_nothing_without_a_word() {
         original.harm("spool.db", damage::Harm::Flip(at, 3));
         let Ok(inspection) = inspect::open(original.directory()) else { continue };
         let mut accounted = BTreeSet::new();
-        let visit = |stored: Stored| {
+        let visit = |stored: StoredEvent| {
             let sent = original.stored.get(&stored.position);
             assert!(sent.is_none_or(|sent| *sent == stored.bytes), "made up at {at}");
             accounted.insert(stored.position);

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_new_sink_starts_with_the_oldest_event_or_with_the_next() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1));
     let spool = bench.open();
     register(&spool, &["first"]).await;
     bench.append(&spool, 1..=5).await;
@@ -20,7 +20,7 @@ async fn a_new_sink_starts_with_the_oldest_event_or_with_the_next() {
 
 #[tokio::test]
 async fn a_paused_sink_is_paused_after_a_restart() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     let sink: Arc<str> = "sink".into();
     let starts = [(Arc::clone(&sink), Start::Oldest)];
@@ -38,7 +38,7 @@ async fn a_paused_sink_is_paused_after_a_restart() {
 
 #[tokio::test]
 async fn what_was_received_in_a_time_is_found_without_its_copies() {
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1000));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1000));
     let spool = bench.open();
     let start = bench.now.load(Ordering::Relaxed);
     for id in 1..=5 {
@@ -67,7 +67,7 @@ async fn what_was_received_in_a_time_is_found_without_its_copies() {
 
 #[tokio::test]
 async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     register(&spool, &["sink"]).await;
     bench.append(&spool, 1..=3).await;
@@ -89,7 +89,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
         )
         .expect("as the first version had it");
     drop(connection);
-    std::fs::remove_file(mark::path(&bench.settings.directory)).expect("it had no mark");
+    std::fs::remove_file(high_watermark::path(&bench.settings.directory)).expect("it had no mark");
     let refused = inspect::open(&bench.settings.directory).expect_err("an old layout");
     assert!(refused.to_string().contains("start the service once"), "{refused}");
     let spool = bench.open();
@@ -98,13 +98,13 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
     assert!(
         spool.quarantine(Query { limit: 9, ..Query::default() }).await.expect("read").is_empty()
     );
-    assert_eq!((spool.set_aside(), spool.lost()), (None, 0), "no alarm");
+    assert_eq!((spool.health().set_aside, spool.health().lost), (None, 0), "no alarm");
     inspect::open(&bench.settings.directory).expect("the layout of now");
 }
 
 #[tokio::test]
 async fn copies_leave_room_for_new_events() {
-    let bench = Bench::new(|settings| settings.max_size = 4 * 1024 * 1024);
+    let bench = SpoolBench::new(|settings| settings.max_size = 4 * 1024 * 1024);
     let spool = bench.open();
     register(&spool, &["slow"]).await;
     // Random bytes do not shrink.

@@ -5,14 +5,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use super::*;
 
 /// Opens it. [`tick`] is the second that passes.
-pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> Spool {
+pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> EmbeddedSpool {
     let now = Arc::clone(now);
     let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
     let writer = open::recover(settings, Arc::clone(&clock), clock).expect("recovered");
     open::start(writer, receive).expect("started")
 }
 
-fn receive(commands: &Receiver<Command>, timeout: Duration) -> Result<Command, RecvTimeoutError> {
+fn receive(
+    commands: &Receiver<WriterCommand>,
+    timeout: Duration,
+) -> Result<WriterCommand, RecvTimeoutError> {
     if timeout < Duration::from_secs(1) {
         commands.recv_timeout(Duration::ZERO)
     } else {
@@ -21,7 +24,7 @@ fn receive(commands: &Receiver<Command>, timeout: Duration) -> Result<Command, R
 }
 
 /// A commit in which nothing is asked: the writer looks after what has become old.
-pub(super) async fn tick(spool: &Spool) {
+pub(super) async fn tick(spool: &EmbeddedSpool) {
     spool.remove(Vec::new()).await.expect("committed");
 }
 

@@ -60,7 +60,7 @@ impl Faults {
         connection.busy_timeout(Duration::from_secs(60)).expect("set");
         connection.pragma_update(None, "synchronous", "OFF").expect("set");
         connection.execute_batch(TRIGGERS).expect("made");
-        Faults { connection, mark: mark::path(&settings.directory) }
+        Faults { connection, mark: high_watermark::path(&settings.directory) }
     }
 
     /// A spool that nobody has open becomes a new one, with one sink.

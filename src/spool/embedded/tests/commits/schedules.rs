@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use super::super::*;
 use super::faults::{Failing, Faults};
-use super::watched::{Seen, Watched};
+use super::watched::{SeenState, WatchedSpool};
 
 /// What is asked, in the order of the queue.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ enum Ask {
 
 /// What a caller was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Told {
+enum ReportedResult {
     Appended(Result<Receipt, AppendError>),
     Committed(Result<(), CommitError>),
 }
@@ -56,8 +56,8 @@ impl Choices {
 }
 
 /// Answers the writer when it asks for the next command.
-struct Queue<'a> {
-    commands: Receiver<Command>,
+struct CommandQueue<'a> {
+    commands: Receiver<WriterCommand>,
     choices: &'a Choices,
     faults: &'a Faults,
     /// What fails of the next group, and that nothing has failed yet.
@@ -65,8 +65,8 @@ struct Queue<'a> {
     was_idle: Cell<bool>,
 }
 
-impl Queue<'_> {
-    fn receive(&self, timeout: Duration) -> Result<Command, RecvTimeoutError> {
+impl CommandQueue<'_> {
+    fn receive(&self, timeout: Duration) -> Result<WriterCommand, RecvTimeoutError> {
         let begins_a_group = timeout >= Duration::from_secs(1);
         if begins_a_group {
             let mut failing = Failing::Nothing;
@@ -88,7 +88,7 @@ impl Queue<'_> {
 
 /// Runs the writer in all ways; returns how many there are.
 fn in_all_ways(asks: &[Ask]) -> u32 {
-    let bench = Bench::new(|settings| settings.sync = false);
+    let bench = SpoolBench::new(|settings| settings.sync = false);
     bench.open().close();
     let faults = Faults::of(&bench.settings);
     let choices = Choices::default();
@@ -103,10 +103,10 @@ fn in_all_ways(asks: &[Ask]) -> u32 {
     }
 }
 
-fn run(asks: &[Ask], choices: &Choices, bench: &Bench, faults: &Faults) {
+fn run(asks: &[Ask], choices: &Choices, bench: &SpoolBench, faults: &Faults) {
     let writer = open::recover(&bench.settings, bench.clock(), bench.clock()).expect("recovered");
     let (sender, commands) = mpsc::channel();
-    let spool = Arc::new(Spool {
+    let spool = Arc::new(EmbeddedSpool {
         directory: bench.settings.directory.clone(),
         commands: sender,
         shared: Arc::clone(&writer.shared),
@@ -125,34 +125,35 @@ fn run(asks: &[Ask], choices: &Choices, bench: &Bench, faults: &Faults) {
             match *ask {
                 Ask::Append(ids) | Ask::AppendAndLeave(ids) => {
                     let batch = batch(ids);
-                    let caller = Watched::start(async move {
+                    let caller = WatchedSpool::start(async move {
                         let answer = spool.append(batch.clone().prepare()).await;
-                        let seen = Seen::now(&eye.lock().expect("no panic before"));
+                        let seen = SeenState::now(&eye.lock().expect("no panic before"));
                         judge(&answer, &batch, &seen, *spool.shared.head.borrow());
                         told.lock().expect("no panic before")[number] =
-                            Some(Told::Appended(answer));
+                            Some(ReportedResult::Appended(answer));
                     });
                     if matches!(ask, Ask::AppendAndLeave(_)) {
                         caller.leave();
                     }
                     caller
                 }
-                Ask::Commit(position) => Watched::start(async move {
+                Ask::Commit(position) => WatchedSpool::start(async move {
                     let answer =
                         spool.commit(&"sink".into(), position, Tally::default(), Vec::new()).await;
-                    let seen = Seen::now(&eye.lock().expect("no panic before")).cursor;
+                    let seen = SeenState::now(&eye.lock().expect("no panic before")).cursor;
                     assert!(answer.is_err() || seen >= position, "it is there by the answer");
-                    told.lock().expect("no panic before")[number] = Some(Told::Committed(answer));
+                    told.lock().expect("no panic before")[number] =
+                        Some(ReportedResult::Committed(answer));
                 }),
                 Ask::Close => {
-                    spool.commands.send(Command::Close).expect("it listens");
-                    Watched::start(async {})
+                    spool.commands.send(WriterCommand::Close).expect("it listens");
+                    WatchedSpool::start(async {})
                 }
             }
         })
         .collect();
     let (failing, was_idle) = (Cell::new(None), Cell::new(false));
-    let queue = Queue { commands, choices, faults, failing, was_idle };
+    let queue = CommandQueue { commands, choices, faults, failing, was_idle };
     writer.run(|timeout| queue.receive(timeout));
     let failed = queue.failing.get();
     drop(queue);
@@ -160,22 +161,22 @@ fn run(asks: &[Ask], choices: &Choices, bench: &Bench, faults: &Faults) {
     head.leave();
     faults.set(Failing::Nothing);
     let told = told.lock().expect("no panic before").clone();
-    look_back(bench, asks, &told, failed, &Seen::now(&eye.lock().expect("no panic before")));
+    look_back(bench, asks, &told, failed, &SeenState::now(&eye.lock().expect("no panic before")));
 }
 
 /// Whoever is woken by the head finds the events.
-fn watch_head(spool: &Spool, eye: &Arc<Mutex<Connection>>) -> Arc<Watched> {
+fn watch_head(spool: &EmbeddedSpool, eye: &Arc<Mutex<Connection>>) -> Arc<WatchedSpool> {
     let (mut head, eye) = (spool.head(), Arc::clone(eye));
-    Watched::start(async move {
+    WatchedSpool::start(async move {
         while head.changed().await.is_ok() {
-            let seen = Seen::now(&eye.lock().expect("no panic before"));
+            let seen = SeenState::now(&eye.lock().expect("no panic before"));
             assert!(seen.events.len() as u64 >= *head.borrow(), "readable before it is published");
         }
     })
 }
 
 /// What has to be true at the moment of an answer.
-fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &Seen, head: u64) {
+fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &SeenState, head: u64) {
     for event in &batch.events {
         let text = String::from_utf8_lossy(&event.bytes).into_owned();
         let place = seen.events.iter().position(|stored| *stored == text);
@@ -191,18 +192,18 @@ fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &Seen, head
 
 /// What has to be true in the end, and that what failed has left nothing behind.
 fn look_back(
-    bench: &Bench,
+    bench: &SpoolBench,
     asks: &[Ask],
-    told: &[Option<Told>],
+    told: &[Option<ReportedResult>],
     failed: Option<Failing>,
-    seen: &Seen,
+    seen: &SeenState,
 ) {
     let text = |id: &u64| format!("event {id}");
     let mut stored: Vec<String> = Vec::new();
     let (mut cursor, mut is_closed, mut again) = (0, false, Vec::new());
     for (ask, told) in asks.iter().zip(told) {
         match (ask, told) {
-            (Ask::Append(ids), Some(Told::Appended(answer))) => {
+            (Ask::Append(ids), Some(ReportedResult::Appended(answer))) => {
                 let fresh: Vec<_> =
                     ids.iter().map(text).filter(|text| !stored.contains(text)).collect();
                 match answer {
@@ -231,7 +232,7 @@ fn look_back(
                     stored.extend(fresh);
                 }
             }
-            (Ask::Commit(position), Some(Told::Committed(answer))) => match answer {
+            (Ask::Commit(position), Some(ReportedResult::Committed(answer))) => match answer {
                 Ok(()) => cursor = cursor.max(*position),
                 // What fails of the events does not keep cursors from moving.
                 Err(error) => assert!(failed == Some(Failing::Cursors) || is_closed, "{error}"),

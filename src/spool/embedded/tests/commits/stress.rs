@@ -19,7 +19,7 @@ const BATCHES: u64 = 300;
 
 /// What one caller knows in the end.
 #[derive(Debug, Default)]
-struct Known {
+struct KnownEvents {
     /// Batches by what was answered: stored, not stored, or nobody waited for it.
     stored: Vec<Vec<u64>>,
     refused: Vec<Vec<u64>>,
@@ -45,7 +45,7 @@ fn what_was_acknowledged_is_there_once_and_in_order_and_nothing_else() {
 
 async fn round(random: &mut StdRng) {
     // Nothing goes, so that everything can be looked at in the end.
-    let bench = Bench::new(|settings| settings.retention = Duration::from_hours(1000));
+    let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1000));
     let spool = Arc::new(bench.open());
     assert_eq!(register(&spool, &["one", "two"]).await, [0, 0]);
     let acknowledged = Arc::new(AtomicU64::new(0));
@@ -89,12 +89,12 @@ async fn round(random: &mut StdRng) {
 }
 
 /// Makes batches of events with these ids.
-fn batches(bench: &Bench) -> impl Fn(&[u64]) -> Prepared + Send + use<> {
+fn batches(bench: &SpoolBench) -> impl Fn(&[u64]) -> PreparedBatch + Send + use<> {
     let empty = bench.batch([]);
     move |ids| {
         let event = |id: &u64| {
             let key = DedupKey::new("source", &id.to_string(), (0, 0));
-            Event { key, bytes: Bytes::from(format!("event {id}")) }
+            NewEvent { key, bytes: Bytes::from(format!("event {id}")) }
         };
         Batch { events: ids.iter().map(event).collect(), ..empty.clone() }.prepare()
     }
@@ -102,13 +102,13 @@ fn batches(bench: &Bench) -> impl Fn(&[u64]) -> Prepared + Send + use<> {
 
 /// Appends one batch after the other, each until it is stored, until the spool is closed.
 async fn call(
-    spool: Arc<Spool>,
+    spool: Arc<EmbeddedSpool>,
     first: u64,
-    batch: impl Fn(&[u64]) -> Prepared,
+    batch: impl Fn(&[u64]) -> PreparedBatch,
     acknowledged: Arc<AtomicU64>,
     mut random: StdRng,
-) -> Known {
-    let (mut known, mut next) = (Known::default(), first);
+) -> KnownEvents {
+    let (mut known, mut next) = (KnownEvents::default(), first);
     loop {
         let count = random.random_range(1..20);
         let mut ids: Vec<u64> = (next..next + count).collect();
@@ -153,7 +153,7 @@ async fn call(
 
 /// Reads what the head promises and commits it, until the spool is closed. Returns the last position that
 /// was committed.
-async fn deliver(spool: Arc<Spool>, sink: Arc<str>, mut random: StdRng) -> (Arc<str>, u64) {
+async fn deliver(spool: Arc<EmbeddedSpool>, sink: Arc<str>, mut random: StdRng) -> (Arc<str>, u64) {
     let (reader, mut head) = (spool.reader().expect("a reader"), spool.head());
     let (mut read, mut committed) = (0, 0);
     loop {
@@ -207,7 +207,7 @@ fn fail_at_random(faults: &Faults, is_done: &mpsc::Receiver<()>, mut random: Std
 }
 
 /// Opens it again, and finds what the callers know.
-async fn look_back(bench: &Bench, known: &[Known], cursors: &HashMap<Arc<str>, u64>) {
+async fn look_back(bench: &SpoolBench, known: &[KnownEvents], cursors: &HashMap<Arc<str>, u64>) {
     let spool = bench.open();
     let places = register(&spool, &["one", "two"]).await;
     assert_eq!(places, ["one", "two"].map(|sink| cursors[sink]), "cursors are where they were");

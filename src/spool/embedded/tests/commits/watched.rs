@@ -7,16 +7,16 @@ use std::task::{Context, Wake, Waker};
 use rusqlite::Connection;
 
 use super::super::*;
-use crate::spool::embedded::row::ChunkRow;
+use crate::spool::embedded::store::row::ChunkRow;
 
 /// A future that goes on where it is woken, on the thread that wakes it: what follows an answer runs before
 /// the one who answers does anything else.
-pub(super) struct Watched(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+pub(super) struct WatchedSpool(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
-impl Watched {
+impl WatchedSpool {
     /// Begins to wait.
-    pub(super) fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<Watched> {
-        let watched = Arc::new(Watched(Mutex::new(Some(Box::pin(future)))));
+    pub(super) fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<WatchedSpool> {
+        let watched = Arc::new(WatchedSpool(Mutex::new(Some(Box::pin(future)))));
         Arc::clone(&watched).wake();
         watched
     }
@@ -32,7 +32,7 @@ impl Watched {
     }
 }
 
-impl Wake for Watched {
+impl Wake for WatchedSpool {
     fn wake(self: Arc<Self>) {
         // Somebody has seen what is wrong already; the rest are woken as everything goes.
         if std::thread::panicking() {
@@ -50,8 +50,8 @@ impl Wake for Watched {
 
 /// What another connection finds in the store at a moment.
 #[derive(Debug)]
-pub(super) struct Seen {
-    /// Events in order, as `Bench` makes them.
+pub(super) struct SeenState {
+    /// Events in order, as `SpoolBench` makes them.
     pub(super) events: Vec<String>,
     pub(super) keys: HashSet<DedupKey>,
     /// Of the sink that was registered first.
@@ -60,8 +60,8 @@ pub(super) struct Seen {
     pub(super) accepted: u64,
 }
 
-impl Seen {
-    pub(super) fn now(connection: &Connection) -> Seen {
+impl SeenState {
+    pub(super) fn now(connection: &Connection) -> SeenState {
         let sql = format!("SELECT {} FROM chunks ORDER BY last", ChunkRow::COLUMNS);
         let mut statement = connection.prepare_cached(&sql).expect("prepared");
         let rows = statement.query_map([], ChunkRow::from_row).expect("read");
@@ -72,7 +72,7 @@ impl Seen {
         let keys = keys.map(|keys| keys.expect("a row")).collect::<Vec<_>>().concat();
         let keys = keys.as_chunks().0.iter().map(|key| DedupKey::from_bytes(*key)).collect();
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0)).expect("a number");
-        Seen {
+        SeenState {
             events,
             keys,
             cursor: number("SELECT coalesce(max(position), 0) FROM cursors"),

@@ -1,35 +1,35 @@
 //! Sequences that found a mistake once, each of them as short as it could be made, and the ends of the
 //! numbers.
 
-use super::step::Step;
+use super::step::ModelStep;
 use super::*;
 
 const BOUNDS: Bounds =
     Bounds { retention: Duration::from_mins(10), max_ids: 1_000_000, quarantine: 512 * 1024 };
 
-fn append(events: impl Into<Vec<u8>>) -> Step {
-    Step::Append { source: 0, events: events.into(), refused: Vec::new() }
+fn append(events: impl Into<Vec<u8>>) -> ModelStep {
+    ModelStep::Append { source: 0, events: events.into(), refused: Vec::new() }
 }
 
 #[test]
 fn a_cursor_never_moves_back() {
-    let register = Step::Register { sinks: vec![(2, Start::Now)] };
-    run(BOUNDS, &[append([0]), register, Step::Commit { sink: 2, by: -2, dead: 0 }]);
+    let register = ModelStep::Register { sinks: vec![(2, Start::Now)] };
+    run(BOUNDS, &[append([0]), register, ModelStep::Commit { sink: 2, by: -2, dead: 0 }]);
 }
 
 #[test]
 fn what_a_new_sink_is_to_get_does_not_go_as_it_is_registered() {
     let register = |sinks: &[usize]| {
         let sinks = sinks.iter().map(|sink| (*sink, Start::Oldest));
-        Step::Register { sinks: sinks.collect() }
+        ModelStep::Register { sinks: sinks.collect() }
     };
-    let delivered = Step::Commit { sink: 0, by: 2, dead: 0 };
-    let over = Step::Pass(10 * 60 * 1000);
+    let delivered = ModelStep::Commit { sink: 0, by: 2, dead: 0 };
+    let over = ModelStep::Pass(10 * 60 * 1000);
     run(BOUNDS, &[register(&[0]), append([0, 1]), delivered, over, register(&[0, 1])]);
 }
 
 /// A spool in which the next event but two is the last that has a number.
-fn nearly_at_the_end(bench: &Bench) -> Spool {
+fn nearly_at_the_end(bench: &SpoolBench) -> EmbeddedSpool {
     bench.open().close();
     let store = Connection::open(schema::database(&bench.settings.directory)).expect("opened");
     let state = "UPDATE state SET next = ?1, trimmed = ?1 - 1, checksum = NULL";
@@ -40,7 +40,7 @@ fn nearly_at_the_end(bench: &Bench) -> Spool {
 #[tokio::test]
 async fn the_last_positions_are_used_and_what_comes_after_them_is_refused_whole() {
     const END: u64 = i64::MAX as u64;
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = nearly_at_the_end(&bench);
     let sink: Arc<str> = "sink".into();
     assert_eq!(register(&spool, &["sink"]).await, [END - 3]);
@@ -70,7 +70,7 @@ async fn the_last_positions_are_used_and_what_comes_after_them_is_refused_whole(
 
 #[tokio::test]
 async fn where_the_numbers_of_rows_end_a_batch_is_refused_whole() {
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = bench.open();
     bench.append(&spool, [1]).await;
     let store = Connection::open(schema::database(&bench.settings.directory)).expect("opened");
@@ -85,7 +85,7 @@ async fn where_the_numbers_of_rows_end_a_batch_is_refused_whole() {
 
 #[tokio::test]
 async fn more_chunks_than_go_at_once_go_one_commit_after_the_other() {
-    let bench = Bench::new(|settings| settings.sync = false);
+    let bench = SpoolBench::new(|settings| settings.sync = false);
     let spool = still::open(&bench.settings, &bench.now);
     let sink: Arc<str> = "sink".into();
     register(&spool, &["sink"]).await;
@@ -102,7 +102,7 @@ async fn more_chunks_than_go_at_once_go_one_commit_after_the_other() {
 #[test]
 fn what_goes_while_it_is_verified_is_not_missing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let bench = Bench::new(|_| {});
+    let bench = SpoolBench::new(|_| {});
     let spool = runtime.block_on(async {
         let spool = bench.open();
         register(&spool, &["sink"]).await;

@@ -6,13 +6,13 @@ use super::*;
 
 /// Some events that are stored together, and go together.
 #[derive(Debug)]
-pub(super) struct Chunk {
-    pub(super) events: Vec<Stored>,
+pub(super) struct ModelChunk {
+    pub(super) events: Vec<StoredEvent>,
     /// What is left of its body, if that is not what it was.
     pub(super) damage: Option<Bytes>,
 }
 
-impl Chunk {
+impl ModelChunk {
     pub(super) fn first(&self) -> u64 {
         self.events.first().expect("a chunk has events").position
     }
@@ -33,7 +33,7 @@ pub(super) struct Model {
     pub(super) now: Millis,
     pub(super) head: u64,
     pub(super) trimmed: u64,
-    pub(super) chunks: VecDeque<Chunk>,
+    pub(super) chunks: VecDeque<ModelChunk>,
     /// What each commit has to remember.
     pub(super) ids: VecDeque<(Millis, Vec<DedupKey>)>,
     /// The sinks that hold events back.
@@ -118,7 +118,7 @@ impl Model {
             added.extend(is_new.then_some(key));
             is_new
         };
-        let (mut fresh, mut repeated): (Vec<&Event>, _) = (Vec::new(), Vec::new());
+        let (mut fresh, mut repeated): (Vec<&NewEvent>, _) = (Vec::new(), Vec::new());
         for (event, index) in batch.events.iter().zip(0..) {
             match batch.only_sink.is_some() || is_new(event.key) {
                 true => fresh.push(event),
@@ -134,11 +134,11 @@ impl Model {
             self.put_aside(batch.received_at, &batch.source, entry.clone());
         }
         // A large event has a chunk to itself.
-        let is_small = |event: &Event| event.bytes.len() < 1024;
+        let is_small = |event: &NewEvent| event.bytes.len() < 1024;
         for events in fresh.chunk_by(|one, next| is_small(one) && is_small(next)) {
-            let stored = |event: &&Event| {
+            let stored = |event: &&NewEvent| {
                 self.head += 1;
-                Stored {
+                StoredEvent {
                     position: self.head,
                     received_at: batch.received_at,
                     source: Arc::clone(&batch.source),
@@ -147,7 +147,7 @@ impl Model {
                 }
             };
             let events = events.iter().map(stored).collect();
-            self.chunks.push_back(Chunk { events, damage: None });
+            self.chunks.push_back(ModelChunk { events, damage: None });
         }
         let disposition = match (batch.resolves, &batch.only_sink) {
             (Some(_), _) => Disposition::Released,

@@ -7,9 +7,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::plain::Model;
-use super::step::{LARGE, SINKS, SOURCES, Step};
+use super::step::{LARGE, ModelStep, SINKS, SOURCES};
 use super::*;
-use crate::spool::Prepared;
+use crate::spool::PreparedBatch;
 use crate::spool::embedded::tests::still;
 
 /// Pages that a commit takes besides what it adds, at most: where SQLite may find no room.
@@ -30,8 +30,8 @@ static NOISE: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
 pub(super) struct Real {
     folders: Vec<TempDir>,
     now: Arc<AtomicI64>,
-    spool: Spool,
-    reader: Reader,
+    spool: EmbeddedSpool,
+    reader: EmbeddedReader,
     model: Model,
     turns: usize,
 }
@@ -49,54 +49,56 @@ impl Real {
 
     /// Takes a step, and then lets a second pass, except where the clock alone moves: what comes next may
     /// be the first to know.
-    pub(super) async fn take(&mut self, step: &Step) {
+    pub(super) async fn take(&mut self, step: &ModelStep) {
         self.turns += 1;
         let used = self.used();
         match step {
-            Step::Append { source, events, refused } => {
+            ModelStep::Append { source, events, refused } => {
                 let source: Arc<str> = SOURCES[*source].into();
                 let quarantine = refused.iter().map(|number| self::refused(&source, *number));
                 let quarantine = quarantine.collect();
                 let batch = self.batch(&source, events);
                 self.append(Batch { quarantine, ..batch }).await;
             }
-            Step::Copy { sink, events } => {
+            ModelStep::Copy { sink, events } => {
                 let batch = self.batch(&SOURCES[0].into(), events);
                 self.append(Batch { only_sink: Some(SINKS[*sink].into()), ..batch }).await;
             }
-            Step::Retry { entry, events } => self.retry(*entry, events).await,
-            Step::Remove { entries } => {
+            ModelStep::Retry { entry, events } => self.retry(*entry, events).await,
+            ModelStep::Remove { entries } => {
                 let ids: Vec<_> = entries.iter().map(|entry| self.entry(*entry)).collect();
                 let removed = self.spool.remove(ids.clone()).await;
                 assert_eq!(removed, Ok(self.model.remove(&ids, used)), "of each source");
             }
-            Step::Commit { sink, by, dead } => self.commit(SINKS[*sink].into(), *by, *dead).await,
-            Step::Register { sinks } => {
+            ModelStep::Commit { sink, by, dead } => {
+                self.commit(SINKS[*sink].into(), *by, *dead).await
+            }
+            ModelStep::Register { sinks } => {
                 let sinks = sinks.iter().map(|(sink, start)| (SINKS[*sink].into(), *start));
                 let sinks: Vec<_> = sinks.collect();
                 let registered = self.spool.register(&sinks).await;
                 assert_eq!(registered, Ok(self.model.register(&sinks, used)));
             }
-            Step::Pause { sink, is_paused } => {
+            ModelStep::Pause { sink, is_paused } => {
                 let sink = SINKS[*sink].into();
                 self.spool.pause(&sink, *is_paused).await.expect("stored");
                 self.model.pause(&sink, *is_paused, used);
             }
-            Step::Pass(time) => {
+            ModelStep::Pass(time) => {
                 self.model.now += time;
                 self.now.store(self.model.now, Ordering::Relaxed);
                 return;
             }
-            Step::Damage { chunk, byte } => self.damage(*chunk, *byte),
-            Step::Lose { chunk } => self.lose(*chunk),
-            Step::Reopen => {
+            ModelStep::Damage { chunk, byte } => self.damage(*chunk, *byte),
+            ModelStep::Lose { chunk } => self.lose(*chunk),
+            ModelStep::Reopen => {
                 // The last thing it does is a commit.
                 self.spool.close();
                 self.model.remove(&[], used);
                 self.reopen();
             }
-            Step::Crash => self.crash(),
-            Step::LookInto => self.look_into().await,
+            ModelStep::Crash => self.crash(),
+            ModelStep::LookInto => self.look_into().await,
         }
         let used = self.used();
         still::tick(&self.spool).await;
@@ -105,7 +107,7 @@ impl Real {
 
     async fn append(&mut self, batch: Batch) {
         let used = self.used();
-        let prepared: Prepared = batch.clone().prepare();
+        let prepared: PreparedBatch = batch.clone().prepare();
         let model = &self.model;
         let room = model.settings.quarantine_max_size.saturating_sub(model.quarantined());
         let size = prepared.size(room);
@@ -259,9 +261,10 @@ impl Real {
         let wanted = whole
             .flat_map(|chunk| &chunk.events)
             .filter(|event| event.only_sink.is_none() && time.contains(&event.received_at));
-        let wanted: Vec<Stored> = wanted.cloned().collect();
-        let events =
-            |events: Vec<Stored>| briefly(&events.into_iter().map(Read::Event).collect::<Vec<_>>());
+        let wanted: Vec<StoredEvent> = wanted.cloned().collect();
+        let events = |events: Vec<StoredEvent>| {
+            briefly(&events.into_iter().map(Read::Event).collect::<Vec<_>>())
+        };
         assert_eq!((events(found.0), found.1), (events(wanted), model.trimmed));
     }
 
@@ -288,7 +291,7 @@ impl Real {
         Connection::open(schema::database(&self.model.settings.directory)).expect("opened")
     }
 
-    fn pick(&mut self, chunk: usize) -> Option<&mut plain::Chunk> {
+    fn pick(&mut self, chunk: usize) -> Option<&mut plain::ModelChunk> {
         let count = self.model.chunks.len();
         self.model.chunks.get_mut(chunk.checked_rem(count)?)
     }
@@ -299,7 +302,7 @@ impl Real {
     }
 
     fn batch(&self, source: &Arc<str>, events: &[u8]) -> Batch {
-        let events = events.iter().map(|number| Event {
+        let events = events.iter().map(|number| NewEvent {
             key: DedupKey::new(source, &number.to_string(), (0, 0)),
             bytes: match number.checked_sub(LARGE) {
                 Some(large) => NOISE[usize::from(large)].clone(),
@@ -325,7 +328,7 @@ fn sweep(store: &Connection) {
 /// One line for each, short enough to be shown.
 fn briefly(found: &[Read]) -> Vec<String> {
     let line = |read: &Read| match read {
-        Read::Event(Stored { position, received_at, source, only_sink, bytes }) => {
+        Read::Event(StoredEvent { position, received_at, source, only_sink, bytes }) => {
             let (size, sum) = (bytes.len(), crc32fast::hash(bytes));
             format!("{position}: {source} {received_at} {only_sink:?} {size} bytes {sum:x}")
         }
@@ -341,15 +344,15 @@ fn refused(source: &str, number: u8) -> NewEntry {
     let bytes = Bytes::from(format!("refused {number}"));
     // Some are not compared with others.
     let key = (number > 0).then(|| DedupKey::of_bytes(source, &bytes));
-    NewEntry { key, ..entry(Origin::Element, None, bytes) }
+    NewEntry { key, ..entry(EntryOrigin::Element, None, bytes) }
 }
 
 fn letter(sink: &Arc<str>, number: u64) -> (String, NewEntry) {
     let bytes = Bytes::from(format!("dead letter {number}"));
-    (SOURCES[1].to_owned(), entry(Origin::DeadLetter, Some(Arc::clone(sink)), bytes))
+    (SOURCES[1].to_owned(), entry(EntryOrigin::DeadLetter, Some(Arc::clone(sink)), bytes))
 }
 
-fn entry(origin: Origin, sink: Option<Arc<str>>, bytes: Bytes) -> NewEntry {
+fn entry(origin: EntryOrigin, sink: Option<Arc<str>>, bytes: Bytes) -> NewEntry {
     NewEntry {
         origin,
         key: None,

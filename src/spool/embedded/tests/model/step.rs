@@ -16,7 +16,7 @@ pub(super) const LARGE: u8 = 100;
 
 /// An operation.
 #[derive(Debug, Clone)]
-pub(super) enum Step {
+pub(super) enum ModelStep {
     /// Events and refused elements of one request.
     Append { source: usize, events: Vec<u8>, refused: Vec<u8> },
     /// Events spooled again for one sink.
@@ -46,7 +46,7 @@ pub(super) enum Step {
 }
 
 /// Any operation, those more often that others build on.
-pub(super) fn any() -> impl Strategy<Value = Step> {
+pub(super) fn any() -> impl Strategy<Value = ModelStep> {
     let sink = 0..SINKS.len();
     let events = || {
         let number = prop_oneof![15 => 0..20_u8, 1 => LARGE..LARGE + 16];
@@ -69,24 +69,24 @@ pub(super) fn any() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         12 => (0..SOURCES.len(), events(), few(3))
-            .prop_map(|(source, events, refused)| Step::Append { source, events, refused }),
+            .prop_map(|(source, events, refused)| ModelStep::Append { source, events, refused }),
         // Large ones only: these fill the disk.
         2 => prop::collection::vec(LARGE..LARGE + 16, 1..3)
-            .prop_map(|events| Step::Append { source: 0, events, refused: Vec::new() }),
-        2 => (sink.clone(), events()).prop_map(|(sink, events)| Step::Copy { sink, events }),
-        2 => (0..4_usize, events()).prop_map(|(entry, events)| Step::Retry { entry, events }),
-        1 => prop::collection::vec(0..9_usize, 0..3).prop_map(|entries| Step::Remove { entries }),
+            .prop_map(|events| ModelStep::Append { source: 0, events, refused: Vec::new() }),
+        2 => (sink.clone(), events()).prop_map(|(sink, events)| ModelStep::Copy { sink, events }),
+        2 => (0..4_usize, events()).prop_map(|(entry, events)| ModelStep::Retry { entry, events }),
+        1 => prop::collection::vec(0..9_usize, 0..3).prop_map(|entries| ModelStep::Remove { entries }),
         12 => (sink.clone(), by, 0..3_u64)
-            .prop_map(|(sink, by, dead)| Step::Commit { sink, by, dead }),
+            .prop_map(|(sink, by, dead)| ModelStep::Commit { sink, by, dead }),
         3 => prop::collection::btree_map(sink.clone(), start, 0..=SINKS.len())
-            .prop_map(|sinks| Step::Register { sinks: sinks.into_iter().collect() }),
-        1 => (sink, any_bool()).prop_map(|(sink, is_paused)| Step::Pause { sink, is_paused }),
-        4 => time.prop_map(Step::Pass),
-        1 => (0..9_usize, 0..99_usize).prop_map(|(chunk, byte)| Step::Damage { chunk, byte }),
-        1 => (0..9_usize).prop_map(|chunk| Step::Lose { chunk }),
-        1 => Just(Step::Reopen),
-        2 => Just(Step::Crash),
-        1 => Just(Step::LookInto),
+            .prop_map(|sinks| ModelStep::Register { sinks: sinks.into_iter().collect() }),
+        1 => (sink, any_bool()).prop_map(|(sink, is_paused)| ModelStep::Pause { sink, is_paused }),
+        4 => time.prop_map(ModelStep::Pass),
+        1 => (0..9_usize, 0..99_usize).prop_map(|(chunk, byte)| ModelStep::Damage { chunk, byte }),
+        1 => (0..9_usize).prop_map(|chunk| ModelStep::Lose { chunk }),
+        1 => Just(ModelStep::Reopen),
+        2 => Just(ModelStep::Crash),
+        1 => Just(ModelStep::LookInto),
     ]
 }
 

@@ -1,0 +1,108 @@
+//! Looking through a whole spool for something, in bounded memory, also while a service runs on it.
+
+use rusqlite::params;
+
+use super::gap;
+use super::inspect::EmbeddedInspection;
+use super::reader::{RowsOrGap, look};
+use crate::spool::embedded::store::fault;
+use crate::spool::embedded::store::ids;
+use crate::spool::embedded::unreadable;
+use crate::spool::{DedupKey, Read, ReadError, StoredEvent};
+
+/// Rows of remembered ids per query: a query that lasts would keep a running service from reusing its WAL.
+const ROWS: u32 = 1000;
+
+impl EmbeddedInspection {
+    /// Hands out every stored event, oldest first, with one chunk in memory at a time; returns the
+    /// positions that cannot be read, from first to last. `progress` is called with (positions passed, positions in all).
+    pub fn each_event(
+        &self,
+        visit: impl FnMut(StoredEvent),
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<(u64, u64)>, ReadError> {
+        self.scan(visit, progress).map_err(unreadable)
+    }
+
+    fn scan(
+        &self,
+        mut visit: impl FnMut(StoredEvent),
+        mut progress: impl FnMut(u64, u64),
+    ) -> rusqlite::Result<Vec<(u64, u64)>> {
+        let connection = &self.connection;
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let trimmed = || number("SELECT trimmed FROM state");
+        let head = number("SELECT next - 1 FROM state")?;
+        let begin = trimmed()?;
+        let (mut after, mut unread) = (begin, Vec::new());
+        while after < head {
+            let reads = match look(connection, after, head, 1) {
+                Ok(RowsOrGap::Reads(reads)) => reads,
+                // A running service removes what every sink has: that is no gap.
+                Ok(RowsOrGap::Gap(_)) if trimmed()? > after => {
+                    after = trimmed()?;
+                    continue;
+                }
+                Ok(RowsOrGap::Gap(gap)) => gap::fill(&self.directory, gap, 1),
+                Err(error) if fault::is_damaged(&error) => {
+                    let last = gap::end(connection, after, head);
+                    let gap = gap::Gap {
+                        first: after + 1,
+                        last,
+                        broken: Vec::new(),
+                        detail: Some(error.to_string()),
+                    };
+                    gap::fill(&self.directory, gap, 1)
+                }
+                Err(error) => return Err(error),
+            };
+            let before = after;
+            for read in reads {
+                match read {
+                    Read::Event(stored) => {
+                        after = stored.position;
+                        visit(stored);
+                    }
+                    Read::Damaged(damage) => {
+                        after = damage.last;
+                        unread.push((damage.first, damage.last));
+                    }
+                }
+            }
+            if after == before {
+                unread.push((after + 1, head));
+                break;
+            }
+            progress(after.min(head) - begin.min(after), head - begin.min(head));
+        }
+        Ok(unread)
+    }
+
+    /// For each key, whether it is remembered: an event with it would be dropped as a duplicate.
+    pub fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
+        self.find_keys(keys).map_err(unreadable)
+    }
+
+    fn find_keys(&self, keys: &[DedupKey]) -> rusqlite::Result<Vec<bool>> {
+        let mut found = vec![false; keys.len()];
+        let sql = "SELECT number, keys FROM ids WHERE number > ? ORDER BY number LIMIT ?";
+        let mut page = self.connection.prepare(sql)?;
+        let mut after = 0_i64;
+        while found.contains(&false) {
+            let mut rows = page.query(params![after, ROWS])?;
+            let before = after;
+            while let Some(row) = rows.next()? {
+                after = row.get(0)?;
+                for remembered in ids::keys(row.get_ref(1)?.as_blob()?) {
+                    for (key, found) in keys.iter().zip(&mut found) {
+                        *found |= remembered == *key;
+                    }
+                }
+            }
+            if after == before {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}

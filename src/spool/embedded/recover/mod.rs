@@ -1,0 +1,5 @@
+//! Opening, recovery and repair of a spool.
+
+pub(crate) mod open;
+pub mod repair;
+pub(crate) mod salvage;

@@ -1,0 +1,226 @@
+//! The tables, and how a connection to them is set up.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::bounds;
+use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
+
+/// The layout this version reads and writes. Changes to the tables raise it.
+pub(crate) const LAYOUT: i64 = 3;
+
+/// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
+pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
+
+/// Bytes of the write-ahead log that are kept for its next use.
+const KEPT_LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+const TABLES: &str = "
+CREATE TABLE chunks (
+    last        INTEGER PRIMARY KEY,   -- position of the last event in it
+    count       INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,      -- milliseconds since the epoch
+    source      TEXT    NOT NULL,
+    only_sink   TEXT,                  -- set for a retried dead letter and a replay
+    codec       INTEGER NOT NULL,      -- 0 plain, 1 zstd
+    checksum    INTEGER NOT NULL,      -- CRC-32 of the columns and the stored body
+    body        BLOB    NOT NULL       -- (length u32 LE, bytes) per event
+);
+CREATE TABLE ids (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_at INTEGER NOT NULL,
+    keys        BLOB    NOT NULL       -- 16 bytes each
+);
+CREATE TABLE cursors (
+    sink        TEXT PRIMARY KEY,
+    position    INTEGER NOT NULL,
+    is_paused   INTEGER NOT NULL DEFAULT 0,
+    checksum    INTEGER                -- CRC-32 of sink and position
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    at          INTEGER NOT NULL,
+    source      TEXT    NOT NULL,
+    origin      TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    detail      TEXT    NOT NULL,
+    path        TEXT    NOT NULL,
+    position    INTEGER NOT NULL,      -- in the received body
+    request_id  TEXT    NOT NULL,
+    encoding    TEXT    NOT NULL,
+    sink        TEXT,
+    bytes       BLOB    NOT NULL,
+    attempts    INTEGER,               -- this and the following: what a sink's target said
+    status      INTEGER,
+    code        TEXT,
+    answer      TEXT
+);
+CREATE TABLE totals (
+    scope       TEXT    NOT NULL,      -- 'source' or 'sink'
+    name        TEXT    NOT NULL,
+    disposition        TEXT    NOT NULL,
+    count       INTEGER NOT NULL,
+    PRIMARY KEY (scope, name, disposition)
+) WITHOUT ROWID;
+CREATE TABLE state (
+    one         INTEGER PRIMARY KEY CHECK (one = 1),
+    next        INTEGER NOT NULL,      -- position of the next event
+    trimmed     INTEGER NOT NULL,      -- last position removed after every sink had passed it
+    id          TEXT,                  -- which spool this is: 32 hexadecimal digits
+    checksum    INTEGER                -- CRC-32 of next, trimmed and id
+);
+CREATE TABLE losses (
+    number      INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    first       INTEGER NOT NULL,      -- positions that were stored once and are not there
+    last        INTEGER NOT NULL,
+    detail      TEXT    NOT NULL
+);
+INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
+";
+
+/// From layout 1 to 2.
+const TO_LAYOUT_2: &str = "
+ALTER TABLE cursors ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE quarantine ADD COLUMN attempts INTEGER;
+ALTER TABLE quarantine ADD COLUMN status INTEGER;
+ALTER TABLE quarantine ADD COLUMN code TEXT;
+ALTER TABLE quarantine ADD COLUMN answer TEXT;
+";
+
+/// From layout 2 to 3. Without a checksum, a row is believed.
+const TO_LAYOUT_3: &str = "
+ALTER TABLE cursors ADD COLUMN checksum INTEGER;
+ALTER TABLE state ADD COLUMN id TEXT;
+ALTER TABLE state ADD COLUMN checksum INTEGER;
+CREATE TABLE losses (
+    number      INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    first       INTEGER NOT NULL,
+    last        INTEGER NOT NULL,
+    detail      TEXT    NOT NULL
+);
+";
+
+/// The database file of a spool directory.
+pub(crate) fn database(directory: &Path) -> PathBuf {
+    directory.join("spool.db")
+}
+
+/// Its write-ahead log.
+pub(crate) fn log(directory: &Path) -> PathBuf {
+    directory.join("spool.db-wal")
+}
+
+/// The index of the log that the connections share.
+pub(crate) fn shared_memory(directory: &Path) -> PathBuf {
+    directory.join("spool.db-shm")
+}
+
+/// The one connection that writes. Makes the tables in a new file and brings older ones up to date;
+/// returns the layout found.
+pub(crate) fn connect_writer(
+    directory: &Path,
+    max_size: u64,
+    sync: bool,
+) -> rusqlite::Result<(Connection, i64)> {
+    make_private(&database(directory));
+    let connection = Connection::open(database(directory))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    let _mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "OFF" })?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(
+        None,
+        "journal_size_limit",
+        bounds::log(max_size).min(KEPT_LOG_BYTES),
+    )?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    let pages = bounds::pages(max_size);
+    let _limit: i64 =
+        connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
+    // The last connection to close would otherwise checkpoint, also after a failed sync.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let found = layout(&connection)?;
+    let statements = match found {
+        0 => vec![TABLES],
+        1 => vec![TO_LAYOUT_2, TO_LAYOUT_3],
+        2 => vec![TO_LAYOUT_3],
+        _ => return Ok((connection, found)),
+    };
+    let statements = statements.concat();
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
+    ))?;
+    Ok((connection, found))
+}
+
+/// Makes the file, for this user alone: events are personal data, and the folder may be open to others. What
+/// SQLite puts beside it gets its mode. A failure shows when SQLite opens it.
+fn make_private(file: &Path) {
+    drop(File::options().create(true).append(true).mode(0o600).open(file));
+}
+
+/// A new database, to be filled and put in place as a whole: it need not survive anything meanwhile.
+pub(crate) fn create(file: &Path) -> rusqlite::Result<Connection> {
+    make_private(file);
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    let _mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "OFF", |row| row.get(0))?;
+    connection
+        .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
+    Ok(connection)
+}
+
+/// The checksum of a cursor.
+pub(crate) fn cursor_checksum(sink: &str, position: u64) -> u32 {
+    crc32fast::hash(&[&position.to_le_bytes()[..], sink.as_bytes()].concat())
+}
+
+/// The checksum of the one row that says how far the log has come.
+pub(crate) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
+    crc32fast::hash(&[&next.to_le_bytes()[..], &trimmed.to_le_bytes(), &id.to_le_bytes()].concat())
+}
+
+/// The position of the next event, as it is stored.
+pub(crate) fn next_position(connection: &Connection) -> rusqlite::Result<u64> {
+    connection.prepare_cached("SELECT next FROM state")?.query_row([], |row| row.get(0))
+}
+
+/// Writes something that nobody reads.
+pub(crate) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO totals VALUES ('spool', '', 'probe', 1)
+               ON CONFLICT DO UPDATE SET count = count + 1";
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// The layout that a file has; 0 for a new one.
+pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// A connection that only reads; it never blocks the writer nor is blocked by it.
+pub(crate) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
+    connect_reader_at(database(directory))
+}
+
+/// As [`connect_reader`], of a file or a URI with parameters.
+pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "cache_size", -2 * 1024)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}

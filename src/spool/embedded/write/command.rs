@@ -1,0 +1,130 @@
+//! What is asked of the writer, and how each request is answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::spool::embedded::store::fault::Fault;
+use crate::spool::{
+    AppendError, CommitError, NewEntry, PreparedBatch, Receipt, Registered, Start, Tally,
+};
+
+type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// Something asked of the writer. The queue of these is not bounded by itself: each waiting append
+/// holds a part of the receiver's bytes in flight, and each sink waits for its own commit.
+pub(crate) enum WriterCommand {
+    Append {
+        batch: Box<PreparedBatch>,
+        reply: Reply<Receipt, AppendError>,
+    },
+    Register {
+        sinks: Vec<(Arc<str>, Start)>,
+        reply: Reply<Vec<Registered>, CommitError>,
+    },
+    Pause {
+        sink: Arc<str>,
+        is_paused: bool,
+        reply: Reply<(), CommitError>,
+    },
+    Commit {
+        sink: Arc<str>,
+        position: u64,
+        tally: Tally,
+        dead_letters: Vec<(String, NewEntry)>,
+        reply: Reply<(), CommitError>,
+    },
+    Remove {
+        ids: Vec<i64>,
+        reply: Reply<BTreeMap<Arc<str>, u64>, CommitError>,
+    },
+    Close,
+}
+
+/// What a command has come to within a transaction that is not committed yet. One that was refused has
+/// put nothing into it, and its neighbours know nothing of it.
+pub(crate) enum CommandOutcome {
+    Appended(Result<Receipt, AppendError>),
+    Registered(Vec<Registered>),
+    Moved(Result<(), CommitError>),
+    Removed(BTreeMap<Arc<str>, u64>),
+}
+
+impl WriterCommand {
+    pub(crate) fn is_append(&self) -> bool {
+        matches!(self, WriterCommand::Append { .. })
+    }
+
+    /// Whether it only moves a cursor.
+    pub(crate) fn is_cursor(&self) -> bool {
+        matches!(self, WriterCommand::Commit { .. })
+    }
+
+    /// Whether it appends what the spool has already, for a replay.
+    pub(crate) fn is_copy(&self) -> bool {
+        match self {
+            WriterCommand::Append { batch, .. } => batch.is_copy(),
+            _ => false,
+        }
+    }
+
+    /// Bytes it adds to the store at most, where the quarantine has `room`.
+    pub(crate) fn size(&self, room: u64) -> u64 {
+        match self {
+            WriterCommand::Append { batch, .. } => batch.size(room),
+            WriterCommand::Commit { dead_letters, .. } => {
+                dead_letters.iter().map(|(_, entry)| entry.size()).sum::<u64>().min(room)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Answers a command whose commit has succeeded. A caller that has gone away is no error.
+    pub(crate) fn succeed(self, done: CommandOutcome) {
+        match (self, done) {
+            (WriterCommand::Append { reply, .. }, CommandOutcome::Appended(result)) => {
+                drop(reply.send(result))
+            }
+            (WriterCommand::Register { reply, .. }, CommandOutcome::Registered(sinks)) => {
+                drop(reply.send(Ok(sinks)));
+            }
+            (WriterCommand::Pause { reply, .. }, CommandOutcome::Moved(result)) => {
+                drop(reply.send(result))
+            }
+            (WriterCommand::Commit { reply, .. }, CommandOutcome::Moved(result)) => {
+                drop(reply.send(result))
+            }
+            (WriterCommand::Remove { reply, .. }, CommandOutcome::Removed(count)) => {
+                drop(reply.send(Ok(count)))
+            }
+            // Not reachable: the group pairs each command with what it did. Dropping the reply
+            // tells the caller that it was not done.
+            _ => {}
+        }
+    }
+
+    /// Answers a command whose commit has failed, or was not tried.
+    pub(crate) fn fail(self, reason: &str, fault: Fault) {
+        let store = || CommitError::Store(reason.to_owned());
+        match self {
+            WriterCommand::Append { reply, .. } => drop(reply.send(Err(match fault {
+                Fault::Full => AppendError::DiskFull,
+                Fault::Fatal => AppendError::Closed,
+                Fault::Other => AppendError::Store(reason.to_owned()),
+            }))),
+            WriterCommand::Register { reply, .. } => drop(reply.send(Err(store()))),
+            WriterCommand::Pause { reply, .. } => drop(reply.send(Err(store()))),
+            WriterCommand::Commit { reply, .. } => drop(reply.send(Err(store()))),
+            WriterCommand::Remove { reply, .. } => drop(reply.send(Err(store()))),
+            WriterCommand::Close => {}
+        }
+    }
+
+    /// Answers an append for which there is no room.
+    pub(crate) fn refuse(self) {
+        if let WriterCommand::Append { reply, .. } = self {
+            drop(reply.send(Err(AppendError::Full)));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Events as readers receive them, and the damage between them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Millis;
+
+/// One stored event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its place in the log, from 1.
+    pub position: u64,
+    /// When it was received.
+    pub received_at: Millis,
+    /// The source it came from.
+    pub source: Arc<str>,
+    /// Set when only this sink is to receive it.
+    pub only_sink: Option<Arc<str>>,
+    /// Its bytes, exactly as received.
+    pub bytes: Bytes,
+}
+
+/// Events that were stored once and can no longer be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// Position of the first event lost.
+    pub first: u64,
+    /// Position of the last event lost.
+    pub last: u64,
+    /// The source of the chunk, as far as it can be trusted.
+    pub source: String,
+    /// What was found.
+    pub detail: String,
+    /// What is left of the chunk; empty if the whole row is gone.
+    pub bytes: Bytes,
+}
+
+/// What a reader finds, in the order of positions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// An event.
+    Event(StoredEvent),
+    /// A gap.
+    Damaged(Damage),
+}
