@@ -14,7 +14,7 @@ use crate::event::{Event, FlowVersion, Outcome};
 type LeefField = (&'static str, &'static [&'static str]);
 
 /// Keys filled by one event field each, in the order of the line.
-pub(super) const FIELDS: [LeefField; 8] = [
+pub(super) const FIELDS: [LeefField; 11] = [
     ("externalId", &["/id"]),
     ("usrName", &["@user/name"]),
     ("accountName", &["@user/id"]),
@@ -31,6 +31,9 @@ pub(super) const FIELDS: [LeefField; 8] = [
     ("recordedAt", &["/recordedAt"]),
     ("reason", &["/result/description"]),
     ("userAgent", &USER_AGENTS),
+    ("clientName", &["@client/name"]),
+    ("clientId", &["@client/id"]),
+    ("sessionId", &["/internalCorrelation/sessionId"]),
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
@@ -47,7 +50,7 @@ pub(super) const FLOW_FIELDS: [LeefField; 9] = [
 ];
 
 /// Keys of all other events.
-pub(super) const AUDIT_FIELDS: [LeefField; 10] = [
+pub(super) const AUDIT_FIELDS: [LeefField; 7] = [
     (
         "targetUser",
         &[
@@ -60,9 +63,6 @@ pub(super) const AUDIT_FIELDS: [LeefField; 10] = [
         "targetUserId",
         &["@target/id", "/_embedded/riskEvent/userId", "/_embedded/riskEvaluation/event/user/id"],
     ),
-    ("clientName", &["@client/name"]),
-    ("clientId", &["@client/id"]),
-    ("sessionId", &["/internalCorrelation/sessionId"]),
     ("policy", &["/_embedded/davinciFlow/flowName"]),
     ("flowId", &["/_embedded/davinciFlow/flowId"]),
     ("resourceType", &["/resources/0/type", "/resources/type"]),

@@ -49,8 +49,8 @@ pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Docume
     }
     let is_member = leaves.text_at("@target/id").or(linked).is_some();
     let group = if is_member { ["user.target.group.id", "user.target.group.name"] } else { GROUP };
-    copy(group[0], &["@group/id"], leaves, document);
-    copy(group[1], &["@group/name"], leaves, document);
+    copy(group[0], &["@group/id", "@membership/id"], leaves, document);
+    copy(group[1], &["@group/name", "@membership/name"], leaves, document);
     if registry::lookup(&event.envelope().action.kind).kind == "role"
         && let Some(id) = leaves.text_at("/result/description").and_then(role_id)
     {
