@@ -62,12 +62,16 @@ pub(super) fn category(event: &Event<'_>) -> &'static str {
     registry::lookup(&event.envelope().action.kind).category
 }
 
-/// Returns the title with its object: flow and capability, or the type.
+/// Returns the title with its object: flow and capability, or the description of the result.
 pub(super) fn message(event: &Event<'_>) -> String {
     let mut message = title(event).into_owned();
     let Event::Interaction(interaction) = event else {
-        message.push_str(": ");
-        message.push_str(&event.envelope().action.kind);
+        let result = event.envelope().result.as_ref();
+        let description = result.and_then(|result| result.description.as_deref());
+        if let Some(description) = description.filter(|text| !text.trim().is_empty()) {
+            message.push_str(": ");
+            message.push_str(description);
+        }
         return message;
     };
     let flow = event.flow_name().or(event.flow_id());
