@@ -9,6 +9,7 @@ use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
 use crate::event::{Event, FlowVersion, Outcome};
+use crate::format::FormatConfig;
 
 /// A key and the event fields that may fill it.
 type LeefField = (&'static str, &'static [&'static str]);
@@ -81,7 +82,11 @@ pub(super) const RULES: [(&str, Derivation); 3] = [
 const MAX_EVENT_ID_CHARS: usize = 255;
 
 /// Renders one event.
-pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
+pub(super) fn render(
+    formatting: &FormatConfig,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Line {
     let event = received.event;
     let kind = &*event.envelope().action.kind;
     let id: String =
@@ -110,8 +115,10 @@ pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
         leaves.take(&["src"], &[pointer], |text| text == address);
         pairs.push(("src", address));
     }
-    pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
-    pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
+    if formatting.extension {
+        pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
+        pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
+    }
     for (index, (key, value)) in pairs.iter().enumerate() {
         if index > 0 {
             line.push('\t');

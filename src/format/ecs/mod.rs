@@ -18,8 +18,8 @@ use super::classify::{message, product};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, MAX_TEXT_BYTES, is_empty, one_line};
-use crate::config::Formatting;
 use crate::event::{Event, Interaction, RiskLevel, Severity};
+use crate::format::FormatConfig;
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
 use typed::date;
@@ -39,7 +39,7 @@ pub(super) const RULES: [(&str, Derivation); 6] = [
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     received: Received<'_>,
     leaves: &mut Leaves,
 ) -> Vec<u8> {

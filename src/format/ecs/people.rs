@@ -82,7 +82,12 @@ fn related(linked: Option<&str>, leaves: &mut Leaves, document: &mut Document) {
 }
 
 /// Sets a field to the first of these event fields that is a text.
-pub(super) fn copy(field: &'static str, pointers: &[&str], leaves: &mut Leaves, document: &mut Document) {
+pub(super) fn copy(
+    field: &'static str,
+    pointers: &[&str],
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
     let found = pointers.iter().find_map(|pointer| Some((pointer, leaves.text_at(pointer)?)));
     if let Some((pointer, text)) = found {
         document.set(field, text);

@@ -17,7 +17,12 @@ pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Docume
     set_date(&fields, recorded_at, "/recordedAt", leaves, document);
     url(leaves, document);
     if registry::lookup(&event.envelope().action.kind).kind == "davinci_connector" {
-        copy("ping_one.davinci.connector.id", &["/resources/0/id", "/resources/id"], leaves, document);
+        copy(
+            "ping_one.davinci.connector.id",
+            &["/resources/0/id", "/resources/id"],
+            leaves,
+            document,
+        );
     }
     resources::fill(leaves, document);
     let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));

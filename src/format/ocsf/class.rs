@@ -2,12 +2,12 @@
 //!
 //! Numbers and captions are those of <https://schema.ocsf.io>. The tests compare them with the schema.
 
-use crate::config::{Formatting, OcsfVersion};
 use crate::event::registry::{self, ActionType, OcsfActivity};
 use crate::event::{Event, Interaction, Outcome};
 use crate::format::classify::{SessionChange, session_change};
 use crate::format::leaves::Leaves;
 use crate::format::people::user_in_link;
+use crate::format::{FormatConfig, OcsfVersion};
 
 /// No business event.
 pub(super) const BASE_EVENT: u16 = 0;
@@ -98,7 +98,7 @@ const CLASSES: [ClassRow; 8] = [
 
 /// Returns class and activity. A class whose required objects the event lacks is replaced by one that
 /// does without them.
-pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
+pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
     match event {
         Event::DeliveryTest(_) => OcsfActivity { class: BASE_EVENT, activity: OTHER },
         Event::Interaction(run) => {

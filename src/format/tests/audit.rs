@@ -403,3 +403,19 @@ fn the_extension_has_no_empty_values() {
         }
     }
 }
+
+/// Row 26: lines for receivers with a limit of 2 kB.
+#[test]
+fn the_extension_can_be_left_out() {
+    for (_, raw) in fixtures() {
+        for format in [Format::Cef, Format::Leef] {
+            let without = FormatConfig { extension: false, ..FormatConfig::of(format) };
+            let (whole, short) = (line(format, &raw), line_with(&without, &raw));
+            assert!(!short.contains("davinciExtra="), "{short}");
+            assert!(short.len() < 2048, "{} bytes: {short}", short.len());
+            let keys = whole.split("davinciOriginal=").next().expect("the keys");
+            let keys = keys.split("davinciExtra=").next().expect("the keys");
+            assert_eq!(keys.trim_end(), short);
+        }
+    }
+}
