@@ -400,7 +400,7 @@ fn every_fixture_and_dependency_is_explained() {
         }
     }
     let explained = read("fixtures/README.md");
-    for folder in ["events", "contradictions"] {
+    for folder in ["events", "contradictions", "pingone"] {
         for entry in root.join("fixtures").join(folder).read_dir().expect("a folder") {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             assert!(explained.contains(&name), "fixtures/README.md does not explain {name}");

@@ -33,6 +33,8 @@ pub struct Envelope<'a> {
     pub result: Option<ResultBlock<'a>>,
     /// `source`. Present only if the webhook exposes addresses or user agents.
     pub source: Option<Source<'a>>,
+    /// `_embedded.riskEvaluation.result.level` of `RISK_EVALUATION.CREATED` and `.UPDATED`.
+    pub risk_level: Option<RiskLevel>,
     /// `subscriptionName`: the webhook's name in PingOne.
     pub subscription_name: Option<Cow<'a, str>>,
 }
@@ -77,6 +79,8 @@ pub struct Resource<'a> {
     pub name: Option<Cow<'a, str>>,
     /// The environment of the resource.
     pub environment_id: Option<Cow<'a, str>>,
+    /// Link to the resource in PingOne's API. Names the user where no resource does.
+    pub href: Option<Cow<'a, str>>,
 }
 
 /// `result`. Its status alone does not determine the outcome: see [`crate::event::Outcome`].
@@ -86,6 +90,17 @@ pub struct ResultBlock<'a> {
     pub status: Option<Cow<'a, str>>,
     /// Free text.
     pub description: Option<Cow<'a, str>>,
+}
+
+/// Level that PingOne Protect assigns to a risk evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RiskLevel {
+    /// `LOW`
+    Low,
+    /// `MEDIUM`
+    Medium,
+    /// `HIGH`
+    High,
 }
 
 /// `source`: origin of the request behind the event.

@@ -3,16 +3,15 @@
 //! Pure data without JSON, HTTP or storage: [`crate::decode`] builds these values and
 //! [`crate::format`] reads them. Text is borrowed from the received bytes where possible.
 
-mod change;
 mod envelope;
 mod finding;
 mod identity;
 mod interaction;
 mod outcome;
+pub mod registry;
 mod severity;
 
-pub use change::Change;
-pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, Source};
+pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, RiskLevel, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
     CustomAnalytics, Flow, FlowVersion, Interaction, InteractionEvent, Node, Packet, ParentFlow,
@@ -54,11 +53,6 @@ impl<'a> Event<'a> {
     /// no field does.
     pub fn outcome_field(&self) -> &'static str {
         outcome::of(self).1
-    }
-
-    /// Returns the change of an object, for an administrative event.
-    pub fn change(&self) -> Option<Change> {
-        change::of(self)
     }
 
     /// Returns the severity, by the same rule for every format.

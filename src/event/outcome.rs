@@ -1,9 +1,9 @@
 //! Outcome of an event: one rule for every format and metric.
 //!
-//! The documented error example has `result.status: SUCCESS`. Therefore the event's type is
-//! evaluated first and `result.status` last.
+//! The documented error example and real `PASSWORD.CHECK_FAILED` events have `result.status: SUCCESS`.
+//! Therefore a failure in the event's type is evaluated first and `result.status` last.
 
-use super::{Event, Interaction, Reported, ResultBlock};
+use super::{Event, Interaction, Reported, ResultBlock, registry};
 
 /// Outcome of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,9 +40,12 @@ pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
             return (if success { Outcome::Success } else { Outcome::Failure }, "success");
         }
     }
-    match event.envelope().result.as_ref().filter(|result| result.status.is_some()) {
-        Some(result) => (result.outcome(), "result.status"),
-        None => (Outcome::Unknown, ""),
+    let result = event.envelope().result.as_ref().filter(|result| result.status.is_some());
+    match (registry::lookup(&event.envelope().action.kind).outcome, result) {
+        (Some(Outcome::Failure), _) => (Outcome::Failure, "action.type"),
+        (_, Some(result)) => (result.outcome(), "result.status"),
+        (Some(outcome), None) => (outcome, "action.type"),
+        (None, None) => (Outcome::Unknown, ""),
     }
 }
 
@@ -66,14 +69,37 @@ impl Reported<'_> {
     }
 }
 
-/// Maps the flow author's free text to an outcome. A word outside this list means
+/// Words of flow authors for a success, and for a failure.
+const OUTCOME_WORDS: [&[&str]; 2] = [
+    &["success", "successful", "succeeded", "approved", "allowed", "completed", "passed"],
+    &[
+        "error",
+        "denied",
+        "fraud",
+        "failure",
+        "failed",
+        "fail",
+        "blocked",
+        "timeout",
+        "timed_out",
+        "timedout",
+        "declined",
+        "rejected",
+        "invalid",
+        "expired",
+        "locked",
+    ],
+];
+
+/// Maps the flow author's free text to an outcome. A word outside the lists means
 /// [`Outcome::Unknown`].
 fn from_outcome_status(status: &str) -> Outcome {
-    one_of(status, &["success", "approved"], &["error", "denied", "fraud", "failure", "failed"])
+    let [successes, failures] = OUTCOME_WORDS;
+    one_of(status, successes, failures)
 }
 
 fn from_result_status(status: &str) -> Outcome {
-    one_of(status, &["success", "succeeded"], &["failure", "failed"])
+    one_of(status, &["success", "succeeded"], &["failure", "failed", "error", "denied", "rejected"])
 }
 
 fn one_of(status: &str, successes: &[&str], failures: &[&str]) -> Outcome {

@@ -1,25 +1,26 @@
 //! Severity of an event: one rule for every format, header and filter.
 
-use super::{Event, Interaction, Outcome};
+use super::{Event, Interaction, Outcome, RiskLevel, registry};
 
 /// Severity of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Nothing went wrong.
+    /// Nothing went wrong, and nothing was changed that an administrator watches.
     Informational,
-    /// A node reported `success: false`. The false branch of a comparison does so without an error.
+    /// Routine administration. Also a node that reported `success: false`: the false branch of a
+    /// comparison does so without an error.
     Low,
-    /// Something failed or was denied.
+    /// Something failed or was denied, or protection was weakened.
     Medium,
-    /// Fraud was reported.
+    /// Fraud, a privilege granted, or the audit trail cut off.
     High,
 }
 
 pub(super) fn of(event: &Event<'_>) -> Severity {
+    let Event::Interaction(interaction) = event else { return of_type(event) };
     if event.outcome() != Outcome::Failure {
         return Severity::Informational;
     }
-    let Event::Interaction(interaction) = event else { return Severity::Medium };
     let reported = &interaction.flow.reported;
     match &interaction.interaction {
         Interaction::SendErrorResponse(_) => Severity::Medium,
@@ -27,5 +28,21 @@ pub(super) fn of(event: &Event<'_>) -> Severity {
         _ if reported.outcome().is_some() => Severity::Medium,
         other if other.node().success == Some(false) => Severity::Low,
         _ => Severity::Medium,
+    }
+}
+
+/// The severity of the type, unless a risk evaluation states a level.
+fn of_type(event: &Event<'_>) -> Severity {
+    let envelope = event.envelope();
+    let entry = registry::lookup(&envelope.action.kind);
+    let severity = match envelope.risk_level {
+        Some(RiskLevel::High) => Severity::High,
+        Some(RiskLevel::Medium) => Severity::Medium,
+        Some(RiskLevel::Low) => Severity::Informational,
+        None => entry.severity,
+    };
+    match event.outcome() {
+        Outcome::Failure => severity.max(entry.severity_on_failure),
+        Outcome::Success | Outcome::Unknown => severity,
     }
 }

@@ -6,7 +6,9 @@
 
 use serde_json::Value;
 
-use super::classify::{address, is_sign_on, severity, title};
+use super::classify::{
+    USER_AGENTS, category, product, session_change, severity, source_address, title,
+};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -20,9 +22,9 @@ type CefField = (&'static str, Option<&'static str>, usize, &'static [&'static s
 /// Keys filled by one event field each, in the order of the line.
 pub(super) const FIELDS: [CefField; 7] = [
     ("externalId", None, 40, &["/id"]),
-    ("suser", None, 1023, &["/actors/user/name"]),
-    ("suid", None, 1023, &["/actors/user/id"]),
-    ("requestClientApplication", None, 1023, &["/source/userAgent"]),
+    ("suser", None, 1023, &["@user/name"]),
+    ("suid", None, 1023, &["@user/id"]),
+    ("requestClientApplication", None, 1023, &USER_AGENTS),
     (
         "deviceExternalId",
         None,
@@ -31,7 +33,7 @@ pub(super) const FIELDS: [CefField; 7] = [
             "~/companyId",
             "/resources/0/environment/id",
             "/resources/environment/id",
-            "/actors/user/environment/id",
+            "@user/environment/id",
         ],
     ),
     ("flexString2", Some("recordedAt"), 1023, &["/recordedAt"]),
@@ -48,6 +50,38 @@ pub(super) const FLOW_FIELDS: [CefField; 8] = [
     ("cs4", Some("outcomeType"), 4000, &["~/outcomeType"]),
     ("cs5", Some("outcomeStatus"), 4000, &["~/outcomeStatus"]),
     ("cs6", Some("connectionId"), 4000, &["~/connectionId"]),
+];
+
+/// Keys of all other events.
+pub(super) const AUDIT_FIELDS: [CefField; 8] = [
+    ("sourceServiceName", None, 1023, &["@client/name"]),
+    ("destinationServiceName", None, 1023, &["/_embedded/davinciFlow/flowName"]),
+    ("cs1", Some("sessionId"), 4000, &["/internalCorrelation/sessionId"]),
+    ("cs2", Some("flowId"), 4000, &["/_embedded/davinciFlow/flowId"]),
+    ("cs3", Some("clientId"), 4000, &["@client/id"]),
+    ("cs4", Some("resourceType"), 4000, &["/resources/0/type", "/resources/type"]),
+    ("cs5", Some("resourceId"), 4000, &["/resources/0/id", "/resources/id"]),
+    ("cs6", Some("resourceName"), 4000, &["/resources/0/name", "/resources/name"]),
+];
+
+/// Keys of the affected user.
+pub(super) const TARGET: [CefField; 2] = [
+    (
+        "duser",
+        None,
+        1023,
+        &[
+            "@target/name",
+            "/_embedded/riskEvent/username",
+            "/_embedded/riskEvaluation/event/user/name",
+        ],
+    ),
+    (
+        "duid",
+        None,
+        1023,
+        &["@target/id", "/_embedded/riskEvent/userId", "/_embedded/riskEvaluation/event/user/id"],
+    ),
 ];
 
 /// Maximum length of `act`, in characters.
@@ -83,21 +117,25 @@ pub(super) fn render(
     let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !text.contains(char::is_control);
     leaves.take(&["Device Event Class ID"], &["/action/type"], fits_head);
     line.add("rt", &event.time().timestamp_millis().to_string());
-    line.add("cat", "davinci");
+    line.add("cat", category(event));
     line.add("outcome", event.outcome().as_str());
     let action =
         leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, MAX_ACTION_CHARS));
     line.add_cut("act", action.as_deref().unwrap_or(event.kind()), MAX_ACTION_CHARS);
-    if is_sign_on(formatting, event) {
+    if session_change(formatting, event).is_some() {
         account(leaves, &mut line);
+    } else if event.flow().is_none() {
+        for field in &TARGET {
+            add_field(field, leaves, &mut line);
+        }
     }
     if leaves.has_text("~/outcomeStatus") {
         let status = leaves.get("~/outcomeStatus").and_then(Value::as_str).unwrap_or_default();
         line.add_cut("reason", status, 1023);
         leaves.copied(&["reason"], "~/outcomeStatus");
     }
-    let flow_fields = FLOW_FIELDS.iter().filter(|_| event.flow().is_some());
-    for field in FIELDS.iter().chain(flow_fields) {
+    let further = if event.flow().is_some() { &FLOW_FIELDS } else { &AUDIT_FIELDS };
+    for field in FIELDS.iter().chain(further) {
         add_field(field, leaves, &mut line);
     }
     let [parent, correlation] = &CORRELATION;
@@ -106,16 +144,19 @@ pub(super) fn render(
     }
     source(leaves, &mut line);
     version(event, leaves, &mut line);
-    if let Some(text) = leaves.original(received) {
-        line.add("davinciOriginal", &printable(&text));
-    }
-    if let Some(rest) = leaves.take_rest_line("davinciExtra") {
-        line.add("davinciExtra", &rest);
+    if formatting.extension {
+        if let Some(text) = leaves.original(received) {
+            line.add("davinciOriginal", &printable(&text));
+        }
+        if let Some(rest) = leaves.take_rest_line("davinciExtra") {
+            line.add("davinciExtra", &rest);
+        }
     }
     let head = format!(
-        "CEF:0|Ping Identity|PingOne DaVinci|1|{}|{}|{}|",
+        "CEF:0|Ping Identity|{}|1|{}|{}|{}|",
+        product(event).name,
         escaped_head(cut(class_id, MAX_CLASS_ID_CHARS)),
-        title(event),
+        escaped_head(&title(event)),
         severity(event.severity())
     );
     Line {
@@ -135,9 +176,9 @@ fn add_field(field: &CefField, leaves: &mut Leaves, line: &mut Extension) -> boo
     true
 }
 
-/// Adds the user of a sign-on, which is the destination user in CEF.
+/// Adds the user of a sign-on or sign-off, which is the destination user in CEF.
 fn account(leaves: &mut Leaves, line: &mut Extension) {
-    for (key, pointer) in [("duser", "/actors/user/name"), ("duid", "/actors/user/id")] {
+    for (key, pointer) in [("duser", "@user/name"), ("duid", "@user/id")] {
         if leaves.has_text(pointer) {
             line.add_cut(
                 key,
@@ -211,11 +252,10 @@ fn escaped_head(text: &str) -> String {
 /// Adds the source address. IPv4 and IPv6 have keys of their own. A text that is not an address
 /// stays in the extension.
 fn source(leaves: &mut Leaves, line: &mut Extension) {
-    let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
-    let Some(address) = text.and_then(address) else { return };
+    let Some((pointer, address)) = source_address(leaves) else { return };
     let key = if address.is_ipv4() { "src" } else { "c6a2" };
     let address = address.to_string();
-    leaves.take(&[key], &["/source/ipAddress"], |text| text == address);
+    leaves.take(&[key], &[pointer], |text| text == address);
     line.add(key, &address);
     if key == "c6a2" {
         line.add("c6a2Label", "Source IPv6 Address");

@@ -1,9 +1,14 @@
 //! Classifications shared by the formats: severity numbers, titles, addresses, sign-ons.
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 
-use crate::event::{Event, Interaction, Severity};
+use serde_json::Value;
+
+use super::leaves::Leaves;
+use crate::event::{Event, Interaction, Severity, registry};
 use crate::format::FormatConfig;
+use crate::settings::Pattern;
 
 /// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
 /// high.
@@ -16,28 +21,58 @@ pub(super) fn severity(severity: Severity) -> u8 {
     }
 }
 
-/// Returns a title for people: one of eight fixed texts.
-pub(super) fn title(event: &Event<'_>) -> &'static str {
-    match event {
-        Event::Interaction(interaction) => match &interaction.interaction {
-            Interaction::StartInteraction(_) => "DaVinci flow started",
-            Interaction::CustomAnalytics(_) => "DaVinci custom analytics",
-            Interaction::ReceiveRequest(_) => "DaVinci connector request received",
-            Interaction::SendResponse(_) => "DaVinci connector response sent",
-            Interaction::SendErrorResponse(_) => "DaVinci connector error response",
-        },
-        Event::Admin(_) => "DaVinci administration",
-        Event::DeliveryTest(_) => "PingOne connection test",
-        Event::Other(_) => "PingOne event",
+/// Product that an event comes from, as the formats name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Product {
+    pub(super) name: &'static str,
+    /// Name as a service and as a tag.
+    pub(super) service: &'static str,
+    /// `event.dataset` in ECS.
+    pub(super) dataset: &'static str,
+    /// `metadata.log_name` in OCSF.
+    pub(super) log: &'static str,
+}
+
+const DAVINCI: Product = Product {
+    name: "PingOne DaVinci",
+    service: "pingone-davinci",
+    dataset: "pingone.davinci",
+    log: "davinci",
+};
+
+const PINGONE: Product =
+    Product { name: "PingOne", service: "pingone", dataset: "ping_one.audit", log: "audit" };
+
+/// Returns the product by the type's first word.
+pub(super) fn product(event: &Event<'_>) -> Product {
+    let kind = event.envelope().action.kind.as_bytes();
+    let is_davinci = kind.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"DAVINCI"));
+    if is_davinci { DAVINCI } else { PINGONE }
+}
+
+/// Returns a title for people, from the registry.
+pub(super) fn title(event: &Event<'_>) -> Cow<'static, str> {
+    match registry::lookup(&event.envelope().action.kind) {
+        Cow::Borrowed(entry) => Cow::Borrowed(&*entry.title),
+        Cow::Owned(entry) => entry.title,
     }
 }
 
-/// Returns the title with its object: flow and capability, or the type.
+/// Returns the category of the event's kind, for example `authentication` or `davinci-flow`.
+pub(super) fn category(event: &Event<'_>) -> &'static str {
+    registry::lookup(&event.envelope().action.kind).category
+}
+
+/// Returns the title with its object: flow and capability, or the description of the result.
 pub(super) fn message(event: &Event<'_>) -> String {
-    let mut message = title(event).to_owned();
+    let mut message = title(event).into_owned();
     let Event::Interaction(interaction) = event else {
-        message.push_str(": ");
-        message.push_str(&event.envelope().action.kind);
+        let result = event.envelope().result.as_ref();
+        let description = result.and_then(|result| result.description.as_deref());
+        if let Some(description) = description.filter(|text| !text.trim().is_empty()) {
+            message.push_str(": ");
+            message.push_str(description);
+        }
         return message;
     };
     let flow = event.flow_name().or(event.flow_id());
@@ -52,10 +87,10 @@ pub(super) fn message(event: &Event<'_>) -> String {
     message
 }
 
-/// Returns the first address in a text. Proxies append theirs after a comma. Port, brackets and
-/// quotes are removed. An IPv4-mapped IPv6 address becomes IPv4.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
-    text.split(',').find_map(|entry| {
+/// Returns the addresses in a text. Proxies append theirs after a comma. Port, brackets and quotes
+/// are removed. An IPv4-mapped IPv6 address becomes IPv4.
+pub(super) fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.split(',').filter_map(|entry| {
         let entry = entry.trim().trim_matches('"').trim();
         let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']'));
         let address = bare.unwrap_or(entry).parse();
@@ -64,14 +99,67 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// Returns whether the event is a sign-on: custom analytics whose `outcomeType`, which the flow's
-/// author chooses, is one of the configured words.
-pub(super) fn is_sign_on(formatting: &FormatConfig, event: &Event<'_>) -> bool {
-    let Event::Interaction(interaction) = event else { return false };
+/// Event fields with the address of the user's device.
+pub(super) const ADDRESSES: [&str; 6] = [
+    "/source/ipAddress",
+    "~/ipAddress",
+    "/_embedded/riskEvent/ip",
+    "/_embedded/riskEvaluation/event/ip",
+    "/_embedded/request/ipAddress",
+    "/request/ipAddress",
+];
+
+/// Event fields with the user agent of the user's device.
+pub(super) const USER_AGENTS: [&str; 4] = [
+    "/source/userAgent",
+    "~/userAgent",
+    "/_embedded/riskEvent/userAgent",
+    "/_embedded/riskEvaluation/event/browser/userAgent",
+];
+
+/// Returns the address of the user's device and its event field: the first field that contains an
+/// address.
+pub(super) fn source_address(leaves: &Leaves) -> Option<(&'static str, IpAddr)> {
+    ADDRESSES.into_iter().find_map(|pointer| {
+        let text = leaves.get(pointer).and_then(Value::as_str)?;
+        Some((pointer, addresses(text).next()?))
+    })
+}
+
+/// Start or end of a user's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionChange {
+    SignOn,
+    SignOff,
+}
+
+/// Returns whether custom analytics report a sign-on or a sign-off. The flow's author chooses
+/// `outcomeType`. Its text is compared as a whole, and from the start of each of its words: `User
+/// Login` is a sign-on like `login`.
+pub(super) fn session_change(
+    formatting: &FormatConfig,
+    event: &Event<'_>,
+) -> Option<SessionChange> {
+    let Event::Interaction(interaction) = event else { return None };
     let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
-    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics);
-    let Some(kind) = kind else { return false };
-    formatting.sign_on_types.iter().any(|pattern| pattern.matches(kind.trim()))
+    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics)?.trim();
+    let is_one_of = |patterns: &[Pattern]| from_each_word(kind).any(|text| is_any(patterns, text));
+    if is_one_of(&formatting.sign_off_types) {
+        Some(SessionChange::SignOff)
+    } else {
+        is_one_of(&formatting.sign_on_types).then_some(SessionChange::SignOn)
+    }
+}
+
+fn is_any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
+}
+
+/// Returns the text, and the rest of the text from each further word on.
+fn from_each_word(text: &str) -> impl Iterator<Item = &str> {
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    let starts = text.match_indices(is_separator).map(|(at, found)| at + found.len());
+    core::iter::once(0).chain(starts).filter_map(|at| text.get(at..))
 }
 
 #[cfg(test)]
@@ -95,7 +183,7 @@ mod tests {
             ("192.0.2", None),
             ("", None),
         ] {
-            let found = address(text).map(|address| address.to_string());
+            let found = addresses(text).next().map(|address| address.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

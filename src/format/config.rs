@@ -13,8 +13,12 @@ pub struct FormatConfig {
     pub ocsf_version: OcsfVersion,
     /// `ecs`, `ocsf`: true if the received JSON is added as one text.
     pub original: bool,
+    /// `cef`, `leef`: true if fields without a key are kept as JSON in `davinciExtra`.
+    pub extension: bool,
     /// Values of `outcomeType` (custom analytics) that mean a sign-on.
     pub sign_on_types: Vec<Pattern>,
+    /// Values of `outcomeType` (custom analytics) that mean a sign-off.
+    pub sign_off_types: Vec<Pattern>,
 }
 
 /// The formats.
@@ -45,6 +49,10 @@ pub enum OcsfVersion {
 /// Beginnings of the words that flows use for signing on.
 const SIGN_ON_TYPES: &str = "login*, logon*, log-on*, signin*, sign-in*, signon*, sign-on*, authenticat*, \
                              mfa*, passwordless*";
+
+/// Beginnings of the words that flows use for signing off.
+const SIGN_OFF_TYPES: &str =
+    "logout*, log-out*, log out*, logoff*, log-off*, signout*, sign-out*, signoff*, sign-off*";
 
 impl Format {
     /// All formats, by their names in a configuration.
@@ -95,7 +103,9 @@ impl FormatConfig {
             wrap: false,
             ocsf_version: OcsfVersion::default(),
             original: false,
-            sign_on_types: SIGN_ON_TYPES.split(", ").filter_map(|text| text.parse().ok()).collect(),
+            extension: true,
+            sign_on_types: patterns(SIGN_ON_TYPES),
+            sign_off_types: patterns(SIGN_OFF_TYPES),
         }
     }
 }
@@ -119,14 +129,25 @@ impl FormatConfig {
         let wanted = "a text with at most one *, at its end";
         let doc = "ecs, ocsf and cef. Values of outcomeType that mean a sign-on.";
         let sign_on_types = section.list("sign_on_types", wanted, doc).or(SIGN_ON_TYPES);
+        let doc = "ecs, ocsf and cef. Values of outcomeType that mean a sign-off.";
+        let sign_off_types = section.list("sign_off_types", wanted, doc).or(SIGN_OFF_TYPES);
+        let doc = "cef and leef. False leaves out davinciExtra and davinciOriginal: fields without a key \
+                   are lost.";
+        let extension = section.boolean("extension", doc).or("true");
         Some(FormatConfig {
             format: format?,
             wrap: wrap?,
             ocsf_version: ocsf_version?,
             original: original?,
+            extension: extension?,
             sign_on_types: sign_on_types?,
+            sign_off_types: sign_off_types?,
         })
     }
+}
+
+fn patterns(texts: &str) -> Vec<Pattern> {
+    texts.split(", ").filter_map(|text| text.parse().ok()).collect()
 }
 
 fn refuse_keys_of_others(section: &mut Section<'_>, format: Format) {
@@ -135,6 +156,8 @@ fn refuse_keys_of_others(section: &mut Section<'_>, format: Format) {
         ("ocsf_version", &[Format::Ocsf]),
         ("original", &[Format::Ecs, Format::Ocsf]),
         ("sign_on_types", &[Format::Ecs, Format::Ocsf, Format::Cef]),
+        ("sign_off_types", &[Format::Ecs, Format::Ocsf, Format::Cef]),
+        ("extension", &[Format::Cef, Format::Leef]),
     ] {
         if section.is_given(key) && !formats.contains(&format) {
             let name = |(name, known): &(&str, Format)| {

@@ -1,8 +1,9 @@
 //! Fields of an event, taken out one by one. The rest goes into the format's extension, so that no
 //! field is lost.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::people::People;
 use super::{Received, exact};
 use crate::event::Event;
 
@@ -27,6 +28,9 @@ pub(super) struct Leaves {
     rest: Value,
     /// JSON pointer of the parent flow's object, if there is one; `^` at the start of a pointer.
     parent: Option<String>,
+    /// Users and clients: `@user`, `@client`, `@target`, `@group` and `@membership` at the start of
+    /// a pointer.
+    people: People,
     /// True if the tree is lossless; see [`exact`].
     is_exact: bool,
     /// Fields taken so far, if they are recorded.
@@ -42,7 +46,8 @@ impl Leaves {
             _ => None,
         };
         let parent = parent.map(|name| format!("{FLOW}/{}", escaped(name)));
-        let mut leaves = Leaves { rest, parent, is_exact, trace: None };
+        let people = People::of(&rest);
+        let mut leaves = Leaves { rest, parent, people, is_exact, trace: None };
         // -1 is the sender's spelling of an unknown version.
         for version in ["~/flowVersionId", "^/flowVersionId"] {
             if leaves.text(version).is_some_and(|text| text == "-1")
@@ -77,7 +82,12 @@ impl Leaves {
 
     /// Returns whether a text is present that fits into a document field.
     pub(super) fn has_text(&self, pointer: &str) -> bool {
-        self.get(pointer).and_then(Value::as_str).is_some_and(is_field)
+        self.text_at(pointer).is_some()
+    }
+
+    /// Returns a text that fits into a document field, without taking it.
+    pub(super) fn text_at(&self, pointer: &str) -> Option<&str> {
+        self.get(pointer).and_then(Value::as_str).filter(|text| is_field(text))
     }
 
     /// Takes the first of these fields (JSON pointers, RFC 6901) that is a text, a number or a
@@ -140,16 +150,35 @@ impl Leaves {
         if let Some(rest) = pointer.strip_prefix('~') {
             return find(find(&self.rest, FLOW)?, rest);
         }
-        match pointer.strip_prefix('^') {
-            Some(rest) => find(find(&self.rest, self.parent.as_deref()?)?, rest),
+        if let Some(rest) = pointer.strip_prefix('^') {
+            return find(find(&self.rest, self.parent.as_deref()?)?, rest);
+        }
+        match self.person(pointer) {
+            Some((base, rest)) => find(find(&self.rest, base?)?, rest),
             None => find(&self.rest, pointer),
         }
     }
 
-    /// Takes all remaining fields; `None` if there are none.
+    /// Splits a pointer that begins with a person into the person's pointer, if the event names one,
+    /// and the rest.
+    fn person<'p>(&self, pointer: &'p str) -> Option<(Option<&str>, &'p str)> {
+        let pointer = pointer.strip_prefix('@')?;
+        let (name, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+        let People { user, client, target, group, membership } = &self.people;
+        let person = match name {
+            "user" => user,
+            "client" => client,
+            "target" => target,
+            "membership" => membership,
+            _ => group,
+        };
+        Some((person.as_deref(), rest))
+    }
+
+    /// Takes all remaining fields that are not empty; `None` if there are none.
     pub(super) fn take_rest(&mut self, field: &'static str) -> Option<Value> {
-        let rest = self.rest.take();
-        let is_nothing = rest.is_null() || rest.as_object().is_some_and(Map::is_empty);
+        let mut rest = self.rest.take();
+        let is_nothing = rest.is_null() || is_empty(&mut rest);
         if let Some(trace) = &mut self.trace
             && !is_nothing
         {
@@ -191,8 +220,11 @@ impl Leaves {
         if let Some(rest) = pointer.strip_prefix('~') {
             return Some(format!("{FLOW}{rest}"));
         }
-        match pointer.strip_prefix('^') {
-            Some(rest) => self.parent.as_ref().map(|parent| format!("{parent}{rest}")),
+        if let Some(rest) = pointer.strip_prefix('^') {
+            return self.parent.as_ref().map(|parent| format!("{parent}{rest}"));
+        }
+        match self.person(pointer) {
+            Some((base, rest)) => base.map(|base| format!("{base}{rest}")),
             None => Some(pointer.to_owned()),
         }
     }
@@ -217,6 +249,28 @@ impl Leaves {
         if is_empty {
             self.remove(parent);
         }
+    }
+}
+
+/// Removes empty objects and arrays below a value. Returns whether the value is empty itself: an
+/// object or array without values, apart from nulls in an array. Array entries keep their index.
+pub(super) fn is_empty(value: &mut Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !is_empty(field));
+            fields.is_empty()
+        }
+        Value::Array(items) => {
+            let mut are_empty = true;
+            for item in items {
+                if is_empty(item) {
+                    *item = Value::Null;
+                }
+                are_empty &= item.is_null();
+            }
+            are_empty
+        }
+        _ => false,
     }
 }
 

@@ -6,6 +6,7 @@
 mod cef;
 mod classify;
 mod config;
+mod dictionary;
 mod document;
 mod ecs;
 mod exact;
@@ -14,6 +15,7 @@ mod leaves;
 mod leef;
 mod native;
 mod ocsf;
+mod people;
 
 use std::borrow::Cow;
 
@@ -24,6 +26,7 @@ use crate::event::Event;
 use leaves::Leaves;
 
 pub use config::{Format, FormatConfig, OcsfVersion};
+pub use dictionary::{FieldEntry, dictionary};
 pub use explain::{Explanation, explain};
 pub use leaves::MappedField;
 
@@ -78,7 +81,7 @@ fn line(formatting: &FormatConfig, received: Received<'_>, leaves: &mut Leaves) 
         Format::Ecs => uncut(ecs::render(formatting, received, leaves)),
         Format::Ocsf => uncut(ocsf::render(formatting, received, leaves)),
         Format::Cef => cef::render(formatting, received, leaves),
-        Format::Leef => leef::render(received, leaves),
+        Format::Leef => leef::render(formatting, received, leaves),
     }
 }
 

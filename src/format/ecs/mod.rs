@@ -5,20 +5,24 @@
 //! kept in `ping_one.davinci.extra`, to be mapped as one `flattened` field.
 //! <https://www.elastic.co/docs/reference/ecs>
 
+mod category;
 mod fields;
+mod people;
+mod resources;
+mod typed;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::Received;
-use super::classify::{address, is_sign_on, message};
+use super::classify::{message, product};
 use super::document::Document;
 use super::explain::Derivation;
-use super::leaves::{Leaves, MAX_TEXT_BYTES, one_line};
-use crate::event::{Change, Event, FlowVersion, Interaction, ParentFlow, Severity};
+use super::leaves::{Leaves, MAX_TEXT_BYTES, is_empty, one_line};
+use crate::event::{Event, Interaction, RiskLevel, Severity};
 use crate::format::FormatConfig;
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
+use typed::date;
 
 /// Version of the schema.
 const VERSION: &str = "9.4.0";
@@ -40,33 +44,32 @@ pub(super) fn render(
     leaves: &mut Leaves,
 ) -> Vec<u8> {
     let event = received.event;
+    let product = product(event);
     let mut document = Document::default();
     for (name, value) in [
         ("@timestamp", date(event.time()).as_str()),
         ("ecs.version", VERSION),
-        ("event.kind", "event"),
+        ("event.kind", if is_alert(event) { "alert" } else { "event" }),
         ("event.module", "ping_one"),
-        ("event.dataset", "pingone.davinci"),
+        ("event.dataset", product.dataset),
         ("event.action", &event.envelope().action.kind.to_lowercase()),
         ("event.outcome", event.outcome().as_str()),
         ("observer.vendor", "Ping Identity"),
-        ("observer.product", "PingOne DaVinci"),
-        ("service.name", "pingone-davinci"),
+        ("observer.product", product.name),
+        ("service.name", product.service),
         ("message", &message(event)),
         ("log.level", level(event.severity())),
     ] {
         document.set(name, value);
     }
-    let (categories, kinds) = category(formatting, event);
+    let (categories, kinds) = category::of(formatting, event);
     document.set("event.category", categories);
     document.set("event.type", kinds);
-    document.set("tags", vec!["forwarded", "pingone-davinci"]);
-    if leaves.has_text("/actors/user/name")
-        && let Some(name) = leaves.get("/actors/user/name").cloned()
-    {
-        leaves.copied(&["related.user"], "/actors/user/name");
-        document.set("related.user", json!([name]));
-    }
+    document.set("tags", vec!["forwarded", product.service]);
+    let has_embedded = embedded(leaves, &mut document);
+    typed::source(leaves, &mut document);
+    people::fill(event, leaves, &mut document);
+    error(event, &mut document);
     for (field, text) in [
         ("cloud.account.id", event.environment_id()),
         ("ping_one.davinci.environment.id", event.environment_id()),
@@ -80,7 +83,10 @@ pub(super) fn render(
     if leaves.has_flow() {
         document.fill(&FLOW_FIELDS, leaves);
     }
-    typed(event, leaves, &mut document);
+    typed::fill(event, leaves, &mut document);
+    if has_embedded {
+        leaves.take_value(&["ping_one.audit.embedded"], "/_embedded");
+    }
     let mut original = leaves.original(received);
     if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
         if can_be_flattened(&rest, 0) {
@@ -99,8 +105,9 @@ pub(super) fn render(
 /// term of at most [`MAX_TEXT_BYTES`] bytes. The mapping cuts values, but not paths.
 const MAX_PATH_BYTES: usize = MAX_TEXT_BYTES - 4096;
 
-/// Returns whether Elasticsearch accepts a value in a `flattened` field. It refuses the document if
-/// a path is too long or contains a NUL, which separates path and value.
+/// Returns whether Elasticsearch accepts a value in a `flattened` field, and OpenSearch in a
+/// `flat_object` field. They refuse the document if a path is too long or contains a NUL, which
+/// separates path and value. OpenSearch also refuses long values.
 fn can_be_flattened(value: &Value, path: usize) -> bool {
     match value {
         Value::Object(fields) => fields.iter().all(|(name, value)| {
@@ -108,220 +115,63 @@ fn can_be_flattened(value: &Value, path: usize) -> bool {
             path <= MAX_PATH_BYTES && !name.contains('\0') && can_be_flattened(value, path)
         }),
         Value::Array(items) => items.iter().all(|item| can_be_flattened(item, path)),
+        Value::String(text) => path + text.len() <= MAX_PATH_BYTES,
         _ => true,
     }
 }
 
-/// Sets the fields that are not plain texts. A value of the wrong type stays in the extension.
-fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let recorded_at = event.envelope().recorded_at;
-    let fields = ["event.created", "ping_one.audit.recorded_at"];
-    set_date(&fields, recorded_at, "/recordedAt", leaves, document);
-    if leaves.get("/resources").is_some_and(are_plain_resources)
-        && let Some(resources) = leaves.take_value(&["ping_one.audit.resources"], "/resources")
-    {
-        let resources = if resources.is_array() { resources } else { json!([resources]) };
-        document.set("ping_one.audit.resources", resources);
-    } else {
-        let resources = plain_parts(leaves);
-        if !resources.is_empty() {
-            document.set("ping_one.audit.resources", resources);
-        }
+/// Sets `ping_one.audit.embedded`, which holds all of `_embedded`, unless the event is of a flow run:
+/// those have fields of their own. Returns whether the field is set.
+fn embedded(leaves: &mut Leaves, document: &mut Document) -> bool {
+    let embedded = leaves.get("/_embedded").filter(|_| !leaves.has_flow());
+    let Some(mut embedded) = embedded.filter(|value| value.is_object()).cloned() else {
+        return false;
+    };
+    if is_empty(&mut embedded) || !can_be_flattened(&embedded, 0) {
+        return false;
     }
-    let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
-    if leaves.get("/tags").is_some_and(is_texts)
-        && let Some(tags) = leaves.take_value(&["ping_one.audit.tags"], "/tags")
-    {
-        document.set("ping_one.audit.tags", tags);
-    }
-    if let Some(text) = leaves.take_text(&["source.address"], &["/source/ipAddress"]) {
-        if let Some(address) = address(&text) {
-            leaves.copied(&["source.ip", "related.ip"], "/source/ipAddress");
-            document.set("source.ip", address.to_string());
-            document.set("related.ip", json!([address.to_string()]));
-        }
-        document.set("source.address", text);
-    }
+    leaves.copied(&["ping_one.audit.embedded"], "/_embedded");
+    document.set_whole("ping_one.audit.embedded", embedded);
+    true
+}
+
+/// Sets type and message of a connector's error.
+fn error(event: &Event<'_>, document: &mut Document) {
     let Event::Interaction(interaction) = event else { return };
-    let (flow, node) = (&interaction.flow, interaction.interaction.node());
-    set_version("ping_one.davinci.flow.version", flow.version, '~', leaves, document);
-    set_flag("ping_one.davinci.success", node.success, SUCCESS, leaves, document);
-    if let Some(at) = flow.completed_at {
-        set_date(&["ping_one.davinci.completed_at"], at, "~/tsEms", leaves, document);
+    if !matches!(interaction.interaction, Interaction::SendErrorResponse(_)) {
+        return;
     }
-    if let Some(milliseconds) = flow.packet_time().map(|time| time.timestamp_millis()) {
-        let field = "ping_one.davinci.packet.timestamp";
-        leaves.take(&[field], &["~/packetTimestamp"], |text| text == milliseconds.to_string());
-        document.set(field, milliseconds);
-    }
-    if let Some(ParentFlow { version, success, respond_to_user, .. }) = flow.parent {
-        set_version("ping_one.davinci.parent.flow.version", version, '^', leaves, document);
-        set_flag("ping_one.davinci.parent.success", success, PARENT_SUCCESS, leaves, document);
-        let field = "ping_one.davinci.parent.respond_to_user";
-        set_flag(field, respond_to_user, &["^/respondToUser"], leaves, document);
-    }
+    let result = event.envelope().result.as_ref();
+    let reported = &interaction.flow.reported;
+    let texts = [
+        result.and_then(|result| result.description.as_deref()),
+        reported.description.as_deref(),
+        reported.status_detail.as_deref(),
+    ];
+    let text = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
+    document.set("error.type", event.kind());
+    document.set("error.message", text.map_or_else(|| message(event), str::to_owned));
 }
 
-const SUCCESS: &[&str] = &["~/success", "~/succcess"];
-const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
-
-/// Sets a date in the form that every target reads. Another spelling of it also stays in the
-/// extension.
-fn set_date(
-    fields: &[&'static str],
-    at: DateTime<Utc>,
-    value: &str,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    let plain = date(at);
-    leaves.take(fields, &[value], |text| text == plain);
-    fields.iter().for_each(|field| document.set(field, plain.as_str()));
-}
-
-fn set_version(
-    field: &'static str,
-    version: FlowVersion,
-    whose: char,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    if let FlowVersion::Known(version) = version {
-        let value = format!("{whose}/flowVersionId");
-        leaves.take(&[field], &[&value], |text| text == version.to_string());
-        document.set(field, version);
-    }
-}
-
-fn set_flag(
-    field: &'static str,
-    flag: Option<bool>,
-    fields: &[&str],
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    if let Some(flag) = flag {
-        leaves.take(&[field], fields, |text| text == flag.to_string());
-        document.set(field, flag);
-    }
-}
-
-/// Documented text fields of a resource.
-const RESOURCE: [&str; 4] = ["id", "type", "name", "href"];
-
-/// Takes the documented fields out of resources. Resources with other fields stay in the extension
-/// with the rest.
-fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
-    let bases: Vec<String> = match leaves.get("/resources") {
-        Some(Value::Object(_)) => vec!["/resources".to_owned()],
-        Some(Value::Array(list)) => {
-            (0..list.len()).map(|index| format!("/resources/{index}")).collect()
-        }
-        _ => Vec::new(),
-    };
-    let mut resources = Vec::new();
-    for base in bases {
-        let mut resource = Map::new();
-        // Taking the last field of a resource removes the empty resource.
-        for name in RESOURCE {
-            let pointer = format!("{base}/{name}");
-            if leaves.get(&pointer).is_some_and(Value::is_string)
-                && let Some(text) = leaves.take_value(&[], &pointer)
-            {
-                resource.insert(name.to_owned(), text);
-            }
-        }
-        let pointer = format!("{base}/environment/id");
-        if leaves.get(&pointer).is_some_and(Value::is_string)
-            && let Some(id) = leaves.take_value(&[], &pointer)
-        {
-            resource.insert("environment".to_owned(), json!({ "id": id }));
-        }
-        // A resource without documented fields becomes empty, which keeps the indices of the
-        // others.
-        resources.push(Value::Object(resource));
-    }
-    if resources.iter().all(|resource| *resource == json!({})) {
-        return Vec::new();
-    }
-    leaves.copied(&["ping_one.audit.resources"], "/resources");
-    let is_hole = |list: &Vec<Value>| list.iter().all(Value::is_null);
-    if leaves.get("/resources").and_then(Value::as_array).is_some_and(is_hole) {
-        leaves.take_value(&[], "/resources");
-    }
-    resources
-}
-
-/// Returns whether resources are as documented. Others would conflict with the types of the
-/// mapping.
-fn are_plain_resources(value: &Value) -> bool {
-    let is_plain = |resource: &Value| {
-        resource.as_object().is_some_and(|fields| {
-            fields.iter().all(|(name, value)| match name.as_str() {
-                "id" | "type" | "name" | "href" => is_text(value),
-                "environment" => value.as_object().is_some_and(|environment| {
-                    environment.iter().all(|(name, value)| name == "id" && is_text(value))
-                }),
-                _ => false,
-            })
-        })
-    };
-    value.as_array().map_or_else(|| is_plain(value), |list| list.iter().all(is_plain))
-}
-
-fn is_text(value: &Value) -> bool {
-    value.is_string()
-}
-
-fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// Returns the name of the outcome, if `result` has no description.
+/// Returns the reason where `result` has no description: the reported outcome, or the connector that
+/// failed.
 fn reason(event: &Event<'_>) -> Option<String> {
     let Event::Interaction(interaction) = event else { return None };
     let is_word = |text: &&str| !text.trim().is_empty();
-    let kind = interaction.flow.reported.kind.as_deref().filter(is_word)?;
-    let status = interaction.flow.reported.status.as_deref().filter(is_word)?;
-    Some(format!("{kind}={status}"))
+    let kind = interaction.flow.reported.kind.as_deref().filter(is_word);
+    let status = interaction.flow.reported.status.as_deref().filter(is_word);
+    if let (Some(kind), Some(status)) = (kind, status) {
+        return Some(format!("{kind}={status}"));
+    }
+    let is_error = matches!(interaction.interaction, Interaction::SendErrorResponse(_));
+    is_error.then(|| message(event))
 }
 
-/// Returns `event.category` and `event.type`, in combinations that the schema allows.
-/// <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
-fn category(
-    formatting: &FormatConfig,
-    event: &Event<'_>,
-) -> (Vec<&'static str>, Vec<&'static str>) {
-    let Event::Interaction(interaction) = event else { return administration(event) };
-    let (category, kind) = match &interaction.interaction {
-        Interaction::StartInteraction(_) => ("session", "start"),
-        Interaction::CustomAnalytics(_) if is_sign_on(formatting, event) => {
-            ("authentication", "info")
-        }
-        Interaction::CustomAnalytics(_) => ("iam", "info"),
-        Interaction::ReceiveRequest(_)
-        | Interaction::SendResponse(_)
-        | Interaction::SendErrorResponse(_) => ("api", "info"),
-    };
-    (vec![category], vec![kind])
-}
-
-/// Classifies an event that is not a flow run: identity and access management, and also
-/// configuration if it changes DaVinci's own objects.
-fn administration(event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
-    let categories = match event {
-        Event::Admin(_) => vec!["iam", "configuration"],
-        _ => vec!["iam"],
-    };
-    let kind = event.change().map_or("info", |change| match change {
-        Change::Created => "creation",
-        Change::Updated => "change",
-        Change::Deleted => "deletion",
-    });
-    let object = event.envelope().action.kind.split('.').next().unwrap_or_default();
-    let object = [("USER", "user"), ("GROUP", "group")].iter().find(|(name, _)| *name == object);
-    let is_about = matches!(event, Event::Other(_)).then_some(object).flatten();
-    (categories, is_about.map(|(_, object)| *object).into_iter().chain([kind]).collect())
+/// Returns whether PingOne itself raises an alarm: a high risk, or a fraud that a user reports.
+fn is_alert(event: &Event<'_>) -> bool {
+    let envelope = event.envelope();
+    envelope.risk_level == Some(RiskLevel::High)
+        || envelope.action.kind.eq_ignore_ascii_case("DEVICE.FRAUD_REPORTED")
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -330,4 +180,8 @@ fn level(severity: Severity) -> &'static str {
         Severity::Low | Severity::Medium => "warning",
         Severity::High => "error",
     }
+}
+
+fn is_text(value: &Value) -> bool {
+    value.is_string()
 }

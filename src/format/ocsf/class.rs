@@ -1,104 +1,191 @@
-//! Class and activity of an event in the OCSF schema.
+//! Class and activity of an event.
 //!
-//! Numbers and captions are those of <https://schema.ocsf.io>; the tests compare them with it.
+//! Numbers and captions are those of <https://schema.ocsf.io>. The tests compare them with the schema.
 
-use crate::event::{Change, Event, Interaction};
-use crate::format::FormatConfig;
-use crate::format::classify::is_sign_on;
+use crate::event::registry::{self, ActionType, OcsfActivity};
+use crate::event::{Event, Interaction, Outcome};
+use crate::format::classify::{SessionChange, session_change};
 use crate::format::leaves::Leaves;
+use crate::format::people::user_in_link;
+use crate::format::{FormatConfig, OcsfVersion};
 
-/// The OCSF classes in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OcsfClass {
-    /// A user signs on. Only if the user is known, because the class requires one.
-    Authentication,
-    /// A request to PingOne or DaVinci.
-    ApiActivity,
-    /// Not an audit event, for example a connection test.
-    Base,
-}
+/// No business event.
+pub(super) const BASE_EVENT: u16 = 0;
+/// A risk or a fraud that PingOne reports.
+pub(super) const DETECTION_FINDING: u16 = 2004;
+/// A user's account, password or MFA device changed.
+pub(super) const ACCOUNT_CHANGE: u16 = 3001;
+/// A user signed on or off.
+pub(super) const AUTHENTICATION: u16 = 3002;
+/// Any other object changed.
+pub(super) const ENTITY_MANAGEMENT: u16 = 3004;
+/// A role was assigned to a user, or revoked.
+pub(super) const USER_ACCESS: u16 = 3005;
+/// A group, or its members, changed.
+pub(super) const GROUP_MANAGEMENT: u16 = 3006;
+/// A request to PingOne or DaVinci.
+pub(super) const API_ACTIVITY: u16 = 6003;
 
-/// Activity of a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OcsfActivity {
-    Create,
-    Update,
-    Delete,
-    LogOn,
-    Other,
-}
+/// OCSF's Other activity.
+const OTHER: u8 = 99;
 
-impl OcsfClass {
-    pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> OcsfClass {
-        let is_user_known =
-            leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name");
-        match event {
-            Event::DeliveryTest(_) => OcsfClass::Base,
-            _ if is_sign_on(formatting, event) && is_user_known => OcsfClass::Authentication,
-            _ => OcsfClass::ApiActivity,
-        }
-    }
+/// Class, its caption, its category's caption, and the captions of its activities.
+type ClassRow = (u16, &'static str, &'static str, &'static [(u8, &'static str)]);
 
-    pub(super) fn uid(self) -> i64 {
-        match self {
-            OcsfClass::Authentication => 3002,
-            OcsfClass::ApiActivity => 6003,
-            OcsfClass::Base => 0,
-        }
-    }
+const CLASSES: [ClassRow; 8] = [
+    (BASE_EVENT, "Base Event", "Uncategorized", &[]),
+    (DETECTION_FINDING, "Detection Finding", "Findings", &[(1, "Create"), (2, "Update")]),
+    (
+        ACCOUNT_CHANGE,
+        "Account Change",
+        "Identity & Access Management",
+        &[
+            (1, "Create"),
+            (2, "Enable"),
+            (3, "Password Change"),
+            (4, "Password Reset"),
+            (5, "Disable"),
+            (6, "Delete"),
+            (9, "Lock"),
+            (10, "MFA Factor Enable"),
+            (11, "MFA Factor Disable"),
+            (12, "Unlock"),
+        ],
+    ),
+    (
+        AUTHENTICATION,
+        "Authentication",
+        "Identity & Access Management",
+        &[(1, "Logon"), (2, "Logoff")],
+    ),
+    (
+        ENTITY_MANAGEMENT,
+        "Entity Management",
+        "Identity & Access Management",
+        &[
+            (1, "Create"),
+            (2, "Read"),
+            (3, "Update"),
+            (4, "Delete"),
+            (5, "Move"),
+            (8, "Enable"),
+            (9, "Disable"),
+            (10, "Activate"),
+            (11, "Deactivate"),
+            (12, "Suspend"),
+            (13, "Resume"),
+        ],
+    ),
+    (
+        USER_ACCESS,
+        "User Access Management",
+        "Identity & Access Management",
+        &[(1, "Assign Privileges"), (2, "Revoke Privileges")],
+    ),
+    (
+        GROUP_MANAGEMENT,
+        "Group Management",
+        "Identity & Access Management",
+        &[(3, "Add User"), (4, "Remove User"), (5, "Delete"), (6, "Create")],
+    ),
+    (
+        API_ACTIVITY,
+        "API Activity",
+        "Application Activity",
+        &[(1, "Create"), (2, "Read"), (3, "Update"), (4, "Delete")],
+    ),
+];
 
-    pub(super) fn caption(self) -> &'static str {
-        match self {
-            OcsfClass::Authentication => "Authentication",
-            OcsfClass::ApiActivity => "API Activity",
-            OcsfClass::Base => "Base Event",
-        }
-    }
-
-    pub(super) fn category(self) -> &'static str {
-        match self {
-            OcsfClass::Authentication => "Identity & Access Management",
-            OcsfClass::ApiActivity => "Application Activity",
-            OcsfClass::Base => "Uncategorized",
-        }
-    }
-
-    pub(super) fn activity(self, event: &Event<'_>) -> OcsfActivity {
-        match (self, event) {
-            (OcsfClass::Authentication, _) => OcsfActivity::LogOn,
-            (OcsfClass::Base, _) => OcsfActivity::Other,
-            (OcsfClass::ApiActivity, Event::Interaction(interaction)) => {
-                // The start of a flow run creates the run.
-                let is_start = matches!(interaction.interaction, Interaction::StartInteraction(_));
-                if is_start { OcsfActivity::Create } else { OcsfActivity::Other }
+/// Returns class and activity. A class whose required objects the event lacks is replaced by one that
+/// does without them.
+pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
+    match event {
+        Event::DeliveryTest(_) => OcsfActivity { class: BASE_EVENT, activity: OTHER },
+        Event::Interaction(run) => {
+            let names_user = leaves.text_at("@user/id").or(leaves.text_at("@user/name")).is_some();
+            let activity = match session_change(formatting, event) {
+                Some(SessionChange::SignOn) => Some(1),
+                Some(SessionChange::SignOff) => Some(2),
+                None => None,
+            };
+            if let Some(activity) = activity.filter(|_| names_user) {
+                return OcsfActivity { class: AUTHENTICATION, activity };
             }
-            (OcsfClass::ApiActivity, event) => match event.change() {
-                Some(Change::Created) => OcsfActivity::Create,
-                Some(Change::Updated) => OcsfActivity::Update,
-                Some(Change::Deleted) => OcsfActivity::Delete,
-                None => OcsfActivity::Other,
-            },
+            // A flow run is created.
+            let is_start = matches!(run.interaction, Interaction::StartInteraction(_));
+            OcsfActivity { class: API_ACTIVITY, activity: if is_start { 1 } else { OTHER } }
+        }
+        Event::Admin(envelope) | Event::Other(envelope) => {
+            let kind = &*envelope.action.kind;
+            let entry = registry::lookup(kind);
+            let listed = match formatting.ocsf_version {
+                OcsfVersion::V1_3 => entry.ocsf_1_3,
+                OcsfVersion::V1_8 => entry.ocsf_1_8,
+            };
+            let is_failed_flow = kind == "FLOW.UPDATED" && event.outcome() == Outcome::Failure;
+            let wanted =
+                if is_failed_flow { OcsfActivity { activity: 1, ..listed } } else { listed };
+            possible(formatting.ocsf_version, &entry, wanted, event, leaves)
         }
     }
 }
 
-impl OcsfActivity {
-    pub(super) fn id(self) -> i64 {
-        match self {
-            OcsfActivity::Create | OcsfActivity::LogOn => 1,
-            OcsfActivity::Update => 3,
-            OcsfActivity::Delete => 4,
-            OcsfActivity::Other => 99,
-        }
-    }
+fn possible(
+    version: OcsfVersion,
+    entry: &ActionType,
+    wanted: OcsfActivity,
+    event: &Event<'_>,
+    leaves: &Leaves,
+) -> OcsfActivity {
+    let candidates = [wanted, entry.ocsf_fallback];
+    let found = candidates.into_iter().find(|found| has_required(version, *found, event, leaves));
+    found.unwrap_or_else(|| {
+        let activity = entry.ocsf_fallback.activity;
+        OcsfActivity { class: API_ACTIVITY, activity: if activity <= 4 { activity } else { OTHER } }
+    })
+}
 
-    pub(super) fn caption(self) -> &'static str {
-        match self {
-            OcsfActivity::Create => "Create",
-            OcsfActivity::Update => "Update",
-            OcsfActivity::Delete => "Delete",
-            OcsfActivity::LogOn => "Logon",
-            OcsfActivity::Other => "Other",
+/// Returns whether the event has the objects that a class requires.
+fn has_required(
+    version: OcsfVersion,
+    OcsfActivity { class, activity }: OcsfActivity,
+    event: &Event<'_>,
+    leaves: &Leaves,
+) -> bool {
+    let has = |pointers: &[&str]| pointers.iter().any(|pointer| leaves.has_text(pointer));
+    let has_target = has(&["@target/id", "@target/name"]) || user_in_link(event).is_some();
+    match class {
+        ACCOUNT_CHANGE | AUTHENTICATION => has_target || has(&["@user/id", "@user/name"]),
+        ENTITY_MANAGEMENT => {
+            has(&["/resources/0/id", "/resources/0/name", "/resources/id", "/resources/name"])
         }
+        USER_ACCESS => has_target && has(&["/result/description"]),
+        GROUP_MANAGEMENT => {
+            let has_group =
+                has(&["@group/id", "@group/name", "@membership/id", "@membership/name"]);
+            let needs_user = version == OcsfVersion::V1_3 || matches!(activity, 3 | 4);
+            has_group && (has_target || !needs_user)
+        }
+        _ => true,
     }
+}
+
+fn row(class: u16) -> &'static ClassRow {
+    CLASSES.iter().find(|(number, ..)| *number == class).unwrap_or(&CLASSES[0])
+}
+
+/// Caption of a class.
+pub(super) fn class_name(class: u16) -> &'static str {
+    row(class).1
+}
+
+/// Caption of a class's category.
+pub(super) fn category_name(class: u16) -> &'static str {
+    row(class).2
+}
+
+/// Caption of an activity.
+pub(super) fn activity_name(OcsfActivity { class, activity }: OcsfActivity) -> &'static str {
+    let (.., activities) = row(class);
+    activities.iter().find(|(number, _)| *number == activity).map_or("Other", |(_, name)| *name)
 }

@@ -1,5 +1,6 @@
 //! Document fields that take a text unchanged, and the event fields that may fill them.
 
+use crate::format::classify::USER_AGENTS;
 use crate::format::document::TextField;
 
 /// Fields of every class.
@@ -10,25 +11,20 @@ pub(in crate::format) const FIELDS: [TextField; 4] = [
     (&["metadata.original_time"], &["/recordedAt"]),
 ];
 
-/// Fields of every class except the base event.
-pub(in crate::format) const ACTOR_FIELDS: [TextField; 5] = [
-    (&["actor.app_uid"], &["~/flowId", "~/flowID", "/_embedded/davinciFlow/flowId"]),
-    (&["src_endpoint.svc_name"], &["~/identity"]),
-    (&["dst_endpoint.name", "dst_endpoint.svc_name"], &["~/packetTo"]),
-    (&["http_request.user_agent"], &["/source/userAgent", "~/userAgent"]),
+/// Fields of every class except the base event and findings.
+pub(in crate::format) const ACTOR_FIELDS: [TextField; 2] = [
+    (&["http_request.user_agent"], &USER_AGENTS),
     (&["status_detail"], &["/result/description", "~/outcomeStatusDetail", "~/outcomeDescription"]),
 ];
 
-/// User fields of API Activity.
-pub(in crate::format) const USER_FIELDS: [TextField; 2] =
-    [(&["actor.user.uid"], &["/actors/user/id"]), (&["actor.user.name"], &["/actors/user/name"])];
-
-/// User fields of Authentication, whose user is the actor.
-pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 3] = [
-    (&["user.uid", "actor.user.uid"], &["/actors/user/id"]),
-    (&["user.name", "actor.user.name"], &["/actors/user/name"]),
-    (&["service.name"], &["~/flowName"]),
+/// Endpoints of a flow run.
+pub(in crate::format) const ENDPOINT_FIELDS: [TextField; 2] = [
+    (&["src_endpoint.svc_name"], &["~/identity"]),
+    (&["dst_endpoint.name", "dst_endpoint.svc_name"], &["~/packetTo"]),
 ];
+
+/// Service of Authentication.
+pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 1] = [(&["service.name"], &["~/flowName"])];
 
 /// Operation of API Activity. Not for the start of a run, whose capability is that of the packet.
 pub(in crate::format) const OPERATION_FIELDS: [TextField; 1] =
@@ -46,4 +42,16 @@ pub(in crate::format) const API_FIELDS: [TextField; 4] = [
 pub(in crate::format) const RESOURCE_FIELDS: [TextField; 2] = [
     (&["resources[].type"], &["/resources/0/type", "/resources/type"]),
     (&["resources[].namespace"], &["/resources/0/environment/id", "/resources/environment/id"]),
+];
+
+/// Every table of this file, for the test of the documentation.
+#[cfg(test)]
+pub(in crate::format) const ALL_FIELDS: [&[TextField]; 7] = [
+    &FIELDS,
+    &ACTOR_FIELDS,
+    &ENDPOINT_FIELDS,
+    &SIGN_ON_FIELDS,
+    &API_FIELDS,
+    &OPERATION_FIELDS,
+    &RESOURCE_FIELDS,
 ];

@@ -1,26 +1,31 @@
-//! `ocsf`: the Open Cybersecurity Schema Framework, 1.3.0 or 1.8.0, without profiles.
+//! `ocsf`: the Open Cybersecurity Schema Framework, 1.3.0 or 1.8.0.
 //!
-//! Both versions have the same fields, except for those that only 1.8.0 defines. Event fields
-//! outside of the schema are kept in `unmapped`, at their original paths. <https://schema.ocsf.io>
+//! The only profile is `host`, for classes that have an actor in that profile only. Both versions
+//! have the same fields, except for those that only 1.8.0 defines. Event fields outside of the schema
+//! are kept in `unmapped`, at their original paths. <https://schema.ocsf.io>
 
+mod api;
 mod class;
 mod fields;
+mod identity;
+mod people;
+
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
 use super::Received;
-use super::classify::{address, message};
+use super::classify::{message, product, title};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
-use crate::event::{Event, FlowVersion, Interaction, Outcome, Severity};
+use crate::event::registry::OcsfActivity;
+use crate::event::{Event, Interaction, Outcome, Severity};
 use crate::format::{FormatConfig, OcsfVersion};
-use class::{OcsfActivity, OcsfClass};
 
-pub(super) use fields::{
-    ACTOR_FIELDS, API_FIELDS, FIELDS, OPERATION_FIELDS, RESOURCE_FIELDS, SIGN_ON_FIELDS,
-    USER_FIELDS,
-};
+#[cfg(test)]
+pub(super) use fields::ALL_FIELDS;
+use fields::FIELDS;
 
 /// Fields derived by a rule.
 pub(super) const RULES: [(&str, Derivation); 5] = [
@@ -41,18 +46,26 @@ pub(super) fn render(
     leaves: &mut Leaves,
 ) -> Vec<u8> {
     let event = received.event;
-    let class = OcsfClass::of(formatting, event, leaves);
+    let classified = class::of(formatting, event, leaves);
     let mut document = Document::default();
-    kind(class, event, &mut document);
-    metadata(formatting.ocsf_version, received, leaves, &mut document);
-    status(event, leaves, &mut document);
-    if class != OcsfClass::Base {
-        surroundings(event, leaves, &mut document);
+    kind(classified, event, &mut document);
+    metadata(formatting.ocsf_version, classified.class, received, leaves, &mut document);
+    if classified.class == class::DETECTION_FINDING {
+        identity::detection_finding(event, leaves, &mut document);
+    } else {
+        status(event, leaves, &mut document);
     }
-    match class {
-        OcsfClass::Authentication => sign_on(event, leaves, &mut document),
-        OcsfClass::ApiActivity => api_activity(event, leaves, &mut document),
-        OcsfClass::Base => {}
+    if classified.class != class::BASE_EVENT {
+        people::fill(classified.class, event, leaves, &mut document);
+    }
+    match classified.class {
+        class::AUTHENTICATION => identity::authentication(event, leaves, &mut document),
+        class::ACCOUNT_CHANGE => identity::account_change(event, leaves, &mut document),
+        class::ENTITY_MANAGEMENT => identity::entity_management(leaves, &mut document),
+        class::USER_ACCESS => identity::user_access(event, leaves, &mut document),
+        class::GROUP_MANAGEMENT => identity::group_management(event, leaves, &mut document),
+        class::API_ACTIVITY => api::fill(event, leaves, &mut document),
+        _ => {}
     }
     document.set("message", message(event));
     let original = leaves.original(received);
@@ -74,19 +87,12 @@ pub(super) fn render(
 }
 
 /// Sets class, activity and severity, as numbers and as captions.
-fn kind(class: OcsfClass, event: &Event<'_>, document: &mut Document) {
-    let activity = class.activity(event);
-    let caption = match (activity, event) {
-        // Only the activity "Other" allows a caption of one's own.
-        (OcsfActivity::Other, Event::Interaction(interaction)) => match &interaction.interaction {
-            Interaction::CustomAnalytics(_) => "Custom Analytics",
-            Interaction::StartInteraction(_) => "Start Interaction",
-            Interaction::ReceiveRequest(_) => "Receive Request",
-            Interaction::SendResponse(_) => "Send Response",
-            Interaction::SendErrorResponse(_) => "Send Error Response",
-        },
-        _ => activity.caption(),
-    };
+fn kind(classified: OcsfActivity, event: &Event<'_>, document: &mut Document) {
+    let OcsfActivity { class, activity } = classified;
+    let (class_uid, activity_id) = (i64::from(class), i64::from(activity));
+    let name = class::activity_name(classified);
+    // Only the activity "Other" allows a caption of one's own.
+    let caption = if name == "Other" { own_caption(event) } else { name.into() };
     let (severity_id, severity) = match event.severity() {
         Severity::Informational => (1, "Informational"),
         Severity::Low => (2, "Low"),
@@ -94,21 +100,21 @@ fn kind(class: OcsfClass, event: &Event<'_>, document: &mut Document) {
         Severity::High => (4, "High"),
     };
     for (name, value) in [
-        ("class_uid", class.uid()),
-        ("category_uid", class.uid() / 1000),
-        ("activity_id", activity.id()),
-        ("type_uid", class.uid() * 100 + activity.id()),
+        ("class_uid", class_uid),
+        ("category_uid", class_uid / 1000),
+        ("activity_id", activity_id),
+        ("type_uid", class_uid * 100 + activity_id),
         ("severity_id", severity_id),
         ("time", event.time().timestamp_millis()),
         ("timezone_offset", 0),
     ] {
         document.set(name, value);
     }
-    let type_name = format!("{}: {}", class.caption(), activity.caption());
+    let type_name = format!("{}: {name}", class::class_name(class));
     for (name, value) in [
-        ("class_name", class.caption()),
-        ("category_name", class.category()),
-        ("activity_name", caption),
+        ("class_name", class::class_name(class)),
+        ("category_name", class::category_name(class)),
+        ("activity_name", &caption),
         ("type_name", &type_name),
         ("severity", severity),
     ] {
@@ -116,22 +122,42 @@ fn kind(class: OcsfClass, event: &Event<'_>, document: &mut Document) {
     }
 }
 
+fn own_caption(event: &Event<'_>) -> Cow<'static, str> {
+    match event {
+        Event::Interaction(run) => match &run.interaction {
+            Interaction::CustomAnalytics(_) => "Custom Analytics",
+            Interaction::StartInteraction(_) => "Start Interaction",
+            Interaction::ReceiveRequest(_) => "Receive Request",
+            Interaction::SendResponse(_) => "Send Response",
+            Interaction::SendErrorResponse(_) => "Send Error Response",
+        }
+        .into(),
+        Event::DeliveryTest(_) => "Other".into(),
+        Event::Admin(_) | Event::Other(_) => title(event),
+    }
+}
+
 fn metadata(
     version: OcsfVersion,
+    class: u16,
     received: Received<'_>,
     leaves: &mut Leaves,
     document: &mut Document,
 ) {
     let event = received.event;
+    let product = product(event);
     for (name, value) in [
         ("metadata.version", version.as_str()),
-        ("metadata.product.name", "PingOne DaVinci"),
+        ("metadata.product.name", product.name),
         ("metadata.product.vendor_name", "Ping Identity"),
         ("metadata.product.lang", "en"),
-        ("metadata.log_name", "davinci"),
+        ("metadata.log_name", product.log),
         ("metadata.log_provider", "PingOne"),
     ] {
         document.set(name, value);
+    }
+    if has_actor_by_profile(version, class) {
+        document.set("metadata.profiles", vec!["host"]);
     }
     document.set("metadata.logged_time", event.envelope().recorded_at.timestamp_millis());
     document.set("metadata.processed_time", received.received_at);
@@ -146,6 +172,17 @@ fn metadata(
         document.set("metadata.original_event_uid", &*event.envelope().id);
     }
     document.fill(&FIELDS, leaves);
+}
+
+/// Returns whether a class has `actor` in the profile `host` only.
+fn has_actor_by_profile(version: OcsfVersion, class: u16) -> bool {
+    match (version, class) {
+        (_, class::DETECTION_FINDING) => true,
+        (OcsfVersion::V1_3, class) => {
+            matches!(class, class::ENTITY_MANAGEMENT | class::USER_ACCESS | class::GROUP_MANAGEMENT)
+        }
+        (OcsfVersion::V1_8, _) => false,
+    }
 }
 
 /// Sets the status. The status of `result` is shown only if it does not contradict the outcome.
@@ -170,119 +207,6 @@ fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     document.set("status", caption);
     if let Some(code) = &code {
         document.set("status_code", code.as_str());
-    }
-}
-
-/// Sets actor, source and time: the fields that Authentication and API Activity share.
-fn surroundings(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    document.set("actor.app_name", "PingOne DaVinci");
-    document.set("src_endpoint.name", "PingOne DaVinci");
-    if let Some(id) = event.environment_id() {
-        document.set("actor.idp.name", "PingOne");
-        document.set("actor.idp.uid", id);
-        document.set("src_endpoint.uid", id);
-    }
-    if let Some(id) = event.interaction_id() {
-        leaves.copied(&["actor.session.uid"], "~/interactionId");
-        document.set("actor.session.uid", id);
-    }
-    document.set("actor.app_uid", event.flow_id().unwrap_or_default());
-    let time = event.time().timestamp_millis();
-    if leaves.get("~/packetTimestamp").and_then(Value::as_i64) == Some(time) {
-        leaves.take_value(&["time"], "~/packetTimestamp");
-    }
-    let text = leaves.get("/source/ipAddress").and_then(Value::as_str).map(str::to_owned);
-    if let Some(address) = text.as_deref().and_then(address) {
-        let address = address.to_string();
-        leaves.take(&["src_endpoint.ip"], &["/source/ipAddress"], |text| text == address);
-        observe(document, "src_endpoint.ip", 2, "IP Address", Some(&address));
-        document.set("src_endpoint.ip", address);
-    }
-    document.fill(&ACTOR_FIELDS, leaves);
-}
-
-fn sign_on(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    document.set("service.name", "PingOne DaVinci");
-    if let Some(id) = event.flow_id() {
-        document.set("service.uid", id);
-    }
-    user(&["user", "actor.user"], leaves, document);
-    observe_user("user.name", leaves, document);
-    document.fill(&SIGN_ON_FIELDS, leaves);
-    if let Some(id) = event.interaction_id() {
-        leaves.copied(&["session.uid"], "~/interactionId");
-        document.set("session.uid", id);
-    }
-    let kind = leaves.get("~/outcomeType").and_then(Value::as_str).unwrap_or_default();
-    document.set("is_mfa", kind.trim().to_lowercase().starts_with("mfa"));
-    document.set("is_remote", true);
-    document.set("logon_type_id", 99);
-    document.set("logon_type", "Web");
-}
-
-fn api_activity(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let is_start = matches!(event, Event::Interaction(interaction)
-        if matches!(interaction.interaction, Interaction::StartInteraction(_)));
-    let operation = match event.kind() {
-        _ if is_start => "startInteraction",
-        blank if blank.trim().is_empty() => "Unknown", // The class requires an operation.
-        kind => kind,
-    };
-    document.set("api.operation", operation);
-    if leaves.has_text("/actors/user/id") || leaves.has_text("/actors/user/name") {
-        user(&["actor.user"], leaves, document);
-        observe_user("actor.user.name", leaves, document);
-        document.fill(&USER_FIELDS, leaves);
-    }
-    if let Some(id) = event.interaction_id() {
-        leaves.copied(&["api.request.uid"], "~/interactionId");
-        document.set("api.request.uid", id);
-    }
-    if !is_start {
-        document.fill(&OPERATION_FIELDS, leaves);
-    }
-    document.fill(&API_FIELDS, leaves);
-    if document.has("resources") {
-        document.fill(&RESOURCE_FIELDS, leaves);
-        let version = event.flow().map(|flow| flow.version);
-        if let Some(FlowVersion::Known(version)) = version {
-            let version = version.to_string();
-            leaves.take(&["resources[].version"], &["~/flowVersionId"], |text| text == version);
-            document.set("resources[].version", version);
-        }
-    }
-    let error = matches!(event, Event::Interaction(interaction)
-        if matches!(interaction.interaction, Interaction::SendErrorResponse(_)));
-    if error {
-        document.set("api.response.error", event.kind());
-        let description = event.envelope().result.as_ref().and_then(|r| r.description.as_deref());
-        document.set("api.response.error_message", description.unwrap_or_default());
-    }
-}
-
-/// Sets type and environment of the user.
-fn user(paths: &[&'static str], leaves: &mut Leaves, document: &mut Document) {
-    let is_user =
-        leaves.take(&["actor.user.type_id"], &["/actors/user/type"], |kind| kind == "USER");
-    let (id, caption) = match is_user.as_deref() {
-        None | Some("USER") => (1, "User"),
-        Some(other) => (99, other),
-    };
-    let organization = leaves.take_text(&["actor.user.org.uid"], &["/actors/user/environment/id"]);
-    for path in paths {
-        document.set(&format!("{path}.type_id"), id);
-        document.set(&format!("{path}.type"), caption);
-        if let Some(id) = &organization {
-            document.set(&format!("{path}.org.uid"), id.as_str());
-        }
-    }
-}
-
-fn observe_user(name: &'static str, leaves: &mut Leaves, document: &mut Document) {
-    if leaves.has_text("/actors/user/name") {
-        leaves.copied(&["observables"], "/actors/user/name");
-        let value = leaves.get("/actors/user/name").and_then(Value::as_str);
-        observe(document, name, 4, "User Name", value);
     }
 }
 

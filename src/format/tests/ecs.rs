@@ -48,6 +48,7 @@ fn has_type(kind: &str, value: &Value) -> bool {
     match kind {
         "keyword" | "match_only_text" | "wildcard" => text.is_some(),
         "date" => text.is_some_and(|text| DateTime::parse_from_rfc3339(text).is_ok()),
+        "float" | "long" => value.is_number(),
         "ip" => text.is_some_and(|text| text.parse::<core::net::IpAddr>().is_ok()),
         other => panic!("no rule for {other}"),
     }
@@ -133,20 +134,20 @@ fn the_comparison_can_fail() {
 
 #[test]
 fn an_unknown_field_of_one_resource_stays_and_the_rest_are_filled() {
-    let population = json!({ "id": "p" });
+    let nickname = json!({ "id": "p" });
     let user = json!({ "type": "USER", "id": "u", "name": "n", "environment": { "id": "e" } });
     let mut odd = user.clone();
-    odd["population"] = population.clone();
+    odd["nickname"] = nickname.clone();
     let group = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e", "x": 1 } });
     let rest = json!({ "environment": { "x": 1 } });
     let plain = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e" } });
     for (resources, filled, extra) in [
-        (json!([odd]), json!([user]), json!([{ "population": population }])),
-        (odd.clone(), json!([user]), json!({ "population": population })),
+        (json!([odd]), json!([user]), json!([{ "nickname": nickname }])),
+        (odd.clone(), json!([user]), json!({ "nickname": nickname })),
         (
             json!([user, odd, group, 7]),
             json!([user, user, plain, {}]),
-            json!([null, { "population": population }, rest, 7]),
+            json!([null, { "nickname": nickname }, rest, 7]),
         ),
         (json!([user, { "id": 7 }]), json!([user, {}]), json!([null, { "id": 7 }])),
         (json!([7, { "x": 1 }]), Value::Null, json!([7, { "x": 1 }])),

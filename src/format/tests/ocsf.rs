@@ -69,6 +69,11 @@ fn object(schema: &Schema, of: &Value, value: &Value, at: &str, found: &mut Vec<
             found.push(format!("{at}: no attribute"));
             continue;
         };
+        if let Some(profile) = attribute["profile"].as_str()
+            && !profiles(fields).any(|named| named == profile)
+        {
+            found.push(format!("{at}: only in the profile {profile}"));
+        }
         let is_list = attribute["is_array"] == true;
         let items = match (is_list, field) {
             (true, Value::Array(items)) => items.iter().collect(),
@@ -80,6 +85,12 @@ fn object(schema: &Schema, of: &Value, value: &Value, at: &str, found: &mut Vec<
         }
         caption(attribute, field, fields, &at, found);
     }
+}
+
+/// Names of the profiles that a document states.
+fn profiles(document: &serde_json::Map<String, Value>) -> impl Iterator<Item = &str> {
+    let named = document.get("metadata").and_then(|metadata| metadata["profiles"].as_array());
+    named.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Checks that a number belongs to its enumeration, and that the caption beside it matches.
@@ -207,8 +218,8 @@ fn each_kind_of_event_has_its_class() {
         ("events/receive_request.json", 6003, 99),
         ("events/send_response.json", 6003, 99),
         ("events/send_error_response.json", 6003, 99),
-        ("events/admin_flow_deployed.json", 6003, 3),
-        ("events/pingone_user_updated.json", 6003, 3),
+        ("events/admin_flow_deployed.json", 3004, 10),
+        ("events/pingone_user_updated.json", 3001, 99),
         ("events/event_delivery_test.json", 0, 99),
     ] {
         let document = document(OcsfVersion::default(), &changed(name, |_| {}));
