@@ -53,7 +53,7 @@ pub(super) fn read<'a>(
         .1
         .object()
         .ok_or_else(|| Refusal::wrong_type("$.action", "an object with a string `type`"))?;
-    let actors = root.object(&["actors"]);
+    let actors = actors(&mut root);
     let result = root.object(&["result"]);
     let source = root.object(&["source"]);
     let resources = resources(&mut root);
@@ -67,14 +67,20 @@ pub(super) fn read<'a>(
         let mut reader = FieldReader::new(&fields, "$.internalCorrelation", findings);
         (reader.text(&["transactionId"]), reader.text(&["sessionId"]))
     });
-    let (user, client) = actors.map_or((None, None), |fields| {
-        let mut reader = FieldReader::new(&fields, "$.actors", findings);
-        let (user, client) = (reader.object(&["user"]), reader.object(&["client"]));
-        (
-            user.map(|user| actor(&user, "$.actors.user", findings)),
-            client.map(|client| actor(&client, "$.actors.client", findings)),
-        )
-    });
+    let [user, client] = match actors {
+        Actors::ByName(fields) => {
+            let mut reader = FieldReader::new(&fields, "$.actors", findings);
+            let [user, client] = [reader.object(&["user"]), reader.object(&["client"])];
+            [
+                user.map(|user| actor(&user, "$.actors.user", findings)),
+                client.map(|client| actor(&client, "$.actors.client", findings)),
+            ]
+        }
+        Actors::Listed(list) => ["USER", "CLIENT"].map(|kind| {
+            let fields = list.iter().find(|fields| has_type(fields, kind))?;
+            Some(actor(fields, "$.actors[]", findings))
+        }),
+    };
     let result = result.map(|fields| {
         let mut reader = FieldReader::new(&fields, "$.result", findings);
         ResultBlock { status: reader.text(&["status"]), description: reader.text(&["description"]) }
@@ -109,7 +115,7 @@ pub(super) fn read<'a>(
 }
 
 /// Reads the level of a risk evaluation. A staged evaluation is a test of a policy and has none.
-fn risk_level(fields: &Fields<'_, '_>, kind: &str) -> Option<RiskLevel> {
+fn risk_level(fields: &ObjectFields<'_, '_>, kind: &str) -> Option<RiskLevel> {
     if !matches!(kind, "RISK_EVALUATION.CREATED" | "RISK_EVALUATION.UPDATED") {
         return None;
     }
@@ -160,6 +166,30 @@ fn recorded_at<'a>(
         root.note(finding, "recordedAt");
     }
     Ok((text, time))
+}
+
+/// `actors`: an object in every documented event, a list in some others.
+enum Actors<'t, 'a> {
+    ByName(ObjectFields<'t, 'a>),
+    Listed(Vec<ObjectFields<'t, 'a>>),
+}
+
+/// Reads `actors`. A list is read with a finding.
+fn actors<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Actors<'t, 'a> {
+    let Some((name, field)) = root.raw(&["actors"]) else { return Actors::Listed(Vec::new()) };
+    if let Some(fields) = field.object() {
+        return Actors::ByName(fields);
+    }
+    let list = field.listed();
+    let kind = if list.is_some() { FindingKind::CoercedType } else { FindingKind::WrongType };
+    root.note(kind, name);
+    let (list, _) = list.unwrap_or_default();
+    Actors::Listed(list.iter().filter_map(Field::object).collect())
+}
+
+fn has_type(fields: &ObjectFields<'_, '_>, kind: &str) -> bool {
+    let found = fields.get("type").and_then(|(field, _)| field.text());
+    found.is_some_and(|found| found.eq_ignore_ascii_case(kind))
 }
 
 /// Reads `resources`: an array of objects, or one object.

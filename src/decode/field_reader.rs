@@ -105,9 +105,20 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
         read
     }
 
-    /// Reads a timestamp; see [`parse_time`].
+    /// Reads a timestamp; see [`parse_time`]. An integer, also in a string, is read as milliseconds
+    /// since the Unix epoch, with a finding.
     pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
         let (name, field) = self.raw(names)?;
+        if let Ok(milliseconds) = field.value().trim_matches('"').parse() {
+            let read = DateTime::from_timestamp_millis(milliseconds)
+                .filter(|time| (1..=9999).contains(&time.year()));
+            let is_read = read.is_some();
+            self.note(
+                if is_read { FindingKind::CoercedType } else { FindingKind::WrongType },
+                name,
+            );
+            return read;
+        }
         let text = field.text()?;
         let read = parse_time(&text);
         let finding = read.map_or(Some(FindingKind::WrongType), |(_, finding)| finding);

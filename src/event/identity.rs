@@ -28,7 +28,7 @@ impl Event<'_> {
     }
 
     /// Returns the time of the event: completion in DaVinci, else the packet's time, else
-    /// `recordedAt`.
+    /// `recordedAt`. The first two count only in the years 1970–2262.
     pub fn time(&self) -> DateTime<Utc> {
         self.time_and_field().0
     }
@@ -40,9 +40,10 @@ impl Event<'_> {
 
     fn time_and_field(&self) -> (DateTime<Utc>, &'static str) {
         let flow = self.flow();
-        let packet = || flow.and_then(Flow::packet_time);
-        let completed = flow.and_then(|flow| flow.completed_at).map(|time| (time, "tsEms"));
+        let packet = || flow.and_then(Flow::packet_time).filter(is_plausible);
+        let completed = flow.and_then(|flow| flow.completed_at).filter(is_plausible);
         completed
+            .map(|time| (time, "tsEms"))
             .or_else(|| packet().map(|time| (time, "packetTimestamp")))
             .unwrap_or((self.envelope().recorded_at, "recordedAt"))
     }
@@ -111,6 +112,11 @@ impl Flow<'_> {
         let time = DateTime::from_timestamp_millis(self.packet_timestamp_ms?)?;
         (1..=9999).contains(&time.year()).then_some(time)
     }
+}
+
+/// Returns whether a time is in 1970–2262, the range of Elasticsearch's `date_nanos`.
+fn is_plausible(time: &DateTime<Utc>) -> bool {
+    time.timestamp_nanos_opt().is_some_and(|nanoseconds| nanoseconds >= 0)
 }
 
 /// Returns the first text that is present and not empty.

@@ -3,7 +3,6 @@
 //! Pure data without JSON, HTTP or storage: [`crate::decode`] builds these values and
 //! [`crate::format`] reads them. Text is borrowed from the received bytes where possible.
 
-mod change;
 mod envelope;
 mod finding;
 mod identity;
@@ -12,7 +11,6 @@ mod outcome;
 pub mod registry;
 mod severity;
 
-pub use change::Change;
 pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, RiskLevel, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
@@ -55,11 +53,6 @@ impl<'a> Event<'a> {
     /// no field does.
     pub fn outcome_field(&self) -> &'static str {
         outcome::of(self).1
-    }
-
-    /// Returns the change of an object, for an administrative event.
-    pub fn change(&self) -> Option<Change> {
-        change::of(self)
     }
 
     /// Returns the severity, by the same rule for every format.

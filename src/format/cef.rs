@@ -6,7 +6,9 @@
 
 use serde_json::Value;
 
-use super::classify::{address, category, is_sign_on, product, severity, title};
+use super::classify::{
+    USER_AGENTS, category, product, session_change, severity, source_address, title,
+};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -22,7 +24,7 @@ pub(super) const FIELDS: [CefField; 7] = [
     ("externalId", None, 40, &["/id"]),
     ("suser", None, 1023, &["@user/name"]),
     ("suid", None, 1023, &["@user/id"]),
-    ("requestClientApplication", None, 1023, &["/source/userAgent", "~/userAgent"]),
+    ("requestClientApplication", None, 1023, &USER_AGENTS),
     (
         "deviceExternalId",
         None,
@@ -116,7 +118,7 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     let action =
         leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, MAX_ACTION_CHARS));
     line.add_cut("act", action.as_deref().unwrap_or(event.kind()), MAX_ACTION_CHARS);
-    if is_sign_on(formatting, event) {
+    if session_change(formatting, event).is_some() {
         account(leaves, &mut line);
     } else if event.flow().is_none() {
         for field in &TARGET {
@@ -168,7 +170,7 @@ fn add_field(field: &CefField, leaves: &mut Leaves, line: &mut Extension) -> boo
     true
 }
 
-/// Adds the user of a sign-on, which is the destination user in CEF.
+/// Adds the user of a sign-on or sign-off, which is the destination user in CEF.
 fn account(leaves: &mut Leaves, line: &mut Extension) {
     for (key, pointer) in [("duser", "@user/name"), ("duid", "@user/id")] {
         if leaves.has_text(pointer) {
@@ -244,11 +246,10 @@ fn escaped_head(text: &str) -> String {
 /// Adds the source address. IPv4 and IPv6 have keys of their own. A text that is not an address
 /// stays in the extension.
 fn source(leaves: &mut Leaves, line: &mut Extension) {
-    let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
-    let Some(address) = text.and_then(address) else { return };
+    let Some((pointer, address)) = source_address(leaves) else { return };
     let key = if address.is_ipv4() { "src" } else { "c6a2" };
     let address = address.to_string();
-    leaves.take(&[key], &["/source/ipAddress"], |text| text == address);
+    leaves.take(&[key], &[pointer], |text| text == address);
     line.add(key, &address);
     if key == "c6a2" {
         line.add("c6a2Label", "Source IPv6 Address");

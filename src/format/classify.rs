@@ -3,6 +3,9 @@
 use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 
+use serde_json::Value;
+
+use super::leaves::Leaves;
 use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity, registry};
 
@@ -79,10 +82,10 @@ pub(super) fn message(event: &Event<'_>) -> String {
     message
 }
 
-/// Returns the first address in a text. Proxies append theirs after a comma. Port, brackets and
-/// quotes are removed. An IPv4-mapped IPv6 address becomes IPv4.
-pub(super) fn address(text: &str) -> Option<IpAddr> {
-    text.split(',').find_map(|entry| {
+/// Returns the addresses in a text. Proxies append theirs after a comma. Port, brackets and quotes
+/// are removed. An IPv4-mapped IPv6 address becomes IPv4.
+pub(super) fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.split(',').filter_map(|entry| {
         let entry = entry.trim().trim_matches('"').trim();
         let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']'));
         let address = bare.unwrap_or(entry).parse();
@@ -91,14 +94,71 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// Returns whether the event is a sign-on: custom analytics whose `outcomeType`, which the flow's
-/// author chooses, is one of the configured words.
-pub(super) fn is_sign_on(formatting: &Formatting, event: &Event<'_>) -> bool {
-    let Event::Interaction(interaction) = event else { return false };
+/// Event fields with the address of the user's device.
+pub(super) const ADDRESSES: [&str; 6] = [
+    "/source/ipAddress",
+    "~/ipAddress",
+    "/_embedded/riskEvent/ip",
+    "/_embedded/riskEvaluation/event/ip",
+    "/_embedded/request/ipAddress",
+    "/request/ipAddress",
+];
+
+/// Event fields with the user agent of the user's device.
+pub(super) const USER_AGENTS: [&str; 4] = [
+    "/source/userAgent",
+    "~/userAgent",
+    "/_embedded/riskEvent/userAgent",
+    "/_embedded/riskEvaluation/event/browser/userAgent",
+];
+
+/// Returns the address of the user's device and its event field: the first field that contains an
+/// address.
+pub(super) fn source_address(leaves: &Leaves) -> Option<(&'static str, IpAddr)> {
+    ADDRESSES.into_iter().find_map(|pointer| {
+        let text = leaves.get(pointer).and_then(Value::as_str)?;
+        Some((pointer, addresses(text).next()?))
+    })
+}
+
+/// Start or end of a user's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionChange {
+    SignOn,
+    SignOff,
+}
+
+/// Beginnings of the words that flows use for signing off.
+const SIGN_OFF_WORDS: [&str; 8] =
+    ["logout", "log-out", "log out", "logoff", "signout", "sign-out", "signoff", "sign-off"];
+
+/// Returns whether custom analytics report a sign-on or a sign-off. The flow's author chooses
+/// `outcomeType`. Its text is compared as a whole, and from the start of each of its words: `User
+/// Login` is a sign-on like `login`.
+pub(super) fn session_change(formatting: &Formatting, event: &Event<'_>) -> Option<SessionChange> {
+    let Event::Interaction(interaction) = event else { return None };
     let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
-    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics);
-    let Some(kind) = kind else { return false };
-    formatting.sign_on_types.iter().any(|pattern| pattern.matches(kind.trim()))
+    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics)?.trim();
+    let is_sign_off = |text: &str| {
+        let starts_with = |word: &str| {
+            text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+        };
+        SIGN_OFF_WORDS.into_iter().any(starts_with)
+    };
+    let is_sign_on =
+        |text: &str| formatting.sign_on_types.iter().any(|pattern| pattern.matches(text));
+    if from_each_word(kind).any(is_sign_off) {
+        Some(SessionChange::SignOff)
+    } else {
+        from_each_word(kind).any(is_sign_on).then_some(SessionChange::SignOn)
+    }
+}
+
+/// Returns the text, and the rest of the text from each further word on.
+fn from_each_word(text: &str) -> impl Iterator<Item = &str> {
+    let is_separator = |c: char| c.is_whitespace() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    let starts = text.match_indices(is_separator).map(|(at, found)| at + found.len());
+    core::iter::once(0).chain(starts).filter_map(|at| text.get(at..))
 }
 
 #[cfg(test)]
@@ -122,7 +182,7 @@ mod tests {
             ("192.0.2", None),
             ("", None),
         ] {
-            let found = address(text).map(|address| address.to_string());
+            let found = addresses(text).next().map(|address| address.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

@@ -1,6 +1,6 @@
 //! Explains which event field became which field of a format.
 
-use super::classify::is_sign_on;
+use super::classify::session_change;
 use super::leaves::{Leaves, MappedField};
 use super::{Line, Received, cef, ecs, leef, line, ocsf};
 use crate::config::{Format, Formatting};
@@ -25,7 +25,7 @@ pub(super) enum Derivation {
     Outcome,
     Severity,
     Kind,
-    /// The kind, except for a sign-on.
+    /// The kind, except for a sign-on or sign-off that custom analytics report.
     Class,
 }
 
@@ -46,9 +46,9 @@ pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
     let mut mapped = leaves.into_trace();
     mapped.sort();
     mapped.dedup();
-    let is_sign_on = is_sign_on(formatting, received.event);
+    let is_reported = session_change(formatting, received.event).is_some();
     let derived = rules.iter().map(|(field, rule)| match rule {
-        Derivation::Class if is_sign_on => (*field, "outcomeType"),
+        Derivation::Class if is_reported => (*field, "outcomeType"),
         rule => (*field, deciding_field(*rule, received.event)),
     });
     Explanation { line, mapped, derived: derived.collect() }

@@ -1,7 +1,7 @@
 //! Fields of an event, taken out one by one. The rest goes into the format's extension, so that no
 //! field is lost.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::people::People;
 use super::{Received, exact};
@@ -28,8 +28,8 @@ pub(super) struct Leaves {
     rest: Value,
     /// JSON pointer of the parent flow's object, if there is one; `^` at the start of a pointer.
     parent: Option<String>,
-    /// Users and clients: `@user`, `@client`, `@target`, `@group` and
-    /// `@membership` at the start of a pointer.
+    /// Users and clients: `@user`, `@client`, `@target`, `@group` and `@membership` at the start of
+    /// a pointer.
     people: People,
     /// True if the tree is lossless; see [`exact`].
     is_exact: bool,
@@ -175,10 +175,10 @@ impl Leaves {
         Some((person.as_deref(), rest))
     }
 
-    /// Takes all remaining fields; `None` if there are none.
+    /// Takes all remaining fields that are not empty; `None` if there are none.
     pub(super) fn take_rest(&mut self, field: &'static str) -> Option<Value> {
-        let rest = self.rest.take();
-        let is_nothing = rest.is_null() || rest.as_object().is_some_and(Map::is_empty);
+        let mut rest = self.rest.take();
+        let is_nothing = rest.is_null() || is_empty(&mut rest);
         if let Some(trace) = &mut self.trace
             && !is_nothing
         {
@@ -249,6 +249,25 @@ impl Leaves {
         if is_empty {
             self.remove(parent);
         }
+    }
+}
+
+/// Removes empty objects and arrays below a value. Returns whether the value is empty itself: an
+/// object or array without values, apart from nulls in an array. Array entries keep their index.
+pub(super) fn is_empty(value: &mut Value) -> bool {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !is_empty(field));
+            fields.is_empty()
+        }
+        Value::Array(items) => {
+            let mut are_empty = true;
+            for item in items {
+                are_empty &= is_empty(item) || item.is_null();
+            }
+            are_empty
+        }
+        _ => false,
     }
 }
 

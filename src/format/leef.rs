@@ -4,9 +4,7 @@
 //! LEEF has no escapes. In a value, tabs and line breaks become spaces, and the original value is
 //! kept in `davinciExtra`: JSON with every event field that has no key.
 
-use serde_json::Value;
-
-use super::classify::{address, category, product, severity};
+use super::classify::{USER_AGENTS, category, product, severity, source_address};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -32,7 +30,7 @@ pub(super) const FIELDS: [LeefField; 8] = [
     ("correlationId", &["/correlationId"]),
     ("recordedAt", &["/recordedAt"]),
     ("reason", &["/result/description"]),
-    ("userAgent", &["/source/userAgent", "~/userAgent"]),
+    ("userAgent", &USER_AGENTS),
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
@@ -107,9 +105,9 @@ pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
         leaves.take(&["flowVersionId"], &["~/flowVersionId"], |text| text == version);
         pairs.push(("flowVersionId", version));
     }
-    let text = leaves.get("/source/ipAddress").and_then(Value::as_str);
-    if let Some(address) = text.and_then(address).map(|address| address.to_string()) {
-        leaves.take(&["src"], &["/source/ipAddress"], |text| text == address);
+    if let Some((pointer, address)) = source_address(leaves) {
+        let address = address.to_string();
+        leaves.take(&["src"], &[pointer], |text| text == address);
         pairs.push(("src", address));
     }
     pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));

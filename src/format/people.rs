@@ -21,8 +21,8 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Finds them in an event's tree. `actors` is an object with `user` and `client`, or a list of
-    /// actors with a type.
+    /// Finds users and clients in an event's tree. `actors` is an object with `user` and `client`, or a
+    /// list of actors with a type.
     pub(super) fn of(root: &Value) -> People {
         let actor = |name: &str, kind: &str| match root.get("actors") {
             Some(Value::Array(actors)) => first_of(actors, "/actors", kind),
@@ -64,7 +64,7 @@ pub(super) fn acts_on_itself(event: &Event<'_>) -> bool {
 }
 
 /// Returns the id of the user in the link of a resource, for example
-/// `…/users/USER/memberOfGroups/GROUP`: real events about memberships and devices name the user only
+/// `…/users/USER/memberOfGroups/GROUP`. Some events about memberships and devices name the user only
 /// there.
 pub(super) fn user_in_link<'e>(event: &'e Event<'_>) -> Option<&'e str> {
     if matches!(event, Event::Interaction(_)) {
@@ -79,6 +79,13 @@ fn user_of_link(link: &str) -> Option<&str> {
     let id = rest.split(['/', '?', '#']).next()?;
     let is_id = !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
     is_id.then_some(id)
+}
+
+/// Returns the id of the role that was assigned or revoked: `ID` in `… for role 'ID' …`. Only the
+/// result's description names it.
+pub(super) fn role_id(description: &str) -> Option<&str> {
+    let (_, rest) = description.split_once("role '")?;
+    rest.split_once('\'').map(|(id, _)| id).filter(|id| !id.trim().is_empty())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Every fixture in every format, and properties of each format over arbitrary events.
 
 mod arbitrary;
+mod audit;
 mod deploy;
 mod ecs;
 mod edges;
@@ -17,7 +18,7 @@ use super::*;
 use crate::config::OcsfVersion;
 use crate::decode;
 use crate::fuzzing::lines::{decode_cef, decode_leef};
-use arbitrary::{damaged, json, text};
+use arbitrary::{damaged, json, pingone, text};
 
 /// Renders an event as a line of text.
 fn line(format: Format, raw: &[u8]) -> String {
@@ -34,7 +35,7 @@ fn line_with(formatting: &Formatting, raw: &[u8]) -> String {
 /// Returns every fixture with its name.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
-    for folder in ["events", "contradictions"] {
+    for folder in ["events", "contradictions", "pingone"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
         for entry in folder.read_dir().expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -43,7 +44,7 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
             found.push((name, raw.trim_ascii().to_vec()));
         }
     }
-    assert!(found.len() >= 22, "the fixtures were found");
+    assert!(found.len() >= 60, "the fixtures were found");
     found.sort();
     found
 }
@@ -166,6 +167,14 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     rest.split("\n## ").next().expect("a section")
 }
 
+/// Returns a pointer as the documentation spells it.
+fn documented(pointer: &str) -> String {
+    let field = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.").replace('/', ".");
+    let field = field.replace("resources.0.", "resources.").replace("_embedded.", "");
+    let field = field.replace("@user.", "actors.user.").replace("@client.", "actors.client.");
+    field.replace("@target.", "target.").replace("@group.", "group.")
+}
+
 #[test]
 fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/formats.md");
@@ -186,12 +195,7 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
         let rows = rows.filter(|line| line.starts_with(&format!("| `{key}`")));
         let row: String = rows.filter_map(|line| line.split('|').nth(2)).collect();
         for pointer in pointers {
-            let field = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
-            let field = field.replace('/', ".").replace("resources.0.", "resources.");
-            let field = field.replace("_embedded.", "");
-            let field =
-                field.replace("@user.", "actors.user.").replace("@client.", "actors.client.");
-            let field = field.replace("@target.", "target.").replace("@group.", "group.");
+            let field = documented(pointer);
             if !row.contains(&format!("`{field}`")) {
                 missing.push(format!("{format} | `{key}` | `{field}` |"));
             }
@@ -235,7 +239,14 @@ fn stays(pointer: &str, leaf: &Value, extension: Option<&Value>) -> bool {
     let is_unknown = pointer.ends_with("/flowVersionId")
         && leaf.to_string().trim_matches('"') == "-1"
         && kept.is_some_and(|kept| kept == "unknown");
-    is_unknown || kept == Some(leaf)
+    is_unknown || kept == Some(leaf) || is_nothing(pointer, leaf)
+}
+
+/// Returns whether the extension leaves a value out: an empty object or array, or a null in an
+/// array.
+fn is_nothing(pointer: &str, leaf: &Value) -> bool {
+    let is_entry = pointer.rsplit('/').next().is_some_and(|step| step.parse::<usize>().is_ok());
+    leaf.is_object() || leaf.is_array() || (leaf.is_null() && is_entry)
 }
 
 /// Checks that every leaf of the event is the value of a pair, or is in the extension.
@@ -278,7 +289,11 @@ fn documents_lose_nothing(raw: &[u8], document: &Value, extension: &str) {
     let values: Vec<String> = values.values().map(text).collect();
     for (pointer, leaf) in found {
         let stays = stays(&pointer, &leaf, document.pointer(extension));
-        let is_user = pointer == "/actors/user/type" && leaf == "USER";
+        let is_user = pointer.ends_with("/type")
+            && leaf == "USER"
+            && ["/user/type_id", "/actor/user/type_id"]
+                .iter()
+                .any(|id| document.pointer(id).is_some_and(|id| *id == 1));
         let is_there = stays || is_user || values.contains(&text(&leaf));
         assert!(is_there, "{pointer} is lost: {leaf}\n{document:#}");
     }
@@ -321,6 +336,17 @@ proptest! {
         nothing_is_lost(&raw, &pairs, &head);
         all_documents_are_valid(&raw);
         explanation::is_true_in_every_format(&raw);
+    }
+
+    #[test]
+    fn no_field_of_a_pingone_event_is_lost(raw in pingone()) {
+        let raw = raw.as_bytes();
+        let (head, pairs) = decode_cef(&line(Format::Cef, raw));
+        nothing_is_lost(raw, &pairs, &head);
+        let (head, pairs) = decode_leef(&line(Format::Leef, raw));
+        nothing_is_lost(raw, &pairs, &head);
+        all_documents_are_valid(raw);
+        explanation::is_true_in_every_format(raw);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::config::Formatting;
 use crate::event::{Event, Interaction, Outcome, registry};
-use crate::format::classify::is_sign_on;
+use crate::format::classify::{SessionChange, session_change};
 
 /// Returns the categories and types of an event.
 pub(super) fn of(
@@ -14,10 +14,11 @@ pub(super) fn of(
     let Event::Interaction(interaction) = event else { return of_type(event) };
     let (category, kind) = match &interaction.interaction {
         Interaction::StartInteraction(_) => ("session", "start"),
-        Interaction::CustomAnalytics(_) if is_sign_on(formatting, event) => {
-            ("authentication", "start")
-        }
-        Interaction::CustomAnalytics(_) => ("iam", "info"),
+        Interaction::CustomAnalytics(_) => match session_change(formatting, event) {
+            Some(SessionChange::SignOn) => ("authentication", "start"),
+            Some(SessionChange::SignOff) => ("authentication", "end"),
+            None => ("iam", "info"),
+        },
         Interaction::ReceiveRequest(_)
         | Interaction::SendResponse(_)
         | Interaction::SendErrorResponse(_) => ("api", "info"),
@@ -25,7 +26,7 @@ pub(super) fn of(
     (vec![category], vec![kind])
 }
 
-/// Returns what the registry says of the event's type.
+/// Returns the categories and types of the registry.
 fn of_type(event: &Event<'_>) -> (Vec<&'static str>, Vec<&'static str>) {
     let kind = &*event.envelope().action.kind;
     let entry = registry::lookup(kind);

@@ -3,35 +3,35 @@
 //! If a row has several names, the first is the one that people search for; Elastic's own PingOne
 //! dashboards use the others.
 
+use crate::format::classify::USER_AGENTS;
 use crate::format::document::TextField;
 
 /// Fields of every event.
-pub(in crate::format) const FIELDS: [TextField; 22] = [
+pub(in crate::format) const FIELDS: [TextField; 26] = [
     (&["event.id", "ping_one.audit.id"], &["/id"]),
     (&["event.code", "ping_one.audit.action.type"], &["/action/type"]),
     (&["ping_one.audit.action.description"], &["/action/description"]),
     (&["ping_one.audit.correlation.id"], &["/correlationId"]),
-    (&["ping_one.audit.transaction.id"], &["/internalCorrelation/transactionId"]),
-    (&["ping_one.audit.session.id"], &["/internalCorrelation/sessionId"]),
+    (
+        &["ping_one.audit.internal_correlation.transaction_id"],
+        &["/internalCorrelation/transactionId"],
+    ),
+    (&["ping_one.audit.internal_correlation.session_id"], &["/internalCorrelation/sessionId"]),
+    (&["ping_one.audit.result.id"], &["/result/id"]),
     (&["ping_one.audit.result.status"], &["/result/status"]),
     (&["event.reason", "ping_one.audit.result.description"], &["/result/description"]),
     (&["user.id", "ping_one.audit.actors.user.id"], &["@user/id"]),
     (&["user.name", "ping_one.audit.actors.user.name"], &["@user/name"]),
     (&["ping_one.audit.actors.user.environment.id"], &["@user/environment/id"]),
     (&["ping_one.audit.actors.user.type"], &["@user/type"]),
+    (&["ping_one.audit.actors.user.href"], &["@user/href"]),
+    (&["ping_one.audit.actors.user.population.id"], &["@user/population/id"]),
     (&["client.user.id", "ping_one.audit.actors.client.id"], &["@client/id"]),
     (&["client.user.name", "ping_one.audit.actors.client.name"], &["@client/name"]),
     (&["ping_one.audit.actors.client.environment.id"], &["@client/environment/id"]),
     (&["ping_one.audit.actors.client.type"], &["@client/type"]),
-    (
-        &["user_agent.original"],
-        &[
-            "/source/userAgent",
-            "~/userAgent",
-            "/_embedded/riskEvent/userAgent",
-            "/_embedded/riskEvaluation/event/browser/userAgent",
-        ],
-    ),
+    (&["ping_one.audit.actors.client.href"], &["@client/href"]),
+    (&["user_agent.original"], &USER_AGENTS),
     (&["ping_one.audit.subscription.name"], &["/subscriptionName"]),
     (&["ping_one.risk.level"], &["/_embedded/riskEvaluation/result/level"]),
     (

@@ -9,19 +9,20 @@ mod category;
 mod fields;
 mod people;
 mod resources;
+mod typed;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Received;
-use super::classify::{address, message, product};
+use super::classify::{message, product};
 use super::document::Document;
 use super::explain::Derivation;
-use super::leaves::{Leaves, MAX_TEXT_BYTES, one_line};
+use super::leaves::{Leaves, MAX_TEXT_BYTES, is_empty, one_line};
 use crate::config::Formatting;
-use crate::event::{Event, FlowVersion, ParentFlow, RiskLevel, Severity};
+use crate::event::{Event, Interaction, RiskLevel, Severity};
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
+use typed::date;
 
 /// Version of the schema.
 const VERSION: &str = "9.4.0";
@@ -65,7 +66,10 @@ pub(super) fn render(
     document.set("event.category", categories);
     document.set("event.type", kinds);
     document.set("tags", vec!["forwarded", product.service]);
+    embedded(leaves, &mut document);
+    typed::source(leaves, &mut document);
     people::fill(event, leaves, &mut document);
+    error(event, &mut document);
     for (field, text) in [
         ("cloud.account.id", event.environment_id()),
         ("ping_one.davinci.environment.id", event.environment_id()),
@@ -79,7 +83,7 @@ pub(super) fn render(
     if leaves.has_flow() {
         document.fill(&FLOW_FIELDS, leaves);
     }
-    typed(event, leaves, &mut document);
+    typed::fill(event, leaves, &mut document);
     let mut original = leaves.original(received);
     if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
         if can_be_flattened(&rest, 0) {
@@ -98,8 +102,9 @@ pub(super) fn render(
 /// term of at most [`MAX_TEXT_BYTES`] bytes. The mapping cuts values, but not paths.
 const MAX_PATH_BYTES: usize = MAX_TEXT_BYTES - 4096;
 
-/// Returns whether Elasticsearch accepts a value in a `flattened` field. It refuses the document if
-/// a path is too long or contains a NUL, which separates path and value.
+/// Returns whether Elasticsearch accepts a value in a `flattened` field, and OpenSearch in a
+/// `flat_object` field. They refuse the document if a path is too long or contains a NUL, which
+/// separates path and value. OpenSearch also refuses long values.
 fn can_be_flattened(value: &Value, path: usize) -> bool {
     match value {
         Value::Object(fields) => fields.iter().all(|(name, value)| {
@@ -107,124 +112,52 @@ fn can_be_flattened(value: &Value, path: usize) -> bool {
             path <= MAX_PATH_BYTES && !name.contains('\0') && can_be_flattened(value, path)
         }),
         Value::Array(items) => items.iter().all(|item| can_be_flattened(item, path)),
+        Value::String(text) => path + text.len() <= MAX_PATH_BYTES,
         _ => true,
     }
 }
 
-/// Sets the fields that are not plain texts. A value of the wrong type stays in the extension.
-fn typed(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let recorded_at = event.envelope().recorded_at;
-    let fields = ["event.created", "ping_one.audit.recorded_at"];
-    set_date(&fields, recorded_at, "/recordedAt", leaves, document);
-    resources::fill(leaves, document);
-    let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
-    if leaves.get("/tags").is_some_and(is_texts)
-        && let Some(tags) = leaves.take_value(&["ping_one.audit.tags"], "/tags")
-    {
-        document.set("ping_one.audit.tags", tags);
+/// Sets `ping_one.audit.embedded`, which holds all of `_embedded`, unless the event is of a flow run:
+/// those have fields of their own.
+fn embedded(leaves: &mut Leaves, document: &mut Document) {
+    let embedded = leaves.get("/_embedded").filter(|_| !leaves.has_flow());
+    let Some(mut embedded) = embedded.filter(|value| value.is_object()).cloned() else { return };
+    if !is_empty(&mut embedded) && can_be_flattened(&embedded, 0) {
+        leaves.copied(&["ping_one.audit.embedded"], "/_embedded");
+        document.set_whole("ping_one.audit.embedded", embedded);
     }
-    if let Some(text) = leaves.take_text(&["source.address"], &ADDRESSES) {
-        if let Some(address) = address(&text) {
-            document.set("source.ip", address.to_string());
-            document.set("related.ip", json!([address.to_string()]));
-        }
-        document.set("source.address", text);
-    }
-    if let Some(score) = leaves.get(RISK_SCORE).and_then(Value::as_f64)
-        && score.is_finite()
-    {
-        leaves.take_value(&["event.risk_score"], RISK_SCORE);
-        document.set("event.risk_score", score);
-    }
+}
+
+/// Sets type and message of a connector's error.
+fn error(event: &Event<'_>, document: &mut Document) {
     let Event::Interaction(interaction) = event else { return };
-    let (flow, node) = (&interaction.flow, interaction.interaction.node());
-    set_version("ping_one.davinci.flow.version", flow.version, '~', leaves, document);
-    set_flag("ping_one.davinci.success", node.success, SUCCESS, leaves, document);
-    if let Some(at) = flow.completed_at {
-        set_date(&["ping_one.davinci.completed_at"], at, "~/tsEms", leaves, document);
+    if !matches!(interaction.interaction, Interaction::SendErrorResponse(_)) {
+        return;
     }
-    if let Some(milliseconds) = flow.packet_time().map(|time| time.timestamp_millis()) {
-        let field = "ping_one.davinci.packet.timestamp";
-        leaves.take(&[field], &["~/packetTimestamp"], |text| text == milliseconds.to_string());
-        document.set(field, milliseconds);
-    }
-    if let Some(ParentFlow { version, success, respond_to_user, .. }) = flow.parent {
-        set_version("ping_one.davinci.parent.flow.version", version, '^', leaves, document);
-        set_flag("ping_one.davinci.parent.success", success, PARENT_SUCCESS, leaves, document);
-        let field = "ping_one.davinci.parent.respond_to_user";
-        set_flag(field, respond_to_user, &["^/respondToUser"], leaves, document);
-    }
+    let result = event.envelope().result.as_ref();
+    let reported = &interaction.flow.reported;
+    let texts = [
+        result.and_then(|result| result.description.as_deref()),
+        reported.description.as_deref(),
+        reported.status_detail.as_deref(),
+    ];
+    let text = texts.into_iter().flatten().find(|text| !text.trim().is_empty());
+    document.set("error.type", event.kind());
+    document.set("error.message", text.map_or_else(|| message(event), str::to_owned));
 }
 
-/// Fields with the address of the user's device. The first one present counts.
-const ADDRESSES: [&str; 4] = [
-    "/source/ipAddress",
-    "~/ipAddress",
-    "/_embedded/riskEvent/ip",
-    "/_embedded/riskEvaluation/event/ip",
-];
-
-const RISK_SCORE: &str = "/_embedded/riskEvaluation/result/score";
-
-const SUCCESS: &[&str] = &["~/success", "~/succcess"];
-const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
-
-/// Sets a date in the form that every target reads. Another spelling of it also stays in the
-/// extension.
-fn set_date(
-    fields: &[&'static str],
-    at: DateTime<Utc>,
-    value: &str,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    let plain = date(at);
-    leaves.take(fields, &[value], |text| text == plain);
-    fields.iter().for_each(|field| document.set(field, plain.as_str()));
-}
-
-fn set_version(
-    field: &'static str,
-    version: FlowVersion,
-    whose: char,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    if let FlowVersion::Known(version) = version {
-        let value = format!("{whose}/flowVersionId");
-        leaves.take(&[field], &[&value], |text| text == version.to_string());
-        document.set(field, version);
-    }
-}
-
-fn set_flag(
-    field: &'static str,
-    flag: Option<bool>,
-    fields: &[&str],
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    if let Some(flag) = flag {
-        leaves.take(&[field], fields, |text| text == flag.to_string());
-        document.set(field, flag);
-    }
-}
-
-fn is_text(value: &Value) -> bool {
-    value.is_string()
-}
-
-fn date(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// Returns the name of the outcome, if `result` has no description.
+/// Returns the reason where `result` has no description: the reported outcome, or the connector that
+/// failed.
 fn reason(event: &Event<'_>) -> Option<String> {
     let Event::Interaction(interaction) = event else { return None };
     let is_word = |text: &&str| !text.trim().is_empty();
-    let kind = interaction.flow.reported.kind.as_deref().filter(is_word)?;
-    let status = interaction.flow.reported.status.as_deref().filter(is_word)?;
-    Some(format!("{kind}={status}"))
+    let kind = interaction.flow.reported.kind.as_deref().filter(is_word);
+    let status = interaction.flow.reported.status.as_deref().filter(is_word);
+    if let (Some(kind), Some(status)) = (kind, status) {
+        return Some(format!("{kind}={status}"));
+    }
+    let is_error = matches!(interaction.interaction, Interaction::SendErrorResponse(_));
+    is_error.then(|| message(event))
 }
 
 /// Returns whether PingOne itself raises an alarm: a high risk, or a fraud that a user reports.
@@ -240,4 +173,8 @@ fn level(severity: Severity) -> &'static str {
         Severity::Low | Severity::Medium => "warning",
         Severity::High => "error",
     }
+}
+
+fn is_text(value: &Value) -> bool {
+    value.is_string()
 }

@@ -3,12 +3,12 @@
 //! `user` is who acts, `user.target` who is affected.
 //! <https://www.elastic.co/docs/reference/ecs/ecs-user-usage>
 
-use crate::event::Event;
+use crate::event::{Event, registry};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
-use crate::format::people::{acts_on_itself, user_in_link};
+use crate::format::people::{acts_on_itself, role_id, user_in_link};
 
-/// Pointers of everybody whom an event names.
+/// Pointers of all users and clients of an event.
 const PEOPLE: [&str; 10] = [
     "@user/id",
     "@user/name",
@@ -38,7 +38,7 @@ const TARGETS: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Sets the fields. The event fields are not taken: `ping_one.audit` shows them, too.
+/// Sets the fields. The event fields are not taken, because `ping_one.audit` shows them, too.
 pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     for (field, pointers) in TARGETS {
         copy(field, pointers, leaves, document);
@@ -51,6 +51,11 @@ pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Docume
     let group = if is_member { ["user.target.group.id", "user.target.group.name"] } else { GROUP };
     copy(group[0], &["@group/id"], leaves, document);
     copy(group[1], &["@group/name"], leaves, document);
+    if registry::lookup(&event.envelope().action.kind).kind == "role"
+        && let Some(id) = leaves.text_at("/result/description").and_then(role_id)
+    {
+        document.set("user.target.roles", vec![id.to_owned()]);
+    }
     let has_actor = leaves.text_at("@user/id").or(leaves.text_at("@user/name")).is_some();
     if !has_actor && acts_on_itself(event) {
         copy("user.id", &["@target/id"], leaves, document);

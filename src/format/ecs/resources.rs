@@ -24,6 +24,9 @@ pub(super) fn fill(leaves: &mut Leaves, document: &mut Document) {
 /// Documented text fields of a resource.
 const RESOURCE: [&str; 4] = ["id", "type", "name", "href"];
 
+/// Documented objects of a resource, each with an `id`.
+const OWNER: [&str; 2] = ["environment", "population"];
+
 /// Takes the documented fields out of resources. Resources with other fields stay in the extension
 /// with the rest.
 fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
@@ -46,11 +49,13 @@ fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
                 resource.insert(name.to_owned(), text);
             }
         }
-        let pointer = format!("{base}/environment/id");
-        if leaves.get(&pointer).is_some_and(Value::is_string)
-            && let Some(id) = leaves.take_value(&[], &pointer)
-        {
-            resource.insert("environment".to_owned(), json!({ "id": id }));
+        for name in OWNER {
+            let pointer = format!("{base}/{name}/id");
+            if leaves.get(&pointer).is_some_and(Value::is_string)
+                && let Some(id) = leaves.take_value(&[], &pointer)
+            {
+                resource.insert(name.to_owned(), json!({ "id": id }));
+            }
         }
         // A resource without documented fields becomes empty, which keeps the indices of the
         // others.
@@ -60,10 +65,6 @@ fn plain_parts(leaves: &mut Leaves) -> Vec<Value> {
         return Vec::new();
     }
     leaves.copied(&["ping_one.audit.resources"], "/resources");
-    let is_hole = |list: &Vec<Value>| list.iter().all(Value::is_null);
-    if leaves.get("/resources").and_then(Value::as_array).is_some_and(is_hole) {
-        leaves.take_value(&[], "/resources");
-    }
     resources
 }
 
@@ -73,9 +74,9 @@ fn are_plain_resources(value: &Value) -> bool {
     let is_plain = |resource: &Value| {
         resource.as_object().is_some_and(|fields| {
             fields.iter().all(|(name, value)| match name.as_str() {
-                "id" | "type" | "name" | "href" => is_text(value),
-                "environment" => value.as_object().is_some_and(|environment| {
-                    environment.iter().all(|(name, value)| name == "id" && is_text(value))
+                name if RESOURCE.contains(&name) => is_text(value),
+                name if OWNER.contains(&name) => value.as_object().is_some_and(|owner| {
+                    owner.iter().all(|(name, value)| name == "id" && is_text(value))
                 }),
                 _ => false,
             })

@@ -5,7 +5,7 @@
 use crate::config::{Formatting, OcsfVersion};
 use crate::event::registry::{self, ActionType, OcsfActivity};
 use crate::event::{Event, Interaction, Outcome};
-use crate::format::classify::is_sign_on;
+use crate::format::classify::{SessionChange, session_change};
 use crate::format::leaves::Leaves;
 use crate::format::people::user_in_link;
 
@@ -103,8 +103,13 @@ pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) ->
         Event::DeliveryTest(_) => OcsfActivity { class: BASE_EVENT, activity: OTHER },
         Event::Interaction(run) => {
             let names_user = leaves.text_at("@user/id").or(leaves.text_at("@user/name")).is_some();
-            if is_sign_on(formatting, event) && names_user {
-                return OcsfActivity { class: AUTHENTICATION, activity: 1 };
+            let activity = match session_change(formatting, event) {
+                Some(SessionChange::SignOn) => Some(1),
+                Some(SessionChange::SignOff) => Some(2),
+                None => None,
+            };
+            if let Some(activity) = activity.filter(|_| names_user) {
+                return OcsfActivity { class: AUTHENTICATION, activity };
             }
             // A flow run is created.
             let is_start = matches!(run.interaction, Interaction::StartInteraction(_));

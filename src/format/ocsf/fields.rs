@@ -1,5 +1,6 @@
 //! Document fields that take a text unchanged, and the event fields that may fill them.
 
+use crate::format::classify::USER_AGENTS;
 use crate::format::document::TextField;
 
 /// Fields of every class.
@@ -12,7 +13,7 @@ pub(in crate::format) const FIELDS: [TextField; 4] = [
 
 /// Fields of every class except the base event and findings.
 pub(in crate::format) const ACTOR_FIELDS: [TextField; 2] = [
-    (&["http_request.user_agent"], &["/source/userAgent", "~/userAgent"]),
+    (&["http_request.user_agent"], &USER_AGENTS),
     (&["status_detail"], &["/result/description", "~/outcomeStatusDetail", "~/outcomeDescription"]),
 ];
 

@@ -7,7 +7,7 @@ use crate::event::{Event, RiskLevel};
 use crate::format::classify::{product, title};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
-use crate::format::people::user_in_link;
+use crate::format::people::{role_id, user_in_link};
 
 const RISK: &str = "/_embedded/riskEvaluation";
 
@@ -66,12 +66,6 @@ pub(super) fn user_access(event: &Event<'_>, leaves: &mut Leaves, document: &mut
     affected_user(user_in_link(event), leaves, document);
 }
 
-/// Finds `ID` in `… for role 'ID' …`.
-fn role_id(description: &str) -> Option<&str> {
-    let (_, rest) = description.split_once("role '")?;
-    rest.split_once('\'').map(|(id, _)| id).filter(|id| !id.trim().is_empty())
-}
-
 /// Sets the group, and the member who was added or removed.
 pub(super) fn group_management(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     for (field, pointers) in [
@@ -102,10 +96,6 @@ pub(super) fn entity_management(leaves: &mut Leaves, document: &mut Document) {
         if let Some(text) = leaves.take_text(&[field], &pointers) {
             document.set(field, text);
         }
-    }
-    if !leaves.has_text("@target/id") {
-        actor_user(leaves, document);
-        return;
     }
     actor_user(leaves, document);
 }

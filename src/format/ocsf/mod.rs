@@ -1,7 +1,8 @@
 //! `ocsf`: the Open Cybersecurity Schema Framework, 1.3.0 or 1.8.0.
 //!
-//! The only profile is `host`, in classes that have an actor in that profile only. Both versions have the same fields, except for those that only 1.8.0 defines. Event fields
-//! outside of the schema are kept in `unmapped`, at their original paths. <https://schema.ocsf.io>
+//! The only profile is `host`, for classes that have an actor in that profile only. Both versions
+//! have the same fields, except for those that only 1.8.0 defines. Event fields outside of the schema
+//! are kept in `unmapped`, at their original paths. <https://schema.ocsf.io>
 
 mod api;
 mod class;

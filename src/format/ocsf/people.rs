@@ -1,4 +1,4 @@
-//! Who acts, from where, and with what: the fields that the classes share.
+//! Actor, users and endpoints: the fields that the classes share.
 
 use serde_json::Value;
 
@@ -6,17 +6,9 @@ use super::class;
 use super::fields::ACTOR_FIELDS;
 use super::observe;
 use crate::event::Event;
-use crate::format::classify::{address, product};
+use crate::format::classify::{product, source_address};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
-
-/// Fields with the address of the user's device. The first one present counts.
-const ADDRESSES: [&str; 4] = [
-    "/source/ipAddress",
-    "~/ipAddress",
-    "/_embedded/riskEvent/ip",
-    "/_embedded/riskEvaluation/event/ip",
-];
 
 /// Sets actor, source, destination and time.
 pub(super) fn fill(class: u16, event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
@@ -70,11 +62,8 @@ fn actor(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
 
 /// Sets an endpoint's address. Returns whether there is one.
 fn source(endpoint: &str, leaves: &mut Leaves, document: &mut Document) -> bool {
-    let found = ADDRESSES.iter().find_map(|pointer| {
-        let text = leaves.get(pointer).and_then(Value::as_str)?;
-        Some((*pointer, address(text)?.to_string()))
-    });
-    let Some((pointer, address)) = found else { return false };
+    let Some((pointer, address)) = source_address(leaves) else { return false };
+    let address = address.to_string();
     let field: &'static str =
         if endpoint == "src_endpoint" { "src_endpoint.ip" } else { "evidences[].src_endpoint.ip" };
     leaves.take(&[field], &[pointer], |text| text == address);
@@ -83,68 +72,87 @@ fn source(endpoint: &str, leaves: &mut Leaves, document: &mut Document) -> bool 
     true
 }
 
+/// Names of the fields of a user object.
+struct UserFields {
+    type_id: &'static str,
+    kind: &'static str,
+    uid: &'static str,
+    name: &'static str,
+    org: &'static str,
+}
+
+/// The user who acts.
+const ACTOR: UserFields = UserFields {
+    type_id: "actor.user.type_id",
+    kind: "actor.user.type",
+    uid: "actor.user.uid",
+    name: "actor.user.name",
+    org: "actor.user.org.uid",
+};
+
+/// The user who is affected.
+const AFFECTED: UserFields = UserFields {
+    type_id: "user.type_id",
+    kind: "user.type",
+    uid: "user.uid",
+    name: "user.name",
+    org: "user.org.uid",
+};
+
 /// Sets a user object from `@user` or `@target`.
-pub(super) fn user(
-    place: &'static str,
-    fields: [&'static str; 3],
-    person: &str,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    let [uid, name, org] = fields;
-    let kind =
-        leaves.take(&["actor.user.type_id"], &[&format!("{person}/type")], |kind| kind == "USER");
+fn user(fields: &UserFields, person: &str, leaves: &mut Leaves, document: &mut Document) {
+    let is_user = |kind: &str| kind.eq_ignore_ascii_case("USER");
+    let kind = leaves.take(&[fields.type_id], &[&format!("{person}/type")], |kind| kind == "USER");
     let (id, caption) = match kind.as_deref() {
-        None | Some("USER") => (1, "User"),
-        Some(other) => (99, other),
+        Some(other) if !is_user(other) => (99, other),
+        _ => (1, "User"),
     };
-    document.set(&format!("{place}.type_id"), id);
-    document.set(&format!("{place}.type"), caption);
+    document.set(fields.type_id, id);
+    document.set(fields.kind, caption);
     if let Some(text) = leaves.text_at(&format!("{person}/name")).map(str::to_owned) {
-        leaves.copied(&["observables"], &format!("{person}/name"));
-        observe(document, name, 4, "User Name", Some(&text));
+        observe(document, fields.name, 4, "User Name", Some(&text));
     }
-    for (field, part) in [(uid, "id"), (name, "name"), (org, "environment/id")] {
+    for (field, part) in [(fields.uid, "id"), (fields.name, "name"), (fields.org, "environment/id")]
+    {
         if let Some(text) = leaves.take_text(&[field], &[&format!("{person}/{part}")]) {
             document.set(field, text);
         }
     }
 }
 
+fn has_user(person: &str, leaves: &Leaves) -> bool {
+    leaves.has_text(&format!("{person}/id")) || leaves.has_text(&format!("{person}/name"))
+}
+
 /// Sets the user who acts, if the event names one.
 pub(super) fn actor_user(leaves: &mut Leaves, document: &mut Document) {
-    if leaves.has_text("@user/id") || leaves.has_text("@user/name") {
-        let fields = ["actor.user.uid", "actor.user.name", "actor.user.org.uid"];
-        user("actor.user", fields, "@user", leaves, document);
+    if has_user("@user", leaves) {
+        user(&ACTOR, "@user", leaves, document);
     }
 }
 
 /// Sets the affected user: the `USER` resource, else the user in a resource's link, else the actor.
 pub(super) fn affected_user(linked: Option<&str>, leaves: &mut Leaves, document: &mut Document) {
-    let fields = ["user.uid", "user.name", "user.org.uid"];
-    if leaves.has_text("@target/id") || leaves.has_text("@target/name") {
-        user("user", fields, "@target", leaves, document);
-        actor_user(leaves, document);
-        return;
-    }
-    if let Some(id) = linked {
-        document.set("user.type_id", 1);
-        document.set("user.type", "User");
-        document.set("user.uid", id);
-        actor_user(leaves, document);
-        return;
-    }
-    let shown = ["id", "name", "environment/id"]
-        .map(|part| leaves.text_at(&format!("@user/{part}")).map(str::to_owned));
-    for ((field, text), actor) in
-        fields.iter().zip(&shown).zip(["actor.user.uid", "actor.user.name", "actor.user.org.uid"])
-    {
-        if let Some(text) = text {
-            document.set(field, text.as_str());
-            document.set(actor, text.as_str());
+    if has_user("@target", leaves) {
+        user(&AFFECTED, "@target", leaves, document);
+    } else if let Some(id) = linked {
+        document.set(AFFECTED.type_id, 1);
+        document.set(AFFECTED.kind, "User");
+        document.set(AFFECTED.uid, id);
+    } else {
+        for (field, part) in
+            [(ACTOR.uid, "id"), (ACTOR.name, "name"), (ACTOR.org, "environment/id")]
+        {
+            let pointer = format!("@user/{part}");
+            if let Some(text) = leaves.text_at(&pointer).map(str::to_owned) {
+                document.set(field, text);
+                leaves.copied(&[field], &pointer);
+            }
         }
+        user(&AFFECTED, "@user", leaves, document);
+        document.set(ACTOR.type_id, 1);
+        document.set(ACTOR.kind, "User");
+        return;
     }
-    user("user", fields, "@user", leaves, document);
-    document.set("actor.user.type_id", 1);
-    document.set("actor.user.type", "User");
+    actor_user(leaves, document);
 }

@@ -25,11 +25,14 @@ fn types(mapping: &Value, at: &str, found: &mut BTreeMap<String, Value>) {
     }
 }
 
+/// Fields with a mapping for arbitrary objects.
+const FLATTENED: [&str; 2] = ["ping_one.davinci.extra", "ping_one.audit.embedded"];
+
 /// Collects the fields of a document below `ping_one`; arrays are expanded, the extension counts as
 /// one field.
 fn fields(value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
     match value {
-        Value::Object(members) if at != "ping_one.davinci.extra" => {
+        Value::Object(members) if !FLATTENED.contains(&at) => {
             for (name, member) in members {
                 fields(member, &format!("{at}.{name}"), found);
             }
@@ -42,6 +45,7 @@ fn fields(value: &Value, at: &str, found: &mut Vec<(String, Value)>) {
 fn fits(kind: &str, value: &Value) -> bool {
     match kind {
         "keyword" => value.is_string(),
+        "ip" => value.as_str().is_some_and(|text| text.parse::<core::net::IpAddr>().is_ok()),
         "long" => value.is_i64(),
         "boolean" => value.is_boolean(),
         // `packetTimestamp` is in milliseconds, which is also valid for a date.
@@ -77,8 +81,7 @@ fn the_component_template_has_every_field_of_ours_and_its_type() {
     emitted.extend(tables.flat_map(|(names, _)| names.iter().map(|name| (*name).to_owned())));
     // Fields that occur in no fixture.
     emitted.extend(
-        ["ping_one.davinci.parent.flow.version", "ping_one.audit.resources.href"]
-            .map(str::to_owned),
+        ["ping_one.davinci.parent.flow.version", "ping_one.audit.created_at"].map(str::to_owned),
     );
     for field in known.keys() {
         assert!(emitted.contains(field), "the template has {field}, which nothing emits");
@@ -114,20 +117,19 @@ fn the_index_templates_match_the_default_data_stream() {
     assert!(extra["depth_limit"].as_u64() > Some(decode::MAX_DEPTH.into()));
     assert!(extra["ignore_above"].as_u64().is_some_and(|bytes| bytes <= 4096));
     let mut one = template("elasticsearch/component-template.json")["template"]["mappings"]["properties"]["ping_one"].clone();
-    let extra = one.pointer_mut("/properties/davinci/properties/extra").expect("the extension");
-    *extra = serde_json::json!({ "type": "object", "enabled": false });
+    for field in FLATTENED {
+        let (_, name) = field.split_once('.').expect("a name");
+        let pointer = format!("/properties/{}", name.replace('.', "/properties/"));
+        let flattened = one.pointer_mut(&pointer).expect("the field");
+        // OpenSearch has a type of its own for arbitrary objects.
+        *flattened = serde_json::json!({ "type": "flat_object" });
+    }
     let other = template("opensearch/index-template.json");
     assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
 }
 
-/// Returns a pointer as the tables of the documentation spell it.
-fn member(pointer: &str) -> String {
-    let member = pointer.trim_start_matches(['~', '/']).replace("^/", "parent.");
-    member.replace('/', ".").replace("resources.0.", "resources.")
-}
-
 fn members(pointers: &[&str]) -> String {
-    let mut members: Vec<String> = pointers.iter().map(|pointer| member(pointer)).collect();
+    let mut members: Vec<String> = pointers.iter().map(|pointer| documented(pointer)).collect();
     members.dedup();
     members.join(" | ")
 }
@@ -135,14 +137,15 @@ fn members(pointers: &[&str]) -> String {
 #[test]
 fn the_key_references_have_every_key() {
     let cef_reference = deployed("cef/fields.csv");
-    let tables = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::CORRELATION);
+    let tables = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::AUDIT_FIELDS);
+    let tables = tables.chain(&cef::TARGET).chain(&cef::CORRELATION);
     for (key, label, longest, from) in tables {
         let row = format!(",string,{longest},{},{}", label.unwrap_or_default(), members(from));
         let is_there = |line: &str| line.starts_with(&format!("{key},")) && line.ends_with(&row);
         assert!(cef_reference.lines().any(is_there), "no row of {key} ends with {row}");
     }
     let leef_reference = deployed("leef/fields.csv");
-    for (key, from) in leef::FIELDS.iter().chain(&leef::FLOW_FIELDS) {
+    for (key, from) in leef::FIELDS.iter().chain(&leef::FLOW_FIELDS).chain(&leef::AUDIT_FIELDS) {
         let row = format!("{key},string,{},", members(from));
         assert!(leef_reference.lines().any(|line| line.starts_with(&row)), "no row {row}");
     }

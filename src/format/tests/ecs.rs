@@ -48,6 +48,7 @@ fn has_type(kind: &str, value: &Value) -> bool {
     match kind {
         "keyword" | "match_only_text" | "wildcard" => text.is_some(),
         "date" => text.is_some_and(|text| DateTime::parse_from_rfc3339(text).is_ok()),
+        "float" | "long" => value.is_number(),
         "ip" => text.is_some_and(|text| text.parse::<core::net::IpAddr>().is_ok()),
         other => panic!("no rule for {other}"),
     }

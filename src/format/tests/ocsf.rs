@@ -218,8 +218,8 @@ fn each_kind_of_event_has_its_class() {
         ("events/receive_request.json", 6003, 99),
         ("events/send_response.json", 6003, 99),
         ("events/send_error_response.json", 6003, 99),
-        ("events/admin_flow_deployed.json", 6003, 3),
-        ("events/pingone_user_updated.json", 6003, 3),
+        ("events/admin_flow_deployed.json", 3004, 10),
+        ("events/pingone_user_updated.json", 3001, 99),
         ("events/event_delivery_test.json", 0, 99),
     ] {
         let document = document(OcsfVersion::default(), &changed(name, |_| {}));
