@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -40,10 +41,17 @@ def render(program, events, *arguments):
     mapped = subprocess.run(
         [program, "map", *arguments], input=json.dumps(events), capture_output=True, text=True, check=False
     )
-    lines = mapped.stdout.splitlines()
+    lines = mapped.stdout.split("\n")[:-1]
     if mapped.returncode or len(lines) != len(events):
         sys.exit(f"map {' '.join(arguments)}: {len(lines)} lines for {len(events)} events: {mapped.stderr.strip()}")
     return lines
+
+
+def accepted(program, events):
+    """The events that are not refused: damage may have removed what an event needs."""
+    mapped = subprocess.run([program, "map"], input=json.dumps(events), capture_output=True, text=True, check=False)
+    refused = {int(number) for number in re.findall(r"^standard input:1: \$\[(\d+)\]", mapped.stderr, re.MULTILINE)}
+    return [event for at, event in enumerate(events) if at not in refused]
 
 
 def get(document, path):

@@ -1,0 +1,2 @@
+def check_files(program, events, ecs, problems):
+    return "deploy: nothing yet"
