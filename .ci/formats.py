@@ -1,4 +1,4 @@
-"""Judges the formats with programs of other authors. The argument is the program.
+"""Judges the formats with programs of other authors. Arguments: the program, --write.
 
 Judged are all fixtures, all events of detections/ and damaged variants of both. Every judge first has to refuse a
 broken document: a judge that accepts everything proves nothing.
@@ -166,7 +166,7 @@ def main():
         judge_ecs("noida-db", server, ecs)
     with opensearch() as server:
         judge_ecs("osmem-server", server, ecs)
-    counts.append(check_files(PROGRAM, events, ecs, problems))
+    counts.append(check_files(PROGRAM, events, ecs, problems, "--write" in sys.argv[2:]))
     for line in counts:
         print(line)
     for problem in problems[:40]:
