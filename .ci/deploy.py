@@ -25,7 +25,9 @@ TERRAFORM = ROOT / "deploy/terraform"
 # What systemd-analyze security may find at most, in tenths: 10.0 is no protection at all.
 EXPOSURE = 15
 
-# Arguments of the resource pingone_webhook, of its filter_options, and which are required:
+# Arguments of the resource pingone_webhook and of its filter_options that all versions of the provider from 1.0 on have,
+# and whether one of these versions requires them. Newer ones add connection_details_headers, connection_details_url,
+# payload_options and protocol; to use these, raise required_providers in deploy/terraform first.
 # https://registry.terraform.io/providers/pingidentity/pingone/latest/docs/resources/webhook
 WEBHOOK = {
     "environment_id": True, "name": True, "format": True, "http_endpoint_url": True, "filter_options": True,
@@ -48,6 +50,11 @@ VOLUMES = {
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 problems = []
+
+
+def is_fixed(image):
+    """An image of a full version, which does not move to another release."""
+    return re.fullmatch(r"[a-z-]+:\d+\.\d+\.\d+(-[a-z0-9.]+)?(@sha256:[0-9a-f]{64})?", image) is not None
 
 
 def want(holds, message):
@@ -307,6 +314,7 @@ def check_jetstream_compose(version, user):
     stores = set()
     for own, service in services.items():
         keeps_to_itself(service, f"{name}: {own}")
+        want(is_fixed(service["image"]), f"{name}: {service['image']} is not one version")
         want(service["user"] == user, f"{name}: {own} is not user {user}")
         want(own == "nginx" or "ports" not in service, f"{name}: {own} is published")
         want(own == "nginx" or "healthcheck" in service, f"{name}: {own} has no health check")
@@ -378,6 +386,7 @@ def check_jetstream_kubernetes(version, user):
         want(context["fsGroup"] == context["runAsGroup"], f"{where}: secrets are not readable for the group")
         (container,) = pod["containers"]
         want("memory" in container["resources"]["limits"], f"{where}: memory has no limit")
+        want(is_fixed(container["image"]), f"{where}: {container['image']} is not one version")
         volumes = {volume["name"] for volume in pod["volumes"]}
         volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
         mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}

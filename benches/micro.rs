@@ -6,12 +6,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use davinci_siem::config::{Format, Formatting};
 use davinci_siem::decode;
 use davinci_siem::format::{self, Received};
+use davinci_siem::format::{Format, FormatConfig};
 use davinci_siem::metrics::Metrics;
 use davinci_siem::observe::{Observer, Summaries};
-use davinci_siem::spool::{Batch, DedupKey, NewEvent, Settings, Spool};
+use davinci_siem::spool::{Batch, DedupKey, NewEvent, Spool, SpoolConfig};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -74,7 +74,7 @@ fn decode_one_event(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = ["native", "ecs", "ocsf", "cef", "leef"])]
 fn render(bencher: Bencher<'_, '_>, name: &str) {
     let (_, format) = Format::ALL.into_iter().find(|(known, _)| *known == name).expect("a format");
-    let formatting = Formatting::of(format);
+    let formatting = FormatConfig::of(format);
     let events = events(5);
     let typed: Vec<_> =
         events.iter().map(|raw| decode::event(raw.as_bytes()).expect("an event").event).collect();
@@ -99,7 +99,7 @@ fn prepare_batch(bencher: Bencher<'_, '_>, count: usize) {
 #[divan::bench(args = [1, 20, 500], sample_count = 50)]
 fn append_batch(bencher: Bencher<'_, '_>, count: usize) {
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
+    let settings = SpoolConfig {
         engine: davinci_siem::spool::Engine::Embedded,
         directory: folder.path().join("spool"),
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool

@@ -21,7 +21,6 @@ use crate::listener::tls::{self, TlsError};
 use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::retry::RetryRules;
 use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
 use crate::rlimit::{self, DescriptorLimitError};
@@ -141,6 +140,9 @@ impl App {
         let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
         drift::remember(&observer, &config.spool.directory, (clock)());
+        if !spool.is_shared() {
+            observer.restore_sources(&config.spool.directory, (clock)());
+        }
         let starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
         let registered = spool.register(&starts).await?;
@@ -227,7 +229,7 @@ impl App {
         ));
         let receiver = Receiver::new(
             Arc::clone(&spool),
-            &config,
+            config.receiver(),
             Arc::clone(&policy),
             Arc::clone(&metrics),
             Arc::clone(&observer),
@@ -252,7 +254,7 @@ impl App {
                 spool: Arc::clone(&spool),
                 access,
                 sinks: statuses,
-                rules: RetryRules::with_policy(&config, policy),
+                rules: config.retry_rules_with(policy),
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,

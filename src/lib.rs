@@ -62,6 +62,7 @@ pub mod redact;
 pub mod reload;
 pub mod rlimit;
 mod secret;
+pub mod settings;
 mod shown;
 pub mod shutdown;
 pub mod sinks;
@@ -69,5 +70,4 @@ mod spans;
 pub mod spool;
 pub mod telemetry;
 mod tls;
-#[cfg(feature = "otlp")]
 mod traces;

@@ -55,7 +55,7 @@ fn every_fixture_goes_in_and_comes_out_with_equal_values() {
         Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\ntest_events = true\n");
     let service = home.start();
     let mut files: Vec<String> = Vec::new();
-    for folder in ["events", "contradictions"] {
+    for folder in ["events", "contradictions", "pingone"] {
         for entry in fixture(folder).read_dir().expect("a folder") {
             files.push(entry.expect("an entry").path().to_str().expect("UTF-8").to_owned());
         }

@@ -89,7 +89,7 @@ fn a_flipped_bit_in_the_log_costs_one_chunk_and_not_all_that_follow() {
     // In a page of the middle of it; SQLite would forget every commit from there on.
     flip(&log, 32 + size / (PAGE + 24) / 2 * (PAGE + 24) + 24 + PAGE - 100);
     let (is_sound, said) = verify(&home);
-    assert!(!is_sound && said.contains("spool.db-wal: a frame is broken"), "{said}");
+    assert!(!is_sound && said.contains("spool.db-wal: a frame is corrupt"), "{said}");
     let service = home.start();
     assert!(service.log().contains("the spool was repaired"), "{}", service.log());
     let aside = service.readiness()["spool_set_aside"].as_str().expect("a path").to_owned();

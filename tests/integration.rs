@@ -24,6 +24,7 @@ mod early_answers;
 mod elasticsearch;
 mod exhaustion;
 mod faults;
+mod features;
 mod formats;
 mod full_quarantine;
 mod http2;
@@ -62,6 +63,7 @@ mod shared_delivery;
 mod shared_permissions;
 #[cfg(feature = "nats")]
 mod shared_spool;
+#[cfg(feature = "nats")]
 mod shared_stream;
 mod shutdown;
 mod signals;

@@ -75,7 +75,7 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
 #[test]
 fn what_readers_are_told_of_can_be_read() {
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = spool::Settings {
+    let settings = spool::SpoolConfig {
         engine: spool::Engine::Embedded,
         directory: folder.path().join("spool"),
         sync: false,

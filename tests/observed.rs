@@ -187,18 +187,21 @@ fn a_batch_comes_whole_though_not_at_once() {
     });
 }
 
+/// Sends a body and returns the status of the answer.
+fn posted(service: &Service, body: &'static str) -> u16 {
+    block_on(async {
+        let answer = Client::new().post(&service.url).body(body).send().await;
+        answer.expect("an answer").status().as_u16()
+    })
+}
+
 #[test]
 fn a_source_is_held_back_until_it_is_answered_with_200() {
     let home = Home::new("[sources.pingone]\non_unparseable = \"reject\"\n");
     let service = home.start();
     let held_back = || service.metric("davinci_siem_blocked_seconds{source=\"pingone\"}");
     let source = || ask(&service, "/api/observed")["sources"][0].clone();
-    let post = |body: &'static str| {
-        block_on(async {
-            let answer = Client::new().post(&service.url).body(body).send().await;
-            answer.expect("an answer").status().as_u16()
-        })
-    };
+    let post = |body| posted(&service, body);
     assert_eq!((source()["last_heard"].clone(), held_back()), (Value::Null, 0.0));
     assert_eq!(post("[]"), 200);
     assert_eq!(source()["blocked_since"], Value::Null);
@@ -206,6 +209,13 @@ fn a_source_is_held_back_until_it_is_answered_with_200() {
     let since = source()["blocked_since"].as_i64().expect("a time");
     assert_eq!(source()["loses_events_at"], json!(since + 7 * 86_400_000));
     wait_for("time passes", || (held_back() > 0.0).then_some(()));
+    service.kill();
+    let service = home.start();
+    let held_back = || service.metric("davinci_siem_blocked_seconds{source=\"pingone\"}");
+    let source = || ask(&service, "/api/observed")["sources"][0].clone();
+    let post = |body| posted(&service, body);
+    assert_eq!(source()["blocked_since"], since, "a restart does not reset it");
+    assert!(held_back() > 0.0);
     assert_eq!(post("[]"), 200);
     assert_eq!((source()["blocked_since"].clone(), held_back()), (Value::Null, 0.0));
 }

@@ -29,7 +29,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     receivers.restart();
     receivers.get(waits).post(&batch(all[60..].to_vec()));
     wait_for_ids(&target, &all);
-    receivers.get(leads).wait_for_log("the stream was made anew");
+    receivers.get(leads).wait_for_log("the stream was recreated");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
     let client = cluster.client();
     client.delete("davinci-siem");
     receivers.restart();
-    receivers.get(0).wait_for_log("the stream was made anew");
+    receivers.get(0).wait_for_log("the stream was recreated");
     receivers.get(0).post(&batch(all[200..].to_vec()));
     // Each of the two writes every three seconds, and removes what it may every two.
     let written = client.last("KV_davinci-siem-sinks");
@@ -107,7 +107,7 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
     cluster.client().delete("davinci-siem");
     receivers.running[other].take().expect("it runs").kill();
     receivers.restart();
-    receivers.get(other).wait_for_log("the stream was made anew");
+    receivers.get(other).wait_for_log("the stream was recreated");
     receivers.get(other).post(&batch(all[160..180].to_vec()));
     wait_for_ids(&target, &all[..180]);
     receivers.get(knows).signal("CONT");

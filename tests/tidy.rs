@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 32] = [
+const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("error_chain", &[]),
     ("event", &[]),
     ("rlimit", &[]),
@@ -15,55 +15,58 @@ const DIRECTIONS: [(&str, &[&str]); 32] = [
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
-    ("pem", &["shown"]),
-    ("secret", &["shown"]),
     ("shown", &[]),
     ("shutdown", &[]),
     ("spans", &[]),
-    ("tls", &["pem", "shown"]),
-    ("nats", &["secret", "tls"]),
-    ("spool", &["error_chain", "durable_dir", "nats"]),
+    ("pem", &["shown"]),
+    ("secret", &["shown"]),
+    // The reader of the configuration: each component declares its own settings with it.
+    ("settings", &["secret", "shown"]),
+    ("tls", &["pem", "settings", "shown"]),
+    ("nats", &["secret", "settings", "tls"]),
+    ("http_client", &["error_chain", "secret", "settings", "tls"]),
+    ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
-    ("observe", &["decode", "event", "durable_dir", "json", "metrics"]),
-    ("config", &["nats", "paths", "secret", "shown", "spool", "tls"]),
-    ("telemetry", &["config", "metrics", "printable", "spans", "traces"]),
-    ("http_client", &["config", "error_chain", "secret", "tls"]),
-    ("traces", &["config", "http_client", "metrics", "shutdown", "spans"]),
-    ("redact", &["config", "json"]),
-    ("format", &["config", "event", "json"]),
+    ("observe", &["decode", "durable_dir", "event", "json", "metrics"]),
+    ("redact", &["json", "secret", "settings"]),
+    ("format", &["event", "json", "settings"]),
+    ("traces", &["http_client", "metrics", "settings", "shutdown", "spans"]),
+    ("telemetry", &["metrics", "printable", "settings", "spans", "traces"]),
     (
         "sinks",
         &[
-            "error_chain",
-            "config",
-            "event",
             "durable_dir",
+            "error_chain",
+            "event",
+            "format",
             "http_client",
             "nats",
             "paths",
             "secret",
+            "settings",
             "tls",
         ],
     ),
-    ("listener", &["config", "metrics", "pem", "shown", "shutdown"]),
+    ("listener", &["metrics", "pem", "settings", "shown", "shutdown"]),
     (
         "receive",
         &[
-            "config", "decode", "event", "listener", "metrics", "observe", "redact", "shutdown",
-            "spans", "spool",
+            "decode", "event", "listener", "metrics", "observe", "redact", "secret", "settings",
+            "shown", "shutdown", "spans", "spool",
         ],
     ),
     (
         "deliver",
         &[
-            "config",
             "decode",
             "event",
             "file_fingerprint",
             "format",
             "metrics",
             "redact",
+            "settings",
+            "shown",
             "shutdown",
             "sinks",
             "spans",
@@ -73,15 +76,32 @@ const DIRECTIONS: [(&str, &[&str]); 32] = [
     (
         "admin",
         &[
-            "config",
             "deliver",
             "listener",
             "metrics",
             "observe",
             "printable",
             "receive",
+            "secret",
+            "settings",
             "shutdown",
             "spool",
+        ],
+    ),
+    // Composes the settings of all components.
+    (
+        "config",
+        &[
+            "admin",
+            "deliver",
+            "listener",
+            "paths",
+            "receive",
+            "redact",
+            "settings",
+            "spool",
+            "telemetry",
+            "traces",
         ],
     ),
     (
@@ -94,14 +114,16 @@ const DIRECTIONS: [(&str, &[&str]); 32] = [
             "listener",
             "metrics",
             "receive",
+            "secret",
+            "settings",
             "spool",
         ],
     ),
     (
         "app",
         &[
-            "admin", "config", "deliver", "listener", "rlimit", "metrics", "observe", "receive",
-            "reload", "shutdown", "spool",
+            "admin", "config", "deliver", "listener", "metrics", "observe", "receive", "reload",
+            "rlimit", "shutdown", "spool",
         ],
     ),
 ];
@@ -185,6 +207,45 @@ fn modules_point_down_only() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each module comes after all that it may name, so that there is no cycle.
+#[test]
+fn directions_have_no_cycle() {
+    for (index, (name, allowed)) in DIRECTIONS.iter().enumerate() {
+        for lower in *allowed {
+            let is_before = DIRECTIONS[..index].iter().any(|(known, _)| known == lower);
+            assert!(is_before, "{name} names {lower}, which does not come before it");
+        }
+    }
+}
+
+/// A new sink type touches its own directory and `sinks/mod.rs`.
+#[test]
+fn only_its_directory_and_its_registration_name_a_sink() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sinks");
+    let entries = root.read_dir().expect("a directory").map(|entry| entry.expect("an entry"));
+    let sinks = entries.filter(|entry| entry.path().join("mod.rs").exists());
+    let types: Vec<(String, String)> = sinks
+        .map(|entry| {
+            let directory = entry.file_name().to_string_lossy().into_owned();
+            let words = directory.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
+            (words.collect::<String>(), format!("sinks/{directory}/"))
+        })
+        .collect();
+    assert!(types.len() >= 8, "the sinks were found");
+    for source in sources() {
+        // The registration, and the judge of their bytes, which is built for tests only.
+        if source.name == "sinks/mod.rs" || source.name.contains("fuzzing") {
+            continue;
+        }
+        for (name, directory) in types.iter().filter(|(_, own)| !source.name.starts_with(own)) {
+            let forms = [format!("{name}SinkConfig"), format!("TargetConfig::{name}")];
+            let found = code_lines(&source)
+                .find(|line| forms.iter().any(|form| line.contains(form.as_str())));
+            assert_eq!(found, None, "{} names the sink in {directory}", source.name);
+        }
+    }
 }
 
 #[test]
@@ -339,7 +400,7 @@ fn every_fixture_and_dependency_is_explained() {
         }
     }
     let explained = read("fixtures/README.md");
-    for folder in ["events", "contradictions"] {
+    for folder in ["events", "contradictions", "pingone"] {
         for entry in root.join("fixtures").join(folder).read_dir().expect("a folder") {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             assert!(explained.contains(&name), "fixtures/README.md does not explain {name}");
@@ -358,9 +419,12 @@ fn the_image_says_what_the_manifest_says() {
         format!("image.version=\"{}\"", env!("CARGO_PKG_VERSION")),
         format!("image.description=\"{}\"", env!("CARGO_PKG_DESCRIPTION")),
         format!("image.licenses=\"{}\"", env!("CARGO_PKG_LICENSE")),
-        format!("FROM rust:{}-", env!("CARGO_PKG_RUST_VERSION")),
+        format!("ARG BASE=rust:{}-", env!("CARGO_PKG_RUST_VERSION")),
         format!("cargo-auditable --version ={auditable} "),
     ] {
         assert!(image.contains(&said), "the Dockerfile does not say {said}");
     }
+    // The oldest toolchain that is promised is the one that everything is checked with.
+    let toolchain = format!("channel = \"{}.0\"", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(read("rust-toolchain.toml").contains(&toolchain), "another toolchain: {toolchain}");
 }

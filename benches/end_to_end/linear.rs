@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use davinci_siem::spool::{Batch, DedupKey, NewEvent, Settings, Spool};
+use davinci_siem::spool::{Batch, DedupKey, NewEvent, Spool, SpoolConfig};
 
 use crate::load::{self, Plan, Until};
 use crate::servers::{FILE, Kind, Server};
@@ -67,7 +67,7 @@ fn cost(case: &Case) -> f64 {
 
 /// Makes a spool that remembers ids, and has nothing else.
 fn fill(folder: &Path, ids: u64) {
-    let settings = Settings {
+    let settings = SpoolConfig {
         engine: davinci_siem::spool::Engine::Embedded,
         directory: folder.join("data"),
         sync: false,

@@ -186,7 +186,7 @@ async fn unsynced(file: &str) {
     let mut config = config::load(Some(file.as_ref()), std::iter::empty()).expect("valid");
     config.spool.sync = false;
     let metrics = std::sync::Arc::new(Metrics::new().expect("metrics"));
-    let _telemetry = telemetry::start(&config, &metrics);
+    let _telemetry = telemetry::start(&config.log, config.traces.as_ref(), &metrics);
     let (_trigger, shutdown) = shutdown::channel();
     let text = config::text_of(Some(file.as_ref())).expect("readable");
     let reload = Reload {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::lines::{decode_cef, decode_leef};
 use super::tree::{self, Tree};
-use crate::config::{Format, Formatting, OcsfVersion};
 use crate::decode;
 use crate::event::Event;
+use crate::format::{Format, FormatConfig, OcsfVersion};
 use crate::format::{Received, explain, render};
 
 /// Maximum number of events of one body that are checked.
@@ -32,9 +32,9 @@ struct RenderedEvent<'a> {
 /// Checks that the original is on one line and has the same content, with or without its wrapper.
 pub fn native(bytes: &[u8]) {
     each(bytes, |came| {
-        let line = line(&Formatting::of(Format::Native), came);
+        let line = line(&FormatConfig::of(Format::Native), came);
         assert_eq!(tree::read(line.as_bytes()).as_ref(), Some(&came.tree));
-        let wrapping = Formatting { wrap: true, ..Formatting::of(Format::Native) };
+        let wrapping = FormatConfig { wrap: true, ..FormatConfig::of(Format::Native) };
         let wrapped = tree::read(self::line(&wrapping, came).as_bytes()).expect("JSON");
         assert_eq!(wrapped.get("event"), Some(&came.tree));
         assert_eq!(wrapped.get("source").and_then(Tree::text), Some("a \"source\""));
@@ -45,7 +45,7 @@ pub fn native(bytes: &[u8]) {
 /// Checks that Elasticsearch accepts the document and that no field is lost.
 pub fn ecs(bytes: &[u8]) {
     each(bytes, |came| {
-        let formatting = Formatting::of(Format::Ecs);
+        let formatting = FormatConfig::of(Format::Ecs);
         let document = document(&formatting, came);
         for field in ["@timestamp", "message"] {
             assert!(document.get(field).and_then(Tree::text).is_some(), "no {field}");
@@ -55,7 +55,7 @@ pub fn ecs(bytes: &[u8]) {
         let extra = document.at(&["ping_one", "davinci", "extra"]);
         let original = document.at(&["event", "original"]).and_then(Tree::text);
         nothing_is_lost(came, &said(&document), extra, original);
-        let with = Formatting { original: true, ..formatting };
+        let with = FormatConfig { original: true, ..formatting };
         let whole = self::document(&with, came);
         is_the_original(came, whole.at(&["event", "original"]).and_then(Tree::text));
         for (path, leaf) in document.leaves() {
@@ -71,7 +71,7 @@ pub fn ecs(bytes: &[u8]) {
 pub fn ocsf(bytes: &[u8]) {
     each(bytes, |came| {
         for (version, ocsf_version) in OcsfVersion::ALL {
-            let formatting = Formatting { ocsf_version, ..Formatting::of(Format::Ocsf) };
+            let formatting = FormatConfig { ocsf_version, ..FormatConfig::of(Format::Ocsf) };
             let document = document(&formatting, came);
             let said_version = document.at(&["metadata", "version"]).and_then(Tree::text);
             assert_eq!(said_version, Some(version));
@@ -99,7 +99,7 @@ pub fn ocsf(bytes: &[u8]) {
 /// Checks that ArcSight's rules can read the line.
 pub fn cef(bytes: &[u8]) {
     each(bytes, |came| {
-        let formatting = Formatting::of(Format::Cef);
+        let formatting = FormatConfig::of(Format::Cef);
         let line = line(&formatting, came);
         assert!(!line.contains(char::is_control), "{line:?}");
         let (head, pairs) = decode_cef(&line);
@@ -122,7 +122,7 @@ pub fn cef(bytes: &[u8]) {
 /// Checks that QRadar's rules can read the line.
 pub fn leef(bytes: &[u8]) {
     each(bytes, |came| {
-        let line = line(&Formatting::of(Format::Leef), came);
+        let line = line(&FormatConfig::of(Format::Leef), came);
         assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
         let (head, pairs) = decode_leef(&line);
         assert_eq!(head[0], "LEEF:2.0");
@@ -144,7 +144,7 @@ fn each(bytes: &[u8], mut check: impl FnMut(&RenderedEvent<'_>)) {
 }
 
 /// Renders a line, and checks that `explain` renders the same.
-fn line(formatting: &Formatting, came: &RenderedEvent<'_>) -> String {
+fn line(formatting: &FormatConfig, came: &RenderedEvent<'_>) -> String {
     let RenderedEvent { event, raw, .. } = came;
     let received = Received { event, raw, received_at: RECEIVED_AT, source: "a \"source\"" };
     let line = render(formatting, received);
@@ -154,7 +154,7 @@ fn line(formatting: &Formatting, came: &RenderedEvent<'_>) -> String {
     text
 }
 
-fn document(formatting: &Formatting, came: &RenderedEvent<'_>) -> Tree {
+fn document(formatting: &FormatConfig, came: &RenderedEvent<'_>) -> Tree {
     let line = line(formatting, came);
     let document = tree::read(line.as_bytes()).expect("JSON");
     assert!(!document.has_repetition(), "a name twice in {line}");

@@ -7,7 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::{self, Credential, ForwardedHeader};
+use crate::config;
+use crate::listener::ForwardedHeader;
+use crate::receive::Credential;
 use crate::{receive, sinks};
 
 const PAIR: &str = "pingone:correct:horse";

@@ -4,9 +4,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::tree::{self, Tree};
-use crate::config::{self, Action, REQUIRED, Redact};
+use crate::config;
 use crate::decode;
 use crate::redact::Redaction;
+use crate::redact::{Action, FieldPath, REQUIRED, RedactConfig};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ACTIONS: [Action; 3] = [Action::Drop, Action::Mask, Action::Hash];
@@ -42,7 +43,7 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
         _ => [&["*".to_owned()], &names[1..]].concat().join("."),
     };
     let action = ACTIONS[choice / 3 % 3];
-    let Ok(parsed) = path.parse::<config::MemberPath>() else { return };
+    let Ok(parsed) = path.parse::<FieldPath>() else { return };
     if REQUIRED.iter().any(|required| parsed.matches(required)) {
         return;
     }
@@ -234,7 +235,7 @@ fn each_text(
 }
 
 /// Returns the profile with an action, and a key.
-fn rules(action: Action) -> Redact {
+fn rules(action: Action) -> RedactConfig {
     let word = match action {
         Action::Drop => "drop",
         Action::Mask => "mask",

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config};
+use crate::receive::SourceConfig;
+use crate::settings::Problems;
 
 /// Secret that no message and no `Debug` output may contain.
 const SECRET: &str = "canary-0123456789-canary";
@@ -46,13 +48,13 @@ fn is_complete(config: &Config) {
     for (index, source) in config.sources.iter().enumerate() {
         is_plain(&source.name);
         assert!(source.path.starts_with('/'));
-        let is_twin = |other: &config::Source| other.path == source.path;
+        let is_twin = |other: &SourceConfig| other.path == source.path;
         assert!(!config.sources[..index].iter().any(is_twin), "two sources on {}", source.path);
     }
     config.sinks.iter().for_each(|sink| is_plain(&sink.name));
     assert!(config.limits.body <= 512 << 20 && config.limits.in_flight >= 2 * config.limits.body);
     assert!(config.spool.max_size >= 4 * config.limits.body);
-    let is_open = config.sources.iter().any(|source| !source.has_credentials);
+    let is_open = config.sources.iter().any(|source| source.credentials.is_empty());
     assert!(
         !is_open || config.listen.address.ip().is_loopback() || config.listen.allows_no_credentials
     );

@@ -1,13 +1,14 @@
 //! Any event as syslog messages, and streams of them.
 
 use super::rfc5424::{parse, split_counted, split_lines};
-use crate::config::{
-    self, Format, Formatting, Framing, HeaderFormat, SinkKind, SyslogSink, Transport,
-};
+use crate::config;
 use crate::decode;
 use crate::event::Event;
+use crate::format::{Format, FormatConfig};
 use crate::format::{Received, render};
-use crate::sinks::{self, Rendered, SinkFinding};
+use crate::sinks::TargetConfig;
+use crate::sinks::fuzzing::{Framing, HeaderFormat, SyslogSinkConfig, Transport};
+use crate::sinks::{Rendered, SinkFinding};
 
 /// Transports and framings, each with a format.
 const WAYS: [(&str, Format); 7] = [
@@ -35,7 +36,7 @@ pub fn syslog(bytes: &[u8]) {
                 received_at: 0,
                 source: "pingone",
             };
-            let line = render(&Formatting::of(format), received).bytes;
+            let line = render(&FormatConfig::of(format), received).bytes;
             let Some((message, is_cut)) = message(&settings, &typed.event, &line) else { continue };
             is_well_formed(&settings, &typed.event, &message, (!is_cut).then_some(&line));
             stream.extend_from_slice(&framed(&settings, &typed.event, line).expect("as before").0);
@@ -51,21 +52,24 @@ pub fn syslog(bytes: &[u8]) {
 }
 
 /// Returns the unframed message, as a datagram carries it, and whether it was cut.
-fn message(settings: &SyslogSink, event: &Event<'_>, line: &[u8]) -> Option<(Vec<u8>, bool)> {
-    let datagrams = SyslogSink { transport: Transport::Udp, ..settings.clone() };
+fn message(settings: &SyslogSinkConfig, event: &Event<'_>, line: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let datagrams = SyslogSinkConfig { transport: Transport::Udp, ..settings.clone() };
     framed(&datagrams, event, line.to_vec())
 }
 
-fn framed(settings: &SyslogSink, event: &Event<'_>, line: Vec<u8>) -> Option<(Vec<u8>, bool)> {
-    let kind = SinkKind::Syslog(settings.clone());
-    let (payload, notice) =
-        sinks::encode(&kind, Rendered { line, event, source: "pingone" }).ok()?;
+fn framed(
+    settings: &SyslogSinkConfig,
+    event: &Event<'_>,
+    line: Vec<u8>,
+) -> Option<(Vec<u8>, bool)> {
+    let target = TargetConfig::Syslog(settings.clone());
+    let (payload, notice) = target.encode(Rendered { line, event, source: "pingone" }).ok()?;
     assert!(notice.is_none_or(|notice| notice == SinkFinding::Truncated));
     Some((payload, notice.is_some()))
 }
 
 fn is_well_formed(
-    settings: &SyslogSink,
+    settings: &SyslogSinkConfig,
     event: &Event<'_>,
     message: &[u8],
     line: Option<&Vec<u8>>,
@@ -100,12 +104,12 @@ fn is_well_formed(
 }
 
 /// Returns the settings of a sink with some keys besides the required ones.
-pub(crate) fn settings(more: &str) -> SyslogSink {
+pub(crate) fn settings(more: &str) -> SyslogSinkConfig {
     let text =
         format!("[sinks.s]\ntype = \"syslog\"\naddress = \"x:1\"\ntransport = \"tcp\"\n{more}");
     let config = config::parse(&text, None, std::iter::empty()).expect("valid");
-    match &config.sinks[0].kind {
-        SinkKind::Syslog(settings) => settings.clone(),
+    match &config.sinks[0].target {
+        TargetConfig::Syslog(settings) => settings.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -14,7 +14,8 @@ use mutate::{arbitrary, mutated};
 /// A property by its fuzz target's name, and the directories of its seeds.
 type FuzzTarget = (&'static str, fn(&[u8]), &'static [&'static str]);
 
-const EVENTS: &[&str] = &["fixtures/events", "fixtures/contradictions", "fixtures"];
+const EVENTS: &[&str] =
+    &["fixtures/events", "fixtures/contradictions", "fixtures/pingone", "fixtures"];
 
 const TARGETS: [FuzzTarget; 13] = [
     ("body", body::body, EVENTS),

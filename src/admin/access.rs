@@ -12,8 +12,9 @@ use axum::response::Response;
 
 use super::operations::failure;
 use super::{Admin, OPERATION_HEADER};
-use crate::config::{self, Credential};
+use crate::admin::AdminConfig;
 use crate::listener::Peer;
+use crate::receive::Credential;
 use crate::receive::{Credentials, Throttle};
 
 /// User name of the admin password.
@@ -37,7 +38,7 @@ struct AccessRules {
 
 impl Access {
     /// Creates the checks of `[admin]`.
-    pub fn new(admin: &config::Admin, failed_logins: u32) -> Access {
+    pub fn new(admin: &AdminConfig, failed_logins: u32) -> Access {
         Access {
             rules: RwLock::new(Arc::new(AccessRules::new(admin))),
             wrong_logins: Throttle::new(),
@@ -46,7 +47,7 @@ impl Access {
     }
 
     /// Applies the password and `read_only` of `admin` to later requests.
-    pub fn replace(&self, admin: &config::Admin) {
+    pub fn replace(&self, admin: &AdminConfig) {
         let rules = Arc::new(AccessRules::new(admin));
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
@@ -115,7 +116,7 @@ impl std::fmt::Debug for Access {
 }
 
 impl AccessRules {
-    fn new(admin: &config::Admin) -> AccessRules {
+    fn new(admin: &AdminConfig) -> AccessRules {
         let credentials = admin.password.clone().map(|password| {
             Credentials::new(&[Credential::Basic { username: USERNAME.to_owned(), password }])
         });

@@ -18,12 +18,15 @@
 //! [`access`] defines operators.
 
 pub mod access;
+mod config;
 mod console;
 mod health;
 mod metrics;
 mod observed;
 pub mod operations;
 pub mod sinks;
+
+pub use config::AdminConfig;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{CommandFailure, known};
-use crate::admin::OPERATION_HEADER;
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
-use crate::config::{Admin, Secret};
+use crate::admin::{AdminConfig, OPERATION_HEADER};
 use crate::error_chain::connection_failure;
+use crate::secret::Secret;
 
 /// Timeout of one request; a retry from quarantine waits for stable storage.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub(super) struct AdminClient {
 }
 
 impl AdminClient {
-    pub(super) fn new(admin: &Admin) -> Result<AdminClient, CommandFailure> {
+    pub(super) fn new(admin: &AdminConfig) -> Result<AdminClient, CommandFailure> {
         let password = admin.password.clone();
         Ok(AdminClient { password, ..AdminClient::without_password(admin.address)? })
     }

@@ -13,10 +13,11 @@ use super::CommandFailure;
 use super::block_on;
 use super::loader::Loader;
 use super::output::{count, json};
-use crate::config::{Config, Problem};
+use crate::config::Config;
 use crate::error_chain::without_numbers;
 use crate::paths;
-use crate::sinks::{Deliver, Sink};
+use crate::settings::Problem;
+use crate::sinks::Deliver;
 use crate::spool::Engine;
 #[cfg(feature = "nats")]
 use crate::spool::jetstream;
@@ -151,7 +152,7 @@ async fn connect(config: &Config, is_silent: bool) -> Result<Vec<ProbeResult>, C
         Ok::<(), CommandFailure>(())
     };
     for sink in &config.sinks {
-        let probe = async { Sink::open(&sink.kind)?.probe().await };
+        let probe = async { sink.target.open()?.probe().await };
         let result = match timeout(PROBE_TIMEOUT, probe).await {
             Ok(Ok(message)) => (true, message),
             Ok(Err(reason)) => (false, reason.to_string()),

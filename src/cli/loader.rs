@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::CommandFailure;
-use crate::config::{self, Config, Problems, Secrets};
+use crate::admin::AdminConfig;
+use crate::config::{self, Config};
+use crate::settings::{Problems, Secrets};
 use crate::spool;
 
 /// Configuration file and environment, read on demand.
@@ -41,12 +43,12 @@ impl Loader<'_> {
     }
 
     /// Reads `[spool]` alone, to inspect or repair the spool.
-    pub(super) fn spool(self) -> Result<spool::Settings, CommandFailure> {
+    pub(super) fn spool(self) -> Result<spool::SpoolConfig, CommandFailure> {
         config::load_spool(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
     }
 
     /// Reads `[admin]` alone, to reach the running service.
-    pub(super) fn admin(self) -> Result<config::Admin, CommandFailure> {
+    pub(super) fn admin(self) -> Result<AdminConfig, CommandFailure> {
         config::load_admin(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
     }
 

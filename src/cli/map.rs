@@ -10,10 +10,11 @@ use clap::{Args, ValueEnum};
 
 use super::{CommandFailure, known, output, records};
 use crate::app::system_clock;
-use crate::config::{self, Config, Formatting, OcsfVersion};
+use crate::config::Config;
 use crate::decode::{self, Refusal};
 use crate::error_chain::io_message;
 use crate::format::{self, Explanation, Received};
+use crate::format::{Format, FormatConfig, OcsfVersion};
 use crate::redact::Redaction;
 
 #[derive(Debug, Args)]
@@ -49,14 +50,14 @@ enum FormatName {
     Leef,
 }
 
-impl From<FormatName> for config::Format {
-    fn from(format: FormatName) -> config::Format {
+impl From<FormatName> for Format {
+    fn from(format: FormatName) -> Format {
         match format {
-            FormatName::Native => config::Format::Native,
-            FormatName::Ecs => config::Format::Ecs,
-            FormatName::Ocsf => config::Format::Ocsf,
-            FormatName::Cef => config::Format::Cef,
-            FormatName::Leef => config::Format::Leef,
+            FormatName::Native => Format::Native,
+            FormatName::Ecs => Format::Ecs,
+            FormatName::Ocsf => Format::Ocsf,
+            FormatName::Cef => Format::Cef,
+            FormatName::Leef => Format::Leef,
         }
     }
 }
@@ -65,14 +66,14 @@ impl From<FormatName> for config::Format {
 struct Mapping {
     /// Rules of `[redact]`, then those of the sink.
     redactions: Vec<Redaction>,
-    formatting: Formatting,
+    formatting: FormatConfig,
     is_explained: bool,
     /// True if standard output is a terminal, which would execute control characters.
     is_on_terminal: bool,
 }
 
 impl Mapping {
-    fn new(redactions: Vec<Redaction>, formatting: Formatting, is_explained: bool) -> Mapping {
+    fn new(redactions: Vec<Redaction>, formatting: FormatConfig, is_explained: bool) -> Mapping {
         let is_on_terminal = std::io::stdout().is_terminal();
         Mapping { redactions, formatting, is_explained, is_on_terminal }
     }
@@ -116,9 +117,9 @@ pub(super) fn run(
 }
 
 fn of_format(arguments: &MapArguments) -> Result<Mapping, CommandFailure> {
-    let mut formatting = Formatting::of(arguments.format.into());
+    let mut formatting = FormatConfig::of(arguments.format.into());
     if let Some(name) = &arguments.ocsf_version {
-        if formatting.format != config::Format::Ocsf {
+        if formatting.format != Format::Ocsf {
             let message = "--ocsf-version is for --format ocsf; leave it out".to_owned();
             return Err(CommandFailure::Usage(message));
         }

@@ -13,6 +13,7 @@ macro_rules! print_line {
 
 mod admin_client;
 mod check;
+mod config;
 mod drift;
 mod generate;
 mod health;
@@ -38,8 +39,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::Secrets;
 use crate::error_chain::{error_chain, io_message, without_numbers};
+use crate::settings::Secrets;
 use loader::Loader;
 
 /// Exit code for wrong arguments and configurations.
@@ -68,6 +69,9 @@ enum CliCommand {
     Serve,
     /// Check the configuration and report every mistake
     Check(check::CheckArguments),
+    /// Print what a configuration file may contain
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Post events in batches as PingOne does, and retry each batch until the answer is 200
     Send(Box<send::SendArguments>),
     /// Print events in a sink's format, one line per event
@@ -166,6 +170,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
             serve::run(config, text, file.map(Path::to_owned))
         }
         CliCommand::Check(check) => check::run(&check, loader),
+        CliCommand::Config(command) => config::run(&command),
         CliCommand::Send(arguments) => send::run(&arguments),
         CliCommand::Map(arguments) => map::run(&arguments, || loader.config()),
         CliCommand::Quarantine(command) => quarantine::run(command, loader),

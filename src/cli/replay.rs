@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::admin_client::AdminClient;
 use super::{CommandFailure, block_on, output};
+use crate::admin::AdminConfig;
 use crate::admin::sinks::ReplayRequest;
-use crate::config::Admin;
 use crate::deliver::replay::ReplayProgress;
 
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ struct ReplaySummary<'a> {
     stopped_after: Option<u64>,
 }
 
-pub(super) fn run(arguments: &ReplayArguments, admin: &Admin) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
     if from >= to {
         return Err(CommandFailure::Usage(format!("--from {from} is not before --to {to}")));

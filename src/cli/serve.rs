@@ -78,7 +78,7 @@ async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<()
     let mut hang_up = signal(SignalKind::hangup())?;
     let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
     let metrics = Arc::new(Metrics::new()?);
-    let telemetry = telemetry::start(&config, &metrics);
+    let telemetry = telemetry::start(&config.log, config.traces.as_ref(), &metrics);
     let grace = config.limits.shutdown_grace;
     let directory = std::path::absolute(&config.spool.directory)?;
     let app = Box::pin(App::build(config, metrics)).await?;

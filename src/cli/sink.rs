@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::admin_client::AdminClient;
 use super::output::safe;
 use super::{CommandFailure, block_on};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SinkCommand {
@@ -31,7 +31,7 @@ pub(super) struct SinkArguments {
     json: bool,
 }
 
-pub(super) fn run(command: &SinkCommand, admin: &Admin) -> Result<(), CommandFailure> {
+pub(super) fn run(command: &SinkCommand, admin: &AdminConfig) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     block_on(async {
         match command {

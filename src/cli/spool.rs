@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::output::{count, json, progress, size, table, time};
 use super::{CommandFailure, output};
 use crate::app::system_clock;
-use crate::spool::{Engine, Loss, Settings, StatsListing, inspect, repair};
+use crate::spool::{Engine, Loss, SpoolConfig, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SpoolCommand {
@@ -24,7 +24,7 @@ pub(super) struct SpoolArguments {
     json: bool,
 }
 
-pub(super) fn run(command: &SpoolCommand, settings: &Settings) -> Result<(), CommandFailure> {
+pub(super) fn run(command: &SpoolCommand, settings: &SpoolConfig) -> Result<(), CommandFailure> {
     let open = || inspect::open(settings);
     match command {
         SpoolCommand::Stats(arguments) => stats(&open()?, settings, arguments.json),
@@ -35,7 +35,7 @@ pub(super) fn run(command: &SpoolCommand, settings: &Settings) -> Result<(), Com
 
 fn stats(
     spool: &inspect::Inspection,
-    settings: &Settings,
+    settings: &SpoolConfig,
     as_json: bool,
 ) -> Result<(), CommandFailure> {
     let mut stats = spool.stats()?;
@@ -114,7 +114,7 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), CommandFailu
     }
 }
 
-fn mend(settings: &Settings, as_json: bool) -> Result<(), CommandFailure> {
+fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     if settings.engine != Engine::Embedded {
         return Err(CommandFailure::Failed(
             "nothing to repair here: the JetStream servers store the spool".to_owned(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::admin_client::AdminClient;
 use super::output::{colored, count, json, safe, size, table, time};
 use super::{CommandFailure, block_on};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -17,7 +17,7 @@ pub(super) struct StatusArguments {
 }
 
 /// Prints the state of the service. Returns `Err` if it is not ready or a sink is paused.
-pub(super) fn run(arguments: &StatusArguments, admin: &Admin) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &StatusArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let (readiness, status) = block_on(async {
         let readiness = client.send(client.get("/readyz")).await?;

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::admin_client::AdminClient;
 use super::output::{colored, count, safe, time};
 use super::{CommandFailure, block_on, known};
-use crate::config::Admin;
+use crate::admin::AdminConfig;
 use crate::observe::DriftReport;
 
 /// Request timeout of the stream: one year.
@@ -114,7 +114,7 @@ fn check_kind(kind: &str, drifted: &DriftReport) -> Result<(), CommandFailure> {
 }
 
 /// Prints events until interrupted or until the service stops.
-pub(super) fn run(arguments: &TailArguments, admin: &Admin) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &TailArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let path = format!("/api/tail?{}", query(arguments));
     block_on(async {

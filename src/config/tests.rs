@@ -2,11 +2,15 @@
 
 mod redact;
 mod reference;
+mod schema;
+mod spool;
 mod values;
 
 use std::ffi::OsString;
 
 use super::*;
+use crate::receive::Credential;
+use crate::sinks::TargetConfig;
 
 pub(super) fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Problems> {
     let variables =
@@ -31,7 +35,7 @@ fn nothing_at_all_is_a_working_configuration() {
     assert_eq!(config.sources[0].path, "/webhooks/pingone");
     assert!(config.sources[0].credentials.is_empty());
     assert_eq!(config.spool.directory, Path::new("data"));
-    assert!(matches!(config.sinks[0].kind, SinkKind::Stdout));
+    assert!(matches!(config.sinks[0].target, TargetConfig::Stdout(_)));
 }
 
 #[test]
@@ -215,10 +219,13 @@ fn every_check_refuses_what_it_is_for() {
             ),
             "is there twice",
         ),
-        (&format!("{HTTP}url = \"http://x\"\nconcurrency = 65"), "must be at most 64"),
+        (
+            &format!("{HTTP}url = \"http://x\"\nconcurrency = 65"),
+            "must be a whole number from 1 to 64, not 65",
+        ),
         (
             &format!("{HTTP}url = \"http://x\"\nbatch = {{ bytes = \"1 GiB\" }}"),
-            "at most 100000 events and 128 MiB",
+            "must be at most 128 MiB",
         ),
         (
             &format!("{HTTP}url = \"http://x\"\ninclude = {{}}"),
@@ -233,7 +240,7 @@ fn every_check_refuses_what_it_is_for() {
             &format!("{HTTP}url = \"http://x\"\nexclude = {{ sources = [\"b\"] }}"),
             "filters by a source that is none of pingone",
         ),
-        ("[sinks.a]\ntype = \"stdout\"\nconcurrency = 2", "must be 1 for this type"),
+        ("[sinks.a]\ntype = \"stdout\"\nconcurrency = 2", "must be 1, not 2"),
         (
             "[sinks.a]\ntype = \"splunk_hec\"\nendpoint = \"https://x\"",
             "write token_file or token_env",
@@ -375,14 +382,14 @@ fn mistakes_of_the_brokers_sinks_are_told() {
     for (kind, keys, said) in [
         ("nats", "servers = [\"nats://x\"]\nsubject = \"a.*\"", "is not a subject such as"),
         ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is no stream's name"),
-        ("nats", "servers = [\"nats://x\"]\nconcurrency = 2", "must be 1 for this type"),
+        ("nats", "servers = [\"nats://x\"]\nconcurrency = 2", "must be 1, not 2"),
         ("nats", "servers = [\"nats://x\"]\nformat = \"cef\"", "which this target does not take"),
         ("kafka", "topic = \"t\"", "brokers: is missing"),
         ("kafka", "brokers = [\"x\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is no topic's name"),
-        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nconcurrency = 2", "must be 1 for this type"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nconcurrency = 2", "must be 1, not 2"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\ntimeout = \"2h\"", "must be at most 1h"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nmax_size = \"1 GB\"", "must be at most"),
         (

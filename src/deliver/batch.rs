@@ -9,11 +9,12 @@ use memchr::memmem::Finder;
 
 use super::filter;
 use super::groups::{Next, regroup};
-use crate::config;
 use crate::decode::{self, Refusal};
+use crate::deliver::{RoutingConfig, SinkConfig};
+use crate::format::Format;
 use crate::format::{self, Line, Received};
 use crate::redact::Redaction;
-use crate::sinks::{self, Item, Reason, Rendered, SinkFinding, Verdict};
+use crate::sinks::{Item, Reason, Rendered, SinkFinding, Verdict};
 use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
 
 /// Consecutive positions of the log, each with its state.
@@ -63,7 +64,7 @@ impl DeliveryBatch {
     /// Takes events from the front of `waiting` up to the sink's batch limits, filtered, redacted and encoded.
     pub(super) fn take(
         waiting: &mut VecDeque<Read>,
-        sink: &config::Sink,
+        sink: &SinkConfig,
         redaction: Option<&Redaction>,
     ) -> DeliveryBatch {
         let mut batch = DeliveryBatch::default();
@@ -250,7 +251,7 @@ type Payload = (Bytes, Option<SinkFinding>);
 /// Filters, redacts, renders and encodes an event. Returns its final state, or else the payload.
 fn prepare(
     stored: &StoredEvent,
-    sink: &config::Sink,
+    sink: &SinkConfig,
     redaction: Option<&Redaction>,
 ) -> (Option<SlotState>, Option<Payload>) {
     let name = || Arc::from(sink.name.as_str());
@@ -289,7 +290,7 @@ fn prepare(
     };
     let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
     let rendered = Rendered { line, event: &event, source: &stored.source };
-    match sinks::encode(&sink.kind, rendered) {
+    match sink.target.encode(rendered) {
         Ok((payload, finding)) => {
             let finding = finding.or(is_cut.then_some(SinkFinding::Truncated));
             (None, Some((payload.into(), finding)))
@@ -304,12 +305,12 @@ fn prepare(
 /// This is the fast path of most deployments.
 fn unparsed(
     stored: &StoredEvent,
-    sink: &config::Sink,
+    sink: &SinkConfig,
     redaction: Option<&Redaction>,
 ) -> Option<Bytes> {
-    let is_everything = sink.routing == config::Routing::default() && redaction.is_none();
-    let is_native = sink.formatting.format == config::Format::Native;
-    let is_unparsed = is_everything && is_native && sinks::sends_lines(&sink.kind);
+    let is_everything = sink.routing == RoutingConfig::default() && redaction.is_none();
+    let is_native = sink.formatting.format == Format::Native;
+    let is_unparsed = is_everything && is_native && sink.target.sends_lines();
     if !is_unparsed || !(sink.test_events || cannot_be_test(&stored.bytes)) {
         return None;
     }
@@ -351,7 +352,7 @@ fn dead_letter(
     SlotState::DeadLetter(stored.source.to_string(), Box::new(entry))
 }
 
-fn damaged_slot(damage: Damage, sink: &config::Sink) -> Slot {
+fn damaged_slot(damage: Damage, sink: &SinkConfig) -> Slot {
     let entry = NewEntry {
         origin: EntryOrigin::Damage,
         key: None,

@@ -12,7 +12,7 @@ use super::batch::{CommitPart, DeliveryBatch};
 use super::status::Control;
 use super::suspect::{AttemptLimit, AttemptSummary, Suspect};
 use super::{Backoff, SinkState, SinkStatus};
-use crate::config;
+use crate::deliver::SinkConfig;
 use crate::file_fingerprint::file_fingerprint;
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
@@ -25,7 +25,7 @@ const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// A sink's connection. A sink with `concurrency` above 1 has several.
 #[derive(Debug)]
 pub(super) struct SinkConnection {
-    config: Arc<config::Sink>,
+    config: Arc<SinkConfig>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
     control: watch::Receiver<Control>,
@@ -82,7 +82,7 @@ enum NextAction {
 impl SinkConnection {
     pub(super) fn new(
         number: usize,
-        config: Arc<config::Sink>,
+        config: Arc<SinkConfig>,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
     ) -> SinkConnection {
@@ -224,10 +224,10 @@ impl SinkConnection {
 
     async fn open(&mut self) -> Result<(), Reason> {
         // Computed before the files are read: a change in between is detected afterwards.
-        self.fingerprint = file_fingerprint(self.config.kind.files()).await;
+        self.fingerprint = file_fingerprint(self.config.target.files()).await;
         match &mut self.sink {
-            Some(sink) => sink.reopen(&self.config.kind).await?,
-            None => self.sink = Some(Sink::open(&self.config.kind)?),
+            Some(sink) => sink.reopen(&self.config.target).await?,
+            None => self.sink = Some(self.config.target.open()?),
         }
         self.is_stale = false;
         Ok(())
@@ -320,7 +320,7 @@ impl SinkConnection {
         shutdown: &mut Shutdown,
     ) -> Result<(), Stopped> {
         let end = Instant::now() + self.config.retry.max;
-        let files = self.config.kind.files();
+        let files = self.config.target.files();
         let mut look = Instant::now() + if at_once { Duration::ZERO } else { FILE_CHECK_INTERVAL };
         loop {
             tokio::select! {
@@ -358,7 +358,7 @@ impl SinkConnection {
 
     /// Marks the sink stale if its files changed: a refused certificate looks like an unreachable target.
     async fn reopen_if_changed(&mut self) {
-        let files = self.config.kind.files();
+        let files = self.config.target.files();
         if !files.is_empty() && file_fingerprint(files).await != self.fingerprint {
             self.is_stale = true;
         }

@@ -1,7 +1,8 @@
 //! Filters: the events that a sink gets. Pure.
 
-use crate::config::{Filter, Pattern, Routing, Sink};
+use crate::deliver::{FilterConfig, RoutingConfig, SinkConfig};
 use crate::event::Event;
+use crate::settings::Pattern;
 
 /// Reason why a sink does not get an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,17 +12,17 @@ pub enum FilterReason<'a> {
     /// No entry of `include` matches.
     NotIncluded,
     /// This entry of `exclude` matches.
-    Excluded(&'a Filter),
+    Excluded(&'a FilterConfig),
 }
 
 /// Returns true if the sink's filters and `test_events` let an event of `source` through.
-pub fn wants(sink: &Sink, event: &Event<'_>, source: &str) -> bool {
+pub fn wants(sink: &SinkConfig, event: &Event<'_>, source: &str) -> bool {
     filter_reason(sink, event, source).is_none()
 }
 
 /// Returns the reason why a sink does not get an event of `source`; `None` if the sink gets the event.
 pub fn filter_reason<'a>(
-    sink: &'a Sink,
+    sink: &'a SinkConfig,
     event: &Event<'_>,
     source: &str,
 ) -> Option<FilterReason<'a>> {
@@ -33,11 +34,11 @@ pub fn filter_reason<'a>(
 
 /// Applies `include` and `exclude` to an event of `source`.
 fn routing_reason<'a>(
-    routing: &'a Routing,
+    routing: &'a RoutingConfig,
     event: &Event<'_>,
     source: &str,
 ) -> Option<FilterReason<'a>> {
-    let matches = |filter: &&Filter| matches(filter, event, source);
+    let matches = |filter: &&FilterConfig| matches(filter, event, source);
     if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
         return Some(FilterReason::NotIncluded);
     }
@@ -51,7 +52,7 @@ impl std::fmt::Display for FilterReason<'_> {
             FilterReason::NotIncluded => return out.write_str("no entry of include matches"),
             FilterReason::Excluded(filter) => filter,
         };
-        let Filter { types, outcomes, sources, flows, connectors } = filter;
+        let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
         let lists = [
             ("types", types.is_empty()),
             ("outcomes", outcomes.is_empty()),
@@ -65,8 +66,8 @@ impl std::fmt::Display for FilterReason<'_> {
 }
 
 /// Returns true if every list that is given has an entry for the event.
-fn matches(filter: &Filter, event: &Event<'_>, source: &str) -> bool {
-    let Filter { types, outcomes, sources, flows, connectors } = filter;
+fn matches(filter: &FilterConfig, event: &Event<'_>, source: &str) -> bool {
+    let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
     let action_type = &*event.envelope().action.kind;
     let last_part = action_type.rsplit('.').next().unwrap_or(action_type);
     any(types, &[Some(action_type), Some(last_part)])
@@ -98,8 +99,8 @@ mod tests {
     use super::*;
     use crate::decode;
 
-    fn filter(change: impl FnOnce(&mut Filter)) -> Filter {
-        let mut filter = Filter::default();
+    fn filter(change: impl FnOnce(&mut FilterConfig)) -> FilterConfig {
+        let mut filter = FilterConfig::default();
         change(&mut filter);
         filter
     }
@@ -134,11 +135,11 @@ mod tests {
             (filter(|f| f.connectors = pattern(&connector)), true),
             (filter(|f| f.connectors = pattern("another")), false),
         ] {
-            let include = Routing { include: vec![filter.clone()], exclude: Vec::new() };
+            let include = RoutingConfig { include: vec![filter.clone()], exclude: Vec::new() };
             let lets_through =
-                |routing: &Routing| routing_reason(routing, &event, "here").is_none();
+                |routing: &RoutingConfig| routing_reason(routing, &event, "here").is_none();
             assert_eq!(lets_through(&include), expected, "include {filter:?}");
-            let exclude = Routing { include: Vec::new(), exclude: vec![filter.clone()] };
+            let exclude = RoutingConfig { include: Vec::new(), exclude: vec![filter.clone()] };
             assert_eq!(lets_through(&exclude), !expected, "exclude {filter:?}");
         }
     }
@@ -149,10 +150,11 @@ mod tests {
         let event = decode::event(raw).expect("an event").event;
         let right = filter(|f| f.types = pattern("START_INTERACTION"));
         let wrong = filter(|f| f.sources = vec!["there".to_owned()]);
-        let both = Filter { sources: wrong.sources.clone(), ..right.clone() };
-        let lets = |include: &[&Filter], exclude: &[&Filter]| {
-            let own = |filters: &[&Filter]| filters.iter().map(|&filter| filter.clone()).collect();
-            let routing = Routing { include: own(include), exclude: own(exclude) };
+        let both = FilterConfig { sources: wrong.sources.clone(), ..right.clone() };
+        let lets = |include: &[&FilterConfig], exclude: &[&FilterConfig]| {
+            let own =
+                |filters: &[&FilterConfig]| filters.iter().map(|&filter| filter.clone()).collect();
+            let routing = RoutingConfig { include: own(include), exclude: own(exclude) };
             routing_reason(&routing, &event, "here").is_none()
         };
         assert!(lets(&[], &[]));

@@ -15,6 +15,7 @@
 
 mod backoff;
 mod batch;
+mod config;
 mod connection;
 mod filter;
 mod groups;
@@ -24,6 +25,8 @@ mod suspect;
 mod worker;
 
 pub use backoff::Backoff;
+pub(crate) use config::DEFAULT_NAME as DEFAULT_SINK;
+pub use config::{BatchConfig, FilterConfig, GiveUpConfig, RetryConfig, RoutingConfig, SinkConfig};
 pub use filter::{filter_reason, wants};
 pub use status::{SinkState, SinkStatus};
 pub use worker::Worker;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::GiveUp;
+use crate::deliver::GiveUpConfig;
 use crate::sinks::Verdict;
 
 /// Attempts with the same items before their number is halved. A retry with the same bytes lets an
@@ -87,7 +87,7 @@ impl Suspect {
         position: u64,
         delivered: u64,
         now: Instant,
-        rule: GiveUp,
+        rule: GiveUpConfig,
     ) -> bool {
         let Some(known) = suspect.as_mut().filter(|known| known.position == position) else {
             let new = Suspect { position, failures: 1, since: now, delivered, is_compared: false };
@@ -106,7 +106,7 @@ impl Suspect {
         position: u64,
         delivered: u64,
         now: Instant,
-        rule: GiveUp,
+        rule: GiveUpConfig,
     ) -> bool {
         self.position == position
             && !self.is_compared
@@ -124,7 +124,7 @@ impl Suspect {
         self.failures
     }
 
-    fn is_due(&self, now: Instant, rule: GiveUp) -> bool {
+    fn is_due(&self, now: Instant, rule: GiveUpConfig) -> bool {
         let waited: Duration = now.saturating_duration_since(self.since);
         rule.attempts > 0 && self.failures >= rule.attempts && waited >= rule.after
     }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::sinks::Reason;
 
-    const RULE: GiveUp = GiveUp { attempts: 3, after: Duration::from_secs(60) };
+    const RULE: GiveUpConfig = GiveUpConfig { attempts: 3, after: Duration::from_secs(60) };
 
     fn retry(is_late: bool, after: Option<u64>, status: u16) -> Verdict {
         let reason = Reason { is_late, status: Some(status), ..Reason::new("x") };
@@ -213,7 +213,7 @@ mod tests {
         let mut suspect = None;
         assert!(!note(&mut suspect, 0, 0) && !note(&mut suspect, 1, 100));
         assert!(note(&mut suspect, 2, 101));
-        let never = GiveUp { attempts: 0, after: Duration::ZERO };
+        let never = GiveUpConfig { attempts: 0, after: Duration::ZERO };
         let mut suspect = None;
         assert!((0..100).all(|n| !Suspect::note(&mut suspect, 7, n, at(n), never)));
     }

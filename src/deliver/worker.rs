@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::batch::{CommitPart, DeliveryBatch};
 use super::connection::{BatchResult, SinkConnection};
 use super::{Backoff, SinkState, SinkStatus};
-use crate::config;
+use crate::deliver::SinkConfig;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
@@ -29,7 +29,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Worker of one sink.
 #[derive(Debug)]
 pub struct Worker {
-    config: Arc<config::Sink>,
+    config: Arc<SinkConfig>,
     redaction: Option<Arc<Redaction>>,
     name: Arc<str>,
     spool: Arc<Spool>,
@@ -83,7 +83,7 @@ enum WorkerExit {
 impl Worker {
     /// Creates the worker of a sink that starts at the cursor in `status`.
     pub fn new(
-        config: config::Sink,
+        config: SinkConfig,
         spool: Arc<Spool>,
         reader: Reader,
         status: Arc<SinkStatus>,

@@ -12,8 +12,8 @@ use super::classify::{
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
-use crate::config::Formatting;
 use crate::event::{Event, FlowVersion};
+use crate::format::FormatConfig;
 
 /// A key, its label if it is a custom key, its maximum length in characters, and the event fields
 /// that may fill it.
@@ -105,7 +105,11 @@ pub(super) const RULES: [(&str, Derivation); 4] = [
 ];
 
 /// Renders one event.
-pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
+pub(super) fn render(
+    formatting: &FormatConfig,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Line {
     let event = received.event;
     let mut line = Extension::default();
     let class_id = &*event.envelope().action.kind;
@@ -140,11 +144,13 @@ pub(super) fn render(formatting: &Formatting, received: Received<'_>, leaves: &m
     }
     source(leaves, &mut line);
     version(event, leaves, &mut line);
-    if let Some(text) = leaves.original(received) {
-        line.add("davinciOriginal", &printable(&text));
-    }
-    if let Some(rest) = leaves.take_rest_line("davinciExtra") {
-        line.add("davinciExtra", &rest);
+    if formatting.extension {
+        if let Some(text) = leaves.original(received) {
+            line.add("davinciOriginal", &printable(&text));
+        }
+        if let Some(rest) = leaves.take_rest_line("davinciExtra") {
+            line.add("davinciExtra", &rest);
+        }
     }
     let head = format!(
         "CEF:0|Ping Identity|{}|1|{}|{}|{}|",

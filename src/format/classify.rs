@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::leaves::Leaves;
-use crate::config::Formatting;
 use crate::event::{Event, Interaction, Severity, registry};
+use crate::format::FormatConfig;
+use crate::settings::Pattern;
 
 /// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
 /// high.
@@ -62,12 +63,16 @@ pub(super) fn category(event: &Event<'_>) -> &'static str {
     registry::lookup(&event.envelope().action.kind).category
 }
 
-/// Returns the title with its object: flow and capability, or the type.
+/// Returns the title with its object: flow and capability, or the description of the result.
 pub(super) fn message(event: &Event<'_>) -> String {
     let mut message = title(event).into_owned();
     let Event::Interaction(interaction) = event else {
-        message.push_str(": ");
-        message.push_str(&event.envelope().action.kind);
+        let result = event.envelope().result.as_ref();
+        let description = result.and_then(|result| result.description.as_deref());
+        if let Some(description) = description.filter(|text| !text.trim().is_empty()) {
+            message.push_str(": ");
+            message.push_str(description);
+        }
         return message;
     };
     let flow = event.flow_name().or(event.flow_id());
@@ -128,30 +133,26 @@ pub(super) enum SessionChange {
     SignOff,
 }
 
-/// Beginnings of the words that flows use for signing off.
-const SIGN_OFF_WORDS: [&str; 8] =
-    ["logout", "log-out", "log out", "logoff", "signout", "sign-out", "signoff", "sign-off"];
-
 /// Returns whether custom analytics report a sign-on or a sign-off. The flow's author chooses
 /// `outcomeType`. Its text is compared as a whole, and from the start of each of its words: `User
 /// Login` is a sign-on like `login`.
-pub(super) fn session_change(formatting: &Formatting, event: &Event<'_>) -> Option<SessionChange> {
+pub(super) fn session_change(
+    formatting: &FormatConfig,
+    event: &Event<'_>,
+) -> Option<SessionChange> {
     let Event::Interaction(interaction) = event else { return None };
     let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
     let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics)?.trim();
-    let is_sign_off = |text: &str| {
-        let starts_with = |word: &str| {
-            text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-        };
-        SIGN_OFF_WORDS.into_iter().any(starts_with)
-    };
-    let is_sign_on =
-        |text: &str| formatting.sign_on_types.iter().any(|pattern| pattern.matches(text));
-    if from_each_word(kind).any(is_sign_off) {
+    let is_one_of = |patterns: &[Pattern]| from_each_word(kind).any(|text| is_any(patterns, text));
+    if is_one_of(&formatting.sign_off_types) {
         Some(SessionChange::SignOff)
     } else {
-        from_each_word(kind).any(is_sign_on).then_some(SessionChange::SignOn)
+        is_one_of(&formatting.sign_on_types).then_some(SessionChange::SignOn)
     }
+}
+
+fn is_any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
 }
 
 /// Returns the text, and the rest of the text from each further word on.

@@ -3,8 +3,8 @@
 use super::classify::session_change;
 use super::leaves::{Leaves, MappedField};
 use super::{Line, Received, cef, ecs, leef, line, ocsf};
-use crate::config::{Format, Formatting};
 use crate::event::Event;
+use crate::format::{Format, FormatConfig};
 
 /// A rendered event and the origin of its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) enum Derivation {
 }
 
 /// Renders one event and explains the origin of each field.
-pub fn explain(formatting: &Formatting, received: Received<'_>) -> Explanation {
+pub fn explain(formatting: &FormatConfig, received: Received<'_>) -> Explanation {
     let mut leaves = Leaves::traced(received);
     let line = line(formatting, received, &mut leaves);
     let rules: &[(&str, Derivation)] = match formatting.format {

@@ -263,7 +263,10 @@ pub(super) fn is_empty(value: &mut Value) -> bool {
         Value::Array(items) => {
             let mut are_empty = true;
             for item in items {
-                are_empty &= is_empty(item) || item.is_null();
+                if is_empty(item) {
+                    *item = Value::Null;
+                }
+                are_empty &= item.is_null();
             }
             are_empty
         }

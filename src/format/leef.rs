@@ -9,12 +9,13 @@ use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
 use crate::event::{Event, FlowVersion, Outcome};
+use crate::format::FormatConfig;
 
 /// A key and the event fields that may fill it.
 type LeefField = (&'static str, &'static [&'static str]);
 
 /// Keys filled by one event field each, in the order of the line.
-pub(super) const FIELDS: [LeefField; 8] = [
+pub(super) const FIELDS: [LeefField; 11] = [
     ("externalId", &["/id"]),
     ("usrName", &["@user/name"]),
     ("accountName", &["@user/id"]),
@@ -31,6 +32,9 @@ pub(super) const FIELDS: [LeefField; 8] = [
     ("recordedAt", &["/recordedAt"]),
     ("reason", &["/result/description"]),
     ("userAgent", &USER_AGENTS),
+    ("clientName", &["@client/name"]),
+    ("clientId", &["@client/id"]),
+    ("sessionId", &["/internalCorrelation/sessionId"]),
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
@@ -47,7 +51,7 @@ pub(super) const FLOW_FIELDS: [LeefField; 9] = [
 ];
 
 /// Keys of all other events.
-pub(super) const AUDIT_FIELDS: [LeefField; 10] = [
+pub(super) const AUDIT_FIELDS: [LeefField; 7] = [
     (
         "targetUser",
         &[
@@ -60,9 +64,6 @@ pub(super) const AUDIT_FIELDS: [LeefField; 10] = [
         "targetUserId",
         &["@target/id", "/_embedded/riskEvent/userId", "/_embedded/riskEvaluation/event/user/id"],
     ),
-    ("clientName", &["@client/name"]),
-    ("clientId", &["@client/id"]),
-    ("sessionId", &["/internalCorrelation/sessionId"]),
     ("policy", &["/_embedded/davinciFlow/flowName"]),
     ("flowId", &["/_embedded/davinciFlow/flowId"]),
     ("resourceType", &["/resources/0/type", "/resources/type"]),
@@ -81,7 +82,11 @@ pub(super) const RULES: [(&str, Derivation); 3] = [
 const MAX_EVENT_ID_CHARS: usize = 255;
 
 /// Renders one event.
-pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
+pub(super) fn render(
+    formatting: &FormatConfig,
+    received: Received<'_>,
+    leaves: &mut Leaves,
+) -> Line {
     let event = received.event;
     let kind = &*event.envelope().action.kind;
     let id: String =
@@ -110,8 +115,10 @@ pub(super) fn render(received: Received<'_>, leaves: &mut Leaves) -> Line {
         leaves.take(&["src"], &[pointer], |text| text == address);
         pairs.push(("src", address));
     }
-    pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
-    pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
+    if formatting.extension {
+        pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
+        pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
+    }
     for (index, (key, value)) in pairs.iter().enumerate() {
         if index > 0 {
             line.push('\t');

@@ -5,6 +5,7 @@
 
 mod cef;
 mod classify;
+mod config;
 mod document;
 mod ecs;
 mod exact;
@@ -20,10 +21,10 @@ use std::borrow::Cow;
 use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use crate::config::{Format, Formatting};
 use crate::event::Event;
 use leaves::Leaves;
 
+pub use config::{Format, FormatConfig, OcsfVersion};
 pub use explain::{Explanation, explain};
 pub use leaves::MappedField;
 
@@ -51,7 +52,7 @@ pub struct Line {
 }
 
 /// Renders one event.
-pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
+pub fn render(formatting: &FormatConfig, received: Received<'_>) -> Line {
     if formatting.format != Format::Native {
         return line(formatting, received, &mut Leaves::of(received));
     }
@@ -61,7 +62,7 @@ pub fn render(formatting: &Formatting, received: Received<'_>) -> Line {
 
 /// Renders one event in the format `native`, which does not depend on the event's content.
 pub fn native<'a>(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     raw: &'a [u8],
     received_at: i64,
     source: &str,
@@ -71,14 +72,14 @@ pub fn native<'a>(
 }
 
 /// Renders one event from its fields.
-fn line(formatting: &Formatting, received: Received<'_>, leaves: &mut Leaves) -> Line {
+fn line(formatting: &FormatConfig, received: Received<'_>, leaves: &mut Leaves) -> Line {
     let uncut = |bytes| Line { bytes, is_cut: false };
     match formatting.format {
         Format::Native => render(formatting, received),
         Format::Ecs => uncut(ecs::render(formatting, received, leaves)),
         Format::Ocsf => uncut(ocsf::render(formatting, received, leaves)),
         Format::Cef => cef::render(formatting, received, leaves),
-        Format::Leef => leef::render(received, leaves),
+        Format::Leef => leef::render(formatting, received, leaves),
     }
 }
 

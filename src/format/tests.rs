@@ -15,17 +15,17 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::config::OcsfVersion;
 use crate::decode;
+use crate::format::OcsfVersion;
 use crate::fuzzing::lines::{decode_cef, decode_leef};
 use arbitrary::{damaged, json, pingone, text};
 
 /// Renders an event as a line of text.
 fn line(format: Format, raw: &[u8]) -> String {
-    line_with(&Formatting::of(format), raw)
+    line_with(&FormatConfig::of(format), raw)
 }
 
-fn line_with(formatting: &Formatting, raw: &[u8]) -> String {
+fn line_with(formatting: &FormatConfig, raw: &[u8]) -> String {
     let event = decode::event(raw).expect("an event").event;
     let received =
         Received { event: &event, raw, received_at: 1_700_000_000_123, source: "pingone" };
@@ -82,7 +82,7 @@ fn a_wrapped_event_says_when_and_from_where() {
     let raw = br#"{"id":"1","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}"#;
     let event = decode::event(raw).expect("an event").event;
     let received = Received { event: &event, raw, received_at: 1_700_000_000_123, source: "a\"b" };
-    let formatting = Formatting { wrap: true, ..Formatting::default() };
+    let formatting = FormatConfig { wrap: true, ..FormatConfig::default() };
     let line = render(&formatting, received).bytes;
     let text = String::from_utf8(line).expect("UTF-8");
     assert!(
@@ -134,7 +134,7 @@ fn what_fields_cannot_say_goes_along_as_it_was_received() {
             );
         }
     }
-    let original = Formatting { original: true, ..Formatting::of(Format::Ecs) };
+    let original = FormatConfig { original: true, ..FormatConfig::of(Format::Ecs) };
     let raw = changed("events/actors.json", |_| {});
     let document: Value = serde_json::from_str(&line_with(&original, &raw)).expect("JSON");
     let text = document["event"]["original"].as_str().expect("a text");
@@ -147,9 +147,9 @@ fn configured_words_mean_signing_on() {
         event["action"]["type"] = "DAVINCI_INTERACTION.CUSTOM_ANALYTICS".into();
         event["_embedded"]["flowInteractionEvent"]["outcomeType"] = "Anmeldung".into();
     });
-    let own = |format| Formatting {
+    let own = |format| FormatConfig {
         sign_on_types: vec!["anmeld*".parse().expect("a pattern")],
-        ..Formatting::of(format)
+        ..FormatConfig::of(format)
     };
     for (format, sign) in [
         (Format::Ecs, r#""category":["authentication"]"#),
@@ -271,7 +271,7 @@ fn all_documents_are_valid(raw: &[u8]) {
     ecs::is_valid(&document);
     documents_lose_nothing(raw, &document, "/ping_one/davinci/extra");
     for (_, ocsf_version) in OcsfVersion::ALL {
-        let formatting = Formatting { ocsf_version, ..Formatting::of(Format::Ocsf) };
+        let formatting = FormatConfig { ocsf_version, ..FormatConfig::of(Format::Ocsf) };
         let document: Value = serde_json::from_str(&line_with(&formatting, raw)).expect("JSON");
         ocsf::is_valid(&document);
         documents_lose_nothing(raw, &document, "/unmapped");

@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::GzEncoder;
 
-use super::RequestError;
-use crate::config::Compression;
+use super::{Compression, RequestError};
 
 /// Smallest body that is compressed. Below it, the header costs more than the compression saves.
 const MIN_COMPRESSED_BYTES: usize = 1024;

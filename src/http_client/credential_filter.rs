@@ -6,7 +6,7 @@ use http::HeaderMap;
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::config::Client;
+use super::HttpClientConfig;
 
 /// Minimum length of a path segment that is treated as a secret.
 const MIN_SEGMENT_BYTES: usize = 16;
@@ -19,7 +19,7 @@ const REPLACEMENT: &[u8] = b"[secret]";
 pub(crate) struct CredentialFilter(Vec<SecretSlice<u8>>);
 
 impl CredentialFilter {
-    pub(super) fn of(settings: &Client, headers: &HeaderMap) -> CredentialFilter {
+    pub(super) fn of(settings: &HttpClientConfig, headers: &HeaderMap) -> CredentialFilter {
         let mut secrets: Vec<Vec<u8>> = Vec::new();
         for value in headers.values().filter(|value| value.is_sensitive()) {
             let text = value.as_bytes();
@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::sinks::TargetConfig;
 
     #[test]
     fn no_form_of_a_credential_stays() {
@@ -84,7 +85,7 @@ mod tests {
                     proxy = { url = \"http://p\", username = \"me\", password_env = \"P\" }\n";
         let variables = [("P".into(), "canary-5".into())].into_iter();
         let config = config::parse(text, None, variables).expect("valid");
-        let config::SinkKind::Http(sink) = &config.sinks[0].kind else { panic!("a sink") };
+        let TargetConfig::Http(sink) = &config.sinks[0].target else { panic!("a sink") };
         let mut headers = HeaderMap::new();
         let basic = format!("Basic {}", STANDARD.encode("user:pass:word"));
         let values = [("a", "Bearer canary-1"), ("b", "canary-2 canary-3"), ("c", basic.as_str())];

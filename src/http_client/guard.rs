@@ -11,8 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use url::Host;
 
-use super::RequestError;
-use crate::config::Client;
+use super::{HttpClientConfig, RequestError};
 use crate::error_chain::chain;
 
 /// IPv4 networks outside the public internet: IANA's special-purpose registry (RFC 6890).
@@ -76,7 +75,7 @@ impl Resolve for PublicOnly {
 /// # Errors
 ///
 /// The address is private, and the settings do not allow private addresses.
-pub(super) fn check_literal(settings: &Client) -> Result<(), RequestError> {
+pub(super) fn check_literal(settings: &HttpClientConfig) -> Result<(), RequestError> {
     let address = match settings.url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),

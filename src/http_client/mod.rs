@@ -7,6 +7,7 @@
 mod answer;
 mod classify;
 mod compress;
+mod config;
 mod credential_filter;
 mod guard;
 
@@ -20,7 +21,6 @@ use http::{HeaderMap, HeaderValue};
 use thiserror::Error;
 use url::Url;
 
-use crate::config::{self, Authorization, Compression, Header};
 use crate::error_chain::{connection_failure, error_chain, without_numbers};
 use crate::secret::SecretError;
 use crate::tls::{self, ClientTlsError};
@@ -29,6 +29,8 @@ pub(crate) use answer::Answer;
 pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
+pub(crate) use config::NONE_OR_GZIP;
+pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
 
 /// Error of a request that got no answer, or could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -79,7 +81,7 @@ impl HttpClient {
     ///
     /// The settings cannot be used, or a certificate or secret cannot be read.
     pub(crate) fn open(
-        settings: &config::Client,
+        settings: &HttpClientConfig,
         headers: HeaderMap,
     ) -> Result<HttpClient, RequestError> {
         guard::check_literal(settings)?;
@@ -179,7 +181,7 @@ pub(crate) fn peer(url: &Url) -> String {
     }
 }
 
-fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
+fn proxy_of(settings: &ProxyConfig) -> Result<reqwest::Proxy, RequestError> {
     let unusable = |_| RequestError::new("the proxy's URL cannot be used; correct proxy.url");
     let proxy = reqwest::Proxy::all(settings.url.clone()).map_err(unusable)?;
     let Some((username, password)) = &settings.credentials else { return Ok(proxy) };
@@ -193,14 +195,14 @@ fn proxy_of(settings: &config::Proxy) -> Result<reqwest::Proxy, RequestError> {
 ///
 /// A secret cannot be read, or is not a valid header value.
 pub(crate) fn headers(
-    settings: &[Header],
+    settings: &[HeaderConfig],
     authorization: &Authorization,
 ) -> Result<HeaderMap, RequestError> {
     let mut headers = HeaderMap::new();
     for header in settings {
         match header {
-            Header::Plain(name, value) => headers.append(name, value.clone()),
-            Header::Secret(name, secret) => {
+            HeaderConfig::Plain(name, value) => headers.append(name, value.clone()),
+            HeaderConfig::Secret(name, secret) => {
                 let secret = secret.reread()?;
                 headers.append(name, secret_header(secret.expose())?)
             }

@@ -7,7 +7,7 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::config::AlternativeName;
+use crate::listener::AlternativeName;
 
 /// Parsed certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]

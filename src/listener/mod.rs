@@ -6,6 +6,7 @@
 
 mod authority;
 mod certificate;
+mod config;
 mod connection;
 mod connection_limiter;
 mod linger;
@@ -26,6 +27,9 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 pub use certificate::Certificate;
+pub use config::{
+    AlternativeName, ClientAuthority, ForwardedHeader, ListenConfig, ListenTlsConfig,
+};
 pub use connection::Peer;
 
 use crate::metrics::SharedMetrics;

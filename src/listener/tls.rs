@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::authority::Authority;
 use super::certificate::Certificate;
-use crate::config::{ClientAuthority, ListenTls};
+use crate::listener::{ClientAuthority, ListenTlsConfig};
 use crate::pem::{self, PemError};
 use crate::shown;
 
@@ -63,8 +63,8 @@ impl LoadedTls {
 /// # Errors
 ///
 /// A file cannot be read or used.
-pub fn load(settings: &ListenTls) -> Result<LoadedTls, TlsError> {
-    let ListenTls { certificate, key, clients } = settings;
+pub fn load(settings: &ListenTlsConfig) -> Result<LoadedTls, TlsError> {
+    let ListenTlsConfig { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];
     let private = pem::private_key(key).map_err(|error| wrong("key", key, error))?;

@@ -1,4 +1,4 @@
-//! One connection, which comes back by itself.
+//! Connection to NATS that reconnects by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,20 @@ use crate::tls;
 const WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// How often a silent server is asked whether it is there; it is given up when it has missed two.
+/// Ping interval of a silent server; after two missed pings the connection is closed.
 /// Otherwise one that has lost its power would be noticed when TCP gives up, after a quarter of an
 /// hour.
 const PING: Duration = Duration::from_secs(3);
 
-/// Connects to the first of the servers that takes us, once; the caller decides whether to try
-/// again.
+/// Connects once, to the first server that accepts the connection. The caller decides on a retry.
 ///
-/// From then on the connection is made anew whenever it is lost, for ever, with secrets and
-/// certificates read again. `name` says to whom the connection belongs, in the server's listings and
-/// in our log. A request without an answer ends after `request_timeout`. `hears` is called with each
-/// event, such as an error that the server reports of something that was sent.
+/// From then on a lost connection is reopened, without end, with secrets and certificates read again. `name` is
+/// the connection's name in the server's listings and in the log. A request without an answer ends after
+/// `request_timeout`. `hears` is called with each event, such as an error that the server reports.
+///
+/// # Errors
+///
+/// [`ConnectError`] with the cause and the remedy.
 pub async fn connect(
     settings: &NatsConfig,
     name: &str,
@@ -32,7 +34,8 @@ pub async fn connect(
     hears: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Client, ConnectError> {
     // Asked beforehand, for their words are better than the client's.
-    credentials::answer(&settings.authentication, b"").map_err(ConnectError::Unusable)?;
+    credentials::answer(&settings.authentication, b"")
+        .map_err(|error| ConnectError::Unusable(error.to_string()))?;
     if settings.requires_tls() {
         tls::client_config(&settings.tls)
             .map_err(|error| ConnectError::Unusable(error.to_string()))?;
@@ -85,7 +88,7 @@ fn options(settings: &NatsConfig) -> ConnectOptions {
     options
 }
 
-/// How long to wait before an attempt, of which the first is 1. `random` is below 1.
+/// Returns the backoff before an attempt, counted from 1. `random` is below 1.
 fn wait(attempt: usize, random: f64) -> Duration {
     let Some(failed) = attempt.checked_sub(2) else { return Duration::ZERO };
     let doubled = 1_u32.checked_shl(u32::try_from(failed).unwrap_or(u32::MAX));
@@ -93,7 +96,7 @@ fn wait(attempt: usize, random: f64) -> Duration {
     bound.mul_f64(0.5 + random / 2.0)
 }
 
-/// Whether the secret itself goes to the server.
+/// Returns true if the secret itself is sent to the server.
 fn is_sent(authentication: &Authentication) -> bool {
     matches!(authentication, Authentication::Token(_) | Authentication::Password { .. })
 }

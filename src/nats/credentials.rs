@@ -1,15 +1,35 @@
-//! What a server is told of who we are: made anew for each connection.
+//! Credentials sent to a server, read again for each connection.
 
 use async_nats::Auth;
 use nkeys::KeyPair;
 
 use super::Authentication;
 
-/// Reads the secret again and answers the server's challenge with it. An error says what to correct.
-pub(super) fn answer(authentication: &Authentication, challenge: &[u8]) -> Result<Auth, String> {
+/// Credentials that cannot be used. The messages never quote a secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CredentialsError {
+    /// The secret cannot be read.
+    #[error("{0}")]
+    Secret(String),
+    /// A credentials file without a block of this name.
+    #[error("the credentials hold no {0}; use a file as nsc generate creds writes it")]
+    MissingBlock(&'static str),
+    /// The text is no seed of an `NKey`.
+    #[error("the NKey seed is not one; it begins with SU, and nk -gen user makes one")]
+    Seed,
+    /// The key is a public one.
+    #[error("the NKey cannot sign; use a seed, no public key")]
+    PublicKey,
+}
+
+/// Reads the secret again and answers the server's challenge with it.
+pub(super) fn answer(
+    authentication: &Authentication,
+    challenge: &[u8],
+) -> Result<Auth, CredentialsError> {
     let mut auth = Auth::new();
     let Some(secret) = authentication.secret() else { return Ok(auth) };
-    let secret = secret.reread().map_err(|error| error.to_string())?;
+    let secret = secret.reread().map_err(|error| CredentialsError::Secret(error.to_string()))?;
     match authentication {
         Authentication::None => {}
         Authentication::Token(_) => auth.token = Some(secret.expose().to_owned()),
@@ -32,24 +52,21 @@ pub(super) fn answer(authentication: &Authentication, challenge: &[u8]) -> Resul
     Ok(auth)
 }
 
-/// The line below `-----BEGIN NAME-----`.
-fn block<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
+/// Returns the line below `-----BEGIN NAME-----`.
+fn block<'a>(text: &'a str, name: &'static str) -> Result<&'a str, CredentialsError> {
     let heading = format!("-----BEGIN {name}-----");
     let mut lines = text.lines().map(str::trim).skip_while(|line| *line != heading).skip(1);
-    lines.find(|line| !line.is_empty()).filter(|line| !line.starts_with('-')).ok_or_else(|| {
-        format!("the credentials hold no {name}; use a file as nsc generate creds writes it")
-    })
+    let line = lines.find(|line| !line.is_empty()).filter(|line| !line.starts_with('-'));
+    line.ok_or(CredentialsError::MissingBlock(name))
 }
 
-fn key_pair(seed: &str) -> Result<KeyPair, String> {
-    // What is wrong with it is not said: the library's words may quote it.
-    KeyPair::from_seed(seed).map_err(|_| {
-        "the NKey seed is not one; it begins with SU, and nk -gen user makes one".to_owned()
-    })
+fn key_pair(seed: &str) -> Result<KeyPair, CredentialsError> {
+    // The library's error may quote the seed.
+    KeyPair::from_seed(seed).map_err(|_| CredentialsError::Seed)
 }
 
-fn sign(key: &KeyPair, challenge: &[u8]) -> Result<Vec<u8>, String> {
-    key.sign(challenge).map_err(|_| "the NKey cannot sign; use a seed, no public key".to_owned())
+fn sign(key: &KeyPair, challenge: &[u8]) -> Result<Vec<u8>, CredentialsError> {
+    key.sign(challenge).map_err(|_| CredentialsError::PublicKey)
 }
 
 #[cfg(test)]
@@ -104,7 +121,8 @@ mod tests {
             (Authentication::Credentials(secret(empty)), "hold no NATS USER JWT"),
             (Authentication::Credentials(secret(jwt_only)), "hold no USER NKEY SEED"),
         ] {
-            let Err(message) = answer(&authentication, b"") else { panic!("{authentication:?}") };
+            let Err(error) = answer(&authentication, b"") else { panic!("{authentication:?}") };
+            let message = error.to_string();
             assert!(message.contains(said) && !message.contains("canary"), "{message}");
         }
     }

@@ -1,37 +1,37 @@
-//! Why a connection did not come about, and what to do about it.
+//! Errors of connecting, and their remedies.
 
 use async_nats::{ConnectErrorKind, ServerError};
 
 use super::NatsConfig;
 
-/// A connection that did not come about.
+/// Error of a connection attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A secret or a certificate cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// The server does not know the credentials, or does not take them any more.
+    /// The server rejects the credentials.
     #[error("{servers}: the server refuses the credentials ({said}); correct them")]
     Unauthorized {
-        /// All that could have been asked.
+        /// Configured servers.
         servers: String,
-        /// In the server's words.
+        /// Message of the server.
         said: String,
     },
-    /// One of the two does not trust the other, or one speaks no TLS.
+    /// TLS failed: no trust in one direction, or one side speaks no TLS.
     #[error("{servers}: TLS: {cause}. {advice}")]
     Tls {
-        /// All that could have been asked.
+        /// Configured servers.
         servers: String,
         /// In the words of the TLS library.
         cause: String,
-        /// What to do.
+        /// Remedy.
         advice: &'static str,
     },
-    /// None of them answered.
+    /// No server answered.
     #[error("{servers}: {cause}")]
     Unreachable {
-        /// All that could have been asked.
+        /// Configured servers.
         servers: String,
         /// Of the last one.
         cause: String,
@@ -39,7 +39,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether it takes somebody who changes something; else trying again may help.
+    /// Returns true if an operator has to correct something; otherwise a retry may help.
     pub fn is_permanent(&self) -> bool {
         matches!(self, ConnectError::Unusable(_) | ConnectError::Unauthorized { .. })
     }
@@ -48,7 +48,7 @@ impl ConnectError {
         let servers = settings.to_string();
         let cause = innermost(error);
         match error.kind() {
-            // Our own answer to the challenge failed; it says why.
+            // Answering the challenge failed; the cause is our own.
             ConnectErrorKind::Authentication => ConnectError::Unusable(cause),
             ConnectErrorKind::AuthorizationViolation => {
                 ConnectError::Unauthorized { servers, said: "authorization violation".to_owned() }
@@ -87,7 +87,7 @@ fn tls_advice(error: &async_nats::ConnectError) -> &'static str {
     }
 }
 
-/// An error with all its causes, outermost first. `io::Error` hides what it was made of.
+/// Returns the sources of an error, outermost first, also those hidden in an `io::Error`.
 fn causes<'a>(
     error: &'a async_nats::ConnectError,
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
@@ -103,13 +103,13 @@ fn tls_error(error: &async_nats::ConnectError) -> Option<&rustls::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// Servers say in words of their own that credentials are refused, revoked or expired.
+/// Returns true if the server rejects the credentials: refused, revoked and expired ones have texts of their own.
 fn is_refused(error: &async_nats::ConnectError) -> bool {
     let mut said = causes(error).filter_map(|cause| cause.downcast_ref::<ServerError>());
     said.any(|said| refuses(&said.to_string()))
 }
 
-/// Whether an attempt to connect again ended because the server refused the credentials, or they could not
+/// Returns true if a reconnect failed because the server refused the credentials, or they could not
 /// be used; by its words, which are all that is told of it.
 pub fn is_about_credentials(said: &str) -> bool {
     refuses(said) || said.contains("failed signing nonce")
@@ -125,7 +125,7 @@ fn innermost(error: &async_nats::ConnectError) -> String {
     without_files(&cause)
 }
 
-/// The client's words about a connection, unless they are about a certificate or a private key: it
+/// Returns the client's message, unless it is about a certificate or a private key: such a message
 /// quotes the file, and with it the key.
 pub fn without_files(said: &str) -> String {
     match said.contains("could not load") || said.contains("could not add") {

@@ -1,4 +1,4 @@
-//! What is said in the log of a connection: its loss and its return, once each.
+//! Log lines of a connection: its loss and its return, once each.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,10 +6,10 @@ use async_nats::{ClientError, Event, ServerError};
 
 use super::error::without_files;
 
-/// Remembers what has been said since the connection was last there.
+/// Flags of the messages logged since the connection was last up.
 #[derive(Debug)]
 pub(super) struct ConnectionLog {
-    /// Whose connection it is.
+    /// Name of the connection.
     name: String,
     is_lost: AtomicBool,
     has_complained: AtomicBool,

@@ -59,6 +59,7 @@ pub async fn save_periodically(observer: Arc<Observer>, directory: PathBuf) {
     let mut saved = observer.drifted();
     loop {
         sleep(SAVE_INTERVAL).await;
+        observer.save_sources();
         let drifted = observer.drifted();
         if drifted != saved {
             save_now(&observer, &directory).await;
@@ -69,6 +70,7 @@ pub async fn save_periodically(observer: Arc<Observer>, directory: PathBuf) {
 
 /// Saves the current drift.
 pub async fn save_now(observer: &Observer, directory: &Path) {
+    observer.save_sources();
     let (drifted, directory) = (observer.drifted(), directory.to_owned());
     let saving = tokio::task::spawn_blocking(move || save(&directory, &drifted));
     if let Ok(Err(error)) = saving.await {

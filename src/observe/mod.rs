@@ -10,7 +10,7 @@
 //! | [`flows`] | starts, outcomes and errors of each flow |
 //! | [`connectors`] | errors by connector and capability |
 //! | [`drift`], [`shape`] | differences from PingOne's documentation |
-//! | [`sources`] | last request and blocked time of each source |
+//! | [`sources`], [`source_file`] | last request and blocked time of each source |
 //! | [`tail`] | ring of the last events |
 //! | [`event_metrics`] | metrics of events |
 //! | [`table`] | bounded tables |
@@ -29,11 +29,13 @@ mod interner;
 mod kind;
 mod minutes;
 mod shape;
+mod source_file;
 mod sources;
 mod summaries;
 mod table;
 mod tail;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +156,16 @@ impl Observer {
     /// Notes that a request with valid credentials was not answered with 200; PingOne will retry it.
     pub fn refused(&self, source: &str, now: i64) {
         self.sources.refused(source, now);
+    }
+
+    /// Continues with the times of the sources that the last process kept in `directory`, and keeps them there.
+    pub fn restore_sources(&self, directory: &Path, now: i64) {
+        self.sources.restore(directory, now);
+    }
+
+    /// Writes the times of the sources to disk, where they are kept there.
+    pub fn save_sources(&self) {
+        self.sources.save();
     }
 
     /// Returns the statistics at `now`.

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::config::{self, Credential};
 use crate::listener::Certificate;
+use crate::receive::{Credential, PinnedCertificate};
 
 type Hash = [u8; 32];
 
@@ -25,7 +25,7 @@ pub(crate) struct Credentials(Vec<HashedCredential>);
 enum HashedCredential {
     Basic { username: Hash, password: Hash },
     Header { name: HeaderName, value: Hash },
-    Certificate(config::Certificate),
+    Certificate(PinnedCertificate),
 }
 
 impl Credentials {
@@ -77,11 +77,11 @@ impl Credentials {
     }
 }
 
-fn is(shown: &Certificate, wanted: &config::Certificate) -> bool {
+fn is(shown: &Certificate, wanted: &PinnedCertificate) -> bool {
     match wanted {
-        config::Certificate::Fingerprint(fingerprint) => shown.fingerprint == *fingerprint,
-        config::Certificate::Subject(subject) => shown.subject == *subject,
-        config::Certificate::Name(name) => shown.names.contains(name),
+        PinnedCertificate::Fingerprint(fingerprint) => shown.fingerprint == *fingerprint,
+        PinnedCertificate::Subject(subject) => shown.subject == *subject,
+        PinnedCertificate::Name(name) => shown.names.contains(name),
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-use crate::config::ForwardedHeader;
+use crate::listener::ForwardedHeader;
 
 /// Trusted proxies, and the header in which they name the client.
 #[derive(Debug, Clone)]

@@ -11,8 +11,9 @@ use super::body::{self, InflateError};
 use super::client::Proxies;
 use super::in_flight::InFlightBytes;
 use super::ingest::{self, Context};
-use crate::config::{Credential, ForwardedHeader};
 use crate::decode::Refusal;
+use crate::listener::ForwardedHeader;
+use crate::receive::Credential;
 use crate::spool::Batch;
 
 /// Error of [`inflate`].

@@ -25,6 +25,7 @@ mod answer;
 mod auth;
 mod body;
 mod client;
+pub(crate) mod config;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod in_flight;
@@ -40,11 +41,13 @@ mod throttle;
 mod webhook;
 
 pub(crate) use auth::Credentials;
+pub use config::{Credential, LimitsConfig, OnUnparseable, PinnedCertificate, SourceConfig};
+pub(crate) use config::{DEFAULT_SOURCE, credential_problems};
 #[cfg(test)]
 pub(crate) use policy::AccessDecision;
 pub use policy::{Policy, SharedPolicy};
 pub use router::router;
-pub use state::Receiver;
+pub use state::{Receiver, ReceiverConfig};
 pub(crate) use throttle::Throttle;
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use ipnet::IpNet;
 
 use super::auth::Credentials;
 use super::client::Proxies;
-use crate::config::{self, Listen, OnUnparseable};
+use crate::listener::ListenConfig;
 use crate::listener::tls::LoadedTls;
 use crate::listener::{Certificate, ConnectionPolicy, Peer};
+use crate::receive::{OnUnparseable, SourceConfig};
 
 /// Senders allowed for each source, and the treatment of their bodies.
 pub struct Policy {
@@ -53,7 +54,7 @@ pub(crate) enum AccessDecision {
 
 impl Policy {
     /// Builds the policy of a configuration. `tls` is the result of loading `listen.tls`.
-    pub fn new(listen: &Listen, sources: &[config::Source], tls: Option<LoadedTls>) -> Policy {
+    pub fn new(listen: &ListenConfig, sources: &[SourceConfig], tls: Option<LoadedTls>) -> Policy {
         let proxies =
             Proxies { trusted: listen.trusted_proxies.clone(), header: listen.forwarded_header };
         let sources = sources.iter().map(|source| SourcePolicy {

@@ -7,9 +7,9 @@ use super::body::{self, InflateError};
 use super::in_flight::Reservation;
 use super::ingest::{self, Context, Ingested};
 use super::redacted;
-use crate::config::OnUnparseable;
 use crate::decode::{self, Refusal, RefusalReason};
 use crate::event::{Finding, FindingKind};
+use crate::receive::OnUnparseable;
 use crate::spool::{Millis, PreparedBatch};
 
 /// Settings and properties of a request that decoding needs.

@@ -9,9 +9,8 @@ use thiserror::Error;
 use super::body;
 use super::in_flight::InFlightBytes;
 use super::ingest::{self, Context};
-use super::policy::{Policy, SharedPolicy};
+use super::policy::SharedPolicy;
 use super::redacted::{self, MARK};
-use crate::config::Config;
 use crate::decode;
 use crate::redact::Redaction;
 use crate::spool::{
@@ -59,24 +58,6 @@ pub struct RetryRules {
     pub body_limit: u64,
     /// Redaction before the bytes reach the disk.
     pub redaction: Option<Redaction>,
-}
-
-impl RetryRules {
-    /// Returns the rules of a configuration, with a policy that never changes.
-    pub fn new(config: &Config) -> RetryRules {
-        let policy = Policy::new(&config.listen, &config.sources, None);
-        RetryRules::with_policy(config, Arc::new(SharedPolicy::new(policy)))
-    }
-
-    /// Returns the rules of a configuration, with the policy that reloads replace.
-    pub fn with_policy(config: &Config, policy: Arc<SharedPolicy>) -> RetryRules {
-        RetryRules {
-            policy,
-            sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
-            body_limit: config.limits.body,
-            redaction: config.redact.as_ref().map(Redaction::new),
-        }
-    }
 }
 
 /// Decodes an entry again and, if all of it is accepted, moves it into the spool in one commit.
@@ -239,7 +220,7 @@ mod tests {
             bytes: b"{}".to_vec(),
         };
         let config = crate::config::parse("", None, std::iter::empty()).expect("the defaults");
-        let rules = RetryRules { sinks: vec!["siem".to_owned()], ..RetryRules::new(&config) };
+        let rules = RetryRules { sinks: vec!["siem".to_owned()], ..config.retry_rules() };
         release(entry, Some(Bytes::copy_from_slice(replacement)), &rules)
             .map_err(|error| error.to_string())
     }
@@ -263,7 +244,8 @@ mod tests {
         assert!(refused.is_err_and(|message| message.contains("$.recordedAt")));
         let two = format!("{EVENT}{EVENT}");
         assert!(
-            released(EntryOrigin::DeadLetter, two.as_bytes()).is_err_and(|message| message.contains("2"))
+            released(EntryOrigin::DeadLetter, two.as_bytes())
+                .is_err_and(|message| message.contains("2"))
         );
         assert_eq!(
             released(EntryOrigin::Body, two.as_bytes()).map(|batch| batch.events.len()),

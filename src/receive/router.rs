@@ -14,12 +14,12 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use super::answer::{Unavailable, WebhookAnswer};
 use super::state::{Receiver, RouteSource};
 use super::{request_id, webhook};
-use crate::config;
 use crate::listener::Peer;
+use crate::receive::SourceConfig;
 
 /// Builds one route per source. Any other path is 404, so that a wrong path never looks like
 /// success.
-pub fn router(receiver: Receiver, sources: &[config::Source]) -> Router {
+pub fn router(receiver: Receiver, sources: &[SourceConfig]) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
     for source in sources {

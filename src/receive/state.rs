@@ -9,17 +9,26 @@ use tokio::sync::Semaphore;
 use super::in_flight::InFlightBytes;
 use super::policy::SharedPolicy;
 use super::throttle::Throttle;
-use crate::config::{self, Config, Limits};
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
-use crate::redact::Redaction;
+use crate::receive::{LimitsConfig, SourceConfig};
+use crate::redact::{RedactConfig, Redaction};
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
+
+/// Settings of the receiver that no reload changes.
+#[derive(Debug, Clone)]
+pub struct ReceiverConfig {
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[redact]`
+    pub redact: Option<RedactConfig>,
+}
 
 /// Shared state of all webhook requests.
 pub struct Receiver {
     pub(super) spool: Arc<Spool>,
-    pub(super) limits: Limits,
+    pub(super) limits: LimitsConfig,
     pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) in_flight: Arc<InFlightBytes>,
     /// Permits to decode large bodies, one per processor. More threads would only use more memory.
@@ -43,15 +52,15 @@ impl Receiver {
     /// Creates a receiver that stores into `spool`, and answers 503 after the start of `shutdown`.
     pub fn new(
         spool: Arc<Spool>,
-        config: &Config,
+        config: ReceiverConfig,
         policy: Arc<SharedPolicy>,
         metrics: SharedMetrics,
         observer: Arc<Observer>,
         clock: Clock,
         shutdown: Shutdown,
     ) -> Receiver {
-        let limits = config.limits.clone();
-        let redaction = config.redact.as_ref().map(Redaction::new).map(Arc::new);
+        let ReceiverConfig { limits, redact } = config;
+        let redaction = redact.as_ref().map(Redaction::new).map(Arc::new);
         let in_flight = InFlightBytes::new(limits.in_flight);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let decoding = Arc::new(Semaphore::new(processors));
@@ -79,7 +88,7 @@ impl fmt::Debug for Receiver {
 }
 
 impl RouteSource {
-    pub(super) fn new(source: &config::Source) -> RouteSource {
+    pub(super) fn new(source: &SourceConfig) -> RouteSource {
         RouteSource { name: source.name.as_str().into() }
     }
 }

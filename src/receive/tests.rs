@@ -26,7 +26,7 @@ async fn a_batch_that_comes_while_the_service_ends_stays_with_the_sender() {
     let policy = Policy::new(&config.listen, &config.sources, None);
     let receiver = Receiver::new(
         Arc::clone(&spool),
-        &config,
+        config.receiver(),
         Arc::new(SharedPolicy::new(policy)),
         metrics,
         observer,

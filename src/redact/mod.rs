@@ -10,21 +10,23 @@
 //! | [`fragment`] | other JSON, and bytes that are not JSON |
 //!
 //! A redacted event is still an event with the same `id`, `recordedAt`, `action.type` and
-//! `interactionId`: the configuration refuses rules for these fields ([`config::REQUIRED`]), and
+//! `interactionId`: the configuration refuses rules for these fields ([`REQUIRED`]), and
 //! the search for addresses skips them. Time and memory grow linearly with the input, and nothing
 //! recurses on it.
 
 mod address;
+mod config;
 mod fragment;
 mod key;
 mod output;
+mod path;
 mod rules;
 mod walk;
 
 use std::borrow::Cow;
 
-use crate::config;
-
+pub use config::{Action, REQUIRED, RedactConfig};
+pub use path::FieldPath;
 pub use rules::Redaction;
 
 use walk::InputKind;
@@ -34,7 +36,7 @@ const MASK: &str = "***";
 
 impl Redaction {
     /// Prepares the rules of a configuration.
-    pub fn new(config: &config::Redact) -> Redaction {
+    pub fn new(config: &RedactConfig) -> Redaction {
         Redaction::compile(config)
     }
 
@@ -88,14 +90,14 @@ impl Redaction {
     /// cannot take on another meaning.
     fn stand_in(
         &self,
-        action: config::Action,
+        action: Action,
         value: &str,
         output: &output::Output<'_>,
     ) -> Cow<'static, str> {
         let hash = || self.key.as_ref().filter(|_| output.has_room()).map(|key| key.hash(value));
         match action {
-            config::Action::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
-            config::Action::Mask | config::Action::Drop => Cow::Borrowed(MASK),
+            Action::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
+            Action::Mask | Action::Drop => Cow::Borrowed(MASK),
         }
     }
 }

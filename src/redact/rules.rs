@@ -2,7 +2,8 @@
 
 use super::key::Key;
 use super::walk::InputKind;
-use crate::config::{Action, MemberPath, REQUIRED, Redact};
+use crate::redact::FieldPath;
+use crate::redact::{Action, REQUIRED, RedactConfig};
 
 /// Paths that the profile redacts. It also redacts e-mail addresses in any text.
 ///
@@ -35,8 +36,8 @@ const RESOURCE_NAME: &str = "resources.name";
 /// Rules of a configuration, ready to be applied.
 #[derive(Debug, Clone)]
 pub struct Redaction {
-    rules: Vec<(MemberPath, Action)>,
-    keep: Vec<MemberPath>,
+    rules: Vec<(FieldPath, Action)>,
+    keep: Vec<FieldPath>,
     profile: Option<Profile>,
     pub(super) key: Option<Key>,
     pub(super) spares_hashes: bool,
@@ -45,8 +46,8 @@ pub struct Redaction {
 #[derive(Debug, Clone)]
 struct Profile {
     action: Action,
-    paths: Vec<MemberPath>,
-    resource_name: Vec<MemberPath>,
+    paths: Vec<FieldPath>,
+    resource_name: Vec<FieldPath>,
 }
 
 /// Redaction of a value, inherited by the values inside it.
@@ -66,9 +67,9 @@ impl Treatment {
 }
 
 impl Redaction {
-    pub(super) fn compile(config: &Redact) -> Redaction {
+    pub(super) fn compile(config: &RedactConfig) -> Redaction {
         let paths = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
-        let rules = |paths: &[MemberPath], action| {
+        let rules = |paths: &[FieldPath], action| {
             paths.iter().map(|path| (path.clone(), action)).collect::<Vec<_>>()
         };
         Redaction {
@@ -98,7 +99,7 @@ impl Redaction {
         kind: InputKind,
         of_user: bool,
     ) -> Treatment {
-        let matches = |path: &MemberPath| match kind {
+        let matches = |path: &FieldPath| match kind {
             InputKind::Event => path.matches(names),
             InputKind::Fragment => path.matches_fragment(names),
         };

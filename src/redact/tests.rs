@@ -3,7 +3,10 @@
 mod properties;
 
 use super::*;
-use crate::config::{Action, parse};
+use crate::config::parse;
+use crate::receive::Credential;
+use crate::redact::Action;
+use crate::secret::Secret;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -55,12 +58,11 @@ fn hashes_are_those_of_rfc_4231() {
 }
 
 /// Reads a short secret through another key of the configuration.
-fn secret_of(file: &std::path::Path) -> config::Secret {
+fn secret_of(file: &std::path::Path) -> Secret {
     let text =
         format!("[sources.a]\nheaders = [{{ name = \"a\", value_file = {:?} }}]", file.display());
     let config = parse(&text, None, std::iter::empty()).expect("valid");
-    let [config::Credential::Header { value, .. }] = config.sources[0].credentials.as_slice()
-    else {
+    let [Credential::Header { value, .. }] = config.sources[0].credentials.as_slice() else {
         panic!("a header")
     };
     value.clone()

@@ -8,8 +8,8 @@ use std::ops::Range;
 use super::output::Output;
 use super::rules::{Redaction, Treatment, is_required};
 use super::{address, key};
-use crate::config::Action;
 use crate::json::{self, Spans};
+use crate::redact::Action;
 
 /// Kind of input, which determines how rules match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

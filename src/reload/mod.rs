@@ -16,12 +16,13 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin::access::Access;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config};
 use crate::deliver::SinkStatus;
 use crate::file_fingerprint::file_fingerprint;
 use crate::listener::tls::{self, LoadedTls};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::receive::{Policy, SharedPolicy};
+use crate::settings::{Problems, keys};
 use crate::spool::Clock;
 use plan::{PreparedReload, RunningConfig};
 use watch::{Cause, FileWatch, SETTLE_INTERVAL, WatchState, files_of};
@@ -129,7 +130,7 @@ fn prepare(
         |problems: Problems| problems.0.iter().map(ToString::to_string).collect::<Vec<_>>();
     let text = config::text_of(file).map_err(messages)?;
     let environment = || reload.environment.iter().cloned();
-    let keys = config::keys(&text, environment());
+    let keys = keys(&text, environment());
     let missing = running.missing_in(&text, &keys);
     if !missing.is_empty() {
         return Err(missing);

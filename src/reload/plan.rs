@@ -4,9 +4,14 @@
 use ipnet::IpNet;
 
 use super::Reload;
-use crate::config::{self, Admin, Config, Credential, Keys, Listen, ListenTls, Secret, Source};
+use crate::admin::AdminConfig;
+use crate::config::Config;
 use crate::listener::tls::LoadedTls;
+use crate::listener::{ListenConfig, ListenTlsConfig};
 use crate::receive::Policy;
+use crate::receive::{Credential, SourceConfig, credential_problems};
+use crate::secret::Secret;
+use crate::settings::{Keys, keys};
 
 /// Running configuration: that of the start, with the changes of reloads. Sections that need a restart are those of
 /// the start.
@@ -51,7 +56,7 @@ const WEAKENS: &str = "a reload must not weaken access control. Restore the sett
 
 impl RunningConfig {
     pub(super) fn new(reload: &Reload, config: Config) -> RunningConfig {
-        let keys = config::keys(&reload.text, reload.environment.iter().cloned());
+        let keys = keys(&reload.text, reload.environment.iter().cloned());
         RunningConfig { text: reload.text.clone(), config, keys }
     }
 
@@ -80,7 +85,7 @@ impl RunningConfig {
         secrets(&self.config, new, &mut report);
         // Rules for credentials depend on the bound address, not on the address in the new file.
         let bound = bound(&self.config.listen, &new.listen);
-        for (key, message) in config::credential_problems(&bound, &new.sources) {
+        for (key, message) in credential_problems(&bound, &new.sources) {
             report(&key, &message);
         }
         problems
@@ -150,7 +155,7 @@ fn vanished(before: &Keys, after: &Keys) -> Vec<String> {
     .collect()
 }
 
-fn listen(before: &Listen, after: &Listen, report: &mut impl FnMut(&str, &str)) {
+fn listen(before: &ListenConfig, after: &ListenConfig, report: &mut impl FnMut(&str, &str)) {
     let restarts = [
         ("listen.address", before.address != after.address),
         ("listen.auth", before.allows_no_credentials != after.allows_no_credentials),
@@ -169,7 +174,7 @@ fn listen(before: &Listen, after: &Listen, report: &mut impl FnMut(&str, &str)) 
     }
 }
 
-fn tls(before: &ListenTls, after: &ListenTls, report: &mut impl FnMut(&str, &str)) {
+fn tls(before: &ListenTlsConfig, after: &ListenTlsConfig, report: &mut impl FnMut(&str, &str)) {
     match (&before.clients, &after.clients) {
         (Some(before), Some(after)) => {
             if before.is_required && !after.is_required {
@@ -189,8 +194,9 @@ fn tls(before: &ListenTls, after: &ListenTls, report: &mut impl FnMut(&str, &str
     }
 }
 
-fn sources(before: &[Source], after: &[Source], report: &mut impl FnMut(&str, &str)) {
-    let named = |sources: &[Source], name: &str| sources.iter().any(|source| source.name == name);
+fn sources(before: &[SourceConfig], after: &[SourceConfig], report: &mut impl FnMut(&str, &str)) {
+    let named =
+        |sources: &[SourceConfig], name: &str| sources.iter().any(|source| source.name == name);
     for new in after.iter().filter(|new| !named(before, &new.name)) {
         report(&format!("sources.{}", new.name), "adding a source needs a restart");
     }
@@ -213,7 +219,7 @@ fn sources(before: &[Source], after: &[Source], report: &mut impl FnMut(&str, &s
     }
 }
 
-fn admin(before: &Admin, after: &Admin, report: &mut impl FnMut(&str, &str)) {
+fn admin(before: &AdminConfig, after: &AdminConfig, report: &mut impl FnMut(&str, &str)) {
     if before.address != after.address {
         report("admin.address", RESTART);
     }
@@ -242,7 +248,7 @@ fn secrets(before: &Config, after: &Config, report: &mut impl FnMut(&str, &str))
 }
 
 fn secrets_of(config: &Config) -> Vec<(String, &Secret)> {
-    let of_source = |source: &'_ Source| format!("sources.{}", source.name);
+    let of_source = |source: &'_ SourceConfig| format!("sources.{}", source.name);
     let sources = config.sources.iter().flat_map(|source| {
         source.credentials.iter().filter_map(move |credential| match credential {
             Credential::Basic { password: secret, .. }
@@ -266,12 +272,12 @@ fn covers_all_now(before: &[IpNet], after: &[IpNet], none_is_all: bool) -> bool 
 }
 
 /// Returns the bound listener with the changes that a reload applies.
-fn bound(running: &Listen, new: &Listen) -> Listen {
+fn bound(running: &ListenConfig, new: &ListenConfig) -> ListenConfig {
     let tls = running.tls.as_ref().map(|running| match &new.tls {
         Some(new) if new.clients.is_some() == running.clients.is_some() => new,
         _ => running,
     });
-    Listen { tls: tls.cloned(), ..running.clone() }
+    ListenConfig { tls: tls.cloned(), ..running.clone() }
 }
 
 /// Returns the keys that the reload changes.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Reload;
-use crate::config::{Config, Credential};
+use crate::config::Config;
+use crate::receive::Credential;
 
 /// Longest interval between two observations of changing files.
 pub(super) const SETTLE_INTERVAL: Duration = Duration::from_secs(1);

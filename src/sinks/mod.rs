@@ -1,36 +1,38 @@
-//! Sinks: each sends items to one target and says, item by item, what the target made of them.
+//! Sinks: each sends items to one target and returns the target's verdict on each item.
 //!
-//! A sink knows no spool, no other sink and no policy: it tries once per call. Retrying, splitting,
-//! pausing and dead letters are decided above it, in [`crate::deliver`], once for all.
+//! A sink is one directory and one line of `sink_types!`. It knows no spool, no other sink and no policy: it tries
+//! once per call. `deliver` decides about retries, splits, pauses and dead letters.
 
 mod elasticsearch;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
-#[cfg(feature = "kafka")]
 mod kafka;
-#[cfg(feature = "nats")]
 mod nats;
-#[cfg(any(feature = "kafka", feature = "nats"))]
 mod record;
+mod sink_type;
 mod splunk_hec;
 mod stdout;
 mod stream;
 mod syslog;
 mod verdict;
 
+use std::path::{Path, PathBuf};
+
 use bytes::Bytes;
 
-use crate::config::SinkKind;
 use crate::event::Event;
+use crate::format::Format;
+use crate::settings::Section;
 
+pub(crate) use sink_type::{BatchDefaults, Output, SinkType};
 pub use verdict::{Reason, Report, SinkFinding, Verdict};
 
-/// An event that a format has made something of, and what its target's own envelope may say of it.
+/// An event in its format, before the target's own encoding.
 #[derive(Debug)]
 pub struct Rendered<'a> {
-    /// What the format made of it: one line, without the line break.
+    /// The formatted event: one line, without the line break.
     pub line: Vec<u8>,
     /// The event.
     pub event: &'a Event<'a>,
@@ -38,179 +40,178 @@ pub struct Rendered<'a> {
     pub source: &'a str,
 }
 
-/// One event as its target gets it.
+/// One event as the target gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its position in the spool.
     pub position: u64,
-    /// Its bytes on the wire, envelope included, without what separates it from the next.
+    /// Its bytes on the wire, envelope included, without a separator.
     pub payload: Bytes,
 }
 
-/// Something that delivers.
-pub trait Deliver {
-    /// Tries to deliver all items, once, in order. Never fails as a whole: what failed is said of
-    /// each item.
+/// A running sink.
+pub(crate) trait Deliver {
+    /// Tries to deliver all items, once, in order. The report holds one verdict per item.
     fn deliver(&mut self, items: &[Item]) -> impl Future<Output = Report> + Send;
 
-    /// Finds out without sending an event whether the target would take one. Returns what it said.
+    /// Checks without sending an event that the target would accept one. Returns the target's answer for operators.
     fn probe(&mut self) -> impl Future<Output = Result<String, Reason>> + Send;
 
-    /// Says goodbye to the target, where its protocol asks for that.
+    /// Ends the connection in order, if the protocol has a way to do so.
     fn close(&mut self) -> impl Future<Output = ()> + Send {
         async {}
     }
 }
 
-/// Every kind of sink.
-#[derive(Debug)]
-pub enum Sink {
-    /// `type = "stdout"`
-    Stdout(stdout::Stdout),
-    /// `type = "file"`
-    File(file::File),
-    /// `type = "http"`
-    Http(Box<http::Http>),
-    /// `type = "splunk_hec"`
-    SplunkHec(Box<splunk_hec::SplunkHec>),
-    /// `type = "elasticsearch"`
-    Elasticsearch(Box<elasticsearch::Elasticsearch>),
-    /// `type = "syslog"`
-    Syslog(Box<syslog::Syslog>),
-    /// `type = "nats"`
-    #[cfg(feature = "nats")]
-    Nats(Box<nats::Nats>),
-    /// `type = "kafka"`
-    #[cfg(feature = "kafka")]
-    Kafka(Box<kafka::Kafka>),
-}
-
-impl Sink {
-    /// Makes a sink, reading its credentials and certificates anew. Connects to nothing. An error is
-    /// one that somebody has to repair.
-    pub fn open(kind: &SinkKind) -> Result<Sink, Reason> {
-        Ok(match kind {
-            SinkKind::Stdout => Sink::Stdout(stdout::Stdout::default()),
-            SinkKind::File(settings) => Sink::File(file::File::new(settings.clone())),
-            SinkKind::Http(settings) => Sink::Http(Box::new(http::Http::open(settings)?)),
-            SinkKind::SplunkHec(settings) => {
-                Sink::SplunkHec(Box::new(splunk_hec::SplunkHec::open(settings)?))
-            }
-            SinkKind::Elasticsearch(settings) => {
-                Sink::Elasticsearch(Box::new(elasticsearch::Elasticsearch::open(settings)?))
-            }
-            SinkKind::Syslog(settings) => Sink::Syslog(Box::new(syslog::Syslog::open(settings)?)),
-            #[cfg(feature = "nats")]
-            SinkKind::Nats(settings) => Sink::Nats(Box::new(nats::Nats::open(settings))),
-            #[cfg(not(feature = "nats"))]
-            SinkKind::Nats(_) => return Err(not_in_this_build()),
-            #[cfg(feature = "kafka")]
-            SinkKind::Kafka(settings) => Sink::Kafka(Box::new(kafka::Kafka::open(settings)?)),
-            #[cfg(not(feature = "kafka"))]
-            SinkKind::Kafka(_) => return Err(not_in_this_build()),
-        })
-    }
-
-    /// Reads credentials and certificates again. What the sink remembers of its last connection stays.
-    pub async fn reopen(&mut self, kind: &SinkKind) -> Result<(), Reason> {
-        match self {
-            Sink::Syslog(syslog) => syslog.reopen().await,
-            Sink::SplunkHec(hec) if let SinkKind::SplunkHec(settings) = kind => {
-                hec.reopen(settings)
-            }
-            // They have neither, and look for their file each time.
-            Sink::Stdout(_) | Sink::File(_) => Ok(()),
-            sink => Sink::open(kind).map(|opened| *sink = opened),
+/// Makes the enums of all sink types, and every match over them, from one line for each type.
+macro_rules! sink_types {
+    ($($(#[$doc:meta])* $Type:ident($Config:ty),)+) => {
+        /// Settings of a sink's type.
+        #[derive(Debug, Clone)]
+        pub enum TargetConfig {
+            $($(#[$doc])* $Type($Config),)+
         }
-    }
-}
 
-/// Whether a sink of this kind sends a line as it is, without looking at the event.
-pub fn sends_lines(kind: &SinkKind) -> bool {
-    match kind {
-        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => true,
-        SinkKind::SplunkHec(_)
-        | SinkKind::Elasticsearch(_)
-        | SinkKind::Syslog(_)
-        | SinkKind::Nats(_)
-        | SinkKind::Kafka(_) => false,
-    }
-}
-
-/// Puts a rendered event into what its target wants around it. Pure: the same event always makes the
-/// same bytes, so that a repetition is recognisable. An error means that this event cannot be sent.
-pub fn encode(
-    kind: &SinkKind,
-    rendered: Rendered<'_>,
-) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
-    let payload = match kind {
-        SinkKind::Stdout | SinkKind::File(_) | SinkKind::Http(_) => {
-            return Ok((rendered.line, None));
+        /// A running sink.
+        #[derive(Debug)]
+        pub(crate) enum Sink {
+            $($(#[$doc])* $Type(Box<<$Config as SinkType>::Sink>),)+
         }
-        SinkKind::SplunkHec(settings) => splunk_hec::encode(settings, rendered),
-        SinkKind::Elasticsearch(_) => elasticsearch::encode(rendered),
-        SinkKind::Syslog(settings) => return syslog::encode(settings, rendered),
-        #[cfg(feature = "nats")]
-        SinkKind::Nats(settings) => nats::encode(settings, rendered),
-        #[cfg(not(feature = "nats"))]
-        SinkKind::Nats(_) => return Err(not_in_this_build()),
-        #[cfg(feature = "kafka")]
-        SinkKind::Kafka(_) => kafka::encode(rendered),
-        #[cfg(not(feature = "kafka"))]
-        SinkKind::Kafka(_) => return Err(not_in_this_build()),
+
+        /// All sink types, by their names in the configuration.
+        pub(crate) const SINK_TYPES: &[(&str, Registered)] =
+            &[$((<$Config as SinkType>::NAME, registered!($Type($Config))),)+];
+
+        impl TargetConfig {
+            /// Returns advice for operators if the target does not accept lines that are no JSON.
+            pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
+                match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
+            }
+
+            /// Returns true if the target gets a rendered line unchanged.
+            pub(crate) fn sends_lines(&self) -> bool {
+                match self { $(Self::$Type(_) => <$Config as SinkType>::SENDS_LINES,)+ }
+            }
+
+            /// Returns the files of credentials and certificates.
+            pub fn files(&self) -> Vec<PathBuf> {
+                match self { $(Self::$Type(config) => config.files(),)+ }
+            }
+
+            /// Returns the local file that the sink writes, if it writes one.
+            pub(crate) fn output(&self) -> Option<Output<'_>> {
+                match self { $(Self::$Type(config) => config.output(),)+ }
+            }
+
+            /// Returns true if the sink gives the name `path` to an auxiliary file.
+            pub(crate) fn takes_name(&self, path: &Path) -> bool {
+                match self { $(Self::$Type(config) => config.takes_name(path),)+ }
+            }
+
+            /// Returns the target for operators, without secrets.
+            pub(crate) fn target(&self) -> String {
+                match self { $(Self::$Type(config) => config.target(),)+ }
+            }
+
+            /// Encodes one event as the target gets it. Pure: the same event always makes the same bytes.
+            ///
+            /// # Errors
+            /// Returns the reason why this event cannot be sent.
+            pub(crate) fn encode(
+                &self,
+                rendered: Rendered<'_>,
+            ) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+                match self { $(Self::$Type(config) => config.encode(rendered),)+ }
+            }
+
+            /// Makes a sink and reads its credentials and certificates. Connects to nothing.
+            ///
+            /// # Errors
+            /// Returns what an operator has to repair.
+            pub(crate) fn open(&self) -> Result<Sink, Reason> {
+                Ok(match self { $(Self::$Type(config) => Sink::$Type(Box::new(config.open()?)),)+ })
+            }
+        }
+
+        impl Sink {
+            /// Reads credentials and certificates again. The sink keeps what it knows of its last connection.
+            ///
+            /// # Errors
+            /// Returns what an operator has to repair.
+            pub(crate) async fn reopen(&mut self, config: &TargetConfig) -> Result<(), Reason> {
+                match (self, config) {
+                    $((Self::$Type(sink), TargetConfig::$Type(config)) => config.reopen(sink).await,)+
+                    (sink, config) => config.open().map(|opened| *sink = opened),
+                }
+            }
+        }
+
+        impl Deliver for Sink {
+            async fn deliver(&mut self, items: &[Item]) -> Report {
+                match self { $(Self::$Type(sink) => sink.deliver(items).await,)+ }
+            }
+
+            async fn probe(&mut self) -> Result<String, Reason> {
+                match self { $(Self::$Type(sink) => sink.probe().await,)+ }
+            }
+
+            async fn close(&mut self) {
+                match self { $(Self::$Type(sink) => sink.close().await,)+ }
+            }
+        }
     };
-    Ok((payload, None))
 }
 
-impl Deliver for Sink {
-    async fn deliver(&mut self, items: &[Item]) -> Report {
-        match self {
-            Sink::Stdout(sink) => sink.deliver(items).await,
-            Sink::File(sink) => sink.deliver(items).await,
-            Sink::Http(sink) => sink.deliver(items).await,
-            Sink::SplunkHec(sink) => sink.deliver(items).await,
-            Sink::Elasticsearch(sink) => sink.deliver(items).await,
-            Sink::Syslog(sink) => sink.deliver(items).await,
-            #[cfg(feature = "nats")]
-            Sink::Nats(sink) => sink.deliver(items).await,
-            #[cfg(feature = "kafka")]
-            Sink::Kafka(sink) => sink.deliver(items).await,
+/// Makes the properties of one sink type.
+macro_rules! registered {
+    ($Type:ident($Config:ty)) => {
+        Registered {
+            batch: <$Config as SinkType>::BATCH,
+            is_ordered: <$Config as SinkType>::IS_ORDERED,
+            default_format: <$Config as SinkType>::DEFAULT_FORMAT,
+            missing_feature: <$Config as SinkType>::MISSING_FEATURE,
+            read: |section, format| {
+                <$Config as SinkType>::read(section, format).map(TargetConfig::$Type)
+            },
         }
-    }
-
-    async fn probe(&mut self) -> Result<String, Reason> {
-        match self {
-            Sink::Stdout(sink) => sink.probe().await,
-            Sink::File(sink) => sink.probe().await,
-            Sink::Http(sink) => sink.probe().await,
-            Sink::SplunkHec(sink) => sink.probe().await,
-            Sink::Elasticsearch(sink) => sink.probe().await,
-            Sink::Syslog(sink) => sink.probe().await,
-            #[cfg(feature = "nats")]
-            Sink::Nats(sink) => sink.probe().await,
-            #[cfg(feature = "kafka")]
-            Sink::Kafka(sink) => sink.probe().await,
-        }
-    }
-
-    async fn close(&mut self) {
-        match self {
-            Sink::File(sink) => sink.close().await,
-            Sink::Syslog(sink) => sink.close().await,
-            #[cfg(feature = "nats")]
-            Sink::Nats(sink) => sink.close().await,
-            _ => {}
-        }
-    }
+    };
 }
 
-/// A configuration that names what this program was built without is refused when it is read.
-#[cfg(not(all(feature = "kafka", feature = "nats")))]
-fn not_in_this_build() -> Reason {
-    Reason::new("this build has no sink of this type")
+sink_types! {
+    /// Lines on standard output.
+    Stdout(stdout::StdoutSinkConfig),
+    /// Lines in a file.
+    File(file::FileSinkConfig),
+    /// POST requests to any URL.
+    Http(http::HttpSinkConfig),
+    /// Splunk's HTTP Event Collector.
+    SplunkHec(splunk_hec::SplunkHecSinkConfig),
+    /// The bulk API of Elasticsearch and OpenSearch.
+    Elasticsearch(elasticsearch::ElasticsearchSinkConfig),
+    /// Syslog over UDP, TCP or TLS.
+    Syslog(syslog::SyslogSinkConfig),
+    /// Streams of NATS JetStream.
+    Nats(nats::NatsSinkConfig),
+    /// Topics of Kafka.
+    Kafka(kafka::KafkaSinkConfig),
 }
 
-/// The items' payloads, a line each.
+/// Properties of one sink type that a configuration needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registered {
+    /// Default size of a batch.
+    pub(crate) batch: BatchDefaults,
+    /// True if `concurrency` must be 1.
+    pub(crate) is_ordered: bool,
+    /// Default of `format`.
+    pub(crate) default_format: Format,
+    /// Cargo feature without which this build has no such sink.
+    pub(crate) missing_feature: Option<&'static str>,
+    /// Reads the keys of the type.
+    pub(crate) read: fn(&mut Section<'_>, Format) -> Option<TargetConfig>,
+}
+
+/// Returns the items' payloads, one line each.
 fn lines(items: &[Item]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(items.iter().map(|item| item.payload.len() + 1).sum());
     for item in items {

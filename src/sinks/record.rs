@@ -1,16 +1,19 @@
-//! An event for a broker: its bytes, and beside them what the broker files it under.
+//! An event for a broker: its bytes, with the subject or key and the ids in front of them.
 
 use std::borrow::Cow;
 
+#[cfg(any(feature = "kafka", feature = "nats"))]
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Item, Reason, Rendered};
+use super::Rendered;
+#[cfg(any(feature = "kafka", feature = "nats"))]
+use super::{Item, Reason};
 
-/// What stands beside an event. In an item it is one line of JSON before the event's own.
+/// Metadata of an event. In an item it is one line of JSON before the event's own line.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Head<'a> {
-    /// A subject of NATS, a key of Kafka.
+    /// Subject of NATS, key of Kafka.
     #[serde(borrow)]
     pub(super) place: Option<Cow<'a, str>>,
     /// The same for every repetition of the event.
@@ -40,7 +43,8 @@ pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec
     out
 }
 
-/// What [`encode`] made. An error would be a mistake of ours; the event is kept.
+/// Decodes the bytes of [`encode`]. An error would be a mistake of this program; the event is kept.
+#[cfg(any(feature = "kafka", feature = "nats"))]
 pub(super) fn decode(item: &Item) -> Result<(Head<'_>, Bytes), Reason> {
     let end = memchr::memchr(b'\n', &item.payload).unwrap_or(0);
     let head = serde_json::from_slice(&item.payload[..end]).map_err(|_| {

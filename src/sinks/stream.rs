@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Item, lines};
 
-/// How long a reader may take none of a non-blocking pipe's bytes before the attempt ends.
+/// Time that a reader of a non-blocking pipe may accept no byte before the attempt ends.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// Time between two attempts at a non-blocking descriptor that is no pipe.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What was written last, as far as the next attempt has to know it.
+/// Bytes of the last attempt that the next attempt has to know.
 #[derive(Debug)]
 pub(super) struct Stream {
     /// The line that was begun and not ended.

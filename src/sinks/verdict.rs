@@ -1,4 +1,4 @@
-//! What a target makes of an item, in words that the delivery policy understands.
+//! Verdicts: a target's answer for each item, as the delivery policy needs it.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,32 +16,32 @@ pub enum Verdict {
     Delivered,
     /// Not now. `after` is the target's own wish, if it had one.
     Retry {
-        /// How long the target asks to wait.
+        /// Waiting time that the target requests.
         after: Option<Duration>,
-        /// What happened.
+        /// The failure.
         reason: Reason,
     },
     /// Never: this item is refused for good.
     Rejected {
-        /// What the target said.
+        /// The target's answer.
         reason: Reason,
     },
     /// Nothing can be delivered until someone changes something: credentials, a path, a URL.
     Fatal {
-        /// What has to be changed.
+        /// The change that an operator has to make.
         reason: Reason,
     },
     /// The items with this verdict were refused together: one of them is to blame, or they are too
     /// many. Alone, such an item is refused for good.
     Split {
-        /// What the target said.
+        /// The target's answer.
         reason: Reason,
     },
     /// The target did not look at it because of another item: to be sent again at once.
     NotTried,
 }
 
-/// Why something was not delivered.
+/// Reason why an item was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reason {
     /// For people: what happened, and what to do. Holds nothing of an event and no secret.
@@ -87,12 +87,12 @@ impl SinkFinding {
     }
 }
 
-/// What one attempt came to.
+/// Result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// One per item, in order.
     pub verdicts: Vec<Verdict>,
-    /// What else there is to count, and how often.
+    /// Further findings, each with its count.
     pub findings: Vec<(SinkFinding, u64)>,
 }
 
@@ -109,7 +109,7 @@ impl Verdict {
         }
     }
 
-    /// Why, whatever it is.
+    /// Returns the reason of any verdict.
     pub(crate) fn into_reason(self) -> Reason {
         match self {
             Verdict::Delivered | Verdict::NotTried => Reason::default(),

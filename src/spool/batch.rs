@@ -1,4 +1,4 @@
-//! What one acknowledged request leaves behind: a batch, stored whole or not at all.
+//! Batches: the events and quarantine entries of one request, stored atomically.
 
 use std::sync::Arc;
 
@@ -10,18 +10,18 @@ use super::{DedupKey, Millis, NewEntry};
 /// One event of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// What makes it a duplicate of another.
+    /// Deduplication key: a second event with the same key is a duplicate.
     pub key: DedupKey,
-    /// Its bytes, usually a part of the received body.
+    /// Bytes of the event, usually a slice of the received body.
     pub bytes: Bytes,
 }
 
-/// Everything that one request asks the spool to make durable together.
+/// Events and quarantine entries that become durable together.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    /// The configured source it came from.
+    /// Name of the configured source.
     pub source: Arc<str>,
-    /// When it was received.
+    /// Time of receipt.
     pub received_at: Millis,
     /// Events to spool, in order.
     pub events: Vec<NewEvent>,
@@ -50,19 +50,19 @@ impl Batch {
         PreparedBatch { batch: self, chunks }
     }
 
-    /// The events as they are, for an engine that stores each by itself.
+    /// Keeps the events unpacked, for an engine that stores each event on its own.
     pub fn unpacked(self) -> PreparedBatch {
         PreparedBatch { batch: self, chunks: Vec::new() }
     }
 }
 
 impl PreparedBatch {
-    /// Elements in it, quarantined ones included.
+    /// Returns the number of elements, quarantined ones included.
     pub fn events(&self) -> usize {
         self.batch.events.len() + self.batch.quarantine.len()
     }
 
-    /// Whether it repeats what the spool has already, for one sink.
+    /// Returns true for a replay: a copy of stored events for one sink.
     pub(super) fn is_copy(&self) -> bool {
         self.batch.only_sink.is_some() && self.batch.resolves.is_none()
     }
@@ -76,15 +76,15 @@ impl PreparedBatch {
     }
 }
 
-/// What became of an appended batch. It is on stable storage.
+/// Result of an append: the batch is on stable storage.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// Events spooled.
     pub accepted: u64,
-    /// Events that were known already.
+    /// Duplicates.
     pub duplicates: u64,
     /// Entries put into quarantine.
     pub quarantined: u64,
-    /// Which events of the batch are among the duplicates, by their index, in ascending order.
+    /// Indexes of the batch's events that are duplicates, in ascending order.
     pub repeated: Vec<u32>,
 }

@@ -1,4 +1,4 @@
-//! A chunk: some consecutive events of one batch, framed, compressed and checksummed.
+//! Chunks: consecutive events of one batch, framed, compressed and checksummed.
 //!
 //! Plain form: for each event its length (u32, little-endian) and its bytes. Stored form: the plain
 //! form, or its zstd frame where that is smaller. Both forms are read by every later version.
@@ -84,7 +84,7 @@ fn pack(plain: &[u8], count: u32) -> Chunk {
     }
 }
 
-/// Works with a context that is kept, or a new one, and keeps it for the next.
+/// Runs `work` with a pooled context, or a new one, and returns the context to the pool.
 fn kept<T, R>(
     pool: &Mutex<Vec<T>>,
     make: impl FnOnce() -> std::io::Result<T>,
@@ -111,7 +111,7 @@ fn unpack(body: &[u8]) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// The events of a chunk, in order; `None` if the body is not what was once encoded.
+/// Decodes the events of a chunk, in order; `None` if the body is corrupt.
 pub(crate) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
     let plain = match codec {
         PLAIN => Bytes::copy_from_slice(body),
@@ -129,7 +129,7 @@ pub(crate) fn decode(codec: u8, count: u32, body: &[u8]) -> Option<Vec<Bytes>> {
     (events.len() == count as usize).then_some(events)
 }
 
-/// CRC-32 over the label and the stored body.
+/// Computes the CRC-32 of the label and the stored body.
 pub(crate) fn checksum(label: Label<'_>, body: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&label.last.to_le_bytes());

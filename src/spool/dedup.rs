@@ -1,4 +1,4 @@
-//! The set of remembered ids: what makes an event a duplicate, and how the set stays bounded.
+//! Deduplication: keys of events and the bounded set of remembered keys.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -6,22 +6,22 @@ use std::num::NonZero;
 
 use sha2::{Digest, Sha256};
 
-/// What makes two events the same: half of a SHA-256 over source, id and time of recording. 128 bits
+/// Identity of an event: half of a SHA-256 over source, id and time of recording. 128 bits
 /// of a cryptographic hash, because a collision would lose an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DedupKey(u128);
 
 impl DedupKey {
-    /// Bytes of a stored key.
+    /// Size of a stored key in bytes.
     pub(super) const SIZE: usize = 16;
 
-    /// The key of an event; `recorded_at` is `(seconds, nanoseconds)` since the epoch, so that two
-    /// spellings of one instant are one.
+    /// Returns the key of an event; `recorded_at` is `(seconds, nanoseconds)` since the Unix epoch, so that two
+    /// spellings of one instant are equal.
     pub fn new(source: &str, id: &str, recorded_at: (i64, u32)) -> DedupKey {
         DedupKey::of_id(source, id.as_bytes(), recorded_at)
     }
 
-    /// The key of an event whose id may be no text.
+    /// Returns the key of an event whose id may not be valid UTF-8.
     pub fn of_id(source: &str, id: &[u8], recorded_at: (i64, u32)) -> DedupKey {
         let mut hash = Sha256::new();
         // Lengths first: no two different pairs may feed the same bytes.
@@ -34,7 +34,7 @@ impl DedupKey {
         DedupKey::first_half(&hash.finalize())
     }
 
-    /// The key of something that is no event: its bytes, whatever they are.
+    /// Returns the key of bytes that are not a valid event.
     pub fn of_bytes(source: &str, bytes: &[u8]) -> DedupKey {
         // An event's id is never this long: the two kinds of key cannot feed the same bytes.
         let mut hash = Sha256::new();
@@ -60,17 +60,17 @@ impl DedupKey {
     }
 }
 
-/// Keys in each part of a full window. A hash table has a power of two of places and doubles when 7/8 of
+/// Keys in each part of a full window. A hash table has a power of two of slots and doubles when 7/8 of
 /// them are taken (28,672 of 32,768): parts of this size are well filled when the window is full, keep
 /// room for what removed keys leave behind, and one that doubles takes half a megabyte, not hundreds.
 const KEYS_PER_PART: u64 = 26_000;
 
-/// Keys that are worth several threads.
+/// Number of keys from which several threads load the set.
 const PARALLEL_LOAD_KEYS: u64 = 500_000;
 
 type DedupPart = HashSet<DedupKey, BuildHasherDefault<AlreadyHashed>>;
 
-/// The ids in the window. Insertions are tentative until the commit that stores them succeeds.
+/// Set of the keys in the window. Insertions are tentative until their commit succeeds.
 #[derive(Debug)]
 pub(super) struct DedupSet {
     parts: Vec<DedupPart>,
@@ -89,9 +89,8 @@ impl DedupSet {
         DedupSet { parts: (0..count).map(|_| part()).collect(), len: 0, tentative: Vec::new() }
     }
 
-    /// Fills the set with keys that are on disk already. Finding a place in so much memory is what takes
-    /// time: `read` is called by several threads at once, where there are many keys, and each time has to
-    /// hand out all keys, of which each thread takes those of its own parts.
+    /// Fills the set with the keys on disk. Memory access dominates the time: with many keys, several threads call
+    /// `read` at once. Each call returns all keys, and each thread keeps those of its own parts.
     pub(super) fn load<E: Send>(
         &mut self,
         expected: u64,
@@ -119,7 +118,7 @@ impl DedupSet {
         Ok(())
     }
 
-    /// Remembers a key until told otherwise; false if it was known.
+    /// Inserts a key tentatively. Returns false if the set contains it.
     pub(super) fn insert(&mut self, key: DedupKey) -> bool {
         let part = self.part(key);
         if part.len() == part.capacity() {
@@ -133,26 +132,26 @@ impl DedupSet {
         is_new
     }
 
-    /// Forgets all but the first `kept` keys of those that were inserted since the last
-    /// [`settle`](Self::settle): their commit has failed, or what they belong to is not in it.
+    /// Removes all but the first `kept` keys inserted since the last [`make_permanent`](Self::make_permanent): their
+    /// commit has failed, or their batch was refused.
     pub(super) fn roll_back_to(&mut self, kept: usize) {
         for key in self.tentative.split_off(kept) {
             self.remove(key);
         }
     }
 
-    /// Keys inserted since the last [`settle`](Self::settle).
+    /// Returns the keys inserted since the last [`make_permanent`](Self::make_permanent).
     pub(super) fn tentative(&self) -> &[DedupKey] {
         &self.tentative
     }
 
-    /// What was inserted is durable now.
-    pub(super) fn settle(&mut self) {
+    /// Makes the tentative keys permanent: their commit is durable.
+    pub(super) fn make_permanent(&mut self) {
         self.tentative.clear();
         self.tentative.shrink_to(4096);
     }
 
-    /// Forgets a key that has left the window.
+    /// Removes a key that has left the window.
     pub(super) fn remove(&mut self, key: DedupKey) {
         let was_there = self.part(key).remove(&key);
         self.len -= u64::from(was_there);
@@ -168,8 +167,7 @@ impl DedupSet {
     }
 }
 
-/// Makes room for another key. A full hash table may be full of what removed keys have left behind; left
-/// to itself it doubles all the same.
+/// Makes room for another key. A hash table that is full of tombstones would double needlessly.
 fn rebuild(part: &mut DedupPart) {
     let room = part.len() + part.len() / 32 + 1;
     let mut rebuilt = DedupPart::with_capacity_and_hasher(room, BuildHasherDefault::default());
@@ -177,7 +175,7 @@ fn rebuild(part: &mut DedupPart) {
     *part = rebuilt;
 }
 
-/// The part that a key belongs to, by the half of it that is not its hash within the part.
+/// Returns the part of a key, by the half of the key that is not its hash within the part.
 fn index(key: DedupKey, parts: usize) -> usize {
     (((key.0 >> 64) * parts as u128) >> 64) as usize
 }
@@ -222,7 +220,7 @@ mod tests {
                 set.remove(key(oldest));
             }
             if number % 1000 == 0 {
-                set.settle();
+                set.make_permanent();
             }
         }
         assert_eq!(set.len(), KEYS_PER_PART);
@@ -244,7 +242,7 @@ mod tests {
                         prop_assert_eq!(set.insert(key(number)), is_new);
                     }
                     2 => {
-                        set.settle();
+                        set.make_permanent();
                         settled.extend(tentative.drain());
                     }
                     3 => {
@@ -253,7 +251,7 @@ mod tests {
                         set.roll_back_to(kept);
                         tentative.retain(|number| first.contains(&key(*number)));
                     }
-                    // Only what is settled leaves the window.
+                    // Only what is committed leaves the window.
                     _ if settled.remove(&number) => set.remove(key(number)),
                     _ => {}
                 }

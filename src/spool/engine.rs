@@ -1,4 +1,4 @@
-//! The spool as everything above it sees it: one of the engines.
+//! The spool's API: dispatch to one of the engines.
 
 #![cfg_attr(
     not(feature = "nats"),
@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use super::jetstream;
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, Read, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats,
-    Start, StoredEvent, Tally, embedded,
+    PreparedBatch, Query, Read, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
+    SpoolStats, Start, StoredEvent, Tally, embedded,
 };
 
-/// Which engine keeps the events.
+/// Engine that stores the events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Engine {
     /// A database in `directory`, of this process alone.
@@ -27,20 +27,20 @@ pub enum Engine {
     Embedded,
     /// Streams of NATS JetStream, shared by any number of receivers.
     #[cfg(feature = "nats")]
-    Jetstream(Box<jetstream::JetStreamConfig>),
+    Jetstream(Box<super::JetStreamConfig>),
 }
 
 impl Engine {
-    /// Whether each sink settles in order; only then it counts what became of the events.
+    /// Returns true if each sink commits in order; only then the engine counts dispositions of sinks.
     pub fn is_ordered(&self) -> bool {
         match self {
             Engine::Embedded => true,
             #[cfg(feature = "nats")]
-            Engine::Jetstream(own) => own.order == jetstream::Order::Ordered,
+            Engine::Jetstream(own) => own.order == super::Order::Ordered,
         }
     }
 
-    /// Whether it tells which ids it remembers.
+    /// Returns true if the engine can list the ids it remembers.
     pub fn tells_ids(&self) -> bool {
         matches!(self, Engine::Embedded)
     }
@@ -49,14 +49,14 @@ impl Engine {
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
 pub enum Spool {
-    /// On this machine.
+    /// Database on this machine.
     Embedded(embedded::EmbeddedSpool),
-    /// In a replicated log.
+    /// Replicated log.
     #[cfg(feature = "nats")]
     Jetstream(Box<jetstream::JetStreamSpool>),
 }
 
-/// One sink's own way to read.
+/// Reader of one sink.
 #[derive(Debug)]
 pub enum Reader {
     /// A connection to the database.
@@ -66,7 +66,7 @@ pub enum Reader {
     Jetstream(Box<jetstream::JetStreamReader>),
 }
 
-/// Hands a call to the engine, whichever it is.
+/// Forwards a call to the engine.
 macro_rules! engine {
     ($self:ident, $engine:ident => $call:expr) => {
         match $self {
@@ -80,12 +80,20 @@ macro_rules! engine {
 impl Spool {
     /// Opens the embedded engine, recovering it first, whatever `engine` says. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] with the file or the servers, and the remedy.
+    pub fn open(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         embedded::EmbeddedSpool::open(settings, clock).map(Spool::Embedded)
     }
 
-    /// Opens the engine that is configured.
-    pub async fn start(settings: &Settings, clock: Clock) -> Result<Spool, OpenError> {
+    /// Opens the configured engine.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] with the file or the servers, and the remedy.
+    pub async fn start(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         match &settings.engine {
             Engine::Embedded => Spool::open(settings, clock),
             #[cfg(feature = "nats")]
@@ -96,13 +104,13 @@ impl Spool {
         }
     }
 
-    /// Whether other receivers may have the same spool.
+    /// Returns true if other receivers can share the spool.
     pub fn is_shared(&self) -> bool {
         !matches!(self, Spool::Embedded(_))
     }
 
-    /// Whether batches are stored in packed chunks, which [`Batch::prepare`] makes; where they are not,
-    /// [`Batch::unpacked`] saves the work.
+    /// Returns true if batches are stored in chunks, which [`Batch::prepare`] encodes; otherwise
+    /// [`Batch::unpacked`] suffices.
     ///
     /// [`Batch::prepare`]: super::Batch::prepare
     /// [`Batch::unpacked`]: super::Batch::unpacked
@@ -110,20 +118,27 @@ impl Spool {
         matches!(self, Spool::Embedded(_))
     }
 
-    /// Stores a batch. When this returns `Ok`, all of it is stored as its engine promises; when it returns
-    /// `Err`, the sender has to repeat it: the embedded engine has kept nothing of it, JetStream may have
-    /// kept a part that the repetition completes.
+    /// Stores a batch. After `Ok`, the whole batch is durable. After `Err`, the sender has to retry: the embedded
+    /// engine has stored nothing of it, JetStream may have stored a part that the retry completes.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: the batch was not stored, or not as a whole; the sender has to retry.
     pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         engine!(self, engine => engine.append(batch).await)
     }
 
-    /// Makes sure that each of these sinks has a cursor, and lets only them hold events back. A new
-    /// one starts where it asks to. Returns their places in the order asked.
+    /// Creates missing cursors at their start position; from now on only these sinks keep events from being trimmed.
+    /// Returns the cursors in the given order.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: nothing was changed; a retry may succeed.
     pub async fn register(
         &self,
         sinks: &[(Arc<str>, Start)],
@@ -131,13 +146,21 @@ impl Spool {
         engine!(self, engine => engine.register(sinks).await)
     }
 
-    /// Remembers that an operator has paused a sink, or lets it go on.
+    /// Stores that an operator has paused or resumed a sink.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: nothing was changed; a retry may succeed.
     pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         engine!(self, engine => engine.pause(sink, is_paused).await)
     }
 
     /// Moves a sink's cursor to `position` and stores its dead letters; see [`CommitError`] for what a
     /// failure leaves.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: nothing was changed; a retry may succeed.
     pub async fn commit(
         &self,
         sink: &Arc<str>,
@@ -148,7 +171,11 @@ impl Spool {
         engine!(self, engine => engine.commit(sink, position, tally, dead_letters).await)
     }
 
-    /// A reader of its own, for one sink.
+    /// Creates a reader for one sink.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn reader(&self, sink: &str) -> Result<Reader, ReadError> {
         Ok(match self {
             Spool::Embedded(engine) => Reader::Embedded(engine.reader()?),
@@ -157,9 +184,12 @@ impl Spool {
         })
     }
 
-    /// Events after `positions.start` up to `positions.end` that were received in a time and are still
-    /// there, until about `max_bytes` are read, and the last position that is no longer there.
-    /// What was spooled again for one sink only is left out.
+    /// Returns the stored events after `positions.start` up to `positions.end` that were received in `time`, until
+    /// about `max_bytes` are read, and the last trimmed position. Leaves out copies for one sink.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub async fn between(
         &self,
         positions: Range<u64>,
@@ -169,27 +199,43 @@ impl Spool {
         engine!(self, engine => engine.between(positions, time, max_bytes).await)
     }
 
-    /// Quarantine entries without their bytes, oldest first.
+    /// Lists quarantine entries without their bytes, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         engine!(self, engine => engine.quarantine(query).await)
     }
 
-    /// One quarantine entry with its bytes.
+    /// Returns one quarantine entry with its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
         engine!(self, engine => engine.entry(id).await)
     }
 
-    /// Removes quarantine entries for good. Returns how many there were of each source.
+    /// Deletes quarantine entries. Returns the number of deleted entries by source.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: nothing was changed; a retry may succeed.
     pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         engine!(self, engine => engine.remove(ids).await)
     }
 
-    /// What is stored, and every disposition's total as far as the engine keeps it.
+    /// Returns contents and bounds, and the totals that the engine keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
         engine!(self, engine => engine.stats().await)
     }
 
-    /// Bytes of the largest event that can be stored, where that is bounded by others.
+    /// Returns the size limit of an event in bytes, if the servers set one.
     pub fn largest(&self) -> Option<usize> {
         match self {
             Spool::Embedded(_) => None,
@@ -198,17 +244,17 @@ impl Spool {
         }
     }
 
-    /// Whether appends are refused because `max_size` was reached.
+    /// Returns true if appends are refused because `max_size` is reached.
     pub fn is_full(&self) -> bool {
         engine!(self, engine => engine.is_full())
     }
 
-    /// Whether something was refused because it found no room in quarantine, and would be again.
+    /// Returns true if an entry exceeded the quarantine's bound and would be refused again.
     pub fn is_quarantine_full(&self) -> bool {
         engine!(self, engine => engine.is_quarantine_full())
     }
 
-    /// Bytes that entries of the quarantine count, to wait on for room.
+    /// Watches the bytes that quarantine entries count.
     pub fn quarantine_size(&self) -> watch::Receiver<u64> {
         engine!(self, engine => engine.quarantine_size())
     }
@@ -218,8 +264,8 @@ impl Spool {
         engine!(self, engine => engine.health())
     }
 
-    /// Waits until the store has failed in a way that only a new process can recover from, and says
-    /// how. Never returns otherwise.
+    /// Waits until the store has failed in a way that only a new process can recover from, and returns
+    /// the reason. Never returns otherwise.
     pub async fn failed(&self) -> String {
         match self {
             Spool::Embedded(engine) => engine.failed().await,
@@ -228,7 +274,7 @@ impl Spool {
         }
     }
 
-    /// Answers everything that was asked before and closes what is open. Blocks.
+    /// Answers all pending requests and closes the store. Blocks.
     pub fn close(&self) {
         match self {
             Spool::Embedded(engine) => engine.close(),
@@ -239,14 +285,18 @@ impl Spool {
 }
 
 impl Reader {
-    /// Where there is something to read, to wait on: it moves after that is readable. The embedded engine, and
-    /// JetStream in order, say the position of the last stored event.
+    /// Watches for new events: the value changes after they are readable. In the embedded engine and
+    /// in ordered JetStream it is the position of the last stored event.
     pub fn head(&self) -> watch::Receiver<u64> {
         engine!(self, engine => engine.head())
     }
 
-    /// What follows `after`, until about `max_bytes` of events are read; at least one event if there is
-    /// one. Fails a few times at a place that cannot be read before it reports it as damage.
+    /// Reads the events after `after`, up to about `max_bytes`; at least one event if there is
+    /// one. Fails a few times at a position that cannot be read before it reports damage.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         engine!(self, engine => engine.read(after, max_bytes).await)
     }

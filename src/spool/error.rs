@@ -1,4 +1,4 @@
-//! What can go wrong, per verb: a caller sees only what that call can do to it.
+//! Errors of the spool, one type per operation.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a spool could not be opened.
+/// Error of opening a spool.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The directory cannot be made or written.
+    /// The directory cannot be created or written.
     #[error("the spool directory {} cannot be used: {source}. {}", directory.display(), advice(source))]
     Directory {
-        /// Where.
+        /// Directory or file.
         directory: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
     /// One of its files cannot be read or written.
@@ -22,7 +22,7 @@ pub enum OpenError {
     File {
         /// Which.
         file: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
     /// Another process has it open.
@@ -34,42 +34,42 @@ pub enum OpenError {
     /// It was written by a version with another layout.
     #[error("the spool in {} has layout {found}, and this version reads layout {known}. If the number is lower, start the service once: it brings the spool up to date. If it is higher, use the version that wrote it until it is drained", directory.display())]
     Layout {
-        /// Where.
+        /// Directory or file.
         directory: PathBuf,
-        /// What the file says.
+        /// Layout of the file.
         found: i64,
-        /// What this version reads.
+        /// Layout that this version reads.
         known: i64,
     },
-    /// The cluster cannot be reached.
+    /// The cluster is unreachable.
     #[cfg(feature = "nats")]
     #[error("spool.jetstream: {0}")]
     Connect(#[from] crate::nats::ConnectError),
-    /// A server is too old to be relied on.
+    /// A server is too old to keep acknowledged events.
     #[error(
         "spool.jetstream: nats-server {version} may lose events that it has acknowledged, when servers are killed. Run 2.10.23 or later on all of them"
     )]
     Server {
-        /// What it says that it is.
+        /// Version that the server reports.
         version: String,
     },
-    /// A stream is not as it has to be.
+    /// A stream is missing something that the promise needs.
     #[error("spool.jetstream: stream {stream}: {detail}")]
     Stream {
         /// Which.
         stream: String,
-        /// What is the matter, and what to do.
+        /// Description of the problem and its remedy.
         detail: String,
     },
     /// There is no stream.
     #[error("there is no stream {0}. Check spool.jetstream.stream, or start the service once")]
     NoStream(String),
-    /// The store refused.
+    /// The store failed.
     #[error("the spool in {} cannot be opened: {source}. Its files have to be this user's to read and write, on a disk with room left; if all that is so, run davinci-siem spool repair", directory.display())]
     Store {
-        /// Where.
+        /// Directory or file.
         directory: PathBuf,
-        /// Why.
+        /// Cause.
         source: StoreError,
     },
 }
@@ -77,28 +77,28 @@ pub enum OpenError {
 /// An error of the engine's own store, for people to read.
 pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is to be done about a full quarantine.
+/// Remedy of a full quarantine.
 const QUARANTINE_FULL: &str = "the quarantine is full: see davinci-siem quarantine list, then retry or \
                                purge, or raise spool.quarantine_max_size";
 
-/// Why a batch was not stored. The embedded engine keeps nothing of it; of JetStream's streams, see
+/// Error of an append: the batch was not stored. The embedded engine keeps nothing of it; for JetStream, see
 /// [`Spool::append`](super::Spool::append).
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum AppendError {
     /// `max_size` is reached; waits for sinks to catch up or for `quarantine purge`.
     #[error("the spool has reached spool.max_size")]
     Full,
-    /// There is no room, for the system or under `max_size`.
+    /// The disk or `max_size` has no room.
     #[error("the spool has no room: its disk is full, or spool.max_size is reached")]
     DiskFull,
-    /// What is refused of the batch finds no room under `quarantine_max_size`; waits for
+    /// The batch's quarantine entries exceed `quarantine_max_size`; waits for
     /// `quarantine retry` or `purge`.
     #[error("{QUARANTINE_FULL}")]
     QuarantineFull,
     /// An event is larger than a message of the servers may be.
     #[error("an event is larger than the NATS servers' max_payload: raise it there")]
     TooLarge,
-    /// The quarantine entry that the batch was to replace has gone.
+    /// The quarantine entry that the batch replaces does not exist any more.
     #[error("the quarantine entry has gone meanwhile")]
     EntryGone,
     /// The store failed in another way.
@@ -109,8 +109,8 @@ pub enum AppendError {
     Closed,
 }
 
-/// Why a cursor or the quarantine could not be changed. The cursor was not; dead letters may be stored
-/// that it has not passed, and are stored once all the same.
+/// Error of a change to a cursor or the quarantine. The cursor did not move; dead letters beyond it may be stored,
+/// and a retry does not store them twice.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum CommitError {
     /// The dead letters find no room under `quarantine_max_size`.
@@ -127,12 +127,12 @@ pub enum CommitError {
     Closed,
 }
 
-/// Why the spool could not be read.
+/// Error of a read.
 #[derive(Debug, Error)]
 #[error("the spool's store cannot be read: {0}")]
 pub struct ReadError(#[source] pub(super) StoreError);
 
-/// What to do about a directory or a file that the system refuses.
+/// Returns the remedy for a directory or a file that the system refuses.
 fn advice(source: &std::io::Error) -> String {
     match source.kind() {
         ErrorKind::PermissionDenied => format!("Make it {}'s, or set spool.directory", user()),
@@ -149,7 +149,7 @@ fn advice(source: &std::io::Error) -> String {
     }
 }
 
-/// Who the process is: in a container, nobody else knows the number.
+/// Returns the user of the process: in a container, nobody else knows the number.
 fn user() -> String {
     match std::fs::metadata("/proc/self") {
         Ok(process) => format!("user {}", process.uid()),

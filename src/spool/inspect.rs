@@ -1,20 +1,20 @@
-//! Looking into a spool without changing it, also while services run on it.
+//! Read-only inspection of a spool, also while services use it.
 
 use serde::Serialize;
 
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, EntrySummary, Loss, OpenError, Query, ReadError, Settings, SpoolStats,
-    StoredEvent, embedded,
+    DedupKey, Engine, Entry, EntrySummary, Loss, OpenError, Query, ReadError, SpoolConfig,
+    SpoolStats, StoredEvent, embedded,
 };
 
 /// A view of a spool.
 #[derive(Debug)]
 pub enum Inspection {
-    /// Of a directory, read-only.
+    /// Directory of the embedded engine, opened read-only.
     Embedded(embedded::inspect::EmbeddedInspection),
-    /// Of streams, with what waits for the servers.
+    /// Streams of JetStream, with the runtime that waits for the servers.
     #[cfg(feature = "nats")]
     Jetstream(Box<jetstream::JetStreamSpool>, tokio::runtime::Runtime),
 }
@@ -26,16 +26,20 @@ pub struct Verification {
     pub chunks: u64,
     /// Events in them.
     pub events: u64,
-    /// Everything that is wrong; empty for a sound spool.
+    /// Problems found; empty for a sound spool.
     pub problems: Vec<String>,
     /// Checks that were not finished, so as not to hold up a running service.
     pub notes: Vec<String>,
-    /// Events that are known to be gone, which nothing brings back.
+    /// Events that are known to be lost.
     pub losses: Vec<Loss>,
 }
 
-/// Opens the configured spool for looking only.
-pub fn open(settings: &Settings) -> Result<Inspection, OpenError> {
+/// Opens the configured spool read-only.
+///
+/// # Errors
+///
+/// [`OpenError`] with the file or the servers, and the remedy.
+pub fn open(settings: &SpoolConfig) -> Result<Inspection, OpenError> {
     match &settings.engine {
         Engine::Embedded => embedded::inspect::open(&settings.directory).map(Inspection::Embedded),
         #[cfg(feature = "nats")]
@@ -58,7 +62,11 @@ pub fn open(settings: &Settings) -> Result<Inspection, OpenError> {
 }
 
 impl Inspection {
-    /// What is stored. Some of it is only known to a running service.
+    /// Returns contents and bounds. Some values are known to a running service only.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn stats(&self) -> Result<SpoolStats, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.stats(),
@@ -67,7 +75,11 @@ impl Inspection {
         }
     }
 
-    /// Quarantine entries without their bytes.
+    /// Lists quarantine entries without their bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.quarantine(query),
@@ -78,7 +90,11 @@ impl Inspection {
         }
     }
 
-    /// One quarantine entry.
+    /// Returns one quarantine entry.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.entry(id),
@@ -87,8 +103,11 @@ impl Inspection {
         }
     }
 
-    /// Reads everything and checks it, where that is ours to check. `progress` is called with (chunks read,
-    /// chunks in all).
+    /// Checks everything, with the embedded engine. `progress` is called with (chunks read, chunks in all).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.verify(progress),
@@ -99,8 +118,12 @@ impl Inspection {
         }
     }
 
-    /// Hands out every stored event, oldest first; returns the positions that cannot be read, from first to
-    /// last. `progress` is called with (positions passed, positions in all).
+    /// Calls `visit` with every stored event, oldest first. Returns the ranges of positions that cannot be read.
+    /// `progress` is called with (positions passed, positions in all).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn each_event(
         &self,
         visit: impl FnMut(StoredEvent),
@@ -115,8 +138,12 @@ impl Inspection {
         }
     }
 
-    /// For each key, whether it is remembered: an event with it would be dropped as a duplicate. Empty where
-    /// the engine does not tell.
+    /// Returns for each key if it is remembered: an event with it would be a duplicate. Empty if the engine cannot
+    /// tell.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
     pub fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
         match self {
             Inspection::Embedded(spool) => spool.remembers(keys),

@@ -1,4 +1,4 @@
-//! The quarantine: what was refused, why, and its exact bytes.
+//! The quarantine: refused elements, bodies and dead letters, with reasons and exact bytes.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DedupKey, Millis};
 
-/// Where an entry comes from, and so what a retry of it means.
+/// Origin of an entry, which decides the meaning of a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryOrigin {
@@ -40,7 +40,7 @@ impl EntryOrigin {
     }
 }
 
-/// What a target said of an event that it refused.
+/// Answer of a target that rejected an event.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TargetAnswer {
     /// Attempts that the event was part of.
@@ -56,13 +56,13 @@ pub struct TargetAnswer {
 /// An entry to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
-    /// Where it comes from.
+    /// Origin of the entry.
     pub origin: EntryOrigin,
-    /// What makes it a repetition of another entry, for what was received.
+    /// Deduplication key of a received element.
     pub key: Option<DedupKey>,
-    /// A short fixed word, for counting.
+    /// Reason as a fixed word, for counting.
     pub reason: &'static str,
-    /// A sentence for people.
+    /// Reason as a sentence.
     pub detail: String,
     /// JSON path from the root of the received body.
     pub path: String,
@@ -74,18 +74,18 @@ pub struct NewEntry {
     pub encoding: String,
     /// The sink that could not deliver it.
     pub sink: Option<Arc<str>>,
-    /// What that sink's target said.
+    /// Answer of the sink's target.
     pub target: Option<TargetAnswer>,
-    /// The bytes, exactly.
+    /// Exact bytes.
     pub bytes: Bytes,
 }
 
-/// What an entry takes besides its bytes and texts of any length, at most: so that many small ones are
+/// Upper bound of an entry's size besides its bytes and texts of any length: so that many small ones are
 /// not for free.
 pub(super) const ENTRY_OVERHEAD: u64 = 512;
 
 impl NewEntry {
-    /// Bytes it counts in the quarantine. The engine says the same of a stored one.
+    /// Returns the bytes that the entry counts in the quarantine, equal to those of the stored entry.
     pub(super) fn size(&self) -> u64 {
         let NewEntry { detail, path, request_id, encoding, bytes, .. } = self;
         let texts = detail.len() + path.len() + request_id.len() + encoding.len();
@@ -100,17 +100,17 @@ impl NewEntry {
 /// A stored entry without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntrySummary {
-    /// Its number, never reused.
+    /// Number of the entry, never reused.
     pub id: i64,
-    /// When it was stored, milliseconds since the epoch.
+    /// Time of storage, in milliseconds since the Unix epoch.
     pub at: Millis,
     /// The source it came from.
     pub source: String,
-    /// Where it comes from.
+    /// Origin of the entry.
     pub origin: EntryOrigin,
-    /// A short fixed word.
+    /// Reason as a fixed word.
     pub reason: String,
-    /// A sentence for people.
+    /// Reason as a sentence.
     pub detail: String,
     /// JSON path from the root of the received body.
     pub path: String,
@@ -122,7 +122,7 @@ pub struct EntrySummary {
     pub encoding: String,
     /// The sink that could not deliver it.
     pub sink: Option<String>,
-    /// What that sink's target said.
+    /// Answer of the sink's target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetAnswer>,
     /// Length of its bytes.
@@ -132,13 +132,13 @@ pub struct EntrySummary {
 /// A stored entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// All but the bytes.
+    /// The entry without its bytes.
     pub summary: EntrySummary,
-    /// The bytes, exactly as they came.
+    /// Exact bytes as received.
     pub bytes: Vec<u8>,
 }
 
-/// Which entries to list.
+/// Filter and order of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// Only entries after this number.

@@ -1,4 +1,4 @@
-//! The dispositions an event leaves by, their durable totals, and what the spool holds.
+//! Dispositions of events, their durable totals, and the contents of a spool.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Millis;
 
-/// The dispositions that the spool counts in the same commit as the event's fate, so that the sums are
-/// right after any crash. What is *refused* was never acknowledged and so is not stored.
+/// Outcome of an event, counted in the commit that causes it, so that the sums are exact after any
+/// crash. *Refused* events are not acknowledged and not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
@@ -27,7 +27,7 @@ pub enum Disposition {
     Delivered,
     /// Passed over by a sink's filter.
     Filtered,
-    /// Refused for good by a sink's target.
+    /// Rejected by a sink's target.
     DeadLettered,
     /// Passed over by a sink, because it is a copy for another one: a replay, or a retried dead letter.
     NotAddressed,
@@ -38,7 +38,7 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// Every disposition, those of receiving first.
+    /// All dispositions, those of receiving first.
     pub const ALL: [Disposition; 12] = [
         Disposition::Accepted,
         Disposition::Duplicate,
@@ -54,7 +54,7 @@ impl Disposition {
         Disposition::BeforeStart,
     ];
 
-    /// Those of a sink. Their totals sum up to its cursor.
+    /// Dispositions of a sink. Their totals add up to its cursor.
     pub const OF_SINKS: [Disposition; 6] = [
         Disposition::Delivered,
         Disposition::Filtered,
@@ -83,7 +83,7 @@ impl Disposition {
     }
 }
 
-/// How many events a cursor's move sends through each of a sink's dispositions.
+/// Number of events per disposition of a sink, for one move of its cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Through [`Disposition::Delivered`].
@@ -97,7 +97,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Each of its dispositions with its count.
+    /// Returns each disposition with its count.
     pub fn counts(self) -> [(Disposition, u64); 4] {
         [
             (Disposition::Delivered, self.delivered),
@@ -108,41 +108,41 @@ impl Tally {
     }
 }
 
-/// What the spool holds.
+/// Contents and bounds of a spool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SpoolStats {
     /// Position of the last event ever accepted.
     pub head: u64,
     /// Events stored now.
     pub events: u64,
-    /// When the oldest stored event was received.
+    /// Time of receipt of the oldest stored event.
     pub oldest_at: Option<Millis>,
     /// Bytes in use: pages of the database, and what its log takes beyond its share.
     pub size: u64,
-    /// Bytes the files may take.
+    /// Upper bound of the files, in bytes.
     pub max_size: u64,
-    /// Whether appends are refused until sinks catch up.
+    /// True if appends are refused until the sinks catch up.
     pub full: bool,
-    /// Events that were acknowledged and are known to be gone.
+    /// Acknowledged events that are known to be lost.
     pub lost: Vec<Loss>,
     /// Ids remembered.
     pub dedup_ids: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
-    /// Bytes that they count.
+    /// Bytes that the entries count.
     pub quarantine_size: u64,
-    /// Bytes that they may count.
+    /// Upper bound of `quarantine_size`.
     pub quarantine_max_size: u64,
-    /// Whether something was refused for want of room there, and would be again.
+    /// True if the last entry that exceeded the quarantine's bound would be refused again.
     pub quarantine_full: bool,
     /// Sinks that ever had a cursor.
     pub sinks: Vec<SinkStats>,
-    /// Totals by scope name and disposition, since the spool was made.
+    /// Totals by source or sink and disposition, since the spool was created.
     pub totals: Vec<(String, Disposition, u64)>,
 }
 
 impl SpoolStats {
-    /// The totals by name: of each source and sink, how many events had each disposition.
+    /// Returns the number of events per disposition, by source or sink.
     pub fn dispositions(&self) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
         let mut by_name: BTreeMap<&str, BTreeMap<&'static str, u64>> = BTreeMap::new();
         for (name, disposition, count) in &self.totals {
@@ -166,31 +166,31 @@ impl<'a> From<&'a SpoolStats> for StatsListing<'a> {
     }
 }
 
-/// Positions that were stored once and are not there any more.
+/// Range of positions whose events were stored and are lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Loss {
-    /// The first of them.
+    /// First position.
     pub first: u64,
-    /// The last of them.
+    /// Last position.
     pub last: u64,
-    /// How it is known.
+    /// Evidence of the loss.
     pub detail: String,
 }
 
 impl Loss {
-    /// How many events these are.
+    /// Returns the number of lost events.
     pub fn events(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
-/// One sink's place in the spool.
+/// Position of one sink in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SinkStats {
     /// Its configured name.
     pub sink: String,
-    /// Last position it has settled.
+    /// Last position it has committed.
     pub cursor: u64,
-    /// Events it has still to settle.
+    /// Events it has still to commit.
     pub lag: u64,
 }

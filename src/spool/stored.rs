@@ -9,15 +9,15 @@ use super::Millis;
 /// One stored event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its place in the log, from 1.
+    /// Position in the log, from 1.
     pub position: u64,
-    /// When it was received.
+    /// Time of receipt.
     pub received_at: Millis,
-    /// The source it came from.
+    /// Source of the event.
     pub source: Arc<str>,
     /// Set when only this sink is to receive it.
     pub only_sink: Option<Arc<str>>,
-    /// Its bytes, exactly as received.
+    /// Bytes of the event, exactly as received.
     pub bytes: Bytes,
 }
 
@@ -30,13 +30,13 @@ pub struct Damage {
     pub last: u64,
     /// The source of the chunk, as far as it can be trusted.
     pub source: String,
-    /// What was found.
+    /// Description of the damage.
     pub detail: String,
-    /// What is left of the chunk; empty if the whole row is gone.
+    /// Remaining bytes of the chunk; empty if the whole row is lost.
     pub bytes: Bytes,
 }
 
-/// What a reader finds, in the order of positions.
+/// Result of a read, in the order of positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// An event.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::config;
+use super::TracesConfig;
 use crate::http_client::{self, Answer, HttpClient, RequestError, advice, below};
 use crate::shutdown::{self, Shutdown, Trigger};
 
@@ -41,7 +41,7 @@ pub(crate) struct ExportTask {
 }
 
 struct Exporter {
-    settings: config::Traces,
+    settings: TracesConfig,
     url: Url,
     resource: ResourceAttributesWithSchema,
     /// Recreated after each failure, so that changed secrets and certificates are read again.
@@ -60,7 +60,7 @@ struct ExportError {
 
 /// Starts the export of the spans from the queue.
 pub(super) fn start(
-    settings: config::Traces,
+    settings: TracesConfig,
     resource: &Resource,
     ended: mpsc::Receiver<SpanData>,
     exported: IntCounter,
@@ -176,7 +176,7 @@ impl Exporter {
     }
 }
 
-fn open(settings: &config::Traces) -> Result<HttpClient, RequestError> {
+fn open(settings: &TracesConfig) -> Result<HttpClient, RequestError> {
     let headers = http_client::headers(&settings.headers, &settings.authorization)?;
     HttpClient::open(&settings.client, headers)
 }

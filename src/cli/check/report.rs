@@ -6,9 +6,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::cli::{CommandFailure, output};
-use crate::config::{self, Config, SinkKind};
+use crate::config::Config;
+use crate::deliver::SinkConfig;
+use crate::listener::ListenConfig;
 use crate::listener::tls::{self, LoadedTls};
-use crate::spool::{Engine, Settings};
+use crate::spool::{Engine, SpoolConfig};
 
 #[derive(Debug, Serialize)]
 pub(super) struct CheckReport {
@@ -71,7 +73,7 @@ struct SpoolReport {
 }
 
 impl SpoolReport {
-    fn of(settings: &Settings) -> SpoolReport {
+    fn of(settings: &SpoolConfig) -> SpoolReport {
         SpoolReport {
             directory: settings.directory.display().to_string(),
             stream: match &settings.engine {
@@ -108,9 +110,9 @@ impl CheckReport {
             path: source.path.clone(),
             credentials: source.credentials.len(),
         });
-        let target = |sink: &config::Sink| SinkReport {
+        let target = |sink: &SinkConfig| SinkReport {
             name: sink.name.clone(),
-            target: target(&sink.kind),
+            target: sink.target.target(),
         };
         Ok(CheckReport {
             file: file.map(|file| file.display().to_string()),
@@ -119,7 +121,7 @@ impl CheckReport {
             spool: SpoolReport::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
-            traces: config.traces.as_ref().map(|traces| origin(&traces.client.url)),
+            traces: config.traces.as_ref().map(|traces| traces.client.origin()),
             probes: None,
         })
     }
@@ -153,7 +155,7 @@ impl CheckReport {
 }
 
 impl ListenReport {
-    fn of(listen: &config::Listen) -> Result<ListenReport, CommandFailure> {
+    fn of(listen: &ListenConfig) -> Result<ListenReport, CommandFailure> {
         let is_loopback = listen.address.ip().is_loopback();
         let Some(settings) = &listen.tls else {
             let url = format!("http://{}", listen.address);
@@ -213,25 +215,4 @@ impl CertificateExpiry {
     fn day(&self) -> &str {
         self.time.split('T').next().unwrap_or(&self.time)
     }
-}
-
-fn target(kind: &SinkKind) -> String {
-    match kind {
-        SinkKind::Stdout => "standard output".to_owned(),
-        SinkKind::File(file) => file.path.display().to_string(),
-        SinkKind::Http(http) => origin(&http.client.url),
-        SinkKind::SplunkHec(hec) => origin(&hec.client.url),
-        SinkKind::Elasticsearch(elastic) => {
-            format!("{}, {}", origin(&elastic.client.url), elastic.data_stream)
-        }
-        SinkKind::Syslog(syslog) => syslog.address.to_string(),
-        SinkKind::Kafka(kafka) => format!("{}, {}", kafka.brokers.join(", "), kafka.topic),
-        SinkKind::Nats(nats) => format!("{}, {}", nats.connection, nats.subject.pattern()),
-    }
-}
-
-/// Returns a URL without path and query, which may contain secrets.
-fn origin(url: &url::Url) -> String {
-    let origin = &url[..url::Position::AfterPort];
-    if url.path() == "/" { origin.to_owned() } else { format!("{origin}/…") }
 }

@@ -11,9 +11,9 @@ use crate::cli::admin_client::AdminClient;
 use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{CommandFailure, block_on};
-use crate::config::Secrets;
 use crate::receive::retry::{self, RetryRules};
-use crate::spool::{OpenError, Settings, Spool};
+use crate::settings::Secrets;
+use crate::spool::{OpenError, Spool, SpoolConfig};
 
 /// Result of one retry, as JSON.
 #[derive(Serialize)]
@@ -29,7 +29,7 @@ struct RetryResult {
 /// Retries each entry and prints its result. Returns `Err` if any entry stays.
 pub(super) fn retry(
     loader: Loader<'_>,
-    settings: &Settings,
+    settings: &SpoolConfig,
     ids: &[i64],
     replacement: Option<&Bytes>,
     as_json: bool,
@@ -112,7 +112,7 @@ async fn retry_offline(
 /// Removes entries permanently.
 pub(super) fn purge(
     loader: Loader<'_>,
-    settings: &Settings,
+    settings: &SpoolConfig,
     ids: &[i64],
     as_json: bool,
 ) -> Result<(), CommandFailure> {
@@ -159,12 +159,12 @@ impl QuarantineAccess {
 /// service with `[admin]` alone. Neither needs a secret of a sink or a source.
 async fn open_access(
     loader: Loader<'_>,
-    settings: &Settings,
+    settings: &SpoolConfig,
 ) -> Result<QuarantineAccess, CommandFailure> {
     match Spool::start(settings, system_clock()).await {
         Ok(spool) => match loader.config_without(Secrets::OfRedact) {
             Ok(config) => {
-                Ok(QuarantineAccess::Spool(Box::new(spool), Box::new(RetryRules::new(&config))))
+                Ok(QuarantineAccess::Spool(Box::new(spool), Box::new(config.retry_rules())))
             }
             Err(failure) => {
                 spool.close();

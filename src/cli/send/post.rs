@@ -18,7 +18,7 @@ use super::SendArguments;
 use crate::deliver::Backoff;
 use crate::error_chain::{connection_failure, io_message, is_permanent};
 use crate::http_client::peer;
-use crate::tls::{self, Tls};
+use crate::tls::{self, TlsConfig};
 
 /// Timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ impl WebhookClient {
             .timeout(ATTEMPT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
         if url.scheme() == "https" {
-            let settings = Tls { ca: arguments.cacert.clone(), certificate: None };
+            let settings = TlsConfig { ca: arguments.cacert.clone(), certificate: None };
             let mut tls = tls::client_config(&settings)
                 .map_err(|error| usage(format!("{error} (--cacert names a CA file)")))?;
             tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::stored_copy::StoredCopy;
 use crate::cli::output::safe;
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::deliver::SinkConfig;
 use crate::spool::{DedupKey, Disposition, Millis, SpoolStats};
 
 /// Result of a stored event for one sink.
@@ -117,7 +118,7 @@ fn progress_of_sinks<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<SinkP
             is_ordered,
         }
     });
-    let is_new = |sink: &&config::Sink| stats.sinks.iter().all(|known| known.sink != sink.name);
+    let is_new = |sink: &&SinkConfig| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
     let new = new.map(|sink| SinkProgress {
         name: &sink.name,

@@ -1,6 +1,7 @@
 //! `[redact]`: every mistake in it, and what is none.
 
 use super::*;
+use crate::redact::Action;
 
 const KEY: (&str, &str) = ("KEY", "0123456789abcdef");
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::sinks::TargetConfig;
 
 #[test]
 fn the_reference_says_nothing_but_the_defaults() {
@@ -12,18 +13,20 @@ fn the_reference_says_nothing_but_the_defaults() {
     assert_eq!(format!("{reference:?}"), format!("{defaults:?}"));
 }
 
-#[test]
-fn the_reference_with_its_examples_is_valid() {
+/// The reference with its examples, which are comments there.
+pub(super) fn examples() -> String {
     // Examples are the commented lines that set something; sentences stay comments.
     let example = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let is_key = rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         (rest.starts_with('[') || is_key).then(|| rest.to_owned())
     };
-    let text: String = REFERENCE
-        .lines()
-        .map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n")
-        .collect();
+    REFERENCE.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+#[test]
+fn the_reference_with_its_examples_is_valid() {
+    let text = examples();
     let folder = tempfile::tempdir().expect("a folder");
     let password = folder.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
@@ -55,14 +58,14 @@ fn the_reference_with_its_examples_is_valid() {
     assert_eq!(config.traces.map(|traces| traces.ratio), cfg!(feature = "otlp").then_some(0.1));
     assert_eq!(config.sources[0].credentials.len(), 5);
     let sink = |name: &str| config.sinks.iter().find(|sink| sink.name == name).expect("a sink");
-    let SinkKind::File(file) = &sink("archive").kind else { panic!("a file sink") };
+    let TargetConfig::File(file) = &sink("archive").target else { panic!("a file sink") };
     assert_eq!((file.rotate_size, file.keep), (Some(1024 * 1024 * 1024), Some(30)));
     assert_eq!(file.rotate_age, Some(Duration::from_hours(24)));
     assert_eq!(sink("archive").routing.exclude[0].connectors.len(), 1);
 }
 
 /// A sink of each type with what it requires, and the tables below it.
-const SINKS: [(&str, &str, &[&str]); 8] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
@@ -74,7 +77,7 @@ const SINKS: [(&str, &str, &[&str]); 8] = [
 ];
 
 /// The keys that the program asks for in a table: a message for an unknown key lists them.
-fn keys_of(table: &str, before: &str) -> Vec<String> {
+pub(super) fn keys_of(table: &str, before: &str) -> Vec<String> {
     let heading =
         if before.contains(&format!("[{table}]")) { String::new() } else { format!("[{table}]\n") };
     let messages = problems(&format!("{before}{heading}qqqqqqqq = 1\n"));
@@ -84,7 +87,7 @@ fn keys_of(table: &str, before: &str) -> Vec<String> {
 }
 
 /// Every key of a sink type, those of its tables included.
-fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
+pub(super) fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
     let head = format!("[sinks.a]\ntype = \"{kind}\"\n{required}");
     let mut keys = keys_of("sinks.a", &head);
     for table in tables {

@@ -1,8 +1,10 @@
 //! Values at their bounds, and variables that contradict each other.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::sinks::TargetConfig;
 
 #[test]
 fn no_time_span_is_so_long_that_adding_it_overflows_or_so_short_that_it_spins() {
@@ -77,8 +79,8 @@ fn a_relative_path_leads_from_the_file_that_it_stands_in() {
     let file = Some(Path::new("/etc/siem/c.toml"));
     let variable = ("DAVINCI_SIEM__SINKS__B__PATH".into(), "from-variable".into());
     let config = parse(text, file, [variable].into_iter()).expect("valid");
-    let path = |sink: &Sink| match &sink.kind {
-        SinkKind::File(file) => file.path.clone(),
+    let path = |sink: &SinkConfig| match &sink.target {
+        TargetConfig::File(file) => file.path.clone(),
         other => panic!("{other:?}"),
     };
     let paths: Vec<PathBuf> = config.sinks.iter().map(path).collect();

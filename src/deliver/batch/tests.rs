@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
+use crate::config;
 
 const RAW: &str = include_str!("../../../fixtures/events/start_interaction.json");
 
-fn sink() -> config::Sink {
+fn sink() -> SinkConfig {
     let text = "[sinks.s]\ntype = \"http\"\nurl = \"http://x\"\n";
     config::parse(text, None, std::iter::empty()).expect("valid").sinks.remove(0)
 }

@@ -2,13 +2,13 @@
 //!
 //! <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
 
-use crate::config::Formatting;
 use crate::event::{Event, Interaction, Outcome, registry};
+use crate::format::FormatConfig;
 use crate::format::classify::{SessionChange, session_change};
 
 /// Returns the categories and types of an event.
 pub(super) fn of(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     event: &Event<'_>,
 ) -> (Vec<&'static str>, Vec<&'static str>) {
     let Event::Interaction(interaction) = event else { return of_type(event) };

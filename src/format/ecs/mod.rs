@@ -18,8 +18,8 @@ use super::classify::{message, product};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, MAX_TEXT_BYTES, is_empty, one_line};
-use crate::config::Formatting;
 use crate::event::{Event, Interaction, RiskLevel, Severity};
+use crate::format::FormatConfig;
 
 pub(super) use fields::{FIELDS, FLOW_FIELDS};
 use typed::date;
@@ -39,7 +39,7 @@ pub(super) const RULES: [(&str, Derivation); 6] = [
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     received: Received<'_>,
     leaves: &mut Leaves,
 ) -> Vec<u8> {
@@ -66,7 +66,7 @@ pub(super) fn render(
     document.set("event.category", categories);
     document.set("event.type", kinds);
     document.set("tags", vec!["forwarded", product.service]);
-    embedded(leaves, &mut document);
+    let has_embedded = embedded(leaves, &mut document);
     typed::source(leaves, &mut document);
     people::fill(event, leaves, &mut document);
     error(event, &mut document);
@@ -84,6 +84,9 @@ pub(super) fn render(
         document.fill(&FLOW_FIELDS, leaves);
     }
     typed::fill(event, leaves, &mut document);
+    if has_embedded {
+        leaves.take_value(&["ping_one.audit.embedded"], "/_embedded");
+    }
     let mut original = leaves.original(received);
     if let Some(rest) = leaves.take_rest("ping_one.davinci.extra") {
         if can_be_flattened(&rest, 0) {
@@ -118,14 +121,18 @@ fn can_be_flattened(value: &Value, path: usize) -> bool {
 }
 
 /// Sets `ping_one.audit.embedded`, which holds all of `_embedded`, unless the event is of a flow run:
-/// those have fields of their own.
-fn embedded(leaves: &mut Leaves, document: &mut Document) {
+/// those have fields of their own. Returns whether the field is set.
+fn embedded(leaves: &mut Leaves, document: &mut Document) -> bool {
     let embedded = leaves.get("/_embedded").filter(|_| !leaves.has_flow());
-    let Some(mut embedded) = embedded.filter(|value| value.is_object()).cloned() else { return };
-    if !is_empty(&mut embedded) && can_be_flattened(&embedded, 0) {
-        leaves.copied(&["ping_one.audit.embedded"], "/_embedded");
-        document.set_whole("ping_one.audit.embedded", embedded);
+    let Some(mut embedded) = embedded.filter(|value| value.is_object()).cloned() else {
+        return false;
+    };
+    if is_empty(&mut embedded) || !can_be_flattened(&embedded, 0) {
+        return false;
     }
+    leaves.copied(&["ping_one.audit.embedded"], "/_embedded");
+    document.set_whole("ping_one.audit.embedded", embedded);
+    true
 }
 
 /// Sets type and message of a connector's error.

@@ -49,8 +49,8 @@ pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Docume
     }
     let is_member = leaves.text_at("@target/id").or(linked).is_some();
     let group = if is_member { ["user.target.group.id", "user.target.group.name"] } else { GROUP };
-    copy(group[0], &["@group/id"], leaves, document);
-    copy(group[1], &["@group/name"], leaves, document);
+    copy(group[0], &["@group/id", "@membership/id"], leaves, document);
+    copy(group[1], &["@group/name", "@membership/name"], leaves, document);
     if registry::lookup(&event.envelope().action.kind).kind == "role"
         && let Some(id) = leaves.text_at("/result/description").and_then(role_id)
     {
@@ -82,7 +82,12 @@ fn related(linked: Option<&str>, leaves: &mut Leaves, document: &mut Document) {
 }
 
 /// Sets a field to the first of these event fields that is a text.
-fn copy(field: &'static str, pointers: &[&str], leaves: &mut Leaves, document: &mut Document) {
+pub(super) fn copy(
+    field: &'static str,
+    pointers: &[&str],
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
     let found = pointers.iter().find_map(|pointer| Some((pointer, leaves.text_at(pointer)?)));
     if let Some((pointer, text)) = found {
         document.set(field, text);

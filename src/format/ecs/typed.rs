@@ -3,8 +3,9 @@
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde_json::Value;
 
+use super::people::copy;
 use super::{is_text, resources};
-use crate::event::{Event, FlowVersion, ParentFlow};
+use crate::event::{Event, FlowVersion, ParentFlow, registry};
 use crate::format::classify::{ADDRESSES, addresses, source_address};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
@@ -15,6 +16,14 @@ pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Docume
     let fields = ["event.created", "ping_one.audit.recorded_at"];
     set_date(&fields, recorded_at, "/recordedAt", leaves, document);
     url(leaves, document);
+    if registry::lookup(&event.envelope().action.kind).kind == "davinci_connector" {
+        copy(
+            "ping_one.davinci.connector.id",
+            &["/resources/0/id", "/resources/id"],
+            leaves,
+            document,
+        );
+    }
     resources::fill(leaves, document);
     let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
     if leaves.get("/tags").is_some_and(is_texts)

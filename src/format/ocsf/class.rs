@@ -2,12 +2,12 @@
 //!
 //! Numbers and captions are those of <https://schema.ocsf.io>. The tests compare them with the schema.
 
-use crate::config::{Formatting, OcsfVersion};
 use crate::event::registry::{self, ActionType, OcsfActivity};
 use crate::event::{Event, Interaction, Outcome};
 use crate::format::classify::{SessionChange, session_change};
 use crate::format::leaves::Leaves;
 use crate::format::people::user_in_link;
+use crate::format::{FormatConfig, OcsfVersion};
 
 /// No business event.
 pub(super) const BASE_EVENT: u16 = 0;
@@ -98,7 +98,7 @@ const CLASSES: [ClassRow; 8] = [
 
 /// Returns class and activity. A class whose required objects the event lacks is replaced by one that
 /// does without them.
-pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
+pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
     match event {
         Event::DeliveryTest(_) => OcsfActivity { class: BASE_EVENT, activity: OTHER },
         Event::Interaction(run) => {
@@ -125,19 +125,20 @@ pub(super) fn of(formatting: &Formatting, event: &Event<'_>, leaves: &Leaves) ->
             let is_failed_flow = kind == "FLOW.UPDATED" && event.outcome() == Outcome::Failure;
             let wanted =
                 if is_failed_flow { OcsfActivity { activity: 1, ..listed } } else { listed };
-            possible(&entry, wanted, event, leaves)
+            possible(formatting.ocsf_version, &entry, wanted, event, leaves)
         }
     }
 }
 
 fn possible(
+    version: OcsfVersion,
     entry: &ActionType,
     wanted: OcsfActivity,
     event: &Event<'_>,
     leaves: &Leaves,
 ) -> OcsfActivity {
     let candidates = [wanted, entry.ocsf_fallback];
-    let found = candidates.into_iter().find(|found| has_required(found.class, event, leaves));
+    let found = candidates.into_iter().find(|found| has_required(version, *found, event, leaves));
     found.unwrap_or_else(|| {
         let activity = entry.ocsf_fallback.activity;
         OcsfActivity { class: API_ACTIVITY, activity: if activity <= 4 { activity } else { OTHER } }
@@ -145,7 +146,12 @@ fn possible(
 }
 
 /// Returns whether the event has the objects that a class requires.
-fn has_required(class: u16, event: &Event<'_>, leaves: &Leaves) -> bool {
+fn has_required(
+    version: OcsfVersion,
+    OcsfActivity { class, activity }: OcsfActivity,
+    event: &Event<'_>,
+    leaves: &Leaves,
+) -> bool {
     let has = |pointers: &[&str]| pointers.iter().any(|pointer| leaves.has_text(pointer));
     let has_target = has(&["@target/id", "@target/name"]) || user_in_link(event).is_some();
     match class {
@@ -155,9 +161,10 @@ fn has_required(class: u16, event: &Event<'_>, leaves: &Leaves) -> bool {
         }
         USER_ACCESS => has_target && has(&["/result/description"]),
         GROUP_MANAGEMENT => {
-            let is_change_of_group = has(&["@group/id", "@group/name"]);
-            let is_membership = has(&["@membership/id", "@membership/name"]);
-            is_change_of_group || (is_membership && has_target)
+            let has_group =
+                has(&["@group/id", "@group/name", "@membership/id", "@membership/name"]);
+            let needs_user = version == OcsfVersion::V1_3 || matches!(activity, 3 | 4);
+            has_group && (has_target || !needs_user)
         }
         _ => true,
     }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::people::{actor_user, affected_user};
+use super::observe;
+use super::people::{actor_user, affected_user, client_name};
 use crate::event::{Event, RiskLevel};
 use crate::format::classify::{product, title};
 use crate::format::document::Document;
@@ -18,8 +19,7 @@ pub(super) fn authentication(event: &Event<'_>, leaves: &mut Leaves, document: &
     document.set("logon_type", "Web");
     affected_user(user_in_link(event), leaves, document);
     if event.flow().is_none() {
-        let service = leaves.text_at("@client/name").unwrap_or(product(event).name).to_owned();
-        document.set("service.name", service);
+        document.set("service.name", client_name(event));
         let session = event.envelope().session_id.as_deref().unwrap_or_default();
         document.set("session.uid", session);
         protocol(event.kind(), document);
@@ -58,10 +58,15 @@ pub(super) fn account_change(event: &Event<'_>, leaves: &mut Leaves, document: &
     affected_user(user_in_link(event), leaves, document);
 }
 
-/// Sets the user and the privilege: the role's id, which only the result's description states.
+/// Sets the user and the privilege: the role's id, which only the result's description states, else
+/// the id of the assignment.
 pub(super) fn user_access(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let description = leaves.text_at("/result/description").unwrap_or_default();
-    let privilege = role_id(description).unwrap_or(description).to_owned();
+    let result = event.envelope().result.as_ref();
+    let description = result.and_then(|result| result.description.as_deref()).unwrap_or_default();
+    let links = event.envelope().resources.iter().filter_map(|resource| resource.href.as_deref());
+    let assignment = links.filter_map(|link| link.split_once("/roleAssignments/")).next();
+    let assignment = assignment.map(|(_, id)| id).filter(|id| !id.trim().is_empty());
+    let privilege = role_id(description).or(assignment).unwrap_or(description).to_owned();
     document.set("privileges", vec![privilege]);
     affected_user(user_in_link(event), leaves, document);
 }
@@ -143,6 +148,9 @@ pub(super) fn detection_finding(event: &Event<'_>, leaves: &mut Leaves, document
         ),
     ] {
         if let Some(text) = leaves.take_text(&[field], &pointers) {
+            if field.ends_with("name") {
+                observe(document, field, 4, "User Name", Some(&text));
+            }
             document.set(field, text);
         }
     }

@@ -19,9 +19,9 @@ use super::classify::{message, product, title};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
-use crate::config::{Formatting, OcsfVersion};
 use crate::event::registry::OcsfActivity;
 use crate::event::{Event, Interaction, Outcome, Severity};
+use crate::format::{FormatConfig, OcsfVersion};
 
 #[cfg(test)]
 pub(super) use fields::ALL_FIELDS;
@@ -41,7 +41,7 @@ const MAX_TEXT_CHARS: usize = 65_535;
 
 /// Renders one event as a JSON document.
 pub(super) fn render(
-    formatting: &Formatting,
+    formatting: &FormatConfig,
     received: Received<'_>,
     leaves: &mut Leaves,
 ) -> Vec<u8> {

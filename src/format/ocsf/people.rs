@@ -27,8 +27,7 @@ pub(super) fn fill(class: u16, event: &Event<'_>, leaves: &mut Leaves, document:
     }
     document.fill(&ACTOR_FIELDS, leaves);
     if matches!(class, class::API_ACTIVITY | class::AUTHENTICATION) {
-        let name = leaves.text_at("@client/name").unwrap_or(product(event).name).to_owned();
-        document.set("dst_endpoint.svc_name", name);
+        document.set("dst_endpoint.svc_name", client_name(event));
         document.fill(&super::fields::ENDPOINT_FIELDS, leaves);
     }
 }
@@ -58,6 +57,12 @@ fn actor(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     {
         document.set("actor.session.uid", id);
     }
+}
+
+/// Returns the name of the application that the user reaches, else the product.
+pub(super) fn client_name<'e>(event: &'e Event<'_>) -> &'e str {
+    let client = event.envelope().client.as_ref().and_then(|client| client.name.as_deref());
+    client.filter(|name| !name.trim().is_empty()).unwrap_or(product(event).name)
 }
 
 /// Sets an endpoint's address. Returns whether there is one.

@@ -186,10 +186,10 @@ fn the_add_on_reads_members_that_are_there() {
 fn the_event_types_mean_the_words_of_the_formats() {
     let types = deployed("splunk/davinci_siem/default/eventtypes.conf");
     let words = types.split("davinci_outcome_type=\"").skip(1);
-    let words: Vec<crate::config::Pattern> = words
+    let words: Vec<crate::settings::Pattern> = words
         .map(|rest| rest.split('"').next().expect("a word").parse().expect("a pattern"))
         .collect();
-    assert_eq!(words, Formatting::default().sign_on_types);
+    assert_eq!(words, FormatConfig::default().sign_on_types);
     let stanzas = |text: &str, before: &str| -> BTreeSet<String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix(before)?.strip_suffix(']'));
         lines.map(str::to_owned).collect()

@@ -134,20 +134,20 @@ fn the_comparison_can_fail() {
 
 #[test]
 fn an_unknown_field_of_one_resource_stays_and_the_rest_are_filled() {
-    let population = json!({ "id": "p" });
+    let nickname = json!({ "id": "p" });
     let user = json!({ "type": "USER", "id": "u", "name": "n", "environment": { "id": "e" } });
     let mut odd = user.clone();
-    odd["population"] = population.clone();
+    odd["nickname"] = nickname.clone();
     let group = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e", "x": 1 } });
     let rest = json!({ "environment": { "x": 1 } });
     let plain = json!({ "type": "GROUP", "id": "g", "environment": { "id": "e" } });
     for (resources, filled, extra) in [
-        (json!([odd]), json!([user]), json!([{ "population": population }])),
-        (odd.clone(), json!([user]), json!({ "population": population })),
+        (json!([odd]), json!([user]), json!([{ "nickname": nickname }])),
+        (odd.clone(), json!([user]), json!({ "nickname": nickname })),
         (
             json!([user, odd, group, 7]),
             json!([user, user, plain, {}]),
-            json!([null, { "population": population }, rest, 7]),
+            json!([null, { "nickname": nickname }, rest, 7]),
         ),
         (json!([user, { "id": 7 }]), json!([user, {}]), json!([null, { "id": 7 }])),
         (json!([7, { "x": 1 }]), Value::Null, json!([7, { "x": 1 }])),

@@ -41,7 +41,7 @@ pub(super) fn is_true_in_every_format(raw: &[u8]) {
     let mut members = BTreeMap::new();
     leaves(&value, "", &mut members);
     for (_, format) in Format::ALL.into_iter().filter(|(_, format)| *format != Format::Native) {
-        let formatting = Formatting::of(format);
+        let formatting = FormatConfig::of(format);
         let explanation = explain(&formatting, received);
         assert_eq!(explanation.line, render(&formatting, received));
         let line = String::from_utf8(explanation.line.bytes).expect("UTF-8");
@@ -106,7 +106,7 @@ fn a_long_list_is_told_as_one() {
     });
     let event = decode::event(&raw).expect("an event").event;
     let received = Received { event: &event, raw: &raw, received_at: 0, source: "pingone" };
-    let explanation = explain(&Formatting::of(Format::Ecs), received);
+    let explanation = explain(&FormatConfig::of(Format::Ecs), received);
     assert!(explanation.mapped.len() < 100);
     assert!(explanation.mapped.iter().any(|taken| taken.path() == "more"));
 }

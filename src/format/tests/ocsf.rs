@@ -158,7 +158,7 @@ pub(super) fn is_valid(document: &Value) {
 }
 
 fn document(version: OcsfVersion, raw: &[u8]) -> Value {
-    let formatting = Formatting { ocsf_version: version, ..Formatting::of(Format::Ocsf) };
+    let formatting = FormatConfig { ocsf_version: version, ..FormatConfig::of(Format::Ocsf) };
     serde_json::from_str(&line_with(&formatting, raw)).expect("JSON")
 }
 

@@ -11,6 +11,7 @@ use super::{Reload, prepare};
 use crate::config::{self, Config};
 use crate::listener::tls;
 use crate::receive::Policy;
+use crate::settings::keys;
 
 /// Strong secrets, in files `s0`, `s1`, ….
 const SECRETS: [&str; 4] =
@@ -199,7 +200,7 @@ fn a_revocation_list_is_not_dropped() {
         environment: Vec::new(),
     };
     let running = RunningConfig::new(&reload, with);
-    let refused = running.refusals(&config::keys(BASE, std::iter::empty()), &without);
+    let refused = running.refusals(&keys(BASE, std::iter::empty()), &without);
     assert!(refused.concat().contains("listen.tls.client_crl: was removed"), "{refused:?}");
 }
 

@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use super::{ReloadBench, SECRETS, Service, fresh};
 use crate::admin::access::Access;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::listener::Peer;
+use crate::receive::credential_problems;
 use crate::receive::{AccessDecision, Policy};
 
 /// Networks that a file may name; the last one covers everything.
@@ -304,7 +305,7 @@ fn reloaded(bench: &ReloadBench, service: Service, text: Option<&str>) -> Servic
         assert_eq!(judged(&read.running.config), judged(&config), "as after a start");
     }
     let Service { reload, running: before, policy: policy_before } = service;
-    let own = config::credential_problems(&before.config.listen, &config.sources);
+    let own = credential_problems(&before.config.listen, &config.sources);
     assert_eq!(own, [], "by the bound listener");
     assert_not_weaker((&before.config, &policy_before), (&read.running.config, &read.policy));
     Service { reload, running: read.running, policy: read.policy }

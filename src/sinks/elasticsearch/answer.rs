@@ -1,4 +1,4 @@
-//! What a bulk answer says of each document: HTTP 200 alone says nothing.
+//! Verdicts of a bulk answer, one for each document: HTTP 200 alone says nothing.
 
 use serde::Deserialize;
 
@@ -85,7 +85,7 @@ fn is_of_the_cluster(kind: Option<&str>, text: &str) -> bool {
         || CLUSTERS_WORDS.iter().any(|words| text.contains(words))
 }
 
-/// What an answer means for `count` documents that were sent together.
+/// Returns the report for `count` documents that were sent together.
 pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
     let status = answer.status;

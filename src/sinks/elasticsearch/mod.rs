@@ -5,27 +5,61 @@
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>
 
 pub(super) mod answer;
-mod document;
+mod config;
+mod encode;
+
+use std::path::PathBuf;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Deliver, Item, Reason, Report, lines};
-use crate::config::{ElasticsearchSink, Flavor};
+use super::{BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, lines};
+use crate::format::Format;
 use crate::http_client::{HttpClient, authorization, below};
-pub(super) use document::encode;
+use crate::settings::Section;
+pub(crate) use config::{ElasticsearchSinkConfig, Flavor};
+
+impl SinkType for ElasticsearchSinkConfig {
+    const NAME: &'static str = "elasticsearch";
+    // Elastic recommends requests of 5 to 15 MB.
+    const BATCH: BatchDefaults = BatchDefaults { events: "2000", bytes: "5 MiB" };
+    const IS_ORDERED: bool = false;
+    const DEFAULT_FORMAT: Format = Format::Ecs;
+
+    type Sink = Elasticsearch;
+
+    fn read(section: &mut Section<'_>, _: Format) -> Option<ElasticsearchSinkConfig> {
+        config::read(section)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.client.files().into_iter().chain(self.authorization.file()).collect()
+    }
+
+    fn target(&self) -> String {
+        format!("{}, {}", self.client.origin(), self.data_stream)
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        Ok((encode::encode(rendered), None))
+    }
+
+    fn open(&self) -> Result<Elasticsearch, Reason> {
+        Elasticsearch::open(self)
+    }
+}
 
 /// A target of `type = "elasticsearch"`.
 #[derive(Debug)]
-pub struct Elasticsearch {
+pub(crate) struct Elasticsearch {
     requests: HttpClient,
     base: Url,
     bulk: Url,
 }
 
-/// What says who is there.
+/// Answer of the root endpoint.
 #[derive(Deserialize)]
 struct Root {
     version: Version,
@@ -39,7 +73,7 @@ struct Version {
 }
 
 impl Elasticsearch {
-    pub(super) fn open(settings: &ElasticsearchSink) -> Result<Elasticsearch, Reason> {
+    pub(super) fn open(settings: &ElasticsearchSinkConfig) -> Result<Elasticsearch, Reason> {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization(&settings.authorization)? {
             headers.insert(AUTHORIZATION, value);
@@ -52,12 +86,12 @@ impl Elasticsearch {
     }
 }
 
-/// What is read of an answer.
+/// Fields of an answer that are requested.
 const FIELDS: &str =
     "items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store,error";
 
-/// Where bulk requests go. Answers are cut down to what is read of them.
-fn bulk_url(settings: &ElasticsearchSink) -> Url {
+/// Returns the URL of bulk requests, which restricts answers to [`FIELDS`].
+fn bulk_url(settings: &ElasticsearchSinkConfig) -> Url {
     let mut url = below(&settings.client.url, &format!("/{}/_bulk", settings.data_stream));
     let mut query = url.query_pairs_mut();
     query.append_pair("filter_path", FIELDS);

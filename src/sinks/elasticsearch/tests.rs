@@ -2,11 +2,10 @@
 
 use super::answer::report;
 use super::*;
-use crate::config::{self, SinkKind};
+use crate::config;
 use crate::http_client::Answer;
-use crate::sinks::Verdict;
 use crate::sinks::tests::{answer, letters};
-use crate::sinks::{Rendered, SinkFinding};
+use crate::sinks::{TargetConfig, Verdict};
 
 #[test]
 fn each_document_is_judged_by_its_own_status() {
@@ -101,8 +100,11 @@ fn a_cluster_that_takes_no_document_pauses_the_sink_and_blames_none() {
 
 fn line_of(raw: &[u8], line: &str) -> String {
     let event = crate::decode::event(raw).expect("an event").event;
-    let payload =
-        encode(Rendered { line: line.as_bytes().to_vec(), event: &event, source: "pingone" });
+    let payload = encode::encode(Rendered {
+        line: line.as_bytes().to_vec(),
+        event: &event,
+        source: "pingone",
+    });
     String::from_utf8(payload).expect("UTF-8")
 }
 
@@ -137,7 +139,9 @@ fn the_two_products_are_asked_in_their_own_way() {
             "[sinks.s]\ntype = \"elasticsearch\"\nendpoint = \"https://x/prefix/\"\n{more}"
         );
         let config = config::parse(&text, None, std::iter::empty()).expect("valid");
-        let SinkKind::Elasticsearch(settings) = &config.sinks[0].kind else { panic!("a sink") };
+        let TargetConfig::Elasticsearch(settings) = &config.sinks[0].target else {
+            panic!("a sink")
+        };
         bulk_url(settings).to_string()
     };
     let filter = "filter_path=items.*.status%2Citems.*.error.type%2Citems.*.error.reason%2Citems.*.failure_store%2Cerror";

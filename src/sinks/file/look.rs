@@ -7,12 +7,12 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat, major, minor};
 
+use super::FileSinkConfig;
 use super::open;
-use crate::config::FileSink;
 use crate::sinks::Reason;
 
 /// Says whether delivery would be able to append to the file.
-pub(super) fn look(settings: &FileSink) -> Result<String, Reason> {
+pub(super) fn look(settings: &FileSinkConfig) -> Result<String, Reason> {
     let path = settings.path.display();
     let refused = |what: &str| Reason::new(format!("{path} cannot be written: {what}"));
     let target = open::target(&settings.path).map_err(|error| refused(&words(&error)))?;

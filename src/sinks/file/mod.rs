@@ -5,7 +5,9 @@
 //! when the file is opened next, and nothing that this sink did not write ever is. A file that was renamed or
 //! removed by others (logrotate) is noticed and opened anew. Rotation and compression are in [`rotate`].
 
+mod config;
 mod look;
+mod names;
 mod open;
 mod pipe;
 mod record;
@@ -13,20 +15,69 @@ mod rotate;
 mod torn;
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::{Deliver, Item, Reason, Report, Verdict, lines};
-use crate::config::FileSink;
+use super::{
+    BatchDefaults, Deliver, Item, Output, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
+    lines,
+};
+use crate::format::Format;
+use crate::settings::Section;
+pub(crate) use config::FileSinkConfig;
 use open::{Failed, Open};
 use pipe::Pipe;
 
 /// Times that a batch is written anew because the file was renamed meanwhile.
 const RENAMED: usize = 3;
 
+impl SinkType for FileSinkConfig {
+    const NAME: &'static str = "file";
+    // Each batch is synced, which costs less than writing a full one.
+    const BATCH: BatchDefaults = BatchDefaults { events: "5000", bytes: "4 MiB" };
+    const IS_ORDERED: bool = true;
+    const SENDS_LINES: bool = true;
+
+    type Sink = File;
+
+    fn read(section: &mut Section<'_>, _: Format) -> Option<FileSinkConfig> {
+        config::read(section)
+    }
+
+    fn refuses_lines(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn output(&self) -> Option<Output<'_>> {
+        Some(Output { path: &self.path, key: Some("path") })
+    }
+
+    fn takes_name(&self, path: &Path) -> bool {
+        names::takes_name(&self.path, path)
+    }
+
+    fn target(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        Ok((rendered.line, None))
+    }
+
+    fn open(&self) -> Result<File, Reason> {
+        Ok(File::new(self.clone()))
+    }
+
+    async fn reopen(&self, _: &mut File) -> Result<(), Reason> {
+        // It holds no credentials, and checks its file at each batch.
+        Ok(())
+    }
+}
+
 /// A file that events are appended to.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     state: Arc<Mutex<State>>,
     /// Used where the path is no regular file.
     pipe: Pipe,
@@ -34,7 +85,7 @@ pub struct File {
 
 #[derive(Debug)]
 struct State {
-    settings: FileSink,
+    settings: FileSinkConfig,
     open: Option<Open>,
     compressing: rotate::Compressing,
 }
@@ -48,7 +99,7 @@ enum Appended {
 }
 
 impl File {
-    pub(super) fn new(settings: FileSink) -> File {
+    pub(super) fn new(settings: FileSinkConfig) -> File {
         let state = State { settings, open: None, compressing: Arc::default() };
         File { state: Arc::new(Mutex::new(state)), pipe: Pipe::default() }
     }
@@ -63,7 +114,7 @@ impl File {
         Ok(tokio::task::spawn_blocking(work).await?)
     }
 
-    fn settings(&self) -> FileSink {
+    fn settings(&self) -> FileSinkConfig {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 }
@@ -164,7 +215,7 @@ impl State {
     }
 }
 
-fn verdict(settings: &FileSink, error: &io::Error) -> Verdict {
+fn verdict(settings: &FileSinkConfig, error: &io::Error) -> Verdict {
     let path = settings.path.display();
     match error.kind() {
         ErrorKind::PermissionDenied

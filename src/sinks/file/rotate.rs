@@ -15,13 +15,14 @@ use std::time::SystemTime;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::{Compression, GzBuilder};
 
+use super::FileSinkConfig;
+use super::names::ROTATION_TIME;
 use super::open;
-use crate::config::{FileSink, ROTATED_AT};
 
 /// The ending of a compressed file that is not whole yet.
 const UNFINISHED: &str = "gz.tmp";
 
-impl FileSink {
+impl FileSinkConfig {
     /// Whether this sink ever rotates its file.
     pub(super) fn rotates(&self) -> bool {
         self.rotate_size.is_some() || self.rotate_age.is_some()
@@ -36,7 +37,7 @@ pub(super) type Compressing = Arc<Mutex<()>>;
 /// `path` is where the file is, which need not be where `settings` has a link to it.
 pub(super) fn rotate(
     path: &Path,
-    settings: &FileSink,
+    settings: &FileSinkConfig,
     now: SystemTime,
     compressing: &Compressing,
 ) -> io::Result<()> {
@@ -50,7 +51,7 @@ pub(super) fn rotate(
 /// Compresses every rotated file that is still plain, in the background.
 pub(super) fn compress_leftovers(
     path: &Path,
-    settings: &FileSink,
+    settings: &FileSinkConfig,
     compressing: &Compressing,
 ) -> io::Result<()> {
     if !settings.gzip {
@@ -92,7 +93,7 @@ fn compress(path: &Path) -> io::Result<()> {
 }
 
 /// Removes the oldest rotated files beyond `keep`.
-fn remove_excess(path: &Path, settings: &FileSink) -> io::Result<()> {
+fn remove_excess(path: &Path, settings: &FileSinkConfig) -> io::Result<()> {
     let Some(keep) = settings.keep else { return Ok(()) };
     let files = rotated(path)?;
     for path in files.iter().take(files.len().saturating_sub(keep)) {
@@ -130,7 +131,7 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let newest = rotated(path)?.iter().filter_map(|file| time_of(file, &stem, &ending)).max();
     let now = DateTime::<Utc>::from(now).naive_utc();
     let time = newest.map_or(now, |newest| now.max(newest + TimeDelta::milliseconds(1)));
-    let time = time.format(ROTATED_AT);
+    let time = time.format(ROTATION_TIME);
     Ok(folder(path).join(format!("{stem}-{time}{ending}")))
 }
 
@@ -139,7 +140,7 @@ fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
 fn time_of(file: &Path, stem: &str, ending: &str) -> Option<NaiveDateTime> {
     let name = file.file_name()?.to_str()?;
     let time = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?;
-    NaiveDateTime::parse_from_str(time, ROTATED_AT).ok()
+    NaiveDateTime::parse_from_str(time, ROTATION_TIME).ok()
 }
 
 /// `events` and `.ndjson` of `/var/log/events.ndjson`.

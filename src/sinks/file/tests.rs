@@ -15,8 +15,8 @@ fn items(texts: &[&str]) -> Vec<Item> {
         .collect()
 }
 
-fn sink(folder: &TempDir, change: impl FnOnce(&mut FileSink)) -> File {
-    let mut settings = FileSink {
+fn sink(folder: &TempDir, change: impl FnOnce(&mut FileSinkConfig)) -> File {
+    let mut settings = FileSinkConfig {
         path: folder.path().join("deep/er/out.ndjson"),
         rotate_size: None,
         rotate_age: None,

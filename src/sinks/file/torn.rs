@@ -9,9 +9,9 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::names::ROTATION_TIME;
 use super::open::MODE;
 use super::record::beside;
-use crate::config::ROTATED_AT;
 use crate::durable_dir;
 
 /// Bytes read at a time.
@@ -83,7 +83,7 @@ fn whole_lines(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
 fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBuf> {
     let mut time = DateTime::<Utc>::from(SystemTime::now());
     let (path, mut copy) = loop {
-        let path = beside(output, &format!("torn-{}", time.format(ROTATED_AT)));
+        let path = beside(output, &format!("torn-{}", time.format(ROTATION_TIME)));
         match File::options().create_new(true).write(true).mode(MODE).open(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 time += TimeDelta::milliseconds(1);

@@ -3,21 +3,64 @@
 //! The target answers for a request as a whole: a refused batch is split above. Requests can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
+mod config;
 mod signature;
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
-use super::{Deliver, Item, Reason, Report, Verdict};
-use crate::config::{BodyShape, HttpSink, Secret};
+use super::{
+    BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
+};
+use crate::format::Format;
 use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
-use crate::secret::SecretError;
+use crate::secret::{Secret, SecretError};
+use crate::settings::Section;
+pub(crate) use config::{BodyShape, HttpSinkConfig};
+
+impl SinkType for HttpSinkConfig {
+    const NAME: &'static str = "http";
+    const BATCH: BatchDefaults = BatchDefaults { events: "100", bytes: "1 MiB" };
+    const IS_ORDERED: bool = false;
+    const SENDS_LINES: bool = true;
+
+    type Sink = Http;
+
+    fn read(section: &mut Section<'_>, _: Format) -> Option<HttpSinkConfig> {
+        config::read(section)
+    }
+
+    fn refuses_lines(&self) -> Option<&'static str> {
+        let advice = "leave it out, or set body = \"ndjson\" or \"single\"";
+        (self.body == BodyShape::Array).then_some(advice)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let headers = self.headers.iter().filter_map(|header| header.file());
+        let keys = self.signing_keys.iter().filter_map(|key| key.file().map(PathBuf::from));
+        let files = self.client.files().into_iter().chain(self.authorization.file());
+        files.chain(headers).chain(keys).collect()
+    }
+
+    fn target(&self) -> String {
+        self.client.origin()
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        Ok((rendered.line, None))
+    }
+
+    fn open(&self) -> Result<Http, Reason> {
+        Http::open(self)
+    }
+}
 
 /// A target of `type = "http"`.
 #[derive(Debug)]
-pub struct Http {
+pub(crate) struct Http {
     requests: HttpClient,
     url: Url,
     body: BodyShape,
@@ -25,7 +68,7 @@ pub struct Http {
 }
 
 impl Http {
-    pub(super) fn open(settings: &HttpSink) -> Result<Http, Reason> {
+    pub(super) fn open(settings: &HttpSinkConfig) -> Result<Http, Reason> {
         let headers = http_client::headers(&settings.headers, &settings.authorization)?;
         let keys: Result<_, SecretError> =
             settings.signing_keys.iter().map(Secret::reread).collect();
@@ -123,7 +166,7 @@ fn body(shape: BodyShape, items: &[Item]) -> (Vec<u8>, &'static str) {
     (body, content_type)
 }
 
-/// What an answer says of everything in the request.
+/// Returns the verdict for all items of a request.
 fn verdict(answer: &Answer) -> Verdict {
     let status = answer.status;
     match class_of(status) {

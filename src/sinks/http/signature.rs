@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Secret, signing_key};
+use super::config::signing_key;
+use crate::secret::Secret;
 use crate::sinks::{Item, Reason};
 
 /// Bytes of the items' hash that its id shows.

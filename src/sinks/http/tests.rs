@@ -4,7 +4,8 @@ use bytes::Bytes;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{self, SinkKind};
+use crate::config;
+use crate::sinks::TargetConfig;
 
 fn items(texts: &[&str]) -> Vec<Item> {
     (1..)
@@ -79,8 +80,8 @@ fn keys(secrets: &[&str]) -> Vec<Secret> {
     );
     let variables = names.iter().zip(secrets).map(|(name, secret)| (name.into(), secret.into()));
     let config = config::parse(&text, None, variables.collect::<Vec<_>>().into_iter());
-    match &config.expect("valid").sinks[0].kind {
-        SinkKind::Http(sink) => sink.signing_keys.clone(),
+    match &config.expect("valid").sinks[0].target {
+        TargetConfig::Http(sink) => sink.signing_keys.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -1,12 +1,16 @@
-//! What a record's error means.
+//! Verdicts for the errors of a record.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::config::KafkaSink;
+use super::KafkaSinkConfig;
 use crate::sinks::{Reason, Verdict};
 
 /// The verdict for an error of one record. `cause` is what the client said last of its brokers.
-pub(super) fn verdict(error: &KafkaError, settings: &KafkaSink, cause: Option<String>) -> Verdict {
+pub(super) fn verdict(
+    error: &KafkaError,
+    settings: &KafkaSinkConfig,
+    cause: Option<String>,
+) -> Verdict {
     let Some(code) = error.rdkafka_error_code() else {
         return Verdict::Retry { after: None, reason: Reason::new(error.to_string()) };
     };
@@ -61,7 +65,7 @@ pub(super) fn of_a_set(verdict: Verdict) -> Verdict {
     }
 }
 
-/// What every record would fail for: it is said of a connection, not of a record.
+/// Returns the reason of an error that concerns the connection, and so every record.
 pub(super) fn is_about_us(code: Code) -> bool {
     matches!(
         code,

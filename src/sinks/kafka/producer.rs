@@ -10,18 +10,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 use tokio::sync::watch;
 
-use super::answer;
-use crate::config::KafkaSink;
+use super::{KafkaSinkConfig, answer};
 use crate::sinks::Reason;
 use crate::tls;
 
 /// Records that the client holds at a time; who has more waits.
 const QUEUE: &str = "10000";
 
-/// How long a topic that brokers do not know may be one that was made a moment ago.
+/// Time that a topic may be unknown to brokers because it is new.
 const MISSING: Duration = Duration::from_secs(10);
 
-/// What the client has said of its brokers since everything was last in order.
+/// Errors that the client has reported about its brokers since the last success.
 #[derive(Debug, Clone)]
 pub(super) struct Told(Arc<Shared>);
 
@@ -64,7 +63,7 @@ impl Told {
         locked(&self.0.cause).clone()
     }
 
-    /// Whether the brokers have refused us.
+    /// Returns true if the brokers have refused the credentials.
     pub(super) fn is_refused(&self) -> bool {
         self.0.refused.borrow().is_some()
     }
@@ -118,7 +117,7 @@ impl ClientContext for Told {
 }
 
 /// Makes a producer. It connects by itself; an error is about a file or a setting.
-pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<Told>, Reason> {
+pub(super) fn open(settings: &KafkaSinkConfig, told: Told) -> Result<FutureProducer<Told>, Reason> {
     let mut config = ClientConfig::new();
     let missing = (settings.timeout / 2).min(MISSING);
     config
@@ -160,7 +159,7 @@ pub(super) fn open(settings: &KafkaSink, told: Told) -> Result<FutureProducer<To
     })
 }
 
-fn protocol(settings: &KafkaSink) -> &'static str {
+fn protocol(settings: &KafkaSinkConfig) -> &'static str {
     match (settings.is_encrypted, &settings.sasl) {
         (true, Some(_)) => "SASL_SSL",
         (true, None) => "SSL",
@@ -169,7 +168,7 @@ fn protocol(settings: &KafkaSink) -> &'static str {
     }
 }
 
-fn set_tls(config: &mut ClientConfig, tls: &tls::Tls) {
+fn set_tls(config: &mut ClientConfig, tls: &tls::TlsConfig) {
     // "probe" looks for the system's authorities where systems have them.
     let ca = tls.ca.as_ref().map_or_else(|| "probe".to_owned(), |ca| ca.display().to_string());
     config.set("ssl.ca.location", ca);

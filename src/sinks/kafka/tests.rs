@@ -4,12 +4,13 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{self, SinkKind};
+use crate::config;
+use crate::sinks::TargetConfig;
 
-fn settings() -> KafkaSink {
+fn settings() -> KafkaSinkConfig {
     let text = "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:9092\"]\ntopic = \"t\"\n";
     let config = config::parse(text, None, std::iter::empty()).expect("valid");
-    let SinkKind::Kafka(settings) = &config.sinks[0].kind else { panic!("a kafka sink") };
+    let TargetConfig::Kafka(settings) = &config.sinks[0].target else { panic!("a kafka sink") };
     settings.clone()
 }
 
@@ -93,7 +94,9 @@ fn every_way_to_connect_is_built_in() {
             let variables = [("P".into(), "canary".into())].into_iter();
             let config = config::parse(&text, None, variables).expect("valid");
             assert!(!format!("{config:?}").contains("canary"));
-            let SinkKind::Kafka(settings) = &config.sinks[0].kind else { panic!("a kafka sink") };
+            let TargetConfig::Kafka(settings) = &config.sinks[0].target else {
+                panic!("a kafka sink")
+            };
             let opened = Kafka::open(settings);
             assert!(opened.is_ok(), "{mechanism}, {compression}: {:?}", opened.err());
         }

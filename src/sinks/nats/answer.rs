@@ -1,12 +1,12 @@
-//! What a server's answer to one message means.
+//! Verdicts for a server's answer to one message.
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 
-use crate::config::NatsSink;
+use super::NatsSinkConfig;
 use crate::sinks::{Reason, Verdict};
 
-/// What became of a message that was not acknowledged.
+/// Result for a message that was not acknowledged.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// Nobody took it; whether a stream should have is still to be asked.
@@ -14,7 +14,7 @@ pub(super) enum Refusal {
     Known(Verdict),
 }
 
-pub(super) fn refusal(error: &PublishError, settings: &NatsSink) -> Refusal {
+pub(super) fn refusal(error: &PublishError, settings: &NatsSinkConfig) -> Refusal {
     let api = std::error::Error::source(error)
         .and_then(|cause| cause.downcast_ref::<async_nats::jetstream::Error>());
     Refusal::Known(match (error.kind(), api) {
@@ -30,7 +30,7 @@ pub(super) fn refusal(error: &PublishError, settings: &NatsSink) -> Refusal {
 }
 
 /// <https://github.com/nats-io/nats-server/blob/main/server/errors.json>
-pub(super) fn of_api(error: &async_nats::jetstream::Error, settings: &NatsSink) -> Verdict {
+pub(super) fn of_api(error: &async_nats::jetstream::Error, settings: &NatsSinkConfig) -> Verdict {
     let code = error.error_code();
     let reason = |advice: &str| Reason {
         message: format!("the server refuses: error {}{advice}", code.0),
@@ -68,7 +68,7 @@ pub(super) fn of_api(error: &async_nats::jetstream::Error, settings: &NatsSink) 
     Verdict::Fatal { reason: reason(&advice) }
 }
 
-pub(super) fn late(settings: &NatsSink) -> Verdict {
+pub(super) fn late(settings: &NatsSinkConfig) -> Verdict {
     retry(format!(
         "{}: no acknowledgement within {:?}; the stream may have no quorum",
         settings.connection, settings.timeout

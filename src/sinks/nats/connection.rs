@@ -13,8 +13,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::NatsSinkConfig;
 use super::answer::{self, Refusal, retry};
-use crate::config::NatsSink;
 use crate::nats::{self, ConnectError};
 use crate::sinks::{Reason, Verdict};
 
@@ -23,11 +23,11 @@ use crate::sinks::{Reason, Verdict};
 pub(super) struct Connection {
     context: Context,
     heard: Arc<watch::Sender<Heard>>,
-    /// Why it did not come back at the last attempt.
+    /// Error of the last attempt to reconnect.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
-/// What was heard since the batch began.
+/// Events of the connection since the batch began.
 #[derive(Debug, Default)]
 struct Heard {
     /// Acknowledgements that were under way will not come any more.
@@ -43,7 +43,7 @@ struct Streams {
 }
 
 impl Connection {
-    pub(super) async fn open(settings: &NatsSink) -> Result<Connection, ConnectError> {
+    pub(super) async fn open(settings: &NatsSinkConfig) -> Result<Connection, ConnectError> {
         let heard = Arc::new(watch::Sender::new(Heard::default()));
         let told = Arc::clone(&heard);
         let trouble = Arc::<Mutex<Option<String>>>::default();
@@ -73,7 +73,7 @@ impl Connection {
 
     /// Forgets what was heard; tells why nothing can be sent now. What is sent while it cannot would be
     /// kept by the client, and arrive at some later time.
-    pub(super) fn begin(&self, settings: &NatsSink) -> Result<(), Verdict> {
+    pub(super) fn begin(&self, settings: &NatsSinkConfig) -> Result<(), Verdict> {
         self.heard.send_modify(|heard| *heard = Heard::default());
         if self.context.client().connection_state() == State::Connected {
             return Ok(());
@@ -91,7 +91,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection was lost since the batch began.
+    /// Returns true if the connection was lost since the batch began.
     pub(super) fn is_lost(&self) -> bool {
         self.heard.borrow().is_lost
     }
@@ -106,7 +106,7 @@ impl Connection {
         subject: &str,
         acknowledgement: PublishAckFuture,
         end: Instant,
-        settings: &NatsSink,
+        settings: &NatsSinkConfig,
     ) -> Result<(), Refusal> {
         let mut heard = self.heard.subscribe();
         tokio::select! {
@@ -137,7 +137,7 @@ impl Connection {
     pub(super) async fn streams_for(
         &self,
         subject: &str,
-        settings: &NatsSink,
+        settings: &NatsSinkConfig,
     ) -> Result<Vec<String>, Verdict> {
         let asked = json!({ "subject": subject });
         match self.context.request("STREAM.NAMES", &asked).await {

@@ -1,208 +1,58 @@
-//! `nats`: messages to a stream of NATS JetStream.
-//!
-//! Each event is published to a subject of its own ([`subject`]) and is delivered when the stream has
-//! acknowledged it: with replicas, when a quorum of them has it. The messages of a batch are sent
-//! without waiting for each other, on one connection, which keeps their order.
-//! <https://docs.nats.io/nats-concepts/jetstream>
+//! `nats`: messages to a stream of NATS JetStream. The sink itself needs the cargo feature `nats`.
 
+#[cfg(feature = "nats")]
 mod answer;
+mod config;
+#[cfg(feature = "nats")]
 mod connection;
-mod subject;
+mod encode;
+#[cfg(feature = "nats")]
+mod sink;
 
-use std::collections::VecDeque;
+use std::path::PathBuf;
 
-use async_nats::HeaderMap;
-use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
-use async_nats::jetstream::context::PublishAckFuture;
-use tokio::time::Instant;
+use super::{BatchDefaults, Reason, Rendered, SinkFinding, SinkType};
+use crate::format::Format;
+use crate::settings::Section;
+pub(crate) use config::{NatsSinkConfig, Subject, SubjectPart};
 
-use super::{Deliver, Item, Reason, Rendered, Report, Verdict, record};
-use crate::config::NatsSink;
-use crate::nats::ConnectError;
-use answer::{Refusal, refusal, retry};
-use connection::Connection;
+impl SinkType for NatsSinkConfig {
+    const NAME: &'static str = "nats";
+    // The acknowledgements of a batch are awaited together.
+    const BATCH: BatchDefaults = BatchDefaults { events: "1000", bytes: "1 MiB" };
+    const IS_ORDERED: bool = true;
+    const MISSING_FEATURE: Option<&'static str> =
+        if cfg!(feature = "nats") { None } else { Some("nats") };
 
-/// Messages whose acknowledgements are waited for at a time.
-const WINDOW: usize = 1000;
+    #[cfg(feature = "nats")]
+    type Sink = sink::Nats;
+    #[cfg(not(feature = "nats"))]
+    type Sink = super::sink_type::NotBuilt;
 
-/// A target of `type = "nats"`.
-#[derive(Debug)]
-pub struct Nats {
-    settings: NatsSink,
-    connection: Option<Connection>,
-}
-
-/// A message on its way.
-struct Sent {
-    subject: String,
-    /// How long it is waited for.
-    end: Instant,
-    acknowledgement: Result<PublishAckFuture, Refusal>,
-}
-
-/// An event and its subject.
-pub(super) fn encode(settings: &NatsSink, rendered: Rendered<'_>) -> Vec<u8> {
-    let subject = subject::of(&settings.subject, rendered.event);
-    record::encode(rendered, Some(subject.into()))
-}
-
-impl Nats {
-    pub(super) fn open(settings: &NatsSink) -> Nats {
-        Nats { settings: settings.clone(), connection: None }
+    fn read(section: &mut Section<'_>, format: Format) -> Option<NatsSinkConfig> {
+        config::read(section, format)
     }
 
-    async fn connect(&mut self) -> Result<&Connection, ConnectError> {
-        if self.connection.is_none() {
-            self.connection = Some(Connection::open(&self.settings).await?);
-        }
-        // It was just made, or there before.
-        self.connection.as_ref().ok_or_else(|| ConnectError::Unusable("no connection".to_owned()))
+    fn files(&self) -> Vec<PathBuf> {
+        self.connection.files()
+    }
+
+    fn target(&self) -> String {
+        format!("{}, {}", self.connection, self.subject.pattern())
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        Ok((encode::encode(self, rendered), None))
+    }
+
+    fn open(&self) -> Result<Self::Sink, Reason> {
+        #[cfg(feature = "nats")]
+        return Ok(sink::Nats::open(self));
+        #[cfg(not(feature = "nats"))]
+        return Err(super::sink_type::NotBuilt::reason());
     }
 }
 
-impl Deliver for Nats {
-    async fn deliver(&mut self, items: &[Item]) -> Report {
-        let settings = self.settings.clone();
-        let connection = match self.connect().await {
-            Ok(connection) => connection,
-            Err(error) => return Report::all(items, not_connected(&error)),
-        };
-        if let Err(verdict) = connection.begin(&settings) {
-            return Report::all(items, verdict);
-        }
-        let mut refusals = publish(connection, &settings, items).await;
-        look_for_a_stream(connection, &settings, &mut refusals).await;
-        let verdict = |outcome| match outcome {
-            None => Verdict::NotTried,
-            Some((_, Ok(()))) => Verdict::Delivered,
-            Some((_, Err(Refusal::Known(verdict)))) => verdict,
-            // Another of them was asked about.
-            Some((_, Err(Refusal::NobodyTookIt))) => Verdict::NotTried,
-        };
-        let mut outcomes = refusals.into_iter().map(Some);
-        let verdicts = items.iter().map(|_| verdict(outcomes.next().flatten())).collect::<Vec<_>>();
-        verdicts.into()
-    }
-
-    /// Connects, and asks which stream would take the events.
-    async fn probe(&mut self) -> Result<String, Reason> {
-        let settings = self.settings.clone();
-        let connection =
-            self.connect().await.map_err(|error| not_connected(&error).into_reason())?;
-        let pattern = settings.subject.pattern();
-        let streams = connection.streams_for(&pattern, &settings).await;
-        let streams = streams.map_err(Verdict::into_reason)?;
-        match &settings.stream {
-            _ if streams.is_empty() => Err(no_stream(&settings)),
-            Some(expected) if !streams.contains(expected) => Err(Reason::new(format!(
-                "{} goes to the stream {}, not to {expected}; correct stream or subject",
-                pattern,
-                streams.join(", ")
-            ))),
-            _ => Ok(format!("the stream {} takes {pattern}", streams.join(", "))),
-        }
-    }
-
-    async fn close(&mut self) {
-        // Everything is acknowledged or will be sent again.
-        self.connection = None;
-    }
-}
-
-type Outcome = (String, Result<(), Refusal>);
-
-/// Publishes in order, and gathers what became of each message. After the first that has to be sent
-/// again no more are sent: they would overtake it.
-async fn publish(connection: &Connection, settings: &NatsSink, items: &[Item]) -> Vec<Outcome> {
-    let mut outcomes = Vec::with_capacity(items.len());
-    let mut waiting: VecDeque<Sent> = VecDeque::new();
-    let mut rest = items.iter();
-    let mut stops = false;
-    loop {
-        let next = if stops || waiting.len() >= WINDOW { None } else { rest.next() };
-        if let Some(item) = next {
-            let sent = send(connection, settings, item).await;
-            stops =
-                sent.acknowledgement.as_ref().is_err_and(stops_the_batch) || connection.is_lost();
-            waiting.push_back(sent);
-            continue;
-        }
-        let Some(Sent { subject, end, acknowledgement }) = waiting.pop_front() else {
-            return outcomes;
-        };
-        let outcome = match acknowledgement {
-            Ok(future) => connection.acknowledged(&subject, future, end, settings).await,
-            Err(refusal) => Err(refusal),
-        };
-        stops |= outcome.as_ref().is_err_and(stops_the_batch);
-        outcomes.push((subject, outcome));
-    }
-}
-
-async fn send(connection: &Connection, settings: &NatsSink, item: &Item) -> Sent {
-    let end = Instant::now() + settings.timeout;
-    let (head, body) = match record::decode(item) {
-        Ok(decoded) => decoded,
-        Err(reason) => {
-            let refusal = Refusal::Known(Verdict::Fatal { reason });
-            return Sent { subject: String::new(), end, acknowledgement: Err(refusal) };
-        }
-    };
-    let subject = head.place.unwrap_or_default().into_owned();
-    let mut headers = HeaderMap::new();
-    headers.insert(NATS_MESSAGE_ID, &*head.uid);
-    headers.insert("event_id", header(&head.event_id));
-    headers.insert("action_type", header(&head.action_type));
-    headers.insert("schema", settings.schema);
-    headers.insert("content-type", "application/json");
-    if let Some(stream) = &settings.stream {
-        headers.insert(NATS_EXPECTED_STREAM, stream.as_str());
-    }
-    let published = connection.context().publish_with_headers(subject.clone(), headers, body).await;
-    Sent { subject, end, acknowledgement: published.map_err(|error| refusal(&error, settings)) }
-}
-
-/// A value for a header, where a control character would end it.
-fn header(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn stops_the_batch(refusal: &Refusal) -> bool {
-    !matches!(refusal, Refusal::Known(Verdict::Rejected { .. }))
-}
-
-/// "No responders" is what a subject has that no stream takes, and what a stream has that is without a
-/// leader for a moment: only the servers know which, so they are asked about the first such message.
-async fn look_for_a_stream(connection: &Connection, settings: &NatsSink, outcomes: &mut [Outcome]) {
-    let nobody = |(_, outcome): &&mut Outcome| matches!(outcome, Err(Refusal::NobodyTookIt));
-    let Some((subject, outcome)) = outcomes.iter_mut().find(nobody) else { return };
-    let verdict = match connection.streams_for(subject, settings).await {
-        Err(verdict) => verdict,
-        Ok(streams) if streams.is_empty() => Verdict::Fatal { reason: no_stream(settings) },
-        Ok(streams) => retry(format!(
-            "{}: the stream {} has no leader at the moment",
-            settings.connection,
-            streams.join(", ")
-        )),
-    };
-    *outcome = Err(Refusal::Known(verdict));
-}
-
-fn no_stream(settings: &NatsSink) -> Reason {
-    Reason::new(format!(
-        "no stream takes {}; add one with this subject, or correct subject",
-        settings.subject.pattern()
-    ))
-}
-
-fn not_connected(error: &ConnectError) -> Verdict {
-    let reason = Reason::new(error.to_string());
-    if error.is_permanent() {
-        Verdict::Fatal { reason }
-    } else {
-        Verdict::Retry { after: None, reason }
-    }
-}
-
+#[cfg(feature = "nats")]
 #[cfg(test)]
 mod tests;

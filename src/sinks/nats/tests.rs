@@ -3,21 +3,25 @@
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use serde_json::{Value, json};
 
+use super::answer::{Refusal, refusal};
+use super::encode::encode;
+use super::sink::*;
 use super::*;
-use crate::config::{self, SinkKind};
+use crate::config;
+use crate::sinks::{Item, TargetConfig, Verdict, record};
 
 const FIXTURE: &[u8] = include_bytes!("../../../fixtures/events/custom_analytics.json");
 
-fn settings(more: &str) -> NatsSink {
+fn settings(more: &str) -> NatsSinkConfig {
     let text =
         format!("[sinks.n]\ntype = \"nats\"\nservers = [\"nats://localhost:4222\"]\n{more}\n");
     let config = config::parse(&text, None, std::iter::empty()).expect("valid");
-    let SinkKind::Nats(settings) = &config.sinks[0].kind else { panic!("a nats sink") };
+    let TargetConfig::Nats(settings) = &config.sinks[0].target else { panic!("a nats sink") };
     settings.clone()
 }
 
 /// What the sink is handed for an event.
-fn item(settings: &NatsSink, event: &Value) -> Item {
+fn item(settings: &NatsSinkConfig, event: &Value) -> Item {
     let text = event.to_string();
     let decoded = crate::decode::event(text.as_bytes()).expect("an event");
     let line = text.clone().into_bytes();

@@ -9,9 +9,8 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
-use super::SplunkHec;
 use super::answer::{self, Reply};
-use crate::config::Acknowledgement;
+use super::{AcknowledgementConfig, SplunkHec};
 use crate::http_client::{Class, class_of};
 use crate::sinks::Reason;
 
@@ -28,7 +27,7 @@ pub(super) struct Unasked {
     pub(super) positions: Vec<u64>,
 }
 
-/// What became of an accepted request.
+/// Result of waiting for an acknowledgement.
 pub(super) enum Acknowledged {
     /// The indexers have its events.
     Yes,
@@ -42,7 +41,7 @@ pub(super) enum Acknowledged {
 
 impl SplunkHec {
     /// Waits until request `id` is acknowledged.
-    pub(super) async fn wait_for(&self, id: u64, settings: Acknowledgement) -> Acknowledged {
+    pub(super) async fn wait_for(&self, id: u64, settings: AcknowledgementConfig) -> Acknowledged {
         let deadline = Instant::now() + settings.timeout;
         let mut trouble = String::new();
         loop {

@@ -52,7 +52,7 @@ impl Reply {
     }
 }
 
-/// What a reply means for `count` events that were sent together.
+/// Returns the report for `count` events that were sent together.
 pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     let all = |verdict: Verdict| Report::from(vec![verdict; count]);
     let refused = || reply.reason("the collector refused the event");

@@ -1,43 +1,83 @@
 //! `splunk_hec`: Splunk's HTTP Event Collector.
 //!
-//! Events go to `/services/collector/event`, each in an envelope of its own ([`envelope`]); what the
+//! Events go to `/services/collector/event`, each in an envelope of its own ([`encode`]); what the
 //! collector's codes mean is in [`answer`]; waiting for the indexers is in [`acknowledge`].
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/get-data-with-http-event-collector>
 
 mod acknowledge;
 pub(super) mod answer;
-mod envelope;
+mod config;
+mod encode;
+
+use std::path::PathBuf;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Deliver, Item, Reason, Report, SinkFinding, Verdict, lines};
-use crate::config::{self, Authorization, SplunkHecSink};
-use crate::http_client::{HttpClient, authorization, below};
+use super::{
+    BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict, lines,
+};
+use crate::format::Format;
+use crate::http_client::{Authorization, HttpClient, authorization, below};
+use crate::settings::Section;
 use acknowledge::{Acknowledged, Unasked};
 use answer::Reply;
-pub(super) use envelope::encode;
+pub(crate) use config::{AcknowledgementConfig, SplunkHecSinkConfig};
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
+impl SinkType for SplunkHecSinkConfig {
+    const NAME: &'static str = "splunk_hec";
+    // Splunk Cloud refuses bodies of more than about 5 MiB.
+    const BATCH: BatchDefaults = BatchDefaults { events: "1000", bytes: "1 MiB" };
+    const IS_ORDERED: bool = false;
+
+    type Sink = SplunkHec;
+
+    fn read(section: &mut Section<'_>, format: Format) -> Option<SplunkHecSinkConfig> {
+        config::read(section, format)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let token = self.token.file().map(PathBuf::from);
+        self.client.files().into_iter().chain(token).collect()
+    }
+
+    fn target(&self) -> String {
+        self.client.origin()
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        Ok((encode::encode(self, rendered), None))
+    }
+
+    fn open(&self) -> Result<SplunkHec, Reason> {
+        SplunkHec::open(self)
+    }
+
+    async fn reopen(&self, sink: &mut SplunkHec) -> Result<(), Reason> {
+        sink.reopen(self)
+    }
+}
+
 /// A target of `type = "splunk_hec"`.
 #[derive(Debug)]
-pub struct SplunkHec {
+pub(crate) struct SplunkHec {
     requests: HttpClient,
     base: Url,
-    acknowledgement: Option<config::Acknowledgement>,
+    acknowledgement: Option<AcknowledgementConfig>,
     /// Names this sink's requests to the collector; a new one after each start.
     channel: Uuid,
     unasked: Option<Unasked>,
 }
 
 impl SplunkHec {
-    pub(super) fn open(settings: &SplunkHecSink) -> Result<SplunkHec, Reason> {
-        let token = settings.token.clone().map(|token| Authorization::Token("Splunk", token));
+    pub(super) fn open(settings: &SplunkHecSinkConfig) -> Result<SplunkHec, Reason> {
+        let token = Authorization::Token("Splunk", settings.token.clone());
         let mut headers = HeaderMap::new();
-        if let Some(value) = authorization(&token.unwrap_or(Authorization::None))? {
+        if let Some(value) = authorization(&token)? {
             headers.insert(AUTHORIZATION, value);
         }
         Ok(SplunkHec {
@@ -50,7 +90,7 @@ impl SplunkHec {
     }
 
     /// Reads credentials and certificates again. What the collector knows of this sink stays.
-    pub(super) fn reopen(&mut self, settings: &SplunkHecSink) -> Result<(), Reason> {
+    pub(super) fn reopen(&mut self, settings: &SplunkHecSinkConfig) -> Result<(), Reason> {
         self.requests = SplunkHec::open(settings)?.requests;
         Ok(())
     }
@@ -69,12 +109,12 @@ impl SplunkHec {
 }
 
 impl SplunkHec {
-    /// What becomes of items that the collector has taken: the report, once they are acknowledged.
+    /// Returns the report for items that the collector has accepted, once they are acknowledged.
     async fn acknowledged(
         &mut self,
         ack_id: Option<u64>,
         items: &[Item],
-        settings: config::Acknowledgement,
+        settings: AcknowledgementConfig,
         report: Report,
     ) -> Report {
         let count = items.len() as u64;

@@ -2,7 +2,8 @@
 
 use super::answer::report;
 use super::*;
-use crate::sinks::Rendered;
+use crate::config;
+use crate::sinks::TargetConfig;
 use crate::sinks::tests::{answer, letters};
 
 fn reply(status: u16, body: &str) -> Reply {
@@ -147,8 +148,8 @@ fn an_event_is_wrapped_with_its_time_in_seconds() {
                 index = \"i\"\n";
     let variables = [("T".into(), "t".into())].into_iter();
     let config = config::parse(text, None, variables).expect("valid");
-    let config::SinkKind::SplunkHec(settings) = &config.sinks[0].kind else { panic!("a sink") };
-    let payload = encode(settings, Rendered { line, event: &event, source: "pingone" });
+    let TargetConfig::SplunkHec(settings) = &config.sinks[0].target else { panic!("a sink") };
+    let payload = encode::encode(settings, Rendered { line, event: &event, source: "pingone" });
     let mut sent: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
     assert_eq!(sent["event"].take(), compact);
     insta::assert_json_snapshot!(sent);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{SyslogSink, Transport};
+use super::{SyslogSinkConfig, Transport};
 use crate::error_chain::{connection_failure, io_message};
 use crate::sinks::Reason;
 
@@ -25,7 +25,7 @@ const WRITE: usize = 16 * 1024;
 /// One write takes this many times its time limit at most, however slowly the receiver reads.
 const MAX_TURNS: u32 = 10;
 
-/// How long bytes may stay unacknowledged by the receiver's system: less than they are kept.
+/// Time that bytes may stay unacknowledged by the receiver's system, shorter than they are kept.
 const VANISHED: Duration = Duration::from_secs(20);
 
 /// How long a receiver may take to hear that we are going.
@@ -86,7 +86,7 @@ impl std::fmt::Debug for Watched {
 
 /// Connects, within the configured time.
 pub(super) async fn connect(
-    settings: &SyslogSink,
+    settings: &SyslogSinkConfig,
     tls: Option<&Arc<ClientConfig>>,
 ) -> Result<Connection, Reason> {
     let failed = |error: std::io::Error| Reason::new(connection_failure(&error, &settings.address));

@@ -7,29 +7,72 @@
 //! follows them does not wait for a receiver that takes a whole batch at once.
 //! RFC 5424 (format), 5425 (TLS), 5426 (UDP), 6587 (TCP), 3164 (old format).
 
+mod config;
 mod connection;
-mod message;
+mod encode;
 mod resend;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::{Deliver, Item, Reason, Report, SinkFinding, Verdict};
-use crate::config::{SyslogSink, Transport};
+use super::{
+    BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
+};
+use crate::format::Format;
+use crate::settings::Section;
 use crate::tls;
+pub(crate) use config::{
+    Framing, HeaderFormat, Oversize, ResendConfig, SyslogSinkConfig, Transport,
+};
 use connection::{Closed, Connection, FAREWELL, Written};
-pub(super) use message::encode;
 use resend::Unconfirmed;
 
 /// Connections that a receiver has to break on one message alone before its neighbour is tried.
 const BREAKS: u32 = 3;
 
+impl SinkType for SyslogSinkConfig {
+    const NAME: &'static str = "syslog";
+    const BATCH: BatchDefaults = BatchDefaults { events: "500", bytes: "1 MiB" };
+    const IS_ORDERED: bool = true;
+
+    type Sink = Syslog;
+
+    fn read(section: &mut Section<'_>, _: Format) -> Option<SyslogSinkConfig> {
+        config::read(section)
+    }
+
+    fn refuses_lines(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.tls.files()
+    }
+
+    fn target(&self) -> String {
+        self.address.clone()
+    }
+
+    fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
+        encode::encode(self, rendered)
+    }
+
+    fn open(&self) -> Result<Syslog, Reason> {
+        Syslog::open(self)
+    }
+
+    async fn reopen(&self, sink: &mut Syslog) -> Result<(), Reason> {
+        sink.reopen().await
+    }
+}
+
 /// A target of `type = "syslog"`.
 #[derive(Debug)]
-pub struct Syslog {
-    settings: SyslogSink,
+pub(crate) struct Syslog {
+    settings: SyslogSinkConfig,
     tls: Option<Arc<ClientConfig>>,
     connection: Option<Connection>,
     unconfirmed: Unconfirmed,
@@ -42,7 +85,7 @@ pub struct Syslog {
 }
 
 impl Syslog {
-    pub(super) fn open(settings: &SyslogSink) -> Result<Syslog, Reason> {
+    pub(super) fn open(settings: &SyslogSinkConfig) -> Result<Syslog, Reason> {
         let tls = match settings.transport {
             Transport::Tls => Some(Arc::new(tls::client_config(&settings.tls)?)),
             Transport::Tcp | Transport::Udp => None,

@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::config::Resend;
+use super::ResendConfig;
 
 /// The last messages, bounded by number and age.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
-    limits: Resend,
+    limits: ResendConfig,
     messages: VecDeque<Message>,
     /// Messages of a careful repetition at most.
     step: usize,
@@ -31,7 +31,7 @@ struct Message {
 }
 
 impl Unconfirmed {
-    pub(super) fn new(limits: Resend) -> Unconfirmed {
+    pub(super) fn new(limits: ResendConfig) -> Unconfirmed {
         Unconfirmed { limits, messages: VecDeque::new(), step: usize::MAX }
     }
 
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_last_ones_are_kept_for_a_while() {
         let mut unconfirmed =
-            Unconfirmed::new(Resend { messages: 3, age: Duration::from_secs(10) });
+            Unconfirmed::new(ResendConfig { messages: 3, age: Duration::from_secs(10) });
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         unconfirmed.add(&[b"1", b"2", b"3", b"4", b"5"], at(0));
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn messages_that_are_lost_twice_go_in_groups_that_halve_and_double() {
         let mut unconfirmed =
-            Unconfirmed::new(Resend { messages: 100, age: Duration::from_secs(10) });
+            Unconfirmed::new(ResendConfig { messages: 100, age: Duration::from_secs(10) });
         let now = Instant::now();
         unconfirmed.add(&[b".".as_slice(); 100], now);
         assert_eq!(unconfirmed.careful(), None, "the first repetition is all of them");

@@ -6,14 +6,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::fuzzing::rfc5424::{parse, unframed};
 use crate::fuzzing::syslog::settings;
-use crate::sinks::Rendered;
 
 const RAW: &[u8] = include_bytes!("../../../fixtures/events/custom_analytics.json");
 
 fn encoded(more: &str, raw: &[u8], line: &str) -> Result<String, Reason> {
     let event = crate::decode::event(raw).expect("an event").event;
     let rendered = Rendered { line: line.as_bytes().to_vec(), event: &event, source: "pingone" };
-    encode(&settings(more), rendered)
+    encode::encode(&settings(more), rendered)
         .map(|(payload, _)| String::from_utf8(payload).expect("whole characters only"))
 }
 

@@ -1,10 +1,10 @@
 //! The embedded engine: SQLite in WAL mode, one writer thread, one reader per sink.
 //!
-//! # What is stored where
+//! # Storage
 //!
-//! One file, `spool.db`, with its `-wal` and `-shm` beside it; `spool.lock`, which the one process that
-//! writes holds; and `spool.mark`, which says outside the database how far it had come ([`mark`]).
-//! [`schema`] lists the tables:
+//! The database `spool.db`, with its `-wal` and `-shm` files; `spool.lock`, held by the one process that
+//! writes; and `spool.mark`, the [high watermark](store::high_watermark) outside the database.
+//! [`schema`] defines the tables:
 //!
 //! | table | one row per | key |
 //! | --- | --- | --- |
@@ -14,46 +14,46 @@
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
 //! | `totals` | scope (source or sink), disposition | both |
 //! | `state` | (one row) the next position, the last one trimmed, and the spool's id | |
-//! | `losses` | stretch of positions that were stored once and are known to be gone | running number |
+//! | `losses` | range of positions whose events are known to be lost | running number |
 //!
-//! # What is durable when
+//! # Durability
 //!
-//! The writer takes everything that waits, up to 4 MiB, into one transaction: chunks, ids, entries,
-//! cursors and totals. `synchronous=FULL` syncs the WAL once at its end; only then are the waiting
-//! callers answered and readers woken. If it fails, nothing of it is kept and the ids are forgotten
-//! again. Cursors alone wait up to 4 ms for events to be committed with. Checkpoints run on the same thread
-//! after the answers, never between a caller and its answer, and are ours to run (`wal_autocheckpoint=0`)
-//! because SQLite ignores errors of its own.
+//! The writer takes all waiting commands, up to 4 MiB, into one transaction: chunks, ids, entries,
+//! cursors and totals. `synchronous=FULL` syncs the WAL once at its end; only then the writer answers the
+//! callers and wakes the readers. If the commit fails, nothing is stored and the ids are forgotten
+//! again. Cursors alone wait up to 4 ms to share the commit of events. Checkpoints run on the writer thread
+//! after the answers, or before a commit for which the log leaves no room. The writer starts them itself
+//! (`wal_autocheckpoint=0`), because SQLite ignores errors of its own checkpoints.
 //!
-//! # What bounds the quarantine
+//! # Bound of the quarantine
 //!
-//! [`room`]: what its rows count, asked of them at start and kept with each commit. A batch or a cursor
-//! that would add more than `quarantine_max_size` allows is refused by itself, before anything of it is in
-//! the transaction; the rest of the group is committed.
+//! [`room`](store::room) adds up the size of the rows, at start and with each commit. A batch or a cursor that
+//! would exceed `quarantine_max_size` is refused on its own, before anything of it is in the transaction; the
+//! rest of the group is committed.
 //!
-//! # What recovery does
+//! # Recovery
 //!
-//! Opening syncs the WAL, since a killed process may not have, and replays it up to its last whole
-//! transaction: a torn tail was never acknowledged. The ids in the window are read back into memory. A
-//! position is never given twice: the next one is the highest that anything knows of, the mark included. A
-//! failed sync ends the process: after one, the kernel may have dropped the pages it could not write, and a
-//! second try would succeed without them.
+//! Opening syncs the WAL, since a killed process may not have, and replays it up to its last complete
+//! transaction: a torn tail was never acknowledged. The ids in the window are read back into memory. No
+//! position is assigned twice: the next one is above every position in the database and the high watermark.
+//! A failed sync ends the process: the kernel may have dropped the pages it could not write, and a second
+//! sync would succeed without them.
 //!
-//! # What is noticed, and what happens then
+//! # Detected damage
 //!
-//! | damage | noticed by | what happens |
+//! | damage | detected by | reaction |
 //! | --- | --- | --- |
-//! | a chunk's row | its checksum; its position is not believed either | quarantine, counted, passed over |
+//! | a chunk's row | its checksum, which covers the position | quarantine, counted, skipped |
 //! | a cursor, the state | their checksums, at start | repair ([`repair`]) |
-//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`gap`]) |
+//! | a page on the way to chunks | SQLite's error, or a gap | the file is searched page by page ([`gap`](read::gap)) |
 //! | a page that the writer needs | SQLite's error | 503 or no more trimming; repair at the next start |
 //! | page 1, the schema, an empty file | SQLite's error, at start | repair |
 //! | a WAL frame with commits behind it | the frames' own checksums, before SQLite opens it | repair |
-//! | a lost WAL, a lost or older database | the mark | positions go on behind it; the gap is a loss |
+//! | a lost WAL, a lost or older database | the high watermark | positions continue behind it; the gap is a loss |
 //!
-//! Not noticed: a whole directory put back with its own mark; what was committed after the mark was last
-//! made durable and lost with the WAL in a power failure; a flipped bit in an id, a total, or the bytes of
-//! a quarantine entry, which have no checksum.
+//! Not detected: a whole directory restored together with its high watermark; commits since the high
+//! watermark was last synced, if the WAL is lost in a power failure; a flipped bit in an id, a total, or the
+//! bytes of a quarantine entry, which have no checksum.
 
 mod read;
 mod recover;
@@ -71,8 +71,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, ReadError, Receipt, Registered, Settings, SpoolHealth, SpoolStats, Start,
-    StoredEvent, Tally,
+    PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth, SpoolStats,
+    Start, StoredEvent, Tally,
 };
 pub(super) use read::inspect;
 use read::reader;
@@ -84,7 +84,7 @@ pub use store::bounds::Shares;
 use store::{entries, schema};
 use write::command::WriterCommand;
 
-/// How long a failure to store counts as lasting. A sender repeats much sooner.
+/// Time that a failure to store counts as lasting. A sender retries much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
@@ -96,15 +96,15 @@ pub struct EmbeddedSpool {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
-/// What the writer tells the rest of the process without being asked.
+/// Status of the writer, readable by the rest of the process without a request.
 #[derive(Debug)]
 struct WriterStatus {
     head: watch::Sender<u64>,
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
-    /// When and why events could not be stored, until some are.
+    /// Time and reason of the last failure to store events, until some are stored.
     failing: Mutex<Option<(Instant, String)>>,
-    /// Which of the files is not where it was, and what to do.
+    /// File that is not in its place any more, and the remedy.
     misplaced: Mutex<Option<String>>,
     /// The obstacle to writing the write-ahead log back, while there is no room for more of it.
     stuck_log: Mutex<Option<String>>,
@@ -112,7 +112,7 @@ struct WriterStatus {
     used: AtomicU64,
     /// Bytes of the write-ahead log beyond its share of `max_size`.
     log_beyond_share: AtomicU64,
-    /// Bytes that entries of the quarantine count.
+    /// Bytes that quarantine entries count.
     quarantined: watch::Sender<u64>,
     quarantine_full: AtomicBool,
     quarantine_max_size: u64,
@@ -122,7 +122,7 @@ struct WriterStatus {
     set_aside: Option<PathBuf>,
     /// Events that were known to be lost at start.
     lost: u64,
-    /// Whether the writer has met a broken page.
+    /// True if the writer has met a corrupt page.
     damaged: AtomicBool,
 }
 
@@ -132,7 +132,7 @@ impl WriterStatus {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
-    /// Says why the store refused something, if that was a moment ago.
+    /// Returns the reason of a recent failure to store events.
     fn failing_store(&self) -> Option<String> {
         let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
@@ -158,7 +158,7 @@ impl WriterStatus {
 impl EmbeddedSpool {
     /// Opens the spool, recovering it first, and starts its writer. Blocks; takes time that grows
     /// with the number of remembered ids (about a second for ten million).
-    pub fn open(settings: &Settings, clock: Clock) -> Result<EmbeddedSpool, OpenError> {
+    pub(crate) fn open(settings: &SpoolConfig, clock: Clock) -> Result<EmbeddedSpool, OpenError> {
         let start = Instant::now();
         let steady = move || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
         let writer = open::recover(settings, clock, Arc::new(steady))?;
@@ -172,7 +172,7 @@ impl EmbeddedSpool {
     ///
     /// Dropping the future does not take the batch back: it may still be stored, and a repetition
     /// will then find duplicates.
-    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
+    pub(crate) async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.commands
             .send(WriterCommand::Append { batch: Box::new(batch), reply })
@@ -180,9 +180,9 @@ impl EmbeddedSpool {
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
-    /// Makes sure that each of these sinks has a cursor, and lets only them hold events back. A new
-    /// one starts where it asks to. Returns their places in the order asked.
-    pub async fn register(
+    /// Creates missing cursors at their start position; from now on only these sinks keep events from being trimmed.
+    /// Returns the cursors in the given order.
+    pub(crate) async fn register(
         &self,
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
@@ -191,16 +191,16 @@ impl EmbeddedSpool {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// Remembers that an operator has paused a sink, or lets it go on.
-    pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
+    /// Stores that an operator has paused or resumed a sink.
+    pub(crate) async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
         self.send(WriterCommand::Pause { sink: Arc::clone(sink), is_paused, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Nothing is moved
-    /// where the quarantine has no room for all of them.
-    pub async fn commit(
+    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Refused if the quarantine has no
+    /// room for all of them.
+    pub(crate) async fn commit(
         &self,
         sink: &Arc<str>,
         position: u64,
@@ -213,16 +213,15 @@ impl EmbeddedSpool {
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// A reader of its own, for one sink.
-    pub fn reader(&self) -> Result<EmbeddedReader, ReadError> {
+    /// Creates a reader for one sink.
+    pub(crate) fn reader(&self) -> Result<EmbeddedReader, ReadError> {
         let connection = schema::connect_reader(&self.directory).map_err(unreadable)?;
         Ok(EmbeddedReader::new(connection, &self.directory, self.head()))
     }
 
-    /// Events after `positions.start` up to `positions.end` that were received in a time and are still
-    /// there, whole chunks until `max_bytes` are read, and the last position that is no longer there.
-    /// What was spooled again for one sink only is left out.
-    pub async fn between(
+    /// Returns the stored events after `positions.start` up to `positions.end` that were received in `time`, in whole
+    /// chunks until `max_bytes` are read, and the last trimmed position. Leaves out copies for one sink.
+    pub(crate) async fn between(
         &self,
         positions: std::ops::Range<u64>,
         time: std::ops::Range<Millis>,
@@ -231,25 +230,28 @@ impl EmbeddedSpool {
         self.look(move |connection| reader::between(connection, &positions, &time, max_bytes)).await
     }
 
-    /// Quarantine entries without their bytes, oldest first.
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
+    /// Lists quarantine entries without their bytes, oldest first.
+    pub(crate) async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         self.look(move |connection| entries::list(connection, &query)).await
     }
 
-    /// One quarantine entry with its bytes.
-    pub async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
+    /// Returns one quarantine entry with its bytes.
+    pub(crate) async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
         self.look(move |connection| entries::get(connection, id)).await
     }
 
-    /// Removes quarantine entries for good. Returns how many there were of each source.
-    pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
+    /// Deletes quarantine entries. Returns the number of deleted entries by source.
+    pub(crate) async fn remove(
+        &self,
+        ids: Vec<i64>,
+    ) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.send(WriterCommand::Remove { ids, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 
-    /// What is stored, and every disposition's total.
-    pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
+    /// Returns contents, bounds and totals.
+    pub(crate) async fn stats(&self) -> Result<SpoolStats, ReadError> {
         let mut stats = self.look(inspect::stats).await?;
         stats.size += self.shared.log_beyond_share.load(Ordering::Relaxed);
         stats.full = self.is_full();
@@ -261,30 +263,29 @@ impl EmbeddedSpool {
         Ok(stats)
     }
 
-    /// The position of the last stored event, to wait on. It moves after the events are readable.
-    pub fn head(&self) -> watch::Receiver<u64> {
+    /// Watches the position of the last stored event, which changes after the events are readable.
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
         self.shared.head.subscribe()
     }
 
-    /// Whether appends are refused because `max_size` was reached.
-    pub fn is_full(&self) -> bool {
+    /// Returns true if appends are refused because `max_size` is reached.
+    pub(crate) fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
-    /// Whether something was refused because it found no room in quarantine, and would be again.
-    pub fn is_quarantine_full(&self) -> bool {
+    /// Returns true if an entry exceeded the quarantine's bound and would be refused again.
+    pub(crate) fn is_quarantine_full(&self) -> bool {
         self.shared.quarantine_full.load(Ordering::Relaxed)
     }
 
-    /// Bytes that entries of the quarantine count, to wait on for room.
-    pub fn quarantine_size(&self) -> watch::Receiver<u64> {
+    /// Watches the bytes that quarantine entries count.
+    pub(crate) fn quarantine_size(&self) -> watch::Receiver<u64> {
         self.shared.quarantined.subscribe()
     }
 
     /// See [`crate::spool::Spool::health`]. Events cannot be stored if a file is not in its place, the log has no
-    /// room, or the store has
-    /// refused events within [`FAILURE_LASTS`].
-    pub fn health(&self) -> SpoolHealth {
+    /// room, or the store has refused events within [`FAILURE_LASTS`].
+    pub(crate) fn health(&self) -> SpoolHealth {
         let shared = &self.shared;
         let failing = shared.misplaced().or_else(|| shared.stuck_log());
         SpoolHealth {
@@ -296,9 +297,9 @@ impl EmbeddedSpool {
         }
     }
 
-    /// Waits until the store has failed in a way that only a new process can recover from, and says
-    /// how. Never returns otherwise.
-    pub async fn failed(&self) -> String {
+    /// Waits until the store has failed in a way that only a new process can recover from, and returns
+    /// the reason. Never returns otherwise.
+    pub(crate) async fn failed(&self) -> String {
         let mut fatal = self.shared.fatal.subscribe();
         loop {
             if let Some(message) = fatal.borrow_and_update().clone() {
@@ -310,9 +311,9 @@ impl EmbeddedSpool {
         }
     }
 
-    /// Answers everything that was asked before, writes the WAL back and closes the files. Blocks.
-    pub fn close(&self) {
-        // The writer may have ended already; then there is nothing left to close.
+    /// Answers all pending commands, writes the WAL back and closes the files. Blocks.
+    pub(crate) fn close(&self) {
+        // The writer may have ended already.
         drop(self.commands.send(WriterCommand::Close));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread

@@ -26,14 +26,14 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 
 struct SpoolBench {
     _folder: TempDir,
-    settings: Settings,
+    settings: SpoolConfig,
     now: Arc<AtomicI64>,
 }
 
 impl SpoolBench {
-    fn new(change: impl FnOnce(&mut Settings)) -> SpoolBench {
+    fn new(change: impl FnOnce(&mut SpoolConfig)) -> SpoolBench {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut settings = Settings {
+        let mut settings = SpoolConfig {
             engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             max_size: 64 * 1024 * 1024,

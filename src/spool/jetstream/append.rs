@@ -1,4 +1,4 @@
-//! Storing a batch: everything of it is published at once, in order, and each acknowledgement awaited.
+//! Appends: all messages of a batch are published at once, in order, and each acknowledgement is awaited.
 
 use std::time::{Duration, Instant};
 
@@ -15,23 +15,23 @@ use crate::spool::{
     AppendError, Batch, CommitError, DedupKey, NewEntry, PreparedBatch, ReadError, Receipt,
 };
 
-/// How long a repetition waits for what it repeats to be stored.
+/// Interval between two attempts to publish a message that another receiver is storing.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A message on its way.
+/// Message to publish.
 #[derive(Clone)]
 struct Publication {
     subject: String,
     message: PublishMessage,
     id: Option<String>,
-    /// What refuses it if the stream is full.
+    /// Error if the stream is full.
     full: AppendError,
 }
 
 impl JetStreamSpool {
-    /// See [`crate::spool::Spool::append`]. An error leaves what was acknowledged: the repetition of the
-    /// batch finds it to be there, as long as the stream's window remembers it.
-    pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
+    /// See [`crate::spool::Spool::append`]. After an error, acknowledged messages stay: the sender's retry finds them
+    /// as duplicates within the stream's window.
+    pub(crate) async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         let began = Instant::now();
         let stored = self.store(batch.batch).await.map_err(|error| match error {
             AppendError::Store(error) => {
@@ -63,7 +63,7 @@ impl JetStreamSpool {
         let mut publications = Vec::with_capacity(count + quarantine.len());
         let subject = message::event_subject(&self.stream, &source, only_sink.as_deref());
         for event in events {
-            // A copy is the same event again; one that a retry makes is made once.
+            // A replay stores the event again; a retry stores it once.
             let id = match (&only_sink, &entry) {
                 (None, _) => Some(message::id(event.key)),
                 (Some(sink), Some(entry)) => Some(retry_id(sink, entry, &event.bytes)),
@@ -86,7 +86,7 @@ impl JetStreamSpool {
         }));
         let mut acknowledged = self.publish(publications).await?;
         for (publication, ack) in retried.into_iter().zip(&mut acknowledged) {
-            // Left behind by a failure, a retry finds its events to be there.
+            // After an earlier failure, a retry finds its events stored.
             if ack.duplicate {
                 self.store_again(publication, ack, only_sink.as_deref()).await?;
             }
@@ -110,8 +110,8 @@ impl JetStreamSpool {
         })
     }
 
-    /// Stores an event of a retry that the servers know, if it is gone: somebody removed it before every
-    /// sink had it. Its acknowledgement is the new one then.
+    /// Stores an event of a retry again if the servers remember its id but the event was removed before every sink
+    /// had committed it. Replaces its acknowledgement.
     async fn store_again(
         &self,
         mut publication: Publication,
@@ -126,7 +126,7 @@ impl JetStreamSpool {
         Ok(())
     }
 
-    /// Returns whether the stream has a position, or every sink that it was for has settled it.
+    /// Returns true if the stream holds a position, or every sink that it was for has committed it.
     async fn is_kept(&self, position: u64, only_sink: Option<&str>) -> Result<bool, ReadError> {
         if stream_identity::stored_at(&self.streams.events, position).await?.is_some() {
             return Ok(true);
@@ -140,8 +140,7 @@ impl JetStreamSpool {
         Ok(!leases.is_empty() && leases.iter().all(|(_, held)| has_settled(held)))
     }
 
-    /// Stores dead letters of a sink; each once, however often the same ones come, where they are after one
-    /// `lease`.
+    /// Stores dead letters of a sink. Within one revision of `lease`, each is stored once, however often it is sent.
     pub(super) async fn bury(
         &self,
         sink: &str,
@@ -152,7 +151,7 @@ impl JetStreamSpool {
             return Ok(());
         }
         let publications = letters.into_iter().map(|(source, entry)| {
-            // Cursors of a stream that was made anew come again, and its dead letters are others.
+            // A recreated stream repeats cursors, with other dead letters.
             let id = lease.map(|SinkLease { cursor, stream, at, .. }| {
                 let key = message::id(DedupKey::of_bytes(sink, &entry.bytes));
                 format!("letter-{stream}-{cursor}-{at}-{key}")
@@ -181,9 +180,8 @@ impl JetStreamSpool {
 
     /// Publishes all, and returns the acknowledgements in the same order. Fails if any is missing.
     ///
-    /// Messages that another receiver is storing just now, or was to store and did not, are published again, all of
-    /// them at once, until it is known which. Those that stay undecided while none is decided any more are stored
-    /// under another id, so that they are stored.
+    /// Messages that another receiver is storing at the moment, or failed to store, are published again together until
+    /// their outcome is known. If no outcome becomes known in time, the undecided messages are stored with another id.
     async fn publish(
         &self,
         publications: Vec<Publication>,
@@ -231,7 +229,7 @@ impl JetStreamSpool {
 }
 
 impl Publication {
-    /// Gives it another id than the one that the servers remember.
+    /// Replaces the id that the servers remember.
     fn rename(&mut self, suffix: &str) {
         let id = format!("{}-{suffix}", self.id.take().unwrap_or_default());
         self.message = self.message.clone().message_id(&id);
@@ -239,17 +237,17 @@ impl Publication {
     }
 }
 
-/// The id of an event that a retry makes of a dead letter. Numbers of entries come again where the quarantine's
-/// stream was made anew, and somebody may have replaced the event.
+/// Returns the message id of an event that a retry makes of a dead letter. A recreated quarantine stream repeats
+/// entry numbers, and an operator may have replaced the event.
 fn retry_id(sink: &str, entry: &StreamMessage, event: &[u8]) -> String {
     let stored = entry.time.timestamp_nanos_opt().unwrap_or_default();
     let key = message::id(DedupKey::of_bytes(sink, event));
     format!("retry-{}-{stored}-{key}", entry.sequence)
 }
 
-/// The acknowledgement; none where a server says "duplicate" of a message that is not stored yet, and may never
-/// be: it notes an id before the replicas agree (`processClusteredInboundMsg`). Before nats-server 2.11 it
-/// acknowledges it without a sequence then, later it says that the id is in process.
+/// Returns the acknowledgement; `None` if a server reports a duplicate of a message that is not stored yet and may
+/// never be: it records an id before the replicas agree (`processClusteredInboundMsg`). Before nats-server 2.11
+/// such an acknowledgement has no sequence; later servers return `STREAM_DUPLICATE_MESSAGE_CONFLICT`.
 fn stored(
     answer: Result<PublishAck, PublishError>,
     full: &AppendError,
@@ -266,7 +264,7 @@ fn stored(
 
 fn refusal(error: &PublishError, full: &AppendError) -> AppendError {
     let message = error_chain(error);
-    // The code of a full stream stands for other failures of its storage, too.
+    // This code also covers other failures of the stream's storage.
     let is_full = error_code(error) == Some(ErrorCode::STREAM_STORE_FAILED)
         && message.contains("maximum bytes exceeded");
     match error.kind() {

@@ -1,4 +1,4 @@
-//! Taking, keeping and giving up a sink's place, and moving its cursor.
+//! Leases of sinks: acquire, renew and release, and cursor commits.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use super::streams::StreamHandles;
 use super::{JetStreamSpool, Order, parallel, watch};
 use crate::spool::{self, CommitError, NewEntry, Registered, Start, Tally};
 
-/// How long a stream that was just made may be without a leader.
+/// Timeout for the first leader election of a new stream.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Tries to change a place that others change, too.
+/// Attempts to update a lease that other processes update, too.
 const MAX_TRIES: u32 = 10;
 
 impl JetStreamSpool {
-    /// See [`spool::Spool::register`]. A sink that no receiver has any more holds nothing back after a while.
-    pub async fn register(
+    /// See [`spool::Spool::register`]. A sink that no receiver has configured stops keeping events after a while.
+    pub(crate) async fn register(
         &self,
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
@@ -55,8 +55,8 @@ impl JetStreamSpool {
         Ok(registered)
     }
 
-    /// The place of a sink that receivers deliver to in parallel, begun again if it is of another stream: the
-    /// consumer that knows what they have not settled goes with the stream.
+    /// Returns the lease of a sink with parallel delivery. Restarts it if it belongs to another stream: the
+    /// consumer with the uncommitted messages is deleted with the stream.
     async fn verified(&self, sink: &str, own: &SinkLeaseState) -> Result<SinkLease, CommitError> {
         loop {
             let held = lease_store::read(&self.streams.leases, sink)
@@ -75,14 +75,14 @@ impl JetStreamSpool {
                 (Continuity::Other, info) => {
                     parallel::end(&self.streams, sink).await;
                     let lease = restarted(sink, held.lease, &info);
-                    // Another receiver may be faster; then its place is looked at.
+                    // Another receiver may be faster; then its lease is read.
                     lease_store::update(&self.streams.leases, sink, &lease, held.revision).await?;
                 }
             }
         }
     }
 
-    /// Makes sure that a sink has a place. A bucket that was made a moment ago may have no leader yet.
+    /// Creates the lease of a sink if there is none. A new bucket may have no leader yet.
     async fn enter(&self, sink: &str, new: &SinkLease) -> Result<Option<StoredLease>, CommitError> {
         let since = Instant::now();
         loop {
@@ -104,18 +104,18 @@ impl JetStreamSpool {
     ///
     /// # Cancel safety
     ///
-    /// A place that was taken by a call that was dropped is found to be held by the next one.
-    pub async fn acquire_lease(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
+    /// If a dropped call has acquired the lease, the next call finds it held by this process.
+    pub(crate) async fn acquire_lease(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
         if self.order == Order::Parallel {
             return Ok(0);
         }
         let own = self.shared.sink(sink);
-        // The place as it was seen first, and since when it has not moved.
+        // First observed revision of the lease, and since when it has not changed.
         let mut seen: Option<(u64, Instant)> = None;
         loop {
             let began = Instant::now();
             let attempt = self.try_acquire(sink, &own, &mut seen).await;
-            // A standstill that nobody sees would look like a sink that waits for its turn.
+            // Without this message, a failing sink would look like one that waits for its lease.
             let trouble = attempt.as_ref().err().map(|error| {
                 let error = self.shared.denials.explain(error.clone(), began);
                 format!("cannot take over the sink: {error}")
@@ -123,7 +123,7 @@ impl JetStreamSpool {
             if own.show_trouble(trouble.clone())
                 && let Some(error) = trouble
             {
-                tracing::error!(%sink, error, "nothing is delivered to the sink by this receiver; trying again");
+                tracing::error!(%sink, error, "this receiver delivers nothing to the sink; trying again");
             }
             if let Ok(Some(cursor)) = attempt {
                 return Ok(cursor);
@@ -132,8 +132,8 @@ impl JetStreamSpool {
         }
     }
 
-    /// Takes the sink, if it is free; `None` while another receiver has it. An error says why it cannot be known
-    /// or taken.
+    /// Acquires the lease if it is free; `None` while another receiver holds it. Returns an error if the lease cannot
+    /// be read or written.
     async fn try_acquire(
         &self,
         sink: &Arc<str>,
@@ -142,7 +142,7 @@ impl JetStreamSpool {
     ) -> Result<Option<u64>, String> {
         let held = lease_store::read(&self.streams.leases, sink).await;
         let held = held.map_err(|error| super::error_chain(&error))?.ok_or(
-            "its cursor is not in the bucket any more; restart the receivers, which make it anew",
+            "its cursor is not in the bucket any more; restart the receivers, which create it again",
         )?;
         own.show(&held.lease, held.revision, &self.holder);
         let since = match *seen {
@@ -169,14 +169,14 @@ impl JetStreamSpool {
         let (verdict, info) = looked.map_err(|error| super::error_chain(&error))?;
         if verdict == Continuity::Behind {
             return Err(
-                "the stream's leader does not have what was read; waiting for it".to_owned()
+                "the stream's leader lacks messages that were read; waiting for it".to_owned()
             );
         }
         let last = info.state.last_sequence;
         let lease = SinkLease { holder: Some(self.holder.clone()), ..held.lease };
         let lease =
             if verdict == Continuity::Other { restarted(sink, lease, &info) } else { lease };
-        // It may have been known of a stream that was longer.
+        // The known head may belong to a longer stream.
         self.shared.reset_head(last);
         let updated = lease_store::update(&self.streams.leases, sink, &lease, held.revision).await;
         let Some(revision) = updated.map_err(|error| error.to_string())? else {
@@ -184,7 +184,7 @@ impl JetStreamSpool {
             return Ok(None);
         };
         if held.lease.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
-            tracing::warn!(%sink, from = held.lease.holder, "took over from a receiver that is gone");
+            tracing::warn!(%sink, from = held.lease.holder, "took over the sink from a receiver that is gone");
         }
         let cursor = lease.cursor;
         tracing::debug!(%sink, cursor, revision, first = info.state.first_sequence, last, "took the sink");
@@ -195,12 +195,15 @@ impl JetStreamSpool {
     }
 
     /// See [`spool::Spool::sink_state`].
-    pub fn sink_state(&self, sink: &str) -> tokio::sync::watch::Receiver<spool::SharedSinkState> {
+    pub(crate) fn sink_state(
+        &self,
+        sink: &str,
+    ) -> tokio::sync::watch::Receiver<spool::SharedSinkState> {
         self.shared.sink(sink).seen()
     }
 
     /// See [`spool::Spool::release_lease`].
-    pub async fn release_lease(&self, sink: &Arc<str>) {
+    pub(crate) async fn release_lease(&self, sink: &Arc<str>) {
         let own = self.shared.sink(sink);
         own.outstanding.give_back().await;
         let mut held_lease = own.held_lease.lock().await;
@@ -209,13 +212,13 @@ impl JetStreamSpool {
             if let Err(error) =
                 lease_store::update(&self.streams.leases, sink, &lease, revision).await
             {
-                tracing::warn!(%sink, %error, "could not give up the sink; another receiver takes it later");
+                tracing::warn!(%sink, %error, "could not release the lease; another receiver takes over later");
             }
         }
     }
 
     /// See [`spool::Spool::pause`]. Every receiver learns of it within seconds.
-    pub async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
+    pub(crate) async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
         let own = self.shared.sink(sink);
         let mut held_lease = own.held_lease.lock().await;
         for _ in 0..MAX_TRIES {
@@ -234,12 +237,14 @@ impl JetStreamSpool {
             }
             return Ok(());
         }
-        Err(CommitError::Store("the sink's place is being changed by others; try again".to_owned()))
+        Err(CommitError::Store(
+            "the sink's lease is being changed by other receivers; try again".to_owned(),
+        ))
     }
 
-    /// See [`spool::Spool::commit`]. Dead letters are stored first, so that a failure may leave some that
-    /// the cursor has not passed; they are stored once all the same.
-    pub async fn commit(
+    /// See [`spool::Spool::commit`]. Dead letters are stored first: a failure may leave some that the cursor has not
+    /// passed. A retry stores none of them twice.
+    pub(crate) async fn commit(
         &self,
         sink: &Arc<str>,
         position: u64,
@@ -271,7 +276,7 @@ impl JetStreamSpool {
         let mut held_lease = own.held_lease.lock().await;
         let Some(held) = held_lease.as_ref() else { return Err(CommitError::Superseded) };
         if held.lease.cursor >= position {
-            // It was stored, and the answer was lost: the place was read again since.
+            // The commit succeeded and its answer was lost: the lease was read again since.
             own.show(&held.lease, held.revision, &self.holder);
             return Ok(());
         }
@@ -279,7 +284,7 @@ impl JetStreamSpool {
         let at = own.given(position);
         let lease = held.lease.settled(position, at, tally);
         let changed = change(&self.streams, sink, &self.holder, &mut held_lease, lease, |stored| {
-            // An update whose answer was lost.
+            // The answer of the update was lost.
             let is_done = stored.cursor >= position;
             if is_done { stored.clone() } else { stored.settled(position, at, tally) }
         });
@@ -291,26 +296,26 @@ impl JetStreamSpool {
     }
 }
 
-/// The place of a sink that begins again, with the oldest event that is there.
+/// Returns the lease restarted at the oldest stored event.
 fn restarted(sink: &str, lease: SinkLease, info: &Info) -> SinkLease {
     let (first, last) = (info.state.first_sequence, info.state.last_sequence);
     let what = match lease.stream == made_at(info) && lease.cursor < first {
         true => {
-            "what it had not settled was removed: for a day no receiver had the sink, or the stream was purged"
+            "events that it had not committed were removed: for a day no receiver had the sink, or the stream was purged"
         }
-        false => "the stream was made anew, or has lost its end",
+        false => "the stream was recreated, or has lost its end",
     };
     tracing::error!(
         sink,
         cursor = lease.cursor,
         first,
         last,
-        "{what}: the sink begins with the oldest event that is there"
+        "{what}: the sink starts with the oldest stored event"
     );
     SinkLease { cursor: first.saturating_sub(1), stream: made_at(info), at: 0, ..lease }
 }
 
-/// Renews a place that is held.
+/// Renews a held lease.
 pub(super) async fn renew(streams: &StreamHandles, sink: &str, holder: &str, own: &SinkLeaseState) {
     let mut held_lease = own.held_lease.lock().await;
     let Some(held) = held_lease.as_ref() else { return };
@@ -323,15 +328,15 @@ pub(super) async fn renew(streams: &StreamHandles, sink: &str, holder: &str, own
     }
     match change(streams, sink, holder, &mut held_lease, lease, Clone::clone).await {
         Ok(()) | Err(CommitError::Superseded) => {}
-        Err(error) => tracing::debug!(sink, %error, "could not renew the sink's place"),
+        Err(error) => tracing::debug!(sink, %error, "could not renew the lease"),
     }
     if let Some(held) = held_lease.as_ref() {
         own.show(&held.lease, held.revision, holder);
     }
 }
 
-/// Stores `lease` over the one that is held. If it was changed meanwhile and is still ours, what `again` makes
-/// of it; if it is not, the lead is over.
+/// Updates the held lease to `lease`. After a concurrent change that left the holder, retries with the result of
+/// `again`; if the holder has changed, the lease is lost.
 async fn change(
     streams: &StreamHandles,
     sink: &str,
@@ -355,13 +360,13 @@ async fn change(
                 (lease, revision) = (again(&stored.lease), stored.revision);
             }
             stored => {
-                tracing::debug!(sink, ?held, ?stored, "the sink's place is another's");
+                tracing::debug!(sink, ?held, ?stored, "another receiver holds the lease");
                 *held_lease = None;
                 return Err(CommitError::Superseded);
             }
         }
     }
-    Err(CommitError::Store("the sink's place is being changed by others".to_owned()))
+    Err(CommitError::Store("the sink's lease is being changed by other receivers".to_owned()))
 }
 
 fn store(error: &dyn std::error::Error) -> CommitError {

@@ -1,4 +1,4 @@
-//! A sink's place in the bucket: how far it has come, and who delivers.
+//! Stored lease of a sink: its cursor and the holder, in a key-value bucket.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 use super::{error_chain, unreadable};
 use crate::spool::{CommitError, ReadError, Tally};
 
-/// How long a place that does not move counts as held, by the clock of whoever wants it.
+/// Time after which a lease that is not renewed may be taken over, by the clock of the receiver that takes it.
 pub(super) const LEASE_STALE_AFTER: Duration = Duration::from_secs(10);
 
-/// What is stored of a sink.
+/// Lease and state of a sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SinkLease {
-    /// The last position it has settled.
+    /// Last committed position.
     pub(super) cursor: u64,
     pub(super) is_paused: bool,
-    /// The process that delivers.
+    /// Process that holds the lease.
     pub(super) holder: Option<String>,
-    /// When the stream was made that `cursor` is a position of, in nanoseconds since the epoch: a stream that
-    /// was made anew counts from 1 again.
+    /// Creation time of the stream that `cursor` belongs to, in nanoseconds since the Unix epoch: a stream that
+    /// was recreated counts from 1 again.
     pub(super) stream: i64,
-    /// When the servers stored the message at `cursor`, in nanoseconds since the epoch; 0 where that is not
+    /// Storage time of the message at `cursor`, in nanoseconds since the Unix epoch; 0 where that is not
     /// known. Another message there later means that the stream has lost its end, and has counted anew.
     #[serde(default)]
     pub(super) at: i64,
@@ -35,16 +35,16 @@ pub(super) struct SinkLease {
     pub(super) not_addressed: u64,
 }
 
-/// A place as it is stored, with what a change of it has to name.
+/// Stored lease with its revision, which an update has to name.
 #[derive(Debug, Clone)]
 pub(super) struct StoredLease {
     pub(super) lease: SinkLease,
     pub(super) revision: u64,
-    /// When it was stored, by the servers' clock, in milliseconds since the epoch.
+    /// Storage time by the servers' clock, in milliseconds since the Unix epoch.
     pub(super) at: i64,
 }
 
-/// A place that this process holds.
+/// Lease that this process holds.
 #[derive(Debug)]
 pub(super) struct HeldLease {
     pub(super) lease: SinkLease,
@@ -52,7 +52,7 @@ pub(super) struct HeldLease {
 }
 
 impl SinkLease {
-    /// The place after `position` was settled, which was stored `at`.
+    /// Returns the lease after a commit of `position`, whose message was stored `at`.
     pub(super) fn settled(&self, position: u64, at: i64, tally: Tally) -> SinkLease {
         let has_moved = position > self.cursor;
         SinkLease {
@@ -71,7 +71,7 @@ impl SinkLease {
     }
 }
 
-/// What is stored of a sink, if it is known. The leader is asked, also where the bucket allows direct reads,
+/// Reads the lease of a sink, if there is one. Asks the leader, also where the bucket allows direct reads,
 /// which any server answers and which take a permission of their own.
 pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<StoredLease>, ReadError> {
     let subject = format!("$KV.{}.{sink}", store.name);
@@ -88,7 +88,7 @@ pub(super) async fn read(store: &Store, sink: &str) -> Result<Option<StoredLease
     Ok(Some(StoredLease { lease, revision: found.sequence, at: found.time.timestamp_millis() }))
 }
 
-/// Every sink that is known, by name.
+/// Reads the leases of all sinks, by name.
 pub(super) async fn all(store: &Store) -> Result<Vec<(String, StoredLease)>, ReadError> {
     let prefix = format!("$KV.{}.", store.name);
     let subjects = store.stream.info_with_subjects(format!("{prefix}>")).await;
@@ -107,7 +107,7 @@ pub(super) async fn all(store: &Store) -> Result<Vec<(String, StoredLease)>, Rea
     Ok(try_join_all(held).await?.into_iter().flatten().collect())
 }
 
-/// Stores a place that is not there yet; `None` if it is.
+/// Creates a lease; `None` if there is one.
 pub(super) async fn create(
     store: &Store,
     sink: &str,
@@ -116,7 +116,7 @@ pub(super) async fn create(
     update(store, sink, lease, 0).await
 }
 
-/// Stores a place that was read with `revision`. Returns its new revision; `None` if it has another
+/// Updates a lease that was read with `revision`. Returns its new revision; `None` if it has another
 /// meanwhile.
 pub(super) async fn update(
     store: &Store,

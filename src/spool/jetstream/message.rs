@@ -1,12 +1,12 @@
-//! What a stored event is as a message: its bytes, untouched, below a subject that names its source.
+//! Messages of JetStream: an event's unchanged bytes, with a subject that names its source.
 //!
-//! | subject | what |
+//! | subject | message |
 //! | --- | --- |
-//! | `STREAM.event.SOURCE` | an event as it was received |
-//! | `STREAM.copy.SOURCE.SINK` | one that is for this sink alone: a retried dead letter, a replay |
-//! | `STREAM.refused` | an entry of the quarantine; what is known of it is a header, in JSON |
+//! | `STREAM.event.SOURCE` | event as received |
+//! | `STREAM.copy.SOURCE.SINK` | event for one sink: a retried dead letter, a replay |
+//! | `STREAM.refused` | quarantine entry; its fields are a header, in JSON |
 //!
-//! Names of sources and sinks are of a-z, 0-9, `-` and `_`, so each is one token of a subject.
+//! Names of sources and sinks consist of a-z, 0-9, `-` and `_`, so each is one token of a subject.
 
 use std::sync::Arc;
 
@@ -16,32 +16,32 @@ use bytes::Bytes;
 
 use crate::spool::{Damage, DedupKey, Entry, EntrySummary, Millis, NewEntry, Read, StoredEvent};
 
-/// When an event was received, in milliseconds since the epoch.
+/// Time of receipt of an event, in milliseconds since the Unix epoch.
 const RECEIVED_AT: &str = "Davinci-Siem-Received-At";
 
-/// What is known of an entry, as JSON.
+/// Fields of a quarantine entry, as JSON.
 const ENTRY: &str = "Davinci-Siem-Entry";
 
-/// Bytes that headers and subject take beside an event, at most, for what its size is compared with.
+/// Maximum size of headers and subject beside an event, in bytes, for checks against the maximum payload.
 pub(super) const OVERHEAD: usize = 1024;
 
-/// Bytes that what is known of an entry takes, at most, as JSON.
+/// Maximum size of an entry's fields as JSON, in bytes.
 const WORDS: usize = 16 * 1024;
 
-/// Bytes of each of its texts where there is no room for more.
+/// Maximum size of each text of an entry if there is no room for more, in bytes.
 const BRIEF: usize = 32;
 
-/// The subjects of a stream, for whoever makes it.
+/// Returns the subjects of a stream.
 pub(super) fn event_subjects(stream: &str) -> Vec<String> {
     vec![format!("{stream}.event.*"), format!("{stream}.copy.*.*")]
 }
 
-/// The subject of entries.
+/// Returns the subject of quarantine entries.
 pub(super) fn entry_subject(stream: &str) -> String {
     format!("{stream}.refused")
 }
 
-/// The subject of events of a source, for one sink or for all.
+/// Returns the subject of events of a source, for one sink or for all.
 pub(super) fn event_subject(stream: &str, source: &str, only_sink: Option<&str>) -> String {
     match only_sink {
         None => format!("{stream}.event.{source}"),
@@ -49,7 +49,7 @@ pub(super) fn event_subject(stream: &str, source: &str, only_sink: Option<&str>)
     }
 }
 
-/// The message of an event.
+/// Builds the message of an event.
 pub(super) fn event(bytes: Bytes, received_at: Millis, id: Option<String>) -> PublishMessage {
     let message =
         PublishMessage::build().payload(bytes).header(RECEIVED_AT, received_at.to_string());
@@ -59,12 +59,12 @@ pub(super) fn event(bytes: Bytes, received_at: Millis, id: Option<String>) -> Pu
     }
 }
 
-/// The message id of a key.
+/// Returns the message id of a key.
 pub(super) fn id(key: DedupKey) -> String {
     format!("{:032x}", u128::from_le_bytes(key.to_bytes()))
 }
 
-/// The event of a message. What somebody else has put into the stream is no event, and is not lost either.
+/// Parses the event of a message. A message of another program is reported as damage, not lost.
 pub(super) fn read(
     subject: &str,
     headers: Option<&HeaderMap>,
@@ -72,7 +72,7 @@ pub(super) fn read(
     bytes: Bytes,
 ) -> Read {
     let received_at = header(headers, RECEIVED_AT).and_then(|text| text.parse().ok());
-    // The stream's name may hold no dots, so that the rest begins behind the first.
+    // The stream's name holds no dots, so the rest starts after the first.
     let mut tokens = subject.split('.').skip(1);
     let lease = match (tokens.next(), tokens.next(), tokens.next(), tokens.next()) {
         (Some("event"), Some(source), None, None) => Some((source, None)),
@@ -97,7 +97,7 @@ pub(super) fn read(
     }
 }
 
-/// An entry whose message the servers take: beside bytes that leave hardly any room, words are cut short.
+/// Shortens an entry's texts so that the servers accept the message.
 pub(super) fn fitting(mut entry: NewEntry, max_payload: usize) -> NewEntry {
     if entry.bytes.len() + WORDS <= max_payload {
         return entry;
@@ -111,7 +111,7 @@ pub(super) fn fitting(mut entry: NewEntry, max_payload: usize) -> NewEntry {
     entry
 }
 
-/// The message of an entry.
+/// Builds the message of an entry.
 pub(super) fn entry(
     entry: NewEntry,
     source: &str,
@@ -120,7 +120,7 @@ pub(super) fn entry(
 ) -> PublishMessage {
     let size = entry.bytes.len() as u64;
     let summary = EntrySummary {
-        // Its place in the stream, which is not known yet.
+        // The entry's number in the stream, not known yet.
         id: 0,
         at,
         source: source.to_owned(),
@@ -144,13 +144,13 @@ pub(super) fn entry(
     }
 }
 
-/// What is known of a stored entry; `None` if somebody else has written it.
+/// Parses the fields of a stored entry; `None` for a message of another program.
 pub(super) fn summary(headers: Option<&HeaderMap>, sequence: u64) -> Option<EntrySummary> {
     let summary: EntrySummary = serde_json::from_str(header(headers, ENTRY)?).ok()?;
     Some(EntrySummary { id: i64::try_from(sequence).ok()?, ..summary })
 }
 
-/// A stored entry.
+/// Parses a stored entry.
 pub(super) fn stored_entry(headers: &HeaderMap, sequence: u64, bytes: &Bytes) -> Option<Entry> {
     Some(Entry { summary: summary(Some(headers), sequence)?, bytes: bytes.to_vec() })
 }
@@ -234,7 +234,7 @@ mod tests {
             target: Some(target.clone()),
             bytes: Bytes::from_static(b"\xff\x00raw"),
         };
-        // As it comes back: the header's text, parsed again.
+        // As read back: the header's text, parsed again.
         let written = entry(new, "pingone", 42, Some("id".to_owned())).outbound_message("s");
         let kept = written.headers.expect("headers");
         let text = kept.get(ENTRY).expect("the entry").as_str();

@@ -1,36 +1,35 @@
 //! The JetStream engine: the spool in streams of a NATS cluster, shared by any number of receivers.
 //!
-//! # What is stored where
+//! # Storage
 //!
 //! | object | holds |
 //! | --- | --- |
 //! | stream `NAME` | one message per event, below [`message`]'s subjects; its sequence is the position |
 //! | stream `NAME-quarantine` | one message per entry; its sequence is the entry's number |
-//! | bucket `NAME-sinks` | one value per sink: cursor, totals, whether it is paused, who delivers ([`lease`]) |
+//! | bucket `NAME-sinks` | one value per sink: cursor, totals, pause flag and lease holder ([`lease`]) |
 //!
-//! # What is durable when
+//! # Durability
 //!
-//! [`append`] publishes every event and every entry of a batch with an id of its own and waits for each
-//! acknowledgement, which the stream's leader gives when a majority of its replicas has the message. Only
-//! then is there a receipt. A batch of which a part was acknowledged is not: its sender repeats it, and what
-//! the stream's window remembers is not stored twice. Servers write to their disks' caches and sync when
-//! their `sync_interval` says so: an acknowledged event outlives the loss of any minority of the servers at
-//! once, and of all of them only with `sync_interval: always`.
+//! [`append`] publishes every event and every entry of a batch with its own message id and waits for each
+//! acknowledgement, which the stream's leader sends when a majority of its replicas has the message. Only
+//! then the batch has a receipt. A partly acknowledged batch has none: its sender retries it, and the stream's
+//! deduplication window drops the messages stored before. Servers write to the page cache and sync at their
+//! `sync_interval`: an acknowledged event survives the loss of any minority of the servers at once, and of all
+//! of them only with `sync_interval: always`.
 //!
-//! # Who delivers
+//! # Delivery
 //!
-//! Ordered: the receiver that holds the sink's place. It renews it every few seconds; a place that has not
-//! moved for [`lease_store::LEASE_STALE_AFTER`] may be taken. Every change of a place names the revision it was made from, so
-//! whoever has lost it cannot move the cursor any more, and what it delivered meanwhile is delivered again.
-//! Parallel: all, from one durable consumer, each message acknowledged when its outcome is settled.
+//! Ordered: the holder of the sink's lease delivers and renews the lease every few seconds; a lease that was
+//! not renewed for [`lease_store::LEASE_STALE_AFTER`] may be taken over. Each update names the revision it is
+//! based on, so a former holder cannot move the cursor, and its uncommitted deliveries are repeated.
+//! Parallel: all receivers deliver from one durable consumer, and acknowledge each message when it is committed.
 //!
-//! # What is removed
+//! # Trimming
 //!
-//! What every sink has passed and `retention` has outlasted ([`trim`]), but for the message at each cursor:
-//! it tells whether the stream is still the one that the sink has read. A stream that was made anew, or that
-//! has lost its end because all servers lost what they had not synced, counts from where it stands, and a
-//! sink would pass over as many new events as it had read before. Nothing else is removed: the streams are
-//! bounded, and refuse what is new when they are full.
+//! Events that every sink has committed and whose `retention` is over are removed ([`trim`]), except the
+//! message at each cursor: it shows if the stream is still the one that the sink has read. A stream that was
+//! recreated, or that has lost unsynced messages at its end, assigns those positions again, and a sink would
+//! skip new events. Nothing else is removed: the streams are bounded and refuse new messages when they are full.
 
 mod append;
 mod lease;
@@ -62,24 +61,24 @@ use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolHealth, Sp
 use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
+pub use crate::spool::{JetStreamConfig, Order};
 use lease_store::SinkLease;
 use permissions::Denials;
 use reader::DeliveryOrderReader;
 pub use reader::JetStreamReader;
-pub use settings::{JetStreamConfig, Order};
 use status::StreamStatus;
 use streams::StreamHandles;
 
-/// How long a request to the servers, and each acknowledgement, may take. A sender is answered 503 then.
+/// Timeout of a request to the servers and of each acknowledgement. After it, a sender is answered 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Acknowledgements that are waited for at once, of all requests: no bound, since whoever sends a batch holds
-/// a place for each message until it has sent them all, and two that share the last places would wait for each
-/// other for ever. `limits.in_flight` bounds what they take.
+/// Maximum number of pending acknowledgements of all requests: unbounded, because a batch holds a permit per
+/// message until all are sent, and two batches that share the last permits would deadlock.
+/// `limits.in_flight` bounds their size.
 const IN_FLIGHT: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
-/// The first nats-server that keeps what it has acknowledged when processes are killed, by
-/// <https://jepsen.io/analyses/nats-2.12.1>. Of 2.9.10 we have seen that it does not.
+/// Oldest nats-server that keeps acknowledged messages when processes are killed, see
+/// <https://jepsen.io/analyses/nats-2.12.1>. Version 2.9.10 loses some.
 const OLDEST: (i64, i64, i64) = (2, 10, 23);
 
 /// An open spool. Cheap to share; every method may be called from any task.
@@ -88,11 +87,11 @@ pub struct JetStreamSpool {
     streams: StreamHandles,
     stream: String,
     order: Order,
-    /// What this process is called in the places that it holds.
+    /// Name of this process in its leases.
     holder: String,
     shared: Arc<StreamStatus>,
     clock: Clock,
-    /// Ends when the spool does.
+    /// Aborted when the spool is dropped.
     watching: Option<AbortOnDropHandle<()>>,
 }
 
@@ -103,9 +102,9 @@ impl std::fmt::Debug for JetStreamSpool {
 }
 
 impl JetStreamSpool {
-    /// Connects, and makes or verifies the streams.
-    pub async fn open(
-        settings: &spool::Settings,
+    /// Connects, and creates or verifies the streams.
+    pub(crate) async fn open(
+        settings: &spool::SpoolConfig,
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
@@ -121,16 +120,16 @@ impl JetStreamSpool {
         Ok(spool)
     }
 
-    /// Connects to what is there, for looking and for the quarantine.
-    pub async fn look(
-        settings: &spool::Settings,
+    /// Connects to existing streams, for inspection and the quarantine.
+    pub(crate) async fn look(
+        settings: &spool::SpoolConfig,
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         connect(settings, clock, false).await
     }
 
-    /// A reader for one sink.
-    pub fn reader(&self, sink: &str) -> JetStreamReader {
+    /// Creates a reader for one sink.
+    pub(crate) fn reader(&self, sink: &str) -> JetStreamReader {
         let events = self.streams.events.clone();
         let denials = Arc::clone(&self.shared.denials);
         match self.order {
@@ -149,9 +148,9 @@ impl JetStreamSpool {
         }
     }
 
-    /// What is stored. Totals are kept of sinks that are delivered to in order; the rest each receiver counts
+    /// Returns contents and bounds. Totals are kept of sinks with ordered delivery; the rest each receiver counts
     /// in its metrics.
-    pub async fn stats(&self) -> Result<SpoolStats, ReadError> {
+    pub(crate) async fn stats(&self) -> Result<SpoolStats, ReadError> {
         let events = self.streams.events.get_info().await.map_err(unreadable)?;
         let quarantine = self.streams.quarantine.get_info().await.map_err(unreadable)?;
         let head = events.state.last_sequence;
@@ -178,7 +177,7 @@ impl JetStreamSpool {
             head,
             events: events.state.messages,
             oldest_at: (!is_empty).then_some(oldest_at),
-            // Of the events alone: that stream is full for itself.
+            // Only of the events: their stream fills on its own.
             size: events.state.bytes,
             max_size: most(&events),
             full: self.shared.is_full(),
@@ -192,28 +191,28 @@ impl JetStreamSpool {
         })
     }
 
-    /// Bytes of the largest event that the servers take.
-    pub fn largest(&self) -> usize {
+    /// Returns the maximum size of an event that the servers accept, in bytes.
+    pub(crate) fn largest(&self) -> usize {
         self.context.client().server_info().max_payload.saturating_sub(message::OVERHEAD)
     }
 
     /// See [`crate::spool::Spool::is_full`].
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.shared.is_full()
     }
 
     /// See [`crate::spool::Spool::is_quarantine_full`].
-    pub fn is_quarantine_full(&self) -> bool {
+    pub(crate) fn is_quarantine_full(&self) -> bool {
         self.shared.is_quarantine_full()
     }
 
     /// See [`crate::spool::Spool::quarantine_size`].
-    pub fn quarantine_size(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub(crate) fn quarantine_size(&self) -> tokio::sync::watch::Receiver<u64> {
         self.shared.quarantine_size()
     }
 
     /// See [`crate::spool::Spool::health`].
-    pub fn health(&self) -> SpoolHealth {
+    pub(crate) fn health(&self) -> SpoolHealth {
         SpoolHealth {
             failing: self.shared.failing(),
             denied: self.shared.denials.recent(),
@@ -223,7 +222,7 @@ impl JetStreamSpool {
 }
 
 async fn connect(
-    settings: &spool::Settings,
+    settings: &spool::SpoolConfig,
     clock: Clock,
     is_made: bool,
 ) -> Result<JetStreamSpool, OpenError> {
@@ -259,7 +258,7 @@ async fn connect(
     })
 }
 
-/// Connects, and refuses servers that are too old.
+/// Connects. Refuses servers that are too old.
 async fn client(own: &JetStreamConfig, denials: &Arc<Denials>) -> Result<Client, OpenError> {
     let denials = Arc::clone(denials);
     let client =
@@ -272,10 +271,14 @@ async fn client(own: &JetStreamConfig, denials: &Arc<Denials>) -> Result<Client,
     }
 }
 
-/// Asks the servers whether they would let the engine do all that it does, for these sources and sinks, and
-/// says what is there. Changes nothing in the streams.
+/// Asks the servers for each permission that these sources and sinks need, and describes the streams. Changes
+/// nothing in the streams.
+///
+/// # Errors
+///
+/// [`OpenError`] with the file or the servers, and the remedy.
 pub async fn check(
-    settings: &spool::Settings,
+    settings: &spool::SpoolConfig,
     sources: &[String],
     sinks: &[String],
 ) -> Result<String, OpenError> {
@@ -312,13 +315,13 @@ fn error_code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
     })
 }
 
-/// The machine's name, for people, and what no other process has.
+/// Returns the host name and a unique id of this process.
 fn holder() -> String {
     let name = rustix::system::uname();
     format!("{}/{}", name.nodename().to_string_lossy(), uuid::Uuid::new_v4())
 }
 
-/// Bytes that a stream may hold.
+/// Returns the maximum size of a stream in bytes.
 fn most(info: &jetstream::stream::Info) -> u64 {
     u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
 }

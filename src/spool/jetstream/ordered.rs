@@ -1,9 +1,8 @@
-//! Reading in order what follows a position: a consumer of the stream that nothing is acknowledged to, made anew
-//! wherever reading goes on elsewhere.
+//! Ordered reading: a consumer without acknowledgements, recreated when reading continues at another position.
 //!
-//! The consumer's own numbers say whether a message was missed on the way; then it is made anew. Where they
-//! follow each other and the positions do not, the stream's leader is asked: what lies between may be gone from
-//! the stream, and is reported, or the consumer's server has passed over it, and the consumer is made anew.
+//! The consumer's sequence shows if a message was missed; then the consumer is recreated. If the sequence is
+//! contiguous and the positions are not, the stream's leader is asked: either the messages are gone from the
+//! stream, which is reported, or the consumer's server has skipped them, and the consumer is recreated.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -20,36 +19,36 @@ use super::status::{SinkLeaseState, StreamStatus};
 use super::{REQUEST_TIMEOUT, message, stream_identity, unreadable};
 use crate::spool::{Damage, Read, ReadError};
 
-/// Messages asked for at a time.
+/// Messages per pull request.
 const MESSAGES_PER_PULL: usize = 1000;
 
-/// How long the servers keep a consumer that nobody asks.
+/// Time that the servers keep an idle consumer.
 const CONSUMER_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long what is known to be stored may take to be readable: the server that is read from may be behind.
+/// Timeout for stored events to become readable: the serving replica may lag.
 const LAG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One sink's own way to read.
+/// Ordered reader of one sink.
 #[derive(Debug)]
 pub(super) struct OrderedReader {
     stream: Stream,
     shared: Arc<StreamStatus>,
     head: watch::Receiver<u64>,
-    /// Knows how large a message may be, which may change while we run.
+    /// Connection, for the servers' current maximum payload.
     client: Client,
     at: Mutex<Option<ConsumerPosition>>,
     lease: Arc<SinkLeaseState>,
-    /// The position that was given last, and when the servers stored it.
+    /// Last delivered position and its storage time.
     last: std::sync::Mutex<(u64, i64)>,
 }
 
-/// A consumer, and how far it has come.
+/// Consumer and its position.
 #[derive(Debug)]
 struct ConsumerPosition {
     consumer: Consumer<pull::Config>,
-    /// The last position it has given.
+    /// Last delivered position.
     position: u64,
-    /// How many messages it has given.
+    /// Number of messages delivered by the consumer.
     given: u64,
     used: Instant,
 }
@@ -79,7 +78,7 @@ impl OrderedReader {
         }
         let mut held = self.at.lock().await;
         let since = Instant::now();
-        // The servers have forgotten one that was not asked for long.
+        // The servers drop a consumer that was idle too long.
         let kept = held
             .take()
             .filter(|at| at.position == after && at.used.elapsed() < CONSUMER_IDLE_TIMEOUT / 2);
@@ -90,13 +89,13 @@ impl OrderedReader {
         loop {
             let (found, is_whole) = self.fetch(&mut at, max_bytes).await?;
             if !found.is_empty() {
-                // One that has missed a message is not asked again.
+                // A consumer that has missed a message is not used again.
                 at.used = Instant::now();
                 *held = is_whole.then_some(at);
                 return Ok(found);
             }
             if since.elapsed() > LAG_TIMEOUT {
-                // Of a stream that has lost its end, more was known than there is.
+                // The known head is beyond the end of a truncated stream.
                 let info = self.stream.get_info().await.map_err(unreadable)?;
                 let last = info.state.last_sequence;
                 if last <= after {
@@ -108,7 +107,7 @@ impl OrderedReader {
                     self.shared.reset_head(last);
                     return Ok(Vec::new());
                 }
-                return Err(ReadError("what is stored cannot be read yet".into()));
+                return Err(ReadError("stored events cannot be read yet".into()));
             }
             sleep(Duration::from_millis(20)).await;
             if !is_whole {
@@ -135,13 +134,13 @@ impl OrderedReader {
         Ok(ConsumerPosition { consumer, position: after, given: 0, used: Instant::now() })
     }
 
-    /// What is there now, and whether nothing was missed.
+    /// Fetches the available messages. Returns false if some were missed.
     async fn fetch(
         &self,
         at: &mut ConsumerPosition,
         max_bytes: usize,
     ) -> Result<(Vec<Read>, bool), ReadError> {
-        // A server gives nothing at all where the first message is larger than what was asked for.
+        // A server returns nothing if the first message is larger than the requested bytes.
         let largest = self.client.server_info().max_payload + message::OVERHEAD;
         let most = max_bytes.max(largest);
         let messages = at.consumer.fetch().max_messages(MESSAGES_PER_PULL).max_bytes(most);
@@ -153,7 +152,7 @@ impl OrderedReader {
                 Ok(Some(Ok(next))) => next,
                 Ok(None) => return Ok((found, true)),
                 Ok(Some(Err(error))) if is_enough(&error) => return Ok((found, true)),
-                // What came before it is sound.
+                // The messages before it are sound.
                 Ok(Some(Err(_))) | Err(_) if !found.is_empty() => return Ok((found, false)),
                 Ok(Some(Err(error))) => return Err(ReadError(error)),
                 Err(_) => return Err(ReadError("the servers do not answer".into())),
@@ -173,7 +172,7 @@ impl OrderedReader {
                     tracing::warn!(
                         first,
                         last,
-                        "a NATS server has passed over what is stored; reading it again"
+                        "a NATS server has skipped stored messages; reading them again"
                     );
                     return Ok((found, false));
                 }
@@ -189,7 +188,7 @@ impl OrderedReader {
     }
 }
 
-/// A consumer that nothing is acknowledged to, of one server's memory.
+/// Creates a consumer without acknowledgements, in the memory of one server.
 pub(super) async fn consumer(
     stream: &Stream,
     deliver_policy: DeliverPolicy,
@@ -207,12 +206,12 @@ pub(super) async fn consumer(
     stream.create_consumer(config).await.map_err(unreadable)
 }
 
-/// Whether a server says that the next message has no room in what was asked for: the consumer gives it next.
+/// Returns true if the next message exceeds the requested bytes: the next pull returns it.
 fn is_enough(error: &async_nats::Error) -> bool {
     error.to_string().contains("Exceeds MaxBytes")
 }
 
-/// Whether the stream has no message from `first` to `last`, by what its leader says. A consumer is no witness:
+/// Returns true if the stream's leader has no message from `first` to `last`. A consumer is no witness:
 /// its server may pass over messages that it has (<https://github.com/nats-io/nats-server/issues/6932>).
 pub(super) async fn are_gone(stream: &Stream, first: u64, last: u64) -> Result<bool, ReadError> {
     let info = stream.info_builder().with_deleted(true).fetch().await.map_err(unreadable)?;

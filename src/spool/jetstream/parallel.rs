@@ -1,8 +1,8 @@
-//! Delivering in parallel: one durable consumer for each sink, of which every receiver takes messages.
+//! Parallel delivery: one durable consumer per sink, from which every receiver pulls messages.
 //!
-//! Positions are numbers of the receiver's own, given as it takes messages; each message is acknowledged when
-//! its number is settled. What a receiver holds it asks for again and again to keep, and gives back when it
-//! ends; what is held by one that is gone, the servers hand out again after [`ACK_WAIT`].
+//! Positions are local numbers, assigned as messages arrive; each message is acknowledged when its number is
+//! committed. A receiver extends the deadline of its messages regularly and returns them when it ends; the servers
+//! redeliver the messages of a lost receiver after [`ACK_WAIT`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,19 +24,19 @@ use super::streams::StreamHandles;
 use super::{REQUEST_TIMEOUT, error_chain, message, unreadable};
 use crate::spool::{CommitError, Read, ReadError};
 
-/// How long a message may be held without a sign of life.
+/// Time that a message may stay unacknowledged without a sign of life.
 const ACK_WAIT: Duration = Duration::from_secs(20);
 
-/// Messages that all receivers hold together, at most.
+/// Maximum number of unacknowledged messages of all receivers.
 const MAX_UNACKNOWLEDGED: i64 = 100_000;
 
-/// Messages asked for at a time.
+/// Messages per pull request.
 const MESSAGES_PER_PULL: usize = 1000;
 
-/// Wakes workers: above every number that a process gives, so that it never says how many there are.
+/// First value of the wake-up counter: above every assigned number, so that it is no position.
 const FIRST_TICK: u64 = 1 << 48;
 
-/// What this process has taken of a sink's messages and not acknowledged.
+/// Messages of a sink that this process has taken and not acknowledged.
 #[derive(Debug)]
 pub(super) struct Outstanding {
     held: Mutex<UnacknowledgedMessages>,
@@ -45,7 +45,7 @@ pub(super) struct Outstanding {
 
 #[derive(Default)]
 struct UnacknowledgedMessages {
-    /// The last number given.
+    /// Last number assigned.
     last: u64,
     messages: BTreeMap<u64, Arc<Acker>>,
 }
@@ -57,7 +57,7 @@ impl std::fmt::Debug for UnacknowledgedMessages {
     }
 }
 
-/// One sink's own way to read.
+/// Parallel reader of one sink.
 #[derive(Debug)]
 pub(super) struct ParallelReader {
     stream: Stream,
@@ -74,7 +74,7 @@ impl Default for Outstanding {
 }
 
 impl Outstanding {
-    /// Acknowledges everything up to a number.
+    /// Acknowledges all messages up to a number.
     pub(super) async fn acknowledge(
         &self,
         number: u64,
@@ -82,7 +82,7 @@ impl Outstanding {
     ) -> Result<(), CommitError> {
         let settled = self.upto(number);
         for acker in &settled {
-            // Nothing is lost with an acknowledgement: the message comes once more.
+            // A lost acknowledgement loses nothing: the message is redelivered.
             acker.ack().await.map_err(|error| CommitError::Store(error.to_string()))?;
         }
         client.flush().await.map_err(|error| CommitError::Store(error_chain(&error)))?;
@@ -91,10 +91,10 @@ impl Outstanding {
         Ok(())
     }
 
-    /// Lets other receivers have what is held, at once.
+    /// Returns all unacknowledged messages for immediate redelivery.
     pub(super) async fn give_back(&self) {
         for acker in self.upto(u64::MAX) {
-            // The servers find out by themselves.
+            // The servers notice on their own after the timeout.
             drop(acker.ack_with(AckKind::Nak(None)).await);
         }
         self.held.lock().unwrap_or_else(PoisonError::into_inner).messages.clear();
@@ -135,13 +135,13 @@ impl ParallelReader {
         self.outstanding.ticks.subscribe()
     }
 
-    /// What comes next, if anything is there.
+    /// Pulls the next messages, if any.
     pub(super) async fn read(&self, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let open =
             || async { self.stream.get_consumer(&name(&self.sink)).await.map_err(ReadError) };
         let consumer = self.consumer.get_or_try_init(open).await?;
         let client = self.context.client();
-        // How large a message may be may change while the process runs.
+        // The servers' maximum payload may change while the process runs.
         let largest = client.server_info().max_payload + message::OVERHEAD;
         let most = max_bytes.max(largest);
         let batch = pull::BatchConfig {
@@ -154,13 +154,13 @@ impl ParallelReader {
         let mut answers = client.subscribe(inbox.clone()).await.map_err(unreadable)?;
         consumer.request_batch(batch, inbox).await.map_err(unreadable)?;
         let mut found = Vec::new();
-        // The status that ends a pull may overtake messages of it: where the consumer has replicas, each is held
-        // until they have noted it. The status says how many there are.
+        // The status that ends a pull may overtake its messages: with a replicated consumer, each waits for the
+        // replicas. The status holds the number of messages.
         let mut expected = MESSAGES_PER_PULL;
         while found.len() < expected {
             let next = match timeout(REQUEST_TIMEOUT, answers.next()).await {
                 Ok(Some(next)) => next,
-                // What was on its way and does not come is given again, after a while.
+                // Missing messages are redelivered after a while.
                 _ if !found.is_empty() => break,
                 Ok(None) => return Err(ReadError("the connection to NATS is closed".into())),
                 Err(_) => return Err(ReadError("the servers do not answer".into())),
@@ -191,13 +191,13 @@ impl ParallelReader {
     }
 }
 
-/// Messages of a pull that a server has sent, or has on their way, by what the status at its end says.
+/// Returns the number of messages sent for a pull, from the status at its end.
 fn sent(headers: Option<&HeaderMap>) -> Option<usize> {
     let pending: usize = headers?.get("Nats-Pending-Messages")?.as_str().parse().ok()?;
     MESSAGES_PER_PULL.checked_sub(pending)
 }
 
-/// Makes a sink's consumer, from its cursor on.
+/// Creates a sink's consumer, starting at its cursor.
 pub(super) async fn begin(
     streams: &StreamHandles,
     sink: &str,
@@ -205,7 +205,7 @@ pub(super) async fn begin(
 ) -> Result<(), CommitError> {
     let config = pull::Config {
         durable_name: Some(name(sink)),
-        description: Some("davinci-siem: what a sink has still to settle".to_owned()),
+        description: Some("davinci-siem: messages that a sink has not committed".to_owned()),
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: cursor + 1 },
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
@@ -216,14 +216,14 @@ pub(super) async fn begin(
     made.map(drop).map_err(|error| CommitError::Store(error_chain(&error)))
 }
 
-/// Forgets a sink's consumer, where it is delivered in order now: its cursor is in its place.
+/// Deletes a sink's consumer after a change to ordered delivery: the cursor is in the lease.
 pub(super) async fn end(streams: &StreamHandles, sink: &str) {
     // Usually there is none.
     drop(streams.events.delete_consumer(&name(sink)).await);
 }
 
-/// Wakes the worker, for what other receivers have given back, keeps what is held, and moves the sink's cursor
-/// to where everything is acknowledged.
+/// Wakes the worker for redelivered messages, extends the deadline of held messages, and moves the sink's cursor
+/// to the consumer's acknowledged position.
 pub(super) async fn tend(streams: &StreamHandles, sink: &str, own: &SinkLeaseState, is_due: bool) {
     own.outstanding.ticks.send_modify(|tick| *tick += 1);
     if !is_due {
@@ -233,7 +233,7 @@ pub(super) async fn tend(streams: &StreamHandles, sink: &str, own: &SinkLeaseSta
     let Ok(info) = streams.events.consumer_info(name(sink)).await else { return };
     let Ok(Some(held)) = lease_store::read(&streams.leases, sink).await else { return };
     let floor = info.ack_floor.stream_sequence;
-    // As a sign of life, also where it has not moved. Another receiver may have been faster.
+    // The update is a sign of life, also without progress. Another receiver may be faster.
     let cursor = held.lease.cursor.max(floor);
     let lease = SinkLease { cursor, at: 0, holder: None, ..held.lease };
     drop(lease_store::update(&streams.leases, sink, &lease, held.revision).await);

@@ -1,8 +1,8 @@
-//! The permissions that the NATS user of the engine needs: one list, which the configurations in `deploy/` and
-//! docs/scaling.md repeat, and which `check --connect` asks the servers about.
+//! Permissions that the engine's NATS user needs: one list, repeated by the configurations in `deploy/` and by
+//! docs/scaling.md. `check --connect` asks the servers for each of them.
 //!
-//! A server tells nobody who lacks a permission in an answer: the request has none, and the connection gets an
-//! error that names the subject. [`Denials`] keeps those, so that a time-out can say why.
+//! A request without permission gets no answer: the server sends the connection an error that names the subject.
+//! [`Denials`] keeps these errors, to explain the timeout of the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::{JetStreamConfig, Order};
 
-/// How long a denial counts. What the engine needs all the time, it asks for more often than that.
+/// Time that a denial counts. The engine uses each permission more often than that.
 const DENIAL_LASTS: Duration = Duration::from_mins(2);
 
-/// How often the log repeats the same denial.
+/// Interval at which the log repeats the same denial.
 const REPEATED: Duration = Duration::from_mins(1);
 
 /// Name of a stream and of consumers that do not exist. No sink's consumer is called like this.
@@ -31,27 +31,27 @@ pub(super) const INBOX: &str = "_INBOX.>";
 /// Permission to publish to one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Permission {
-    /// As a server's configuration has it, with wildcards.
+    /// Subject with wildcards, as in a server's configuration.
     pub(super) subject: String,
-    /// The part of the engine that needs it, to follow "for".
+    /// Part of the engine that needs the permission, to follow "for".
     pub(super) purpose: &'static str,
     /// True if only `order = "parallel"` needs it.
     is_parallel: bool,
     probe: PermissionProbe,
 }
 
-/// A message that a server refuses or ignores, whoever sends it: it proves the permission and changes nothing.
+/// Harmless message that a server refuses or ignores: it proves the permission and changes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PermissionProbe {
-    /// For a stream that does not exist, so that none stores it.
+    /// Message for a stream that does not exist, which no stream stores.
     ForNoStream,
-    /// A request without its arguments.
+    /// Request without its arguments.
     Empty,
-    /// A purge with two arguments that exclude each other, of a subject that no message has.
+    /// Purge with two arguments that exclude each other, of a subject without messages.
     Purge,
 }
 
-/// The subjects that the engine publishes to, for a stream of this name.
+/// Lists the subjects that the engine publishes to, for a stream of this name.
 pub(super) fn needed(stream: &str) -> Vec<Permission> {
     let quarantine = format!("{stream}-quarantine");
     let bucket = format!("{stream}-sinks");
@@ -110,8 +110,8 @@ pub(super) fn needed(stream: &str) -> Vec<Permission> {
 }
 
 impl Permission {
-    /// Subjects without wildcards that this permission covers: one for each source and sink, where it is about
-    /// those, and one otherwise.
+    /// Returns subjects without wildcards that this permission covers: one per source and sink if the subject names
+    /// these, and one otherwise.
     fn subjects(&self, sources: &[String], sinks: &[String]) -> Vec<String> {
         let of_source = self.subject.contains(".event.") || self.subject.contains(".copy.");
         let of_sink = self.subject.starts_with("$KV.") || self.subject.contains(".copy.");
@@ -145,8 +145,7 @@ impl Permission {
     }
 }
 
-/// Asks the servers for each permission that the configuration needs; returns those that are missing. Stores
-/// nothing, removes nothing, makes nothing.
+/// Asks the servers for each permission that the configuration needs. Returns the missing ones. Changes nothing.
 pub(super) async fn missing(
     client: &Client,
     denials: &Denials,
@@ -161,7 +160,7 @@ pub(super) async fn missing(
             let request = client.send_request(subject.clone(), needed.request());
             async move {
                 tokio::select! {
-                    // Any answer will do, and that nobody answers: the server has let it pass.
+                    // An answer or the absence of a responder proves that the server has let the request pass.
                     _ = request => false,
                     () = denials.wait_for(&subject) => true,
                 }
@@ -173,7 +172,7 @@ pub(super) async fn missing(
     join_all(asked).await.into_iter().flatten().collect()
 }
 
-/// Subjects that the servers did not let the user publish or subscribe to.
+/// Subjects that the servers denied to the user.
 #[derive(Debug)]
 pub(super) struct Denials {
     permissions: Vec<Permission>,
@@ -191,7 +190,7 @@ impl Denials {
         Denials { permissions: needed(stream), seen: watch::Sender::default() }
     }
 
-    /// Keeps what a server denies, and logs it, each subject once a minute.
+    /// Records a denied subject, and logs it at most once a minute.
     pub(super) fn note(&self, event: &Event) {
         let Event::ServerError(ServerError::Other(text)) = event else { return };
         let Some(subject) = denied(text) else { return };
@@ -208,13 +207,13 @@ impl Denials {
         }
     }
 
-    /// The permissions that were missed lately, for people; `None` if none was.
+    /// Describes the permissions denied recently; `None` if there are none.
     pub(super) fn recent(&self) -> Option<String> {
         let now = Instant::now();
         self.since(now.checked_sub(DENIAL_LASTS).unwrap_or(now))
     }
 
-    /// Adds to the error of a request that was begun at `since` which permission it lacks, where it had no answer.
+    /// Adds the missing permission to the error of an unanswered request that was sent at `since`.
     pub(super) fn explain(&self, error: String, since: Instant) -> String {
         let is_unanswered = error.contains("timed out") || error.contains("do not answer");
         match self.since(since).filter(|_| is_unanswered) {
@@ -246,7 +245,7 @@ impl Denials {
     }
 
     async fn wait_for(&self, subject: &str) {
-        // The sender lives as long as this does.
+        // The sender lives as long as `self`.
         drop(self.seen.subscribe().wait_for(|seen| seen.contains_key(subject)).await);
     }
 }
@@ -261,13 +260,13 @@ impl std::fmt::Display for Permission {
     }
 }
 
-/// The subject that a server names in its error, if that is about permissions.
+/// Returns the denied subject of a server's error, if the error is about permissions.
 fn denied(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("ermissions Violation for ")?;
     rest.split('"').nth(1)
 }
 
-/// Returns whether a pattern covers a subject, as NATS has it.
+/// Returns true if a pattern of NATS covers a subject.
 fn is_within(subject: &str, pattern: &str) -> bool {
     let mut tokens = subject.split('.');
     for token in pattern.split('.') {
@@ -289,7 +288,7 @@ mod tests {
     const KUBERNETES: &str = include_str!("../../../deploy/kubernetes/jetstream/nats.yaml");
     const DOCUMENTED: &str = include_str!("../../../docs/scaling.md");
 
-    /// The subjects of a list in a server's configuration.
+    /// Returns the subjects of a list in a server's configuration.
     fn listed(text: &str, name: &str) -> BTreeSet<String> {
         let (_, list) = text.split_once(&format!("{name}: [")).expect("a list");
         let (list, _) = list.split_once(']').expect("its end");

@@ -1,4 +1,4 @@
-//! The quarantine's stream: listing, reading and removing entries; and events of a time, for a replay.
+//! The quarantine's stream: lists, reads and removes entries; and reads events of a period, for a replay.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,15 +15,15 @@ use tokio::time::timeout;
 use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, message, ordered, unreadable};
 use crate::spool::{CommitError, Entry, EntrySummary, Millis, Query, Read, ReadError, StoredEvent};
 
-/// Messages looked at between two looks at what has been found.
+/// Messages per batch of a scan.
 const PAGE: u64 = 1000;
 
-/// How far the servers' clocks and the receivers' may be apart.
+/// Maximum clock skew between servers and receivers.
 const SKEW: Duration = Duration::from_mins(5);
 
 impl JetStreamSpool {
     /// See [`crate::spool::Spool::quarantine`].
-    pub async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
+    pub(crate) async fn quarantine(&self, query: Query) -> Result<Vec<EntrySummary>, ReadError> {
         let info = self.streams.quarantine.get_info().await.map_err(unreadable)?;
         let (first, last) = (info.state.first_sequence, info.state.last_sequence);
         let after = u64::try_from(query.after).unwrap_or(0);
@@ -66,12 +66,12 @@ impl JetStreamSpool {
     }
 
     /// See [`crate::spool::Spool::entry`].
-    pub async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
+    pub(crate) async fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
         let Some(found) = self.raw(id).await? else { return Ok(None) };
         Ok(message::stored_entry(&found.headers, found.sequence, &found.payload))
     }
 
-    /// The message of an entry, if it is there.
+    /// Returns the message of an entry, if there is one.
     pub(super) async fn raw(&self, id: i64) -> Result<Option<StreamMessage>, ReadError> {
         let Ok(sequence) = u64::try_from(id) else { return Ok(None) };
         match self.streams.quarantine.get_raw_message(sequence).await {
@@ -82,7 +82,10 @@ impl JetStreamSpool {
     }
 
     /// See [`crate::spool::Spool::remove`].
-    pub async fn remove(&self, ids: Vec<i64>) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
+    pub(crate) async fn remove(
+        &self,
+        ids: Vec<i64>,
+    ) -> Result<BTreeMap<Arc<str>, u64>, CommitError> {
         let failed = |error: &dyn std::error::Error| CommitError::Store(error_chain(error));
         let mut removed = BTreeMap::new();
         for id in ids {
@@ -99,7 +102,7 @@ impl JetStreamSpool {
     }
 
     /// See [`crate::spool::Spool::between`].
-    pub async fn between(
+    pub(crate) async fn between(
         &self,
         positions: Range<u64>,
         time: Range<Millis>,
@@ -140,7 +143,7 @@ impl JetStreamSpool {
     }
 
     /// See [`crate::spool::inspect::Inspection::each_event`].
-    pub async fn each_event(
+    pub(crate) async fn each_event(
         &self,
         mut visit: impl FnMut(StoredEvent),
         mut progress: impl FnMut(u64, u64),
@@ -165,8 +168,7 @@ impl JetStreamSpool {
     }
 }
 
-/// Calls `visit` with what a stream holds, up to `last`, for as long as it returns true. Fails where not all of it
-/// is given.
+/// Calls `visit` with each message of a stream up to `last`, until it returns false. Fails if messages are missing.
 async fn each(
     stream: &Stream,
     from: DeliverPolicy,
@@ -174,7 +176,7 @@ async fn each(
     last: u64,
     mut visit: impl FnMut(u64, async_nats::Message) -> bool,
 ) -> Result<(), ReadError> {
-    // Where a time is the start, the first position shows.
+    // A start by time has no known first position.
     let mut reached = match from {
         DeliverPolicy::All => Some(0),
         DeliverPolicy::ByStartSequence { start_sequence } => Some(start_sequence.saturating_sub(1)),
@@ -206,7 +208,7 @@ async fn each(
             }
         }
         if given == before {
-            // The end, though `last` is not there any more; or all that this server has.
+            // The end, if `last` is gone; or all messages of this server.
             return match reached {
                 Some(reached)
                     if reached < last && !ordered::are_gone(stream, reached + 1, last).await? =>

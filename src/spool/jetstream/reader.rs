@@ -1,7 +1,7 @@
-//! One sink's own way to read, in either order.
+//! Reader of one sink, in either order.
 //!
-//! Reading is a task of its own: whoever waits for it may stop waiting, and what the servers have sent by then
-//! is not lost, nor asked for again.
+//! Reading runs as its own task: a caller may stop waiting, and messages received by then are neither lost nor
+//! requested again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::permissions::Denials;
 use super::{error_chain, ordered, parallel};
 use crate::spool::{Read, ReadError};
 
-/// One sink's own way to read.
+/// Reader of one sink.
 #[derive(Debug)]
 pub struct JetStreamReader {
     source: Arc<DeliveryOrderReader>,
@@ -23,9 +23,9 @@ pub struct JetStreamReader {
 
 #[derive(Debug)]
 pub(super) enum DeliveryOrderReader {
-    /// By position.
+    /// Reads by position.
     Ordered(ordered::OrderedReader),
-    /// Whatever comes next of what all receivers share.
+    /// Reads the next messages that all receivers share.
     Parallel(parallel::ParallelReader),
 }
 
@@ -41,7 +41,7 @@ impl JetStreamReader {
     }
 
     /// See [`crate::spool::Reader::head`].
-    pub fn head(&self) -> watch::Receiver<u64> {
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
         match &*self.source {
             DeliveryOrderReader::Ordered(reader) => reader.head(),
             DeliveryOrderReader::Parallel(reader) => reader.head(),
@@ -52,8 +52,8 @@ impl JetStreamReader {
     ///
     /// # Cancel safety
     ///
-    /// What is read meanwhile is there for the next call.
-    pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+    /// Events that are read in the meantime are returned by the next call.
+    pub(crate) async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let mut under_way = self.under_way.lock().await;
         let is_ordered = matches!(&*self.source, DeliveryOrderReader::Ordered(_));
         if under_way.as_ref().is_some_and(|reading| is_ordered && reading.after != after) {

@@ -1,4 +1,4 @@
-//! What the engine knows of the streams without asking, for whoever waits or must not wait.
+//! Cached state of the streams, readable without a round trip to NATS.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +13,13 @@ use super::permissions::Denials;
 use super::stream_identity::LeaderLag;
 use crate::spool::SharedSinkState;
 
-/// How long a failure to store counts as lasting. A sender repeats much sooner.
+/// Time that a failure to store counts as lasting. A sender retries much sooner.
 const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
-/// How long the servers have to answer after a failure to count as being well.
+/// Time that the servers have to answer after a failure to count as healthy.
 const RECOVERED_AFTER: Duration = Duration::from_secs(5);
 
-/// See the methods.
+/// Cached state of the streams.
 #[derive(Debug)]
 pub(super) struct StreamStatus {
     head: watch::Sender<u64>,
@@ -31,28 +31,28 @@ pub(super) struct StreamStatus {
     sinks: Mutex<HashMap<Arc<str>, Arc<SinkLeaseState>>>,
 }
 
-/// One sink's place, as it was seen last, and whether it is ours.
+/// Last known lease of a sink, and the lease if this process holds it.
 #[derive(Debug)]
 pub(super) struct SinkLeaseState {
     seen: watch::Sender<SharedSinkState>,
-    /// The revision of `seen`.
+    /// Revision of `seen`.
     revision: AtomicU64,
-    /// Held while this process delivers to the sink. Whoever changes the place has it locked.
+    /// Set while this process holds the lease. Locked during each change of the lease.
     pub(super) held_lease: tokio::sync::Mutex<Option<HeldLease>>,
-    /// When the servers stored what was read and is not settled, by position.
+    /// Storage times of messages that were read and not committed, by position.
     given: Mutex<VecDeque<(u64, i64)>>,
     pub(super) absence: Mutex<LeaderLag>,
-    /// What this process has taken of it and not acknowledged, where receivers deliver in parallel.
+    /// Messages that this process has taken and not acknowledged, where receivers deliver in parallel.
     pub(super) outstanding: Arc<Outstanding>,
 }
 
 impl SinkLeaseState {
-    /// A message was read, which the servers stored at this time.
+    /// Records a message that was read, with its storage time.
     pub(super) fn give(&self, position: u64, at: i64) {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).push_back((position, at));
     }
 
-    /// When the message at a position was stored, and forgets what comes before; 0 if that is not known.
+    /// Returns the storage time of the message at a position, 0 if unknown, and forgets earlier ones.
     pub(super) fn given(&self, position: u64) -> i64 {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         while given.front().is_some_and(|(first, _)| *first < position) {
@@ -61,30 +61,30 @@ impl SinkLeaseState {
         given.front().filter(|(first, _)| *first == position).map_or(0, |(_, at)| *at)
     }
 
-    /// The position that was read last of what is not settled; 0 if nothing was.
+    /// Returns the last position that was read and not committed; 0 if there is none.
     pub(super) fn read_up_to(&self) -> u64 {
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.back().map_or(0, |(position, _)| *position)
     }
 
-    /// Forgets what was read.
+    /// Forgets the messages that were read.
     pub(super) fn forget(&self) {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The place is not ours any more, though nobody has taken it: it has to be taken anew.
+    /// Drops the lease, which no other process has taken: it has to be acquired again.
     pub(super) fn give_up(&self, held_lease: &mut Option<HeldLease>, reason: &str) {
         *held_lease = None;
         self.forget();
         self.seen.send_modify(|seen| seen.leader = Some(reason.to_owned()));
     }
 
-    /// The place as others see it, to wait on.
+    /// Watches the lease as other receivers see it.
     pub(super) fn seen(&self) -> watch::Receiver<SharedSinkState> {
         self.seen.subscribe()
     }
 
-    /// The place is stored like this. What a server that is behind says of earlier is passed over.
+    /// Publishes a stored lease. Ignores an older revision from a lagging server.
     pub(super) fn show(&self, lease: &SinkLease, revision: u64, own: &str) {
         if self.revision.fetch_max(revision, Ordering::Relaxed) > revision {
             return;
@@ -100,8 +100,8 @@ impl SinkLeaseState {
         });
     }
 
-    /// Shows why this process cannot deliver to the sink, whoever's turn it is; `None` if it can. Returns
-    /// whether that is new.
+    /// Publishes the reason why this process cannot acquire the lease; `None` if it can. Returns true if that is
+    /// new.
     pub(super) fn show_trouble(&self, trouble: Option<String>) -> bool {
         self.seen.send_if_modified(|seen| {
             let has_changed = seen.trouble != trouble;
@@ -124,12 +124,12 @@ impl StreamStatus {
         }
     }
 
-    /// The position of the last event, as far as is known.
+    /// Watches the last known position.
     pub(super) fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }
 
-    /// The stream has come to here.
+    /// Records a position that the stream has reached.
     pub(super) fn note_head(&self, sequence: u64) {
         self.head.send_if_modified(|head| {
             let has_moved = sequence > *head;
@@ -138,7 +138,7 @@ impl StreamStatus {
         });
     }
 
-    /// A sink of this process.
+    /// Returns the state of a sink of this process.
     pub(super) fn sink(&self, name: &str) -> Arc<SinkLeaseState> {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = sinks.get(name) {
@@ -155,7 +155,7 @@ impl StreamStatus {
         Arc::clone(sinks.entry(name.into()).or_insert_with(|| Arc::new(lease)))
     }
 
-    /// Every sink of this process.
+    /// Returns the states of all sinks of this process.
     pub(super) fn sinks(&self) -> Vec<(Arc<str>, Arc<SinkLeaseState>)> {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         sinks.iter().map(|(name, sink)| (Arc::clone(name), Arc::clone(sink))).collect()
@@ -181,7 +181,7 @@ impl StreamStatus {
         self.quarantine_size.subscribe()
     }
 
-    /// Bytes that the quarantine has now. Less than before is room.
+    /// Records the quarantine's size. A smaller one means that there is room.
     pub(super) fn note_quarantine(&self, size: u64) {
         let before = self.quarantine_size.send_replace(size);
         if size < before {
@@ -189,7 +189,7 @@ impl StreamStatus {
         }
     }
 
-    /// The servers answer, and one leads the stream. What failed a while ago says nothing any more.
+    /// Records that the servers answer and the stream has a leader, which clears an older failure.
     pub(super) fn set_answering(&self) {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         if failing.as_ref().is_some_and(|(at, _)| at.elapsed() >= RECOVERED_AFTER) {
@@ -197,12 +197,12 @@ impl StreamStatus {
         }
     }
 
-    /// The stream begins again.
+    /// Resets the head of a stream that starts again.
     pub(super) fn reset_head(&self, sequence: u64) {
         self.head.send_replace(sequence);
     }
 
-    /// Why events could not be stored a moment ago.
+    /// Returns the reason of a recent failure to store events.
     pub(super) fn failing(&self) -> Option<String> {
         let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)

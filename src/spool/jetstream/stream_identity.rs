@@ -1,9 +1,8 @@
-//! Whether the stream is still the one that a cursor was moved on.
+//! Identity of the stream: detects that a cursor belongs to another or truncated stream.
 //!
-//! A stream that was made anew, or that has lost its end, counts from where it stands: the message at the
-//! cursor is another then, or there is none. That there is none says nothing at first: consumers are served by any
-//! server that keeps the stream, and the leader, which is asked here, may be behind them with what it has to
-//! write.
+//! A stream that was recreated, or that has lost its end, assigns positions again: the message at the cursor is
+//! another one, or there is none. A missing message is no proof at first: consumers are served by any replica, and
+//! the leader, which is asked here, may lag behind it.
 
 use std::time::{Duration, Instant};
 
@@ -13,43 +12,43 @@ use super::lease_store::SinkLease;
 use super::unreadable;
 use crate::spool::ReadError;
 
-/// How long the leader may be without a message that was read, and come no further, before it counts as lost.
+/// Time that the leader may lack a message that was read, without progress, before the message counts as lost.
 const LAG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may be without it altogether.
+/// Time that the leader may lack it in all.
 const MAX_LAG: Duration = Duration::from_mins(5);
 
-/// How far the clocks of the servers may be apart, in nanoseconds.
+/// Maximum clock skew between servers, in nanoseconds.
 const MAX_CLOCK_SKEW_NANOS: i64 = 60_000_000_000;
 
-/// What is known of the stream that a place was moved on.
+/// Relation of the stream to the one that a cursor was committed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Continuity {
-    /// It is the same, as far as can be told.
+    /// The same stream, as far as can be told.
     Same,
-    /// It is another, or has lost what was read.
+    /// Another stream, or one that has lost messages that were read.
     Other,
-    /// The leader does not have what was read. It may have it later.
+    /// The leader lacks messages that were read. It may receive them later.
     Behind,
 }
 
-/// That the leader is without the message at a cursor.
+/// Lag of the leader: since when it lacks the message at a cursor.
 #[derive(Debug, Default)]
 pub(super) struct LeaderLag(Option<LagStart>);
 
 #[derive(Debug, Clone, Copy)]
 struct LagStart {
-    /// Since when it has been without.
+    /// Start of the lag.
     began: Instant,
-    /// Since when it has come no further.
+    /// Time of the leader's last progress.
     since: Instant,
-    /// Its last message then.
+    /// Last position of the leader at that time.
     last: u64,
-    /// When it was asked last.
+    /// Time of the last request.
     asked: Instant,
 }
 
-/// Asks the stream's leader about a place, from which was read up to `read`.
+/// Compares a lease with the stream's leader. `read` is the last position that was read.
 pub(super) async fn look(
     stream: &Stream,
     lease: &SinkLease,
@@ -65,8 +64,8 @@ pub(super) async fn look(
     Ok((absence.assess(lease, read, &info, found, Instant::now()), info))
 }
 
-/// When the servers stored the message at a position, in nanoseconds since the epoch; `None` if the leader has
-/// none there.
+/// Returns the storage time of the message at a position, in nanoseconds since the Unix epoch; `None` if the
+/// leader has no message there.
 pub(super) async fn stored_at(stream: &Stream, position: u64) -> Result<Option<i64>, ReadError> {
     match stream.get_raw_message(position).await {
         Ok(found) => Ok(Some(found.time.timestamp_nanos_opt().unwrap_or_default())),
@@ -75,13 +74,13 @@ pub(super) async fn stored_at(stream: &Stream, position: u64) -> Result<Option<i
     }
 }
 
-/// When the stream was made, in nanoseconds since the epoch.
+/// Returns the creation time of the stream, in nanoseconds since the Unix epoch.
 pub(super) fn made_at(info: &Info) -> i64 {
     info.created.timestamp_nanos_opt().unwrap_or_default()
 }
 
 impl LeaderLag {
-    /// `found` is when the message at the cursor was stored.
+    /// `found` is the storage time of the message at the cursor.
     fn assess(
         &mut self,
         lease: &SinkLease,
@@ -96,9 +95,9 @@ impl LeaderLag {
         match found {
             _ if lease.stream != made_at(info) => return Continuity::Other,
             Some(at) if at != lease.at => return Continuity::Other,
-            // It was removed: a leader that is behind has not come so far.
+            // The message was removed: a lagging leader has not reached its position.
             None if lease.at != 0 && lease.cursor < first => return Continuity::Other,
-            // What is newer has been stored since, by a leader that does not have it any more.
+            // A newer message was stored since, by a leader that lacks this one.
             None if lease.at != 0
                 && lease.cursor > last
                 && newest - lease.at > MAX_CLOCK_SKEW_NANOS =>
@@ -112,7 +111,7 @@ impl LeaderLag {
                 return Continuity::Same;
             }
         }
-        // One that was found absent long ago may have been there since.
+        // A lag seen long ago may have ended since.
         let known = self.0.filter(|absent| now.duration_since(absent.asked) < LAG_TIMEOUT);
         let goes_on = |absent: &LagStart| read > last && last > absent.last;
         let since = known.filter(|absent| !goes_on(absent)).map_or(now, |absent| absent.since);
@@ -157,7 +156,7 @@ mod tests {
             ..SinkLease::default()
         };
         let (same, other, behind) = (Continuity::Same, Continuity::Other, Continuity::Behind);
-        // Of each look: seconds, the first and last position, and what was found at the cursor.
+        // Of each look: seconds, first and last position, and the storage time at the cursor.
         type LookCase = (u64, (u64, u64), Option<i64>, Continuity);
         let judged: [(&str, SinkLease, &[LookCase]); 12] = [
             ("it is there", lease(5, 7), &[(0, (1, 9), Some(7), same)]),
@@ -259,7 +258,7 @@ mod tests {
             let judged = assess(&mut LeaderLag::default(), &settled, 50, 20, newest, None, 0);
             assert_eq!(judged, verdict, "{newest}");
         }
-        // Always a little further, and never there.
+        // Progress without ever reaching the message.
         let mut absence = LeaderLag::default();
         let looks = (0..).step_by(5).map(|at| {
             let judged = assess(&mut absence, &lease(900, 0), 900, 20 + at, 0, None, at);
@@ -267,7 +266,7 @@ mod tests {
         });
         let lost = looks.take(100).find(|(_, verdict)| *verdict == Continuity::Other);
         assert_eq!(lost.map(|(at, _)| at), Some(MAX_LAG.as_secs()));
-        // The cursor is there, and what was read beyond it is not.
+        // The message at the cursor is there, but not the ones read after it.
         let mut absence = LeaderLag::default();
         for (after, last, verdict) in [
             (0, 100, Continuity::Same),

@@ -1,4 +1,4 @@
-//! The streams: made if they are missing, and otherwise held against what the promise needs.
+//! Streams: created if they are missing, and otherwise checked against the requirements of the promise.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use super::settings::StreamNames;
 use super::{JetStreamConfig, message};
 use crate::spool::{self, OpenError};
 
-/// Bytes of the sinks' places: a few hundred for each of them.
+/// Maximum size of the bucket of leases in bytes: a few hundred per sink.
 const LEASES_BYTES: i64 = 16 * 1024 * 1024;
 
-/// Everything that the engine keeps.
+/// Streams and bucket of the engine.
 #[derive(Debug, Clone)]
 pub(super) struct StreamHandles {
     pub(super) context: Context,
@@ -25,10 +25,10 @@ pub(super) struct StreamHandles {
     pub(super) leases: kv::Store,
 }
 
-/// Opens all of it. What is missing is made where `is_made`.
+/// Opens the streams and the bucket. Creates missing ones if `is_made`.
 pub(super) async fn open(
     context: &Context,
-    settings: &spool::Settings,
+    settings: &spool::SpoolConfig,
     own: &JetStreamConfig,
     is_made: bool,
 ) -> Result<StreamHandles, OpenError> {
@@ -42,7 +42,7 @@ pub(super) async fn open(
     };
     let quarantine = Config {
         name: names.quarantine.clone(),
-        description: Some("davinci-siem: what was refused, with the reason".to_owned()),
+        description: Some("davinci-siem: quarantined entries, with the reason".to_owned()),
         subjects: vec![message::entry_subject(&own.stream)],
         max_bytes: bytes(settings.quarantine_max_size),
         ..config(settings.dedup_window, own)
@@ -57,7 +57,7 @@ pub(super) async fn open(
 
 fn config(window: Duration, own: &JetStreamConfig) -> Config {
     Config {
-        // A full stream refuses what is new, so that the sender keeps it; nothing stored is dropped for it.
+        // A full stream refuses new messages, so that the sender keeps them; it drops no stored ones.
         discard: DiscardPolicy::New,
         retention: RetentionPolicy::Limits,
         storage: StorageType::File,
@@ -103,8 +103,8 @@ fn is_missing(error: &GetStreamError) -> bool {
     }
 }
 
-/// A stream that is there already. What would break the promise is refused; sizes, replicas and the window
-/// follow the configuration.
+/// Checks an existing stream. Refuses settings that would break the promise; updates sizes, replicas and the window
+/// to the configuration.
 async fn verified(
     context: &Context,
     found: Stream,
@@ -159,11 +159,11 @@ async fn leases(
         Err(_) if is_made => {}
         Err(_) => return Err(OpenError::NoStream(name.clone())),
     }
-    // As a bucket is made; the client's own way asks old servers what they do not say. Without `allow_direct`
-    // the leader is asked, who never tells what was.
+    // Created as a stream: the client's own function sends requests that old servers do not know. Without
+    // `allow_direct` the leader answers, which never returns an old value.
     let bucket = Config {
         name: format!("KV_{name}"),
-        description: Some("davinci-siem: how far each sink has come".to_owned()),
+        description: Some("davinci-siem: cursor and lease of each sink".to_owned()),
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
         max_bytes: LEASES_BYTES,

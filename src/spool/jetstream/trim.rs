@@ -1,6 +1,6 @@
-//! Removing what every sink has passed and `retention` has outlasted.
+//! Trimming: removes events that every sink has committed and whose `retention` is over.
 //!
-//! Every receiver does it: to remove the same twice changes nothing.
+//! Every receiver trims: removing the same events twice is harmless.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use super::streams::StreamHandles;
 use super::{Order, REQUEST_TIMEOUT, most, ordered, stream_identity, unreadable};
 use crate::spool::{Millis, ReadError};
 
-/// How long a sink that this receiver does not have still holds events back after its last sign of life.
-/// Signs of life are places that are renewed.
+/// Time after the last renewal of a sink's lease, for a sink that this receiver does not have, until its cursor
+/// no longer keeps events.
 const FORGOTTEN: i64 = 24 * 60 * 60 * 1000;
 
-/// Above this share of its bytes, a stream keeps nothing that every sink has.
+/// Share of a stream's maximum size above which retention ends for committed events.
 const CROWDED: f64 = 0.7;
 
-/// Messages deleted at one time at most, and how many of these at once.
+/// Maximum number of messages deleted in one pass, and of parallel deletions.
 const DELETED: usize = 20_000;
 const MESSAGES_PER_PULL: usize = 64;
 
-/// Removes what can go.
+/// Removes the events that are no longer needed.
 pub(super) async fn trim(
     streams: &StreamHandles,
     order: Order,
@@ -43,21 +43,21 @@ pub(super) async fn trim(
     let Some(passed) = counted.iter().map(|lease| lease.cursor).min() else { return Ok(()) };
     let info = streams.events.get_info().await.map_err(unreadable)?;
     let first = info.state.first_sequence;
-    // Cursors of another stream, or past its end, say nothing of what is there.
+    // Cursors of another stream, or beyond its end, do not apply to this stream.
     if info.state.messages == 0
         || passed < first
         || !counted.iter().all(|lease| is_of(lease, &info))
     {
         return Ok(());
     }
-    // What is kept for a replay makes room for what is new.
+    // Events kept for a replay make room for new ones.
     let is_crowded = info.state.bytes as f64 > CROWDED * most(&info) as f64;
     let kept = match retention {
         Duration::ZERO => None,
         _ if is_crowded => None,
         retention => first_since(streams, &info, retention, now).await?,
     };
-    // The message at the cursor stays, to be known again.
+    // The message at the cursor stays: it identifies the stream.
     let keep_from = kept.map_or(passed, |kept| kept.min(passed));
     if keep_from > first {
         let is_known = |lease: &&&SinkLease| lease.at != 0 && lease.cursor >= keep_from;
@@ -70,21 +70,21 @@ pub(super) async fn trim(
     match order {
         _ if keep_from <= first => Ok(()),
         Order::Ordered => {
-            tracing::debug!(keep_from, passed, "removing what every sink has");
+            tracing::debug!(keep_from, passed, "trimming events that every sink has committed");
             streams.events.purge().sequence(keep_from).await.map(drop).map_err(unreadable)
         }
         Order::Parallel => delete(streams, first..keep_from).await,
     }
 }
 
-/// Deletes message by message. A purge would be quicker, and has nats-server 2.9 forget which messages of a
-/// consumer wait for their acknowledgement: what a receiver that is gone had held would not come again.
+/// Deletes message by message. A purge would be faster, but nats-server 2.9 then forgets the unacknowledged messages
+/// of a consumer: those of a lost receiver would not be redelivered.
 async fn delete(streams: &StreamHandles, positions: Range<u64>) -> Result<(), ReadError> {
     let subject = format!("STREAM.MSG.DELETE.{}", streams.events.cached_info().config.name);
     let deletions = positions.take(DELETED).map(|position| {
         let payload = serde_json::json!({ "seq": position, "no_erase": true });
         let subject = subject.clone();
-        // What another receiver has deleted is gone all the same.
+        // Another receiver may have deleted it.
         async move {
             let request = streams.context.request(subject, &payload);
             request.await.map(|_: serde_json::Value| ()).map_err(unreadable)
@@ -93,7 +93,7 @@ async fn delete(streams: &StreamHandles, positions: Range<u64>) -> Result<(), Re
     futures_util::stream::iter(deletions).buffer_unordered(MESSAGES_PER_PULL).try_collect().await
 }
 
-/// The places that hold events back.
+/// Returns the leases that keep events from being trimmed.
 fn counted(leases: &[(String, StoredLease)], is_own: impl Fn(&str) -> bool) -> Vec<&SinkLease> {
     let newest = leases.iter().map(|(_, held)| held.at).max().unwrap_or_default();
     let is_alive = |sink: &str, held: &StoredLease| is_own(sink) || newest - held.at < FORGOTTEN;
@@ -105,8 +105,8 @@ fn is_of(lease: &SinkLease, info: &Info) -> bool {
     lease.stream == stream_identity::made_at(info) && lease.cursor <= info.state.last_sequence
 }
 
-/// The first event that `retention` still keeps; none where it keeps none, and then all may go that have been
-/// passed. A consumer's server may be behind, or pass over what it has: the leader has to confirm it.
+/// Returns the first event within `retention`; `None` if all committed events may be removed. The leader has to
+/// confirm it, because a consumer's server may lag or skip messages.
 async fn first_since(
     streams: &StreamHandles,
     info: &Info,
@@ -119,7 +119,7 @@ async fn first_since(
     let consumer = ordered::consumer(&streams.events, from, true).await?;
     let messages = consumer.fetch().max_messages(1).messages();
     let mut messages = std::pin::pin!(messages.await.map_err(unreadable)?);
-    // Whoever trims also renews what is held: it must not wait for ever.
+    // The same task renews leases: it must not wait without end.
     match timeout(REQUEST_TIMEOUT, messages.next()).await {
         Err(_) => Err(ReadError("the servers do not answer".into())),
         Ok(None) if info.state.last_timestamp < start_time => Ok(None),
@@ -150,10 +150,10 @@ mod tests {
             (vec![], "a", None),
             (vec![lease("a", 7, 0)], "a", Some(7)),
             (vec![lease("a", 7, 0), lease("b", 5, 0)], "a", Some(5)),
-            // Another receiver's, which has given no sign of life for long.
+            // Lease of another receiver, not renewed for long.
             (vec![lease("a", 7, day), lease("b", 5, 1)], "a", Some(5)),
             (vec![lease("a", 7, day), lease("b", 5, 0)], "a", Some(7)),
-            // One's own holds back whatever its age.
+            // A sink of this receiver keeps events at any age.
             (vec![lease("a", 7, 0), lease("b", 9, day)], "a", Some(7)),
         ] {
             let counted = counted(&leases, |sink| sink == own);

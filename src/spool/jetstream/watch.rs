@@ -1,4 +1,4 @@
-//! Looking at the streams and the sinks' places again and again, and keeping what is held.
+//! Background task: polls the streams and leases, renews held leases and trims.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::streams::StreamHandles;
 use super::{Order, error_chain, lease, lease_store, most, parallel, trim};
 use crate::spool::Clock;
 
-/// How often. What this receiver stores, its own sinks learn at once.
+/// Polling interval. The sinks of this receiver learn of its own events at once.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often a place that is held is renewed: several times within [`lease_store::LEASE_STALE_AFTER`].
+/// Renewal interval of a held lease: several times within [`lease_store::LEASE_STALE_AFTER`].
 const RENEW: Duration = Duration::from_secs(3);
 
-/// How often what everybody has is removed.
+/// Interval of trimming.
 const TRIM: Duration = Duration::from_secs(2);
 
-/// A stream that was full takes batches again when it is no fuller than this.
+/// Share of its size below which a full stream accepts batches again.
 const LOW: f64 = 0.9;
 
-/// Looks until it is dropped.
+/// Polls until it is dropped.
 pub(super) async fn run(
     streams: StreamHandles,
     shared: Arc<StreamStatus>,
@@ -57,7 +57,7 @@ pub(super) async fn run(
             trimmed = Instant::now();
             let own = shared.sinks();
             if let Err(error) = trim::trim(&streams, order, &own, retention, (clock)()).await {
-                tracing::debug!(%error, "could not remove what every sink has");
+                tracing::debug!(%error, "could not trim the stream");
             }
         }
     }
@@ -83,7 +83,7 @@ async fn look(streams: &StreamHandles, shared: &StreamStatus) {
     }
 }
 
-/// A single server is no cluster and needs none.
+/// A single server reports no cluster and needs no leader.
 fn has_leader(info: &Info) -> bool {
     info.cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
 }

@@ -11,7 +11,7 @@ const DOCUMENT: &str = "a document without a last line break: 1234567890";
 
 /// A sink with this path, and nothing rotated.
 fn at(path: &Path) -> File {
-    File::new(FileSink {
+    File::new(FileSinkConfig {
         path: path.to_owned(),
         rotate_size: None,
         rotate_age: None,

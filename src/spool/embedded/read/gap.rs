@@ -1,7 +1,7 @@
-//! Gaps: what lies between what a reader could read and what it can read again.
+//! Gaps: positions between two sound chunks that a reader could not read.
 //!
-//! Before anything is given up, the file is searched page by page for chunks of the gap: below a broken
-//! page there are sound ones, and where a tree is broken, a search goes wrong without an error.
+//! Before events count as lost, the file is searched page by page for chunks of the gap: sound pages can lie
+//! below a corrupt one, and a search in a corrupt tree can fail without an error.
 
 use std::path::Path;
 
@@ -12,24 +12,24 @@ use crate::spool::embedded::recover::salvage;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::{Damage, Read};
 
-/// Bytes of stored chunks that one search brings back at most.
+/// Maximum size of stored chunks returned by one search, in bytes.
 const SEARCHED: usize = 8 * 1024 * 1024;
 
 const BROKEN: &str = "the chunk does not match its checksum";
 
-/// Positions that reading has not given.
+/// Range of positions that could not be read.
 #[derive(Debug)]
 pub(crate) struct Gap {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// Rows found there that do not match their checksums.
+    /// Rows of the gap that do not match their checksums.
     pub(crate) broken: Vec<ChunkRow>,
-    /// Why it cannot be read, if that is known.
+    /// Reason why the gap cannot be read, if known.
     pub(crate) detail: Option<String>,
 }
 
-/// The last position before which nothing can be read in order; `head` if nothing comes after it.
-/// Steps grow, so that it takes few tries however much is broken.
+/// Returns the last position of the gap after `after`; `head` if nothing follows. Step sizes grow, so that few
+/// reads suffice for a large corrupt range.
 pub(crate) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
     let sql =
         format!("SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1", ChunkRow::COLUMNS);
@@ -47,20 +47,20 @@ pub(crate) fn end(connection: &Connection, after: u64, head: u64) -> u64 {
     head
 }
 
-/// What is in a gap after all, and what is not: every position of it once, in order.
+/// Reads a gap: returns each of its positions once, in order, as an event or as damage.
 pub(crate) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
     let Gap { first, last, broken, detail } = gap;
     if is_filled(first, last, &broken) {
-        // Each of them is where it belongs: there is nothing to search for.
+        // Each row is in its position: no search is needed.
         return broken.into_iter().map(|row| Read::Damaged(damaged(row, first))).collect();
     }
     let mut rows = salvage::chunks(directory, first..=last, SEARCHED);
     if rows.chunks.is_empty() {
-        // A page may have been written back while it was read.
+        // A page may have been checkpointed during the read.
         rows = salvage::chunks(directory, first..=last, SEARCHED);
     }
     let (mut found, mut expected, mut size) = (Vec::new(), first, 0);
-    // What belongs elsewhere is kept with whatever it may be a part of.
+    // A misplaced row is kept with the damage it may belong to.
     let (mut broken, mut strays): (Vec<_>, Vec<_>) =
         broken.into_iter().partition(|row| (first..=last).contains(&row.last));
     let mut missing = |first: u64, last: u64| {
@@ -109,7 +109,7 @@ pub(crate) fn fill(directory: &Path, gap: Gap, max_bytes: usize) -> Vec<Read> {
     found
 }
 
-/// Whether broken rows follow each other from one end of a gap to the other. The first of them may begin
+/// Returns true if corrupt rows cover a gap from end to end. The first of them may begin
 /// before it, where a reader begins in the middle of a chunk.
 fn is_filled(first: u64, last: u64, broken: &[ChunkRow]) -> bool {
     let mut at = first;
@@ -120,7 +120,7 @@ fn is_filled(first: u64, last: u64, broken: &[ChunkRow]) -> bool {
     }) && at == last + 1
 }
 
-/// A chunk that is in its place, from `expected` on.
+/// Returns true if the chunk continues at `expected`.
 fn damaged(row: ChunkRow, expected: u64) -> Damage {
     Damage {
         first: expected.max(row.first()),

@@ -1,4 +1,4 @@
-//! Looking into a spool without changing it, also while a service is running on it.
+//! Read-only inspection of a spool directory, also while a service uses it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -8,23 +8,20 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use url::Url;
 
 use super::gap;
-use crate::spool::embedded::store::entries;
-use crate::spool::embedded::store::fault;
 use crate::spool::embedded::store::high_watermark::{self, HighWatermark};
-use crate::spool::embedded::store::losses;
 use crate::spool::embedded::store::row::ChunkRow;
-use crate::spool::embedded::store::schema;
 use crate::spool::embedded::store::wal::{self, WalTail};
+use crate::spool::embedded::store::{entries, fault, losses, schema};
 use crate::spool::embedded::unreadable;
 use crate::spool::inspect::Verification;
 use crate::spool::{
     Disposition, Entry, EntrySummary, OpenError, Query, ReadError, SinkStats, SpoolStats,
 };
 
-/// How long one read may keep a running service from beginning its log anew.
+/// Maximum time that one read may keep a running service from restarting its log.
 const MAX_READ_UNDER_WRITER: Duration = Duration::from_secs(2);
 
-/// Time between two looks at whether it does.
+/// Interval of the check for that.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A read-only view of a spool directory.
@@ -32,11 +29,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 pub struct EmbeddedInspection {
     pub(crate) connection: Connection,
     pub(crate) directory: PathBuf,
-    /// Read before the database: what it says had been committed by then.
+    /// Read before the database: the database holds at least this state.
     mark: Option<HighWatermark>,
 }
 
-/// Opens the spool in `directory` for looking only.
+/// Opens the spool in `directory` read-only.
 pub(in crate::spool) fn open(directory: &Path) -> Result<EmbeddedInspection, OpenError> {
     if !schema::database(directory).exists() {
         return Err(OpenError::Missing(directory.to_owned()));
@@ -57,19 +54,19 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<EmbeddedInspection, Ope
     }
 }
 
-/// A connection that changes no byte of the directory, whether a service runs or not. SQLite otherwise writes
-/// `spool.db-shm` as a reader, and makes it where it is missing.
+/// Opens a connection that changes no byte of the directory, with or without a running service. Otherwise SQLite
+/// writes `spool.db-shm` as a reader, and creates it if it is missing.
 fn connect(directory: &Path) -> rusqlite::Result<Connection> {
     let file = schema::database(directory);
     let is_there = |path: &Path| path.metadata().is_ok_and(|found| found.len() > 0);
     let parameters = if schema::shared_memory(directory).exists() {
-        // Mapped for reading; where no service runs, an index of the log is made in memory.
+        // Mapped for reading; without a running service, SQLite builds the index of the log in memory.
         "readonly_shm=1"
     } else if !is_there(&schema::log(directory)) {
-        // All is in the database: a service would have the other two.
+        // All data is in the database: a running service would have the other two files.
         "immutable=1"
     } else {
-        // A copy without its index, of which SQLite has to make one.
+        // A copy without its index, which SQLite has to create.
         return schema::connect_reader(directory);
     };
     let url = std::path::absolute(&file).ok().and_then(|file| Url::from_file_path(file).ok());
@@ -79,8 +76,8 @@ fn connect(directory: &Path) -> rusqlite::Result<Connection> {
 }
 
 impl EmbeddedInspection {
-    /// What is stored. The bounds are in the configuration; whether one is reached, only a running service knows.
-    pub fn stats(&self) -> Result<SpoolStats, ReadError> {
+    /// Returns the contents. The bounds are in the configuration; only a running service knows if one is reached.
+    pub(crate) fn stats(&self) -> Result<SpoolStats, ReadError> {
         let stats = stats(&self.connection).and_then(|stats| {
             let ids = "SELECT coalesce(sum(octet_length(keys) / 16), 0) FROM ids";
             let dedup_ids = self.connection.query_row(ids, [], |row| row.get(0))?;
@@ -90,19 +87,19 @@ impl EmbeddedInspection {
         stats.map_err(unreadable)
     }
 
-    /// Quarantine entries without their bytes.
-    pub fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
+    /// Lists quarantine entries without their bytes.
+    pub(crate) fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
         entries::list(&self.connection, query).map_err(unreadable)
     }
 
-    /// One quarantine entry.
-    pub fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
+    /// Returns one quarantine entry.
+    pub(crate) fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
         entries::get(&self.connection, id).map_err(unreadable)
     }
 
-    /// Reads everything: SQLite's own check, every chunk's checksum and contents, the order of
-    /// positions, and each cursor's place. `progress` is called with (chunks read, chunks in all).
-    pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification, ReadError> {
+    /// Checks everything: SQLite's own check, every chunk's checksum and contents, the order of
+    /// positions, and each cursor. `progress` is called with (chunks read, chunks in all).
+    pub(crate) fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification, ReadError> {
         self.read_everything(progress).map_err(unreadable)
     }
 
@@ -129,7 +126,7 @@ impl EmbeddedInspection {
         }
         if wal::read(&schema::log(&self.directory)).tail == WalTail::Lost {
             found.problems.push(
-                "spool.db-wal: a frame is broken, with commits behind it; a start repairs it"
+                "spool.db-wal: a frame is corrupt, with commits behind it; a start repairs it"
                     .to_owned(),
             );
         }
@@ -162,7 +159,7 @@ impl EmbeddedInspection {
             ));
         }
         if mark.is_damaged {
-            found.problems.push("a broken page was met while the service ran".to_owned());
+            found.problems.push("a corrupt page was met while the service ran".to_owned());
         }
         Ok(())
     }
@@ -177,8 +174,8 @@ impl EmbeddedInspection {
         let state = "SELECT trimmed, next - 1 FROM state";
         let (trimmed, head): (u64, u64) =
             self.connection.query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        // A running service goes on meanwhile: what was there at first is there to the end, or was
-        // removed when every sink had it.
+        // A running service goes on meanwhile: a chunk that was stored at first stays, or is trimmed after
+        // every sink has committed it.
         let trimmed_now = || {
             let trimmed = "SELECT trimmed FROM state";
             self.connection.query_row(trimmed, [], |row| row.get::<_, u64>(0))
@@ -189,7 +186,7 @@ impl EmbeddedInspection {
             ChunkRow::COLUMNS
         );
         let mut next = self.connection.prepare(&sql)?;
-        // Where the search goes on, and the last position that was accounted for.
+        // Position to continue after, and the last position accounted for.
         let (mut after, mut passed) = (0, trimmed);
         loop {
             let row = match next.query_row([after], ChunkRow::from_row).optional() {
@@ -218,9 +215,9 @@ impl EmbeddedInspection {
             {
                 found.problems.push(format!("the events before {first} are missing"));
             }
-            // A broken page may give a row that does not come next.
+            // A corrupt page may return a row out of order.
             after = last.max(after + 1);
-            // A broken row's position is believed where it fits.
+            // A corrupt row's position counts if it fits.
             if row.is_sound() || (first == passed + 1 && last <= head) {
                 passed = passed.max(last);
             }
@@ -234,7 +231,7 @@ impl EmbeddedInspection {
         Ok(())
     }
 
-    /// SQLite's own check of all pages, and where a running service cannot wait for that, of each small table.
+    /// Runs SQLite's own check of all pages, or of each small table if a running service cannot wait for that.
     fn check_integrity(&self, found: &mut Verification) -> rusqlite::Result<()> {
         if self.check_pages("PRAGMA integrity_check(100)", found)? {
             return Ok(());
@@ -253,7 +250,7 @@ impl EmbeddedInspection {
         Ok(())
     }
 
-    /// Returns false if the check was ended because a service was writing and waited for it.
+    /// Returns false if the check was ended because it delayed a running service.
     fn check_pages(&self, sql: &str, found: &mut Verification) -> rusqlite::Result<bool> {
         let checked = self.while_nobody_waits(|| {
             let mut statement = self.connection.prepare(sql)?;
@@ -274,8 +271,8 @@ impl EmbeddedInspection {
         }
     }
 
-    /// Reads, for [`MAX_READ_UNDER_WRITER`] at most where a service writes meanwhile: its log cannot begin anew before the read has
-    /// ended, and grows.
+    /// Runs a read; interrupts it after [`MAX_READ_UNDER_WRITER`] if a service writes meanwhile, because the service's
+    /// log cannot restart before the read has ended, and grows.
     fn while_nobody_waits<T>(
         &self,
         read: impl FnOnce() -> rusqlite::Result<T>,
@@ -301,7 +298,7 @@ impl EmbeddedInspection {
     }
 }
 
-/// What a connection can tell quickly; see [`SpoolStats`]. All of it is of one moment, so that it adds
+/// Reads the counts that are cheap to query; see [`SpoolStats`]. All are of one snapshot, so that they add
 /// up.
 pub(crate) fn stats(connection: &Connection) -> rusqlite::Result<SpoolStats> {
     let connection = connection.unchecked_transaction()?;

@@ -1,8 +1,8 @@
-//! Reading what follows a position, in short transactions, damage included.
+//! Reads the events after a position, in short transactions, damage included.
 //!
-//! Only a chunk that matches its checksum is believed in its position: one flipped bit in a row's number
-//! must not carry a sink over everything that follows. Whatever lies between two chunks that are sound,
-//! or before the head of the log, is a gap, and [`gap`] fills it or reports it.
+//! A chunk's position counts only if its checksum matches: a flipped bit in a row's number must not make a sink
+//! skip the events that follow. Positions between two sound chunks, or before the head of the log, are a gap,
+//! which [`gap`] fills or reports.
 
 use std::ops::Range;
 use std::path::Path;
@@ -18,10 +18,10 @@ use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::unreadable;
 use crate::spool::{Millis, Read, ReadError, StoredEvent};
 
-/// How often a broken page is tried before it is bridged: the fault may be a passing one.
+/// Number of reads of a corrupt page before it counts as a gap: the fault may be transient.
 const MAX_TRIES: u32 = 3;
 
-/// A sink's own connection for reading.
+/// Read connection of one sink.
 #[derive(Debug)]
 pub struct EmbeddedReader {
     inner: Arc<Mutex<ReaderState>>,
@@ -32,15 +32,15 @@ pub struct EmbeddedReader {
 #[derive(Debug)]
 struct ReaderState {
     connection: Connection,
-    /// How often reading after a position has failed.
+    /// Position and number of consecutive failed reads.
     failed: (u64, u32),
 }
 
-/// What one look at the table comes to.
+/// Result of one query of the table.
 pub(crate) enum RowsOrGap {
-    /// What follows, if anything does.
+    /// Events and damage that follow, if any.
     Reads(Vec<Read>),
-    /// The next thing is a gap.
+    /// The next positions are a gap.
     Gap(Gap),
 }
 
@@ -55,16 +55,16 @@ impl EmbeddedReader {
     }
 
     /// See [`crate::spool::Reader::head`].
-    pub fn head(&self) -> watch::Receiver<u64> {
+    pub(crate) fn head(&self) -> watch::Receiver<u64> {
         self.head.clone()
     }
 
-    /// What follows `after`, whole chunks at a time, until `max_bytes` of events are read; at least
-    /// one chunk if there is one. Runs off the async threads. Fails a few times at a place that cannot be
-    /// read before it reports it as damage.
-    pub async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
+    /// Reads the events after `after` in whole chunks, until `max_bytes` of events are read; at least
+    /// one chunk if there is one. Runs off the async threads. Fails a few times at a position that cannot be
+    /// read before it reports damage.
+    pub(crate) async fn read(&self, after: u64, max_bytes: usize) -> Result<Vec<Read>, ReadError> {
         let (inner, directory) = (Arc::clone(&self.inner), Arc::clone(&self.directory));
-        // What is up to here is readable now; what is missing of it will not come.
+        // All events up to the head are readable now; missing ones are lost.
         let head = *self.head.borrow();
         let read = tokio::task::spawn_blocking(move || {
             inner
@@ -106,7 +106,7 @@ impl ReaderState {
     }
 }
 
-/// What follows `after`, up to `head`: whole chunks until `max_bytes` of events are read, or the gap before them.
+/// Reads the chunks after `after` up to `head`, until `max_bytes` of events are read, or returns the gap before them.
 pub(crate) fn look(
     connection: &Connection,
     after: u64,
@@ -126,12 +126,12 @@ pub(crate) fn look(
                 last = Some(head);
                 break;
             }
-            // What was read before the broken page is sound; the next call fails at once.
+            // The events before the corrupt page are sound; the next call fails at once.
             Err(error) if found.is_empty() => return Err(error),
             Err(_) => break,
         };
         let Ok(events) = row.events() else {
-            // Its bytes are kept for people, as long as they fit.
+            // Its bytes are kept for inspection, as far as they fit.
             size += row.body.len();
             broken.push(row);
             continue;
@@ -144,13 +144,13 @@ pub(crate) fn look(
             expected = row.last + 1;
             size += take(row, events, after + 1, &mut found);
         }
-        // What is out of place and yet was passed already hides nothing.
+        // A misplaced row before the cursor hides nothing.
         broken.clear();
     }
     if !found.is_empty() {
         return Ok(RowsOrGap::Reads(found));
     }
-    // So much is broken that the row after it was not reached: a part of it at a time.
+    // The corrupt range is too long to reach the row after it: reads a part at a time.
     let reached = || broken.last().map_or(head, |row: &ChunkRow| row.last.clamp(expected, head));
     let last = last.unwrap_or_else(reached).min(head.max(expected - 1));
     if last < expected {
@@ -159,7 +159,7 @@ pub(crate) fn look(
     Ok(RowsOrGap::Gap(Gap { first: expected, last, broken, detail: None }))
 }
 
-/// See [`crate::spool::Spool::between`]. Chunks that cannot be read are passed over: their sinks report them.
+/// See [`crate::spool::Spool::between`]. Skips chunks that cannot be read: the sinks' readers report them.
 pub(crate) fn between(
     connection: &Connection,
     positions: &Range<u64>,
@@ -191,7 +191,7 @@ pub(crate) fn between(
     Ok((events.collect(), trimmed))
 }
 
-/// Appends the events of a chunk from `expected` on. Returns the bytes that this takes in memory.
+/// Appends the events of a chunk from `expected` on. Returns their size in memory, in bytes.
 pub(crate) fn take(
     row: ChunkRow,
     events: Vec<Bytes>,

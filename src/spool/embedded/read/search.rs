@@ -1,22 +1,21 @@
-//! Looking through a whole spool for something, in bounded memory, also while a service runs on it.
+//! Scans of a whole spool, in bounded memory, also while a service uses it.
 
 use rusqlite::params;
 
 use super::gap;
 use super::inspect::EmbeddedInspection;
 use super::reader::{RowsOrGap, look};
-use crate::spool::embedded::store::fault;
-use crate::spool::embedded::store::ids;
+use crate::spool::embedded::store::{fault, ids};
 use crate::spool::embedded::unreadable;
 use crate::spool::{DedupKey, Read, ReadError, StoredEvent};
 
-/// Rows of remembered ids per query: a query that lasts would keep a running service from reusing its WAL.
+/// Rows of remembered ids per query: a long query would keep a running service from reusing its WAL.
 const ROWS: u32 = 1000;
 
 impl EmbeddedInspection {
-    /// Hands out every stored event, oldest first, with one chunk in memory at a time; returns the
-    /// positions that cannot be read, from first to last. `progress` is called with (positions passed, positions in all).
-    pub fn each_event(
+    /// Calls `visit` with every stored event, oldest first, with one chunk in memory at a time. Returns the ranges of
+    /// positions that cannot be read. `progress` is called with (positions passed, positions in all).
+    pub(crate) fn each_event(
         &self,
         visit: impl FnMut(StoredEvent),
         progress: impl FnMut(u64, u64),
@@ -38,7 +37,7 @@ impl EmbeddedInspection {
         while after < head {
             let reads = match look(connection, after, head, 1) {
                 Ok(RowsOrGap::Reads(reads)) => reads,
-                // A running service removes what every sink has: that is no gap.
+                // Events trimmed by a running service are no gap.
                 Ok(RowsOrGap::Gap(_)) if trimmed()? > after => {
                     after = trimmed()?;
                     continue;
@@ -78,8 +77,8 @@ impl EmbeddedInspection {
         Ok(unread)
     }
 
-    /// For each key, whether it is remembered: an event with it would be dropped as a duplicate.
-    pub fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
+    /// Returns for each key if it is remembered: an event with it would be a duplicate.
+    pub(crate) fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
         self.find_keys(keys).map_err(unreadable)
     }
 

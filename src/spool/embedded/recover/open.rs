@@ -1,4 +1,4 @@
-//! Opening and recovering a spool.
+//! Opens and recovers a spool.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -11,38 +11,31 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::watch;
 
-use super::repair;
-use super::salvage;
+use super::{repair, salvage};
 use crate::durable_dir;
-use crate::spool::Clock;
-use crate::spool::embedded::EmbeddedSpool;
-use crate::spool::embedded::WriterStatus;
 use crate::spool::embedded::read::inspect;
 use crate::spool::embedded::store::bounds::DiskUsage;
-use crate::spool::embedded::store::entries;
-use crate::spool::embedded::store::fault;
 use crate::spool::embedded::store::high_watermark::{HighWatermark, HighWatermarkFile};
 use crate::spool::embedded::store::identity::{self, SpoolFiles};
-use crate::spool::embedded::store::ids;
 use crate::spool::embedded::store::ids::Age;
-use crate::spool::embedded::store::losses;
 use crate::spool::embedded::store::room::QuarantineRoom;
 use crate::spool::embedded::store::row::ChunkRow;
-use crate::spool::embedded::store::schema;
 use crate::spool::embedded::store::wal::{self, WalTail};
+use crate::spool::embedded::store::{entries, fault, ids, losses, schema};
 use crate::spool::embedded::write::command::WriterCommand;
 use crate::spool::embedded::write::group::LogState;
 use crate::spool::embedded::write::writer::Writer;
-use crate::spool::{Loss, Millis, OpenError, Settings};
+use crate::spool::embedded::{EmbeddedSpool, WriterStatus};
+use crate::spool::{Clock, Loss, Millis, OpenError, SpoolConfig};
 
-/// How the writer waits for the next command, and for how long at most.
+/// Waits for the next command of the writer, up to a timeout.
 pub(crate) type ReceiveCommand =
     fn(&Receiver<WriterCommand>, Duration) -> Result<WriterCommand, RecvTimeoutError>;
 
-/// Recovers what is stored, or makes a new store: a writer that has not begun to work.
-/// `steady` counts milliseconds, and nobody can set it.
+/// Recovers the store, or creates a new one. Returns a writer that is not running yet. `steady` is a millisecond
+/// clock that cannot be set.
 pub(crate) fn recover(
-    settings: &Settings,
+    settings: &SpoolConfig,
     clock: Clock,
     steady: Clock,
 ) -> Result<Writer, OpenError> {
@@ -56,31 +49,31 @@ pub(crate) fn recover(
     }
     let mark = HighWatermarkFile::open(&directory);
     let known = mark.mark();
-    let mend = |why: &str| mend(&directory, known, now, why).map_err(unusable);
-    // What SQLite would do to the log has to be known before it opens it.
+    let repaired = |why: &str| rebuild(&directory, known, now, why).map_err(unusable);
+    // The log has to be read before SQLite opens and changes it.
     let wal = wal::read(&schema::log(&directory));
     if let Some(why) = repair::reason(&directory, &wal, known) {
-        set_aside = Some(mend(why)?);
+        set_aside = Some(repaired(why)?);
     }
     let mut recovered = connect(settings, known);
     let why = match &recovered {
         Err(error) => error.is_damage(&directory, known).then(|| error.to_string()),
-        // The last commit may be torn only as long as nobody was answered.
+        // A torn last commit is no damage only if no caller was answered.
         Ok(Recovered { loss: Some(_), .. }) if wal.tail == WalTail::Torn && set_aside.is_none() => {
-            Some("the end of the write-ahead log is broken".to_owned())
+            Some("the end of the write-ahead log is corrupt".to_owned())
         }
         Ok(_) => None,
     };
     if let Some(why) = why {
         drop(recovered);
-        set_aside = Some(mend(&why)?);
+        set_aside = Some(repaired(&why)?);
         recovered = connect(settings, known);
     }
     let recovered = recovered.map_err(|error| error.explain(&directory))?;
-    let lost =
-        settle(&recovered, now).map_err(|error| DatabaseError::Store(error).explain(&directory))?;
+    let lost = store_results(&recovered, now)
+        .map_err(|error| DatabaseError::Store(error).explain(&directory))?;
     let Recovered { connection, log, .. } = recovered;
-    // SQLite does so as well, and does not say when it fails.
+    // SQLite does so as well, but does not report a failure.
     durable_dir::sync(&directory).map_err(unusable)?;
     let files = SpoolFiles::open(&directory, locks)?;
     let was_full = known.is_some_and(|mark| mark.id == log.id && mark.is_full);
@@ -110,12 +103,11 @@ pub(crate) fn recover(
     Ok(writer)
 }
 
-/// Makes what a killed process has left in the log last, if it synced it or not: from here on it is believed,
-/// and the mark will say so. A power failure must not take it from under the mark, or leave a commit of this
-/// process behind one that is broken.
+/// Syncs the log of a killed process: its commits count from here on, and the high watermark includes them. A power
+/// failure must not lose them after that, or leave a commit of this process behind a corrupt one.
 fn sync_log(directory: &Path) -> std::io::Result<()> {
     match File::open(schema::log(directory)).and_then(|log| log.sync_data()) {
-        // What is there instead, if anything, SQLite will tell.
+        // SQLite reports anything else at this path.
         Err(error) if error.kind() == ErrorKind::NotFound || !schema::log(directory).is_file() => {
             Ok(())
         }
@@ -123,7 +115,7 @@ fn sync_log(directory: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Has a writer work on a thread of its own.
+/// Starts a writer on its own thread.
 pub(crate) fn start(writer: Writer, receive: ReceiveCommand) -> Result<EmbeddedSpool, OpenError> {
     let (directory, shared) = (writer.directory.clone(), Arc::clone(&writer.shared));
     let (commands, received) = mpsc::channel();
@@ -134,9 +126,9 @@ pub(crate) fn start(writer: Writer, receive: ReceiveCommand) -> Result<EmbeddedS
     Ok(EmbeddedSpool { directory, commands, shared, thread: Mutex::new(Some(thread)) })
 }
 
-/// Makes a new database of what a damaged one holds, or where even that fails, of nothing: a spool that
-/// will not open must not keep later events out.
-fn mend(
+/// Rebuilds a damaged database from its readable rows. If that fails, moves it aside and starts an empty one: a
+/// spool that does not open must not refuse later events.
+fn rebuild(
     directory: &Path,
     mark: Option<HighWatermark>,
     now: Millis,
@@ -158,7 +150,7 @@ fn mend(
             let moved_to = repair::move_aside(directory, now)?;
             tracing::error!(
                 %error, moved_to = %moved_to.display(),
-                "the spool cannot be repaired; it was moved aside and a new one was begun. Events in it \
+                "the spool cannot be repaired; it was moved aside and a new one was created. Events in it \
                  that were not delivered are still there: keep it"
             );
             Ok(moved_to)
@@ -166,8 +158,8 @@ fn mend(
     }
 }
 
-/// Writes down what opening has found out. Returns everything that is known to be lost.
-fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
+/// Stores the results of opening. Returns all known losses.
+fn store_results(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
     let Recovered { connection, log, loss, lost, is_changed } = recovered;
     if *is_changed {
         let tx = connection.unchecked_transaction()?;
@@ -187,19 +179,19 @@ fn settle(recovered: &Recovered, now: Millis) -> rusqlite::Result<Vec<Loss>> {
     Ok(lost.collect())
 }
 
-/// An open database.
+/// Open database and its log.
 struct Recovered {
     connection: Connection,
     log: LogState,
-    /// What the mark knows of and the database does not.
+    /// Loss that the high watermark shows and the database does not know.
     loss: Option<Loss>,
-    /// What was known before to be lost.
+    /// Losses known before.
     lost: Vec<Loss>,
-    /// Whether the log's state differs from what is stored.
+    /// True if the log's state differs from the stored state.
     is_changed: bool,
 }
 
-/// Why a database is not used.
+/// Reason not to use a database.
 #[derive(Debug)]
 enum DatabaseError {
     Layout(i64),
@@ -226,10 +218,10 @@ impl std::fmt::Display for DatabaseError {
 }
 
 impl DatabaseError {
-    /// Whether the file is broken, rather than somebody else's or out of reach.
+    /// Returns true if the file is corrupt, rather than foreign or out of reach.
     fn is_damage(&self, directory: &Path, mark: Option<HighWatermark>) -> bool {
         match self {
-            // This version wrote the mark, and would have written no other layout.
+            // The version that wrote the high watermark writes this layout only.
             DatabaseError::Layout(_) => mark.is_some_and(|mark| mark.layout == schema::LAYOUT),
             DatabaseError::Store(error)
                 if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) =>
@@ -257,7 +249,7 @@ impl DatabaseError {
     }
 }
 
-/// The file that SQLite could not use, if it is the system that refuses it: SQLite does not say which.
+/// Returns the file that the system refuses to open, if there is one: SQLite does not name it.
 fn unusable_file(directory: &Path) -> Option<OpenError> {
     repair::FILES.iter().map(|name| directory.join(name)).find_map(|file| {
         let opened = File::options().read(true).write(true).open(&file);
@@ -266,8 +258,11 @@ fn unusable_file(directory: &Path) -> Option<OpenError> {
     })
 }
 
-/// Opens the database and finds out how far its log has come. Changes nothing but an older layout.
-fn connect(settings: &Settings, mark: Option<HighWatermark>) -> Result<Recovered, DatabaseError> {
+/// Opens the database and reads the state of its log. Changes only an older layout.
+fn connect(
+    settings: &SpoolConfig,
+    mark: Option<HighWatermark>,
+) -> Result<Recovered, DatabaseError> {
     let (connection, layout) =
         schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
     if !(0..=schema::LAYOUT).contains(&layout) {
@@ -278,7 +273,7 @@ fn connect(settings: &Settings, mark: Option<HighWatermark>) -> Result<Recovered
 
 fn read_log(
     connection: Connection,
-    settings: &Settings,
+    settings: &SpoolConfig,
     mark: Option<HighWatermark>,
     is_new: bool,
 ) -> Result<Recovered, DatabaseError> {
@@ -290,13 +285,13 @@ fn read_log(
     if checksum.is_some_and(|sum| sum != schema::state_checksum(next, trimmed, id)) {
         return Err(DatabaseError::State);
     }
-    // The highest position that anything in the file knows of.
+    // Highest position of any row.
     let stored = next;
     next = next.max(highest(&connection)? + 1);
     let mark = mark.filter(|mark| {
         let is_own = is_new || known_id.is_none_or(|id| id == mark.id);
         if !is_own {
-            tracing::warn!("spool.mark belongs to another spool; it is written anew");
+            tracing::warn!("spool.mark belongs to another spool; it is rewritten");
         }
         is_own
     });
@@ -304,7 +299,7 @@ fn read_log(
     if let Some(mark) = mark
         && mark.next > next
     {
-        // The database is gone altogether: what is before the last trimmed position had been delivered.
+        // The database is missing: events up to the last trimmed position were delivered.
         let first = if is_new { mark.trimmed + 1 } else { next };
         let last = mark.next - 1;
         let detail = format!(
@@ -315,7 +310,7 @@ fn read_log(
         trimmed = if is_new { mark.trimmed } else { trimmed };
         next = mark.next;
     }
-    // Every other table that the service cannot do without.
+    // Reads every other table, so that a missing one is found.
     let lost = inspect::stats(&connection)?.lost;
     let _: u64 =
         connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
@@ -328,7 +323,7 @@ fn read_log(
     Ok(Recovered { connection, log, loss, lost, is_changed })
 }
 
-/// The highest position that a cursor or a sound chunk has.
+/// Returns the highest position of a cursor or a sound chunk.
 fn highest(connection: &Connection) -> Result<u64, DatabaseError> {
     let mut highest = 0;
     let mut cursors = connection.prepare("SELECT sink, position, checksum FROM cursors")?;

@@ -1,14 +1,13 @@
-//! Putting a damaged spool right: a new database of everything readable takes the place of the files,
-//! which are kept in `damaged-<time>`.
+//! Repair: a new database with all readable rows replaces the files, which are kept in `damaged-<time>`.
 //!
-//! The new one is made beside them as `repair.tmp`, is complete once it is called `repair.db`, and takes
-//! its place after the old files have gone aside. Whatever ends the process in between, [`finish`] goes on
-//! from there at the next start, and no file is ever changed that was damaged.
+//! The new database is built as `repair.tmp`, renamed to `repair.db` when it is complete, and takes the place
+//! of the old files after these are moved aside. If the process ends in between, [`finish`] continues at the
+//! next start. No damaged file is ever modified.
 //!
-//! At start this happens by itself where the database cannot be opened, or where its log holds commits
-//! that SQLite would forget: only the writer's process can, nobody else may be using the files, and a
-//! service that waits for an operator loses events after PingOne's seven days. What can be read goes on;
-//! what is broken within a database that opens is reported as it is met, and left to the operator.
+//! At start, a repair runs automatically if the database cannot be opened, or if its log holds commits that
+//! SQLite would drop: only the process that writes can repair, since no other may use the files, and a service
+//! that waits for an operator loses events after PingOne's seven days. Corruption within a database that opens
+//! is reported where it is read, and left to the operator.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,27 +19,30 @@ use super::salvage::{self, Salvaged};
 use crate::durable_dir;
 use crate::spool::embedded::read::inspect;
 use crate::spool::embedded::store::high_watermark::{self, HighWatermark, HighWatermarkFile};
-use crate::spool::embedded::store::identity;
-use crate::spool::embedded::store::schema;
 use crate::spool::embedded::store::wal::{Wal, WalTail};
+use crate::spool::embedded::store::{identity, schema};
 use crate::spool::{Millis, OpenError};
 
-/// The WAL first: one that is left without its database would be deleted.
+/// WAL first: SQLite would delete a WAL without its database.
 pub(crate) const FILES: [&str; 3] = ["spool.db-wal", "spool.db-shm", "spool.db"];
 
-/// What `spool repair` has done.
+/// Result of `spool repair`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Where the damaged files are.
+    /// Directory of the damaged files.
     pub set_aside: PathBuf,
-    /// What was wrong.
+    /// Damage found.
     pub problems: Vec<String>,
-    /// What was kept.
+    /// Data that was kept.
     #[serde(flatten)]
     pub salvaged: Salvaged,
 }
 
-/// Repairs a spool that no process has open. `None` if it is sound: then nothing is changed.
+/// Repairs a spool that no process has open. Returns `None` for a sound spool, which stays unchanged.
+///
+/// # Errors
+///
+/// [`OpenError`] with the file or the servers, and the remedy.
 pub fn repair(directory: &Path, now: Millis) -> Result<Option<Repaired>, OpenError> {
     if !directory.is_dir() {
         return Err(OpenError::Missing(directory.to_owned()));
@@ -68,7 +70,7 @@ fn problems(directory: &Path) -> Result<Vec<String>, OpenError> {
     Ok(found.map_or_else(|error| vec![error.to_string()], |found| found.problems))
 }
 
-/// What the writer had met is repaired.
+/// Clears the damage that the writer had met: it is repaired.
 fn clear_flag(directory: &Path) {
     let mut keeper = HighWatermarkFile::open(directory);
     if let Some(mark) = keeper.mark() {
@@ -77,7 +79,7 @@ fn clear_flag(directory: &Path) {
     }
 }
 
-/// Why the files should be repaired before SQLite opens them, if they should: it would delete or
+/// Returns the reason to repair the files before SQLite opens them, if there is one: it would delete or
 /// overwrite what is left.
 pub(crate) fn reason(
     directory: &Path,
@@ -86,16 +88,16 @@ pub(crate) fn reason(
 ) -> Option<&'static str> {
     let size = fs::metadata(schema::database(directory)).map_or(0, |file| file.len());
     if wal.tail == WalTail::Lost {
-        return Some("a part of the write-ahead log is broken, with commits behind it");
+        return Some("a part of the write-ahead log is corrupt, with commits behind it");
     }
     if size < 512 && wal.commits > 0 {
         return Some("the database file is empty, and its write-ahead log is not");
     }
-    mark.filter(|mark| mark.is_damaged).map(|_| "a broken page was met while the service ran")
+    mark.filter(|mark| mark.is_damaged).map(|_| "a corrupt page was met while the service ran")
 }
 
-/// Makes a new database of what can be read, and puts it in the place of the files. Returns where these
-/// are now.
+/// Builds a new database from the readable rows and replaces the files with it. Returns the directory of the
+/// old files.
 pub(crate) fn rebuild(
     directory: &Path,
     mark: Option<HighWatermark>,
@@ -111,8 +113,8 @@ pub(crate) fn rebuild(
     Ok((set_aside, salvaged))
 }
 
-/// Finishes a repair that is complete but for its last steps. Returns where the damaged files are, if there
-/// was one.
+/// Completes a repair that was interrupted before its last steps. Returns the directory of the damaged files,
+/// if there was one.
 pub(crate) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf>> {
     let whole = directory.join("repair.db");
     if !whole.exists() {
@@ -124,7 +126,7 @@ pub(crate) fn finish(directory: &Path, now: Millis) -> io::Result<Option<PathBuf
     Ok(Some(set_aside))
 }
 
-/// Moves the files into a folder of their own.
+/// Moves the files into a new directory.
 pub(crate) fn move_aside(directory: &Path, now: Millis) -> io::Result<PathBuf> {
     let mut target = directory.join(format!("damaged-{now}"));
     let mut number = 1;

@@ -1,8 +1,8 @@
-//! What a damaged spool still holds, and a new database made of it.
+//! Salvage: reads the intact rows of a damaged spool and builds a new database from them.
 //!
-//! Rows are found on their pages, whatever leads there, and told apart by their shape. Chunks, cursors and
-//! the log's state count if they match their checksums; the rest only from pages that nothing speaks
-//! against. The damaged files are read and never written.
+//! Every page is read, without the tree that leads to it, and rows are recognised by their shape. Chunks,
+//! cursors and the log's state count if their checksums match; other rows count only on pages without signs
+//! of damage. The damaged files are never written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
@@ -13,13 +13,12 @@ use rusqlite::{Connection, Transaction, params, params_from_iter};
 use serde::Serialize;
 
 use crate::spool::embedded::store::high_watermark::HighWatermark;
-use crate::spool::embedded::store::losses;
 use crate::spool::embedded::store::pages::{PageRecord, Pages};
 use crate::spool::embedded::store::row::ChunkRow;
-use crate::spool::embedded::store::schema;
+use crate::spool::embedded::store::{losses, schema};
 use crate::spool::{Loss, Millis};
 
-/// What a new database was made of.
+/// Contents of a salvaged database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Salvaged {
     /// Chunks of events.
@@ -30,18 +29,18 @@ pub struct Salvaged {
     pub quarantined: u64,
     /// Remembered ids.
     pub ids: u64,
-    /// Sinks that go on: from their place, or if that is gone, with the oldest event that is there.
+    /// Sinks that continue: from their cursor, or from the oldest stored event if the cursor is lost.
     pub sinks: Vec<String>,
-    /// Positions that are not there any more and that some sink may not have had.
+    /// Lost positions that a sink may not have committed.
     pub lost: Vec<Loss>,
 }
 
-/// Chunks that a search has found.
+/// Chunks found by a search.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
-    /// In order.
+    /// Chunks in order of position.
     pub(crate) chunks: Vec<ChunkRow>,
-    /// Whether there are more behind them.
+    /// True if more follow.
     pub(crate) has_more: bool,
 }
 
@@ -68,7 +67,7 @@ pub(crate) fn chunks(directory: &Path, positions: RangeInclusive<u64>, max_bytes
     Chunks { chunks: found.into_values().collect(), has_more }
 }
 
-/// The sound chunk that a record is, if it is one.
+/// Parses a record as a chunk; `None` unless its checksum matches.
 fn chunk(record: PageRecord) -> Option<ChunkRow> {
     let PageRecord { rowid: Some(last), mut values, .. } = record else { return None };
     if values.len() != 8 || values[0] != Value::Null || !matches!(values[7], Value::Blob(_)) {
@@ -78,17 +77,17 @@ fn chunk(record: PageRecord) -> Option<ChunkRow> {
     Some(ChunkRow::new(last, values)).filter(ChunkRow::is_sound)
 }
 
-/// What is kept in memory until everything has been looked at.
+/// Rows kept in memory until all pages are read.
 #[derive(Default)]
 struct Small {
-    /// Next position, last one trimmed, id where it has one.
+    /// Next position, last trimmed position, and the id if there is one.
     state: Option<(u64, u64, Option<u128>)>,
     cursors: HashMap<String, (u64, bool)>,
-    /// The last number that the quarantine has given.
+    /// Last number assigned in the quarantine.
     number: i64,
 }
 
-/// Makes a database in `target` of what is in `directory`.
+/// Builds a database in `target` from the files in `directory`.
 pub(crate) fn rebuild(
     directory: &Path,
     target: &Path,
@@ -152,7 +151,7 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: PageRecord) -> rusqlite
                 Some(Integer(sum)) => *sum == i64::from(schema::cursor_checksum(sink, position)),
                 _ => is_current,
             };
-            // Of two versions the older one repeats events, and the newer one might skip them.
+            // Of two versions, the older repeats events and the newer might skip some.
             let known = small.cursors.get(sink).is_some_and(|(known, _)| *known <= position);
             if is_sound && !known {
                 small.cursors.insert(sink.clone(), (position, is_paused));
@@ -185,13 +184,13 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: PageRecord) -> rusqlite
     Ok(())
 }
 
-/// Whether a row that begins like the log's state ends like it, in any layout.
+/// Returns true if a row that begins like the log's state ends like it, in any layout.
 fn is_state(rest: &[Value]) -> bool {
     use Value::{Integer, Null, Text};
     matches!(rest, [] | [Null, Null] | [Text(_), Integer(_)])
 }
 
-/// Writes what everything together says, and what is missing of it. Returns that.
+/// Writes state and losses derived from all rows. Returns the losses.
 fn settle(
     tx: &Transaction<'_>,
     small: &Small,
@@ -206,8 +205,8 @@ fn settle(
     let newest: u64 = tx.query_row(newest, [], |row| row.get(0))?;
     let state = small.state.map(|(next, trimmed, _)| (next, trimmed));
     let marked = mark.map(|mark| (mark.next, mark.trimmed));
-    // A database that an older copy has replaced may be trimmed less far than the mark says; one that was
-    // begun just now, because nothing was there, knows nothing.
+    // An older copy of a database may be trimmed less far than the high watermark says; a database that was
+    // just created knows nothing.
     let has_id = small.state.is_some_and(|(.., id)| id.is_some());
     let trimmed = if has_id { state } else { marked.or(state) }.map(|(_, trimmed)| trimmed);
     let cursors = small.cursors.values().map(|(position, _)| position + 1);
@@ -225,7 +224,7 @@ fn settle(
             params![sink, position, is_paused, checksum],
         )?;
     }
-    // Sinks whose cursor is gone go on with the oldest event, wherever a new one would start.
+    // A sink without its cursor continues with the oldest event, whatever its start setting.
     let mut sinks = tx.prepare("SELECT DISTINCT name FROM totals WHERE scope = 'sink'")?;
     let mut sinks = sinks.query([])?;
     while let Some(row) = sinks.next()? {
@@ -245,7 +244,7 @@ fn settle(
     Ok(lost)
 }
 
-/// Writes the row that says how far the log has come.
+/// Writes the state row: next and trimmed position.
 pub(crate) fn write_state(
     connection: &Connection,
     next: u64,

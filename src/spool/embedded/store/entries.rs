@@ -1,7 +1,7 @@
 //! The quarantine table.
 //!
-//! What an entry counts is asked of its row and of nothing else, so that no total can drift. A row's
-//! header has the lengths: SQLite reads none of the texts and bytes for them.
+//! The size of an entry is computed from its row alone, so that the total cannot drift. A row's header holds
+//! the lengths: SQLite reads no texts and bytes for them.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
@@ -10,12 +10,12 @@ use crate::spool::{Entry, EntryOrigin, EntrySummary, Millis, NewEntry, Query, Ta
 
 const COLUMNS: &str = "id, at, source, origin, reason, detail, path, position, request_id, encoding, sink, length(bytes), attempts, status, code, answer";
 
-/// As [`NewEntry::size`].
+/// SQL expression of [`NewEntry::size`].
 const SIZE: &str = "octet_length(detail) + octet_length(path) + octet_length(request_id)
     + octet_length(encoding) + octet_length(bytes)
     + coalesce(octet_length(code), 0) + coalesce(octet_length(answer), 0)";
 
-/// What all entries count together.
+/// Returns the bytes that all entries count.
 pub(crate) fn size(connection: &Connection) -> rusqlite::Result<u64> {
     let sql = format!("SELECT coalesce(sum({ENTRY_OVERHEAD} + {SIZE}), 0) FROM quarantine");
     connection.query_row(&sql, [], |row| row.get(0))
@@ -54,14 +54,14 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Removes an entry; returns its source and what it counted, if there was one.
+/// Removes an entry. Returns its source and size, if there was one.
 pub(crate) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(String, u64)>> {
     let sql =
         format!("DELETE FROM quarantine WHERE id = ? RETURNING source, {ENTRY_OVERHEAD} + {SIZE}");
     tx.prepare_cached(&sql)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-/// Entries that match, in the order asked for, without their bytes.
+/// Lists the entries that match, in the requested order, without their bytes.
 pub(crate) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<EntrySummary>> {
     let order = if query.newest_first { "DESC" } else { "ASC" };
     let sql = format!(
@@ -78,7 +78,7 @@ pub(crate) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<V
     rows.collect()
 }
 
-/// One entry with its bytes.
+/// Returns one entry with its bytes.
 pub(crate) fn get(connection: &Connection, id: i64) -> rusqlite::Result<Option<Entry>> {
     connection
         .query_row(&format!("SELECT {COLUMNS}, bytes FROM quarantine WHERE id = ?"), [id], |row| {

@@ -1,32 +1,32 @@
-//! What a failed statement means for the process: wait for room, report, or end.
+//! Classification of failed statements: wait for room, report, or end the process.
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-/// The three ways in which the store fails.
+/// Kinds of failure of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// No room, on the disk or under `max_page_count`. Passes when there is room again.
+    /// No space on the disk or under `max_page_count`. Temporary.
     Full,
-    /// A sync failed, so that what the kernel holds is unknown, or another process has written: only a new
-    /// process can go on.
+    /// A sync failed, so that the state of the disk is unknown, or another process has written. Only a new process
+    /// can recover.
     Fatal,
-    /// Anything else. The transaction was rolled back.
+    /// Any other error. The transaction was rolled back.
     Other,
 }
 
-/// The error of a commit that finds what another process has stored. SQLite has a code for it, and uses that in
-/// transactions of another kind only.
+/// Error of a commit that finds rows of another process. SQLite uses this code in other kinds of transactions
+/// only.
 pub(crate) fn foreign_writer() -> Error {
     let error = ffi::Error::new(ffi::SQLITE_BUSY_SNAPSHOT);
     Error::SqliteFailure(error, Some("another process has written to the spool".to_owned()))
 }
 
-/// Tells [`foreign_writer`] from other errors.
+/// Returns true for [`foreign_writer`].
 pub(crate) fn is_foreign_writer(error: &Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_BUSY_SNAPSHOT)
 }
 
-/// Sorts an error of SQLite.
+/// Classifies an error of SQLite.
 pub(crate) fn classify(error: &Error) -> Fault {
     const FATAL: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
     if is_foreign_writer(error) {
@@ -39,16 +39,16 @@ pub(crate) fn classify(error: &Error) -> Fault {
     }
 }
 
-/// Whether the file itself is no database, or a broken one.
+/// Returns true if the file is no database, or a corrupt one.
 pub(crate) fn is_damaged(error: &Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
-/// Whether a store that was whole once could not fail like this while it is opened: a table that is not
-/// there, a value that cannot be, a version that never was. What the system refuses is no damage.
+/// Returns true if an intact store cannot fail like this at opening: a missing table, an invalid value, an
+/// unknown version. An error of the operating system is not corruption.
 pub(crate) fn is_damaged_at_start(error: &Error) -> bool {
     match error.sqlite_error_code() {
-        // A flipped bit in the file's header forbids writing; the file's permissions are looked at before.
+        // A flipped bit in the file's header forbids writing; the caller checks the file's permissions first.
         Some(code) => {
             use ErrorCode::{ConstraintViolation, ReadOnly, SchemaChanged, TypeMismatch, Unknown};
             let odd = [ConstraintViolation, ReadOnly, SchemaChanged, TypeMismatch, Unknown];

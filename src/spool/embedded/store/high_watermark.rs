@@ -1,43 +1,42 @@
-//! `spool.mark`: how far the log had come, kept outside the database.
+//! `spool.mark`: the high watermark of the log, kept outside the database.
 //!
-//! A database that has lost its `-wal` file, or was replaced by an older copy, is sound and knows of
-//! nothing that is missing. This file does. Two slots, each in a block of its own, are written in turn, so
-//! that a torn write leaves the other one. It is written after each commit and made durable with each
-//! checkpoint, in an idle second and at the end: no answer ever waits for it. So it never says more than
-//! what was on disk; after the process was killed it is exact, and after a power failure it may miss the
-//! last 4 MiB, or the last second of a quiet service.
+//! A database without its `-wal` file, or an older copy, looks sound although events are missing. This file shows
+//! the loss. Two slots, each in its own block, are written in turn, so that a torn write leaves the other one. The
+//! file is written after each commit and synced with each checkpoint, in an idle second and at the end: no answer
+//! waits for it. So it never exceeds the state on disk; after a kill it is exact, and after a power failure it may
+//! lag by the last 4 MiB, or by the last second of a quiet service.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Bytes from one slot to the next: a block of the disk.
+/// Distance of the slots in bytes: a block of the disk.
 const BLOCK: u64 = 4096;
 const SIZE: usize = 64;
-/// Bytes of what follows it, which older versions neither read nor write.
+/// Size of the extension, which older versions neither read nor write.
 const MORE: usize = 32;
 const MAGIC: &[u8; 8] = b"dsspool1";
 
-/// What one slot says.
+/// Content of one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HighWatermark {
-    /// Which spool this is.
+    /// Id of the spool.
     pub(crate) id: u128,
-    /// The layout that its database has.
+    /// Layout of the database.
     pub(crate) layout: i64,
-    /// The position of its next event.
+    /// Position of the next event.
     pub(crate) next: u64,
-    /// The last position that every sink had passed and that was removed.
+    /// Last trimmed position.
     pub(crate) trimmed: u64,
-    /// Whether the writer has met a broken page: the next start has to repair it.
+    /// True if the writer has met a corrupt page: the next start has to repair it.
     pub(crate) is_damaged: bool,
     /// True if appends were refused until the sinks have caught up.
     pub(crate) is_full: bool,
-    /// Bytes that found no room in quarantine; 0 where nothing was refused.
+    /// Bytes that were refused by the quarantine; 0 if none were.
     pub(crate) wanted: u64,
 }
 
-/// The file, open for writing.
+/// Open file of the high watermark.
 #[derive(Debug)]
 pub(crate) struct HighWatermarkFile {
     file: Option<File>,
@@ -50,7 +49,7 @@ pub(crate) fn path(directory: &Path) -> PathBuf {
     directory.join("spool.mark")
 }
 
-/// The newest slot that is whole.
+/// Reads the newest intact slot.
 pub(crate) fn read(directory: &Path) -> Option<HighWatermark> {
     newest(&File::open(path(directory)).ok()?).map(|(_, mark)| mark)
 }
@@ -70,7 +69,7 @@ fn newest(file: &File) -> Option<(u64, HighWatermark)> {
 }
 
 impl HighWatermarkFile {
-    /// Opens the file. Without it, everything works but one safeguard, so that is no reason not to start.
+    /// Opens the file. A failure is logged: only the detection of a lost database depends on it.
     pub(crate) fn open(directory: &Path) -> HighWatermarkFile {
         let path = path(directory);
         let opened = File::options()
@@ -83,7 +82,7 @@ impl HighWatermarkFile {
         if let Err(error) = &opened {
             tracing::error!(
                 %error, file = %path.display(),
-                "the spool's mark cannot be used: a lost or older database would go unnoticed"
+                "spool.mark cannot be used: a lost or older database would go unnoticed"
             );
         }
         let file = opened.ok();
@@ -91,18 +90,18 @@ impl HighWatermarkFile {
         let is_empty =
             file.as_ref().and_then(|file| file.metadata().ok()).is_none_or(|file| file.len() == 0);
         if newest.is_none() && !is_empty {
-            tracing::warn!(file = %path.display(), "the spool's mark is damaged; it is written anew");
+            tracing::warn!(file = %path.display(), "spool.mark is corrupt; it is rewritten");
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         HighWatermarkFile { file, sequence, written: newest.map(|(_, mark)| mark), is_synced: true }
     }
 
-    /// What it says.
+    /// Returns the watermark in the file.
     pub(crate) fn mark(&self) -> Option<HighWatermark> {
         self.written
     }
 
-    /// Writes a mark, without waiting for the disk.
+    /// Writes a high watermark, without waiting for the disk.
     pub(crate) fn write(&mut self, mark: HighWatermark) {
         if self.written == Some(mark) {
             return;
@@ -113,17 +112,17 @@ impl HighWatermarkFile {
         let bytes = format(self.sequence, mark);
         let write = |file: &File| file.write_all_at(&bytes, self.sequence % 2 * BLOCK);
         if let Some(Err(error)) = self.file.as_ref().map(write) {
-            tracing::error!(%error, "the spool's mark cannot be written; it is given up until the next start");
+            tracing::error!(%error, "spool.mark cannot be written; it is not used until the next start");
             self.file = None;
         }
     }
 
-    /// Waits until what was written is on stable storage.
+    /// Waits until the last write is on stable storage.
     pub(crate) fn sync(&mut self) {
         if !self.is_synced
             && let Some(Err(error)) = self.file.as_ref().map(File::sync_data)
         {
-            tracing::error!(%error, "the spool's mark cannot be synced; it is given up until the next start");
+            tracing::error!(%error, "spool.mark cannot be synced; it is not used until the next start");
             self.file = None;
         }
         self.is_synced = true;
@@ -151,7 +150,7 @@ fn format(sequence: u64, mark: HighWatermark) -> [u8; SIZE + MORE] {
     bytes
 }
 
-/// What follows the slot that `sequence` is the number of.
+/// Parses the extension of the slot with number `sequence`.
 fn parse_more(bytes: &[u8; MORE], sequence: u64) -> Option<(bool, u64)> {
     let (number, rest) = bytes.split_first_chunk()?;
     let (wanted, rest) = rest.split_first_chunk()?;

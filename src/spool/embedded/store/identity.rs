@@ -1,11 +1,11 @@
-//! Identity of the open files: for as long as they are written, their paths have to lead to them.
+//! Identity of the open files: their paths must lead to them while they are written.
 //!
-//! A process goes on writing to a file that was moved or deleted, and no restart would find what it stored
-//! there. So the paths are looked at before each commit, after it and before anyone is answered, and once a
-//! second. While one of them leads elsewhere, nothing is stored.
+//! A process can go on writing to a file that was moved or deleted, and a restart would not find the data. So
+//! the paths are checked before each commit, after it and before the answers, and once a second. While a path
+//! leads to another file, nothing is stored.
 //!
-//! Two locks keep a second process out: one on `spool.lock`, and one on the database itself, which lasts when
-//! `spool.lock` was removed. The second is the system's `flock`, of which SQLite's own locks know nothing.
+//! Two locks keep a second process out: one on `spool.lock`, and one on the database itself, which still holds
+//! if `spool.lock` is removed. The second is `flock`, which is independent of SQLite's own locks.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::ErrorKind;
@@ -16,22 +16,22 @@ use super::schema;
 use crate::durable_dir;
 use crate::spool::OpenError;
 
-/// The locks of the one process that writes. Released by the system when it dies.
+/// Locks of the process that writes. The system releases them when the process ends.
 #[derive(Debug)]
 pub(crate) struct Locks {
     lock: File,
-    /// `None` as long as there is no database.
+    /// `None` until the database exists.
     database: Option<File>,
 }
 
-/// The files of an open spool.
+/// Open files of a spool.
 #[derive(Debug)]
 pub(crate) struct SpoolFiles {
     directory: PathBuf,
-    /// Each path, and the file that is open there.
+    /// Paths and the identity of the file open at each.
     opened: Vec<(PathBuf, FileId)>,
-    /// Kept open, and never closed before SQLite has closed its own: closing any descriptor of the database
-    /// would release the locks that SQLite holds on it.
+    /// Kept open until SQLite has closed its own descriptors: closing any descriptor of the database would
+    /// release the locks that SQLite holds on it.
     _locks: Locks,
 }
 
@@ -47,21 +47,21 @@ impl FileId {
     }
 }
 
-/// Makes the directory and takes the locks in it.
+/// Creates the directory and locks it.
 pub(crate) fn lock(directory: &Path) -> Result<Locks, OpenError> {
     let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
-    // Events are personal data: a directory that we make is for this user only.
+    // Events are personal data: a new directory is for this user only.
     durable_dir::make(directory, 0o700).map_err(unusable)?;
     let path = directory.join("spool.lock");
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        // Whoever can read it can hold it, and keep the service from starting.
+        // A user who can read the file can lock it and keep the service from starting.
         .mode(0o600)
         .open(&path);
     let lock = match file {
-        // Its folder is somebody else's.
+        // The directory belongs to another user.
         Err(source) if !path.exists() => return Err(unusable(source)),
         opened => opened.map_err(|source| OpenError::File { file: path, source })?,
     };
@@ -82,7 +82,7 @@ fn take(file: &File, directory: &Path) -> Result<(), OpenError> {
 }
 
 impl Locks {
-    /// Locks the database, if there is one. What cannot be opened, SQLite will tell.
+    /// Locks the database, if there is one. SQLite reports a file that cannot be opened.
     fn take_database(&mut self, directory: &Path) -> Result<(), OpenError> {
         let path = schema::database(directory);
         let Ok(found) = fs::metadata(&path) else { return Ok(()) };
@@ -100,7 +100,7 @@ impl Locks {
 }
 
 impl SpoolFiles {
-    /// Notes which files are open, once SQLite has opened them.
+    /// Records the identity of the files that SQLite has opened.
     pub(crate) fn open(directory: &Path, mut locks: Locks) -> Result<SpoolFiles, OpenError> {
         locks.take_database(directory)?;
         let unusable = |source| OpenError::Directory { directory: directory.to_owned(), source };
@@ -117,24 +117,38 @@ impl SpoolFiles {
         Ok(SpoolFiles { directory: directory.to_owned(), opened, _locks: locks })
     }
 
-    /// Fails with the path that leads elsewhere, and with what to do.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Compares the open files with the files at their paths.
+    ///
+    /// # Errors
+    ///
+    /// The first path that leads to another file.
+    pub(crate) fn check(&self) -> Result<(), MisplacedFile> {
         for (path, opened) in &self.opened {
-            let what = match fs::metadata(path) {
+            let at = || if self.directory.is_dir() { path } else { &self.directory }.clone();
+            return Err(match fs::metadata(path) {
                 Ok(found) if FileId::of(&found) == *opened => continue,
-                Ok(_) => "is not the file that this process has open: it was replaced".to_owned(),
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    "is missing: it was moved or deleted".to_owned()
-                }
-                Err(error) => format!("cannot be looked at: {}", error.kind()),
-            };
-            let path = if self.directory.is_dir() { path } else { &self.directory };
-            return Err(format!(
-                "{} {what}. Nothing is stored until the path leads to it again: put it back, and the service \
-                 goes on by itself; or restart the service, which goes on with what is there",
-                path.display()
-            ));
+                Ok(_) => MisplacedFile::Replaced(at()),
+                Err(error) if error.kind() == ErrorKind::NotFound => MisplacedFile::Missing(at()),
+                Err(error) => MisplacedFile::Unreadable(at(), error),
+            });
         }
         Ok(())
     }
 }
+
+/// File of an open spool that is not at its path any more. Nothing is stored meanwhile.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MisplacedFile {
+    /// Another file is at the path.
+    #[error("{} is not the file that this process has open: it was replaced. {MISPLACED_ADVICE}", .0.display())]
+    Replaced(PathBuf),
+    /// No file is at the path.
+    #[error("{} is missing: it was moved or deleted. {MISPLACED_ADVICE}", .0.display())]
+    Missing(PathBuf),
+    /// The path cannot be read.
+    #[error("{} cannot be looked at: {}. {MISPLACED_ADVICE}", .0.display(), .1.kind())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+}
+
+const MISPLACED_ADVICE: &str = "Nothing is stored until the path leads to it again: put it back, and the service \
+                                goes on by itself; or restart the service, which goes on with what is there";

@@ -1,37 +1,35 @@
-//! The remembered ids on disk: one row per commit, appended in order and forgotten from the front.
+//! Remembered ids on disk: one row per commit, appended in order and removed from the front.
 
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, params};
 
 use super::schema;
-use crate::spool::Clock;
-use crate::spool::Millis;
 use crate::spool::dedup::{DedupKey, DedupSet};
+use crate::spool::{Clock, Millis};
 
-/// The time by which ids age: the wall clock's, but never faster than time has passed since the start. A clock
-/// that is set ahead by a month must not end the window of every id at once.
+/// Clock of the ids' age: the wall clock, but never faster than the steady clock since the start. Setting the
+/// wall clock ahead by a month must not expire every id at once.
 pub(crate) struct Age {
     steady: Clock,
-    /// How far the wall clock was ahead of the steady one at the start.
+    /// Offset of the wall clock from the steady clock at start, in milliseconds.
     ahead: Millis,
 }
 
 impl Age {
-    /// Begins at `now`. `steady` counts milliseconds from any moment, and nobody can set it.
+    /// Starts at `now`. `steady` counts milliseconds from an arbitrary moment and cannot be set.
     pub(crate) fn new(now: Millis, steady: Clock) -> Age {
         let ahead = now.saturating_sub(steady());
         Age { steady, ahead }
     }
 
-    /// The time by which ids age when the wall clock says `now`.
+    /// Returns the time of the ids' age for a wall clock at `now`.
     pub(crate) fn of(&self, now: Millis) -> Millis {
         now.min(self.ahead.saturating_add((self.steady)()))
     }
 }
 
-/// Reads every stored id into memory, those included that are about to leave the window: what is in
-/// memory is what is on disk, always.
+/// Reads all stored ids into memory, expiring ones included: memory and disk always match.
 pub(crate) fn load(
     connection: &Connection,
     directory: &Path,
@@ -68,9 +66,8 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Deletes rows from the front while they are older than `oldest` or make up `excess` ids too many,
-/// at most `rows` of them. Returns the ids to forget once the commit has succeeded, and tells whether there
-/// may be more.
+/// Deletes up to `rows` rows from the front that are older than `oldest` or exceed the maximum by `excess` ids.
+/// Returns the ids to forget after the commit, and true if there may be more.
 pub(crate) fn evict(
     tx: &Transaction<'_>,
     oldest: Millis,

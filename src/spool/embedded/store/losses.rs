@@ -1,10 +1,10 @@
-//! The table of losses: positions that were stored once and are known to be gone.
+//! The table of losses: positions whose events are known to be lost.
 
 use rusqlite::{Connection, params};
 
 use crate::spool::{Loss, Millis};
 
-/// Remembers a loss.
+/// Stores a loss.
 pub(crate) fn insert(connection: &Connection, now: Millis, loss: &Loss) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO losses (at, first, last, detail) VALUES (?, ?, ?, ?)")?
@@ -12,7 +12,7 @@ pub(crate) fn insert(connection: &Connection, now: Millis, loss: &Loss) -> rusql
         .map(drop)
 }
 
-/// What is known to be gone.
+/// Lists the known losses.
 pub(crate) fn list(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     let mut statement =
         connection.prepare_cached("SELECT first, last, detail FROM losses ORDER BY number")?;
@@ -22,7 +22,7 @@ pub(crate) fn list(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     losses.collect()
 }
 
-/// Positions after the last one trimmed that no chunk has and that are not listed yet.
+/// Returns untrimmed positions without a chunk that are not listed yet.
 pub(crate) fn unknown(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     let known = list(connection)?;
     let (next, trimmed): (u64, u64) =
@@ -48,7 +48,7 @@ pub(crate) fn unknown(connection: &Connection) -> rusqlite::Result<Vec<Loss>> {
     Ok(lost)
 }
 
-/// Whether these positions are known to be gone.
+/// Returns true if these positions are a known loss.
 pub(crate) fn is_listed(known: &[Loss], first: u64, last: u64) -> bool {
     let mut at = first;
     while at <= last {

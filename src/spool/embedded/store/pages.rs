@@ -1,8 +1,8 @@
-//! The database as pages and records, read without SQLite: what a damaged file still holds.
+//! Pages and records of a damaged database, read without SQLite.
 //!
-//! SQLite finds a row by going down from page 1; one broken page on the way hides everything below it.
-//! Here every page is looked at by itself. A leaf tells its records, and a record follows its own chain of
-//! overflow pages. Whether a record is what was once written, its checksum has to say.
+//! SQLite finds a row by descending from page 1; one corrupt page on the way hides everything below it. Here every
+//! page is read on its own: a leaf lists its records, and a record follows its chain of overflow pages. Only a
+//! record's checksum proves that it is intact.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,14 +15,14 @@ use super::schema::{self, PAGE_SIZE};
 use super::wal::{self, Wal};
 
 const SIZE: usize = PAGE_SIZE as usize;
-/// The database's header stands before the first page's own.
+/// Size of the database header, before the header of page 1.
 const FILE_HEADER: usize = 100;
 const OVERFLOW: u8 = 0;
 const INDEX_INNER: u8 = 2;
 const INDEX_LEAF: u8 = 10;
 const TABLE_LEAF: u8 = 13;
 
-/// A database file with its log laid over it.
+/// Database file overlaid with its log.
 #[derive(Debug)]
 pub(crate) struct Pages {
     file: Option<File>,
@@ -31,18 +31,18 @@ pub(crate) struct Pages {
     count: u32,
 }
 
-/// A record of a leaf.
+/// Record of a leaf.
 #[derive(Debug)]
 pub(crate) struct PageRecord {
-    /// The row's number; `None` for a table without.
+    /// Row id; `None` for a table without row ids.
     pub(crate) rowid: Option<i64>,
     pub(crate) values: Vec<Value>,
-    /// Nothing says that this is wrong or has been deleted; otherwise only its own checksum can be trusted.
+    /// True without signs of corruption or deletion; otherwise only its own checksum counts.
     pub(crate) is_current: bool,
 }
 
 impl Pages {
-    /// Opens what is there of a spool's files.
+    /// Opens the existing files of a spool.
     pub(crate) fn open(directory: &Path) -> Pages {
         let (database, log) = (schema::database(directory), schema::log(directory));
         let wal = wal::read(&log);
@@ -50,7 +50,7 @@ impl Pages {
         let in_file = file.as_ref().and_then(length).unwrap_or(0).div_ceil(PAGE_SIZE);
         let in_log = wal.sound.keys().max().copied().unwrap_or(0);
         let known = in_file.max(in_log.into());
-        // A page's number that was made up by a flipped bit must not keep us busy for hours.
+        // A page number with a flipped bit must not cause hours of reading.
         let likely = known + wal.broken.len() as u64;
         let broken = wal.broken.keys().map(|number| u64::from(*number));
         let count = broken.filter(|number| *number <= likely).fold(known, u64::max);
@@ -58,7 +58,7 @@ impl Pages {
         Pages { file, log: File::open(log).ok(), wal, count }
     }
 
-    /// Hands out every record of every leaf.
+    /// Calls `found` with every record of every leaf.
     pub(crate) fn each(&self, mut found: impl FnMut(PageRecord)) {
         let free = self.free_list();
         for number in 1..=self.count {
@@ -82,7 +82,7 @@ impl Pages {
         read(self.log.as_ref()?, *self.wal.broken.get(&number)?)
     }
 
-    /// Pages that hold what was deleted.
+    /// Returns the free pages, which hold deleted rows.
     fn free_list(&self) -> HashSet<u32> {
         let mut free = HashSet::new();
         let first = self.page(1).map_or(0, |page| word(&page, 32).unwrap_or(0));
@@ -111,7 +111,7 @@ impl Pages {
             TABLE_LEAF => (true, true),
             INDEX_LEAF => (false, true),
             OVERFLOW | INDEX_INNER => return,
-            // An inner page, or a leaf with a flipped bit: the records' own checksums tell.
+            // An inner page, or a leaf with a flipped bit: the records' checksums decide.
             _ => (true, false),
         };
         let count = usize::from(u16::from_be_bytes([page[start + 3], page[start + 4]]));
@@ -129,8 +129,7 @@ impl Pages {
         }
     }
 
-    /// The record at a place of a page; its overflow pages are those of broken frames where there are any
-    /// and `of_broken` asks for them.
+    /// Reads the record at an offset of a page. With `of_broken`, prefers overflow pages of corrupt frames.
     fn record(
         &self,
         page: &[u8],
@@ -167,7 +166,7 @@ fn length(file: &File) -> Option<u64> {
     file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }
 
-/// A page, as much as there is of it.
+/// Reads a page; a missing rest is zero.
 fn read(file: &File, at: u64) -> Option<Vec<u8>> {
     let mut page = vec![0; SIZE];
     let mut filled = 0;
@@ -176,7 +175,7 @@ fn read(file: &File, at: u64) -> Option<Vec<u8>> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            // What the disk cannot read is zero, and no record is made of it.
+            // Unreadable bytes are zero and yield no record.
             Err(_) => break,
         }
     }
@@ -187,7 +186,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// SQLite's number of one to nine bytes.
+/// Reads SQLite's variable-length integer of one to nine bytes.
 fn varint(bytes: &mut &[u8]) -> Option<i64> {
     let mut value = 0_i64;
     for index in 0..9 {
@@ -204,7 +203,7 @@ fn varint(bytes: &mut &[u8]) -> Option<i64> {
     None
 }
 
-/// The values of a record: a header of types, and then what they say.
+/// Parses the values of a record: a header of types, then the contents.
 fn values(payload: &[u8]) -> Option<Vec<Value>> {
     let mut header = payload;
     let size = usize::try_from(varint(&mut header)?).ok()?;

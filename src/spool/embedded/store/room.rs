@@ -1,33 +1,32 @@
-//! The quarantine's room: what its entries take of `quarantine_max_size`, and whether anyone found none.
+//! Room in the quarantine: bytes of `quarantine_max_size` in use, and the largest refused request.
 //!
-//! What is refused comes from strangers, so it has a bound of its own, far below the one of the events.
-//! Both senders and sinks can do without: a batch that finds no room is not acknowledged, and a sink does
-//! not pass the event.
+//! Quarantine entries come from untrusted senders, so their bound is separate from, and far below, the one of
+//! events. A batch that finds no room is not acknowledged, and a sink does not commit the event.
 
-/// How much room there is, as of one commit.
+/// Room in the quarantine, as of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QuarantineRoom {
     max: u64,
     used: u64,
-    /// The most that anyone was refused, until there is room for it.
+    /// Largest refused request in bytes, until there is room for it.
     wanted: u64,
 }
 
 impl QuarantineRoom {
-    /// The room that entries of `used` bytes leave, where `wanted` bytes found none.
+    /// Room beside entries of `used` bytes, with `wanted` bytes refused before.
     pub(crate) fn new(max: u64, used: u64, wanted: u64) -> QuarantineRoom {
         QuarantineRoom { max, used, wanted }
     }
 
-    /// Takes room for what is added together; false if it does not fit.
+    /// Reserves bytes; returns false if they do not fit.
     pub(crate) fn take(&mut self, size: u64) -> bool {
         let fits = size == 0 || self.used.saturating_add(size) <= self.max;
         self.settle(fits, size)
     }
 
-    /// As [`take`](Self::take), for what cannot be divided. Larger than all of the room, it would wait for
-    /// ever: the bound was lowered, or redaction has made it grow. It is let in while any room is free, so the
-    /// bound is passed by one of these at most.
+    /// As [`take`](Self::take), for an indivisible entry. An entry above the whole bound would wait without end: the
+    /// bound was lowered, or redaction has enlarged the entry. It is accepted while any room is free, so the bound
+    /// is exceeded by at most one of these.
     pub(crate) fn take_undivided(&mut self, size: u64) -> bool {
         let is_oversized = size > self.max && self.used < self.max;
         let fits = is_oversized || size == 0 || self.used.saturating_add(size) <= self.max;
@@ -38,34 +37,34 @@ impl QuarantineRoom {
         if fits {
             self.used += size;
         } else {
-            // What is larger than all of it needs no more than some.
+            // An entry above the whole bound needs some room only.
             self.wanted = self.wanted.max(if size > self.max { 1 } else { size });
         }
         fits
     }
 
-    /// Gives the room of an entry back.
+    /// Returns the room of a removed entry.
     pub(crate) fn free(&mut self, size: u64) {
         self.used = self.used.saturating_sub(size);
     }
 
-    /// Bytes that entries take.
+    /// Returns the bytes in use.
     pub(crate) fn used(&self) -> u64 {
         self.used
     }
 
-    /// Bytes that are free.
+    /// Returns the free bytes.
     pub(crate) fn left(&self) -> u64 {
         self.max.saturating_sub(self.used)
     }
 
-    /// The most that anyone was refused, until there is room for it.
+    /// Returns the largest refused request in bytes, 0 if there is room for it.
     pub(crate) fn wanted(&self) -> u64 {
         self.wanted
     }
 
-    /// Whether what was refused would be refused again. Small entries that still fit do not end this
-    /// state: only removing does, so that nobody who sends can make it come and go.
+    /// Returns true if the refused entry would be refused again. Smaller entries that fit do not end this state,
+    /// only removals do, so that a sender cannot make it flap.
     pub(crate) fn is_full(&mut self) -> bool {
         if self.used.saturating_add(self.wanted) <= self.max {
             self.wanted = 0;
@@ -100,7 +99,7 @@ mod tests {
         assert!(!room.take_undivided(101) && !room.take(1) && room.is_full());
         room.free(101);
         assert!(!room.is_full() && room.take_undivided(101));
-        // As after the bound was lowered.
+        // State after the bound was lowered.
         let mut room = QuarantineRoom::new(100, 200, 0);
         assert_eq!((room.left(), room.take(0), room.take(1)), (0, true, false));
         assert!(room.is_full());

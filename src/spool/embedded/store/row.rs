@@ -1,4 +1,4 @@
-//! A chunk as it is stored: the one row whose every column is under a checksum.
+//! Stored form of a chunk: a row whose checksum covers every column.
 
 use bytes::Bytes;
 use rusqlite::Row;
@@ -24,14 +24,14 @@ impl ChunkRow {
     pub(crate) const COLUMNS: &'static str =
         "last, count, received_at, source, only_sink, codec, checksum, body";
 
-    /// The row, with columns that cannot be what was stored as zero or empty: its checksum will say so.
+    /// Reads the row; an invalid column becomes zero or empty, and the checksum does not match.
     pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<ChunkRow> {
         let values =
             (1..8).map(|index| row.get(index)).collect::<rusqlite::Result<Vec<Value>>>()?;
         Ok(ChunkRow::new(row.get(0)?, values))
     }
 
-    /// The row of these values, all but the first column of the table.
+    /// Builds the row from the values of all columns but the first.
     pub(crate) fn new(last: i64, values: Vec<Value>) -> ChunkRow {
         let mut values = values.into_iter();
         let mut next = || values.next().unwrap_or(Value::Null);
@@ -50,7 +50,7 @@ impl ChunkRow {
         }
     }
 
-    /// Whether it is what was stored.
+    /// Returns true if the row matches its checksum.
     pub(crate) fn is_sound(&self) -> bool {
         let ChunkRow { last, count, received_at, codec, .. } = *self;
         let only_sink = self.only_sink.as_deref();
@@ -58,7 +58,7 @@ impl ChunkRow {
         count > 0 && u64::from(count) <= last && chunk::checksum(label, &self.body) == self.checksum
     }
 
-    /// The events in it, unless it is damaged.
+    /// Decodes the events, unless the row is corrupt.
     pub(crate) fn events(&self) -> Result<Vec<Bytes>, &'static str> {
         if !self.is_sound() {
             return Err("the chunk does not match its checksum");
@@ -71,7 +71,7 @@ impl ChunkRow {
         (self.last + 1).saturating_sub(u64::from(self.count))
     }
 
-    /// What is stored in the columns.
+    /// Contents of the columns.
     pub(crate) fn into_values(self) -> [Value; 8] {
         [
             Value::Integer(self.last as i64),

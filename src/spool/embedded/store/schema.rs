@@ -1,4 +1,4 @@
-//! The tables, and how a connection to them is set up.
+//! Tables, and setup of connections.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,13 +11,13 @@ use rusqlite::{Connection, OpenFlags};
 use super::bounds;
 use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
 
-/// The layout this version reads and writes. Changes to the tables raise it.
+/// Layout that this version reads and writes. Changes to the tables raise it.
 pub(crate) const LAYOUT: i64 = 3;
 
-/// Bytes of a database page. 16 KiB beat 4 and 8 KiB for chunks of this size.
+/// Size of a database page in bytes. 16 KiB are faster than 4 and 8 KiB for chunks of this size.
 pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
 
-/// Bytes of the write-ahead log that are kept for its next use.
+/// Size of the write-ahead log that is kept for reuse, in bytes.
 const KEPT_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 const TABLES: &str = "
@@ -84,7 +84,7 @@ CREATE TABLE losses (
 INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
 ";
 
-/// From layout 1 to 2.
+/// Migration from layout 1 to 2.
 const TO_LAYOUT_2: &str = "
 ALTER TABLE cursors ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE quarantine ADD COLUMN attempts INTEGER;
@@ -93,7 +93,7 @@ ALTER TABLE quarantine ADD COLUMN code TEXT;
 ALTER TABLE quarantine ADD COLUMN answer TEXT;
 ";
 
-/// From layout 2 to 3. Without a checksum, a row is believed.
+/// Migration from layout 2 to 3. A row without a checksum counts as intact.
 const TO_LAYOUT_3: &str = "
 ALTER TABLE cursors ADD COLUMN checksum INTEGER;
 ALTER TABLE state ADD COLUMN id TEXT;
@@ -107,23 +107,23 @@ CREATE TABLE losses (
 );
 ";
 
-/// The database file of a spool directory.
+/// Path of the database in a spool directory.
 pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join("spool.db")
 }
 
-/// Its write-ahead log.
+/// Path of the write-ahead log.
 pub(crate) fn log(directory: &Path) -> PathBuf {
     directory.join("spool.db-wal")
 }
 
-/// The index of the log that the connections share.
+/// Path of the log's index, which the connections share.
 pub(crate) fn shared_memory(directory: &Path) -> PathBuf {
     directory.join("spool.db-shm")
 }
 
-/// The one connection that writes. Makes the tables in a new file and brings older ones up to date;
-/// returns the layout found.
+/// Opens the connection that writes. Creates the tables in a new file and migrates older ones. Returns the layout
+/// found.
 pub(crate) fn connect_writer(
     directory: &Path,
     max_size: u64,
@@ -162,13 +162,13 @@ pub(crate) fn connect_writer(
     Ok((connection, found))
 }
 
-/// Makes the file, for this user alone: events are personal data, and the folder may be open to others. What
-/// SQLite puts beside it gets its mode. A failure shows when SQLite opens it.
+/// Creates the file for this user only: events are personal data, and the directory may be open to others. SQLite's
+/// other files get the same mode. SQLite reports a failure when it opens the file.
 fn make_private(file: &Path) {
     drop(File::options().create(true).append(true).mode(0o600).open(file));
 }
 
-/// A new database, to be filled and put in place as a whole: it need not survive anything meanwhile.
+/// Creates a database to be filled and renamed when complete: until then it need not survive a crash.
 pub(crate) fn create(file: &Path) -> rusqlite::Result<Connection> {
     make_private(file);
     let connection = Connection::open(file)?;
@@ -181,39 +181,39 @@ pub(crate) fn create(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// The checksum of a cursor.
+/// Computes the checksum of a cursor.
 pub(crate) fn cursor_checksum(sink: &str, position: u64) -> u32 {
     crc32fast::hash(&[&position.to_le_bytes()[..], sink.as_bytes()].concat())
 }
 
-/// The checksum of the one row that says how far the log has come.
+/// Computes the checksum of the state row.
 pub(crate) fn state_checksum(next: u64, trimmed: u64, id: u128) -> u32 {
     crc32fast::hash(&[&next.to_le_bytes()[..], &trimmed.to_le_bytes(), &id.to_le_bytes()].concat())
 }
 
-/// The position of the next event, as it is stored.
+/// Reads the stored position of the next event.
 pub(crate) fn next_position(connection: &Connection) -> rusqlite::Result<u64> {
     connection.prepare_cached("SELECT next FROM state")?.query_row([], |row| row.get(0))
 }
 
-/// Writes something that nobody reads.
+/// Writes a row that is never read.
 pub(crate) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "INSERT INTO totals VALUES ('spool', '', 'probe', 1)
                ON CONFLICT DO UPDATE SET count = count + 1";
     connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
-/// The layout that a file has; 0 for a new one.
+/// Reads the layout of a file; 0 for a new one.
 pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// A connection that only reads; it never blocks the writer nor is blocked by it.
+/// Opens a read-only connection. It does not block the writer, nor the other way round.
 pub(crate) fn connect_reader(directory: &Path) -> rusqlite::Result<Connection> {
     connect_reader_at(database(directory))
 }
 
-/// As [`connect_reader`], of a file or a URI with parameters.
+/// As [`connect_reader`], for a file or a URI with parameters.
 pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX

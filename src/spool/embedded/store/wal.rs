@@ -1,11 +1,11 @@
-//! The write-ahead log as a file: which frames SQLite replays, and which it passes over in silence.
+//! The write-ahead log as a file: frames that SQLite replays, and frames that it skips silently.
 //!
-//! Each frame's checksum goes on from the one before, and SQLite stops at the first that is wrong: one
-//! flipped bit, and every later commit is gone without a word. A frame can also be checked alone, from
-//! the checksum that the frame before it states; so what stands behind a broken frame is known again.
+//! Each frame's checksum continues the one before, and SQLite stops at the first mismatch: one flipped bit loses
+//! every later commit silently. A frame can also be checked alone, from the checksum stored in the frame before
+//! it, so that the frames behind a corrupt one can be verified.
 //!
-//! What a crash leaves behind must not look like damage: at most one commit was under way, and nobody was
-//! answered for it. Where another commit stands behind the broken one, that one had been answered.
+//! The remains of a crash are no damage: at most one commit was in progress, and no caller was answered for it. If
+//! another commit follows the corrupt one, the corrupt one had been answered.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,27 +18,27 @@ const HEADER: u64 = 32;
 const FRAME_HEADER: usize = 24;
 const FRAME: u64 = FRAME_HEADER as u64 + PAGE_SIZE;
 
-/// Pages that the log holds, by number: where in the file the newest version of each is.
+/// Offsets of the newest version of each page in the log, by page number.
 #[derive(Debug, Default)]
 pub(crate) struct Wal {
-    /// From frames that match their checksums.
+    /// Pages of frames that match their checksums.
     pub(crate) sound: HashMap<u32, u64>,
-    /// From frames that do not: of use only to what has a checksum of its own.
+    /// Pages of other frames: usable only for rows with a checksum of their own.
     pub(crate) broken: HashMap<u32, u64>,
-    /// Commits in it, and the first frame that SQLite does not replay.
+    /// Number of commits.
     pub(crate) commits: u64,
     pub(crate) tail: WalTail,
 }
 
-/// What follows the last frame that SQLite replays.
+/// Frames behind the last one that SQLite replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum WalTail {
-    /// Nothing of this log.
+    /// No frame of this log.
     #[default]
     Empty,
-    /// A commit that is not whole: torn by a crash, or damaged. Only the mark can tell.
+    /// An incomplete commit: torn by a crash, or corrupt. Only the high watermark can tell.
     Torn,
-    /// Commits that were answered.
+    /// Commits that were acknowledged.
     Lost,
 }
 
@@ -50,10 +50,10 @@ struct WalHeader {
     checksum: [u32; 2],
 }
 
-/// Reads a log. A file that is not there or cannot be read holds nothing.
+/// Reads a log. A missing or unreadable file counts as empty.
 pub(crate) fn read(path: &Path) -> Wal {
     let Ok(file) = File::open(path) else { return Wal::default() };
-    // A service that runs may begin the log anew meanwhile: then its header is another.
+    // A running service may restart the log meanwhile, with a new header.
     let mut before = bytes_at::<32>(&file, 0);
     loop {
         let wal = before.map(|header| scan(&file, &header)).unwrap_or_default();
@@ -68,16 +68,16 @@ pub(crate) fn read(path: &Path) -> Wal {
 fn scan(file: &File, header: &[u8; 32]) -> Wal {
     let mut header = WalHeader::parse(header);
     if !header.is_sound {
-        // Its first frame knows which log this is.
+        // The first frame holds the salts, too.
         let Some(salts) = bytes_at::<8>(file, HEADER + 8) else { return Wal::default() };
         header.salts = salts;
     }
     let mut wal = Wal::default();
     let mut frame = vec![0; FRAME as usize];
     let (mut at, mut stated, mut is_replayed) = (HEADER, header.checksum, header.is_sound);
-    // Pages of the commit that is not at its end yet.
+    // Pages of the current, incomplete commit.
     let (mut sound, mut broken) = (Vec::new(), Vec::new());
-    // Whether a commit ends behind the first frame that is not replayed.
+    // True if a commit ends behind the first frame that is not replayed.
     let mut has_broken_commit = false;
     while file.read_exact_at(&mut frame, at).is_ok() {
         let (head, page) = frame.split_at(FRAME_HEADER);
@@ -108,7 +108,7 @@ fn scan(file: &File, header: &[u8; 32]) -> Wal {
         }
         at += FRAME;
     }
-    // A log whose own header is broken is not replayed at all, and was whole when it was written.
+    // A log with a corrupt header is not replayed at all, and was complete when it was written.
     if !header.is_sound && !wal.sound.is_empty() {
         wal.tail = WalTail::Lost;
     }
@@ -134,7 +134,7 @@ impl WalHeader {
     }
 }
 
-/// SQLite's checksum of a whole number of pairs of words, from where another one ended.
+/// Computes SQLite's checksum of pairs of words, continuing from `seed`.
 fn checksum(seed: [u32; 2], bytes: &[u8], is_big_endian: bool) -> [u32; 2] {
     let read = if is_big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
     bytes.as_chunks::<8>().0.iter().fold(seed, |[one, two], pair| {

@@ -23,7 +23,7 @@ pub(super) struct Original {
     cursor: u64,
 }
 
-/// What is done to a file.
+/// Damage done to a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Harm {
     Cut(u64),
@@ -158,7 +158,7 @@ impl Original {
         let mut appended = spool.append(fresh.clone().prepare()).await;
         let mut spool = spool;
         if appended.is_err() {
-            // Where the writer meets a broken page, the next start repairs it.
+            // Where the writer meets a corrupt page, the next start repairs it.
             assert!(spool.health().is_damaged, "{what}: {appended:?}");
             spool.close();
             spool = self.open(what);
@@ -283,7 +283,7 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
         let counted: u64 = stats.lost.iter().map(crate::spool::Loss::events).sum();
         assert!(counted >= lost.len() as u64, "{what}: {} lost, {counted} counted", lost.len());
     }
-    // An older copy, with the mark of now.
+    // An older copy, with the high watermark of now.
     original.restore();
     let spool = original.bench.open();
     let fresh = original.bench.append(&spool, 2_000_000..2_000_010).await;
@@ -348,7 +348,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     let events = read.iter().filter(|read| matches!(read, Read::Event(_))).count();
     assert_eq!(events, original.stored.range(logged..).count(), "all that is in the log");
     spool.close();
-    // It stops at the first frame that is broken.
+    // It stops at the first frame that is corrupt.
     original.restore();
     fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db-wal", Harm::Flip(32 + 24 + schema::PAGE_SIZE - 50, 3));

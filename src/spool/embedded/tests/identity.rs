@@ -87,7 +87,7 @@ async fn a_second_process_is_refused_though_the_lock_file_is_gone() {
     let other = directory.with_extension("other");
     std::fs::create_dir(&other).expect("made");
     std::fs::hard_link(schema::database(directory), schema::database(&other)).expect("linked");
-    let settings = Settings { directory: other, ..bench.settings.clone() };
+    let settings = SpoolConfig { directory: other, ..bench.settings.clone() };
     let second = EmbeddedSpool::open(&settings, bench.clock());
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
     spool.close();

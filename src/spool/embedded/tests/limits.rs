@@ -162,7 +162,7 @@ async fn what_is_full_is_full_after_a_restart_before_anyone_asks() {
     }
     // Neither is what would fit now.
     let settings =
-        Settings { max_size: 16 * MIB, quarantine_max_size: MIB, ..bench.settings.clone() };
+        SpoolConfig { max_size: 16 * MIB, quarantine_max_size: MIB, ..bench.settings.clone() };
     let writer = open::recover(&settings, bench.clock(), bench.clock()).expect("recovered");
     assert!(!writer.shared.full.load(Ordering::Relaxed));
     assert!(!writer.shared.quarantine_full.load(Ordering::Relaxed));

@@ -23,20 +23,20 @@ use step::ModelStep;
 /// Sequences in the short form.
 const CASES: u32 = 64;
 
-/// What differs from one sequence to another.
+/// Settings of one sequence.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    /// How long events stay when all have them.
+    /// Retention.
     retention: Duration,
-    /// How many ids are remembered.
+    /// Maximum of remembered ids.
     max_ids: u64,
-    /// What the quarantine may take.
+    /// Bound of the quarantine, in bytes.
     quarantine: u64,
 }
 
 impl Bounds {
-    fn settings(self, folder: &TempDir) -> Settings {
-        Settings {
+    fn settings(self, folder: &TempDir) -> SpoolConfig {
+        SpoolConfig {
             engine: crate::spool::Engine::Embedded,
             directory: folder.path().join("spool"),
             // Room for four events that are larger than a chunk.

@@ -8,7 +8,7 @@ use futures_util::poll;
 use super::*;
 use crate::spool::TargetAnswer;
 
-/// What an entry with so many bytes counts.
+/// Returns the size that an entry of so many bytes counts.
 fn counted(bytes: usize) -> u64 {
     entry("source", &vec![0; bytes]).size()
 }
@@ -73,7 +73,7 @@ fn stored(accepted: u64, duplicates: u64, quarantined: u64) -> Result<Receipt, A
 
 const FULL: Result<Receipt, AppendError> = Err(AppendError::QuarantineFull);
 
-/// What the running spool says, and what the rows say.
+/// Returns the quarantine's size by the running spool and by its rows.
 async fn size(bench: &SpoolBench, spool: &EmbeddedSpool) -> u64 {
     let told = spool.stats().await.expect("stats").quarantine_size;
     let inspection = inspect::open(&bench.settings.directory).expect("opened");
@@ -233,7 +233,7 @@ async fn garbage_that_finds_no_room_does_not_fill_the_spool() {
     });
     let spool = bench.open();
     register(&spool, &["slow"]).await;
-    // Just below the high-water mark, if the events do not shrink.
+    // Just below the full threshold, if the events do not shrink.
     for id in 0..5 {
         let mut batch = bench.batch([id]);
         batch.events[0].bytes = (0..500_000).map(|_| rand::random::<u8>()).collect();

@@ -1,4 +1,4 @@
-//! Where sinks start, what operators want of them, what a replay finds, and older layouts.
+//! Start positions of sinks, pauses, replays, and older layouts.
 
 use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use super::*;
 
 /// Opens it. [`tick`] is the second that passes.
-pub(super) fn open(settings: &Settings, now: &Arc<AtomicI64>) -> EmbeddedSpool {
+pub(super) fn open(settings: &SpoolConfig, now: &Arc<AtomicI64>) -> EmbeddedSpool {
     let now = Arc::clone(now);
     let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
     let writer = open::recover(settings, Arc::clone(&clock), clock).expect("recovered");
@@ -28,12 +28,12 @@ pub(super) async fn tick(spool: &EmbeddedSpool) {
     spool.remove(Vec::new()).await.expect("committed");
 }
 
-/// What `kill -9` leaves of a spool, in a folder of its own. The mark goes first, which must not know more
-/// than the rest, and the database before its WAL: whatever a checkpoint changes in it meanwhile is in there
-/// as well.
-pub(super) fn remains(settings: &Settings) -> (TempDir, Settings) {
+/// Copies the files that `kill -9` leaves of a spool to another directory. The high watermark goes first: it must
+/// not know more than the rest. The database goes before its WAL: the WAL holds whatever a checkpoint changes
+/// meanwhile.
+pub(super) fn remains(settings: &SpoolConfig) -> (TempDir, SpoolConfig) {
     let folder = tempfile::tempdir().expect("a folder");
-    let left = Settings { directory: folder.path().join("spool"), ..settings.clone() };
+    let left = SpoolConfig { directory: folder.path().join("spool"), ..settings.clone() };
     std::fs::create_dir(&left.directory).expect("made");
     for name in ["spool.mark", "spool.db", "spool.db-wal"] {
         std::fs::copy(settings.directory.join(name), left.directory.join(name)).expect("copied");

@@ -1,4 +1,4 @@
-//! Admission: which appends find room under `max_size`, and what is said when they do not.
+//! Admission: accepts or refuses appends under `max_size`.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,19 +12,18 @@ use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 const OWN_READS_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Writer {
-    /// Tells whether anything is stored that a sink may still need. What ids and the quarantine take does not
-    /// go with the events, so without any there is nothing to wait for.
+    /// Returns true if events are stored. Without any, trimming cannot make room: ids and quarantine keep theirs.
     pub(crate) fn has_events(&self) -> bool {
         self.log.trimmed + 1 < self.log.next
     }
 
-    /// Tells whether `added` bytes would pass the high-water mark.
+    /// Returns true if `added` bytes would exceed the full threshold.
     pub(crate) fn is_above_full_threshold(&self, added: u64) -> bool {
         let max_size = self.settings.max_size;
         self.usage.counted(max_size) + added > bounds::full_threshold(max_size)
     }
 
-    /// Measures what the files take.
+    /// Measures the files.
     pub(crate) fn measure(&mut self) {
         let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get(0));
         if let (Ok(pages), Ok(free)) = (pragma("page_count"), pragma("freelist_count")) {
@@ -32,7 +31,7 @@ impl Writer {
             self.usage.pages = pages.saturating_sub(free) * PAGE_SIZE;
             self.usage.file = pages * PAGE_SIZE;
         }
-        // Without a log there is nothing in it.
+        // A missing log is empty.
         let log = std::fs::metadata(schema::log(&self.directory));
         self.usage.log = log.map_or(0, |log| log.len());
         let DiskUsage { pages, log, .. } = self.usage;
@@ -82,8 +81,8 @@ impl Writer {
         self.shared.stuck_log().filter(|_| is_at_end)
     }
 
-    /// Writes a little, and so finds out if the disk takes anything: a new process, and one that was refused
-    /// something and has been sent nothing since, know no other way.
+    /// Writes a row to test the disk: for a new process, and for one that has received nothing since its last
+    /// failure.
     pub(crate) fn probe(&mut self) {
         if let Err(error) = schema::probe(&self.connection) {
             self.shared.set_failing(Some(error.to_string()));
@@ -123,7 +122,7 @@ impl Writer {
         (admitted, refused)
     }
 
-    /// Says, once each time, that the sinks are so far behind that batches are refused, and that they are not.
+    /// Sets the full state, and logs each change of it.
     fn note_full(&mut self, full: bool, used: u64) {
         if self.shared.full.swap(full, Ordering::Relaxed) == full {
             return;

@@ -1,4 +1,4 @@
-//! What is asked of the writer, and how each request is answered.
+//! Commands of the writer thread and their replies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::spool::{
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 
-/// Something asked of the writer. The queue of these is not bounded by itself: each waiting append
+/// Request to the writer. The queue of commands is not bounded by itself: each waiting append
 /// holds a part of the receiver's bytes in flight, and each sink waits for its own commit.
 pub(crate) enum WriterCommand {
     Append {
@@ -42,8 +42,8 @@ pub(crate) enum WriterCommand {
     Close,
 }
 
-/// What a command has come to within a transaction that is not committed yet. One that was refused has
-/// put nothing into it, and its neighbours know nothing of it.
+/// Outcome of a command within a transaction that is not committed yet. A refused command has
+/// put nothing into the transaction and does not affect its neighbours.
 pub(crate) enum CommandOutcome {
     Appended(Result<Receipt, AppendError>),
     Registered(Vec<Registered>),
@@ -56,12 +56,12 @@ impl WriterCommand {
         matches!(self, WriterCommand::Append { .. })
     }
 
-    /// Whether it only moves a cursor.
+    /// Returns true for a command that only moves a cursor.
     pub(crate) fn is_cursor(&self) -> bool {
         matches!(self, WriterCommand::Commit { .. })
     }
 
-    /// Whether it appends what the spool has already, for a replay.
+    /// Returns true for an append of a replay.
     pub(crate) fn is_copy(&self) -> bool {
         match self {
             WriterCommand::Append { batch, .. } => batch.is_copy(),
@@ -69,7 +69,7 @@ impl WriterCommand {
         }
     }
 
-    /// Bytes it adds to the store at most, where the quarantine has `room`.
+    /// Returns the maximum of bytes added to the store, if the quarantine has `room` bytes left.
     pub(crate) fn size(&self, room: u64) -> u64 {
         match self {
             WriterCommand::Append { batch, .. } => batch.size(room),
@@ -80,31 +80,31 @@ impl WriterCommand {
         }
     }
 
-    /// Answers a command whose commit has succeeded. A caller that has gone away is no error.
+    /// Answers a command after its commit. A caller that has gone away is no error.
     pub(crate) fn succeed(self, done: CommandOutcome) {
         match (self, done) {
             (WriterCommand::Append { reply, .. }, CommandOutcome::Appended(result)) => {
-                drop(reply.send(result))
+                drop(reply.send(result));
             }
             (WriterCommand::Register { reply, .. }, CommandOutcome::Registered(sinks)) => {
                 drop(reply.send(Ok(sinks)));
             }
             (WriterCommand::Pause { reply, .. }, CommandOutcome::Moved(result)) => {
-                drop(reply.send(result))
+                drop(reply.send(result));
             }
             (WriterCommand::Commit { reply, .. }, CommandOutcome::Moved(result)) => {
-                drop(reply.send(result))
+                drop(reply.send(result));
             }
             (WriterCommand::Remove { reply, .. }, CommandOutcome::Removed(count)) => {
-                drop(reply.send(Ok(count)))
+                drop(reply.send(Ok(count)));
             }
-            // Not reachable: the group pairs each command with what it did. Dropping the reply
-            // tells the caller that it was not done.
+            // Unreachable: the group pairs each command with its outcome. Dropping the reply reports a
+            // failure to the caller.
             _ => {}
         }
     }
 
-    /// Answers a command whose commit has failed, or was not tried.
+    /// Answers a command whose commit failed or was not attempted.
     pub(crate) fn fail(self, reason: &str, fault: Fault) {
         let store = || CommitError::Store(reason.to_owned());
         match self {
@@ -121,7 +121,7 @@ impl WriterCommand {
         }
     }
 
-    /// Answers an append for which there is no room.
+    /// Refuses an append for want of room.
     pub(crate) fn refuse(self) {
         if let WriterCommand::Append { reply, .. } = self {
             drop(reply.send(Err(AppendError::Full)));

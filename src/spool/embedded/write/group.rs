@@ -1,4 +1,4 @@
-//! What one commit holds: the statements for each thing asked, and the log's state in memory.
+//! Group commit: the statements of each command, and the log's state in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,38 +8,35 @@ use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
 use crate::spool::chunk::{self, Chunk, Label};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::embedded::recover::salvage;
-use crate::spool::embedded::store::entries;
-use crate::spool::embedded::store::fault;
 use crate::spool::embedded::store::high_watermark::HighWatermark;
-use crate::spool::embedded::store::ids;
 use crate::spool::embedded::store::room::QuarantineRoom;
 use crate::spool::embedded::store::row::ChunkRow;
-use crate::spool::embedded::store::schema;
+use crate::spool::embedded::store::{entries, fault, ids, schema};
 use crate::spool::{
     AppendError, CommitError, Disposition, Millis, NewEntry, PreparedBatch, Receipt, Registered,
-    Settings, Start, Tally,
+    SpoolConfig, Start, Tally,
 };
 
 /// Rows of old ids removed per commit.
 const MAX_EVICTED_ROWS: usize = 256;
 
-/// What the writer knows without asking the disk.
+/// State of the log in memory.
 pub(crate) struct LogState {
-    /// The position that the next event gets.
+    /// Position of the next event.
     pub(crate) next: u64,
-    /// The last position that every sink had passed and that was removed.
+    /// Last trimmed position.
     pub(crate) trimmed: u64,
-    /// Which spool this is.
+    /// Id of the spool.
     pub(crate) id: u128,
     pub(crate) dedup: DedupSet,
-    /// What the quarantine takes.
+    /// Room in the quarantine.
     pub(crate) room: QuarantineRoom,
-    /// The sinks that hold events back.
+    /// Sinks whose cursors keep events from being trimmed.
     pub(crate) sinks: Vec<Arc<str>>,
 }
 
 impl LogState {
-    /// What is said of it outside the database.
+    /// Returns the state as written outside the database.
     pub(crate) fn mark(&self, is_damaged: bool) -> HighWatermark {
         let LogState { next, trimmed, id, .. } = *self;
         let layout = schema::LAYOUT;
@@ -55,7 +52,7 @@ impl LogState {
     }
 }
 
-/// What a group has put into its transaction so far, to be taken over if the commit succeeds.
+/// Changes of the current transaction, taken over if the commit succeeds.
 pub(crate) struct GroupCommit<'t, 'c> {
     pub(crate) tx: &'t Transaction<'c>,
     pub(crate) now: Millis,
@@ -71,8 +68,8 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         GroupCommit { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
     }
 
-    /// Adds a batch; what is known already, or twice in it, is left out. The inner error is the batch's
-    /// own: then nothing of it is in the transaction.
+    /// Adds a batch without its duplicates. The inner error refuses the batch: then nothing of it is in the
+    /// transaction.
     pub(crate) fn append(
         &mut self,
         dedup: &mut DedupSet,
@@ -80,7 +77,7 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
     ) -> rusqlite::Result<Result<Receipt, AppendError>> {
         let batch = &prepared.batch;
         let before = dedup.tentative().len();
-        // What is in quarantine already takes no more room.
+        // Duplicates of quarantine entries need no room.
         let is_new = |entry: &&NewEntry| entry.key.is_none_or(|key| dedup.insert(key));
         let refused: Vec<&NewEntry> = batch.quarantine.iter().filter(is_new).collect();
         if !self.room.take_undivided(refused.iter().map(|entry| entry.size()).sum()) {
@@ -106,7 +103,7 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         if fresh.len() == batch.events.len() {
             self.insert_chunks(prepared, &prepared.chunks)?;
         } else {
-            // Duplicates are the exception, and a batch of nothing else has no chunk to make.
+            // Duplicates are rare, and a batch of duplicates only has no chunk.
             self.insert_chunks(prepared, &chunk::encode(fresh.iter().copied()))?;
         }
         for entry in &refused {
@@ -129,7 +126,7 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(Ok(receipt))
     }
 
-    /// Removes quarantine entries; returns how many there were of each source.
+    /// Removes quarantine entries. Returns the number of removed entries by source.
     pub(crate) fn purge(&mut self, ids: &[i64]) -> rusqlite::Result<BTreeMap<Arc<str>, u64>> {
         let mut removed = BTreeMap::new();
         for id in ids {
@@ -143,8 +140,8 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(removed)
     }
 
-    /// Moves a sink's cursor, with its dead letters. Never back: what it has passed may be gone. Not at
-    /// all if these find no room: what is not in quarantine was not passed.
+    /// Moves a sink's cursor and stores its dead letters. Never moves it back: earlier events may be trimmed. Refuses
+    /// the move if the dead letters find no room.
     pub(crate) fn move_cursor(
         &mut self,
         sink: &Arc<str>,
@@ -174,9 +171,9 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(Ok(()))
     }
 
-    /// Makes sure that a sink has a cursor, and none before the oldest event that may still be there:
-    /// what was removed while it was not configured is not damage. What it will never get is counted. Writes
-    /// nothing, and so needs no room, where nothing has changed.
+    /// Creates a sink's cursor, or moves it to the oldest event that may be stored: events that were trimmed while the
+    /// sink was not configured are no damage. Skipped events are counted. Writes nothing, and so needs no room,
+    /// without a change.
     pub(crate) fn register(
         &mut self,
         sink: &Arc<str>,
@@ -212,7 +209,7 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(Registered { cursor: position, is_paused })
     }
 
-    /// Remembers that an operator has paused a sink, or lets it go on.
+    /// Stores that an operator has paused or resumed a sink.
     pub(crate) fn pause(&self, sink: &str, is_paused: bool) -> rusqlite::Result<()> {
         self.tx
             .prepare_cached("UPDATE cursors SET is_paused = ?2 WHERE sink = ?1")?
@@ -220,8 +217,8 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(())
     }
 
-    /// Writes what the whole group has in common: how far the log has come, and is `trimmed`. Writes
-    /// nothing, and so costs no sync, where nothing has changed.
+    /// Writes the ids, the state and the totals of the group. Writes nothing, and so costs no sync, without a
+    /// change.
     pub(crate) fn finish(&self, log: &LogState, trimmed: u64) -> rusqlite::Result<()> {
         ids::insert(self.tx, self.now, log.dedup.tentative())?;
         if self.next != log.next || trimmed != log.trimmed {
@@ -237,12 +234,12 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(())
     }
 
-    /// Removes ids that have left the window at the time `age`. Returns those to forget after the commit, and
-    /// tells whether there may be more.
+    /// Removes ids that are outside the window at the time `age`. Returns the ids to forget after the commit, and true
+    /// if there may be more.
     pub(crate) fn evict(
         &self,
         log: &LogState,
-        settings: &Settings,
+        settings: &SpoolConfig,
         age: Millis,
     ) -> rusqlite::Result<(Vec<DedupKey>, bool)> {
         let window = i64::try_from(settings.dedup_window.as_millis()).unwrap_or(i64::MAX);
@@ -278,8 +275,8 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(())
     }
 
-    /// Removes a row that stands where a new one belongs, if a flipped bit has put it there: it does not match
-    /// its checksum. One that does is another process's, and nothing is written over it.
+    /// Removes a row at the key of a new one if its checksum does not match: positions are never reused, so it is
+    /// corrupt. A matching row is another process's, and is not overwritten.
     fn remove_damaged(&self, last: u64, error: rusqlite::Error) -> rusqlite::Result<()> {
         if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
             return Err(error);

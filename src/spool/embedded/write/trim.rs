@@ -1,4 +1,4 @@
-//! Removes chunks that every sink has passed and whose retention is over, oldest first.
+//! Trimming: removes chunks that every sink has committed and whose retention is over, oldest first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use super::group::GroupCommit;
 use crate::spool::embedded::store::schema;
 use crate::spool::{Disposition, Millis};
 
-/// Chunks removed per commit: unbounded removal of a backlog would stall the callers that wait. A commit that
-/// adds more chunks than that removes as many again, so that what is removed keeps up with what comes.
+/// Chunks removed per commit: unbounded removal of a backlog would delay the waiting callers. A commit that
+/// adds more chunks removes as many, so that trimming keeps up.
 const MAX_CHUNKS: u32 = 64;
 
-/// Removes some of what is no longer needed; returns the last position removed, if any was, and whether
-/// there may be more. `keep` is the time that events stay after everyone has passed them.
+/// Removes some of the chunks that are no longer needed. Returns the last removed position, if any, and true if
+/// there may be more. `keep` is the retention.
 pub(crate) fn trim(
     group: &mut GroupCommit<'_, '_>,
     sinks: &[Arc<str>],
@@ -29,7 +29,7 @@ pub(crate) fn trim(
     )?;
     let mut rows = oldest.query(params![passed, most])?;
     let (mut removable, mut count) = (None, 0);
-    // Only a prefix goes. A time in the future is a clock's mistake that must not keep things.
+    // Only a prefix is removed. A time in the future is a clock error and must not keep chunks.
     while let Some(row) = rows.next()? {
         let age = now.saturating_sub(row.get::<_, Millis>(1)?);
         if (0..keep).contains(&age) {
@@ -45,8 +45,8 @@ pub(crate) fn trim(
     Ok((removable, count == most))
 }
 
-/// Moves the cursors of sinks that are not configured past what was removed, which they will never get, and
-/// counts it for them. Those that are have passed it.
+/// Moves the cursors of unconfigured sinks past the removed chunks, and counts those events as retired.
+/// Configured sinks have committed them.
 fn retire(group: &mut GroupCommit<'_, '_>, trimmed: u64) -> rusqlite::Result<()> {
     let mut behind =
         group.tx.prepare_cached("SELECT sink, position FROM cursors WHERE position < ?")?;
@@ -61,7 +61,7 @@ fn retire(group: &mut GroupCommit<'_, '_>, trimmed: u64) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The last position that every one of `sinks` has settled; `None` without sinks.
+/// Returns the last position that all `sinks` have committed; `None` without sinks.
 fn passed_by_all(tx: &Transaction<'_>, sinks: &[Arc<str>]) -> rusqlite::Result<Option<i64>> {
     let mut cursor = tx.prepare_cached("SELECT position FROM cursors WHERE sink = ?")?;
     let mut passed: Option<i64> = None;

@@ -1,4 +1,4 @@
-//! Upkeep around the commits: files that are where they were, room, the log written back, the mark.
+//! Upkeep around commits: file identity, room, checkpoints, the high watermark.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,27 +8,29 @@ use super::stuck_log::Obstacle;
 use super::writer::{BUSY_TIMEOUT, MustEnd, Writer};
 use crate::spool::embedded::store::fault::{self, Fault};
 use crate::spool::embedded::store::high_watermark::HighWatermark;
+use crate::spool::embedded::store::identity::MisplacedFile;
 
 impl Writer {
-    /// Compares the open files with what their paths lead to. The inner error says what is wrong, and that
-    /// nothing is stored.
-    pub(crate) fn look_after_files(&mut self) -> Result<Result<(), String>, MustEnd> {
-        let found = self.files.check();
+    /// Checks that the open files are at their paths. Logs each change of the result. While the inner result is an
+    /// error, nothing may be stored.
+    pub(crate) fn check_files(&mut self) -> Result<Result<(), MisplacedFile>, MustEnd> {
+        let checked = self.files.check();
+        let reason = checked.as_ref().err().map(ToString::to_string);
         let was_wrong = self.shared.misplaced().is_some();
-        self.shared.set_misplaced(found.clone().err());
-        match &found {
-            Err(reason) if !was_wrong => {
-                tracing::error!(reason, "the spool's files are not where they were");
-                // What was acknowledged is in the database itself, wherever that is now.
+        self.shared.set_misplaced(reason.clone());
+        match reason {
+            Some(reason) if !was_wrong => {
+                tracing::error!(reason, "the spool's files are not in their place");
+                // Moves acknowledged events from the WAL into the database, wherever that is now.
                 self.checkpoint("PASSIVE")?;
             }
-            Ok(()) if was_wrong => tracing::info!("the spool's files are where they were"),
+            None if was_wrong => tracing::info!("the spool's files are in their place again"),
             _ => {}
         }
-        Ok(found)
+        Ok(checked)
     }
 
-    /// Removes what every sink has passed, where a group would find no room otherwise.
+    /// Trims events that every sink has committed, if a group would find no room otherwise.
     pub(crate) fn make_room(&mut self, group: &[WriterCommand]) -> Result<(), MustEnd> {
         let appends = group.iter().filter(|command| command.is_append() && !command.is_copy());
         let room = self.log.room.left();
@@ -42,14 +44,14 @@ impl Writer {
                     self.report_fatal(&error);
                     return Err(MustEnd);
                 }
-                // The group's own commit meets it again, and says so.
+                // The group's own commit meets the error again and reports it.
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    /// Says, once each time, that the quarantine has no room for something, and that it has again.
+    /// Logs once that the quarantine is full, and once that it has room again.
     pub(crate) fn note_room(&mut self) {
         let is_full = self.log.room.is_full();
         let used = self.log.room.used();
@@ -90,8 +92,8 @@ impl Writer {
         cut
     }
 
-    /// Writes the WAL back into the database file. Returns what kept it from being written back as a whole,
-    /// where SQLite reports that: it does not for `PASSIVE`.
+    /// Writes the WAL back into the database file. Returns the obstacle to a complete checkpoint, which SQLite does not
+    /// report for `PASSIVE`.
     pub(crate) fn checkpoint(&self, mode: &str) -> Result<Option<Obstacle>, MustEnd> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         match self.connection.query_row(&pragma, [], |row| row.get(0)) {
@@ -107,11 +109,11 @@ impl Writer {
         }
     }
 
-    /// Has the next start repair what this one cannot.
+    /// Marks the spool for a repair at the next start.
     pub(crate) fn report_damage(&mut self, error: &rusqlite::Error) {
         tracing::error!(
             %error,
-            "a page of the spool is broken; nothing is removed from it until it is repaired. Start the \
+            "a page of the spool is corrupt; nothing is removed until it is repaired. Start the \
              service again, or stop it and run davinci-siem spool repair"
         );
         self.shared.damaged.store(true, Ordering::Relaxed);
@@ -119,7 +121,7 @@ impl Writer {
         self.mark.sync();
     }
 
-    /// Writes down outside the database what a new process cannot find out in it.
+    /// Writes the high watermark: the state that a new process needs beside the database.
     pub(crate) fn write_high_watermark(&mut self) {
         let mark = self.log.mark(self.is_damaged());
         let is_full = self.shared.full.load(Ordering::Relaxed);
@@ -148,8 +150,8 @@ impl Writer {
         )));
     }
 
-    /// Finds out what others are told before anything is asked: a new process must not seem to have room, or
-    /// a disk that takes events, until somebody sends some.
+    /// Sets the status before the first command: a new process must not report room or a healthy disk until a batch
+    /// arrives.
     pub(crate) fn begin(&mut self) {
         self.probe();
         self.publish();

@@ -1,4 +1,4 @@
-//! The writer thread: takes what waits, commits it once, answers everyone, then tidies up.
+//! Writer thread: takes all waiting commands, commits them as one group, answers, then trims and checkpoints.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::command::{CommandOutcome, WriterCommand};
 use super::group::{GroupCommit, LogState};
 use super::trim;
-use crate::spool::Clock;
-use crate::spool::Settings;
 use crate::spool::embedded::WriterStatus;
 use crate::spool::embedded::store::bounds;
 use crate::spool::embedded::store::fault::{self, Fault};
@@ -20,23 +18,24 @@ use crate::spool::embedded::store::high_watermark::HighWatermarkFile;
 use crate::spool::embedded::store::identity::SpoolFiles;
 use crate::spool::embedded::store::ids::Age;
 use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
+use crate::spool::{Clock, SpoolConfig};
 
-/// Bytes of batches that share one commit at most.
+/// Maximum size of the batches in one commit, in bytes.
 const GROUP_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Bytes written to the WAL after which it is written back, at most.
+/// Bytes written to the WAL after which it is checkpointed, at most.
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Pages a commit writes besides what it adds: the inner pages and the small tables.
+/// Bytes a commit writes besides the added rows: inner pages and small tables.
 pub(crate) const COMMIT_OVERHEAD: u64 = 6 * PAGE_SIZE;
 
-/// How long the writer waits for others' locks on the database, other than for a reader to end.
+/// Timeout for locks of other processes on the database; not for readers of the WAL.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often retention and the dedup window are looked after while nothing else happens.
+/// Interval of retention and eviction while the writer is idle.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long cursors wait for events to be committed with: they are in no hurry, and a sync of their own
+/// Time that cursors wait for events to share their commit: they are not urgent, and a sync of their own
 /// would hold up the events that come next.
 const CURSOR_WAIT: Duration = Duration::from_millis(4);
 
@@ -44,7 +43,7 @@ pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) log: LogState,
     pub(crate) mark: HighWatermarkFile,
-    pub(crate) settings: Settings,
+    pub(crate) settings: SpoolConfig,
     pub(crate) clock: Clock,
     pub(crate) age: Age,
     pub(crate) usage: bounds::DiskUsage,
@@ -53,10 +52,10 @@ pub(crate) struct Writer {
     pub(crate) files: SpoolFiles,
 }
 
-/// The process has to end.
+/// Fatal failure: the process has to end.
 pub(crate) struct MustEnd;
 
-/// Reports the writer's end where that is a panic.
+/// Reports a panic of the writer.
 struct EndsWithPanic(Arc<WriterStatus>);
 
 impl Drop for EndsWithPanic {
@@ -70,13 +69,13 @@ impl Drop for EndsWithPanic {
 }
 
 impl Writer {
-    /// Works until told to close, or until the store fails for good. `receive` waits for the next command
-    /// for as long as it is told.
+    /// Runs until [`WriterCommand::Close`] or a fatal failure of the store. `receive` waits for the next command up
+    /// to a timeout.
     pub(crate) fn run(
         mut self,
         receive: impl Fn(Duration) -> Result<WriterCommand, RecvTimeoutError>,
     ) {
-        // Without its writer the service can only refuse; a new process can do better.
+        // Without its writer the service could only refuse; a new process recovers.
         let _guard = EndsWithPanic(Arc::clone(&self.shared));
         let (mut unwritten, mut more_to_trim) = (0, false);
         let most_unwritten = CHECKPOINT_BYTES.min(bounds::log(self.settings.max_size) / 2);
@@ -106,9 +105,10 @@ impl Writer {
         }
     }
 
-    /// Commits a group and answers everyone in it. Tells whether there is more to trim.
+    /// Commits a group and answers its commands. Returns true if there is more to trim.
     pub(crate) fn commit(&mut self, group: Vec<WriterCommand>) -> Result<bool, MustEnd> {
-        if let Err(reason) = self.look_after_files()? {
+        if let Err(error) = self.check_files()? {
+            let reason = error.to_string();
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
         }
@@ -140,7 +140,7 @@ impl Writer {
             self.log.dedup.roll_back_to(0);
             let fault = fault::classify(&error);
             if fault::is_damaged(&error) && !self.is_damaged() {
-                // What is stored last may be as it should be: only old rows are left alone from now on.
+                // The newest rows may be intact: from now on old rows are not touched.
                 self.report_damage(&error);
                 continue;
             }
@@ -148,7 +148,7 @@ impl Writer {
                 self.shared.set_failing(Some(error.to_string()));
             }
             if fault != Fault::Fatal && group.iter().any(WriterCommand::is_append) {
-                // Cursors and removals make room, so they get a try without the appends.
+                // Cursors and removals make room, so they are committed without the appends.
                 tracing::error!(%error, "the spool could not store events; they were not acknowledged");
                 let (appends, rest): (Vec<_>, Vec<_>) =
                     group.into_iter().partition(WriterCommand::is_append);
@@ -167,8 +167,8 @@ impl Writer {
         }
     }
 
-    /// One transaction for the whole group, which is emptied only if it succeeds. Where room is tight, what
-    /// everyone has is not kept for its time: that is only while there is room for what nobody has.
+    /// Commits the whole group in one transaction; the group is emptied only on success. If room is tight, retention
+    /// is ignored: it applies only while there is room for undelivered events.
     pub(crate) fn try_commit(
         &mut self,
         group: &mut Vec<WriterCommand>,
@@ -213,7 +213,7 @@ impl Writer {
         let (evicted, more_to_evict) =
             if is_damaged { (Vec::new(), false) } else { work.evict(log, settings, age.of(now))? };
         let keep = if is_tight { Duration::ZERO } else { settings.retention };
-        // Sinks that begin with this commit hold back already what it could remove.
+        // Sinks registered by this commit already keep events from being trimmed in it.
         let holding: &[Arc<str>] = sinks.as_deref().unwrap_or(&log.sinks);
         let (removed, more_to_trim) =
             if is_damaged { (None, false) } else { trim::trim(&mut work, holding, keep)? };
@@ -227,7 +227,7 @@ impl Writer {
         if let Some(sinks) = sinks {
             log.sinks = sinks;
         }
-        log.dedup.settle();
+        log.dedup.make_permanent();
         evicted.into_iter().for_each(|key| log.dedup.remove(key));
         self.note_room();
         self.publish();
@@ -235,12 +235,16 @@ impl Writer {
         if done.iter().any(|done| matches!(done, CommandOutcome::Appended(Ok(_)))) {
             self.shared.set_failing(None);
         }
-        // It is stored; but where it is stored, no restart would find it.
-        let misplaced = if done.is_empty() { None } else { self.files.check().err() };
+        // The batch is stored in a file that a restart would not find.
+        let misplaced = if done.is_empty() {
+            None
+        } else {
+            self.files.check().err().map(|error| error.to_string())
+        };
         for (command, done) in group.drain(..).zip(done) {
             match (done, &misplaced) {
                 (CommandOutcome::Appended(Ok(_)), Some(reason)) => {
-                    command.fail(reason, Fault::Other)
+                    command.fail(reason, Fault::Other);
                 }
                 (done, _) => command.succeed(done),
             }
@@ -248,7 +252,7 @@ impl Writer {
         Ok(more_to_trim || more_to_evict)
     }
 
-    /// Tells the rest of the process what is readable and how much is used.
+    /// Publishes the last readable position and the bytes in use.
     pub(crate) fn publish(&mut self) {
         self.measure();
         self.shared.dedup_ids.store(self.log.dedup.len(), Ordering::Relaxed);
@@ -275,15 +279,15 @@ impl Writer {
         drop(self.files);
     }
 
-    /// Leaves everything as it is: closing the files would write to them once more.
+    /// Ends without closing the files, which would write to them once more.
     #[expect(clippy::mem_forget, reason = "dropping the connection is what must not happen")]
     fn abandon(self) {
         std::mem::forget((self.connection, self.files));
     }
 }
 
-/// The first command that comes within `timeout`, and what else waits by then. The second value
-/// tells that nothing comes after these.
+/// Returns the first command within `timeout` and all others waiting by then. The second value is true if no
+/// command follows.
 fn next_group(
     receive: impl Fn(Duration) -> Result<WriterCommand, RecvTimeoutError>,
     timeout: Duration,

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::super::*;
 
-/// What fails.
+/// Failing operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failing {
     /// Nothing.
@@ -55,7 +55,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Of an open spool.
-    pub(super) fn of(settings: &Settings) -> Faults {
+    pub(super) fn of(settings: &SpoolConfig) -> Faults {
         let connection = Connection::open(schema::database(&settings.directory)).expect("opened");
         connection.busy_timeout(Duration::from_secs(60)).expect("set");
         connection.pragma_update(None, "synchronous", "OFF").expect("set");

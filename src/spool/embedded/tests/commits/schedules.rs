@@ -7,7 +7,7 @@ use super::super::*;
 use super::faults::{Failing, Faults};
 use super::watched::{SeenState, WatchedSpool};
 
-/// What is asked, in the order of the queue.
+/// Commands in the order of the queue.
 #[derive(Debug, Clone)]
 enum Ask {
     Append(&'static [u64]),
@@ -17,7 +17,7 @@ enum Ask {
     Close,
 }
 
-/// What a caller was told.
+/// Answer to a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ReportedResult {
     Appended(Result<Receipt, AppendError>),
@@ -60,7 +60,7 @@ struct CommandQueue<'a> {
     commands: Receiver<WriterCommand>,
     choices: &'a Choices,
     faults: &'a Faults,
-    /// What fails of the next group, and that nothing has failed yet.
+    /// Next fault to inject, none injected yet.
     failing: Cell<Option<Failing>>,
     was_idle: Cell<bool>,
 }
@@ -175,7 +175,7 @@ fn watch_head(spool: &EmbeddedSpool, eye: &Arc<Mutex<Connection>>) -> Arc<Watche
     })
 }
 
-/// What has to be true at the moment of an answer.
+/// Checks the invariants at the moment of an answer.
 fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &SeenState, head: u64) {
     for event in &batch.events {
         let text = String::from_utf8_lossy(&event.bytes).into_owned();
@@ -190,7 +190,7 @@ fn judge(answer: &Result<Receipt, AppendError>, batch: &Batch, seen: &SeenState,
     assert_eq!(seen.accepted, seen.events.len() as u64, "and so are the dispositions");
 }
 
-/// What has to be true in the end, and that what failed has left nothing behind.
+/// Checks the invariants at the end: failed commands have left nothing behind.
 fn look_back(
     bench: &SpoolBench,
     asks: &[Ask],

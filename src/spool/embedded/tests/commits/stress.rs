@@ -17,7 +17,7 @@ const CALLERS: u64 = 6;
 /// Batches that are acknowledged before the spool is closed.
 const BATCHES: u64 = 300;
 
-/// What one caller knows in the end.
+/// Results of one caller.
 #[derive(Debug, Default)]
 struct KnownEvents {
     /// Batches by what was answered: stored, not stored, or nobody waited for it.

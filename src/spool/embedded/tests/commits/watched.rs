@@ -26,7 +26,7 @@ impl WatchedSpool {
         *self.0.lock().expect("no panic before") = None;
     }
 
-    /// Whether it still waits.
+    /// True while the caller waits.
     pub(super) fn waits(&self) -> bool {
         self.0.lock().expect("no panic before").is_some()
     }
@@ -48,7 +48,7 @@ impl Wake for WatchedSpool {
     }
 }
 
-/// What another connection finds in the store at a moment.
+/// State of the store as another connection reads it.
 #[derive(Debug)]
 pub(super) struct SeenState {
     /// Events in order, as `SpoolBench` makes them.

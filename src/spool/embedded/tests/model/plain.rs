@@ -8,7 +8,7 @@ use super::*;
 #[derive(Debug)]
 pub(super) struct ModelChunk {
     pub(super) events: Vec<StoredEvent>,
-    /// What is left of its body, if that is not what it was.
+    /// Rest of the body, if it is damaged.
     pub(super) damage: Option<Bytes>,
 }
 
@@ -29,14 +29,14 @@ impl ModelChunk {
 /// The spool as it should be.
 #[derive(Debug)]
 pub(super) struct Model {
-    pub(super) settings: Settings,
+    pub(super) settings: SpoolConfig,
     pub(super) now: Millis,
     pub(super) head: u64,
     pub(super) trimmed: u64,
     pub(super) chunks: VecDeque<ModelChunk>,
-    /// What each commit has to remember.
+    /// State that each commit stores.
     pub(super) ids: VecDeque<(Millis, Vec<DedupKey>)>,
-    /// The sinks that hold events back.
+    /// The sinks that keep events from being trimmed.
     pub(super) awaited: Vec<Arc<str>>,
     pub(super) cursors: BTreeMap<Arc<str>, Registered>,
     pub(super) entries: BTreeMap<i64, (Millis, Arc<str>, NewEntry)>,
@@ -48,7 +48,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: Settings, now: Millis) -> Model {
+    pub(super) fn new(settings: SpoolConfig, now: Millis) -> Model {
         Model {
             settings,
             now,
@@ -66,7 +66,7 @@ impl Model {
         }
     }
 
-    /// What a new process does not know: who holds events back.
+    /// Sinks that keep events, unknown to a new process.
     pub(super) fn restart(&mut self) {
         self.awaited.clear();
     }
@@ -164,7 +164,7 @@ impl Model {
         Receipt { accepted, duplicates, quarantined, repeated }
     }
 
-    /// What a batch would add to the quarantine.
+    /// Size that a batch adds to the quarantine.
     fn refused_by(&self, batch: &Batch) -> u64 {
         let known = self.ids.iter().flat_map(|(_, keys)| keys);
         let mut known: Vec<DedupKey> = known.copied().collect();
@@ -208,7 +208,7 @@ impl Model {
             return Err(CommitError::QuarantineFull);
         }
         let place = self.cursors.get_mut(sink).expect("a known sink");
-        // What is settled stays settled.
+        // What is committed stays settled.
         place.cursor = place.cursor.max(position);
         for (source, entry) in dead_letters {
             self.put_aside(self.now, &source.as_str().into(), entry.clone());
@@ -258,7 +258,7 @@ impl Model {
         removed
     }
 
-    /// What a reader finds after a position.
+    /// Result of a read after a position.
     pub(super) fn read(&self, after: u64) -> Vec<Read> {
         let (mut found, mut expected) = (Vec::new(), after + 1);
         for chunk in self.chunks.iter().filter(|chunk| chunk.last() > after) {
@@ -287,7 +287,7 @@ impl Model {
         found
     }
 
-    /// What `spool verify` has to say.
+    /// Expected result of `spool verify`.
     pub(super) fn problems(&self) -> Vec<String> {
         let (mut found, mut previous) = (Vec::new(), self.trimmed);
         for chunk in &self.chunks {
@@ -319,12 +319,12 @@ impl Model {
         self.ids.iter().map(|(_, keys)| keys.len() as u64).sum()
     }
 
-    /// What begins every commit: there may be room again.
+    /// Begins a commit: there may be room again.
     fn begin(&mut self, used: u64) {
         self.is_full = self.has_events() && used > self.percent(if self.is_full { 70 } else { 95 });
     }
 
-    /// What ends every commit, in which `used` bytes were taken before it.
+    /// Ends a commit, before which `used` bytes were in use.
     fn tidy(&mut self, added: Vec<DedupKey>, used: u64) {
         if self.quarantined() + self.wanted <= self.settings.quarantine_max_size {
             self.wanted = 0;

@@ -71,7 +71,7 @@ impl Real {
                 assert_eq!(removed, Ok(self.model.remove(&ids, used)), "of each source");
             }
             ModelStep::Commit { sink, by, dead } => {
-                self.commit(SINKS[*sink].into(), *by, *dead).await
+                self.commit(SINKS[*sink].into(), *by, *dead).await;
             }
             ModelStep::Register { sinks } => {
                 let sinks = sinks.iter().map(|(sink, start)| (SINKS[*sink].into(), *start));

@@ -1,4 +1,4 @@
-//! What can be done to a spool. Everything is chosen by small numbers, which always mean something, so
+//! Operations on a spool. Each is chosen by small numbers, which are always valid, so
 //! that a failing sequence can be made shorter.
 
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ pub(super) enum ModelStep {
     Retry { entry: usize, events: Vec<u8> },
     /// Quarantine entries go.
     Remove { entries: Vec<usize> },
-    /// A sink has settled so many events more, or claims so with fewer, some of them as dead letters.
+    /// A sink has committed so many events more, or claims so with fewer, some of them as dead letters.
     Commit { sink: usize, by: i64, dead: u64 },
     /// The service starts with these sinks.
     Register { sinks: Vec<(usize, Start)> },
@@ -41,7 +41,7 @@ pub(super) enum ModelStep {
     Reopen,
     /// It is killed and starts again.
     Crash,
-    /// What takes longer to look at.
+    /// Slow checks.
     LookInto,
 }
 

@@ -1,0 +1,74 @@
+//! Settings of `type = "elasticsearch"`: the bulk API of Elasticsearch and OpenSearch.
+
+use crate::http_client::{Authorization, HttpClientConfig, NONE_OR_GZIP};
+use crate::settings::Section;
+
+/// `type = "elasticsearch"`.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchSinkConfig {
+    /// Connection; the URL has no path, or the path that a proxy adds.
+    pub client: HttpClientConfig,
+    /// Credentials.
+    pub authorization: Authorization,
+    /// The product, which decides about the parameters of a request.
+    pub flavor: Flavor,
+    /// The data stream that is written.
+    pub data_stream: String,
+    /// The ingest pipeline of the documents, if any.
+    pub pipeline: Option<String>,
+}
+
+/// A product with the bulk API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavor {
+    /// Elasticsearch from 8.13 on.
+    Elasticsearch,
+    /// OpenSearch.
+    Opensearch,
+}
+
+const DATA_STREAM: &str = "logs-pingone.davinci-default";
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<ElasticsearchSinkConfig> {
+    let example = "https://elasticsearch.example.com:9200";
+    let client = HttpClientConfig::read(section, "endpoint", example, &NONE_OR_GZIP, "gzip");
+    if let Some(client) = &client {
+        client.refuse_api_path(section, &["/_bulk", "/_doc", "/_create"]);
+    }
+    let authorization = Authorization::read(section, "api_key", "ApiKey");
+    let flavors = [("elasticsearch", Flavor::Elasticsearch), ("opensearch", Flavor::Opensearch)];
+    let flavor = section.choice("flavor", &flavors, "The product.").or("elasticsearch");
+    let doc = "The data stream that is written.";
+    let data_stream = section.text_as("data_stream", doc, parse_data_stream).or(DATA_STREAM);
+    let doc = "Ingest pipeline of the documents. Default: the data stream's own.";
+    let pipeline = section.text("pipeline", doc).optional();
+    let config = ElasticsearchSinkConfig {
+        client: client?,
+        authorization: authorization?,
+        flavor: flavor?,
+        data_stream: data_stream?,
+        pipeline: pipeline?,
+    };
+    if config.flavor == Flavor::Opensearch
+        && matches!(config.authorization, Authorization::Token(..))
+    {
+        section.report("api_key", "is not known to OpenSearch; use basic");
+    }
+    Some(config)
+}
+
+/// Parses the name of a data stream:
+/// <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create>.
+fn parse_data_stream(name: &str) -> Result<String, String> {
+    let is_allowed =
+        |c: char| !c.is_uppercase() && !c.is_whitespace() && !"\\/*?\"<>|,#:".contains(c);
+    let is_name = (1..=255).contains(&name.len())
+        && name.chars().all(is_allowed)
+        && !name.starts_with(['-', '_', '+', '.']);
+    match is_name {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "is not a data stream's name; write for example data_stream = {DATA_STREAM:?}"
+        )),
+    }
+}

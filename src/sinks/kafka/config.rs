@@ -1,0 +1,120 @@
+//! Settings of `type = "kafka"`: a topic of Apache Kafka, or of a broker with its protocol.
+
+use std::time::Duration;
+
+use crate::format::Format;
+use crate::secret::{Form, Secret};
+use crate::settings::Section;
+use crate::tls::TlsConfig;
+
+/// `type = "kafka"`.
+#[derive(Debug, Clone)]
+pub struct KafkaSinkConfig {
+    /// Host and port of some of the brokers.
+    pub brokers: Vec<String>,
+    /// The topic.
+    pub topic: String,
+    /// True if connections are encrypted.
+    pub is_encrypted: bool,
+    /// Certificates, for encrypted connections.
+    pub tls: TlsConfig,
+    /// Credentials.
+    pub sasl: Option<SaslConfig>,
+    /// Compression of a batch of records.
+    pub compression: &'static str,
+    /// Timeout of one record, with all retries of the client.
+    pub timeout: Duration,
+    /// Upper bound of one record, in bytes.
+    pub max_size: usize,
+    /// Format of the events, for the header `schema`.
+    pub schema: &'static str,
+}
+
+/// Mechanism, name and password (RFC 4422).
+#[derive(Debug, Clone)]
+pub struct SaslConfig {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+const EXAMPLE: &str = "kafka.example.com:9093";
+
+/// Upper bound of `max_size`, in bytes.
+const MAX_RECORD_BYTES: u64 = 100_000_000;
+
+/// Upper bound of `timeout`.
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+
+pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSinkConfig> {
+    let brokers = section.list_as("brokers", "Host and port of some of the brokers.", parse_broker);
+    let brokers = brokers.required(EXAMPLE);
+    let topic = section.text_as("topic", "The topic.", parse_topic).required("pingone-davinci");
+    let transports = [("tls", true), ("tcp", false)];
+    let is_encrypted = section.choice("transport", &transports, "Transport to the brokers.");
+    let is_encrypted = is_encrypted.or("tls");
+    let tls = TlsConfig::read(section);
+    let sasl = section.optional_table("sasl", "Credentials.", read_sasl);
+    let compressions = ["none", "lz4", "snappy", "zstd"].map(|name| (name, name));
+    let doc = "Compression of a batch of records.";
+    let compression = section.choice("compression", &compressions, doc).or("lz4");
+    let doc = "Timeout of one record, with all retries of the client. At most 1h.";
+    let timeout = section.timeout("timeout", doc).or("30s");
+    let doc = "Upper bound of one record; a larger event goes to quarantine.";
+    let max_size = section.size("max_size", 1000..=MAX_RECORD_BYTES, doc).or("1 MB");
+    let config = KafkaSinkConfig {
+        brokers: brokers?,
+        topic: topic?,
+        is_encrypted: is_encrypted?,
+        tls: tls?,
+        sasl: sasl?,
+        compression: compression?,
+        timeout: timeout?,
+        max_size: max_size? as usize,
+        schema: format.as_str(),
+    };
+    if !config.is_encrypted && config.tls != TlsConfig::default() {
+        section.report("tls", "is for transport = \"tls\" only; leave it out");
+    }
+    if config.timeout > MAX_TIMEOUT {
+        section.report("timeout", "must be at most 1h");
+    }
+    Some(config)
+}
+
+/// Parses a host and a port.
+fn parse_broker(text: &str) -> Result<String, String> {
+    // A comma would make two brokers of one.
+    let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !",/@".contains(c));
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match is_plain && parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err(format!("are hosts with their ports; write for example brokers = [{EXAMPLE:?}]"))
+        }
+    }
+}
+
+/// Parses a topic's name: <https://kafka.apache.org/documentation/#java> (`org.apache.kafka.common.internals.Topic`).
+fn parse_topic(name: &str) -> Result<String, String> {
+    let is_name = (1..=249).contains(&name.len())
+        && ![".", ".."].contains(&name)
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    match is_name {
+        true => Ok(name.to_owned()),
+        false => {
+            Err("is no topic's name, which is 1 to 249 of a-z, A-Z, 0-9, ., _ and -".to_owned())
+        }
+    }
+}
+
+fn read_sasl(section: &mut Section<'_>) -> Option<SaslConfig> {
+    let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
+    let mechanism = section.choice("mechanism", &mechanisms, "SASL mechanism.").or("SCRAM-SHA-512");
+    let username = section.text("username", "User name.").required("davinci-siem");
+    let password = section.secret("password", Form::Line, "Password.");
+    Some(SaslConfig { mechanism: mechanism?, username: username?, password: password? })
+}
