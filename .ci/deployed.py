@@ -179,10 +179,14 @@ def check_splunk(problems):
     known |= set(re.findall(r"^\[(\w+)\]", (default / "fields.conf").read_text(), re.MULTILINE))
     texts = re.findall(r"<query>(.*?)</query>", (default / "data/ui/views/pingone.xml").read_text(), re.DOTALL)
     texts += re.findall(r"^search = (.*)$", (default / "eventtypes.conf").read_text(), re.MULTILINE)
+    texts += [file.read_text() for file in (ROOT / "detections/converted/spl").glob("*.native.spl")]
     for text in texts:
-        used = set(re.findall(r"\b(\w+)=", text)) | set(re.findall(r"dc\((\w+)\)", text))
+        used = set(re.findall(r"\b(\w+)=", text)) | set(re.findall(r"\b(\w+) IN \(", text)) | set(re.findall(r"dc\((\w+)\)", text))
+        # What a search computes itself, and what it counts by.
+        made = set(re.findall(r"\bas (\w+)", text)) | set(re.findall(r"(?:eval|,) (\w+)=", text)) | {"span"}
         for words in re.findall(r"\b(?:by|table) ([\w ]+)", text):
             used |= set(words.split())
+        used -= made
         for field in used - known:
             problems.append(f"the add-on for Splunk has no field {field}: {text[:60]}")
     return len(texts)

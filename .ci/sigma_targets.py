@@ -44,6 +44,7 @@ TARGETS = [
     ("lucene", "ecs.lucene", LuceneBackend, ["elasticsearch"], False),
     ("lucene", "ocsf.lucene", LuceneBackend, ["ocsf"], False),
     ("esql", "ecs.esql", ESQLBackend, ["elasticsearch", "esql_window"], True),
+    ("spl", "native.spl", SplunkBackend, ["splunk_native", "splunk_window"], True),
     ("spl", "ecs.spl", SplunkBackend, ["splunk_ecs", "splunk_window"], True),
     ("spl", "ocsf.spl", SplunkBackend, ["ocsf", "splunk_ocsf", "splunk_window"], True),
     ("kql", "ecs.kql", CorrelatingKusto, ["kusto_ecs"], True),
