@@ -69,9 +69,21 @@ def categories():
         target = "/Actor/User" if action["target"] == "user" else "/Host/Application/Service"
         for outcome in outcomes(action):
             level = severity(action, outcome)
-            significance = {1: "/Normal", 3: "/Informational", 5: "/Informational/Warning", 8: "/Informational/Alert"}[level]
-            rows.append([action["type"], outcome, target, behavior(action), "", "/Application", significance,
-                         f"/{outcome.capitalize()}"])
+            significance = {1: "/Normal", 3: "/Informational", 5: "/Informational/Warning", 8: "/Informational/Alert"}[
+                level
+            ]
+            rows.append(
+                [
+                    action["type"],
+                    outcome,
+                    target,
+                    behavior(action),
+                    "",
+                    "/Application",
+                    significance,
+                    f"/{outcome.capitalize()}",
+                ]
+            )
     return rows
 
 
@@ -181,7 +193,11 @@ def check_splunk(problems):
     texts += re.findall(r"^search = (.*)$", (default / "eventtypes.conf").read_text(), re.MULTILINE)
     texts += [file.read_text() for file in (ROOT / "detections/converted/spl").glob("*.native.spl")]
     for text in texts:
-        used = set(re.findall(r"\b(\w+)=", text)) | set(re.findall(r"\b(\w+) IN \(", text)) | set(re.findall(r"dc\((\w+)\)", text))
+        used = (
+            set(re.findall(r"\b(\w+)=", text))
+            | set(re.findall(r"\b(\w+) IN \(", text))
+            | set(re.findall(r"dc\((\w+)\)", text))
+        )
         # What a search computes itself, and what it counts by.
         made = set(re.findall(r"\bas (\w+)", text)) | set(re.findall(r"(?:eval|,) (\w+)=", text)) | {"span"}
         for words in re.findall(r"\b(?:by|table) ([\w ]+)", text):
@@ -201,5 +217,7 @@ def check_files(program, events, ecs, problems, write):
         for field in used - emitted:
             problems.append(f"{name}: nothing emits {field}")
     kusto, splunk = check_kusto(emitted, problems), check_splunk(problems)
-    return (f"deploy: {len(kibana_fields())} fields of Kibana, {len(rule_fields())} of the rules, {kusto} texts of KQL and "
-            f"{splunk} searches of SPL name only what is emitted")
+    return (
+        f"deploy: {len(kibana_fields())} fields of Kibana, {len(rule_fields())} of the rules, {kusto} texts of KQL and "
+        f"{splunk} searches of SPL name only what is emitted"
+    )

@@ -1,11 +1,13 @@
 """Checks detections/ from the event that PingOne sends to the query that finds it. Arguments: the program, --write.
 
-Each rule has two files of events. The program renders them in ECS and OCSF. noida-db, a server with the interface of
-Elasticsearch, stores the documents with the shipped templates and runs the Lucene queries. Every positive event of a
-rule has to be found, and no other event: neither a negative one of the rule nor a positive one of another rule.
+Each rule has two files of events. The program renders them in ECS and OCSF. noida-db and osmem-server, with the
+interfaces of Elasticsearch and OpenSearch, store the documents with the shipped templates and run the Lucene queries.
+Every positive event of a rule has to be found, and no other event: neither a negative one of the rule nor a positive
+one of another rule.
 
-Lucene cannot correlate events and cannot compare times of day. `correlated_groups` and `is_outside_window` evaluate that here,
-over the same documents: a group of hits with equal values of `group-by`, within a sliding window of `timespan`.
+Lucene cannot correlate events and cannot compare times of day. `correlated_groups` and `is_outside_window` evaluate
+that here, over the same documents: a group of hits with equal values of `group-by`, within a sliding window of
+`timespan`.
 """
 
 import datetime
@@ -14,7 +16,7 @@ import pathlib
 import sys
 
 import yaml
-from judges import ROOT, elasticsearch, get, render
+from judges import ROOT, elasticsearch, get, opensearch, render
 from sigma.correlations import SigmaCorrelationType
 from sigma.validation import SigmaValidator
 from sigma.validators.core import validators as known_validators
@@ -23,7 +25,14 @@ from sigma_targets import TARGETS, convert, correlation, load
 DIRECTORY = ROOT / "detections"
 CONVERTED = DIRECTORY / "converted"
 DATA_STREAM = "logs-pingone.davinci-default"
-OCSF_INDEX = "ocsf"
+OCSF_VERSIONS = ["1.3.0", "1.8.0"]
+OCSF_INDEX = {
+    "mappings": {
+        "date_detection": False,
+        "dynamic_templates": [{"texts": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
+        "properties": {"unmapped": {"type": "flattened"}},
+    }
+}
 RULES = 25
 # The rule that the pipelines give a filter by time.
 CHANGE_WINDOW = "davinci_deployment_outside_window"
@@ -161,8 +170,10 @@ def check_case(case, schema, queries, fields):
         if schema == "ocsf" and case.name in NOT_IN_OCSF:
             return 0
         bases = [document["name"] for document in documents[1:]]
-        hits = {kind: {base: case.hits(kind, query) for base, query in zip(bases, queries, strict=True)}
-                for kind in ("positive", "negative")}
+        hits = {
+            kind: {base: case.hits(kind, query) for base, query in zip(bases, queries, strict=True)}
+            for kind in ("positive", "negative")
+        }
         for kind, count in (("positive", len(case.documents["positive"])), ("negative", 1)):
             if len({id(hit) for found in hits[kind].values() for hit in found}) < count:
                 problems.append(f"{case.name}: {schema}: the queries do not find enough {kind} events")
@@ -180,7 +191,9 @@ def check_case(case, schema, queries, fields):
         for document in case.documents[kind]:
             action = document.get("event", {}).get("code") or get(document, "metadata.event_code")
             if (document in hits) != (kind == "positive"):
-                problems.append(f"{case.name}: {schema}: {kind} event {action} is {'' if document in hits else 'not '}found")
+                problems.append(
+                    f"{case.name}: {schema}: {kind} event {action} is {'' if document in hits else 'not '}found"
+                )
         count += len(hits) if kind == "positive" else 0
     others = {hit for hit in case.found[queries[0]] if "/positive/" in hit and not hit.startswith(f"{case.name}/")}
     if others:
@@ -195,6 +208,23 @@ def ocsf_fields():
     return lambda field: mapping.get(field, field)
 
 
+def check_documents(program, server, index, schema, events, *arguments):
+    """Stores the events in a format and runs the queries. Returns the number of positive events found, by rule."""
+    lines = {case: render(program, batch, "--format", schema, *arguments) for case, batch in events.items()}
+    stored = [(f"{case}/{at}", line) for case, batch in lines.items() for at, line in enumerate(batch)]
+    for name, reason in server.bulk(index, stored):
+        problems.append(f"{schema}: {name} is refused: {reason}")
+    documents = {case: [json.loads(line) for line in batch] for case, batch in lines.items()}
+    target = next(target for target in TARGETS if target[1] == f"{schema}.lucene")
+    fields = (lambda field: field) if schema == "ecs" else ocsf_fields()
+    counts = {}
+    for name in names():
+        queries = convert(DIRECTORY, DIRECTORY / f"{name}.yml", *target[2:])
+        found = {query: server.hits(index, query) for query in queries}
+        counts[name] = check_case(Case(name, documents, found), schema, queries, fields)
+    return counts
+
+
 def check_events(program):
     """Renders, stores, searches. Returns the numbers for the report."""
     events = {}
@@ -206,26 +236,14 @@ def check_events(program):
         problems.append(f"events without a rule: {', '.join(sorted(stray))}")
     counts = {}
     with elasticsearch() as server:
-        server.put(f"/{OCSF_INDEX}", {
-            "mappings": {
-                "date_detection": False,
-                "dynamic_templates": [{"texts": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}],
-                "properties": {"unmapped": {"type": "flattened"}},
-            }
-        })
-        for schema, index in (("ecs", DATA_STREAM), ("ocsf", OCSF_INDEX)):
-            lines = {case: render(program, batch, "--format", schema) for case, batch in events.items()}
-            stored = [(f"{case}/{at}", line) for case, batch in lines.items() for at, line in enumerate(batch)]
-            for name, reason in server.bulk(index, stored):
-                problems.append(f"{schema}: {name} is refused: {reason}")
-            documents = {case: [json.loads(line) for line in batch] for case, batch in lines.items()}
-            target = next(target for target in TARGETS if target[1] == f"{schema}.lucene")
-            fields = (lambda field: field) if schema == "ecs" else ocsf_fields()
-            counts[schema] = {}
-            for name in names():
-                queries = convert(DIRECTORY, DIRECTORY / f"{name}.yml", *target[2:])
-                found = {query: server.hits(index, query) for query in queries}
-                counts[schema][name] = check_case(Case(name, documents, found), schema, queries, fields)
+        counts["ecs"] = check_documents(program, server, DATA_STREAM, "ecs", events)
+        for version in OCSF_VERSIONS:
+            index = f"ocsf-{version}"
+            server.put(f"/{index}", OCSF_INDEX)
+            arguments = ["--ocsf-version", version]
+            counts[f"ocsf {version}"] = check_documents(program, server, index, "ocsf", events, *arguments)
+    with opensearch() as server:
+        counts["ecs in OpenSearch"] = check_documents(program, server, DATA_STREAM, "ecs", events)
     return events, counts
 
 
@@ -234,10 +252,17 @@ def main():
     check_rules()
     queries = check_conversions(write)
     events, counts = check_events(program)
-    total = {kind: sum(len(batch) for case, batch in events.items() if case.endswith(kind)) for kind in ("positive", "negative")}
+    total = {
+        kind: sum(len(batch) for case, batch in events.items() if case.endswith(kind))
+        for kind in ("positive", "negative")
+    }
     for name in names():
         correlated = correlation(load(DIRECTORY / f"{name}.yml")) is not None
-        found = ", ".join(f"{schema} {counts[schema][name]}" for schema in counts if name not in NOT_IN_OCSF or schema == "ecs")
+        found = ", ".join(
+            f"{schema} {counts[schema][name]}"
+            for schema in counts
+            if name not in NOT_IN_OCSF or not schema.startswith("ocsf")
+        )
         what = "positive groups" if correlated else f"of {len(events[name + '/positive'])} positive events"
         print(f"{name:36} {found} {what}; {len(events[name + '/negative'])} negative events")
     for name, reason in NOT_IN_OCSF.items():
@@ -245,8 +270,10 @@ def main():
     for problem in problems:
         print(f"detections: {problem}", file=sys.stderr)
     if not problems:
-        print(f"{len(names())} rules, {queries} queries; {total['positive']} positive events found, "
-              f"0 of {total['negative']} negative ones")
+        print(
+            f"{len(names())} rules, {queries} queries; {total['positive']} positive events found, "
+            f"0 of {total['negative']} negative ones"
+        )
     sys.exit(bool(problems))
 
 

@@ -12,7 +12,7 @@ import sys
 
 import pycef
 from deployed import check_files
-from judges import ROOT, VENV, Server, accepted, elasticsearch, render
+from judges import ROOT, accepted, elasticsearch, opensearch, render
 from jsonschema import Draft202012Validator
 from mutate import mutants
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
@@ -71,11 +71,20 @@ def judge_ocsf(events, lines):
     for version in OCSF_VERSIONS:
         documents = [json.loads(line) for line in lines[version]]
         sound = documents[0]
-        for change in ({"severity_id": 77}, {"class_uid": 424242}, {"time": "today"}, {"nonsense": 1}, {"metadata": None}):
+        for change in (
+            {"severity_id": 77},
+            {"class_uid": 424242},
+            {"time": "today"},
+            {"nonsense": 1},
+            {"metadata": None},
+        ):
             refuses(lambda document: ocsf_error(document, version), f"OCSF {version}", {**sound, **change})
         for name in ("severity_id", "metadata", "time"):
-            refuses(lambda document: ocsf_error(document, version), f"OCSF {version}",
-                    {field: value for field, value in sound.items() if field != name})
+            refuses(
+                lambda document: ocsf_error(document, version),
+                f"OCSF {version}",
+                {field: value for field, value in sound.items() if field != name},
+            )
         for name, document in zip(events, documents, strict=True):
             if document["metadata"]["version"] != version:
                 problems.append(f"OCSF {version}: {name} says {document['metadata']['version']}")
@@ -107,8 +116,11 @@ def cef_error(line):
 
 
 def judge_cef(events, lines):
-    for broken in ("no CEF at all", lines[0].replace(" rt=", " rt=x", 1).replace("|rt=", "|rt=x", 1),
-                   "|".join(lines[0].split("|")[:5])):
+    for broken in (
+        "no CEF at all",
+        lines[0].replace(" rt=", " rt=x", 1).replace("|rt=", "|rt=x", 1),
+        "|".join(lines[0].split("|")[:5]),
+    ):
         refuses(cef_error, "pycef", broken)
     for name, line in zip(events, lines, strict=True):
         if error := cef_error(line):
@@ -116,16 +128,6 @@ def judge_cef(events, lines):
         elif (read := pycef.parse(line).get("externalId")) != events[name].get("id") and name.count("/") == 1:
             problems.append(f"CEF: {name}: externalId is {read}")
     counts.append(f"CEF: {len(lines)} lines")
-
-
-def opensearch():
-    """osmem-server with the shipped template, which becomes one of an ordinary index: it has no data streams."""
-    binary = next((VENV / "lib").glob("python*/site-packages/osmem_server/bin/osmem-server"))
-    server = Server([str(binary), "--no-stdin-watch", "--no-ja", "--addr", "127.0.0.1:{port}"])
-    template = json.loads((ROOT / "deploy/opensearch/index-template.json").read_text())
-    del template["data_stream"]
-    server.put("/_index_template/pingone-davinci", template)
-    return server
 
 
 def judge_ecs(name, server, lines):

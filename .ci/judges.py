@@ -26,7 +26,13 @@ BUILT_IN = {
         "template": {
             "mappings": {
                 "dynamic_templates": [
-                    {"ecs_ip": {"path_match": ["ip", "*.ip"], "match_mapping_type": "string", "mapping": {"type": "ip"}}},
+                    {
+                        "ecs_ip": {
+                            "path_match": ["ip", "*.ip"],
+                            "match_mapping_type": "string",
+                            "mapping": {"type": "ip"},
+                        }
+                    },
                     {"ecs_date": {"path_match": ["@timestamp", "event.created"], "mapping": {"type": "date"}}},
                     {"ecs_keyword": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}},
                 ]
@@ -130,7 +136,11 @@ class Server:
 
     def hits(self, index, query):
         """Ids of the documents that a Lucene query finds."""
-        search = {"size": 10_000, "_source": False, "query": {"query_string": {"query": query, "analyze_wildcard": True}}}
+        search = {
+            "size": 10_000,
+            "_source": False,
+            "query": {"query_string": {"query": query, "analyze_wildcard": True}},
+        }
         answer, status = self.request("POST", f"/{index}/_search", search)
         if status != 200:
             sys.exit(f"search {query}: {status}: {answer}")
@@ -148,4 +158,14 @@ def elasticsearch():
         ("/_index_template/logs-pingone.davinci", "index-template.json"),
     ):
         server.put(path, json.loads((ELASTICSEARCH / file).read_text()))
+    return server
+
+
+def opensearch():
+    """osmem-server with the shipped template, which becomes one of an ordinary index: it has no data streams."""
+    binary = next((VENV / "lib").glob("python*/site-packages/osmem_server/bin/osmem-server"))
+    server = Server([str(binary), "--no-stdin-watch", "--no-ja", "--addr", "127.0.0.1:{port}"])
+    template = json.loads((ROOT / "deploy/opensearch/index-template.json").read_text())
+    del template["data_stream"]
+    server.put("/_index_template/pingone-davinci", template)
     return server

@@ -6,8 +6,26 @@ import random
 # The program needs them to accept an event at all.
 REQUIRED = {("id",), ("recordedAt",), ("action",), ("action", "type")}
 VALUES = [
-    None, True, 0, -1, 3.5, 2**63, "", " ", "x", "203.0.113.9", "not a date", "2026-11-30T10:00:00Z", "é\u2028\x7f|=\\\n",
-    "z" * 40_000, [], {}, ["a", {"b": 1}], {"id": {"id": []}}, [[["deep"]]], [None, "x", 1],
+    None,
+    True,
+    0,
+    -1,
+    3.5,
+    2**63,
+    "",
+    " ",
+    "x",
+    "203.0.113.9",
+    "not a date",
+    "2026-11-30T10:00:00Z",
+    "é\u2028\x7f|=\\\n",
+    "z" * 40_000,
+    [],
+    {},
+    ["a", {"b": 1}],
+    {"id": {"id": []}},
+    [[["deep"]]],
+    [None, "x", 1],
 ]
 NAMES = ["new", "new.dotted", "@timestamp", "", "id", "type", "name", "ä", "a b", "_id", "x" * 300]
 

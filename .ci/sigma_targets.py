@@ -18,7 +18,9 @@ class CorrelatingKusto(KustoBackend):
     default_correlation_query = {"stats": "{search}\n{aggregate}\n{condition}"}
     correlation_search_single_rule_expression = "PingOneEvents\n| where {query}"
     correlation_search_multi_rule_expression = "union\n{queries}"
-    correlation_search_multi_rule_query_expression = '(PingOneEvents\n| where {query}\n| extend EventType = "{ruleid}"{normalization})'
+    correlation_search_multi_rule_query_expression = (
+        '(PingOneEvents\n| where {query}\n| extend EventType = "{ruleid}"{normalization})'
+    )
     correlation_search_multi_rule_query_expression_joiner = ",\n"
     correlation_search_field_normalization_expression = " | extend {alias} = {field}"
     correlation_search_field_normalization_expression_joiner = ""
