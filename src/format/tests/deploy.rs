@@ -196,5 +196,5 @@ fn the_event_types_mean_the_words_of_the_formats() {
     };
     let tags = deployed("splunk/davinci_siem/default/tags.conf");
     assert!(stanzas(&types, "[").is_superset(&stanzas(&tags, "[eventtype=")));
-    assert_eq!(stanzas(&tags, "[eventtype=").len(), 2);
+    assert_eq!(stanzas(&tags, "[eventtype=").len(), 5);
 }
