@@ -52,7 +52,7 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     match action {
         RedactAction::Drop => rules.drop.push(parsed),
         RedactAction::Mask => rules.mask.push(parsed),
-        RedactAction::Hash => rules.hash.push(parsed),
+        RedactAction::Hash | RedactAction::Truncate => rules.hash.push(parsed),
     }
     let redaction = Redaction::new(&rules);
     let found = redaction.event(raw);
@@ -240,7 +240,7 @@ fn rules(action: RedactAction) -> RedactConfig {
     let word = match action {
         RedactAction::Drop => "drop",
         RedactAction::Mask => "mask",
-        RedactAction::Hash => "hash",
+        RedactAction::Hash | RedactAction::Truncate => "hash",
     };
     let text = format!("[redact]\npii = \"{word}\"\nkey_env = \"KEY\"\n");
     let variables = [("KEY".into(), KEY.into())].into_iter();
