@@ -239,7 +239,9 @@ impl<'a, 'r> Walk<'a, 'r> {
         if let Some(action) = action {
             let value = inner.map_or(Cow::Borrowed(raw), json::decode);
             let is_done = self.redaction.spares_hashes && is_hashed(&value);
-            if action != RedactAction::Hash || !is_done {
+            // A value that is not an address is hashed instead of truncated.
+            let may_hash = matches!(action, RedactAction::Hash | RedactAction::Truncate);
+            if !(may_hash && is_done) {
                 let name = self.names.last().map(|name| &**name).unwrap_or_default();
                 if inner.is_some() && !is_loose && treatment.is_sought(name) {
                     self.collect(&value, action);
