@@ -257,7 +257,9 @@ fn makes_something_of_fragments(bytes: &[u8]) {
         let redaction = Redaction::new(&rules(action));
         let found = redaction.fragment(bytes);
         assert!(found.len() <= 5 * bytes.len() + 16 * 1024, "it grew to {} bytes", found.len());
-        if let Some(tree) = tree::read(&found) {
+        // In hidden bytes, only the shape of an address is left.
+        let shown = Some(&found).filter(|found| ***found != *redaction.hide(bytes));
+        if let Some(tree) = shown.and_then(|found| tree::read(found)) {
             let check = |_: &[String], _: bool, text: &str| holds_no_address(text);
             each_text(&tree, &mut Vec::new(), false, &mut { check });
         }
