@@ -1,6 +1,6 @@
 //! IP addresses in the value of a field: one address, or a list of addresses in one text.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 /// Characters between the addresses of a list.
