@@ -37,7 +37,7 @@ pub(super) struct MapArguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatName {
+pub(super) enum FormatName {
     /// Original JSON on one line
     Native,
     /// Elastic Common Schema

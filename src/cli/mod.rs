@@ -15,6 +15,7 @@ mod admin_client;
 mod check;
 mod config;
 mod drift;
+mod fields;
 mod generate;
 mod health;
 mod known;
@@ -76,6 +77,8 @@ enum CliCommand {
     Send(Box<send::SendArguments>),
     /// Print events in a sink's format, one line per event
     Map(map::MapArguments),
+    /// Print the data dictionary of a format: each field with its type, source and an example
+    Fields(fields::FieldsArguments),
     /// List, correct, retry and remove quarantined events
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
@@ -173,6 +176,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Config(command) => config::run(&command),
         CliCommand::Send(arguments) => send::run(&arguments),
         CliCommand::Map(arguments) => map::run(&arguments, || loader.config()),
+        CliCommand::Fields(arguments) => fields::run(&arguments),
         CliCommand::Quarantine(command) => quarantine::run(command, loader),
         CliCommand::Spool(command) => spool::run(&command, &loader.spool()?),
         CliCommand::Status(status) => status::run(&status, &loader.admin()?),

@@ -6,6 +6,7 @@
 mod cef;
 mod classify;
 mod config;
+mod dictionary;
 mod document;
 mod ecs;
 mod exact;
@@ -25,6 +26,7 @@ use crate::event::Event;
 use leaves::Leaves;
 
 pub use config::{Format, FormatConfig, OcsfVersion};
+pub use dictionary::{FieldEntry, dictionary};
 pub use explain::{Explanation, explain};
 pub use leaves::MappedField;
 

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod audit;
 mod deploy;
+mod dictionary;
 mod ecs;
 mod edges;
 mod explanation;
