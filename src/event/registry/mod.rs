@@ -7,7 +7,7 @@
 //! Sources of names and meanings: Ping's DaVinci audit events
 //! (<https://docs.pingidentity.com/pingone/early-access-features/ea_p1_davinci_audit_events.html>), Ping's
 //! sample for Amazon Security Lake (<https://github.com/pingone-davinci/pingone-amazon-security-lake>), the
-//! types that Amazon CloudWatch Pipelines
+//! types that Amazon `CloudWatch` Pipelines
 //! lists for PingOne, Elastic's `ping_one` integration, and the `included_action_types` of public Terraform
 //! configurations.
 
