@@ -75,7 +75,10 @@ fn lines_of_other_formats_go_where_lines_are_taken() {
     let messages = wait_for("messages", || Some(receiver.messages()).filter(|m| m.len() == 5));
     for message in messages {
         let (_, leef) = message.split_once("] LEEF:2.0|").expect("LEEF after the header");
-        assert!(leef.contains("|x09|cat=davinci-flow-run") && leef.contains("\tdevTime="), "tabs arrive: {leef}");
+        assert!(
+            leef.contains("|x09|cat=davinci-flow-run") && leef.contains("\tdevTime="),
+            "tabs arrive: {leef}"
+        );
     }
 }
 
