@@ -66,7 +66,7 @@ fn read_table(section: &mut Section<'_>) -> Option<RedactConfig> {
     let is_keyed = ["key", "key_file", "key_env"].iter().any(|key| section.is_given(key));
     let actions =
         [("drop", RedactAction::Drop), ("mask", RedactAction::Mask), ("hash", RedactAction::Hash)];
-    let doc = "RedactAction of the built-in profile: names, addresses and user agents of people, and e-mail \
+    let doc = "Action of the built-in profile: names, addresses and user agents of people, and e-mail \
                addresses in any text. Default: off.";
     let pii = section.choice("pii", &actions, doc).optional();
     let drop = section.list("drop", PATH, "Fields that are removed.").or_empty();
