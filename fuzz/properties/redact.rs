@@ -13,8 +13,16 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 const ACTIONS: [RedactAction; 3] = [RedactAction::Drop, RedactAction::Mask, RedactAction::Hash];
 
 /// Paths of the profile, through arrays or not.
-const PROFILE: [&str; 4] =
-    ["actors.user.name", "source.ipAddress", "source.userAgent", "**.userAgent"];
+const PROFILE: [&str; 8] = [
+    "**.user.name",
+    "**.ip",
+    "**.ipAddress",
+    "**.remoteIp",
+    "**.username",
+    "**.userAgent",
+    "**.name.given",
+    "**.name.family",
+];
 
 /// Checks that matched values are gone and nothing else has changed, that the profile leaves no
 /// address, that the event keeps its identity, and that other bytes can be redacted as well.
@@ -27,7 +35,7 @@ pub fn redact(bytes: &[u8]) {
         for event in events.take(2) {
             let tree = tree::read(event.raw).expect("an event is JSON");
             does_what_a_rule_says(event.raw, &tree, choice);
-            leaves_no_person(event.raw);
+            leaves_no_person(event.raw, &tree);
         }
     }
     makes_something_of_fragments(bytes);
@@ -52,13 +60,14 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
     match action {
         RedactAction::Drop => rules.drop.push(parsed),
         RedactAction::Mask => rules.mask.push(parsed),
-        RedactAction::Hash => rules.hash.push(parsed),
+        RedactAction::Hash | RedactAction::Truncate => rules.hash.push(parsed),
     }
     let redaction = Redaction::new(&rules);
     let found = redaction.event(raw);
     is_the_same_event(raw, &found);
     let redacted = tree::read(&found).expect("still JSON");
-    let rule = RuleSpec { path, action };
+    let mut rule = RuleSpec { path, action, values: Vec::new(), sought: Vec::new() };
+    rule.collect(tree);
     rule.compare(tree, &redacted, &mut Vec::new(), false);
     if action != RedactAction::Hash {
         assert_eq!(redaction.event(&found), found, "once is enough");
@@ -70,9 +79,48 @@ fn does_what_a_rule_says(raw: &[u8], tree: &Tree, choice: usize) {
 struct RuleSpec {
     path: String,
     action: RedactAction,
+    /// Texts in the matched fields.
+    values: Vec<String>,
+    /// Texts that the rule matches by their own path: none may be left in any text.
+    sought: Vec<String>,
 }
 
 impl RuleSpec {
+    fn collect(&mut self, tree: &Tree) {
+        let mut sought = Vec::new();
+        let mut values = Vec::new();
+        each_field(tree, &mut Vec::new(), &mut |names, value| {
+            if means(&self.path, names) {
+                texts_of(value, &mut sought);
+                let leaves = value.leaves().into_iter();
+                values.extend(leaves.filter_map(|(_, leaf)| leaf.text().map(str::to_owned)));
+            }
+        });
+        sought.retain(|text| is_sought(text));
+        (self.values, self.sought) = (values, sought);
+    }
+
+    /// Checks a text outside of the matched fields: only matched values in it were replaced.
+    fn compare_text(&self, came: &str, found: &str, names: &[String]) {
+        let (mut came, mut found) = (came, found);
+        let is_searched = !is_identity(names) && !is_word(names);
+        let holds = self.sought.iter().any(|value| is_searched && holds_whole(found, value));
+        assert!(!holds, "{found:?} at {names:?} holds a value of {}", self.path);
+        while !(came.is_empty() && found.is_empty()) {
+            let replaced = self.values.iter().filter(|value| !value.is_empty()).find_map(|value| {
+                let hash = hash(value);
+                let stand_in = ["***", hash.as_str()].into_iter();
+                let rest = came.strip_prefix(value.as_str())?;
+                stand_in.filter_map(|text| Some((rest, found.strip_prefix(text)?))).next()
+            });
+            (came, found) = replaced.unwrap_or_else(|| {
+                let (mut one, mut two) = (came.chars(), found.chars());
+                assert_eq!(one.next(), two.next(), "{} does not mean {names:?}", self.path);
+                (one.as_str(), two.as_str())
+            });
+        }
+    }
+
     /// Compares original and redacted tree. `is_meant` is true if an enclosing value is matched.
     fn compare(&self, came: &Tree, found: &Tree, names: &mut Vec<String>, is_meant: bool) {
         match (came, found) {
@@ -104,9 +152,45 @@ impl RuleSpec {
                     self.action == RedactAction::Hash && found.text() == Some(&hash(text));
                 assert!(is_hash || found.text() == Some("***"), "{found:?} is left of {text}");
             }
+            (Tree::Text(came), Tree::Text(found)) => self.compare_text(came, found, names),
             (came, found) => assert_eq!(came, found, "{} does not mean it", self.path),
         }
     }
+}
+
+/// Collects a text, or the texts in an array.
+fn texts_of(tree: &Tree, texts: &mut Vec<String>) {
+    match tree {
+        Tree::Text(text) => texts.push(text.clone()),
+        Tree::List(items) => items.iter().for_each(|item| texts_of(item, texts)),
+        Tree::Word(_) | Tree::Object(_) => {}
+    }
+}
+
+/// Returns whether a value is searched for in other texts. A word of letters and digits is enough
+/// for these properties.
+fn is_sought(text: &str) -> bool {
+    (3..=512).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Returns whether a text contains a value that no letter or digit precedes or follows.
+fn holds_whole(text: &str, value: &str) -> bool {
+    text.match_indices(value).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + value.len()..]);
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    })
+}
+
+/// Returns whether the last name is one whose values are PingOne's own words.
+fn is_word(names: &[String]) -> bool {
+    let name = names.last().map(|name| name.to_ascii_lowercase()).unwrap_or_default();
+    ["type", "status", "level", "result"].iter().any(|word| name.ends_with(word))
+}
+
+fn is_identity(names: &[String]) -> bool {
+    REQUIRED.iter().any(|required| names == *required)
 }
 
 /// Returns whether a rule matches the field at the path `names`.
@@ -119,11 +203,18 @@ fn means(path: &str, names: &[String]) -> bool {
 }
 
 /// Checks the profile with each of its actions.
-fn leaves_no_person(raw: &[u8]) {
+fn leaves_no_person(raw: &[u8], came: &Tree) {
     for action in ACTIONS {
         let redaction = Redaction::new(&rules(action));
         let found = redaction.event(raw);
         is_the_same_event(raw, &found);
+        let mut values = Vec::new();
+        each_field(came, &mut Vec::new(), &mut |names, value| {
+            if PROFILE.iter().any(|path| means(path, names)) {
+                texts_of(value, &mut values);
+            }
+        });
+        values.retain(|value| is_sought(value));
         let tree = tree::read(&found).expect("still JSON");
         each_field(&tree, &mut Vec::new(), &mut |names, value| {
             holds_no_address(names.last().expect("a name"));
@@ -135,6 +226,10 @@ fn leaves_no_person(raw: &[u8]) {
             let is_required = !in_list && REQUIRED.iter().any(|required| names == *required);
             if !is_required {
                 holds_no_address(text);
+            }
+            if !is_required && !is_word(names) {
+                let left = values.iter().find(|value| holds_whole(text, value));
+                assert_eq!(left, None, "{text:?} at {names:?} holds it");
             }
         });
         if action != RedactAction::Hash {
@@ -242,7 +337,7 @@ fn rules(action: RedactAction) -> RedactConfig {
     let word = match action {
         RedactAction::Drop => "drop",
         RedactAction::Mask => "mask",
-        RedactAction::Hash => "hash",
+        RedactAction::Hash | RedactAction::Truncate => "hash",
     };
     let text = format!("[redact]\npii = \"{word}\"\nkey_env = \"KEY\"\n");
     let variables = [("KEY".into(), KEY.into())].into_iter();

@@ -1,7 +1,7 @@
 //! Finds e-mail addresses in text, in linear time, by searching around each at sign.
 //!
 //! An address is `name@domain` with at least one dot in the domain, or with an address literal
-//! (`name@[192.0.2.1]`). The at sign has several spellings ([`ATS`]). A match may start slightly
+//! (`name@[192.0.2.1]`). The at sign has several spellings ([`at_sign`]). A match may start slightly
 //! before the address if nothing marks its beginning. It is never shorter than the address, except
 //! in spellings that need a full grammar.
 
@@ -10,20 +10,53 @@ use std::ops::Range;
 
 use memchr::{memchr2, memchr3};
 
-/// Spellings of an at sign: in URLs within URLs, in JSON within JSON, in HTML, and obfuscated for
-/// people.
-const ATS: [&str; 10] = [
-    "@",
-    "%40",
-    "%2540",
-    "%252540",
-    "\\u0040",
-    "\\\\u0040",
-    "&#64;",
-    "&#x40;",
-    "&commat;",
-    "\u{ff20}",
-];
+/// Maximum number of repeated escapes in one at sign.
+const MAX_REPEATS: usize = 8;
+
+/// Returns the length of the at sign with which the bytes begin: `@` itself, in a URL (also within
+/// URLs), in JSON within JSON, in HTML, or a wide form of it.
+fn at_sign(bytes: &[u8]) -> Option<usize> {
+    let length = match bytes.first()? {
+        b'@' => 1,
+        b'%' => {
+            let depth = repeats(&bytes[1..], b"25");
+            let rest = bytes.get(1 + depth..)?;
+            let code = [&b"40"[..], b"EF%BC%A0"].into_iter().find(|code| begins(rest, code))?;
+            1 + depth + code.len()
+        }
+        b'\\' => {
+            let depth = repeats(bytes, b"\\");
+            let rest = bytes.get(depth..)?;
+            let code = [&b"u0040"[..], b"uff20"].into_iter().find(|code| begins(rest, code))?;
+            depth + code.len()
+        }
+        b'&' => {
+            let depth = 1 + repeats(&bytes[1..], b"amp;");
+            let rest = bytes.get(depth..)?;
+            if begins(rest, b"commat;") {
+                return Some(depth + 7);
+            }
+            let prefix = [&b"#x"[..], b"#"].into_iter().find(|prefix| begins(rest, prefix))?;
+            let zeros = repeats(&rest[prefix.len()..], b"0");
+            let code: &[u8] = if prefix.len() == 2 { b"40;" } else { b"64;" };
+            let rest = rest.get(prefix.len() + zeros..)?;
+            return begins(rest, code).then_some(depth + prefix.len() + zeros + code.len());
+        }
+        _ => ["\u{ff20}", "\u{fe6b}"].iter().find(|sign| begins(bytes, sign.as_bytes()))?.len(),
+    };
+    Some(length)
+}
+
+/// Returns whether bytes begin with others; ASCII case is ignored.
+fn begins(bytes: &[u8], start: &[u8]) -> bool {
+    bytes.get(..start.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(start))
+}
+
+/// Returns the length of the repetitions of `unit` at the beginning, at most [`MAX_REPEATS`].
+fn repeats(bytes: &[u8], unit: &[u8]) -> usize {
+    let units = bytes.chunks(unit.len()).take(MAX_REPEATS);
+    unit.len() * units.take_while(|chunk| chunk.eq_ignore_ascii_case(unit)).count()
+}
 
 /// Returns whether a text, decoded or as JSON, may contain an at sign in any spelling. Two searches
 /// decide nearly always.
@@ -32,7 +65,7 @@ pub(super) fn may_be_in(text: &str) -> bool {
         || memchr2(b'&', FULL_WIDTH, text.as_bytes()).is_some()
 }
 
-/// First byte of a full-width at sign.
+/// First byte of a full-width or small at sign.
 const FULL_WIDTH: u8 = 0xef;
 
 /// Maximum length of an address literal: `IPv6:` and an address with a zone.
@@ -60,15 +93,12 @@ pub(super) fn find(text: &str) -> Vec<AddressMatch<'_>> {
     // End of the last address. Text directly attached to it belongs to it: removing the address
     // must not form a new address from the text on both sides.
     let mut ended = None;
-    let begins = |byte: &u8| matches!(byte, b'@' | b'%' | b'\\' | b'&' | &FULL_WIDTH);
-    let candidates = text.as_bytes().iter().enumerate().filter(|(_, byte)| begins(byte));
+    let is_candidate = |byte: &u8| matches!(byte, b'@' | b'%' | b'\\' | b'&' | &FULL_WIDTH);
+    let candidates = text.as_bytes().iter().enumerate().filter(|(_, byte)| is_candidate(byte));
     for (at, _) in candidates {
-        let sign = ATS.iter().find(|sign| {
-            let end = at + sign.len();
-            text.as_bytes().get(at..end).is_some_and(|b| b.eq_ignore_ascii_case(sign.as_bytes()))
-        });
+        let sign = at_sign(&text.as_bytes()[at..]);
         let Some(sign) = sign.filter(|_| at >= floor) else { continue };
-        let after = at + sign.len();
+        let after = at + sign;
         let name = Some(at).filter(|_| ended == Some(at)).or_else(|| name_before(text, floor, at));
         let domain = domain_after(text, after);
         floor = after;
@@ -76,7 +106,7 @@ pub(super) fn find(text: &str) -> Vec<AddressMatch<'_>> {
             floor = end;
             ended = Some(end);
             let (name, domain) = (&text[start..at], &text[after..end]);
-            let is_plain = *sign == "@" && !name.contains('%') && !domain.contains('%');
+            let is_plain = &text[at..after] == "@" && !name.contains('%') && !domain.contains('%');
             let address = if is_plain {
                 Cow::Borrowed(&text[start..end])
             } else {
@@ -124,13 +154,16 @@ fn run_before(text: &str, floor: usize, end: usize) -> usize {
 
 /// Returns the end of the domain after the at sign.
 fn domain_after(text: &str, after: usize) -> Option<usize> {
-    if let Some(literal) = text[after..].strip_prefix('[') {
+    let mut brackets = [("[", "]"), ("%5B", "%5D"), ("%5b", "%5d")].into_iter();
+    if let Some((open, close)) = brackets.find(|(open, _)| text[after..].starts_with(open)) {
+        let start = after + open.len();
         let is_part =
             |character: char| character.is_ascii_alphanumeric() || ".:%-".contains(character);
-        let length = literal.find(|character| !is_part(character))?;
+        let inner = text[start..].split(|character| !is_part(character)).next()?;
+        let length = if open == "[" { inner.len() } else { inner.find(close)? };
         let is_literal =
-            (2..MAX_LITERAL_BYTES).contains(&length) && literal[length..].starts_with(']');
-        return is_literal.then_some(after + length + 2);
+            (2..MAX_LITERAL_BYTES).contains(&length) && text[start + length..].starts_with(close);
+        return is_literal.then_some(start + length + close.len());
     }
     let (mut at, mut end, mut dots) = (after, None, 0);
     // Length of the current label, and whether it begins with a letter.

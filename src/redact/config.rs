@@ -1,4 +1,4 @@
-//! `[redact]` and `[sinks.NAME.redact]`: fields that are removed, masked or hashed.
+//! `[redact]` and `[sinks.NAME.redact]`: fields that are removed, masked, hashed or truncated.
 
 use super::path::FieldPath;
 use crate::secret::{Form, Secret};
@@ -27,6 +27,8 @@ const PATH: &str = "a path such as \"actors.user.name\": field names from the ev
 pub struct RedactConfig {
     /// Action of the built-in profile; off if there is none.
     pub pii: Option<RedactAction>,
+    /// Action of the profile for IP addresses, if it differs from `pii`.
+    pub addresses: Option<RedactAction>,
     /// Fields that are removed.
     pub drop: Vec<FieldPath>,
     /// Fields whose values are replaced by `***`.
@@ -42,6 +44,8 @@ pub struct RedactConfig {
 /// Action on a value, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RedactAction {
+    /// Replaces an IP address by its network. Only for addresses that the profile finds.
+    Truncate,
     /// Replaces the value by its keyed hash.
     Hash,
     /// Replaces the value by `***`.
@@ -69,15 +73,28 @@ fn read_table(section: &mut Section<'_>) -> Option<RedactConfig> {
     let doc = "Action of the built-in profile: names, addresses and user agents of people, and e-mail \
                addresses in any text. Default: off.";
     let pii = section.choice("pii", &actions, doc).optional();
+    let [dropping, masking, hashing] = actions;
+    let choices = [dropping, masking, hashing, ("truncate", RedactAction::Truncate)];
+    let doc = "Action of the profile for IP addresses: \"truncate\" keeps the network, /24 of IPv4 and \
+               /48 of IPv6. Default: as pii.";
+    let addresses = section.choice("addresses", &choices, doc).optional();
     let drop = section.list("drop", PATH, "Fields that are removed.").or_empty();
     let mask = section.list("mask", PATH, "Fields whose values become \"***\".").or_empty();
     let doc = "Fields whose values become their HMAC-SHA-256.";
     let hash = section.list("hash", PATH, doc).or_empty();
     let keep = section.list("keep", PATH, "Fields that the profile does not change.").or_empty();
     let key = section.optional_secret("key", Form::Text, "Key of the hashes, at least 16 bytes.");
-    let redact =
-        RedactConfig { pii: pii?, drop: drop?, mask: mask?, hash: hash?, keep: keep?, key: key? };
-    let hashes = redact.pii == Some(RedactAction::Hash) || !redact.hash.is_empty();
+    let redact = RedactConfig {
+        pii: pii?,
+        addresses: addresses?,
+        drop: drop?,
+        mask: mask?,
+        hash: hash?,
+        keep: keep?,
+        key: key?,
+    };
+    let hashes = [redact.pii, redact.addresses].contains(&Some(RedactAction::Hash))
+        || !redact.hash.is_empty();
     if hashes && !is_keyed {
         let advice = "is missing, and a hash needs a key: write key_file or key_env (openssl rand -hex 32 makes a key)";
         section.report("key_file", advice);
@@ -92,6 +109,10 @@ fn read_table(section: &mut Section<'_>) -> Option<RedactConfig> {
         let advice =
             "exempts from the profile, which is off; write pii = \"mask\", or leave it out";
         section.report("keep", advice);
+    }
+    if redact.pii.is_none() && redact.addresses.is_some() {
+        let advice = "changes the profile, which is off; write pii = \"mask\", or leave it out";
+        section.report("addresses", advice);
     }
     check_rules(&redact, section);
     Some(redact)

@@ -5,6 +5,8 @@
 //! | [`rules`] | the action for a field: rules, the profile, exceptions |
 //! | [`walk`] | one pass over an event's text |
 //! | [`address`] | e-mail addresses within text |
+//! | [`ip`] | IP addresses, lists of them, and their networks |
+//! | [`recurrence`] | redacted values in other texts of the same event |
 //! | [`key`] | keyed hashes |
 //! | [`output`] | the text with its replacements, copied only if there are any |
 //! | [`fragment`] | other JSON, and bytes that are not JSON |
@@ -17,9 +19,11 @@
 mod address;
 mod config;
 mod fragment;
+mod ip;
 mod key;
 mod output;
 mod path;
+mod recurrence;
 mod rules;
 mod walk;
 
@@ -94,9 +98,22 @@ impl Redaction {
         value: &str,
         output: &output::RedactedText<'_>,
     ) -> Cow<'static, str> {
-        let hash = || self.key.as_ref().filter(|_| output.has_room()).map(|key| key.hash(value));
+        let hash = |value: &str| {
+            let key = self.key.as_ref().filter(|_| output.has_room());
+            key.map_or(Cow::Borrowed(MASK), |key| Cow::Owned(key.hash(value)))
+        };
         match action {
-            RedactAction::Hash => hash().map_or(Cow::Borrowed(MASK), Cow::Owned),
+            RedactAction::Truncate => match ip::truncate(value) {
+                Some(network) => Cow::Owned(network),
+                None => self.stand_in(
+                    self.profile_action().unwrap_or(RedactAction::Mask),
+                    value,
+                    output,
+                ),
+            },
+            // The hash of an address is the same in a list of addresses.
+            RedactAction::Hash => ip::replace_each(value, |part| hash(part).into_owned())
+                .map_or_else(|| hash(value), Cow::Owned),
             RedactAction::Mask | RedactAction::Drop => Cow::Borrowed(MASK),
         }
     }

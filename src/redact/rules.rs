@@ -1,6 +1,7 @@
 //! Redaction of a field: rules, the built-in profile, and exceptions from it.
 
 use super::key::Key;
+use super::recurrence;
 use super::walk::InputKind;
 use crate::redact::FieldPath;
 use crate::redact::{REQUIRED, RedactAction, RedactConfig};
@@ -9,24 +10,50 @@ use crate::redact::{REQUIRED, RedactAction, RedactConfig};
 ///
 /// The name of `actors.client` is not in it: a client is a program, and alerts need to name it. The
 /// name of a resource is the name of a flow, unless the resource is a user.
-const PROFILE: [&str; 16] = [
-    "actors.user.name",
+const PROFILE: [&str; 20] = [
     // If `actors` is an array, its entries may be users.
     "actors.name",
-    "resources.user.name",
-    "_embedded.riskEvent.ip",
-    "_embedded.riskEvent.username",
-    "_embedded.riskEvaluation.event.ip",
-    "_embedded.riskEvaluation.event.user.name",
-    "**.ipAddress",
-    "**.remoteIp",
-    "**.userAgent",
+    "**.user.name",
+    "**.username",
+    "**.user_name",
+    "**.preferredUsername",
+    "**.preferred_username",
     "**.name.given",
     "**.name.family",
     "**.name.formatted",
     "**.givenName",
+    "**.given_name",
     "**.familyName",
+    "**.family_name",
+    "**.firstName",
+    "**.lastName",
+    "**.phone",
+    "**.phoneNumber",
+    "**.phone_number",
     "**.mobilePhone",
+    "**.userAgent",
+];
+
+/// Paths of IP addresses.
+const ADDRESSES: [&str; 18] = [
+    "**.ip",
+    "**.ips",
+    "**.ipAddress",
+    "**.ipAddresses",
+    "**.ip_address",
+    "**.ipv4",
+    "**.ipv6",
+    "**.remoteIp",
+    "**.remoteIpAddress",
+    "**.remoteAddress",
+    "**.clientIp",
+    "**.client_ip",
+    "**.clientIpAddress",
+    "**.sourceIp",
+    "**.sourceIpAddress",
+    "**.userIp",
+    "**.x-forwarded-for",
+    "**.x-real-ip",
 ];
 
 /// Names of resources, redacted if the resource is a user or a user's device: a device may be named
@@ -47,6 +74,9 @@ pub struct Redaction {
 struct Profile {
     action: RedactAction,
     paths: Vec<FieldPath>,
+    /// Action for IP addresses.
+    address_action: RedactAction,
+    address_paths: Vec<FieldPath>,
     resource_name: Vec<FieldPath>,
 }
 
@@ -56,6 +86,8 @@ pub(super) struct Treatment {
     ruled: Option<RedactAction>,
     profiled: Option<RedactAction>,
     is_kept: bool,
+    /// True if a rule or the profile means this field, and not only an object that contains it.
+    is_direct: bool,
 }
 
 impl Treatment {
@@ -63,6 +95,16 @@ impl Treatment {
     /// weaker.
     pub(super) fn action(self) -> Option<RedactAction> {
         self.ruled.or(self.profiled.filter(|_| !self.is_kept))
+    }
+
+    /// Returns whether a value in the field `name` is searched for in the rest of the event.
+    pub(super) fn is_sought(self, name: &str) -> bool {
+        self.is_direct || (!recurrence::is_id(name) && recurrence::is_searched(name))
+    }
+
+    /// Returns whether the texts of the field `name` are searched for redacted values.
+    pub(super) fn is_searched(self, name: &str) -> bool {
+        !self.is_kept && recurrence::is_searched(name)
     }
 }
 
@@ -83,6 +125,8 @@ impl Redaction {
             profile: config.pii.map(|action| Profile {
                 action,
                 paths: paths(&PROFILE),
+                address_action: config.addresses.unwrap_or(action),
+                address_paths: paths(&ADDRESSES),
                 resource_name: paths(&[RESOURCE_NAME]),
             }),
             key: config.key.as_ref().and_then(Key::new),
@@ -103,17 +147,24 @@ impl Redaction {
             InputKind::Event => path.matches(names),
             InputKind::Fragment => path.matches_fragment(names),
         };
-        let mut treatment = above;
+        let mut treatment = Treatment { is_direct: false, ..above };
         for (path, action) in &self.rules {
-            if Some(*action) > treatment.ruled && matches(path) {
+            if Some(*action) >= treatment.ruled && matches(path) {
                 treatment.ruled = Some(*action);
+                treatment.is_direct = true;
             }
         }
-        if let Some(Profile { action, paths, resource_name }) = &self.profile {
+        if let Some(profile) = &self.profile {
             let is_person = of_user || kind == InputKind::Fragment;
-            if paths.iter().any(matches) || (is_person && resource_name.iter().any(matches)) {
-                treatment.profiled = Some(*action);
-            }
+            let action = if profile.paths.iter().any(matches)
+                || (is_person && profile.resource_name.iter().any(matches))
+            {
+                Some(profile.action)
+            } else {
+                profile.address_paths.iter().any(matches).then_some(profile.address_action)
+            };
+            treatment.is_direct |= action.is_some();
+            treatment.profiled = treatment.profiled.max(action);
             // Exceptions match exact paths even in a fragment, so that they never apply to more
             // fields.
             treatment.is_kept |= self.keep.iter().any(|path| path.matches(names));

@@ -1,6 +1,7 @@
 //! Redaction, by tables. Properties are in a file of their own.
 
 mod properties;
+mod values;
 
 use super::*;
 use crate::config::parse;

@@ -1,13 +1,15 @@
-//! Redacts a text in one pass: decides about each field and value, and copies nothing that stays
-//! unchanged. Nesting is kept in a list instead of the stack, because fragments may nest to any
+//! Redacts a text: decides about each field and value, and copies nothing that stays unchanged. A
+//! second pass follows if a redacted value recurs in another text. Nesting is kept in a list instead of the stack, because fragments may nest to any
 //! depth.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::output::RedactedText;
+use super::recurrence::FoundValues;
 use super::rules::{Redaction, Treatment, is_required};
-use super::{address, key};
+use super::{address, ip, key};
 use crate::json::{self, Spans};
 use crate::redact::RedactAction;
 
@@ -46,6 +48,12 @@ struct Walk<'a, 'r> {
     names: Vec<Cow<'a, str>>,
     frames: Vec<Frame>,
     output: RedactedText<'a>,
+    /// Values to search for, from the first pass.
+    sought: Option<&'r FoundValues>,
+    /// Redacted values. Filled by the first pass.
+    found: FoundValues,
+    /// Texts that may contain redacted values, between their quotes. Filled by the first pass.
+    searched: Vec<Range<usize>>,
 }
 
 /// Redacts one well-formed JSON value. Returns `None` if the value is malformed.
@@ -54,23 +62,51 @@ pub(super) fn walk<'a>(
     text: &'a str,
     kind: InputKind,
 ) -> Option<Cow<'a, [u8]>> {
-    let mut walk = Walk {
-        text,
-        at: json::skip_space(text, 0),
-        kind,
-        redaction,
-        names: Vec::new(),
-        frames: Vec::new(),
-        output: RedactedText::new(text),
-    };
+    let mut walk = Walk::new(redaction, text, kind, None);
     walk.run()?;
+    let mut found = std::mem::take(&mut walk.found);
+    found.sort();
+    if walk.searched.iter().any(|span| recurs_in(&found, text.get(span.clone()))) {
+        walk = Walk::new(redaction, text, kind, Some(&found));
+        walk.run()?;
+    }
     Some(match walk.output.finish() {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     })
 }
 
-impl Walk<'_, '_> {
+/// Returns whether a value is a hash, or a list of hashes.
+fn is_hashed(value: &str) -> bool {
+    ip::parts(value).next().is_some() && ip::parts(value).all(key::is_hash)
+}
+
+/// Returns whether a text, as it is spelled in JSON, contains one of the values.
+fn recurs_in(values: &FoundValues, raw: Option<&str>) -> bool {
+    !values.is_empty() && raw.is_some_and(|raw| !values.find(&json::decode(raw)).is_empty())
+}
+
+impl<'a, 'r> Walk<'a, 'r> {
+    fn new(
+        redaction: &'r Redaction,
+        text: &'a str,
+        kind: InputKind,
+        sought: Option<&'r FoundValues>,
+    ) -> Walk<'a, 'r> {
+        Walk {
+            text,
+            at: json::skip_space(text, 0),
+            kind,
+            redaction,
+            names: Vec::new(),
+            frames: Vec::new(),
+            output: RedactedText::new(text),
+            sought,
+            found: FoundValues::default(),
+            searched: Vec::new(),
+        }
+    }
+
     fn run(&mut self) -> Option<()> {
         self.value(Treatment::default(), false)?;
         while let Some(frame) = self.frames.last() {
@@ -120,11 +156,12 @@ impl Walk<'_, '_> {
         let treatment =
             self.redaction.treat(frame.treatment, &self.names, self.kind, frame.of_user);
         if treatment.action() == Some(RedactAction::Drop) {
+            self.drop_field(start, treatment)?;
             self.names.pop();
-            return self.drop_field(start);
+            return Some(());
         }
         if let Some(action) = self.redaction.address_action(treatment) {
-            self.addresses(name, action, true);
+            self.replace_within(name, Some(action), None, true);
         }
         self.frames.last_mut()?.has_fields = true;
         self.value(treatment, true)
@@ -132,8 +169,9 @@ impl Walk<'_, '_> {
 
     /// Drops the field that begins at `start`, whose value begins at the current position, with one
     /// comma.
-    fn drop_field(&mut self, start: usize) -> Option<()> {
+    fn drop_field(&mut self, start: usize, treatment: Treatment) -> Option<()> {
         let end = json::skip_value(self.text, self.at)?;
+        self.collect_dropped(self.at..end, treatment)?;
         let frame = self.frames.last_mut()?;
         let next = json::skip_space(self.text, end);
         self.at = end;
@@ -200,35 +238,112 @@ impl Walk<'_, '_> {
         }
         if let Some(action) = action {
             let value = inner.map_or(Cow::Borrowed(raw), json::decode);
-            let is_done = self.redaction.spares_hashes && key::is_hash(&value);
-            if action != RedactAction::Hash || !is_done {
+            let is_done = self.redaction.spares_hashes && is_hashed(&value);
+            // A value that is not an address is hashed instead of truncated.
+            let may_hash = matches!(action, RedactAction::Hash | RedactAction::Truncate);
+            if !(may_hash && is_done) {
+                let name = self.names.last().map(|name| &**name).unwrap_or_default();
+                if inner.is_some() && !is_loose && treatment.is_sought(name) {
+                    self.collect(&value, action);
+                }
                 let stand_in = self.redaction.stand_in(action, &value, &self.output);
                 self.output.replace(span, &format!("\"{stand_in}\""));
             }
         } else if inner.is_some()
-            && let Some(action) = self.redaction.address_action(treatment)
             && !(self.kind == InputKind::Event && !in_list && is_required(&self.names))
         {
-            self.addresses(span.start + 1..span.end - 1, action, false);
+            let span = span.start + 1..span.end - 1;
+            let name = self.names.last().map(|name| &**name).unwrap_or_default();
+            let is_searched = treatment.is_searched(name);
+            if is_searched && self.sought.is_none() {
+                self.searched.push(span.clone());
+            }
+            let sought = self.sought.filter(|_| is_searched);
+            self.replace_within(span, self.redaction.address_action(treatment), sought, false);
         }
         Some(())
     }
 
-    /// Replaces the addresses in a string; `span` is its extent between the quotes.
-    fn addresses(&mut self, span: Range<usize>, action: RedactAction, is_name: bool) {
+    /// Collects a redacted value, and each address if it is a list.
+    fn collect(&mut self, value: &str, action: RedactAction) {
+        if self.sought.is_some() {
+            return;
+        }
+        self.found.add(value, action);
+        for part in ip::parts(value) {
+            if let Some((host, _)) = ip::host(part) {
+                self.found.add(part, action);
+                self.found.add(&part[host], action);
+            }
+        }
+    }
+
+    /// Collects the values in a field that is dropped.
+    fn collect_dropped(&mut self, span: Range<usize>, treatment: Treatment) -> Option<()> {
+        let own_name = self.names.last().cloned().unwrap_or_default();
+        let mut name = None;
+        let mut at = span.start;
+        while at < span.end {
+            if !self.byte_is(at, b'"') {
+                at += 1;
+                continue;
+            }
+            let end = json::string_end(self.text.as_bytes(), at)?;
+            let text = json::decode(self.text.get(at + 1..end - 1)?);
+            if self.byte_is(json::skip_space(self.text, end), b':') && end < span.end {
+                name = Some(text);
+            } else {
+                let is_sought = match &name {
+                    Some(name) => Treatment::default().is_sought(name),
+                    None => treatment.is_sought(&own_name),
+                };
+                if is_sought {
+                    self.collect(&text, RedactAction::Drop);
+                }
+            }
+            at = end;
+        }
+        Some(())
+    }
+
+    /// Replaces e-mail addresses with `action`, and the values `sought`; `span` is the extent of the
+    /// text between its quotes.
+    fn replace_within(
+        &mut self,
+        span: Range<usize>,
+        action: Option<RedactAction>,
+        sought: Option<&FoundValues>,
+        is_name: bool,
+    ) {
         let raw = self.text.get(span.clone()).unwrap_or_default();
-        if !address::may_be_in(raw) {
+        let action = action.filter(|_| address::may_be_in(raw));
+        if action.is_none() && sought.is_none() {
             return;
         }
         let text = json::decode(raw);
-        let mut spans = Spans::new(raw);
-        for address::AddressMatch { range, address } in address::find(&text) {
-            let (start, end) = (spans.of(range.start), spans.of(range.end));
+        let mut parts: Vec<(Range<usize>, Cow<'_, str>, RedactAction, bool)> = Vec::new();
+        if let Some(action) = action {
+            let addresses = address::find(&text).into_iter();
             // A redacted name stays unique and is never empty.
-            let stand_in = if action == RedactAction::Drop && !is_name {
+            let is_removed = action == RedactAction::Drop && !is_name;
+            parts.extend(addresses.map(|found| (found.range, found.address, action, is_removed)));
+        }
+        for found in sought.map(|values| values.find(&text)).unwrap_or_default() {
+            parts.push((found.range, Cow::Borrowed(found.value), found.action, false));
+        }
+        parts.sort_by_key(|(range, ..)| (range.start, Reverse(range.end)));
+        let mut spans = Spans::new(raw);
+        let mut parts = parts.into_iter().peekable();
+        while let Some((mut range, value, action, is_removed)) = parts.next() {
+            // A value that overlaps the one before is replaced with it.
+            while let Some((next, ..)) = parts.next_if(|(next, ..)| next.start < range.end) {
+                range.end = range.end.max(next.end);
+            }
+            let (start, end) = (spans.of(range.start), spans.of(range.end));
+            let stand_in = if is_removed {
                 Cow::Borrowed("")
             } else {
-                self.redaction.stand_in(action, &address, &self.output)
+                self.redaction.stand_in(action, &value, &self.output)
             };
             self.output.replace(span.start + start..span.start + end, &stand_in);
         }
