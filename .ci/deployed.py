@@ -147,6 +147,20 @@ def kibana_fields():
     return found
 
 
+def check_references(problems):
+    """Every saved object that another one refers to is in the file."""
+    objects = [json.loads(line) for line in (DEPLOY / "elasticsearch/dashboard.ndjson").read_text().splitlines()]
+    known = {(item["type"], item["id"]) for item in objects}
+    for item in objects:
+        names = {reference["name"].rpartition(":")[2] for reference in item["references"]}
+        for panel in json.loads(item["attributes"].get("panelsJSON", "[]")):
+            if panel["panelRefName"] not in names:
+                problems.append(f"dashboard.ndjson: {item['attributes']['title']}: no reference {panel['panelRefName']}")
+        for reference in item["references"]:
+            if (reference["type"], reference["id"]) not in known:
+                problems.append(f"dashboard.ndjson: {item['attributes']['title']} refers to nothing")
+
+
 def rule_fields():
     found = set()
     for file in (ROOT / "detections").glob("*.yml"):
@@ -210,6 +224,7 @@ def check_splunk(problems):
 
 def check_files(program, events, ecs, problems, write):
     check_generated(problems, write)
+    check_references(problems)
     check_qids(program, events, problems)
     sound = [line for name, line in ecs if not name.startswith("damaged/")]
     emitted = {field for line in sound for field in fields(json.loads(line))}

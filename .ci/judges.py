@@ -128,7 +128,11 @@ class Server:
         lines = []
         for name, document in documents:
             lines += [json.dumps({"create": {"_index": index, "_id": name}}), document]
-        answer, status = self.request("POST", "/_bulk?refresh=true", "\n".join(lines) + "\n", "application/x-ndjson")
+        body = "\n".join(lines) + "\n"
+        try:
+            answer, status = self.request("POST", "/_bulk?refresh=true", body, "application/x-ndjson")
+        except ConnectionError:
+            sys.exit(f"bulk: the server ended while it stored {documents[0][0]} to {documents[-1][0]}")
         if status != 200:
             sys.exit(f"bulk: {status}: {answer}")
         results = [item["create"] for item in answer["items"]]

@@ -200,12 +200,18 @@ fn nothing_is_lost(
     }
 }
 
-/// Returns whether a format shows a leaf in its own words: an unknown version, or the type of a
-/// user.
+/// Returns whether a format shows a leaf in its own words, an unknown version or the type of a user,
+/// or leaves it out: an empty object or array, or a null in an array.
 fn is_a_word_for_something(path: &[String], leaf: &Tree) -> bool {
-    let is_version = path.last().is_some_and(|name| name == "flowVersionId");
-    (is_version && leaf.said() == Some("-1"))
-        || (path.join("/") == "actors/user/type" && leaf.text() == Some("USER"))
+    let (Some(first), Some(name)) = (path.first(), path.last()) else { return false };
+    let is_person = matches!(first.as_str(), "actors" | "resources");
+    let is_entry = name.parse::<usize>().is_ok();
+    match leaf {
+        Tree::List(_) | Tree::Object(_) => true,
+        Tree::Text(text) if is_person && name == "type" && text == "USER" => true,
+        Tree::Word(word) if is_entry && word == "null" => true,
+        other => name == "flowVersionId" && other.said() == Some("-1"),
+    }
 }
 
 fn is_the_original(came: &RenderedEvent<'_>, original: Option<&str>) {

@@ -273,7 +273,7 @@ fn makes_something_of_fragments(bytes: &[u8]) {
 }
 
 /// Checks for a simple address: two words of letters and digits with an at sign between them,
-/// followed by a dot and letters.
+/// followed by a dot and letters. Words of only `x` are masked ones.
 fn holds_no_address(text: &str) {
     let is_word = |c: char| c.is_ascii_alphanumeric();
     for (at, _) in text.match_indices('@') {
@@ -281,7 +281,9 @@ fn holds_no_address(text: &str) {
         let label = text[at + 1..].split(|c| !is_word(c)).next().unwrap_or_default();
         let rest = text[at + 1 + label.len()..].strip_prefix('.').unwrap_or_default();
         let ends = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let is_address = is_named && !label.is_empty() && ends >= 2;
+        let name = text[..at].rsplit(|c| !is_word(c)).next().unwrap_or_default();
+        let is_masked = name.bytes().chain(label.bytes()).all(|byte| byte == b'x');
+        let is_address = is_named && !label.is_empty() && ends >= 2 && !is_masked;
         assert!(!is_address, "an address is left: {text:?}");
     }
 }

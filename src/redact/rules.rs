@@ -99,7 +99,7 @@ impl Treatment {
 
     /// Returns whether a value in the field `name` is searched for in the rest of the event.
     pub(super) fn is_sought(self, name: &str) -> bool {
-        self.is_direct || !(recurrence::is_id(name) || !recurrence::is_searched(name))
+        self.is_direct || (!recurrence::is_id(name) && recurrence::is_searched(name))
     }
 
     /// Returns whether the texts of the field `name` are searched for redacted values.

@@ -48,6 +48,7 @@ pub struct Batch {
 }
 
 impl Oracle {
+    #[cfg(feature = "nats")]
     /// For receivers with a shared spool.
     pub fn of_shared_spool() -> Oracle {
         Oracle(Mutex::new(Book { is_shared: true, ..Book::default() }))

@@ -112,6 +112,7 @@ impl Proxy {
         run(kind, address, &folder, &put(line))
     }
 
+    #[cfg(feature = "nats")]
     /// nginx before two receivers, with `deploy/jetstream/nginx.conf` but for TLS.
     pub fn before_two(folder: &Path, receivers: [SocketAddr; 2]) -> Proxy {
         let folder = folder.canonicalize().expect("a folder");

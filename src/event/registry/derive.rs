@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::words::{ALARMS, FAILURES, KINDS, Kind, SUCCESSES, VERBS, Verb, matches};
+use super::words::{ALARMS, FAILURES, KINDS, KindRow, SUCCESSES, VERBS, VerbRow, matches};
 use super::{ActionType, OcsfActivity};
 use crate::event::{Outcome, Severity};
 
@@ -52,11 +52,11 @@ pub(super) fn derive(action_type: &str) -> ActionType {
     }
 }
 
-fn verb(name: &str) -> &'static Verb {
+fn verb(name: &str) -> &'static VerbRow {
     first(&VERBS, name, |verb| verb.pattern)
 }
 
-fn kind(name: &str) -> &'static Kind {
+fn kind(name: &str) -> &'static KindRow {
     first(&KINDS, name, |kind| kind.pattern)
 }
 
@@ -66,7 +66,7 @@ fn first<T>(rows: &'static [T], name: &str, pattern: impl Fn(&T) -> &'static str
     rows.iter().find(|row| matches(name, pattern(row))).unwrap_or(&rows[last])
 }
 
-fn severity(kind: &Kind, verb: &Verb) -> Severity {
+fn severity(kind: &KindRow, verb: &VerbRow) -> Severity {
     let [created, updated, deleted, other] = kind.severities;
     match verb.name {
         "created" => created,
@@ -77,18 +77,18 @@ fn severity(kind: &Kind, verb: &Verb) -> Severity {
 }
 
 /// Chooses among alternatives by the verb's name, then by its `event.type`.
-fn alternative(alternatives: &'static str, verb: &Verb) -> &'static str {
+fn alternative(alternatives: &'static str, verb: &VerbRow) -> &'static str {
     let parts = || alternatives.split(' ').map(|part| part.split_once('=').unwrap_or(("", part)));
     let of = |wanted: &str| parts().find(|(name, _)| *name == wanted).map(|(_, value)| value);
     of(verb.name).or_else(|| of(verb.ecs_type)).or_else(|| of("")).unwrap_or_default()
 }
 
-fn ecs_type(kind: &Kind, verb: &Verb) -> Vec<&'static str> {
+fn ecs_type(kind: &KindRow, verb: &VerbRow) -> Vec<&'static str> {
     let types = alternative(kind.ecs_type, verb).split(',');
     types.map(|name| if name == "verb" { verb.ecs_type } else { name }).collect()
 }
 
-fn ocsf(kind: &Kind, verb: &Verb, version: usize) -> OcsfActivity {
+fn ocsf(kind: &KindRow, verb: &VerbRow, version: usize) -> OcsfActivity {
     let text = alternative(kind.ocsf[version], verb);
     let class = text.split_once('/').and_then(|(class, _)| class.parse().ok()).unwrap_or(6003);
     OcsfActivity::read(text).unwrap_or_else(|| {

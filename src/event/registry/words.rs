@@ -17,7 +17,7 @@ pub(super) const ALARMS: &str = "word:FRAUD word:COMPROMISED";
 
 /// A row of `verbs.tsv`: what was done.
 #[derive(Debug)]
-pub(super) struct Verb {
+pub(super) struct VerbRow {
     pub(super) name: &'static str,
     pub(super) pattern: &'static str,
     pub(super) ecs_type: &'static str,
@@ -32,7 +32,7 @@ pub(super) struct Verb {
 /// A row of `kinds.tsv`: what it was done to. The texts of ECS and OCSF are alternatives, see
 /// [`super::derive`].
 #[derive(Debug)]
-pub(super) struct Kind {
+pub(super) struct KindRow {
     pub(super) name: &'static str,
     pub(super) pattern: &'static str,
     pub(super) ecs_category: &'static str,
@@ -47,16 +47,16 @@ pub(super) struct Kind {
 pub(super) const VERB_TABLE: &str = include_str!("verbs.tsv");
 pub(super) const KIND_TABLE: &str = include_str!("kinds.tsv");
 
-pub(super) static VERBS: LazyLock<Vec<Verb>> =
+pub(super) static VERBS: LazyLock<Vec<VerbRow>> =
     LazyLock::new(|| rows(VERB_TABLE).filter_map(verb).collect());
 
-pub(super) static KINDS: LazyLock<Vec<Kind>> =
+pub(super) static KINDS: LazyLock<Vec<KindRow>> =
     LazyLock::new(|| rows(KIND_TABLE).filter_map(kind).collect());
 
-fn verb(row: [&'static str; 7]) -> Option<Verb> {
+fn verb(row: [&'static str; 7]) -> Option<VerbRow> {
     let [name, pattern, ecs_type, ..] = row;
     let [.., in_1_3, in_1_8, entity, api] = row;
-    Some(Verb {
+    Some(VerbRow {
         name,
         pattern,
         ecs_type,
@@ -66,10 +66,10 @@ fn verb(row: [&'static str; 7]) -> Option<Verb> {
     })
 }
 
-fn kind(row: [&'static str; 12]) -> Option<Kind> {
+fn kind(row: [&'static str; 12]) -> Option<KindRow> {
     let [name, pattern, ecs_category, ecs_type, ocsf_1_3, ocsf_1_8, ..] = row;
     let [.., created, updated, deleted, other, target, category] = row;
-    Some(Kind {
+    Some(KindRow {
         name,
         pattern,
         ecs_category,

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 
 /// An event in every format.
-struct Rendered {
+struct RenderedFixture {
     ecs: Value,
     ocsf: Value,
     cef_head: Vec<String>,
@@ -16,22 +16,22 @@ struct Rendered {
     leef: BTreeMap<String, String>,
 }
 
-fn rendered(raw: &[u8]) -> Rendered {
+fn rendered(raw: &[u8]) -> RenderedFixture {
     let document =
         |format| serde_json::from_str(&line(format, raw)).expect("the format emits JSON");
     let (cef_head, cef) = decode_cef(&line(Format::Cef, raw));
     let (leef_head, leef) = decode_leef(&line(Format::Leef, raw));
     let (ecs, ocsf) = (document(Format::Ecs), document(Format::Ocsf));
-    Rendered { ecs, ocsf, cef_head, cef, leef_head, leef }
+    RenderedFixture { ecs, ocsf, cef_head, cef, leef_head, leef }
 }
 
 /// Renders a fixture of `fixtures/pingone`.
-fn fixture(name: &str) -> Rendered {
+fn fixture(name: &str) -> RenderedFixture {
     rendered(&changed(&format!("pingone/{name}.json"), |_| {}))
 }
 
 /// Renders an event of a type without actors, with one user as its resource.
-fn typed(kind: &str) -> Rendered {
+fn typed(kind: &str) -> RenderedFixture {
     let event = json!({
         "id": "1", "recordedAt": "2026-01-01T00:00:00Z", "action": { "type": kind },
         "resources": [{ "type": "USER", "id": "u-1", "name": "jane" }],
@@ -41,7 +41,7 @@ fn typed(kind: &str) -> Rendered {
 }
 
 /// Renders a custom-analytics event with an outcome.
-fn reported(kind: &str, status: &str) -> Rendered {
+fn reported(kind: &str, status: &str) -> RenderedFixture {
     rendered(&changed("pingone/41_custom_analytics_login_denied.json", |event| {
         let flow = &mut event["_embedded"]["flowInteractionEvent"];
         flow["outcomeType"] = kind.into();
@@ -49,7 +49,7 @@ fn reported(kind: &str, status: &str) -> Rendered {
     }))
 }
 
-impl Rendered {
+impl RenderedFixture {
     fn class(&self) -> (i64, i64) {
         let number = |name: &str| self.ocsf[name].as_i64().expect("a number");
         (number("class_uid"), number("activity_id"))

@@ -164,6 +164,14 @@ fn the_key_references_have_every_key() {
     }
 }
 
+/// Returns the events that the rules in `detections/` have to find, or not.
+fn events_of_rules() -> Vec<Value> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("detections/events");
+    let files = directory.read_dir().expect("a directory").map(|file| file.expect("a file").path());
+    let lists = files.map(|path| std::fs::read(path).expect("a file"));
+    lists.flat_map(|raw| serde_json::from_slice::<Vec<Value>>(&raw).expect("a list")).collect()
+}
+
 #[test]
 fn the_add_on_reads_members_that_are_there() {
     let props = deployed("splunk/davinci_siem/default/props.conf");
@@ -173,8 +181,9 @@ fn the_add_on_reads_members_that_are_there() {
         .map(|rest| rest.split('"').next().expect("a path"))
         .collect();
     assert!(paths.len() > 15, "{paths:?}");
-    let events: Vec<Value> =
+    let mut events: Vec<Value> =
         fixtures().iter().map(|(_, raw)| serde_json::from_slice(raw).expect("JSON")).collect();
+    events.extend(events_of_rules());
     for path in paths {
         // `{}` stands for every entry of an array.
         let pointer = format!("/{}", path.replace("{}", ".0").replace('.', "/"));

@@ -139,8 +139,6 @@ fn generated(name: &str, format: Format) -> (String, String) {
          same. `events` are kinds of the\n[registry](../formats.md#registry) of action types.\n\n\
          | field | type | source | events | example |\n| --- | --- | --- | --- | --- |\n"
     );
-    let other: BTreeSet<&str> =
-        kinds.iter().copied().filter(|kind| *kind != "davinci_run").collect();
     for (field, entry) in all {
         let is_extension = EXTENSIONS.contains(&&*field);
         let source = match format {
@@ -151,10 +149,11 @@ fn generated(name: &str, format: Format) -> (String, String) {
             _ if entry.values.len() == 1 && entry.kinds == kinds => "constant".to_owned(),
             _ => "derived".to_owned(),
         };
-        let events = match &entry.kinds {
-            found if *found == kinds => "all".to_owned(),
-            found if *found == other => "all but davinci_run".to_owned(),
-            found => joined(found),
+        let missing: BTreeSet<&str> = kinds.difference(&entry.kinds).copied().collect();
+        let events = match missing.len() {
+            0 => "all".to_owned(),
+            1..=8 => format!("all but {}", joined(&missing)),
+            _ => joined(&entry.kinds),
         };
         let example = entry.first.filter(|_| !is_extension).unwrap_or_default();
         let example: String = example.chars().take(MAX_EXAMPLE_CHARS).collect();

@@ -93,7 +93,7 @@ impl ClientContext for Told {
         // What a level of debugging would say is not asked for; it may hold secrets.
         let is_noise = matches!(
             level,
-            RDKafkaLogLevel::SinkFinding | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug
         );
         if !is_noise && self.is_new(kind) {
             tracing::warn!(kind, message, "kafka");

@@ -1,11 +1,12 @@
 //! Keys, and what each error means.
 
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde_json::{Value, json};
 
+use super::sink::*;
 use super::*;
 use crate::config;
-use crate::sinks::TargetConfig;
+use crate::sinks::{Item, TargetConfig, Verdict};
 
 fn settings() -> KafkaSinkConfig {
     let text = "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:9092\"]\ntopic = \"t\"\n";
@@ -26,7 +27,8 @@ fn the_flow_run_is_the_key() {
     for (event, key) in [(of_interaction.to_string(), run), (other.to_string(), None)] {
         let decoded = crate::decode::event(event.as_bytes()).expect("an event");
         let line = event.clone().into_bytes();
-        let payload = encode(Rendered { line, event: &decoded.event, source: "pingone" });
+        let rendered = Rendered { line, event: &decoded.event, source: "pingone" };
+        let (payload, _) = settings().encode(rendered).expect("encoded");
         let item = Item { position: 1, payload: payload.into() };
         let (head, body) = record::decode(&item).expect("a record");
         assert_eq!((head.place.as_deref(), &body[..]), (key, event.as_bytes()));

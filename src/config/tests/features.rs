@@ -1,0 +1,48 @@
+//! Sinks that only some builds have.
+
+use super::*;
+
+#[test]
+fn what_this_build_does_not_have_is_refused_with_the_way_to_have_it() {
+    for (kind, required, is_built) in [
+        ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
+    ] {
+        let text = format!("[sinks.a]\ntype = \"{kind}\"\n{required}\n");
+        let found = parse_with(&text, &[]).map(drop).map_err(|problems| problems.to_string());
+        let said = format!("sinks.a.type: is not in this build; build it with --features {kind}");
+        let expected = if is_built { Ok(()) } else { Err(format!("test.toml: {said}")) };
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn mistakes_of_the_brokers_sinks_are_told() {
+    for (kind, keys, said) in [
+        ("nats", "servers = [\"nats://x\"]\nsubject = \"a.*\"", "is not a subject such as"),
+        ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is no stream's name"),
+        ("nats", "servers = [\"nats://x\"]\nconcurrency = 2", "must be 1, not 2"),
+        ("nats", "servers = [\"nats://x\"]\nformat = \"cef\"", "which this target does not take"),
+        ("kafka", "topic = \"t\"", "brokers: is missing"),
+        ("kafka", "brokers = [\"x\"]\ntopic = \"t\"", "are hosts with their ports"),
+        ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
+        ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is no topic's name"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nconcurrency = 2", "must be 1, not 2"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\ntimeout = \"2h\"", "must be at most 1h"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nmax_size = \"1 GB\"", "must be at most"),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\ntransport = \"tcp\"\ntls = { ca = \"/dev/null\" }",
+            "is for transport = \"tls\" only",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\nsasl = { username = \"u\", password = \"canary\" }",
+            "use password_file or password_env",
+        ),
+    ] {
+        let found = problems(&format!("[sinks.a]\ntype = \"{kind}\"\n{keys}\n")).join("\n");
+        assert!(found.contains(said) && !found.contains("canary"), "{keys}: {found}");
+    }
+}
