@@ -19,12 +19,12 @@ use std::borrow::Cow;
 
 use super::{Outcome, Severity};
 
-/// What is known of an action type, whatever else the event says.
+/// Facts about an action type, independent of the rest of the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionType {
     /// Kind of object or activity, for example `sign_on`, `role` or `davinci_flow`.
     pub kind: &'static str,
-    /// What happened, for example `created` or `locked`.
+    /// Verb, for example `created` or `locked`.
     pub verb: &'static str,
     /// Outcome that the words of the type state. A failure outweighs `result.status`.
     pub outcome: Option<Outcome>,
