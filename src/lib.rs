@@ -34,12 +34,12 @@
 //! | `pem`, `shown`, `secret` | PEM files and secrets; errors that quote neither |
 //! | [`metrics`], [`telemetry`], [`shutdown`] | metrics, logs, shutdown signal |
 
-pub mod admin;
+pub(crate) mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod decode;
-pub mod deliver;
+pub(crate) mod deliver;
 mod durable_dir;
 mod error_chain;
 pub mod event;
@@ -49,23 +49,23 @@ pub mod format;
 #[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
 mod http_client;
-pub mod json;
-pub mod listener;
+pub(crate) mod json;
+pub(crate) mod listener;
 pub mod metrics;
-pub mod nats;
+pub(crate) mod nats;
 pub mod observe;
 mod paths;
 mod pem;
 mod printable;
-pub mod receive;
+pub(crate) mod receive;
 pub mod redact;
 pub mod reload;
-pub mod rlimit;
+pub(crate) mod rlimit;
 mod secret;
-pub mod settings;
+pub(crate) mod settings;
 mod shown;
 pub mod shutdown;
-pub mod sinks;
+pub(crate) mod sinks;
 mod spans;
 pub mod spool;
 pub mod telemetry;

@@ -31,7 +31,7 @@ const BEGIN_MARKER: &[u8] = b"-----BEGIN ";
 
 /// Error of a PEM file. The message begins with a verb, to follow the file's name, and quotes nothing of the file.
 #[derive(Debug, Error)]
-pub enum PemError {
+pub(crate) enum PemError {
     /// The file cannot be read.
     #[error("cannot be read: {}", shown::reason(.0))]
     Unreadable(#[source] std::io::Error),
@@ -78,7 +78,7 @@ pub enum PemError {
 
 /// Kind of object that a file must contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PemKind {
+pub(crate) enum PemKind {
     /// `CERTIFICATE`
     Certificate,
     /// `PRIVATE KEY`, `RSA PRIVATE KEY` or `EC PRIVATE KEY`

@@ -19,7 +19,7 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_obeyed)
 }
 
-/// Does the same as [`line`], but keeps line breaks and tabs.
+/// Does the same as [`line()`], but keeps line breaks and tabs.
 pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\r' | '\t'))
 }

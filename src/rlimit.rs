@@ -26,7 +26,7 @@ pub struct DescriptorLimitError {
 /// # Errors
 ///
 /// [`DescriptorLimitError`] if the hard limit (`getrlimit(2)`) is too low.
-pub fn provide(connections: usize) -> Result<(), DescriptorLimitError> {
+pub(crate) fn provide(connections: usize) -> Result<(), DescriptorLimitError> {
     let connections = connections as u64;
     let needed = connections.saturating_add(OTHER_DESCRIPTORS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -18,7 +18,7 @@ use crate::receive::Credential;
 use crate::receive::{Credentials, Throttle};
 
 /// User name of the admin password.
-pub const USERNAME: &str = "admin";
+pub(crate) const USERNAME: &str = "admin";
 
 /// Access checks of the admin listener.
 pub struct Access {

@@ -17,16 +17,16 @@
 //!
 //! [`access`] defines operators.
 
-pub mod access;
+pub(crate) mod access;
 mod config;
 mod console;
 mod health;
 mod metrics;
 mod observed;
-pub mod operations;
-pub mod sinks;
+pub(crate) mod operations;
+pub(crate) mod sinks;
 
-pub use config::AdminConfig;
+pub(crate) use config::AdminConfig;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ use crate::shutdown::Shutdown;
 use crate::spool::{Clock, ReadError, Spool, SpoolStats};
 
 /// Header that operations must carry, with any value: a page of another site cannot send it.
-pub const OPERATION_HEADER: &str = "x-davinci-siem-operation";
+pub(crate) const OPERATION_HEADER: &str = "x-davinci-siem-operation";
 
 /// Timeout of a query to a spool on other machines, below the usual scrape timeout of 10 s.
 const STATS_TIMEOUT: Duration = Duration::from_secs(3);
@@ -62,7 +62,7 @@ enum StatsError {
 }
 
 /// State and dependencies of the admin listener.
-pub struct Admin {
+pub(crate) struct Admin {
     /// The spool.
     pub spool: Arc<Spool>,
     /// Access checks.
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Admin {
 }
 
 /// Returns the routes of the table above.
-pub fn router(admin: Admin) -> Router {
+pub(crate) fn router(admin: Admin) -> Router {
     let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
     let admin = Arc::new(admin);
     let operations = Router::new()

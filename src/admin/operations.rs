@@ -38,21 +38,21 @@ struct SinkStatusLine {
 
 /// Body of a purge.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PurgeRequest {
+pub(crate) struct PurgeRequest {
     /// Numbers of the entries to remove.
     pub ids: Vec<i64>,
 }
 
 /// Answer to a purge.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PurgeResponse {
+pub(crate) struct PurgeResponse {
     /// Number of removed entries.
     pub removed: u64,
 }
 
 /// Answer to a retry.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct RetryResponse {
+pub(crate) struct RetryResponse {
     /// Number of events added to the spool.
     pub released: u64,
     /// Number of events that had been accepted before.
@@ -67,7 +67,7 @@ impl From<Receipt> for RetryResponse {
 
 /// Body of an error answer.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ErrorResponse {
+pub(crate) struct ErrorResponse {
     /// Message for people.
     pub error: String,
 }

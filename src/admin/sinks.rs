@@ -16,7 +16,7 @@ use crate::spool::{Disposition, Millis};
 
 /// Body of one replay step.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ReplayRequest {
+pub(crate) struct ReplayRequest {
     /// Start of the time range, inclusive, in ms since the Unix epoch.
     pub from: Millis,
     /// End of the time range, exclusive, in ms since the Unix epoch.

@@ -1,6 +1,6 @@
 //! The configuration: the settings of all components, from one TOML file and the environment.
 //!
-//! Each component declares its settings beside its code and reads them with a [`Section`](crate::settings::Section).
+//! Each component declares its settings beside its code and reads them with a [`Section`].
 //! This module puts them together and checks what no component can see alone. `config/davinci-siem.toml` lists
 //! every key with its default; `davinci-siem config schema` prints the JSON Schema.
 

@@ -6,7 +6,7 @@ use rand::{Rng, RngExt};
 
 /// Backoff of one series of attempts.
 #[derive(Debug, Clone)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     attempt: u32,
@@ -14,13 +14,17 @@ pub struct Backoff {
 
 impl Backoff {
     /// Starts a series. `min` bounds the first wait, `max` every wait.
-    pub fn new(min: Duration, max: Duration) -> Backoff {
+    pub(crate) fn new(min: Duration, max: Duration) -> Backoff {
         Backoff { min, max, attempt: 0 }
     }
 
     /// Returns the next wait: random, below a bound that doubles each time. A wait requested by the
     /// target (`Retry-After`) is honoured, up to `max`.
-    pub fn next_wait(&mut self, requested: Option<Duration>, random: &mut impl Rng) -> Duration {
+    pub(crate) fn next_wait(
+        &mut self,
+        requested: Option<Duration>,
+        random: &mut impl Rng,
+    ) -> Duration {
         let bound = self.min.saturating_mul(1 << self.attempt.min(30)).min(self.max);
         self.attempt = self.attempt.saturating_add(1);
         let jittered = bound.mul_f64(random.random::<f64>());
@@ -28,7 +32,7 @@ impl Backoff {
     }
 
     /// Number of failed attempts so far.
-    pub fn attempts(&self) -> u32 {
+    pub(crate) fn attempts(&self) -> u32 {
         self.attempt
     }
 }

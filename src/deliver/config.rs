@@ -4,7 +4,7 @@ mod filter;
 
 use std::time::Duration;
 
-pub use filter::{FilterConfig, RoutingConfig};
+pub(crate) use filter::{FilterConfig, RoutingConfig};
 
 use crate::format::FormatConfig;
 use crate::redact::RedactConfig;

@@ -6,7 +6,7 @@ use crate::settings::Pattern;
 
 /// Reason why a sink does not get an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterReason<'a> {
+pub(crate) enum FilterReason<'a> {
     /// A connection test, and `test_events` is off.
     ConnectionTest,
     /// No entry of `include` matches.
@@ -16,12 +16,12 @@ pub enum FilterReason<'a> {
 }
 
 /// Returns true if the sink's filters and `test_events` let an event of `source` through.
-pub fn wants(sink: &SinkConfig, event: &Event<'_>, source: &str) -> bool {
+pub(crate) fn wants(sink: &SinkConfig, event: &Event<'_>, source: &str) -> bool {
     filter_reason(sink, event, source).is_none()
 }
 
 /// Returns the reason why a sink does not get an event of `source`; `None` if the sink gets the event.
-pub fn filter_reason<'a>(
+pub(crate) fn filter_reason<'a>(
     sink: &'a SinkConfig,
     event: &Event<'_>,
     source: &str,

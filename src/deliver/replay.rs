@@ -18,7 +18,7 @@ const STEP_BYTES: usize = 4 * 1024 * 1024;
 
 /// Reason why a replay stopped.
 #[derive(Debug, Error)]
-pub enum ReplayError {
+pub(crate) enum ReplayError {
     /// The spool could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -36,7 +36,7 @@ pub enum ReplayError {
 
 /// Events to replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplayRange {
+pub(crate) struct ReplayRange {
     /// `start` is exclusive: the position where the previous step ended, 0 for the first step. `end` is
     /// inclusive: the sink's cursor.
     pub positions: Range<u64>,
@@ -46,7 +46,7 @@ pub struct ReplayRange {
 
 /// Progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplayProgress {
+pub(crate) struct ReplayProgress {
     /// Number of events spooled by this step.
     pub replayed: u64,
     /// Position after which the next step begins; `None` at the end.
@@ -55,7 +55,7 @@ pub struct ReplayProgress {
 
 /// Result of a step, also if it failed in part.
 #[derive(Debug)]
-pub struct ReplayStep {
+pub(crate) struct ReplayStep {
     /// Number of spooled events per source.
     pub sources: Vec<(Arc<str>, u64)>,
     /// Input of the next step, or the first error.
@@ -63,7 +63,7 @@ pub struct ReplayStep {
 }
 
 /// Spools the next events of the range, up to `STEP_BYTES`.
-pub async fn step(spool: &Spool, sink: &Arc<str>, range: ReplayRange) -> ReplayStep {
+pub(crate) async fn step(spool: &Spool, sink: &Arc<str>, range: ReplayRange) -> ReplayStep {
     let after = range.positions.start;
     let (found, trimmed) = match spool.between(range.positions, range.time, STEP_BYTES).await {
         Ok(found) => found,

@@ -28,7 +28,7 @@ const READ_BYTES: usize = 1024 * 1024;
 
 /// Worker of one sink.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     config: Arc<SinkConfig>,
     redaction: Option<Arc<Redaction>>,
     name: Arc<str>,
@@ -82,7 +82,7 @@ enum WorkerExit {
 
 impl Worker {
     /// Creates the worker of a sink that starts at the cursor in `status`.
-    pub fn new(
+    pub(crate) fn new(
         config: SinkConfig,
         spool: Arc<Spool>,
         reader: Reader,

@@ -13,10 +13,10 @@ mod tape;
 
 use std::borrow::Cow;
 
-pub use tape::{Extent, FieldName, MAX_ENTRIES, MAX_NODES, Tape, TapeNode, tag};
+pub(crate) use tape::{MAX_ENTRIES, MAX_NODES, Tape, TapeNode, tag};
 
 /// Returns the position after whitespace.
-pub fn skip_space(text: &str, mut at: usize) -> usize {
+pub(crate) fn skip_space(text: &str, mut at: usize) -> usize {
     while matches!(text.as_bytes().get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
         at += 1;
     }
@@ -24,7 +24,7 @@ pub fn skip_space(text: &str, mut at: usize) -> usize {
 }
 
 /// Returns the position after the value that begins at `at`.
-pub fn skip_value(text: &str, at: usize) -> Option<usize> {
+pub(crate) fn skip_value(text: &str, at: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     match bytes.get(at)? {
         b'"' => string_end(text.as_bytes(), at),
@@ -52,7 +52,7 @@ pub fn skip_value(text: &str, at: usize) -> Option<usize> {
 }
 
 /// Returns the position after the string whose opening quote is at `at`.
-pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn string_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = at + 1;
     loop {
         at = scan::special(text, at)?;
@@ -66,7 +66,7 @@ pub fn string_end(text: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Decodes a string. `raw` is the text between its quotes. Half a surrogate pair becomes U+FFFD.
-pub fn decode(raw: &str) -> Cow<'_, str> {
+pub(crate) fn decode(raw: &str) -> Cow<'_, str> {
     if !scan::has_escape(raw.as_bytes()) {
         return Cow::Borrowed(raw);
     }
@@ -80,7 +80,7 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
 
 /// Decodes a string to bytes: UTF-8, with half a surrogate pair as WTF-8. Different strings have
 /// different bytes.
-pub fn decode_exact(raw: &str) -> Vec<u8> {
+pub(crate) fn decode_exact(raw: &str) -> Vec<u8> {
     let (mut bytes, mut at) = (Vec::with_capacity(raw.len()), 0);
     while let Some((length, character)) = unit(raw, at) {
         let half = raw.get(at..at + length).filter(|_| character == char::REPLACEMENT_CHARACTER);
@@ -100,7 +100,7 @@ pub fn decode_exact(raw: &str) -> Vec<u8> {
 }
 
 /// Returns whether a string contains half a surrogate pair, which [`decode`] cannot keep.
-pub fn has_lone_surrogate(raw: &str) -> bool {
+pub(crate) fn has_lone_surrogate(raw: &str) -> bool {
     let mut at = if scan::has_escape(raw.as_bytes()) { 0 } else { raw.len() };
     while let Some((length, character)) = unit(raw, at) {
         let written = raw.get(at..at + length).unwrap_or_default();
@@ -117,7 +117,7 @@ pub fn has_lone_surrogate(raw: &str) -> bool {
 
 /// Maps byte positions of a decoded string to positions in its written form, in ascending order.
 #[derive(Debug)]
-pub struct Spans<'a> {
+pub(crate) struct Spans<'a> {
     raw: &'a str,
     at: usize,
     decoded: usize,
@@ -125,12 +125,12 @@ pub struct Spans<'a> {
 
 impl<'a> Spans<'a> {
     /// Starts at the beginning of the string written as `raw` between its quotes.
-    pub fn new(raw: &'a str) -> Spans<'a> {
+    pub(crate) fn new(raw: &'a str) -> Spans<'a> {
         Spans { raw, at: 0, decoded: 0 }
     }
 
     /// Returns the written position of byte `decoded` of the decoded string.
-    pub fn of(&mut self, decoded: usize) -> usize {
+    pub(crate) fn of(&mut self, decoded: usize) -> usize {
         while self.decoded < decoded {
             let Some((length, character)) = unit(self.raw, self.at) else { break };
             self.at += length;
@@ -178,7 +178,7 @@ fn code_point(rest: &str) -> (usize, char) {
 }
 
 /// Returns the fields of an object in order: the name as written between its quotes, and the value.
-pub fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let mut at = if text.starts_with('{') { 1 } else { text.len() };
     std::iter::from_fn(move || {
         let start = next(text, &mut at)?;
@@ -191,7 +191,7 @@ pub fn fields(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Returns the entries of an array.
-pub fn entries(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn entries(text: &str) -> impl Iterator<Item = &str> {
     let mut at = if text.starts_with('[') { 1 } else { text.len() };
     std::iter::from_fn(move || {
         let start = next(text, &mut at)?;
@@ -211,7 +211,7 @@ fn next(text: &str, at: &mut usize) -> Option<usize> {
 
 /// Returns whether an object has the text field `name` with the text `value`, both compared without
 /// case.
-pub fn says(object: &str, name: &str, value: &str) -> bool {
+pub(crate) fn says(object: &str, name: &str, value: &str) -> bool {
     let is = |raw: &str, wanted: &str| decode(raw).eq_ignore_ascii_case(wanted);
     fields(object).any(|(key, found)| {
         let text = found.strip_prefix('"').and_then(|text| text.strip_suffix('"'));

@@ -8,14 +8,14 @@ use super::skip_space;
 
 /// Maximum number of nodes of one object: fifty times those of any known event. Bounds the memory
 /// of a small body with very many fields.
-pub const MAX_NODES: usize = 4096;
+pub(crate) const MAX_NODES: usize = 4096;
 
 /// Nodes that an inner object must leave free for the objects around it; more than any known event
 /// has.
 const RESERVED_NODES: usize = 128;
 
 /// Maximum number of array entries that get nodes. Known events have one resource.
-pub const MAX_ENTRIES: usize = 64;
+pub(crate) const MAX_ENTRIES: usize = 64;
 
 /// Maximum nesting: the checker stores one bit for each level.
 const MAX_DEPTH: u32 = 128;
@@ -25,7 +25,7 @@ const TYPICAL_NODES: usize = 96;
 
 /// A field of an object, or an entry of an array.
 #[derive(Debug, Clone, Copy)]
-pub struct TapeNode<'a> {
+pub(crate) struct TapeNode<'a> {
     /// The name as written; empty for an entry.
     pub name: FieldName<'a>,
     /// The value as written.
@@ -42,7 +42,7 @@ pub struct TapeNode<'a> {
 
 /// A field name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FieldName<'a> {
+pub(crate) struct FieldName<'a> {
     /// The text between the quotes, as written.
     pub raw: &'a str,
     /// True if the name contains an escape.
@@ -51,14 +51,14 @@ pub struct FieldName<'a> {
 
 impl<'a> FieldName<'a> {
     /// Returns the decoded name.
-    pub fn text(self) -> Cow<'a, str> {
+    pub(crate) fn text(self) -> Cow<'a, str> {
         if self.has_escape { super::decode(self.raw) } else { Cow::Borrowed(self.raw) }
     }
 }
 
 /// Extent of an object in bytes, and its nesting depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     /// Position after the object.
     pub end: usize,
     /// Nesting depth; 1 for an object without an inner object or array.
@@ -68,7 +68,7 @@ pub struct Extent {
 /// Nodes of one object in the order written, each followed by the nodes inside it. Array entries
 /// have nodes only if the array is a field of the outermost object.
 #[derive(Debug)]
-pub struct Tape<'a> {
+pub(crate) struct Tape<'a> {
     nodes: Vec<TapeNode<'a>>,
     open: Vec<OpenContainer>,
     /// Nodes that the innermost open value may still add.
@@ -87,7 +87,7 @@ struct OpenContainer {
 
 /// Returns a 4-byte fingerprint of a field name: length, first, middle and last byte. Most names of
 /// an event differ in it.
-pub const fn tag(name: &str) -> u32 {
+pub(crate) const fn tag(name: &str) -> u32 {
     let bytes = name.as_bytes();
     let length = bytes.len();
     if length == 0 {
@@ -112,7 +112,7 @@ impl Default for Tape<'_> {
 impl<'a> Tape<'a> {
     /// Reads the object at the start of `text` and ignores the text after it. Returns `None` if the
     /// object is not well-formed, or nests deeper than 128 levels.
-    pub fn read(&mut self, text: &'a str) -> Option<Extent> {
+    pub(crate) fn read(&mut self, text: &'a str) -> Option<Extent> {
         self.nodes.clear();
         self.open.clear();
         self.room = 0;
@@ -124,12 +124,12 @@ impl<'a> Tape<'a> {
     }
 
     /// Returns the nodes of the object that was read last.
-    pub fn nodes(&self) -> &[TapeNode<'a>] {
+    pub(crate) fn nodes(&self) -> &[TapeNode<'a>] {
         &self.nodes
     }
 
     /// Returns whether the object that was read last has more than [`MAX_NODES`] fields.
-    pub fn is_too_large(&self) -> bool {
+    pub(crate) fn is_too_large(&self) -> bool {
         self.is_too_large
     }
 

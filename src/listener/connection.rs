@@ -33,7 +33,7 @@ const IDLE_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Other end of a connection. Every request has it as an extension.
 #[derive(Debug, Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Address of the client, from the PROXY protocol header if there is one.
     pub address: SocketAddr,
     /// Client certificate with the authority that verified it.
@@ -65,12 +65,12 @@ impl CloseSignal {
 
 impl Peer {
     /// Creates a peer without a certificate.
-    pub fn new(address: SocketAddr) -> Peer {
+    pub(crate) fn new(address: SocketAddr) -> Peer {
         Peer { address, shown: None, closing: Arc::default() }
     }
 
     /// Closes the connection after its requests in flight are answered.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.is_wanted.store(true, Ordering::Relaxed);
     }
 }

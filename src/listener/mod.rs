@@ -11,7 +11,7 @@ mod connection;
 mod connection_limiter;
 mod linger;
 mod proxy_protocol;
-pub mod tls;
+pub(crate) mod tls;
 mod unread;
 
 use std::fmt;
@@ -26,11 +26,11 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-pub use certificate::Certificate;
-pub use config::{
+pub(crate) use certificate::Certificate;
+pub(crate) use config::{
     AlternativeName, ClientAuthority, ForwardedHeader, ListenConfig, ListenTlsConfig,
 };
-pub use connection::Peer;
+pub(crate) use connection::Peer;
 
 use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
@@ -64,7 +64,7 @@ const MAX_ERRORS: usize = 64;
 
 /// Timeouts of a connection and of the shutdown.
 #[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// TLS handshake, and the PROXY protocol header before it.
     pub handshake: Duration,
     /// Headers of a request, and the next request on an idle connection.
@@ -74,7 +74,7 @@ pub struct Timeouts {
 }
 
 /// TLS and trusted proxies in force for new connections. A reload may replace both at any time.
-pub trait ConnectionPolicy: fmt::Debug + Send + Sync {
+pub(crate) trait ConnectionPolicy: fmt::Debug + Send + Sync {
     /// Certificates and authorities of new connections; `None` if connections are plain TCP.
     fn tls(&self) -> Option<Arc<LoadedTls>>;
 
@@ -84,7 +84,7 @@ pub trait ConnectionPolicy: fmt::Debug + Send + Sync {
 
 /// A router, and the limits under which it is served.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// Name in metrics.
     pub name: &'static str,
     /// Router that answers requests.
@@ -110,7 +110,7 @@ struct SharedListener {
 
 /// Serves connections until shutdown. Then accepts no more, and returns when all requests in flight
 /// are answered, or after the grace period.
-pub async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
+pub(crate) async fn serve(listener: Listener, socket: TcpListener, mut shutdown: Shutdown) {
     let grace = listener.timeouts.grace;
     let limiter = ConnectionLimiter::new(listener.connections);
     let drains = DrainLimiter::new(listener.connections);

@@ -63,7 +63,7 @@ impl LoadedTls {
 /// # Errors
 ///
 /// A file cannot be read or used.
-pub fn load(settings: &ListenTlsConfig) -> Result<LoadedTls, TlsError> {
+pub(crate) fn load(settings: &ListenTlsConfig) -> Result<LoadedTls, TlsError> {
     let ListenTlsConfig { certificate, key, clients } = settings;
     let (chain, parsed) = certificates("certificate", certificate)?;
     let mut expiries = vec![("certificate", earliest(&parsed))];

@@ -27,7 +27,7 @@ const PING: Duration = Duration::from_secs(3);
 /// # Errors
 ///
 /// [`ConnectError`] with the cause and the remedy.
-pub async fn connect(
+pub(crate) async fn connect(
     settings: &NatsConfig,
     name: &str,
     request_timeout: Duration,

@@ -111,7 +111,7 @@ fn is_refused(error: &async_nats::ConnectError) -> bool {
 
 /// Returns true if a reconnect failed because the server refused the credentials, or they could not
 /// be used; by its words, which are all that is told of it.
-pub fn is_about_credentials(said: &str) -> bool {
+pub(crate) fn is_about_credentials(said: &str) -> bool {
     refuses(said) || said.contains("failed signing nonce")
 }
 
@@ -127,7 +127,7 @@ fn innermost(error: &async_nats::ConnectError) -> String {
 
 /// Returns the client's message, unless it is about a certificate or a private key: such a message
 /// quotes the file, and with it the key.
-pub fn without_files(said: &str) -> String {
+pub(crate) fn without_files(said: &str) -> String {
     match said.contains("could not load") || said.contains("could not add") {
         true => "a certificate or a private key cannot be used. Correct the files of tls.ca, \
                  tls.certificate and tls.key; davinci-siem check --connect says what is wrong"

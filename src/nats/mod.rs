@@ -13,8 +13,10 @@ mod error;
 #[cfg(feature = "nats")]
 mod events;
 
-pub use config::{Authentication, NatsConfig};
 #[cfg(feature = "nats")]
-pub use connect::connect;
+pub(crate) use config::Authentication;
+pub(crate) use config::NatsConfig;
 #[cfg(feature = "nats")]
-pub use error::{ConnectError, is_about_credentials, without_files};
+pub(crate) use connect::connect;
+#[cfg(feature = "nats")]
+pub(crate) use error::{ConnectError, is_about_credentials, without_files};

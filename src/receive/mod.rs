@@ -34,20 +34,20 @@ mod policy;
 mod prepare;
 mod redacted;
 mod request_id;
-pub mod retry;
+pub(crate) mod retry;
 mod router;
 mod state;
 mod throttle;
 mod webhook;
 
 pub(crate) use auth::Credentials;
-pub use config::{Credential, LimitsConfig, OnUnparseable, PinnedCertificate, SourceConfig};
+pub(crate) use config::{Credential, LimitsConfig, OnUnparseable, PinnedCertificate, SourceConfig};
 pub(crate) use config::{DEFAULT_SOURCE, credential_problems};
 #[cfg(test)]
 pub(crate) use policy::AccessDecision;
-pub use policy::{Policy, SharedPolicy};
-pub use router::router;
-pub use state::{Receiver, ReceiverConfig};
+pub(crate) use policy::{Policy, SharedPolicy};
+pub(crate) use router::router;
+pub(crate) use state::{Receiver, ReceiverConfig};
 pub(crate) use throttle::Throttle;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::spool::{
 
 /// Error of a retry. The entry stays in quarantine.
 #[derive(Debug, Error)]
-pub enum RetryError {
+pub(crate) enum RetryError {
     /// The entry does not exist.
     #[error("there is no quarantine entry {0}")]
     Missing(i64),
@@ -69,7 +69,7 @@ pub struct RetryRules {
 /// # Errors
 ///
 /// See [`RetryError`]. On an error, the entry stays in quarantine.
-pub async fn retry(
+pub(crate) async fn retry(
     spool: &Spool,
     id: i64,
     replacement: Option<Bytes>,

@@ -19,7 +19,7 @@ use crate::receive::SourceConfig;
 
 /// Builds one route per source. Any other path is 404, so that a wrong path never looks like
 /// success.
-pub fn router(receiver: Receiver, sources: &[SourceConfig]) -> Router {
+pub(crate) fn router(receiver: Receiver, sources: &[SourceConfig]) -> Router {
     let receiver = Arc::new(receiver);
     let mut router = Router::new();
     for source in sources {

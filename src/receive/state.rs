@@ -26,7 +26,7 @@ pub struct ReceiverConfig {
 }
 
 /// Shared state of all webhook requests.
-pub struct Receiver {
+pub(crate) struct Receiver {
     pub(super) spool: Arc<Spool>,
     pub(super) limits: LimitsConfig,
     pub(super) redaction: Option<Arc<Redaction>>,
@@ -50,7 +50,7 @@ pub(super) struct RouteSource {
 
 impl Receiver {
     /// Creates a receiver that stores into `spool`, and answers 503 after the start of `shutdown`.
-    pub fn new(
+    pub(crate) fn new(
         spool: Arc<Spool>,
         config: ReceiverConfig,
         policy: Arc<SharedPolicy>,

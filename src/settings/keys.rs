@@ -9,7 +9,7 @@ use super::problem::{Collector, Secrets};
 
 /// The keys and tables of a configuration by their full names, `sinks.archive.path`.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keys {
+pub(crate) struct Keys {
     /// Each value as it is written; a list is one value.
     pub values: BTreeMap<String, String>,
     /// The tables, also empty ones.
@@ -17,7 +17,7 @@ pub struct Keys {
 }
 
 /// Returns the keys of a file's text and of the environment over it, without checking them.
-pub fn keys(text: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> Keys {
+pub(crate) fn keys(text: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> Keys {
     let pairs = environment
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let environment: Vec<(String, String)> = pairs.collect();

@@ -2,7 +2,7 @@
 //!
 //! [`node`] turns the file and the environment into one tree that remembers the origin of each value. Each
 //! component takes its own settings out of that tree through a [`Section`], and declares each key where it reads
-//! the key: name, type, bounds, default and description. The same code makes the JSON Schema ([`schema`]), so
+//! the key: name, type, bounds, default and description. The same code makes the JSON Schema ([`mod@schema`]), so
 //! the schema cannot differ from what is read. A section collects all mistakes, and a component's settings exist
 //! only if there are none: reading returns `Option<T>`.
 
@@ -17,9 +17,9 @@ pub(crate) mod strength;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use keys::{Keys, keys};
-pub use pattern::Pattern;
-pub use problem::{Problem, Problems, Secrets};
+pub(crate) use keys::{Keys, keys};
+pub(crate) use pattern::Pattern;
+pub(crate) use problem::{Problem, Problems, Secrets};
 pub(crate) use schema::schema;
 pub(crate) use section::{Reading, Section};
 

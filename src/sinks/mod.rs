@@ -27,11 +27,11 @@ use crate::format::Format;
 use crate::settings::Section;
 
 pub(crate) use sink_type::{BatchDefaults, OutputFile, SinkType};
-pub use verdict::{Reason, Report, SinkFinding, Verdict};
+pub(crate) use verdict::{Reason, Report, SinkFinding, Verdict};
 
 /// An event in its format, before the target's own encoding.
 #[derive(Debug)]
-pub struct Rendered<'a> {
+pub(crate) struct Rendered<'a> {
     /// The formatted event: one line, without the line break.
     pub line: Vec<u8>,
     /// The event.
@@ -42,7 +42,7 @@ pub struct Rendered<'a> {
 
 /// One event as the target gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// Its position in the spool.
     pub position: u64,
     /// Its bytes on the wire, envelope included, without a separator.

@@ -11,7 +11,7 @@ use crate::tls::ClientTlsError;
 
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The target has it, durably as far as the target can promise that.
     Delivered,
     /// Not now. `after` is the target's own wish, if it had one.
@@ -43,7 +43,7 @@ pub enum Verdict {
 
 /// Reason why an item was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Reason {
+pub(crate) struct Reason {
     /// For people: what happened, and what to do. Holds nothing of an event and no secret.
     pub message: String,
     /// The HTTP status.
@@ -58,7 +58,7 @@ pub struct Reason {
 
 /// Something worth counting besides the verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkFinding {
+pub(crate) enum SinkFinding {
     /// Sent a second time because a connection was lost before the first was confirmed.
     Resent,
     /// Taken into Elasticsearch's failure store instead of the data stream.
@@ -75,7 +75,7 @@ pub enum SinkFinding {
 
 impl SinkFinding {
     /// The name used in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             SinkFinding::Resent => "resent",
             SinkFinding::FailureStore => "failure_store",
@@ -89,7 +89,7 @@ impl SinkFinding {
 
 /// Result of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
+pub(crate) struct Report {
     /// One per item, in order.
     pub verdicts: Vec<Verdict>,
     /// Further findings, each with its count.
@@ -98,7 +98,7 @@ pub struct Report {
 
 impl Verdict {
     /// The name used in metrics and spans.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Verdict::Delivered => "delivered",
             Verdict::Retry { .. } => "retry",
@@ -123,7 +123,7 @@ impl Verdict {
 
 impl Reason {
     /// A reason that no target gave.
-    pub fn new(message: impl Into<String>) -> Reason {
+    pub(crate) fn new(message: impl Into<String>) -> Reason {
         Reason { message: without_numbers(&message.into()), ..Reason::default() }
     }
 

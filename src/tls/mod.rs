@@ -13,7 +13,7 @@ pub(crate) use config::TlsConfig;
 
 /// Error of [`client_config`].
 #[derive(Debug, Error)]
-pub enum ClientTlsError {
+pub(crate) enum ClientTlsError {
     /// A file cannot be used.
     #[error("{path} {source}. Correct the file")]
     File {

@@ -18,7 +18,7 @@ impl Worker {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing: events that were sent and not committed are sent again.
-    pub async fn run(mut self, mut shutdown: Shutdown) {
+    pub(crate) async fn run(mut self, mut shutdown: Shutdown) {
         while let Ok(cursor) = self.wait_for_lease(&mut shutdown).await {
             self.begin_at(cursor);
             let ended = self.deliver(&mut shutdown).await;

@@ -3,9 +3,9 @@
 mod limits;
 mod source;
 
-pub use limits::LimitsConfig;
+pub(crate) use limits::LimitsConfig;
 pub(crate) use source::DEFAULT_NAME as DEFAULT_SOURCE;
-pub use source::{Credential, OnUnparseable, PinnedCertificate, SourceConfig};
+pub(crate) use source::{Credential, OnUnparseable, PinnedCertificate, SourceConfig};
 
 use crate::listener::ListenConfig;
 use crate::settings::strength;
