@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -222,5 +222,24 @@ pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Conn
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cache_size", -2 * 1024)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    wait_for_recovery(&connection);
     Ok(connection)
 }
+
+/// Waits while the log's index has to be rebuilt, which a read-only connection cannot do and the process that owns
+/// the spool does within moments. Gives up after `RECOVERY_TIMEOUT`: the next query reports the error.
+fn wait_for_recovery(connection: &Connection) {
+    let deadline = Instant::now() + RECOVERY_TIMEOUT;
+    let must_wait = || {
+        let read: rusqlite::Result<i64> =
+            connection.pragma_query_value(None, "schema_version", |row| row.get(0));
+        let code = read.err().and_then(|error| Some(error.sqlite_error()?.extended_code));
+        code == Some(rusqlite::ffi::SQLITE_READONLY_RECOVERY)
+    };
+    while must_wait() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Longest wait of a reader for another process's recovery of the log.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
