@@ -41,7 +41,7 @@ pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
         }
     }
     let result = event.envelope().result.as_ref().filter(|result| result.status.is_some());
-    match (registry::lookup(&event.envelope().action.kind).outcome, result) {
+    match (registry::outcome(&event.envelope().action.kind), result) {
         (Some(Outcome::Failure), _) => (Outcome::Failure, "action.type"),
         (_, Some(result)) => (result.outcome(), "result.status"),
         (Some(outcome), None) => (outcome, "action.type"),

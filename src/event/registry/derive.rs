@@ -20,11 +20,7 @@ pub(super) fn derive(action_type: &str) -> ActionType {
     let end = action_type.floor_char_boundary(MAX_NAME_BYTES);
     let name = action_type[..end].to_ascii_uppercase();
     let (verb, kind) = (verb(&name), kind(&name));
-    let outcome = if matches(&name, FAILURES) {
-        Some(Outcome::Failure)
-    } else {
-        matches(&name, SUCCESSES).then_some(Outcome::Success)
-    };
+    let outcome = stated_outcome(&name);
     let usual = if matches(&name, ALARMS) { Severity::High } else { severity(kind, verb) };
     let severity_on_failure = usual.max(Severity::Medium);
     let fails = outcome == Some(Outcome::Failure);
@@ -50,6 +46,19 @@ pub(super) fn derive(action_type: &str) -> ActionType {
         title: Cow::Owned(title(&action_type[..end])),
         is_listed: false,
     }
+}
+
+/// Returns the outcome that the words of an unlisted type state.
+pub(super) fn outcome(action_type: &str) -> Option<Outcome> {
+    let end = action_type.floor_char_boundary(MAX_NAME_BYTES);
+    stated_outcome(&action_type[..end].to_ascii_uppercase())
+}
+
+fn stated_outcome(name: &str) -> Option<Outcome> {
+    if matches(name, FAILURES) {
+        return Some(Outcome::Failure);
+    }
+    matches(name, SUCCESSES).then_some(Outcome::Success)
 }
 
 fn verb(name: &str) -> &'static VerbRow {

@@ -71,6 +71,11 @@ pub fn lookup(action_type: &str) -> Cow<'static, ActionType> {
     }
 }
 
+/// Returns the outcome of [`lookup`] without the rest of the entry: receiving needs it of each event.
+pub(super) fn outcome(action_type: &str) -> Option<Outcome> {
+    actions::listed(action_type).map_or_else(|| derive::outcome(action_type), |entry| entry.outcome)
+}
+
 /// Returns all listed types with their names, in the order of the table.
 pub fn listed() -> impl Iterator<Item = (&'static str, &'static ActionType)> {
     actions::all()

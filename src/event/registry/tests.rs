@@ -119,6 +119,7 @@ proptest! {
         thread_local!(static SCHEMAS: [Value; 2] = ["1.3.0", "1.8.0"].map(schema));
         SCHEMAS.with(|schemas| {
             assert_legal(&name, &lookup(&name), schemas);
+            assert_eq!(outcome(&words), lookup(&words).outcome);
             assert_legal(&words, &lookup(&words), schemas);
         });
     }
