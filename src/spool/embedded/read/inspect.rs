@@ -10,6 +10,7 @@ use url::Url;
 use super::gap;
 use crate::spool::embedded::store::high_watermark::{self, HighWatermark};
 use crate::spool::embedded::store::row::ChunkRow;
+use crate::spool::embedded::store::schema::retry_recovery;
 use crate::spool::embedded::store::wal::{self, WalTail};
 use crate::spool::embedded::store::{entries, fault, losses, schema};
 use crate::spool::embedded::unreadable;
@@ -78,7 +79,8 @@ fn connect(directory: &Path) -> rusqlite::Result<Connection> {
 impl EmbeddedInspection {
     /// Returns the contents. The bounds are in the configuration; only a running service knows if one is reached.
     pub(crate) fn stats(&self) -> Result<SpoolStats, ReadError> {
-        let stats = stats(&self.connection).and_then(|stats| {
+        let stats = retry_recovery(|| {
+            let stats = stats(&self.connection)?;
             let ids = "SELECT coalesce(sum(octet_length(keys) / 16), 0) FROM ids";
             let dedup_ids = self.connection.query_row(ids, [], |row| row.get(0))?;
             let quarantine_size = entries::size(&self.connection)?;
@@ -89,12 +91,12 @@ impl EmbeddedInspection {
 
     /// Lists quarantine entries without their bytes.
     pub(crate) fn quarantine(&self, query: &Query) -> Result<Vec<EntrySummary>, ReadError> {
-        entries::list(&self.connection, query).map_err(unreadable)
+        retry_recovery(|| entries::list(&self.connection, query)).map_err(unreadable)
     }
 
     /// Returns one quarantine entry.
     pub(crate) fn entry(&self, id: i64) -> Result<Option<Entry>, ReadError> {
-        entries::get(&self.connection, id).map_err(unreadable)
+        retry_recovery(|| entries::get(&self.connection, id)).map_err(unreadable)
     }
 
     /// Checks everything: SQLite's own check, every chunk's checksum and contents, the order of
@@ -107,11 +109,14 @@ impl EmbeddedInspection {
         &self,
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Verification> {
-        let mut found = Verification::default();
-        self.check_files(&mut found)?;
-        found.losses = losses::list(&self.connection)?;
+        let mut found = retry_recovery(|| {
+            let mut found = Verification::default();
+            self.check_files(&mut found)?;
+            found.losses = losses::list(&self.connection)?;
+            Ok(found)
+        })?;
         self.check_chunks(&mut found, &mut progress)?;
-        let stats = stats(&self.connection)?;
+        let stats = retry_recovery(|| stats(&self.connection))?;
         for sink in stats.sinks.iter().filter(|sink| sink.cursor > stats.head) {
             let SinkStats { sink, cursor, .. } = sink;
             let head = stats.head;
@@ -170,16 +175,16 @@ impl EmbeddedInspection {
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<()> {
         let count = "SELECT count(*) FROM chunks";
-        let total = self.connection.query_row(count, [], |row| row.get(0)).unwrap_or(0);
+        let number =
+            |sql: &str| retry_recovery(|| self.connection.query_row(sql, [], |row| row.get(0)));
+        let total = number(count).unwrap_or(0);
         let state = "SELECT trimmed, next - 1 FROM state";
-        let (trimmed, head): (u64, u64) =
-            self.connection.query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (trimmed, head): (u64, u64) = retry_recovery(|| {
+            self.connection.query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
         // A running service goes on meanwhile: a chunk that was stored at first stays, or is trimmed after
         // every sink has committed it.
-        let trimmed_now = || {
-            let trimmed = "SELECT trimmed FROM state";
-            self.connection.query_row(trimmed, [], |row| row.get::<_, u64>(0))
-        };
+        let trimmed_now = || number("SELECT trimmed FROM state");
         // One row per query: a long one would keep a running service from reusing its WAL.
         let sql = format!(
             "SELECT {} FROM chunks WHERE last > ? ORDER BY last LIMIT 1",
@@ -189,7 +194,8 @@ impl EmbeddedInspection {
         // Position to continue after, and the last position accounted for.
         let (mut after, mut passed) = (0, trimmed);
         loop {
-            let row = match next.query_row([after], ChunkRow::from_row).optional() {
+            let row = retry_recovery(|| next.query_row([after], ChunkRow::from_row).optional());
+            let row = match row {
                 Ok(Some(row)) => row,
                 Ok(None) => break,
                 Err(error) if fault::is_damaged(&error) && after < head => {
@@ -253,9 +259,11 @@ impl EmbeddedInspection {
     /// Returns false if the check was ended because it delayed a running service.
     fn check_pages(&self, sql: &str, found: &mut Verification) -> rusqlite::Result<bool> {
         let checked = self.while_nobody_waits(|| {
-            let mut statement = self.connection.prepare(sql)?;
-            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
-            lines.collect::<rusqlite::Result<Vec<_>>>()
+            retry_recovery(|| {
+                let mut statement = self.connection.prepare(sql)?;
+                let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+                lines.collect::<rusqlite::Result<Vec<_>>>()
+            })
         });
         let is_ended = |error: &rusqlite::Error| {
             error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::gap;
 use super::inspect::EmbeddedInspection;
 use super::reader::{RowsOrGap, look};
+use crate::spool::embedded::store::schema::retry_recovery;
 use crate::spool::embedded::store::{fault, ids};
 use crate::spool::embedded::unreadable;
 use crate::spool::{DedupKey, Read, ReadError, StoredEvent};
@@ -29,13 +30,15 @@ impl EmbeddedInspection {
         mut progress: impl FnMut(u64, u64),
     ) -> rusqlite::Result<Vec<(u64, u64)>> {
         let connection = &self.connection;
-        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+        let number = |sql: &str| {
+            retry_recovery(|| connection.query_row(sql, [], |row| row.get::<_, u64>(0)))
+        };
         let trimmed = || number("SELECT trimmed FROM state");
         let head = number("SELECT next - 1 FROM state")?;
         let begin = trimmed()?;
         let (mut after, mut unread) = (begin, Vec::new());
         while after < head {
-            let reads = match look(connection, after, head, 1) {
+            let reads = match retry_recovery(|| look(connection, after, head, 1)) {
                 Ok(RowsOrGap::Reads(reads)) => reads,
                 // Events trimmed by a running service are no gap.
                 Ok(RowsOrGap::Gap(_)) if trimmed()? > after => {
@@ -79,7 +82,7 @@ impl EmbeddedInspection {
 
     /// Returns for each key if it is remembered: an event with it would be a duplicate.
     pub(crate) fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
-        self.find_keys(keys).map_err(unreadable)
+        retry_recovery(|| self.find_keys(keys)).map_err(unreadable)
     }
 
     fn find_keys(&self, keys: &[DedupKey]) -> rusqlite::Result<Vec<bool>> {

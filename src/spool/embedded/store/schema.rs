@@ -205,7 +205,7 @@ pub(crate) fn probe(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Reads the layout of a file; 0 for a new one.
 pub(crate) fn layout(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    retry_recovery(|| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
 }
 
 /// Opens a read-only connection. It does not block the writer, nor the other way round.
@@ -222,24 +222,27 @@ pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Conn
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "cache_size", -2 * 1024)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    wait_for_recovery(&connection);
     Ok(connection)
 }
 
-/// Waits while the log's index has to be rebuilt, which a read-only connection cannot do and the process that owns
-/// the spool does within moments. Gives up after `RECOVERY_TIMEOUT`: the next query reports the error.
-fn wait_for_recovery(connection: &Connection) {
+/// Runs a read-only query again while SQLite reports that the log's index has to be rebuilt, which a read-only
+/// connection cannot do. Beside a running service that is over within moments: the service rebuilds the index, or it
+/// was only writing the index's header while the query read it. Returns the error after `RECOVERY_TIMEOUT`.
+pub(crate) fn retry_recovery<T>(
+    mut query: impl FnMut() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
     let deadline = Instant::now() + RECOVERY_TIMEOUT;
-    let must_wait = || {
-        let read: rusqlite::Result<i64> =
-            connection.pragma_query_value(None, "schema_version", |row| row.get(0));
-        let code = read.err().and_then(|error| Some(error.sqlite_error()?.extended_code));
-        code == Some(rusqlite::ffi::SQLITE_READONLY_RECOVERY)
-    };
-    while must_wait() && Instant::now() < deadline {
+    loop {
+        let result = query();
+        let code =
+            result.as_ref().err().and_then(|error| Some(error.sqlite_error()?.extended_code));
+        let must_wait = code == Some(rusqlite::ffi::SQLITE_READONLY_RECOVERY);
+        if !must_wait || Instant::now() >= deadline {
+            return result;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Longest wait of a reader for another process's recovery of the log.
+/// Longest wait of a query for the recovery of the log by another process.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);

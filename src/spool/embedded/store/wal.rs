@@ -28,6 +28,8 @@ pub(crate) struct Wal {
     /// Number of commits.
     pub(crate) commits: u64,
     pub(crate) tail: WalTail,
+    /// Offset of the first frame that SQLite does not replay.
+    first_broken: Option<u64>,
 }
 
 /// Frames behind the last one that SQLite replays.
@@ -53,15 +55,17 @@ struct WalHeader {
 /// Reads a log. A missing or unreadable file counts as empty.
 pub(crate) fn read(path: &Path) -> Wal {
     let Ok(file) = File::open(path) else { return Wal::default() };
-    // A running service may restart the log meanwhile, with a new header.
-    let mut before = bytes_at::<32>(&file, 0);
+    let (mut header, mut first_broken) = (bytes_at::<32>(&file, 0), None);
     loop {
-        let wal = before.map(|header| scan(&file, &header)).unwrap_or_default();
+        let wal = header.map(|header| scan(&file, &header)).unwrap_or_default();
         let after = bytes_at::<32>(&file, 0);
-        if after == before {
+        // A running service may restart the log meanwhile, with a new header. It may also have been writing the frame
+        // that looked corrupt: once commits are behind it, a second scan finds it complete.
+        let is_confirmed = wal.tail != WalTail::Lost || wal.first_broken == first_broken;
+        if after == header && is_confirmed {
             return wal;
         }
-        before = after;
+        (header, first_broken) = (after, wal.first_broken);
     }
 }
 
@@ -88,6 +92,9 @@ fn scan(file: &File, header: &[u8; 32]) -> Wal {
         let is_sound =
             of_this_log && number != 0 && checksum(seed, page, header.is_big_endian) == own;
         is_replayed &= is_sound;
+        if !is_replayed {
+            wal.first_broken.get_or_insert(at);
+        }
         stated = own;
         let place = (number, at + FRAME_HEADER as u64);
         if is_sound { &mut sound } else { &mut broken }.push(place);
