@@ -38,7 +38,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
     let url = format!("http://{}/webhooks/pingone", balancer.address);
-    let oracle = Arc::new(Oracle::of_shared_spool());
+    let oracle = Arc::new(Oracle::default());
     let waiting = runtime();
     let clients = waiting.block_on(async { Clients::paced(CLIENTS, PAUSE, &oracle, &mut random) });
     clients.post_to_url(&url);
@@ -108,8 +108,8 @@ fn break_something(
         }
         5 => {
             receivers.get(receiver).signal("STOP");
-            // Longer than a sink's place is held for it.
-            std::thread::sleep(Duration::from_secs(12));
+            // Longer than its leases are valid.
+            std::thread::sleep(Duration::from_secs(6));
             receivers.get(receiver).signal("CONT");
             format!("receiver {receiver} paused")
         }
@@ -148,7 +148,7 @@ fn two_of_three_servers_are_enough_and_one_is_not() {
     let mut cluster = Cluster::shipped(3);
     let target = Target::start(Webhook::default());
     let receivers = Receivers::start(&cluster, &target, &[]);
-    let oracle = Oracle::of_shared_spool();
+    let oracle = Oracle::default();
     let url = receivers.get(0).url.clone();
     let mut batch = oracle.mint(0, 20);
     wait_for("a first batch to be taken", || post(&oracle, &url, &mut batch).then_some(()));

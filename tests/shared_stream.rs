@@ -29,7 +29,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     receivers.restart();
     receivers.get(waits).post(&batch(all[60..].to_vec()));
     wait_for_ids(&target, &all);
-    receivers.get(leads).wait_for_log("the stream was recreated");
+    wait_for_reason(&receivers, "the stream was recreated");
 }
 
 #[test]
@@ -58,38 +58,6 @@ fn a_stream_that_has_lost_its_end_hides_no_new_event() {
         let seen: HashSet<String> = target.state().ids().into_iter().collect();
         all.iter().all(|id| seen.contains(id)).then_some(())
     });
-}
-
-#[test]
-#[ignore = "needs nats-server; .ci/nats installs it"]
-fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
-    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
-    let parallel = [("SPOOL__JETSTREAM__ORDER", "parallel")];
-    let mut receivers = Receivers::start(&cluster, &target, &parallel);
-    let all = ids(300);
-    receivers.get(0).post(&batch(all[..200].to_vec()));
-    wait_for_ids(&target, &all[..200]);
-    receivers.get(0).wait_until_settled("siem");
-    let sink = |receivers: &Receivers, verb: &str| {
-        let output = receivers.homes[0].run_with(receivers.get(0), &["sink", verb, "siem"]);
-        assert!(output.status.success(), "{output:?}");
-    };
-    sink(&receivers, "pause");
-    receivers.running.iter_mut().for_each(|running| running.take().expect("it runs").kill());
-    let client = cluster.client();
-    client.delete("davinci-siem");
-    receivers.restart();
-    receivers.get(0).wait_for_log("the stream was recreated");
-    receivers.get(0).post(&batch(all[200..].to_vec()));
-    // Each of the two writes every three seconds, and removes what it may every two.
-    let written = client.last("KV_davinci-siem-sinks");
-    let is_looked_after = || client.last("KV_davinci-siem-sinks") >= written + 6;
-    wait_for("both to remove what they may", || is_looked_after().then_some(()));
-    assert_eq!(client.count("davinci-siem"), 100);
-    sink(&receivers, "resume");
-    wait_for("every event", || (target.state().stored.len() >= all.len()).then_some(()));
-    let seen: HashSet<String> = target.state().ids().into_iter().collect();
-    assert!(all.iter().all(|id| seen.contains(id)));
 }
 
 #[test]
@@ -146,10 +114,15 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
         (seen.len() >= count).then_some(())
     };
     wait_for("what is there", || has(60));
-    let is_noted = |index: usize| receivers.get(index).log().contains("the stream is shorter");
-    wait_for("the end to be noted", || (is_noted(0) || is_noted(1)).then_some(()));
+    wait_for_reason(&receivers, "the stream has lost its end");
     is_taken(&batch(["fresh-1", "fresh-2", "fresh-3"].map(str::to_owned)));
     wait_for("fewer than were lost", || has(63));
+}
+
+/// Waits until one of the receivers has noticed what became of the stream.
+fn wait_for_reason(receivers: &Receivers, reason: &str) {
+    let is_noted = |index: usize| receivers.get(index).log().contains(reason);
+    wait_for(reason, || (is_noted(0) || is_noted(1)).then_some(()));
 }
 
 /// What the server stores, as it is now.

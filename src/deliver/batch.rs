@@ -47,6 +47,7 @@ enum SlotState {
     Delivered,
     Filtered,
     NotAddressed,
+    Repeated,
     DeadLetter(String, Box<NewEntry>),
 }
 
@@ -75,6 +76,11 @@ impl DeliveryBatch {
                 Read::Event(stored) => stored,
                 Read::Damaged(damage) => {
                     batch.slots.push(damaged_slot(damage, sink));
+                    continue;
+                }
+                Read::Repeated(last) => {
+                    let state = SlotState::Repeated;
+                    batch.slots.push(Slot { last, count: 1, attempts: 0, state });
                     continue;
                 }
             };
@@ -195,6 +201,7 @@ impl DeliveryBatch {
                 SlotState::Delivered => part.tally.delivered += count,
                 SlotState::Filtered => part.tally.filtered += count,
                 SlotState::NotAddressed => part.tally.not_addressed += count,
+                SlotState::Repeated => part.tally.repeated += count,
                 SlotState::DeadLetter(source, entry) => {
                     part.tally.dead_lettered += count;
                     part.damaged += if entry.origin == EntryOrigin::Damage { count } else { 0 };
@@ -220,6 +227,7 @@ impl CommitPart {
             all.tally.filtered += part.tally.filtered;
             all.tally.dead_lettered += part.tally.dead_lettered;
             all.tally.not_addressed += part.tally.not_addressed;
+            all.tally.repeated += part.tally.repeated;
             all.damaged += part.damaged;
             all.dead_letters.extend_from_slice(&part.dead_letters);
         }

@@ -250,6 +250,7 @@ impl Worker {
         self.read = match &read {
             Read::Event(stored) => stored.position,
             Read::Damaged(damage) => damage.last,
+            Read::Repeated(position) => *position,
         };
         self.waiting_bytes += size(&read);
         self.waiting.push_back(read);
@@ -302,7 +303,7 @@ impl Worker {
     fn first_waiting(&self) -> Option<Millis> {
         self.waiting.iter().find_map(|read| match read {
             Read::Event(stored) => Some(stored.received_at),
-            Read::Damaged(_) => None,
+            Read::Damaged(_) | Read::Repeated(_) => None,
         })
     }
 
@@ -391,5 +392,6 @@ fn size(read: &Read) -> usize {
     match read {
         Read::Event(stored) => stored.bytes.len(),
         Read::Damaged(damage) => damage.bytes.len(),
+        Read::Repeated(_) => 0,
     }
 }

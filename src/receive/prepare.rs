@@ -18,8 +18,6 @@ pub(super) struct DecodeJob {
     pub(super) encodings: Vec<String>,
     pub(super) limit: u64,
     pub(super) on_unparseable: OnUnparseable,
-    /// True if the spool stores packed chunks.
-    pub(super) packs: bool,
 }
 
 impl DecodeJob {
@@ -69,7 +67,7 @@ pub(super) fn prepare(
                     ingested.summaries.add_of_body(Finding { kind, path: "$".to_owned() });
                 }
                 let batch = std::mem::take(&mut ingested.batch);
-                let prepared = if job.packs { batch.prepare() } else { batch.unpacked() };
+                let prepared = batch.prepare();
                 let received_at = job.context.received_at;
                 PreparedBody { prepared, counts: Some(ingested), received_at, reason: None }
             }

@@ -113,7 +113,6 @@ async fn answer(
         encodings: body::encodings(&head.headers),
         limit: receiver.limits.body,
         on_unparseable: rules.on_unparseable,
-        packs: receiver.spool.packs(),
     };
     let (ready, reservation) = if bytes.len() <= MAX_INLINE_BYTES && job.is_plain(&bytes) {
         prepare::prepare(&job, &bytes, reservation)?

@@ -49,11 +49,6 @@ impl Batch {
         let chunks = chunk::encode(self.events.iter().map(|event| event.bytes.as_ref()));
         PreparedBatch { batch: self, chunks }
     }
-
-    /// Keeps the events unpacked, for an engine that stores each event on its own.
-    pub fn unpacked(self) -> PreparedBatch {
-        PreparedBatch { batch: self, chunks: Vec::new() }
-    }
 }
 
 impl PreparedBatch {

@@ -15,7 +15,7 @@ const GIB: u64 = 1024 * MIB;
 /// default is half of that.
 const QUARANTINE_SHARE: u64 = 4;
 
-/// Default of `dedup.window` on JetStream, which keeps ids in every server's memory, some 200 bytes each.
+/// Default of `dedup.window` on JetStream, whose servers store the events as long as their ids are remembered.
 const JETSTREAM_WINDOW: Duration = Duration::from_mins(30);
 
 /// Default of `dedup.window` on the embedded engine.
@@ -39,7 +39,7 @@ pub struct SpoolConfig {
     pub retention: Duration,
     /// Time that an id is remembered.
     pub dedup_window: Duration,
-    /// Upper bound of the remembered ids; each takes 16 bytes on disk and about 22 in memory.
+    /// Upper bound of the remembered ids; each takes 16 bytes on disk and about 22 in memory, 40 with JetStream.
     pub dedup_max_ids: u64,
     /// True if a commit waits for stable storage. No key sets this: only benchmarks turn it off, to measure the
     /// cost.
@@ -65,17 +65,6 @@ pub struct JetStreamConfig {
     pub stream: String,
     /// Number of servers that store each event.
     pub replicas: usize,
-    /// Division of the delivery among receivers.
-    pub order: Order,
-}
-
-/// Division of a sink's delivery among receivers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// One receiver delivers, in order; another takes over when that one is gone.
-    Ordered,
-    /// All receivers deliver, each a part, without order.
-    Parallel,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,13 +180,7 @@ fn read_dedup(section: &mut Section<'_>, is_embedded: bool) -> Option<(Duration,
     let window = if is_embedded { EMBEDDED_WINDOW } else { JETSTREAM_WINDOW };
     let doc = "Time that an id is remembered.";
     let window = section.duration("window", doc).or_value(window, "14d; 30m with jetstream");
-    if !is_embedded && section.is_given("max_ids") {
-        let advice = "is for engine = \"embedded\": JetStream bounds the remembered ids by dedup.window alone. \
-                      Leave it out";
-        section.report("max_ids", advice);
-    }
-    let doc =
-        "Upper bound of the remembered ids; each takes about 22 bytes of memory. embedded only.";
+    let doc = "Upper bound of the remembered ids; each takes about 22 bytes of memory, 40 with jetstream.";
     let max_ids = section.integer("max_ids", 1000..=u64::MAX, doc).or("10000000");
     Some((window?, max_ids?))
 }
@@ -235,12 +218,8 @@ fn read_jetstream(section: &mut Section<'_>) -> Option<JetStreamConfig> {
     let stream = stream.or("davinci-siem");
     let doc = "Number of servers that store each event.";
     let replicas = section.integer("replicas", 1..=5, doc).or("3");
-    let orders = [("ordered", Order::Ordered), ("parallel", Order::Parallel)];
-    let doc =
-        "ordered: one receiver delivers, in order. parallel: all receivers deliver, without order.";
-    let order = section.choice("order", &orders, doc).or("ordered");
     let replicas = replicas.map(|replicas| replicas as usize);
-    Some(JetStreamConfig { nats: nats?, stream: stream?, replicas: replicas?, order: order? })
+    Some(JetStreamConfig { nats: nats?, stream: stream?, replicas: replicas? })
 }
 
 fn size(bytes: u64) -> String {

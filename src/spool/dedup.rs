@@ -132,6 +132,12 @@ impl DedupSet {
         is_new
     }
 
+    /// Returns true if the set contains a key.
+    #[cfg(feature = "nats")]
+    pub(super) fn contains(&self, key: DedupKey) -> bool {
+        self.parts[index(key, self.parts.len())].contains(&key)
+    }
+
     /// Removes all but the first `kept` keys inserted since the last [`make_permanent`](Self::make_permanent): their
     /// commit has failed, or their batch was refused.
     pub(super) fn roll_back_to(&mut self, kept: usize) {

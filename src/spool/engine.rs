@@ -30,22 +30,6 @@ pub enum Engine {
     Jetstream(Box<super::JetStreamConfig>),
 }
 
-impl Engine {
-    /// Returns true if each sink commits in order; only then the engine counts dispositions of sinks.
-    pub fn is_ordered(&self) -> bool {
-        match self {
-            Engine::Embedded => true,
-            #[cfg(feature = "nats")]
-            Engine::Jetstream(own) => own.order == super::Order::Ordered,
-        }
-    }
-
-    /// Returns true if the engine can list the ids it remembers.
-    pub fn tells_ids(&self) -> bool {
-        matches!(self, Engine::Embedded)
-    }
-}
-
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
 pub enum Spool {
@@ -109,17 +93,8 @@ impl Spool {
         !matches!(self, Spool::Embedded(_))
     }
 
-    /// Returns true if batches are stored in chunks, which [`Batch::prepare`] encodes; otherwise
-    /// [`Batch::unpacked`] suffices.
-    ///
-    /// [`Batch::prepare`]: super::Batch::prepare
-    /// [`Batch::unpacked`]: super::Batch::unpacked
-    pub fn packs(&self) -> bool {
-        matches!(self, Spool::Embedded(_))
-    }
-
-    /// Stores a batch. After `Ok`, the whole batch is durable. After `Err`, the sender has to retry: the embedded
-    /// engine has stored nothing of it, JetStream may have stored a part that the retry completes.
+    /// Stores a batch. After `Ok`, the whole batch is durable. After `Err`, the sender has to retry: nothing of the
+    /// batch is stored, or with JetStream, where an acknowledgement may be lost, all of it.
     ///
     /// # Cancel safety
     ///
@@ -128,7 +103,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// [`AppendError`]: the batch was not stored, or not as a whole; the sender has to retry.
+    /// [`AppendError`]: the batch was not stored, or that is not known; the sender has to retry.
     pub async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
         engine!(self, engine => engine.append(batch).await)
     }
@@ -235,7 +210,7 @@ impl Spool {
         engine!(self, engine => engine.stats().await)
     }
 
-    /// Returns the size limit of an event in bytes, if the servers set one.
+    /// Returns the size limit of a batch in bytes, if the servers set one.
     pub fn largest(&self) -> Option<usize> {
         match self {
             Spool::Embedded(_) => None,
@@ -285,8 +260,7 @@ impl Spool {
 }
 
 impl Reader {
-    /// Watches for new events: the value changes after they are readable. In the embedded engine and
-    /// in ordered JetStream it is the position of the last stored event.
+    /// Watches for new events: the value is the position of the last stored event, and changes after it is readable.
     pub fn head(&self) -> watch::Receiver<u64> {
         engine!(self, engine => engine.head())
     }

@@ -81,7 +81,7 @@ pub type StoreError = Box<dyn std::error::Error + Send + Sync>;
 const QUARANTINE_FULL: &str = "the quarantine is full: see davinci-siem quarantine list, then retry or \
                                purge, or raise spool.quarantine_max_size";
 
-/// Error of an append: the batch was not stored. The embedded engine keeps nothing of it; for JetStream, see
+/// Error of an append: nothing of the batch is stored; for JetStream, see
 /// [`Spool::append`](super::Spool::append).
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum AppendError {
@@ -95,8 +95,10 @@ pub enum AppendError {
     /// `quarantine retry` or `purge`.
     #[error("{QUARANTINE_FULL}")]
     QuarantineFull,
-    /// An event is larger than a message of the servers may be.
-    #[error("an event is larger than the NATS servers' max_payload: raise it there")]
+    /// The batch, compressed, is larger than a message of the servers may be.
+    #[error(
+        "the batch is larger than max_payload of the NATS servers, and PingOne repeats it: raise max_payload there"
+    )]
     TooLarge,
     /// The quarantine entry that the batch replaces does not exist any more.
     #[error("the quarantine entry has gone meanwhile")]

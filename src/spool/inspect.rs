@@ -103,7 +103,7 @@ impl Inspection {
         }
     }
 
-    /// Checks everything, with the embedded engine. `progress` is called with (chunks read, chunks in all).
+    /// Checks everything. `progress` is called with (chunks or messages read, number of them in all).
     ///
     /// # Errors
     ///
@@ -112,9 +112,7 @@ impl Inspection {
         match self {
             Inspection::Embedded(spool) => spool.verify(progress),
             #[cfg(feature = "nats")]
-            Inspection::Jetstream(..) => Err(ReadError(
-                "JetStream's servers check what they store themselves; ask them with nats stream report".into(),
-            )),
+            Inspection::Jetstream(spool, runtime) => runtime.block_on(spool.verify(progress)),
         }
     }
 
@@ -148,7 +146,7 @@ impl Inspection {
         match self {
             Inspection::Embedded(spool) => spool.remembers(keys),
             #[cfg(feature = "nats")]
-            Inspection::Jetstream(..) => Ok(Vec::new()),
+            Inspection::Jetstream(spool, runtime) => runtime.block_on(spool.remembers(keys)),
         }
     }
 }

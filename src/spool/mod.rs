@@ -32,7 +32,7 @@ mod stats;
 mod stored;
 
 pub use batch::{Batch, NewEvent, PreparedBatch, Receipt};
-pub use config::{JetStreamConfig, Order, SpoolConfig, Start};
+pub use config::{JetStreamConfig, SpoolConfig, Start};
 pub use dedup::DedupKey;
 pub use embedded::{Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};

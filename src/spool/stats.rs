@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Millis;
 
 /// Outcome of an event, counted in the commit that causes it, so that the sums are exact after any
 /// crash. *Refused* events are not acknowledged and not stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
     /// Received and spooled.
@@ -31,6 +31,8 @@ pub enum Disposition {
     DeadLettered,
     /// Passed over by a sink, because it is a copy for another one: a replay, or a retried dead letter.
     NotAddressed,
+    /// Passed over by a sink, because it is in the log before: two receivers that share a spool have stored it.
+    Repeated,
     /// Removed while the sink was not configured, and before it had passed it.
     Retired,
     /// Spooled before the sink was first configured, and not to be delivered by it.
@@ -39,7 +41,7 @@ pub enum Disposition {
 
 impl Disposition {
     /// All dispositions, those of receiving first.
-    pub const ALL: [Disposition; 12] = [
+    pub const ALL: [Disposition; 13] = [
         Disposition::Accepted,
         Disposition::Duplicate,
         Disposition::Quarantined,
@@ -50,16 +52,18 @@ impl Disposition {
         Disposition::Filtered,
         Disposition::DeadLettered,
         Disposition::NotAddressed,
+        Disposition::Repeated,
         Disposition::Retired,
         Disposition::BeforeStart,
     ];
 
     /// Dispositions of a sink. Their totals add up to its cursor.
-    pub const OF_SINKS: [Disposition; 6] = [
+    pub const OF_SINKS: [Disposition; 7] = [
         Disposition::Delivered,
         Disposition::Filtered,
         Disposition::DeadLettered,
         Disposition::NotAddressed,
+        Disposition::Repeated,
         Disposition::Retired,
         Disposition::BeforeStart,
     ];
@@ -77,6 +81,7 @@ impl Disposition {
             Disposition::Filtered => "filtered",
             Disposition::DeadLettered => "dead_lettered",
             Disposition::NotAddressed => "not_addressed",
+            Disposition::Repeated => "repeated",
             Disposition::Retired => "retired",
             Disposition::BeforeStart => "before_start",
         }
@@ -94,16 +99,19 @@ pub struct Tally {
     pub dead_lettered: u64,
     /// Through [`Disposition::NotAddressed`].
     pub not_addressed: u64,
+    /// Through [`Disposition::Repeated`].
+    pub repeated: u64,
 }
 
 impl Tally {
     /// Returns each disposition with its count.
-    pub fn counts(self) -> [(Disposition, u64); 4] {
+    pub fn counts(self) -> [(Disposition, u64); 5] {
         [
             (Disposition::Delivered, self.delivered),
             (Disposition::Filtered, self.filtered),
             (Disposition::DeadLettered, self.dead_lettered),
             (Disposition::NotAddressed, self.not_addressed),
+            (Disposition::Repeated, self.repeated),
         ]
     }
 }

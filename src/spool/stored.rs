@@ -43,4 +43,6 @@ pub enum Read {
     Event(StoredEvent),
     /// A gap.
     Damaged(Damage),
+    /// Position of an event that is in the log before. Only a shared spool has such events.
+    Repeated(u64),
 }

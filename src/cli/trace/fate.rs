@@ -39,8 +39,6 @@ pub(super) enum DeliveryState {
     Waiting,
     /// Below the sink's cursor.
     Passed,
-    /// Above the cursor, but possibly delivered: parallel receivers commit out of order.
-    Unknown,
     /// A copy addressed to another sink.
     NotAddressed,
 }
@@ -74,8 +72,6 @@ struct SinkProgress<'a> {
     /// True if no dead letter was ever retried or purged.
     has_all_dead_letters: bool,
     is_configured: bool,
-    /// True if every position above the cursor is undelivered.
-    is_ordered: bool,
 }
 
 /// Returns the result for each sink of `found`, which is one of `copies`.
@@ -94,7 +90,6 @@ pub(super) fn of(
 
 /// Returns the progress of the sinks in the spool, and of configured ones that have never run.
 fn progress_of_sinks<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<SinkProgress<'a>> {
-    let is_ordered = config.spool.engine.is_ordered();
     // The spool does not record which entries were retried or purged.
     let is_gone = |disposition: Disposition| {
         matches!(disposition, Disposition::Released | Disposition::Purged)
@@ -103,20 +98,9 @@ fn progress_of_sinks<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<SinkP
         !stats.totals.iter().any(|(_, disposition, count)| is_gone(*disposition) && *count > 0);
     let known = stats.sinks.iter().map(|sink| {
         let is_configured = config.sinks.iter().any(|configured| configured.name == sink.sink);
-        let (results, began_after) = match is_ordered {
-            true => results(stats, &sink.sink, sink.cursor),
-            false => (Vec::new(), None),
-        };
+        let (results, began_after) = results(stats, &sink.sink, sink.cursor);
         let (name, cursor) = (sink.sink.as_str(), sink.cursor);
-        SinkProgress {
-            name,
-            cursor,
-            results,
-            began_after,
-            has_all_dead_letters,
-            is_configured,
-            is_ordered,
-        }
+        SinkProgress { name, cursor, results, began_after, has_all_dead_letters, is_configured }
     });
     let is_new = |sink: &&SinkConfig| stats.sinks.iter().all(|known| known.sink != sink.name);
     let new = config.sinks.iter().filter(is_new);
@@ -127,7 +111,6 @@ fn progress_of_sinks<'a>(stats: &'a SpoolStats, config: &'a Config) -> Vec<SinkP
         began_after: None,
         has_all_dead_letters,
         is_configured: true,
-        is_ordered,
     });
     known.chain(new).collect()
 }
@@ -144,7 +127,7 @@ fn results(stats: &SpoolStats, sink: &str, cursor: u64) -> (Vec<PossibleResult>,
     let (filtered, dead_lettered) = (total("filtered"), total("dead_lettered"));
     // Absent with some engines and in older spools.
     let (retired, before_start) = (total("retired"), total("before_start"));
-    let passed = delivered + filtered + dead_lettered + total("not_addressed");
+    let passed = delivered + filtered + dead_lettered + total("not_addressed") + total("repeated");
     let is_complete = passed + retired + before_start == cursor;
     let results = [
         (PossibleResult::Delivered, delivered > 0),
@@ -163,13 +146,12 @@ fn one(
     progress: &SinkProgress<'_>,
     dead_letters: &[TracedDeadLetter],
 ) -> SinkFate {
-    let SinkProgress { name, cursor, is_configured, is_ordered, .. } = *progress;
+    let SinkProgress { name, cursor, is_configured, .. } = *progress;
     let is_for_it = |found: &StoredCopy| found.only_sink.as_deref().is_none_or(|only| only == name);
     let state = match found.position {
         _ if !is_for_it(found) => DeliveryState::NotAddressed,
         position if position <= cursor => DeliveryState::Passed,
-        _ if is_ordered => DeliveryState::Waiting,
-        _ => DeliveryState::Unknown,
+        _ => DeliveryState::Waiting,
     };
     let its_key = found.recorded.as_ref().map(|(_, key)| *key);
     let is_its = |dead_letter: &&TracedDeadLetter| {
@@ -185,7 +167,7 @@ fn one(
     let passes = filtered.map(Option::is_none);
     let is_original = found.only_sink.is_none() && copies == 1;
     let possible = match state {
-        DeliveryState::Waiting | DeliveryState::Unknown | DeliveryState::NotAddressed => Vec::new(),
+        DeliveryState::Waiting | DeliveryState::NotAddressed => Vec::new(),
         DeliveryState::Passed if is_original && !own_dead_letters.is_empty() => {
             vec![PossibleResult::DeadLettered]
         }
@@ -242,10 +224,6 @@ impl SinkFate {
                 return format!("copy for sink {other} only, by a replay or a retry");
             }
             (DeliveryState::Waiting, _) => "not delivered yet".to_owned(),
-            (DeliveryState::Unknown, _) => {
-                "not delivered yet, or ahead of the cursor: receivers deliver in parallel"
-                    .to_owned()
-            }
             // The sink has a cursor, but no totals.
             (DeliveryState::Passed, []) => "passed; the result is not recorded".to_owned(),
             (DeliveryState::Passed, [PossibleResult::Filtered]) if self.filtered_by.is_some() => {

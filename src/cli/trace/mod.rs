@@ -47,19 +47,12 @@ fn recorded_at(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Prints the report. Returns `Err` if there is no trace of the event.
 pub(super) fn run(arguments: &TraceArguments, config: &Config) -> Result<(), CommandFailure> {
-    if arguments.recorded_at.is_some() && !config.spool.engine.tells_ids() {
-        return Err(CommandFailure::Usage(
-            "davinci-siem: --recorded-at needs the embedded engine: JetStream cannot be queried for the ids it \
-             remembers"
-                .to_owned(),
-        ));
-    }
     let spool = inspect::open(&config.spool)?;
     let report = trace(&spool, arguments, config)?;
     if arguments.json {
         json(&report)?;
     } else {
-        report.print(config.spool.retention, config.spool.engine.tells_ids())?;
+        report.print(config.spool.retention)?;
     }
     if report.has_trace() {
         return Ok(());

@@ -92,8 +92,8 @@ impl TraceReport {
         self.remembered.iter().any(|source| source.remembered)
     }
 
-    /// Prints the report. `tells_ids` is true if the engine can be queried for remembered ids.
-    pub(super) fn print(&self, retention: Duration, tells_ids: bool) -> Result<(), CommandFailure> {
+    /// Prints the report.
+    pub(super) fn print(&self, retention: Duration) -> Result<(), CommandFailure> {
         self.stored.iter().try_for_each(Location::print)?;
         self.quarantine.iter().try_for_each(QuarantineMatch::print)?;
         if self.unlisted > 0 {
@@ -120,13 +120,13 @@ impl TraceReport {
             )?;
         }
         if self.stored.is_empty() && self.quarantine.is_empty() {
-            self.print_absence(retention, tells_ids)?;
+            self.print_absence(retention)?;
         }
         Ok(())
     }
 
     /// Prints the possible reasons why nothing was found.
-    fn print_absence(&self, retention: Duration, tells_ids: bool) -> Result<(), CommandFailure> {
+    fn print_absence(&self, retention: Duration) -> Result<(), CommandFailure> {
         print_line!(
             "neither among the {} stored events nor in the {} entries of the quarantine",
             self.searched_events,
@@ -151,12 +151,9 @@ impl TraceReport {
                     "Either the event never arrived, or it was removed after every sink had passed it, as {count} \
                      other events were."
                 )?;
-                if tells_ids {
-                    print_line!(
-                        "--recorded-at TIME may decide this while ids are remembered \
-                         (spool.dedup.window)."
-                    )?;
-                }
+                print_line!(
+                    "--recorded-at TIME may decide this while ids are remembered (spool.dedup.window)."
+                )?;
             }
         }
         if self.purged > 0 && !was_accepted {
@@ -185,11 +182,6 @@ impl Location {
         match self.remembered {
             Some(true) => print_line!("  repetition would be dropped: the id is remembered")?,
             Some(false) => print_line!("  repetition would be accepted: the id is not remembered")?,
-            None if self.recorded_at.is_some() => {
-                print_line!(
-                    "  repetition unknown: JetStream cannot be queried for remembered ids"
-                )?;
-            }
             None => print_line!("  repetition unknown: the bytes are not a valid event")?,
         }
         for fate in &self.sinks {

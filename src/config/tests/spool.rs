@@ -27,7 +27,6 @@ mod bounds {
 mod jetstream {
     use super::super::{parse_with, problems};
     use crate::spool::Engine;
-    use crate::spool::Order;
 
     const SHARED: &str =
         "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = [\"nats://127.0.0.1\"]\n";
@@ -36,7 +35,7 @@ mod jetstream {
     fn a_shared_spool_has_defaults_of_its_own() {
         let config = parse_with(SHARED, &[]).expect("valid");
         let Engine::Jetstream(own) = &config.spool.engine else { panic!("jetstream") };
-        assert_eq!((&*own.stream, own.replicas, own.order), ("davinci-siem", 3, Order::Ordered));
+        assert_eq!((&*own.stream, own.replicas), ("davinci-siem", 3));
         assert_eq!(config.spool.dedup_window, std::time::Duration::from_mins(30));
     }
 
@@ -48,8 +47,7 @@ mod jetstream {
                 format!("{SHARED}replicas = 6\n"),
                 "spool.jetstream.replicas: must be a whole number from 1 to 5",
             ),
-            (format!("{SHARED}order = \"any\"\n"), "is not one of \"ordered\", \"parallel\""),
-            (format!("{SHARED}[spool.dedup]\nmax_ids = 5000\n"), "is for engine = \"embedded\""),
+            (format!("{SHARED}order = \"parallel\"\n"), "spool.jetstream.order: is no key here"),
             ("[spool]\nengine = \"jetstream\"\n".to_owned(), "spool.jetstream.servers: is missing"),
             ("[spool.jetstream]\nservers = [\"nats://a\"]\n".to_owned(), "spool.jetstream: is for"),
         ] {

@@ -1,256 +1,256 @@
-//! Appends: all messages of a batch are published at once, in order, and each acknowledgement is awaited.
+//! Appends: a batch without its known duplicates is one message; its acknowledgement makes the batch durable.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
-use async_nats::jetstream::message::{PublishMessage, StreamMessage};
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use tokio::time::sleep;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
 
-use super::lease_store::{self, SinkLease, StoredLease};
-use super::stream_identity::{self, made_at};
-use super::{JetStreamSpool, REQUEST_TIMEOUT, error_chain, error_code, message, unreadable};
+use super::frame::{self, Frame};
+use super::sink_lease::SinkLease;
+use super::{JetStreamSpool, REQUEST_TIMEOUT, entry, error_code, streams};
+use crate::error_chain::error_chain;
 use crate::spool::{
-    AppendError, Batch, CommitError, DedupKey, NewEntry, PreparedBatch, ReadError, Receipt,
+    AppendError, Batch, CommitError, DedupKey, Disposition, NewEntry, PreparedBatch, Receipt, chunk,
 };
 
-/// Interval between two attempts to publish a message that another receiver is storing.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Message to publish.
-#[derive(Clone)]
-struct Publication {
-    subject: String,
-    message: PublishMessage,
-    id: Option<String>,
-    /// Error if the stream is full.
-    full: AppendError,
-}
+/// Interval between two attempts to publish a batch that another receiver is storing.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 impl JetStreamSpool {
-    /// See [`crate::spool::Spool::append`]. After an error, acknowledged messages stay: the sender's retry finds them
-    /// as duplicates within the stream's window.
+    /// See [`crate::spool::Spool::append`].
     pub(crate) async fn append(&self, batch: PreparedBatch) -> Result<Receipt, AppendError> {
-        let began = Instant::now();
-        let stored = self.store(batch.batch).await.map_err(|error| match error {
+        let began = std::time::Instant::now();
+        let stored = self.store(batch).await.map_err(|error| match error {
             AppendError::Store(error) => {
-                AppendError::Store(self.shared.denials.explain(error, began))
+                AppendError::Store(self.status.denials.explain(error, began))
             }
             error => error,
         });
         match &stored {
-            Ok(_) => self.shared.set_failing(None),
-            Err(AppendError::Store(error)) => self.shared.set_failing(Some(error.clone())),
-            Err(AppendError::Full) => self.shared.set_full(true),
-            Err(AppendError::QuarantineFull) => self.shared.set_quarantine_full(true),
+            Ok(_) => self.status.set_failing(None),
+            Err(AppendError::Store(error)) => self.status.set_failing(Some(error.clone())),
+            Err(AppendError::Full) => self.status.set_full(true),
+            Err(AppendError::QuarantineFull) => self.status.set_quarantine_full(true),
             Err(_) => {}
         }
         stored
     }
 
-    async fn store(&self, batch: Batch) -> Result<Receipt, AppendError> {
-        let Batch { source, received_at, events, quarantine, resolves, only_sink } = batch;
-        let entry = match resolves {
-            None => None,
-            Some(id) => {
-                let entry = self.raw(id).await;
-                let entry = entry.map_err(|error| AppendError::Store(error.to_string()))?;
-                Some(entry.ok_or(AppendError::EntryGone)?)
-            }
-        };
-        let count = events.len();
-        let mut publications = Vec::with_capacity(count + quarantine.len());
-        let subject = message::event_subject(&self.stream, &source, only_sink.as_deref());
-        for event in events {
-            // A replay stores the event again; a retry stores it once.
-            let id = match (&only_sink, &entry) {
-                (None, _) => Some(message::id(event.key)),
-                (Some(sink), Some(entry)) => Some(retry_id(sink, entry, &event.bytes)),
-                (Some(_), None) => None,
-            };
-            publications.push(Publication {
-                subject: subject.clone(),
-                message: message::event(event.bytes, received_at, id.clone()),
-                id,
-                full: AppendError::Full,
-            });
+    async fn store(&self, prepared: PreparedBatch) -> Result<Receipt, AppendError> {
+        if prepared.is_copy() && self.status.is_crowded() {
+            return Err(AppendError::Full);
         }
-        let retried = match entry {
-            Some(_) => publications.clone(),
-            None => Vec::new(),
-        };
-        publications.extend(quarantine.into_iter().map(|entry| {
-            let id = entry.key.map(message::id);
-            self.refused(entry, &source, id)
-        }));
-        let mut acknowledged = self.publish(publications).await?;
-        for (publication, ack) in retried.into_iter().zip(&mut acknowledged) {
-            // After an earlier failure, a retry finds its events stored.
-            if ack.duplicate {
-                self.store_again(publication, ack, only_sink.as_deref()).await?;
+        let (received, events) = (prepared.events() as u64, prepared.batch.events.len() as u32);
+        let is_copy = prepared.is_copy();
+        let PreparedBatch { mut batch, chunks } = prepared;
+        let resolves = batch.resolves;
+        let disposition = match (resolves, is_copy) {
+            (Some(id), _) => {
+                self.identify_copies(&mut batch, id).await?;
+                Disposition::Released
             }
-        }
-        let (events, entries) = acknowledged.split_at(count.min(acknowledged.len()));
-        let is_repeated = |ack: &&PublishAck| ack.duplicate;
-        let repeated = events.iter().zip(0_u32..).filter(|(ack, _)| ack.duplicate);
-        let repeated: Vec<u32> = repeated.map(|(_, index)| index).collect();
-        let repeated_entries = entries.iter().filter(is_repeated).count();
-        if let Some(last) = events.iter().map(|ack| ack.sequence).max() {
-            self.shared.note_head(last);
+            (None, true) => Disposition::Replayed,
+            (None, false) => Disposition::Accepted,
+        };
+        let repeated = match disposition {
+            Disposition::Replayed => Vec::new(),
+            _ => self.without_duplicates(&mut batch),
+        };
+        let (accepted, quarantined) = (batch.events.len() as u64, batch.quarantine.len() as u64);
+        let mut receipt = Receipt {
+            accepted,
+            duplicates: received - accepted - quarantined,
+            quarantined,
+            repeated,
+        };
+        if accepted + quarantined > 0
+            && self.publish_batch(batch, chunks, disposition).await?.duplicate
+        {
+            // Another receiver has stored the same events just now.
+            let repeated = (0..events).collect();
+            receipt = Receipt { duplicates: received, repeated, ..Receipt::default() };
         }
         if let Some(id) = resolves {
             self.remove(vec![id]).await.map_err(|error| AppendError::Store(error.to_string()))?;
         }
-        Ok(Receipt {
-            accepted: (events.len() - repeated.len()) as u64,
-            duplicates: (repeated.len() + repeated_entries) as u64,
-            quarantined: (entries.len() - repeated_entries) as u64,
-            repeated,
-        })
+        Ok(receipt)
     }
 
-    /// Stores an event of a retry again if the servers remember its id but the event was removed before every sink
-    /// had committed it. Replaces its acknowledgement.
-    async fn store_again(
-        &self,
-        mut publication: Publication,
-        ack: &mut PublishAck,
-        only_sink: Option<&str>,
-    ) -> Result<(), AppendError> {
-        let is_kept = self.is_kept(ack.sequence, only_sink).await;
-        if !is_kept.map_err(|error| AppendError::Store(error.to_string()))? {
-            publication.rename(&uuid::Uuid::new_v4().to_string());
-            *ack = self.publish(vec![publication]).await?.pop().unwrap_or_default();
+    /// Gives the copies of a dead letter keys of their own: a retry that is repeated after a failure stores nothing
+    /// twice. Entries have the same number again where the quarantine was recreated, but not the same time.
+    async fn identify_copies(&self, batch: &mut Batch, id: i64) -> Result<(), AppendError> {
+        let entry = self.raw(id).await.map_err(|error| AppendError::Store(error.to_string()))?;
+        let entry = entry.ok_or(AppendError::EntryGone)?;
+        let Some(sink) = batch.only_sink.clone() else { return Ok(()) };
+        let stored = entry.time.timestamp_nanos_opt().unwrap_or_default();
+        let identity = format!("retry of {id}, stored at {stored}, for {sink}");
+        for (event, number) in batch.events.iter_mut().zip(0_u64..) {
+            let content = [identity.as_bytes(), &number.to_le_bytes(), &event.bytes].concat();
+            event.key = DedupKey::of_bytes(&batch.source, &content);
         }
         Ok(())
     }
 
-    /// Returns true if the stream holds a position, or every sink that it was for has committed it.
-    async fn is_kept(&self, position: u64, only_sink: Option<&str>) -> Result<bool, ReadError> {
-        if stream_identity::stored_at(&self.streams.events, position).await?.is_some() {
-            return Ok(true);
-        }
-        let info = self.streams.events.get_info().await.map_err(unreadable)?;
-        let mut leases = lease_store::all(&self.streams.leases).await?;
-        leases.retain(|(sink, _)| only_sink.is_none_or(|only| only == sink));
-        let has_settled = |held: &StoredLease| {
-            held.lease.stream == made_at(&info) && held.lease.cursor >= position
+    /// Removes the events and entries that the index knows. Returns the numbers of the removed events.
+    fn without_duplicates(&self, batch: &mut Batch) -> Vec<u32> {
+        let keys = batch.events.iter().map(|event| event.key);
+        // An entry without a key gets one that no event has: it is never a duplicate.
+        let unkeyed = |entry: &NewEntry| entry.key.is_none();
+        let of_entries = batch.quarantine.iter().filter(|entry| !unkeyed(entry));
+        let of_entries = of_entries.filter_map(|entry| entry.key);
+        let known = self.status.index().known(keys.chain(of_entries));
+        let (events, entries) = known.split_at(batch.events.len());
+        let mut of_entries = entries.iter();
+        batch.quarantine.retain(|entry| unkeyed(entry) || of_entries.next() == Some(&false));
+        let repeated = events.iter().zip(0_u32..).filter(|(is_known, _)| **is_known);
+        let repeated: Vec<u32> = repeated.map(|(_, number)| number).collect();
+        let mut is_known = events.iter();
+        batch.events.retain(|_| is_known.next() == Some(&false));
+        repeated
+    }
+
+    /// Publishes a batch, and copies its entries into the quarantine's stream.
+    async fn publish_batch(
+        &self,
+        batch: Batch,
+        chunks: Vec<chunk::Chunk>,
+        disposition: Disposition,
+    ) -> Result<PublishAck, AppendError> {
+        let count: usize = chunks.iter().map(|chunk| chunk.count as usize).sum();
+        let chunks = match count == batch.events.len() {
+            true => chunks,
+            false => chunk::encode(batch.events.iter().map(|event| event.bytes.as_ref())),
         };
-        Ok(!leases.is_empty() && leases.iter().all(|(_, held)| has_settled(held)))
+        let added: u64 = batch.quarantine.iter().map(NewEntry::size).sum();
+        let room = super::max_bytes(self.streams.quarantine.cached_info());
+        if added > 0 && *self.status.quarantine_size().borrow() + added > room {
+            return Err(AppendError::QuarantineFull);
+        }
+        let subject = streams::batch_subject(&self.stream, &batch.source);
+        let max_payload = self.max_payload();
+        let bytes = frame::encode(batch, &chunks, disposition, (self.clock)(), max_payload);
+        let frame = frame::parse(&bytes);
+        let id = frame.as_ref().and_then(message_id);
+        let ack = self.publish(&subject, bytes, id).await?;
+        if let Some(frame) = frame.filter(|_| added > 0 && !ack.duplicate) {
+            // The batch is stored, and with it the entries. Upkeep copies what is missing.
+            if let Err(error) = self.copy_entries(&frame).await {
+                tracing::warn!(%error, "quarantine entries are stored and not listed yet");
+            }
+        }
+        Ok(ack)
+    }
+
+    /// Publishes a batch, and waits until a majority of the servers has it.
+    ///
+    /// A server may report a duplicate of a message that another receiver is just storing, or that was never stored:
+    /// it records an id before the replicas agree. If that goes on, the batch is stored without an id: should the
+    /// first message have been stored after all, its events are recognised by their keys.
+    async fn publish(
+        &self,
+        subject: &str,
+        bytes: Bytes,
+        mut id: Option<String>,
+    ) -> Result<PublishAck, AppendError> {
+        let began = Instant::now();
+        loop {
+            let message = PublishMessage::build().payload(bytes.clone());
+            let message = match &id {
+                Some(id) => message.message_id(id),
+                None => message,
+            };
+            let sent = self.context.send_publish(subject.to_owned(), message).await;
+            let answer = sent.map_err(|error| refusal(&error, AppendError::Full))?.await;
+            match stored(answer, AppendError::Full)? {
+                Some(ack) => return Ok(ack),
+                None if began.elapsed() < REQUEST_TIMEOUT / 2 => sleep(RETRY_INTERVAL).await,
+                None => {
+                    tracing::debug!(id, "JetStream remembers an id that it has not stored");
+                    id = None;
+                }
+            }
+        }
+    }
+
+    /// Copies the entries of a stored batch into the quarantine's stream, those that it does not have yet.
+    pub(super) async fn copy_entries(&self, frame: &Frame) -> Result<(), AppendError> {
+        for ((summary, key, bytes), number) in frame.entries().zip(0..) {
+            let id = match key {
+                Some(key) => hex(key),
+                None => format!("{}-{number}", frame.head.id),
+            };
+            let message = entry::message(summary, bytes.clone(), &id);
+            self.publish_entry(message).await?;
+        }
+        Ok(())
     }
 
     /// Stores dead letters of a sink. Within one revision of `lease`, each is stored once, however often it is sent.
     pub(super) async fn bury(
         &self,
         sink: &str,
-        lease: Option<&SinkLease>,
+        lease: &SinkLease,
         letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
-        if letters.is_empty() {
-            return Ok(());
+        for ((source, letter), number) in letters.into_iter().zip(0..) {
+            let letter = entry::fitting(letter, self.max_payload());
+            let key = hex(DedupKey::of_bytes(sink, &letter.bytes));
+            let SinkLease { cursor, epoch, .. } = lease;
+            let id = format!("letter-{epoch}-{cursor}-{number}-{key}");
+            let summary = entry::summary_of(&letter, &source, (self.clock)());
+            let message = entry::message(&summary, letter.bytes, &id);
+            self.publish_entry(message).await.map_err(|error| match error {
+                AppendError::QuarantineFull => CommitError::QuarantineFull,
+                error => CommitError::Store(error.to_string()),
+            })?;
         }
-        let publications = letters.into_iter().map(|(source, entry)| {
-            // A recreated stream repeats cursors, with other dead letters.
-            let id = lease.map(|SinkLease { cursor, stream, at, .. }| {
-                let key = message::id(DedupKey::of_bytes(sink, &entry.bytes));
-                format!("letter-{stream}-{cursor}-{at}-{key}")
-            });
-            self.refused(entry, &source, id)
-        });
-        match self.publish(publications.collect()).await {
-            Ok(_) => Ok(()),
-            Err(AppendError::QuarantineFull) => {
-                self.shared.set_quarantine_full(true);
-                Err(CommitError::QuarantineFull)
-            }
-            Err(error) => Err(CommitError::Store(error.to_string())),
-        }
+        Ok(())
     }
 
-    fn refused(&self, entry: NewEntry, source: &str, id: Option<String>) -> Publication {
-        let entry = message::fitting(entry, self.context.client().server_info().max_payload);
-        Publication {
-            subject: message::entry_subject(&self.stream),
-            message: message::entry(entry, source, (self.clock)(), id.clone()),
-            id,
-            full: AppendError::QuarantineFull,
-        }
-    }
-
-    /// Publishes all, and returns the acknowledgements in the same order. Fails if any is missing.
-    ///
-    /// Messages that another receiver is storing at the moment, or failed to store, are published again together until
-    /// their outcome is known. If no outcome becomes known in time, the undecided messages are stored with another id.
-    async fn publish(
-        &self,
-        publications: Vec<Publication>,
-    ) -> Result<Vec<PublishAck>, AppendError> {
-        let mut acknowledged: Vec<Option<PublishAck>> = vec![None; publications.len()];
-        let mut undecided: Vec<(usize, Publication)> =
-            publications.into_iter().enumerate().collect();
-        let mut decided_at = Instant::now();
+    async fn publish_entry(&self, message: PublishMessage) -> Result<(), AppendError> {
+        let full = || AppendError::QuarantineFull;
+        let began = Instant::now();
         loop {
-            let mut under_way = Vec::with_capacity(undecided.len());
-            for (index, publication) in undecided {
-                let sent = self.send(&publication).await?;
-                under_way.push((index, publication, sent));
-            }
-            undecided = Vec::new();
-            for (index, publication, sent) in under_way {
-                let ack = stored(sent.await, &publication.full)?;
-                match &ack {
-                    Some(_) => decided_at = Instant::now(),
-                    None => undecided.push((index, publication)),
+            let sent =
+                self.context.send_publish(entry::subject(&self.stream), message.clone()).await;
+            let answer = sent.map_err(|error| refusal(&error, full()))?.await;
+            match stored(answer, full()) {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) if began.elapsed() < REQUEST_TIMEOUT => sleep(RETRY_INTERVAL).await,
+                Ok(None) => return Err(AppendError::Store("the servers do not answer".to_owned())),
+                Err(error) => {
+                    if error == full() {
+                        self.status.set_quarantine_full(true);
+                    }
+                    return Err(error);
                 }
-                acknowledged[index] = ack;
-            }
-            if undecided.is_empty() {
-                return Ok(acknowledged.into_iter().flatten().collect());
-            }
-            match decided_at.elapsed() < REQUEST_TIMEOUT {
-                true => sleep(RETRY_INTERVAL).await,
-                false => undecided.iter_mut().for_each(|(_, publication)| {
-                    publication.rename("again");
-                    tracing::debug!(
-                        id = publication.id,
-                        "JetStream remembers an id that it has not stored"
-                    );
-                }),
             }
         }
     }
-
-    async fn send(&self, publication: &Publication) -> Result<PublishAckFuture, AppendError> {
-        let Publication { subject, message, full, .. } = publication;
-        let sent = self.context.send_publish(subject.clone(), message.clone()).await;
-        sent.map_err(|error| refusal(&error, full))
-    }
 }
 
-impl Publication {
-    /// Replaces the id that the servers remember.
-    fn rename(&mut self, suffix: &str) {
-        let id = format!("{}-{suffix}", self.id.take().unwrap_or_default());
-        self.message = self.message.clone().message_id(&id);
-        self.id = Some(id);
-    }
+/// Returns the id of a batch for the servers: the same events in the same order have the same. A replay has none.
+fn message_id(frame: &Frame) -> Option<String> {
+    let keys = frame.event_keys().iter().chain(frame.entry_keys());
+    let bytes: Vec<u8> = keys.flat_map(|key| key.to_bytes()).collect();
+    let is_whole = frame.entries().all(|(_, key, _)| key.is_some());
+    (is_whole && !bytes.is_empty()).then(|| hex(DedupKey::of_bytes("batch", &bytes)))
 }
 
-/// Returns the message id of an event that a retry makes of a dead letter. A recreated quarantine stream repeats
-/// entry numbers, and an operator may have replaced the event.
-fn retry_id(sink: &str, entry: &StreamMessage, event: &[u8]) -> String {
-    let stored = entry.time.timestamp_nanos_opt().unwrap_or_default();
-    let key = message::id(DedupKey::of_bytes(sink, event));
-    format!("retry-{}-{stored}-{key}", entry.sequence)
+fn hex(key: DedupKey) -> String {
+    format!("{:032x}", u128::from_le_bytes(key.to_bytes()))
 }
 
 /// Returns the acknowledgement; `None` if a server reports a duplicate of a message that is not stored yet and may
-/// never be: it records an id before the replicas agree (`processClusteredInboundMsg`). Before nats-server 2.11
-/// such an acknowledgement has no sequence; later servers return `STREAM_DUPLICATE_MESSAGE_CONFLICT`.
+/// never be. Before nats-server 2.11 such an acknowledgement has no sequence; later servers return
+/// `STREAM_DUPLICATE_MESSAGE_CONFLICT`.
 fn stored(
     answer: Result<PublishAck, PublishError>,
-    full: &AppendError,
+    full: AppendError,
 ) -> Result<Option<PublishAck>, AppendError> {
     match answer {
         Ok(ack) if ack.duplicate && ack.sequence == 0 => Ok(None),
@@ -262,14 +262,14 @@ fn stored(
     }
 }
 
-fn refusal(error: &PublishError, full: &AppendError) -> AppendError {
+fn refusal(error: &PublishError, full: AppendError) -> AppendError {
     let message = error_chain(error);
     // This code also covers other failures of the stream's storage.
     let is_full = error_code(error) == Some(ErrorCode::STREAM_STORE_FAILED)
         && message.contains("maximum bytes exceeded");
     match error.kind() {
         PublishErrorKind::MaxPayloadExceeded => AppendError::TooLarge,
-        _ if is_full => full.clone(),
+        _ if is_full => full,
         PublishErrorKind::StreamNotFound => AppendError::Store(
             "no server answers for the stream: is a majority of them there?".to_owned(),
         ),

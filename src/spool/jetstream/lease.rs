@@ -1,115 +1,90 @@
-//! Leases of sinks: acquire, renew and release, and cursor commits.
+//! Leases of sinks: registers, acquires, renews and releases them, and commits cursors.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::stream::Info;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::lease_store::{self, HeldLease, LEASE_STALE_AFTER, SinkLease, StoredLease};
-use super::status::SinkLeaseState;
-use super::stream_identity::{self, Continuity, made_at};
+use super::records::{self, Stored};
+use super::sink_lease::{HeldLease, LEASE_STALE_AFTER, SinkLease};
+use super::sinks::SinkState;
+use super::status::LogStatus;
 use super::streams::StreamHandles;
-use super::{JetStreamSpool, Order, parallel, watch};
-use crate::spool::{self, CommitError, NewEntry, Registered, Start, Tally};
+use super::watch::POLL_INTERVAL;
+use super::{JetStreamSpool, REQUEST_TIMEOUT, checkpoint};
+use crate::error_chain::error_chain;
+use crate::spool::{CommitError, NewEntry, Registered, SharedSinkState, Start, Tally};
 
-/// Timeout for the first leader election of a new stream.
-const ELECTION_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time without progress after which a receiver that starts gives up: longer than a new stream takes to find a leader.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Attempts to update a lease that other processes update, too.
 const MAX_TRIES: u32 = 10;
 
 impl JetStreamSpool {
-    /// See [`spool::Spool::register`]. A sink that no receiver has configured stops keeping events after a while.
+    /// See [`crate::spool::Spool::register`]. A sink that no receiver has configured stops keeping events after a
+    /// day.
     pub(crate) async fn register(
         &self,
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Registered>, CommitError> {
-        let state = self.streams.events.get_info().await.map_err(|error| store(&error))?;
-        let (first, last) = (state.state.first_sequence, state.state.last_sequence);
-        let created = made_at(&state);
+        self.wait_until_indexed().await?;
         let mut registered = Vec::with_capacity(sinks.len());
         for (sink, start) in sinks {
-            let cursor = match start {
-                Start::Oldest => first.saturating_sub(1),
-                Start::Now => last,
+            let new = {
+                let index = self.status.index();
+                let oldest = index.last_mark(|_| false);
+                let mark = if *start == Start::Oldest { oldest } else { index.head() };
+                SinkLease::starting(mark, &index.epoch)
             };
-            let new = SinkLease { cursor, stream: created, ..SinkLease::default() };
-            let held = self.enter(sink, &new).await?;
-            let (lease, revision) = held.map_or((new, 0), |held| (held.lease, held.revision));
-            let own = self.shared.sink(sink);
-            let lease = match self.order {
-                Order::Ordered => {
-                    parallel::end(&self.streams, sink).await;
-                    own.show(&lease, revision, &self.holder);
-                    lease
-                }
-                Order::Parallel => {
-                    let lease = self.verified(sink, &own).await?;
-                    parallel::begin(&self.streams, sink, lease.cursor).await?;
-                    lease
-                }
-            };
-            registered.push(Registered { cursor: lease.cursor, is_paused: lease.is_paused });
+            // Another receiver may be faster.
+            records::update(&self.streams.leases, sink, &new, 0).await?;
+            let stored = self.stored_lease(sink).await?;
+            self.sinks.get(sink).show(&stored.value, stored.revision, &self.holder);
+            let SinkLease { cursor, is_paused, .. } = stored.value;
+            registered.push(Registered { cursor, is_paused });
         }
         Ok(registered)
     }
 
-    /// Returns the lease of a sink with parallel delivery. Restarts it if it belongs to another stream: the
-    /// consumer with the uncommitted messages is deleted with the stream.
-    async fn verified(&self, sink: &str, own: &SinkLeaseState) -> Result<SinkLease, CommitError> {
+    /// Waits until the index has reached the end that the stream has now.
+    async fn wait_until_indexed(&self) -> Result<(), CommitError> {
+        let info = self.streams.events.get_info().await.map_err(|error| store(&error))?;
+        let last = info.state.last_sequence;
+        let mut indexed = self.status.indexed();
+        let (mut logged, began) = (Instant::now(), Instant::now());
         loop {
-            let held = lease_store::read(&self.streams.leases, sink)
-                .await
-                .map_err(|error| store(&error))?;
-            let held =
-                held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
-            let looked =
-                stream_identity::look(&self.streams.events, &held.lease, 0, &own.absence).await;
-            match looked.map_err(|error| store(&error))? {
-                (Continuity::Same, _) => {
-                    own.show(&held.lease, held.revision, &self.holder);
-                    return Ok(held.lease);
-                }
-                (Continuity::Behind, _) => sleep(watch::POLL_INTERVAL).await,
-                (Continuity::Other, info) => {
-                    parallel::end(&self.streams, sink).await;
-                    let lease = restarted(sink, held.lease, &info);
-                    // Another receiver may be faster; then its lease is read.
-                    lease_store::update(&self.streams.leases, sink, &lease, held.revision).await?;
-                }
+            let (epoch, sequence) = indexed.borrow_and_update().clone();
+            if !epoch.is_empty() && sequence >= last {
+                return Ok(());
+            }
+            if logged.elapsed() >= REQUEST_TIMEOUT {
+                logged = Instant::now();
+                tracing::info!(sequence, last, "reading the stream's messages");
+            }
+            if timeout(START_TIMEOUT, indexed.changed()).await.is_err() {
+                let error = "the stream's messages cannot be read: the servers do not answer";
+                return Err(CommitError::Store(
+                    self.status.denials.explain(error.to_owned(), began),
+                ));
             }
         }
     }
 
-    /// Creates the lease of a sink if there is none. A new bucket may have no leader yet.
-    async fn enter(&self, sink: &str, new: &SinkLease) -> Result<Option<StoredLease>, CommitError> {
-        let since = Instant::now();
-        loop {
-            // Another receiver may be faster.
-            let entered = match lease_store::create(&self.streams.leases, sink, new).await {
-                Ok(_) => lease_store::read(&self.streams.leases, sink)
-                    .await
-                    .map_err(|error| store(&error)),
-                Err(error) => Err(error),
-            };
-            match entered {
-                Err(_) if since.elapsed() < ELECTION_TIMEOUT => sleep(watch::POLL_INTERVAL).await,
-                entered => return entered,
-            }
-        }
+    async fn stored_lease(&self, sink: &str) -> Result<Stored<SinkLease>, CommitError> {
+        let stored = records::read(&self.streams.leases, sink).await;
+        let stored = stored.map_err(|error| store(&error))?;
+        stored
+            .ok_or_else(|| CommitError::Store(format!("the bucket has no sink {sink}; try again")))
     }
 
-    /// See [`spool::Spool::acquire_lease`].
+    /// See [`crate::spool::Spool::acquire_lease`].
     ///
     /// # Cancel safety
     ///
     /// If a dropped call has acquired the lease, the next call finds it held by this process.
     pub(crate) async fn acquire_lease(&self, sink: &Arc<str>) -> Result<u64, CommitError> {
-        if self.order == Order::Parallel {
-            return Ok(0);
-        }
-        let own = self.shared.sink(sink);
+        let own = self.sinks.get(sink);
         // First observed revision of the lease, and since when it has not changed.
         let mut seen: Option<(u64, Instant)> = None;
         loop {
@@ -117,7 +92,7 @@ impl JetStreamSpool {
             let attempt = self.try_acquire(sink, &own, &mut seen).await;
             // Without this message, a failing sink would look like one that waits for its lease.
             let trouble = attempt.as_ref().err().map(|error| {
-                let error = self.shared.denials.explain(error.clone(), began);
+                let error = self.status.denials.explain(error.clone(), began);
                 format!("cannot take over the sink: {error}")
             });
             if own.show_trouble(trouble.clone())
@@ -128,7 +103,7 @@ impl JetStreamSpool {
             if let Ok(Some(cursor)) = attempt {
                 return Ok(cursor);
             }
-            sleep(watch::POLL_INTERVAL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -137,22 +112,26 @@ impl JetStreamSpool {
     async fn try_acquire(
         &self,
         sink: &Arc<str>,
-        own: &SinkLeaseState,
+        own: &SinkState,
         seen: &mut Option<(u64, Instant)>,
     ) -> Result<Option<u64>, String> {
-        let held = lease_store::read(&self.streams.leases, sink).await;
-        let held = held.map_err(|error| super::error_chain(&error))?.ok_or(
-            "its cursor is not in the bucket any more; restart the receivers, which create it again",
-        )?;
-        own.show(&held.lease, held.revision, &self.holder);
-        let since = match *seen {
-            Some((revision, since)) if revision == held.revision => since,
-            _ => seen.insert((held.revision, Instant::now())).1,
+        let stored = records::read(&self.streams.leases, sink).await;
+        let stored = stored.map_err(|error| error_chain(&error))?;
+        let Some(stored) = stored else {
+            // An administrator has deleted the record, or the bucket.
+            let lease = own.last().ok_or("its lease was never read")?;
+            let created = records::update(&self.streams.leases, sink, &lease, 0).await;
+            return created.map(|_| None).map_err(|error| error.to_string());
         };
-        let holder = held.lease.holder.as_ref();
+        own.show(&stored.value, stored.revision, &self.holder);
+        let since = match *seen {
+            Some((revision, since)) if revision == stored.revision => since,
+            _ => seen.insert((stored.revision, Instant::now())).1,
+        };
+        let holder = stored.value.holder.as_ref();
         let is_free = holder.is_none_or(|holder| *holder == self.holder);
         match is_free || since.elapsed() >= LEASE_STALE_AFTER {
-            true => self.take(sink, own, held).await,
+            true => self.take(sink, own, stored).await,
             false => Ok(None),
         }
     }
@@ -160,90 +139,87 @@ impl JetStreamSpool {
     async fn take(
         &self,
         sink: &Arc<str>,
-        own: &SinkLeaseState,
-        held: StoredLease,
+        own: &SinkState,
+        stored: Stored<SinkLease>,
     ) -> Result<Option<u64>, String> {
-        let mut held_lease = own.held_lease.lock().await;
-        let looked =
-            stream_identity::look(&self.streams.events, &held.lease, 0, &own.absence).await;
-        let (verdict, info) = looked.map_err(|error| super::error_chain(&error))?;
-        if verdict == Continuity::Behind {
-            return Err(
-                "the stream's leader lacks messages that were read; waiting for it".to_owned()
-            );
+        let mut held = own.held.lock().await;
+        let (checkpoint, _) =
+            self.status.checkpoint().ok_or("the checkpoint of the log was not read yet")?;
+        if self.status.index().epoch != checkpoint.epoch {
+            return Err("the stream has changed, and is being read again".to_owned());
         }
-        let last = info.state.last_sequence;
-        let lease = SinkLease { holder: Some(self.holder.clone()), ..held.lease };
-        let lease =
-            if verdict == Continuity::Other { restarted(sink, lease, &info) } else { lease };
-        // The known head may belong to a longer stream.
-        self.shared.reset_head(last);
-        let updated = lease_store::update(&self.streams.leases, sink, &lease, held.revision).await;
+        let mut lease = stored.value;
+        let former = lease.holder.replace(self.holder.clone());
+        if lease.is_outdated(&checkpoint) {
+            let now =
+                records::read::<checkpoint::Checkpoint>(&self.streams.leases, checkpoint::KEY);
+            let now = now.await.map_err(|error| error_chain(&error))?;
+            if now.is_none_or(|now| now.value.epoch != checkpoint.epoch) {
+                return Err("the stream has changed; waiting to read it again".to_owned());
+            }
+            tracing::error!(
+                %sink,
+                cursor = lease.cursor,
+                first = checkpoint.trimmed.position + 1,
+                "the sink starts with the oldest stored event: the stream has changed, or for a day no receiver had \
+                 the sink, and events were removed"
+            );
+            lease = lease.restarted(&checkpoint);
+        }
+        let updated = records::update(&self.streams.leases, sink, &lease, stored.revision).await;
         let Some(revision) = updated.map_err(|error| error.to_string())? else {
             // Another receiver was faster.
             return Ok(None);
         };
-        if held.lease.holder.as_ref().is_some_and(|holder| *holder != self.holder) {
-            tracing::warn!(%sink, from = held.lease.holder, "took over the sink from a receiver that is gone");
+        if let Some(former) = former.filter(|former| *former != self.holder) {
+            tracing::warn!(%sink, from = former, "took over the sink from a receiver that is gone");
         }
         let cursor = lease.cursor;
-        tracing::debug!(%sink, cursor, revision, first = info.state.first_sequence, last, "took the sink");
-        own.forget();
+        own.start_at(&lease);
         own.show(&lease, revision, &self.holder);
-        *held_lease = Some(HeldLease { lease, revision });
+        *held = Some(HeldLease { lease, revision });
         Ok(Some(cursor))
     }
 
-    /// See [`spool::Spool::sink_state`].
-    pub(crate) fn sink_state(
-        &self,
-        sink: &str,
-    ) -> tokio::sync::watch::Receiver<spool::SharedSinkState> {
-        self.shared.sink(sink).seen()
+    /// See [`crate::spool::Spool::sink_state`].
+    pub(crate) fn sink_state(&self, sink: &str) -> tokio::sync::watch::Receiver<SharedSinkState> {
+        self.sinks.get(sink).seen()
     }
 
-    /// See [`spool::Spool::release_lease`].
+    /// See [`crate::spool::Spool::release_lease`].
     pub(crate) async fn release_lease(&self, sink: &Arc<str>) {
-        let own = self.shared.sink(sink);
-        own.outstanding.give_back().await;
-        let mut held_lease = own.held_lease.lock().await;
-        if let Some(HeldLease { lease, revision }) = held_lease.take() {
-            let lease = SinkLease { holder: None, ..lease };
-            if let Err(error) =
-                lease_store::update(&self.streams.leases, sink, &lease, revision).await
-            {
-                tracing::warn!(%sink, %error, "could not release the lease; another receiver takes over later");
-            }
+        let own = self.sinks.get(sink);
+        let mut held = own.held.lock().await;
+        let Some(HeldLease { lease, .. }) = &*held else { return };
+        let (released, again) = (lease.released(), SinkLease::released);
+        let released = change(&self.streams, sink, &self.holder, &mut held, released, again).await;
+        if let Err(error) = released {
+            tracing::warn!(%sink, %error, "could not release the lease; another receiver takes over later");
         }
+        *held = None;
     }
 
-    /// See [`spool::Spool::pause`]. Every receiver learns of it within seconds.
+    /// See [`crate::spool::Spool::pause`]. Every receiver learns of it within seconds.
     pub(crate) async fn pause(&self, sink: &Arc<str>, is_paused: bool) -> Result<(), CommitError> {
-        let own = self.shared.sink(sink);
-        let mut held_lease = own.held_lease.lock().await;
+        let own = self.sinks.get(sink);
+        let mut held = own.held.lock().await;
         for _ in 0..MAX_TRIES {
-            let held = lease_store::read(&self.streams.leases, sink)
-                .await
-                .map_err(|error| store(&error))?;
-            let held =
-                held.ok_or_else(|| CommitError::Store(format!("no sink {sink} is known")))?;
-            let lease = SinkLease { is_paused, ..held.lease };
+            let stored = self.stored_lease(sink).await?;
+            let lease = stored.value.paused(is_paused);
             let updated =
-                lease_store::update(&self.streams.leases, sink, &lease, held.revision).await?;
+                records::update(&self.streams.leases, sink, &lease, stored.revision).await?;
             let Some(revision) = updated else { continue };
             own.show(&lease, revision, &self.holder);
-            if lease.holder.as_ref() == Some(&self.holder) && held_lease.is_some() {
-                *held_lease = Some(HeldLease { lease, revision });
+            if lease.holder.as_ref() == Some(&self.holder) && held.is_some() {
+                *held = Some(HeldLease { lease, revision });
             }
             return Ok(());
         }
-        Err(CommitError::Store(
-            "the sink's lease is being changed by other receivers; try again".to_owned(),
-        ))
+        Err(busy())
     }
 
-    /// See [`spool::Spool::commit`]. Dead letters are stored first: a failure may leave some that the cursor has not
-    /// passed. A retry stores none of them twice.
+    /// See [`crate::spool::Spool::commit`]. Dead letters are stored first: a failure may leave some that the cursor has
+    /// not passed. A retry stores none of them twice.
     pub(crate) async fn commit(
         &self,
         sink: &Arc<str>,
@@ -255,7 +231,7 @@ impl JetStreamSpool {
         let committed = self.settle(sink, position, tally, dead_letters).await;
         committed.map_err(|error| match error {
             CommitError::Store(error) => {
-                CommitError::Store(self.shared.denials.explain(error, began))
+                CommitError::Store(self.status.denials.explain(error, began))
             }
             error => error,
         })
@@ -268,70 +244,54 @@ impl JetStreamSpool {
         tally: Tally,
         dead_letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
-        let own = self.shared.sink(sink);
-        if self.order == Order::Parallel {
-            self.bury(sink, None, dead_letters).await?;
-            return own.outstanding.acknowledge(position, &self.context.client()).await;
-        }
-        let mut held_lease = own.held_lease.lock().await;
-        let Some(held) = held_lease.as_ref() else { return Err(CommitError::Superseded) };
-        if held.lease.cursor >= position {
+        let own = self.sinks.get(sink);
+        let mut held = own.held.lock().await;
+        let Some(HeldLease { lease, revision }) = held.as_ref() else {
+            return Err(CommitError::Superseded);
+        };
+        if lease.cursor >= position {
             // The commit succeeded and its answer was lost: the lease was read again since.
-            own.show(&held.lease, held.revision, &self.holder);
+            own.show(lease, *revision, &self.holder);
             return Ok(());
         }
-        self.bury(sink, Some(&held.lease), dead_letters).await?;
-        let at = own.given(position);
-        let lease = held.lease.settled(position, at, tally);
-        let changed = change(&self.streams, sink, &self.holder, &mut held_lease, lease, |stored| {
+        self.bury(sink, lease, dead_letters).await?;
+        let message = own.message_of(position);
+        let settled = lease.settled(position, message, tally);
+        let again = |stored: &SinkLease| match stored.cursor >= position {
             // The answer of the update was lost.
-            let is_done = stored.cursor >= position;
-            if is_done { stored.clone() } else { stored.settled(position, at, tally) }
-        });
-        changed.await?;
-        if let Some(held) = held_lease.as_ref() {
-            own.show(&held.lease, held.revision, &self.holder);
+            true => stored.clone(),
+            false => stored.settled(position, message, tally),
+        };
+        change(&self.streams, sink, &self.holder, &mut held, settled, again).await?;
+        if let Some(HeldLease { lease, revision }) = held.as_ref() {
+            own.note_committed(lease);
+            own.show(lease, *revision, &self.holder);
         }
         Ok(())
     }
 }
 
-/// Returns the lease restarted at the oldest stored event.
-fn restarted(sink: &str, lease: SinkLease, info: &Info) -> SinkLease {
-    let (first, last) = (info.state.first_sequence, info.state.last_sequence);
-    let what = match lease.stream == made_at(info) && lease.cursor < first {
-        true => {
-            "events that it had not committed were removed: for a day no receiver had the sink, or the stream was purged"
-        }
-        false => "the stream was recreated, or has lost its end",
-    };
-    tracing::error!(
-        sink,
-        cursor = lease.cursor,
-        first,
-        last,
-        "{what}: the sink starts with the oldest stored event"
-    );
-    SinkLease { cursor: first.saturating_sub(1), stream: made_at(info), at: 0, ..lease }
-}
-
-/// Renews a held lease.
-pub(super) async fn renew(streams: &StreamHandles, sink: &str, holder: &str, own: &SinkLeaseState) {
-    let mut held_lease = own.held_lease.lock().await;
-    let Some(held) = held_lease.as_ref() else { return };
-    let lease = held.lease.clone();
-    let looked =
-        stream_identity::look(&streams.events, &lease, own.read_up_to(), &own.absence).await;
-    if matches!(looked, Ok((Continuity::Other, _))) {
-        own.give_up(&mut held_lease, "nobody: the stream has changed");
+/// Renews a held lease, unless the stream has changed since it was acquired.
+pub(super) async fn renew(
+    streams: &StreamHandles,
+    status: &LogStatus,
+    sink: &str,
+    holder: &str,
+    own: &SinkState,
+) {
+    let mut held = own.held.lock().await;
+    let Some(HeldLease { lease, .. }) = held.as_ref() else { return };
+    let lease = lease.clone();
+    if status.checkpoint().is_some_and(|(checkpoint, _)| checkpoint.epoch != lease.epoch) {
+        own.give_up(&mut held, "nobody: the stream has changed");
         return;
     }
-    match change(streams, sink, holder, &mut held_lease, lease, Clone::clone).await {
+    match change(streams, sink, holder, &mut held, lease, Clone::clone).await {
         Ok(()) | Err(CommitError::Superseded) => {}
         Err(error) => tracing::debug!(sink, %error, "could not renew the lease"),
     }
-    if let Some(held) = held_lease.as_ref() {
-        own.show(&held.lease, held.revision, holder);
+    if let Some(HeldLease { lease, revision }) = held.as_ref() {
+        own.show(lease, *revision, holder);
     }
 }
 
@@ -341,34 +301,38 @@ async fn change(
     streams: &StreamHandles,
     sink: &str,
     holder: &str,
-    held_lease: &mut Option<HeldLease>,
+    held: &mut Option<HeldLease>,
     mut lease: SinkLease,
     again: impl Fn(&SinkLease) -> SinkLease,
 ) -> Result<(), CommitError> {
-    let Some(held) = held_lease.as_ref() else { return Err(CommitError::Superseded) };
-    let mut revision = held.revision;
+    let Some(known) = held.as_ref() else { return Err(CommitError::Superseded) };
+    let mut revision = known.revision;
     for _ in 0..MAX_TRIES {
-        if let Some(revision) = lease_store::update(&streams.leases, sink, &lease, revision).await?
-        {
-            *held_lease = Some(HeldLease { lease, revision });
+        if let Some(revision) = records::update(&streams.leases, sink, &lease, revision).await? {
+            *held = Some(HeldLease { lease, revision });
             return Ok(());
         }
-        let stored =
-            lease_store::read(&streams.leases, sink).await.map_err(|error| store(&error))?;
-        match stored {
-            Some(stored) if stored.lease.holder.as_deref() == Some(holder) => {
-                (lease, revision) = (again(&stored.lease), stored.revision);
+        let stored = records::read::<SinkLease>(&streams.leases, sink).await;
+        match stored.map_err(|error| store(&error))? {
+            Some(stored) if stored.value.holder.as_deref() == Some(holder) => {
+                (lease, revision) = (again(&stored.value), stored.revision);
             }
-            stored => {
+            // The bucket was recreated: no other process has the lease.
+            None => revision = 0,
+            Some(stored) => {
                 tracing::debug!(sink, ?held, ?stored, "another receiver holds the lease");
-                *held_lease = None;
+                *held = None;
                 return Err(CommitError::Superseded);
             }
         }
     }
-    Err(CommitError::Store("the sink's lease is being changed by other receivers".to_owned()))
+    Err(busy())
+}
+
+fn busy() -> CommitError {
+    CommitError::Store("the sink's lease is being changed by other receivers; try again".to_owned())
 }
 
 fn store(error: &dyn std::error::Error) -> CommitError {
-    CommitError::Store(super::error_chain(error))
+    CommitError::Store(error_chain(error))
 }

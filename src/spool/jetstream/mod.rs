@@ -4,47 +4,67 @@
 //!
 //! | object | holds |
 //! | --- | --- |
-//! | stream `NAME` | one message per event, below [`message`]'s subjects; its sequence is the position |
-//! | stream `NAME-quarantine` | one message per entry; its sequence is the entry's number |
-//! | bucket `NAME-sinks` | one value per sink: cursor, totals, pause flag and lease holder ([`lease`]) |
+//! | stream `NAME` | one message per received batch, on `NAME.batch.SOURCE` ([`frame`]): the log |
+//! | stream `NAME-quarantine` | one message per entry, on `NAME.refused`; its sequence is the entry's number |
+//! | bucket `NAME-sinks` | one record per sink: cursor, totals, pause flag and lease holder ([`sink_lease`]); and the [`checkpoint`] |
 //!
 //! # Durability
 //!
-//! [`append`] publishes every event and every entry of a batch with its own message id and waits for each
-//! acknowledgement, which the stream's leader sends when a majority of its replicas has the message. Only
-//! then the batch has a receipt. A partly acknowledged batch has none: its sender retries it, and the stream's
-//! deduplication window drops the messages stored before. Servers write to the page cache and sync at their
-//! `sync_interval`: an acknowledged event survives the loss of any minority of the servers at once, and of all
-//! of them only with `sync_interval: always`.
+//! [`append`] publishes a batch, its events and its quarantine entries, as one message, and waits for the
+//! acknowledgement, which the stream's leader sends when a majority of its replicas has the message. So a batch is
+//! stored as a whole or not at all. Servers write to the page cache and sync at their `sync_interval`: an
+//! acknowledged batch survives the loss of any minority of the servers at once, and of all of them only with
+//! `sync_interval: always`.
+//!
+//! The receiver then copies the entries into the quarantine's stream, where they are listed and removed one by one.
+//! If it is killed in between, [`upkeep`] copies them; no message is trimmed before its entries are copied.
+//!
+//! # Positions
+//!
+//! A message does not contain positions, because several receivers publish at once. The position of an event is the
+//! count of the events before it in the stream: every receiver counts them ([`index`]), from the checkpoint on. So
+//! positions are the same for all, ascend by 1, and add up with the totals, as in the embedded engine. A sequence
+//! with an index within the message would need no counting, and lag and totals could not be derived from it.
+//!
+//! # Duplicates
+//!
+//! Every receiver knows the keys of the last `dedup.window` from the log itself, also those that others have received.
+//! It stores no event again that it knows. Two receivers may get the same events at the same moment: the servers
+//! recognise the same batch by its message id, and of other batches the later event is dropped by whoever reads the
+//! log, because its key was read before. It has a position, and each sink counts it as `repeated`.
 //!
 //! # Delivery
 //!
-//! Ordered: the holder of the sink's lease delivers and renews the lease every few seconds; a lease that was
-//! not renewed for [`lease_store::LEASE_STALE_AFTER`] may be taken over. Each update names the revision it is
-//! based on, so a former holder cannot move the cursor, and its uncommitted deliveries are repeated.
-//! Parallel: all receivers deliver from one durable consumer, and acknowledge each message when it is committed.
+//! The holder of a sink's lease delivers ([`lease`]). A lease that was not renewed for
+//! [`sink_lease::LEASE_STALE_AFTER`] may be taken over. Each update names the revision it is based on, so a former
+//! holder cannot move the cursor, and its uncommitted deliveries are repeated.
 //!
 //! # Trimming
 //!
-//! Events that every sink has committed and whose `retention` is over are removed ([`trim`]), except the
-//! message at each cursor: it shows if the stream is still the one that the sink has read. A stream that was
-//! recreated, or that has lost unsynced messages at its end, assigns those positions again, and a sink would
-//! skip new events. Nothing else is removed: the streams are bounded and refuse new messages when they are full.
+//! Messages that every sink has committed are removed when `retention` is over, and when a receiver that starts no
+//! longer needs them to rebuild the window of keys. Nothing else is removed: the streams are bounded and refuse new
+//! messages when they are full. [`identity`] detects a stream that is not the one that was read.
 
 mod append;
+mod check;
+mod checkpoint;
+mod entry;
+mod follow;
+mod frame;
+mod identity;
+mod index;
 mod lease;
-mod lease_store;
-mod message;
-mod ordered;
-mod parallel;
+mod log;
 mod permissions;
 mod quarantine;
 mod reader;
-mod settings;
+mod records;
+mod scan;
+mod sink_lease;
+mod sinks;
 mod status;
-mod stream_identity;
 mod streams;
-mod trim;
+mod upkeep;
 mod watch;
 
 use std::sync::Arc;
@@ -57,25 +77,28 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, Disposition, OpenError, ReadError, SinkStats, SpoolHealth, SpoolStats};
-use crate::error_chain::{chain, error_chain};
+use super::{Clock, OpenError, ReadError, SpoolHealth};
+use crate::error_chain::chain;
 use crate::nats;
 use crate::spool;
-pub use crate::spool::{JetStreamConfig, Order};
-use lease_store::SinkLease;
+pub use crate::spool::JetStreamConfig;
+pub use check::check;
+use index::DedupWindow;
 use permissions::Denials;
-use reader::DeliveryOrderReader;
 pub use reader::JetStreamReader;
-use status::StreamStatus;
+use sinks::Sinks;
+use status::LogStatus;
 use streams::StreamHandles;
+use upkeep::Keeping;
 
 /// Timeout of a request to the servers and of each acknowledgement. After it, a sender is answered 503.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Maximum number of pending acknowledgements of all requests: unbounded, because a batch holds a permit per
-/// message until all are sent, and two batches that share the last permits would deadlock.
-/// `limits.in_flight` bounds their size.
-const IN_FLIGHT: usize = tokio::sync::Semaphore::MAX_PERMITS;
+/// Maximum number of pending acknowledgements. `limits.in_flight` bounds their size.
+const IN_FLIGHT: usize = 10_000;
+
+/// Size of the headers and the subject beside a batch, in bytes.
+const OVERHEAD: usize = 1024;
 
 /// Oldest nats-server that keeps acknowledged messages when processes are killed, see
 /// <https://jepsen.io/analyses/nats-2.12.1>. Version 2.9.10 loses some.
@@ -86,13 +109,13 @@ pub struct JetStreamSpool {
     context: Context,
     streams: StreamHandles,
     stream: String,
-    order: Order,
     /// Name of this process in its leases.
     holder: String,
-    shared: Arc<StreamStatus>,
+    status: Arc<LogStatus>,
+    sinks: Arc<Sinks>,
     clock: Clock,
-    /// Aborted when the spool is dropped.
-    watching: Option<AbortOnDropHandle<()>>,
+    /// Background tasks, aborted when the spool is dropped; none for an inspection.
+    tasks: Vec<AbortOnDropHandle<()>>,
 }
 
 impl std::fmt::Debug for JetStreamSpool {
@@ -102,21 +125,27 @@ impl std::fmt::Debug for JetStreamSpool {
 }
 
 impl JetStreamSpool {
-    /// Connects, and creates or verifies the streams.
+    /// Connects, creates or verifies the streams, and starts to read them.
     pub(crate) async fn open(
         settings: &spool::SpoolConfig,
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
-        let watching = watch::run(
-            spool.streams.clone(),
-            Arc::clone(&spool.shared),
+        let (streams, status) = (&spool.streams, &spool.status);
+        let keeping =
+            Keeping { retention: settings.retention, dedup_window: settings.dedup_window };
+        let leases = watch::leases(
+            streams.clone(),
+            Arc::clone(status),
+            Arc::clone(&spool.sinks),
             spool.holder.clone(),
-            spool.order,
-            settings.retention,
-            Arc::clone(&spool.clock),
         );
-        spool.watching = Some(AbortOnDropHandle::new(tokio::spawn(watching)));
+        spool.tasks = vec![
+            spawn(watch::streams(streams.clone(), Arc::clone(status))),
+            spawn(follow::run(streams.events.clone(), Arc::clone(status))),
+            spawn(leases),
+            spawn(upkeep::run(spool.without_tasks(), keeping)),
+        ];
         Ok(spool)
     }
 
@@ -128,97 +157,68 @@ impl JetStreamSpool {
         connect(settings, clock, false).await
     }
 
-    /// Creates a reader for one sink.
-    pub(crate) fn reader(&self, sink: &str) -> JetStreamReader {
-        let events = self.streams.events.clone();
-        let denials = Arc::clone(&self.shared.denials);
-        match self.order {
-            Order::Ordered => {
-                let (lease, client) = (self.shared.sink(sink), self.context.client());
-                let reader =
-                    ordered::OrderedReader::new(events, Arc::clone(&self.shared), lease, client);
-                JetStreamReader::new(DeliveryOrderReader::Ordered(reader), denials)
-            }
-            Order::Parallel => {
-                let outstanding = Arc::clone(&self.shared.sink(sink).outstanding);
-                let reader =
-                    parallel::ParallelReader::new(events, sink, outstanding, self.context.clone());
-                JetStreamReader::new(DeliveryOrderReader::Parallel(reader), denials)
-            }
+    /// Returns the same spool for a background task.
+    fn without_tasks(&self) -> JetStreamSpool {
+        JetStreamSpool {
+            context: self.context.clone(),
+            streams: self.streams.clone(),
+            stream: self.stream.clone(),
+            holder: self.holder.clone(),
+            status: Arc::clone(&self.status),
+            sinks: Arc::clone(&self.sinks),
+            clock: Arc::clone(&self.clock),
+            tasks: Vec::new(),
         }
     }
 
-    /// Returns contents and bounds. Totals are kept of sinks with ordered delivery; the rest each receiver counts
-    /// in its metrics.
-    pub(crate) async fn stats(&self) -> Result<SpoolStats, ReadError> {
-        let events = self.streams.events.get_info().await.map_err(unreadable)?;
-        let quarantine = self.streams.quarantine.get_info().await.map_err(unreadable)?;
-        let head = events.state.last_sequence;
-        let leases = lease_store::all(&self.streams.leases).await?;
-        let totals = leases.iter().flat_map(|(sink, held)| {
-            let SinkLease { delivered, filtered, dead_lettered, not_addressed, .. } = held.lease;
-            let dispositions = [
-                (Disposition::Delivered, delivered),
-                (Disposition::Filtered, filtered),
-                (Disposition::DeadLettered, dead_lettered),
-                (Disposition::NotAddressed, not_addressed),
-            ];
-            dispositions.map(|(disposition, count)| (sink.clone(), disposition, count))
-        });
-        let totals = totals.filter(|(_, _, count)| *count > 0).collect();
-        let sinks = leases.into_iter().map(|(sink, held)| SinkStats {
-            sink,
-            cursor: held.lease.cursor,
-            lag: head.saturating_sub(held.lease.cursor),
-        });
-        let is_empty = events.state.messages == 0;
-        let oldest_at = events.state.first_timestamp.timestamp_millis();
-        Ok(SpoolStats {
-            head,
-            events: events.state.messages,
-            oldest_at: (!is_empty).then_some(oldest_at),
-            // Only of the events: their stream fills on its own.
-            size: events.state.bytes,
-            max_size: most(&events),
-            full: self.shared.is_full(),
-            quarantined: quarantine.state.messages,
-            quarantine_size: quarantine.state.bytes,
-            quarantine_max_size: most(&quarantine),
-            quarantine_full: self.shared.is_quarantine_full(),
-            sinks: sinks.collect(),
-            totals,
-            ..SpoolStats::default()
-        })
+    /// Returns true if the index follows the log; false for an inspection.
+    fn is_running(&self) -> bool {
+        !self.tasks.is_empty()
     }
 
-    /// Returns the maximum size of an event that the servers accept, in bytes.
+    /// Creates a reader for one sink.
+    pub(crate) fn reader(&self, sink: &str) -> JetStreamReader {
+        let (events, status) = (self.streams.events.clone(), Arc::clone(&self.status));
+        JetStreamReader::new(events, status, self.sinks.get(sink))
+    }
+
+    /// Returns the maximum size of a message that the servers accept, in bytes.
+    fn max_payload(&self) -> usize {
+        self.context.client().server_info().max_payload
+    }
+
+    /// Returns the maximum size of a batch in bytes.
     pub(crate) fn largest(&self) -> usize {
-        self.context.client().server_info().max_payload.saturating_sub(message::OVERHEAD)
+        self.max_payload().saturating_sub(OVERHEAD)
     }
 
     /// See [`crate::spool::Spool::is_full`].
     pub(crate) fn is_full(&self) -> bool {
-        self.shared.is_full()
+        self.status.is_full()
     }
 
     /// See [`crate::spool::Spool::is_quarantine_full`].
     pub(crate) fn is_quarantine_full(&self) -> bool {
-        self.shared.is_quarantine_full()
+        self.status.is_quarantine_full()
     }
 
     /// See [`crate::spool::Spool::quarantine_size`].
     pub(crate) fn quarantine_size(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.shared.quarantine_size()
+        self.status.quarantine_size()
     }
 
     /// See [`crate::spool::Spool::health`].
     pub(crate) fn health(&self) -> SpoolHealth {
         SpoolHealth {
-            failing: self.shared.failing(),
-            denied: self.shared.denials.recent(),
+            failing: self.status.failing(),
+            denied: self.status.denials.recent(),
             ..SpoolHealth::default()
         }
     }
+}
+
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(task))
 }
 
 async fn connect(
@@ -245,16 +245,16 @@ async fn connect(
         }
         error => error,
     })?;
-    let head = streams.events.cached_info().state.last_sequence;
+    let window = DedupWindow { age: settings.dedup_window, max_keys: settings.dedup_max_ids };
     Ok(JetStreamSpool {
         context,
         streams,
         stream: own.stream.clone(),
-        order: own.order,
         holder: holder(),
-        shared: Arc::new(StreamStatus::new(head, denials)),
+        status: Arc::new(LogStatus::new(window, denials)),
+        sinks: Arc::default(),
         clock,
-        watching: None,
+        tasks: Vec::new(),
     })
 }
 
@@ -268,42 +268,6 @@ async fn client(own: &JetStreamConfig, denials: &Arc<Denials>) -> Result<Client,
     match client.is_server_compatible(major, minor, patch) {
         true => Ok(client),
         false => Err(OpenError::Server { version: client.server_info().version }),
-    }
-}
-
-/// Asks the servers for each permission that these sources and sinks need, and describes the streams. Changes
-/// nothing in the streams.
-///
-/// # Errors
-///
-/// [`OpenError`] with the file or the servers, and the remedy.
-pub async fn check(
-    settings: &spool::SpoolConfig,
-    sources: &[String],
-    sinks: &[String],
-) -> Result<String, OpenError> {
-    let spool::Engine::Jetstream(own) = &settings.engine else {
-        return Err(OpenError::NoStream(String::new()));
-    };
-    let clock: Clock = Arc::new(|| 0);
-    let looked = connect(settings, clock, false).await;
-    let said = match looked {
-        Ok(_) => "the streams are there, and the user has every permission".to_owned(),
-        Err(OpenError::NoStream(name)) => {
-            format!("the user has every permission; the service makes stream {name} when it starts")
-        }
-        Err(error) => return Err(error),
-    };
-    let denials = Arc::new(Denials::new(&own.stream));
-    let client = client(own, &denials).await?;
-    let missing = permissions::missing(&client, &denials, own, sources, sinks).await;
-    match missing.is_empty() {
-        true => Ok(said),
-        false => {
-            let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
-            let detail = format!("{} (docs/scaling.md)", missing.join("; "));
-            Err(OpenError::Stream { stream: own.stream.clone(), detail })
-        }
     }
 }
 
@@ -322,7 +286,7 @@ fn holder() -> String {
 }
 
 /// Returns the maximum size of a stream in bytes.
-fn most(info: &jetstream::stream::Info) -> u64 {
+fn max_bytes(info: &jetstream::stream::Info) -> u64 {
     u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX)
 }
 

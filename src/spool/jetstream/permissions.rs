@@ -11,7 +11,8 @@ use async_nats::{Client, Event, HeaderMap, Request, ServerError, header};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::{JetStreamConfig, Order};
+use super::streams::{StreamNames, batch_subject};
+use super::{JetStreamConfig, entry};
 
 /// Time that a denial counts. The engine uses each permission more often than that.
 const DENIAL_LASTS: Duration = Duration::from_mins(2);
@@ -35,8 +36,6 @@ pub(super) struct Permission {
     pub(super) subject: String,
     /// Part of the engine that needs the permission, to follow "for".
     pub(super) purpose: &'static str,
-    /// True if only `order = "parallel"` needs it.
-    is_parallel: bool,
     probe: PermissionProbe,
 }
 
@@ -53,28 +52,18 @@ enum PermissionProbe {
 
 /// Lists the subjects that the engine publishes to, for a stream of this name.
 pub(super) fn needed(stream: &str) -> Vec<Permission> {
-    let quarantine = format!("{stream}-quarantine");
-    let bucket = format!("{stream}-sinks");
+    let StreamNames { quarantine, leases: bucket, .. } = StreamNames::new(stream);
     let leases = format!("KV_{bucket}");
-    let permission = |subject: String, purpose, is_parallel, probe| Permission {
-        subject,
-        purpose,
-        is_parallel,
-        probe,
-    };
-    let message = |subject: String, purpose| {
-        permission(subject, purpose, false, PermissionProbe::ForNoStream)
-    };
+    let permission = |subject: String, purpose, probe| Permission { subject, purpose, probe };
+    let message =
+        |subject: String, purpose| permission(subject, purpose, PermissionProbe::ForNoStream);
     let request = |verb: &str, of: &str, purpose| {
-        permission(format!("{API}.{verb}.{of}"), purpose, false, PermissionProbe::Empty)
+        permission(format!("{API}.{verb}.{of}"), purpose, PermissionProbe::Empty)
     };
-    let parallel =
-        |subject: String, purpose| permission(subject, purpose, true, PermissionProbe::Empty);
     let purge = format!("{API}.STREAM.PURGE.{stream}");
     vec![
-        message(format!("{stream}.event.*"), "storing events"),
-        message(format!("{stream}.copy.*.*"), "replays and retried dead letters"),
-        message(format!("{stream}.refused"), "storing quarantine entries"),
+        message(batch_subject(stream, "*"), "storing events"),
+        message(entry::subject(stream), "storing quarantine entries"),
         message(format!("$KV.{bucket}.*"), "moving cursors"),
         request("STREAM.INFO", stream, "looking at the stream"),
         request("STREAM.INFO", &quarantine, "looking at the quarantine"),
@@ -90,22 +79,11 @@ pub(super) fn needed(stream: &str) -> Vec<Permission> {
         request("CONSUMER.CREATE", &format!("{quarantine}.>"), "listing the quarantine"),
         request("CONSUMER.MSG.NEXT", &format!("{stream}.*"), "reading events"),
         request("CONSUMER.MSG.NEXT", &format!("{quarantine}.*"), "listing the quarantine"),
-        request("STREAM.MSG.GET", stream, "taking over a sink, and removing delivered events"),
+        request("STREAM.MSG.GET", stream, "recognising the stream, and completing the quarantine"),
         request("STREAM.MSG.GET", &quarantine, "reading quarantine entries"),
         request("STREAM.MSG.GET", &leases, "reading cursors"),
-        permission(purge, "removing delivered events", false, PermissionProbe::Purge),
+        permission(purge, "removing delivered events", PermissionProbe::Purge),
         request("STREAM.MSG.DELETE", &quarantine, "removing quarantine entries"),
-        request("CONSUMER.DELETE", &format!("{stream}.*"), "the way back from parallel delivery"),
-        parallel(format!("{API}.CONSUMER.INFO.{stream}.*"), "parallel delivery"),
-        parallel(
-            format!("{API}.STREAM.MSG.DELETE.{stream}"),
-            "removing delivered events in parallel",
-        ),
-        parallel(format!("$JS.ACK.{stream}.>"), "acknowledging in parallel delivery"),
-        parallel(
-            format!("$JS.ACK.*.*.{stream}.>"),
-            "acknowledging in parallel delivery, newer servers",
-        ),
     ]
 }
 
@@ -113,8 +91,8 @@ impl Permission {
     /// Returns subjects without wildcards that this permission covers: one per source and sink if the subject names
     /// these, and one otherwise.
     fn subjects(&self, sources: &[String], sinks: &[String]) -> Vec<String> {
-        let of_source = self.subject.contains(".event.") || self.subject.contains(".copy.");
-        let of_sink = self.subject.starts_with("$KV.") || self.subject.contains(".copy.");
+        let of_source = self.subject.contains(".batch.");
+        let of_sink = self.subject.starts_with("$KV.");
         let nothing = [NOTHING.to_owned()];
         let sources = if of_source { sources } else { &nothing };
         let sinks = if of_sink { sinks } else { &nothing };
@@ -153,9 +131,7 @@ pub(super) async fn missing(
     sources: &[String],
     sinks: &[String],
 ) -> Vec<Permission> {
-    let needed = needed(&own.stream).into_iter();
-    let needed = needed.filter(|needed| own.order == Order::Parallel || !needed.is_parallel);
-    let asked = needed.map(|needed| async move {
+    let asked = needed(&own.stream).into_iter().map(|needed| async move {
         let asked = needed.subjects(sources, sinks).into_iter().map(|subject| {
             let request = client.send_request(subject.clone(), needed.request());
             async move {
@@ -325,8 +301,8 @@ mod tests {
         assert_eq!(denials.recent(), None);
         let began = Instant::now();
         for (subject, named) in [
-            ("$JS.API.STREAM.MSG.GET.siem", "publish to $JS.API.STREAM.MSG.GET.siem, for taking"),
-            ("siem.event.production", "publish to siem.event.*, for storing events"),
+            ("$JS.API.STREAM.MSG.GET.siem", "publish to $JS.API.STREAM.MSG.GET.siem, for recog"),
+            ("siem.batch.production", "publish to siem.batch.*, for storing events"),
             ("$KV.siem-sinks.splunk", "publish to $KV.siem-sinks.*, for moving cursors"),
             ("_INBOX.a.*", "subscribe to _INBOX.>"),
             ("another", "publish to another: "),
@@ -338,7 +314,7 @@ mod tests {
             assert!(recent.contains(named), "{recent}");
         }
         let unanswered = denials.explain("timed out".to_owned(), began);
-        assert!(unanswered.contains("siem.event.*") && unanswered.ends_with("(timed out)"));
+        assert!(unanswered.contains("siem.batch.*") && unanswered.ends_with("(timed out)"));
         let later = denials.explain("timed out".to_owned(), Instant::now() + REPEATED);
         assert_eq!(later, "timed out", "of what was denied before it says nothing");
         assert_eq!(denials.explain("full".to_owned(), began), "full");
@@ -355,12 +331,10 @@ mod tests {
             let found = permissions.iter().find(|needed| needed.subject == subject);
             found.expect("a permission").subjects(&sources, &sinks)
         };
-        assert_eq!(subjects("s.event.*"), names(&["s.event.a", "s.event.b"]));
-        let copies = ["s.copy.a.one", "s.copy.a.two", "s.copy.b.one", "s.copy.b.two"];
-        assert_eq!(subjects("s.copy.*.*"), names(&copies));
+        assert_eq!(subjects("s.batch.*"), names(&["s.batch.a", "s.batch.b"]));
         assert_eq!(subjects("$KV.s-sinks.*"), names(&["$KV.s-sinks.one", "$KV.s-sinks.two"]));
-        let deleted = subjects("$JS.API.CONSUMER.DELETE.s.*");
-        assert_eq!(deleted, names(&["$JS.API.CONSUMER.DELETE.s.permission-probe"]));
+        let next = subjects("$JS.API.CONSUMER.MSG.NEXT.s.*");
+        assert_eq!(next, names(&["$JS.API.CONSUMER.MSG.NEXT.s.permission-probe"]));
         assert_eq!(subjects("s.refused"), names(&["s.refused"]));
         for needed in needed("s") {
             for subject in needed.subjects(&sources, &sinks) {

@@ -1,89 +1,204 @@
-//! Background task: polls the streams and leases, renews held leases and trims.
+//! Background tasks: look at the streams and the leases, and renew held leases.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::stream::{ClusterInfo, Info};
+use futures_util::future::join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::status::StreamStatus;
-use super::streams::StreamHandles;
-use super::{Order, error_chain, lease, lease_store, most, parallel, trim};
-use crate::spool::Clock;
+use super::checkpoint::{self, Checkpoint};
+use super::identity::StreamIdentity;
+use super::sink_lease::{self, RENEW_INTERVAL, SinkLease};
+use super::sinks::Sinks;
+use super::status::LogStatus;
+use super::streams::{self, StreamHandles};
+use super::{lease, max_bytes, records};
+use crate::error_chain::error_chain;
+use crate::spool::ReadError;
 
-/// Polling interval. The sinks of this receiver learn of its own events at once.
+/// Polling interval.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Renewal interval of a held lease: several times within [`lease_store::LEASE_STALE_AFTER`].
-const RENEW: Duration = Duration::from_secs(3);
-
-/// Interval of trimming.
-const TRIM: Duration = Duration::from_secs(2);
 
 /// Share of its size below which a full stream accepts batches again.
 const LOW: f64 = 0.9;
 
-/// Polls until it is dropped.
-pub(super) async fn run(
+/// Share of its size above which replays are refused, and retention ends for committed events.
+pub(super) const CROWDED: f64 = 0.7;
+
+/// Time since a server was last heard of, above which it is not counted. Servers talk every second.
+const SILENT_AFTER: Duration = Duration::from_secs(4);
+
+/// Looks at the streams and the checkpoint until it is dropped.
+pub(super) async fn streams(streams: StreamHandles, status: Arc<LogStatus>) {
+    let mut ticks = interval(POLL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut identity = StreamIdentity::default();
+    loop {
+        ticks.tick().await;
+        let read = status.index().head();
+        let began = std::time::Instant::now();
+        let looked = match streams.events.get_info().await {
+            Ok(info) => {
+                note_info(&info, &status);
+                follow_checkpoint(&streams, &status, &mut identity, read, &info).await
+            }
+            Err(error) => {
+                status.set_failing(Some(error_chain(&error)));
+                continue;
+            }
+        };
+        if let Err(error) = looked {
+            let error = status.denials.explain(error_chain(&error), began);
+            tracing::debug!(error, "cannot follow the log's checkpoint");
+        }
+        if let Ok(info) = streams.quarantine.get_info().await {
+            status.note_quarantine(info.state.bytes);
+            if let Some(mistake) = streams::mistake(&info.config) {
+                status.set_failing(Some(format!("the quarantine's stream was changed: {mistake}")));
+            }
+        }
+    }
+}
+
+/// Records what a look at the stream says of its health and its room.
+fn note_info(info: &Info, status: &LogStatus) {
+    let share = info.state.bytes as f64 / max_bytes(info) as f64;
+    if share < LOW {
+        status.set_full(false);
+    }
+    status.set_crowded(share > CROWDED);
+    match (streams::mistake(&info.config), quorum_loss(info.cluster.as_ref())) {
+        (Some(mistake), _) => {
+            status.set_failing(Some(format!("the stream was changed: {mistake}")));
+        }
+        (None, Some(loss)) => status.set_failing(Some(loss)),
+        (None, None) => status.set_answering(),
+    }
+}
+
+/// Returns the reason why the stream cannot store anything: no leader, or one that hears of too few others. A single
+/// server reports no cluster.
+fn quorum_loss(cluster: Option<&ClusterInfo>) -> Option<String> {
+    let cluster = cluster?;
+    if cluster.leader.is_none() {
+        return Some("the stream has no leader".to_owned());
+    }
+    let is_there = |active: Duration, offline: bool| !offline && active < SILENT_AFTER;
+    let replicas = cluster.replicas.iter();
+    let present = 1 + replicas.filter(|peer| is_there(peer.active, peer.offline)).count();
+    let count = 1 + cluster.replicas.len();
+    (present <= count / 2).then(|| {
+        format!("the stream's leader reaches {present} of {count} servers, itself included")
+    })
+}
+
+/// Reads the checkpoint; creates the first one, and that of a new epoch.
+async fn follow_checkpoint(
+    streams: &StreamHandles,
+    status: &LogStatus,
+    identity: &mut StreamIdentity,
+    read: checkpoint::Mark,
+    info: &Info,
+) -> Result<(), ReadError> {
+    let failed = |error: &dyn std::error::Error| ReadError(error_chain(error).into());
+    let stored = match records::read::<Checkpoint>(&streams.leases, checkpoint::KEY).await {
+        Ok(stored) => stored,
+        Err(error) => {
+            // An administrator may have deleted the bucket.
+            streams.recreate_bucket().await.map_err(|_| error)?;
+            None
+        }
+    };
+    let (known, revision) = match stored {
+        Some(stored) => (stored.value, stored.revision),
+        None => {
+            let known = status.checkpoint().map(|(known, _)| known.as_ref().clone());
+            let first = known.unwrap_or_else(|| Checkpoint::default().renumbered(info, 0));
+            let created = records::update(&streams.leases, checkpoint::KEY, &first, 0).await;
+            match created.map_err(|error| failed(&error))? {
+                Some(revision) => (first, revision),
+                // Another receiver was faster.
+                None => return Ok(()),
+            }
+        }
+    };
+    let is_own = status.index().epoch == known.epoch;
+    let read = if is_own { read } else { known.trimmed };
+    if let Some(reason) = identity.changed(&streams.events, &known, read, info).await? {
+        let leases = sink_lease::all(&streams.leases).await?;
+        let cursors = leases.iter().map(|(_, lease)| lease.value.cursor);
+        let position = cursors.max().unwrap_or_default().max(read.position);
+        let renumbered = known.renumbered(info, position);
+        let updated =
+            records::update(&streams.leases, checkpoint::KEY, &renumbered, revision).await;
+        if let Some(revision) = updated.map_err(|error| failed(&error))? {
+            tracing::error!(
+                position = renumbered.trimmed.position,
+                "{reason}: every sink starts with the oldest stored event"
+            );
+            identity.forget();
+            status.note_checkpoint(renumbered, revision);
+        }
+        return Ok(());
+    }
+    status.note_checkpoint(known, revision);
+    Ok(())
+}
+
+/// Looks at the leases of this process's sinks, and renews the held ones, until it is dropped.
+pub(super) async fn leases(
     streams: StreamHandles,
-    shared: Arc<StreamStatus>,
+    status: Arc<LogStatus>,
+    sinks: Arc<Sinks>,
     holder: String,
-    order: Order,
-    retention: Duration,
-    clock: Clock,
 ) {
     let mut ticks = interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut renewed, mut trimmed) = (Instant::now(), Instant::now());
+    let mut renewed = Instant::now();
     loop {
         ticks.tick().await;
-        look(&streams, &shared).await;
-        let is_due = renewed.elapsed() >= RENEW;
+        let is_due = renewed.elapsed() >= RENEW_INTERVAL;
         if is_due {
             renewed = Instant::now();
         }
-        for (name, sink) in shared.sinks() {
+        let all = sinks.all();
+        join_all(all.iter().map(async |(name, sink)| {
             if is_due {
-                lease::renew(&streams, &name, &holder, &sink).await;
+                lease::renew(&streams, &status, name, &holder, sink).await;
             }
-            if let Ok(Some(held)) = lease_store::read(&streams.leases, &name).await {
-                sink.show(&held.lease, held.revision, &holder);
+            if let Ok(Some(stored)) = records::read::<SinkLease>(&streams.leases, name).await {
+                sink.show(&stored.value, stored.revision, &holder);
             }
-            if order == Order::Parallel {
-                parallel::tend(&streams, &name, &sink, is_due).await;
-            }
-        }
-        if trimmed.elapsed() >= TRIM {
-            trimmed = Instant::now();
-            let own = shared.sinks();
-            if let Err(error) = trim::trim(&streams, order, &own, retention, (clock)()).await {
-                tracing::debug!(%error, "could not trim the stream");
-            }
-        }
+        }))
+        .await;
     }
 }
 
-async fn look(streams: &StreamHandles, shared: &StreamStatus) {
-    match streams.events.get_info().await {
-        Ok(info) => {
-            shared.note_head(info.state.last_sequence);
-            let is_roomy = (info.state.bytes as f64) < LOW * most(&info) as f64;
-            if is_roomy {
-                shared.set_full(false);
-            }
-            match has_leader(&info) {
-                true => shared.set_answering(),
-                false => shared.set_failing(Some("the stream has no leader".to_owned())),
-            }
-        }
-        Err(error) => shared.set_failing(Some(error_chain(&error))),
-    }
-    if let Ok(info) = streams.quarantine.get_info().await {
-        shared.note_quarantine(info.state.bytes);
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A single server reports no cluster and needs no leader.
-fn has_leader(info: &Info) -> bool {
-    info.cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
+    #[test]
+    fn a_leader_alone_stores_nothing() {
+        let cluster = |leader: Option<&str>, silent: &[u64]| -> ClusterInfo {
+            let peer = |seconds: &u64| serde_json::json!({ "name": "n", "current": true, "active": seconds * 1_000_000_000 });
+            let replicas: Vec<_> = silent.iter().map(peer).collect();
+            let cluster =
+                serde_json::json!({ "name": "c", "leader": leader, "replicas": replicas });
+            serde_json::from_value(cluster).expect("an answer")
+        };
+        for (cluster, is_lost) in [
+            (cluster(Some("n"), &[]), false),
+            (cluster(None, &[0, 0]), true),
+            (cluster(Some("n"), &[0, 1]), false),
+            (cluster(Some("n"), &[9, 1]), false),
+            (cluster(Some("n"), &[9, 4]), true),
+            (cluster(Some("n"), &[0, 9, 9, 1]), false),
+            (cluster(Some("n"), &[0, 9, 9, 9]), true),
+        ] {
+            assert_eq!(quorum_loss(Some(&cluster)).is_some(), is_lost, "{cluster:?}");
+        }
+        assert_eq!(quorum_loss(None), None, "one server alone");
+    }
 }

@@ -79,6 +79,14 @@ impl Cluster {
         }
     }
 
+    /// Takes a subject from the permissions of the receivers.
+    pub fn deny(&self, subject: &str) {
+        for node in &self.nodes {
+            shipped::deny(&node.folder, subject);
+            node.signal("HUP");
+        }
+    }
+
     /// Of about fifty clusters whose servers start together, one does not form: they dial each other at
     /// once, close what they take for a connection too many, and one stays unknown to the leader, or
     /// there is no leader (seen of 2.10.27). That is none of what the tests are about: new ones begin.

@@ -134,6 +134,14 @@ pub fn grant(directory: &Path, subject: &str) {
     fs::write(file, replaced(&text, &denied(subject), &format!("\"{subject}\""))).expect("written");
 }
 
+/// Removes a subject from the permissions. The server has to read its configuration anew.
+pub fn deny(directory: &Path, subject: &str) {
+    let file = directory.join("nats.conf");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    let text = replaced(&text, &format!("\"{subject}\"\n"), &format!("{}\n", denied(subject)));
+    fs::write(file, text).expect("written");
+}
+
 /// `text` with every `shipped` replaced. There has to be one.
 fn replaced(text: &str, shipped: &str, own: &str) -> String {
     assert!(text.contains(shipped), "the shipped configuration has no {shipped:?}");

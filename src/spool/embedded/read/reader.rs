@@ -186,7 +186,7 @@ pub(crate) fn between(
     }
     let events = found.into_iter().filter_map(|read| match read {
         Read::Event(stored) if stored.position <= positions.end => Some(stored),
-        Read::Event(_) | Read::Damaged(_) => None,
+        Read::Event(_) | Read::Damaged(_) | Read::Repeated(_) => None,
     });
     Ok((events.collect(), trimmed))
 }

@@ -69,6 +69,7 @@ impl EmbeddedInspection {
                         after = damage.last;
                         unread.push((damage.first, damage.last));
                     }
+                    Read::Repeated(position) => after = position,
                 }
             }
             if after == before {
