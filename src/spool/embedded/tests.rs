@@ -111,6 +111,7 @@ async fn read_all(reader: &EmbeddedReader, after: u64) -> Vec<Read> {
         after = match last {
             Read::Event(stored) => stored.position,
             Read::Damaged(damage) => damage.last,
+            Read::Repeated(position) => *position,
         };
         all.extend(read);
     }
@@ -125,6 +126,7 @@ async fn texts(spool: &EmbeddedSpool, after: u64) -> Vec<String> {
                 format!("{} {}", stored.position, String::from_utf8_lossy(&stored.bytes))
             }
             Read::Damaged(damage) => format!("{}-{} {}", damage.first, damage.last, damage.detail),
+            Read::Repeated(position) => format!("{position} repeated"),
         })
         .collect()
 }

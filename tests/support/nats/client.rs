@@ -44,14 +44,6 @@ impl Client {
         });
     }
 
-    /// Removes one message.
-    pub fn remove(&self, stream: &str, number: u64) {
-        self.runtime.block_on(async {
-            let stream = self.context.get_stream(stream).await.expect("a stream");
-            assert!(stream.delete_message(number).await.expect("an answer"));
-        });
-    }
-
     pub fn purge(&self, stream: &str) {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.expect("a stream");

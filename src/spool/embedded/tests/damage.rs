@@ -123,6 +123,7 @@ impl Original {
         let mut reported = BTreeSet::new();
         for read in read_all(&spool.reader().expect("a reader"), cursor).await {
             match read {
+                Read::Repeated(position) => panic!("{what}: {position} is no duplicate"),
                 Read::Event(event) => {
                     assert_eq!(event.position, expected, "{what}: in order, and nothing left out");
                     expected = event.position + 1;
@@ -376,7 +377,7 @@ async fn a_page_that_breaks_while_the_service_runs_wedges_no_reader() {
         .into_iter()
         .map(|read| match read {
             Read::Event(event) => (event.position, event.bytes),
-            Read::Damaged(damage) => panic!("nothing is lost: {damage:?}"),
+            other => panic!("nothing is lost: {other:?}"),
         })
         .collect();
     assert_eq!(read, original.stored.clone().into_iter().collect::<Vec<_>>());

@@ -138,7 +138,7 @@ impl Real {
         let filtered = (moved - dead) / 3;
         let not_addressed = (moved - dead) % 3;
         let delivered = moved - dead - filtered - not_addressed;
-        let tally = Tally { delivered, filtered, dead_lettered: dead, not_addressed };
+        let tally = Tally { delivered, filtered, dead_lettered: dead, not_addressed, repeated: 0 };
         let letters: Vec<_> = (0..dead).map(|number| letter(&sink, number)).collect();
         let result = self.spool.commit(&sink, position, tally, letters.clone()).await;
         assert_eq!(result, self.model.commit(&sink, position, tally, &letters, used));
@@ -276,6 +276,7 @@ impl Real {
             match found.last() {
                 Some(Read::Event(stored)) => after = stored.position,
                 Some(Read::Damaged(damage)) => after = damage.last,
+                Some(Read::Repeated(position)) => after = *position,
                 None => return briefly(&all),
             }
             all.extend(found);
@@ -332,6 +333,7 @@ fn briefly(found: &[Read]) -> Vec<String> {
             let (size, sum) = (bytes.len(), crc32fast::hash(bytes));
             format!("{position}: {source} {received_at} {only_sink:?} {size} bytes {sum:x}")
         }
+        Read::Repeated(position) => format!("{position}: repeated"),
         Read::Damaged(Damage { first, last, source, detail, bytes }) => {
             let (size, sum) = (bytes.len(), crc32fast::hash(bytes));
             format!("{first} to {last}: {source} {detail} {size} bytes {sum:x}")
