@@ -130,8 +130,8 @@ impl App {
         if let Some(largest) = spool.largest().filter(|most| (*most as u64) < config.limits.body) {
             tracing::warn!(
                 largest,
-                "limits.body allows bodies above the max_payload of the NATS servers, which would be answered \
-                 with 503 forever. Raise max_payload, or lower limits.body"
+                "limits.body allows batches above the max_payload of the NATS servers: one that is larger, also \
+                 compressed, is answered with 503 until it fits. Raise max_payload, or lower limits.body"
             );
         }
         metrics.started.set((clock)() / 1000);

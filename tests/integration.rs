@@ -60,6 +60,8 @@ mod send;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]
+mod shared_health;
+#[cfg(feature = "nats")]
 mod shared_permissions;
 #[cfg(feature = "nats")]
 mod shared_spool;

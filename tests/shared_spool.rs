@@ -275,6 +275,54 @@ fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
     let mut arrived = target.state().ids();
     arrived.sort_unstable();
     assert_eq!(arrived, all, "each once");
+
+    // And back, as well with a backlog.
+    target.state().traffic.down = Some(503);
+    let more: Vec<String> = (0..40).map(|id| format!("more-{id:02}")).collect();
+    receivers.get(0).post(&batch(more[..20].to_vec()));
+    let old = home.start();
+    old.post(&batch(more[20..].to_vec()));
+    target.state().traffic.down = None;
+    let stored = || target.state().stored.len();
+    wait_for("the rest", || (stored() == all.len() + more.len()).then_some(()));
+    receivers.get(0).wait_until_settled("siem");
+    assert_eq!(stored(), all.len() + more.len(), "each once");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn another_engine_in_place_leaves_nothing_behind_silently() {
+    let target = Target::start(Webhook::default());
+    let cluster = Cluster::shipped(1);
+    let sink = format!("[sinks.siem]\ntype = \"http\"\nurl = \"{}/events\"\n", target.url);
+    let home = Home::new(&sink);
+    target.state().traffic.down = Some(503);
+    let old = home.start();
+    old.post(&batch(ids(7)));
+    let (status, log) = old.terminate();
+    assert!(status.success(), "{log}");
+    let file = home.path("test.toml");
+    let embedded = std::fs::read_to_string(&file).expect("a configuration");
+    let shared = format!("{embedded}{}", cluster.spool());
+    std::fs::write(&file, &shared).expect("written");
+    let home = home.with_variables(&cluster.variables());
+    let (status, log) = home.try_start().err().expect("it does not start");
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("has 7 undelivered events and 0 quarantine entries"), "{log}");
+    // Delivered by the old engine, nothing is left.
+    std::fs::write(&file, &embedded).expect("written");
+    target.state().traffic.down = None;
+    let old = home.start();
+    wait_for_ids(&target, &ids(7));
+    old.wait_until_settled("siem");
+    let (status, log) = old.terminate();
+    assert!(status.success(), "{log}");
+    std::fs::write(&file, &shared).expect("written");
+    let (status, log) = home.start().terminate();
+    assert!(status.success(), "{log}");
+    // The way back is loud.
+    std::fs::write(&file, &embedded).expect("written");
+    home.start().wait_for_log("events left in its stream");
 }
 
 #[test]

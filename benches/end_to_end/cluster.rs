@@ -1,6 +1,6 @@
 //! One receiver and two that share a JetStream spool of three servers, against the embedded engine under the
 //! same load, round by round. Needs nats-server; `.ci/nats` unpacks Debian 13's. `SYNC=always` has the servers sync
-//! every message, as `deploy/jetstream` has them.
+//! every message, as `deploy/jetstream` has them; `NATS_SERVER` names another program.
 //!
 //! Everything runs on one machine: what three servers and two receivers would have to themselves elsewhere,
 //! they share here.
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::load::{self, Load, Plan, Until};
 use crate::report::{self, Cell};
-use crate::servers::{FILE, Kind, Server};
+use crate::servers::{FILE, Kind, Server, cpu};
 use crate::{chosen, number};
 
 /// Three servers; ended when dropped.
@@ -65,13 +65,16 @@ fn cell(
         .map(|folder| Server::start_in(folder.path(), Kind::Durable, &config))
         .collect();
     let before: Vec<_> = servers.iter().map(Server::usage).collect();
+    let cluster_before = cluster.cpu();
     let plan = Plan::new(events, connections, Until::Seconds(seconds));
     let loads: Vec<Load> = std::thread::scope(|scope| {
         let loads: Vec<_> =
             servers.iter().map(|server| scope.spawn(|| load::run(server.address, plan))).collect();
         loads.into_iter().map(|load| load.join().expect("a load")).collect()
     });
+    servers[0].wait_until_delivered();
     let after = servers[0].usage();
+    let of_cluster = cluster.cpu() - cluster_before;
     let mut loads = loads.into_iter();
     let mut sum = loads.next().expect("a load");
     for load in loads {
@@ -80,10 +83,16 @@ fn cell(
         sum.latencies.extend(load.latencies);
     }
     sum.latencies.sort_unstable();
-    Cell::new(&sum, events, &before[0], &after)
+    let millions = (sum.requests * events as u64) as f64 / 1e6;
+    Cell::new(&sum, events, &before[0], &after).with_cluster(of_cluster, millions)
 }
 
 impl Cluster {
+    /// CPU time of all servers.
+    fn cpu(&self) -> Duration {
+        self.children.iter().map(|child| cpu(child.id())).sum()
+    }
+
     fn start() -> Cluster {
         let folder = tempfile::tempdir().expect("a folder");
         let free = || {
@@ -108,13 +117,16 @@ impl Cluster {
             );
             let config = folder.path().join(format!("n{index}.conf"));
             std::fs::write(&config, text).expect("written");
-            Command::new("/opt/davinci-siem-nats/usr/sbin/nats-server")
-                .arg("-c")
-                .arg(config)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("nats-server runs; .ci/nats unpacks it")
+            let program = std::env::var("NATS_SERVER");
+            Command::new(
+                program.as_deref().unwrap_or("/opt/davinci-siem-nats/usr/sbin/nats-server"),
+            )
+            .arg("-c")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server runs; .ci/nats unpacks it")
         });
         let children = children.collect();
         // A leader takes a few seconds to be found.

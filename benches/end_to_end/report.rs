@@ -1,5 +1,7 @@
 //! Medians over rounds, and ratios within each round.
 
+use std::time::Duration;
+
 use crate::load::Load;
 use crate::servers::Usage;
 
@@ -15,6 +17,8 @@ pub(crate) struct Cell {
     /// Bytes written per byte of the bodies.
     written: f64,
     resident: f64,
+    /// CPU seconds of the NATS servers per million events.
+    cluster: f64,
 }
 
 impl Cell {
@@ -35,7 +39,14 @@ impl Cell {
             cpu: (after.cpu - before.cpu).as_secs_f64() / millions,
             written: (after.written - before.written) as f64 / load.payload as f64,
             resident: after.resident as f64 / f64::from(1 << 20),
+            cluster: 0.0,
         }
+    }
+
+    /// Adds what the NATS servers have used.
+    pub(crate) fn with_cluster(mut self, cpu: Duration, millions: f64) -> Cell {
+        self.cluster = cpu.as_secs_f64() / millions;
+        self
     }
 }
 
@@ -81,15 +92,17 @@ pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]])
 /// The rows of one case: the embedded engine, one receiver, two receivers, in this order in each round.
 pub(crate) fn print_receivers((events, connections): (usize, usize), rounds: &[[Cell; 3]]) {
     println!(
-        "| case | spool | events/s | of embedded | p99 ms |\n| --- | --- | ---: | ---: | ---: |"
+        "| case | spool | events/s | of embedded | p99 ms | servers, CPU s/M events |\n\
+         | --- | --- | ---: | ---: | ---: | ---: |"
     );
     for (index, name) in ["embedded", "one receiver", "two receivers"].iter().enumerate() {
         let of = |value: fn(&Cell) -> f64| median(rounds.iter().map(|round| value(&round[index])));
         let ratio = median(rounds.iter().map(|round| round[index].events / round[0].events));
         println!(
-            "| {events} × {connections} | {name} | {:.0} | {ratio:.2} | {:.1} |",
+            "| {events} × {connections} | {name} | {:.0} | {ratio:.2} | {:.1} | {:.2} |",
             of(|cell| cell.events),
             of(|cell| cell.p99),
+            of(|cell| cell.cluster),
         );
     }
 }

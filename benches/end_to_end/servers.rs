@@ -140,12 +140,8 @@ impl Server {
             let number = line.split_whitespace().next().expect("a number");
             number.parse().expect("a number")
         };
-        let stat = read("stat");
-        let times = stat.rsplit(") ").next().expect("fields").split(' ').skip(11).take(2);
-        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
         Usage {
-            // Linux counts in hundredths of a second, whatever its own clock.
-            cpu: Duration::from_millis(ticks * 10),
+            cpu: cpu(self.child.id()),
             written: field(&read("io"), "write_bytes:"),
             resident: 1024 * field(&read("status"), "VmHWM:"),
             resident_now: 1024 * field(&read("status"), "VmRSS:"),
@@ -158,6 +154,15 @@ impl Drop for Server {
         self.child.kill().expect("ended");
         self.child.wait().expect("ended");
     }
+}
+
+/// CPU time that a process has used so far.
+pub(crate) fn cpu(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc");
+    let times = stat.rsplit(") ").next().expect("fields").split(' ').skip(11).take(2);
+    let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    // Linux counts in hundredths of a second, whatever its own clock.
+    Duration::from_millis(ticks * 10)
 }
 
 /// What this program is when it is started as a server.

@@ -16,7 +16,7 @@ use super::jetstream;
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
     PreparedBatch, Query, Read, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
-    SpoolStats, Start, StoredEvent, Tally, embedded,
+    SpoolStats, Start, StoredEvent, Tally, embedded, moving,
 };
 
 /// Engine that stores the events.
@@ -79,9 +79,14 @@ impl Spool {
     /// [`OpenError`] with the file or the servers, and the remedy.
     pub async fn start(settings: &SpoolConfig, clock: Clock) -> Result<Spool, OpenError> {
         match &settings.engine {
-            Engine::Embedded => Spool::open(settings, clock),
+            Engine::Embedded => {
+                moving::warn_of_stream(&settings.directory);
+                Spool::open(settings, clock)
+            }
             #[cfg(feature = "nats")]
-            Engine::Jetstream(_) => {
+            Engine::Jetstream(own) => {
+                moving::refuse_left_behind(&settings.directory)?;
+                moving::note_stream(&settings.directory, &own.stream);
                 let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
                 Ok(Spool::Jetstream(Box::new(spool)))
             }

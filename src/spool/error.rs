@@ -61,6 +61,19 @@ pub enum OpenError {
         /// Description of the problem and its remedy.
         detail: String,
     },
+    /// The directory has events of the embedded engine that would be left behind.
+    #[cfg(feature = "nats")]
+    #[error(
+        "the embedded spool in {} has {events} undelivered events and {entries} quarantine entries, which the engine jetstream would leave behind. Deliver them with engine = \"embedded\" first (docs/scaling.md, \"Moving\"), or set another spool.directory", directory.display()
+    )]
+    LeftBehind {
+        /// Directory of the embedded spool.
+        directory: PathBuf,
+        /// Events that some sink has not committed.
+        events: u64,
+        /// Entries in quarantine.
+        entries: u64,
+    },
     /// There is no stream.
     #[error("there is no stream {0}. Check spool.jetstream.stream, or start the service once")]
     NoStream(String),

@@ -27,6 +27,7 @@ pub mod inspect;
 #[cfg(feature = "nats")]
 pub mod jetstream;
 mod lease;
+mod moving;
 mod quarantine;
 mod stats;
 mod stored;

@@ -11,8 +11,8 @@ use super::frame;
 use super::log::{LogReader, LogStep};
 use super::status::LogStatus;
 
-/// Time that a pull waits for new messages.
-const WAIT: Duration = Duration::from_secs(5);
+/// Time that a pull waits for new messages: a consumer that was lost with its server is noticed after it.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -11,7 +11,7 @@ use super::frame::Frame;
 use crate::spool::dedup::DedupSet;
 use crate::spool::{DedupKey, Disposition};
 
-/// Number of marks above which every second one of the older half is dropped.
+/// Maximum number of marks: above it, every second one is dropped.
 const MAX_MARKS: usize = 65_536;
 
 /// Nanoseconds of a millisecond.
@@ -29,8 +29,11 @@ pub(super) struct DedupWindow {
 pub(super) struct LogIndex {
     pub(super) epoch: String,
     head: Mark,
-    /// The last trimmed message and those after it, oldest first; thinned out where there are many.
+    /// The last trimmed message and those after it, oldest first: every one, or of a long log one of each `stride`.
     marks: VecDeque<Mark>,
+    stride: u64,
+    /// Number of messages since the last mark.
+    unmarked: u64,
     /// Numbers of the duplicate events within a message, from 0, by the message's sequence.
     repeated: BTreeMap<u64, Box<[u32]>>,
     /// Sequences of the messages with quarantine entries after the checkpoint's head.
@@ -62,6 +65,8 @@ impl LogIndex {
             epoch: checkpoint.epoch.clone(),
             head: checkpoint.trimmed,
             marks: VecDeque::from([checkpoint.trimmed]),
+            stride: 1,
+            unmarked: 0,
             repeated: BTreeMap::new(),
             with_entries: VecDeque::new(),
             window,
@@ -78,8 +83,7 @@ impl LogIndex {
         let events = frame.map_or(1, Frame::events);
         let position = self.head.position + events;
         self.head = Mark { sequence, position, at };
-        self.marks.push_back(self.head);
-        self.thin_out();
+        self.mark();
         let Some(frame) = frame else { return };
         self.forget_old_keys(at);
         let keys = frame.event_keys().iter();
@@ -112,13 +116,19 @@ impl LogIndex {
         }
     }
 
-    fn thin_out(&mut self) {
+    fn mark(&mut self) {
+        self.unmarked += 1;
+        if self.unmarked >= self.stride {
+            self.marks.push_back(self.head);
+            self.unmarked = 0;
+        }
         if self.marks.len() > MAX_MARKS {
-            let mut number = 0;
+            let mut is_kept = false;
             self.marks.retain(|_| {
-                number += 1;
-                number > MAX_MARKS / 2 || number % 2 == 1
+                is_kept = !is_kept;
+                is_kept
             });
+            self.stride *= 2;
         }
     }
 
@@ -177,6 +187,9 @@ impl LogIndex {
 
     /// Returns the last known message that `is_before` holds for, of those in order.
     pub(super) fn last_mark(&self, is_before: impl Fn(&Mark) -> bool) -> Mark {
+        if is_before(&self.head) {
+            return self.head;
+        }
         let count = self.marks.partition_point(is_before);
         let first = self.marks.front().copied().unwrap_or_default();
         self.marks.get(count.saturating_sub(1)).copied().unwrap_or(first)
@@ -192,6 +205,9 @@ impl LogIndex {
             self.marks.pop_front();
         }
         self.marks.push_front(trimmed);
+        if self.marks.len() < MAX_MARKS / 4 {
+            self.stride = 1.max(self.stride / 2);
+        }
         self.repeated = self.repeated.split_off(&(trimmed.sequence + 1));
         while self.with_entries.front().is_some_and(|sequence| *sequence <= head) {
             self.with_entries.pop_front();
@@ -290,14 +306,21 @@ mod tests {
     }
 
     #[test]
-    fn many_marks_are_thinned_out_and_the_newest_stay() {
+    fn the_marks_of_a_long_log_are_thinned_out_evenly() {
         let mut index = index(1, 1000);
         let count = 3 * MAX_MARKS as u64;
         (1..=count).for_each(|sequence| index.add(sequence, 1, None));
         assert!(index.marks.len() <= MAX_MARKS);
-        let found = index.last_mark(|mark| mark.position < count);
-        assert_eq!(found.position, count - 1, "recent ones are exact");
-        let found = index.last_mark(|mark| mark.position < count / 4).position;
-        assert!(found < count / 4 && found + 64 > count / 4, "{found}");
+        for position in [count, count / 2, count / 4, 10] {
+            let found = index.last_mark(|mark| mark.position < position).position;
+            assert!(found < position && found + 8 >= position, "{found} of {position}");
+        }
+        assert_eq!(index.last_mark(|_| true).position, count, "the head is exact");
+        // A log that becomes short again is marked message by message.
+        let trimmed = index.head();
+        let checkpoint = Checkpoint { trimmed, epoch: "one".to_owned(), ..Checkpoint::default() };
+        (0..4).for_each(|_| index.follow(&checkpoint));
+        (1..=9).for_each(|more| index.add(count + more, 1, None));
+        assert_eq!(index.last_mark(|mark| mark.position < count + 7).position, count + 6);
     }
 }

@@ -20,6 +20,9 @@ use crate::spool::ReadError;
 /// Time that the servers keep an idle consumer.
 const CONSUMER_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Time after the end of a pull that waits, within which the server reports the end.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Bytes that a pull asks for, judged by the size of the last messages.
 const PULL_BYTES: usize = 4 * 1024 * 1024;
 
@@ -156,7 +159,7 @@ impl LogReader {
                 open.pull = Some(open.pull(self.wait).await?);
             }
             let Some(pull) = &mut open.pull else { return Ok(None) };
-            let limit = REQUEST_TIMEOUT + self.wait.unwrap_or_default();
+            let limit = self.wait.map_or(REQUEST_TIMEOUT, |wait| wait + END_TIMEOUT);
             let next = timeout(limit, pull.messages.next()).await;
             open.used = Instant::now();
             let message = match next {

@@ -38,6 +38,16 @@ impl Client {
         })
     }
 
+    /// Changes the configuration of a stream.
+    pub fn change(&self, stream: &str, change: impl FnOnce(&mut jetstream::stream::Config)) {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let mut config = stream.cached_info().config.clone();
+            change(&mut config);
+            self.context.update_stream(config).await.expect("changed");
+        });
+    }
+
     pub fn delete(&self, stream: &str) {
         self.runtime.block_on(async {
             self.context.delete_stream(stream).await.expect("deleted");
