@@ -51,8 +51,10 @@ pub(super) fn warn_of_stream(directory: &Path) {
     }
 }
 
-#[cfg(all(test, feature = "nats"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(feature = "nats")]
+
     use std::sync::Arc;
 
     use super::*;

@@ -130,6 +130,26 @@ fn a_batch_is_limited_by_the_bytes_of_the_payload() {
 }
 
 #[test]
+fn an_event_that_is_in_the_log_before_is_not_sent_and_moves_the_cursor() {
+    let event = |position| {
+        Read::Event(StoredEvent {
+            position,
+            received_at: 1,
+            source: "pingone".into(),
+            only_sink: None,
+            bytes: Bytes::from_static(RAW.as_bytes()),
+        })
+    };
+    let mut waiting = VecDeque::from([event(1), Read::Repeated(2), event(3), Read::Repeated(4)]);
+    let mut batch = DeliveryBatch::take(&mut waiting, &sink(), None);
+    assert_eq!(batch.items.len(), 2);
+    apply(&mut batch, "DD");
+    let part = CommitPart::of(&batch.take_final());
+    let tally = Tally { delivered: 2, repeated: 2, ..Tally::default() };
+    assert_eq!((part.position, part.tally), (Some(4), tally));
+}
+
+#[test]
 fn a_connection_test_is_found_in_any_spelling() {
     let event = |kind: &str| {
         format!(r#"{{"id":"1","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":{kind}}}}}"#)

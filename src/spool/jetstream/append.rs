@@ -9,7 +9,7 @@ use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::frame::{self, Frame};
+use super::frame::{self, BatchFrame};
 use super::sink_lease::SinkLease;
 use super::{JetStreamSpool, REQUEST_TIMEOUT, entry, error_code, streams};
 use crate::error_chain::error_chain;
@@ -177,7 +177,7 @@ impl JetStreamSpool {
     }
 
     /// Copies the entries of a stored batch into the quarantine's stream, those that it does not have yet.
-    pub(super) async fn copy_entries(&self, frame: &Frame) -> Result<(), AppendError> {
+    pub(super) async fn copy_entries(&self, frame: &BatchFrame) -> Result<(), AppendError> {
         for ((summary, key, bytes), number) in frame.entries().zip(0..) {
             let id = match key {
                 Some(key) => hex(key),
@@ -234,7 +234,7 @@ impl JetStreamSpool {
 }
 
 /// Returns the id of a batch for the servers: the same events in the same order have the same. A replay has none.
-fn message_id(frame: &Frame) -> Option<String> {
+fn message_id(frame: &BatchFrame) -> Option<String> {
     let keys = frame.event_keys().iter().chain(frame.entry_keys());
     let bytes: Vec<u8> = keys.flat_map(|key| key.to_bytes()).collect();
     let is_whole = frame.entries().all(|(_, key, _)| key.is_some());

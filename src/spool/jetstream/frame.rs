@@ -28,7 +28,7 @@ const PREFIX: usize = 12;
 
 /// A parsed message.
 #[derive(Debug, Clone)]
-pub(super) struct Frame {
+pub(super) struct BatchFrame {
     pub(super) head: FrameHead,
     keys: Vec<DedupKey>,
     entries: Vec<Bytes>,
@@ -123,7 +123,7 @@ pub(super) fn encode(
 }
 
 /// Parses a message; `None` if davinci-siem has not written it, or it is corrupt outside its chunks.
-pub(super) fn parse(message: &Bytes) -> Option<Frame> {
+pub(super) fn parse(message: &Bytes) -> Option<BatchFrame> {
     let number = |at: usize| {
         let bytes = message.get(at..at + 4)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?))
@@ -147,10 +147,10 @@ pub(super) fn parse(message: &Bytes) -> Option<Frame> {
     let chunks = chunks.collect::<Option<Vec<Bytes>>>()?;
     let checked = message.len() - rest.len() - chunks.iter().map(Bytes::len).sum::<usize>();
     let is_sound = crc32fast::hash(&message[PREFIX..checked]) == checksum;
-    is_sound.then_some(Frame { head, keys, entries, chunks })
+    is_sound.then_some(BatchFrame { head, keys, entries, chunks })
 }
 
-impl Frame {
+impl BatchFrame {
     /// Returns the number of events.
     pub(super) fn events(&self) -> u64 {
         self.head.chunks.iter().map(|chunk| u64::from(chunk.count)).sum()

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, Mark};
-use super::frame::Frame;
+use super::frame::BatchFrame;
 use crate::spool::dedup::DedupSet;
 use crate::spool::{DedupKey, Disposition};
 
@@ -79,8 +79,8 @@ impl LogIndex {
 
     /// Adds the next message. `frame` is `None` for a message that davinci-siem has not written: it counts as one
     /// event, which cannot be read.
-    pub(super) fn add(&mut self, sequence: u64, at: i64, frame: Option<&Frame>) {
-        let events = frame.map_or(1, Frame::events);
+    pub(super) fn add(&mut self, sequence: u64, at: i64, frame: Option<&BatchFrame>) {
+        let events = frame.map_or(1, BatchFrame::events);
         let position = self.head.position + events;
         self.head = Mark { sequence, position, at };
         self.mark();
@@ -228,7 +228,7 @@ mod tests {
         LogIndex::new(&checkpoint, DedupWindow { age: Duration::from_secs(seconds), max_keys })
     }
 
-    fn frame(ids: &[u32], disposition: Disposition) -> Frame {
+    fn frame(ids: &[u32], disposition: Disposition) -> BatchFrame {
         let event = |id: &u32| NewEvent {
             key: DedupKey::new("pingone", &id.to_string(), (0, 0)),
             bytes: id.to_string().into(),
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn an_index_that_starts_at_a_later_checkpoint_continues_its_numbers_and_totals() {
         let mut whole = index(1000, 1000);
-        let frames: Vec<Frame> =
+        let frames: Vec<BatchFrame> =
             (0..20).map(|id| frame(&[id, id + 1000], Disposition::Accepted)).collect();
         frames.iter().zip(1..).for_each(|(frame, at)| whole.add(at, 1, Some(frame)));
         for (trimmed, head) in [(0, 0), (0, 20), (5, 5), (5, 12), (12, 20)] {

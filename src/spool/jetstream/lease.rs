@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use super::records::{self, Stored};
 use super::sink_lease::{HeldLease, LEASE_STALE_AFTER, SinkLease};
-use super::sinks::SinkState;
+use super::sinks::SinkLeaseState;
 use super::status::LogStatus;
 use super::streams::StreamHandles;
 use super::watch::POLL_INTERVAL;
@@ -112,11 +112,14 @@ impl JetStreamSpool {
     async fn try_acquire(
         &self,
         sink: &Arc<str>,
-        own: &SinkState,
+        own: &SinkLeaseState,
         seen: &mut Option<(u64, Instant)>,
     ) -> Result<Option<u64>, String> {
-        let stored = records::read(&self.streams.leases, sink).await;
-        let stored = stored.map_err(|error| error_chain(&error))?;
+        let stored = records::read(&self.streams.leases, sink).await.map_err(|error| {
+            // The holder could not renew it either.
+            *seen = None;
+            error_chain(&error)
+        })?;
         let Some(stored) = stored else {
             // An administrator has deleted the record, or the bucket.
             let lease = own.last().ok_or("its lease was never read")?;
@@ -139,7 +142,7 @@ impl JetStreamSpool {
     async fn take(
         &self,
         sink: &Arc<str>,
-        own: &SinkState,
+        own: &SinkLeaseState,
         stored: Stored<SinkLease>,
     ) -> Result<Option<u64>, String> {
         let mut held = own.held.lock().await;
@@ -277,7 +280,7 @@ pub(super) async fn renew(
     status: &LogStatus,
     sink: &str,
     holder: &str,
-    own: &SinkState,
+    own: &SinkLeaseState,
 ) {
     let mut held = own.held.lock().await;
     let Some(HeldLease { lease, .. }) = held.as_ref() else { return };

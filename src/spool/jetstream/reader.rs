@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::REQUEST_TIMEOUT;
 use super::checkpoint::Mark;
-use super::frame::{self, Frame};
+use super::frame::{self, BatchFrame};
 use super::log::{LogMessage, LogReader, LogStep};
 use super::sink_lease::ReadMessage;
-use super::sinks::SinkState;
+use super::sinks::SinkLeaseState;
 use super::status::LogStatus;
 use crate::error_chain::error_chain;
 use crate::spool::{Damage, Read, ReadError, StoredEvent};
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct JetStreamReader {
     stream: Stream,
     status: Arc<LogStatus>,
-    sink: Arc<SinkState>,
+    sink: Arc<SinkLeaseState>,
     state: Mutex<Option<ReadState>>,
 }
 
@@ -51,7 +51,7 @@ struct ReadState {
 /// A message, of which the first chunks are read.
 #[derive(Debug)]
 struct OpenMessage {
-    frame: Frame,
+    frame: BatchFrame,
     next_chunk: usize,
     /// Position before its first event.
     before: u64,
@@ -60,7 +60,7 @@ struct OpenMessage {
 }
 
 impl JetStreamReader {
-    pub(super) fn new(stream: Stream, status: Arc<LogStatus>, sink: Arc<SinkState>) -> Self {
+    pub(super) fn new(stream: Stream, status: Arc<LogStatus>, sink: Arc<SinkLeaseState>) -> Self {
         JetStreamReader { stream, status, sink, state: Mutex::default() }
     }
 
@@ -134,7 +134,7 @@ impl JetStreamReader {
         }
         let LogMessage { sequence, at, payload, .. } = message;
         let (before, frame) = (state.position, frame::parse(&payload));
-        let position = before + frame.as_ref().map_or(1, Frame::events);
+        let position = before + frame.as_ref().map_or(1, BatchFrame::events);
         let mark = Mark { sequence, position, at };
         self.sink.note_read(ReadMessage { mark, before });
         if position <= state.after {

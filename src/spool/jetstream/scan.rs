@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, Mark};
-use super::frame::{self, Frame};
+use super::frame::{self, BatchFrame};
 use super::index::{LogIndex, MILLI};
 use super::log::{LogReader, LogStep};
 use super::{JetStreamSpool, checkpoint, max_bytes, records, sink_lease, unreadable};
@@ -194,7 +194,7 @@ impl JetStreamSpool {
     async fn scan(
         &self,
         start: Mark,
-        mut visit: impl FnMut(u64, u64, Option<Frame>) -> bool,
+        mut visit: impl FnMut(u64, u64, Option<BatchFrame>) -> bool,
     ) -> Result<(), ReadError> {
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
         let last = info.state.last_sequence;
@@ -206,7 +206,7 @@ impl JetStreamSpool {
                     reached = message.sequence;
                     let frame = frame::parse(&message.payload);
                     let before = position;
-                    position += frame.as_ref().map_or(1, Frame::events);
+                    position += frame.as_ref().map_or(1, BatchFrame::events);
                     if !visit(before, message.sequence, frame) {
                         return Ok(());
                     }
@@ -224,7 +224,7 @@ impl JetStreamSpool {
 }
 
 /// Decodes the events of each chunk of a message after the position `before`; `None` for a corrupt chunk.
-fn events(before: u64, frame: &Frame) -> Vec<Option<Vec<StoredEvent>>> {
+fn events(before: u64, frame: &BatchFrame) -> Vec<Option<Vec<StoredEvent>>> {
     let mut position = before;
     let chunks = (0..frame.chunks()).map(|index| {
         let first = position + 1;

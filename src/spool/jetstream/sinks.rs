@@ -14,11 +14,11 @@ const REVISION_LAG: Duration = Duration::from_secs(3);
 
 /// Sinks by name.
 #[derive(Debug, Default)]
-pub(super) struct Sinks(Mutex<HashMap<Arc<str>, Arc<SinkState>>>);
+pub(super) struct Sinks(Mutex<HashMap<Arc<str>, Arc<SinkLeaseState>>>);
 
 /// Last known lease of a sink, and the lease if this process holds it.
 #[derive(Debug, Default)]
-pub(super) struct SinkState {
+pub(super) struct SinkLeaseState {
     seen: watch::Sender<SharedSinkState>,
     last: Mutex<Option<LastSeen>>,
     /// Set while this process holds the lease. Locked during each change of the lease.
@@ -43,7 +43,7 @@ struct ReadProgress {
 
 impl Sinks {
     /// Returns the state of a sink of this process.
-    pub(super) fn get(&self, name: &str) -> Arc<SinkState> {
+    pub(super) fn get(&self, name: &str) -> Arc<SinkLeaseState> {
         let mut sinks = locked(&self.0);
         if let Some(known) = sinks.get(name) {
             return Arc::clone(known);
@@ -52,13 +52,13 @@ impl Sinks {
     }
 
     /// Returns the states of all sinks of this process.
-    pub(super) fn all(&self) -> Vec<(Arc<str>, Arc<SinkState>)> {
+    pub(super) fn all(&self) -> Vec<(Arc<str>, Arc<SinkLeaseState>)> {
         let sinks = locked(&self.0);
         sinks.iter().map(|(name, sink)| (Arc::clone(name), Arc::clone(sink))).collect()
     }
 }
 
-impl SinkState {
+impl SinkLeaseState {
     /// Records a message that was read.
     pub(super) fn note_read(&self, message: ReadMessage) {
         locked(&self.progress).messages.push_back(message);

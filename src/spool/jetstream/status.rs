@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::checkpoint::{Checkpoint, Mark};
-use super::frame::Frame;
+use super::frame::BatchFrame;
 use super::index::{DedupWindow, LogIndex};
 use super::permissions::Denials;
 
@@ -80,7 +80,7 @@ impl LogStatus {
     }
 
     /// Adds the next message to the index.
-    pub(super) fn add(&self, sequence: u64, at: i64, frame: Option<&Frame>) {
+    pub(super) fn add(&self, sequence: u64, at: i64, frame: Option<&BatchFrame>) {
         let (epoch, head) = {
             let mut index = self.index();
             index.add(sequence, at, frame);

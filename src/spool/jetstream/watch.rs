@@ -44,7 +44,8 @@ pub(super) async fn streams(streams: StreamHandles, status: Arc<LogStatus>) {
                 follow_checkpoint(&streams, &status, &mut identity, read, &info).await
             }
             Err(error) => {
-                status.set_failing(Some(error_chain(&error)));
+                let error = status.denials.explain(error_chain(&error), began);
+                status.set_failing(Some(error));
                 continue;
             }
         };
@@ -182,7 +183,10 @@ mod tests {
     #[test]
     fn a_leader_alone_stores_nothing() {
         let cluster = |leader: Option<&str>, silent: &[u64]| -> ClusterInfo {
-            let peer = |seconds: &u64| serde_json::json!({ "name": "n", "current": true, "active": seconds * 1_000_000_000 });
+            let peer = |seconds: &u64| {
+                let active = seconds * 1_000_000_000;
+                serde_json::json!({ "name": "n", "current": true, "active": active })
+            };
             let replicas: Vec<_> = silent.iter().map(peer).collect();
             let cluster =
                 serde_json::json!({ "name": "c", "leader": leader, "replicas": replicas });

@@ -293,6 +293,11 @@ impl Node {
         self.wait_until_healthy();
     }
 
+    /// From its next start on it is the newer version.
+    pub fn upgrade(&mut self) {
+        self.program = NEWER_SERVER.into();
+    }
+
     /// Stands still, with all its connections open.
     pub fn pause(&self) {
         self.signal("STOP");
