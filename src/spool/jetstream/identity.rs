@@ -25,6 +25,8 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(3);
 /// What is known of the stream between two looks.
 #[derive(Debug, Default)]
 pub(super) struct StreamIdentity {
+    /// Numbering that the rest belongs to.
+    epoch: String,
     lag: Option<LeaderLag>,
     /// Message to compare next, and since when it is known.
     to_compare: Option<(Mark, Instant)>,
@@ -50,6 +52,10 @@ impl StreamIdentity {
         info: &Info,
     ) -> Result<Option<&'static str>, ReadError> {
         let now = Instant::now();
+        if self.epoch != checkpoint.epoch {
+            let epoch = checkpoint.epoch.clone();
+            *self = StreamIdentity { epoch, ..StreamIdentity::default() };
+        }
         if let Some(reason) = self.assess(checkpoint, read, info, now) {
             return Ok(Some(reason));
         }
@@ -65,8 +71,11 @@ impl StreamIdentity {
             0 => None,
             _ => stored_at(stream, mark.sequence).await?,
         };
+        if found.is_some_and(|at| at != mark.at) {
+            return Ok(Some(LOST_END));
+        }
         self.to_compare = Some((read, now));
-        Ok(found.filter(|at| *at != mark.at).map(|_| LOST_END))
+        Ok(None)
     }
 
     fn assess(
@@ -100,11 +109,6 @@ impl StreamIdentity {
         let is_lost = now.duration_since(lag.moved) >= LAG_TIMEOUT
             || now.duration_since(lag.began) >= MAX_LAG;
         is_lost.then_some(LOST_END)
-    }
-
-    /// Forgets a stream that has a new epoch.
-    pub(super) fn forget(&mut self) {
-        *self = StreamIdentity::default();
     }
 }
 

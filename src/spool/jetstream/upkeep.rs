@@ -127,7 +127,7 @@ impl JetStreamSpool {
                 && mark.sequence <= checkpoint.head.sequence
                 && (is_crowded || mark.at < since)
         };
-        let last = self.status.index().last_mark(&may_go);
+        let last = self.status.index().last_mark(may_go);
         if last.sequence > checkpoint.trimmed.sequence && may_go(&last) {
             last
         } else {

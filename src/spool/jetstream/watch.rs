@@ -13,7 +13,7 @@ use super::sink_lease::{self, RENEW_INTERVAL, SinkLease};
 use super::sinks::Sinks;
 use super::status::LogStatus;
 use super::streams::{self, StreamHandles};
-use super::{lease, max_bytes, records};
+use super::{lease, max_bytes, records, unreadable};
 use crate::error_chain::error_chain;
 use crate::spool::ReadError;
 
@@ -126,11 +126,15 @@ async fn follow_checkpoint(
     };
     let is_own = status.index().epoch == known.epoch;
     let read = if is_own { read } else { known.trimmed };
-    if let Some(reason) = identity.changed(&streams.events, &known, read, info).await? {
+    if identity.changed(&streams.events, &known, read, info).await?.is_some() {
+        // The look at the stream may be older than a checkpoint that another receiver has just written.
+        let info = streams.events.get_info().await.map_err(unreadable)?;
+        let changed = identity.changed(&streams.events, &known, read, &info).await?;
+        let Some(reason) = changed else { return Ok(()) };
         let leases = sink_lease::all(&streams.leases).await?;
         let cursors = leases.iter().map(|(_, lease)| lease.value.cursor);
         let position = cursors.max().unwrap_or_default().max(read.position);
-        let renumbered = known.renumbered(info, position);
+        let renumbered = known.renumbered(&info, position);
         let updated =
             records::update(&streams.leases, checkpoint::KEY, &renumbered, revision).await;
         if let Some(revision) = updated.map_err(|error| failed(&error))? {
@@ -138,7 +142,6 @@ async fn follow_checkpoint(
                 position = renumbered.trimmed.position,
                 "{reason}: every sink starts with the oldest stored event"
             );
-            identity.forget();
             status.note_checkpoint(renumbered, revision);
         }
         return Ok(());

@@ -54,6 +54,16 @@ impl Client {
         });
     }
 
+    /// Stores a message once more, as a server might that has forgotten its id.
+    pub fn repeat(&self, stream: &str, number: u64) {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let message = stream.get_raw_message(number).await.expect("a message");
+            let sent = self.context.publish(message.subject, message.payload).await;
+            sent.expect("sent").await.expect("stored");
+        });
+    }
+
     pub fn purge(&self, stream: &str) {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.expect("a stream");
