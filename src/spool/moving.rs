@@ -51,10 +51,9 @@ pub(super) fn warn_of_stream(directory: &Path) {
     }
 }
 
+#[cfg(feature = "nats")]
 #[cfg(test)]
 mod tests {
-    #![cfg(feature = "nats")]
-
     use std::sync::Arc;
 
     use super::*;
