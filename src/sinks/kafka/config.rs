@@ -87,7 +87,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
 
 /// Parses a host and a port.
 fn parse_broker(text: &str) -> Result<String, String> {
-    // A comma would make two brokers of one.
+    // librdkafka reads a comma as the separator of two brokers.
     let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !",/@".contains(c));
     let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match is_plain && parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -105,9 +105,7 @@ fn parse_topic(name: &str) -> Result<String, String> {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     match is_name {
         true => Ok(name.to_owned()),
-        false => {
-            Err("is no topic's name, which is 1 to 249 of a-z, A-Z, 0-9, ., _ and -".to_owned())
-        }
+        false => Err("is not a topic name: use 1 to 249 of a-z, A-Z, 0-9, ., _ and -".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Subjects, what stands beside an event, and every answer of the server.
+//! Subjects, headers, and the verdict of every answer of the server.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn settings(more: &str) -> NatsSinkConfig {
     settings.clone()
 }
 
-/// What the sink is handed for an event.
+/// Returns the item that the sink gets for an event.
 fn item(settings: &NatsSinkConfig, event: &Value) -> Item {
     let text = event.to_string();
     let decoded = crate::decode::event(text.as_bytes()).expect("an event");
@@ -61,10 +61,10 @@ fn no_value_makes_another_subject_than_its_template() {
     ] {
         let mut event: Value = serde_json::from_slice(FIXTURE).expect("JSON");
         let flow = &mut event["_embedded"]["flowInteractionEvent"];
-        for member in ["companyId", "flowId", "connectorId"] {
-            flow[member] = hostile.into();
+        for field in ["companyId", "flowId", "connectorId"] {
+            flow[field] = hostile.into();
         }
-        // Where the flow says nothing, its resource is asked.
+        // Without an id in the flow, the id of its resource is used.
         event["resources"] = json!([]);
         let item = item(&settings, &event);
         let (head, _) = record::decode(&item).expect("a record");
