@@ -98,21 +98,21 @@ def self_signed(certificate, key):
 
 def program_takes(name, text):
     """Has the program check a configuration, with secrets where it wants them."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
         config = tomllib.loads(text)
         for path in files(config):
-            own = folder / path.lstrip("/")
+            own = directory / path.lstrip("/")
             own.parent.mkdir(parents=True, exist_ok=True)
             own.write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
             text = text.replace(f'"{path}"', f'"{own}"')
         if "tls" in config["listen"]:
-            self_signed(*(folder / config["listen"]["tls"][key].lstrip("/") for key in ("certificate", "key")))
+            self_signed(*(directory / config["listen"]["tls"][key].lstrip("/") for key in ("certificate", "key")))
         if "jetstream" in config["spool"]:
-            self_signed(folder / config["spool"]["jetstream"]["tls"]["ca"].lstrip("/"), folder / "ca.key")
-        (folder / "config.toml").write_text(text)
+            self_signed(directory / config["spool"]["jetstream"]["tls"]["ca"].lstrip("/"), directory / "ca.key")
+        (directory / "config.toml").write_text(text)
         checked = subprocess.run(
-            [PROGRAM, "check", "-c", folder / "config.toml"], capture_output=True, text=True, env={}
+            [PROGRAM, "check", "-c", directory / "config.toml"], capture_output=True, text=True, env={}
         )
         want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
 
@@ -260,15 +260,15 @@ def check_kubernetes(version, user):
 
 def nats_takes(name, text):
     """Has nats-server read a configuration, with what it includes."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "secrets").mkdir()
-        (folder / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
-        self_signed(folder / "secrets/tls.crt", folder / "secrets/tls.key")
-        (folder / "secrets/ca.crt").write_bytes((folder / "secrets/tls.crt").read_bytes())
-        (folder / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{folder}/"))
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
+        (directory / "secrets").mkdir()
+        (directory / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
+        self_signed(directory / "secrets/tls.crt", directory / "secrets/tls.key")
+        (directory / "secrets/ca.crt").write_bytes((directory / "secrets/tls.crt").read_bytes())
+        (directory / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{directory}/"))
         checked = subprocess.run(
-            [NATS, "-t", "-c", folder / "nats-server.conf"], capture_output=True, text=True,
+            [NATS, "-t", "-c", directory / "nats-server.conf"], capture_output=True, text=True,
             env={"SERVER_NAME": "nats-1"},
         )
         want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
@@ -340,9 +340,9 @@ def check_jetstream_compose(version, user):
 
 
 def check_jetstream_kubernetes(version, user):
-    folder = KUBERNETES / "jetstream"
+    directory = KUBERNETES / "jetstream"
     objects, before = {}, len(problems)
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(directory.glob("*.yaml")):
         name = f"{path.relative_to(ROOT)}"
         for resource in yaml.safe_load_all(path.read_text()):
             for kubernetes in VERSIONS:
@@ -435,9 +435,9 @@ def check_systemd():
     unit = settings(text)
     (installed, _, config_option, config_path) = unit["ExecStart"][0].split()
     want(config_option == "-c", f"{name}: no configuration")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as directory:
         # verify wants the program to be there.
-        here = pathlib.Path(folder, "davinci-siem.service")
+        here = pathlib.Path(directory, "davinci-siem.service")
         here.write_text(text.replace(f"ExecStart={installed} ", f"ExecStart={PROGRAM} "))
         verified = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True)
         want(verified.returncode == 0 and not verified.stderr, f"{name}: {verified.stderr.strip()}")

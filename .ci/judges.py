@@ -83,9 +83,9 @@ class Server:
     """A server with the interface of Elasticsearch, on a free port of loopback."""
 
     def __init__(self, command):
-        self.folder = tempfile.TemporaryDirectory()
+        self.directory = tempfile.TemporaryDirectory()
         self.port = free_port()
-        command = [part.format(port=self.port, folder=self.folder.name) for part in command]
+        command = [part.format(port=self.port, directory=self.directory.name) for part in command]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 30
         while time.monotonic() < end:
@@ -102,7 +102,7 @@ class Server:
     def __exit__(self, *_):
         self.process.kill()  # noida-db ignores SIGTERM
         self.process.wait()
-        self.folder.cleanup()
+        self.directory.cleanup()
 
     def request(self, method, path, body=None, kind="application/json"):
         """The answer, and its status."""
@@ -153,7 +153,7 @@ class Server:
 
 def elasticsearch():
     """noida-db with the shipped templates."""
-    command = ["start", "--only", "elasticsearch", "--elasticsearch-port", "{port}", "--data-dir", "{folder}"]
+    command = ["start", "--only", "elasticsearch", "--elasticsearch-port", "{port}", "--data-dir", "{directory}"]
     server = Server([str(VENV / "bin/noida-db"), *command])
     for name, template in BUILT_IN.items():
         server.put(f"/_component_template/{name}", template)

@@ -106,8 +106,8 @@ struct Pair {
     ca: PathBuf,
 }
 
-fn pair(folder: &Path) -> Pair {
-    let certificates = Certificates::new(folder, "canary");
+fn pair(directory: &Path) -> Pair {
+    let certificates = Certificates::new(directory, "canary");
     let issued = certificates.issue("localhost", |_| ());
     let pem = std::fs::read_to_string(&issued.key).expect("a key").replace('\r', "");
     let inner = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -116,9 +116,9 @@ fn pair(folder: &Path) -> Pair {
 
 #[test]
 fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, .. } = pair(folder.path());
-    let key = folder.path().join("tls.key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, .. } = pair(directory.path());
+    let key = directory.path().join("tls.key");
     let home = Home::with_listen(
         &format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"),
         "",
@@ -157,12 +157,12 @@ fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
 
 #[test]
 fn a_broken_key_of_a_sink_is_shown_by_no_page_and_no_log() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, ca } = pair(folder.path());
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, ca } = pair(directory.path());
     let mut config = String::new();
     let mut keys = Vec::new();
     for (index, (_, content)) in mistaken(&pem).into_iter().enumerate() {
-        let key = folder.path().join(format!("{index}.key"));
+        let key = directory.path().join(format!("{index}.key"));
         std::fs::write(&key, content).expect("written");
         let (name, target) = match index % 3 {
             0 => ("http", "type = \"http\"\nurl = \"https://localhost:1/x\""),
@@ -212,9 +212,9 @@ fn a_broken_key_of_a_sink_is_shown_by_no_page_and_no_log() {
 
 #[test]
 fn a_key_that_breaks_while_the_service_runs_is_not_shown() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, .. } = pair(folder.path());
-    let key = folder.path().join("tls.key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, .. } = pair(directory.path());
+    let key = directory.path().join("tls.key");
     std::fs::write(&key, &pem).expect("written");
     let listen =
         format!("reload = \"1h\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");

@@ -36,7 +36,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let mut cluster = Cluster::shipped(3);
     let target = Target::start(Webhook::default());
     let mut receivers = Receivers::start(&cluster, &target, &[]);
-    let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
+    let balancer = Proxy::before_two(cluster.directory(), receivers.addresses());
     let url = format!("http://{}/webhooks/pingone", balancer.address);
     let oracle = Arc::new(Oracle::of_shared_spool());
     let waiting = runtime();

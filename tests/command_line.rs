@@ -55,8 +55,8 @@ fn every_fixture_goes_in_and_comes_out_with_equal_values() {
         Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\ntest_events = true\n");
     let service = home.start();
     let mut files: Vec<String> = Vec::new();
-    for folder in ["events", "contradictions", "pingone"] {
-        for entry in fixture(folder).read_dir().expect("a folder") {
+    for directory in ["events", "contradictions", "pingone"] {
+        for entry in fixture(directory).read_dir().expect("a directory") {
             files.push(entry.expect("an entry").path().to_str().expect("UTF-8").to_owned());
         }
     }
@@ -237,7 +237,7 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     let shell = |limit: &str| {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" serve"), BINARY]);
-        shell.current_dir(home.folder.path()).env("DAVINCI_SIEM_CONFIG", "test.toml");
+        shell.current_dir(home.directory.path()).env("DAVINCI_SIEM_CONFIG", "test.toml");
         shell.env("DAVINCI_SIEM__LISTEN__ADDRESS", &address);
         let output = shell.output().expect("ran");
         String::from_utf8(output.stderr).expect("text")

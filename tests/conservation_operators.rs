@@ -122,7 +122,7 @@ fn judge_sums(stats: &Value) {
 
 /// Lines of the sink `two`, which rotates its own file: rotated names sort by time.
 fn lines_of_two(home: &Home) -> Vec<String> {
-    let listed = std::fs::read_dir(home.folder.path()).expect("a directory");
+    let listed = std::fs::read_dir(home.directory.path()).expect("a directory");
     let names =
         listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
     let mut rotated: Vec<String> =

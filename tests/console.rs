@@ -82,9 +82,9 @@ fn without_a_password_the_console_only_shows() {
 
 /// Where screenshots are left for people to look at.
 fn screenshots() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
 }
 
 fn is_clean(browser: &Browser) {
@@ -167,7 +167,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
 fn in_a_browser_it_is_fit_for_every_width_and_in_the_dark() {
     let home = home("[sinks.archive]\ntype = \"file\"\npath = \"a.ndjson\"\n");
     let service = home.start();
-    for name in std::fs::read_dir(crate::support::events::fixture("events")).expect("a folder") {
+    for name in std::fs::read_dir(crate::support::events::fixture("events")).expect("a directory") {
         let text = std::fs::read_to_string(name.expect("a file").path()).expect("read");
         service.post(&text);
     }

@@ -18,9 +18,9 @@ const PAGE: u64 = 16 * 1024;
 /// A home whose service was killed with 200 events in 20 chunks that its sink could not deliver.
 fn home() -> Home {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in 0..20 {
         service.post(&batch((0..10).map(|number| format!("event-{part}-{number}"))));
@@ -31,9 +31,10 @@ fn home() -> Home {
 
 /// Lets the sink deliver, and waits until it has all that comes.
 fn delivered(home: &Home, wanted: usize) -> Vec<String> {
-    std::fs::remove_dir(home.path("folder")).expect("removed");
-    let lines =
-        wait_for("delivery", || Some(home.lines("folder")).filter(|lines| lines.len() >= wanted));
+    std::fs::remove_dir(home.path("directory")).expect("removed");
+    let lines = wait_for("delivery", || {
+        Some(home.lines("directory")).filter(|lines| lines.len() >= wanted)
+    });
     lines.iter().map(|line| id(line)).collect()
 }
 

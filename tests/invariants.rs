@@ -74,10 +74,10 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
 /// Readers were woken before the length that they may read was published: vectordotdev/vector#25872.
 #[test]
 fn what_readers_are_told_of_can_be_read() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let settings = spool::SpoolConfig {
         engine: spool::Engine::Embedded,
-        directory: folder.path().join("spool"),
+        directory: directory.path().join("spool"),
         sync: false,
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
     };
@@ -167,14 +167,14 @@ fn whatever_is_accepted_comes_out_of_every_format() {
     assert_eq!(dead, 0.0);
 }
 
-/// A torn end or a damaged middle made the rest unreadable, and the advice was to delete the folder:
+/// A torn end or a damaged middle made the rest unreadable, and the advice was to delete the directory:
 /// vectordotdev/vector#18130, elastic/logstash#9961.
 #[test]
 fn a_torn_end_and_a_damaged_middle_cost_only_themselves() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in ["a", "b", "c"] {
         service.post(&batch([format!("{part}1"), format!("{part}2"), format!("{part}3")]));
@@ -188,10 +188,10 @@ fn a_torn_end_and_a_damaged_middle_cost_only_themselves() {
     let damage = "UPDATE chunks SET checksum = checksum + 1 WHERE last = 6";
     assert_eq!(store.execute(damage, []).expect("changed"), 1);
     drop(store);
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let service = home.start();
     let expected = ["a1", "a2", "a3", "c1", "c2", "c3"].map(str::to_owned);
-    assert_eq!(arrived(&home, "folder", &expected), 6);
+    assert_eq!(arrived(&home, "directory", &expected), 6);
     wait_for("the count", || {
         (service.metric("davinci_siem_damaged_events_total{sink=\"out\"}") == 3.0).then_some(())
     });
@@ -241,7 +241,7 @@ fn nothing_is_acknowledged_by_the_process_whose_sync_has_failed() {
     assert!(arrived(&machine.home, "out.ndjson", &all) >= 11);
 }
 
-/// A file was synced and its name was not: the folder has to be, too. A rule of POSIX that is easily broken.
+/// A file was synced and its name was not: the directory has to be, too. A rule of POSIX that is easily broken.
 #[test]
 fn names_are_as_durable_as_what_they_name() {
     let mut home = Home::new(

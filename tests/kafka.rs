@@ -330,9 +330,9 @@ fn refused_credentials_pause_the_sink_at_once() {
 
 #[test]
 fn both_sides_show_their_certificates() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "own");
-    let strangers = Certificates::new(folder.path(), "strangers");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "own");
+    let strangers = Certificates::new(directory.path(), "strangers");
     let acceptor = certificates.acceptor(true);
     let runtime = runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

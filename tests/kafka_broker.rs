@@ -20,7 +20,7 @@ const PASSWORD: &str = "canary-of-the-broker";
 
 /// A broker that knows one user and one topic; killed when dropped.
 struct Broker {
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
     child: Child,
 }
@@ -34,11 +34,11 @@ fn tansu() -> Command {
 
 impl Broker {
     fn start() -> Broker {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let port = free_port();
         // Who may do everything makes the topic and the user; from then on credentials are asked for.
-        let child = spawn(&folder, port, &[]);
-        let mut broker = Broker { folder, port, child };
+        let child = spawn(&directory, port, &[]);
+        let mut broker = Broker { directory, port, child };
         let address = format!("tcp://localhost:{port}");
         for arguments in [
             &["topic", "create", "--broker", &address, TOPIC][..],
@@ -54,7 +54,7 @@ impl Broker {
     /// Kills it, and starts it with what it has stored.
     fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.folder, self.port, &["--authentication"]);
+        self.child = spawn(&self.directory, self.port, &["--authentication"]);
     }
 
     fn kill(&mut self) {
@@ -93,14 +93,14 @@ impl Drop for Broker {
 }
 
 /// Returns when it accepts.
-fn spawn(folder: &TempDir, port: u16, more: &[&str]) -> Child {
-    let log = File::options().create(true).append(true).open(folder.path().join("broker.log"));
+fn spawn(directory: &TempDir, port: u16, more: &[&str]) -> Child {
+    let log = File::options().create(true).append(true).open(directory.path().join("broker.log"));
     let address = format!("tcp://localhost:{port}");
     let child = tansu()
         .args(["broker", "--listener-url", &address, "--advertised-listener-url", &address])
         .args(["--storage-engine", "sqlite://records.db"])
         .args(more)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stdout(log.expect("a log"))
         .stderr(Stdio::null())
         .spawn()

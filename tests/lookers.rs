@@ -89,11 +89,11 @@ fn admin(service: &Service) -> String {
 }
 
 fn assert_unchanged(home: &Home, admin: Option<&str>) {
-    let before = snapshot(home.folder.path());
+    let before = snapshot(home.directory.path());
     for _ in 0..2 {
         look(home, admin);
     }
-    let after = snapshot(home.folder.path());
+    let after = snapshot(home.directory.path());
     let names = |found: &BTreeMap<String, _>| found.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&before), names(&after), "no name came or went");
     for (name, file) in &before {

@@ -164,7 +164,7 @@ fn credentials_that_are_not_taken_any_more_pause_the_sink() {
     service.post(&batch(ids(3)));
     // It is let in, and told that there is no stream.
     wait_until_paused(&service, "no stream takes");
-    let config = cluster.nodes[0].folder().join("nats.conf");
+    let config = cluster.nodes[0].directory().join("nats.conf");
     let text = std::fs::read_to_string(&config).expect("the configuration");
     std::fs::write(&config, text.replace("first", "second")).expect("written");
     cluster.node(0).restart();
@@ -177,9 +177,9 @@ fn credentials_that_are_not_taken_any_more_pause_the_sink() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
 fn both_sides_show_their_certificates() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "own");
-    let strangers = Certificates::new(folder.path(), "strangers");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "own");
+    let strangers = Certificates::new(directory.path(), "strangers");
     let server = certificates.issue("localhost", |_| ());
     let tls = format!(
         "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}",

@@ -82,7 +82,7 @@ fn the_commands_take_the_password_from_the_configuration() {
     for arguments in [&["spool", "stats"][..], &["quarantine", "list"]] {
         assert!(
             home.run(arguments).status.success(),
-            "the folder's owner needs none: {arguments:?}"
+            "the directory's owner needs none: {arguments:?}"
         );
     }
 }

@@ -28,8 +28,8 @@ const CLIENTS: u64 = 3;
 const ROUNDS: u64 = 8;
 const SINKS: [&str; 3] = ["plain", "rotated", "indexed"];
 
-/// Everything lies in folders that the service makes: they can get lost, too.
-const FOLDERS: &str = "[spool]\ndirectory = \"state/spool\"\nmax_size = \"1 GiB\"\n\
+/// Everything lies in directories that the service makes: they can get lost, too.
+const DIRECTORIES: &str = "[spool]\ndirectory = \"state/spool\"\nmax_size = \"1 GiB\"\n\
     [sinks.plain]\ntype = \"file\"\npath = \"out/plain/events.ndjson\"\n";
 const ROTATED: &str = "[sinks.rotated]\ntype = \"file\"\npath = \"out/rotated/events.ndjson\"\n\
     rotate = { size = \"400 KiB\" }\nbatch = { events = 50 }\n";
@@ -51,8 +51,8 @@ fn no_acknowledged_event_is_lost_however_often_the_power_is_cut() {
          api_key_env = \"API_KEY\"\nretry = {{ min = \"1ms\", max = \"50ms\" }}\n",
         target.url
     );
-    let mut home =
-        Home::new(&format!("{FOLDERS}{ROTATED}{indexed}")).with_variables(&[("API_KEY", "a2V5")]);
+    let mut home = Home::new(&format!("{DIRECTORIES}{ROTATED}{indexed}"))
+        .with_variables(&[("API_KEY", "a2V5")]);
     let mut power = Power::connect(&mut home, seed);
     let oracle = Arc::new(Oracle::default());
     block_on(cut_again_and_again(&home, &mut power, &oracle, rounds, seed));
@@ -160,7 +160,7 @@ fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
     let (rounds, seed) = chance();
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..rounds.div_ceil(2) {
-        let mut home = Home::new(FOLDERS);
+        let mut home = Home::new(DIRECTORIES);
         let mut power = Power::connect(&mut home, random.random());
         // The first round is the plain one: one start, one answer, and the power is gone.
         for _ in 0..round.min(4) {
@@ -180,13 +180,13 @@ fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
 /// What the other tests would say if a sync were missing: which sink loses what was acknowledged.
 #[test]
 fn syncs_that_lie_are_found_out() {
-    const FOLDER: &str = "the folder itself";
+    const DIRECTORY: &str = "the directory itself";
     for (lie, expected) in [
         (None, &[][..]),
         (Some("spool.db-wal"), &["later"]),
         (Some("written.ndjson"), &["written"]),
         // Their names were in it.
-        (Some(FOLDER), &["written", "later"]),
+        (Some(DIRECTORY), &["written", "later"]),
     ] {
         let target = Target::start(Webhook::default());
         target.state().traffic.down = Some(503);
@@ -199,7 +199,7 @@ fn syncs_that_lie_are_found_out() {
         ));
         let mut power = Power::connect(&mut home, 0);
         if let Some(lie) = lie {
-            let lie = if lie == FOLDER { power.folder() } else { lie.to_owned() };
+            let lie = if lie == DIRECTORY { power.directory() } else { lie.to_owned() };
             home.variables.push(("POWER_LIES".to_owned(), lie));
         }
         let oracle = Oracle::default();
@@ -235,7 +235,7 @@ fn post_and_leave(service: &Service, power: &Power, body: String) {
 /// Nor does the spool claim the loss of what nobody was answered for, and only the next process had seen.
 #[test]
 fn what_was_never_acknowledged_is_not_reported_as_lost() {
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
     let mut power = Power::connect(&mut home, 0);
     let service = home.start();
     post_and_leave(&service, &power, batch(ids(20)));
@@ -252,7 +252,7 @@ fn what_was_never_acknowledged_is_not_reported_as_lost() {
 /// The process dies between writing and syncing, and the power goes only later.
 #[test]
 fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
     let mut power = Power::connect(&mut home, 0);
     let oracle = Oracle::default();
     let batch = oracle.mint(0, 20);
@@ -274,7 +274,7 @@ fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
 #[test]
 fn a_checkpoint_may_be_cut_short() {
     let (rounds, seed) = chance();
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db")]);
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db")]);
     let mut power = Power::connect(&mut home, seed);
     let oracle = Arc::new(Oracle::default());
     block_on(async {
@@ -332,7 +332,7 @@ fn a_file_is_synced_before_it_is_rotated() {
 /// Every change is seen: where no sync counts, a cut brings back exactly what was there before.
 #[test]
 fn a_cut_undoes_every_change_since_the_last_sync() {
-    let mut home = Home::new(&format!("{FOLDERS}{ROTATED}"));
+    let mut home = Home::new(&format!("{DIRECTORIES}{ROTATED}"));
     let mut power = Power::connect(&mut home, 0);
     let work = |home: &Home, prefix: &str| {
         let service = home.start();
@@ -346,22 +346,22 @@ fn a_cut_undoes_every_change_since_the_last_sync() {
     };
     work(&home, "before");
     power.cut(Loss::Everything);
-    let before = snapshot(home.folder.path());
+    let before = snapshot(home.directory.path());
     home.variables.push(("POWER_LIES".to_owned(), String::new()));
     work(&home, "after");
-    assert_ne!(snapshot(home.folder.path()), before);
+    assert_ne!(snapshot(home.directory.path()), before);
     power.cut(Loss::Everything);
-    let after = snapshot(home.folder.path());
+    let after = snapshot(home.directory.path());
     for path in before.keys().chain(after.keys()) {
         assert!(before.get(path) == after.get(path), "{} is not what it was", path.display());
     }
 }
 
-/// What each file holds, but for SQLite's shared memory; and `None` for each folder.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+/// What each file holds, but for SQLite's shared memory; and `None` for each directory.
+fn snapshot(directory: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let is_compared = |path: &PathBuf| !path.to_string_lossy().ends_with("-shm");
     let content = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).expect("read"));
-    below(folder)
+    below(directory)
         .into_iter()
         .filter(is_compared)
         .map(|path| (path.clone(), content(&path)))
@@ -370,13 +370,13 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
 
 /// The lines of a sink that rotates, oldest first. A file that is there plain and compressed was about
 /// to be removed.
-fn rotated_lines(folder: &Path) -> Vec<String> {
+fn rotated_lines(directory: &Path) -> Vec<String> {
     let plain = |path: PathBuf| match path.extension() {
         Some(ending) if ending == "gz" => Some(path.with_extension("")),
         Some(ending) if ending == "ndjson" => Some(path),
         _ => None,
     };
-    let files: BTreeSet<PathBuf> = below(folder).into_iter().filter_map(plain).collect();
+    let files: BTreeSet<PathBuf> = below(directory).into_iter().filter_map(plain).collect();
     let lines = |path: &PathBuf| {
         if path.exists() {
             return read_lines(path);

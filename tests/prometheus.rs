@@ -14,18 +14,18 @@ use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, wait_for};
 
 /// Where `.ci/prometheus` unpacks it.
-const FOLDER: &str = "/opt/davinci-siem-prometheus/usr/bin";
+const DIRECTORY: &str = "/opt/davinci-siem-prometheus/usr/bin";
 
 /// A running Prometheus. Dropping it kills it.
 struct Prometheus {
     child: Child,
     url: String,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Prometheus {
     fn start(service: &Service) -> Prometheus {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let rules = std::fs::read_to_string(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/deploy/prometheus/alerts.yml"
@@ -40,7 +40,7 @@ impl Prometheus {
              scrape_configs:\n- job_name: davinci-siem\n  static_configs: [{{ targets: [\"{target}\"] }}]\n"
         );
         for (name, text) in [("alerts.yml", &*rules), ("prometheus.yml", &*config)] {
-            let mut file = std::fs::File::create(folder.path().join(name)).expect("a file");
+            let mut file = std::fs::File::create(directory.path().join(name)).expect("a file");
             file.write_all(text.as_bytes()).expect("written");
         }
         let port = TcpListener::bind("127.0.0.1:0")
@@ -48,8 +48,8 @@ impl Prometheus {
             .local_addr()
             .expect("an address")
             .port();
-        let child = Command::new(format!("{FOLDER}/prometheus"))
-            .current_dir(folder.path())
+        let child = Command::new(format!("{DIRECTORY}/prometheus"))
+            .current_dir(directory.path())
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -57,7 +57,7 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .expect("Prometheus is there: .ci/prometheus unpacks it");
-        Prometheus { child, url: format!("http://127.0.0.1:{port}"), _folder: folder }
+        Prometheus { child, url: format!("http://127.0.0.1:{port}"), _directory: directory }
     }
 
     /// The alerts that are firing.
@@ -140,7 +140,7 @@ fn promtool_has_nothing_to_say_of_the_metrics() {
     service.post(&documented());
     service.wait_until_settled("out");
     let metrics = service.ask_admin("/metrics").1;
-    let mut promtool = Command::new(format!("{FOLDER}/promtool"))
+    let mut promtool = Command::new(format!("{DIRECTORY}/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -25,7 +25,7 @@ struct Bench {
     proxy: Proxy,
     home: Home,
     certificates: Certificates,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 /// What a client got: the status, `Retry-After`, and the body's text.
@@ -33,8 +33,8 @@ type Answer = (u16, Option<String>, String);
 
 impl Bench {
     fn new(kind: Kind, listen: &str, config: &str) -> Bench {
-        let folder = tempfile::tempdir().expect("a folder");
-        let certificates = Certificates::new(folder.path(), "a");
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificates = Certificates::new(directory.path(), "a");
         let own = certificates.issue(NAME, |_| ());
         let Issued { certificate, key, .. } = &own;
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -43,8 +43,8 @@ impl Bench {
             .replace("CLIENTS", &format!("client_ca = {:?}", certificates.ca));
         let home = Home::with_listen(&listen, config)
             .with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &upstream.to_string())]);
-        let proxy = Proxy::start(kind, folder.path(), upstream, &own);
-        Bench { proxy, home, certificates, _folder: folder }
+        let proxy = Proxy::start(kind, directory.path(), upstream, &own);
+        Bench { proxy, home, certificates, _directory: directory }
     }
 
     /// A client at an address of this machine; shows a certificate if it has one.

@@ -74,7 +74,7 @@ const LIMITS: [&str; 3] = [
 ];
 
 struct Bench {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     certificates: Certificates,
     /// Plain, then with TLS.
     services: [Vec<(Home, Service)>; 2],
@@ -82,8 +82,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let folder = tempfile::tempdir().expect("a directory");
-        let certificates = Certificates::new(folder.path(), "clients");
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificates = Certificates::new(directory.path(), "clients");
         let own = certificates.issue("127.0.0.1", |_| ());
         let tls =
             format!("[listen.tls]\ncertificate = {:?}\nkey = {:?}\n", own.certificate, own.key);
@@ -104,14 +104,14 @@ impl Bench {
                 })
                 .into()
         });
-        let bench = Bench { folder, certificates, services };
+        let bench = Bench { directory, certificates, services };
         bench.write_bodies();
         bench.build();
         bench
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn write_bodies(&self) {
@@ -140,10 +140,10 @@ impl Bench {
             let done = command.current_dir(&sources).output().expect("a compiler: .ci/clients");
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         };
-        let folder = self.folder.path();
+        let directory = self.directory.path();
         run(Command::new("go").args(["build", "-o"]).arg(self.path("client")).arg("client.go"));
         let java = ["-cp", CLASSES, "Client.java", "-d"];
-        run(Command::new("javac").args(java).arg(folder));
+        run(Command::new("javac").args(java).arg(directory));
         for script in ["client.mjs", "client.py", "curl.sh"] {
             std::fs::copy(sources.join(script), self.path(script)).expect("copied");
         }
@@ -186,7 +186,7 @@ impl Bench {
             "node" => Command::new("node"),
             own => Command::new(self.path(own)),
         };
-        command.args(words).current_dir(self.folder.path());
+        command.args(words).current_dir(self.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a client: .ci/clients");
         let mut input = child.stdin.take().expect("a pipe");

@@ -168,8 +168,9 @@ fn everything(home: &Home, service: Service) -> Vec<(String, String)> {
     written
 }
 
-fn files(folder: &Path) -> Vec<Vec<u8>> {
-    let paths = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
+fn files(directory: &Path) -> Vec<Vec<u8>> {
+    let paths =
+        directory.read_dir().expect("a directory").map(|entry| entry.expect("an entry").path());
     let found: Vec<_> = paths.map(|path| std::fs::read(path).expect("a file")).collect();
     assert!(found.iter().map(Vec::len).sum::<usize>() > 10_000, "the spool has files");
     found

@@ -17,24 +17,24 @@ const EXPIRES: &str =
     "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// A folder as Kubernetes mounts a secret: names that point through a link that is replaced as one.
-fn mount(folder: &Path, generation: u32, issued: &Issued) {
-    let data = folder.join(format!("..{generation}"));
-    std::fs::create_dir(&data).expect("a folder");
+/// A directory as Kubernetes mounts a secret: names that point through a link that is replaced as one.
+fn mount(directory: &Path, generation: u32, issued: &Issued) {
+    let data = directory.join(format!("..{generation}"));
+    std::fs::create_dir(&data).expect("a directory");
     std::fs::copy(&issued.certificate, data.join("tls.crt")).expect("copied");
     std::fs::copy(&issued.key, data.join("tls.key")).expect("copied");
-    let link = folder.join("..data_tmp");
+    let link = directory.join("..data_tmp");
     symlink(&data, &link).expect("a link");
-    std::fs::rename(&link, folder.join("..data")).expect("replaced");
+    std::fs::rename(&link, directory.join("..data")).expect("replaced");
     for name in ["tls.crt", "tls.key"] {
-        if !folder.join(name).is_symlink() {
-            symlink(Path::new("..data").join(name), folder.join(name)).expect("a link");
+        if !directory.join(name).is_symlink() {
+            symlink(Path::new("..data").join(name), directory.join(name)).expect("a link");
         }
     }
 }
 
-fn mounted(folder: &Path, more: &str) -> String {
-    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+fn mounted(directory: &Path, more: &str) -> String {
+    let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
     format!("reload = \"20ms\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}")
 }
 
@@ -45,11 +45,11 @@ fn shown(service: &Service, certificates: &Certificates) -> Vec<u8> {
 
 #[test]
 fn certificates_are_replaced_under_load_without_a_failed_request() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let issue = || certificates.issue("127.0.0.1", |_| ());
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &issue());
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
@@ -98,13 +98,13 @@ fn expired(certificates: &Certificates) -> Issued {
 
 #[test]
 fn what_cannot_be_used_leaves_the_certificate_of_before() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let first = certificates.issue("127.0.0.1", |_| ());
     let second = certificates.issue("127.0.0.1", |_| ());
     let expired = expired(&certificates);
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &first);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
@@ -131,11 +131,11 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
 
 #[test]
 fn a_certificate_that_had_expired_at_the_start_is_told_and_keeps_nothing_else_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let expired = expired(&certificates);
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &expired);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
@@ -175,8 +175,8 @@ fn a_password_is_changed_in_its_file() {
 
 #[test]
 fn a_certificate_that_is_taken_off_the_list_is_refused_on_its_open_connection_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let own = certificates.issue("127.0.0.1", |_| ());
     let client = certificates.http(Some(&certificates.issue("pingone.example.com", |_| ())));
     let listen = format!(

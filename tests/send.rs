@@ -100,13 +100,13 @@ fn a_refused_connection_is_repeated_for_a_time_and_said_in_words() {
 
 #[test]
 fn a_certificate_has_to_be_trusted_and_an_authority_can_be_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let own = certificates.issue("127.0.0.1", |_| ());
     let tls = format!("[listen.tls]\ncertificate = {:?}\nkey = {:?}\n", own.certificate, own.key);
     let home = Home::with_listen(&tls, "");
     let service = home.start();
-    let other = Certificates::new(folder.path(), "b");
+    let other = Certificates::new(directory.path(), "b");
     let refused = send(&service.url, &["--cacert", other.ca.to_str().expect("UTF-8")]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let text = said(&refused);

@@ -155,10 +155,10 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
 /// What the server stores, as it is now.
 fn keep(cluster: &mut Cluster) -> TempDir {
     cluster.nodes[0].kill();
-    let folder = cluster.nodes[0].folder();
-    let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
+    let directory = cluster.nodes[0].directory();
+    let copy = tempfile::tempdir_in(directory.parent().expect("a parent")).expect("a directory");
     let mut command = std::process::Command::new("cp");
-    let copied = command.arg("-a").arg(folder.join("store")).arg(copy.path()).status();
+    let copied = command.arg("-a").arg(directory.join("store")).arg(copy.path()).status();
     assert!(copied.expect("cp runs").success());
     cluster.mend();
     copy
@@ -167,7 +167,7 @@ fn keep(cluster: &mut Cluster) -> TempDir {
 /// As after a loss of power: what came since, and the server had not synced, is gone.
 fn put_back(cluster: &mut Cluster, kept: &TempDir) {
     cluster.nodes[0].kill();
-    let store = cluster.nodes[0].folder().join("store");
+    let store = cluster.nodes[0].directory().join("store");
     std::fs::remove_dir_all(&store).expect("removed");
     std::fs::rename(kept.path().join("store"), store).expect("back");
     cluster.mend();

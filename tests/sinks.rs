@@ -46,9 +46,9 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
 #[test]
 fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     service.post(&batch(["kept".to_owned()]));
     let ask = |service: &Service| {
@@ -60,7 +60,10 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     });
     assert_eq!(status, 200, "receiving goes on");
     assert!(
-        body["sinks"][0]["reason"].as_str().expect("a reason").contains("folder cannot be written"),
+        body["sinks"][0]["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("directory cannot be written"),
         "{body}"
     );
     // Ending while it is paused leaves its cursor where it is.
@@ -68,8 +71,8 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     let service = home.start();
     let ready = || ask(&service).1;
     wait_for("a pause", || (ready()["sinks"][0]["state"] == "paused").then_some(()));
-    std::fs::remove_dir(home.path("folder")).expect("removed");
-    assert_eq!(wait_for_lines(&home, "folder", 1).len(), 1, "it goes on by itself");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
+    assert_eq!(wait_for_lines(&home, "directory", 1).len(), 1, "it goes on by itself");
     wait_for("running", || (ready()["sinks"][0]["state"] == "running").then_some(()));
 }
 
@@ -154,7 +157,11 @@ fn a_line_that_somebody_else_left_open_is_closed() {
     let lines = wait_for_lines(&home, "out.ndjson", 2);
     assert_eq!((lines[0].as_str(), id(&lines[1]).as_str()), ("a document", "next"));
     assert!(service.terminate().0.success());
-    assert_eq!(std::fs::read_dir(home.folder.path()).expect("read").count(), 4, "no record stays");
+    assert_eq!(
+        std::fs::read_dir(home.directory.path()).expect("read").count(),
+        4,
+        "no record stays"
+    );
 }
 
 fn append(home: &Home, text: &str) {

@@ -1,7 +1,7 @@
 //! A long run under load, with repetitions, outages and restarts: whatever a process uses must not grow.
 //!
 //! `SOAK_SECONDS` says how long (default 10; an hour is `3600`), `SOAK_SEED` repeats a run. The samples are
-//! drawn to `soak.svg` in the folder that is printed.
+//! drawn to `soak.svg` in the directory that is printed.
 
 mod plot;
 
@@ -131,11 +131,12 @@ fn sample(service: &Service, spool: &Path, begun: Instant) -> Sample {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
         line.split_whitespace().next().expect("a number").parse::<f64>().expect("a number")
     };
-    let files = spool.read_dir().expect("a folder").filter_map(|entry| entry.ok()?.metadata().ok());
+    let files =
+        spool.read_dir().expect("a directory").filter_map(|entry| entry.ok()?.metadata().ok());
     Sample {
         second: begun.elapsed().as_secs_f64(),
         resident: field("VmRSS:") / 1024.0,
-        descriptors: Path::new(&process).join("fd").read_dir().expect("a folder").count() as f64,
+        descriptors: Path::new(&process).join("fd").read_dir().expect("a directory").count() as f64,
         threads: field("Threads:"),
         disk: files.map(|file| file.len() as f64).sum::<f64>() / f64::from(1 << 20),
     }

@@ -27,10 +27,10 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let home = Home::new(
         "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n\
          [spool]\nmax_size = \"6 MiB\"\ndedup = { max_ids = 1000 }\n\
-         [sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+         [sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    // A folder where the file should be: the sink is paused, its events wait.
-    std::fs::create_dir(home.path("folder")).expect("made");
+    // A directory where the file should be: the sink is paused, its events wait.
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     let mut accepted = Vec::new();
     let refused = loop {
@@ -59,13 +59,13 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let ready = || service.ask_admin("/readyz").0;
     assert_eq!(ready(), 503);
 
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let answer =
         wait_for("room", || Some(post(&service, &refused.2)).filter(|(status, _)| *status == 200));
     assert_eq!(answer.1["accepted"], 1, "the repetition is no duplicate: its ids were forgotten");
     wait_for("readiness", || (ready() == 200).then_some(()));
     let lines = wait_for("all of them", || {
-        Some(home.lines("folder")).filter(|lines| lines.len() > accepted.len())
+        Some(home.lines("directory")).filter(|lines| lines.len() > accepted.len())
     });
     let ids: Vec<String> = lines.iter().map(|line| id(line)).collect();
     assert_eq!(ids[..accepted.len()], accepted, "what was accepted came out, in order");
@@ -124,9 +124,9 @@ fn concurrent_repetitions_of_a_batch_are_accepted_once() {
 #[test]
 fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in ["a", "b", "c"] {
         post(&service, &batch((0..10).map(|number| format!("{part}-{number}"))));
@@ -147,11 +147,11 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
     let report = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(report.contains("events 11 to 20: the chunk does not match its checksum"), "{report}");
 
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let service = home.start();
     post(&service, &batch(["fresh".to_owned()]));
     let lines =
-        wait_for("21 lines", || Some(home.lines("folder")).filter(|lines| lines.len() >= 21));
+        wait_for("21 lines", || Some(home.lines("directory")).filter(|lines| lines.len() >= 21));
     let ids: Vec<String> = lines.iter().map(|line| id(line)).collect();
     assert_eq!((ids[9].as_str(), ids[10].as_str(), ids[20].as_str()), ("a-9", "c-0", "fresh"));
     wait_for("the dead letter", || {

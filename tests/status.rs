@@ -128,7 +128,7 @@ fn on_a_terminal(home: &Home, admin: &str, no_color: &str) -> String {
     let command = format!("{BINARY} status -c test.toml");
     let output = std::process::Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .current_dir(home.folder.path())
+        .current_dir(home.directory.path())
         .env("DAVINCI_SIEM__ADMIN__ADDRESS", admin)
         .env("TERM", "xterm")
         .env("NO_COLOR", no_color)

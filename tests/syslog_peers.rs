@@ -29,13 +29,13 @@ struct Bench {
     sent: HashMap<String, Value>,
     posted: usize,
     _home: Home,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Bench {
     fn new((kind, transport, framing): (Kind, Transport, Framing)) -> Bench {
-        let folder = tempfile::tempdir().expect("a folder");
-        let peer = Peer::start(kind, transport, framing, folder.path());
+        let directory = tempfile::tempdir().expect("a directory");
+        let peer = Peer::start(kind, transport, framing, directory.path());
         let more = match (transport, framing) {
             (Transport::Tls, _) => format!("tls = {{ ca = {:?} }}\n", peer.ca()),
             (Transport::Tcp, Framing::LineFeed) => {
@@ -49,7 +49,7 @@ impl Bench {
             peer.address().port()
         ));
         let service = home.start();
-        Bench { peer, service, sent: HashMap::new(), posted: 0, _home: home, _folder: folder }
+        Bench { peer, service, sent: HashMap::new(), posted: 0, _home: home, _directory: directory }
     }
 
     fn post(&mut self, count: usize) {

@@ -145,13 +145,13 @@ struct Source {
 
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
+    let mut directories = vec![root.clone()];
     let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().expect("a folder") {
+    while let Some(directory) = directories.pop() {
+        for entry in directory.read_dir().expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source");
                 let name = path.strip_prefix(&root).expect("below").display().to_string();
@@ -400,8 +400,8 @@ fn every_fixture_and_dependency_is_explained() {
         }
     }
     let explained = read("fixtures/README.md");
-    for folder in ["events", "contradictions", "pingone"] {
-        for entry in root.join("fixtures").join(folder).read_dir().expect("a folder") {
+    for directory in ["events", "contradictions", "pingone"] {
+        for entry in root.join("fixtures").join(directory).read_dir().expect("a directory") {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             assert!(explained.contains(&name), "fixtures/README.md does not explain {name}");
         }

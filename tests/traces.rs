@@ -228,8 +228,8 @@ fn a_ratio_of_none_makes_no_spans() {
 
 #[test]
 fn the_collector_is_reached_with_tls_and_a_token() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "localhost");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "localhost");
     let collector = Target::start_with(Spans::default(), Some(certificates.acceptor(false)));
     let ca = certificates.ca.display();
     let config = format!(

@@ -48,8 +48,8 @@ fn hashes_are_those_of_rfc_4231() {
     let variables = |key: &str| [("KEY".into(), key.into())].into_iter();
     assert!(parse(text, None, variables("Jefe")).is_err(), "too short");
     let mut config = parse(text, None, variables(KEY)).expect("valid");
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("key");
     std::fs::write(&file, key).expect("written");
     let mut redact = config.redact.take().expect("a table");
     redact.key = Some(secret_of(&file));

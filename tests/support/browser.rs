@@ -23,13 +23,13 @@ pub struct Browser {
     client: Client,
     session: String,
     /// Its profile.
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Browser {
     /// `colours` is what the system prefers: `light` or `dark`.
     pub fn start(colours: &str) -> Browser {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -40,12 +40,12 @@ impl Browser {
         let (runtime, client) = (runtime(), Client::new());
         let base = format!("http://127.0.0.1:{port}");
         let mut browser =
-            Browser { driver, runtime, client, session: base.clone(), _folder: folder };
+            Browser { driver, runtime, client, session: base.clone(), _directory: directory };
         wait_for("chromedriver", || {
             let status = browser.client.get(format!("{base}/status")).send();
             browser.runtime.block_on(status).ok()
         });
-        let profile = browser._folder.path().display();
+        let profile = browser._directory.path().display();
         let dark = i32::from(colours == "dark");
         let arguments = [
             "--headless=new".to_owned(),

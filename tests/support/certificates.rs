@@ -16,18 +16,18 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// PEM files in a folder, and a server that uses them.
+/// PEM files in a directory, and a server that uses them.
 pub struct Certificates {
     pub ca: PathBuf,
     pub client: PathBuf,
     pub client_key: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
     /// Makes them; `name` begins the files' names.
-    pub fn new(folder: &Path, name: &str) -> Certificates {
+    pub fn new(directory: &Path, name: &str) -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         // Not the name of those below it: OpenSSL would take them for their own authority.
         params.distinguished_name.push(DnType::CommonName, format!("{name}'s authority"));
@@ -35,20 +35,20 @@ impl Certificates {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
-        let file = |suffix: &str| folder.join(format!("{name}-{suffix}.pem"));
+        let file = |suffix: &str| directory.join(format!("{name}-{suffix}.pem"));
         let (client, client_key) = leaf("davinci-siem", &issuer, |_| ());
         std::fs::write(file("ca"), issuer.pem()).expect("written");
         std::fs::write(file("client"), client.pem()).expect("written");
         std::fs::write(file("key"), client_key.serialize_pem()).expect("written");
-        let folder = folder.to_owned();
+        let directory = directory.to_owned();
         let (ca, client, client_key) = (file("ca"), file("client"), file("key"));
-        Certificates { ca, client, client_key, folder, issuer }
+        Certificates { ca, client, client_key, directory, issuer }
     }
 
     /// A certificate for `name` with whatever `adjust` makes of it, and its key, as two files.
     pub fn issue(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Issued {
         let (certificate, key) = leaf(name, &self.issuer, adjust);
-        let pem = self.folder.join(format!("{:x}.pem", rand::random::<u64>()));
+        let pem = self.directory.join(format!("{:x}.pem", rand::random::<u64>()));
         let key_pem = pem.with_extension("key");
         std::fs::write(&pem, certificate.pem()).expect("written");
         std::fs::write(&key_pem, key.serialize_pem()).expect("written");
@@ -72,7 +72,7 @@ impl Certificates {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.issuer).expect("signed").pem().expect("PEM");
-        let path = self.folder.join(format!("{:x}.crl", rand::random::<u64>()));
+        let path = self.directory.join(format!("{:x}.crl", rand::random::<u64>()));
         std::fs::write(&path, list).expect("written");
         path
     }

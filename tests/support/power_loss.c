@@ -1,4 +1,4 @@
-/* A disk that remembers what was not synced, for LD_PRELOAD. Below the folder POWER_WATCHED, each change
+/* A disk that remembers what was not synced, for LD_PRELOAD. Below the directory POWER_WATCHED, each change
  * is noted before it is made, with what was there: in POWER_STORE/journal, as records that
  * `power/journal.rs` reads. Files that lose a name get another in POWER_STORE, so that the name can be
  * given back. Whoever cuts the power kills the process and undoes what had not been synced by then.
@@ -219,16 +219,16 @@ struct place {
 /* Where a name is or would be; whether that is watched. */
 static bool locate(const char *path, struct place *place) {
     if (journal < 0) return false;
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", path);
-    size_t length = strlen(folder);
-    while (length > 1 && folder[length - 1] == '/') folder[--length] = 0;
-    char *slash = strrchr(folder, '/');
-    const char *name = slash ? slash + 1 : folder;
+    char directory[PATH_MAX];
+    snprintf(directory, sizeof directory, "%s", path);
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/') directory[--length] = 0;
+    char *slash = strrchr(directory, '/');
+    const char *name = slash ? slash + 1 : directory;
     char last[PATH_MAX];
     snprintf(last, sizeof last, "%s", name);
-    if (slash) slash[slash == folder] = 0;
-    int fd = syscall(SYS_openat, AT_FDCWD, slash ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (slash) slash[slash == directory] = 0;
+    int fd = syscall(SYS_openat, AT_FDCWD, slash ? directory : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     struct stat found;
     bool is_known = is_watched_file(fd, &found, place->path);
@@ -317,7 +317,7 @@ int unlink(const char *path) {
 int rename(const char *from, const char *to) {
     struct place old, new;
     bool is_old = locate(from, &old), is_new = locate(to, &new);
-    if (is_old != is_new) stop("a file was renamed across the watched folder's border");
+    if (is_old != is_new) stop("a file was renamed across the watched directory's border");
     if (!is_old) return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
     pthread_mutex_lock(&one_by_one);
     uint64_t moved = kept(&old), replaced = kept(&new);

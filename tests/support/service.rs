@@ -1,4 +1,4 @@
-//! The real binary as a child process, in a folder of its own.
+//! The real binary as a child process, in a directory of its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -17,9 +17,9 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_davinci-siem");
 /// Lines of the log that a failed test shows.
 const LOGGED: usize = 200;
 
-/// A folder with a configuration, in which the service may be started again and again.
+/// A directory with a configuration, in which the service may be started again and again.
 pub struct Home {
-    pub folder: TempDir,
+    pub directory: TempDir,
     pub variables: Vec<(String, String)>,
     /// A command that runs each process started here: the program and its arguments.
     pub wrapper: Vec<String>,
@@ -42,13 +42,13 @@ impl Home {
 
     /// As [`new`](Home::new), with more keys for `[listen]`.
     pub fn with_listen(listen: &str, config: &str) -> Home {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let text = format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n{config}"
         );
-        std::fs::write(folder.path().join("test.toml"), text).expect("written");
-        Home { folder, variables: Vec::new(), wrapper: Vec::new() }
+        std::fs::write(directory.path().join("test.toml"), text).expect("written");
+        Home { directory, variables: Vec::new(), wrapper: Vec::new() }
     }
 
     /// Two file sinks, `one` and `two`, and whatever else.
@@ -79,16 +79,16 @@ impl Home {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
-    /// A command of the binary with this folder's configuration.
+    /// A command of the binary with this directory's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]);
         let mut command = Command::new(words.next().unwrap_or(BINARY));
         command
             .args(words)
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .args(arguments)
             .args(["-c", "test.toml"])
             .env("NO_COLOR", "1")

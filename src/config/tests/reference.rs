@@ -39,12 +39,12 @@ fn without(text: &str, heading: &str) -> String {
 #[test]
 fn the_reference_with_its_examples_is_valid() {
     let text = examples();
-    let folder = tempfile::tempdir().expect("a folder");
-    let password = folder.path().join("password");
+    let directory = tempfile::tempdir().expect("a directory");
+    let password = directory.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
     let mut text = text.replace("/run/secrets/pingone", &password.display().to_string());
     for name in ["collector-ca.pem", "davinci-siem.pem", "davinci-siem.key"] {
-        let file = folder.path().join(name);
+        let file = directory.path().join(name);
         std::fs::write(&file, "PEM\n").expect("written");
         text = text.replace(&format!("/etc/ssl/{name}"), &file.display().to_string());
     }

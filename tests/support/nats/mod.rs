@@ -1,4 +1,4 @@
-//! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one folder.
+//! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one directory.
 
 pub mod client;
 pub mod impostor;
@@ -36,7 +36,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Set where the servers have the configuration that is shipped.
     shipped: Option<Shipped>,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// One server, running, paused or killed; always on the same ports.
@@ -46,7 +46,7 @@ pub struct Node {
     scheme: &'static str,
     port: u16,
     monitor: u16,
-    folder: PathBuf,
+    directory: PathBuf,
     child: Option<Child>,
 }
 
@@ -74,7 +74,7 @@ impl Cluster {
     /// Lets the receivers publish to a subject that was denied.
     pub fn grant(&self, subject: &str) {
         for node in &self.nodes {
-            shipped::grant(&node.folder, subject);
+            shipped::grant(&node.directory, subject);
             node.signal("HUP");
         }
     }
@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     fn of_new(count: usize, more: &str) -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let urls: Vec<String> = routes.iter().map(|p| format!("nats://127.0.0.1:{p}")).collect();
         let scheme = if more.contains("tls {") { "tls" } else { "nats" };
@@ -110,24 +110,24 @@ impl Cluster {
                     "cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n"
                 ),
             };
-            let node = Node::new(folder.path(), index, scheme, None);
+            let node = Node::new(directory.path(), index, scheme, None);
             node.configure(&format!("{cluster}{more}"));
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: None, folder }
+        Cluster { nodes: nodes.collect(), shipped: None, directory }
     }
 
     fn of_shipped(count: usize, changes: Changes<'_>) -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let shipped = Shipped::new(folder.path(), routes.clone(), changes);
+        let shipped = Shipped::new(directory.path(), routes.clone(), changes);
         let nodes = routes.into_iter().enumerate().map(|(index, route)| {
-            let node = Node::new(folder.path(), index, "tls", changes.program);
+            let node = Node::new(directory.path(), index, "tls", changes.program);
             let ports = Ports { client: node.port, monitor: node.monitor, route };
-            shipped.write(&node.folder, ports);
+            shipped.write(&node.directory, ports);
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: Some(shipped), folder }
+        Cluster { nodes: nodes.collect(), shipped: Some(shipped), directory }
     }
 
     /// Whether every server is in order, and the leader knows all the others.
@@ -148,8 +148,8 @@ impl Cluster {
     }
 
     /// Where all of its files are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Has each server run again that was killed or paused.
@@ -211,31 +211,31 @@ impl Cluster {
 }
 
 impl Node {
-    fn new(folder: &Path, index: usize, scheme: &'static str, program: Option<&str>) -> Node {
+    fn new(directory: &Path, index: usize, scheme: &'static str, program: Option<&str>) -> Node {
         let name = format!("node-{index}");
-        let folder = folder.join(&name);
-        fs::create_dir(&folder).expect("a folder");
+        let directory = directory.join(&name);
+        fs::create_dir(&directory).expect("a directory");
         let chosen = || std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
         let program = program.map_or_else(|| chosen().into(), PathBuf::from);
         let (port, monitor) = (free_port(), free_port());
-        Node { name, program, scheme, port, monitor, folder, child: None }
+        Node { name, program, scheme, port, monitor, directory, child: None }
     }
 
     fn configure(&self, more: &str) {
-        let Node { name, port, monitor, folder, .. } = self;
-        let store = folder.join("store");
+        let Node { name, port, monitor, directory, .. } = self;
+        let store = directory.join("store");
         let text = format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
              jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 20GB }}\n{more}\n"
         );
-        fs::write(folder.join("nats.conf"), text).expect("written");
+        fs::write(directory.join("nats.conf"), text).expect("written");
     }
 
     fn spawn(&mut self) {
-        let log = File::options().create(true).append(true).open(self.folder.join("log"));
+        let log = File::options().create(true).append(true).open(self.directory.join("log"));
         let child = Command::new(&self.program)
             .arg("-c")
-            .arg(self.folder.join("nats.conf"))
+            .arg(self.directory.join("nats.conf"))
             .env("SERVER_NAME", &self.name)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -302,13 +302,13 @@ impl Node {
     }
 
     /// Where all of its files are, what it stores in `store`.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What it has logged in all its runs.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into()
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into()
     }
 }
 

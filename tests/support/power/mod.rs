@@ -1,6 +1,6 @@
 //! A power loss: what a killed process had written and not synced disappears, in whole or in part.
 //!
-//! `power_loss.c`, preloaded into the service, notes every change below the home's folder with what was
+//! `power_loss.c`, preloaded into the service, notes every change below the home's directory with what was
 //! there before. [`Power::cut`] undoes what no sync has made durable:
 //!
 //! * each block of a file by itself: it is as it was at the last sync, as it is now, or as it was at any
@@ -49,7 +49,7 @@ pub struct Lost {
 
 /// The power of one home.
 pub struct Power {
-    folder: PathBuf,
+    directory: PathBuf,
     store: TempDir,
     random: StdRng,
     pub lost: Lost,
@@ -58,18 +58,19 @@ pub struct Power {
 impl Power {
     /// Lets every process that is started in `home` from now on run on a disk that can forget.
     pub fn connect(home: &mut Home, seed: u64) -> Power {
-        let store = tempfile::tempdir().expect("a folder");
-        let folder = home.folder.path().canonicalize().expect("a path");
+        let store = tempfile::tempdir().expect("a directory");
+        let directory = home.directory.path().canonicalize().expect("a path");
         home.preload("power_loss.c");
-        for (name, path) in [("POWER_WATCHED", folder.as_path()), ("POWER_STORE", store.path())] {
+        for (name, path) in [("POWER_WATCHED", directory.as_path()), ("POWER_STORE", store.path())]
+        {
             home.variables.push((name.to_owned(), path.display().to_string()));
         }
-        Power { folder, store, random: StdRng::seed_from_u64(seed), lost: Lost::default() }
+        Power { directory, store, random: StdRng::seed_from_u64(seed), lost: Lost::default() }
     }
 
-    /// The folder whose changes are noted.
-    pub fn folder(&self) -> String {
-        self.folder.display().to_string()
+    /// The directory whose changes are noted.
+    pub fn directory(&self) -> String {
+        self.directory.display().to_string()
     }
 
     /// From now on until the process is killed, no sync returns of the file that `POWER_HOLDS` names.
@@ -107,7 +108,7 @@ impl Power {
         }
         names::undo(&records, &files, self.store.path(), loss, &mut self.random, &mut self.lost);
         self.scramble_shared_memory();
-        for entry in self.store.path().read_dir().expect("a folder") {
+        for entry in self.store.path().read_dir().expect("a directory") {
             std::fs::remove_file(entry.expect("an entry").path()).expect("removed");
         }
         self.lost.cuts += 1;
@@ -119,16 +120,16 @@ impl Power {
 
     /// A path of everything that has one, by the number that the journal knows it by.
     fn files(&self) -> HashMap<u64, PathBuf> {
-        [self.store.path(), &self.folder]
+        [self.store.path(), &self.directory]
             .into_iter()
-            .flat_map(|folder| below(folder).into_iter().chain([folder.to_owned()]))
+            .flat_map(|directory| below(directory).into_iter().chain([directory.to_owned()]))
             .map(|path| (path.symlink_metadata().expect("metadata").ino(), path))
             .collect()
     }
 
     /// Nobody syncs SQLite's shared memory: after a power loss it is gone, or holds anything.
     fn scramble_shared_memory(&mut self) {
-        for path in below(&self.folder) {
+        for path in below(&self.directory) {
             if path.to_string_lossy().ends_with("-shm") {
                 std::fs::remove_file(&path).expect("removed");
                 if self.random.random_bool(0.5) {
@@ -140,10 +141,10 @@ impl Power {
     }
 }
 
-/// Everything below a folder.
-pub fn below(folder: &Path) -> Vec<PathBuf> {
+/// Everything below a directory.
+pub fn below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in folder.read_dir().expect("a folder") {
+    for entry in directory.read_dir().expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(below(&path));

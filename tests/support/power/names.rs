@@ -42,9 +42,9 @@ pub fn undo(
     undone.sort_by_key(|(index, _)| std::cmp::Reverse(*index));
     for (_, record) in undone {
         let Change::Named { names } = &record.change else { continue };
-        let folder = files.get(&record.file).expect("a directory has a path");
+        let directory = files.get(&record.file).expect("a directory has a path");
         for (name, before) in names {
-            give_back(&folder.join(name), *before, store);
+            give_back(&directory.join(name), *before, store);
         }
     }
 }
