@@ -105,8 +105,14 @@ impl fmt::Display for NatsConfig {
 
 const EXAMPLE: &str = "tls://nats.example.com:4222";
 
-/// Parses a server's URL. An error does not show it: it may hold a secret.
-fn parse_server(text: &str) -> Result<Url, String> {
+/// Mistake in a server's URL. The message does not show the URL, which may contain a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}; write for example servers = [{:?}]", EXAMPLE)]
+struct ServerError {
+    problem: &'static str,
+}
+
+fn parse_server(text: &str) -> Result<Url, ServerError> {
     let problem = match text.trim().parse::<Url>() {
         Ok(url) if !["nats", "tls"].contains(&url.scheme()) || !url.has_host() => {
             "must begin with tls:// or nats:// and name a host"
@@ -124,7 +130,7 @@ fn parse_server(text: &str) -> Result<Url, String> {
         Ok(url) => return Ok(url),
         Err(_) => "must be URLs",
     };
-    Err(format!("{problem}; write for example servers = [{EXAMPLE:?}]"))
+    Err(ServerError { problem })
 }
 
 /// Reads at most one kind of credentials.

@@ -85,27 +85,34 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     Some(config)
 }
 
+/// A text is not a broker or a topic.
+#[derive(Debug, thiserror::Error)]
+enum NameError {
+    #[error("are hosts with their ports; write for example brokers = [{:?}]", EXAMPLE)]
+    Broker,
+    #[error("is not a topic name: use 1 to 249 of a-z, A-Z, 0-9, ., _ and -")]
+    Topic,
+}
+
 /// Parses a host and a port.
-fn parse_broker(text: &str) -> Result<String, String> {
+fn parse_broker(text: &str) -> Result<String, NameError> {
     // librdkafka reads a comma as the separator of two brokers.
     let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !",/@".contains(c));
     let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match is_plain && parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         true => Ok(text.to_owned()),
-        false => {
-            Err(format!("are hosts with their ports; write for example brokers = [{EXAMPLE:?}]"))
-        }
+        false => Err(NameError::Broker),
     }
 }
 
 /// Parses a topic's name: <https://kafka.apache.org/documentation/#java> (`org.apache.kafka.common.internals.Topic`).
-fn parse_topic(name: &str) -> Result<String, String> {
+fn parse_topic(name: &str) -> Result<String, NameError> {
     let is_name = (1..=249).contains(&name.len())
         && ![".", ".."].contains(&name)
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     match is_name {
         true => Ok(name.to_owned()),
-        false => Err("is not a topic name: use 1 to 249 of a-z, A-Z, 0-9, ., _ and -".to_owned()),
+        false => Err(NameError::Topic),
     }
 }
 

@@ -121,12 +121,17 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<NatsSink
     })
 }
 
+/// The text is not the name of a stream.
+#[derive(Debug, thiserror::Error)]
+#[error("is not a stream name: leave out spaces and . * > / \\")]
+struct StreamNameError;
+
 /// Parses the name of a stream: <https://docs.nats.io/nats-concepts/jetstream/streams>.
-fn parse_stream(name: &str) -> Result<String, String> {
+fn parse_stream(name: &str) -> Result<String, StreamNameError> {
     let is_plain = |c: char| c.is_ascii_graphic() && !".*>/\\".contains(c);
     match !name.is_empty() && name.chars().all(is_plain) {
         true => Ok(name.to_owned()),
-        false => Err("is no stream's name, which has no spaces and none of . * > / \\".to_owned()),
+        false => Err(StreamNameError),
     }
 }
 

@@ -208,11 +208,16 @@ fn read_resend(section: &mut Section<'_>) -> Option<ResendConfig> {
     Some(ResendConfig { messages: messages? as usize, age: age? })
 }
 
-fn parse_address(text: &str) -> Result<String, String> {
+/// The text is not a host and a port.
+#[derive(Debug, thiserror::Error)]
+#[error("is not a host and port such as {:?}", EXAMPLE)]
+struct AddressError;
+
+fn parse_address(text: &str) -> Result<String, AddressError> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
         Some(_) => Ok(text.to_owned()),
-        None => Err(format!("is not a host and port such as {EXAMPLE:?}")),
+        None => Err(AddressError),
     }
 }
 
