@@ -12,7 +12,7 @@ async fn get(service: &Service, path: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.expect("text"))
 }
 
-/// The value of a sample.
+/// Returns the value of a sample.
 fn sample(metrics: &str, name: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }

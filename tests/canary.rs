@@ -1,9 +1,9 @@
-//! Private keys written wrongly, in every place for one, and a search through everything that the
-//! process says.
+//! Malformed private keys, in every key of the configuration that takes one, and a search through the whole output of
+//! the process.
 //!
-//! People paste keys without their line breaks, encrypted, encoded twice, or in place of another file.
-//! None of it may come back: not on the terminal, not in the log, and above all not from the admin
-//! listener, whose readiness is open to everyone who reaches it.
+//! Operators paste keys without line breaks, encrypted, encoded twice, or into the wrong file. No part of such a key
+//! may appear on the terminal, in the log, or at the admin listener, whose readiness is open to every client that
+//! reaches it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::support::wait_for;
 
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// A private key written wrongly in every way that was thought of, by the name of the mistake.
+/// Returns the malformed keys, each with the name of the mistake.
 fn mistaken(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     let inner: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let body: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -98,7 +98,7 @@ fn mistaken(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-/// A private key's PEM, with a certificate that goes with it.
+/// Returns the PEM text of a private key, and its certificate.
 struct Pair {
     certificate: PathBuf,
     pem: String,
@@ -133,7 +133,7 @@ fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
             assert_silent(&said, &inner, form);
         }
     }
-    // A key where certificates belong, and the reverse.
+    // A key in place of certificates, and certificates in place of a key.
     let as_certificate = Home::with_listen(
         &format!("[listen.tls]\ncertificate = {key:?}\nkey = {certificate:?}\n"),
         "",

@@ -1,4 +1,4 @@
-//! The command line as a newcomer meets it.
+//! The command line for a first-time user.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! The `http` sink against an endpoint that takes a whole request or nothing of it.
+//! The `http` sink against an endpoint that accepts or refuses whole requests.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn one_poisonous_event_among_500_is_found_and_its_neighbours_arrive_once() {
     assert_eq!(entry["target"]["text"], "one of these I do not like");
     assert!(entry["target"]["attempts"].as_u64().expect("a number") >= 9, "{entry}");
 
-    // What the target takes now goes to it after all.
+    // Events that the target accepts now are delivered.
     target.state().poison.clear();
     let id = entry["id"].to_string();
     let retried = home.run_with(&service, &["quarantine", "retry", &id]);
@@ -165,7 +165,7 @@ fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
             (sink["state"] == "paused").then_some(sink)
         });
         assert!(sink["reason"].as_str().expect("text").contains(&status.to_string()), "{sink}");
-        // It looks again by itself, and then all is well.
+        // The sink tries again by itself and succeeds.
         target.state().traffic.down = None;
         wait_for_ids(&target, &ids(3));
         assert_eq!(elsewhere.requests(), 0, "{status}: redirects are not followed");

@@ -1,4 +1,4 @@
-//! TLS in the listener: what it speaks, and which client certificates get in.
+//! TLS in the listener: its versions, and the client certificates that it accepts.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::events::{batch, ids};
 use crate::support::service::{Home, Service};
 use crate::support::{block_on, wait_for};
 
-/// `[listen.tls]` with the service's own certificate, and more keys.
+/// Returns `[listen.tls]` with the service's certificate and more keys.
 fn tls(own: &Issued, more: &str) -> String {
     let Issued { certificate, key, .. } = own;
     format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}\n")
@@ -22,7 +22,7 @@ fn authority(directory: &Path, name: &str) -> (Certificates, Issued) {
     (certificates, own)
 }
 
-/// The status of a POST; `None` if no connection came about.
+/// Returns the status of a POST; `None` without a connection.
 fn post(service: &Service, client: &Client) -> Option<StatusCode> {
     block_on(async {
         let post = client.post(&service.url).basic_auth("pingone", Some("wrong or right"));
@@ -129,7 +129,7 @@ fn a_source_takes_the_certificates_on_its_list_and_no_others() {
     }
 }
 
-/// In hexadecimal digits.
+/// Formats bytes in hexadecimal digits.
 fn ring_sha256(der: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")

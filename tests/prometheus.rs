@@ -1,5 +1,5 @@
-//! The real Prometheus scrapes the real service, with the alerts of `deploy/prometheus`: `for` and ranges are cut
-//! short, nothing else.
+//! A real Prometheus scrapes the real service, with the alerts of `deploy/prometheus`; only `for` and the ranges are
+//! shortened.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,10 +13,10 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, wait_for};
 
-/// Where `.ci/prometheus` unpacks it.
+/// Directory into which `.ci/prometheus` unpacks it.
 const DIRECTORY: &str = "/opt/davinci-siem-prometheus/usr/bin";
 
-/// A running Prometheus. Dropping it kills it.
+/// A running Prometheus, killed on drop.
 struct Prometheus {
     child: Child,
     url: String,
@@ -60,7 +60,7 @@ impl Prometheus {
         Prometheus { child, url: format!("http://127.0.0.1:{port}"), _directory: directory }
     }
 
-    /// The alerts that are firing.
+    /// Returns the names of the firing alerts.
     fn firing(&self) -> Option<Vec<String>> {
         let asked = block_on(async {
             let answer = reqwest::get(format!("{}/api/v1/alerts", self.url)).await.ok()?;
@@ -75,7 +75,7 @@ impl Prometheus {
         )
     }
 
-    /// Whether it has scraped the service.
+    /// Returns true if it has scraped the service.
     fn has_scraped(&self) -> Option<()> {
         let asked = block_on(async {
             let url = format!("{}/api/v1/query?query=davinci_siem_build_info", self.url);

@@ -1,4 +1,4 @@
-//! The quarantine from the bad event to its delivery.
+//! The quarantine, from the invalid event to its delivery.
 
 use std::process::Output;
 
@@ -30,7 +30,7 @@ fn wait_for_id(home: &Home, wanted: &str) {
     });
 }
 
-/// 500 events of which number 250 has no time.
+/// Returns 500 events, of which number 250 has no time.
 fn batch_with_one_bad() -> (String, String) {
     let bad = minted("bad").replace("recordedAt", "recorded");
     let events: Vec<String> = (0..500)
@@ -104,7 +104,7 @@ fn what_strict_refused_is_delivered_once_strict_is_off() {
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
     std::fs::write(home.path("test.toml"), config.replace("strict = true", "strict = false"))
         .expect("written");
-    // Nothing is running: the command works on the spool itself.
+    // No service runs: the command changes the spool itself.
     assert_eq!(text(&home.run(&["quarantine", "retry", "--all"])), "1: 1 accepted\n");
     let service = home.start();
     wait_for_id(&home, "odd");

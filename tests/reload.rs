@@ -17,7 +17,7 @@ const EXPIRES: &str =
     "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// A directory as Kubernetes mounts a secret: names that point through a link that is replaced as one.
+/// Mounts a secret as Kubernetes does: the names lead through a link that is replaced at once.
 fn mount(directory: &Path, generation: u32, issued: &Issued) {
     let data = directory.join(format!("..{generation}"));
     std::fs::create_dir(&data).expect("a directory");
@@ -38,7 +38,7 @@ fn mounted(directory: &Path, more: &str) -> String {
     format!("reload = \"20ms\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}")
 }
 
-/// The certificate that a new connection is shown.
+/// Returns the certificate that the service shows to a new connection.
 fn shown(service: &Service, certificates: &Certificates) -> Vec<u8> {
     block_on(certificates.shown_by(&service.address()))
 }
@@ -62,7 +62,7 @@ fn certificates_are_replaced_under_load_without_a_failed_request() {
             let new_one = certificates.client_maker();
             runtime.spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
-                    // Two keep their connection, two make a new one each time.
+                    // Two clients keep their connection, two open a new one each time.
                     let client = if number % 2 == 0 { kept.clone() } else { new_one() };
                     let answer = client.post(&url).body(batch(ids(1))).send().await;
                     assert_eq!(answer.expect("an answer").status(), 200);
@@ -87,7 +87,7 @@ fn certificates_are_replaced_under_load_without_a_failed_request() {
     for client in clients {
         block_on(client).expect("no request failed");
     }
-    // The first may have come in time for the start, which is no reload.
+    // The service may have read the first files already at its start, which is not a reload.
     assert!(service.metric(APPLIED) >= 9.0);
     assert_eq!(service.metric(REFUSED), 0.0);
 }
@@ -108,7 +108,7 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
     mount(&secret, 0, &first);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
-    // 4096-01-01, as the tests make them.
+    // 4096-01-01, the expiry of certificates in tests.
     wait_for("the expiry", || (service.metric(EXPIRES) == 67_090_118_400.0).then_some(()));
     let mixed = Issued { key: first.key.clone(), ..second.clone() };
     let junk = Issued { certificate: first.key.clone(), ..second.clone() };

@@ -1,4 +1,4 @@
-//! A reload is one transaction: half a configuration is never taken up, and nothing becomes more open.
+//! A reload is one transaction: half a configuration is never applied, and no access becomes less restricted.
 
 use reqwest::{Client, RequestBuilder, StatusCode};
 
@@ -39,7 +39,7 @@ fn sender(service: &Service) -> StatusCode {
     status(Client::new().post(&service.url).basic_auth("u", Some(PASSWORD)))
 }
 
-/// Does something, and waits until one more reload has ended like this.
+/// Runs `change`, and waits until one more reload has ended with this result.
 fn then(service: &Service, metric: &str, act: impl FnOnce()) {
     let before = service.metric(metric);
     act();
@@ -82,7 +82,7 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
             None => std::fs::remove_file(home.path("test.toml")).expect("removed"),
         });
         service.wait_for_log(reason);
-        // SIGHUP does not make it better.
+        // SIGHUP does not change the result.
         then(&service, REFUSED, || service.signal("HUP"));
         assert_eq!(nobody(&service), StatusCode::UNAUTHORIZED, "{reason}");
         assert_eq!(sender(&service), StatusCode::OK, "{reason}");

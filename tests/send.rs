@@ -1,4 +1,4 @@
-//! `send`: what it repeats, what ends it at once, and how it says so.
+//! `send`: retries, permanent failures, and its messages.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -19,7 +19,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
-/// No word of a library, and no credential.
+/// Asserts that a message contains no text of a library and no credential.
 fn assert_plain(text: &str) {
     for word in ["client error", "os error", "error sending", "(Connect)", "canary"] {
         assert!(!text.contains(word), "{word}: {text}");
@@ -50,7 +50,7 @@ fn what_a_repetition_would_meet_again_ends_it_at_once() {
         (format!("{}/nowhere", service.url), &[], "404 Not Found", "correct --url"),
         (open, &["--batch", "3"], "413 Payload Too Large", "with --batch"),
     ] {
-        // Without a limit in time: only that it ends says that nothing is repeated.
+        // Retries have no time limit here, so that the command ends only if it does not retry.
         let sent = send(&url, &[arguments, &["--json"]].concat());
         assert_eq!(sent.status.code(), Some(1), "{sent:?}");
         let text = said(&sent);

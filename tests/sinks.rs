@@ -20,7 +20,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
         "[limits]\nshutdown_grace = \"1s\"\n[sinks.stuck]\ntype = \"file\"\npath = \"pipe\"\n\
          [sinks.fine]\ntype = \"file\"\npath = \"fine.ndjson\"\n",
     );
-    // Nobody reads the pipe.
+    // The pipe has no reader.
     assert!(Command::new("mkfifo").arg(home.path("pipe")).status().expect("mkfifo").success());
     let service = home.start();
     for round in 0..20 {
@@ -33,7 +33,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
     let (status, log) = service.terminate();
     assert!(status.success(), "a stuck sink does not hold up the end: {log}");
 
-    // Its events waited for it.
+    // Its events have waited.
     std::fs::remove_file(home.path("pipe")).expect("removed");
     let service = home.start();
     let lines = wait_for_lines(&home, "pipe", 1000);
@@ -66,7 +66,7 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
             .contains("directory cannot be written"),
         "{body}"
     );
-    // Ending while it is paused leaves its cursor where it is.
+    // Stopping the service while the sink is paused does not move its cursor.
     assert!(service.terminate().0.success());
     let service = home.start();
     let ready = || ask(&service).1;

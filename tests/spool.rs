@@ -1,4 +1,4 @@
-//! The spool in the running service: its limit, its memory of ids, damage, and its lock.
+//! The spool of the running service: its limit, deduplication, damage, and its lock.
 
 use std::collections::HashSet;
 
@@ -29,7 +29,7 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
          [spool]\nmax_size = \"6 MiB\"\ndedup = { max_ids = 1000 }\n\
          [sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    // A directory where the file should be: the sink is paused, its events wait.
+    // A directory in place of the file: the sink is paused, its events wait.
     std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     let mut accepted = Vec::new();
@@ -83,7 +83,7 @@ fn ids_are_remembered_across_restarts_and_kills() {
     let service = home.start();
     assert_eq!(post(&service, &documented()).1["duplicates"], 5, "after SIGTERM");
     assert!(service.terminate().0.success());
-    // SIGKILL may have come between the file and the cursor: then these were written twice.
+    // SIGKILL may have come between the write and the commit of the cursor: then these lines are there twice.
     let ids: HashSet<String> = home.lines("out.ndjson").iter().map(|line| id(line)).collect();
     assert_eq!(ids.len(), 5);
 }
@@ -132,7 +132,7 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
         post(&service, &batch((0..10).map(|number| format!("{part}-{number}"))));
     }
     service.kill();
-    // One flipped bit in the middle chunk's body.
+    // One flipped bit in the body of the middle chunk.
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     let body: Vec<u8> = store
         .query_row("SELECT body FROM chunks WHERE last = 20", [], |row| row.get(0))
@@ -199,7 +199,7 @@ fn a_layout_of_another_version_is_left_alone() {
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     store.pragma_update(None, "user_version", 99).expect("changed");
     drop(store);
-    // Such a version would have written its layout into the mark as well.
+    // Such a version would have written its layout into the high watermark as well.
     std::fs::remove_file(home.path("data/spool.mark")).expect("removed");
     let (status, log) = home.try_start().err().expect("refused");
     assert_eq!(status.code(), Some(1));

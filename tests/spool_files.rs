@@ -1,4 +1,4 @@
-//! The spool's files change under a running service.
+//! Changes of the spool's files by others while the service runs.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn a_spool_that_was_moved_is_not_ready_until_it_is_back() {
     service.post(&batch(["before".to_owned()]));
     service.wait_until_settled("out");
     fs::rename(home.path("data"), home.path("moved")).expect("moved");
-    // Nobody posts anything.
+    // No client posts.
     wait_for("the service to notice", || (service.ask_admin("/readyz").0 == 503).then_some(()));
     let reason = service.readiness()["reason"].as_str().expect("a reason").to_owned();
     assert!(reason.contains("data is missing") && reason.contains("put it back"), "{reason}");

@@ -1,4 +1,4 @@
-//! `status`: the running service on one screen; and what the other commands print for programs.
+//! `status`: the running service on one screen; and the JSON output of the other commands.
 
 use std::process::Output;
 
@@ -83,7 +83,7 @@ fn a_spool_that_cannot_be_read_hides_nothing_else() {
         (&Value::Null, &Value::Null)
     );
     std::fs::rename(&away, &there).expect("back");
-    // A sink may have met the missing file, too; its next commit succeeds.
+    // A sink may have failed on the missing file, too; its next commit succeeds.
     wait_for("exit code 0", || {
         (home.run_with(&service, &["status"]).status.code() == Some(0)).then_some(())
     });
@@ -123,7 +123,7 @@ fn a_paused_sink_and_a_service_that_is_not_there_are_told_by_the_exit_code() {
     assert!(String::from_utf8_lossy(&gone.stderr).contains("Is it running"), "{gone:?}");
 }
 
-/// What a command prints when its output is a terminal, which `script` provides.
+/// Returns the output of a command on a terminal, which `script` provides.
 fn on_a_terminal(home: &Home, admin: &str, no_color: &str) -> String {
     let command = format!("{BINARY} status -c test.toml");
     let output = std::process::Command::new("script")

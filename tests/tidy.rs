@@ -1,11 +1,11 @@
-//! Keeps the tree easy to see: directions between modules, sizes, and what each file says of itself.
+//! Structure of the source tree: directions between modules, sizes of files, and documentation.
 
 #![expect(clippy::expect_used, reason = "a source that cannot be read fails the test")]
 
 use std::path::{Path, PathBuf};
 
-/// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
-/// meet.
+/// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
+/// do not know each other.
 const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("error_chain", &[]),
     ("event", &[]),
@@ -128,7 +128,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     ),
 ];
 
-/// Modules that must not touch the world, and words that would.
+/// Modules without I/O, and words that would mean I/O.
 const PURE: [&str; 5] = ["event", "decode", "format", "redact", "json"];
 const WORLD: [&str; 8] =
     ["std::fs", "std::net", "std::env", "tokio", "SystemTime", "Instant", "Utc::now", "tracing"];
@@ -137,9 +137,9 @@ const MAX_LINES: usize = 400;
 
 struct Source {
     path: PathBuf,
-    /// Relative to `src/`.
+    /// Path below `src/`.
     name: String,
-    /// Without its unit tests.
+    /// Text without the unit tests.
     text: String,
 }
 
@@ -190,7 +190,7 @@ fn modules_point_down_only() {
         };
         for line in code_lines(&source) {
             for used in line.split("crate::").skip(1) {
-                // `use crate::{a, b}` names several.
+                // `use crate::{a, b}` names several modules.
                 let names = used.trim_start_matches('{').split(&[',', '}'][..]);
                 let names = if used.starts_with('{') { names.collect() } else { vec![used] };
                 for name in names {
@@ -235,7 +235,7 @@ fn only_its_directory_and_its_registration_name_a_sink() {
         .collect();
     assert!(types.len() >= 8, "the sinks were found");
     for source in sources() {
-        // The registration, and the judge of their bytes, which is built for tests only.
+        // Except the registration, and the fuzzing properties, which are built for tests only.
         if source.name == "sinks/mod.rs" || source.name.contains("fuzzing") {
             continue;
         }
@@ -358,7 +358,7 @@ fn paths_in_the_architecture_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
     let mut missing = Vec::new();
-    // Odd parts stand between backticks.
+    // The odd parts are between backticks.
     for code in page.split('`').skip(1).step_by(2) {
         let is_path =
             code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
@@ -424,7 +424,7 @@ fn the_image_says_what_the_manifest_says() {
     ] {
         assert!(image.contains(&said), "the Dockerfile does not say {said}");
     }
-    // The oldest toolchain that is promised is the one that everything is checked with.
+    // The minimum supported toolchain is the one that CI uses.
     let toolchain = format!("channel = \"{}.0\"", env!("CARGO_PKG_RUST_VERSION"));
     assert!(read("rust-toolchain.toml").contains(&toolchain), "another toolchain: {toolchain}");
 }

@@ -1,4 +1,4 @@
-//! Certificates towards targets: whom a sink trusts, what it shows, and what happens when they change.
+//! Certificates towards targets: the authorities that a sink trusts, its own certificate, and changed files.
 
 use crate::support::certificates::Certificates;
 use crate::support::events::{batch, ids};

@@ -1,4 +1,4 @@
-//! The service's own spans, at a collector that decodes what it gets; and one that is away.
+//! Spans of the service, at a collector that decodes them, and with a collector that is down.
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::Client;
@@ -135,7 +135,7 @@ fn a_collector_that_is_away_holds_nothing_up_and_is_mentioned_once() {
     let service = home.start();
     let before = service.peak_memory();
     collector.stop();
-    // More than the queue holds.
+    // More spans than the queue can hold.
     let requests = 3000;
     block_on(async {
         let client = Client::new();

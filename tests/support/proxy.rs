@@ -1,8 +1,7 @@
-//! A real proxy (nginx, Caddy, `HAProxy`) before the service of a test, with the very file of
-//! `deploy/`: only addresses and the places of certificates are put in.
+//! A real proxy (nginx, Caddy, `HAProxy`) in front of the service, with the file of `deploy/`. Only addresses and paths
+//! of certificates are replaced.
 //!
-//! They are Debian 12's, from `.ci/proxies`, run as private instances with all their files in one
-//! directory.
+//! They are Debian 12's, from `.ci/proxies`, and run as private instances with all their files in one directory.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,12 +11,12 @@ use std::process::{Child, Command, Stdio};
 use super::certificates::Issued;
 use super::{free_port, wait_for};
 
-/// The name in the files of `deploy/`.
+/// Host name in the files of `deploy/`.
 pub const NAME: &str = "davinci-siem.example.com";
 
 const PROGRAMS: &str = "/opt/proxy-peers/usr";
 
-/// What Debian's own `nginx.conf` is around a file of `conf.d`.
+/// Content of Debian's `nginx.conf` around a file of `conf.d`.
 const NGINX: &str = "daemon off; user root root; pid DIRECTORY/pid; error_log stderr; events {}
 http {
     access_log off; client_body_temp_path DIRECTORY/body; proxy_temp_path DIRECTORY/proxy;
@@ -26,14 +25,14 @@ http {
 }
 ";
 
-/// nginx that passes TCP on and says in the PROXY protocol where it comes from.
+/// nginx that forwards TCP and sends the client's address in the PROXY protocol.
 const NGINX_STREAM: &str =
     "load_module /opt/proxy-peers/usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off; user root root; pid DIRECTORY/pid; error_log stderr; events {}
 stream { server { listen LISTEN; proxy_pass UPSTREAM; proxy_protocol on; } }
 ";
 
-/// Which program, with which file.
+/// Program and file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `deploy/nginx/davinci-siem.conf`
@@ -42,11 +41,11 @@ pub enum Kind {
     Caddy,
     /// `deploy/haproxy/haproxy.cfg`
     Haproxy,
-    /// No file of `deploy/`: it would not work.
+    /// A configuration that `deploy/` does not contain, because it would not work.
     NginxStream,
 }
 
-/// A running proxy; ended on drop.
+/// A running proxy, stopped on drop.
 #[derive(Debug)]
 pub struct Proxy {
     kind: Kind,
@@ -56,7 +55,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one before `upstream`, all its files in the directory; returns when it accepts.
+    /// Starts one in front of `upstream`, with all its files in the directory. Returns once it accepts connections.
     pub fn start(kind: Kind, directory: &Path, upstream: SocketAddr, own: &Issued) -> Proxy {
         let directory = directory.canonicalize().expect("a directory");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -88,7 +87,7 @@ impl Proxy {
             Kind::Caddy => {
                 let port = address.port();
                 let changes = [
-                    // Several may run at a time, and on loopback only.
+                    // Several may run at the same time, and on loopback only.
                     (
                         "\tauto_https disable_redirects\n",
                         "\tauto_https disable_redirects\n\tadmin off\n\tdefault_bind 127.0.0.1\n"
@@ -114,7 +113,7 @@ impl Proxy {
     }
 
     #[cfg(feature = "nats")]
-    /// nginx before two receivers, with `deploy/jetstream/nginx.conf` but for TLS.
+    /// Starts nginx in front of two receivers, with `deploy/jetstream/nginx.conf` without TLS.
     pub fn before_two(directory: &Path, receivers: [SocketAddr; 2]) -> Proxy {
         let directory = directory.canonicalize().expect("a directory");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -133,7 +132,7 @@ impl Proxy {
         run(Kind::Nginx, address, &directory, &put("/sbin/nginx -e stderr -c DIRECTORY/nginx.conf"))
     }
 
-    /// What it said on its standard error.
+    /// Returns its standard error.
     fn log(&self) -> String {
         let log = fs::read(self.directory.join("proxy.log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
@@ -145,8 +144,7 @@ impl Drop for Proxy {
         if std::thread::panicking() {
             eprintln!("--- the log of {:?}\n{}", self.kind, self.log());
         }
-        // nginx has a second process, which would stay. The shell's own `kill`: slim images have no
-        // such program.
+        // nginx has a second process, which would continue. The shell's own `kill`: slim images have no such program.
         let id = self.child.id().to_string();
         drop(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status());
         if matches!(self.kind, Kind::Caddy | Kind::Haproxy) {
@@ -156,7 +154,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Starts the program that a line names; returns when it accepts.
+/// Starts the program that a line names. Returns once it accepts connections.
 fn run(kind: Kind, address: SocketAddr, directory: &Path, line: &str) -> Proxy {
     let mut words = line.split(' ');
     let program = format!("{PROGRAMS}{}", words.next().expect("a program"));
@@ -182,7 +180,7 @@ fn path(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// A file of `deploy/` with changes, each of which has exactly one place.
+/// Returns a file of `deploy/` with changes, each of which has exactly one place.
 fn deployed(name: &str, changes: &[(&str, String)]) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
     let mut text = fs::read_to_string(file).expect("a file of deploy/");
