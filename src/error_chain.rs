@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_http_clients_meet_is_said_without_their_chains() {
+    async fn failures_of_http_clients_have_messages_without_error_chains() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");

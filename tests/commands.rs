@@ -76,7 +76,7 @@ fn the_quarantine_names_the_events_that_it_holds() {
 }
 
 #[test]
-fn what_operates_a_running_service_needs_no_secret_of_a_sink() {
+fn operator_commands_need_no_secret_of_a_sink() {
     let poison = HashSet::from(["event-0001".to_owned()]);
     let target = Target::start(Webhook { poison, ..Webhook::default() });
     let hook = format!(

@@ -13,7 +13,7 @@ use crate::support::service::Home;
 use crate::support::{PATIENCE, block_on, wait_for};
 
 #[test]
-fn who_opens_connections_and_says_nothing_makes_room() {
+fn idle_connections_are_closed_for_new_ones() {
     let home = Home::new("[limits]\nconnections = 8\nheader_timeout = \"1h\"\n");
     let service = home.start();
     let open = || service.metric("davinci_siem_connections{listener=\"webhooks\"}");

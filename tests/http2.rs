@@ -382,7 +382,7 @@ fn broken_http2_is_answered_as_the_rfcs_say() {
 }
 
 #[test]
-fn what_is_no_preface_is_no_http2() {
+fn a_connection_without_the_preface_is_not_http2() {
     let home = Home::new("");
     let service = home.start();
     for almost in [&PREFACE[..20], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"INVALID PREFACE\r\n\r\n"]

@@ -100,7 +100,7 @@ fn a_request_that_is_too_large_is_halved_until_it_fits() {
 }
 
 #[test]
-fn whatever_passes_is_waited_for() {
+fn transient_failures_are_retried_until_they_end() {
     let target = Target::start(Webhook::default());
     let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(9));
     target.fail([
@@ -150,7 +150,7 @@ fn a_wish_to_wait_is_granted() {
 }
 
 #[test]
-fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
+fn permanent_failures_pause_the_sink_and_drop_nothing() {
     for status in [301, 401, 403, 404, 405, 410, 415, 431, 501] {
         let elsewhere = Target::start(Webhook::default());
         let target = Target::start(Webhook::default());

@@ -72,7 +72,7 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
 
 /// Readers were woken before the length that they may read was published: vectordotdev/vector#25872.
 #[test]
-fn what_readers_are_told_of_can_be_read() {
+fn a_woken_reader_can_read_the_event() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = spool::SpoolConfig {
         engine: spool::Engine::Embedded,
@@ -126,7 +126,7 @@ fn a_full_spool_is_still_full_after_a_restart() {
 /// An event that could not be stored ended the process, or was counted as delivered:
 /// vectordotdev/vector#25795, vectordotdev/vector#26099.
 #[test]
-fn what_is_no_event_is_kept_aside_and_its_neighbours_pass() {
+fn an_invalid_element_is_quarantined_and_the_others_are_accepted() {
     let home = Home::new(FILE);
     let service = home.start();
     let deep = format!("{{\"id\":\"deep\",\"x\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
@@ -139,7 +139,7 @@ fn what_is_no_event_is_kept_aside_and_its_neighbours_pass() {
 
 /// A stored event was nested too deeply to be read again: vectordotdev/vector#25795.
 #[test]
-fn whatever_is_accepted_comes_out_of_every_format() {
+fn every_accepted_event_can_be_rendered_in_every_format() {
     let formats = ["native", "ecs", "ocsf", "cef", "leef"];
     let sinks = formats.map(|format| {
         format!("[sinks.{format}]\ntype = \"file\"\npath = \"{format}\"\nformat = \"{format}\"\n")
@@ -279,7 +279,7 @@ fn a_disk_that_is_full_at_any_write_costs_nothing() {
 
 /// Events that a target refused were counted as sent: vectordotdev/vector#10870, vectordotdev/vector#11311.
 #[test]
-fn what_a_target_refuses_is_not_delivered() {
+fn refused_events_are_not_counted_as_delivered() {
     let target = Target::start(Webhook::default());
     target.state().poison.insert("event-0003".to_owned());
     let home = Home::new(&hook(&target));
@@ -331,7 +331,7 @@ fn a_fault_of_the_server_is_a_503_that_says_when_to_come_back() {
 
 /// A timeout was handled as "not stored", and the repetition as new events: vectordotdev/vector#22847.
 #[test]
-fn whoever_gives_up_and_repeats_makes_no_double() {
+fn a_client_that_times_out_and_repeats_causes_no_duplicate() {
     let machine = Machine::new(FILE);
     let service = machine.home.start();
     let slow = machine.trigger("slow-sync");

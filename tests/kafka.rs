@@ -139,7 +139,7 @@ fn events_arrive_with_their_keys_and_names() {
 }
 
 #[test]
-fn what_the_brokers_cannot_do_now_comes_once_they_can() {
+fn transient_broker_errors_are_retried_until_they_end() {
     for error in [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
@@ -158,7 +158,7 @@ fn what_the_brokers_cannot_do_now_comes_once_they_can() {
 }
 
 #[test]
-fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
+fn an_event_that_is_too_large_becomes_a_dead_letter_and_the_others_arrive() {
     let brokers = Brokers::start();
     let home = brokers.home("max_size = \"50 kB\"\ncompression = \"none\"\n");
     let service = home.start();
@@ -173,7 +173,7 @@ fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
 }
 
 #[test]
-fn what_a_broker_finds_too_large_is_sent_in_halves_or_alone_becomes_a_dead_letter() {
+fn a_batch_that_a_broker_finds_too_large_is_halved_and_a_single_event_becomes_a_dead_letter() {
     for (set, dead) in [(50, 0), (1, 1)] {
         let brokers = Brokers::start();
         let home = brokers.home(&format!("batch = {{ events = {set} }}\n"));

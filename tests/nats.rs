@@ -291,7 +291,7 @@ fn another_stream_than_expected_pauses_the_sink() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
+fn an_event_that_is_too_large_becomes_a_dead_letter_and_the_others_arrive() {
     for (server, limit) in [("max_payload: 50KB", -1), ("", 50_000)] {
         let cluster = Cluster::start_with(1, server);
         let client = cluster.client();

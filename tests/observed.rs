@@ -67,7 +67,7 @@ impl Tail {
 }
 
 #[test]
-fn what_is_counted_is_what_was_accepted() {
+fn statistics_count_accepted_events_only() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     let one = minted("one");
@@ -241,7 +241,7 @@ fn canaries() -> Value {
 }
 
 #[test]
-fn what_redaction_takes_is_shown_nowhere() {
+fn redacted_values_are_shown_nowhere() {
     let rules = "[redact]\npii = \"mask\"\nmask = [\"unknown\", \"**.flowName\", \"**.connectorId\", \
                  \"**.outcomeStatus\", \"**.flowVersionId\", \"**.success\"]\n\
                  hash = [\"**.flowId\", \"**.originalCapabilityName\"]\nkey_env = \"KEY\"\n\

@@ -234,7 +234,7 @@ fn post_and_leave(service: &Service, power: &Power, body: String) {
 
 /// The spool reports no loss of events that were not acknowledged and that only a killed process had read.
 #[test]
-fn what_was_never_acknowledged_is_not_reported_as_lost() {
+fn unacknowledged_events_are_not_reported_as_lost() {
     let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
     let mut power = Power::connect(&mut home, 0);
     let service = home.start();

@@ -232,7 +232,7 @@ fn a_service_that_is_down_is_never_a_200() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn what_the_service_refuses_is_passed_as_it_is() {
+fn refusals_of_the_service_pass_the_proxy_unchanged() {
     // The smallest possible quarantine: 18 bodies of 60 kB fill it.
     let config = "[limits]\nbody = \"64 KiB\"\nin_flight = \"1 MiB\"\n[spool]\nmax_size = \"32 MiB\"\n\
                   quarantine_max_size = \"1088 KiB\"\ndedup = { max_ids = 100_000 }\n";
@@ -277,7 +277,7 @@ fn a_body_over_the_limit_is_a_413() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn nothing_but_the_webhook_is_reachable() {
+fn only_the_webhook_is_reachable() {
     for kind in [Kind::Nginx, Kind::Caddy] {
         let bench = Bench::new(kind, "", "");
         let service: Service = bench.home.start();

@@ -90,7 +90,7 @@ fn one_bad_event_of_500_is_kept_shown_corrected_and_delivered() {
 }
 
 #[test]
-fn what_strict_refused_is_delivered_once_strict_is_off() {
+fn events_that_strict_refused_are_delivered_after_strict_is_off() {
     let home = Home::new(&format!("{SINK}[sources.pingone]\nstrict = true\n"));
     let service = home.start();
     let odd = minted("odd").replace("\"success\":true", "\"success\":\"true\"");

@@ -97,7 +97,7 @@ fn expired(certificates: &Certificates) -> Issued {
 }
 
 #[test]
-fn what_cannot_be_used_leaves_the_certificate_of_before() {
+fn an_unusable_certificate_does_not_replace_the_current_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let certificates = Certificates::new(directory.path(), "a");
     let first = certificates.issue("127.0.0.1", |_| ());

@@ -93,7 +93,7 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
 }
 
 #[test]
-fn what_a_restart_is_needed_for_refuses_the_rest_too() {
+fn a_change_that_needs_a_restart_refuses_the_whole_reload() {
     let home = home("reload = \"1h\"", SOURCE);
     let service = home.start();
     let whole = config_of(&home);
@@ -110,7 +110,7 @@ fn what_a_restart_is_needed_for_refuses_the_rest_too() {
 }
 
 #[test]
-fn what_is_read_at_each_request_is_taken_up_and_the_rest_is_named() {
+fn a_reload_applies_access_keys_and_names_keys_that_need_a_restart() {
     let config =
         format!("{SOURCE}[sinks.f]\ntype = \"file\"\npath = \"f\"\n[limits]\nbody = \"1 MiB\"\n");
     let home = home("reload = \"1h\"\ntrusted_proxies = [\"10.0.0.0/8\"]", &config);

@@ -117,7 +117,7 @@ fn a_hostile_id_is_harmless_in_a_log() {
 }
 
 #[test]
-fn what_http_forbids_in_an_id_gets_no_further() {
+fn ids_that_http_forbids_are_refused() {
     use std::io::{Read, Write};
     let (_home, service) = start("text");
     for id in ["a\u{1b}[31m", "a\u{7f}", "a\u{0}", "a\u{8}"] {

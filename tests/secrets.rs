@@ -167,7 +167,7 @@ fn statuses(service: &Service, password: &str) -> [u16; 2] {
 }
 
 #[test]
-fn what_editors_add_to_a_secret_is_taken_off_wherever_it_comes_from() {
+fn line_breaks_and_byte_order_marks_of_secrets_are_removed() {
     for content in ["@\n", "@\r\n", "@\n\n", "\u{feff}@", "\u{feff}@\r\n"] {
         let content = content.replace('@', PASSWORD);
         for origin in ["file = \"secret\"", "env = \"SECRET\""] {

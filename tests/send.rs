@@ -37,7 +37,7 @@ fn a_url_without_a_scheme_is_a_mistake_with_its_correction() {
 }
 
 #[test]
-fn what_a_repetition_would_meet_again_ends_it_at_once() {
+fn permanent_failures_are_not_retried() {
     let home = Home::new(
         "[limits]\nbody = \"1 KiB\"\n[sources.pingone]\n\
          basic = [{ username = \"pingone\", password_env = \"PW\" }]\n[sources.open]\npath = \"/open\"\n",

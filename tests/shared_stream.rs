@@ -119,7 +119,7 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
-fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
+fn events_after_a_lost_end_that_was_not_read_are_delivered_at_once() {
     let (mut cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     // At the end of the stream, delivery does not wait for a full batch.
     let receivers = Receivers::start(&cluster, &target, &[("SINKS__SIEM__BATCH__EVENTS", "1")]);

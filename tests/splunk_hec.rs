@@ -135,7 +135,7 @@ fn a_wrong_token_pauses_the_sink_until_the_file_is_corrected() {
 }
 
 #[test]
-fn whatever_passes_is_waited_for() {
+fn transient_failures_are_retried_until_they_end() {
     let target = Target::start(Collector::new("good"));
     let busy = |status: u16, code: i64| {
         Fault::Answer(status, Vec::new(), format!("{{\"text\":\"x\",\"code\":{code}}}"))

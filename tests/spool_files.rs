@@ -52,7 +52,7 @@ fn without_its_lock_file_nothing_is_stored_and_nobody_else_starts() {
 }
 
 #[test]
-fn what_a_sink_never_gets_is_counted() {
+fn events_that_a_sink_skips_are_counted() {
     let sink = |name: &str| {
         format!(
             "[sinks.{name}]\ntype = \"file\"\npath = \"{name}.ndjson\"\n\

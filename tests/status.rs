@@ -150,7 +150,7 @@ fn colours_are_for_terminals_whose_owners_want_them() {
 }
 
 #[test]
-fn what_changes_something_reports_as_json_too() {
+fn commands_that_change_state_can_report_as_json() {
     let home = Home::with_two_sinks("[spool]\nretention = \"1h\"\n");
     let service = home.start();
     service.post(&batch(ids(3)));

@@ -51,7 +51,7 @@ fn messages_arrive_whole_over_tcp_and_udp() {
 }
 
 #[test]
-fn what_a_lost_connection_may_have_swallowed_is_sent_again_and_counted() {
+fn messages_of_a_lost_connection_are_sent_again_and_counted() {
     let receiver = Receiver::tcp();
     let home = home(&receiver.address, "transport = \"tcp\"\nbatch = { events = 10 }\n");
     let service = home.start();

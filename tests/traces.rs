@@ -83,7 +83,7 @@ fn a_request_and_a_delivery_are_a_span_each() {
 }
 
 #[test]
-fn what_goes_wrong_is_said_in_its_span_and_nothing_secret_is() {
+fn spans_contain_errors_and_no_secrets() {
     let collector = Target::start(Spans::default());
     let config = "[sources.pingone]\npath = \"/webhooks/pingone\"\n\
          basic = [{ username = \"davinci\", password_env = \"PASSWORD\" }]\n\
@@ -204,7 +204,7 @@ fn only_what_may_be_repeated_is() {
 }
 
 #[test]
-fn what_the_collector_rejects_is_counted_as_dropped() {
+fn rejected_spans_are_counted_as_dropped() {
     let collector = Target::start(Spans { rejects: 1, ..Spans::default() });
     let home = home(&collector, "");
     let service = home.start();

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_not_shown() {
+    fn unusable_credentials_are_not_shown() {
         let jwt_only = "-----BEGIN NATS USER JWT-----\ncanary\n------END NATS USER JWT------\n";
         let empty = "-----BEGIN NATS USER JWT-----\n------END NATS USER JWT------\n";
         for (authentication, said) in [

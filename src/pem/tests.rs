@@ -75,7 +75,7 @@ fn every_mistake_has_its_words_and_shows_nothing() {
 }
 
 #[test]
-fn what_can_be_used_is_used() {
+fn usable_files_are_accepted() {
     let (pem, _) = key();
     for content in [pem.clone(), pem.replace('\n', "\r\n"), format!("{}{pem}", certificate())] {
         let file = tempfile::NamedTempFile::new().expect("a file");

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused() {
+    fn invalid_paths_are_refused() {
         for text in [
             "", ".", "a.", ".a", "a..b", "**", "**.", "a.**", "a.**.b", "**.**.a", "a*", "*a",
             "$.a", "$", "a[0].b", "a[*]", "/a/b", " a", "a .b", "a.\n", "\"a\"",

@@ -212,7 +212,7 @@ fn the_profile_finds_people_and_leaves_programs_and_flows() {
 }
 
 #[test]
-fn what_every_event_needs_is_not_searched() {
+fn required_fields_are_not_searched() {
     let text = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"a@b.co"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"a@b.co"}},"id":"c@d.co","ID":"a@b.co"}"#;
     let expected = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"***"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"***"}},"id":"c@d.co","ID":"***"}"#;
     assert_eq!(redacted(&redaction("pii = \"mask\""), text), expected);
@@ -221,7 +221,7 @@ fn what_every_event_needs_is_not_searched() {
 }
 
 #[test]
-fn what_nothing_matches_is_not_copied() {
+fn events_without_a_match_are_not_copied() {
     let redaction = redaction("pii = \"mask\"\ndrop = [\"nothing\"]\nmask = [\"m\"]");
     for text in [event(""), event(r#""m":"***","n":[1,{}]"#), event(r#""e":"caf\u00e9 50% \\@""#)] {
         assert!(matches!(redaction.event(text.as_bytes()), Cow::Borrowed(_)), "{text}");

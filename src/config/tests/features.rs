@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_this_build_does_not_have_is_refused_with_the_way_to_have_it() {
+fn a_missing_feature_is_refused_with_its_name() {
     for (kind, required, is_built) in [
         ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),

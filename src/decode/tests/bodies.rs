@@ -65,7 +65,7 @@ fn every_body_shape_is_read() {
 }
 
 #[test]
-fn what_is_not_clearly_a_wrapper_stays_one_element() {
+fn an_unknown_wrapper_stays_one_element() {
     let (a, b) = (event_text("a"), event_text("b"));
     for body in [
         format!(r#"[{{"logs":[],"event":{a}}}]"#),
