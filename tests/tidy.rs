@@ -23,7 +23,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     // The reader of the configuration: each component declares its own settings with it.
     ("settings", &["secret", "shown"]),
     ("tls", &["pem", "settings", "shown"]),
-    ("nats", &["secret", "settings", "tls"]),
+    ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
     ("decode", &["event", "json"]),
@@ -409,7 +409,7 @@ fn every_fixture_and_dependency_is_explained() {
 }
 
 #[test]
-fn the_image_says_what_the_manifest_says() {
+fn the_image_agrees_with_the_manifest() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
     let (image, tools) = (read("Dockerfile"), read(".ci/tool"));

@@ -295,14 +295,16 @@ fn credentials_that_cannot_be_read_are_one_mistake() {
 }
 
 #[test]
-fn the_admin_address_is_read_whatever_else_is_wrong() {
+fn the_admin_address_is_read_in_spite_of_other_mistakes() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("a.toml");
     std::fs::write(&file, "[admin]\naddress = \"127.0.0.1:7\"\n[sources.a]\nbasic = 3\n")
         .expect("written");
-    let admin = load_admin(Some(&file), std::iter::empty()).expect("read");
+    let admin = load_part(Some(&file), std::iter::empty(), Secrets::All, AdminConfig::read);
+    let admin = admin.expect("read");
     assert_eq!(admin.address.port(), 7);
-    let spool = load_spool(Some(&file), std::iter::empty()).expect("read");
+    let read = |root: &mut Section<'_>| read_spool(root, 0);
+    let spool = load_part(Some(&file), std::iter::empty(), Secrets::All, read).expect("read");
     assert_eq!(spool.directory, directory.path().join("data"));
 }
 

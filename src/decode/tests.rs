@@ -35,7 +35,7 @@ fn interaction(raw: &[u8]) -> crate::event::InteractionEvent<'_> {
 }
 
 #[test]
-fn every_fixture_is_typed_as_its_snapshot_says() {
+fn every_fixture_is_decoded_like_its_snapshot() {
     for directory in ["events", "contradictions"] {
         for path in fixtures(directory) {
             let raw = read(&path);
