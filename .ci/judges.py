@@ -1,4 +1,4 @@
-"""What .ci/detections and .ci/formats share: the program under test, and servers that judge its output."""
+"""Shared by .ci/detections and .ci/formats: the program under test, and servers that judge its output."""
 
 import json
 import pathlib
@@ -43,7 +43,7 @@ BUILT_IN = {
 
 
 def render(program, events, *arguments):
-    """Events in a format, one line each, as `davinci-siem map` prints them."""
+    """Renders events in a format with `davinci-siem map`, one line each."""
     mapped = subprocess.run(
         [program, "map", *arguments], input=json.dumps(events), capture_output=True, text=True, check=False
     )
@@ -54,7 +54,7 @@ def render(program, events, *arguments):
 
 
 def accepted(program, events):
-    """The events that are not refused: damage may have removed what an event needs."""
+    """The events that are not refused: a mutation may have removed a required field."""
     mapped = subprocess.run([program, "map"], input=json.dumps(events), capture_output=True, text=True, check=False)
     refused = {int(number) for number in re.findall(r"^standard input:1: \$\[(\d+)\]", mapped.stderr, re.MULTILINE)}
     return [event for at, event in enumerate(events) if at not in refused]
