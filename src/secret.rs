@@ -23,7 +23,6 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("{name} cannot be read: {}. Check the path and its permissions", shown::reason(.source))]
     Unreadable {
-        /// The file.
         name: String,
         /// Error of the operating system.
         source: std::io::Error,
@@ -36,10 +35,7 @@ pub enum SecretError {
     NotAPath(#[source] std::io::Error),
     /// The variable is not set.
     #[error("{variable} is not set; set it to the secret, and write its name here")]
-    Unset {
-        /// The variable.
-        variable: String,
-    },
+    Unset { variable: String },
     /// The content can never match, or cannot be sent.
     #[error("{origin} {mistake}")]
     Unusable {

@@ -18,7 +18,7 @@ fn sample(metrics: &str, name: &str) -> Option<f64> {
 }
 
 #[test]
-fn health_says_what_it_is_asked() {
+fn each_health_endpoint_has_its_own_answer() {
     let home = Home::new("");
     let service = home.start();
     block_on(async {
@@ -39,7 +39,7 @@ fn health_says_what_it_is_asked() {
 }
 
 #[test]
-fn every_door_is_counted_and_goes_on_after_a_restart() {
+fn every_disposition_is_counted_across_restarts() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     block_on(async {

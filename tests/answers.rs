@@ -45,7 +45,7 @@ fn raw(service: &Service, request: &[u8]) -> String {
 }
 
 #[test]
-fn the_200_says_what_became_of_each_event_in_exactly_these_bytes() {
+fn the_answer_of_a_200_has_exactly_these_bytes() {
     let home = home("");
     let service = home.start();
     block_on(async {
@@ -243,7 +243,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_encoding_and_framing_is_taken() {
+fn every_encoding_and_framing_is_accepted() {
     let home = home("");
     let service = home.start();
     let deflate = |raw: bool, bytes: &[u8]| {

@@ -18,7 +18,7 @@ fn status(service: &Service, header: &str, value: &str) -> StatusCode {
 }
 
 #[test]
-fn a_trusted_proxy_says_whom_it_speaks_for() {
+fn a_trusted_proxy_forwards_the_clients_address() {
     let listen = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
     let home = Home::with_listen(listen, ALLOW);
     let service = home.start();
@@ -65,7 +65,7 @@ fn proxy_header(source: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn the_proxy_protocol_says_it_for_a_whole_connection() {
+fn the_proxy_protocol_applies_to_the_whole_connection() {
     let listen = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
     let home = Home::with_listen(listen, ALLOW);
     let service = home.start();

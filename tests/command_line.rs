@@ -50,7 +50,7 @@ fn the_five_documented_events_come_out_once_and_equal() {
 }
 
 #[test]
-fn every_fixture_goes_in_and_comes_out_with_equal_values() {
+fn every_fixture_is_delivered_with_equal_values() {
     let home =
         Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\ntest_events = true\n");
     let service = home.start();
@@ -180,7 +180,7 @@ fn check_reports_four_mistakes_with_key_and_remedy() {
 }
 
 #[test]
-fn check_says_what_a_good_configuration_amounts_to() {
+fn check_summarises_a_valid_configuration() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let checked = home.run(&["check"]);
     assert!(checked.status.success());
@@ -203,7 +203,7 @@ fn a_public_listener_without_credentials_needs_a_word() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
+fn mistakes_on_the_command_line_and_at_start_have_plain_messages() {
     let home = Home::new("");
     let run = |arguments: &[&str]| {
         let output = home.run(arguments);

@@ -258,7 +258,7 @@ fn map_reads_files_of_any_number_of_events_and_names_the_lines_of_bad_ones() {
 }
 
 #[test]
-fn check_refuses_a_spool_directory_that_nobody_can_make() {
+fn check_refuses_a_spool_directory_that_cannot_be_created() {
     for (directory, reason) in [
         ("/proc/x", "/proc is a file system of the kernel"),
         ("test.toml/spool", "is not a directory"),

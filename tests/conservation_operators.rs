@@ -49,7 +49,7 @@ fn home() -> Home {
 }
 
 #[test]
-fn nothing_is_lost_and_nobody_let_in_whatever_operators_do() {
+fn operators_cause_no_loss_and_no_unauthorised_access() {
     let rounds = setting("OPERATOR_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("OPERATOR_SEED").unwrap_or_else(|| rand::rng().random());
     println!("OPERATOR_SEED={seed} OPERATOR_ROUNDS={rounds}");

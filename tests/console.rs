@@ -52,7 +52,7 @@ fn hostile() -> String {
 }
 
 #[test]
-fn the_page_allows_nothing_inline_and_shows_strangers_words_as_text() {
+fn the_page_allows_nothing_inline_and_escapes_hostile_text() {
     let home = home("");
     let service = home.start();
     service.post(&hostile());

@@ -34,7 +34,7 @@ fn disposition(service: &Service, sink: &str, disposition: &str) -> f64 {
 }
 
 #[test]
-fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
+fn each_sink_gets_the_events_of_its_filter_and_the_others_are_counted() {
     let home = Home::new(&format!(
         "{}{}{}{}",
         file("errors", "include = { types = [\"SEND_ERROR_RESPONSE\"] }\n"),
@@ -59,7 +59,7 @@ fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
 }
 
 #[test]
-fn lines_of_other_formats_go_where_lines_are_taken() {
+fn lines_of_other_formats_go_to_sinks_that_accept_lines() {
     let receiver = Receiver::tcp();
     let syslog = format!(
         "[sinks.siem]\ntype = \"syslog\"\naddress = \"{}\"\ntransport = \"tcp\"\nformat = \"leef\"\n",
@@ -162,7 +162,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
 }
 
 #[test]
-fn a_new_sink_may_begin_with_what_comes_next() {
+fn a_new_sink_can_start_with_the_next_event() {
     let old = file("old", "");
     let home = Home::new(&format!("[spool]\nretention = \"1h\"\n{old}"));
     let service = home.start();

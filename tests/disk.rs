@@ -64,7 +64,7 @@ fn a_failed_sync_ends_the_process_and_a_restart_recovers() {
 }
 
 #[test]
-fn a_full_disk_is_answered_with_503_and_goes_on_when_there_is_room() {
+fn a_full_disk_causes_503_until_there_is_room() {
     let home = home();
     let service = home.start();
     block_on(async {

@@ -56,7 +56,7 @@ fn read_answer(client: &mut Connection, stream: u32) {
 }
 
 #[test]
-fn over_http2_a_stream_is_not_reset_while_its_body_comes() {
+fn over_http2_a_stream_is_not_reset_while_its_body_arrives() {
     let (_home, service) = start();
     for early in EARLY {
         let mut client = Connection::open(&service.address());

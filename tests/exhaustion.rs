@@ -72,7 +72,7 @@ fn heads_are_bounded_by_bytes_and_by_number() {
 }
 
 #[test]
-fn wrong_logins_are_told_to_wait_and_right_ones_are_not() {
+fn wrong_logins_must_wait_and_right_ones_need_not() {
     let home = Home::new(
         "[limits]\nfailed_logins = 5\n[sources.p]\n\
          basic = [{ username = \"pingone\", password_env = \"PASSWORD\" }]\n",
@@ -128,7 +128,7 @@ fn a_stranger_reaches_neither_the_disk_nor_the_log() {
 }
 
 #[test]
-fn a_wrong_path_is_counted_and_said_once() {
+fn a_wrong_path_is_counted_and_logged_once() {
     let home = Home::new("");
     let service = home.start();
     let elsewhere = service.url.replace("/webhooks/pingone", "/webhook/s3cret-path");

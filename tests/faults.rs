@@ -62,7 +62,7 @@ const FAULTS: [Fault; 10] = [
 ];
 
 #[test]
-fn nothing_is_lost_whatever_happens() {
+fn random_faults_lose_no_event() {
     let rounds = setting("FAULT_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("FAULT_SEED").unwrap_or_else(|| rand::rng().random());
     println!("FAULT_SEED={seed} FAULT_ROUNDS={rounds}");

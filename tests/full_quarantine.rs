@@ -123,7 +123,7 @@ fn garbage_fills_the_quarantine_and_nothing_else() {
 }
 
 #[test]
-fn a_sink_waits_with_what_its_target_refuses_and_goes_on_as_soon_as_there_is_room() {
+fn a_sink_waits_with_a_refused_event_until_the_quarantine_has_room() {
     let target = Target::start(Webhook::default());
     target.state().poison = ["event-0003", "event-0006"].map(str::to_owned).into();
     // Only free room lets the sink continue within the duration of this test.

@@ -215,7 +215,7 @@ fn private_addresses_can_be_kept_out_of_reach() {
 }
 
 #[test]
-fn a_proxy_stands_in_between() {
+fn a_configured_proxy_is_used() {
     let proxy = Target::start(Webhook::default());
     let home = Home::new(&format!(
         "[sinks.hook]\ntype = \"http\"\nurl = \"http://collector.invalid/events\"\n{QUICK}\
@@ -232,7 +232,7 @@ fn a_proxy_stands_in_between() {
 }
 
 #[test]
-fn check_says_whether_the_url_is_there() {
+fn check_tests_the_url() {
     let target = Target::start(Webhook::default());
     let home = home(&target, "");
     let checked = home.run(&["check", "--connect"]);

@@ -301,7 +301,7 @@ fn refused_events_are_not_counted_as_delivered() {
 /// A fault of the server was answered as a fault of the client, which then gave up:
 /// open-telemetry/opentelemetry-collector#8132, open-telemetry/opentelemetry-collector#15126.
 #[test]
-fn a_fault_of_the_server_is_a_503_that_says_when_to_come_back() {
+fn a_fault_of_the_server_is_a_503_with_retry_after() {
     let machine = Machine::new("[limits]\nbody = \"64 KiB\"\nin_flight = \"128 KiB\"\n");
     let service = machine.home.start();
     let ask = || {

@@ -252,7 +252,7 @@ fn brokers_that_are_away_are_waited_for() {
 }
 
 #[test]
-fn a_topic_that_the_brokers_do_not_know_is_told() {
+fn an_unknown_topic_is_reported() {
     let brokers = Brokers::start();
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     brokers.0.topic_error(TOPIC, unknown).expect("set");

@@ -56,7 +56,7 @@ fn both_versions_of_tls_and_of_http_are_spoken_and_nothing_plain() {
 }
 
 #[test]
-fn a_required_certificate_is_checked_before_anything_is_said() {
+fn a_required_certificate_is_checked_before_any_answer() {
     let directory = tempfile::tempdir().expect("a directory");
     let (certificates, own) = authority(directory.path(), "a");
     let other = Certificates::new(directory.path(), "b");
@@ -83,7 +83,7 @@ fn a_required_certificate_is_checked_before_anything_is_said() {
 }
 
 #[test]
-fn a_source_takes_the_certificates_on_its_list_and_no_others() {
+fn a_source_accepts_only_its_pinned_certificates() {
     let directory = tempfile::tempdir().expect("a directory");
     let (certificates, own) = authority(directory.path(), "a");
     let named = |name: &'static str| {

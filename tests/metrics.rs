@@ -57,7 +57,7 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
 }
 
 #[test]
-fn metrics_are_what_their_page_says() {
+fn metrics_agree_with_their_page() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&format!("[{},7]", minted("a")));
@@ -166,7 +166,7 @@ fn stat_panels_have_the_thresholds_of_the_alerts() {
 }
 
 #[test]
-fn every_alert_has_a_case_in_which_it_fires_and_says_what_to_do() {
+fn every_alert_fires_in_a_test_case_and_names_the_remedy() {
     let (rules, cases) =
         (read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts.test.yml"));
     let rules: Vec<&str> = rules.split("- alert: ").skip(1).collect();

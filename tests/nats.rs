@@ -95,7 +95,7 @@ fn events_arrive_in_order_with_their_names() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn another_format_says_so() {
+fn the_schema_header_names_the_format() {
     let cluster = Cluster::start(1);
     let client = cluster.client();
     client.stream(events());
@@ -156,13 +156,13 @@ fn every_way_to_say_who_we_are_is_understood() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn credentials_that_are_not_taken_any_more_pause_the_sink() {
+fn revoked_credentials_pause_the_sink() {
     let mut cluster = Cluster::start_with(1, "authorization { token: \"first\" }");
     let home = home(&cluster.urls(), "token_file = \"secret\"").with_variables(PATIENT);
     std::fs::write(home.path("secret"), "first").expect("written");
     let service = home.start();
     service.post(&batch(ids(3)));
-    // The server accepts the credentials, and the check reports the missing stream.
+    // The server accepts the credentials, and the sink reports the missing stream.
     wait_until_paused(&service, "no stream takes");
     let config = cluster.nodes[0].directory().join("nats.conf");
     let text = std::fs::read_to_string(&config).expect("the configuration");
@@ -376,7 +376,7 @@ fn a_server_that_dies_in_the_middle_loses_and_doubles_nothing() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn a_cluster_that_loses_its_leader_loses_and_doubles_nothing_and_pauses_nobody() {
+fn a_lost_leader_causes_no_loss_no_duplicate_and_no_pause() {
     let mut cluster = Cluster::start(3);
     let client = cluster.client();
     client.stream(Config { num_replicas: 3, ..events() });

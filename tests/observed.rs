@@ -128,7 +128,7 @@ fn events_are_shown_to_operators_only() {
 }
 
 #[test]
-fn a_tail_goes_on_until_the_service_ends() {
+fn a_tail_continues_until_shutdown() {
     let home = Home::new("");
     let mut service = home.start();
     service.post(&format!("[{},{}]", minted("a"), minted("b")));
@@ -153,7 +153,7 @@ fn a_tail_goes_on_until_the_service_ends() {
 }
 
 #[test]
-fn a_tail_for_which_there_is_nothing_is_no_idle_connection() {
+fn a_tail_without_events_is_not_an_idle_connection() {
     let home = Home::new("[limits]\nheader_timeout = \"1s\"\n");
     let service = home.start();
     block_on(async {
@@ -171,7 +171,7 @@ fn a_tail_for_which_there_is_nothing_is_no_idle_connection() {
 }
 
 #[test]
-fn a_batch_comes_whole_though_not_at_once() {
+fn a_large_batch_arrives_completely_in_several_updates() {
     let home = Home::new("");
     let service = home.start();
     let (one, all) = (|id| format!("event-{id}"), 0..600);
@@ -196,7 +196,7 @@ fn posted(service: &Service, body: &'static str) -> u16 {
 }
 
 #[test]
-fn a_source_is_held_back_until_it_is_answered_with_200() {
+fn a_source_is_blocked_until_its_next_200() {
     let home = Home::new("[sources.pingone]\non_unparseable = \"reject\"\n");
     let service = home.start();
     let held_back = || service.metric("davinci_siem_blocked_seconds{source=\"pingone\"}");
@@ -278,7 +278,7 @@ fn redacted_values_are_shown_nowhere() {
 }
 
 #[test]
-fn drift_is_told_on_the_command_line() {
+fn the_command_drift_lists_findings() {
     let home = Home::new("");
     let service = home.start();
     let told = |arguments: &[&str]| {

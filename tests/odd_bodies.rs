@@ -95,7 +95,7 @@ fn an_empty_body_is_never_acknowledged() {
 }
 
 #[test]
-fn a_compressed_body_is_inflated_though_no_header_says_so() {
+fn a_compressed_body_without_a_header_is_inflated() {
     let home = Home::new(&format!("[limits]\nbody = \"64 KiB\"\n{SINK}"));
     let service = home.start();
     let body = |name: &str| batch([name.to_owned()]);
@@ -173,7 +173,7 @@ fn events_beside_those_of_a_wrapper_are_stored_too() {
 }
 
 #[test]
-fn two_events_with_one_id_and_time_are_told_from_a_repetition() {
+fn two_events_with_the_same_id_and_time_are_distinguished_from_a_repetition() {
     let home = Home::new(SINK);
     let service = home.start();
     let (one, other) = (minted_with("same", "one"), minted_with("same", "other"));

@@ -108,7 +108,7 @@ fn ids(number: usize) -> Vec<String> {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn credentials_pass_and_refusals_come_back() {
+fn proxies_forward_credentials_and_refusals() {
     let config = "[sources.p]\nbasic = [{ username = \"pingone\", password_env = \"PASSWORD\" }]\n\
                   headers = [{ name = \"X-Webhook-Key\", value_env = \"KEY\" }]\n\
                   [limits]\nfailed_logins = 1000\n";
@@ -135,7 +135,7 @@ fn credentials_pass_and_refusals_come_back() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn the_service_sees_the_client_and_not_what_a_client_says() {
+fn the_service_sees_the_clients_real_address() {
     let config = "[sources.p]\nallow_from = [\"127.0.0.2/32\"]\n";
     for kind in [Kind::Nginx, Kind::Caddy] {
         let listen = "trusted_proxies = [\"127.0.0.1/32\"]\nforwarded_header = ";

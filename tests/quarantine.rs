@@ -112,7 +112,7 @@ fn events_that_strict_refused_are_delivered_after_strict_is_off() {
 }
 
 #[test]
-fn a_whole_body_comes_back_as_its_events() {
+fn a_corrected_body_is_delivered_as_its_events() {
     let home = Home::new(SINK);
     let service = home.start();
     assert_eq!(post(&service, "garbage".to_owned())["quarantined"], 1);

@@ -130,7 +130,7 @@ fn an_unusable_certificate_does_not_replace_the_current_one() {
 }
 
 #[test]
-fn a_certificate_that_had_expired_at_the_start_is_told_and_keeps_nothing_else_back() {
+fn a_certificate_that_was_expired_at_the_start_is_reported_and_blocks_no_reload() {
     let directory = tempfile::tempdir().expect("a directory");
     let certificates = Certificates::new(directory.path(), "a");
     let expired = expired(&certificates);
@@ -174,7 +174,7 @@ fn a_password_is_changed_in_its_file() {
 }
 
 #[test]
-fn a_certificate_that_is_taken_off_the_list_is_refused_on_its_open_connection_too() {
+fn a_certificate_that_is_no_longer_pinned_is_refused_on_its_open_connection() {
     let directory = tempfile::tempdir().expect("a directory");
     let certificates = Certificates::new(directory.path(), "a");
     let own = certificates.issue("127.0.0.1", |_| ());

@@ -172,7 +172,7 @@ fn the_admin_listener_keeps_its_password_and_stays_read_only() {
 }
 
 #[test]
-fn another_authority_counts_on_open_connections_and_none_is_refused() {
+fn a_new_authority_applies_to_open_connections_and_removing_it_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let old = Certificates::new(directory.path(), "old");
     let new = Certificates::new(directory.path(), "new");

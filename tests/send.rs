@@ -67,7 +67,7 @@ fn permanent_failures_are_not_retried() {
 }
 
 #[test]
-fn like_pingone_it_repeats_whatever_the_answer_is() {
+fn like_pingone_it_repeats_after_any_other_answer() {
     let home = Home::new(
         "[sources.pingone]\nbasic = [{ username = \"pingone\", password_env = \"PW\" }]\n",
     )
@@ -87,7 +87,7 @@ fn like_pingone_it_repeats_whatever_the_answer_is() {
 }
 
 #[test]
-fn a_refused_connection_is_repeated_for_a_time_and_said_in_words() {
+fn a_refused_connection_is_retried_for_a_time_and_reported_in_plain_words() {
     let address = format!("127.0.0.1:{}", free_port());
     let url = format!("http://me:canary@{address}/hook?key=canary");
     let sent = send(&url, &["--give-up-after", "600ms"]);

@@ -122,7 +122,7 @@ fn files_rotate_by_size_are_compressed_and_lose_nothing() {
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_begun_anew() {
+fn a_new_file_replaces_one_that_was_moved_away() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&batch(["before".to_owned()]));
@@ -149,7 +149,7 @@ fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
 }
 
 #[test]
-fn a_line_that_somebody_else_left_open_is_closed() {
+fn an_open_line_of_another_process_is_ended() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     append(&home, "a document");
     let service = home.start();

@@ -205,7 +205,7 @@ fn a_token_without_acknowledgement_is_noticed() {
 }
 
 #[test]
-fn an_acknowledgement_that_cannot_be_asked_for_pauses_and_nothing_is_sent_again() {
+fn a_refused_request_for_an_acknowledgement_pauses_and_nothing_is_sent_again() {
     let collector = Collector { acknowledges: true, ..Collector::new("good") };
     let target = Target::start(Collector { hides_acknowledgements: true, ..collector });
     let home = home(&target, "acknowledgement = { interval = \"10ms\", timeout = \"60s\" }\n");
@@ -215,7 +215,11 @@ fn an_acknowledgement_that_cannot_be_asked_for_pauses_and_nothing_is_sent_again(
         let sinks = service.readiness()["sinks"].to_string();
         sinks.contains("\"paused\"").then_some(sinks)
     });
-    assert!(reason.contains("does not let us ask") && reason.contains("HTTP 404"), "{reason}");
+    assert!(
+        reason.contains("refuses the requests for their acknowledgement")
+            && reason.contains("HTTP 404"),
+        "{reason}"
+    );
     // The sink tries again by itself, after reading its files again.
     let requests = target.requests();
     wait_for("more questions", || (target.requests() > requests + 3).then_some(()));

@@ -168,7 +168,7 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_moved_aside_and_reported() {
+fn a_file_that_is_not_a_database_is_moved_aside_and_reported() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     std::fs::create_dir(home.path("data")).expect("made");
     std::fs::write(home.path("data/spool.db"), "this is no database, but it may have been one")

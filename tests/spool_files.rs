@@ -12,7 +12,7 @@ const FILE: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n\
                     retry = { min = \"1ms\", max = \"20ms\" }\n";
 
 #[test]
-fn a_spool_that_was_moved_is_not_ready_until_it_is_back() {
+fn a_moved_spool_is_not_ready_until_it_is_restored() {
     let home = Home::new(FILE);
     let service = home.start();
     service.post(&batch(["before".to_owned()]));
@@ -35,7 +35,7 @@ fn a_spool_that_was_moved_is_not_ready_until_it_is_back() {
 }
 
 #[test]
-fn without_its_lock_file_nothing_is_stored_and_nobody_else_starts() {
+fn without_its_lock_file_nothing_is_stored_and_no_second_process_starts() {
     let home = Home::new(FILE);
     let service = home.start();
     service.post(&batch(ids(2)));

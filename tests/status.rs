@@ -90,7 +90,7 @@ fn a_spool_that_cannot_be_read_hides_nothing_else() {
 }
 
 #[test]
-fn a_paused_sink_and_a_service_that_is_not_there_are_told_by_the_exit_code() {
+fn the_exit_code_reports_a_paused_sink_and_a_missing_service() {
     let home = Home::with_two_sinks("");
     let service = home.start();
     let paused = home.run_with(&service, &["sink", "pause", "two", "--json"]);
@@ -170,7 +170,7 @@ fn commands_that_change_state_can_report_as_json() {
 }
 
 #[test]
-fn check_says_as_json_what_a_configuration_amounts_to() {
+fn check_summarises_a_configuration_as_json() {
     let home = Home::with_two_sinks(
         "[sinks.hook]\ntype = \"http\"\nurl = \"http://127.0.0.1:1/in?token=canary\"\n\
          retry = { min = \"1ms\", max = \"1ms\" }\n",

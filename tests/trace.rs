@@ -63,7 +63,7 @@ fn an_event_that_waits_for_one_sink_has_been_delivered_by_the_other() {
 }
 
 #[test]
-fn the_filter_tells_what_the_totals_leave_open() {
+fn the_filter_decides_what_the_totals_do_not() {
     let other = "[sinks.other]\ntype = \"file\"\npath = \"other\"\n\
                  exclude = { types = [\"CUSTOM_ANALYTICS\"] }\n";
     let home = Home::with_two_sinks(&format!("{KEEP}{other}"));
@@ -207,7 +207,7 @@ fn a_dead_letter_is_blamed_on_no_other_event() {
 }
 
 #[test]
-fn a_repetition_changes_nothing_and_another_time_is_another_event() {
+fn a_repetition_changes_nothing_and_a_different_time_makes_a_different_event() {
     let home = Home::with_two_sinks(KEEP);
     let service = home.start();
     service.post(&minted("again"));
@@ -226,7 +226,7 @@ fn a_repetition_changes_nothing_and_another_time_is_another_event() {
 }
 
 #[test]
-fn without_a_trace_it_says_what_that_means() {
+fn without_a_trace_it_explains_the_absence() {
     let home = Home::with_two_sinks("");
     let service = home.start();
     let (code, found) = traced(&home, &["event-0000"]);

@@ -215,7 +215,7 @@ fn rejected_spans_are_counted_as_dropped() {
 }
 
 #[test]
-fn a_ratio_of_none_makes_no_spans() {
+fn a_ratio_of_0_makes_no_spans() {
     let collector = Target::start(Spans::default());
     let home = home(&collector, "ratio = 0\n");
     let service = home.start();

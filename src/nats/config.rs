@@ -15,9 +15,7 @@ use crate::tls::TlsConfig;
 pub struct NatsConfig {
     /// Servers of one cluster: all of them `tls://`, or all of them `nats://`. They hold no credentials.
     pub servers: Vec<Url>,
-    /// Credentials.
     pub authentication: Authentication,
-    /// Certificates, for `tls://`.
     pub tls: TlsConfig,
     /// Timeout of connecting to one server, until it has accepted the credentials.
     pub connect_timeout: Duration,
@@ -28,13 +26,10 @@ pub struct NatsConfig {
 pub enum Authentication {
     /// None, or those of the client certificate.
     None,
-    /// A token.
     Token(Secret),
-    /// A name and a password.
     Password {
         /// The name.
         username: String,
-        /// The password.
         password: Secret,
     },
     /// Seed of an `NKey`. It signs, and does not leave this process.
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_without_secrets() {
+    fn mistakes_are_reported_without_secrets() {
         for (text, said) in [
             ("", "servers: is missing; write for example servers = [\"tls://"),
             ("servers = [\"http://a\"]", "must begin with tls:// or nats://"),

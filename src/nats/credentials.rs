@@ -14,7 +14,7 @@ pub(super) enum CredentialsError {
     /// A credentials file without a block of this name.
     #[error("the credentials hold no {0}; use a file as nsc generate creds writes it")]
     MissingBlock(&'static str),
-    /// The text is no seed of an `NKey`.
+    /// The text is not a seed of an `NKey`.
     #[error("the NKey seed is not one; it begins with SU, and nk -gen user makes one")]
     Seed,
     /// The key is a public one.

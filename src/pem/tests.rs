@@ -29,7 +29,7 @@ fn holds_none_of(text: &str, secret: &str) -> bool {
 }
 
 #[test]
-fn every_mistake_has_its_words_and_shows_nothing() {
+fn every_mistake_has_its_message_and_quotes_nothing() {
     let (pem, inner) = key();
     let body = pem.replace("-----BEGIN PRIVATE KEY-----\n", "");
     let utf16: Vec<u8> = "\u{feff}"
@@ -102,7 +102,7 @@ fn a_key_where_a_certificate_belongs_is_not_shown() {
 
 proptest! {
     #[test]
-    fn no_damage_to_a_key_is_told_with_its_bytes(
+    fn no_message_quotes_a_damaged_key(
         cut in 0_usize..300,
         from in 0_usize..300,
         with in "[ -~\\n\\r\\\\]{0,8}",

@@ -287,7 +287,7 @@ fn a_second_time_changes_no_hash() {
 }
 
 #[test]
-fn words_about_an_event_lose_their_addresses() {
+fn texts_of_an_event_lose_their_addresses() {
     let redaction = redaction("pii = \"drop\"");
     assert_eq!(redaction.text("$.a: bob@x.co, c%40d.co"), "$.a: ***, ***");
     assert_eq!(self::redaction("mask = [\"a\"]").text("bob@x.co"), "bob@x.co", "no profile");

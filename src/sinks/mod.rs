@@ -34,16 +34,14 @@ pub(crate) use verdict::{Reason, Report, SinkFinding, Verdict};
 pub(crate) struct Rendered<'a> {
     /// The formatted event: one line, without the line break.
     pub line: Vec<u8>,
-    /// The event.
     pub event: &'a Event<'a>,
-    /// The configured source it came from.
+    /// Name of its source.
     pub source: &'a str,
 }
 
 /// One event as the target gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// Its position in the spool.
     pub position: u64,
     /// Its bytes on the wire, envelope included, without a separator.
     pub payload: Bytes,
@@ -127,17 +125,17 @@ macro_rules! sink_types {
             /// Makes a sink and reads its credentials and certificates. Connects to nothing.
             ///
             /// # Errors
-            /// Returns what an operator has to repair.
+            /// Returns the change that an operator has to make.
             pub(crate) fn open(&self) -> Result<Sink, Reason> {
                 Ok(match self { $(Self::$Type(config) => Sink::$Type(Box::new(config.open()?)),)+ })
             }
         }
 
         impl Sink {
-            /// Reads credentials and certificates again. The sink keeps what it knows of its last connection.
+            /// Reads credentials and certificates again. The sink keeps the state of its last connection.
             ///
             /// # Errors
-            /// Returns what an operator has to repair.
+            /// Returns the change that an operator has to make.
             pub(crate) async fn reopen(&mut self, config: &TargetConfig) -> Result<(), Reason> {
                 match (self, config) {
                     $((Self::$Type(sink), TargetConfig::$Type(config)) => config.reopen(sink).await,)+
@@ -199,11 +197,9 @@ sink_types! {
 /// Properties of one sink type that a configuration needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SinkRegistration {
-    /// Default size of a batch.
     pub(crate) batch: BatchDefaults,
     /// True if `concurrency` must be 1.
     pub(crate) is_ordered: bool,
-    /// Default of `format`.
     pub(crate) default_format: Format,
     /// Cargo feature without which this build has no such sink.
     pub(crate) missing_feature: Option<&'static str>,

@@ -191,14 +191,16 @@ mod tests {
         (reader, Arc::new(writer))
     }
 
+    fn read_all(mut reader: io::PipeReader) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
+    }
+
     #[tokio::test]
     async fn a_slow_reader_of_a_non_blocking_pipe_gets_each_line_once() {
-        let (mut reader, writer) = pipe();
+        let (reader, writer) = pipe();
         let items = items(900);
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
+        let reading = std::thread::spawn(move || read_all(reader));
         let mut stream = Stream::default();
         let (written, result) = stream.write(&writer, &items).await;
         assert_eq!((written, result.is_ok()), (900, true));
@@ -208,16 +210,13 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_stall_the_partly_written_line_is_continued() {
-        let (mut reader, writer) = pipe();
+        let (reader, writer) = pipe();
         let items = items(200);
         let mut stream = with_short_timeout();
         let (written, result) = stream.write(&writer, &items).await;
         assert_eq!(result.expect_err("stalled").kind(), ErrorKind::TimedOut);
         assert!((1..200).contains(&written), "a pipe holds some lines: {written}");
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
+        let reading = std::thread::spawn(move || read_all(reader));
         let (mut sent, mut rest) = (written, &items[written..]);
         while !rest.is_empty() {
             let (written, _) = stream.write(&writer, rest).await;
@@ -230,14 +229,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_partly_written_line_that_is_not_sent_again_is_ended() {
-        let (mut reader, writer) = pipe();
+        let (reader, writer) = pipe();
         let items = items(200);
         let mut stream = with_short_timeout();
         let (written, _) = stream.write(&writer, &items).await;
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
+        let reading = std::thread::spawn(move || read_all(reader));
         // The partly written event was purged meanwhile.
         let next = &items[written + 1..][..1];
         while stream.write(&writer, next).await.0 == 0 {}

@@ -17,7 +17,7 @@ fn a_missing_feature_is_refused_with_its_name() {
 }
 
 #[test]
-fn mistakes_of_the_brokers_sinks_are_told() {
+fn mistakes_of_the_kafka_and_nats_sinks_are_reported() {
     for (kind, keys, said) in [
         ("nats", "servers = [\"nats://x\"]\nsubject = \"a.*\"", "is not a subject such as"),
         ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is not a stream name"),

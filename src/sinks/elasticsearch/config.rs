@@ -8,7 +8,6 @@ use crate::settings::Section;
 pub struct ElasticsearchSinkConfig {
     /// Connection; the URL has no path, or the path that a proxy adds.
     pub client: HttpClientConfig,
-    /// Credentials.
     pub authorization: Authorization,
     /// The product, which decides about the parameters of a request.
     pub flavor: Flavor,

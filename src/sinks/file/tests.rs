@@ -72,7 +72,7 @@ async fn no_more_rotated_files_are_kept_than_configured() {
 }
 
 #[tokio::test]
-async fn after_the_clock_was_set_back_the_newest_files_are_still_kept() {
+async fn after_a_backward_clock_change_the_newest_files_are_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let deep = directory.path().join("deep/er");
     std::fs::create_dir_all(&deep).expect("made");

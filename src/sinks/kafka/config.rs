@@ -12,13 +12,11 @@ use crate::tls::TlsConfig;
 pub struct KafkaSinkConfig {
     /// Host and port of some of the brokers.
     pub brokers: Vec<String>,
-    /// The topic.
     pub topic: String,
     /// True if connections are encrypted.
     pub is_encrypted: bool,
     /// Certificates, for encrypted connections.
     pub tls: TlsConfig,
-    /// Credentials.
     pub sasl: Option<SaslConfig>,
     /// Compression of a batch of records.
     pub compression: &'static str,
@@ -35,9 +33,7 @@ pub struct KafkaSinkConfig {
 pub struct SaslConfig {
     /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub mechanism: &'static str,
-    /// The name.
     pub username: String,
-    /// The password.
     pub password: Secret,
 }
 

@@ -192,7 +192,7 @@ async fn send(
         .insert(header("content-type", "application/json"));
     loop {
         let record = FutureRecord::to(&settings.topic).payload(&body[..]).headers(headers.clone());
-        let record = match &head.place {
+        let record = match &head.route {
             Some(key) => record.key(&**key),
             None => record,
         };

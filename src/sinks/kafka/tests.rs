@@ -31,7 +31,7 @@ fn the_flow_run_is_the_key() {
         let (payload, _) = settings().encode(rendered).expect("encoded");
         let item = Item { position: 1, payload: payload.into() };
         let (head, body) = record::decode(&item).expect("a record");
-        assert_eq!((head.place.as_deref(), &body[..]), (key, event.as_bytes()));
+        assert_eq!((head.route.as_deref(), &body[..]), (key, event.as_bytes()));
     }
 }
 

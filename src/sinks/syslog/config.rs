@@ -19,7 +19,6 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 pub struct SyslogSinkConfig {
     /// Host and port.
     pub address: String,
-    /// Transport of the messages.
     pub transport: Transport,
     /// Framing of the messages in a stream.
     pub framing: Framing,
@@ -29,7 +28,6 @@ pub struct SyslogSinkConfig {
     pub connect_timeout: Duration,
     /// Time that the receiver may accept no byte.
     pub timeout: Duration,
-    /// Header of a message.
     pub header: HeaderFormat,
     /// RFC 5424's facility number.
     pub facility: u8,
