@@ -84,22 +84,6 @@ fn usable_files_are_accepted() {
     }
 }
 
-#[test]
-fn a_key_where_a_certificate_belongs_is_not_shown() {
-    let (pem, inner) = key();
-    let file = tempfile::NamedTempFile::new().expect("a file");
-    for content in [pem.clone(), pem.replace('\n', ""), pem[..60].to_owned()] {
-        std::fs::write(file.path(), &content).expect("written");
-        for error in [
-            certificates(file.path()).expect_err("a mistake"),
-            revocation_lists(file.path()).expect_err("a mistake"),
-        ] {
-            let message = format!("{error} {error:?}");
-            assert!(holds_none_of(&message, &inner), "{message}");
-        }
-    }
-}
-
 proptest! {
     #[test]
     fn no_message_quotes_a_damaged_key(

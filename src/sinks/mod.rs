@@ -80,33 +80,28 @@ macro_rules! sink_types {
         pub(crate) const SINK_TYPES: &[(&str, SinkRegistration)] =
             &[$((<$Config as SinkType>::NAME, registered!($Type($Config))),)+];
 
+        // The functions of `SinkType`, for the configured type.
         impl TargetConfig {
-            /// Returns advice for operators if the target does not accept lines that are no JSON.
             pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
                 match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
             }
 
-            /// Returns true if the target gets a rendered line unchanged.
             pub(crate) fn sends_lines(&self) -> bool {
                 match self { $(Self::$Type(_) => <$Config as SinkType>::SENDS_LINES,)+ }
             }
 
-            /// Returns the files of credentials and certificates.
             pub fn files(&self) -> Vec<PathBuf> {
                 match self { $(Self::$Type(config) => config.files(),)+ }
             }
 
-            /// Returns the local file that the sink writes, if it writes one.
             pub(crate) fn output(&self) -> Option<OutputFile<'_>> {
                 match self { $(Self::$Type(config) => config.output(),)+ }
             }
 
-            /// Returns true if the sink gives the name `path` to an auxiliary file.
             pub(crate) fn takes_name(&self, path: &Path) -> bool {
                 match self { $(Self::$Type(config) => config.takes_name(path),)+ }
             }
 
-            /// Returns the target for operators, without secrets.
             pub(crate) fn target(&self) -> String {
                 match self { $(Self::$Type(config) => config.target(),)+ }
             }
