@@ -342,7 +342,7 @@ fn briefly(found: &[Read]) -> Vec<String> {
 
 fn refused(source: &str, number: u8) -> NewEntry {
     let bytes = Bytes::from(format!("refused {number}"));
-    // Some fields are not compared.
+    // Element 0 has no key, so it is never a duplicate.
     let key = (number > 0).then(|| DedupKey::of_bytes(source, &bytes));
     NewEntry { key, ..entry(EntryOrigin::Element, None, bytes) }
 }
