@@ -12,7 +12,7 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::wait_for;
 
-/// Debian's, and a newer one.
+/// nats-server of Debian, and a newer one.
 const PROGRAMS: [Option<&str>; 2] = [None, Some(NEWER_SERVER)];
 
 fn seen(target: &Target<Webhook>) -> HashSet<String> {
@@ -46,7 +46,7 @@ fn a_batch_that_two_receivers_are_given_at_once_is_stored_once() {
         wait_for("every event", || (seen(&target).len() >= all.len()).then_some(()));
         receivers.get(0).wait_until_settled("siem");
         assert_eq!(target.state().stored.len(), all.len(), "{program:?}: each comes once");
-        // Neither has given up waiting for what the other was storing.
+        // No receiver has stopped waiting for the messages of the other.
         for index in [0, 1] {
             let log = receivers.get(index).log();
             assert!(!log.contains("remembers an id that it has not stored"), "{program:?}");

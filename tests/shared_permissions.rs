@@ -1,4 +1,4 @@
-//! Permissions of the NATS user: what is shipped is enough, and what is missing is named.
+//! Permissions of the NATS user: the shipped ones are sufficient, and messages name a missing one.
 
 use std::collections::HashSet;
 
@@ -25,7 +25,7 @@ fn home(cluster: &Cluster) -> Home {
 fn check_names_every_missing_permission_and_changes_nothing() {
     let streams = ["davinci-siem", "davinci-siem-quarantine", "KV_davinci-siem-sinks"];
     let is_info = |subject: &&str| subject.starts_with("$JS.API.STREAM.INFO.");
-    // Without these it ends before it asks.
+    // Without access to information about streams, the service exits before it sends other requests.
     let denied: Vec<&str> = allowed().into_iter().filter(|subject| !is_info(subject)).collect();
     for (denied, is_good) in [(&denied[..], false), (&[], true)] {
         let cluster = Cluster::shipped_with(1, Changes { denied, ..Changes::default() });
@@ -41,7 +41,7 @@ fn check_names_every_missing_permission_and_changes_nothing() {
             }
             assert_eq!(said.contains("has every permission"), is_good, "{said}");
         };
-        // Before there is any stream, and after.
+        // Before the stream exists, and after.
         checked();
         assert!(streams.iter().all(|stream| client.state(stream).is_none()));
         if is_good {

@@ -1,9 +1,9 @@
-//! The oracle: mints events, remembers every id that was acknowledged, and judges what came out.
+//! The oracle: mints events, remembers every acknowledged id, and checks the output of the sinks.
 //!
-//! * conservation: every acknowledged id is in each sink, at least once;
-//! * integrity: with a payload equal to what was sent;
-//! * order: first deliveries of one client's batches come in the order they were acknowledged;
-//! * nothing else: no id that was never sent;
+//! * conservation: each sink has every acknowledged id at least once;
+//! * integrity: its payload equals the sent one;
+//! * order: the first deliveries of a client's batches have the order of the acknowledgements;
+//! * nothing else: no sink has an id that was never sent;
 //! * accounting: the dispositions add up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,25 +21,25 @@ pub struct Oracle(Mutex<Book>);
 #[derive(Debug, Default)]
 struct Book {
     minted: HashMap<String, String>,
-    /// What was acknowledged, by client, in order.
+    /// Acknowledged ids, by client, in order.
     acknowledged: BTreeMap<u64, Vec<Vec<String>>>,
-    /// Sums of the answers that arrived.
+    /// Sums of the received answers.
     accepted: u64,
     duplicates: u64,
 }
 
-/// A batch that is sent again and again until it is acknowledged.
+/// A batch that is repeated until it is acknowledged.
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub client: u64,
     pub ids: Vec<String>,
     pub body: String,
-    /// How often it was sent.
+    /// Number of times that it was sent.
     pub attempts: u32,
 }
 
 impl Oracle {
-    /// A batch of new events.
+    /// Returns a batch of new events.
     pub fn mint(&self, client: u64, size: usize) -> Batch {
         let mut book = self.0.lock().expect("a lock");
         let first = book.minted.len();
@@ -55,7 +55,7 @@ impl Oracle {
         Batch { client, ids, body: format!("[{}]", texts.join(",")), attempts: 0 }
     }
 
-    /// A 200 arrived for this batch.
+    /// Records a 200 for this batch.
     pub fn acknowledge(&self, batch: &Batch, answer: &Value) {
         let number = |member: &str| answer[member].as_u64().expect("a number");
         let sum = number("accepted") + number("duplicates") + number("quarantined");
@@ -68,30 +68,30 @@ impl Oracle {
         book.acknowledged.entry(batch.client).or_default().push(batch.ids.clone());
     }
 
-    /// An operator has released this batch out of quarantine.
+    /// Records that an operator has released this batch from quarantine.
     pub fn release(&self, batch: &Batch) {
         let mut book = self.0.lock().expect("a lock");
         book.acknowledged.entry(batch.client).or_default().push(batch.ids.clone());
     }
 
-    /// The id of an acknowledged event, whichever.
+    /// Returns the id of any acknowledged event.
     pub fn any_acknowledged(&self, random: &mut impl Rng) -> String {
         let book = self.0.lock().expect("a lock");
         book.ids().choose(random).expect("some event was acknowledged").clone()
     }
 
-    /// How many events were acknowledged.
+    /// Returns the number of acknowledged events.
     pub fn acknowledged(&self) -> usize {
         self.0.lock().expect("a lock").ids().count()
     }
 
-    /// Whether each acknowledged event is among these lines.
+    /// Returns true if these lines contain every acknowledged event.
     pub fn is_complete(&self, lines: &[String]) -> bool {
         let delivered: HashSet<String> = lines.iter().map(|line| events::id(line)).collect();
         self.0.lock().expect("a lock").ids().all(|id| delivered.contains(id))
     }
 
-    /// Judges the lines of one sink. Returns how many were doubled.
+    /// Checks the lines of one sink. Returns the number of duplicates.
     pub fn judge(&self, sink: &str, lines: &[String]) -> usize {
         let book = self.0.lock().expect("a lock");
         let mut first_at: HashMap<String, usize> = HashMap::new();
@@ -119,7 +119,7 @@ impl Oracle {
         doubled
     }
 
-    /// Judges the durable totals: `spool stats --json`, after everything was delivered.
+    /// Checks the durable totals of `spool stats --json`, after everything was delivered.
     pub fn judge_doors(&self, stats: &Value, sinks: &[&str]) {
         let book = self.0.lock().expect("a lock");
         let total = |name: &str, disposition: &str| {
@@ -131,7 +131,7 @@ impl Oracle {
         let accepted = total("pingone", "accepted");
         assert_eq!(accepted, head, "every accepted event has a position: {stats}");
         assert_eq!(total("pingone", "quarantined"), 0);
-        // An answer that never arrived makes an acceptance nobody heard of, and then duplicates.
+        // After a lost answer, events are accepted without an acknowledgement, and repeated as duplicates.
         let heard = book.accepted + book.duplicates;
         assert_eq!(heard, book.ids().count() as u64);
         assert!(accepted >= book.accepted, "accepted and acknowledged: {stats}");
@@ -142,7 +142,7 @@ impl Oracle {
         }
     }
 
-    /// Judges one sink's durable totals, after everything was delivered.
+    /// Checks one sink's durable totals, after everything was delivered.
     pub fn judge_sink(&self, stats: &Value, sink: &str) {
         let head = stats["head"].as_u64().expect("a number");
         let total = |disposition: &str| {
@@ -167,7 +167,7 @@ impl Oracle {
 }
 
 impl Book {
-    /// Every acknowledged id, each client's in order.
+    /// Returns every acknowledged id, each client's in order.
     fn ids(&self) -> impl Iterator<Item = &String> {
         self.acknowledged.values().flatten().flatten()
     }
