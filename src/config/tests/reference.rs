@@ -79,7 +79,11 @@ fn the_reference_with_its_examples_is_valid() {
 
 /// A sink of each type with what it requires, and the tables below it.
 pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
-    ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
+    (
+        "stdout",
+        "",
+        &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
+    ),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
@@ -116,6 +120,7 @@ fn the_reference_names_every_key() {
     for table in [
         "listen",
         "sources.a",
+        "outcomes",
         "redact",
         "limits",
         "spool",
