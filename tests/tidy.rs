@@ -94,6 +94,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
         &[
             "admin",
             "deliver",
+            "event",
             "listener",
             "paths",
             "receive",
