@@ -107,9 +107,9 @@ def judge_ocsf(events, lines):
 # Kinds of findings about the type of a value, as `map --explain` prints them.
 TYPE_FINDING = re.compile(r"^  finding: (?:wrong|coerced)_type at (\$.*)$")
 
-# Differences that a schema does not state: spellings of times, and objects that are only read if they have the ids of a
-# parent flow.
-UNDECIDED = re.compile(r"recordedAt|tsEms|parentFlow")
+# Differences that a schema does not state: spellings of times, objects that are only read if they have the ids of a
+# parent flow, and further names of a field, which are not read beside the first one.
+UNDECIDED = re.compile(r"recordedAt|tsEms|parentFlow|flowInteractionEvent\.(?:nodeID|id|ID|flowID|succcess)$")
 
 
 def findings(events):
