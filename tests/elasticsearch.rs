@@ -157,7 +157,7 @@ fn check_says_whether_the_mapping_is_that_of_this_release() {
             "the template of logs-pingone.davinci-default has version 2",
         ),
         (vec![(template, of_template(numbered(1)))], false, "has version 1 of the mapping"),
-        (vec![(template, of_template(other()))], false, "has not davinci-siem's mapping"),
+        (vec![(template, of_template(other()))], false, "does not have davinci-siem's mapping"),
         (vec![(template, json!({}))], false, "no index template matches"),
         (vec![(stream, indices(vec![other(), numbered(2)]))], true, "has version 2 of the mapping"),
         (

@@ -38,7 +38,7 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[limits]`
     pub limits: LimitsConfig,
-    /// `[outcomes]`: words of one's own flows.
+    /// `[outcomes]`: words by which the operator's flows report an outcome.
     pub outcomes: Arc<OutcomeWords>,
     /// `[redact]`: data that never reaches the disk.
     pub redact: Option<RedactConfig>,

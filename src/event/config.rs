@@ -1,4 +1,4 @@
-//! `[outcomes]`: the words of one's own flows for a success and a failure.
+//! `[outcomes]`: words by which the operator's flows report a success or a failure.
 
 use crate::settings::{Pattern, Section};
 

@@ -80,12 +80,14 @@ fn judge(
         }
         (Absent, Hidden(status)) => return Ok(hidden(name, status)),
         (Absent, Absent) => format!("no index template matches {name}"),
-        (Absent, Foreign) => format!("the index template of {name} has not davinci-siem's mapping"),
+        (Absent, Foreign) => {
+            format!("the index template of {name} does not have davinci-siem's mapping")
+        }
         (Absent, Version(version)) => {
             format!("the index template of {name} has version {version} of the mapping")
         }
         (Version(version), _) => format!("{name} has version {version} of the mapping"),
-        (Foreign | Hidden(_), _) => format!("{name} has not davinci-siem's mapping"),
+        (Foreign | Hidden(_), _) => format!("{name} does not have davinci-siem's mapping"),
     };
     let directory = match flavor {
         Flavor::Elasticsearch => "deploy/elasticsearch",

@@ -56,7 +56,7 @@ fn every_state_says_what_to_do() {
         (Absent, Version(9), Ok("the template of logs has version 9")),
         (Absent, Hidden(403), Ok("was not checked (HTTP 403)")),
         (Absent, Absent, Err("no index template matches logs, so that")),
-        (Absent, Foreign, Err("the index template of logs has not davinci-siem's mapping")),
+        (Absent, Foreign, Err("the index template of logs does not have davinci-siem's mapping")),
         (Absent, old, Err("the index template of logs has version 1 of the mapping")),
         (Foreign, current, Err("its template is current; roll it over with POST /logs/_rollover")),
         (old, current, Err("logs has version 1 of the mapping, so that")),
