@@ -28,6 +28,10 @@ impl OutcomeWords {
         Some(words)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.success.is_empty() && self.failure.is_empty()
+    }
+
     /// Returns the outcome that a word means; `None` for a word that is in neither list.
     pub(super) fn outcome(&self, word: &str) -> Option<Outcome> {
         let word = word.trim();

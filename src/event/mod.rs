@@ -59,7 +59,9 @@ impl<'a> Event<'a> {
 
     /// Applies the words of `[outcomes]`, which [`crate::decode`] does not know.
     pub fn apply(&mut self, words: &OutcomeWords) {
-        if let Event::Interaction(interaction) = self {
+        if let Event::Interaction(interaction) = self
+            && !words.is_empty()
+        {
             interaction.flow.reported.apply(words);
         }
     }
