@@ -12,7 +12,7 @@ const MAX_FINDINGS: usize = 32;
 /// Findings of one event, at most [`MAX_FINDINGS`].
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    found: Vec<Finding>,
+    pub(super) found: Vec<Finding>,
     /// Fields that are read, while the schema is made.
     reads: Option<Vec<FieldRead>>,
 }
@@ -71,10 +71,6 @@ impl Findings {
         // The sender chooses field names, so their length in listings is limited here.
         let path = format!("{path}.{}", field.chars().take(80).collect::<String>());
         self.found.push(Finding { kind, path });
-    }
-
-    pub(super) fn into_vec(self) -> Vec<Finding> {
-        self.found
     }
 }
 

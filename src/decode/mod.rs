@@ -106,7 +106,7 @@ pub fn event(raw: &[u8]) -> Result<TypedEvent<'_>, Refusal> {
 fn typed<'a>(fields: &ObjectFields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
     let mut findings = Findings::default();
     let event = typed_event(fields, &mut findings)?;
-    Ok(TypedEvent { event, findings: findings.into_vec() })
+    Ok(TypedEvent { event, findings: findings.found })
 }
 
 fn typed_event<'a>(

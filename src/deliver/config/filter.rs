@@ -23,7 +23,6 @@ pub struct FilterConfig {
     pub outcomes: Vec<String>,
     /// Severities, as [`Severity::ALL`] names them.
     pub severities: Vec<Severity>,
-    /// Names of `[sources]`.
     pub sources: Vec<String>,
     /// Flow ids, with or without dashes, or flow names.
     pub flows: Vec<Pattern>,

@@ -1,7 +1,7 @@
 //! `elasticsearch`: the bulk API of Elasticsearch and OpenSearch.
 //!
-//! Every document is created under an id that a repetition has again: a conflict means that it is
-//! there. That holds within one backing index; a rollover in between lets a duplicate in.
+//! A document has the same id in each repetition, and is created: a conflict means that it exists. Ids are unique within
+//! one backing index, so a rollover between two attempts allows a duplicate.
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>
 
 pub(super) mod answer;
@@ -73,7 +73,7 @@ struct Root {
 #[derive(Deserialize)]
 struct Version {
     number: String,
-    /// OpenSearch names itself.
+    /// `opensearch` in answers of OpenSearch.
     distribution: Option<String>,
 }
 
@@ -137,8 +137,7 @@ impl Deliver for Elasticsearch {
 }
 
 impl Elasticsearch {
-    /// Returns name and version of the target. It refuses a key that may only create documents, which is
-    /// good.
+    /// Requests the root endpoint, which refuses a valid key that may only create documents. Returns name and version.
     async fn version(&self) -> Result<String, Reason> {
         let answer = self.requests.get(&below(&self.base, "/")).await;
         let answer = answer?;
