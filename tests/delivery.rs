@@ -61,7 +61,7 @@ fn each_sink_gets_the_events_of_its_filter_and_the_others_are_counted() {
 }
 
 #[test]
-fn words_of_ones_own_flows_decide_in_metrics_filters_and_formats() {
+fn outcome_words_apply_to_metrics_filters_and_formats() {
     let event = |id: &str, status: &str| {
         let mut event: Value = serde_json::from_str(&minted(id)).expect("JSON");
         event["_embedded"]["flowInteractionEvent"]["outcomeStatus"] = status.into();

@@ -177,12 +177,12 @@ fn check_says_whether_the_mapping_is_that_of_this_release() {
         let said = String::from_utf8_lossy(&said);
         assert!(said.contains(part), "{part}: {said}");
         assert_eq!(checked.status.code(), Some(i32::from(!is_good)), "{said}");
-        assert!(!target.state().looks.is_empty() && target.state().stored.is_empty());
+        assert!(!target.state().mapping_requests.is_empty() && target.state().stored.is_empty());
     }
     let target = Target::start(Elastic::new("ApiKey a2V5"));
     let native = home(&target, &format!("{API_KEY}format = \"native\"\n"));
     assert!(native.run(&["check", "--connect"]).status.success());
-    assert!(target.state().looks.is_empty(), "only ecs has a mapping");
+    assert!(target.state().mapping_requests.is_empty(), "only ecs has a mapping");
 }
 
 #[test]

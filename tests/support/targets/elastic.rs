@@ -28,10 +28,10 @@ pub struct Elastic {
     pub conflicts: usize,
     /// Behaves as OpenSearch.
     pub is_opensearch: bool,
-    /// What it says of mappings, by path; without any it forbids to look.
+    /// Answers to requests for mappings, by path. If there are none, such requests get 403.
     pub mappings: HashMap<String, Value>,
-    /// Paths of the requests about mappings.
-    pub looks: Vec<String>,
+    /// Paths of the requests for mappings.
+    pub mapping_requests: Vec<String>,
 }
 
 impl Elastic {
@@ -120,7 +120,7 @@ impl Behaviour for Elastic {
             return json_answer(400, &error("illegal_argument_exception", text));
         }
         if path.ends_with("/_mapping") || path.starts_with("/_index_template/") {
-            self.looks.push(path.to_owned());
+            self.mapping_requests.push(path.to_owned());
             return match self.mappings.get(path) {
                 Some(found) => json_answer(200, found),
                 None if self.mappings.is_empty() => {
