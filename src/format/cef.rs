@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::classify::{
-    USER_AGENTS, category, product, session_change, severity, source_address, title,
+    USER_AGENTS, category, session_change, severity, source_address, source_port, title,
 };
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
@@ -154,7 +154,7 @@ pub(super) fn render(
     }
     let head = format!(
         "CEF:0|Ping Identity|{}|1|{}|{}|{}|",
-        product(event).name,
+        formatting.products.of(event).name,
         escaped_head(cut(class_id, MAX_CLASS_ID_CHARS)),
         escaped_head(&title(event)),
         severity(event.severity())
@@ -249,10 +249,14 @@ fn escaped_head(text: &str) -> String {
     out
 }
 
-/// Adds the source address. IPv4 and IPv6 have keys of their own. A text that is not an address
-/// stays in the extension.
+/// Adds the source address and its port. IPv4 and IPv6 have keys of their own. A text that is not an
+/// address stays in the extension.
 fn source(leaves: &mut Leaves, line: &mut Extension) {
     let Some((pointer, address)) = source_address(leaves) else { return };
+    if let Some((_, port)) = source_port(leaves) {
+        leaves.copied(&["spt"], pointer);
+        line.add("spt", &port.to_string());
+    }
     let key = if address.is_ipv4() { "src" } else { "c6a2" };
     let address = address.to_string();
     leaves.take(&[key], &[pointer], |text| text == address);

@@ -4,7 +4,7 @@
 //! LEEF has no escapes. In a value, tabs and line breaks become spaces, and the original value is
 //! kept in `davinciExtra`: JSON with every event field that has no key.
 
-use super::classify::{USER_AGENTS, category, product, severity, source_address};
+use super::classify::{USER_AGENTS, category, severity, source_address, source_port};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::{Line, Received};
@@ -91,7 +91,7 @@ pub(super) fn render(
     let kind = &*event.envelope().action.kind;
     let id: String =
         kind.chars().take(MAX_EVENT_ID_CHARS).map(|c| if c == '|' { '_' } else { c }).collect();
-    let product = product(event).name;
+    let product = &formatting.products.of(event).name;
     let mut line = format!("LEEF:2.0|Ping Identity|{product}|1|{}|x09|", clean(&id));
     let mut pairs: Vec<(&str, String)> = vec![
         ("cat", outcome_category(event)),
@@ -109,6 +109,10 @@ pub(super) fn render(
         let version = version.to_string();
         leaves.take(&["flowVersionId"], &["~/flowVersionId"], |text| text == version);
         pairs.push(("flowVersionId", version));
+    }
+    if let Some((pointer, port)) = source_port(leaves) {
+        leaves.copied(&["srcPort"], pointer);
+        pairs.push(("srcPort", port.to_string()));
     }
     if let Some((pointer, address)) = source_address(leaves) {
         let address = address.to_string();

@@ -14,7 +14,7 @@ mod typed;
 use serde_json::Value;
 
 use super::Received;
-use super::classify::{message, product};
+use super::classify::{message, severity};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, MAX_TEXT_BYTES, is_empty, one_line};
@@ -28,9 +28,10 @@ use typed::date;
 const VERSION: &str = "9.4.0";
 
 /// Fields derived by a rule.
-pub(super) const RULES: [(&str, Derivation); 6] = [
+pub(super) const RULES: [(&str, Derivation); 7] = [
     ("@timestamp", Derivation::Time),
     ("event.outcome", Derivation::Outcome),
+    ("event.severity", Derivation::Severity),
     ("log.level", Derivation::Severity),
     ("event.action", Derivation::Kind),
     ("event.category", Derivation::Class),
@@ -44,18 +45,18 @@ pub(super) fn render(
     leaves: &mut Leaves,
 ) -> Vec<u8> {
     let event = received.event;
-    let product = product(event);
+    let product = formatting.products.of(event);
     let mut document = Document::default();
     for (name, value) in [
         ("@timestamp", date(event.time()).as_str()),
         ("ecs.version", VERSION),
         ("event.kind", if is_alert(event) { "alert" } else { "event" }),
         ("event.module", "ping_one"),
-        ("event.dataset", product.dataset),
+        ("event.dataset", product.dataset.as_str()),
         ("event.action", &event.envelope().action.kind.to_lowercase()),
         ("event.outcome", event.outcome().as_str()),
         ("observer.vendor", "Ping Identity"),
-        ("observer.product", product.name),
+        ("observer.product", product.name.as_str()),
         ("service.name", product.service),
         ("message", &message(event)),
         ("log.level", level(event.severity())),
@@ -63,6 +64,7 @@ pub(super) fn render(
         document.set(name, value);
     }
     let (categories, kinds) = category::of(formatting, event);
+    document.set("event.severity", severity(event.severity()));
     document.set("event.category", categories);
     document.set("event.type", kinds);
     document.set("tags", vec!["forwarded", product.service]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::people::copy;
 use super::{is_text, resources};
 use crate::event::{Event, FlowVersion, ParentFlow, registry};
-use crate::format::classify::{ADDRESSES, addresses, source_address};
+use crate::format::classify::{ADDRESSES, addresses, source_address, source_port};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
 
@@ -79,6 +79,10 @@ pub(super) fn source(leaves: &mut Leaves, document: &mut Document) {
     if let Some(agent) = leaves.text_at("/source/userAgent").map(str::to_owned) {
         leaves.copied(&["ping_one.audit.source.user_agent"], "/source/userAgent");
         document.set("ping_one.audit.source.user_agent", agent);
+    }
+    if let Some((pointer, port)) = source_port(leaves) {
+        leaves.copied(&["source.port"], pointer);
+        document.set("source.port", port);
     }
     if let Some((pointer, address)) = found {
         document.set("source.ip", address.to_string());

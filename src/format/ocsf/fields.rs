@@ -17,11 +17,13 @@ pub(in crate::format) const ACTOR_FIELDS: [TextField; 2] = [
     (&["status_detail"], &["/result/description", "~/outcomeStatusDetail", "~/outcomeDescription"]),
 ];
 
-/// Endpoints of a flow run.
-pub(in crate::format) const ENDPOINT_FIELDS: [TextField; 2] = [
-    (&["src_endpoint.svc_name"], &["~/identity"]),
-    (&["dst_endpoint.name", "dst_endpoint.svc_name"], &["~/packetTo"]),
-];
+/// Source of a flow run without an address of the user's device.
+pub(in crate::format) const SERVICE_FIELDS: [TextField; 1] =
+    [(&["src_endpoint.svc_name"], &["~/identity"])];
+
+/// Destination of a flow run.
+pub(in crate::format) const ENDPOINT_FIELDS: [TextField; 1] =
+    [(&["dst_endpoint.name", "dst_endpoint.svc_name"], &["~/packetTo"])];
 
 /// Service of Authentication.
 pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 1] = [(&["service.name"], &["~/flowName"])];
@@ -46,9 +48,10 @@ pub(in crate::format) const RESOURCE_FIELDS: [TextField; 2] = [
 
 /// Every table of this file, for the test of the documentation.
 #[cfg(test)]
-pub(in crate::format) const ALL_FIELDS: [&[TextField]; 7] = [
+pub(in crate::format) const ALL_FIELDS: [&[TextField]; 8] = [
     &FIELDS,
     &ACTOR_FIELDS,
+    &SERVICE_FIELDS,
     &ENDPOINT_FIELDS,
     &SIGN_ON_FIELDS,
     &API_FIELDS,

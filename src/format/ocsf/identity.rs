@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::observe;
 use super::people::{actor_user, affected_user, client_name};
 use crate::event::{Event, RiskLevel};
-use crate::format::classify::{product, title};
+use crate::format::Product;
+use crate::format::classify::title;
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
 use crate::format::people::{role_id, user_in_link};
@@ -13,19 +14,24 @@ use crate::format::people::{role_id, user_in_link};
 const RISK: &str = "/_embedded/riskEvaluation";
 
 /// Sets user, service and session of a sign-on or sign-off.
-pub(super) fn authentication(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+pub(super) fn authentication(
+    event: &Event<'_>,
+    product: &Product,
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
     document.set("is_remote", true);
     document.set("logon_type_id", 99);
     document.set("logon_type", "Web");
     affected_user(user_in_link(event), leaves, document);
     if event.flow().is_none() {
-        document.set("service.name", client_name(event));
+        document.set("service.name", client_name(event, product));
         let session = event.envelope().session_id.as_deref().unwrap_or_default();
         document.set("session.uid", session);
         protocol(event.kind(), document);
         return;
     }
-    document.set("service.name", product(event).name);
+    document.set("service.name", product.name.as_str());
     if let Some(id) = event.flow_id() {
         document.set("service.uid", id);
     }
@@ -74,11 +80,11 @@ pub(super) fn user_access(event: &Event<'_>, leaves: &mut Leaves, document: &mut
 /// Sets the group, and the member who was added or removed.
 pub(super) fn group_management(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
     for (field, pointers) in [
-        ("group.uid", ["@group/id", "@membership/id"]),
-        ("group.name", ["@group/name", "@membership/name"]),
-        ("group.type", ["@group/type", "@membership/type"]),
+        ("group.uid", &["@group/id", "@membership/id"][..]),
+        ("group.name", &["@group/name", "@membership/name"]),
+        ("group.type", &["@group/type"]),
     ] {
-        if let Some(text) = leaves.take_text(&[field], &pointers) {
+        if let Some(text) = leaves.take_text(&[field], pointers) {
             document.set(field, text);
         }
     }
@@ -93,6 +99,13 @@ pub(super) fn group_management(event: &Event<'_>, leaves: &mut Leaves, document:
 /// Sets the changed object: the first resource.
 pub(super) fn entity_management(leaves: &mut Leaves, document: &mut Document) {
     document.set("entity.type_id", 99);
+    for base in ["/resources/0", "/resources"] {
+        let kind = leaves.text_at(&format!("{base}/type"));
+        if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("USER")) {
+            let name = leaves.text_at(&format!("{base}/name"));
+            observe(document, "entity.name", 4, "User Name", name);
+        }
+    }
     for (field, pointers) in [
         ("entity.uid", ["/resources/0/id", "/resources/id"]),
         ("entity.name", ["/resources/0/name", "/resources/name"]),

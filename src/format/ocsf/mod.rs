@@ -14,11 +14,11 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::Received;
-use super::classify::{message, product, title};
+use super::classify::{message, title};
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
+use super::{Product, Received};
 use crate::event::registry::OcsfActivity;
 use crate::event::{Event, Interaction, Outcome, Severity};
 use crate::format::{FormatConfig, OcsfVersion};
@@ -49,17 +49,18 @@ pub(super) fn render(
     let classified = class::of(formatting, event, leaves);
     let mut document = Document::default();
     kind(classified, event, &mut document);
-    metadata(formatting.ocsf_version, classified.class, received, leaves, &mut document);
+    let product = formatting.products.of(event);
+    metadata(formatting.ocsf_version, classified.class, received, product, leaves, &mut document);
     if classified.class == class::DETECTION_FINDING {
         identity::detection_finding(event, leaves, &mut document);
     } else {
         status(event, leaves, &mut document);
     }
     if classified.class != class::BASE_EVENT {
-        people::fill(classified.class, event, leaves, &mut document);
+        people::fill(classified.class, event, product, leaves, &mut document);
     }
     match classified.class {
-        class::AUTHENTICATION => identity::authentication(event, leaves, &mut document),
+        class::AUTHENTICATION => identity::authentication(event, product, leaves, &mut document),
         class::ACCOUNT_CHANGE => identity::account_change(event, leaves, &mut document),
         class::ENTITY_MANAGEMENT => identity::entity_management(leaves, &mut document),
         class::USER_ACCESS => identity::user_access(event, leaves, &mut document),
@@ -141,14 +142,14 @@ fn metadata(
     version: OcsfVersion,
     class: u16,
     received: Received<'_>,
+    product: &Product,
     leaves: &mut Leaves,
     document: &mut Document,
 ) {
     let event = received.event;
-    let product = product(event);
     for (name, value) in [
         ("metadata.version", version.as_str()),
-        ("metadata.product.name", product.name),
+        ("metadata.product.name", product.name.as_str()),
         ("metadata.product.vendor_name", "Ping Identity"),
         ("metadata.product.lang", "en"),
         ("metadata.log_name", product.log),

@@ -6,13 +6,20 @@ use super::class;
 use super::fields::ACTOR_FIELDS;
 use super::observe;
 use crate::event::Event;
-use crate::format::classify::{product, source_address};
+use crate::format::Product;
+use crate::format::classify::{source_address, source_port};
 use crate::format::document::Document;
 use crate::format::leaves::Leaves;
 
 /// Sets actor, source, destination and time.
-pub(super) fn fill(class: u16, event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    actor(event, leaves, document);
+pub(super) fn fill(
+    class: u16,
+    event: &Event<'_>,
+    product: &Product,
+    leaves: &mut Leaves,
+    document: &mut Document,
+) {
+    actor(event, product, leaves, document);
     let time = event.time().timestamp_millis();
     if leaves.get("~/packetTimestamp").and_then(Value::as_i64) == Some(time) {
         leaves.take_value(&["time"], "~/packetTimestamp");
@@ -21,24 +28,29 @@ pub(super) fn fill(class: u16, event: &Event<'_>, leaves: &mut Leaves, document:
         source("evidences[].src_endpoint", leaves, document);
         return;
     }
-    if !source("src_endpoint", leaves, document) && class == class::API_ACTIVITY {
+    let has_address = source("src_endpoint", leaves, document);
+    if !has_address && class == class::API_ACTIVITY {
         // The class requires an endpoint.
-        document.set("src_endpoint.name", product(event).name);
+        document.set("src_endpoint.name", product.name.as_str());
     }
     document.fill(&ACTOR_FIELDS, leaves);
     if matches!(class, class::API_ACTIVITY | class::AUTHENTICATION) {
-        document.set("dst_endpoint.svc_name", client_name(event));
+        // The service is not at the address of the user's device.
+        if !has_address {
+            document.fill(&super::fields::SERVICE_FIELDS, leaves);
+        }
+        document.set("dst_endpoint.svc_name", client_name(event, product));
         document.fill(&super::fields::ENDPOINT_FIELDS, leaves);
     }
 }
 
-fn actor(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
+fn actor(event: &Event<'_>, product: &Product, leaves: &mut Leaves, document: &mut Document) {
     if let Some(id) = event.environment_id() {
         document.set("actor.idp.name", "PingOne");
         document.set("actor.idp.uid", id);
     }
     if event.flow().is_some() {
-        document.set("actor.app_name", product(event).name);
+        document.set("actor.app_name", product.name.as_str());
         document.set("actor.app_uid", event.flow_id().unwrap_or_default());
         if let Some(id) = event.interaction_id() {
             leaves.copied(&["actor.session.uid"], "~/interactionId");
@@ -60,17 +72,24 @@ fn actor(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
 }
 
 /// Returns the name of the application that the user reaches, else the product.
-pub(super) fn client_name<'e>(event: &'e Event<'_>) -> &'e str {
+pub(super) fn client_name<'e>(event: &'e Event<'_>, product: &'e Product) -> &'e str {
     let client = event.envelope().client.as_ref().and_then(|client| client.name.as_deref());
-    client.filter(|name| !name.trim().is_empty()).unwrap_or(product(event).name)
+    client.filter(|name| !name.trim().is_empty()).unwrap_or(&product.name)
 }
 
-/// Sets an endpoint's address. Returns whether there is one.
+/// Sets an endpoint's address and port. Returns whether there is an address.
 fn source(endpoint: &str, leaves: &mut Leaves, document: &mut Document) -> bool {
     let Some((pointer, address)) = source_address(leaves) else { return false };
     let address = address.to_string();
-    let field: &'static str =
-        if endpoint == "src_endpoint" { "src_endpoint.ip" } else { "evidences[].src_endpoint.ip" };
+    let [field, port_field]: [&'static str; 2] = if endpoint == "src_endpoint" {
+        ["src_endpoint.ip", "src_endpoint.port"]
+    } else {
+        ["evidences[].src_endpoint.ip", "evidences[].src_endpoint.port"]
+    };
+    if let Some((_, port)) = source_port(leaves) {
+        leaves.copied(&[port_field], pointer);
+        document.set(port_field, port);
+    }
     leaves.take(&[field], &[pointer], |text| text == address);
     observe(document, field, 2, "IP Address", Some(&address));
     document.set(field, address);
