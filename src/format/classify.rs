@@ -3,10 +3,10 @@
 use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use super::leaves::Leaves;
-use crate::event::{Event, Interaction, Severity, registry};
+use super::leaves::{Leaves, is_blank};
+use super::slots::{Alternatives, Slot, any_of};
+use crate::event::registry::{self, ActionType};
+use crate::event::{Event, Interaction, Outcome, Severity};
 use crate::format::FormatConfig;
 use crate::settings::Pattern;
 
@@ -43,48 +43,56 @@ const DAVINCI: Product = Product {
 const PINGONE: Product =
     Product { name: "PingOne", service: "pingone", dataset: "ping_one.audit", log: "audit" };
 
-/// Returns the product by the type's first word.
-pub(super) fn product(event: &Event<'_>) -> Product {
-    let kind = event.envelope().action.kind.as_bytes();
-    let is_davinci = kind.get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"DAVINCI"));
-    if is_davinci { DAVINCI } else { PINGONE }
+/// An event with the facts that follow from it, each determined once.
+#[derive(Debug)]
+pub(super) struct Facts<'e> {
+    pub(super) event: &'e Event<'e>,
+    /// Entry of its type in the registry.
+    pub(super) entry: Cow<'static, ActionType>,
+    pub(super) outcome: Outcome,
+    pub(super) severity: Severity,
+    pub(super) product: Product,
 }
 
-/// Returns a title for people, from the registry.
-pub(super) fn title(event: &Event<'_>) -> Cow<'static, str> {
-    match registry::lookup(&event.envelope().action.kind) {
-        Cow::Borrowed(entry) => Cow::Borrowed(&*entry.title),
-        Cow::Owned(entry) => entry.title,
-    }
-}
-
-/// Returns the category of the event's kind, for example `authentication` or `davinci-flow`.
-pub(super) fn category(event: &Event<'_>) -> &'static str {
-    registry::lookup(&event.envelope().action.kind).category
-}
-
-/// Returns the title with its object: flow and capability, or the description of the result.
-pub(super) fn message(event: &Event<'_>) -> String {
-    let mut message = title(event).into_owned();
-    let Event::Interaction(interaction) = event else {
-        let result = event.envelope().result.as_ref();
-        let description = result.and_then(|result| result.description.as_deref());
-        if let Some(description) = description.filter(|text| !text.trim().is_empty()) {
-            message.push_str(": ");
-            message.push_str(description);
+impl<'e> Facts<'e> {
+    /// Looks the event's type up in the registry.
+    pub(super) fn of(event: &'e Event<'e>) -> Facts<'e> {
+        let kind = &*event.envelope().action.kind;
+        let is_davinci =
+            kind.as_bytes().get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"DAVINCI"));
+        Facts {
+            event,
+            entry: registry::lookup(kind),
+            outcome: event.outcome(),
+            severity: event.severity(),
+            product: if is_davinci { DAVINCI } else { PINGONE },
         }
-        return message;
-    };
-    let flow = event.flow_name().or(event.flow_id());
-    let capability = interaction.interaction.node().original_capability_name.as_deref();
-    let known = [("flow", flow), ("capability", capability)];
-    let known = known.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
-    let known: Vec<String> = known.collect();
-    if !known.is_empty() {
-        message.push_str(": ");
-        message.push_str(&known.join(", "));
     }
-    message
+
+    /// Returns the title for people, with its object: flow and capability, or the description of the result.
+    pub(super) fn message(&self) -> String {
+        let mut message = String::with_capacity(160);
+        message.push_str(&self.entry.title);
+        let Event::Interaction(interaction) = self.event else {
+            let result = self.event.envelope().result.as_ref();
+            let description = result.and_then(|result| result.description.as_deref());
+            if let Some(description) = description.filter(|text| !is_blank(text)) {
+                message.push_str(": ");
+                message.push_str(description);
+            }
+            return message;
+        };
+        let flow = self.event.flow_name().or(self.event.flow_id());
+        let capability = interaction.interaction.node().original_capability_name.as_deref();
+        let mut separator = ": ";
+        for (name, value) in [("flow ", flow), ("capability ", capability)] {
+            if let Some(value) = value {
+                [separator, name, value].into_iter().for_each(|part| message.push_str(part));
+                separator = ", ";
+            }
+        }
+        message
+    }
 }
 
 /// Returns the addresses in a text. Proxies append theirs after a comma. Port, brackets and quotes
@@ -100,29 +108,29 @@ pub(super) fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
 }
 
 /// Event fields with the address of the user's device.
-pub(super) const ADDRESSES: [&str; 6] = [
+pub(super) const ADDRESSES: Alternatives = any_of([
     "/source/ipAddress",
     "~/ipAddress",
     "/_embedded/riskEvent/ip",
     "/_embedded/riskEvaluation/event/ip",
     "/_embedded/request/ipAddress",
     "/request/ipAddress",
-];
+]);
 
 /// Event fields with the user agent of the user's device.
-pub(super) const USER_AGENTS: [&str; 4] = [
+pub(super) const USER_AGENTS: Alternatives = any_of([
     "/source/userAgent",
     "~/userAgent",
     "/_embedded/riskEvent/userAgent",
     "/_embedded/riskEvaluation/event/browser/userAgent",
-];
+]);
 
 /// Returns the address of the user's device and its event field: the first field that contains an
 /// address.
-pub(super) fn source_address(leaves: &Leaves) -> Option<(&'static str, IpAddr)> {
-    ADDRESSES.into_iter().find_map(|pointer| {
-        let text = leaves.get(pointer).and_then(Value::as_str)?;
-        Some((pointer, addresses(text).next()?))
+pub(super) fn source_address(leaves: &Leaves<'_>) -> Option<(Slot, IpAddr)> {
+    ADDRESSES.slots().iter().find_map(|slot| {
+        let text = leaves.string_at(*slot)?;
+        Some((*slot, addresses(&text).next()?))
     })
 }
 
