@@ -5,6 +5,7 @@
 //! escaped; a cut value is kept whole in `davinciExtra`.
 
 use super::classify::{Facts, USER_AGENTS, session_change, severity, source_address};
+use super::control::{self, has_control};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::slots::{Alternatives, Slot, any_of, only, slot};
@@ -127,7 +128,7 @@ pub(super) fn render<'a>(
     let class_id = &*event.envelope().action.kind;
     let mut line = CefLine::of(&facts);
     // The header has no escape for a line break.
-    let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !text.contains(char::is_control);
+    let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !has_control(text);
     leaves.take(&["Device Event Class ID"], const { &any_of(["/action/type"]) }, fits_head);
     line.add("rt", &event.time().timestamp_millis().to_string());
     line.add("cat", facts.entry.category);
@@ -231,9 +232,9 @@ impl CefLine {
         text.push_str("CEF:0|Ping Identity|");
         text.push_str(facts.product.name);
         text.push_str("|1|");
-        escape(&mut text, cut(class_id, MAX_CLASS_ID_CHARS), '|');
+        escape(&mut text, cut(class_id, MAX_CLASS_ID_CHARS), b'|');
         text.push('|');
-        escape(&mut text, &facts.entry.title, '|');
+        escape(&mut text, &facts.entry.title, b'|');
         text.push('|');
         text.push_str(&severity(facts.severity).to_string());
         text.push('|');
@@ -254,7 +255,7 @@ impl CefLine {
 
     fn value(&mut self, value: &str) {
         self.text.push('=');
-        escape(&mut self.text, value, '=');
+        escape(&mut self.text, value, b'=');
     }
 
     /// Adds the label of a custom key.
@@ -273,7 +274,10 @@ impl CefLine {
 /// Returns whether a value is shown unchanged. Other values are also kept in the extension as JSON.
 fn fits(text: &str, longest: usize) -> bool {
     let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\r';
-    fits_length(text, longest) && text.chars().all(is_plain) && text.trim_matches(' ') == text
+    fits_length(text, longest)
+        && (!has_control(text) || text.chars().all(is_plain))
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
 }
 
 fn fits_length(text: &str, longest: usize) -> bool {
@@ -289,16 +293,15 @@ fn cut(text: &str, longest: usize) -> &str {
 
 /// Appends a value with its escapes. `separator` ends a value: `=` in a pair, `|` in the header, which has no
 /// escape for a line break.
-fn escape(out: &mut String, value: &str, separator: char) {
-    let is_special = |c: char| c == '\\' || c == separator || c.is_control();
+fn escape(out: &mut String, value: &str, separator: u8) {
     let mut rest = value;
-    while let Some(at) = rest.find(is_special) {
+    while let Some(at) = control::find(rest, [b'\\', separator]) {
         let (plain, from) = rest.split_at(at);
         out.push_str(plain);
         let mut characters = from.chars();
         match characters.next() {
-            Some('\n') if separator == '=' => out.push_str("\\n"),
-            Some('\r') if separator == '=' => out.push_str("\\r"),
+            Some('\n') if separator == b'=' => out.push_str("\\n"),
+            Some('\r') if separator == b'=' => out.push_str("\\r"),
             Some(c) if c.is_control() => out.push(' '),
             c => out.extend(['\\'].into_iter().chain(c)),
         }

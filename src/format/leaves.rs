@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::control::has_control;
 use super::event_tape::EventTape;
 use super::remaining::{self, FieldWriter, Written};
 use super::slots::{Alternatives, Slot, slot};
@@ -201,7 +202,7 @@ impl<'a> Leaves<'a> {
 
     /// Returns all remaining fields as JSON on one line; `None` if there are none.
     pub(super) fn rest_line(&mut self, field: &'static str) -> Option<String> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(1024);
         self.write_rest(field, None, &mut out)?;
         Some(printable(String::from_utf8(out).unwrap_or_default()))
     }
@@ -263,7 +264,7 @@ pub(super) fn is_blank(text: &str) -> bool {
 
 /// Replaces control characters in JSON by escapes.
 pub(super) fn printable(json: String) -> String {
-    if !json.contains(char::is_control) {
+    if !has_control(&json) {
         return json;
     }
     let mut out = String::with_capacity(json.len());

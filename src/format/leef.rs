@@ -5,6 +5,7 @@
 //! kept in `davinciExtra`: JSON with every event field that has no key.
 
 use super::classify::{Facts, USER_AGENTS, severity, source_address};
+use super::control::has_control;
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::slots::{Alternatives, any_of, only};
@@ -164,7 +165,7 @@ impl LeefLine {
 
 /// Returns whether a value has only characters that LEEF can carry.
 fn is_clean(value: &str) -> bool {
-    !value.contains(char::is_control)
+    !has_control(value)
 }
 
 /// Appends a value. The characters that LEEF cannot carry become spaces.

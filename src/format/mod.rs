@@ -6,6 +6,7 @@
 mod cef;
 mod classify;
 mod config;
+mod control;
 mod dictionary;
 mod document;
 mod ecs;
