@@ -49,7 +49,7 @@ mod tests {
         fn the_first_is_found_wherever_it_stands(
             quiet in "[ -\u{a0}\u{bf}\u{e9}\u{20ac}]{0,40}",
             text in proptest::collection::vec(
-                prop_oneof![any::<char>(), '\0'..'\u{c0}', Just('='), Just('\\')], 0..40
+                prop_oneof![any::<char>(), proptest::char::range('\0', '\u{bf}'), Just('='), Just('\\')], 0..40
             ),
         ) {
             let text: String = quiet.chars().filter(|c| !c.is_control()).chain(text).collect();
