@@ -127,3 +127,34 @@ fn separate(has_sibling: &mut bool, out: &mut Vec<u8>) {
         out.push(b',');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const NAMES: [&str; 9] =
+        ["@t", "a.b.c", "a.b.d", "a.e", "f", "g.h[].i", "g.h[].j.k", "g.l.k", "m"];
+
+    #[test]
+    fn each_subset_of_fields_is_written_in_order() {
+        let layout = Layout::of(&NAMES);
+        for present in 0..1_usize << NAMES.len() {
+            let fields = (0..NAMES.len()).filter(|index| present >> index & 1 == 1);
+            let mut out = Vec::new();
+            let value = |index: usize, out: &mut Vec<u8>| out.push(b'1' + index as u8);
+            layout.write(fields.clone(), value, &mut out);
+            let text = String::from_utf8(out).expect("UTF-8");
+            let document: Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(document.to_string(), text, "serde_json sorts names, too");
+            let pointers =
+                NAMES.map(|name| format!("/{}", name.replace("[]", ".0").replace('.', "/")));
+            for (index, pointer) in pointers.iter().enumerate() {
+                let expected = fields.clone().any(|field| field == index).then_some(index + 1);
+                let found = document.pointer(pointer).and_then(Value::as_u64);
+                assert_eq!(found, expected.map(|value| value as u64), "{pointer} in {text}");
+            }
+        }
+    }
+}

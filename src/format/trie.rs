@@ -162,3 +162,55 @@ impl Branch {
 fn hash(tag: u32, places: usize) -> usize {
     (tag.wrapping_mul(0x9e37_79b1) >> 16) as usize % places
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns an event with a value at a pointer, and its fields below `around`.
+    fn event(pointer: &str, around: &str) -> String {
+        let steps: Vec<&str> = around.split('/').chain(pointer.split('/').skip(1)).collect();
+        steps.iter().rev().filter(|step| !step.is_empty()).fold("{}".to_owned(), |value, step| {
+            match (step.parse::<usize>(), *step) {
+                (Ok(index), _) => format!("[{}{value}]", "0,".repeat(index)),
+                (_, "USER" | "GROUP" | "MEMBER_OF_GROUP") if value == "{\"type\":{}}" => {
+                    format!("[0,{{\"type\":\"{step}\"}}]")
+                }
+                (_, "USER" | "GROUP" | "MEMBER_OF_GROUP") => {
+                    format!("[0,{{\"type\":\"{step}\",{}", value.replacen('{', "", 1) + "]")
+                }
+                _ => format!("{{\"{step}\":{value}}}"),
+            }
+        })
+    }
+
+    #[test]
+    fn each_slot_is_filled_by_its_pointer_only() {
+        for pointer in POINTERS {
+            let (base, around) = [
+                ("~", FLOW),
+                ("^", "/_embedded/flowInteractionEvent/launcher"),
+                ("@user", "/actors/user"),
+                ("@client", "/actors/client"),
+                ("@target", "/resources/USER"),
+                ("@group", "/resources/GROUP"),
+                ("@membership", "/resources/MEMBER_OF_GROUP"),
+            ]
+            .into_iter()
+            .find(|(base, _)| pointer.starts_with(base))
+            .unwrap_or_default();
+            let rest = pointer.strip_prefix(base).expect("the base");
+            let text = event(rest, around);
+            let event = EventTape::read(text.as_bytes());
+            let slots = slots_of(&event, Some("launcher"));
+            let at = slots[slot(pointer).index()];
+            let name = pointer.rsplit('/').next().filter(|_| !rest.is_empty());
+            let name = name.unwrap_or("flowInteractionEvent");
+            assert_eq!(at.map(|at| event.node(at).name.raw), Some(name), "{pointer} in {text}");
+            let others = text.replace(name, "other");
+            let event = EventTape::read(others.as_bytes());
+            let slots = slots_of(&event, Some("launcher"));
+            assert_eq!(slots[slot(pointer).index()], None, "{pointer} in {others}");
+        }
+    }
+}
