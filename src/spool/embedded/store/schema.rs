@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::bounds;
 use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
@@ -225,24 +225,25 @@ pub(crate) fn connect_reader_at(file: impl AsRef<Path>) -> rusqlite::Result<Conn
     Ok(connection)
 }
 
-/// Runs a read-only query again while SQLite reports that the log's index has to be rebuilt, which a read-only
-/// connection cannot do. Beside a running service that is over within moments: the service rebuilds the index, or it
-/// was only writing the index's header while the query read it. Returns the error after `RECOVERY_TIMEOUT`.
+/// Runs a read-only query again while SQLite would have to write to the log's index for it, which a read-only
+/// connection cannot do. Beside a running service that is over within moments: the service rebuilds the index, or was
+/// only writing its header while the query read it. Returns the error `INDEX_TIMEOUT` after the first one.
 pub(crate) fn retry_recovery<T>(
     mut query: impl FnMut() -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let deadline = Instant::now() + RECOVERY_TIMEOUT;
+    let mut deadline = None;
     loop {
         let result = query();
-        let code =
-            result.as_ref().err().and_then(|error| Some(error.sqlite_error()?.extended_code));
-        let must_wait = code == Some(rusqlite::ffi::SQLITE_READONLY_RECOVERY);
-        if !must_wait || Instant::now() >= deadline {
+        let code = result.as_ref().err().and_then(rusqlite::Error::sqlite_error_code);
+        let now = Instant::now();
+        if code != Some(ErrorCode::ReadOnly)
+            || now >= *deadline.get_or_insert_with(|| now + INDEX_TIMEOUT)
+        {
             return result;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Longest wait of a query for the recovery of the log by another process.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait of a query for another process's writing to the log's index.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(5);
