@@ -176,7 +176,7 @@ fn add_field(field: &CefField, leaves: &mut Leaves<'_>, line: &mut CefLine) -> b
         return false;
     };
     line.add_cut(key, &text, *longest);
-    label.into_iter().for_each(|label| line.label(key, label));
+    label.iter().for_each(|label| line.label(key, label));
     true
 }
 

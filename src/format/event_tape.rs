@@ -104,7 +104,7 @@ impl<'a> EventTape<'a> {
         let (mut seen, mut repeated) = (0_u128, Vec::new());
         for (count, (at, node)) in self.level(extent.clone()).enumerate() {
             if count == MAX_COMPARED_FIELDS {
-                repeated = self.repeated_by_order(extent.clone());
+                repeated = self.repeated_by_order(extent);
                 break;
             }
             let bit = 1 << (node.tag.wrapping_mul(0x9e37_79b1) >> 25);
