@@ -1,5 +1,6 @@
 //! The command line for a first-time user.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -355,6 +356,30 @@ fn map_explains_which_member_became_which_field() {
         assert!(cef.iter().any(|found| found == line), "{line}: {cef:#?}");
     }
     assert!(explain("native").iter().any(|line| line == "result.status -> (as it is)"));
+}
+
+#[test]
+fn map_explains_the_findings_of_an_event() {
+    let home = Home::new("");
+    let path = home.path("event.json");
+    let event = minted("a").replace("DAVINCI_INTERACTION.CUSTOM_ANALYTICS", "USER.PAINTED");
+    std::fs::write(&path, event).expect("written");
+    let explained = home.run(&["map", "--explain", path.to_str().expect("UTF-8")]);
+    let text = String::from_utf8(explained.stdout).expect("UTF-8");
+    let lines: Vec<&str> = text.lines().take(2).collect();
+    assert_eq!(lines, ["a USER.PAINTED", "  finding: unlisted_type at $.action.type"]);
+}
+
+#[test]
+fn fields_prints_the_schema_that_is_in_the_documentation() {
+    let run = |arguments: &[&str]| {
+        Command::new(BINARY).args(arguments).output().expect("the binary runs")
+    };
+    let printed = run(&["fields", "--schema"]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/fields/native.schema.json");
+    let stored = std::fs::read_to_string(path).expect("the schema");
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), stored);
+    assert_eq!(run(&["fields", "--schema", "--format", "ecs"]).status.code(), Some(64));
 }
 
 #[test]

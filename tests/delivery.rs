@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::events::{batch, fixture_text, id, ids};
+use serde_json::Value;
+
+use crate::support::events::{batch, fixture_text, id, ids, minted};
 use crate::support::service::{Home, Service};
 use crate::support::targets::receiver::Receiver;
 use crate::support::targets::webhook::Webhook;
@@ -56,6 +58,52 @@ fn each_sink_gets_the_events_of_its_filter_and_the_others_are_counted() {
         assert_eq!(disposition(&service, sink, "delivered"), delivered, "{sink}");
         assert_eq!(disposition(&service, sink, "filtered"), 5.0 - delivered, "{sink}");
     }
+}
+
+#[test]
+fn outcome_words_apply_to_metrics_filters_and_formats() {
+    let event = |id: &str, status: &str| {
+        let mut event: Value = serde_json::from_str(&minted(id)).expect("JSON");
+        event["_embedded"]["flowInteractionEvent"]["outcomeStatus"] = status.into();
+        event
+    };
+    let events =
+        [event("done", "Registered"), event("gone", "abandoned-2"), event("odd", "half-way")];
+    let home = Home::new(&format!(
+        "[outcomes]\nsuccess = [\"registered\"]\nfailure = [\"abandoned*\"]\n{}{}{}",
+        file("failures", "include = { outcomes = [\"failure\"] }\n"),
+        file("severe", "include = { severities = [\"medium\", \"high\"] }\n"),
+        file("ecs", "format = \"ecs\"\n"),
+    ));
+    let service = home.start();
+    service.post(&Value::from(events.to_vec()).to_string());
+    for sink in ["failures", "severe", "ecs"] {
+        wait_until_settled(&service, sink);
+    }
+    for sink in ["failures", "severe"] {
+        assert_eq!(ids_in(&home, sink), ["gone"], "{sink}");
+    }
+    let outcomes: Vec<String> = home
+        .lines("ecs.ndjson")
+        .iter()
+        .map(|line| {
+            let document: Value = serde_json::from_str(line).expect("JSON");
+            document["event"]["outcome"].as_str().expect("an outcome").to_owned()
+        })
+        .collect();
+    assert_eq!(outcomes, ["success", "failure", "unknown"]);
+    for outcome in outcomes {
+        let metric =
+            "davinci_siem_flow_events_total{outcome=\"OUTCOME\",type=\"custom_analytics\"}";
+        assert_eq!(service.metric(&metric.replace("OUTCOME", &outcome)), 1.0, "{outcome}");
+    }
+    let path = home.path("event.json");
+    std::fs::write(&path, event("gone", "abandoned-2").to_string()).expect("written");
+    let mapped = home.run(&["map", "--sink", "ecs", path.to_str().expect("UTF-8")]);
+    assert!(
+        String::from_utf8_lossy(&mapped.stdout).contains("\"outcome\":\"failure\""),
+        "{mapped:?}"
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::{Value, json};
+
 use crate::support::events::{batch, ids};
 use crate::support::service::{Home, Service};
 use crate::support::targets::elastic::Elastic;
@@ -133,6 +135,54 @@ fn a_wrong_key_is_found_by_check() {
     let checked = home.run(&["check", "--connect"]);
     assert_eq!(checked.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&checked.stderr).contains("refuses the credentials"));
+}
+
+#[test]
+fn check_says_whether_the_mapping_is_that_of_this_release() {
+    let stream = "/logs-pingone.davinci-default/_mapping";
+    let template = "/_index_template/_simulate_index/logs-pingone.davinci-default";
+    let numbered = |version: u64| json!({ "_meta": { "davinci_siem_mapping": version } });
+    let other = || json!({ "properties": { "@timestamp": { "type": "date" } } });
+    let indices = |mappings: Vec<Value>| {
+        let name = |at: usize| format!(".ds-logs-pingone.davinci-default-2026.11.30-{:06}", at + 1);
+        let index = |(at, mappings)| (name(at), json!({ "mappings": mappings }));
+        Value::Object(mappings.into_iter().enumerate().map(index).collect())
+    };
+    let of_template = |mappings: Value| json!({ "template": { "mappings": mappings } });
+    for (mappings, is_good, part) in [
+        (vec![], true, "was not checked (HTTP 403)"),
+        (
+            vec![(template, of_template(numbered(2)))],
+            true,
+            "the template of logs-pingone.davinci-default has version 2",
+        ),
+        (vec![(template, of_template(numbered(1)))], false, "has version 1 of the mapping"),
+        (vec![(template, of_template(other()))], false, "does not have davinci-siem's mapping"),
+        (vec![(template, json!({}))], false, "no index template matches"),
+        (vec![(stream, indices(vec![other(), numbered(2)]))], true, "has version 2 of the mapping"),
+        (
+            vec![
+                (stream, indices(vec![numbered(2), other()])),
+                (template, of_template(numbered(2))),
+            ],
+            false,
+            "its template is current; roll it over with POST /logs-pingone.davinci-default/_rollover",
+        ),
+    ] {
+        let mappings = mappings.into_iter().map(|(path, found)| (path.to_owned(), found));
+        let elastic = Elastic { mappings: mappings.collect(), ..Elastic::new("ApiKey a2V5") };
+        let target = Target::start(elastic);
+        let checked = home(&target, API_KEY).run(&["check", "--connect"]);
+        let said = [checked.stdout, checked.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains(part), "{part}: {said}");
+        assert_eq!(checked.status.code(), Some(i32::from(!is_good)), "{said}");
+        assert!(!target.state().mapping_requests.is_empty() && target.state().stored.is_empty());
+    }
+    let target = Target::start(Elastic::new("ApiKey a2V5"));
+    let native = home(&target, &format!("{API_KEY}format = \"native\"\n"));
+    assert!(native.run(&["check", "--connect"]).status.success());
+    assert!(target.state().mapping_requests.is_empty(), "only ecs has a mapping");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 /// do not know each other.
 const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("error_chain", &[]),
-    ("event", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
     ("durable_dir", &[]),
@@ -22,6 +21,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("secret", &["shown"]),
     // The reader of the configuration: each component declares its own settings with it.
     ("settings", &["secret", "shown"]),
+    ("event", &["settings"]),
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
@@ -94,6 +94,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
         &[
             "admin",
             "deliver",
+            "event",
             "listener",
             "paths",
             "receive",

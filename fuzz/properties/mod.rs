@@ -12,7 +12,7 @@
 //! | [`headers`] | header values | credentials are right or refused |
 //! | [`settings`] | a configuration | every problem names its place and shows no secret |
 //!
-//! The properties use their own readers ([`tree`], [`lines`], [`rfc5424`]), which follow the
+//! The properties use their own readers ([`tree`], [`lines`], [`addresses`], [`rfc5424`]), which follow the
 //! standards and share no code with the service.
 
 #![allow(
@@ -21,6 +21,7 @@
     reason = "a broken promise ends the test or the fuzz run, and nothing else ever comes here"
 )]
 
+mod addresses;
 pub mod answers;
 pub mod body;
 pub mod format;

@@ -3,6 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::addresses::{is_network_list, list_of, parts};
 use super::tree::{self, Tree};
 use crate::config;
 use crate::decode;
@@ -24,6 +25,9 @@ const PROFILE: [&str; 8] = [
     "**.name.family",
 ];
 
+/// Paths of the profile for IP addresses.
+const ADDRESSES: [&str; 3] = ["**.ip", "**.ipAddress", "**.remoteIp"];
+
 /// Checks that matched values are gone and nothing else has changed, that the profile leaves no
 /// address, that the event keeps its identity, and that other bytes can be redacted as well.
 pub fn redact(bytes: &[u8]) {
@@ -36,6 +40,7 @@ pub fn redact(bytes: &[u8]) {
             let tree = tree::read(event.raw).expect("an event is JSON");
             does_what_a_rule_says(event.raw, &tree, choice);
             leaves_no_person(event.raw, &tree);
+            leaves_no_host(event.raw);
         }
     }
     makes_something_of_fragments(bytes);
@@ -149,7 +154,7 @@ impl RuleSpec {
             {
                 // Values are masked if hashes would lengthen the text too much.
                 let is_hash =
-                    self.action == RedactAction::Hash && found.text() == Some(&hash(text));
+                    self.action == RedactAction::Hash && found.text() == Some(&hash_each(text));
                 assert!(is_hash || found.text() == Some("***"), "{found:?} is left of {text}");
             }
             (Tree::Text(came), Tree::Text(found)) => self.compare_text(came, found, names),
@@ -238,13 +243,38 @@ fn leaves_no_person(raw: &[u8], came: &Tree) {
     }
 }
 
+/// Checks that of IP addresses in the profile's fields, only the network is left.
+fn leaves_no_host(raw: &[u8]) {
+    let rules =
+        RedactConfig { addresses: Some(RedactAction::Truncate), ..rules(RedactAction::Mask) };
+    let redaction = Redaction::new(&rules);
+    let found = redaction.event(raw);
+    is_the_same_event(raw, &found);
+    let tree = tree::read(&found).expect("still JSON");
+    each_field(&tree, &mut Vec::new(), &mut |names, value| {
+        if ADDRESSES.iter().any(|path| means(path, names)) {
+            for (_, leaf) in value.leaves() {
+                let is_gone = match leaf {
+                    Tree::Text(text) => text == "***" || is_network_list(text),
+                    Tree::Word(word) => word == "null",
+                    Tree::List(_) | Tree::Object(_) => true,
+                };
+                assert!(is_gone, "{leaf:?} at {names:?} names a host");
+            }
+        }
+    });
+    assert_eq!(redaction.event(&found), found, "once is enough");
+}
+
 fn is_redacted(value: &Tree, action: RedactAction) {
     assert_ne!(action, RedactAction::Drop, "{value:?} should be gone");
     for (_, leaf) in value.leaves() {
         let is_hash =
             |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // A list of addresses becomes a list of hashes.
+        let are_hashes = |text: &str| parts(text).all(is_hash);
         let is_gone = match leaf {
-            Tree::Text(text) => text == "***" || (action == RedactAction::Hash && is_hash(text)),
+            Tree::Text(text) => text == "***" || (action == RedactAction::Hash && are_hashes(text)),
             Tree::Word(word) => word == "null",
             Tree::List(_) | Tree::Object(_) => true,
         };
@@ -344,6 +374,11 @@ fn rules(action: RedactAction) -> RedactConfig {
     let text = format!("[redact]\npii = \"{word}\"\nkey_env = \"KEY\"\n");
     let variables = [("KEY".into(), KEY.into())].into_iter();
     config::parse(&text, None, variables).expect("valid").redact.expect("a table")
+}
+
+/// Returns the hash of a text, or of each address in a list of addresses.
+fn hash_each(text: &str) -> String {
+    list_of(text, hash).unwrap_or_else(|| hash(text))
 }
 
 fn hash(text: &str) -> String {

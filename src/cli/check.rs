@@ -133,7 +133,7 @@ fn report(
         return Ok(());
     }
     Err(CommandFailure::Failed(format!(
-        "these targets would not take events: {}",
+        "these targets are not ready for events: {}",
         failed.join(", ")
     )))
 }

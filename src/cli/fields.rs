@@ -1,10 +1,12 @@
-//! `fields`: prints the data dictionary of a format. Needs no service and no configuration.
+//! `fields`: prints the data dictionary of a format, or the schema of an event. Needs no service and no configuration.
 
 use clap::Args;
 
 use super::map::FormatName;
 use super::{CommandFailure, output};
+use crate::decode;
 use crate::format::dictionary;
+use crate::printable;
 
 #[derive(Debug, Args)]
 pub(super) struct FieldsArguments {
@@ -14,9 +16,17 @@ pub(super) struct FieldsArguments {
     /// Print JSON, one object per field
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of an event in the format native
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    schema: bool,
 }
 
 pub(super) fn run(arguments: &FieldsArguments) -> Result<(), CommandFailure> {
+    if arguments.schema {
+        let schema = serde_json::to_string_pretty(&decode::schema())?;
+        print_line!("{}", printable::lines(&schema))?;
+        return Ok(());
+    }
     let entries: Vec<_> = dictionary(arguments.format.into()).collect();
     if arguments.json {
         return entries.iter().try_for_each(output::json);

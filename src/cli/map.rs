@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
@@ -13,6 +14,7 @@ use crate::app::system_clock;
 use crate::config::Config;
 use crate::decode::{self, Refusal};
 use crate::error_chain::io_message;
+use crate::event::{Finding, OutcomeWords};
 use crate::format::{self, Explanation, Received};
 use crate::format::{Format, FormatConfig, OcsfVersion};
 use crate::redact::Redaction;
@@ -67,6 +69,8 @@ struct Mapping {
     /// Rules of `[redact]`, then those of the sink.
     redactions: Vec<Redaction>,
     formatting: FormatConfig,
+    /// `[outcomes]`; no words without a configured sink.
+    outcomes: Arc<OutcomeWords>,
     is_explained: bool,
     /// True if standard output is a terminal, which would execute control characters.
     is_on_terminal: bool,
@@ -75,7 +79,8 @@ struct Mapping {
 impl Mapping {
     fn new(redactions: Vec<Redaction>, formatting: FormatConfig, is_explained: bool) -> Mapping {
         let is_on_terminal = std::io::stdout().is_terminal();
-        Mapping { redactions, formatting, is_explained, is_on_terminal }
+        let outcomes = Arc::default();
+        Mapping { redactions, formatting, outcomes, is_explained, is_on_terminal }
     }
 }
 
@@ -136,7 +141,8 @@ fn of_sink(name: &str, config: &Config, is_explained: bool) -> Result<Mapping, C
     };
     let tables = [&config.redact, &sink.redact];
     let redactions = tables.into_iter().flatten().map(Redaction::new).collect();
-    Ok(Mapping::new(redactions, sink.formatting.clone(), is_explained))
+    let outcomes = Arc::clone(&sink.outcomes);
+    Ok(Mapping { outcomes, ..Mapping::new(redactions, sink.formatting.clone(), is_explained) })
 }
 
 /// Maps each record of `input`. Returns the number of refused elements.
@@ -192,12 +198,17 @@ fn one(
     for redaction in &mapping.redactions {
         bytes = Cow::Owned(redaction.event(&bytes).into_owned());
     }
-    let typed = decode::event(&bytes).map_err(|refusal| CommandFailure::Failed(refusal.detail))?;
+    let mut typed =
+        decode::event(&bytes).map_err(|refusal| CommandFailure::Failed(refusal.detail))?;
+    typed.event.apply(&mapping.outcomes);
     let event = &typed.event;
     let received = Received { event, raw: &bytes, received_at, source: "map" };
     if mapping.is_explained {
         let (id, kind) = (&event.envelope().id, &event.envelope().action.kind);
         writeln!(out, "{} {}", output::safe(id), output::safe(kind))?;
+        for Finding { kind, path } in &typed.findings {
+            writeln!(out, "  finding: {} at {}", kind.as_str(), output::safe(path))?;
+        }
         print(&format::explain(&mapping.formatting, received), out)?;
         return Ok(());
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::admin::AdminConfig;
 use crate::deliver::SinkConfig;
+use crate::event::OutcomeWords;
 use crate::listener::ListenConfig;
 use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
@@ -35,6 +36,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// `[limits]`
     pub limits: LimitsConfig,
+    /// `[outcomes]`: words by which the operator's flows report an outcome.
+    pub outcomes: Arc<OutcomeWords>,
     /// `[redact]`: data that never reaches the disk.
     pub redact: Option<RedactConfig>,
     /// `[spool]`
@@ -52,7 +55,11 @@ pub struct Config {
 impl Config {
     /// Returns the settings of the receiver that no reload changes.
     pub fn receiver(&self) -> ReceiverConfig {
-        ReceiverConfig { limits: self.limits.clone(), redact: self.redact.clone() }
+        ReceiverConfig {
+            limits: self.limits.clone(),
+            outcomes: Arc::clone(&self.outcomes),
+            redact: self.redact.clone(),
+        }
     }
 
     /// Returns the rules for a retry out of the quarantine, with a policy that no reload changes.
@@ -134,9 +141,14 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let listen = root.table("listen", "Address of the webhooks.", ListenConfig::read);
     let sources = SourceConfig::read_all(root);
     let limits = root.table("limits", "Upper bounds of requests.", LimitsConfig::read);
+    let doc = "Words of your flows for a success and a failure, beside the built-in ones.";
+    let outcomes = root.table("outcomes", doc, OutcomeWords::read).map(Arc::new);
     let redact = RedactConfig::read(root);
     let spool = read_spool(root, limits.as_ref().map_or(0, |limits| limits.body));
-    let sinks = SinkConfig::read_all(root);
+    let mut sinks = SinkConfig::read_all(root);
+    for sink in sinks.iter_mut().flatten() {
+        sink.outcomes = outcomes.clone().unwrap_or_default();
+    }
     let admin = AdminConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
@@ -166,6 +178,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         listen: listen?,
         sources: sources?,
         limits: limits?,
+        outcomes: outcomes?,
         redact: redact?,
         spool: spool?,
         sinks: sinks?,

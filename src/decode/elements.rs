@@ -172,7 +172,8 @@ pub(super) fn open<'t, 'a>(
 }
 
 fn check(typed: TypedEvent<'_>, strict: bool) -> Result<TypedEvent<'_>, Refusal> {
-    match typed.findings.first() {
+    let is_deviation = |finding: &&Finding| finding.kind != FindingKind::UnlistedType;
+    match typed.findings.iter().find(is_deviation) {
         Some(finding) if strict => Err(Refusal::finding(finding)),
         _ => Ok(typed),
     }

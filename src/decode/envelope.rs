@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::field_reader::{FieldReader, Findings, parse_time};
+use super::field_reader::{FieldReader, Findings, ReadKind, parse_time};
 use super::fields::{Field, FieldNames, ObjectFields};
 use super::refusal::{Refusal, RefusalReason};
 use crate::event::{
@@ -48,6 +48,7 @@ pub(super) fn read<'a>(
     let correlation_id = root.text(&["correlationId"]);
     let subscription_name = root.text(&["subscriptionName"]);
     let correlation = root.object(&["internalCorrelation"]);
+    root.declare(&["action"], ReadKind::RequiredObject);
     let action = root.raw(&["action"]).ok_or_else(|| Refusal::missing("$.action", "action"))?;
     let action = action
         .1
@@ -141,6 +142,7 @@ pub(super) fn required<'a>(
     name: &'static str,
     path: &str,
 ) -> Result<Cow<'a, str>, Refusal> {
+    reader.declare(&[name], ReadKind::RequiredText);
     let (_, field) = reader.raw(&[name]).ok_or_else(|| Refusal::missing(path, name))?;
     match field.text() {
         // Reads the string again, because only the reader records findings. Strings without escapes
@@ -158,6 +160,7 @@ fn recorded_at<'a>(
 ) -> Result<(Cow<'a, str>, chrono::DateTime<chrono::Utc>), Refusal> {
     const PATH: &str = "$.recordedAt";
     let text = required(root, "recordedAt", PATH)?;
+    root.declare(&["recordedAt"], ReadKind::Time);
     let Some((time, finding)) = parse_time(&text) else {
         let detail = "not an RFC 3339 timestamp such as 2024-02-15T16:07:03.995Z";
         return Err(Refusal::new(RefusalReason::BadTimestamp, PATH, detail));
@@ -176,6 +179,7 @@ enum Actors<'t, 'a> {
 
 /// Reads `actors`. A list is read with a finding.
 fn actors<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Actors<'t, 'a> {
+    root.declare(&["actors"], ReadKind::Object);
     let Some((name, field)) = root.raw(&["actors"]) else { return Actors::Listed(Vec::new()) };
     if let Some(fields) = field.object() {
         return Actors::ByName(fields);
@@ -194,6 +198,7 @@ fn has_type(fields: &ObjectFields<'_, '_>, kind: &str) -> bool {
 
 /// Reads `resources`: an array of objects, or one object.
 fn resources<'t, 'a>(root: &mut FieldReader<'_, 't, 'a>) -> Vec<ObjectFields<'t, 'a>> {
+    root.declare(&["resources"], ReadKind::Objects);
     let Some((name, field)) = root.raw(&["resources"]) else { return Vec::new() };
     if let Some(one) = field.object() {
         return vec![one];

@@ -11,18 +11,66 @@ const MAX_FINDINGS: usize = 32;
 
 /// Findings of one event, at most [`MAX_FINDINGS`].
 #[derive(Debug, Default)]
-pub(super) struct Findings(pub(super) Vec<Finding>);
+pub(super) struct Findings {
+    pub(super) found: Vec<Finding>,
+    /// Fields that are read, while the schema is made.
+    reads: Option<Vec<FieldRead>>,
+}
+
+/// A field that a reader reads, for the schema of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FieldRead {
+    /// JSON path of the object.
+    pub(super) path: String,
+    /// Name in the object.
+    pub(super) name: &'static str,
+    pub(super) kind: ReadKind,
+}
+
+/// Type in which a field is read without a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadKind {
+    /// Known, but not read.
+    Any,
+    Text,
+    /// A string that is not empty.
+    RequiredText,
+    Time,
+    Boolean,
+    Integer,
+    Object,
+    RequiredObject,
+    /// An object, or an array of objects.
+    Objects,
+}
 
 impl Findings {
+    /// Returns findings that also record which fields are read.
+    pub(super) fn recording() -> Findings {
+        Findings { found: Vec::new(), reads: Some(Vec::new()) }
+    }
+
+    pub(super) fn into_reads(self) -> Vec<FieldRead> {
+        self.reads.unwrap_or_default()
+    }
+
+    /// Records that fields of an object are read.
+    pub(super) fn declare(&mut self, path: &str, names: &[&'static str], kind: ReadKind) {
+        if let Some(reads) = &mut self.reads {
+            let read = |&name| FieldRead { path: path.to_owned(), name, kind };
+            reads.extend(names.iter().map(read));
+        }
+    }
+
     pub(super) fn note(&mut self, kind: FindingKind, path: &str, field: &str) {
-        let kind = match self.0.len() {
+        let kind = match self.found.len() {
             MAX_FINDINGS.. => return,
             length if length + 1 == MAX_FINDINGS => FindingKind::More,
             _ => kind,
         };
         // The sender chooses field names, so their length in listings is limited here.
         let path = format!("{path}.{}", field.chars().take(80).collect::<String>());
-        self.0.push(Finding { kind, path });
+        self.found.push(Finding { kind, path });
     }
 }
 
@@ -59,6 +107,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
 
     /// Reads a string. A number or boolean is returned as it is spelt, with a finding.
     pub(super) fn text(&mut self, names: &[&'static str]) -> Option<Cow<'a, str>> {
+        self.declare(names, ReadKind::Text);
         let (name, field) = self.raw(names)?;
         match field.value().as_bytes().first() {
             Some(b'"') => self.string(name, field),
@@ -75,6 +124,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
 
     /// Reads a boolean. `"true"` and `"false"` in any case are accepted, with a finding.
     pub(super) fn boolean(&mut self, names: &[&'static str]) -> Option<bool> {
+        self.declare(names, ReadKind::Boolean);
         let (name, field) = self.raw(names)?;
         let (kind, read) = match field.value() {
             "true" => return Some(true),
@@ -91,6 +141,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
 
     /// Reads an integer. An integer in a string is accepted, with a finding.
     pub(super) fn integer(&mut self, names: &[&'static str]) -> Option<i64> {
+        self.declare(names, ReadKind::Integer);
         let (name, field) = self.raw(names)?;
         if let Ok(number) = field.value().parse() {
             return Some(number);
@@ -104,6 +155,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
     /// Reads a timestamp; see [`parse_time`]. An integer, also in a string, is read as milliseconds
     /// since the Unix epoch, with a finding.
     pub(super) fn time(&mut self, names: &[&'static str]) -> Option<DateTime<Utc>> {
+        self.declare(names, ReadKind::Time);
         let (name, field) = self.raw(names)?;
         if let Ok(milliseconds) = field.value().trim_matches('"').parse() {
             let read = DateTime::from_timestamp_millis(milliseconds)
@@ -126,6 +178,7 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
 
     /// Reads an object.
     pub(super) fn object(&mut self, names: &[&'static str]) -> Option<ObjectFields<'t, 'a>> {
+        self.declare(names, ReadKind::Object);
         let (name, field) = self.raw(names)?;
         let fields = field.object();
         if fields.is_none() {
@@ -136,9 +189,15 @@ impl<'m, 't, 'a> FieldReader<'m, 't, 'a> {
 
     /// Records a finding for every field whose name is not in `known`.
     pub(super) fn note_unknown<const N: usize>(&mut self, known: &FieldNames<N>) {
+        self.declare(known.names(), ReadKind::Any);
         for (name, _) in self.fields.unknown(known) {
             self.findings.note(FindingKind::UnknownField, self.path, &name);
         }
+    }
+
+    /// Records for the schema that fields are read as `kind`.
+    pub(super) fn declare(&mut self, names: &[&'static str], kind: ReadKind) {
+        self.findings.declare(self.path, names, kind);
     }
 
     pub(super) fn note(&mut self, kind: FindingKind, field: &str) {

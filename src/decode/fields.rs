@@ -174,6 +174,11 @@ impl<const N: usize> FieldNames<N> {
         FieldNames { names, slots }
     }
 
+    /// Returns the names.
+    pub(super) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
     pub(super) fn contains_name(&self, name: &str) -> bool {
         self.contains(tag(name), name)
     }

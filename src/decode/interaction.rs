@@ -2,7 +2,7 @@
 //! spelling.
 
 use super::envelope::required;
-use super::field_reader::{FieldReader, Findings};
+use super::field_reader::{FieldReader, Findings, ReadKind};
 use super::fields::{FieldNames, ObjectFields};
 use super::refusal::Refusal;
 use crate::event::{
@@ -96,6 +96,7 @@ fn reported<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Reported<'a> {
         status_detail: reader.text(&["outcomeStatusDetail"]),
         description: reader.text(&["outcomeDescription"]),
         custom_timestamp: reader.text(&["customTimestamp"]),
+        configured: None,
     }
 }
 
@@ -103,6 +104,8 @@ fn payload<'t, 'a>(
     fields: &ObjectFields<'t, 'a>,
     findings: &mut Findings,
 ) -> Result<ObjectFields<'t, 'a>, Refusal> {
+    findings.declare("$", &["_embedded"], ReadKind::RequiredObject);
+    findings.declare(EMBEDDED, &["flowInteractionEvent"], ReadKind::RequiredObject);
     let (_, embedded) = FieldReader::new(fields, "$", findings)
         .raw(&["_embedded"])
         .ok_or_else(|| Refusal::missing(EMBEDDED, "_embedded"))?;
@@ -216,6 +219,7 @@ fn is_parent_flow(fields: &ObjectFields<'_, '_>) -> bool {
 }
 
 fn note_unknown(payload: &ObjectFields<'_, '_>, reader: &mut FieldReader<'_, '_, '_>) {
+    reader.declare(KNOWN.names(), ReadKind::Any);
     for (name, field) in payload.unknown(&KNOWN) {
         if !field.object().is_some_and(|fields| is_parent_flow(&fields)) {
             reader.note(FindingKind::UnknownField, &name);

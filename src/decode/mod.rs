@@ -15,14 +15,16 @@ mod fields;
 mod interaction;
 mod json_path;
 mod refusal;
+mod schema;
 mod shape;
 mod split;
 
 pub use json_path::JsonPath;
 pub use refusal::{Refusal, RefusalReason};
+pub use schema::schema;
 pub use split::MAX_DEPTH;
 
-use crate::event::{Event, Finding};
+use crate::event::{Event, Finding, FindingKind, registry};
 use crate::json::Tape;
 use field_reader::Findings;
 use fields::ObjectFields;
@@ -59,7 +61,7 @@ pub struct TypedEvent<'a> {
 }
 
 /// Splits a body of any accepted shape into elements and types each of them. With `strict`, an
-/// element with findings is refused.
+/// element with findings is refused, except for [`FindingKind::UnlistedType`].
 ///
 /// # Errors
 ///
@@ -103,16 +105,28 @@ pub fn event(raw: &[u8]) -> Result<TypedEvent<'_>, Refusal> {
 
 fn typed<'a>(fields: &ObjectFields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
     let mut findings = Findings::default();
-    let envelope = envelope::read(fields, &mut findings)?;
-    let event = match envelope.action.kind.as_ref() {
+    let event = typed_event(fields, &mut findings)?;
+    Ok(TypedEvent { event, findings: findings.found })
+}
+
+fn typed_event<'a>(
+    fields: &ObjectFields<'_, 'a>,
+    findings: &mut Findings,
+) -> Result<Event<'a>, Refusal> {
+    let envelope = envelope::read(fields, findings)?;
+    Ok(match envelope.action.kind.as_ref() {
         "EVENT_DELIVERY_TEST" => Event::DeliveryTest(envelope),
         kind if kind.starts_with("DAVINCI_INTERACTION.") => {
-            interaction::read(fields, envelope, &mut findings)?
+            interaction::read(fields, envelope, findings)?
         }
-        kind if kind.starts_with("DAVINCI.") => Event::Admin(envelope),
-        _ => Event::Other(envelope),
-    };
-    Ok(TypedEvent { event, findings: findings.0 })
+        kind => {
+            if !registry::is_listed(kind) {
+                findings.note(FindingKind::UnlistedType, "$.action", "type");
+            }
+            let is_admin = kind.starts_with("DAVINCI.");
+            if is_admin { Event::Admin(envelope) } else { Event::Other(envelope) }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn interaction(raw: &[u8]) -> crate::event::InteractionEvent<'_> {
 
 #[test]
 fn every_fixture_is_decoded_like_its_snapshot() {
-    for directory in ["events", "contradictions"] {
+    for directory in ["events", "contradictions", "pingone"] {
         for path in fixtures(directory) {
             let raw = read(&path);
             let elements = body(&raw, false).expect("a body");
@@ -112,6 +112,30 @@ fn outcome_comes_from_the_type_first_and_the_status_last() {
             r#"{{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":"USER.LOCKED"}},"result":{{"status":"{status}"}}}}"#
         );
         assert_eq!(event(raw.as_bytes()).expect("an event").event.outcome(), outcome, "{status}");
+    }
+}
+
+#[test]
+fn a_type_without_a_row_is_a_finding_and_never_a_refusal() {
+    for (kind, expected) in [
+        ("USER.LOCKED", None),
+        ("user.locked", None),
+        ("EVENT_DELIVERY_TEST", None),
+        ("DAVINCI.FLOW.CREATED", None),
+        ("DAVINCI.FLOW.PAINTED", Some(FindingKind::UnlistedType)),
+        ("USER.PAINTED", Some(FindingKind::UnlistedType)),
+        ("X", Some(FindingKind::UnlistedType)),
+        ("DAVINCI_INTERACTION.PAINTED", Some(FindingKind::UnknownType)),
+    ] {
+        let raw = format!(
+            r#"{{"id":"a","recordedAt":"2024-01-01T00:00:00Z","action":{{"type":"{kind}"}}}}"#
+        );
+        let findings = event(raw.as_bytes()).expect("an event").findings;
+        let found: Vec<_> = findings.iter().map(|found| (found.kind, &*found.path)).collect();
+        let expected: Vec<_> = expected.into_iter().map(|kind| (kind, "$.action.type")).collect();
+        assert_eq!(found, expected, "{kind}");
+        let is_refused = body(raw.as_bytes(), true).expect("a body")[0].verdict.is_err();
+        assert_eq!(is_refused, kind == "DAVINCI_INTERACTION.PAINTED", "strict, {kind}");
     }
 }
 

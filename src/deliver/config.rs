@@ -2,10 +2,12 @@
 
 mod filter;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use filter::{FilterConfig, RoutingConfig};
 
+use crate::event::OutcomeWords;
 use crate::format::FormatConfig;
 use crate::redact::RedactConfig;
 use crate::settings::Section;
@@ -18,6 +20,8 @@ pub struct SinkConfig {
     /// Name in cursors, metrics and logs.
     pub name: String,
     pub formatting: FormatConfig,
+    /// `[outcomes]`, the same for all sinks.
+    pub outcomes: Arc<OutcomeWords>,
     /// True if PingOne's connection tests are delivered like events.
     pub test_events: bool,
     pub routing: RoutingConfig,
@@ -107,6 +111,7 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     let config = SinkConfig {
         name: name.to_owned(),
         formatting: formatting?,
+        outcomes: Arc::default(),
         test_events: test_events?,
         routing: routing?,
         redact: redact?,

@@ -52,10 +52,11 @@ impl std::fmt::Display for FilterReason<'_> {
             FilterReason::NotIncluded => return out.write_str("no entry of include matches"),
             FilterReason::Excluded(filter) => filter,
         };
-        let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
+        let FilterConfig { types, outcomes, severities, sources, flows, connectors } = filter;
         let lists = [
             ("types", types.is_empty()),
             ("outcomes", outcomes.is_empty()),
+            ("severities", severities.is_empty()),
             ("sources", sources.is_empty()),
             ("flows", flows.is_empty()),
             ("connectors", connectors.is_empty()),
@@ -67,11 +68,12 @@ impl std::fmt::Display for FilterReason<'_> {
 
 /// Returns true if every list that is given has an entry for the event.
 fn matches(filter: &FilterConfig, event: &Event<'_>, source: &str) -> bool {
-    let FilterConfig { types, outcomes, sources, flows, connectors } = filter;
+    let FilterConfig { types, outcomes, severities, sources, flows, connectors } = filter;
     let action_type = &*event.envelope().action.kind;
     let last_part = action_type.rsplit('.').next().unwrap_or(action_type);
     any(types, &[Some(action_type), Some(last_part)])
         && is_listed(outcomes, event.outcome().as_str())
+        && (severities.is_empty() || severities.contains(&event.severity()))
         && is_listed(sources, source)
         && any_flow(flows, event)
         && any(connectors, &[event.connector_id()])
@@ -98,6 +100,7 @@ fn any_flow(patterns: &[Pattern], event: &Event<'_>) -> bool {
 mod tests {
     use super::*;
     use crate::decode;
+    use crate::event::Severity;
 
     fn filter(change: impl FnOnce(&mut FilterConfig)) -> FilterConfig {
         let mut filter = FilterConfig::default();
@@ -126,6 +129,8 @@ mod tests {
             (filter(|f| f.types = pattern("SEND_RESPONSE")), false),
             (filter(|f| f.outcomes = vec![outcome.clone()]), true),
             (filter(|f| f.outcomes = vec!["unknown".to_owned()]), false),
+            (filter(|f| f.severities = vec![event.severity()]), true),
+            (filter(|f| f.severities = vec![Severity::Low, Severity::High]), false),
             (filter(|f| f.sources = vec!["here".to_owned()]), true),
             (filter(|f| f.sources = vec!["there".to_owned()]), false),
             (filter(|f| f.flows = pattern(&flow)), true),

@@ -19,6 +19,9 @@ pub enum FindingKind {
     UnknownField,
     /// A `DAVINCI_INTERACTION.*` type other than the five.
     UnknownType,
+    /// An `action.type` without a row in the [registry](super::registry). It is mapped by the words of
+    /// its name. Never a reason to refuse the event: the registry is this project's, not the sender's.
+    UnlistedType,
     /// A known field whose value has another type. It is read as absent.
     WrongType,
     /// A value of another type with the same meaning, such as `"true"`. It is read.
@@ -44,9 +47,10 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind, to register counters.
-    pub const ALL: [FindingKind; 12] = [
+    pub const ALL: [FindingKind; 13] = [
         FindingKind::UnknownField,
         FindingKind::UnknownType,
+        FindingKind::UnlistedType,
         FindingKind::WrongType,
         FindingKind::CoercedType,
         FindingKind::DuplicateField,
@@ -64,6 +68,7 @@ impl FindingKind {
         match self {
             FindingKind::UnknownField => "unknown_field",
             FindingKind::UnknownType => "unknown_type",
+            FindingKind::UnlistedType => "unlisted_type",
             FindingKind::WrongType => "wrong_type",
             FindingKind::CoercedType => "coerced_type",
             FindingKind::DuplicateField => "duplicate_field",

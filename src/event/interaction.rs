@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-use super::Envelope;
+use super::{Envelope, Outcome};
 
 /// A DaVinci run-time event.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +82,9 @@ pub struct Reported<'a> {
     pub description: Option<Cow<'a, str>>,
     /// `customTimestamp`: free text set by the flow's author.
     pub custom_timestamp: Option<Cow<'a, str>>,
+    /// Outcome by the words of `[outcomes]`, and the field with the word. See
+    /// [`Event::apply`](super::Event::apply).
+    pub configured: Option<(Outcome, &'static str)>,
 }
 
 /// `flowVersionId`. `-1` and absence both mean that the sender does not know the version.

@@ -3,6 +3,7 @@
 //! Pure data without JSON, HTTP or storage: [`crate::decode`] builds these values and
 //! [`crate::format`] reads them. Text is borrowed from the received bytes where possible.
 
+mod config;
 mod envelope;
 mod finding;
 mod identity;
@@ -11,6 +12,7 @@ mod outcome;
 pub mod registry;
 mod severity;
 
+pub use config::OutcomeWords;
 pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, RiskLevel, Source};
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
@@ -53,6 +55,15 @@ impl<'a> Event<'a> {
     /// no field does.
     pub fn outcome_field(&self) -> &'static str {
         outcome::of(self).1
+    }
+
+    /// Applies the words of `[outcomes]`, which [`crate::decode`] does not know.
+    pub fn apply(&mut self, words: &OutcomeWords) {
+        if let Event::Interaction(interaction) = self
+            && !words.is_empty()
+        {
+            interaction.flow.reported.apply(words);
+        }
     }
 
     /// Returns the severity, by the same rule for every format.

@@ -3,7 +3,9 @@
 //! The documented error example and real `PASSWORD.CHECK_FAILED` events have `result.status: SUCCESS`.
 //! Therefore a failure in the event's type is evaluated first and `result.status` last.
 
-use super::{Event, Interaction, Reported, ResultBlock, registry};
+use std::borrow::Cow;
+
+use super::{Event, Interaction, OutcomeWords, Reported, ResultBlock, registry};
 
 /// Outcome of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,8 +35,8 @@ pub(super) fn of(event: &Event<'_>) -> (Outcome, &'static str) {
         if matches!(event.interaction, Interaction::SendErrorResponse(_)) {
             return (Outcome::Failure, "action.type");
         }
-        if let Some(outcome) = event.flow.reported.outcome() {
-            return (outcome, "outcomeStatus");
+        if let Some(found) = event.flow.reported.outcome_and_field() {
+            return found;
         }
         if let Some(success) = event.interaction.node().success {
             return (if success { Outcome::Success } else { Outcome::Failure }, "success");
@@ -57,10 +59,30 @@ impl ResultBlock<'_> {
 }
 
 impl Reported<'_> {
-    /// Returns the outcome that `outcomeStatus` states; `None` if the field is empty or absent.
+    /// Returns the outcome that `outcomeStatus` states, or that the words of `[outcomes]` give to it or
+    /// to `outcomeType`; `None` if neither is the case and `outcomeStatus` is empty or absent.
     pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome_and_field().map(|(outcome, _)| outcome)
+    }
+
+    fn outcome_and_field(&self) -> Option<(Outcome, &'static str)> {
+        self.configured.or(self.stated().map(|outcome| (outcome, "outcomeStatus")))
+    }
+
+    /// Returns the outcome that `outcomeStatus` states by the built-in words.
+    fn stated(&self) -> Option<Outcome> {
         let status = self.status.as_deref().filter(|status| !status.trim().is_empty());
         status.map(from_outcome_status)
+    }
+
+    /// Applies the words of `[outcomes]`: to `outcomeStatus`, and to `outcomeType` if no word explains
+    /// `outcomeStatus`.
+    pub(super) fn apply(&mut self, words: &OutcomeWords) {
+        let of = |text: &Option<Cow<'_, str>>| words.outcome(text.as_deref()?);
+        let by_status = of(&self.status).map(|outcome| (outcome, "outcomeStatus"));
+        let is_explained = self.stated().is_some_and(|outcome| outcome != Outcome::Unknown);
+        let by_kind = || of(&self.kind).map(|outcome| (outcome, "outcomeType"));
+        self.configured = by_status.or_else(|| if is_explained { None } else { by_kind() });
     }
 
     /// Returns whether `outcomeStatus` states fraud.
@@ -111,5 +133,61 @@ fn one_of(status: &str, successes: &[&str], failures: &[&str]) -> Outcome {
         Outcome::Failure
     } else {
         Outcome::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(kind: &'static str, status: &'static str) -> Reported<'static> {
+        let text = |text: &'static str| (!text.is_empty()).then_some(Cow::Borrowed(text));
+        Reported { kind: text(kind), status: text(status), ..Reported::default() }
+    }
+
+    #[test]
+    fn configured_words_come_before_the_built_in_ones() {
+        let patterns = |texts: &[&str]| {
+            texts.iter().map(|text| text.parse().expect("a pattern")).collect::<Vec<_>>()
+        };
+        let words = OutcomeWords {
+            success: patterns(&["registered", "step-up*", "expired"]),
+            failure: patterns(&["abandoned", "step-up-failed"]),
+        };
+        let (success, failure) = (Some(Outcome::Success), Some(Outcome::Failure));
+        for (kind, status, expected, field) in [
+            ("login", "abandoned", failure, "outcomeStatus"),
+            ("login", " Registered ", success, "outcomeStatus"),
+            ("login", "step-up-done", success, "outcomeStatus"),
+            ("login", "step-up-failed", failure, "outcomeStatus"),
+            ("login", "expired", success, "outcomeStatus"),
+            ("login", "denied", failure, "outcomeStatus"),
+            ("login", "half-way", Some(Outcome::Unknown), "outcomeStatus"),
+            ("registered", "", success, "outcomeType"),
+            ("registered", "half-way", success, "outcomeType"),
+            ("registered", "denied", failure, "outcomeStatus"),
+            ("login", "", None, ""),
+            ("", "", None, ""),
+        ] {
+            let mut reported = reported(kind, status);
+            reported.apply(&words);
+            let found = reported.outcome_and_field();
+            let expected = expected.map(|outcome| (outcome, field));
+            assert_eq!(found, expected, "{kind} {status}");
+        }
+        let mut unchanged = reported("registered", "abandoned");
+        unchanged.apply(&OutcomeWords::default());
+        assert_eq!(unchanged.outcome(), Some(Outcome::Unknown));
+    }
+
+    #[test]
+    fn the_documentation_lists_the_built_in_words() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/formats.md");
+        let page = std::fs::read_to_string(path).expect("the page");
+        for (outcome, words) in ["success", "failure"].into_iter().zip(OUTCOME_WORDS) {
+            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+            let row = format!("| {outcome} | {} |", words.join(", "));
+            assert!(page.contains(&row), "docs/formats.md has no row {row}");
+        }
     }
 }

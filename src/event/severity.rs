@@ -16,6 +16,21 @@ pub enum Severity {
     High,
 }
 
+impl Severity {
+    /// All severities, the lowest first, by their names in a configuration.
+    pub const ALL: [(&str, Severity); 4] = [
+        ("informational", Severity::Informational),
+        ("low", Severity::Low),
+        ("medium", Severity::Medium),
+        ("high", Severity::High),
+    ];
+
+    /// Returns the severity with a name of [`Severity::ALL`].
+    pub(super) fn named(name: &str) -> Option<Severity> {
+        Severity::ALL.iter().find(|(known, _)| *known == name).map(|(_, severity)| *severity)
+    }
+}
+
 pub(super) fn of(event: &Event<'_>) -> Severity {
     let Event::Interaction(interaction) = event else { return of_type(event) };
     if event.outcome() != Outcome::Failure {

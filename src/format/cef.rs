@@ -4,7 +4,7 @@
 //! are those of the CEF implementation standard. A value is cut between characters, before it is
 //! escaped; a cut value is kept whole in `davinciExtra`.
 
-use super::classify::{Facts, USER_AGENTS, session_change, severity, source_address};
+use super::classify::{Facts, USER_AGENTS, session_change, severity, source_address, source_port};
 use super::control::{self, has_control};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
@@ -123,7 +123,7 @@ pub(super) fn render<'a>(
     leaves: &mut Leaves<'a>,
 ) -> Line {
     const STATUS: Slot = slot("~/outcomeStatus");
-    let facts = Facts::of(received.event);
+    let facts = Facts::of(formatting, received.event);
     let event = facts.event;
     let class_id = &*event.envelope().action.kind;
     let mut line = CefLine::of(&facts);
@@ -191,10 +191,14 @@ fn account(leaves: &mut Leaves<'_>, line: &mut CefLine) {
     }
 }
 
-/// Adds the source address. IPv4 and IPv6 have keys of their own. A text that is not an address
-/// stays in the extension.
+/// Adds the source address and its port. IPv4 and IPv6 have keys of their own. A text that is not an
+/// address stays in the extension.
 fn source(leaves: &mut Leaves<'_>, line: &mut CefLine) {
     let Some((slot, address)) = source_address(leaves) else { return };
+    if let Some((_, port)) = source_port(leaves) {
+        leaves.copied(&["spt"], slot);
+        line.add("spt", &port.to_string());
+    }
     let key = if address.is_ipv4() { "src" } else { "c6a2" };
     let address = address.to_string();
     leaves.take(&[key], &only(slot), |text| text == address);
@@ -230,7 +234,7 @@ impl CefLine {
         let class_id = &*facts.event.envelope().action.kind;
         let mut text = String::with_capacity(1536);
         text.push_str("CEF:0|Ping Identity|");
-        text.push_str(facts.product.name);
+        text.push_str(&facts.product.name);
         text.push_str("|1|");
         escape(&mut text, cut(class_id, MAX_CLASS_ID_CHARS), b'|');
         text.push('|');

@@ -7,7 +7,7 @@ use super::leaves::{Leaves, is_blank};
 use super::slots::{Alternatives, Slot, any_of};
 use crate::event::registry::{self, ActionType};
 use crate::event::{Event, Interaction, Outcome, Severity};
-use crate::format::FormatConfig;
+use crate::format::{FormatConfig, Product};
 use crate::settings::Pattern;
 
 /// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
@@ -21,28 +21,6 @@ pub(super) fn severity(severity: Severity) -> u8 {
     }
 }
 
-/// Product that an event comes from, as the formats name it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Product {
-    pub(super) name: &'static str,
-    /// Name as a service and as a tag.
-    pub(super) service: &'static str,
-    /// `event.dataset` in ECS.
-    pub(super) dataset: &'static str,
-    /// `metadata.log_name` in OCSF.
-    pub(super) log: &'static str,
-}
-
-const DAVINCI: Product = Product {
-    name: "PingOne DaVinci",
-    service: "pingone-davinci",
-    dataset: "pingone.davinci",
-    log: "davinci",
-};
-
-const PINGONE: Product =
-    Product { name: "PingOne", service: "pingone", dataset: "ping_one.audit", log: "audit" };
-
 /// An event with the facts that follow from it, each determined once.
 #[derive(Debug)]
 pub(super) struct Facts<'e> {
@@ -51,21 +29,18 @@ pub(super) struct Facts<'e> {
     pub(super) entry: Cow<'static, ActionType>,
     pub(super) outcome: Outcome,
     pub(super) severity: Severity,
-    pub(super) product: Product,
+    pub(super) product: &'e Product,
 }
 
 impl<'e> Facts<'e> {
     /// Looks the event's type up in the registry.
-    pub(super) fn of(event: &'e Event<'e>) -> Facts<'e> {
-        let kind = &*event.envelope().action.kind;
-        let is_davinci =
-            kind.as_bytes().get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"DAVINCI"));
+    pub(super) fn of(formatting: &'e FormatConfig, event: &'e Event<'e>) -> Facts<'e> {
         Facts {
             event,
-            entry: registry::lookup(kind),
+            entry: registry::lookup(&event.envelope().action.kind),
             outcome: event.outcome(),
             severity: event.severity(),
-            product: if is_davinci { DAVINCI } else { PINGONE },
+            product: formatting.products.of(event),
         }
     }
 
@@ -98,12 +73,18 @@ impl<'e> Facts<'e> {
 /// Returns the addresses in a text. Proxies append theirs after a comma. Port, brackets and quotes
 /// are removed. An IPv4-mapped IPv6 address becomes IPv4.
 pub(super) fn addresses(text: &str) -> impl Iterator<Item = IpAddr> {
+    addresses_and_ports(text).map(|(address, _)| address)
+}
+
+/// Returns the addresses in a text, each with its port if the text states one.
+fn addresses_and_ports(text: &str) -> impl Iterator<Item = (IpAddr, Option<u16>)> {
     text.split(',').filter_map(|entry| {
         let entry = entry.trim().trim_matches('"').trim();
         let bare = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']'));
-        let address = bare.unwrap_or(entry).parse();
-        let address = address.or_else(|_| entry.parse().map(|address: SocketAddr| address.ip()));
-        address.ok().map(|address: IpAddr| address.to_canonical())
+        let alone = bare.unwrap_or(entry).parse().map(|address: IpAddr| (address, None));
+        let with_port = || entry.parse().map(|found: SocketAddr| (found.ip(), Some(found.port())));
+        let (address, port) = alone.or_else(|_| with_port()).ok()?;
+        Some((address.to_canonical(), port))
     })
 }
 
@@ -132,6 +113,13 @@ pub(super) fn source_address(leaves: &Leaves<'_>) -> Option<(Slot, IpAddr)> {
         let text = leaves.string_at(*slot)?;
         Some((*slot, addresses(&text).next()?))
     })
+}
+
+/// Returns the port that stands beside the address of [`source_address`], and its event field.
+pub(super) fn source_port(leaves: &Leaves<'_>) -> Option<(Slot, u16)> {
+    let (slot, _) = source_address(leaves)?;
+    let (_, port) = addresses_and_ports(&leaves.string_at(slot)?).next()?;
+    Some((slot, port?))
 }
 
 /// Start or end of a user's session.
@@ -176,23 +164,25 @@ mod tests {
 
     #[test]
     fn an_address_is_found_in_every_spelling() {
-        for (text, expected) in [
-            ("203.0.113.7", Some("203.0.113.7")),
-            ("203.0.113.7:5555", Some("203.0.113.7")),
-            ("2001:db8::1", Some("2001:db8::1")),
-            ("[2001:db8::1]", Some("2001:db8::1")),
-            ("[2001:db8::1]:443", Some("2001:db8::1")),
-            ("\"[2001:db8::1]:443\"", Some("2001:db8::1")),
-            ("::ffff:203.0.113.9", Some("203.0.113.9")),
-            ("[::ffff:203.0.113.9]:80", Some("203.0.113.9")),
-            (" 192.0.2.1 , 10.0.0.1", Some("192.0.2.1")),
-            ("unknown, 192.0.2.1:51234", Some("192.0.2.1")),
-            ("192.0.2.1:99999", None),
-            ("192.0.2", None),
-            ("", None),
+        for (text, expected, expected_port) in [
+            ("203.0.113.7", Some("203.0.113.7"), None),
+            ("203.0.113.7:5555", Some("203.0.113.7"), Some(5555)),
+            ("2001:db8::1", Some("2001:db8::1"), None),
+            ("[2001:db8::1]", Some("2001:db8::1"), None),
+            ("[2001:db8::1]:443", Some("2001:db8::1"), Some(443)),
+            ("\"[2001:db8::1]:443\"", Some("2001:db8::1"), Some(443)),
+            ("::ffff:203.0.113.9", Some("203.0.113.9"), None),
+            ("[::ffff:203.0.113.9]:80", Some("203.0.113.9"), Some(80)),
+            (" 192.0.2.1 , 10.0.0.1:80", Some("192.0.2.1"), None),
+            ("unknown, 192.0.2.1:51234", Some("192.0.2.1"), Some(51234)),
+            ("192.0.2.1:99999", None, None),
+            ("192.0.2", None, None),
+            ("", None, None),
         ] {
-            let found = addresses(text).next().map(|address| address.to_string());
-            assert_eq!(found.as_deref(), expected, "{text}");
+            let found = addresses_and_ports(text).next();
+            let address = found.map(|(address, _)| address.to_string());
+            assert_eq!(address.as_deref(), expected, "{text}");
+            assert_eq!(found.and_then(|(_, port)| port), expected_port, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `format` and the keys that belong to one format.
 
+use super::Products;
 use crate::settings::{Pattern, Section};
 
 /// Format of a sink, and its options.
@@ -19,6 +20,8 @@ pub struct FormatConfig {
     pub sign_on_types: Vec<Pattern>,
     /// Values of `outcomeType` (custom analytics) that mean a sign-off.
     pub sign_off_types: Vec<Pattern>,
+    /// `ecs`, `ocsf`, `cef`, `leef`: names of the products.
+    pub products: Products,
 }
 
 /// The formats.
@@ -106,6 +109,7 @@ impl FormatConfig {
             extension: true,
             sign_on_types: patterns(SIGN_ON_TYPES),
             sign_off_types: patterns(SIGN_OFF_TYPES),
+            products: Products::default(),
         }
     }
 }
@@ -134,6 +138,7 @@ impl FormatConfig {
         let doc = "cef and leef. False leaves out davinciExtra and davinciOriginal: fields without a key \
                    are lost.";
         let extension = section.boolean("extension", doc).or("true");
+        let products = Products::read(section, format);
         Some(FormatConfig {
             format: format?,
             wrap: wrap?,
@@ -142,6 +147,7 @@ impl FormatConfig {
             extension: extension?,
             sign_on_types: sign_on_types?,
             sign_off_types: sign_off_types?,
+            products: products?,
         })
     }
 }
@@ -158,6 +164,7 @@ fn refuse_keys_of_others(section: &mut Section<'_>, format: Format) {
         ("sign_on_types", &[Format::Ecs, Format::Ocsf, Format::Cef]),
         ("sign_off_types", &[Format::Ecs, Format::Ocsf, Format::Cef]),
         ("extension", &[Format::Cef, Format::Leef]),
+        ("products", &[Format::Ecs, Format::Ocsf, Format::Cef, Format::Leef]),
     ] {
         if section.is_given(key) && !formats.contains(&format) {
             let name = |(name, known): &(&str, Format)| {

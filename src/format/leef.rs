@@ -4,7 +4,7 @@
 //! LEEF has no escapes. In a value, tabs and line breaks become spaces, and the original value is
 //! kept in `davinciExtra`: JSON with every event field that has no key.
 
-use super::classify::{Facts, USER_AGENTS, severity, source_address};
+use super::classify::{Facts, USER_AGENTS, severity, source_address, source_port};
 use super::control::has_control;
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
@@ -93,7 +93,7 @@ pub(super) fn render<'a>(
     received: Received<'a>,
     leaves: &mut Leaves<'a>,
 ) -> Line {
-    let facts = Facts::of(received.event);
+    let facts = Facts::of(formatting, received.event);
     let event = facts.event;
     let kind = &*event.envelope().action.kind;
     let id: String =
@@ -122,6 +122,10 @@ pub(super) fn render<'a>(
         leaves.take(&["flowVersionId"], from, |text| text == version);
         line.add("flowVersionId", &version);
     }
+    if let Some((slot, port)) = source_port(leaves) {
+        leaves.copied(&["srcPort"], slot);
+        line.add("srcPort", &port.to_string());
+    }
     if let Some((slot, address)) = source_address(leaves) {
         let address = address.to_string();
         leaves.take(&["src"], &only(slot), |text| text == address);
@@ -147,7 +151,7 @@ struct LeefLine {
 impl LeefLine {
     fn head(&mut self, facts: &Facts<'_>, id: &str) {
         self.text.push_str("LEEF:2.0|Ping Identity|");
-        self.text.push_str(facts.product.name);
+        self.text.push_str(&facts.product.name);
         self.text.push_str("|1|");
         clean(&mut self.text, id);
         self.text.push_str("|x09|");

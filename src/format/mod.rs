@@ -18,6 +18,7 @@ mod leef;
 mod native;
 mod ocsf;
 mod people;
+mod product;
 mod remaining;
 mod slots;
 mod trie;
@@ -34,6 +35,7 @@ pub use config::{Format, FormatConfig, OcsfVersion};
 pub use dictionary::{FieldEntry, dictionary};
 pub use explain::{Explanation, explain};
 pub use leaves::MappedField;
+pub use product::{Product, Products};
 
 /// An event with its metadata.
 #[derive(Debug, Clone, Copy)]

@@ -248,6 +248,29 @@ fn drift_contains_shapes_and_no_values() {
 }
 
 #[test]
+fn types_without_a_row_are_drift_of_a_bounded_size() {
+    let observer = observer();
+    let long = "X".repeat(10_000);
+    let painted = |id: usize| {
+        let mut event = event("START_INTERACTION", id, &json!({}));
+        event["action"]["type"] = format!("USER.PAINTED_{}.{long}", id % 700).into();
+        event
+    };
+    let events: Vec<Value> = (0..1400).map(painted).collect();
+    for events in events.chunks(700) {
+        store(&observer, events, &[]);
+    }
+    let drifted = observer.drifted();
+    assert_eq!(drifted.drift.len(), 512);
+    for line in &drifted.drift {
+        assert_eq!((&*line.finding, &*line.path), ("unlisted_type", "$.action.type"));
+        assert!(line.kind.starts_with("USER.PAINTED_") && line.kind.len() <= 80, "{line:?}");
+    }
+    let rows: u64 = drifted.drift.iter().map(|line| line.count).sum();
+    assert_eq!(rows + drifted.other, 1400, "one finding for each event");
+}
+
+#[test]
 fn readers_learn_how_many_events_they_missed() {
     let observer = observer();
     let events = |count: usize| {

@@ -35,6 +35,7 @@ pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
         received_at: 0,
         request_id: "".into(),
         strict: false,
+        outcomes: Arc::default(),
         redaction: None,
     };
     ingest::ingest(&context, body).map(|ingested| ingested.batch)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::redacted;
 use crate::decode::{self, Element, Refusal, RefusalReason};
-use crate::event::{Event, Finding, FindingKind};
+use crate::event::{Event, Finding, FindingKind, OutcomeWords};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
 use crate::spool::{self, Batch, DedupKey, EntryOrigin, NewEntry};
@@ -24,6 +24,8 @@ pub(super) struct Context {
     /// Request id, redacted.
     pub(super) request_id: Arc<str>,
     pub(super) strict: bool,
+    /// `[outcomes]`, for the summaries.
+    pub(super) outcomes: Arc<OutcomeWords>,
     /// Redaction before the bytes reach the disk.
     pub(super) redaction: Option<Arc<Redaction>>,
 }
@@ -87,14 +89,15 @@ fn take(
 ) -> Option<DedupKey> {
     let redaction = context.redaction.as_deref();
     match element.verdict {
-        Ok(typed) => {
+        Ok(mut typed) => {
             let envelope = typed.event.envelope();
             let recorded_at = envelope.recorded_at;
             let instant = (recorded_at.timestamp(), recorded_at.timestamp_subsec_nanos());
             let key = DedupKey::of_id(&context.source, envelope.id_bytes(), instant);
             let (bytes, is_changed) = redacted::event(redaction, body, element.raw);
             let findings = findings(redaction, typed.findings);
-            summarise(&mut ingested.summaries, &typed.event, &bytes, is_changed, findings);
+            let (event, summaries) = (&mut typed.event, &mut ingested.summaries);
+            summarise(&context.outcomes, summaries, event, &bytes, is_changed, findings);
             ingested.batch.events.push(spool::NewEvent { key, bytes });
             Some(key)
         }
@@ -132,17 +135,24 @@ fn findings(redaction: Option<&Redaction>, mut findings: Vec<Finding>) -> Vec<Fi
 
 /// Adds the summary of a stored (redacted) event.
 fn summarise(
+    outcomes: &OutcomeWords,
     summaries: &mut Summaries,
-    event: &Event<'_>,
+    event: &mut Event<'_>,
     stored: &Bytes,
     is_changed: bool,
     findings: Vec<Finding>,
 ) {
     match is_changed.then(|| decode::event(stored)) {
-        Some(Ok(redacted)) => summaries.add(&redacted.event, stored.clone(), findings),
+        Some(Ok(mut redacted)) => {
+            redacted.event.apply(outcomes);
+            summaries.add(&redacted.event, stored.clone(), findings);
+        }
         // Unreachable: a redacted event is still an event.
         Some(Err(_)) => summaries.add_unread(Kind::of(event), stored.clone(), findings),
-        None => summaries.add(event, stored.clone(), findings),
+        None => {
+            event.apply(outcomes);
+            summaries.add(event, stored.clone(), findings);
+        }
     }
 }
 

@@ -95,6 +95,8 @@ fn release(
     });
     let context = Context {
         strict: rules.policy.current().is_strict(&summary.source),
+        // A released event is not summarised.
+        outcomes: Arc::default(),
         source: Arc::from(summary.source),
         received_at: summary.at,
         request_id: summary.request_id.into(),

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::in_flight::InFlightBytes;
 use super::policy::SharedPolicy;
 use super::throttle::Throttle;
+use crate::event::OutcomeWords;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::{LimitsConfig, SourceConfig};
@@ -21,6 +22,8 @@ use crate::spool::{Clock, Spool};
 pub struct ReceiverConfig {
     /// `[limits]`
     pub limits: LimitsConfig,
+    /// `[outcomes]`
+    pub outcomes: Arc<OutcomeWords>,
     /// `[redact]`
     pub redact: Option<RedactConfig>,
 }
@@ -29,6 +32,7 @@ pub struct ReceiverConfig {
 pub(crate) struct Receiver {
     pub(super) spool: Arc<Spool>,
     pub(super) limits: LimitsConfig,
+    pub(super) outcomes: Arc<OutcomeWords>,
     pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) in_flight: Arc<InFlightBytes>,
     /// Permits to decode large bodies, one per processor. More threads would only use more memory.
@@ -59,7 +63,7 @@ impl Receiver {
         clock: Clock,
         shutdown: Shutdown,
     ) -> Receiver {
-        let ReceiverConfig { limits, redact } = config;
+        let ReceiverConfig { limits, outcomes, redact } = config;
         let redaction = redact.as_ref().map(Redaction::new).map(Arc::new);
         let in_flight = InFlightBytes::new(limits.in_flight);
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -67,6 +71,7 @@ impl Receiver {
         Receiver {
             spool,
             limits,
+            outcomes,
             redaction,
             in_flight,
             decoding,

@@ -108,6 +108,7 @@ async fn answer(
             received_at: (receiver.clock)(),
             request_id: Arc::clone(request_id),
             strict: rules.strict,
+            outcomes: Arc::clone(&receiver.outcomes),
             redaction: receiver.redaction.clone(),
         },
         encodings: body::encodings(&head.headers),

@@ -4,6 +4,7 @@
 //! it returns: a key that is skipped is missing in the schema, and its mistake in the report.
 //! A wrong value may be a secret in the wrong place: messages show it only if it cannot be one.
 
+mod choices;
 mod files;
 mod reading;
 

@@ -40,7 +40,7 @@ impl StoredCopy {
             recorded: None,
             filtered: Vec::new(),
         };
-        let Ok(typed) = decode::event(&bytes) else {
+        let Ok(mut typed) = decode::event(&bytes) else {
             // The bytes of a retried dead letter may have been replaced by an invalid event.
             return has_id(&bytes, matcher.id).then_some(found);
         };
@@ -49,15 +49,13 @@ impl StoredCopy {
             return None;
         }
         let key = key(&found.source, envelope);
+        let recorded_at = envelope.recorded_at_text.to_string();
+        typed.event.apply(&config.outcomes);
         let filtered = |sink| {
             deliver::filter_reason(sink, &typed.event, &found.source).map(|why| why.to_string())
         };
         let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), filtered(sink))).collect();
-        Some(StoredCopy {
-            recorded: Some((envelope.recorded_at_text.to_string(), key)),
-            filtered: by_sink,
-            ..found
-        })
+        Some(StoredCopy { recorded: Some((recorded_at, key)), filtered: by_sink, ..found })
     }
 }
 

@@ -10,6 +10,27 @@ fn every_mistake_is_refused_with_what_to_write() {
     for (rules, message) in [
         ("", "redact.pii: and all other keys are missing; write pii = \"mask\""),
         ("pii = \"erase\"", "redact.pii: \"erase\" is not one of \"drop\", \"mask\", \"hash\""),
+        ("pii = \"truncate\"", "redact.pii: is not one of \"drop\", \"mask\", \"hash\""),
+        (
+            "pii = \"mask\"\naddresses = \"trunkate\"",
+            "redact.addresses: is not one of \"drop\", \"mask\", \"hash\", \"truncate\"; did you mean \"truncate\"?",
+        ),
+        (
+            "addresses = \"truncate\"",
+            "redact.addresses: changes the profile, which is off; write pii = \"mask\", or leave it out",
+        ),
+        (
+            "pii = \"mask\"\naddresses = \"hash\"",
+            "redact.key_file: is missing, and a hash needs a key",
+        ),
+        (
+            "pii = \"mask\"\naddresses = [\"drop\"]",
+            "redact.addresses: must be a string, not a list",
+        ),
+        (
+            "pii = \"mask\"\naddress = \"drop\"",
+            "redact.address: is no key here; did you mean \"addresses\"?",
+        ),
         ("masks = [\"a\"]", "redact.masks: is no key here; did you mean \"mask\"?"),
         ("mask = \"a\"", "test.toml:2: redact.mask: must be a list of strings, not a string"),
         (
@@ -96,4 +117,13 @@ fn all_keys_are_read_and_the_key_is_not_shown() {
     let config = parse_with("", &variables).expect("valid");
     assert_eq!(config.redact.expect("a table").mask.len(), 2);
     assert!(parse_with("", &[]).expect("the defaults").redact.is_none());
+    for (rules, expected) in [
+        ("pii = \"mask\"", None),
+        ("pii = \"mask\"\naddresses = \"truncate\"", Some(RedactAction::Truncate)),
+        ("pii = \"drop\"\naddresses = \"mask\"", Some(RedactAction::Mask)),
+        ("pii = \"mask\"\naddresses = \"hash\"\nkey_env = \"KEY\"", Some(RedactAction::Hash)),
+    ] {
+        let config = parse_with(&format!("[redact]\n{rules}\n"), &[KEY]).expect("valid");
+        assert_eq!(config.redact.expect("a table").addresses, expected, "{rules}");
+    }
 }

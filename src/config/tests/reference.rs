@@ -78,7 +78,11 @@ fn the_reference_with_its_examples_is_valid() {
 
 /// Types of sinks, each with its required keys and its tables.
 pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
-    ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
+    (
+        "stdout",
+        "",
+        &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
+    ),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
@@ -115,6 +119,7 @@ fn the_reference_names_every_key() {
     for table in [
         "listen",
         "sources.a",
+        "outcomes",
         "redact",
         "limits",
         "spool",

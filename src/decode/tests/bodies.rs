@@ -22,7 +22,8 @@ fn verdicts(body: &[u8]) -> Vec<String> {
     }
 }
 
-const EVENT: &str = r#"{"id":"ID","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"X"}}"#;
+const EVENT: &str =
+    r#"{"id":"ID","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"USER.LOCKED"}}"#;
 
 fn event_text(id: &str) -> String {
     EVENT.replace("ID", id)
@@ -85,7 +86,8 @@ fn an_unknown_wrapper_stays_one_element() {
 fn a_bad_element_never_touches_its_neighbours() {
     let (a, b) = (event_text("a"), event_text("b"));
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
-    let deep_field = EVENT.replace("\"X\"}", &format!("\"X\"}},\"more\":{deep}"));
+    let deep_field =
+        EVENT.replace("\"USER.LOCKED\"}", &format!("\"USER.LOCKED\"}},\"more\":{deep}"));
     for (bad, verdict) in [
         ("null".to_owned(), "1 $[1] not_an_object"),
         ("17".to_owned(), "1 $[1] not_an_object"),
@@ -103,11 +105,14 @@ fn a_bad_element_never_touches_its_neighbours() {
         (EVENT.replace("\"ID\"", "null"), "1 $[1].id missing_field"),
         (EVENT.replace("2024", "year"), "1 $[1].recordedAt bad_timestamp"),
         (EVENT.replace("recordedAt", "recorded"), "1 $[1].recordedAt missing_field"),
-        (EVENT.replace("{\"type\":\"X\"}", "\"X\""), "1 $[1].action wrong_type"),
-        (EVENT.replace("type", "kind"), "1 $[1].action.type missing_field"),
-        (EVENT.replace("\"X\"", "[]"), "1 $[1].action.type wrong_type"),
         (
-            EVENT.replace("\"X\"", "\"DAVINCI_INTERACTION.SEND_RESPONSE\""),
+            EVENT.replace("{\"type\":\"USER.LOCKED\"}", "\"USER.LOCKED\""),
+            "1 $[1].action wrong_type",
+        ),
+        (EVENT.replace("type", "kind"), "1 $[1].action.type missing_field"),
+        (EVENT.replace("\"USER.LOCKED\"", "[]"), "1 $[1].action.type wrong_type"),
+        (
+            EVENT.replace("\"USER.LOCKED\"", "\"DAVINCI_INTERACTION.SEND_RESPONSE\""),
             "1 $[1]._embedded missing_field",
         ),
         (deep_field, "1 $[1] too_deep"),
@@ -121,7 +126,7 @@ fn a_bad_element_never_touches_its_neighbours() {
 fn the_flow_event_is_required_for_the_five_types_only() {
     let with = |kind: &str, embedded: &str| {
         EVENT.replace(
-            "\"X\"}",
+            "\"USER.LOCKED\"}",
             &format!("\"DAVINCI_INTERACTION.{kind}\"}},\"_embedded\":{embedded}"),
         )
     };
@@ -204,7 +209,7 @@ fn odd_but_valid_json_is_accepted_with_its_bytes() {
         (format!("\"result\":{{\"description\":\"{long}\"}}"), None),
         ("\"brandNew\":{\"a\":[]}".to_owned(), Some(FindingKind::UnknownField)),
     ] {
-        let raw = EVENT.replace("\"X\"}", &format!("\"X\"}},{field}"));
+        let raw = EVENT.replace("\"USER.LOCKED\"}", &format!("\"USER.LOCKED\"}},{field}"));
         let elements = body(raw.as_bytes(), false).expect("a body");
         assert_eq!(elements[0].raw, raw.as_bytes());
         let typed = elements[0].verdict.as_ref().expect("an event");
@@ -233,7 +238,7 @@ fn invalid_utf8_is_refused_for_its_element_only() {
 #[test]
 fn findings_of_one_event_are_bounded() {
     let fields: String = (0..1000).map(|index| format!(",\"m{index}\":1")).collect();
-    let raw = EVENT.replace("\"X\"}", &format!("\"X\"}}{fields}"));
+    let raw = EVENT.replace("\"USER.LOCKED\"}", &format!("\"USER.LOCKED\"}}{fields}"));
     let findings = event(raw.as_bytes()).expect("an event").findings;
     assert_eq!(findings.len(), 32);
     assert_eq!(findings[31].kind, FindingKind::More);
@@ -242,12 +247,13 @@ fn findings_of_one_event_are_bounded() {
 #[test]
 fn an_object_or_list_of_millions_is_not_unfolded() {
     let list = format!("\"resources\":[{}{{}}]", "{},".repeat(1_000_000));
-    let raw = EVENT.replace("\"X\"}", &format!("\"X\"}},{list}"));
+    let raw = EVENT.replace("\"USER.LOCKED\"}", &format!("\"USER.LOCKED\"}},{list}"));
     let typed = event(raw.as_bytes()).expect("an event");
     assert_eq!(typed.event.envelope().resources.len(), 64);
     assert_eq!(typed.findings[0].kind, FindingKind::WrongType);
     let fields: String = (0..1_000_000).map(|_| ",\"a\":1").collect();
-    let raw = format!("[{}]", EVENT.replace("\"X\"}", &format!("\"X\"}}{fields}")));
+    let raw =
+        format!("[{}]", EVENT.replace("\"USER.LOCKED\"}", &format!("\"USER.LOCKED\"}}{fields}")));
     assert_eq!(verdicts(raw.as_bytes()), ["0 $[0] not_an_object"]);
 }
 
@@ -280,7 +286,7 @@ fn json_like() -> impl Strategy<Value = Vec<u8>> {
         b"1",
         b"\xff",
         b"\"id\"",
-        b"{\"id\":\"a\",\"recordedAt\":\"2024-01-01T00:00:00Z\",\"action\":{\"type\":\"X\"}}",
+        b"{\"id\":\"a\",\"recordedAt\":\"2024-01-01T00:00:00Z\",\"action\":{\"type\":\"USER.LOCKED\"}}",
         b"{\"event\":{}}",
         b"{\"logs\":[",
         b"{\"_embedded\":{\"activities\":[",

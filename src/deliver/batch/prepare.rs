@@ -39,8 +39,13 @@ pub(super) fn prepare(
     let refused = |refusal: Refusal| {
         (Some(dead_letter(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
     };
-    let event = match decode::event(&stored.bytes) {
-        Ok(typed) => typed.event,
+    let typed = |bytes| {
+        let mut event = decode::event(bytes)?.event;
+        event.apply(&sink.outcomes);
+        Ok(event)
+    };
+    let event = match typed(&stored.bytes) {
+        Ok(event) => event,
         Err(refusal) => return refused(refusal),
     };
     if !filter::wants(sink, &event, &stored.source) {
@@ -51,8 +56,8 @@ pub(super) fn prepare(
         redaction.map_or(Cow::Borrowed(&*stored.bytes), |redaction| redaction.event(&stored.bytes));
     let event = match &bytes {
         Cow::Borrowed(_) => event,
-        Cow::Owned(redacted) => match decode::event(redacted) {
-            Ok(typed) => typed.event,
+        Cow::Owned(redacted) => match typed(redacted) {
+            Ok(event) => event,
             Err(refusal) => return refused(refusal),
         },
     };

@@ -1,5 +1,6 @@
 //! `include` and `exclude`: filters of a sink.
 
+use crate::event::Severity;
 use crate::settings::{Pattern, Section};
 use crate::shown;
 
@@ -20,6 +21,8 @@ pub struct FilterConfig {
     pub types: Vec<Pattern>,
     /// `success`, `failure`, `unknown`.
     pub outcomes: Vec<String>,
+    /// Severities, as [`Severity::ALL`] names them.
+    pub severities: Vec<Severity>,
     pub sources: Vec<String>,
     /// Flow ids, with or without dashes, or flow names.
     pub flows: Vec<Pattern>,
@@ -55,6 +58,8 @@ fn read_filter(section: &mut Section<'_>) -> Option<FilterConfig> {
         }
     });
     let outcomes = outcomes.or_empty();
+    let doc = "informational, low, medium or high.";
+    let severities = section.choices("severities", &Severity::ALL, doc).or_empty();
     let doc = "Values of action.type, whole or the last part; a * at the end matches any rest.";
     let types = section.list("types", wanted, doc).or_empty();
     let sources = section.list("sources", "a name", "Names of sources.").or_empty();
@@ -65,6 +70,7 @@ fn read_filter(section: &mut Section<'_>) -> Option<FilterConfig> {
     Some(FilterConfig {
         types: types?,
         outcomes: outcomes?,
+        severities: severities?,
         sources: sources?,
         flows: flows?,
         connectors: connectors?,

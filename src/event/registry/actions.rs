@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::{ActionType, OcsfActivity, rows, severity};
-use crate::event::Outcome;
+use super::{ActionType, OcsfActivity, rows};
+use crate::event::{Outcome, Severity};
 
 pub(super) const TABLE: &str = include_str!("actions.tsv");
 
@@ -45,8 +45,8 @@ fn entry(row: [&'static str; 15]) -> Option<ActionType> {
             "-" => None,
             _ => return None,
         },
-        severity: severity(usual)?,
-        severity_on_failure: severity(on_failure)?,
+        severity: Severity::named(usual)?,
+        severity_on_failure: Severity::named(on_failure)?,
         target,
         resource_types,
         ecs_category: ecs_category.split(',').collect(),

@@ -4,7 +4,9 @@
 //! `verbs.tsv` says what the words mean, `kinds.tsv` what kind of object the type is about. In both, the
 //! first row that matches counts.
 //!
-//! Sources of names and meanings: Ping's DaVinci audit events
+//! Sources of names and meanings: Ping's audit reporting events
+//! (<https://developer.pingidentity.com/pingone-api/platform/reference/audit-reporting-events.html>), its DaVinci
+//! audit events
 //! (<https://docs.pingidentity.com/pingone/early-access-features/ea_p1_davinci_audit_events.html>), Ping's
 //! sample for Amazon Security Lake (<https://github.com/pingone-davinci/pingone-amazon-security-lake>), the
 //! types that Amazon `CloudWatch` Pipelines
@@ -71,6 +73,11 @@ pub fn lookup(action_type: &str) -> Cow<'static, ActionType> {
     }
 }
 
+/// Returns whether a type has a row of its own. The comparison ignores case.
+pub fn is_listed(action_type: &str) -> bool {
+    actions::listed(action_type).is_some()
+}
+
 /// Returns the outcome of [`lookup`] without the rest of the entry: receiving needs it of each event.
 pub(super) fn outcome(action_type: &str) -> Option<Outcome> {
     actions::listed(action_type).map_or_else(|| derive::outcome(action_type), |entry| entry.outcome)
@@ -87,16 +94,6 @@ impl OcsfActivity {
         let (class, activity) = text.split_once('/')?;
         Some(OcsfActivity { class: class.parse().ok()?, activity: activity.parse().ok()? })
     }
-}
-
-fn severity(text: &str) -> Option<Severity> {
-    Some(match text {
-        "informational" => Severity::Informational,
-        "low" => Severity::Low,
-        "medium" => Severity::Medium,
-        "high" => Severity::High,
-        _ => return None,
-    })
 }
 
 /// Rows of a table without its heading, each as its columns.

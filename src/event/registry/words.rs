@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{rows, severity};
+use super::rows;
 use crate::event::Severity;
 
 /// Words that state a failure.
@@ -75,10 +75,15 @@ fn kind(row: [&'static str; 12]) -> Option<KindRow> {
         ecs_category,
         ecs_type,
         ocsf: [ocsf_1_3, ocsf_1_8],
-        severities: [severity(created)?, severity(updated)?, severity(deleted)?, severity(other)?],
+        severities: severities([created, updated, deleted, other])?,
         target,
         category,
     })
+}
+
+fn severities([created, updated, deleted, other]: [&str; 4]) -> Option<[Severity; 4]> {
+    let named = Severity::named;
+    Some([named(created)?, named(updated)?, named(deleted)?, named(other)?])
 }
 
 /// Reports whether a type in capital letters matches one of the space-separated patterns: `any`,

@@ -7,7 +7,7 @@ use crate::format::layout::{Field, Layout};
 use crate::format::slots::Alternatives;
 
 /// Names of all fields, in the order of the output: sorted by name within each object.
-const NAMES: [&str; 112] = [
+const NAMES: [&str; 114] = [
     "@timestamp",
     "client.user.id",
     "client.user.name",
@@ -28,6 +28,7 @@ const NAMES: [&str; 112] = [
     "event.provider",
     "event.reason",
     "event.risk_score",
+    "event.severity",
     "event.type",
     "group.id",
     "group.name",
@@ -106,6 +107,7 @@ const NAMES: [&str; 112] = [
     "service.name",
     "source.address",
     "source.ip",
+    "source.port",
     "tags",
     "transaction.id",
     "url.domain",

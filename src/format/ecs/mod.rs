@@ -13,7 +13,7 @@ mod resources;
 mod typed;
 
 use super::Received;
-use super::classify::Facts;
+use super::classify::{Facts, severity};
 use super::document::Document;
 use super::explain::Derivation;
 use super::layout::Field;
@@ -31,9 +31,10 @@ use typed::date;
 const VERSION: &str = "9.4.0";
 
 /// Fields derived by a rule.
-pub(super) const RULES: [(&str, Derivation); 6] = [
+pub(super) const RULES: [(&str, Derivation); 7] = [
     ("@timestamp", Derivation::Time),
     ("event.outcome", Derivation::Outcome),
+    ("event.severity", Derivation::Severity),
     ("log.level", Derivation::Severity),
     ("event.action", Derivation::Kind),
     ("event.category", Derivation::Class),
@@ -52,18 +53,18 @@ pub(super) fn render<'a>(
     leaves: &mut Leaves<'a>,
 ) -> Vec<u8> {
     let event = received.event;
-    let facts = Facts::of(event);
+    let facts = Facts::of(formatting, event);
     let mut document = Document::new(&LAYOUT);
     for (field, value) in [
         (const { field("@timestamp") }, date(event.time()).as_str()),
         (const { field("ecs.version") }, VERSION),
         (const { field("event.kind") }, if is_alert(event) { "alert" } else { "event" }),
         (const { field("event.module") }, "ping_one"),
-        (const { field("event.dataset") }, facts.product.dataset),
+        (const { field("event.dataset") }, &facts.product.dataset),
         (const { field("event.action") }, &event.envelope().action.kind.to_lowercase()),
         (const { field("event.outcome") }, facts.outcome.as_str()),
         (const { field("observer.vendor") }, "Ping Identity"),
-        (const { field("observer.product") }, facts.product.name),
+        (const { field("observer.product") }, &facts.product.name),
         (const { field("service.name") }, facts.product.service),
         (const { field("message") }, &facts.message()),
         (const { field("log.level") }, level(facts.severity)),
@@ -71,6 +72,7 @@ pub(super) fn render<'a>(
         document.text(field, value);
     }
     let (categories, kinds) = category::of(formatting, &facts);
+    document.plain(const { field("event.severity") }, severity(facts.severity));
     document.texts(const { field("event.category") }, categories);
     document.texts(const { field("event.type") }, kinds);
     document.texts(const { field("tags") }, ["forwarded", facts.product.service]);

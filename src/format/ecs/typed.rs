@@ -7,7 +7,7 @@ use super::layout::field;
 use super::people::{CopiedField, copied, copy};
 use super::resources;
 use crate::event::{Event, FlowVersion, ParentFlow};
-use crate::format::classify::{ADDRESSES, Facts, addresses, source_address};
+use crate::format::classify::{ADDRESSES, Facts, addresses, source_address, source_port};
 use crate::format::document::Document;
 use crate::format::layout::Field;
 use crate::format::leaves::Leaves;
@@ -97,6 +97,10 @@ pub(super) fn source(leaves: &mut Leaves<'_>, document: &mut Document) {
     if let Some(agent) = leaves.text_at(SOURCE_AGENT) {
         leaves.copied(&["ping_one.audit.source.user_agent"], SOURCE_AGENT);
         document.text(const { field("ping_one.audit.source.user_agent") }, &agent);
+    }
+    if let Some((slot, port)) = source_port(leaves) {
+        leaves.copied(&["source.port"], slot);
+        document.plain(const { field("source.port") }, port);
     }
     let mut preferred = ADDRESSES;
     if let Some((slot, address)) = found {

@@ -22,11 +22,13 @@ pub(in crate::format) const ACTOR_FIELDS: [TextField; 2] = [
     ),
 ];
 
-/// Endpoints of a flow run.
-pub(in crate::format) const ENDPOINT_FIELDS: [TextField; 2] = [
-    filled(&["src_endpoint.svc_name"], any_of(["~/identity"])),
-    filled(&["dst_endpoint.name", "dst_endpoint.svc_name"], any_of(["~/packetTo"])),
-];
+/// Source of a flow run without an address of the user's device.
+pub(in crate::format) const SERVICE_FIELDS: [TextField; 1] =
+    [filled(&["src_endpoint.svc_name"], any_of(["~/identity"]))];
+
+/// Destination of a flow run.
+pub(in crate::format) const ENDPOINT_FIELDS: [TextField; 1] =
+    [filled(&["dst_endpoint.name", "dst_endpoint.svc_name"], any_of(["~/packetTo"]))];
 
 /// Service of Authentication.
 pub(in crate::format) const SIGN_ON_FIELDS: [TextField; 1] =
@@ -55,9 +57,10 @@ pub(in crate::format) const RESOURCE_FIELDS: [TextField; 2] = [
 
 /// Every table of this file, for the test of the documentation.
 #[cfg(test)]
-pub(in crate::format) const ALL_FIELDS: [&[TextField]; 7] = [
+pub(in crate::format) const ALL_FIELDS: [&[TextField]; 8] = [
     &FIELDS,
     &ACTOR_FIELDS,
+    &SERVICE_FIELDS,
     &ENDPOINT_FIELDS,
     &SIGN_ON_FIELDS,
     &API_FIELDS,

@@ -31,7 +31,7 @@ pub(super) fn authentication(
         protocol(event.kind(), document);
         return;
     }
-    document.text(service, facts.product.name);
+    document.text(service, &facts.product.name);
     if let Some(id) = event.flow_id() {
         document.text(const { field("service.uid") }, id);
     }
@@ -91,7 +91,7 @@ pub(super) fn user_access(
 const GROUP_FIELDS: [TextField; 3] = [
     filled(&["group.uid"], any_of(["@group/id", "@membership/id"])),
     filled(&["group.name"], any_of(["@group/name", "@membership/name"])),
-    filled(&["group.type"], any_of(["@group/type", "@membership/type"])),
+    filled(&["group.type"], any_of(["@group/type"])),
 ];
 
 /// Sets the group, and the member who was added or removed.
@@ -117,6 +117,12 @@ const ENTITY_FIELDS: [TextField; 3] = [
     filled(&["entity.type"], any_of(["/resources/0/type", "/resources/type"])),
 ];
 
+/// Type and name of the first resource, in a list or alone.
+const RESOURCE_NAMES: [[Slot; 2]; 2] = [
+    [slot("/resources/0/type"), slot("/resources/0/name")],
+    [slot("/resources/type"), slot("/resources/name")],
+];
+
 /// Sets the changed object: the first resource.
 pub(super) fn entity_management(
     leaves: &mut Leaves<'_>,
@@ -124,6 +130,12 @@ pub(super) fn entity_management(
     document: &mut Document,
 ) {
     document.plain(const { field("entity.type_id") }, 99);
+    for [kind, name] in RESOURCE_NAMES {
+        let is_user = leaves.text_at(kind).is_some_and(|kind| kind.eq_ignore_ascii_case("USER"));
+        if let Some(name) = leaves.text_at(name).filter(|_| is_user) {
+            observables.add("entity.name", USER_NAME, &name);
+        }
+    }
     document.fill(&ENTITY_FIELDS, leaves);
     actor_user(leaves, observables, document);
 }

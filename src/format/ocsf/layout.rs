@@ -7,7 +7,7 @@ use crate::format::layout::{Field, Layout};
 use crate::format::slots::Alternatives;
 
 /// Names of all fields, in the order of the output: sorted by name within each object.
-const NAMES: [&str; 92] = [
+const NAMES: [&str; 94] = [
     "activity_id",
     "activity_name",
     "actor.app_name",
@@ -39,6 +39,7 @@ const NAMES: [&str; 92] = [
     "entity.type_id",
     "entity.uid",
     "evidences[].src_endpoint.ip",
+    "evidences[].src_endpoint.port",
     "evidences[].user.name",
     "evidences[].user.uid",
     "finding_info.title",
@@ -85,6 +86,7 @@ const NAMES: [&str; 92] = [
     "severity_id",
     "src_endpoint.ip",
     "src_endpoint.name",
+    "src_endpoint.port",
     "src_endpoint.svc_name",
     "status",
     "status_code",

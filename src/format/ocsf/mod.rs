@@ -48,7 +48,7 @@ pub(super) fn render<'a>(
     received: Received<'a>,
     leaves: &mut Leaves<'a>,
 ) -> Vec<u8> {
-    let facts = &Facts::of(received.event);
+    let facts = &Facts::of(formatting, received.event);
     let classified = class::of(formatting, facts, leaves);
     let (mut document, mut observables) = (Document::new(&LAYOUT), Observables::default());
     let (document, found) = (&mut document, &mut observables);
@@ -163,7 +163,7 @@ fn metadata(
     let event = facts.event;
     for (field, value) in [
         (const { field("metadata.version") }, version.as_str()),
-        (const { field("metadata.product.name") }, facts.product.name),
+        (const { field("metadata.product.name") }, &facts.product.name),
         (const { field("metadata.product.vendor_name") }, "Ping Identity"),
         (const { field("metadata.product.lang") }, "en"),
         (const { field("metadata.log_name") }, facts.product.log),

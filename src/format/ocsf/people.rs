@@ -1,10 +1,10 @@
 //! Actor, users and endpoints: the fields that the classes share.
 
 use super::class;
-use super::fields::{ACTOR_FIELDS, ENDPOINT_FIELDS};
+use super::fields::{ACTOR_FIELDS, ENDPOINT_FIELDS, SERVICE_FIELDS};
 use super::layout::{field, filled};
 use super::observables::{IP_ADDRESS, Observables, USER_NAME};
-use crate::format::classify::{Facts, source_address};
+use crate::format::classify::{Facts, source_address, source_port};
 use crate::format::document::{Document, TextField};
 use crate::format::layout::Field;
 use crate::format::leaves::{Leaves, is_blank};
@@ -12,8 +12,16 @@ use crate::format::slots::{Alternatives, Slot, any_of, only, slot};
 
 const PACKET_TIME: Slot = slot("~/packetTimestamp");
 const INTERACTION: Slot = slot("~/interactionId");
-const SOURCE: &str = "src_endpoint.ip";
-const EVIDENCE_SOURCE: &str = "evidences[].src_endpoint.ip";
+/// Address and port of an endpoint, with their names.
+type EndpointFields = [(&'static str, Field); 2];
+
+const fn endpoint(address: &'static str, port: &'static str) -> EndpointFields {
+    [(address, field(address)), (port, field(port))]
+}
+
+const SOURCE: EndpointFields = endpoint("src_endpoint.ip", "src_endpoint.port");
+const EVIDENCE_SOURCE: EndpointFields =
+    endpoint("evidences[].src_endpoint.ip", "evidences[].src_endpoint.port");
 
 /// Sets actor, source, destination and time.
 pub(super) fn fill(
@@ -29,16 +37,20 @@ pub(super) fn fill(
         leaves.take_value(&["time"], PACKET_TIME);
     }
     if class == class::DETECTION_FINDING {
-        source(EVIDENCE_SOURCE, const { field(EVIDENCE_SOURCE) }, leaves, observables, document);
+        source(&EVIDENCE_SOURCE, leaves, observables, document);
         return;
     }
-    let has_source = source(SOURCE, const { field(SOURCE) }, leaves, observables, document);
+    let has_source = source(&SOURCE, leaves, observables, document);
     if !has_source && class == class::API_ACTIVITY {
         // The class requires an endpoint.
-        document.text(const { field("src_endpoint.name") }, facts.product.name);
+        document.text(const { field("src_endpoint.name") }, &facts.product.name);
     }
     document.fill(&ACTOR_FIELDS, leaves);
     if matches!(class, class::API_ACTIVITY | class::AUTHENTICATION) {
+        // The service is not at the address of the user's device.
+        if !has_source {
+            document.fill(&SERVICE_FIELDS, leaves);
+        }
         document.text(const { field("dst_endpoint.svc_name") }, client_name(facts));
         document.fill(&ENDPOINT_FIELDS, leaves);
     }
@@ -63,7 +75,7 @@ fn actor(facts: &Facts<'_>, leaves: &mut Leaves<'_>, document: &mut Document) {
         document.fill(&CLIENT_FIELDS, leaves);
         return;
     }
-    document.text(app_name, facts.product.name);
+    document.text(app_name, &facts.product.name);
     document.text(const { field("actor.app_uid") }, event.flow_id().unwrap_or_default());
     if let Some(id) = event.interaction_id() {
         leaves.copied(&["actor.session.uid"], INTERACTION);
@@ -75,18 +87,22 @@ fn actor(facts: &Facts<'_>, leaves: &mut Leaves<'_>, document: &mut Document) {
 pub(super) fn client_name<'e>(facts: &Facts<'e>) -> &'e str {
     let client = facts.event.envelope().client.as_ref();
     let name = client.and_then(|client| client.name.as_deref());
-    name.filter(|name| !is_blank(name)).unwrap_or(facts.product.name)
+    name.filter(|name| !is_blank(name)).unwrap_or(&facts.product.name)
 }
 
-/// Sets an endpoint's address. Returns whether there is one.
+/// Sets an endpoint's address and port. Returns whether there is an address.
 fn source(
-    name: &'static str,
-    field: Field,
+    fields: &EndpointFields,
     leaves: &mut Leaves<'_>,
     observables: &mut Observables,
     document: &mut Document,
 ) -> bool {
     let Some((slot, address)) = source_address(leaves) else { return false };
+    let [(name, field), (port_name, port_field)] = *fields;
+    if let Some((_, port)) = source_port(leaves) {
+        leaves.copied(&[port_name], slot);
+        document.plain(port_field, port);
+    }
     let address = address.to_string();
     leaves.take(&[name], &only(slot), |text| text == address);
     observables.add(name, IP_ADDRESS, &address);

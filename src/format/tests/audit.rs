@@ -225,6 +225,7 @@ fn risk_and_type_set_the_severity() {
     assert_eq!(event.ecs["event"]["risk_score"], 87.0);
     assert_eq!(event.ecs["event"]["kind"], "alert");
     assert_eq!(event.ecs["log"]["level"], "error");
+    assert_eq!(event.ecs["event"]["severity"], 8);
     assert_eq!(event.ecs["source"]["ip"], "198.51.100.66");
     assert_eq!(event.ecs["user"]["target"]["name"], "jane.doe@customer.example");
     assert_eq!(event.cef_head[6], "8");
@@ -251,6 +252,13 @@ fn risk_and_type_set_the_severity() {
 fn endpoints_application_session_and_flow_have_fields() {
     assert_eq!(reported("login", "success").ocsf.get("is_mfa"), None);
     assert_eq!(reported("mfa push", "success").ocsf["is_mfa"], true);
+    let mut raw = changed("pingone/43_send_error_response.json", |_| {});
+    assert_eq!(rendered(&raw).ocsf["src_endpoint"], json!({ "ip": "203.0.113.7" }));
+    raw = changed("pingone/43_send_error_response.json", |event| {
+        event.as_object_mut().expect("an object").remove("source");
+    });
+    let endpoint = json!({ "name": "PingOne DaVinci", "svc_name": "httpConnector" });
+    assert_eq!(rendered(&raw).ocsf["src_endpoint"], endpoint);
     let event = fixture("05_flow_deleted");
     assert_eq!(event.ocsf["src_endpoint"], json!({ "ip": "203.0.113.7" }));
     assert_eq!(event.ocsf["dst_endpoint"]["svc_name"], "Customer Portal");

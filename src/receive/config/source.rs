@@ -127,7 +127,7 @@ fn read(
     let doc = "Networks that the sender may connect from. Empty: any address.";
     let wanted = "a network such as \"198.51.100.0/24\"";
     let allow_from = section.list("allow_from", wanted, doc).or_empty();
-    let doc = "True: events with findings, such as unknown fields, go to the quarantine.";
+    let doc = "True: events with findings, such as unknown fields, go to the quarantine. A type that is only missing in the registry is no reason.";
     let strict = section.boolean("strict", doc).or("false");
     let choices = [("quarantine", OnUnparseable::Quarantine), ("reject", OnUnparseable::Reject)];
     let doc = "Action on a body that cannot be parsed. reject: answer 400, which blocks PingOne's stream.";

@@ -1,6 +1,8 @@
 //! Properties over arbitrary events: unmatched text stays unchanged byte for byte, matched text is
 //! gone.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -127,7 +129,63 @@ fn without_addresses(text: &str) -> String {
     redacted(&redaction("pii = \"mask\""), text)
 }
 
+/// Generates an address in one of its spellings: alone, in brackets, with a port, or mapped IPv4.
+fn address() -> impl Strategy<Value = (IpAddr, String)> {
+    (any::<u128>(), 0..5_u8, any::<u16>()).prop_map(|(bits, spelling, port)| {
+        let (four, six) = (Ipv4Addr::from(bits as u32), Ipv6Addr::from(bits));
+        match spelling {
+            0 => (four.into(), four.to_string()),
+            1 => (four.into(), format!("{four}:{port}")),
+            2 => (six.into(), six.to_string()),
+            3 => (six.into(), format!("[{six}]:{port}")),
+            _ => (four.to_ipv6_mapped().into(), format!("::ffff:{four}")),
+        }
+    })
+}
+
+/// Returns the network of an address, by arithmetic.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) & !0xff).into(),
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            Ipv6Addr::from(u128::from(address) & !0xff).into()
+        }
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 80 << 80).into(),
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_truncated_list_has_the_networks_and_no_host(
+        addresses in prop::collection::vec(address(), 1..4),
+        separator in prop::sample::select(vec![", ", ",", "; ", " "]),
+    ) {
+        let spelled: Vec<&str> = addresses.iter().map(|(_, text)| text.as_str()).collect();
+        let list = spelled.join(separator);
+        let found = ip::truncate(&list).expect("a list of addresses");
+        let left: Vec<&str> = ip::parts(&found).collect();
+        prop_assert_eq!(left.len(), addresses.len(), "{}", found);
+        for ((address, text), left) in addresses.iter().zip(left) {
+            let (range, host) = ip::host(left).expect("an address");
+            prop_assert_eq!(host, network(*address), "{}", text);
+            // Brackets and port stay.
+            let (own, _) = ip::host(text).expect("an address");
+            prop_assert_eq!((&left[..range.start], &left[range.end..]), (&text[..own.start], &text[own.end..]));
+        }
+        prop_assert_eq!(ip::truncate(&found), Some(found.clone()), "once is enough");
+        let redaction = redaction("pii = \"mask\"\naddresses = \"truncate\"");
+        let event = event(&format!("\"source\":{{\"ipAddress\":\"{list}\"}}"));
+        let redacted = redacted(&redaction, &event);
+        prop_assert_eq!(redacted, event.replace(&list, &found));
+    }
+
+    #[test]
+    fn a_text_that_is_no_list_of_addresses_is_not_truncated(text in "[0-9a-f.:\\[\\], x]{0,24}") {
+        let is_list = ip::parts(&text).all(|part| ip::host(part).is_some() || part == "unknown");
+        let has_address = ip::parts(&text).any(|part| ip::host(part).is_some());
+        prop_assert_eq!(ip::truncate(&text).is_some(), is_list && has_address, "{}", text);
+    }
+
     #[test]
     fn data_without_a_rule_stays_unchanged((came, masked) in events()) {
         let masking = redaction("mask = [\"secret.name\", \"text\"]");

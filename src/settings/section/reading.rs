@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::{Section, closest, wrong_type};
+use super::{Section, wrong_type};
 use crate::settings::node::{TomlNode, Value};
 use crate::settings::problem::Origin;
 use crate::settings::schema::{DURATION, SIZE, describe};
@@ -92,7 +92,7 @@ impl<T> Reading<'_, '_, T> {
         self.end()
     }
 
-    fn add(&mut self, name: &str, value: impl FnOnce(&Json) -> Json) {
+    pub(super) fn add(&mut self, name: &str, value: impl FnOnce(&Json) -> Json) {
         if let Some(schema) = &mut self.schema {
             schema[name] = value(schema);
         }
@@ -151,29 +151,6 @@ impl<'p> Section<'p> {
     pub(crate) fn address<'s>(&'s mut self, key: &str, doc: &str) -> Reading<'s, 'p, SocketAddr> {
         let wanted = "an address and port such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
         self.parsed(key, wanted, doc)
-    }
-
-    /// Reads one of a few words.
-    pub(crate) fn choice<'s, T: Copy>(
-        &'s mut self,
-        key: &str,
-        choices: &'s [(&'static str, T)],
-        doc: &str,
-    ) -> Reading<'s, 'p, T> {
-        let words = || choices.iter().map(|(word, _)| *word);
-        let schema = || json!({ "type": "string", "enum": words().collect::<Vec<_>>() });
-        self.reading(key, doc, schema, move |node| {
-            let text = text_of(node)?;
-            if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-                return Ok(*value);
-            }
-            let all: Vec<String> = words().map(|word| format!("{word:?}")).collect();
-            let mut message = format!("{}is not one of {}", shown::value(text), all.join(", "));
-            if let Some(word) = closest(text, words()) {
-                message.push_str(&format!("; did you mean {word:?}?"));
-            }
-            Err(vec![message])
-        })
     }
 
     /// Reads `true` or `false`.

@@ -1,5 +1,6 @@
 //! Settings of `type = "elasticsearch"`: the bulk API of Elasticsearch and OpenSearch.
 
+use crate::format::Format;
 use crate::http_client::{Authorization, HttpClientConfig, NONE_OR_GZIP};
 use crate::settings::Section;
 
@@ -15,6 +16,8 @@ pub struct ElasticsearchSinkConfig {
     pub data_stream: String,
     /// The ingest pipeline of the documents, if any.
     pub pipeline: Option<String>,
+    /// The format of the documents.
+    pub format: Format,
 }
 
 /// A product with the bulk API.
@@ -28,7 +31,7 @@ pub enum Flavor {
 
 const DATA_STREAM: &str = "logs-pingone.davinci-default";
 
-pub(super) fn read(section: &mut Section<'_>) -> Option<ElasticsearchSinkConfig> {
+pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ElasticsearchSinkConfig> {
     let example = "https://elasticsearch.example.com:9200";
     let client = HttpClientConfig::read(section, "endpoint", example, &NONE_OR_GZIP, "gzip");
     if let Some(client) = &client {
@@ -47,6 +50,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ElasticsearchSinkConfig>
         flavor: flavor?,
         data_stream: data_stream?,
         pipeline: pipeline?,
+        format,
     };
     if config.flavor == Flavor::Opensearch
         && matches!(config.authorization, Authorization::Token(..))

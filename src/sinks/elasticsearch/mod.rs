@@ -7,6 +7,7 @@
 pub(super) mod answer;
 mod config;
 mod encode;
+mod template;
 
 use std::path::PathBuf;
 
@@ -30,8 +31,8 @@ impl SinkType for ElasticsearchSinkConfig {
 
     type Sink = Elasticsearch;
 
-    fn read(section: &mut Section<'_>, _: Format) -> Option<ElasticsearchSinkConfig> {
-        config::read(section)
+    fn read(section: &mut Section<'_>, format: Format) -> Option<ElasticsearchSinkConfig> {
+        config::read(section, format)
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -57,6 +58,10 @@ pub(crate) struct Elasticsearch {
     requests: HttpClient,
     base: Url,
     bulk: Url,
+    data_stream: String,
+    flavor: Flavor,
+    /// True if the events have the format for which `deploy/` has a mapping.
+    has_template: bool,
 }
 
 /// Answer of the root endpoint.
@@ -82,6 +87,9 @@ impl Elasticsearch {
             requests: HttpClient::open(&settings.client, headers)?,
             base: settings.client.url.clone(),
             bulk: bulk_url(settings),
+            data_stream: settings.data_stream.clone(),
+            flavor: settings.flavor,
+            has_template: settings.format == Format::Ecs,
         })
     }
 }
@@ -116,8 +124,21 @@ impl Deliver for Elasticsearch {
         }
     }
 
-    /// Requests the root endpoint. A valid key that may only create documents is refused here.
+    /// Reads the version of the target, and checks its mapping.
     async fn probe(&mut self) -> Result<String, Reason> {
+        let version = self.version().await?;
+        if !self.has_template {
+            return Ok(version);
+        }
+        let Elasticsearch { requests, base, data_stream: name, flavor, .. } = self;
+        let stream = template::CheckedStream { requests, base, name, flavor: *flavor };
+        Ok(format!("{version}; {}", template::check(&stream).await?))
+    }
+}
+
+impl Elasticsearch {
+    /// Requests the root endpoint, which refuses a valid key that may only create documents. Returns name and version.
+    async fn version(&self) -> Result<String, Reason> {
         let answer = self.requests.get(&below(&self.base, "/")).await;
         let answer = answer?;
         match answer.status {

@@ -28,6 +28,10 @@ pub struct Elastic {
     pub conflicts: usize,
     /// Behaves as OpenSearch.
     pub is_opensearch: bool,
+    /// Answers to requests for mappings, by path. If there are none, such requests get 403.
+    pub mappings: HashMap<String, Value>,
+    /// Paths of the requests for mappings.
+    pub mapping_requests: Vec<String>,
 }
 
 impl Elastic {
@@ -114,6 +118,16 @@ impl Behaviour for Elastic {
         if self.is_opensearch && query.contains("require_data_stream") {
             let text = "request contains unrecognized parameter: [require_data_stream]";
             return json_answer(400, &error("illegal_argument_exception", text));
+        }
+        if path.ends_with("/_mapping") || path.starts_with("/_index_template/") {
+            self.mapping_requests.push(path.to_owned());
+            return match self.mappings.get(path) {
+                Some(found) => json_answer(200, found),
+                None if self.mappings.is_empty() => {
+                    json_answer(403, &error("security_exception", "no"))
+                }
+                None => json_answer(404, &error("index_not_found_exception", "no such index")),
+            };
         }
         match path {
             "/logs-pingone.davinci-default/_bulk" => self.bulk(body),

@@ -26,6 +26,45 @@ fn each_family_has_its_product_name_and_category() {
     assert_eq!(typed("PASSWORD.CHECK_FAILED").leef["cat"], "authentication-failure");
 }
 
+/// Row 20: names that the configuration gives.
+#[test]
+fn the_configuration_names_the_products() {
+    let raw = changed("pingone/14_user_locked.json", |_| {});
+    let flow = changed("pingone/44_start_interaction_user_agent.json", |_| {});
+    for (_, format) in Format::ALL {
+        let mut formatting = FormatConfig::of(format);
+        formatting.products.pingone.name = "Identity".to_owned();
+        formatting.products.pingone.dataset = "identity.audit".to_owned();
+        let text = line_with(&formatting, &raw);
+        let document: Value = serde_json::from_str(&text).unwrap_or_default();
+        match format {
+            Format::Native => assert_eq!(text, line(format, &raw)),
+            Format::Ecs => {
+                assert_eq!(document["observer"]["product"], "Identity");
+                assert_eq!(document["event"]["dataset"], "identity.audit");
+            }
+            Format::Ocsf => assert_eq!(document["metadata"]["product"]["name"], "Identity"),
+            Format::Cef => assert_eq!(decode_cef(&text).0[2], "Identity"),
+            Format::Leef => assert_eq!(decode_leef(&text).0[2], "Identity"),
+        }
+        assert_eq!(line_with(&formatting, &flow), line(format, &flow), "the other product");
+    }
+}
+
+/// Row 4: affected users of classes that are not about users.
+#[test]
+fn a_user_who_is_an_entity_is_an_observable() {
+    let event = fixture("31_user_credential_revoked");
+    assert_eq!(event.class(), (3004, 4));
+    let observed = event.ocsf["observables"].as_array().expect("a list");
+    let name = json!({
+        "name": "entity.name", "type_id": 4, "type": "User Name", "value": "jane.doe@customer.example",
+    });
+    assert!(observed.contains(&name), "{observed:?}");
+    let other = fixture("22_secret_updated").ocsf["observables"].to_string();
+    assert!(!other.contains("entity.name"), "{other}");
+}
+
 /// Row 15: memberships and roles.
 #[test]
 fn memberships_and_roles_name_user_group_and_role() {
@@ -40,6 +79,8 @@ fn memberships_and_roles_name_user_group_and_role() {
         assert_eq!(event.ocsf["group"]["name"], "Admins");
         assert_eq!(event.ocsf["user"]["uid"], "22222222-aaaa-4bbb-8ccc-000000000002");
     }
+    assert_eq!(by_resource.ocsf["group"]["type"], "GROUP");
+    assert_eq!(by_link.ocsf["group"].get("type"), None, "a membership is no type of a group");
     let role = fixture("38_role_assignment_created");
     assert_eq!(role.ecs_kind(), (json!(["iam"]), json!(["admin", "change", "user"])));
     let id = json!(["6dbb4bc7-0a35-4e5c-9f0b-2f1f0e6a7d10"]);
@@ -72,12 +113,12 @@ fn an_error_has_a_message_and_the_flows_user_agent_is_mapped() {
 /// Row 24: spellings of addresses.
 #[test]
 fn an_address_is_read_in_every_format_and_spelling() {
-    for (text, ip) in [
-        ("::ffff:203.0.113.9", "203.0.113.9"),
-        ("192.0.2.1:51234", "192.0.2.1"),
-        ("\"192.0.2.1\"", "192.0.2.1"),
-        ("unknown, 192.0.2.1", "192.0.2.1"),
-        ("[2001:db8::1]:443", "2001:db8::1"),
+    for (text, ip, port) in [
+        ("::ffff:203.0.113.9", "203.0.113.9", None),
+        ("192.0.2.1:51234", "192.0.2.1", Some(51234)),
+        ("\"192.0.2.1\"", "192.0.2.1", None),
+        ("unknown, 192.0.2.1", "192.0.2.1", None),
+        ("[2001:db8::1]:443", "2001:db8::1", Some(443)),
     ] {
         let event = rendered(&changed("pingone/13_user_created.json", |event| {
             event["source"]["ipAddress"] = text.into();
@@ -87,6 +128,12 @@ fn an_address_is_read_in_every_format_and_spelling() {
         assert_eq!(event.ocsf["src_endpoint"]["ip"], ip, "{text}");
         let key = if ip.contains(':') { "c6a2" } else { "src" };
         assert_eq!((&*event.cef[key], &*event.leef["src"]), (ip, ip), "{text}");
+        assert_eq!(event.ecs["source"].get("port").and_then(Value::as_u64), port, "{text}");
+        assert_eq!(event.ocsf["src_endpoint"].get("port").and_then(Value::as_u64), port, "{text}");
+        let of = |pairs: &BTreeMap<String, String>, key| {
+            pairs.get(key).and_then(|port| port.parse().ok())
+        };
+        assert_eq!((of(&event.cef, "spt"), of(&event.leef, "srcPort")), (port, port), "{text}");
     }
 }
 
