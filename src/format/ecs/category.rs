@@ -1,3 +1,7 @@
+//! `event.category` and `event.type`, in combinations that the schema allows.
+//!
+//! <https://www.elastic.co/docs/reference/ecs/ecs-category-field-values-reference>
+
 use crate::event::{Event, Interaction, Outcome};
 use crate::format::FormatConfig;
 use crate::format::classify::{Facts, SessionChange, session_change};
