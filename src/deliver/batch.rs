@@ -69,7 +69,7 @@ impl DeliveryBatch {
     ) -> DeliveryBatch {
         let mut batch = DeliveryBatch::default();
         let mut bytes = 0;
-        while batch.slots.len() < sink.batch.events
+        'batch: while batch.slots.len() < sink.batch.events
             && bytes < sink.batch.bytes
             && !waiting.is_empty()
         {
@@ -85,7 +85,7 @@ impl DeliveryBatch {
                     let rest = pairs.map(|(read, _)| read).rev();
                     rest.for_each(|read| waiting.push_front(read));
                     waiting.push_front(read);
-                    break;
+                    break 'batch;
                 }
             }
         }
