@@ -72,6 +72,8 @@ LABEL org.opencontainers.image.revision="${REVISION}" \
 USER 10001:10001
 # A file, not variables for single keys: those would win over the file that is mounted in its place.
 ENV DAVINCI_SIEM_CONFIG=/etc/davinci-siem/davinci-siem.toml
+# glibc keeps freed memory for each thread otherwise (docs/performance.md, Memory).
+ENV MALLOC_ARENA_MAX=2
 VOLUME /var/lib/davinci-siem
 EXPOSE 8080
 STOPSIGNAL SIGTERM

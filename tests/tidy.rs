@@ -25,7 +25,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
-    ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
+    ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
     ("observe", &["decode", "durable_dir", "event", "json", "metrics"]),

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::load::{self, Load, Plan, Until};
 use crate::report::{self, Cell};
-use crate::servers::{FILE, Kind, Server, cpu};
+use crate::servers::{FILE, Kind, Server, usage_of};
 use crate::{chosen, number};
 
 /// Three servers; ended when dropped.
@@ -90,7 +90,7 @@ fn cell(
 impl Cluster {
     /// CPU time of all servers.
     fn cpu(&self) -> Duration {
-        self.children.iter().map(|child| cpu(child.id())).sum()
+        self.children.iter().map(|child| usage_of(child.id()).cpu).sum()
     }
 
     fn start() -> Cluster {

@@ -2,122 +2,89 @@
 //! of its own.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What is sent.
+use crate::request::Request;
+use crate::tls;
+
+/// Load of one measurement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     /// Events per request.
     pub(crate) events: usize,
     pub(crate) connections: usize,
-    /// How many requests each connection sends, or for how long.
     pub(crate) until: Until,
-    /// Requests per second of each connection; as many as it can where there is none.
+    /// Requests per second of each connection; as many as it can if `None`.
     pub(crate) rate: Option<f64>,
-    /// How many flows the events are of.
+    /// Number of distinct flows in the events.
     pub(crate) flows: usize,
-    /// Whether events have nothing but what they must have.
+    /// True if events have only the required fields.
     pub(crate) is_small: bool,
+    pub(crate) transport: Transport,
+    /// Path of the webhook.
+    pub(crate) path: &'static str,
 }
 
+/// End of a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Until {
+    /// Number of requests of each connection.
     Requests(u64),
-    /// After a little warming up.
+    /// Seconds, after a warm-up of 200 ms.
     Seconds(u64),
+}
+
+/// Encoding of the bodies, and of the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Plain,
+    Tls,
+    /// `Content-Encoding: gzip`. The requests are compressed before the load starts.
+    Gzip,
 }
 
 impl Plan {
     pub(crate) fn new(events: usize, connections: usize, until: Until) -> Plan {
-        Plan { events, connections, until, rate: None, flows: 5, is_small: false }
+        Plan {
+            events,
+            connections,
+            until,
+            rate: None,
+            flows: 5,
+            is_small: false,
+            transport: Transport::Plain,
+            path: "/webhooks/pingone",
+        }
     }
 }
 
-/// What a run did.
+/// Result of a load.
 pub(crate) struct Load {
     pub(crate) requests: u64,
-    /// Bytes of the bodies.
+    /// Bytes of the bodies, before compression.
     pub(crate) payload: u64,
     pub(crate) wall: Duration,
-    /// From the first byte sent to the last received, microseconds.
+    /// From the first byte sent to the last received, microseconds, in ascending order.
     pub(crate) latencies: Vec<u32>,
 }
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
-/// A request whose ids can be changed where they stand.
-struct Request {
-    bytes: Vec<u8>,
-    /// Where the twelve digits of each id begin.
-    ids: Vec<usize>,
-    payload: u64,
-}
-
-impl Request {
-    fn new(plan: Plan) -> Request {
-        let documented = include_str!("../../fixtures/documented_batch.json");
-        let values: Vec<serde_json::Value> = serde_json::from_str(documented).expect("JSON");
-        let mut body = String::from("[");
-        let mut ids = Vec::new();
-        for (index, value) in values.iter().cycle().take(plan.events).enumerate() {
-            let mut value = value.clone();
-            value["id"] = "00000000-0000-4000-8000-############".into();
-            let flow = index % plan.flows;
-            let payload = &mut value["_embedded"]["flowInteractionEvent"];
-            payload["flowId"] = format!("{flow:032x}").into();
-            payload["flowName"] = format!("Sign on {flow}").into();
-            if plan.is_small {
-                let recorded_at = value["recordedAt"].take();
-                value = serde_json::json!({
-                    "id": value["id"], "recordedAt": recorded_at, "action": {"type": "USER.UPDATED"}
-                });
-            }
-            if index > 0 {
-                body.push(',');
-            }
-            let text = value.to_string();
-            ids.push(body.len() + text.find('#').expect("an id"));
-            body.push_str(&text);
-        }
-        body.push(']');
-        let head = format!(
-            "POST /webhooks/pingone HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        let ids = ids.into_iter().map(|at| at + head.len()).collect();
-        let payload = body.len() as u64;
-        Request { bytes: (head + &body).into_bytes(), ids, payload }
-    }
-
-    /// Ids that were never sent before.
-    fn renew(&mut self) {
-        let first = NEXT.fetch_add(self.ids.len() as u64, Ordering::Relaxed);
-        for (at, number) in self.ids.iter().zip(first..) {
-            let mut rest = number;
-            for digit in self.bytes[*at..*at + 12].iter_mut().rev() {
-                *digit = b"0123456789abcdef"[(rest & 15) as usize];
-                rest >>= 4;
-            }
-        }
-    }
-}
-
-/// Sends what is planned.
+/// Sends the planned requests.
 pub(crate) fn run(address: SocketAddr, plan: Plan) -> Load {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let prepared: Vec<Vec<Request>> = (0..plan.connections).map(|_| requests(plan)).collect();
     runtime.block_on(async {
         let begun = Instant::now();
         let warm = match plan.until {
             Until::Requests(_) => begun,
             Until::Seconds(_) => begun + Duration::from_millis(200),
         };
-        let tasks: Vec<_> =
-            (0..plan.connections).map(|_| tokio::spawn(connection(address, plan, warm))).collect();
+        let tasks: Vec<_> = prepared
+            .into_iter()
+            .map(|requests| tokio::spawn(connection(address, plan, requests, warm)))
+            .collect();
         let mut load =
             Load { requests: 0, payload: 0, wall: Duration::ZERO, latencies: Vec::new() };
         for task in tasks {
@@ -135,27 +102,59 @@ pub(crate) fn run(address: SocketAddr, plan: Plan) -> Load {
     })
 }
 
-async fn connection(address: SocketAddr, plan: Plan, warm: Instant) -> (Vec<u32>, u64) {
-    let mut stream = TcpStream::connect(address).await.expect("connected");
+/// Returns the requests of one connection: one whose ids are renewed each time, or, compressed, one for each time.
+fn requests(plan: Plan) -> Vec<Request> {
+    match (plan.transport, plan.until) {
+        (Transport::Gzip, Until::Requests(count)) => {
+            (0..count).map(|_| Request::new(plan).compressed()).collect()
+        }
+        (Transport::Gzip, Until::Seconds(_)) => {
+            panic!("compressed loads have a number of requests")
+        }
+        _ => vec![Request::new(plan)],
+    }
+}
+
+async fn connection(
+    address: SocketAddr,
+    plan: Plan,
+    requests: Vec<Request>,
+    warm: Instant,
+) -> (Vec<u32>, u64) {
+    let stream = TcpStream::connect(address).await.expect("connected");
     stream.set_nodelay(true).expect("set");
-    let mut request = Request::new(plan);
+    match plan.transport {
+        Transport::Tls => talk(tls::connect(stream).await, plan, requests, warm).await,
+        Transport::Plain | Transport::Gzip => talk(stream, plan, requests, warm).await,
+    }
+}
+
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    plan: Plan,
+    mut requests: Vec<Request>,
+    warm: Instant,
+) -> (Vec<u32>, u64) {
     let mut answer = vec![0; 4096];
-    let (mut latencies, mut payload, mut sent) = (Vec::new(), 0, 0_u32);
+    let (mut latencies, mut payload, mut sent) = (Vec::new(), 0, 0_usize);
     loop {
+        let next = sent % requests.len();
+        let request = &mut requests[next];
         request.renew();
         if let Some(rate) = plan.rate {
-            let due = warm + Duration::from_secs_f64(f64::from(sent) / rate);
+            let due = warm + Duration::from_secs_f64(sent as f64 / rate);
             tokio::time::sleep_until(due.into()).await;
         }
         let begun = Instant::now();
         let is_over = match plan.until {
-            Until::Requests(requests) => u64::from(sent) == requests,
+            Until::Requests(requests) => sent as u64 == requests,
             Until::Seconds(seconds) => begun >= warm + Duration::from_secs(seconds),
         };
         if is_over {
             return (latencies, payload);
         }
         stream.write_all(&request.bytes).await.expect("sent");
+        stream.flush().await.expect("sent");
         read_answer(&mut stream, &mut answer).await;
         sent += 1;
         if begun >= warm {
@@ -166,7 +165,7 @@ async fn connection(address: SocketAddr, plan: Plan, warm: Instant) -> (Vec<u32>
 }
 
 /// Reads one answer, which has to be a 200.
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
+async fn read_answer(stream: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) {
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..]).await.expect("an answer");

@@ -1,28 +1,40 @@
-//! The whole way, measured against a floor: `cargo bench --bench end_to_end`.
+//! The whole path of events, measured against floors: `cargo bench --bench end_to_end`.
 //!
-//! | argument | what is measured |
+//! | argument | measurement |
 //! | --- | --- |
-//! | (none) | in each round, interleaved and with the same load: the real binary with its durable spool and a file sink; a bare handler that reads the body and answers 200 (the floor); the same service without syncing |
-//! | `steady` | whether the file sink keeps up with a given rate |
+//! | (none) | in each round, interleaved and with the same load: the real binary with its durable spool and a file sink; the durable floor and the bare floor ([`floors`]); the same service without syncing |
+//! | `timeline` | time of each step between the head of a request and its answer |
+//! | `formats` | time in which a backlog leaves, by format, and with two formatted sinks at once |
+//! | `transports` | TLS and compressed bodies against plain ones |
+//! | `compare` | the real binary against another program ([`compare`]) |
+//! | `steady` | lag of the file sink and memory at a given rate |
 //! | `memory` | memory with many clients, with a full dedup window and with a backlog; the cold start with both |
 //! | `onlookers` | the real binary while nobody looks at it, and while metrics, console and tail are read |
 //! | `other` | the real binary against the one that `OTHER` names, as another tree built it |
 //! | `cluster` | one receiver and two that share a JetStream spool of three servers, against the embedded engine |
 //! | `linear` | CPU per event with ten times the events, the flows and the window |
 //!
-//! `ROUNDS` (5; 15 for pairs), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`) and
-//! `RATE` (100,000 events per second) change a run.
+//! `ROUNDS` (5; 15 for pairs), `SECONDS` of load (2 per cell; 300 for `steady`), `CASES` (all, or for example `500x1`),
+//! `EVENTS` (200,000 of the backlog of `formats`; 500 per request of `timeline`) and `RATE` (100,000 events per second)
+//! change a run.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark")]
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
 
 mod cluster;
+mod compare;
+mod floors;
+mod formats;
 mod linear;
 mod load;
 mod memory;
 mod pairs;
 mod report;
+mod request;
 mod servers;
 mod steady;
+mod timeline;
+mod tls;
+mod transports;
 
 use load::{Plan, Until};
 use report::Cell;
@@ -48,8 +60,14 @@ fn main() {
         Some("onlookers") => pairs::onlookers(),
         Some("other") => pairs::other(),
         Some("cluster") => cluster::measure(),
+        Some("timeline") => {
+            timeline::measure(number("EVENTS", 500) as usize, number("SECONDS", 5));
+        }
+        Some("formats") => formats::measure(number("ROUNDS", 5), number("EVENTS", 200_000)),
+        Some("transports") => transports::measure(),
+        Some("compare") => compare::measure(),
         Some(other) => {
-            println!("{other:?} is none of: steady, memory, linear, onlookers, other, cluster");
+            println!("{other:?} is no mode; the head of benches/end_to_end/main.rs lists them");
         }
     }
 }
@@ -69,22 +87,25 @@ fn chosen(default: &str) -> impl Iterator<Item = (usize, usize)> {
 
 fn table() {
     let (rounds, seconds) = (number("ROUNDS", 5) as usize, number("SECONDS", 2));
+    let kinds = [Kind::Durable, Kind::DurableFloor, Kind::BareFloor, Kind::Unsynced];
+    report::print_head();
     for case in chosen("") {
-        let mut cells: Vec<[Cell; 3]> = Vec::new();
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
         for round in 0..rounds {
             // Each begins as often as the others.
-            let mut kinds = [Kind::Durable, Kind::Floor, Kind::Unsynced];
-            kinds.rotate_left(round % 3);
-            let mut measured = kinds.map(|kind| (kind, measure(kind, case, seconds)));
+            let mut order = kinds;
+            order.rotate_left(round % kinds.len());
+            let mut measured = order.map(|kind| (kind, measure_kind(kind, case, seconds)));
             measured.sort_by_key(|(kind, _)| *kind);
-            cells.push(measured.map(|(_, cell)| cell));
+            rows.push(measured.map(|(_, cell)| cell).to_vec());
         }
-        report::print(case, &cells);
+        let (events, connections) = case;
+        report::print(&format!("{events} × {connections}"), &kinds.map(Kind::name), &rows);
     }
 }
 
-/// One server, loaded for a while.
-fn measure(kind: Kind, (events, connections): (usize, usize), seconds: u64) -> Cell {
+/// Loads one server for some seconds, and waits for its sinks.
+fn measure_kind(kind: Kind, (events, connections): (usize, usize), seconds: u64) -> Cell {
     let server = Server::start(kind);
     let before = server.usage();
     let plan = Plan::new(events, connections, Until::Seconds(seconds));

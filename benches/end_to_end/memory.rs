@@ -15,6 +15,9 @@ const SPOOL: &str = "[spool]\nmax_size = \"20 GiB\"\n";
 /// Events in each half of the window, which holds ten millions, and in the backlog.
 const HALF: u64 = 5_000_000;
 
+/// Events per second of the last case.
+const RATE: f64 = 100_000.0;
+
 /// Loads the real binary to its bounds, one after the other, and prints its memory.
 pub(crate) fn measure() {
     {
@@ -53,6 +56,11 @@ pub(crate) fn measure() {
     let rate = backlog as f64 / begun.elapsed().as_secs_f64();
     println!("a backlog of {backlog} events went to a file at {rate:.0} events/s");
     show("after that", &server, &load);
+    let rate = Some(RATE / (500 * 16) as f64);
+    let plan = Plan { rate, ..Plan::new(500, 16, Until::Seconds(20)) };
+    let load = load::run(server.address, plan);
+    server.wait_until_delivered();
+    show("100,000 events/s to a file, with a full window", &server, &load);
 }
 
 fn show(case: &str, server: &Server, load: &Load) {

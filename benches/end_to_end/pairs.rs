@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::load::{self, Plan, Until};
 use crate::report::{self, Cell};
 use crate::servers::{Kind, Server};
-use crate::{chosen, measure, number};
+use crate::{chosen, measure_kind, number};
 
 /// What is measured unless `CASES` says otherwise: what PingOne sends, and a little of many.
 const CASES: &str = "500x1,20x16";
@@ -15,7 +15,7 @@ const CASES: &str = "500x1,20x16";
 /// its console every two, and somebody follows its tail.
 pub(crate) fn onlookers() {
     pairs(["unseen", "looked at"], |index, case, seconds| match index {
-        0 => measure(Kind::Durable, case, seconds),
+        0 => measure_kind(Kind::Durable, case, seconds),
         _ => measure_looked_at(case, seconds),
     });
 }
@@ -23,7 +23,7 @@ pub(crate) fn onlookers() {
 /// The real binary, and the one that `OTHER` names.
 pub(crate) fn other() {
     pairs(["other", "own"], |index, case, seconds| {
-        measure([Kind::Other, Kind::Durable][index], case, seconds)
+        measure_kind([Kind::Other, Kind::Durable][index], case, seconds)
     });
 }
 

@@ -5,15 +5,16 @@ use std::time::Duration;
 use crate::load::Load;
 use crate::servers::Usage;
 
-/// What one server did under one load.
+/// Result of one server under one load.
+#[derive(Clone)]
 pub(crate) struct Cell {
     requests: f64,
-    events: f64,
+    pub(crate) events: f64,
     p50: f64,
     p99: f64,
     max: f64,
     /// CPU seconds per million events.
-    cpu: f64,
+    pub(crate) cpu: f64,
     /// Bytes written per byte of the bodies.
     written: f64,
     resident: f64,
@@ -50,24 +51,31 @@ impl Cell {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The rows of one case: durable, floor, unsynced, in this order in each round.
-pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]]) {
-    if events == 1 && connections == 1 || rounds.is_empty() {
-        println!(
-            "| case | server | requests/s | events/s | p50 ms | p99 ms | max ms | CPU s/M events | \
-             RSS MiB | written/payload |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
-        );
-    }
-    for (index, name) in ["durable", "floor", "unsynced"].iter().enumerate() {
+/// Prints the head of the table that [`print`] fills.
+pub(crate) fn print_head() {
+    println!(
+        "| case | server | requests/s | events/s | p50 ms | p99 ms | max ms | CPU s/M events | \
+         RSS MiB | written/payload | events/s, of the first | p99, of the first |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+}
+
+/// Prints one row for each server, in the order of `names`. The last columns are medians of the ratios within each
+/// round: the first server's value divided by this one's.
+pub(crate) fn print(case: &str, names: &[&str], rounds: &[Vec<Cell>]) {
+    for (index, name) in names.iter().enumerate() {
         let of = |value: fn(&Cell) -> f64| median(rounds.iter().map(|round| value(&round[index])));
+        let ratio = |value: fn(&Cell) -> f64| {
+            median(rounds.iter().map(|round| value(&round[0]) / value(&round[index])))
+        };
         println!(
-            "| {events} × {connections} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} | {:.2} |",
+            "| {case} | {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} | {:.2} | {:.0} % | {:.1} |",
             of(|cell| cell.requests),
             of(|cell| cell.events),
             of(|cell| cell.p50),
@@ -76,17 +84,10 @@ pub(crate) fn print((events, connections): (usize, usize), rounds: &[[Cell; 3]])
             of(|cell| cell.cpu),
             of(|cell| cell.resident),
             of(|cell| cell.written),
+            100.0 * ratio(|cell| cell.events),
+            ratio(|cell| cell.p99),
         );
     }
-    let ratio = |of: fn(&Cell) -> f64, by: usize| {
-        median(rounds.iter().map(|round| of(&round[0]) / of(&round[by])))
-    };
-    println!(
-        "| {events} × {connections} | ratios | of the floor {:.0} %, of unsynced {:.0} % | | | p99: {:.1} of the floor | | | | |",
-        100.0 * ratio(|cell| cell.events, 1),
-        100.0 * ratio(|cell| cell.events, 2),
-        ratio(|cell| cell.p99, 1),
-    );
 }
 
 /// The rows of one case: the embedded engine, one receiver, two receivers, in this order in each round.

@@ -1,4 +1,4 @@
-//! The servers: the real binary, the floor, and the service without syncing.
+//! The servers: the real binary, the floors, and the service without syncing.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,13 +12,28 @@ use davinci_siem::reload::Reload;
 use davinci_siem::{config, shutdown, telemetry};
 use tempfile::TempDir;
 
+use crate::{floors, tls};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Durable,
     /// The binary that `OTHER` names, as another tree built it.
     Other,
-    Floor,
+    DurableFloor,
+    BareFloor,
     Unsynced,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Durable => "davinci-siem",
+            Kind::Other => "other",
+            Kind::DurableFloor => "durable floor",
+            Kind::BareFloor => "bare floor",
+            Kind::Unsynced => "unsynced",
+        }
+    }
 }
 
 /// A running server, ended when dropped.
@@ -41,17 +56,23 @@ pub(crate) struct Usage {
     pub(crate) resident_now: u64,
 }
 
-const LISTENERS: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+pub(crate) const LISTENERS: &str = "[listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
      [log]\nformat = \"json\"\n";
 
 /// A sink that takes everything.
 pub(crate) const FILE: &str = "[sinks.file]\ntype = \"file\"\npath = \"out.ndjson\"\n";
 
 impl Server {
-    /// A server with nothing in its spool, and a file to deliver to.
+    /// Starts a server with an empty spool and a file sink.
     pub(crate) fn start(kind: Kind) -> Server {
+        Server::start_with(kind, FILE)
+    }
+
+    /// Starts a server with an empty spool and `more` configuration.
+    pub(crate) fn start_with(kind: Kind, more: &str) -> Server {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut server = Server::start_in(directory.path(), kind, FILE);
+        tls::write(directory.path());
+        let mut server = Server::start_in(directory.path(), kind, more);
         server._directory = Some(directory);
         server
     }
@@ -64,15 +85,18 @@ impl Server {
         let mut command = match kind {
             Kind::Durable => Command::new(env!("CARGO_BIN_EXE_davinci-siem")),
             Kind::Other => Command::new(std::env::var_os("OTHER").expect("OTHER names a binary")),
-            Kind::Floor | Kind::Unsynced => Command::new(own),
+            _ => Command::new(own),
         };
         command.args(match kind {
             Kind::Durable | Kind::Other => &["serve", "-c", "config.toml"][..],
-            Kind::Floor => &["serve-floor"],
+            Kind::DurableFloor => &["serve-durable-floor"],
+            Kind::BareFloor => &["serve-bare-floor"],
             Kind::Unsynced => &["serve-unsynced", "config.toml"],
         });
         let mut child = command
             .current_dir(directory)
+            // As in the image and in the systemd unit; another value may be measured.
+            .env("MALLOC_ARENA_MAX", std::env::var("MALLOC_ARENA_MAX").unwrap_or("2".to_owned()))
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -99,7 +123,7 @@ impl Server {
         }
     }
 
-    /// Waits for the file sink: its work counts.
+    /// Waits until every sink has delivered all events: its work counts.
     pub(crate) fn wait_until_delivered(&self) {
         let begun = Instant::now();
         while self.admin.is_some() && self.lag() > 0 {
@@ -120,33 +144,43 @@ impl Server {
         }
     }
 
-    /// Events that the file sink has not delivered yet.
+    /// Returns the events that the slowest sink has not delivered yet.
     pub(crate) fn lag(&self) -> u64 {
         let url = format!("http://{}/metrics", self.admin.expect("an address"));
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let text = runtime.block_on(async { reqwest::get(&url).await?.text().await });
         let text = text.expect("metrics");
-        let mut lines = text.lines();
-        let lag = lines
-            .find_map(|line| line.strip_prefix("davinci_siem_sink_lag_events{sink=\"file\"} "));
-        lag.expect("a lag").parse().expect("a number")
+        let lags = text.lines().filter_map(|line| {
+            let (_, lag) = line.strip_prefix("davinci_siem_sink_lag_events{")?.split_once("} ")?;
+            lag.parse().ok()
+        });
+        lags.max().expect("a sink")
     }
 
     pub(crate) fn usage(&self) -> Usage {
-        let read = |name: &str| {
-            std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).expect("/proc")
-        };
-        let field = |text: &str, name: &str| -> u64 {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
-            let number = line.split_whitespace().next().expect("a number");
-            number.parse().expect("a number")
-        };
-        Usage {
-            cpu: cpu(self.child.id()),
-            written: field(&read("io"), "write_bytes:"),
-            resident: 1024 * field(&read("status"), "VmHWM:"),
-            resident_now: 1024 * field(&read("status"), "VmRSS:"),
-        }
+        usage_of(self.child.id())
+    }
+}
+
+/// Reads what a process has used so far.
+pub(crate) fn usage_of(process: u32) -> Usage {
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}")).expect("/proc");
+    let field = |text: &str, name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+        let number = line.split_whitespace().next().expect("a number");
+        number.parse().expect("a number")
+    };
+    let stat = read("stat");
+    // User and system time of the process, then those of its children that have ended.
+    let times = stat.rsplit(") ").next().expect("fields").split(' ').skip(11).take(4);
+    let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    Usage {
+        // Linux counts in hundredths of a second, whatever its own clock.
+        cpu: Duration::from_millis(ticks * 10),
+        written: field(&read("io"), "write_bytes:"),
+        resident: 1024 * field(&read("status"), "VmHWM:"),
+        resident_now: 1024 * field(&read("status"), "VmRSS:"),
     }
 }
 
@@ -157,37 +191,17 @@ impl Drop for Server {
     }
 }
 
-/// CPU time that a process has used so far.
-pub(crate) fn cpu(process: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("/proc");
-    let times = stat.rsplit(") ").next().expect("fields").split(' ').skip(11).take(2);
-    let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-    // Linux counts in hundredths of a second, whatever its own clock.
-    Duration::from_millis(ticks * 10)
-}
-
-/// What this program is when it is started as a server.
+/// Serves in the role that a bench process was started for.
 pub(crate) fn serve(role: &str, arguments: &[String]) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     match role {
-        "serve-floor" => runtime.block_on(floor()),
+        "serve-durable-floor" => runtime.block_on(floors::serve(true)),
+        "serve-bare-floor" => runtime.block_on(floors::serve(false)),
         _ => runtime.block_on(unsynced(&arguments[0])),
     }
 }
 
-/// Reads the body and answers 200.
-async fn floor() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    eprintln!("{{\"message\":\"ready\",\"listen\":\"{address}\"}}");
-    let handler = async |body: bytes::Bytes| format!("{{\"received\":{}}}", body.len());
-    let limit = axum::extract::DefaultBodyLimit::disable();
-    let router =
-        axum::Router::new().route("/webhooks/pingone", axum::routing::post(handler)).layer(limit);
-    axum::serve(listener, router).await.expect("served");
-}
-
-/// The service, but nothing is synced. No configuration can ask for this.
+/// Runs the service without syncing, which no configuration can ask for.
 async fn unsynced(file: &str) {
     let mut config = config::load(Some(file.as_ref()), std::iter::empty()).expect("valid");
     config.spool.sync = false;

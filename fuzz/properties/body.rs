@@ -15,7 +15,17 @@ const MAX_FINDINGS: usize = 32;
 pub fn body(bytes: &[u8]) {
     let lenient = decode::body(bytes, false);
     let strict = decode::body(bytes, true);
-    let batch = receive::fuzzing::batch(&Bytes::copy_from_slice(bytes));
+    let received = Bytes::copy_from_slice(bytes);
+    let batch = receive::fuzzing::batch(&received, bytes.len());
+    // Bodies arrive in pieces of any size. Pieces below the minimum are gathered, so that only large bodies differ.
+    for piece in [1, 20_000, bytes.len() / 3] {
+        let in_pieces = receive::fuzzing::batch(&received, piece);
+        assert_eq!(in_pieces.as_ref().err(), batch.as_ref().err());
+        assert_eq!(
+            in_pieces.ok().map(|batch| batch.events),
+            batch.as_ref().ok().map(|batch| batch.events.clone())
+        );
+    }
     match lenient {
         Ok(elements) => {
             let batch = batch.expect("what was split is a batch");

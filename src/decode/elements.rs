@@ -12,70 +12,124 @@ use crate::json::{MAX_NODES, Tape};
 /// Maximum number of findings kept for the body itself, besides those of its events.
 const MAX_FINDINGS: usize = 1000;
 
-/// Implements [`super::each`].
-///
-/// # Errors
-///
-/// See there.
-pub(super) fn each<'a>(
-    bytes: &'a [u8],
-    strict: bool,
-    mut take: impl FnMut(Element<'a>),
-) -> Result<Vec<Finding>, Refusal> {
-    let mut elements = Elements {
-        take: &mut take,
-        strict,
-        tape: Tape::default(),
-        count: 0,
-        refused: 0,
-        has_json: false,
-        first_refusal: None,
-        findings: Vec::new(),
-    };
-    split::records(bytes, &mut elements)?;
-    if elements.refused > MAX_REFUSED {
-        return Err(Refusal::too_many_refused(MAX_REFUSED));
-    }
-    let is_truncated = |finding: &Finding| finding.kind == FindingKind::TruncatedArray;
-    if elements.count == 0 && elements.findings.iter().any(is_truncated) {
-        return Err(Refusal::cut_before_all());
-    }
-    match elements.first_refusal {
-        Some(refusal) if !elements.has_json => Err(refusal),
-        _ => Ok(elements.findings),
-    }
-}
-
-/// State of one pass over a body.
-struct Elements<'t, 'a> {
-    take: &'t mut dyn FnMut(Element<'a>),
-    strict: bool,
-    tape: Tape<'a>,
+/// Reader of the elements of one body, which may arrive in pieces. The result does not depend on the pieces.
+#[derive(Debug)]
+pub struct ElementReader {
+    is_strict: bool,
+    /// Index of the next element of the outermost array; `None` before its opening bracket.
+    next: Option<usize>,
     count: usize,
     refused: usize,
     /// True if at least one record was well-formed JSON.
     has_json: bool,
     first_refusal: Option<Refusal>,
     findings: Vec<Finding>,
+    /// Refusal of the body as a whole, before its end.
+    refusal: Option<Refusal>,
+}
+
+impl ElementReader {
+    /// Creates a reader. With `is_strict`, an element with findings is refused.
+    pub fn new(is_strict: bool) -> ElementReader {
+        ElementReader {
+            is_strict,
+            next: None,
+            count: 0,
+            refused: 0,
+            has_json: false,
+            first_refusal: None,
+            findings: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    /// Reads the elements that `bytes` certainly contains: the events of the outermost array, up to the first element
+    /// that is incomplete, malformed, refused or a wrapper. Returns the number of bytes read. The next call, or
+    /// [`finish`](Self::finish), continues with the byte after them.
+    pub fn feed<'a>(&mut self, bytes: &'a [u8], mut take: impl FnMut(Element<'a>)) -> usize {
+        if self.refusal.is_some() {
+            return 0;
+        }
+        let mut next = self.next;
+        let mut elements =
+            Elements { take: &mut take, tape: Tape::default(), reader: self, is_partial: true };
+        let read = split::leading_objects(bytes, &mut next, &mut elements);
+        self.next = next;
+        read.unwrap_or_else(|refusal| {
+            self.refusal = Some(refusal);
+            0
+        })
+    }
+
+    /// Reads the rest of the body and returns the findings of the body itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`super::body`]. Then all elements passed to `take` before must be discarded.
+    pub fn finish<'a>(
+        mut self,
+        rest: &'a [u8],
+        mut take: impl FnMut(Element<'a>),
+    ) -> Result<Vec<Finding>, Refusal> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        let next = self.next;
+        let mut elements = Elements {
+            take: &mut take,
+            tape: Tape::default(),
+            reader: &mut self,
+            is_partial: false,
+        };
+        match next {
+            Some(next) => split::records_after(rest, next, &mut elements)?,
+            None => split::records(rest, &mut elements)?,
+        }
+        if self.refused > MAX_REFUSED {
+            return Err(Refusal::too_many_refused(MAX_REFUSED));
+        }
+        let is_truncated = |finding: &Finding| finding.kind == FindingKind::TruncatedArray;
+        if self.count == 0 && self.findings.iter().any(is_truncated) {
+            return Err(Refusal::cut_before_all());
+        }
+        match self.first_refusal {
+            Some(refusal) if !self.has_json => Err(refusal),
+            _ => Ok(self.findings),
+        }
+    }
+}
+
+/// One pass over a part of a body.
+struct Elements<'t, 'a> {
+    take: &'t mut dyn FnMut(Element<'a>),
+    tape: Tape<'a>,
+    reader: &'t mut ElementReader,
+    /// True before the last byte of the body has arrived. Then only events are taken, until the first refused element:
+    /// refused elements and the contents of wrappers can take much more memory than their bytes, and a slow sender
+    /// would hold it for as long as it likes.
+    is_partial: bool,
 }
 
 impl<'a> RecordVisitor<'a> for Elements<'_, 'a> {
     fn object(&mut self, text: &'a str, path: JsonPath) -> Result<Option<usize>, Refusal> {
+        if self.is_partial && self.reader.refused > 0 {
+            return Ok(None);
+        }
         let extent = self.tape.read(text).filter(|extent| extent.depth <= MAX_DEPTH);
         let Some(extent) = extent else { return Ok(None) };
         if self.tape.is_too_large() {
             return Ok(None);
         }
         let bytes = &text.as_bytes()[..extent.end];
-        self.opened(&Piece { bytes, path, depth: extent.depth })?;
-        Ok(Some(extent.end))
+        let is_taken = self.opened(&Piece { bytes, path, depth: extent.depth })?;
+        Ok(is_taken.then_some(extent.end))
     }
 
     fn piece(&mut self, piece: Piece<'a>) -> Result<(), Refusal> {
         match open(&piece, &mut self.tape) {
-            Ok(_) => self.opened(&piece),
+            Ok(_) => self.opened(&piece).map(drop),
             Err(refusal) => {
-                self.has_json |= refusal.reason.is_well_formed();
+                self.reader.has_json |= refusal.reason.is_well_formed();
                 self.push(&piece, Err(refusal))
             }
         }
@@ -87,14 +141,19 @@ impl<'a> RecordVisitor<'a> for Elements<'_, 'a> {
 }
 
 impl<'a> Elements<'_, 'a> {
-    /// Handles a piece whose fields are on the tape: unwraps a wrapper, or types an event.
-    fn opened(&mut self, piece: &Piece<'a>) -> Result<(), Refusal> {
-        self.has_json = true;
+    /// Handles a piece whose fields are on the tape: unwraps a wrapper, or types an event. Returns false for a wrapper
+    /// that is left for the end of the body.
+    fn opened(&mut self, piece: &Piece<'a>) -> Result<bool, Refusal> {
         let fields = ObjectFields::of(self.tape.nodes());
         let Some(Wrapped { value, path, siblings }) = shape::unwrap(&fields, piece.path) else {
-            let verdict = typed(&fields).and_then(|typed| check(typed, self.strict));
-            return self.push(piece, verdict);
+            self.reader.has_json = true;
+            let verdict = typed(&fields).and_then(|typed| check(typed, self.reader.is_strict));
+            return self.push(piece, verdict).map(|()| true);
         };
+        if self.is_partial {
+            return Ok(false);
+        }
+        self.reader.has_json = true;
         self.wrapped(value, path)?;
         for Sibling { path, value, holds_events } in siblings {
             self.note(FindingKind::WrapperSibling, path);
@@ -102,7 +161,7 @@ impl<'a> Elements<'_, 'a> {
                 self.wrapped(value, piece.path.any_field())?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads the value inside a wrapper: one object, or an array.
@@ -116,12 +175,12 @@ impl<'a> Elements<'_, 'a> {
 
     /// Records a finding about the body itself.
     fn note(&mut self, kind: FindingKind, path: String) {
-        let kind = match self.findings.len() {
+        let kind = match self.reader.findings.len() {
             MAX_FINDINGS.. => return,
             length if length + 1 == MAX_FINDINGS => FindingKind::More,
             _ => kind,
         };
-        self.findings.push(Finding { kind, path });
+        self.reader.findings.push(Finding { kind, path });
     }
 
     fn push(
@@ -129,16 +188,16 @@ impl<'a> Elements<'_, 'a> {
         piece: &Piece<'a>,
         verdict: Result<TypedEvent<'a>, Refusal>,
     ) -> Result<(), Refusal> {
-        if self.count == MAX_ELEMENTS {
+        if self.reader.count == MAX_ELEMENTS {
             return Err(Refusal::too_many(MAX_ELEMENTS));
         }
         let verdict = verdict.map_err(|refusal| refusal.below(piece.path));
         if let Err(refusal) = &verdict {
-            self.refused += 1;
-            self.first_refusal.get_or_insert_with(|| refusal.clone());
+            self.reader.refused += 1;
+            self.reader.first_refusal.get_or_insert_with(|| refusal.clone());
         }
-        let index = self.count;
-        self.count += 1;
+        let index = self.reader.count;
+        self.reader.count += 1;
         (self.take)(Element { index, path: piece.path, raw: piece.bytes, verdict });
         Ok(())
     }
@@ -171,10 +230,10 @@ pub(super) fn open<'t, 'a>(
     }
 }
 
-fn check(typed: TypedEvent<'_>, strict: bool) -> Result<TypedEvent<'_>, Refusal> {
+fn check(typed: TypedEvent<'_>, is_strict: bool) -> Result<TypedEvent<'_>, Refusal> {
     let is_deviation = |finding: &&Finding| finding.kind != FindingKind::UnlistedType;
     match typed.findings.iter().find(is_deviation) {
-        Some(finding) if strict => Err(Refusal::finding(finding)),
+        Some(finding) if is_strict => Err(Refusal::finding(finding)),
         _ => Ok(typed),
     }
 }

@@ -39,8 +39,7 @@ impl<'t, 'a> Field<'t, 'a> {
 
     /// Returns the decoded text of a string; half a surrogate pair becomes U+FFFD.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
-        let raw = self.node.value.strip_prefix('"')?.strip_suffix('"')?;
-        Some(if self.node.has_escape { json::decode(raw) } else { Cow::Borrowed(raw) })
+        self.node.text()
     }
 
     /// Returns the decoded bytes of a string; half a surrogate pair is encoded as WTF-8.

@@ -19,6 +19,7 @@ mod schema;
 mod shape;
 mod split;
 
+pub use elements::ElementReader;
 pub use json_path::JsonPath;
 pub use refusal::{Refusal, RefusalReason};
 pub use schema::schema;
@@ -85,7 +86,7 @@ pub fn each<'a>(
     strict: bool,
     take: impl FnMut(Element<'a>),
 ) -> Result<Vec<Finding>, Refusal> {
-    elements::each(bytes, strict, take)
+    ElementReader::new(strict).finish(bytes, take)
 }
 
 /// Returns whether a body consists of whitespace and at most a byte order mark.

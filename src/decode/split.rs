@@ -16,6 +16,8 @@ use crate::json;
 /// at 128.
 pub const MAX_DEPTH: u32 = 100;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One separable part of a body: an event, a wrapper, or malformed bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
@@ -45,6 +47,10 @@ impl<'a> From<&'a str> for SourceText<'a> {
 }
 
 impl<'a> SourceText<'a> {
+    fn of(bytes: &'a [u8]) -> SourceText<'a> {
+        SourceText { bytes, text: std::str::from_utf8(bytes).ok() }
+    }
+
     /// Offers the object at `at` to `take`. Returns the position after the object if it is
     /// well-formed.
     fn object(
@@ -81,12 +87,76 @@ pub(super) fn records<'a>(
     body: &'a [u8],
     take: &mut impl RecordVisitor<'a>,
 ) -> Result<(), Refusal> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let source = SourceText { bytes: body, text: std::str::from_utf8(body).ok() };
-    let mut at = skip(body, 0, is_whitespace);
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let at = skip(body, 0, is_whitespace);
     if at == body.len() {
         return Err(Refusal::empty());
     }
+    sequence(SourceText::of(body), at, take)
+}
+
+/// Passes the well-formed objects at the start of a body to `take`, if the body is an array, and stops at the first
+/// other byte or at an object that is not complete. Returns the number of bytes passed; [`records_after`] handles the
+/// rest. `next` is the index of the next element, or `None` before the opening bracket.
+///
+/// # Errors
+///
+/// `take` refuses an element.
+pub(super) fn leading_objects<'a>(
+    bytes: &'a [u8],
+    next: &mut Option<usize>,
+    take: &mut impl RecordVisitor<'a>,
+) -> Result<usize, Refusal> {
+    let (mut at, mut index) = match *next {
+        Some(index) => (0, index),
+        None => {
+            let mark = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+            let start = skip(bytes, mark, is_whitespace);
+            if bytes.get(start) != Some(&b'[') {
+                return Ok(0);
+            }
+            (start + 1, 0)
+        }
+    };
+    let text = std::str::from_utf8(bytes).or_else(|error| {
+        // The last character may be incomplete.
+        std::str::from_utf8(&bytes[..error.valid_up_to()])
+    });
+    let source = SourceText { bytes, text: text.ok() };
+    loop {
+        *next = Some(index);
+        let start = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
+        match source.object(start, JsonPath::default().index(index), take)? {
+            Some(end) => at = end,
+            None => return Ok(at),
+        }
+        index += 1;
+    }
+}
+
+/// Passes the records of the rest of a body to `take`, after [`leading_objects`]. `next` is the index of the next
+/// element of the array in which the rest begins.
+///
+/// # Errors
+///
+/// `take` refuses a record.
+pub(super) fn records_after<'a>(
+    rest: &'a [u8],
+    next: usize,
+    take: &mut impl RecordVisitor<'a>,
+) -> Result<(), Refusal> {
+    let source = SourceText::of(rest);
+    let at = elements(source, 0, next, JsonPath::default(), take)?;
+    sequence(source, skip(rest, at, is_whitespace), take)
+}
+
+/// Passes the values of a sequence to `take`. `at` is the position of the first one.
+fn sequence<'a>(
+    source: SourceText<'a>,
+    mut at: usize,
+    take: &mut impl RecordVisitor<'a>,
+) -> Result<(), Refusal> {
+    let body = source.bytes;
     // After a record that is not closed before the end of the body (for example a truncated NDJSON
     // line), no record extends past a line that starts a new record. The end of such a line is
     // searched once per line, so that the whole pass stays linear.
@@ -136,11 +206,22 @@ pub(super) fn records<'a>(
 /// `take` refuses an element.
 pub(super) fn array<'a>(
     source: SourceText<'a>,
-    mut at: usize,
+    at: usize,
     path: JsonPath,
     take: &mut impl RecordVisitor<'a>,
 ) -> Result<usize, Refusal> {
-    let (mut index, bytes, mut is_cut) = (0, source.bytes, false);
+    elements(source, at, 0, path, take)
+}
+
+/// Does the same as [`array`], from the element with the number `index` on.
+fn elements<'a>(
+    source: SourceText<'a>,
+    mut at: usize,
+    mut index: usize,
+    path: JsonPath,
+    take: &mut impl RecordVisitor<'a>,
+) -> Result<usize, Refusal> {
+    let (bytes, mut is_cut) = (source.bytes, false);
     loop {
         at = skip(bytes, at, |byte| is_whitespace(byte) || byte == b',');
         match bytes.get(at) {
@@ -239,7 +320,7 @@ fn skip(bytes: &[u8], at: usize, passed: impl Fn(u8) -> bool) -> usize {
 
 /// Returns whether the bytes are whitespace and at most a byte order mark.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     bytes.iter().all(|byte| is_whitespace(*byte))
 }
 

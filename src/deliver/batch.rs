@@ -1,21 +1,20 @@
 //! A batch in delivery: the events read, the items sent, and the final verdict of each position.
 
-use std::borrow::Cow;
+mod prepare;
+
 use std::collections::VecDeque;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use memchr::memmem::Finder;
-
-use super::filter;
 use super::groups::{NextStep, regroup};
-use crate::decode::{self, Refusal};
-use crate::deliver::{RoutingConfig, SinkConfig};
-use crate::format::Format;
-use crate::format::{self, Line, Received};
+use super::parallel;
+use crate::deliver::SinkConfig;
 use crate::redact::Redaction;
-use crate::sinks::{Item, Reason, Rendered, SinkFinding, Verdict};
+use crate::sinks::{Item, Reason, Verdict};
 use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
+use prepare::{Prepared, prepare};
+
+/// Number of events that are encoded before the length of the others is estimated.
+const FIRST_EVENTS: usize = 256;
 
 /// Consecutive positions of the log, each with its state.
 #[derive(Debug, Default)]
@@ -62,7 +61,8 @@ pub(super) struct CommitPart {
 }
 
 impl DeliveryBatch {
-    /// Takes events from the front of `waiting` up to the sink's batch limits, filtered, redacted and encoded.
+    /// Takes events from the front of `waiting` up to the sink's batch limits, filtered, redacted and encoded on
+    /// all cores.
     pub(super) fn take(
         waiting: &mut VecDeque<Read>,
         sink: &SinkConfig,
@@ -70,38 +70,77 @@ impl DeliveryBatch {
     ) -> DeliveryBatch {
         let mut batch = DeliveryBatch::default();
         let mut bytes = 0;
-        while batch.slots.len() < sink.batch.events && bytes < sink.batch.bytes {
-            let Some(read) = waiting.pop_front() else { break };
-            let stored = match read {
-                Read::Event(stored) => stored,
-                Read::Damaged(damage) => {
-                    batch.slots.push(damaged_slot(damage, sink));
-                    continue;
+        'batch: while batch.slots.len() < sink.batch.events
+            && bytes < sink.batch.bytes
+            && !waiting.is_empty()
+        {
+            let count = batch.expected(bytes, sink).min(waiting.len());
+            let reads: Vec<Read> = waiting.drain(..count).collect();
+            let prepared = parallel::map(&reads, |read| match read {
+                Read::Event(stored) => prepare(stored, sink, redaction),
+                Read::Damaged(_) | Read::Repeated(_) => (None, None),
+            });
+            let mut pairs = reads.into_iter().zip(prepared);
+            while let Some((read, prepared)) = pairs.next() {
+                if let Err(read) = batch.add(read, prepared, &mut bytes, sink) {
+                    let rest = pairs.map(|(read, _)| read).rev();
+                    rest.for_each(|read| waiting.push_front(read));
+                    waiting.push_front(read);
+                    break 'batch;
                 }
-                Read::Repeated(last) => {
-                    let state = SlotState::Repeated;
-                    batch.slots.push(Slot { last, count: 1, attempts: 0, state });
-                    continue;
-                }
-            };
-            let (state, payload) = prepare(&stored, sink, redaction);
-            if let Some((payload, finding)) = payload {
-                if bytes > 0 && bytes + payload.len() + 1 > sink.batch.bytes {
-                    waiting.push_front(Read::Event(stored));
-                    break;
-                }
-                // One byte for the separator that some bodies have between items.
-                bytes += payload.len() + 1;
-                batch.truncated += u64::from(finding.is_some());
-                batch.items.push(Item { position: stored.position, payload });
             }
-            batch.received_at.get_or_insert(stored.received_at);
-            let last = stored.position;
-            let state = state.unwrap_or(SlotState::Pending(stored));
-            batch.slots.push(Slot { last, count: 1, attempts: 0, state });
         }
         batch.groups = Some(batch.items.len()).filter(|count| *count > 0).into_iter().collect();
         batch
+    }
+
+    /// Returns the number of events to encode next: those that fit if they are as long as the ones before.
+    fn expected(&self, bytes: usize, sink: &SinkConfig) -> usize {
+        let fitting = match bytes.checked_div(self.items.len()) {
+            Some(length) => (sink.batch.bytes - bytes) / length.max(1) + 1,
+            None => FIRST_EVENTS,
+        };
+        fitting.min(sink.batch.events - self.slots.len())
+    }
+
+    /// Adds an event, or returns it if it does not fit.
+    fn add(
+        &mut self,
+        read: Read,
+        (state, payload): Prepared,
+        bytes: &mut usize,
+        sink: &SinkConfig,
+    ) -> Result<(), Read> {
+        if *bytes >= sink.batch.bytes {
+            return Err(read);
+        }
+        let stored = match read {
+            Read::Event(stored) => stored,
+            Read::Damaged(damage) => {
+                self.slots.push(damaged_slot(damage, sink));
+                return Ok(());
+            }
+            Read::Repeated(last) => {
+                let state = SlotState::Repeated;
+                self.slots.push(Slot { last, count: 1, attempts: 0, state });
+                return Ok(());
+            }
+        };
+        if let Some((payload, finding)) = payload {
+            // One byte for the separator that some bodies have between items.
+            let length = payload.len() + 1;
+            if *bytes > 0 && *bytes + length > sink.batch.bytes {
+                return Err(Read::Event(stored));
+            }
+            *bytes += length;
+            self.truncated += u64::from(finding.is_some());
+            self.items.push(Item { position: stored.position, payload });
+        }
+        self.received_at.get_or_insert(stored.received_at);
+        let last = stored.position;
+        let state = state.unwrap_or(SlotState::Pending(stored));
+        self.slots.push(Slot { last, count: 1, attempts: 0, state });
+        Ok(())
     }
 
     /// Applies the target's verdicts to the first group and regroups the remaining items. A missing
@@ -251,95 +290,6 @@ impl Slot {
             _ => {}
         }
     }
-}
-
-/// Bytes of an item, and the finding if the event was changed to fit.
-type Payload = (Bytes, Option<SinkFinding>);
-
-/// Filters, redacts, renders and encodes an event. Returns its final state, or else the payload.
-fn prepare(
-    stored: &StoredEvent,
-    sink: &SinkConfig,
-    redaction: Option<&Redaction>,
-) -> (Option<SlotState>, Option<Payload>) {
-    let name = || Arc::from(sink.name.as_str());
-    if stored.only_sink.as_deref().is_some_and(|only| only != sink.name) {
-        return (Some(SlotState::NotAddressed), None);
-    }
-    if let Some(payload) = unparsed(stored, sink, redaction) {
-        return (None, Some((payload, None)));
-    }
-    // Reached only after a downgrade to a version that accepts less than the version that spooled the event.
-    let refused = |refusal: Refusal| {
-        (Some(dead_letter(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
-    };
-    let typed = |bytes| {
-        let mut event = decode::event(bytes)?.event;
-        event.apply(&sink.outcomes);
-        Ok(event)
-    };
-    let event = match typed(&stored.bytes) {
-        Ok(event) => event,
-        Err(refusal) => return refused(refusal),
-    };
-    if !filter::wants(sink, &event, &stored.source) {
-        return (Some(SlotState::Filtered), None);
-    }
-    // Filters see the event as it was spooled. Format and envelope see the redacted event.
-    let bytes =
-        redaction.map_or(Cow::Borrowed(&*stored.bytes), |redaction| redaction.event(&stored.bytes));
-    let event = match &bytes {
-        Cow::Borrowed(_) => event,
-        Cow::Owned(redacted) => match typed(redacted) {
-            Ok(event) => event,
-            Err(refusal) => return refused(refusal),
-        },
-    };
-    let received = Received {
-        event: &event,
-        raw: &bytes,
-        received_at: stored.received_at,
-        source: &stored.source,
-    };
-    let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
-    let rendered = Rendered { line, event: &event, source: &stored.source };
-    match sink.target.encode(rendered) {
-        Ok((payload, finding)) => {
-            let finding = finding.or(is_cut.then_some(SinkFinding::Truncated));
-            (None, Some((payload.into(), finding)))
-        }
-        Err(reason) => {
-            (Some(dead_letter(stored, &name(), "unsendable", reason.to_string(), None)), None)
-        }
-    }
-}
-
-/// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
-/// This is the fast path of most deployments.
-fn unparsed(
-    stored: &StoredEvent,
-    sink: &SinkConfig,
-    redaction: Option<&Redaction>,
-) -> Option<Bytes> {
-    let is_everything = sink.routing == RoutingConfig::default() && redaction.is_none();
-    let is_native = sink.formatting.format == Format::Native;
-    let is_unparsed = is_everything && is_native && sink.target.sends_lines();
-    if !is_unparsed || !(sink.test_events || cannot_be_test(&stored.bytes)) {
-        return None;
-    }
-    let StoredEvent { bytes, received_at, source, .. } = stored;
-    Some(match format::native(&sink.formatting, bytes, *received_at, source) {
-        Cow::Borrowed(_) => bytes.clone(),
-        Cow::Owned(line) => line.into(),
-    })
-}
-
-static DELIVERY_TEST: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("EVENT_DELIVERY_TEST"));
-
-/// Returns true if an event is certainly no connection test: its type does not occur, and no escape
-/// could hide it.
-fn cannot_be_test(raw: &[u8]) -> bool {
-    memchr::memchr(b'\\', raw).is_none() && DELIVERY_TEST.find(raw).is_none()
 }
 
 fn dead_letter(

@@ -6,7 +6,7 @@
 //!
 //! The [`worker`] reads and commits. A [`connection`] applies the policy for one batch. [`batch`] holds
 //! the state of each event, [`groups`] bisects a group that a target refuses, and [`suspect`] shrinks a
-//! batch that fails again and again.
+//! batch that fails again and again. [`parallel`] spreads the encoding of a batch over the cores.
 //!
 //! A worker knows only its own sink, so a slow or dead target delays no other sink. Retries have no limit,
 //! except for an event that fails while the target takes others (`retry.give_up`). An event that the target
@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod filter;
 mod groups;
+mod parallel;
 pub(crate) mod replay;
 mod status;
 mod suspect;

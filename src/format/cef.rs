@@ -4,64 +4,72 @@
 //! are those of the CEF implementation standard. A value is cut between characters, before it is
 //! escaped; a cut value is kept whole in `davinciExtra`.
 
-use serde_json::Value;
-
-use super::classify::{
-    USER_AGENTS, category, session_change, severity, source_address, source_port, title,
-};
+use super::classify::{Facts, USER_AGENTS, session_change, severity, source_address, source_port};
+use super::control::{self, has_control};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
+use super::slots::{Alternatives, Slot, any_of, only, slot};
 use super::{Line, Received};
-use crate::event::{Event, FlowVersion};
+use crate::event::FlowVersion;
 use crate::format::FormatConfig;
 
 /// A key, its label if it is a custom key, its maximum length in characters, and the event fields
 /// that may fill it.
-type CefField = (&'static str, Option<&'static str>, usize, &'static [&'static str]);
+type CefField = (&'static str, Option<&'static str>, usize, Alternatives);
 
 /// Keys filled by one event field each, in the order of the line.
 pub(super) const FIELDS: [CefField; 7] = [
-    ("externalId", None, 40, &["/id"]),
-    ("suser", None, 1023, &["@user/name"]),
-    ("suid", None, 1023, &["@user/id"]),
-    ("requestClientApplication", None, 1023, &USER_AGENTS),
+    ("externalId", None, 40, any_of(["/id"])),
+    ("suser", None, 1023, any_of(["@user/name"])),
+    ("suid", None, 1023, any_of(["@user/id"])),
+    ("requestClientApplication", None, 1023, USER_AGENTS),
     (
         "deviceExternalId",
         None,
         255,
-        &[
+        any_of([
             "~/companyId",
             "/resources/0/environment/id",
             "/resources/environment/id",
             "@user/environment/id",
-        ],
+        ]),
     ),
-    ("flexString2", Some("recordedAt"), 1023, &["/recordedAt"]),
-    ("msg", None, 1023, &["/result/description", "~/eventMessage"]),
+    ("flexString2", Some("recordedAt"), 1023, any_of(["/recordedAt"])),
+    ("msg", None, 1023, any_of(["/result/description", "~/eventMessage"])),
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
 pub(super) const FLOW_FIELDS: [CefField; 8] = [
-    ("sourceServiceName", None, 1023, &["~/connectorId"]),
-    ("destinationServiceName", None, 1023, &["~/flowName", "/resources/0/name", "/resources/name"]),
-    ("cs1", Some("interactionId"), 4000, &["~/interactionId"]),
-    ("cs2", Some("flowId"), 4000, &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
-    ("cs3", Some("nodeId"), 4000, &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
-    ("cs4", Some("outcomeType"), 4000, &["~/outcomeType"]),
-    ("cs5", Some("outcomeStatus"), 4000, &["~/outcomeStatus"]),
-    ("cs6", Some("connectionId"), 4000, &["~/connectionId"]),
+    ("sourceServiceName", None, 1023, any_of(["~/connectorId"])),
+    (
+        "destinationServiceName",
+        None,
+        1023,
+        any_of(["~/flowName", "/resources/0/name", "/resources/name"]),
+    ),
+    ("cs1", Some("interactionId"), 4000, any_of(["~/interactionId"])),
+    (
+        "cs2",
+        Some("flowId"),
+        4000,
+        any_of(["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
+    ),
+    ("cs3", Some("nodeId"), 4000, any_of(["~/nodeId", "~/nodeID", "~/id", "~/ID"])),
+    ("cs4", Some("outcomeType"), 4000, any_of(["~/outcomeType"])),
+    ("cs5", Some("outcomeStatus"), 4000, any_of(["~/outcomeStatus"])),
+    ("cs6", Some("connectionId"), 4000, any_of(["~/connectionId"])),
 ];
 
 /// Keys of all other events.
 pub(super) const AUDIT_FIELDS: [CefField; 8] = [
-    ("sourceServiceName", None, 1023, &["@client/name"]),
-    ("destinationServiceName", None, 1023, &["/_embedded/davinciFlow/flowName"]),
-    ("cs1", Some("sessionId"), 4000, &["/internalCorrelation/sessionId"]),
-    ("cs2", Some("flowId"), 4000, &["/_embedded/davinciFlow/flowId"]),
-    ("cs3", Some("clientId"), 4000, &["@client/id"]),
-    ("cs4", Some("resourceType"), 4000, &["/resources/0/type", "/resources/type"]),
-    ("cs5", Some("resourceId"), 4000, &["/resources/0/id", "/resources/id"]),
-    ("cs6", Some("resourceName"), 4000, &["/resources/0/name", "/resources/name"]),
+    ("sourceServiceName", None, 1023, any_of(["@client/name"])),
+    ("destinationServiceName", None, 1023, any_of(["/_embedded/davinciFlow/flowName"])),
+    ("cs1", Some("sessionId"), 4000, any_of(["/internalCorrelation/sessionId"])),
+    ("cs2", Some("flowId"), 4000, any_of(["/_embedded/davinciFlow/flowId"])),
+    ("cs3", Some("clientId"), 4000, any_of(["@client/id"])),
+    ("cs4", Some("resourceType"), 4000, any_of(["/resources/0/type", "/resources/type"])),
+    ("cs5", Some("resourceId"), 4000, any_of(["/resources/0/id", "/resources/id"])),
+    ("cs6", Some("resourceName"), 4000, any_of(["/resources/0/name", "/resources/name"])),
 ];
 
 /// Keys of the affected user.
@@ -70,17 +78,21 @@ pub(super) const TARGET: [CefField; 2] = [
         "duser",
         None,
         1023,
-        &[
+        any_of([
             "@target/name",
             "/_embedded/riskEvent/username",
             "/_embedded/riskEvaluation/event/user/name",
-        ],
+        ]),
     ),
     (
         "duid",
         None,
         1023,
-        &["@target/id", "/_embedded/riskEvent/userId", "/_embedded/riskEvaluation/event/user/id"],
+        any_of([
+            "@target/id",
+            "/_embedded/riskEvent/userId",
+            "/_embedded/riskEvaluation/event/user/id",
+        ]),
     ),
 ];
 
@@ -92,8 +104,8 @@ const MAX_CLASS_ID_CHARS: usize = 1023;
 
 /// The run that launched this one, or else the correlation id.
 pub(super) const CORRELATION: [CefField; 2] = [
-    ("flexString1", Some("parentInteractionId"), 1023, &["^/interactionId"]),
-    ("flexString1", Some("correlationId"), 1023, &["/correlationId"]),
+    ("flexString1", Some("parentInteractionId"), 1023, any_of(["^/interactionId"])),
+    ("flexString1", Some("correlationId"), 1023, any_of(["/correlationId"])),
 ];
 
 /// Keys derived by a rule.
@@ -105,22 +117,24 @@ pub(super) const RULES: [(&str, Derivation); 4] = [
 ];
 
 /// Renders one event.
-pub(super) fn render(
+pub(super) fn render<'a>(
     formatting: &FormatConfig,
-    received: Received<'_>,
-    leaves: &mut Leaves,
+    received: Received<'a>,
+    leaves: &mut Leaves<'a>,
 ) -> Line {
-    let event = received.event;
-    let mut line = Extension::default();
+    const STATUS: Slot = slot("~/outcomeStatus");
+    let facts = Facts::of(formatting, received.event);
+    let event = facts.event;
     let class_id = &*event.envelope().action.kind;
+    let mut line = CefLine::of(&facts);
     // The header has no escape for a line break.
-    let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !text.contains(char::is_control);
-    leaves.take(&["Device Event Class ID"], &["/action/type"], fits_head);
+    let fits_head = |text: &str| fits(text, MAX_CLASS_ID_CHARS) && !has_control(text);
+    leaves.take(&["Device Event Class ID"], const { &any_of(["/action/type"]) }, fits_head);
     line.add("rt", &event.time().timestamp_millis().to_string());
-    line.add("cat", category(event));
-    line.add("outcome", event.outcome().as_str());
-    let action =
-        leaves.take(&["act"], &["~/originalCapabilityName"], |text| fits(text, MAX_ACTION_CHARS));
+    line.add("cat", facts.entry.category);
+    line.add("outcome", facts.outcome.as_str());
+    let capability = const { &any_of(["~/originalCapabilityName"]) };
+    let action = leaves.take(&["act"], capability, |text| fits(text, MAX_ACTION_CHARS));
     line.add_cut("act", action.as_deref().unwrap_or(event.kind()), MAX_ACTION_CHARS);
     if session_change(formatting, event).is_some() {
         account(leaves, &mut line);
@@ -129,10 +143,9 @@ pub(super) fn render(
             add_field(field, leaves, &mut line);
         }
     }
-    if leaves.has_text("~/outcomeStatus") {
-        let status = leaves.get("~/outcomeStatus").and_then(Value::as_str).unwrap_or_default();
-        line.add_cut("reason", status, 1023);
-        leaves.copied(&["reason"], "~/outcomeStatus");
+    if let Some(status) = leaves.text_at(STATUS) {
+        line.add_cut("reason", &status, 1023);
+        leaves.copied(&["reason"], STATUS);
     }
     let further = if event.flow().is_some() { &FLOW_FIELDS } else { &AUDIT_FIELDS };
     for field in FIELDS.iter().chain(further) {
@@ -143,77 +156,117 @@ pub(super) fn render(
         add_field(correlation, leaves, &mut line);
     }
     source(leaves, &mut line);
-    version(event, leaves, &mut line);
+    version(&facts, leaves, &mut line);
     if formatting.extension {
         if let Some(text) = leaves.original(received) {
-            line.add("davinciOriginal", &printable(&text));
+            line.add("davinciOriginal", &printable(text));
         }
-        if let Some(rest) = leaves.take_rest_line("davinciExtra") {
+        if let Some(rest) = leaves.rest_line("davinciExtra") {
             line.add("davinciExtra", &rest);
         }
     }
-    let head = format!(
-        "CEF:0|Ping Identity|{}|1|{}|{}|{}|",
-        formatting.products.of(event).name,
-        escaped_head(cut(class_id, MAX_CLASS_ID_CHARS)),
-        escaped_head(&title(event)),
-        severity(event.severity())
-    );
-    Line {
-        bytes: (head + &line.text).into_bytes(),
-        is_cut: line.is_cut || !fits_length(class_id, MAX_CLASS_ID_CHARS),
-    }
+    let is_cut = line.is_cut || !fits_length(class_id, MAX_CLASS_ID_CHARS);
+    Line { bytes: line.text.into_bytes(), is_cut }
 }
 
 /// Adds a key with its label, if one of its event fields is present. Returns whether it was added.
-fn add_field(field: &CefField, leaves: &mut Leaves, line: &mut Extension) -> bool {
-    let &(key, label, longest, pointers) = field;
-    let Some(text) = leaves.take(&[key], pointers, |text| fits(text, longest)) else {
+fn add_field(field: &CefField, leaves: &mut Leaves<'_>, line: &mut CefLine) -> bool {
+    let (key, label, longest, from) = field;
+    let Some(text) = leaves.take(&[key], from, |text| fits(text, *longest)) else {
         return false;
     };
-    line.add_cut(key, &text, longest);
-    label.into_iter().for_each(|label| line.add(&format!("{key}Label"), label));
+    line.add_cut(key, &text, *longest);
+    label.iter().for_each(|label| line.label(key, label));
     true
 }
 
 /// Adds the user of a sign-on or sign-off, which is the destination user in CEF.
-fn account(leaves: &mut Leaves, line: &mut Extension) {
-    for (key, pointer) in [("duser", "@user/name"), ("duid", "@user/id")] {
-        if leaves.has_text(pointer) {
-            line.add_cut(
-                key,
-                leaves.get(pointer).and_then(Value::as_str).unwrap_or_default(),
-                1023,
-            );
-            leaves.copied(&[key], pointer);
+fn account(leaves: &mut Leaves<'_>, line: &mut CefLine) {
+    const ACCOUNT: [(&str, Slot); 2] = [("duser", slot("@user/name")), ("duid", slot("@user/id"))];
+    for (key, slot) in ACCOUNT {
+        if let Some(text) = leaves.text_at(slot) {
+            line.add_cut(key, &text, 1023);
+            leaves.copied(&[key], slot);
         }
     }
 }
 
-/// Builder of `key=value` pairs.
-#[derive(Default)]
-struct Extension {
+/// Adds the source address and its port. IPv4 and IPv6 have keys of their own. A text that is not an
+/// address stays in the extension.
+fn source(leaves: &mut Leaves<'_>, line: &mut CefLine) {
+    let Some((slot, address)) = source_address(leaves) else { return };
+    if let Some((_, port)) = source_port(leaves) {
+        leaves.copied(&["spt"], slot);
+        line.add("spt", &port.to_string());
+    }
+    let key = if address.is_ipv4() { "src" } else { "c6a2" };
+    let address = address.to_string();
+    leaves.take(&[key], &only(slot), |text| text == address);
+    line.add(key, &address);
+    if key == "c6a2" {
+        line.label(key, "Source IPv6 Address");
+    }
+}
+
+/// Adds the flow version if it is known. `-1` means unknown and stays in the extension.
+fn version(facts: &Facts<'_>, leaves: &mut Leaves<'_>, line: &mut CefLine) {
+    let Some(FlowVersion::Known(version)) = facts.event.flow().map(|flow| flow.version) else {
+        return;
+    };
+    let (version, from) = (version.to_string(), const { &any_of(["~/flowVersionId"]) });
+    if leaves.take(&["cn1"], from, |text| text == version).is_some() {
+        line.add("cn1", &version);
+        line.label("cn1", "flowVersionId");
+    }
+}
+
+/// A line under construction: the header, and `key=value` pairs.
+struct CefLine {
     text: String,
+    /// Length of the header.
+    head: usize,
     is_cut: bool,
 }
 
-impl Extension {
+impl CefLine {
+    /// Writes the header.
+    fn of(facts: &Facts<'_>) -> CefLine {
+        let class_id = &*facts.event.envelope().action.kind;
+        let mut text = String::with_capacity(1536);
+        text.push_str("CEF:0|Ping Identity|");
+        text.push_str(&facts.product.name);
+        text.push_str("|1|");
+        escape(&mut text, cut(class_id, MAX_CLASS_ID_CHARS), b'|');
+        text.push('|');
+        escape(&mut text, &facts.entry.title, b'|');
+        text.push('|');
+        text.push_str(&severity(facts.severity).to_string());
+        text.push('|');
+        CefLine { head: text.len(), text, is_cut: false }
+    }
+
     fn add(&mut self, key: &str, value: &str) {
-        if !self.text.is_empty() {
+        self.key(key);
+        self.value(value);
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.text.len() > self.head {
             self.text.push(' ');
         }
         self.text.push_str(key);
+    }
+
+    fn value(&mut self, value: &str) {
         self.text.push('=');
-        for c in value.chars() {
-            match c {
-                '\\' => self.text.push_str("\\\\"),
-                '=' => self.text.push_str("\\="),
-                '\n' => self.text.push_str("\\n"),
-                '\r' => self.text.push_str("\\r"),
-                c if c.is_control() => self.text.push(' '),
-                c => self.text.push(c),
-            }
-        }
+        escape(&mut self.text, value, b'=');
+    }
+
+    /// Adds the label of a custom key.
+    fn label(&mut self, key: &str, label: &str) {
+        self.key(key);
+        self.text.push_str("Label");
+        self.value(label);
     }
 
     fn add_cut(&mut self, key: &str, value: &str, longest: usize) {
@@ -225,53 +278,38 @@ impl Extension {
 /// Returns whether a value is shown unchanged. Other values are also kept in the extension as JSON.
 fn fits(text: &str, longest: usize) -> bool {
     let is_plain = |c: char| !c.is_control() || c == '\n' || c == '\r';
-    fits_length(text, longest) && text.chars().all(is_plain) && text.trim_matches(' ') == text
+    fits_length(text, longest)
+        && (!has_control(text) || text.chars().all(is_plain))
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
 }
 
 fn fits_length(text: &str, longest: usize) -> bool {
-    text.chars().nth(longest).is_none()
+    text.len() <= longest || text.chars().nth(longest).is_none()
 }
 
 fn cut(text: &str, longest: usize) -> &str {
+    if text.len() <= longest {
+        return text;
+    }
     text.char_indices().nth(longest).map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
-/// Escapes a header field. A bar would end the field; a line break cannot be escaped.
-fn escaped_head(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' | '|' => out.extend(['\\', c]),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
+/// Appends a value with its escapes. `separator` ends a value: `=` in a pair, `|` in the header, which has no
+/// escape for a line break.
+fn escape(out: &mut String, value: &str, separator: u8) {
+    let mut rest = value;
+    while let Some(at) = control::find(rest, [b'\\', separator]) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = from.chars();
+        match characters.next() {
+            Some('\n') if separator == b'=' => out.push_str("\\n"),
+            Some('\r') if separator == b'=' => out.push_str("\\r"),
+            Some(c) if c.is_control() => out.push(' '),
+            c => out.extend(['\\'].into_iter().chain(c)),
         }
+        rest = characters.as_str();
     }
-    out
-}
-
-/// Adds the source address and its port. IPv4 and IPv6 have keys of their own. A text that is not an
-/// address stays in the extension.
-fn source(leaves: &mut Leaves, line: &mut Extension) {
-    let Some((pointer, address)) = source_address(leaves) else { return };
-    if let Some((_, port)) = source_port(leaves) {
-        leaves.copied(&["spt"], pointer);
-        line.add("spt", &port.to_string());
-    }
-    let key = if address.is_ipv4() { "src" } else { "c6a2" };
-    let address = address.to_string();
-    leaves.take(&[key], &[pointer], |text| text == address);
-    line.add(key, &address);
-    if key == "c6a2" {
-        line.add("c6a2Label", "Source IPv6 Address");
-    }
-}
-
-/// Adds the flow version if it is known. `-1` means unknown and stays in the extension.
-fn version(event: &Event<'_>, leaves: &mut Leaves, line: &mut Extension) {
-    let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) else { return };
-    let version = version.to_string();
-    if leaves.take(&["cn1"], &["~/flowVersionId"], |text| text == version).is_some() {
-        line.add("cn1", &version);
-        line.add("cn1Label", "flowVersionId");
-    }
+    out.push_str(rest);
 }

@@ -3,11 +3,11 @@
 use core::net::{IpAddr, SocketAddr};
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use super::leaves::Leaves;
-use crate::event::{Event, Interaction, Severity, registry};
-use crate::format::FormatConfig;
+use super::leaves::{Leaves, is_blank};
+use super::slots::{Alternatives, Slot, any_of};
+use crate::event::registry::{self, ActionType};
+use crate::event::{Event, Interaction, Outcome, Severity};
+use crate::format::{FormatConfig, Product};
 use crate::settings::Pattern;
 
 /// Maps a severity to 1–10 as ArcSight and QRadar define it: up to 3 is low, from 4 medium, from 7
@@ -21,41 +21,53 @@ pub(super) fn severity(severity: Severity) -> u8 {
     }
 }
 
-/// Returns a title for people, from the registry.
-pub(super) fn title(event: &Event<'_>) -> Cow<'static, str> {
-    match registry::lookup(&event.envelope().action.kind) {
-        Cow::Borrowed(entry) => Cow::Borrowed(&*entry.title),
-        Cow::Owned(entry) => entry.title,
-    }
+/// An event with the facts that follow from it, each determined once.
+#[derive(Debug)]
+pub(super) struct Facts<'e> {
+    pub(super) event: &'e Event<'e>,
+    /// Entry of its type in the registry.
+    pub(super) entry: Cow<'static, ActionType>,
+    pub(super) outcome: Outcome,
+    pub(super) severity: Severity,
+    pub(super) product: &'e Product,
 }
 
-/// Returns the category of the event's kind, for example `authentication` or `davinci-flow`.
-pub(super) fn category(event: &Event<'_>) -> &'static str {
-    registry::lookup(&event.envelope().action.kind).category
-}
-
-/// Returns the title with its object: flow and capability, or the description of the result.
-pub(super) fn message(event: &Event<'_>) -> String {
-    let mut message = title(event).into_owned();
-    let Event::Interaction(interaction) = event else {
-        let result = event.envelope().result.as_ref();
-        let description = result.and_then(|result| result.description.as_deref());
-        if let Some(description) = description.filter(|text| !text.trim().is_empty()) {
-            message.push_str(": ");
-            message.push_str(description);
+impl<'e> Facts<'e> {
+    /// Looks the event's type up in the registry.
+    pub(super) fn of(formatting: &'e FormatConfig, event: &'e Event<'e>) -> Facts<'e> {
+        Facts {
+            event,
+            entry: registry::lookup(&event.envelope().action.kind),
+            outcome: event.outcome(),
+            severity: event.severity(),
+            product: formatting.products.of(event),
         }
-        return message;
-    };
-    let flow = event.flow_name().or(event.flow_id());
-    let capability = interaction.interaction.node().original_capability_name.as_deref();
-    let known = [("flow", flow), ("capability", capability)];
-    let known = known.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
-    let known: Vec<String> = known.collect();
-    if !known.is_empty() {
-        message.push_str(": ");
-        message.push_str(&known.join(", "));
     }
-    message
+
+    /// Returns the title for people, with its object: flow and capability, or the description of the result.
+    pub(super) fn message(&self) -> String {
+        let mut message = String::with_capacity(160);
+        message.push_str(&self.entry.title);
+        let Event::Interaction(interaction) = self.event else {
+            let result = self.event.envelope().result.as_ref();
+            let description = result.and_then(|result| result.description.as_deref());
+            if let Some(description) = description.filter(|text| !is_blank(text)) {
+                message.push_str(": ");
+                message.push_str(description);
+            }
+            return message;
+        };
+        let flow = self.event.flow_name().or(self.event.flow_id());
+        let capability = interaction.interaction.node().original_capability_name.as_deref();
+        let mut separator = ": ";
+        for (name, value) in [("flow ", flow), ("capability ", capability)] {
+            if let Some(value) = value {
+                [separator, name, value].into_iter().for_each(|part| message.push_str(part));
+                separator = ", ";
+            }
+        }
+        message
+    }
 }
 
 /// Returns the addresses in a text. Proxies append theirs after a comma. Port, brackets and quotes
@@ -77,38 +89,37 @@ fn addresses_and_ports(text: &str) -> impl Iterator<Item = (IpAddr, Option<u16>)
 }
 
 /// Event fields with the address of the user's device.
-pub(super) const ADDRESSES: [&str; 6] = [
+pub(super) const ADDRESSES: Alternatives = any_of([
     "/source/ipAddress",
     "~/ipAddress",
     "/_embedded/riskEvent/ip",
     "/_embedded/riskEvaluation/event/ip",
     "/_embedded/request/ipAddress",
     "/request/ipAddress",
-];
+]);
 
 /// Event fields with the user agent of the user's device.
-pub(super) const USER_AGENTS: [&str; 4] = [
+pub(super) const USER_AGENTS: Alternatives = any_of([
     "/source/userAgent",
     "~/userAgent",
     "/_embedded/riskEvent/userAgent",
     "/_embedded/riskEvaluation/event/browser/userAgent",
-];
+]);
 
 /// Returns the address of the user's device and its event field: the first field that contains an
 /// address.
-pub(super) fn source_address(leaves: &Leaves) -> Option<(&'static str, IpAddr)> {
-    ADDRESSES.into_iter().find_map(|pointer| {
-        let text = leaves.get(pointer).and_then(Value::as_str)?;
-        Some((pointer, addresses(text).next()?))
+pub(super) fn source_address(leaves: &Leaves<'_>) -> Option<(Slot, IpAddr)> {
+    ADDRESSES.slots().iter().find_map(|slot| {
+        let text = leaves.string_at(*slot)?;
+        Some((*slot, addresses(&text).next()?))
     })
 }
 
 /// Returns the port that stands beside the address of [`source_address`], and its event field.
-pub(super) fn source_port(leaves: &Leaves) -> Option<(&'static str, u16)> {
-    let (pointer, _) = source_address(leaves)?;
-    let text = leaves.get(pointer).and_then(Value::as_str)?;
-    let (_, port) = addresses_and_ports(text).next()?;
-    Some((pointer, port?))
+pub(super) fn source_port(leaves: &Leaves<'_>) -> Option<(Slot, u16)> {
+    let (slot, _) = source_address(leaves)?;
+    let (_, port) = addresses_and_ports(&leaves.string_at(slot)?).next()?;
+    Some((slot, port?))
 }
 
 /// Start or end of a user's session.

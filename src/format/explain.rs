@@ -35,7 +35,7 @@ pub fn explain(formatting: &FormatConfig, received: Received<'_>) -> Explanation
     let line = line(formatting, received, &mut leaves);
     let rules: &[(&str, Derivation)] = match formatting.format {
         Format::Native => {
-            leaves.take_rest("(as it is)");
+            leaves.write_rest("(as it is)", None, &mut Vec::new());
             &[]
         }
         Format::Ecs => &ecs::RULES,

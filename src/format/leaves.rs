@@ -1,18 +1,25 @@
 //! Fields of an event, taken out one by one. The rest goes into the format's extension, so that no
 //! field is lost.
 
-use serde_json::Value;
+use std::borrow::Cow;
 
-use super::people::People;
-use super::{Received, exact};
+use super::control::has_control;
+use super::event_tape::EventTape;
+use super::remaining::{self, FieldWriter, Written};
+use super::slots::{Alternatives, Slot, slot};
+use super::trie::{self, SlotTable};
+use super::{Received, native};
 use crate::event::Event;
-
-/// Object with the fields of a DaVinci run-time event; `~` at the start of a pointer.
-const FLOW: &str = "/_embedded/flowInteractionEvent";
+use crate::json::shortest_number;
 
 /// Maximum length of a text in a document field. Elasticsearch refuses the whole document above it.
 /// <https://www.elastic.co/docs/reference/elasticsearch/mapping-reference/ignore-above>
 pub(super) const MAX_TEXT_BYTES: usize = 32_766;
+
+const FLOW: Slot = slot("~");
+
+/// Versions that are -1 if the sender does not know them.
+const VERSIONS: [Slot; 2] = [slot("~/flowVersionId"), slot("^/flowVersionId")];
 
 /// An event field and the format field that shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,44 +31,35 @@ pub struct MappedField {
 }
 
 /// The event fields that were not taken yet.
-pub(super) struct Leaves {
-    rest: Value,
-    /// JSON pointer of the parent flow's object, if there is one; `^` at the start of a pointer.
-    parent: Option<String>,
-    /// Users and clients: `@user`, `@client`, `@target`, `@group` and `@membership` at the start of
-    /// a pointer.
-    people: People,
-    /// True if the tree is lossless; see [`exact`].
-    is_exact: bool,
+#[derive(Debug)]
+pub(super) struct Leaves<'a> {
+    event: EventTape<'a>,
+    slots: SlotTable,
+    /// Flow versions that the sender does not know.
+    unknown_versions: [Option<usize>; 2],
     /// Fields taken so far, if they are recorded.
     trace: Option<Vec<MappedField>>,
 }
 
-impl Leaves {
+impl<'a> Leaves<'a> {
     /// Returns all fields of an event.
-    pub(super) fn of(received: Received<'_>) -> Leaves {
-        let (rest, is_exact) = exact::parse(received.raw);
+    pub(super) fn of(received: Received<'a>) -> Leaves<'a> {
         let parent = match received.event {
-            Event::Interaction(event) => event.flow.parent.as_ref().map(|parent| &parent.field),
+            Event::Interaction(event) => event.flow.parent.as_ref().map(|parent| &*parent.field),
             _ => None,
         };
-        let parent = parent.map(|name| format!("{FLOW}/{}", escaped(name)));
-        let people = People::of(&rest);
-        let mut leaves = Leaves { rest, parent, people, is_exact, trace: None };
-        // -1 is the sender's spelling of an unknown version.
-        for version in ["~/flowVersionId", "^/flowVersionId"] {
-            if leaves.text(version).is_some_and(|text| text == "-1")
-                && let Some(pointer) = leaves.absolute(version)
-                && let Some(value) = leaves.rest.pointer_mut(&pointer)
-            {
-                *value = "unknown".into();
-            }
-        }
+        let event = EventTape::read(received.raw);
+        let slots = trie::slots_of(&event, parent);
+        let mut leaves = Leaves { event, slots, unknown_versions: [None; 2], trace: None };
+        leaves.unknown_versions = VERSIONS.map(|version| {
+            let at = leaves.slots[version.index()]?;
+            (leaves.text(at).as_deref() == Some("-1")).then_some(at)
+        });
         leaves
     }
 
     /// Does the same as [`Leaves::of`] and records which field is taken for what.
-    pub(super) fn traced(received: Received<'_>) -> Leaves {
+    pub(super) fn traced(received: Received<'a>) -> Leaves<'a> {
         Leaves { trace: Some(Vec::new()), ..Leaves::of(received) }
     }
 
@@ -70,42 +68,73 @@ impl Leaves {
         self.trace.unwrap_or_default()
     }
 
+    /// Returns all fields of the event.
+    pub(super) fn event(&self) -> &EventTape<'a> {
+        &self.event
+    }
+
     /// Returns whether the event has the fields of a flow run.
     pub(super) fn has_flow(&self) -> bool {
-        self.rest.pointer(FLOW).is_some_and(Value::is_object)
+        self.value_at(FLOW).is_some_and(|value| value.starts_with('{'))
     }
 
-    /// Returns the received event on one line, if the tree is not lossless.
+    /// Returns the received event on one line, if its fields are not lossless.
     pub(super) fn original(&self, received: Received<'_>) -> Option<String> {
-        (!self.is_exact).then(|| one_line(received))
+        (!self.event.is_exact()).then(|| one_line(received))
     }
 
-    /// Returns whether a text is present that fits into a document field.
-    pub(super) fn has_text(&self, pointer: &str) -> bool {
-        self.text_at(pointer).is_some()
+    /// Returns the position of a field that is not taken.
+    pub(super) fn get(&self, slot: Slot) -> Option<usize> {
+        self.slots[slot.index()].filter(|at| !self.event.is_gone(*at))
+    }
+
+    /// Returns the value of a field that is not taken, as it is written.
+    pub(super) fn value_at(&self, slot: Slot) -> Option<&'a str> {
+        self.get(slot).map(|at| self.event.node(at).value)
+    }
+
+    /// Returns the value of a field that is a finite number and not taken.
+    pub(super) fn number_at(&self, slot: Slot) -> Option<f64> {
+        let value = self.value_at(slot).filter(|value| is_number(value))?;
+        value.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Returns the text of a field that is a string and not taken.
+    pub(super) fn string_at(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        self.string(self.get(slot)?)
     }
 
     /// Returns a text that fits into a document field, without taking it.
-    pub(super) fn text_at(&self, pointer: &str) -> Option<&str> {
-        self.get(pointer).and_then(Value::as_str).filter(|text| is_field(text))
+    pub(super) fn text_at(&self, slot: Slot) -> Option<Cow<'a, str>> {
+        self.string_at(slot).filter(|text| is_field(text))
     }
 
-    /// Takes the first of these fields (JSON pointers, RFC 6901) that is a text, a number or a
-    /// boolean. The field also stays in the extension if `fits` returns false for its text.
+    /// Returns whether a text is present that fits into a document field.
+    pub(super) fn has_text(&self, slot: Slot) -> bool {
+        self.text_at(slot).is_some()
+    }
+
+    /// Returns whether one of these fields is a text that fits into a document field.
+    pub(super) fn has_any(&self, fields: &Alternatives) -> bool {
+        fields.slots().iter().any(|slot| self.has_text(*slot))
+    }
+
+    /// Takes the first of these fields that is a text, a number or a boolean. The field also stays in the
+    /// extension if `fits` returns false for its text.
     pub(super) fn take(
         &mut self,
-        fields: &[&'static str],
-        pointers: &[&str],
+        names: &[&'static str],
+        from: &Alternatives,
         fits: impl Fn(&str) -> bool,
-    ) -> Option<String> {
-        let (pointer, text) = pointers.iter().find_map(|pointer| {
-            let text = self.text(pointer).filter(|text| !text.trim().is_empty())?;
-            Some((self.absolute(pointer)?, text))
+    ) -> Option<Cow<'a, str>> {
+        let (at, text) = from.slots().iter().find_map(|slot| {
+            let at = self.get(*slot)?;
+            Some((at, self.text(at).filter(|text| !is_blank(text))?))
         })?;
-        self.note(&pointer, fields);
+        self.note(at, names);
         if fits(&text) {
-            self.remove(&pointer);
-            self.remove_repetitions(fields, pointers, &Value::from(text.as_str()));
+            self.event.remove(at);
+            self.remove_repetitions(names, from, &text);
         }
         Some(text)
     }
@@ -114,217 +143,130 @@ impl Leaves {
     /// another type stays.
     pub(super) fn take_text(
         &mut self,
-        fields: &[&'static str],
-        pointers: &[&str],
-    ) -> Option<String> {
-        let pointer = pointers.iter().find(|pointer| self.has_text(pointer))?;
-        match self.take_value(fields, pointer)? {
-            Value::String(text) => {
-                self.remove_repetitions(fields, pointers, &Value::from(text.as_str()));
-                Some(text)
+        names: &[&'static str],
+        from: &Alternatives,
+    ) -> Option<Cow<'a, str>> {
+        let (at, text) = from.slots().iter().find_map(|slot| {
+            let at = self.get(*slot)?;
+            Some((at, self.string(at).filter(|text| is_field(text))?))
+        })?;
+        self.take_at(names, at);
+        self.remove_repetitions(names, from, &text);
+        Some(text)
+    }
+
+    /// Takes a field of any type. Returns its position.
+    pub(super) fn take_value(&mut self, names: &[&'static str], slot: Slot) -> Option<usize> {
+        let at = self.get(slot)?;
+        self.take_at(names, at);
+        Some(at)
+    }
+
+    /// Takes the field at a position.
+    pub(super) fn take_at(&mut self, names: &[&'static str], at: usize) {
+        self.note(at, names);
+        self.event.remove(at);
+    }
+
+    /// Removes the other fields with the same text as the taken one.
+    fn remove_repetitions(&mut self, names: &[&'static str], from: &Alternatives, text: &str) {
+        if from.slots().len() > 1 {
+            for slot in from.slots() {
+                if self.string_at(*slot).is_some_and(|other| other == text) {
+                    self.take_value(names, *slot);
+                }
             }
-            _ => None,
         }
     }
 
-    /// Removes the other fields with the same value as the taken one.
-    fn remove_repetitions(&mut self, fields: &[&'static str], pointers: &[&str], value: &Value) {
-        for pointer in pointers {
-            if self.get(pointer) == Some(value) {
-                self.take_value(fields, pointer);
-            }
+    /// Appends all remaining fields that are not empty, and one more, as a JSON object. Returns `None` if there
+    /// are none.
+    pub(super) fn write_rest(
+        &mut self,
+        field: &'static str,
+        added: Option<(&str, &str)>,
+        out: &mut Vec<u8>,
+    ) -> Option<Written> {
+        if let Some(trace) = &mut self.trace {
+            let pointers = remaining::pointers(&self.event).into_iter();
+            trace.extend(pointers.map(|pointer| MappedField { pointer, field }));
         }
+        FieldWriter::new(&self.event, out).unknown(&self.unknown_versions).all(added)
     }
 
-    /// Takes a field of any type.
-    pub(super) fn take_value(&mut self, fields: &[&'static str], pointer: &str) -> Option<Value> {
-        let pointer = self.absolute(pointer)?;
-        let value = self.rest.pointer_mut(&pointer)?.take();
-        self.note(&pointer, fields);
-        self.remove(&pointer);
-        Some(value)
+    /// Returns whether a field of the event remains that is not empty.
+    pub(super) fn has_rest(&self, name: &str) -> bool {
+        let found = self.event.find(self.event.root(), name);
+        found.is_some_and(|at| !remaining::is_empty(&self.event, at))
     }
 
-    /// Returns a field without taking it.
-    pub(super) fn get(&self, pointer: &str) -> Option<&Value> {
-        if let Some(rest) = pointer.strip_prefix('~') {
-            return find(find(&self.rest, FLOW)?, rest);
-        }
-        if let Some(rest) = pointer.strip_prefix('^') {
-            return find(find(&self.rest, self.parent.as_deref()?)?, rest);
-        }
-        match self.person(pointer) {
-            Some((base, rest)) => find(find(&self.rest, base?)?, rest),
-            None => find(&self.rest, pointer),
-        }
-    }
-
-    /// Splits a pointer that begins with a person into the person's pointer, if the event names one,
-    /// and the rest.
-    fn person<'p>(&self, pointer: &'p str) -> Option<(Option<&str>, &'p str)> {
-        let pointer = pointer.strip_prefix('@')?;
-        let (name, rest) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
-        let People { user, client, target, group, membership } = &self.people;
-        let person = match name {
-            "user" => user,
-            "client" => client,
-            "target" => target,
-            "membership" => membership,
-            _ => group,
-        };
-        Some((person.as_deref(), rest))
-    }
-
-    /// Takes all remaining fields that are not empty; `None` if there are none.
-    pub(super) fn take_rest(&mut self, field: &'static str) -> Option<Value> {
-        let mut rest = self.rest.take();
-        let is_nothing = rest.is_null() || is_empty(&mut rest);
-        if let Some(trace) = &mut self.trace
-            && !is_nothing
-        {
-            each_leaf(&rest, "", &mut |pointer| trace.push(MappedField { pointer, field }));
-        }
-        (!is_nothing).then_some(rest)
-    }
-
-    /// Takes all remaining fields as JSON on one line; `None` if there are none.
-    pub(super) fn take_rest_line(&mut self, field: &'static str) -> Option<String> {
-        self.take_rest(field).map(|rest| printable(&rest.to_string()))
+    /// Returns all remaining fields as JSON on one line; `None` if there are none.
+    pub(super) fn rest_line(&mut self, field: &'static str) -> Option<String> {
+        let mut out = Vec::with_capacity(1024);
+        self.write_rest(field, None, &mut out)?;
+        Some(printable(String::from_utf8(out).unwrap_or_default()))
     }
 
     /// Records that format fields show an event field without taking it.
-    pub(super) fn copied(&mut self, fields: &[&'static str], pointer: &str) {
-        if let Some(pointer) = self.absolute(pointer) {
-            self.note(&pointer, fields);
+    pub(super) fn copied(&mut self, names: &[&'static str], slot: Slot) {
+        if let Some(at) = self.slots[slot.index()] {
+            self.note(at, names);
         }
     }
 
-    fn note(&mut self, pointer: &str, fields: &[&'static str]) {
+    fn note(&mut self, at: usize, names: &[&'static str]) {
         if let Some(trace) = &mut self.trace {
-            let taken = |&field| MappedField { pointer: pointer.to_owned(), field };
-            trace.extend(fields.iter().map(taken));
+            let pointer = remaining::pointer(&self.event, at);
+            let taken = |&field| MappedField { pointer: pointer.clone(), field };
+            trace.extend(names.iter().map(taken));
         }
     }
 
     /// Returns the text of a field that is a text, a number or a boolean.
-    fn text(&self, pointer: &str) -> Option<String> {
-        match self.get(pointer)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(value) => Some(value.to_string()),
-            _ => None,
+    fn text(&self, at: usize) -> Option<Cow<'a, str>> {
+        if self.unknown_versions.contains(&Some(at)) {
+            return self.string(at);
+        }
+        let value = self.event.node(at).value;
+        match value.as_bytes().first()? {
+            b'"' => self.string(at),
+            b'{' | b'[' | b'n' => None,
+            b't' | b'f' => Some(Cow::Borrowed(value)),
+            _ => Some(shortest_number(value)),
         }
     }
 
-    fn absolute(&self, pointer: &str) -> Option<String> {
-        if let Some(rest) = pointer.strip_prefix('~') {
-            return Some(format!("{FLOW}{rest}"));
+    fn string(&self, at: usize) -> Option<Cow<'a, str>> {
+        if self.unknown_versions.contains(&Some(at)) {
+            return Some(Cow::Borrowed(remaining::UNKNOWN));
         }
-        if let Some(rest) = pointer.strip_prefix('^') {
-            return self.parent.as_ref().map(|parent| format!("{parent}{rest}"));
-        }
-        match self.person(pointer) {
-            Some((base, rest)) => base.map(|base| format!("{base}{rest}")),
-            None => Some(pointer.to_owned()),
-        }
+        self.event.node(at).text()
     }
-
-    /// Removes a field, and the objects that are empty afterwards.
-    fn remove(&mut self, pointer: &str) {
-        let Some((parent, key)) = pointer.rsplit_once('/') else { return };
-        let is_empty = match self.rest.pointer_mut(parent) {
-            Some(Value::Object(fields)) => {
-                fields.remove(&key.replace("~1", "/").replace("~0", "~"));
-                fields.is_empty()
-            }
-            Some(Value::Array(items)) => {
-                // A null keeps the indices of the other entries.
-                if let Some(item) = key.parse().ok().and_then(|index: usize| items.get_mut(index)) {
-                    *item = Value::Null;
-                }
-                items.len() == 1
-            }
-            _ => false,
-        };
-        if is_empty {
-            self.remove(parent);
-        }
-    }
-}
-
-/// Removes empty objects and arrays below a value. Returns whether the value is empty itself: an
-/// object or array without values, apart from nulls in an array. Array entries keep their index.
-pub(super) fn is_empty(value: &mut Value) -> bool {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, field| !is_empty(field));
-            fields.is_empty()
-        }
-        Value::Array(items) => {
-            let mut are_empty = true;
-            for item in items {
-                if is_empty(item) {
-                    *item = Value::Null;
-                }
-                are_empty &= item.is_null();
-            }
-            are_empty
-        }
-        _ => false,
-    }
-}
-
-/// Does the same as [`Value::pointer`], without allocating a string for each step.
-fn find<'v>(mut value: &'v Value, pointer: &str) -> Option<&'v Value> {
-    for step in pointer.split('/').skip(1) {
-        value = match value {
-            Value::Object(fields) if step.contains('~') => {
-                fields.get(&step.replace("~1", "/").replace("~0", "~"))?
-            }
-            Value::Object(fields) => fields.get(step)?,
-            Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(value)
 }
 
 /// Returns the received event on one line.
 pub(super) fn one_line(received: Received<'_>) -> String {
-    String::from_utf8_lossy(&super::native::render(received.raw)).into_owned()
+    String::from_utf8_lossy(&native::render(received.raw)).into_owned()
+}
+
+fn is_number(value: &str) -> bool {
+    value.starts_with(|c: char| c == '-' || c.is_ascii_digit())
 }
 
 fn is_field(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= MAX_TEXT_BYTES
+    text.len() <= MAX_TEXT_BYTES && !is_blank(text)
 }
 
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-/// Maximum number of entries that are recorded one by one. Of a larger array or object, only its
-/// pointer is.
-const MAX_TRACED_LEAVES: usize = 200;
-
-/// Calls `tell` with the pointer of every value that is not a non-empty object or array.
-fn each_leaf(value: &Value, at: &str, tell: &mut impl FnMut(String)) {
-    match value {
-        Value::Object(fields) if !fields.is_empty() && fields.len() <= MAX_TRACED_LEAVES => {
-            for (name, value) in fields {
-                each_leaf(value, &format!("{at}/{}", escaped(name)), tell);
-            }
-        }
-        Value::Array(items) if !items.is_empty() && items.len() <= MAX_TRACED_LEAVES => {
-            for (index, item) in items.iter().enumerate() {
-                each_leaf(item, &format!("{at}/{index}"), tell);
-            }
-        }
-        _ => tell(at.to_owned()),
-    }
+/// Returns whether a text is empty or consists of whitespace.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.chars().all(char::is_whitespace)
 }
 
 /// Replaces control characters in JSON by escapes.
-pub(super) fn printable(json: &str) -> String {
+pub(super) fn printable(json: String) -> String {
+    if !has_control(&json) {
+        return json;
+    }
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() {

@@ -4,71 +4,77 @@
 //! LEEF has no escapes. In a value, tabs and line breaks become spaces, and the original value is
 //! kept in `davinciExtra`: JSON with every event field that has no key.
 
-use super::classify::{USER_AGENTS, category, severity, source_address, source_port};
+use super::classify::{Facts, USER_AGENTS, severity, source_address, source_port};
+use super::control::has_control;
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
+use super::slots::{Alternatives, any_of, only};
 use super::{Line, Received};
-use crate::event::{Event, FlowVersion, Outcome};
+use crate::event::{FlowVersion, Outcome};
 use crate::format::FormatConfig;
 
 /// A key and the event fields that may fill it.
-type LeefField = (&'static str, &'static [&'static str]);
+type LeefField = (&'static str, Alternatives);
 
 /// Keys filled by one event field each, in the order of the line.
 pub(super) const FIELDS: [LeefField; 11] = [
-    ("externalId", &["/id"]),
-    ("usrName", &["@user/name"]),
-    ("accountName", &["@user/id"]),
+    ("externalId", any_of(["/id"])),
+    ("usrName", any_of(["@user/name"])),
+    ("accountName", any_of(["@user/id"])),
     (
         "environmentId",
-        &[
+        any_of([
             "~/companyId",
             "/resources/0/environment/id",
             "/resources/environment/id",
             "@user/environment/id",
-        ],
+        ]),
     ),
-    ("correlationId", &["/correlationId"]),
-    ("recordedAt", &["/recordedAt"]),
-    ("reason", &["/result/description"]),
-    ("userAgent", &USER_AGENTS),
-    ("clientName", &["@client/name"]),
-    ("clientId", &["@client/id"]),
-    ("sessionId", &["/internalCorrelation/sessionId"]),
+    ("correlationId", any_of(["/correlationId"])),
+    ("recordedAt", any_of(["/recordedAt"])),
+    ("reason", any_of(["/result/description"])),
+    ("userAgent", USER_AGENTS),
+    ("clientName", any_of(["@client/name"])),
+    ("clientId", any_of(["@client/id"])),
+    ("sessionId", any_of(["/internalCorrelation/sessionId"])),
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
 pub(super) const FLOW_FIELDS: [LeefField; 9] = [
-    ("policy", &["~/flowName", "/resources/0/name", "/resources/name"]),
-    ("interactionId", &["~/interactionId"]),
-    ("flowId", &["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"]),
-    ("connectorId", &["~/connectorId"]),
-    ("capability", &["~/originalCapabilityName"]),
-    ("nodeId", &["~/nodeId", "~/nodeID", "~/id", "~/ID"]),
-    ("outcomeType", &["~/outcomeType"]),
-    ("outcomeStatus", &["~/outcomeStatus"]),
-    ("parentInteractionId", &["^/interactionId"]),
+    ("policy", any_of(["~/flowName", "/resources/0/name", "/resources/name"])),
+    ("interactionId", any_of(["~/interactionId"])),
+    ("flowId", any_of(["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"])),
+    ("connectorId", any_of(["~/connectorId"])),
+    ("capability", any_of(["~/originalCapabilityName"])),
+    ("nodeId", any_of(["~/nodeId", "~/nodeID", "~/id", "~/ID"])),
+    ("outcomeType", any_of(["~/outcomeType"])),
+    ("outcomeStatus", any_of(["~/outcomeStatus"])),
+    ("parentInteractionId", any_of(["^/interactionId"])),
 ];
 
 /// Keys of all other events.
 pub(super) const AUDIT_FIELDS: [LeefField; 7] = [
     (
         "targetUser",
-        &[
+        any_of([
             "@target/name",
             "/_embedded/riskEvent/username",
             "/_embedded/riskEvaluation/event/user/name",
-        ],
+        ]),
     ),
     (
         "targetUserId",
-        &["@target/id", "/_embedded/riskEvent/userId", "/_embedded/riskEvaluation/event/user/id"],
+        any_of([
+            "@target/id",
+            "/_embedded/riskEvent/userId",
+            "/_embedded/riskEvaluation/event/user/id",
+        ]),
     ),
-    ("policy", &["/_embedded/davinciFlow/flowName"]),
-    ("flowId", &["/_embedded/davinciFlow/flowId"]),
-    ("resourceType", &["/resources/0/type", "/resources/type"]),
-    ("resourceId", &["/resources/0/id", "/resources/id"]),
-    ("resource", &["/resources/0/name", "/resources/name"]),
+    ("policy", any_of(["/_embedded/davinciFlow/flowName"])),
+    ("flowId", any_of(["/_embedded/davinciFlow/flowId"])),
+    ("resourceType", any_of(["/resources/0/type", "/resources/type"])),
+    ("resourceId", any_of(["/resources/0/id", "/resources/id"])),
+    ("resource", any_of(["/resources/0/name", "/resources/name"])),
 ];
 
 /// Keys derived by a rule.
@@ -82,66 +88,95 @@ pub(super) const RULES: [(&str, Derivation); 3] = [
 const MAX_EVENT_ID_CHARS: usize = 255;
 
 /// Renders one event.
-pub(super) fn render(
+pub(super) fn render<'a>(
     formatting: &FormatConfig,
-    received: Received<'_>,
-    leaves: &mut Leaves,
+    received: Received<'a>,
+    leaves: &mut Leaves<'a>,
 ) -> Line {
-    let event = received.event;
+    let facts = Facts::of(formatting, received.event);
+    let event = facts.event;
     let kind = &*event.envelope().action.kind;
     let id: String =
         kind.chars().take(MAX_EVENT_ID_CHARS).map(|c| if c == '|' { '_' } else { c }).collect();
-    let product = &formatting.products.of(event).name;
-    let mut line = format!("LEEF:2.0|Ping Identity|{product}|1|{}|x09|", clean(&id));
-    let mut pairs: Vec<(&str, String)> = vec![
-        ("cat", outcome_category(event)),
-        ("devTime", event.time().timestamp_millis().to_string()),
-        ("sev", severity(event.severity()).to_string()),
-        ("outcome", event.outcome().as_str().to_owned()),
-    ];
-    leaves.take(&["EventID"], &["/action/type"], |text| text == id && clean(text) == text);
+    let mut line = LeefLine { text: String::with_capacity(1536), has_pairs: false };
+    line.head(&facts, &id);
+    line.add("cat", facts.entry.category);
+    if facts.outcome == Outcome::Failure {
+        // QRadar identifies a record by category and event id, and the same event id may fail or
+        // succeed.
+        line.text.push_str("-failure");
+    }
+    line.add("devTime", &event.time().timestamp_millis().to_string());
+    line.add("sev", &severity(facts.severity).to_string());
+    line.add("outcome", facts.outcome.as_str());
+    let from = const { &any_of(["/action/type"]) };
+    leaves.take(&["EventID"], from, |text| text == id && is_clean(text));
     let further: &[LeefField] = if event.flow().is_some() { &FLOW_FIELDS } else { &AUDIT_FIELDS };
-    for &(key, pointers) in FIELDS.iter().chain(further) {
-        let text = leaves.take(&[key], pointers, |text| clean(text) == text);
-        pairs.extend(text.map(|text| (key, text)));
+    for (key, from) in FIELDS.iter().chain(further) {
+        if let Some(text) = leaves.take(&[key], from, is_clean) {
+            line.add(key, &text);
+        }
     }
     if let Some(FlowVersion::Known(version)) = event.flow().map(|flow| flow.version) {
-        let version = version.to_string();
-        leaves.take(&["flowVersionId"], &["~/flowVersionId"], |text| text == version);
-        pairs.push(("flowVersionId", version));
+        let (version, from) = (version.to_string(), const { &any_of(["~/flowVersionId"]) });
+        leaves.take(&["flowVersionId"], from, |text| text == version);
+        line.add("flowVersionId", &version);
     }
-    if let Some((pointer, port)) = source_port(leaves) {
-        leaves.copied(&["srcPort"], pointer);
-        pairs.push(("srcPort", port.to_string()));
+    if let Some((slot, port)) = source_port(leaves) {
+        leaves.copied(&["srcPort"], slot);
+        line.add("srcPort", &port.to_string());
     }
-    if let Some((pointer, address)) = source_address(leaves) {
+    if let Some((slot, address)) = source_address(leaves) {
         let address = address.to_string();
-        leaves.take(&["src"], &[pointer], |text| text == address);
-        pairs.push(("src", address));
+        leaves.take(&["src"], &only(slot), |text| text == address);
+        line.add("src", &address);
     }
     if formatting.extension {
-        pairs.extend(leaves.original(received).map(|text| ("davinciOriginal", printable(&text))));
-        pairs.extend(leaves.take_rest_line("davinciExtra").map(|rest| ("davinciExtra", rest)));
-    }
-    for (index, (key, value)) in pairs.iter().enumerate() {
-        if index > 0 {
-            line.push('\t');
+        if let Some(text) = leaves.original(received) {
+            line.add("davinciOriginal", &printable(text));
         }
-        line.push_str(key);
-        line.push('=');
-        line.push_str(&clean(value));
+        if let Some(rest) = leaves.rest_line("davinciExtra") {
+            line.add("davinciExtra", &rest);
+        }
     }
-    Line { bytes: line.into_bytes(), is_cut: kind.chars().nth(MAX_EVENT_ID_CHARS).is_some() }
+    Line { bytes: line.text.into_bytes(), is_cut: kind.chars().nth(MAX_EVENT_ID_CHARS).is_some() }
 }
 
-/// Returns the category. QRadar identifies a record by category and event id, and the same event id
-/// may fail or succeed.
-fn outcome_category(event: &Event<'_>) -> String {
-    let failure = if event.outcome() == Outcome::Failure { "-failure" } else { "" };
-    format!("{}{failure}", category(event))
+/// A line under construction.
+struct LeefLine {
+    text: String,
+    has_pairs: bool,
 }
 
-/// Replaces the characters that LEEF cannot carry in a value.
-fn clean(value: &str) -> String {
-    value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+impl LeefLine {
+    fn head(&mut self, facts: &Facts<'_>, id: &str) {
+        self.text.push_str("LEEF:2.0|Ping Identity|");
+        self.text.push_str(&facts.product.name);
+        self.text.push_str("|1|");
+        clean(&mut self.text, id);
+        self.text.push_str("|x09|");
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        if std::mem::replace(&mut self.has_pairs, true) {
+            self.text.push('\t');
+        }
+        self.text.push_str(key);
+        self.text.push('=');
+        clean(&mut self.text, value);
+    }
+}
+
+/// Returns whether a value has only characters that LEEF can carry.
+fn is_clean(value: &str) -> bool {
+    !has_control(value)
+}
+
+/// Appends a value. The characters that LEEF cannot carry become spaces.
+fn clean(out: &mut String, value: &str) {
+    if is_clean(value) {
+        out.push_str(value);
+    } else {
+        out.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
 }

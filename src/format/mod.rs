@@ -6,17 +6,22 @@
 mod cef;
 mod classify;
 mod config;
+mod control;
 mod dictionary;
 mod document;
 mod ecs;
-mod exact;
+mod event_tape;
 mod explain;
+mod layout;
 mod leaves;
 mod leef;
 mod native;
 mod ocsf;
 mod people;
 mod product;
+mod remaining;
+mod slots;
+mod trie;
 
 use std::borrow::Cow;
 
@@ -76,7 +81,7 @@ pub fn native<'a>(
 }
 
 /// Renders one event from its fields.
-fn line(formatting: &FormatConfig, received: Received<'_>, leaves: &mut Leaves) -> Line {
+fn line<'a>(formatting: &FormatConfig, received: Received<'a>, leaves: &mut Leaves<'a>) -> Line {
     let uncut = |bytes| Line { bytes, is_cut: false };
     match formatting.format {
         Format::Native => render(formatting, received),

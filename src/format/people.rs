@@ -1,66 +1,64 @@
 //! Users and clients of an event: who acts, and who is affected.
 
-use serde_json::Value;
-
+use super::event_tape::EventTape;
+use super::slots::{Slot, slot};
+use super::trie::{CLIENT, GROUP, MEMBERSHIP, SlotTable, TARGET, USER};
 use crate::event::Event;
-use crate::event::registry;
+use crate::event::registry::ActionType;
 
-/// JSON pointers of the objects that describe users and clients; `None` where the event has none.
-#[derive(Debug, Default)]
-pub(super) struct People {
-    /// The user who acts.
-    pub(super) user: Option<String>,
-    /// The application that acts.
-    pub(super) client: Option<String>,
-    /// The user who is affected: the first resource of type `USER`.
-    pub(super) target: Option<String>,
-    /// The group that is affected: the first resource of type `GROUP`.
-    pub(super) group: Option<String>,
-    /// A membership, whose name is the group's: the first resource of type `MEMBER_OF_GROUP`.
-    pub(super) membership: Option<String>,
-}
+const ACTORS: Slot = slot("/actors");
+const RESOURCES: Slot = slot("/resources");
 
-impl People {
-    /// Finds users and clients in an event's tree. `actors` is an object with `user` and `client`, or a
-    /// list of actors with a type.
-    pub(super) fn of(root: &Value) -> People {
-        let actor = |name: &str, kind: &str| match root.get("actors") {
-            Some(Value::Array(actors)) => first_of(actors, "/actors", kind),
-            Some(Value::Object(actors)) => {
-                actors.get(name).is_some_and(Value::is_object).then(|| format!("/actors/{name}"))
-            }
-            _ => None,
-        };
-        let resource = |kind: &str| match root.get("resources") {
-            Some(Value::Array(resources)) => first_of(resources, "/resources", kind),
-            Some(one @ Value::Object(_)) => is_of(one, kind).then(|| "/resources".to_owned()),
-            _ => None,
-        };
-        People {
-            user: actor("user", "USER"),
-            client: actor("client", "CLIENT"),
-            target: resource("USER"),
-            group: resource("GROUP"),
-            membership: resource("MEMBER_OF_GROUP"),
+/// Fills the slots of users, clients and groups:
+///
+/// - `@user`: the user who acts,
+/// - `@client`: the application that acts,
+/// - `@target`: the user who is affected, the first resource of type `USER`,
+/// - `@group`: the group that is affected, the first resource of type `GROUP`,
+/// - `@membership`: a membership, whose name is the group's, the first resource of type `MEMBER_OF_GROUP`.
+///
+/// `actors` is an object with `user` and `client`, or a list of actors with a type.
+pub(super) fn fill(event: &EventTape<'_>, slots: &mut SlotTable) {
+    if let Some(actors) = slots[ACTORS.index()] {
+        let is_list = event.node(actors).value.starts_with('[');
+        for (name, branch) in [("user", &USER), ("client", &CLIENT)] {
+            let actor = match is_list {
+                true => first_of(event, actors, name),
+                false => event.find(event.inside(actors), name),
+            };
+            actor.into_iter().for_each(|at| branch.fill_object(event, at, slots));
+        }
+    }
+    if let Some(resources) = slots[RESOURCES.index()] {
+        let kinds = [("USER", &TARGET), ("GROUP", &GROUP), ("MEMBER_OF_GROUP", &MEMBERSHIP)];
+        for (kind, branch) in kinds {
+            let resource = match event.node(resources).value.starts_with('[') {
+                true => first_of(event, resources, kind),
+                false => Some(resources).filter(|at| is_of(event, *at, kind)),
+            };
+            resource.into_iter().for_each(|at| branch.fill_object(event, at, slots));
         }
     }
 }
 
-fn first_of(list: &[Value], base: &str, kind: &str) -> Option<String> {
-    let index = list.iter().position(|entry| is_of(entry, kind))?;
-    Some(format!("{base}/{index}"))
+/// Returns the first entry of a list with the type `kind`.
+fn first_of(event: &EventTape<'_>, list: usize, kind: &str) -> Option<usize> {
+    let mut entries = event.level(event.inside(list)).map(|(at, _)| at);
+    entries.find(|at| is_of(event, *at, kind))
 }
 
-fn is_of(entry: &Value, kind: &str) -> bool {
-    let found = entry.get("type").and_then(Value::as_str);
+/// Returns whether a value is an object with the type `kind`.
+fn is_of(event: &EventTape<'_>, at: usize, kind: &str) -> bool {
+    let is_object = event.node(at).value.starts_with('{');
+    let found = is_object.then(|| event.find(event.inside(at), "type")).flatten();
+    let found = found.and_then(|at| event.node(at).text());
     found.is_some_and(|found| found.eq_ignore_ascii_case(kind))
 }
 
 /// Returns whether the affected user is also the one who acts if nobody else is named: a user who
 /// signs on, or off, or uses an application.
-pub(super) fn acts_on_itself(event: &Event<'_>) -> bool {
-    let kind = registry::lookup(&event.envelope().action.kind).kind;
-    matches!(kind, "sign_on" | "sign_off" | "session" | "access")
+pub(super) fn acts_on_itself(entry: &ActionType) -> bool {
+    matches!(entry.kind, "sign_on" | "sign_off" | "session" | "access")
 }
 
 /// Returns the id of the user in the link of a resource, for example
@@ -90,27 +88,8 @@ pub(super) fn role_id(description: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn actors_are_an_object_or_a_list() {
-        for (event, user, client) in [
-            (json!({"actors": {"user": {"id": "1"}}}), Some("/actors/user"), None),
-            (json!({"actors": {"user": "x", "client": {}}}), None, Some("/actors/client")),
-            (
-                json!({"actors": [{"type": "CLIENT"}, {"type": "user"}]}),
-                Some("/actors/1"),
-                Some("/actors/0"),
-            ),
-            (json!({"actors": ["x"]}), None, None),
-            (json!({}), None, None),
-        ] {
-            let found = People::of(&event);
-            assert_eq!((found.user.as_deref(), found.client.as_deref()), (user, client), "{event}");
-        }
-    }
+    use crate::format::trie;
 
     #[test]
     fn a_link_names_the_user() {
@@ -125,19 +104,46 @@ mod tests {
         }
     }
 
+    /// Returns the text at a pointer.
+    fn text_at(event: &str, pointer: &str) -> Option<String> {
+        let event = EventTape::read(event.as_bytes());
+        let slots = trie::slots_of(&event, None);
+        let at = slots[slot(pointer).index()]?;
+        event.node(at).text().map(Into::into)
+    }
+
+    #[test]
+    fn actors_are_an_object_or_a_list() {
+        for (event, user, client) in [
+            (r#"{"actors":{"user":{"id":"1"}}}"#, Some("1"), None),
+            (r#"{"actors":{"user":"x","client":{"id":"2"}}}"#, None, Some("2")),
+            (
+                r#"{"actors":[{"type":"CLIENT","id":"2"},{"type":"user","id":"1"}]}"#,
+                Some("1"),
+                Some("2"),
+            ),
+            (r#"{"actors":["x"]}"#, None, None),
+            ("{}", None, None),
+        ] {
+            assert_eq!(text_at(event, "@user/id").as_deref(), user, "{event}");
+            assert_eq!(text_at(event, "@client/id").as_deref(), client, "{event}");
+        }
+    }
+
     #[test]
     fn the_affected_user_is_a_resource() {
-        for (resources, target, group) in [
+        for (event, target, group) in [
             (
-                json!([{"type": "GROUP"}, {"type": "USER"}]),
-                Some("/resources/1"),
-                Some("/resources/0"),
+                r#"{"resources":[{"type":"GROUP","id":"g"},{"id":"u","type":"user"},{"type":"USER","id":"v"}]}"#,
+                Some("u"),
+                Some("g"),
             ),
-            (json!({"type": "USER"}), Some("/resources"), None),
-            (json!([{"type": "FLOW"}]), None, None),
+            (r#"{"resources":{"type":"USER","id":"u"}}"#, Some("u"), None),
+            (r#"{"resources":[{"type":"FLOW","id":"f"}]}"#, None, None),
+            (r#"{"resources":"USER"}"#, None, None),
         ] {
-            let found = People::of(&json!({ "resources": resources }));
-            assert_eq!((found.target.as_deref(), found.group.as_deref()), (target, group));
+            assert_eq!(text_at(event, "@target/id").as_deref(), target, "{event}");
+            assert_eq!(text_at(event, "@group/id").as_deref(), group, "{event}");
         }
     }
 }

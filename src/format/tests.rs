@@ -182,20 +182,20 @@ fn the_page_of_the_formats_names_every_key_and_where_it_comes_from() {
     let page = std::fs::read_to_string(path).expect("a page");
     let cef = cef::FIELDS.iter().chain(&cef::FLOW_FIELDS).chain(&cef::AUDIT_FIELDS);
     let cef = cef.chain(&cef::TARGET).chain(&cef::CORRELATION);
-    let cef = cef.map(|(key, _, _, from)| ("CEF", *key, *from));
+    let cef = cef.map(|(key, _, _, from)| ("CEF", *key, from));
     let leef = leef::FIELDS.iter().chain(&leef::FLOW_FIELDS).chain(&leef::AUDIT_FIELDS);
-    let leef = leef.map(|(key, from)| ("LEEF", *key, *from));
+    let leef = leef.map(|(key, from)| ("LEEF", *key, from));
     let ecs = super::ecs::FIELDS.iter().chain(&super::ecs::FLOW_FIELDS).map(|row| ("ECS", row));
     let ocsf = super::ocsf::ALL_FIELDS.into_iter().flatten().map(|row| ("OCSF", row));
     let documents = ecs
         .chain(ocsf)
-        .flat_map(|(name, (keys, from))| keys.iter().map(move |key| (name, *key, *from)));
+        .flat_map(|(name, row)| row.names.iter().map(move |key| (name, *key, &row.from)));
     let mut missing = Vec::new();
-    for (format, key, pointers) in cef.chain(leef).chain(documents) {
+    for (format, key, from) in cef.chain(leef).chain(documents) {
         let rows = section(&page, format).lines();
         let rows = rows.filter(|line| line.starts_with(&format!("| `{key}`")));
         let row: String = rows.filter_map(|line| line.split('|').nth(2)).collect();
-        for pointer in pointers {
+        for pointer in from.pointers() {
             let field = documented(pointer);
             if !row.contains(&format!("`{field}`")) {
                 missing.push(format!("{format} | `{key}` | `{field}` |"));

@@ -10,10 +10,12 @@
 mod grammar;
 mod scan;
 mod tape;
+mod write;
 
 use std::borrow::Cow;
 
 pub(crate) use tape::{MAX_ENTRIES, MAX_NODES, Tape, TapeNode, tag};
+pub(crate) use write::{shortest_number, write_scalar, write_string};
 
 /// Returns the position after whitespace.
 pub(crate) fn skip_space(text: &str, mut at: usize) -> usize {

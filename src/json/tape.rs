@@ -49,6 +49,14 @@ pub(crate) struct FieldName<'a> {
     pub has_escape: bool,
 }
 
+impl<'a> TapeNode<'a> {
+    /// Returns the decoded text of a string; half a surrogate pair becomes U+FFFD.
+    pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
+        let raw = self.value.strip_prefix('"')?.strip_suffix('"')?;
+        Some(if self.has_escape { super::decode(raw) } else { Cow::Borrowed(raw) })
+    }
+}
+
 impl<'a> FieldName<'a> {
     /// Returns the decoded name.
     pub(crate) fn text(self) -> Cow<'a, str> {
@@ -66,11 +74,13 @@ pub(crate) struct Extent {
 }
 
 /// Nodes of one object in the order written, each followed by the nodes inside it. Array entries
-/// have nodes only if the array is a field of the outermost object.
+/// have nodes only if the array is a field of the outermost object, or the tape is complete.
 #[derive(Debug)]
 pub(crate) struct Tape<'a> {
     nodes: Vec<TapeNode<'a>>,
     open: Vec<OpenContainer>,
+    /// True if each field and entry gets a node, however many there are.
+    is_complete: bool,
     /// Nodes that the innermost open value may still add.
     room: u32,
     is_too_large: bool,
@@ -103,6 +113,7 @@ impl Default for Tape<'_> {
         Tape {
             nodes: Vec::with_capacity(TYPICAL_NODES),
             open: Vec::with_capacity(8),
+            is_complete: false,
             room: 0,
             is_too_large: false,
         }
@@ -110,6 +121,11 @@ impl Default for Tape<'_> {
 }
 
 impl<'a> Tape<'a> {
+    /// Returns an empty tape without limits, for an event that was accepted before.
+    pub(crate) fn complete() -> Tape<'a> {
+        Tape { is_complete: true, ..Tape::default() }
+    }
+
     /// Reads the object at the start of `text` and ignores the text after it. Returns `None` if the
     /// object is not well-formed, or nests deeper than 128 levels.
     pub(crate) fn read(&mut self, text: &'a str) -> Option<Extent> {
@@ -140,7 +156,7 @@ impl<'a> Tape<'a> {
         self.room -= 1;
         // Each level leaves nodes free for the levels around it.
         let reserved = RESERVED_NODES * self.open.len().saturating_sub(1).min(4);
-        if self.nodes.len() >= MAX_NODES - reserved {
+        if !self.is_complete && self.nodes.len() >= MAX_NODES - reserved {
             self.give_up_innermost();
             return false;
         }
@@ -166,6 +182,7 @@ impl<'a> Tape<'a> {
         let is_written = self.push(name, "", false);
         let room = self.room;
         self.room = match is_object {
+            _ if self.is_complete => u32::MAX,
             true if is_written || is_outermost => u32::MAX,
             // One node more than the maximum shows that there are more entries.
             false if is_written && self.open.len() == 1 => MAX_ENTRIES as u32 + 1,

@@ -1,7 +1,6 @@
-//! Reads and inflates a body within its limits: time, bytes as sent, and bytes inflated.
+//! Reads and inflates a body within its limits: bytes as sent, and bytes inflated.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
@@ -15,45 +14,63 @@ use super::in_flight::Reservation;
 /// Window size of zstd, as a power of two: 8 MiB, the maximum that RFC 9659 allows a sender.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
-/// Maximum memory allocated before the bytes have arrived. Until then no limit counts it.
-const RESERVATION_STEP_BYTES: u64 = 64 * 1024;
-
-/// Reads the body as it was sent.
-///
-/// # Errors
-///
-/// Returns the answer if the body is too large or too late, or too many bytes are in flight.
-pub(super) async fn read(
-    mut body: Body,
+/// Frames of a body within its limits.
+pub(super) struct Frames {
+    body: Body,
     limit: u64,
-    timeout: Duration,
-    reservation: &mut Reservation,
-) -> Result<Bytes, WebhookAnswer> {
-    let read = async {
-        let announced =
-            body.size_hint().exact().unwrap_or(0).min(limit).min(RESERVATION_STEP_BYTES);
-        let mut bytes = BytesMut::new();
-        while let Some(frame) = body.frame().await {
+    /// Bytes received so far.
+    received: u64,
+}
+
+impl Frames {
+    pub(super) fn new(body: Body, limit: u64) -> Frames {
+        Frames { body, limit, received: 0 }
+    }
+
+    /// Returns the next frame, or `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the answer if the body is too large or broken, or too many bytes are in flight.
+    pub(super) async fn next(
+        &mut self,
+        reservation: &mut Reservation,
+    ) -> Result<Option<Bytes>, WebhookAnswer> {
+        while let Some(frame) = self.body.frame().await {
             // The connection broke or its framing is invalid, so no client receives this answer.
             let Ok(frame) = frame else { return Err(WebhookAnswer::Timeout) };
             let Ok(data) = frame.into_data() else { continue };
-            if (bytes.len() + data.len()) as u64 > limit {
+            self.received += data.len() as u64;
+            if self.received > self.limit {
                 return Err(WebhookAnswer::TooLarge);
             }
             if !reservation.grow(data.len() as u64) {
                 return Err(WebhookAnswer::Unavailable(Unavailable::InFlight));
             }
-            if bytes.is_empty() && body.is_end_stream() {
-                return Ok(data);
-            }
-            if bytes.is_empty() {
-                bytes.reserve(data.len().max(announced as usize));
-            }
-            bytes.extend_from_slice(&data);
+            return Ok(Some(data));
+        }
+        Ok(None)
+    }
+
+    /// Returns `first` and all following frames in one piece.
+    ///
+    /// # Errors
+    ///
+    /// See [`next`](Self::next).
+    pub(super) async fn gather(
+        &mut self,
+        first: Bytes,
+        reservation: &mut Reservation,
+    ) -> Result<Bytes, WebhookAnswer> {
+        if self.body.is_end_stream() {
+            return Ok(first);
+        }
+        let mut bytes = BytesMut::from(first);
+        while let Some(frame) = self.next(reservation).await? {
+            bytes.extend_from_slice(&frame);
         }
         Ok(bytes.freeze())
-    };
-    tokio::time::timeout(timeout, read).await.unwrap_or(Err(WebhookAnswer::Timeout))
+    }
 }
 
 /// Error of inflating a body.

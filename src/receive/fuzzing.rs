@@ -10,7 +10,8 @@ use super::auth::Credentials;
 use super::body::{self, InflateError};
 use super::client::Proxies;
 use super::in_flight::InFlightBytes;
-use super::ingest::{self, Context};
+use super::ingest::Context;
+use super::intake::Intake;
 use crate::decode::Refusal;
 use crate::listener::ForwardedHeader;
 use crate::receive::Credential;
@@ -24,12 +25,12 @@ pub(crate) enum NotInflated {
     Broken,
 }
 
-/// Returns the batch of a body.
+/// Returns the batch of a body that arrives in pieces of about `piece` bytes.
 ///
 /// # Errors
 ///
 /// The body cannot be parsed.
-pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
+pub(crate) fn batch(body: &Bytes, piece: usize) -> Result<Batch, Refusal> {
     let context = Context {
         source: Arc::from("pingone"),
         received_at: 0,
@@ -38,7 +39,13 @@ pub(crate) fn batch(body: &Bytes) -> Result<Batch, Refusal> {
         outcomes: Arc::default(),
         redaction: None,
     };
-    ingest::ingest(&context, body).map(|ingested| ingested.batch)
+    let mut intake = Intake::new(context);
+    body.chunks(piece.max(1)).for_each(|piece| intake.push(body.slice_ref(piece)));
+    let decoded = intake.end().decode();
+    decoded.map(|ingested| ingested.batch).map_err(|(refusal, whole)| {
+        assert_eq!(whole, body, "the whole body goes to quarantine");
+        refusal
+    })
 }
 
 /// Returns the encodings that a request names, outermost first.

@@ -29,6 +29,11 @@ impl InFlightBytes {
 }
 
 impl Reservation {
+    /// Returns the number of reserved bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Reserves more bytes. Returns false, and reserves nothing, above the limit.
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
         let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.from.limit);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::redacted;
-use crate::decode::{self, Element, Refusal, RefusalReason};
+use crate::decode::{self, Element, ElementReader, Refusal, RefusalReason};
 use crate::event::{Event, Finding, FindingKind, OutcomeWords};
 use crate::observe::{Kind, Summaries};
 use crate::redact::Redaction;
@@ -39,49 +39,88 @@ pub(super) struct Ingested {
     pub(super) refusals: Vec<RefusalReason>,
 }
 
-/// Splits and types a body.
-///
-/// # Errors
-///
-/// The body as a whole cannot be parsed.
-pub(super) fn ingest(context: &Context, body: &Bytes) -> Result<Ingested, Refusal> {
-    let redaction = context.redaction.as_deref();
-    let mut ingested = Ingested {
-        batch: Batch {
+/// Batch of a body that may arrive in pieces.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    context: Context,
+    reader: ElementReader,
+    ingested: Ingested,
+    /// Received bytes of the first event with each key.
+    seen: HashMap<DedupKey, Bytes>,
+    conflicts: Vec<Finding>,
+}
+
+impl Ingest {
+    pub(super) fn new(context: Context) -> Ingest {
+        let batch = Batch {
             source: Arc::clone(&context.source),
             received_at: context.received_at,
             ..Batch::default()
-        },
-        summaries: Summaries::default(),
-        refusals: Vec::new(),
-    };
-    let (mut seen, mut conflicts) = (HashMap::new(), Vec::new());
-    let mut of_body = decode::each(body, context.strict, |element| {
-        let (path, raw) = (element.path, element.raw);
-        let Some(key) = take(context, body, element, &mut ingested) else { return };
-        match seen.entry(key) {
-            Entry::Occupied(first) if *first.get() != raw => conflicts
-                .push(Finding { kind: FindingKind::ConflictingDuplicate, path: path.to_string() }),
-            Entry::Occupied(_) => {}
-            Entry::Vacant(new) => {
-                new.insert(raw);
-            }
+        };
+        Ingest {
+            reader: ElementReader::new(context.strict),
+            context,
+            ingested: Ingested { batch, summaries: Summaries::default(), refusals: Vec::new() },
+            seen: HashMap::new(),
+            conflicts: Vec::new(),
         }
-    })
-    .map_err(|refusal| Refusal {
-        path: redacted::path(redaction, &refusal.path),
-        detail: redacted::words(redaction, refusal.detail),
-        ..refusal
-    })?;
-    of_body.append(&mut conflicts);
-    for finding in findings(redaction, of_body) {
-        ingested.summaries.add_of_body(finding);
     }
-    Ok(ingested)
+
+    /// Types the complete elements at the start of `bytes`. Returns the number of bytes read; see
+    /// [`ElementReader::feed`].
+    pub(super) fn feed(&mut self, bytes: &Bytes) -> usize {
+        let Ingest { context, reader, ingested, seen, conflicts } = self;
+        reader.feed(bytes, |element| take(context, bytes, element, ingested, seen, conflicts))
+    }
+
+    /// Types the rest of the body.
+    ///
+    /// # Errors
+    ///
+    /// The body as a whole cannot be parsed.
+    pub(super) fn finish(self, rest: &Bytes) -> Result<Ingested, Refusal> {
+        let Ingest { context, reader, mut ingested, mut seen, mut conflicts } = self;
+        let redaction = context.redaction.as_deref();
+        let mut of_body = reader
+            .finish(rest, |element| {
+                take(&context, rest, element, &mut ingested, &mut seen, &mut conflicts);
+            })
+            .map_err(|refusal| Refusal {
+                path: redacted::path(redaction, &refusal.path),
+                detail: redacted::words(redaction, refusal.detail),
+                ..refusal
+            })?;
+        of_body.append(&mut conflicts);
+        for finding in findings(redaction, of_body) {
+            ingested.summaries.add_of_body(finding);
+        }
+        Ok(ingested)
+    }
+}
+
+/// Adds an element to the batch, and notes a second event with the same key but other bytes.
+fn take(
+    context: &Context,
+    bytes: &Bytes,
+    element: Element<'_>,
+    ingested: &mut Ingested,
+    seen: &mut HashMap<DedupKey, Bytes>,
+    conflicts: &mut Vec<Finding>,
+) {
+    let (path, raw) = (element.path, element.raw);
+    let Some(key) = add(context, bytes, element, ingested) else { return };
+    match seen.entry(key) {
+        Entry::Occupied(first) if *first.get() != raw => conflicts
+            .push(Finding { kind: FindingKind::ConflictingDuplicate, path: path.to_string() }),
+        Entry::Occupied(_) => {}
+        Entry::Vacant(new) => {
+            new.insert(bytes.slice_ref(raw));
+        }
+    }
 }
 
 /// Adds an element to the batch. Returns the deduplication key if it is an event.
-fn take(
+fn add(
     context: &Context,
     body: &Bytes,
     element: Element<'_>,

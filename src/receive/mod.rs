@@ -11,9 +11,10 @@
 //! | [`throttle`] | counts per address and minute |
 //! | [`body`] | reading and inflating a body within its limits |
 //! | [`in_flight`] | the limit on all bodies together |
-//! | [`ingest`] | body → batch (pure) |
+//! | [`ingest`] | elements → batch (pure) |
+//! | [`intake`] | decoding while the body arrives (pure) |
 //! | [`redacted`] | the stored form of received bytes (pure) |
-//! | [`prepare`] | inflating, decoding and packing, on blocking threads |
+//! | [`prepare`] | inflating, decoding and packing |
 //! | [`policy`] | the access policy, replaced as one value by a reload |
 //! | [`state`] | shared state of all requests, and the sources by path |
 //! | [`webhook`] | the handler that combines these |
@@ -30,6 +31,7 @@ pub(crate) mod config;
 pub(crate) mod fuzzing;
 mod in_flight;
 mod ingest;
+mod intake;
 mod policy;
 mod prepare;
 mod redacted;

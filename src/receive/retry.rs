@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::body;
 use super::in_flight::InFlightBytes;
-use super::ingest::{self, Context};
+use super::ingest::{Context, Ingest};
 use super::policy::SharedPolicy;
 use super::redacted::{self, MARK};
 use crate::decode;
@@ -180,7 +180,8 @@ fn accepted_batch(
     let encodings = undeclared.as_ref().map_or(encodings, std::slice::from_ref);
     let inflated = body::inflate(bytes, encodings, inflate_limit, &mut reservation)
         .map_err(|error| refused("$", &error.to_string()))?;
-    let ingested = ingest::ingest(context, &inflated)
+    let ingested = Ingest::new(context.clone())
+        .finish(&inflated)
         .map_err(|refusal| refused(&refusal.path, &refusal.detail))?;
     match ingested.batch.quarantine.first() {
         // One refused element refuses the whole entry.

@@ -4,26 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{header, request};
+use axum::http::header;
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::admission::admit;
 use super::answer::{StoredCounts, Unavailable, WebhookAnswer};
 use super::body;
-use super::in_flight::Reservation;
 use super::ingest::{Context, Ingested};
 use super::prepare::{self, DecodeJob, PreparedBody};
 use super::request_id;
 use super::state::{Receiver, RouteSource};
 use crate::spans;
-
-/// Maximum size of a body that is decoded on the async thread. Larger bodies are decoded on a
-/// blocking thread.
-const MAX_INLINE_BYTES: usize = 64 * 1024;
 
 /// Answers one request on a webhook's path.
 pub(super) async fn handle(
@@ -32,6 +25,7 @@ pub(super) async fn handle(
     request: Request,
 ) -> Response {
     let started = Instant::now();
+    spans::step("head");
     let request_id = request_id::of(request.headers(), receiver.redaction.as_deref());
     let span = spans::ReceiveSpan::begin(&source.name, &request_id, request.method().as_str());
     let answering = answer(&receiver, &source, &request_id, &span, request);
@@ -68,6 +62,7 @@ pub(super) async fn handle(
         span.stored(accepted, duplicates, quarantined);
     }
     span.answered(answer.status().as_u16());
+    spans::step("counted");
     let (observer, now) = (&receiver.observer, (receiver.clock)());
     match answer.moves_the_sender_on() {
         Some(true) => observer.acknowledged(&source.name, now),
@@ -100,9 +95,12 @@ async fn answer(
     if receiver.shutdown.has_begun() {
         return Err(WebhookAnswer::Unavailable(Unavailable::ShuttingDown));
     }
-    let (bytes, reservation) = read(receiver, &head, body).await?;
-    span.body(bytes.len());
-    let job = DecodeJob {
+    let announced = head.headers.get(header::CONTENT_LENGTH);
+    let announced: Option<u64> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > receiver.limits.body) {
+        return Err(WebhookAnswer::TooLarge);
+    }
+    let mut job = DecodeJob {
         context: Context {
             source: Arc::clone(&source.name),
             received_at: (receiver.clock)(),
@@ -115,17 +113,15 @@ async fn answer(
         limit: receiver.limits.body,
         on_unparseable: rules.on_unparseable,
     };
-    let (ready, reservation) = if bytes.len() <= MAX_INLINE_BYTES && job.is_plain(&bytes) {
-        prepare::prepare(&job, &bytes, reservation)?
-    } else {
-        // The semaphore is never closed.
-        let permit = Arc::clone(&receiver.decoding).acquire_owned().await;
-        let prepared = tokio::task::spawn_blocking(move || {
-            let _held = permit;
-            prepare::prepare(&job, &bytes, reservation)
-        });
-        prepared.await.unwrap_or(Err(WebhookAnswer::Unavailable(Unavailable::Panic)))?
-    };
+    let mut reservation = receiver.in_flight.nothing();
+    let reading = prepare::read(&job, body, &mut reservation);
+    let reading = tokio::time::timeout(receiver.limits.body_timeout, reading);
+    let body = reading.await.unwrap_or(Err(WebhookAnswer::Timeout))?;
+    // A batch is received when its last byte is.
+    job.context.received_at = (receiver.clock)();
+    span.body(reservation.bytes());
+    spans::step("body read");
+    let (ready, reservation) = prepare::finish(receiver, job, body, reservation).await?;
     // A task of its own: a client that disconnects must neither release the bytes before they are
     // stored, nor leave stored events uncounted.
     let (receiver, source) = (Arc::clone(receiver), Arc::clone(source));
@@ -136,23 +132,6 @@ async fn answer(
         stored
     });
     storing.await.unwrap_or(Err(WebhookAnswer::Unavailable(Unavailable::Panic)))
-}
-
-/// Reads the body within its limits.
-async fn read(
-    receiver: &Receiver,
-    head: &request::Parts,
-    body: Body,
-) -> Result<(Bytes, Reservation), WebhookAnswer> {
-    let limits = &receiver.limits;
-    let announced = head.headers.get(header::CONTENT_LENGTH);
-    let announced: Option<u64> = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length| length > limits.body) {
-        return Err(WebhookAnswer::TooLarge);
-    }
-    let mut reservation = receiver.in_flight.nothing();
-    let bytes = body::read(body, limits.body, limits.body_timeout, &mut reservation).await?;
-    Ok((bytes, reservation))
 }
 
 /// Stores the batch, waits for stable storage, and then counts.
@@ -176,6 +155,7 @@ async fn store(
         count("refused", requested);
         WebhookAnswer::Unavailable(Unavailable::Spool(error))
     })?;
+    spans::step("handler woken");
     let stored = StoredCounts::from(&receipt);
     count("accepted", stored.accepted);
     count("duplicate", stored.duplicates);

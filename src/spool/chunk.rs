@@ -12,6 +12,9 @@ use zstd::zstd_safe::get_frame_content_size;
 /// Plain bytes after which a chunk is closed. One event larger than this has a chunk to itself.
 const TARGET: usize = 512 * 1024;
 
+/// Bytes of the length before each event.
+const LENGTH_BYTES: usize = 4;
+
 /// zstd's level: the fastest standard one. Events of one batch resemble each other so much that
 /// higher levels save little.
 const LEVEL: i32 = 1;
@@ -20,13 +23,13 @@ const LEVEL: i32 = 1;
 const SMALL: usize = 2048;
 
 /// Contexts that are kept to compress with, and to inflate with: making one takes longer than
-/// compressing an event. Each takes about a megabyte.
+/// compressing an event. Each takes about two megabytes with its buffers.
 const KEPT: usize = 4;
 
 /// A chunk that claims to be larger than this is inflated piece by piece.
 const MAX_AT_ONCE: u64 = 64 * 1024 * 1024;
 
-static COMPRESSORS: Mutex<Vec<Compressor<'static>>> = Mutex::new(Vec::new());
+static PACKERS: Mutex<Vec<Packer>> = Mutex::new(Vec::new());
 static DECOMPRESSORS: Mutex<Vec<Decompressor<'static>>> = Mutex::new(Vec::new());
 
 const PLAIN: u8 = 0;
@@ -51,36 +54,85 @@ pub(crate) struct Label<'a> {
     pub(crate) codec: u8,
 }
 
+/// Compression context with its buffers, which are reused: new ones of this size would be new pages each time.
+#[derive(Default)]
+struct Packer {
+    /// `None` until the first compression, and if zstd cannot allocate one.
+    compressor: Option<Compressor<'static>>,
+    plain: Vec<u8>,
+    compressed: Vec<u8>,
+}
+
 /// Packs events into as few chunks as their size allows.
 pub(crate) fn encode<'a>(events: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<Chunk> {
-    let mut chunks = Vec::new();
-    let size: usize = events.clone().map(|event| event.len() + 4).sum();
-    let (mut plain, mut count) = (Vec::with_capacity(size.min(TARGET + 4 * 1024)), 0);
-    for event in events {
-        if !plain.is_empty() && plain.len() + event.len() > TARGET {
-            chunks.push(pack(&plain, count));
-            plain.clear();
-            count = 0;
-        }
-        // A body is bounded far below 4 GiB, and an event is a part of one.
-        plain.extend_from_slice(&(event.len() as u32).to_le_bytes());
-        plain.extend_from_slice(event);
-        count += 1;
+    let size: usize = events.clone().map(|event| event.len() + LENGTH_BYTES).sum();
+    if size <= SMALL {
+        let (mut body, mut count) = (Vec::with_capacity(size), 0);
+        events.for_each(|event| count += append(&mut body, event));
+        return if count == 0 { Vec::new() } else { vec![Chunk { count, codec: PLAIN, body }] };
     }
-    if count > 0 {
-        chunks.push(pack(&plain, count));
+    let lock = || PACKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut packer = lock().pop().unwrap_or_default();
+    let chunks = packer.encode(events);
+    packer.shrink();
+    let mut kept = lock();
+    if kept.len() < KEPT {
+        kept.push(packer);
     }
     chunks
 }
 
-fn pack(plain: &[u8], count: u32) -> Chunk {
-    if plain.len() <= SMALL {
-        return Chunk { count, codec: PLAIN, body: plain.to_vec() };
+/// Appends the plain form of one event. Returns the number of events added: 1.
+fn append(plain: &mut Vec<u8>, event: &[u8]) -> u32 {
+    // A body is bounded far below 4 GiB, and an event is a part of one.
+    plain.extend_from_slice(&(event.len() as u32).to_le_bytes());
+    plain.extend_from_slice(event);
+    1
+}
+
+impl Packer {
+    fn encode<'a>(&mut self, events: impl Iterator<Item = &'a [u8]>) -> Vec<Chunk> {
+        let (mut chunks, mut count) = (Vec::new(), 0);
+        self.plain.clear();
+        for event in events {
+            if count > 0 && self.plain.len() + event.len() > TARGET {
+                chunks.push(self.pack(count));
+                self.plain.clear();
+                count = 0;
+            }
+            count += append(&mut self.plain, event);
+        }
+        if count > 0 {
+            chunks.push(self.pack(count));
+        }
+        chunks
     }
-    let compress = |compressor: &mut Compressor<'_>| compressor.compress(plain);
-    match kept(&COMPRESSORS, || Compressor::new(LEVEL), compress) {
-        Ok(body) if body.len() < plain.len() => Chunk { count, codec: ZSTD, body },
-        _ => Chunk { count, codec: PLAIN, body: plain.to_vec() },
+
+    fn pack(&mut self, count: u32) -> Chunk {
+        let Packer { compressor, plain, compressed } = self;
+        if compressor.is_none() {
+            *compressor = Compressor::new(LEVEL).ok();
+        }
+        compressed.clear();
+        compressed.reserve(zstd::zstd_safe::compress_bound(plain.len()));
+        let length = match compressor.as_mut().filter(|_| plain.len() > SMALL) {
+            Some(compressor) => compressor.compress_to_buffer(plain, compressed).ok(),
+            None => None,
+        };
+        match length {
+            Some(length) if length < plain.len() => {
+                Chunk { count, codec: ZSTD, body: compressed[..length].to_vec() }
+            }
+            _ => Chunk { count, codec: PLAIN, body: plain.clone() },
+        }
+    }
+
+    /// Gives back what an unusually large event has taken.
+    fn shrink(&mut self) {
+        self.plain.clear();
+        self.plain.shrink_to(2 * TARGET);
+        self.compressed.clear();
+        self.compressed.shrink_to(2 * TARGET);
     }
 }
 

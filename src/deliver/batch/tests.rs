@@ -125,6 +125,13 @@ fn a_batch_is_limited_by_the_bytes_of_the_payload() {
     let positions: Vec<u64> = batch.items.iter().map(|item| item.position).collect();
     assert_eq!(positions, [1, 3, 4], "what is another sink's does not count");
     assert_eq!(waiting.len(), 6);
+    sink.batch.bytes = line + 2;
+    let batch = DeliveryBatch::take(&mut waiting, &sink, None);
+    assert_eq!(batch.items.len(), 1, "the room that is left is too small for another");
+    assert_eq!(
+        waiting.front().map(|read| matches!(read, Read::Event(next) if next.position == 6)),
+        Some(true)
+    );
     sink.batch.bytes = 1;
     assert_eq!(DeliveryBatch::take(&mut waiting, &sink, None).items.len(), 1, "one is always sent");
 }

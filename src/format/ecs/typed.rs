@@ -1,168 +1,198 @@
 //! Fields that are not plain texts: dates, addresses, numbers and flags.
 
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
-use serde_json::Value;
+use serde_json::Number;
 
-use super::people::copy;
-use super::{is_text, resources};
-use crate::event::{Event, FlowVersion, ParentFlow, registry};
-use crate::format::classify::{ADDRESSES, addresses, source_address, source_port};
+use super::layout::field;
+use super::people::{CopiedField, copied, copy};
+use super::resources;
+use crate::event::{Event, FlowVersion, ParentFlow};
+use crate::format::classify::{ADDRESSES, Facts, addresses, source_address, source_port};
 use crate::format::document::Document;
+use crate::format::layout::Field;
 use crate::format::leaves::Leaves;
+use crate::format::remaining::FieldWriter;
+use crate::format::slots::{Alternatives, Slot, any_of, slot};
+
+/// A field that shows a value in another type, with its name and its event fields.
+type TypedField = (&'static str, Field, Alternatives);
+
+const fn typed<const N: usize>(name: &'static str, from: [&str; N]) -> TypedField {
+    (name, field(name), any_of(from))
+}
+
+const TAGS: Slot = slot("/tags");
+const RISK_SCORE: Slot = slot("/_embedded/riskEvaluation/result/score");
+const CREATED_AT: Slot = slot("/createdAt");
+const SOURCE_ADDRESS: Slot = slot("/source/ipAddress");
+const SOURCE_AGENT: Slot = slot("/source/userAgent");
+
+const AUDIT_CREATED: TypedField = typed("ping_one.audit.created_at", ["/createdAt"]);
+const COMPLETED: TypedField = typed("ping_one.davinci.completed_at", ["~/tsEms"]);
+const PACKET_TIME: TypedField = typed("ping_one.davinci.packet.timestamp", ["~/packetTimestamp"]);
+const VERSION: TypedField = typed("ping_one.davinci.flow.version", ["~/flowVersionId"]);
+const SUCCESS: TypedField = typed("ping_one.davinci.success", ["~/success", "~/succcess"]);
+const PARENT_VERSION: TypedField =
+    typed("ping_one.davinci.parent.flow.version", ["^/flowVersionId"]);
+const PARENT_SUCCESS: TypedField =
+    typed("ping_one.davinci.parent.success", ["^/success", "^/succcess"]);
+const RESPOND_TO_USER: TypedField =
+    typed("ping_one.davinci.parent.respond_to_user", ["^/respondToUser"]);
+
+/// Connector of an administrative event, which is its resource.
+const CONNECTOR: [CopiedField; 1] =
+    [copied("ping_one.davinci.connector.id", any_of(["/resources/0/id", "/resources/id"]))];
+
+/// Fields with the time of recording.
+const RECORDED: [&str; 2] = ["event.created", "ping_one.audit.recorded_at"];
 
 /// Sets the fields that are not plain texts. A value of the wrong type stays in the extension.
-pub(super) fn fill(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let recorded_at = event.envelope().recorded_at;
-    let fields = ["event.created", "ping_one.audit.recorded_at"];
-    set_date(&fields, recorded_at, "/recordedAt", leaves, document);
+pub(super) fn fill(facts: &Facts<'_>, leaves: &mut Leaves<'_>, document: &mut Document) {
+    let recorded_at = date(facts.event.envelope().recorded_at);
+    leaves.take(&RECORDED, const { &any_of(["/recordedAt"]) }, |text| text == recorded_at);
+    for field in const { [field(RECORDED[0]), field(RECORDED[1])] } {
+        document.text(field, &recorded_at);
+    }
     url(leaves, document);
-    if registry::lookup(&event.envelope().action.kind).kind == "davinci_connector" {
-        copy(
-            "ping_one.davinci.connector.id",
-            &["/resources/0/id", "/resources/id"],
-            leaves,
-            document,
-        );
+    if facts.entry.kind == "davinci_connector" {
+        copy(&CONNECTOR, leaves, document);
     }
     resources::fill(leaves, document);
-    let is_texts = |tags: &Value| tags.as_array().is_some_and(|tags| tags.iter().all(is_text));
-    if leaves.get("/tags").is_some_and(is_texts)
-        && let Some(tags) = leaves.take_value(&["ping_one.audit.tags"], "/tags")
-    {
-        document.set("ping_one.audit.tags", tags);
-    }
+    tags(leaves, document);
     created(leaves, document);
-    if let Some(score) = leaves.get(RISK_SCORE).and_then(Value::as_f64)
-        && score.is_finite()
-    {
-        leaves.take_value(&["event.risk_score"], RISK_SCORE);
-        document.set("event.risk_score", score);
-    }
-    let Event::Interaction(interaction) = event else { return };
+    risk_score(leaves, document);
+    let Event::Interaction(interaction) = facts.event else { return };
     let (flow, node) = (&interaction.flow, interaction.interaction.node());
-    set_version("ping_one.davinci.flow.version", flow.version, '~', leaves, document);
-    set_flag("ping_one.davinci.success", node.success, SUCCESS, leaves, document);
+    version(&VERSION, flow.version, leaves, document);
+    flag(&SUCCESS, node.success, leaves, document);
     if let Some(at) = flow.completed_at {
-        set_date(&["ping_one.davinci.completed_at"], at, "~/tsEms", leaves, document);
+        time(&COMPLETED, at, leaves, document);
     }
     if let Some(milliseconds) = flow.packet_time().map(|time| time.timestamp_millis()) {
-        let field = "ping_one.davinci.packet.timestamp";
-        leaves.take(&[field], &["~/packetTimestamp"], |text| text == milliseconds.to_string());
-        document.set(field, milliseconds);
+        let (name, field, from) = &PACKET_TIME;
+        leaves.take(&[name], from, |text| text == milliseconds.to_string());
+        document.plain(*field, milliseconds);
     }
-    if let Some(ParentFlow { version, success, respond_to_user, .. }) = flow.parent {
-        set_version("ping_one.davinci.parent.flow.version", version, '^', leaves, document);
-        set_flag("ping_one.davinci.parent.success", success, PARENT_SUCCESS, leaves, document);
-        let field = "ping_one.davinci.parent.respond_to_user";
-        set_flag(field, respond_to_user, &["^/respondToUser"], leaves, document);
+    if let Some(ParentFlow { version: of_parent, success, respond_to_user, .. }) = flow.parent {
+        version(&PARENT_VERSION, of_parent, leaves, document);
+        flag(&PARENT_SUCCESS, success, leaves, document);
+        flag(&RESPOND_TO_USER, respond_to_user, leaves, document);
     }
 }
 
-const RISK_SCORE: &str = "/_embedded/riskEvaluation/result/score";
-
-const SUCCESS: &[&str] = &["~/success", "~/succcess"];
-const PARENT_SUCCESS: &[&str] = &["^/success", "^/succcess"];
-
 /// Sets addresses, and the user agent where Elastic's integration has it.
-pub(super) fn source(leaves: &mut Leaves, document: &mut Document) {
+pub(super) fn source(leaves: &mut Leaves<'_>, document: &mut Document) {
     let found = source_address(leaves);
-    let all = ADDRESSES.iter().filter_map(|pointer| leaves.text_at(pointer)).flat_map(addresses);
     let mut related: Vec<String> = Vec::new();
-    for address in all.map(|address| address.to_string()) {
-        if !related.contains(&address) {
-            related.push(address);
+    for text in ADDRESSES.slots().iter().filter_map(|slot| leaves.text_at(*slot)) {
+        for address in addresses(&text).map(|address| address.to_string()) {
+            if !related.contains(&address) {
+                related.push(address);
+            }
         }
     }
     if !related.is_empty() {
-        document.set("related.ip", related);
+        document.texts(const { field("related.ip") }, related);
     }
-    if let Some(agent) = leaves.text_at("/source/userAgent").map(str::to_owned) {
-        leaves.copied(&["ping_one.audit.source.user_agent"], "/source/userAgent");
-        document.set("ping_one.audit.source.user_agent", agent);
+    if let Some(agent) = leaves.text_at(SOURCE_AGENT) {
+        leaves.copied(&["ping_one.audit.source.user_agent"], SOURCE_AGENT);
+        document.text(const { field("ping_one.audit.source.user_agent") }, &agent);
     }
-    if let Some((pointer, port)) = source_port(leaves) {
-        leaves.copied(&["source.port"], pointer);
-        document.set("source.port", port);
+    if let Some((slot, port)) = source_port(leaves) {
+        leaves.copied(&["source.port"], slot);
+        document.plain(const { field("source.port") }, port);
     }
-    if let Some((pointer, address)) = found {
-        document.set("source.ip", address.to_string());
-        if pointer == "/source/ipAddress" {
-            document.set("ping_one.audit.source.ip_address", address.to_string());
+    let mut preferred = ADDRESSES;
+    if let Some((slot, address)) = found {
+        let address = address.to_string();
+        document.text(const { field("source.ip") }, &address);
+        if slot == SOURCE_ADDRESS {
+            document.text(const { field("ping_one.audit.source.ip_address") }, &address);
         }
+        preferred = ADDRESSES.preferring(slot);
     }
-    let preferred = found.map(|(pointer, _)| pointer);
-    let pointers: Vec<&str> = preferred.into_iter().chain(ADDRESSES).collect();
-    if let Some(text) = leaves.take_text(&["source.address"], &pointers) {
-        document.set("source.address", text);
+    if let Some(text) = leaves.take_text(&["source.address"], &preferred) {
+        document.text(const { field("source.address") }, &text);
     }
 }
 
 /// Sets the URL of the first resource, in parts.
-fn url(leaves: &mut Leaves, document: &mut Document) {
-    let links = ["/resources/0/href", "/resources/href", "/resources/1/href"];
-    let Some(pointer) = links.into_iter().find(|pointer| leaves.has_text(pointer)) else { return };
-    let text = leaves.text_at(pointer).unwrap_or_default().to_owned();
+fn url(leaves: &mut Leaves<'_>, document: &mut Document) {
+    const LINKS: Alternatives =
+        any_of(["/resources/0/href", "/resources/href", "/resources/1/href"]);
+    let mut links = LINKS.slots().iter();
+    let link = links.find_map(|slot| Some((slot, leaves.text_at(*slot)?)));
+    let Some((slot, text)) = link else { return };
     let Some((scheme, rest)) = text.split_once("://") else { return };
     let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    leaves.copied(&["url.original"], pointer);
+    leaves.copied(&["url.original"], *slot);
     for (field, text) in [
-        ("url.original", text.as_str()),
-        ("url.scheme", scheme),
-        ("url.domain", domain),
-        ("url.path", path.split(['?', '#']).next().unwrap_or_default()),
+        (const { field("url.original") }, &*text),
+        (const { field("url.scheme") }, scheme),
+        (const { field("url.domain") }, domain),
+        (const { field("url.path") }, path.split(['?', '#']).next().unwrap_or_default()),
     ] {
-        document.set(field, text);
+        document.text(field, text);
+    }
+}
+
+/// Sets the tags, if all of them are texts.
+fn tags(leaves: &mut Leaves<'_>, document: &mut Document) {
+    let Some(at) = leaves.get(TAGS) else { return };
+    let event = leaves.event();
+    let are_texts = event.level(event.inside(at)).all(|(_, tag)| tag.value.starts_with('"'));
+    if are_texts && event.node(at).value.starts_with('[') {
+        leaves.take_at(&["ping_one.audit.tags"], at);
+        document.write(const { field("ping_one.audit.tags") }, |out| {
+            FieldWriter::new(leaves.event(), out).whole(at);
+        });
     }
 }
 
 /// Sets the time of creation, which the audit API sends.
-fn created(leaves: &mut Leaves, document: &mut Document) {
-    let text =
-        leaves.text_at("/createdAt").and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-    let at = text.map(|at| at.to_utc()).filter(|at| (1..=9999).contains(&at.year()));
+fn created(leaves: &mut Leaves<'_>, document: &mut Document) {
+    let text = leaves.text_at(CREATED_AT);
+    let at = text.and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+    let at = at.map(|at| at.to_utc()).filter(|at| (1..=9999).contains(&at.year()));
     if let Some(at) = at {
-        set_date(&["ping_one.audit.created_at"], at, "/createdAt", leaves, document);
+        time(&AUDIT_CREATED, at, leaves, document);
     }
 }
 
-/// Sets a date in the form that every target reads. Another spelling of it also stays in the
-/// extension.
-fn set_date(
-    fields: &[&'static str],
-    at: DateTime<Utc>,
-    value: &str,
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
-    let plain = date(at);
-    leaves.take(fields, &[value], |text| text == plain);
-    fields.iter().for_each(|field| document.set(field, plain.as_str()));
+fn risk_score(leaves: &mut Leaves<'_>, document: &mut Document) {
+    if let Some(score) = leaves.number_at(RISK_SCORE).and_then(Number::from_f64) {
+        leaves.take_value(&["event.risk_score"], RISK_SCORE);
+        document.plain(const { field("event.risk_score") }, score);
+    }
 }
 
-fn set_version(
-    field: &'static str,
+/// Sets a time in the form that every target reads. Another spelling of it also stays in the
+/// extension.
+fn time(row: &TypedField, at: DateTime<Utc>, leaves: &mut Leaves<'_>, document: &mut Document) {
+    let (name, field, from) = row;
+    let plain = date(at);
+    leaves.take(&[name], from, |text| text == plain);
+    document.text(*field, &plain);
+}
+
+fn version(
+    row: &TypedField,
     version: FlowVersion,
-    whose: char,
-    leaves: &mut Leaves,
+    leaves: &mut Leaves<'_>,
     document: &mut Document,
 ) {
     if let FlowVersion::Known(version) = version {
-        let value = format!("{whose}/flowVersionId");
-        leaves.take(&[field], &[&value], |text| text == version.to_string());
-        document.set(field, version);
+        let (name, field, from) = row;
+        leaves.take(&[name], from, |text| text == version.to_string());
+        document.plain(*field, version);
     }
 }
 
-fn set_flag(
-    field: &'static str,
-    flag: Option<bool>,
-    fields: &[&str],
-    leaves: &mut Leaves,
-    document: &mut Document,
-) {
+fn flag(row: &TypedField, flag: Option<bool>, leaves: &mut Leaves<'_>, document: &mut Document) {
     if let Some(flag) = flag {
-        leaves.take(&[field], fields, |text| text == flag.to_string());
-        document.set(field, flag);
+        let (name, field, from) = row;
+        leaves.take(&[name], from, |text| text == if flag { "true" } else { "false" });
+        document.plain(*field, flag);
     }
 }
 

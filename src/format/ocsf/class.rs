@@ -2,11 +2,12 @@
 //!
 //! Numbers and captions are those of <https://schema.ocsf.io>. The tests compare them with the schema.
 
-use crate::event::registry::{self, ActionType, OcsfActivity};
+use crate::event::registry::OcsfActivity;
 use crate::event::{Event, Interaction, Outcome};
-use crate::format::classify::{SessionChange, session_change};
+use crate::format::classify::{Facts, SessionChange, session_change};
 use crate::format::leaves::Leaves;
 use crate::format::people::user_in_link;
+use crate::format::slots::{Alternatives, any_of};
 use crate::format::{FormatConfig, OcsfVersion};
 
 /// No business event.
@@ -96,19 +97,30 @@ const CLASSES: [ClassRow; 8] = [
     ),
 ];
 
+const USER: Alternatives = any_of(["@user/id", "@user/name"]);
+const TARGET: Alternatives = any_of(["@target/id", "@target/name"]);
+const GROUP: Alternatives =
+    any_of(["@group/id", "@group/name", "@membership/id", "@membership/name"]);
+const ENTITY: Alternatives =
+    any_of(["/resources/0/id", "/resources/0/name", "/resources/id", "/resources/name"]);
+const DESCRIPTION: Alternatives = any_of(["/result/description"]);
+
 /// Returns class and activity. A class whose required objects the event lacks is replaced by one that
 /// does without them.
-pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) -> OcsfActivity {
-    match event {
+pub(super) fn of(
+    formatting: &FormatConfig,
+    facts: &Facts<'_>,
+    leaves: &Leaves<'_>,
+) -> OcsfActivity {
+    match facts.event {
         Event::DeliveryTest(_) => OcsfActivity { class: BASE_EVENT, activity: OTHER },
         Event::Interaction(run) => {
-            let names_user = leaves.text_at("@user/id").or(leaves.text_at("@user/name")).is_some();
-            let activity = match session_change(formatting, event) {
+            let activity = match session_change(formatting, facts.event) {
                 Some(SessionChange::SignOn) => Some(1),
                 Some(SessionChange::SignOff) => Some(2),
                 None => None,
             };
-            if let Some(activity) = activity.filter(|_| names_user) {
+            if let Some(activity) = activity.filter(|_| leaves.has_any(&USER)) {
                 return OcsfActivity { class: AUTHENTICATION, activity };
             }
             // A flow run is created.
@@ -116,31 +128,30 @@ pub(super) fn of(formatting: &FormatConfig, event: &Event<'_>, leaves: &Leaves) 
             OcsfActivity { class: API_ACTIVITY, activity: if is_start { 1 } else { OTHER } }
         }
         Event::Admin(envelope) | Event::Other(envelope) => {
-            let kind = &*envelope.action.kind;
-            let entry = registry::lookup(kind);
             let listed = match formatting.ocsf_version {
-                OcsfVersion::V1_3 => entry.ocsf_1_3,
-                OcsfVersion::V1_8 => entry.ocsf_1_8,
+                OcsfVersion::V1_3 => facts.entry.ocsf_1_3,
+                OcsfVersion::V1_8 => facts.entry.ocsf_1_8,
             };
-            let is_failed_flow = kind == "FLOW.UPDATED" && event.outcome() == Outcome::Failure;
+            let is_failed_flow =
+                envelope.action.kind == "FLOW.UPDATED" && facts.outcome == Outcome::Failure;
             let wanted =
                 if is_failed_flow { OcsfActivity { activity: 1, ..listed } } else { listed };
-            possible(formatting.ocsf_version, &entry, wanted, event, leaves)
+            possible(formatting.ocsf_version, wanted, facts, leaves)
         }
     }
 }
 
 fn possible(
     version: OcsfVersion,
-    entry: &ActionType,
     wanted: OcsfActivity,
-    event: &Event<'_>,
-    leaves: &Leaves,
+    facts: &Facts<'_>,
+    leaves: &Leaves<'_>,
 ) -> OcsfActivity {
-    let candidates = [wanted, entry.ocsf_fallback];
-    let found = candidates.into_iter().find(|found| has_required(version, *found, event, leaves));
+    let fallback = facts.entry.ocsf_fallback;
+    let mut candidates = [wanted, fallback].into_iter();
+    let found = candidates.find(|found| has_required(version, *found, facts.event, leaves));
     found.unwrap_or_else(|| {
-        let activity = entry.ocsf_fallback.activity;
+        let activity = fallback.activity;
         OcsfActivity { class: API_ACTIVITY, activity: if activity <= 4 { activity } else { OTHER } }
     })
 }
@@ -150,21 +161,16 @@ fn has_required(
     version: OcsfVersion,
     OcsfActivity { class, activity }: OcsfActivity,
     event: &Event<'_>,
-    leaves: &Leaves,
+    leaves: &Leaves<'_>,
 ) -> bool {
-    let has = |pointers: &[&str]| pointers.iter().any(|pointer| leaves.has_text(pointer));
-    let has_target = has(&["@target/id", "@target/name"]) || user_in_link(event).is_some();
+    let has_target = || leaves.has_any(&TARGET) || user_in_link(event).is_some();
     match class {
-        ACCOUNT_CHANGE | AUTHENTICATION => has_target || has(&["@user/id", "@user/name"]),
-        ENTITY_MANAGEMENT => {
-            has(&["/resources/0/id", "/resources/0/name", "/resources/id", "/resources/name"])
-        }
-        USER_ACCESS => has_target && has(&["/result/description"]),
+        ACCOUNT_CHANGE | AUTHENTICATION => has_target() || leaves.has_any(&USER),
+        ENTITY_MANAGEMENT => leaves.has_any(&ENTITY),
+        USER_ACCESS => has_target() && leaves.has_any(&DESCRIPTION),
         GROUP_MANAGEMENT => {
-            let has_group =
-                has(&["@group/id", "@group/name", "@membership/id", "@membership/name"]);
             let needs_user = version == OcsfVersion::V1_3 || matches!(activity, 3 | 4);
-            has_group && (has_target || !needs_user)
+            leaves.has_any(&GROUP) && (!needs_user || has_target())
         }
         _ => true,
     }

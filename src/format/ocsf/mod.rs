@@ -8,17 +8,16 @@ mod api;
 mod class;
 mod fields;
 mod identity;
+mod layout;
+mod observables;
 mod people;
 
-use std::borrow::Cow;
-
-use serde_json::{Value, json};
-
-use super::classify::{message, title};
+use super::Received;
+use super::classify::Facts;
 use super::document::Document;
 use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
-use super::{Product, Received};
+use super::slots::{Alternatives, Slot, any_of, slot};
 use crate::event::registry::OcsfActivity;
 use crate::event::{Event, Interaction, Outcome, Severity};
 use crate::format::{FormatConfig, OcsfVersion};
@@ -26,6 +25,8 @@ use crate::format::{FormatConfig, OcsfVersion};
 #[cfg(test)]
 pub(super) use fields::ALL_FIELDS;
 use fields::FIELDS;
+use layout::{LAYOUT, field};
+use observables::Observables;
 
 /// Fields derived by a rule.
 pub(super) const RULES: [(&str, Derivation); 5] = [
@@ -39,102 +40,115 @@ pub(super) const RULES: [(&str, Derivation); 5] = [
 /// Maximum length of a text of the schema (`string_t` of 1.3.0), in characters.
 const MAX_TEXT_CHARS: usize = 65_535;
 
+const COMPANY: Slot = slot("~/companyId");
+
 /// Renders one event as a JSON document.
-pub(super) fn render(
+pub(super) fn render<'a>(
     formatting: &FormatConfig,
-    received: Received<'_>,
-    leaves: &mut Leaves,
+    received: Received<'a>,
+    leaves: &mut Leaves<'a>,
 ) -> Vec<u8> {
-    let event = received.event;
-    let classified = class::of(formatting, event, leaves);
-    let mut document = Document::default();
-    kind(classified, event, &mut document);
-    let product = formatting.products.of(event);
-    metadata(formatting.ocsf_version, classified.class, received, product, leaves, &mut document);
+    let facts = &Facts::of(formatting, received.event);
+    let classified = class::of(formatting, facts, leaves);
+    let (mut document, mut observables) = (Document::new(&LAYOUT), Observables::default());
+    let (document, found) = (&mut document, &mut observables);
+    kind(classified, facts, document);
+    metadata(formatting.ocsf_version, classified.class, received, facts, leaves, document);
     if classified.class == class::DETECTION_FINDING {
-        identity::detection_finding(event, leaves, &mut document);
+        identity::detection_finding(facts, leaves, found, document);
     } else {
-        status(event, leaves, &mut document);
+        status(facts, leaves, document);
     }
     if classified.class != class::BASE_EVENT {
-        people::fill(classified.class, event, product, leaves, &mut document);
+        people::fill(classified.class, facts, leaves, found, document);
     }
     match classified.class {
-        class::AUTHENTICATION => identity::authentication(event, product, leaves, &mut document),
-        class::ACCOUNT_CHANGE => identity::account_change(event, leaves, &mut document),
-        class::ENTITY_MANAGEMENT => identity::entity_management(leaves, &mut document),
-        class::USER_ACCESS => identity::user_access(event, leaves, &mut document),
-        class::GROUP_MANAGEMENT => identity::group_management(event, leaves, &mut document),
-        class::API_ACTIVITY => api::fill(event, leaves, &mut document),
+        class::AUTHENTICATION => identity::authentication(facts, leaves, found, document),
+        class::ACCOUNT_CHANGE => identity::account_change(facts, leaves, found, document),
+        class::ENTITY_MANAGEMENT => identity::entity_management(leaves, found, document),
+        class::USER_ACCESS => identity::user_access(facts, leaves, found, document),
+        class::GROUP_MANAGEMENT => identity::group_management(facts, leaves, found, document),
+        class::API_ACTIVITY => api::fill(facts.event, leaves, found, document),
         _ => {}
     }
-    document.set("message", message(event));
+    observables.finish(document);
+    document.text(const { field("message") }, &facts.message());
+    rest(formatting, received, leaves, document);
+    document.to_bytes()
+}
+
+/// Sets `unmapped`, and the original event if it is needed or configured. An original that is too long for
+/// its field becomes a field of `unmapped`.
+fn rest(
+    formatting: &FormatConfig,
+    received: Received<'_>,
+    leaves: &mut Leaves<'_>,
+    document: &mut Document,
+) {
     let original = leaves.original(received);
     let original = original.or_else(|| formatting.original.then(|| one_line(received)));
-    let rest = leaves.take_rest("unmapped");
-    let mut long = "_raw_data".to_owned();
-    while rest.as_ref().is_some_and(|rest| rest.get(&long).is_some()) {
-        long.insert(0, '_');
+    let (short, long) = match &original {
+        Some(text) if text.len() > MAX_TEXT_CHARS => (None, Some(&**text)),
+        text => (text.as_deref(), None),
+    };
+    let mut name = "_raw_data".to_owned();
+    while long.is_some() && leaves.has_rest(&name) {
+        name.insert(0, '_');
     }
-    if let Some(rest) = rest {
-        document.set_whole("unmapped", rest);
+    let long = long.map(|text| (&*name, text));
+    document.try_write(const { field("unmapped") }, |out| leaves.write_rest("unmapped", long, out));
+    if let Some(text) = short {
+        document.whole_text(const { field("raw_data") }, text);
     }
-    if let Some(text) = original {
-        let is_long = text.len() > MAX_TEXT_CHARS;
-        let field = if is_long { format!("unmapped.{long}") } else { "raw_data".to_owned() };
-        document.set_whole(&field, text.into());
-    }
-    document.into_bytes()
 }
 
 /// Sets class, activity and severity, as numbers and as captions.
-fn kind(classified: OcsfActivity, event: &Event<'_>, document: &mut Document) {
+fn kind(classified: OcsfActivity, facts: &Facts<'_>, document: &mut Document) {
     let OcsfActivity { class, activity } = classified;
     let (class_uid, activity_id) = (i64::from(class), i64::from(activity));
     let name = class::activity_name(classified);
     // Only the activity "Other" allows a caption of one's own.
-    let caption = if name == "Other" { own_caption(event) } else { name.into() };
-    let (severity_id, severity) = match event.severity() {
+    let caption = if name == "Other" { own_caption(facts) } else { name };
+    let (severity_id, severity) = match facts.severity {
         Severity::Informational => (1, "Informational"),
         Severity::Low => (2, "Low"),
         Severity::Medium => (3, "Medium"),
         Severity::High => (4, "High"),
     };
-    for (name, value) in [
-        ("class_uid", class_uid),
-        ("category_uid", class_uid / 1000),
-        ("activity_id", activity_id),
-        ("type_uid", class_uid * 100 + activity_id),
-        ("severity_id", severity_id),
-        ("time", event.time().timestamp_millis()),
-        ("timezone_offset", 0),
+    for (field, value) in [
+        (const { field("class_uid") }, class_uid),
+        (const { field("category_uid") }, class_uid / 1000),
+        (const { field("activity_id") }, activity_id),
+        (const { field("type_uid") }, class_uid * 100 + activity_id),
+        (const { field("severity_id") }, severity_id),
+        (const { field("time") }, facts.event.time().timestamp_millis()),
+        (const { field("timezone_offset") }, 0),
     ] {
-        document.set(name, value);
+        document.plain(field, value);
     }
     let type_name = format!("{}: {name}", class::class_name(class));
-    for (name, value) in [
-        ("class_name", class::class_name(class)),
-        ("category_name", class::category_name(class)),
-        ("activity_name", &caption),
-        ("type_name", &type_name),
-        ("severity", severity),
+    for (field, value) in [
+        (const { field("class_name") }, class::class_name(class)),
+        (const { field("category_name") }, class::category_name(class)),
+        (const { field("activity_name") }, caption),
+        (const { field("type_name") }, &type_name),
+        (const { field("severity") }, severity),
     ] {
-        document.set(name, value);
+        document.text(field, value);
     }
 }
 
-fn own_caption(event: &Event<'_>) -> Cow<'static, str> {
-    match event {
+fn own_caption<'f>(facts: &'f Facts<'_>) -> &'f str {
+    match facts.event {
         Event::Interaction(run) => match &run.interaction {
             Interaction::CustomAnalytics(_) => "Custom Analytics",
             Interaction::StartInteraction(_) => "Start Interaction",
             Interaction::ReceiveRequest(_) => "Receive Request",
             Interaction::SendResponse(_) => "Send Response",
             Interaction::SendErrorResponse(_) => "Send Error Response",
-        }
-        .into(),
-        Event::DeliveryTest(_) => "Other".into(),
-        Event::Admin(_) | Event::Other(_) => title(event),
+        },
+        Event::DeliveryTest(_) => "Other",
+        Event::Admin(_) | Event::Other(_) => &facts.entry.title,
     }
 }
 
@@ -142,35 +156,36 @@ fn metadata(
     version: OcsfVersion,
     class: u16,
     received: Received<'_>,
-    product: &Product,
-    leaves: &mut Leaves,
+    facts: &Facts<'_>,
+    leaves: &mut Leaves<'_>,
     document: &mut Document,
 ) {
-    let event = received.event;
-    for (name, value) in [
-        ("metadata.version", version.as_str()),
-        ("metadata.product.name", product.name.as_str()),
-        ("metadata.product.vendor_name", "Ping Identity"),
-        ("metadata.product.lang", "en"),
-        ("metadata.log_name", product.log),
-        ("metadata.log_provider", "PingOne"),
+    let event = facts.event;
+    for (field, value) in [
+        (const { field("metadata.version") }, version.as_str()),
+        (const { field("metadata.product.name") }, &facts.product.name),
+        (const { field("metadata.product.vendor_name") }, "Ping Identity"),
+        (const { field("metadata.product.lang") }, "en"),
+        (const { field("metadata.log_name") }, facts.product.log),
+        (const { field("metadata.log_provider") }, "PingOne"),
     ] {
-        document.set(name, value);
+        document.text(field, value);
     }
     if has_actor_by_profile(version, class) {
-        document.set("metadata.profiles", vec!["host"]);
+        document.texts(const { field("metadata.profiles") }, ["host"]);
     }
-    document.set("metadata.logged_time", event.envelope().recorded_at.timestamp_millis());
-    document.set("metadata.processed_time", received.received_at);
+    let logged_at = event.envelope().recorded_at.timestamp_millis();
+    document.plain(const { field("metadata.logged_time") }, logged_at);
+    document.plain(const { field("metadata.processed_time") }, received.received_at);
     if let Some(id) = event.environment_id() {
-        document.set("metadata.tenant_uid", id);
-        if leaves.get("~/companyId").and_then(Value::as_str) == Some(id) {
-            leaves.take_text(&["metadata.tenant_uid"], &["~/companyId"]);
+        document.text(const { field("metadata.tenant_uid") }, id);
+        if leaves.string_at(COMPANY).is_some_and(|company| company == id) {
+            leaves.take_text(&["metadata.tenant_uid"], const { &any_of(["~/companyId"]) });
         }
     }
     // From 1.7 on, the schema has a field for the event's id in its product.
-    if version == OcsfVersion::V1_8 && leaves.has_text("/id") {
-        document.set("metadata.original_event_uid", &*event.envelope().id);
+    if version == OcsfVersion::V1_8 && leaves.has_text(const { slot("/id") }) {
+        document.text(const { field("metadata.original_event_uid") }, &event.envelope().id);
     }
     document.fill(&FIELDS, leaves);
 }
@@ -187,34 +202,30 @@ fn has_actor_by_profile(version: OcsfVersion, class: u16) -> bool {
 }
 
 /// Sets the status. The status of `result` is shown only if it does not contradict the outcome.
-fn status(event: &Event<'_>, leaves: &mut Leaves, document: &mut Document) {
-    let outcome = event.outcome();
+fn status(facts: &Facts<'_>, leaves: &mut Leaves<'_>, document: &mut Document) {
+    let (event, outcome) = (facts.event, facts.outcome);
     let result = event.envelope().result.as_ref();
     let agrees = result.is_some_and(|result| result.outcome() == outcome);
     let reported = event.flow().and_then(|flow| flow.reported.outcome());
     let contradicts =
         reported.is_some_and(|stated| stated != outcome && stated != Outcome::Unknown);
-    let fields = [(!contradicts).then_some("~/outcomeStatus"), agrees.then_some("/result/status")];
-    let fields: Vec<&str> = fields.into_iter().flatten().collect();
-    let code = leaves.take_text(&["status_code"], &fields);
+    let from: &Alternatives = match (contradicts, agrees) {
+        (false, true) => const { &any_of(["~/outcomeStatus", "/result/status"]) },
+        (false, false) => const { &any_of(["~/outcomeStatus"]) },
+        (true, true) => const { &any_of(["/result/status"]) },
+        (true, false) => const { &any_of([]) },
+    };
+    let code = leaves.take_text(&["status_code"], from);
     let (id, caption) = match (outcome, &code) {
         (Outcome::Success, _) => (1, "Success"),
         (Outcome::Failure, _) => (2, "Failure"),
         // The flow author's own word, which the schema does not define.
-        (Outcome::Unknown, Some(word)) => (99, word.as_str()),
+        (Outcome::Unknown, Some(word)) => (99, &**word),
         (Outcome::Unknown, None) => (0, "Unknown"),
     };
-    document.set("status_id", id);
-    document.set("status", caption);
+    document.plain(const { field("status_id") }, id);
+    document.text(const { field("status") }, caption);
     if let Some(code) = &code {
-        document.set("status_code", code.as_str());
-    }
-}
-
-/// Adds an observable, which analysts can search in every class.
-fn observe(document: &mut Document, name: &str, id: i64, caption: &str, value: Option<&str>) {
-    if let Some(value) = value.filter(|value| !value.is_empty()) {
-        let observable = json!({ "name": name, "type_id": id, "type": caption, "value": value });
-        document.push("observables", observable);
+        document.text(const { field("status_code") }, code);
     }
 }

@@ -78,7 +78,7 @@ fn the_component_template_has_every_field_of_ours_and_its_type() {
         }
     }
     let tables = super::super::ecs::FIELDS.iter().chain(&super::super::ecs::FLOW_FIELDS);
-    emitted.extend(tables.flat_map(|(names, _)| names.iter().map(|name| (*name).to_owned())));
+    emitted.extend(tables.flat_map(|row| row.names.iter().map(|name| (*name).to_owned())));
     // Fields that occur in no fixture.
     emitted.extend(
         ["ping_one.davinci.parent.flow.version", "ping_one.audit.created_at"].map(str::to_owned),
@@ -128,8 +128,8 @@ fn the_index_templates_match_the_default_data_stream() {
     assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
 }
 
-fn members(pointers: &[&str]) -> String {
-    let mut members: Vec<String> = pointers.iter().map(|pointer| documented(pointer)).collect();
+fn members(from: &slots::Alternatives) -> String {
+    let mut members: Vec<String> = from.pointers().map(documented).collect();
     members.dedup();
     members.join(" | ")
 }

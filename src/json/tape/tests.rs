@@ -183,3 +183,17 @@ fn values_beyond_the_bounds_are_not_recorded() {
     // A new object replaces the nodes of the previous one.
     assert!(tape.read("{}").is_some() && tape.nodes().is_empty() && !tape.is_too_large());
 }
+
+#[test]
+fn a_complete_tape_has_each_value_however_many_there_are() {
+    let mut tape = Tape::complete();
+    let values = "[1,{\"x\":[2]}],".repeat(MAX_NODES);
+    let text = format!("{{\"l\":[{values}3],\"b\":{{\"c\":[[4]]}}}}");
+    assert!(tape.read(&text).is_some() && !tape.is_too_large());
+    assert!(tape.nodes().iter().all(|node| !node.is_opaque));
+    // Five values in each repeated array, itself included.
+    let list = tape.nodes()[0];
+    assert_eq!(list.inner as usize, 5 * MAX_NODES + 1);
+    let rest: Vec<_> = tape.nodes()[list.inner as usize..].iter().map(|node| node.value).collect();
+    assert_eq!(rest, ["3", "{\"c\":[[4]]}", "[[4]]", "[4]", "4"]);
+}

@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::command::{CommandOutcome, WriterCommand};
 use super::group::{GroupCommit, LogState};
 use super::trim;
+use crate::spans;
 use crate::spool::embedded::WriterStatus;
 use crate::spool::embedded::store::bounds;
 use crate::spool::embedded::store::fault::{self, Fault};
@@ -107,6 +108,7 @@ impl Writer {
 
     /// Commits a group and answers its commands. Returns true if there is more to trim.
     pub(crate) fn commit(&mut self, group: Vec<WriterCommand>) -> Result<bool, MustEnd> {
+        step(group.iter().any(WriterCommand::is_append), "writer woken");
         if let Err(error) = self.check_files()? {
             let reason = error.to_string();
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
@@ -219,7 +221,10 @@ impl Writer {
             if is_damaged { (None, false) } else { trim::trim(&mut work, holding, keep)? };
         let trimmed = removed.unwrap_or(log.trimmed);
         work.finish(log, trimmed)?;
+        let has_events = work.chunks > 0;
+        step(has_events, "in the transaction");
         tx.commit()?;
+        step(has_events, "written and synced");
 
         log.next = next;
         log.room = room;
@@ -241,6 +246,7 @@ impl Writer {
         } else {
             self.files.check().err().map(|error| error.to_string())
         };
+        step(has_events, "published");
         for (command, done) in group.drain(..).zip(done) {
             match (done, &misplaced) {
                 (CommandOutcome::Appended(Ok(_)), Some(reason)) => {
@@ -283,6 +289,13 @@ impl Writer {
     #[expect(clippy::mem_forget, reason = "dropping the connection is what must not happen")]
     fn abandon(self) {
         std::mem::forget((self.connection, self.files));
+    }
+}
+
+/// Reports a step of a commit with events.
+fn step(has_events: bool, step: &'static str) {
+    if has_events {
+        spans::step(step);
     }
 }
 
