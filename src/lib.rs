@@ -29,6 +29,7 @@
 //! | [`app`], [`cli`] | wiring of the service; the command line |
 //! | [`json`] | tokens of accepted JSON; pure |
 //! | [`nats`] | connections to NATS |
+//! | `azure` | access tokens of Microsoft Entra ID |
 //! | `durable_dir`, `paths` | directories that survive a power loss; identity of files |
 //! | `http_client` | HTTP client of sinks and traces |
 //! | `pem`, `shown`, `secret` | PEM files and secrets; errors that quote neither |
@@ -36,6 +37,7 @@
 
 pub(crate) mod admin;
 pub mod app;
+mod azure;
 pub mod cli;
 pub mod config;
 pub mod decode;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
 /// meet.
-const DIRECTIONS: [(&str, &[&str]); 33] = [
+const DIRECTIONS: [(&str, &[&str]); 34] = [
     ("error_chain", &[]),
     ("event", &[]),
     ("rlimit", &[]),
@@ -25,6 +25,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
+    ("azure", &["http_client", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
@@ -36,6 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     (
         "sinks",
         &[
+            "azure",
             "durable_dir",
             "error_chain",
             "event",

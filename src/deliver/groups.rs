@@ -19,7 +19,7 @@ impl Next {
     /// verdict is final.
     pub(super) fn of(verdict: &Verdict, group: usize) -> Next {
         match verdict {
-            Verdict::Delivered | Verdict::Rejected { .. } => Next::Final,
+            Verdict::Delivered | Verdict::Rejected { .. } | Verdict::TooOld { .. } => Next::Final,
             Verdict::Split { .. } if group == 1 => Next::Final,
             Verdict::Split { .. } => Next::Bisect,
             Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => Next::Retry,

@@ -26,6 +26,11 @@ pub(crate) enum Verdict {
         /// The target's answer.
         reason: Reason,
     },
+    /// Not sent: the target would replace the time of this item, and the configuration forbids that.
+    TooOld {
+        /// Age limit of the target.
+        reason: Reason,
+    },
     /// Nothing can be delivered until someone changes something: credentials, a path, a URL.
     Fatal {
         /// The change that an operator has to make.
@@ -65,8 +70,10 @@ pub(crate) enum SinkFinding {
     FailureStore,
     /// The target asked to slow down and took the items all the same.
     SlowDown,
-    /// Cut to the configured size.
+    /// Cut to the configured size, or accepted by a target that cuts a field of it.
     Truncated,
+    /// Accepted by a target that replaces the time of the event, because the event is too old.
+    TimeReplaced,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
     /// Taken by a collector that gives no acknowledgement, though one was configured.
@@ -81,6 +88,7 @@ impl SinkFinding {
             SinkFinding::FailureStore => "failure_store",
             SinkFinding::SlowDown => "slow_down",
             SinkFinding::Truncated => "truncated",
+            SinkFinding::TimeReplaced => "time_replaced",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
         }
@@ -103,6 +111,7 @@ impl Verdict {
             Verdict::Delivered => "delivered",
             Verdict::Retry { .. } => "retry",
             Verdict::Rejected { .. } => "rejected",
+            Verdict::TooOld { .. } => "too_old",
             Verdict::Fatal { .. } => "fatal",
             Verdict::Split { .. } => "split",
             Verdict::NotTried => "not_tried",
@@ -115,6 +124,7 @@ impl Verdict {
             Verdict::Delivered | Verdict::NotTried => Reason::default(),
             Verdict::Retry { reason, .. }
             | Verdict::Rejected { reason }
+            | Verdict::TooOld { reason }
             | Verdict::Fatal { reason }
             | Verdict::Split { reason } => reason,
         }
