@@ -57,6 +57,7 @@ mod request_ids;
 mod retries;
 mod secrets;
 mod send;
+mod sentinel;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]

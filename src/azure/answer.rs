@@ -188,7 +188,7 @@ mod tests {
         Answer { status, body: body.as_bytes().to_vec(), is_whole: true, ..Answer::default() }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_lifetime_is_read_in_every_spelling() {
         let sent_at = Instant::now();
         for (body, renewed, expired) in [

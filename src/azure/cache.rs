@@ -83,3 +83,75 @@ impl TokenCache {
         token
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::azure::config::{AzureCloud, EntraConfig, EntraIdentity};
+    use crate::http_client::{Compression, HttpClientConfig};
+    use crate::tls::TlsConfig;
+
+    fn token(text: &'static str, renewal: i64, expiry: i64) -> AccessToken {
+        let now = Instant::now();
+        let at = |seconds: i64| match u64::try_from(seconds) {
+            Ok(seconds) => now + Duration::from_secs(seconds),
+            Err(_) => now,
+        };
+        let authorization = HeaderValue::from_static(text);
+        AccessToken { authorization, renew_at: at(renewal), expires_at: at(expiry) }
+    }
+
+    /// A client that cannot read the proof of its identity, so that each of its requests fails at once.
+    fn client() -> TokenClient {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let url: url::Url = "http://127.0.0.1:1".parse().expect("a URL");
+        let identity = EntraIdentity::Workload {
+            tenant_id: "t".to_owned(),
+            client_id: uuid::Uuid::nil(),
+            token_file: "/nowhere/token".into(),
+        };
+        let config = EntraConfig {
+            cloud: AzureCloud::Public,
+            authority: url.clone(),
+            audience: "https://monitor.azure.com".to_owned(),
+            identity,
+        };
+        let target = HttpClientConfig {
+            url,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            tls: TlsConfig::default(),
+            proxy: None,
+            allows_private: true,
+            compression: Compression::None,
+        };
+        TokenClient::open(&config, &target).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn a_valid_token_stays_in_use_while_it_cannot_be_renewed() {
+        let (cache, client) = (TokenCache::default(), client());
+        cache.set(token("Bearer a", -1, 3600));
+        for _ in 0..2 {
+            let found = cache.token(&client).await.expect("still valid");
+            assert_eq!(found.authorization, "Bearer a");
+            let next = cache.get().expect("a token").renew_at;
+            assert!(next > Instant::now(), "it is not requested again at once");
+        }
+        cache.set(token("Bearer a", -1, -1));
+        assert!(matches!(cache.token(&client).await, Err(TokenError::Refused { .. })), "expired");
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_replaced_unless_another_one_is_there() {
+        let (cache, client) = (TokenCache::default(), client());
+        let refused = token("Bearer a", 3000, 3600);
+        cache.set(refused.clone());
+        assert!(cache.renewed(&refused, &client).await.is_err(), "a request that fails");
+        cache.set(token("Bearer b", 3000, 3600));
+        let found = cache.renewed(&refused, &client).await.expect("the other one");
+        assert_eq!(found.authorization, "Bearer b");
+    }
+}

@@ -1,6 +1,7 @@
 //! Targets in this process that behave as documented: they store what a real one would store, and
 //! tests compare what is stored with what was sent.
 
+pub mod azure;
 pub mod collector;
 pub mod elastic;
 pub mod receiver;
