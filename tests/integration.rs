@@ -58,6 +58,7 @@ mod retries;
 mod secrets;
 mod send;
 mod sentinel;
+mod sentinel_identities;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]

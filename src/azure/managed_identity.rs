@@ -109,27 +109,21 @@ fn read_endpoint(section: &mut Section<'_>) -> Option<ManagedIdentityEndpoint> {
 impl ManagedIdentityConfig {
     /// Returns the URL of a request for a token.
     pub(super) fn url(&self, audience: &str) -> Url {
-        let (mut url, is_app) = match &self.endpoint {
+        let (mut url, version, resource_id) = match &self.endpoint {
             ManagedIdentityEndpoint::Metadata(host) => {
                 let mut url = host.clone();
                 url.set_path("/metadata/identity/oauth2/token");
-                (url, false)
+                (url, "2018-02-01", "msi_res_id")
             }
-            ManagedIdentityEndpoint::App(url, _) => (url.clone(), true),
+            ManagedIdentityEndpoint::App(url, _) => (url.clone(), "2019-08-01", "mi_res_id"),
         };
         let mut query = url.query_pairs_mut();
-        query.append_pair("api-version", "2019-08-01").append_pair("resource", audience);
-        // The two endpoints have different names for the same ids.
-        let name = match (&self.user_assigned, is_app) {
-            (None, _) => None,
-            (Some(UserAssigned::ClientId(id)), _) => Some(("client_id", id)),
-            (Some(UserAssigned::ObjectId(id)), false) => Some(("object_id", id)),
-            (Some(UserAssigned::ObjectId(id)), true) => Some(("principal_id", id)),
-            (Some(UserAssigned::ResourceId(id)), false) => Some(("msi_res_id", id)),
-            (Some(UserAssigned::ResourceId(id)), true) => Some(("mi_res_id", id)),
-        };
-        if let Some((name, id)) = name {
-            query.append_pair(name, id);
+        query.append_pair("api-version", version).append_pair("resource", audience);
+        match &self.user_assigned {
+            None => {}
+            Some(UserAssigned::ClientId(id)) => drop(query.append_pair("client_id", id)),
+            Some(UserAssigned::ObjectId(id)) => drop(query.append_pair("object_id", id)),
+            Some(UserAssigned::ResourceId(id)) => drop(query.append_pair(resource_id, id)),
         }
         drop(query);
         url

@@ -1,5 +1,6 @@
 //! What the integration tests share: the service as a child process, events, and waiting.
 
+pub mod azure;
 pub mod browser;
 pub mod canary;
 pub mod certificates;

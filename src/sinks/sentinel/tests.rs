@@ -14,7 +14,7 @@ const ID: &str = "66666666-7777-8888-9999-000000000000";
 fn raw(id: &str) -> Vec<u8> {
     let event = json!({
         "id": id, "recordedAt": "2026-03-01T12:00:00.5Z",
-        "action": { "type": "DAVINCI_INTERACTION.START_INTERACTION" }
+        "action": { "type": "USER.CREATED" }
     });
     event.to_string().into_bytes()
 }

@@ -52,8 +52,10 @@ pub struct Issuer {
     pub audience: String,
     /// How many tokens were issued.
     pub issued: usize,
-    /// Queries of managed identities.
-    pub queries: Vec<String>,
+    /// Its own URL.
+    pub url: String,
+    /// Path and parameters of each request for a token, in the order of their names.
+    pub requested: Vec<String>,
 }
 
 impl Issuer {
@@ -66,7 +68,8 @@ impl Issuer {
             lifetime: 3599,
             audience: "https://monitor.azure.com".to_owned(),
             issued: 0,
-            queries: Vec::new(),
+            url: String::new(),
+            requested: Vec::new(),
         }
     }
 
@@ -112,10 +115,10 @@ impl Issuer {
 
     /// A managed identity: numbers are texts, and an app gets no `expires_in`.
     fn managed(&mut self, query: &str, is_app: bool) -> Response {
-        self.queries.push(query.to_owned());
         let pairs: HashMap<String, String> =
             url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let is_known = pairs.get("api-version").is_some_and(|version| version == "2019-08-01");
+        let expected = if is_app { "2019-08-01" } else { "2018-02-01" };
+        let is_known = pairs.get("api-version").is_some_and(|version| version == expected);
         if !is_known || pairs.get("resource") != Some(&self.audience) {
             return json_answer(400, &json!({ "error": "invalid_request" }));
         }
@@ -135,6 +138,15 @@ impl Behaviour for Issuer {
     }
 
     fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        if path.ends_with("/.well-known/openid-configuration") {
+            let endpoint = |name: &str| format!("{}/{TENANT}/oauth2/v2.0/{name}", self.url);
+            let body = json!({
+                "token_endpoint": endpoint("token"), "authorization_endpoint": endpoint("authorize"),
+                "issuer": format!("{}/{TENANT}/v2.0", self.url)
+            });
+            return json_answer(200, &body);
+        }
+        self.requested.push(request(path, query, body));
         match path {
             "/metadata/identity/oauth2/token" if header(headers, "metadata") == "true" => {
                 self.managed(query, false)
@@ -146,6 +158,16 @@ impl Behaviour for Issuer {
             _ => json_answer(400, &json!({ "error": "invalid_request" })),
         }
     }
+}
+
+/// Path and parameters of a request for a token, in the order of their names.
+fn request(path: &str, query: &str, body: &[u8]) -> String {
+    let text = if body.is_empty() { query.as_bytes() } else { body };
+    let pairs = url::form_urlencoded::parse(text).map(|(name, value)| format!("{name}={value}"));
+    // Microsoft's clients also ask for the user, whom no application has.
+    let mut pairs: Vec<String> = pairs.filter(|pair| pair != "client_info=1").collect();
+    pairs.sort();
+    format!("{path} {}", pairs.join(" "))
 }
 
 /// The Logs Ingestion API with one rule and one stream.
@@ -166,6 +188,8 @@ pub struct Ingestion {
     pub refuses_tokens: bool,
     /// Requests with a token that is not valid.
     pub unauthorized: usize,
+    /// Path, query, media type and compression of each request.
+    pub requested: Vec<String>,
     /// Bytes that it takes at most, if fewer than the real one.
     pub limit: usize,
 }
@@ -182,6 +206,7 @@ impl Ingestion {
             has_role: true,
             refuses_tokens: false,
             unauthorized: 0,
+            requested: Vec::new(),
             limit: MAX_BODY,
         }
     }
@@ -274,6 +299,9 @@ impl Behaviour for Ingestion {
     }
 
     fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        let [kind, encoding] =
+            ["content-type", "content-encoding"].map(|name| header(headers, name));
+        self.requested.push(format!("{path}?{query} {kind} {encoding}"));
         let token = header(headers, "authorization").strip_prefix("Bearer ").unwrap_or_default();
         if self.refuses_tokens || !self.tokens.is_valid(token) {
             self.unauthorized += 1;
