@@ -24,12 +24,12 @@ param createEndpoint bool = false
 param retentionInDays int = -1
 
 // One column for each top-level field of the format ecs, and those that the sink adds. RawEvent holds the whole event in
-// the formats native and ocsf. A field without a column is dropped by Azure.
+// the formats native and ocsf, and event.original of an event above 64 KB. A field without a column is dropped by Azure.
 var columns = [
   { name: 'TimeGenerated', type: 'datetime', description: 'Time of the event; Azure replaces it in events older than 2 days' }
   { name: 'EventTime', type: 'datetime', description: 'Time of the event, unchanged' }
   { name: 'RecordUid', type: 'string', description: 'The same in each copy of an event' }
-  { name: 'RawEvent', type: 'dynamic', description: 'The event, in the formats native and ocsf' }
+  { name: 'RawEvent', type: 'dynamic', description: 'The received event, where no other column can hold it' }
   { name: 'message', type: 'string', description: 'Summary of the event' }
   { name: 'client', type: 'dynamic', description: 'Application that acted' }
   { name: 'cloud', type: 'dynamic', description: 'Environment of PingOne' }

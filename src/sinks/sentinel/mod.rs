@@ -143,17 +143,16 @@ impl Deliver for Sentinel {
         let now = Utc::now();
         let old: Vec<bool> = items.iter().map(|item| is_too_old(item, now)).collect();
         let is_sent = |is_old: bool| !is_old || self.old_events == OldEvents::Send;
-        let records = items.iter().zip(&old).filter(|(_, is_old)| is_sent(**is_old));
-        let verdict =
-            self.deliver_together(&records.map(|(item, _)| item).collect::<Vec<_>>()).await;
-        let verdicts = old.iter().map(|is_old| match is_sent(*is_old) {
+        let sent = items.iter().zip(&old).filter(|(_, is_old)| is_sent(**is_old));
+        let records: Vec<&Item> = sent.map(|(item, _)| item).collect();
+        let verdict = self.deliver_together(&records).await;
+        let is_replaced = |is_old: bool| is_old && is_sent(is_old) && verdict == Verdict::Delivered;
+        let replaced = old.iter().filter(|is_old| is_replaced(**is_old)).count() as u64;
+        let verdict_of = |is_old: bool| match is_sent(is_old) {
             true => verdict.clone(),
             false => Verdict::TooOld { reason: too_old() },
-        });
-        let verdicts: Vec<Verdict> = verdicts.collect();
-        let is_replaced =
-            |(verdict, is_old): &(&Verdict, &bool)| **is_old && **verdict == Verdict::Delivered;
-        let replaced = verdicts.iter().zip(&old).filter(is_replaced).count() as u64;
+        };
+        let verdicts: Vec<Verdict> = old.iter().map(|is_old| verdict_of(*is_old)).collect();
         Report::from(verdicts).with(SinkFinding::TimeReplaced, replaced)
     }
 

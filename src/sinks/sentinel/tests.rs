@@ -61,18 +61,35 @@ fn a_record_has_the_columns_of_the_table() {
 #[test]
 fn a_field_that_azure_cuts_is_a_finding() {
     let long = "x".repeat(64 * 1024);
-    let (one, two) = (
-        format!("{{\"a\":\"{long}\"}}"),
-        format!("{{\"a\":\"{}\",\"b\":\"{0}\"}}", &long[..40_000]),
-    );
+    let one = format!("{{\"a\":\"{long}\"}}");
+    let two = format!("{{\"a\":\"{0}\",\"b\":\"{0}\"}}", &long[..40_000]);
     for (format, line, finding) in [
         (Format::Ecs, &one, Some(SinkFinding::Truncated)),
         (Format::Ecs, &two, None),
         (Format::Native, &one, Some(SinkFinding::Truncated)),
         (Format::Native, &two, Some(SinkFinding::Truncated)),
     ] {
-        assert_eq!(encoded(format, line).1, finding, "{format:?}");
+        let (record, found) = encoded(format, line);
+        assert_eq!(found, finding, "{format:?}");
+        let fields: Value = serde_json::from_str(line).expect("JSON");
+        let kept = if format == Format::Ecs { &record } else { &record["RawEvent"] };
+        assert_eq!(kept["a"], fields["a"], "the sink itself cuts nothing");
     }
+}
+
+#[test]
+fn a_long_original_has_a_column_of_its_own() {
+    let original = "x".repeat(70_000);
+    let line = format!(
+        "{{\"client\":{{}},\"event\":{{\"id\":\"e\",\"original\":\"{original}\",\"kind\":\"event\"}},\"message\":\"m\"}}"
+    );
+    let (record, finding) = encoded(Format::Ecs, &line);
+    assert_eq!(record["event"], json!({ "id": "e", "kind": "event" }));
+    assert_eq!(record["RawEvent"], original);
+    assert_eq!((&record["client"], &record["message"]), (&json!({}), &json!("m")));
+    assert_eq!(finding, Some(SinkFinding::Truncated));
+    let short = line.replace(&original, "x");
+    assert_eq!(encoded(Format::Ecs, &short).0["event"]["original"], "x", "it fits");
 }
 
 #[test]
