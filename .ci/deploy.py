@@ -1,4 +1,4 @@
-"""What .ci/deploy checks of the files in deploy/. The argument is the program."""
+"""Checks the files in deploy/ for .ci/deploy. The argument is the path of davinci-siem."""
 
 import json
 import pathlib
@@ -39,7 +39,7 @@ FILTER_OPTIONS = {
     "included_tags": False, "ip_address_exposed": False, "useragent_exposed": False,
 }
 
-# The oldest and the newest Kubernetes that the manifests are for.
+# Oldest and newest supported version of Kubernetes.
 VERSIONS = ["1.29", "1.37"]
 
 # Volumes of the Pod Security Standard "restricted":
@@ -53,7 +53,7 @@ problems = []
 
 
 def is_fixed(image):
-    """An image of a full version, which does not move to another release."""
+    """True if the tag of an image is a full version, which always names the same release."""
     return re.fullmatch(r"[a-z-]+:\d+\.\d+\.\d+(-[a-z0-9.]+)?(@sha256:[0-9a-f]{64})?", image) is not None
 
 
@@ -63,7 +63,7 @@ def want(holds, message):
 
 
 def size(text):
-    """The bytes of "10 GiB" or "20Gi"."""
+    """Bytes of a size such as "10 GiB" or "20Gi"."""
     number, unit = re.fullmatch(r"(\d+) ?([KMGT]i)B?", text).groups()
     return int(number) * UNITS[unit]
 
@@ -78,7 +78,7 @@ def port(address):
 
 
 def files(config):
-    """The paths of a configuration's secrets, and of its certificates and keys."""
+    """Paths of the secrets, certificates and keys in a configuration."""
     found = []
     for key, value in config.items():
         if isinstance(value, dict):
@@ -97,22 +97,22 @@ def self_signed(certificate, key):
 
 
 def program_takes(name, text):
-    """Has the program check a configuration, with secrets where it wants them."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    """Runs `davinci-siem check` on a configuration, with files for its secrets."""
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
         config = tomllib.loads(text)
         for path in files(config):
-            own = folder / path.lstrip("/")
+            own = directory / path.lstrip("/")
             own.parent.mkdir(parents=True, exist_ok=True)
             own.write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
             text = text.replace(f'"{path}"', f'"{own}"')
         if "tls" in config["listen"]:
-            self_signed(*(folder / config["listen"]["tls"][key].lstrip("/") for key in ("certificate", "key")))
+            self_signed(*(directory / config["listen"]["tls"][key].lstrip("/") for key in ("certificate", "key")))
         if "jetstream" in config["spool"]:
-            self_signed(folder / config["spool"]["jetstream"]["tls"]["ca"].lstrip("/"), folder / "ca.key")
-        (folder / "config.toml").write_text(text)
+            self_signed(directory / config["spool"]["jetstream"]["tls"]["ca"].lstrip("/"), directory / "ca.key")
+        (directory / "config.toml").write_text(text)
         checked = subprocess.run(
-            [PROGRAM, "check", "-c", folder / "config.toml"], capture_output=True, text=True, env={}
+            [PROGRAM, "check", "-c", directory / "config.toml"], capture_output=True, text=True, env={}
         )
         want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
 
@@ -157,7 +157,7 @@ def check_compose(version, user):
 
 
 def keeps_to_itself(service, name):
-    """What any container is kept from."""
+    """Checks the restrictions that every container must have."""
     want(service["read_only"] is True, f"{name}: the root can be written")
     want(service["cap_drop"] == ["ALL"] and "cap_add" not in service, f"{name}: there are capabilities")
     want("no-new-privileges:true" in service["security_opt"], f"{name}: new privileges are allowed")
@@ -166,7 +166,7 @@ def keeps_to_itself(service, name):
 
 
 def check_restricted(pod, name):
-    """Pod Security Standard "restricted", and a root that cannot be written."""
+    """Checks the Pod Security Standard "restricted", and that the root file system is read-only."""
     for key in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
         want(not pod.get(key), f"{name}: {key}")
     outer = pod.get("securityContext", {})
@@ -259,23 +259,23 @@ def check_kubernetes(version, user):
 
 
 def nats_takes(name, text):
-    """Has nats-server read a configuration, with what it includes."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        (folder / "secrets").mkdir()
-        (folder / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
-        self_signed(folder / "secrets/tls.crt", folder / "secrets/tls.key")
-        (folder / "secrets/ca.crt").write_bytes((folder / "secrets/tls.crt").read_bytes())
-        (folder / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{folder}/"))
+    """Runs `nats-server -t` on a configuration and the files that it includes."""
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
+        (directory / "secrets").mkdir()
+        (directory / "secrets/password.conf").write_text('password: "5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5"\n')
+        self_signed(directory / "secrets/tls.crt", directory / "secrets/tls.key")
+        (directory / "secrets/ca.crt").write_bytes((directory / "secrets/tls.crt").read_bytes())
+        (directory / "nats-server.conf").write_text(text.replace("/etc/nats/", f"{directory}/"))
         checked = subprocess.run(
-            [NATS, "-t", "-c", folder / "nats-server.conf"], capture_output=True, text=True,
+            [NATS, "-t", "-c", directory / "nats-server.conf"], capture_output=True, text=True,
             env={"SERVER_NAME": "nats-1"},
         )
         want(checked.returncode == 0, f"{name}: {checked.stderr.strip()}")
 
 
 def agree(name, nats, config):
-    """What the servers' configuration and the receivers' say of each other."""
+    """Checks that the configurations of the servers and of the receivers agree."""
     number = {"MB": 10**6, "GB": 10**9}
     found = {key: re.search(rf"(?m)^ *{key}: (\d+)(MB|GB)$", nats) for key in ("max_payload", "max_file_store")}
     bytes_of = {key: int(match[1]) * number[match[2]] for key, match in found.items()}
@@ -295,7 +295,7 @@ def check_jetstream_compose(version, user):
     name = "deploy/jetstream/compose.yaml"
     compose = yaml.safe_load((ROOT / name).read_text())
     try:
-        # With what is written once put in everywhere.
+        # With YAML's anchors resolved.
         compose_spec.PyCompose.from_yaml(yaml.safe_dump(compose)).validate()
     except ValueError as error:
         problems.append(f"{name}: {error}")
@@ -340,9 +340,9 @@ def check_jetstream_compose(version, user):
 
 
 def check_jetstream_kubernetes(version, user):
-    folder = KUBERNETES / "jetstream"
+    directory = KUBERNETES / "jetstream"
     objects, before = {}, len(problems)
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(directory.glob("*.yaml")):
         name = f"{path.relative_to(ROOT)}"
         for resource in yaml.safe_load_all(path.read_text()):
             for kubernetes in VERSIONS:
@@ -420,7 +420,7 @@ def check_jetstream_kubernetes(version, user):
 
 
 def settings(unit):
-    """A unit's keys and values, each key with all of its values."""
+    """Keys of a unit, each with the list of its values."""
     found = {}
     for line in unit.splitlines():
         if "=" in line and not line.startswith("#"):
@@ -435,9 +435,9 @@ def check_systemd():
     unit = settings(text)
     (installed, _, config_option, config_path) = unit["ExecStart"][0].split()
     want(config_option == "-c", f"{name}: no configuration")
-    with tempfile.TemporaryDirectory() as folder:
-        # verify wants the program to be there.
-        here = pathlib.Path(folder, "davinci-siem.service")
+    with tempfile.TemporaryDirectory() as directory:
+        # `systemd-analyze verify` requires the program to exist.
+        here = pathlib.Path(directory, "davinci-siem.service")
         here.write_text(text.replace(f"ExecStart={installed} ", f"ExecStart={PROGRAM} "))
         verified = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True)
         want(verified.returncode == 0 and not verified.stderr, f"{name}: {verified.stderr.strip()}")
@@ -475,7 +475,7 @@ def arguments(given, known, name):
 
 
 def plain(text):
-    """A string of HCL without its quotes: versions of the parser differ."""
+    """A string of HCL without its quotes, which only some versions of the parser remove."""
     return text.strip('"')
 
 

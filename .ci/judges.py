@@ -1,4 +1,4 @@
-"""What .ci/detections and .ci/formats share: the program under test, and servers that judge its output."""
+"""Shared by .ci/detections and .ci/formats: the program under test, and servers that judge its output."""
 
 import json
 import pathlib
@@ -43,7 +43,7 @@ BUILT_IN = {
 
 
 def render(program, events, *arguments):
-    """Events in a format, one line each, as `davinci-siem map` prints them."""
+    """Renders events in a format with `davinci-siem map`, one line each."""
     mapped = subprocess.run(
         [program, "map", *arguments], input=json.dumps(events), capture_output=True, text=True, check=False
     )
@@ -54,7 +54,7 @@ def render(program, events, *arguments):
 
 
 def accepted(program, events):
-    """The events that are not refused: damage may have removed what an event needs."""
+    """The events that are not refused: a mutation may have removed a required field."""
     mapped = subprocess.run([program, "map"], input=json.dumps(events), capture_output=True, text=True, check=False)
     refused = {int(number) for number in re.findall(r"^standard input:1: \$\[(\d+)\]", mapped.stderr, re.MULTILINE)}
     return [event for at, event in enumerate(events) if at not in refused]
@@ -83,9 +83,9 @@ class Server:
     """A server with the interface of Elasticsearch, on a free port of loopback."""
 
     def __init__(self, command):
-        self.folder = tempfile.TemporaryDirectory()
+        self.directory = tempfile.TemporaryDirectory()
         self.port = free_port()
-        command = [part.format(port=self.port, folder=self.folder.name) for part in command]
+        command = [part.format(port=self.port, directory=self.directory.name) for part in command]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 30
         while time.monotonic() < end:
@@ -102,7 +102,7 @@ class Server:
     def __exit__(self, *_):
         self.process.kill()  # noida-db ignores SIGTERM
         self.process.wait()
-        self.folder.cleanup()
+        self.directory.cleanup()
 
     def request(self, method, path, body=None, kind="application/json"):
         """The answer, and its status."""
@@ -153,7 +153,7 @@ class Server:
 
 def elasticsearch():
     """noida-db with the shipped templates."""
-    command = ["start", "--only", "elasticsearch", "--elasticsearch-port", "{port}", "--data-dir", "{folder}"]
+    command = ["start", "--only", "elasticsearch", "--elasticsearch-port", "{port}", "--data-dir", "{directory}"]
     server = Server([str(VENV / "bin/noida-db"), *command])
     for name, template in BUILT_IN.items():
         server.put(f"/_component_template/{name}", template)

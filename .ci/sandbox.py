@@ -89,19 +89,19 @@ def until(holds, what, service, log):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        directory = pathlib.Path(directory)
         request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
         leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-out", "tls.crt", "-keyout", "tls.key"]
-        subprocess.run([*request, *names, *leaf], cwd=folder, check=True, capture_output=True)
-        folder.joinpath("password").write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
-        folder.joinpath("config.toml").write_text(CONFIG)
-        log = folder / "log"
+        subprocess.run([*request, *names, *leaf], cwd=directory, check=True, capture_output=True)
+        directory.joinpath("password").write_text("5f0c2f6e3a1b4d7c8e9fa0b1c2d3e4f5\n")
+        directory.joinpath("config.toml").write_text(CONFIG)
+        log = directory / "log"
         filtered = rules()
         with log.open("w") as stderr:
             service = subprocess.Popen(
-                [PROGRAM, "serve", "-c", "config.toml"], cwd=folder, env={}, stderr=stderr, preexec_fn=filtered.load
+                [PROGRAM, "serve", "-c", "config.toml"], cwd=directory, env={}, stderr=stderr, preexec_fn=filtered.load
             )
         try:
             until(lambda: " ready " in log.read_text(), "it is not ready", service, log)
@@ -109,7 +109,7 @@ def main():
             send = [PROGRAM, "send", "--count", "100", "--user", "pingone", "--password-file", "password"]
             sent = subprocess.run(
                 [*send, "--give-up-after", "10s", "--url", f"https://localhost:{port}/webhooks/pingone"],
-                cwd=folder, env={"SSL_CERT_FILE": "tls.crt"}, preexec_fn=filtered.load, capture_output=True, text=True,
+                cwd=directory, env={"SSL_CERT_FILE": "tls.crt"}, preexec_fn=filtered.load, capture_output=True, text=True,
             )
             if sent.returncode != 0:
                 sys.exit(f"sandbox: nothing was accepted: {sent.stderr}{log.read_text()}")
@@ -118,14 +118,14 @@ def main():
 
             def lines():
                 try:
-                    texts = [path.read_bytes() for path in folder.glob("events*.ndjson")]
-                    texts += [gzip.decompress(path.read_bytes()) for path in folder.glob("events*.gz")]
+                    texts = [path.read_bytes() for path in directory.glob("events*.ndjson")]
+                    texts += [gzip.decompress(path.read_bytes()) for path in directory.glob("events*.gz")]
                 except FileNotFoundError:  # it has just been compressed
                     return 0
                 return sum(text.count(b"\n") for text in texts)
 
             until(lambda: lines() == 100, "not everything is in the archive", service, log)
-            until(lambda: list(folder.glob("*.gz")), "nothing was compressed", service, log)
+            until(lambda: list(directory.glob("*.gz")), "nothing was compressed", service, log)
         finally:
             service.terminate()
         if service.wait(30) != 0:

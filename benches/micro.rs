@@ -98,10 +98,10 @@ fn prepare_batch(bencher: Bencher<'_, '_>, count: usize) {
 /// One durable commit, its sync included.
 #[divan::bench(args = [1, 20, 500], sample_count = 50)]
 fn append_batch(bencher: Bencher<'_, '_>, count: usize) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     let settings = SpoolConfig {
         engine: davinci_siem::spool::Engine::Embedded,
-        directory: folder.path().join("spool"),
+        directory: directory.path().join("spool"),
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
     };
     let spool = Spool::open(&settings, davinci_siem::app::system_clock()).expect("a spool");

@@ -28,8 +28,7 @@ pub(crate) fn make(path: &Path, mode: u32) -> io::Result<()> {
         }
     }
     match sync(above) {
-        // A directory that this process may not open belongs to somebody else, who is responsible
-        // for its entries.
+        // This process may not open the directory. Its owner is responsible for the entries.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         synced => synced,
     }

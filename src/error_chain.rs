@@ -6,8 +6,7 @@ use std::io::ErrorKind;
 
 use rustls::{AlertDescription as Alert, CertificateError};
 
-/// Start of the standard library's message for a failed name resolution. The error has no kind of
-/// its own.
+/// Start of the standard library's message for a failed name resolution.
 const UNRESOLVED: &str = "failed to lookup address information";
 
 /// Returns an error with its sources, each once. For the debug log.
@@ -67,8 +66,8 @@ pub(crate) fn connection_failure(error: &(dyn Error + 'static), peer: &str) -> S
         if let Some(error) = cause.downcast_ref() {
             return Some(tls_failure(error, peer));
         }
-        // The resolver and the proxy tunnel return errors without a public type, so their text is
-        // compared.
+        // Only the text distinguishes these errors: a failed resolution has no `ErrorKind` of its own, and the type of
+        // hyper-util's tunnel errors is private. A changed text leads to the general message only.
         let text = cause.to_string();
         if text.starts_with(UNRESOLVED) {
             let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_http_clients_meet_is_said_without_their_chains() {
+    async fn failures_of_http_clients_have_messages_without_error_chains() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");

@@ -41,7 +41,6 @@ pub(crate) enum PemError {
     /// The file does not contain the required kind of object.
     #[error("holds no usable {kind}: {mistake}")]
     Unusable {
-        /// The required kind.
         kind: PemKind,
         /// The most likely mistake.
         mistake: &'static str,
@@ -55,7 +54,6 @@ pub(crate) enum PemError {
     /// The private key belongs to another certificate.
     #[error("does not belong to the certificate in {certificate}")]
     OtherKey {
-        /// File of the certificate.
         certificate: String,
         /// Error of the TLS library.
         source: Box<rustls::Error>,
@@ -63,7 +61,6 @@ pub(crate) enum PemError {
     /// The private key cannot be checked, because its certificate is malformed.
     #[error("cannot be used with the certificate in {certificate}, which is broken")]
     MalformedCertificate {
-        /// File of the certificate.
         certificate: String,
         /// Error of the TLS library.
         source: Box<rustls::Error>,

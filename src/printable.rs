@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_written_out() {
+    fn control_characters_are_escaped() {
         assert_eq!(line("a\u{1b}[2J\u{9b}1m"), "a\\u001b[2J\\u009b1m");
         assert_eq!(line("user\u{202e}nimda\u{2066}\u{200f}"), "user\\u202enimda\\u2066\\u200f");
         assert_eq!(line("two\nlines\r"), "two\\u000alines\\u000d");

@@ -23,7 +23,6 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("{name} cannot be read: {}. Check the path and its permissions", shown::reason(.source))]
     Unreadable {
-        /// The file.
         name: String,
         /// Error of the operating system.
         source: std::io::Error,
@@ -36,10 +35,7 @@ pub enum SecretError {
     NotAPath(#[source] std::io::Error),
     /// The variable is not set.
     #[error("{variable} is not set; set it to the secret, and write its name here")]
-    Unset {
-        /// The variable.
-        variable: String,
-    },
+    Unset { variable: String },
     /// The content can never match, or cannot be sent.
     #[error("{origin} {mistake}")]
     Unusable {
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_never_match_is_refused_with_its_reason() {
+    fn secrets_that_can_never_match_are_refused_with_the_reason() {
         for (text, reason) in [
             ("", "is empty"),
             ("\n", "is empty"),
@@ -267,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_for_a_header_is_carried_unchanged(text in "\\PC{0,3}[ -~\\x00-\\x1f]{0,12}\\PC{0,2}") {
+        fn an_accepted_header_value_is_sent_unchanged(text in "\\PC{0,3}[ -~\\x00-\\x1f]{0,12}\\PC{0,2}") {
             if let Ok(secret) = Secret::from_variable("X", Some(&text), Form::Header) {
                 let value = http::HeaderValue::from_str(secret.expose()).expect("a header");
                 prop_assert_eq!(value.as_bytes().trim_ascii(), secret.expose().as_bytes());

@@ -12,13 +12,13 @@ async fn get(service: &Service, path: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.expect("text"))
 }
 
-/// The value of a sample.
+/// Returns the value of a sample.
 fn sample(metrics: &str, name: &str) -> Option<f64> {
     metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 #[test]
-fn health_says_what_it_is_asked() {
+fn each_health_endpoint_has_its_own_answer() {
     let home = Home::new("");
     let service = home.start();
     block_on(async {
@@ -39,7 +39,7 @@ fn health_says_what_it_is_asked() {
 }
 
 #[test]
-fn every_door_is_counted_and_goes_on_after_a_restart() {
+fn every_disposition_is_counted_across_restarts() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     block_on(async {

@@ -35,7 +35,7 @@ fn counts(received: u64, accepted: u64, duplicates: u64, quarantined: u64) -> (S
     (StatusCode::OK, body)
 }
 
-/// Sends bytes as they are and returns what comes back until the connection is closed.
+/// Sends bytes unchanged and returns all bytes that arrive until the connection is closed.
 fn raw(service: &Service, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(service.address()).expect("connected");
     stream.write_all(request).expect("sent");
@@ -45,7 +45,7 @@ fn raw(service: &Service, request: &[u8]) -> String {
 }
 
 #[test]
-fn the_200_says_what_became_of_each_event_in_exactly_these_bytes() {
+fn the_answer_of_a_200_has_exactly_these_bytes() {
     let home = home("");
     let service = home.start();
     block_on(async {
@@ -177,7 +177,7 @@ fn wrong_credentials_are_refused_before_the_body_is_read() {
             json!({"error": "credentials are missing or wrong"})
         );
     });
-    // A length is announced and no byte of the body is ever sent: the answer comes all the same.
+    // The request announces a length and never sends the body: the answer must not wait for it.
     let answer = raw(
         &service,
         b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
@@ -220,7 +220,7 @@ fn a_body_over_the_limit_is_refused_compressed_or_inflated() {
             Client::new().post(&service.url).header("content-encoding", "gzip").body(bomb);
         assert_eq!(answer(request).await.0, 413);
     });
-    // The announced length is enough; and a chunked body is cut off where it passes the limit.
+    // The announced length is sufficient; a chunked body is cut off where it passes the limit.
     let answer = raw(
         &service,
         b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n",
@@ -243,7 +243,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_encoding_and_framing_is_taken() {
+fn every_encoding_and_framing_is_accepted() {
     let home = home("");
     let service = home.start();
     let deflate = |raw: bool, bytes: &[u8]| {

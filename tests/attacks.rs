@@ -1,5 +1,5 @@
-//! What strangers can use up, at full size: memory stays under a bound, and an honest sender is served
-//! meanwhile. Each test prints what it has seen; `docs/security.md` has it.
+//! Attacks that exhaust resources, at full size: memory stays below a bound, and an honest sender is served meanwhile.
+//! Each test prints its measurements; `docs/security.md` has them.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
@@ -53,7 +53,7 @@ fn connect(service: &Service) -> TcpStream {
 #[test]
 #[ignore = "opens 5,000 connections"]
 fn five_thousand_connections_that_say_nothing() {
-    // As many as there is room for by default, then room for all of them.
+    // First the default limit of connections, then room for all of them.
     for (room, bound) in [(1024, 64 * MIB), (6000, 96 * MIB)] {
         let home = home("", &format!("connections = {room}\nheader_timeout = \"10m\""));
         let service = home.start();
@@ -99,7 +99,7 @@ fn a_thousand_clients_that_send_a_byte_a_second() {
         next += Duration::from_secs(1);
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         for (stream, ..) in &mut slow {
-            // Fails on those that have been closed.
+            // Fails on connections that the service has closed.
             drop(stream.write(b"x"));
         }
         (ends() >= 500.0).then_some(())
@@ -143,7 +143,7 @@ fn a_gibibyte_of_zeros_in_a_mebibyte_of_gzip() {
         assert!(statuses.contains(&413));
     });
     let sent = honest.finish();
-    // limits.in_flight, and the process itself.
+    // `limits.in_flight`, and the memory of the process itself.
     report("20 bombs of 1 GiB, 8 at a time", &service, (256 + 64) * MIB, &sent);
 }
 
@@ -156,7 +156,7 @@ fn a_hundred_thousand_wrong_logins() {
     let guess = |n: u16| {
         let url = service.url.clone();
         async move {
-            // All of 127.0.0.0/8 is this machine.
+            // All addresses of 127.0.0.0/8 belong to this machine.
             let [high, low] = n.to_be_bytes();
             let from = IpAddr::V4(Ipv4Addr::new(127, 1, high, low));
             let client = Client::builder().local_address(from).build().expect("a client");
@@ -188,13 +188,13 @@ fn a_hundred_thousand_wrong_logins() {
     report("100,000 wrong logins from 1,000 addresses", &service, 64 * MIB, &sent);
 }
 
-/// Floods with HTTP/2 frames until so many are sent, on one connection after the other; returns how
-/// many connections the listener ended.
+/// Sends HTTP/2 frames until their number is reached, on one connection after the other. Returns the number of
+/// connections that the listener has closed.
 fn flood(service: &Service, count: u32, mut next: impl FnMut(u32) -> Vec<u8>) -> u32 {
     let (mut sent, mut ended) = (0, 0);
     while sent < count {
         let mut client = Connection::open(&service.address());
-        // Nobody reads what comes back.
+        // The attacker reads no answers.
         for n in 0..count - sent {
             sent += 1;
             if !client.send(&next(n)) {
@@ -206,7 +206,7 @@ fn flood(service: &Service, count: u32, mut next: impl FnMut(u32) -> Vec<u8>) ->
     ended
 }
 
-/// A flood's name, its frames, and whether the listener ends the connection.
+/// Name of a flood, its frames, and true if the listener closes the connection.
 type Flood<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>, bool);
 
 #[test]

@@ -1,9 +1,9 @@
-//! Private keys written wrongly, in every place for one, and a search through everything that the
-//! process says.
+//! Malformed private keys, in every key of the configuration that takes one, and a search through the whole output of
+//! the process.
 //!
-//! People paste keys without their line breaks, encrypted, encoded twice, or in place of another file.
-//! None of it may come back: not on the terminal, not in the log, and above all not from the admin
-//! listener, whose readiness is open to everyone who reaches it.
+//! Operators paste keys without line breaks, encrypted, encoded twice, or into the wrong file. No part of such a key
+//! may appear on the terminal, in the log, or at the admin listener, whose readiness is open to every client that
+//! reaches it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::support::wait_for;
 
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// A private key written wrongly in every way that was thought of, by the name of the mistake.
+/// Returns the malformed keys, each with the name of the mistake.
 fn mistaken(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     let inner: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let body: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -98,7 +98,7 @@ fn mistaken(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms
 }
 
-/// A private key's PEM, with a certificate that goes with it.
+/// Returns the PEM text of a private key, and its certificate.
 struct Pair {
     certificate: PathBuf,
     pem: String,
@@ -106,8 +106,8 @@ struct Pair {
     ca: PathBuf,
 }
 
-fn pair(folder: &Path) -> Pair {
-    let certificates = Certificates::new(folder, "canary");
+fn pair(directory: &Path) -> Pair {
+    let certificates = Certificates::new(directory, "canary");
     let issued = certificates.issue("localhost", |_| ());
     let pem = std::fs::read_to_string(&issued.key).expect("a key").replace('\r', "");
     let inner = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -116,9 +116,9 @@ fn pair(folder: &Path) -> Pair {
 
 #[test]
 fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, .. } = pair(folder.path());
-    let key = folder.path().join("tls.key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, .. } = pair(directory.path());
+    let key = directory.path().join("tls.key");
     let home = Home::with_listen(
         &format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"),
         "",
@@ -133,7 +133,7 @@ fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
             assert_silent(&said, &inner, form);
         }
     }
-    // A key where certificates belong, and the reverse.
+    // A key in place of certificates, and certificates in place of a key.
     let as_certificate = Home::with_listen(
         &format!("[listen.tls]\ncertificate = {key:?}\nkey = {certificate:?}\n"),
         "",
@@ -157,12 +157,12 @@ fn a_broken_key_of_the_listener_is_not_shown_by_any_command() {
 
 #[test]
 fn a_broken_key_of_a_sink_is_shown_by_no_page_and_no_log() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, ca } = pair(folder.path());
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, ca } = pair(directory.path());
     let mut config = String::new();
     let mut keys = Vec::new();
     for (index, (_, content)) in mistaken(&pem).into_iter().enumerate() {
-        let key = folder.path().join(format!("{index}.key"));
+        let key = directory.path().join(format!("{index}.key"));
         std::fs::write(&key, content).expect("written");
         let (name, target) = match index % 3 {
             0 => ("http", "type = \"http\"\nurl = \"https://localhost:1/x\""),
@@ -212,9 +212,9 @@ fn a_broken_key_of_a_sink_is_shown_by_no_page_and_no_log() {
 
 #[test]
 fn a_key_that_breaks_while_the_service_runs_is_not_shown() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let Pair { certificate, pem, inner, .. } = pair(folder.path());
-    let key = folder.path().join("tls.key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let Pair { certificate, pem, inner, .. } = pair(directory.path());
+    let key = directory.path().join("tls.key");
     std::fs::write(&key, &pem).expect("written");
     let listen =
         format!("reload = \"1h\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");

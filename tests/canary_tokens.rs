@@ -1,5 +1,5 @@
-//! Tokens in every wrong place of a configuration, and a search through everything that the process
-//! says: where a file's or a variable's name belongs, in a URL, in a line that is not TOML.
+//! Tokens in every wrong place of a configuration: in place of a file's or a variable's name, in a URL, in a line that
+//! is not TOML. Then a search through the whole output of the process.
 
 use crate::support::canary::{TOKEN, assert_silent, shown, text};
 use crate::support::events::{batch, ids};
@@ -182,7 +182,7 @@ const WRONG_PLACES: &[(&str, &str)] = &[
 fn a_token_in_the_wrong_place_is_not_shown() {
     for (place, config) in WRONG_PLACES {
         let home = Home::new("");
-        // Alone: the places of a test's configuration are tables of their own.
+        // On its own, because the tables of a test's configuration do not allow it beside others.
         std::fs::write(
             home.path("test.toml"),
             config

@@ -1,4 +1,4 @@
-//! Whom a request comes from, when proxies are in between.
+//! The client's address of a request that passes proxies.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ fn status(service: &Service, header: &str, value: &str) -> StatusCode {
 }
 
 #[test]
-fn a_trusted_proxy_says_whom_it_speaks_for() {
+fn a_trusted_proxy_forwards_the_clients_address() {
     let listen = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
     let home = Home::with_listen(listen, ALLOW);
     let service = home.start();
@@ -49,14 +49,14 @@ fn raw(service: &Service, prefix: &[u8]) -> String {
     let mut stream = TcpStream::connect(service.address()).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
     let request = "POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]";
-    // The service may have closed it before everything was written.
+    // The service may close the connection before all bytes are written.
     drop(stream.write_all(&[prefix, request.as_bytes()].concat()));
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer));
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// A header of version 2 for TCP over IPv4.
+/// Returns a header of version 2 for TCP over IPv4.
 fn proxy_header(source: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend_from_slice(&source);
@@ -65,7 +65,7 @@ fn proxy_header(source: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn the_proxy_protocol_says_it_for_a_whole_connection() {
+fn the_proxy_protocol_applies_to_the_whole_connection() {
     let listen = "proxy_protocol = true\ntrusted_proxies = [\"127.0.0.0/8\"]";
     let home = Home::with_listen(listen, ALLOW);
     let service = home.start();

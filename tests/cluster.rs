@@ -1,7 +1,7 @@
-//! The JetStream engine with three real servers and two receivers behind a real nginx: the promise, whatever
-//! happens to any of them.
+//! The JetStream engine with three real servers and two receivers behind a real nginx: the promise holds while servers
+//! and receivers fail.
 //!
-//! `CLUSTER_ROUNDS` raises the number of faults, `CLUSTER_SEED` repeats a run as far as their kinds go.
+//! `CLUSTER_ROUNDS` is the number of faults, `CLUSTER_SEED` repeats the kinds of faults of a run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, runtime, setting, wait_for};
 
 const CLIENTS: u64 = 4;
-/// Between two batches of a client: about 2,000 events a second in all, wherever it runs. As fast as they can,
-/// clients on a quick machine may keep a server that comes back from ever being level with the others.
+/// Pause between two batches of a client: about 2,000 events a second in all. Without it, clients on a fast machine
+/// could prevent a restarted server from catching up.
 const PAUSE: Duration = Duration::from_millis(50);
 const ROUNDS: u64 = 12;
 const STREAM: &str = "davinci-siem";
@@ -36,7 +36,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let mut cluster = Cluster::shipped(3);
     let target = Target::start(Webhook::default());
     let mut receivers = Receivers::start(&cluster, &target, &[]);
-    let balancer = Proxy::before_two(cluster.folder(), receivers.addresses());
+    let balancer = Proxy::before_two(cluster.directory(), receivers.addresses());
     let url = format!("http://{}/webhooks/pingone", balancer.address);
     let oracle = Arc::new(Oracle::of_shared_spool());
     let waiting = runtime();
@@ -48,7 +48,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
         let fault = break_something(&mut random, &mut cluster, &mut receivers);
         cluster.mend();
         receivers.restart();
-        // The faults are over: it goes on.
+        // The faults are over: the service must accept and deliver again.
         wait_for("an acknowledgement", || (oracle.acknowledged() > before).then_some(()));
         println!("{round}: {fault}: on again after {:.1} s", began.elapsed().as_secs_f64());
     }
@@ -56,24 +56,24 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
 
     let mut fresh = oracle.mint(CLIENTS, 1);
     wait_for("a fresh event to be taken", || post(&oracle, &url, &mut fresh).then_some(()));
-    // It is the last one: everything came before it.
+    // The probe is the last event, so all others arrived before it.
     let is_last = |last: &Value| last["id"] == *fresh.ids[0];
     let stored = || target.state().stored.last().is_some_and(is_last).then_some(());
     wait_for("the fresh event to arrive", stored);
     receivers.get(0).wait_until_settled("siem");
-    // A server that was away may still be slow to tell.
+    // A server that was away may answer slowly.
     let told = || receivers.homes[0].run(&["spool", "stats", "--json"]);
     let stats: Value = wait_for("the totals", || serde_json::from_slice(&told().stdout).ok());
     println!("{} acknowledged; {stats}", oracle.acknowledged());
     let lines: Vec<String> = target.state().stored.iter().map(ToString::to_string).collect();
     let doubled = oracle.judge("siem", &lines);
     oracle.judge_sink(&stats, "siem");
-    // What came twice was delivered again, or was stored again when servers had forgotten it.
+    // Duplicates were delivered again, or stored again after servers had lost them.
     let again = stats["head"].as_u64().expect("a number") - (lines.len() - doubled) as u64;
     println!("{} delivered, {doubled} doubled, {again} of them in the stream", lines.len());
 }
 
-/// One fault, or two at once, for a while.
+/// One fault, or two at once, for a limited time.
 fn break_something(
     random: &mut StdRng,
     cluster: &mut Cluster,
@@ -108,7 +108,7 @@ fn break_something(
         }
         5 => {
             receivers.get(receiver).signal("STOP");
-            // Longer than a sink's place is held for it.
+            // Longer than the lease of a sink.
             std::thread::sleep(Duration::from_secs(12));
             receivers.get(receiver).signal("CONT");
             format!("receiver {receiver} paused")
@@ -123,7 +123,7 @@ fn break_something(
     format!("{what} for {wait:?}")
 }
 
-/// Whether a batch is taken.
+/// Returns true if a batch is accepted.
 fn post(oracle: &Oracle, url: &str, batch: &mut Batch) -> bool {
     batch.attempts += 1;
     let answer = block_on(async {
@@ -134,7 +134,7 @@ fn post(oracle: &Oracle, url: &str, batch: &mut Batch) -> bool {
     answer.map(|answer| oracle.acknowledge(batch, &answer)).is_some()
 }
 
-/// What a batch is answered.
+/// Returns the status of a batch's answer.
 fn status(url: &str, batch: &Batch) -> u16 {
     block_on(async {
         let response = reqwest::Client::new().post(url).body(batch.body.clone()).send().await;
@@ -153,7 +153,7 @@ fn two_of_three_servers_are_enough_and_one_is_not() {
     let mut batch = oracle.mint(0, 20);
     wait_for("a first batch to be taken", || post(&oracle, &url, &mut batch).then_some(()));
 
-    // The one that matters most.
+    // The most important case: the leader is killed.
     let client = cluster.client();
     let leader = |client: &Client| wait_for("a leader", || client.leader_of(STREAM));
     let first = leader(&client);
@@ -169,7 +169,7 @@ fn two_of_three_servers_are_enough_and_one_is_not() {
         assert_eq!(status(&url, &batch), 503, "one server of three promises nothing");
     }
     assert_eq!(receivers.get(0).readiness()["ready"], false);
-    // What does not need the servers is told all the same.
+    // Requests that need no server are answered nevertheless.
     assert_eq!(receivers.get(0).metric("davinci_siem_spool_failing"), 1.0);
     let (code, page) = receivers.get(0).ask_admin("/console");
     assert!(code == 200 && page.contains("No events are accepted"), "{page}");

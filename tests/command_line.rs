@@ -1,4 +1,4 @@
-//! The command line as a newcomer meets it.
+//! The command line for a first-time user.
 
 use std::process::{Command, Stdio};
 
@@ -50,13 +50,13 @@ fn the_five_documented_events_come_out_once_and_equal() {
 }
 
 #[test]
-fn every_fixture_goes_in_and_comes_out_with_equal_values() {
+fn every_fixture_is_delivered_with_equal_values() {
     let home =
         Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\ntest_events = true\n");
     let service = home.start();
     let mut files: Vec<String> = Vec::new();
-    for folder in ["events", "contradictions", "pingone"] {
-        for entry in fixture(folder).read_dir().expect("a folder") {
+    for directory in ["events", "contradictions", "pingone"] {
+        for entry in fixture(directory).read_dir().expect("a directory") {
             files.push(entry.expect("an entry").path().to_str().expect("UTF-8").to_owned());
         }
     }
@@ -180,7 +180,7 @@ fn check_reports_four_mistakes_with_key_and_remedy() {
 }
 
 #[test]
-fn check_says_what_a_good_configuration_amounts_to() {
+fn check_summarises_a_valid_configuration() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let checked = home.run(&["check"]);
     assert!(checked.status.success());
@@ -203,7 +203,7 @@ fn a_public_listener_without_credentials_needs_a_word() {
 }
 
 #[test]
-fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
+fn mistakes_on_the_command_line_and_at_start_have_plain_messages() {
     let home = Home::new("");
     let run = |arguments: &[&str]| {
         let output = home.run(arguments);
@@ -237,7 +237,7 @@ fn mistakes_on_the_command_line_and_at_start_are_said_plainly() {
     let shell = |limit: &str| {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" serve"), BINARY]);
-        shell.current_dir(home.folder.path()).env("DAVINCI_SIEM_CONFIG", "test.toml");
+        shell.current_dir(home.directory.path()).env("DAVINCI_SIEM_CONFIG", "test.toml");
         shell.env("DAVINCI_SIEM__LISTEN__ADDRESS", &address);
         let output = shell.output().expect("ran");
         String::from_utf8(output.stderr).expect("text")

@@ -1,4 +1,5 @@
-//! What commands say: of typos, of events that strangers sent, for programs, and without secrets that they do not need.
+//! Output of commands: hints at typos, events with hostile texts, JSON for programs; and commands without access to
+//! secrets that they do not need.
 
 use std::collections::HashSet;
 use std::process::Output;
@@ -75,7 +76,7 @@ fn the_quarantine_names_the_events_that_it_holds() {
 }
 
 #[test]
-fn what_operates_a_running_service_needs_no_secret_of_a_sink() {
+fn operator_commands_need_no_secret_of_a_sink() {
     let poison = HashSet::from(["event-0001".to_owned()]);
     let target = Target::start(Webhook { poison, ..Webhook::default() });
     let hook = format!(
@@ -90,7 +91,7 @@ fn what_operates_a_running_service_needs_no_secret_of_a_sink() {
     service.url = service.url.replace("/webhooks/pingone", "/open");
     service.post(&batch(ids(3)));
     service.wait_until_settled("hook");
-    // Of an operator who may read neither.
+    // An operator who may read neither file.
     home.variables.clear();
     std::fs::remove_file(home.path("token")).expect("removed");
     target.state().poison.clear();
@@ -110,7 +111,7 @@ fn what_operates_a_running_service_needs_no_secret_of_a_sink() {
     }
     service.wait_until_settled("hook");
     service.terminate();
-    // Without a service, the spool itself is changed: by the same rules, which need no secret of a sink either.
+    // Without a service, the command changes the spool itself, by the same rules, and needs no secret of a sink.
     let retried = home.run(&["quarantine", "retry", "--all"]);
     assert!(retried.status.success(), "{retried:?}");
 }
@@ -134,7 +135,7 @@ fn programs_read_json_also_of_what_is_wrong() {
     );
     let shown = value(&home.run_with(&service, &["status", "--json"]));
     assert_eq!(shown["status"]["spool"]["dispositions"], *totals);
-    // A file in the way of the configuration.
+    // A file has the name of the configuration's directory.
     let text = std::fs::read_to_string(home.path("test.toml")).expect("read");
     std::fs::write(home.path("test.toml"), text + "[sinks.x]\ntype = \"fil\"\n").expect("written");
     let mut checked = home.command(&["check", "--json"]);
@@ -170,7 +171,7 @@ fn health_is_json_whether_it_is_ready_or_not() {
     assert!(!said.contains("os error") && !said.contains("client error"), "{said}");
 }
 
-/// An override that turns the rest around, an isolate, a mark, and what clears a screen.
+/// A bidirectional override, an isolate, a mark, and an escape sequence that clears the screen.
 const OBEYED: &str = "x\\u202egpj.exe\\u2066\\u200f\\u001b[2J\\u009b";
 
 #[test]
@@ -180,7 +181,7 @@ fn characters_that_a_terminal_would_obey_are_written_out() {
     let event = minted_with("seen", "flow").replace("\"seen\"", &format!("\"seen{OBEYED}\""));
     let obeyed: String = serde_json::from_str(&format!("\"{OBEYED}\"")).expect("a text");
     assert!(event.contains(OBEYED));
-    // Refused, it is in the quarantine: there as it came, with the characters themselves.
+    // The refused event is in quarantine with its bytes unchanged, the special characters included.
     let refused = event.replace(OBEYED, &obeyed.replace('\u{1b}', "")).replace("recordedAt", "at");
     service.post(&format!("[{event},{refused}]"));
     service.wait_until_settled("one");
@@ -257,7 +258,7 @@ fn map_reads_files_of_any_number_of_events_and_names_the_lines_of_bad_ones() {
 }
 
 #[test]
-fn check_refuses_a_spool_directory_that_nobody_can_make() {
+fn check_refuses_a_spool_directory_that_cannot_be_created() {
     for (directory, reason) in [
         ("/proc/x", "/proc is a file system of the kernel"),
         ("test.toml/spool", "is not a directory"),

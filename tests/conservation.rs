@@ -1,4 +1,4 @@
-//! The promise: what was acknowledged comes out of every sink, whatever happens to the process.
+//! The promise: every acknowledged event reaches every sink, although the process is killed again and again.
 //!
 //! `CONSERVATION_ROUNDS` raises the number of kills, `CONSERVATION_SEED` repeats a run.
 
@@ -26,7 +26,7 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     let oracle = Arc::new(Oracle::default());
     block_on(kill_again_and_again(&home, &oracle, rounds, seed));
 
-    // The faults are over: everything drains, and a fresh event still flows.
+    // The faults are over: all events must be delivered, and a new event, too.
     let service = home.start();
     let fresh = oracle.mint(CLIENTS, 1);
     block_on(async {
@@ -40,7 +40,7 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     });
     for sink in ["one", "two"] {
         let name = format!("{sink}.ndjson");
-        // Reading so many lines takes a while: once, when all have been delivered.
+        // Reads the many lines only once, after everything is delivered.
         service.wait_until_settled(sink);
         let lines = home.lines(&name);
         let doubled = oracle.judge(sink, &lines);
@@ -58,7 +58,7 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 
-/// Clients post without end while the process is killed at random moments and started again.
+/// Clients post without pause while the process is killed at random moments and started again.
 async fn kill_again_and_again(home: &Home, oracle: &Arc<Oracle>, rounds: u64, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let clients = Clients::start(CLIENTS, oracle, &mut random);
@@ -66,7 +66,7 @@ async fn kill_again_and_again(home: &Home, oracle: &Arc<Oracle>, rounds: u64, se
         let service = home.start();
         clients.post_to(&service);
         let before = oracle.acknowledged();
-        // Any moment of the cycle: before the first answer, or after hundreds.
+        // At any moment: before the first answer, or after hundreds.
         tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;
         if random.random_bool(0.5) {
             wait_for("an acknowledgement", || (oracle.acknowledged() > before).then_some(()));

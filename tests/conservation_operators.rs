@@ -22,7 +22,7 @@ use crate::support::{runtime, setting, wait_for};
 const CLIENTS: u64 = 3;
 const ROUNDS: u64 = 40;
 
-/// Between two batches of a client: the test is about operators, not about load.
+/// Pause between two batches of a client: the test is about operators, not about load.
 const PAUSE: Duration = Duration::from_millis(40);
 
 fn home() -> Home {
@@ -49,7 +49,7 @@ fn home() -> Home {
 }
 
 #[test]
-fn nothing_is_lost_and_nobody_let_in_whatever_operators_do() {
+fn operators_cause_no_loss_and_no_unauthorised_access() {
     let rounds = setting("OPERATOR_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("OPERATOR_SEED").unwrap_or_else(|| rand::rng().random());
     println!("OPERATOR_SEED={seed} OPERATOR_ROUNDS={rounds}");
@@ -78,7 +78,7 @@ fn nothing_is_lost_and_nobody_let_in_whatever_operators_do() {
     judge(service, &home, &oracle, &operator);
 }
 
-/// Everything has come out of both sinks, and every event is in a sum.
+/// Asserts that both sinks have all events, and that the totals count every event.
 fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>) {
     let fresh = oracle.mint(CLIENTS, 1);
     let (status, text) = post(&service, Some(LOGIN), &fresh.body);
@@ -96,7 +96,7 @@ fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 
-/// Each source's events have a position or an entry, and each sink has a disposition for every position.
+/// Asserts that each source's events have a position or an entry, and that each sink has a disposition per position.
 fn judge_sums(stats: &Value) {
     let rows = stats["totals"].as_array().expect("rows");
     let sum = |names: &[&str], dispositions: &[&str]| -> u64 {
@@ -110,7 +110,7 @@ fn judge_sums(stats: &Value) {
     let head = stats["head"].as_u64().expect("a number");
     assert_eq!(sum(&sources, &["accepted", "released", "replayed"]), head, "{stats}");
     let entries = stats["quarantined"].as_u64().expect("a number");
-    // The released and the purged had an entry each.
+    // Each released or purged event had an entry.
     let left = sum(&sources, &["released", "purged"]) + entries;
     assert_eq!(sum(&sources, &["quarantined"]), left, "{stats}");
     for sink in ["one", "two"] {
@@ -120,9 +120,9 @@ fn judge_sums(stats: &Value) {
     }
 }
 
-/// Lines of the sink `two`, which rotates its own file: rotated names sort by time.
+/// Returns the lines of the sink `two`, which rotates its own file: rotated names sort by time.
 fn lines_of_two(home: &Home) -> Vec<String> {
-    let listed = std::fs::read_dir(home.folder.path()).expect("a directory");
+    let listed = std::fs::read_dir(home.directory.path()).expect("a directory");
     let names =
         listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
     let mut rotated: Vec<String> =
@@ -132,13 +132,13 @@ fn lines_of_two(home: &Home) -> Vec<String> {
     rotated.iter().flat_map(|name| home.lines(name)).collect()
 }
 
-/// The webhook's URL with PingOne's credentials in it.
+/// Returns the webhook's URL with PingOne's credentials.
 fn with_login(service: &Service) -> String {
     let [name, password] = LOGIN;
     service.url.replacen("http://", &format!("http://{name}:{password}@"), 1)
 }
 
-/// A sender without credentials, who is refused all the time.
+/// A sender without credentials, whose requests must all be refused.
 struct Stranger {
     url: watch::Sender<String>,
     is_over: Arc<AtomicBool>,
@@ -155,7 +155,7 @@ impl Stranger {
             let http = Client::new();
             while !done.load(Ordering::Relaxed) {
                 let target = known.borrow().clone();
-                // A service that is being restarted refuses connections, which lets nobody in.
+                // A service that restarts refuses connections, which accepts no request either.
                 if let Ok(answer) = http.post(target).body("[]").send().await {
                     assert_eq!(answer.status(), 401, "a stranger was not refused");
                     count.fetch_add(1, Ordering::Relaxed);
@@ -170,7 +170,7 @@ impl Stranger {
         self.url.send_replace(service.url.clone());
     }
 
-    /// Ends. Returns how often it was refused.
+    /// Stops the sender. Returns the number of refusals.
     fn finish(self, runtime: &tokio::runtime::Runtime) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         runtime.block_on(self.task).expect("it was never let in");

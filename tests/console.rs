@@ -14,7 +14,7 @@ use crate::support::{block_on, wait_for};
 
 const PASSWORD: &str = "r3d-Lantern-by-the-Sea";
 
-/// What would be noticed if it were anything but text.
+/// A text that has an effect if a page inserts it as HTML.
 const HOSTILE: &str =
     "</pre><script>window.hacked=1</script><img src=x onerror=\"window.hacked=1\">";
 
@@ -26,7 +26,7 @@ fn home(more: &str) -> Home {
     home
 }
 
-/// The console's address with the admin's credentials in it.
+/// Returns the console's address with the admin's credentials.
 fn console(service: &Service) -> String {
     service.admin.replace("http://", &format!("http://admin:{PASSWORD}@")) + "/console"
 }
@@ -38,7 +38,7 @@ fn admin(service: &Service, path: &str) -> reqwest::Response {
     })
 }
 
-/// An accepted event whose every text is a stranger's.
+/// Returns an accepted event whose texts are all hostile.
 fn hostile() -> String {
     let mut event: Value = serde_json::from_str(&minted(HOSTILE)).expect("JSON");
     let flow = &mut event["_embedded"]["flowInteractionEvent"];
@@ -52,7 +52,7 @@ fn hostile() -> String {
 }
 
 #[test]
-fn the_page_allows_nothing_inline_and_shows_strangers_words_as_text() {
+fn the_page_allows_nothing_inline_and_escapes_hostile_text() {
     let home = home("");
     let service = home.start();
     service.post(&hostile());
@@ -80,11 +80,11 @@ fn without_a_password_the_console_only_shows() {
     assert!(entry.contains("admin.password_file") && !entry.contains("data-post"), "{entry}");
 }
 
-/// Where screenshots are left for people to look at.
+/// Directory of the screenshots, for review by people.
 fn screenshots() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
 }
 
 fn is_clean(browser: &Browser) {
@@ -108,7 +108,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     browser.open(&console(&service));
     browser.wait_for_text("#verdict", "No request from PingOne");
     is_clean(&browser);
-    // Events are sent: sentence, plot, flows and tail move.
+    // New events change the sentence, the plot, the flows and the tail.
     service.post(&fixture_text("documented_batch.json"));
     service.post(&hostile());
     browser.wait_for_text("#verdict", "Events flow");
@@ -119,7 +119,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     browser.wait_for_text("#flows", "<script>");
     browser.wait_for_text("#drift", "<script>");
     is_clean(&browser);
-    // The tail pauses, and filters.
+    // The tail pauses, and it filters.
     browser.click("#pause");
     let rows = "return document.querySelectorAll('#tail li').length";
     let before = browser.run(rows);
@@ -133,7 +133,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     browser.run(choose);
     wait_for("the filter", || (!browser.text("#tail").contains("while-paused")).then_some(()));
     browser.wait_for_text("#tail", "START_INTERACTION");
-    // A sink goes down, and comes back.
+    // A sink fails and recovers.
     target.stop();
     service.post(&format!("[{}]", minted("while-down")));
     browser.wait_for_text("#verdict", "Sink hook is retrying");
@@ -167,7 +167,7 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
 fn in_a_browser_it_is_fit_for_every_width_and_in_the_dark() {
     let home = home("[sinks.archive]\ntype = \"file\"\npath = \"a.ndjson\"\n");
     let service = home.start();
-    for name in std::fs::read_dir(crate::support::events::fixture("events")).expect("a folder") {
+    for name in std::fs::read_dir(crate::support::events::fixture("events")).expect("a directory") {
         let text = std::fs::read_to_string(name.expect("a file").path()).expect("read");
         service.post(&text);
     }

@@ -1,6 +1,6 @@
-//! Damaged files under the real service: it starts, says what is wrong, delivers what is whole, and
-//! `spool repair` puts the rest aside. `src/spool/embedded/tests/damage.rs` takes every kind of damage; here
-//! is what an operator sees of it.
+//! Damaged files under the real service: it starts, reports the damage, delivers the intact events, and `spool repair`
+//! moves the rest aside. `src/spool/embedded/tests/damage.rs` covers every kind of damage; these tests cover the
+//! operator's view.
 
 use std::collections::HashSet;
 use std::os::unix::fs::FileExt;
@@ -15,12 +15,12 @@ use crate::support::wait_for;
 
 const PAGE: u64 = 16 * 1024;
 
-/// A home whose service was killed with 200 events in 20 chunks that its sink could not deliver.
+/// Returns a home whose service was killed with 200 events in 20 chunks that its sink could not deliver.
 fn home() -> Home {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in 0..20 {
         service.post(&batch((0..10).map(|number| format!("event-{part}-{number}"))));
@@ -29,11 +29,12 @@ fn home() -> Home {
     home
 }
 
-/// Lets the sink deliver, and waits until it has all that comes.
+/// Lets the sink deliver, and waits until it has all deliverable events.
 fn delivered(home: &Home, wanted: usize) -> Vec<String> {
-    std::fs::remove_dir(home.path("folder")).expect("removed");
-    let lines =
-        wait_for("delivery", || Some(home.lines("folder")).filter(|lines| lines.len() >= wanted));
+    std::fs::remove_dir(home.path("directory")).expect("removed");
+    let lines = wait_for("delivery", || {
+        Some(home.lines("directory")).filter(|lines| lines.len() >= wanted)
+    });
     lines.iter().map(|line| id(line)).collect()
 }
 
@@ -44,7 +45,7 @@ fn flip(file: &Path, at: u64) {
     file.write_all_at(&[byte[0] ^ 4], at).expect("written");
 }
 
-/// Writes the log back, as a checkpoint does.
+/// Writes the WAL back to the database, as a checkpoint does.
 fn checkpoint(home: &Home) {
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
@@ -86,7 +87,7 @@ fn a_flipped_bit_in_the_log_costs_one_chunk_and_not_all_that_follow() {
     let home = home();
     let log = home.path("data/spool.db-wal");
     let size = std::fs::metadata(&log).expect("a log").len();
-    // In a page of the middle of it; SQLite would forget every commit from there on.
+    // In a page in the middle of the WAL: SQLite would drop every commit from there on.
     flip(&log, 32 + size / (PAGE + 24) / 2 * (PAGE + 24) + 24 + PAGE - 100);
     let (is_sound, said) = verify(&home);
     assert!(!is_sound && said.contains("spool.db-wal: a frame is corrupt"), "{said}");
@@ -128,7 +129,7 @@ fn a_broken_page_stops_no_sink_and_is_repaired_on_demand() {
     let home = home();
     checkpoint(&home);
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
-    // A leaf of the chunks, not the last one: that is the writer's.
+    // A leaf of the chunks, but not the last one, which the writer uses.
     let page: u64 = store
         .query_row(
             "SELECT pageno FROM dbstat WHERE name = 'chunks' AND pagetype = 'leaf' ORDER BY path LIMIT 1",

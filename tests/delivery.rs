@@ -1,4 +1,4 @@
-//! The delivery engine by the real binary: routing, pausing, replay, concurrency, reloading.
+//! The delivery engine of the real binary: routing, pausing, replay, concurrency, reloading.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -34,7 +34,7 @@ fn disposition(service: &Service, sink: &str, disposition: &str) -> f64 {
 }
 
 #[test]
-fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
+fn each_sink_gets_the_events_of_its_filter_and_the_others_are_counted() {
     let home = Home::new(&format!(
         "{}{}{}{}",
         file("errors", "include = { types = [\"SEND_ERROR_RESPONSE\"] }\n"),
@@ -59,7 +59,7 @@ fn each_sink_gets_what_it_asked_for_and_the_rest_is_counted() {
 }
 
 #[test]
-fn lines_of_other_formats_go_where_lines_are_taken() {
+fn lines_of_other_formats_go_to_sinks_that_accept_lines() {
     let receiver = Receiver::tcp();
     let syslog = format!(
         "[sinks.siem]\ntype = \"syslog\"\naddress = \"{}\"\ntransport = \"tcp\"\nformat = \"leef\"\n",
@@ -144,14 +144,14 @@ fn a_replay_delivers_once_more_to_one_sink() {
     let replayed = "davinci_siem_events_total{result=\"replayed\",source=\"pingone\"}";
     assert_eq!(service.metric(replayed), 1200.0);
 
-    // Copies are not copied again, and a time in which nothing came has nothing.
+    // Copies are not copied again, and a time range without events has none to copy.
     assert!(String::from_utf8_lossy(&replay("1h").stdout).starts_with("1,200 events"));
     let nothing = home.run_with(
         &service,
         &["replay", "--sink", "again", "--from", "2001-01-01", "--to", "2001-01-02"],
     );
     assert!(String::from_utf8_lossy(&nothing.stdout).starts_with("0 events"), "{nothing:?}");
-    // What a sink has not had yet comes to it anyway.
+    // A sink gets the events that it has not reached yet anyway.
     assert!(home.run_with(&service, &["sink", "pause", "again"]).status.success());
     service.post(&batch((0..10).map(|number| format!("more-{number}"))));
     wait_until_settled(&service, "once");
@@ -162,7 +162,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
 }
 
 #[test]
-fn a_new_sink_may_begin_with_what_comes_next() {
+fn a_new_sink_can_start_with_the_next_event() {
     let old = file("old", "");
     let home = Home::new(&format!("[spool]\nretention = \"1h\"\n{old}"));
     let service = home.start();
@@ -207,7 +207,7 @@ fn several_batches_are_under_way_where_the_order_does_not_matter() {
 #[test]
 fn a_batch_that_fails_holds_the_cursor_behind_it() {
     let target = Target::start(Webhook::default());
-    // One request out of several fails for ever; what follows it is delivered, and not committed.
+    // One of several requests fails permanently: later requests are delivered but not committed.
     let home = Home::new(&hook(&target, "concurrency = 3\nbatch = { events = 10 }\n"));
     target.fail([Fault::status(503)]);
     let home = home.with_variables(&[("DAVINCI_SIEM__SINKS__HOOK__RETRY__MIN", "1h")]);
@@ -238,7 +238,7 @@ fn events_wait_for_others_as_long_as_configured() {
     service.post(&batch(["last".to_owned()]));
     wait_until_settled(&service, "hook");
     assert_eq!(target.requests(), 1, "full");
-    // The end of the service does not wait.
+    // Shutdown does not wait for the failing request.
     service.post(&batch(["more".to_owned()]));
     assert!(service.terminate().0.success());
     assert_eq!(target.state().stored.len(), 51);
@@ -253,7 +253,7 @@ fn a_hang_up_signal_has_credentials_read_again() {
     let service = home.start();
     service.post(&batch(["first".to_owned()]));
     wait_until_settled(&service, "hook");
-    // Both are valid for a while: nothing fails, and only the signal says that there is another.
+    // Both tokens are valid for a while: no request fails, and only the signal announces the new token.
     target.state().authorization = None;
     std::fs::write(home.path("token"), "two").expect("written");
     let kill = Command::new("kill").args(["-HUP", &service.id().to_string()]).status();

@@ -1,4 +1,4 @@
-//! A disk that fails under the spool: `support/failing_machine.c`, preloaded into the real binary.
+//! A failing disk under the spool: `support/failing_machine.c`, preloaded into the real binary.
 
 use reqwest::Client;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::support::events::{batch, documented};
 use crate::support::service::{Home, Service};
 use crate::support::{block_on, wait_for};
 
-/// A home whose service runs on the failing disk.
+/// Returns a home whose service runs on the failing disk.
 fn home() -> Home {
     let mut home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     home.preload("failing_machine.c");
@@ -53,7 +53,7 @@ fn a_failed_sync_ends_the_process_and_a_restart_recovers() {
             (200, &5.into()),
             "what was acknowledged is known"
         );
-        // The batch that was refused may have reached the disk or not; the repetition settles it.
+        // The refused batch may be on disk or not; its repetition decides.
         let (status, answer) =
             post(&service, batch(["unsynced".to_owned()])).await.expect("an answer");
         assert_eq!((status, &answer["received"]), (200, &1.into()));
@@ -64,7 +64,7 @@ fn a_failed_sync_ends_the_process_and_a_restart_recovers() {
 }
 
 #[test]
-fn a_full_disk_is_answered_with_503_and_goes_on_when_there_is_room() {
+fn a_full_disk_causes_503_until_there_is_room() {
     let home = home();
     let service = home.start();
     block_on(async {

@@ -1,4 +1,4 @@
-//! Answers that are given before the body was read reach the client, over HTTP/1.1 and HTTP/2.
+//! Answers before the body is read reach the client, over HTTP/1.1 and HTTP/2.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ const CONFIG: &str = "[limits]\nbody = \"64 KiB\"\nfailed_logins = 1000\n\
     [sources.pingone]\nheaders = [{ name = \"X-Key\", value_env = \"KEY\" }]\n\
     [sources.far]\npath = \"/far\"\nallow_from = [\"192.0.2.0/24\"]\n";
 
-/// Method, path, key, announced length, and the status that is answered without reading the body.
+/// Method, path, key, announced length, and the status of the answer, which does not depend on the body.
 const EARLY: [(&str, &str, &str, &str, &str); 7] = [
     ("POST", "/webhooks/pingone", "wrong", "1000000", "401"),
     ("POST", "/far", "k", "1000000", "403"),
@@ -30,7 +30,7 @@ fn start() -> (Home, Service) {
     (home, service)
 }
 
-/// The head of a request on a stream, with a body to come.
+/// Returns the header block of a request on a stream, with a body to follow.
 fn head(stream: u32, (method, path, key, length, _): (&str, &str, &str, &str, &str)) -> Vec<u8> {
     let block = fields(&[
         (":method", method),
@@ -56,13 +56,13 @@ fn read_answer(client: &mut Connection, stream: u32) {
 }
 
 #[test]
-fn over_http2_a_stream_is_not_reset_while_its_body_comes() {
+fn over_http2_a_stream_is_not_reset_while_its_body_arrives() {
     let (_home, service) = start();
     for early in EARLY {
         let mut client = Connection::open(&service.address());
         client.send(&head(1, early));
         read_answer(&mut client, 1);
-        // More than a stream's window has at the beginning: it is refilled only if the body is read.
+        // More than the initial window of a stream, which is refilled only if the service reads the body.
         let mut window = 65_535_usize;
         let mut left = 1_000_000_usize;
         while left > 0 {
@@ -79,7 +79,7 @@ fn over_http2_a_stream_is_not_reset_while_its_body_comes() {
             let flags = if left == 0 { END_STREAM } else { 0 };
             assert!(client.send(&frame(DATA, flags, 1, &vec![b' '; length])), "{early:?}: closed");
         }
-        // The connection goes on, and nothing was said of the stream meanwhile.
+        // The connection stays open, and no other frame for the stream has arrived.
         client.send(&frame(PING, 0, 0, &[7; 8]));
         loop {
             let frame = client.read().expect("an acknowledged ping");
@@ -109,7 +109,7 @@ fn over_http2_a_body_that_never_ends_is_reset_without_an_error() {
             break;
         }
     }
-    // The stream has gone, and the connection has not.
+    // The stream is closed, and the connection is not.
     client.send(&frame(SETTINGS, ACK, 0, &[]));
     let get = ("GET", "/webhooks/pingone", "k", "0", "200");
     let mut request = head(3, get);

@@ -97,7 +97,7 @@ fn a_missing_data_stream_pauses_the_sink() {
 }
 
 #[test]
-fn opensearch_is_asked_in_its_own_way() {
+fn opensearch_gets_its_own_request() {
     let opensearch = Elastic { is_opensearch: true, ..Elastic::new("Basic dXNlcjpzZWNyZXQ=") };
     let target = Target::start(opensearch);
     let basic = "basic = { username = \"user\", password_env = \"PASSWORD\" }\n";

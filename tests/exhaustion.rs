@@ -1,4 +1,4 @@
-//! What strangers can use up, in a small way: the bounds hold and honest senders are served.
+//! Attacks that exhaust resources, at small size: the bounds hold, and honest senders are served.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::support::service::Home;
 use crate::support::{PATIENCE, block_on, wait_for};
 
 #[test]
-fn who_opens_connections_and_says_nothing_makes_room() {
+fn idle_connections_are_closed_for_new_ones() {
     let home = Home::new("[limits]\nconnections = 8\nheader_timeout = \"1h\"\n");
     let service = home.start();
     let open = || service.metric("davinci_siem_connections{listener=\"webhooks\"}");
@@ -41,10 +41,10 @@ fn heads_are_bounded_by_bytes_and_by_number() {
     let status = |head: &str| {
         let mut stream = TcpStream::connect(service.address()).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        // It may be answered and closed before it is all sent.
+        // The service may answer and close the connection before everything is sent.
         drop(stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()));
         let mut answer = [0; 12];
-        // Or closed so early that the answer is lost.
+        // The connection may be closed so early that the answer is lost.
         stream
             .read_exact(&mut answer)
             .ok()
@@ -72,7 +72,7 @@ fn heads_are_bounded_by_bytes_and_by_number() {
 }
 
 #[test]
-fn wrong_logins_are_told_to_wait_and_right_ones_are_not() {
+fn wrong_logins_must_wait_and_right_ones_need_not() {
     let home = Home::new(
         "[limits]\nfailed_logins = 5\n[sources.p]\n\
          basic = [{ username = \"pingone\", password_env = \"PASSWORD\" }]\n",
@@ -86,7 +86,7 @@ fn wrong_logins_are_told_to_wait_and_right_ones_are_not() {
             async { post.body("[]").send().await.expect("an answer") }
         };
         let mut seen = Vec::new();
-        // The minute may turn in between, once.
+        // A new minute may begin once in between.
         for _ in 0..30 {
             let answer = post("wrong").await;
             if answer.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -128,7 +128,7 @@ fn a_stranger_reaches_neither_the_disk_nor_the_log() {
 }
 
 #[test]
-fn a_wrong_path_is_counted_and_said_once() {
+fn a_wrong_path_is_counted_and_logged_once() {
     let home = Home::new("");
     let service = home.start();
     let elsewhere = service.url.replace("/webhooks/pingone", "/webhook/s3cret-path");
@@ -141,7 +141,7 @@ fn a_wrong_path_is_counted_and_said_once() {
     let counted = service.metric("davinci_siem_requests_total{source=\"none\",status=\"404\"}");
     assert_eq!(counted, 5.0);
     let log = service.log();
-    // The minute may turn in between, once.
+    // A new minute may begin once in between.
     let lines = log.matches("none of the sources'").count();
     assert!((1..=2).contains(&lines) && !log.contains("s3cret"), "{log}");
 }

@@ -1,4 +1,4 @@
-//! The promise under every fault that a machine, a disk, a clock, a target and a client may have, at random.
+//! The promise under random faults of machine, disk, clock, target and client.
 //!
 //! `FAULT_ROUNDS` raises the number of faults, `FAULT_SEED` repeats a run.
 
@@ -24,27 +24,27 @@ const ROUNDS: u64 = 40;
 
 const LAST_RECEIVED: &str = "davinci_siem_last_received_timestamp_seconds{source=\"pingone\"}";
 
-/// Something that happens to the service while clients post.
+/// A fault of the service's environment while clients post.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// SIGKILL, and a start.
+    /// SIGKILL, then a start.
     Kill,
-    /// SIGTERM while requests are under way, and a start.
+    /// SIGTERM during requests, then a start.
     Terminate,
-    /// SIGSTOP, and SIGCONT a while later.
+    /// SIGSTOP, then SIGCONT.
     Stop,
-    /// ENOSPC for a while, beginning with any write.
+    /// ENOSPC for a while, from a random write on.
     DiskFull,
-    /// EIO at a sync: the process ends, and is started again.
+    /// EIO at a sync: the process exits and is started again.
     SyncFails,
     SlowDisk,
     /// The clock is set, by up to two days in either direction.
     ClockJumps,
-    /// The target answers anything but what it should, a few times.
+    /// The target gives a few wrong answers.
     TargetTrouble,
-    /// The target is away.
+    /// The target is down.
     TargetAway,
-    /// A client sends a whole batch, goes away without the answer, and sends it again.
+    /// A client sends a whole batch, disconnects before the answer, and sends it again.
     ClientResets,
 }
 
@@ -62,7 +62,7 @@ const FAULTS: [Fault; 10] = [
 ];
 
 #[test]
-fn nothing_is_lost_whatever_happens() {
+fn random_faults_lose_no_event() {
     let rounds = setting("FAULT_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("FAULT_SEED").unwrap_or_else(|| rand::rng().random());
     println!("FAULT_SEED={seed} FAULT_ROUNDS={rounds}");
@@ -80,7 +80,7 @@ fn nothing_is_lost_whatever_happens() {
     for round in 0..rounds {
         clients.post_to(&service);
         let before = oracle.acknowledged();
-        // The first rounds have each fault once.
+        // The first rounds contain each fault once.
         let fault = FAULTS.get(round as usize).or_else(|| FAULTS.choose(&mut random));
         let fault = *fault.expect("there are some");
         println!("round {round}: {fault:?}");
@@ -94,7 +94,7 @@ fn nothing_is_lost_whatever_happens() {
     judge(service, &machine, &target, &oracle);
 }
 
-/// Lets a fault happen, for a while, and ends it. Returns the service, which may be another process.
+/// Causes a fault for a while and ends it. Returns the service, which may be another process.
 fn suffer(
     fault: Fault,
     mut service: Service,
@@ -152,7 +152,7 @@ fn suffer(
         Fault::TargetTrouble => {
             let troubles = (0..4).map(|_| match random.random_range(0..5) {
                 0 => Trouble::status([429, 500, 502, 503][random.random_range(0..4)]),
-                // Not with a 2xx: its head settles the request, whatever becomes of its body.
+                // Not a 2xx: its status line acknowledges the request, whatever happens to its body.
                 1 => Trouble::Reset(503),
                 2 => Trouble::StoreAndReset,
                 3 => Trouble::Hang,
@@ -167,7 +167,7 @@ fn suffer(
             target.restart();
         }
         Fault::ClientResets => {
-            // Nobody else has this client's number; its events have to be acknowledged as well.
+            // No other client has this number, so the oracle expects its events to be acknowledged, too.
             let batch = oracle.mint(CLIENTS, random.random_range(1..50));
             for _ in 0..random.random_range(1..4) {
                 send_and_leave(&service, &batch.body);
@@ -178,7 +178,7 @@ fn suffer(
     service
 }
 
-/// A whole request, and no ear for the answer.
+/// Sends a whole request and does not read the answer.
 fn send_and_leave(service: &Service, body: &str) {
     let mut stream = TcpStream::connect(service.address()).expect("connected");
     let head = format!(

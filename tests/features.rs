@@ -1,4 +1,4 @@
-//! Builds without a Cargo feature: `check` names the one that a configuration needs.
+//! Builds without a Cargo feature: `check` names the feature that a configuration needs.
 
 use crate::support::service::Home;
 

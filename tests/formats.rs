@@ -1,4 +1,4 @@
-//! Every sink with every format that makes sense for it: what arrives is what `map` shows.
+//! Every sink with every useful format: the target gets what `map` prints.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::support::wait_for;
 const JSON: [&str; 3] = ["native", "ecs", "ocsf"];
 const ALL: [&str; 5] = ["native", "ecs", "ocsf", "cef", "leef"];
 
-/// What `map` makes of the documented events.
+/// Returns the output of `map` for the documented events.
 fn mapped(format: &str) -> Vec<String> {
     let file = fixture("documented_batch.json");
     let mut command = Command::new(BINARY);
@@ -25,7 +25,7 @@ fn mapped(format: &str) -> Vec<String> {
     String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }
 
-/// As JSON, if it is, without what tells the time of receiving.
+/// Parses a line as JSON, if it is JSON, and removes the receive time.
 fn comparable(line: &str) -> Value {
     let Ok(mut value) = serde_json::from_str::<Value>(line) else { return line.into() };
     if let Some(Value::Object(metadata)) = value.get_mut("metadata") {
@@ -84,7 +84,7 @@ fn elasticsearch_gets_documents() {
                 let members = document.as_object_mut().expect("an object");
                 let time = members.get("@timestamp").and_then(Value::as_str).map(str::to_owned);
                 assert!(time.is_some_and(|time| time.ends_with('Z')));
-                // Data streams require it, so it is added to formats that have none.
+                // Data streams require `@timestamp`, so the sink adds it to formats without one.
                 if format != "ecs" {
                     members.remove("@timestamp");
                 }
@@ -119,7 +119,7 @@ fn splunk_gets_events() {
     }
 }
 
-/// The add-on for Splunk knows the indexed fields that the sink sends, and no others.
+/// The Splunk add-on declares exactly the indexed fields that the sink sends.
 fn are_the_fields_of_the_add_on(fields: &Value) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/splunk/davinci_siem/default");
     let conf = std::fs::read_to_string(root.join("fields.conf")).expect("a file");

@@ -1,4 +1,4 @@
-//! A quarantine that is full: garbage waits outside, good events pass, dead letters are not lost.
+//! A full quarantine: invalid events are refused, valid events pass, dead letters are not lost.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, wait_for};
 
-/// As small as may be: 18 bodies of 60 kB fill it.
+/// The smallest possible size: 18 bodies of 60 kB fill it.
 const SMALL: &str = "[limits]\nbody = \"64 KiB\"\nin_flight = \"1 MiB\"\n\
                      [spool]\nmax_size = \"32 MiB\"\nquarantine_max_size = \"1088 KiB\"\n\
                      dedup = { max_ids = 100_000 }\n\
                      [sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n";
 
-/// Status, whether there is a `Retry-After`, and the answer.
+/// Status, presence of `Retry-After`, and the answer.
 fn post(service: &Service, body: String) -> (u16, bool, Value) {
     block_on(async {
         let response = Client::new().post(&service.url).body(body).send().await.expect("an answer");
@@ -38,7 +38,7 @@ fn garbage(number: usize, size: usize) -> String {
     format!("garbage {number} {}", "x".repeat(size))
 }
 
-/// Sends garbage of a size until it is refused; returns how much was taken.
+/// Sends invalid bodies of a size until one is refused. Returns the number of accepted ones.
 fn fill(service: &Service, size: usize, mut between: impl FnMut(usize)) -> usize {
     for number in 0..10_000 {
         between(number);
@@ -123,17 +123,17 @@ fn garbage_fills_the_quarantine_and_nothing_else() {
 }
 
 #[test]
-fn a_sink_waits_with_what_its_target_refuses_and_goes_on_as_soon_as_there_is_room() {
+fn a_sink_waits_with_a_refused_event_until_the_quarantine_has_room() {
     let target = Target::start(Webhook::default());
     target.state().poison = ["event-0003", "event-0006"].map(str::to_owned).into();
-    // Nothing but the room itself would have it go on while this test runs.
+    // Only free room lets the sink continue within the duration of this test.
     let home = Home::new(&format!(
         "{SMALL}[sinks.hook]\ntype = \"http\"\nurl = \"{}/events\"\n\
          retry = {{ min = \"1h\", max = \"1h\" }}\n",
         target.url
     ));
     let service = home.start();
-    // Up to the last of what any entry takes.
+    // Fills the room that is left for an entry of any size.
     let garbage = [60_000, 1000, 0].map(|size| fill(&service, size, |_| {}));
     let garbage: usize = garbage.iter().sum();
     service.post(&batch(ids(10)));

@@ -1,5 +1,5 @@
-//! What RFC 9113 and RFC 7541 say about clients that break HTTP/2, rule by rule, against the real
-//! listener; each time an honest request is served afterwards.
+//! Clients that break a rule of RFC 9113 or RFC 7541, rule by rule, against the real listener. After each, an honest
+//! request is served.
 
 use std::io::Read;
 use std::net::Shutdown;
@@ -19,16 +19,16 @@ const FRAME_SIZE: u32 = 6;
 const REFUSED: u32 = 7;
 const COMPRESSION: u32 = 9;
 
-/// What the library lets pass: nobody here reads trailers.
+/// Rules that the HTTP/2 library does not enforce; the service reads no trailers.
 const LENIENT: [&str; 1] = ["8.1 a pseudo-header as trailer"];
 
-/// What has to come back.
+/// Expected reaction.
 #[derive(Debug)]
 enum Wanted {
-    /// GOAWAY with one of these codes, or with `PROTOCOL_ERROR`: the library says that of most frames
-    /// that it cannot read.
+    /// GOAWAY with one of these codes, or with `PROTOCOL_ERROR`, which the library uses for most frames that it cannot
+    /// parse.
     Connection(&'static [u32]),
-    /// `RST_STREAM` or GOAWAY, likewise.
+    /// `RST_STREAM` or GOAWAY, with one of these codes or `PROTOCOL_ERROR`.
     Stream(&'static [u32]),
     /// An answer of 200, and no error.
     Served,
@@ -37,7 +37,7 @@ enum Wanted {
 }
 use Wanted::{Alive, Served};
 
-/// A rule: its section, what is sent after the preface, what has to come back.
+/// A rule: its section, the frames after the preface, the expected reaction.
 type Rule = (&'static str, Vec<Vec<u8>>, Wanted);
 
 const ONE: &[u32] = &[PROTOCOL];
@@ -50,17 +50,17 @@ fn stream(codes: &'static [u32]) -> Wanted {
     Wanted::Stream(codes)
 }
 
-/// A request that is whole.
+/// Returns a complete request.
 fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &fields(&PSEUDO))
 }
 
-/// A request whose body has not come.
+/// Returns a request without its body.
 fn post(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &fields(&with(&[(":method", "POST")])))
 }
 
-/// The pseudo-headers, with others instead or besides.
+/// Returns the pseudo-headers, with others instead or in addition.
 fn with(others: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     let kept = PSEUDO.into_iter().filter(|(name, _)| others.iter().all(|(other, _)| other != name));
     let (pseudo, plain): (Vec<_>, Vec<_>) =
@@ -72,12 +72,12 @@ fn without(name: &str) -> Vec<(&'static str, &'static str)> {
     PSEUDO.into_iter().filter(|(other, _)| *other != name).collect()
 }
 
-/// A request with these fields.
+/// Returns a request with these fields.
 fn request(given: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields(given))
 }
 
-/// A request whose block of fields is followed by these bytes.
+/// Returns a request whose block of fields is followed by these bytes.
 fn block(rest: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, 1, &[&fields(&PSEUDO), rest].concat())
 }
@@ -328,8 +328,8 @@ fn messages() -> Vec<Rule> {
     ]
 }
 
-/// What the listener answers until the rule is kept, and whether that was by exactly the code that
-/// the RFC names; otherwise what came instead.
+/// Reads answers until the expected reaction. Returns true if its code is the one that the RFC names, and false if it is
+/// `PROTOCOL_ERROR` instead. Any other reaction is an error.
 fn outcome(service: &Service, sent: &[Vec<u8>], wanted: &Wanted) -> Result<bool, String> {
     let mut client = Connection::open(&service.address());
     for frame in sent {
@@ -382,7 +382,7 @@ fn broken_http2_is_answered_as_the_rfcs_say() {
 }
 
 #[test]
-fn what_is_no_preface_is_no_http2() {
+fn a_connection_without_the_preface_is_not_http2() {
     let home = Home::new("");
     let service = home.start();
     for almost in [&PREFACE[..20], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"INVALID PREFACE\r\n\r\n"]

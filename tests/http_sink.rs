@@ -1,4 +1,4 @@
-//! The `http` sink against an endpoint that takes a whole request or nothing of it.
+//! The `http` sink against an endpoint that accepts or refuses whole requests.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -71,7 +71,7 @@ fn one_poisonous_event_among_500_is_found_and_its_neighbours_arrive_once() {
     assert_eq!(entry["target"]["text"], "one of these I do not like");
     assert!(entry["target"]["attempts"].as_u64().expect("a number") >= 9, "{entry}");
 
-    // What the target takes now goes to it after all.
+    // Events that the target accepts now are delivered.
     target.state().poison.clear();
     let id = entry["id"].to_string();
     let retried = home.run_with(&service, &["quarantine", "retry", &id]);
@@ -100,7 +100,7 @@ fn a_request_that_is_too_large_is_halved_until_it_fits() {
 }
 
 #[test]
-fn whatever_passes_is_waited_for() {
+fn transient_failures_are_retried_until_they_end() {
     let target = Target::start(Webhook::default());
     let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(9));
     target.fail([
@@ -150,7 +150,7 @@ fn a_wish_to_wait_is_granted() {
 }
 
 #[test]
-fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
+fn permanent_failures_pause_the_sink_and_drop_nothing() {
     for status in [301, 401, 403, 404, 405, 410, 415, 431, 501] {
         let elsewhere = Target::start(Webhook::default());
         let target = Target::start(Webhook::default());
@@ -165,7 +165,7 @@ fn what_will_never_pass_pauses_the_sink_and_drops_nothing() {
             (sink["state"] == "paused").then_some(sink)
         });
         assert!(sink["reason"].as_str().expect("text").contains(&status.to_string()), "{sink}");
-        // It looks again by itself, and then all is well.
+        // The sink tries again by itself and succeeds.
         target.state().traffic.down = None;
         wait_for_ids(&target, &ids(3));
         assert_eq!(elsewhere.requests(), 0, "{status}: redirects are not followed");
@@ -215,7 +215,7 @@ fn private_addresses_can_be_kept_out_of_reach() {
 }
 
 #[test]
-fn a_proxy_stands_in_between() {
+fn a_configured_proxy_is_used() {
     let proxy = Target::start(Webhook::default());
     let home = Home::new(&format!(
         "[sinks.hook]\ntype = \"http\"\nurl = \"http://collector.invalid/events\"\n{QUICK}\
@@ -232,7 +232,7 @@ fn a_proxy_stands_in_between() {
 }
 
 #[test]
-fn check_says_whether_the_url_is_there() {
+fn check_tests_the_url() {
     let target = Target::start(Webhook::default());
     let home = home(&target, "");
     let checked = home.run(&["check", "--connect"]);

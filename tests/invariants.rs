@@ -1,5 +1,4 @@
-//! What must never happen, one test each. Every one of these did happen in a program of this kind: the
-//! comments name the report.
+//! Failures of comparable programs, one test each: they must never happen here. The comments name the reports.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -30,7 +29,7 @@ fn status(service: &Service, body: &str) -> (u16, Value) {
     })
 }
 
-/// Waits until a file has all of these ids, and returns how many lines it has.
+/// Waits until a file contains all of these ids, and returns its number of lines.
 fn arrived(home: &Home, file: &str, expected: &[String]) -> usize {
     let expected: BTreeSet<&String> = expected.iter().collect();
     wait_for("all of them", || {
@@ -57,7 +56,7 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
     target.state().traffic.delay = Duration::from_millis(300);
     service.post(&batch(ids(20)));
     wait_for("the request", || (target.requests() > 0).then_some(()));
-    // Delivered in a moment, but the cursor cannot be moved.
+    // The event is delivered at once, but the cursor cannot be stored.
     let full = machine.trigger("fail-write");
     wait_for("the delivery", || (target.state().stored.len() >= 20).then_some(()));
     wait_for("the refused cursor", || {
@@ -73,11 +72,11 @@ fn events_stay_until_the_cursor_that_passed_them_is_durable() {
 
 /// Readers were woken before the length that they may read was published: vectordotdev/vector#25872.
 #[test]
-fn what_readers_are_told_of_can_be_read() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn a_woken_reader_can_read_the_event() {
+    let directory = tempfile::tempdir().expect("a directory");
     let settings = spool::SpoolConfig {
         engine: spool::Engine::Embedded,
-        directory: folder.path().join("spool"),
+        directory: directory.path().join("spool"),
         sync: false,
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
     };
@@ -127,7 +126,7 @@ fn a_full_spool_is_still_full_after_a_restart() {
 /// An event that could not be stored ended the process, or was counted as delivered:
 /// vectordotdev/vector#25795, vectordotdev/vector#26099.
 #[test]
-fn what_is_no_event_is_kept_aside_and_its_neighbours_pass() {
+fn an_invalid_element_is_quarantined_and_the_others_are_accepted() {
     let home = Home::new(FILE);
     let service = home.start();
     let deep = format!("{{\"id\":\"deep\",\"x\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
@@ -138,9 +137,9 @@ fn what_is_no_event_is_kept_aside_and_its_neighbours_pass() {
     assert_eq!(home.quarantine().len(), 3);
 }
 
-/// What was written could not be read again, for how deep it nested: vectordotdev/vector#25795.
+/// A stored event was nested too deeply to be read again: vectordotdev/vector#25795.
 #[test]
-fn whatever_is_accepted_comes_out_of_every_format() {
+fn every_accepted_event_can_be_rendered_in_every_format() {
     let formats = ["native", "ecs", "ocsf", "cef", "leef"];
     let sinks = formats.map(|format| {
         format!("[sinks.{format}]\ntype = \"file\"\npath = \"{format}\"\nformat = \"{format}\"\n")
@@ -156,7 +155,7 @@ fn whatever_is_accepted_comes_out_of_every_format() {
             .replace("\"HERE\"", &format!("{}1{}", "[".repeat(depth), "]".repeat(depth)))
     };
     let deepest = davinci_siem::decode::MAX_DEPTH as usize;
-    // One level is the event itself.
+    // The event itself is one level.
     let answer = service.answer(&format!("[{},{}]", event(deepest - 1), event(deepest)));
     assert_eq!((&answer["accepted"], &answer["quarantined"]), (&json!(1), &json!(1)));
     for format in formats {
@@ -167,14 +166,14 @@ fn whatever_is_accepted_comes_out_of_every_format() {
     assert_eq!(dead, 0.0);
 }
 
-/// A torn end or a damaged middle made the rest unreadable, and the advice was to delete the folder:
+/// A torn end or a damaged middle made the rest unreadable, and the advice was to delete the directory:
 /// vectordotdev/vector#18130, elastic/logstash#9961.
 #[test]
 fn a_torn_end_and_a_damaged_middle_cost_only_themselves() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"20ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in ["a", "b", "c"] {
         service.post(&batch([format!("{part}1"), format!("{part}2"), format!("{part}3")]));
@@ -183,21 +182,21 @@ fn a_torn_end_and_a_damaged_middle_cost_only_themselves() {
     // Torn: the beginning of a frame that was never acknowledged.
     let mut wal = std::fs::File::options().append(true).open(home.path("data/spool.db-wal"));
     wal.as_mut().expect("opened").write_all(&[7; 1000]).expect("written");
-    // Damaged: a bit in the second chunk.
+    // Damaged: one flipped bit in the second chunk.
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     let damage = "UPDATE chunks SET checksum = checksum + 1 WHERE last = 6";
     assert_eq!(store.execute(damage, []).expect("changed"), 1);
     drop(store);
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let service = home.start();
     let expected = ["a1", "a2", "a3", "c1", "c2", "c3"].map(str::to_owned);
-    assert_eq!(arrived(&home, "folder", &expected), 6);
+    assert_eq!(arrived(&home, "directory", &expected), 6);
     wait_for("the count", || {
         (service.metric("davinci_siem_damaged_events_total{sink=\"out\"}") == 3.0).then_some(())
     });
 }
 
-/// Numbers that wrapped around ended in a loop of crashes: vectordotdev/vector#19759.
+/// An overflow of numbers caused a crash loop: vectordotdev/vector#19759.
 #[test]
 fn positions_at_the_end_of_their_range_are_refused_not_reused() {
     let home = Home::new(FILE);
@@ -219,7 +218,7 @@ fn positions_at_the_end_of_their_range_are_refused_not_reused() {
     assert_eq!(service.ask_admin("/livez").0, 200);
 }
 
-/// After a failed sync the next one succeeded, though the pages were gone:
+/// After a failed sync the next one succeeded, although the pages were lost:
 /// <https://wiki.postgresql.org/wiki/Fsync_Errors>.
 #[test]
 fn nothing_is_acknowledged_by_the_process_whose_sync_has_failed() {
@@ -241,7 +240,7 @@ fn nothing_is_acknowledged_by_the_process_whose_sync_has_failed() {
     assert!(arrived(&machine.home, "out.ndjson", &all) >= 11);
 }
 
-/// A file was synced and its name was not: the folder has to be, too. A rule of POSIX that is easily broken.
+/// A file was synced, but not the directory with its name. POSIX requires both.
 #[test]
 fn names_are_as_durable_as_what_they_name() {
     let mut home = Home::new(
@@ -257,7 +256,7 @@ fn names_are_as_durable_as_what_they_name() {
     assert_eq!(home.start().answer(&batch(ids(5)))["duplicates"], 5);
 }
 
-/// Some calls knew what to do when the disk is full, others did not: vectordotdev/vector#8763,
+/// Some calls handled a full disk, others did not: vectordotdev/vector#8763,
 /// elastic/logstash#8098.
 #[test]
 fn a_disk_that_is_full_at_any_write_costs_nothing() {
@@ -278,9 +277,9 @@ fn a_disk_that_is_full_at_any_write_costs_nothing() {
     assert!(machine.home.run(&["spool", "verify"]).status.success());
 }
 
-/// What a target refused was counted as sent: vectordotdev/vector#10870, vectordotdev/vector#11311.
+/// Events that a target refused were counted as sent: vectordotdev/vector#10870, vectordotdev/vector#11311.
 #[test]
-fn what_a_target_refuses_is_not_delivered() {
+fn refused_events_are_not_counted_as_delivered() {
     let target = Target::start(Webhook::default());
     target.state().poison.insert("event-0003".to_owned());
     let home = Home::new(&hook(&target));
@@ -299,10 +298,10 @@ fn what_a_target_refuses_is_not_delivered() {
     assert_eq!((entries.len(), &entries[0]["target"]["status"]), (1, &json!(400)));
 }
 
-/// A fault of the server was answered as one of the client, which then gave up:
+/// A fault of the server was answered as a fault of the client, which then gave up:
 /// open-telemetry/opentelemetry-collector#8132, open-telemetry/opentelemetry-collector#15126.
 #[test]
-fn a_fault_of_the_server_is_a_503_that_says_when_to_come_back() {
+fn a_fault_of_the_server_is_a_503_with_retry_after() {
     let machine = Machine::new("[limits]\nbody = \"64 KiB\"\nin_flight = \"128 KiB\"\n");
     let service = machine.home.start();
     let ask = || {
@@ -330,9 +329,9 @@ fn a_fault_of_the_server_is_a_503_that_says_when_to_come_back() {
     wait_for("room", || (ask().0 == 200).then_some(()));
 }
 
-/// A timeout was taken for "not stored", and the repetition for new events: vectordotdev/vector#22847.
+/// A timeout was handled as "not stored", and the repetition as new events: vectordotdev/vector#22847.
 #[test]
-fn whoever_gives_up_and_repeats_makes_no_double() {
+fn a_client_that_times_out_and_repeats_causes_no_duplicate() {
     let machine = Machine::new(FILE);
     let service = machine.home.start();
     let slow = machine.trigger("slow-sync");
@@ -353,7 +352,7 @@ fn whoever_gives_up_and_repeats_makes_no_double() {
     assert_eq!(arrived(&machine.home, "out.ndjson", &["after".to_owned()]), 11, "and no more came");
 }
 
-/// Idle connections held up the end: vectordotdev/vector#25054.
+/// Idle connections delayed the shutdown: vectordotdev/vector#25054.
 #[test]
 fn connections_kept_alive_do_not_hold_up_the_end() {
     let home = Home::new("[limits]\nshutdown_grace = \"1h\"\nheader_timeout = \"1h\"\n");
@@ -371,7 +370,7 @@ fn connections_kept_alive_do_not_hold_up_the_end() {
     drop(idle);
 }
 
-/// Nothing was lost, and nothing flowed any more either: vectordotdev/vector#24949.
+/// No event was lost, but delivery stopped: vectordotdev/vector#24949.
 #[test]
 fn after_the_faults_a_fresh_event_flows() {
     let mut target = Target::start(Webhook::default());

@@ -1,6 +1,5 @@
-//! The `kafka` sink and the cluster that librdkafka brings for tests: brokers in this process that speak
-//! the protocol, keep what they are sent, and fail when they are told to. They know no TLS and no SASL:
-//! for those there are others here, that say no more than it takes.
+//! The `kafka` sink against librdkafka's mock cluster: brokers in this process that speak the protocol, store records,
+//! and fail on request. They support neither TLS nor SASL; for these, the tests have minimal brokers of their own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,7 +51,7 @@ impl Brokers {
         ))
     }
 
-    /// Lets the next requests to produce fail.
+    /// Lets the next produce requests fail.
     fn fail(&self, errors: &[RDKafkaRespErr]) {
         self.0.request_errors(RDKafkaApiKey::Produce, errors);
     }
@@ -66,7 +65,7 @@ impl Brokers {
     }
 }
 
-/// Everything in the topic, partition by partition in order.
+/// Returns all records of the topic, partition by partition, in order.
 pub(crate) fn stored(config: &mut ClientConfig) -> Vec<Stored> {
     let consumer: BaseConsumer = config.set("group.id", "test").create().expect("a consumer");
     let mut stored = Vec::new();
@@ -140,7 +139,7 @@ fn events_arrive_with_their_keys_and_names() {
 }
 
 #[test]
-fn what_the_brokers_cannot_do_now_comes_once_they_can() {
+fn transient_broker_errors_are_retried_until_they_end() {
     for error in [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
@@ -159,7 +158,7 @@ fn what_the_brokers_cannot_do_now_comes_once_they_can() {
 }
 
 #[test]
-fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
+fn an_event_that_is_too_large_becomes_a_dead_letter_and_the_others_arrive() {
     let brokers = Brokers::start();
     let home = brokers.home("max_size = \"50 kB\"\ncompression = \"none\"\n");
     let service = home.start();
@@ -174,7 +173,7 @@ fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
 }
 
 #[test]
-fn what_a_broker_finds_too_large_is_sent_in_halves_or_alone_becomes_a_dead_letter() {
+fn a_batch_that_a_broker_finds_too_large_is_halved_and_a_single_event_becomes_a_dead_letter() {
     for (set, dead) in [(50, 0), (1, 1)] {
         let brokers = Brokers::start();
         let home = brokers.home(&format!("batch = {{ events = {set} }}\n"));
@@ -245,7 +244,7 @@ fn brokers_that_are_away_are_waited_for() {
     }
     service.wait_until_settled("kafka");
     let mut found = brokers.ids();
-    // What was under way when its time was over may be there twice.
+    // Records that were in flight at their timeout may be stored twice.
     found.dedup();
     assert_eq!(found, ids(40));
     let complaints = service.log().matches("\"message\":\"kafka\"").count();
@@ -253,7 +252,7 @@ fn brokers_that_are_away_are_waited_for() {
 }
 
 #[test]
-fn a_topic_that_the_brokers_do_not_know_is_told() {
+fn an_unknown_topic_is_reported() {
     let brokers = Brokers::start();
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     brokers.0.topic_error(TOPIC, unknown).expect("set");
@@ -261,7 +260,8 @@ fn a_topic_that_the_brokers_do_not_know_is_told() {
     assert!(!is_good && said.contains("make the topic, or correct topic"), "{said}");
 }
 
-/// A broker that asks for credentials and refuses them. Returns its port; what it was shown is sent.
+/// Starts a broker that requests credentials and refuses them. Returns its port, and a channel with the
+/// credentials that it gets.
 fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -274,7 +274,7 @@ fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::
                 let (key, version) = ((request[0], request[1]), request[3]);
                 let mut answer = request[4..8].to_vec();
                 match key {
-                    // ApiVersions: only its first version, and then those that are asked for next.
+                    // ApiVersions: answers its first version only, and the versions of the later requests.
                     (0, 18) if version > 0 => answer.extend([0, 35, 0, 0, 0, 0]),
                     (0, 18) => {
                         answer.extend([0, 0, 0, 0, 0, 5]);
@@ -284,7 +284,7 @@ fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::
                     }
                     // SaslHandshake: PLAIN.
                     (0, 17) => answer.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
-                    // SaslAuthenticate: refused, without words, without bytes.
+                    // SaslAuthenticate: refused, without a message.
                     _ => {
                         drop(shown.send(request));
                         answer.extend([0, 58, 0xff, 0xff, 0, 0, 0, 0]);
@@ -311,7 +311,7 @@ fn refused_credentials_pause_the_sink_at_once() {
     std::fs::write(home.path("secret"), "canary-1\n").expect("written");
     let service = home.start();
     service.post(&batch(ids(20)));
-    // Not after its timeout: neither an acknowledgement nor a refusal of a record would come.
+    // Before the timeout: the records would get neither an acknowledgement nor a refusal.
     wait_until(&service, "paused", "the brokers refuse the credentials");
     let has_shown = |secret: &str| {
         let pair = format!("\0davinci\0{secret}");
@@ -330,19 +330,19 @@ fn refused_credentials_pause_the_sink_at_once() {
 
 #[test]
 fn both_sides_show_their_certificates() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "own");
-    let strangers = Certificates::new(folder.path(), "strangers");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "own");
+    let strangers = Certificates::new(directory.path(), "strangers");
     let acceptor = certificates.acceptor(true);
     let runtime = runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    // It says nothing once it knows whom it talks to.
+    // The broker sends nothing after the TLS handshake.
     let (shaken, shakes) = std::sync::mpsc::channel();
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let shake = acceptor.accept(stream).await.map(drop);
-            // Only the first one is asked for.
+            // Only the first certificate is needed.
             drop(shaken.send(shake));
         }
     });

@@ -1,6 +1,6 @@
-//! The `kafka` sink and a broker that is a program of its own, with SASL: tansu 0.6, which speaks Kafka's protocol
-//! and keeps its records in SQLite. Others than librdkafka's makers have written it, so that it tells what the
-//! cluster within librdkafka cannot. (Its options for TLS exclude each other.)
+//! The `kafka` sink against an independent broker with SASL: tansu 0.6, which implements Kafka's protocol and stores
+//! records in SQLite. Its authors are not those of librdkafka, so it finds errors that librdkafka's own cluster cannot.
+//! (Its options for TLS exclude each other.)
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -20,12 +20,12 @@ const PASSWORD: &str = "canary-of-the-broker";
 
 /// A broker that knows one user and one topic; killed when dropped.
 struct Broker {
-    folder: TempDir,
+    directory: TempDir,
     port: u16,
     child: Child,
 }
 
-/// `.ci/kafka` builds it; `TANSU` names another.
+/// `.ci/kafka` builds it; `TANSU` names another program.
 fn tansu() -> Command {
     let path = std::env::var_os("TANSU")
         .map_or_else(|| PathBuf::from("/opt/davinci-siem-kafka/bin/tansu"), PathBuf::from);
@@ -34,11 +34,11 @@ fn tansu() -> Command {
 
 impl Broker {
     fn start() -> Broker {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let port = free_port();
-        // Who may do everything makes the topic and the user; from then on credentials are asked for.
-        let child = spawn(&folder, port, &[]);
-        let mut broker = Broker { folder, port, child };
+        // Creates the topic and the user without authentication, then starts again with it.
+        let child = spawn(&directory, port, &[]);
+        let mut broker = Broker { directory, port, child };
         let address = format!("tcp://localhost:{port}");
         for arguments in [
             &["topic", "create", "--broker", &address, TOPIC][..],
@@ -51,10 +51,10 @@ impl Broker {
         broker
     }
 
-    /// Kills it, and starts it with what it has stored.
+    /// Kills the broker and starts it with the stored records.
     fn restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.folder, self.port, &["--authentication"]);
+        self.child = spawn(&self.directory, self.port, &["--authentication"]);
     }
 
     fn kill(&mut self) {
@@ -92,15 +92,15 @@ impl Drop for Broker {
     }
 }
 
-/// Returns when it accepts.
-fn spawn(folder: &TempDir, port: u16, more: &[&str]) -> Child {
-    let log = File::options().create(true).append(true).open(folder.path().join("broker.log"));
+/// Waits until the broker accepts connections.
+fn spawn(directory: &TempDir, port: u16, more: &[&str]) -> Child {
+    let log = File::options().create(true).append(true).open(directory.path().join("broker.log"));
     let address = format!("tcp://localhost:{port}");
     let child = tansu()
         .args(["broker", "--listener-url", &address, "--advertised-listener-url", &address])
         .args(["--storage-engine", "sqlite://records.db"])
         .args(more)
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .stdout(log.expect("a log"))
         .stderr(Stdio::null())
         .spawn()

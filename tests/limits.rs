@@ -1,4 +1,4 @@
-//! What a sender can make the service wait for or hold.
+//! Bounds of the time and memory that a sender can make the service spend.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ fn a_request_that_never_finishes_is_ended() {
     body.write_all(b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n[")
         .expect("sent");
     let silent = connect(&service.address());
-    // "P" could be the start of HTTP/2's preface or of a POST.
+    // "P" may be the first byte of HTTP/2's preface or of a POST.
     let mut undecided = connect(&service.address());
     undecided.write_all(b"P").expect("sent");
     assert!(read_to_end(body).starts_with("HTTP/1.1 408 "), "slow body");
@@ -80,7 +80,7 @@ fn bytes_in_flight_are_bounded_over_all_requests() {
             stream
         })
         .collect();
-    // The one that does not fit is answered by itself.
+    // The third one is answered without waiting for its end.
     let is_answered = |stream: &TcpStream| {
         stream.set_nonblocking(true).expect("set");
         let answered = stream.peek(&mut [0]).is_ok();

@@ -1,4 +1,4 @@
-//! TLS in the listener: what it speaks, and which client certificates get in.
+//! TLS in the listener: its versions, and the client certificates that it accepts.
 
 use std::path::Path;
 
@@ -10,19 +10,19 @@ use crate::support::events::{batch, ids};
 use crate::support::service::{Home, Service};
 use crate::support::{block_on, wait_for};
 
-/// `[listen.tls]` with the service's own certificate, and more keys.
+/// Returns `[listen.tls]` with the service's certificate and more keys.
 fn tls(own: &Issued, more: &str) -> String {
     let Issued { certificate, key, .. } = own;
     format!("[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}\n")
 }
 
-fn authority(folder: &Path, name: &str) -> (Certificates, Issued) {
-    let certificates = Certificates::new(folder, name);
+fn authority(directory: &Path, name: &str) -> (Certificates, Issued) {
+    let certificates = Certificates::new(directory, name);
     let own = certificates.issue("127.0.0.1", |_| ());
     (certificates, own)
 }
 
-/// The status of a POST; `None` if no connection came about.
+/// Returns the status of a POST; `None` without a connection.
 fn post(service: &Service, client: &Client) -> Option<StatusCode> {
     block_on(async {
         let post = client.post(&service.url).basic_auth("pingone", Some("wrong or right"));
@@ -32,8 +32,8 @@ fn post(service: &Service, client: &Client) -> Option<StatusCode> {
 
 #[test]
 fn both_versions_of_tls_and_of_http_are_spoken_and_nothing_plain() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificates, own) = authority(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificates, own) = authority(directory.path(), "a");
     let home = Home::with_listen(&tls(&own, ""), "");
     let service = home.start();
     assert!(service.url.starts_with("https://"), "{}", service.url);
@@ -50,16 +50,16 @@ fn both_versions_of_tls_and_of_http_are_spoken_and_nothing_plain() {
         }
         let plain = service.url.replace("https://", "http://");
         assert!(reqwest::get(plain).await.is_err(), "not a word in the clear");
-        let stranger = Certificates::new(folder.path(), "b").http(None);
+        let stranger = Certificates::new(directory.path(), "b").http(None);
         assert!(stranger.get(&service.url).send().await.is_err(), "another authority");
     });
 }
 
 #[test]
-fn a_required_certificate_is_checked_before_anything_is_said() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificates, own) = authority(folder.path(), "a");
-    let other = Certificates::new(folder.path(), "b");
+fn a_required_certificate_is_checked_before_any_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificates, own) = authority(directory.path(), "a");
+    let other = Certificates::new(directory.path(), "b");
     let clients = format!("client_ca = {:?}", certificates.ca);
     let home = Home::with_listen(&tls(&own, &clients), "");
     let service = home.start();
@@ -83,9 +83,9 @@ fn a_required_certificate_is_checked_before_anything_is_said() {
 }
 
 #[test]
-fn a_source_takes_the_certificates_on_its_list_and_no_others() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificates, own) = authority(folder.path(), "a");
+fn a_source_accepts_only_its_pinned_certificates() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificates, own) = authority(directory.path(), "a");
     let named = |name: &'static str| {
         certificates.issue("x", move |params| {
             params.distinguished_name.push(DnType::CommonName, name);
@@ -129,7 +129,7 @@ fn a_source_takes_the_certificates_on_its_list_and_no_others() {
     }
 }
 
-/// In hexadecimal digits.
+/// Formats bytes in hexadecimal digits.
 fn ring_sha256(der: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
@@ -137,8 +137,8 @@ fn ring_sha256(der: &[u8]) -> String {
 
 #[test]
 fn a_revoked_certificate_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificates, own) = authority(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificates, own) = authority(directory.path(), "a");
     let serial = |number: u64| {
         certificates
             .issue("pingone", |params| params.serial_number = Some(SerialNumber::from(number)))
@@ -154,10 +154,10 @@ fn a_revoked_certificate_is_refused() {
 
 #[test]
 fn files_that_cannot_be_used_are_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let (certificates, own) = authority(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let (certificates, own) = authority(directory.path(), "a");
     let another = certificates.issue("127.0.0.1", |_| ());
-    let junk = folder.path().join("junk.pem");
+    let junk = directory.path().join("junk.pem");
     std::fs::write(&junk, "not PEM\n").expect("written");
     let expired =
         certificates.issue("127.0.0.1", |params| params.not_after = date_time_ymd(2021, 1, 1));

@@ -1,5 +1,5 @@
-//! Commands that look: beside a loaded service every event stays where it belongs, and beside an idle or a stopped
-//! one no byte, no time and no name of state and output changes.
+//! Read-only commands: beside a loaded service they change no event's way, and beside an idle or stopped service they
+//! change no byte, time or name in state and output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::oracle::Oracle;
 use crate::support::service::{Home, Service};
 use crate::support::{runtime, setting, wait_for};
 
-/// Every command that only looks, with the arguments that make it look at most.
+/// All read-only commands, with the arguments that make them read most.
 const COMMANDS: [&[&str]; 14] = [
     &["check"],
     &["check", "--connect"],
@@ -49,7 +49,7 @@ fn home(config: &str) -> Home {
     home
 }
 
-/// Everything below a directory: kind, length, time of change, inode and bytes of each name.
+/// Returns kind, length, modification time, inode and bytes of each name below a directory.
 fn snapshot(directory: &Path) -> BTreeMap<String, (u64, i64, i64, u64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut directories = vec![directory.to_owned()];
@@ -70,7 +70,7 @@ fn snapshot(directory: &Path) -> BTreeMap<String, (u64, i64, i64, u64, Vec<u8>)>
     found
 }
 
-/// Runs every command; those that ask the service reach it at `admin`. Returns what they printed.
+/// Runs every command; those that query the service reach it at `admin`. Returns their output.
 fn look(home: &Home, admin: Option<&str>) -> Vec<(String, bool)> {
     let run = |arguments: &&[&str]| {
         let mut command = home.command(arguments);
@@ -89,11 +89,11 @@ fn admin(service: &Service) -> String {
 }
 
 fn assert_unchanged(home: &Home, admin: Option<&str>) {
-    let before = snapshot(home.folder.path());
+    let before = snapshot(home.directory.path());
     for _ in 0..2 {
         look(home, admin);
     }
-    let after = snapshot(home.folder.path());
+    let after = snapshot(home.directory.path());
     let names = |found: &BTreeMap<String, _>| found.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&before), names(&after), "no name came or went");
     for (name, file) in &before {
@@ -110,7 +110,7 @@ fn beside_an_idle_and_a_stopped_service_nothing_changes() {
     for sink in ["one", "two", "rotated", "linked"] {
         service.wait_until_settled(sink);
     }
-    // Its log is quiet once the spool has come to rest.
+    // The spool logs nothing once it is idle.
     let data = home.path("data");
     let mut last = snapshot(&data);
     wait_for("an idle spool", || {
@@ -121,16 +121,16 @@ fn beside_an_idle_and_a_stopped_service_nothing_changes() {
     assert_unchanged(&home, Some(&admin(&service)));
     assert!(service.terminate().0.success());
     assert_unchanged(&home, None);
-    // What the commands found is what is there.
+    // The output agrees with the state.
     let looked = look(&home, None);
     let verified = COMMANDS.iter().position(|command| *command == ["spool", "verify"]);
     assert!(looked[verified.expect("listed")].1, "{looked:?}");
-    // After a crash, too.
+    // Also after a crash.
     let service = home.start();
     service.post(&crate::support::events::batch(["after".to_owned()]));
     service.kill();
     assert_unchanged(&home, None);
-    // Before the first start, there is nothing, and there still is.
+    // Before the first start there are no files, and the commands create none.
     let new = self::home("[sinks.deep]\ntype = \"file\"\npath = \"new/deep/out.ndjson\"\n");
     assert_unchanged(&new, None);
 }
@@ -155,7 +155,7 @@ fn beside_a_loaded_service_no_event_is_torn_or_missing() {
             let (home, admin, is_over) = (Arc::clone(&home), admin(&service), Arc::clone(&is_over));
             std::thread::spawn(move || {
                 let mut done = 0;
-                // At least so many rounds, however long they take.
+                // At least this number of rounds, whatever their duration.
                 while done < rounds || !is_over.load(Ordering::Relaxed) {
                     for (command, (text, is_good)) in COMMANDS.iter().zip(look(&home, Some(&admin)))
                     {
@@ -195,7 +195,7 @@ fn beside_a_loaded_service_no_event_is_torn_or_missing() {
     }
 }
 
-/// A target that takes the connection and says nothing, and a pipe that nobody reads.
+/// A target that accepts connections and never answers, and a pipe without a reader.
 #[test]
 fn every_probe_ends() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");

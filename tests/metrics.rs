@@ -1,4 +1,4 @@
-//! `docs/metrics.md`, the alerts and the dashboard in `deploy/`, and what there really is.
+//! `docs/metrics.md`, and the alerts and the dashboard in `deploy/`, against the metrics of the real service.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every metric of the page with its type and labels.
+/// Returns every metric of the page with its type and labels.
 fn documented_metrics() -> BTreeMap<String, (String, Vec<String>)> {
     let page = read("docs/metrics.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `davinci_siem_"));
@@ -36,7 +36,7 @@ fn documented_metrics() -> BTreeMap<String, (String, Vec<String>)> {
     .collect()
 }
 
-/// The names by which the source registers metrics.
+/// Returns the names by which the source registers metrics.
 fn registered() -> Vec<String> {
     let call = Regex::new(
         r#"(?:counter|gauge|histogram|set|flag|labelled|Gauge::new|HistogramOpts::new)\(\s*"([a-z_]+)",\s*""#,
@@ -57,7 +57,7 @@ fn every_metric_is_documented_and_every_documented_one_is_there() {
 }
 
 #[test]
-fn metrics_are_what_their_page_says() {
+fn metrics_agree_with_their_page() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&format!("[{},7]", minted("a")));
@@ -84,7 +84,7 @@ fn metrics_are_what_their_page_says() {
     assert!(seen > 35, "{seen} metrics were there");
 }
 
-/// Names of metrics in a text, without what a histogram adds to them.
+/// Returns the names of metrics in a text, without the suffixes of a histogram.
 fn names(text: &str) -> Vec<String> {
     let name = Regex::new("davinci_siem_[a-z_]+").expect("a pattern");
     let page = documented_metrics();
@@ -123,7 +123,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_exist() {
     }
 }
 
-/// Colored steps of the stat panels, sorted, each with the part of an alert's expression that has the same threshold.
+/// Thresholds of the stat panels, sorted, each with the part of an alert's expression that has the same threshold.
 const THRESHOLDS: [(&str, &str); 11] = [
     ("Blocked for: orange from 300", "davinci_siem:blocked:seconds > 300\n"),
     ("Blocked for: red from 259200", "davinci_siem:blocked:seconds > 3 * 86400\n"),
@@ -166,7 +166,7 @@ fn stat_panels_have_the_thresholds_of_the_alerts() {
 }
 
 #[test]
-fn every_alert_has_a_case_in_which_it_fires_and_says_what_to_do() {
+fn every_alert_fires_in_a_test_case_and_names_the_remedy() {
     let (rules, cases) =
         (read("deploy/prometheus/alerts.yml"), read("deploy/prometheus/alerts.test.yml"));
     let rules: Vec<&str> = rules.split("- alert: ").skip(1).collect();

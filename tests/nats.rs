@@ -1,4 +1,4 @@
-//! The `nats` sink and real servers of NATS, with every way to get in, and everything that can be wrong.
+//! The `nats` sink against real NATS servers: every kind of credentials, and every failure.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ fn home(servers: &str, more: &str) -> Home {
     Home::new(&format!("[sinks.nats]\ntype = \"nats\"\nservers = {servers}\n{QUICK}{more}\n"))
 }
 
-/// A stream that takes everything the sink sends.
+/// Creates a stream for all subjects of the sink.
 fn events() -> Config {
     Config { name: "EVENTS".into(), subjects: vec!["pingone.>".into()], ..Config::default() }
 }
@@ -46,7 +46,7 @@ fn wait_until_retrying(service: &Service, said: &str) {
     });
 }
 
-/// What `check --connect` says, and whether all is good.
+/// Returns the output of `check --connect`, and true if it succeeded.
 fn probe(home: &Home) -> (bool, String) {
     let output = home.run(&["check", "--connect"]);
     let said = String::from_utf8(output.stdout).expect("UTF-8")
@@ -95,7 +95,7 @@ fn events_arrive_in_order_with_their_names() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn another_format_says_so() {
+fn the_schema_header_names_the_format() {
     let cluster = Cluster::start(1);
     let client = cluster.client();
     client.stream(events());
@@ -143,12 +143,12 @@ fn every_way_to_say_who_we_are_is_understood() {
         service.post(&batch(ids(3)));
         wait_until_paused(&service, "the server refuses the credentials");
         assert!(!service.log().contains(bad.lines().last().expect("a line")), "{keys}");
-        // Whoever is let in is told that there is no stream.
+        // With accepted credentials, the check reports the missing stream.
         std::fs::write(home.path("secret"), format!("{good}\n")).expect("written");
         wait_until_paused(&service, "no stream takes pingone.davinci.*.*");
         let (is_good, said) = probe(&home);
         assert!(!is_good && said.contains("no stream takes"), "{keys}: {said}");
-        // What is read again for each connection gets in again.
+        // Credentials are read again for each connection, so that the new ones are accepted.
         cluster.node(0).restart();
         service.wait_for_log("connected to NATS again");
     }
@@ -156,15 +156,15 @@ fn every_way_to_say_who_we_are_is_understood() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn credentials_that_are_not_taken_any_more_pause_the_sink() {
+fn revoked_credentials_pause_the_sink() {
     let mut cluster = Cluster::start_with(1, "authorization { token: \"first\" }");
     let home = home(&cluster.urls(), "token_file = \"secret\"").with_variables(PATIENT);
     std::fs::write(home.path("secret"), "first").expect("written");
     let service = home.start();
     service.post(&batch(ids(3)));
-    // It is let in, and told that there is no stream.
+    // The server accepts the credentials, and the sink reports the missing stream.
     wait_until_paused(&service, "no stream takes");
-    let config = cluster.nodes[0].folder().join("nats.conf");
+    let config = cluster.nodes[0].directory().join("nats.conf");
     let text = std::fs::read_to_string(&config).expect("the configuration");
     std::fs::write(&config, text.replace("first", "second")).expect("written");
     cluster.node(0).restart();
@@ -177,9 +177,9 @@ fn credentials_that_are_not_taken_any_more_pause_the_sink() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
 fn both_sides_show_their_certificates() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "own");
-    let strangers = Certificates::new(folder.path(), "strangers");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "own");
+    let strangers = Certificates::new(directory.path(), "strangers");
     let server = certificates.issue("localhost", |_| ());
     let tls = format!(
         "tls {{ cert_file: {:?}, key_file: {:?}, ca_file: {:?}, verify: true }}",
@@ -253,7 +253,7 @@ fn a_full_stream_holds_the_sink_up_until_there_is_room() {
     client.purge("EVENTS");
     service.wait_until_settled("nats");
     let mut rest = arrived(&client);
-    // Those that were under way when there was room again may come before those that were refused.
+    // Messages that were in flight when room became free may come before the refused ones.
     rest.sort_unstable();
     assert_eq!(rest, ids(150)[100..], "each once");
     assert!(home.quarantine().is_empty());
@@ -291,7 +291,7 @@ fn another_stream_than_expected_pauses_the_sink() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn what_is_too_large_becomes_a_dead_letter_and_its_neighbours_arrive() {
+fn an_event_that_is_too_large_becomes_a_dead_letter_and_the_others_arrive() {
     for (server, limit) in [("max_payload: 50KB", -1), ("", 50_000)] {
         let cluster = Cluster::start_with(1, server);
         let client = cluster.client();
@@ -321,7 +321,7 @@ fn a_forbidden_subject_pauses_the_sink_at_once() {
         home(&cluster.urls(), keys).with_variables(PATIENT).with_variables(&[("P", "right")]);
     let service = home.start();
     service.post(&batch(ids(20)));
-    // Not after its timeout: an acknowledgement would never come.
+    // Before the timeout: no acknowledgement would arrive.
     wait_until_paused(&service, "does not let this user publish to pingone.davinci.*.*");
     assert!(!service.log().contains(ENVIRONMENT), "a subject is made of an event");
     assert_eq!(client.count("EVENTS"), 0);
@@ -335,8 +335,8 @@ fn in_batches() -> String {
     format!("batch = {{ events = {PER_BATCH} }}\ntimeout = \"5s\"\n")
 }
 
-/// Each once: the stream drops what it has. And in order, but for what the client held of a batch when it lost
-/// its connection, which it sends before the rest is sent again.
+/// Asserts that each event is stored once, because the stream drops duplicates, and in order. Exception: after a lost
+/// connection, the client first sends the messages of the batch that it has buffered.
 fn assert_once(found: &[String], all: &[String]) {
     let mut sorted = found.to_vec();
     sorted.sort_unstable();
@@ -347,7 +347,7 @@ fn assert_once(found: &[String], all: &[String]) {
     }
 }
 
-/// Events for one round of several.
+/// Returns the events of one round.
 fn post_round(service: &Service, round: usize) {
     let all = ids(ROUNDS * PER_ROUND);
     service.post(&batch(all.into_iter().skip(round * PER_ROUND).take(PER_ROUND)));
@@ -364,7 +364,7 @@ fn a_server_that_dies_in_the_middle_loses_and_doubles_nothing() {
     for round in 0..ROUNDS {
         let before = client.count("EVENTS");
         post_round(&service, round);
-        // As soon as something has arrived, most is still under way.
+        // Once the first messages have arrived, most others are still in flight.
         wait_for("a message", || (client.count("EVENTS") > before).then_some(()));
         cluster.node(0).kill();
         cluster.node(0).restart();
@@ -376,7 +376,7 @@ fn a_server_that_dies_in_the_middle_loses_and_doubles_nothing() {
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats unpacks it"]
-fn a_cluster_that_loses_its_leader_loses_and_doubles_nothing_and_pauses_nobody() {
+fn a_lost_leader_causes_no_loss_no_duplicate_and_no_pause() {
     let mut cluster = Cluster::start(3);
     let client = cluster.client();
     client.stream(Config { num_replicas: 3, ..events() });
@@ -388,7 +388,7 @@ fn a_cluster_that_loses_its_leader_loses_and_doubles_nothing_and_pauses_nobody()
         let before = client.count("EVENTS");
         post_round(&service, round);
         wait_for("a message", || (client.count("EVENTS") > before).then_some(()));
-        // One that stands still has its connections open, and answers nobody.
+        // A paused server keeps its connections open and answers nothing.
         if round % 2 == 0 {
             leader.pause();
         } else {
@@ -397,7 +397,7 @@ fn a_cluster_that_loses_its_leader_loses_and_doubles_nothing_and_pauses_nobody()
         service.wait_until_settled("nats");
         if round % 2 == 0 { leader.resume() } else { leader.restart() }
     }
-    // The cluster may still be telling a server that stood still what it has missed.
+    // The servers may still be updating one that was paused.
     let all = ids(ROUNDS * PER_ROUND);
     wait_for("all of them", || (client.count("EVENTS") >= all.len() as u64).then_some(()));
     assert_once(&arrived(&client), &all);

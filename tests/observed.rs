@@ -1,4 +1,4 @@
-//! What the service shows of the events that it accepts, and what it does not.
+//! Observability of accepted events: the data that the service shows, and the data that it must not show.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -22,7 +22,7 @@ fn ask(service: &Service, path: &str) -> Value {
     })
 }
 
-/// Lines of a tail as they come.
+/// A client of the tail that returns its lines one by one.
 struct Tail {
     response: Response,
     text: String,
@@ -36,12 +36,12 @@ impl Tail {
         Tail { response, text: String::new() }
     }
 
-    /// The next line; `None` at the end.
+    /// Returns the next line; `None` at the end.
     async fn line(&mut self) -> Option<Value> {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
                 if line.is_empty() {
-                    // That it goes on.
+                    // An empty line, which keeps the connection open.
                     self.text = rest.to_owned();
                     continue;
                 }
@@ -54,7 +54,7 @@ impl Tail {
         }
     }
 
-    /// The ids of so many events.
+    /// Returns the ids of the next `count` events.
     async fn ids(&mut self, count: usize) -> Vec<String> {
         let mut ids = Vec::new();
         while ids.len() < count {
@@ -67,7 +67,7 @@ impl Tail {
 }
 
 #[test]
-fn what_is_counted_is_what_was_accepted() {
+fn statistics_count_accepted_events_only() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     let one = minted("one");
@@ -128,7 +128,7 @@ fn events_are_shown_to_operators_only() {
 }
 
 #[test]
-fn a_tail_goes_on_until_the_service_ends() {
+fn a_tail_continues_until_shutdown() {
     let home = Home::new("");
     let mut service = home.start();
     service.post(&format!("[{},{}]", minted("a"), minted("b")));
@@ -153,12 +153,12 @@ fn a_tail_goes_on_until_the_service_ends() {
 }
 
 #[test]
-fn a_tail_for_which_there_is_nothing_is_no_idle_connection() {
+fn a_tail_without_events_is_not_an_idle_connection() {
     let home = Home::new("[limits]\nheader_timeout = \"1s\"\n");
     let service = home.start();
     block_on(async {
         let mut tail = Tail::open(&service, "").await;
-        // One that is idle, and was opened later, is closed before.
+        // An idle tail that was opened later is closed first.
         let admin = service.admin.trim_start_matches("http://");
         let mut idle = tokio::net::TcpStream::connect(admin).await.expect("connected");
         let read = tokio::io::AsyncReadExt::read(&mut idle, &mut [0]).await;
@@ -171,7 +171,7 @@ fn a_tail_for_which_there_is_nothing_is_no_idle_connection() {
 }
 
 #[test]
-fn a_batch_comes_whole_though_not_at_once() {
+fn a_large_batch_arrives_completely_in_several_updates() {
     let home = Home::new("");
     let service = home.start();
     let (one, all) = (|id| format!("event-{id}"), 0..600);
@@ -196,7 +196,7 @@ fn posted(service: &Service, body: &'static str) -> u16 {
 }
 
 #[test]
-fn a_source_is_held_back_until_it_is_answered_with_200() {
+fn a_source_is_blocked_until_its_next_200() {
     let home = Home::new("[sources.pingone]\non_unparseable = \"reject\"\n");
     let service = home.start();
     let held_back = || service.metric("davinci_siem_blocked_seconds{source=\"pingone\"}");
@@ -220,7 +220,7 @@ fn a_source_is_held_back_until_it_is_answered_with_200() {
     assert_eq!((source()["blocked_since"].clone(), held_back()), (Value::Null, 0.0));
 }
 
-/// Canaries in every member that the rules take, spelt and placed so that each would be shown somewhere.
+/// Returns canaries in every field that the rules redact, in spellings and places that would show them somewhere.
 fn canaries() -> Value {
     let mut event: Value =
         serde_json::from_str(&fixture_text("events/send_error_response.json")).expect("JSON");
@@ -241,7 +241,7 @@ fn canaries() -> Value {
 }
 
 #[test]
-fn what_redaction_takes_is_shown_nowhere() {
+fn redacted_values_are_shown_nowhere() {
     let rules = "[redact]\npii = \"mask\"\nmask = [\"unknown\", \"**.flowName\", \"**.connectorId\", \
                  \"**.outcomeStatus\", \"**.flowVersionId\", \"**.success\"]\n\
                  hash = [\"**.flowId\", \"**.originalCapabilityName\"]\nkey_env = \"KEY\"\n\
@@ -278,7 +278,7 @@ fn what_redaction_takes_is_shown_nowhere() {
 }
 
 #[test]
-fn drift_is_told_on_the_command_line() {
+fn the_command_drift_lists_findings() {
     let home = Home::new("");
     let service = home.start();
     let told = |arguments: &[&str]| {
@@ -297,7 +297,7 @@ fn drift_is_told_on_the_command_line() {
     let line: Value = serde_json::from_str(&told(&["drift", "--json"])).expect("one line");
     assert_eq!(line["path"], "$.new\u{1b}[31m");
     assert_eq!(line["example"], json!({"type": "string", "length": 5}));
-    // It goes on after a restart; a broken file is said, and holds nothing up.
+    // Drift continues after a restart; a corrupt file is reported and blocks nothing.
     assert!(service.terminate().0.success());
     let service = home.start();
     event["id"] = json!("b");
@@ -321,7 +321,7 @@ fn the_tail_follows_on_the_command_line() {
     command.env("DAVINCI_SIEM__ADMIN__ADDRESS", service.admin.trim_start_matches("http://"));
     let mut tail = command.stdout(Stdio::piped()).spawn().expect("started");
     let mut lines = BufReader::new(tail.stdout.take().expect("a pipe")).lines();
-    // It may begin before or after these are there: the last ones are shown in any case.
+    // The tail may start before or after these events; it shows the last ones in any case.
     service.post(&format!("[{},{}]", minted("other"), minted("wanted")));
     let line = lines.next().expect("a line").expect("text");
     let seen: Value = serde_json::from_str(&line).expect("JSON");

@@ -1,4 +1,4 @@
-//! Bodies that are not as PingOne sends them: empty, cut, compressed without saying so, with more beside the events.
+//! Bodies that PingOne does not send: empty, truncated, compressed without a header, with other data beside the events.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -65,7 +65,7 @@ fn an_empty_body_is_never_acknowledged() {
             (Some("deflate"), deflated.to_vec()),
             (Some("zstd"), zstd(b"\xef\xbb\xbf")),
             (None, zstd(b"")),
-            // Cut off before the first event.
+            // Truncated before the first event.
             (None, b"[".to_vec()),
             (None, b" [ , ".to_vec()),
         ];
@@ -88,14 +88,14 @@ fn an_empty_body_is_never_acknowledged() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert!(service.log().contains("the body is empty"));
         assert!(home.quarantine().is_empty(), "nothing is stored");
-        // No events are not an empty body.
+        // A list without events is not an empty body.
         assert_eq!(post(&service, None, "[]"), (200, counts(0, 0, 0)));
         assert_eq!(post(&service, None, gzip(b" [ ] ")), (200, counts(0, 0, 0)));
     }
 }
 
 #[test]
-fn a_compressed_body_is_inflated_though_no_header_says_so() {
+fn a_compressed_body_without_a_header_is_inflated() {
     let home = Home::new(&format!("[limits]\nbody = \"64 KiB\"\n{SINK}"));
     let service = home.start();
     let body = |name: &str| batch([name.to_owned()]);
@@ -107,7 +107,7 @@ fn a_compressed_body_is_inflated_though_no_header_says_so() {
         assert_eq!(post(&service, encoding, bytes), (200, counts(1, 0, 0)));
     }
     assert_eq!(finding(&service, "undeclared_encoding"), 3.0);
-    // The same limits hold, and what is broken is kept as it came.
+    // The same limits hold, and a malformed element is stored unchanged.
     assert_eq!(post(&service, None, gzip(&vec![b' '; 65 * 1024])).0, 413);
     let broken = &gzip(body("broken").as_bytes())[..60];
     assert_eq!(post(&service, None, broken.to_vec()), (200, counts(0, 0, 1)));
@@ -132,7 +132,7 @@ fn an_array_without_its_end_is_a_finding() {
     assert_eq!(post(&service, None, format!("{cut},\n")), (200, counts(0, 3, 0)));
     assert_eq!(finding(&service, "truncated_array"), 2.0);
     assert!(service.log().contains("truncated_array"));
-    // The cut element says so itself, and the whole array has no finding.
+    // The truncated element has a finding, and the whole array has none.
     assert_eq!(post(&service, None, format!("{cut},{{\"id\":")), (200, counts(0, 3, 1)));
     assert_eq!(post(&service, None, whole), (200, counts(0, 3, 0)));
     assert_eq!(finding(&service, "truncated_array"), 2.0);
@@ -173,7 +173,7 @@ fn events_beside_those_of_a_wrapper_are_stored_too() {
 }
 
 #[test]
-fn two_events_with_one_id_and_time_are_told_from_a_repetition() {
+fn two_events_with_the_same_id_and_time_are_distinguished_from_a_repetition() {
     let home = Home::new(SINK);
     let service = home.start();
     let (one, other) = (minted_with("same", "one"), minted_with("same", "other"));

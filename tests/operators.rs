@@ -1,4 +1,4 @@
-//! Who may operate the service where there is an admin password.
+//! Authorization of operations with an admin password.
 
 use reqwest::{Client, RequestBuilder, header};
 
@@ -46,7 +46,7 @@ fn a_password_is_needed_by_everyone_and_for_everything_but_health() {
         let guess =
             || status(client.get(url("/api/status")).basic_auth("admin", Some("r3d-Lantern")));
         let mut seen = Vec::new();
-        // The minute may turn once in between.
+        // A new minute may begin once in between.
         for _ in 0..12 {
             seen.push(guess().await);
         }
@@ -66,7 +66,7 @@ fn the_commands_take_the_password_from_the_configuration() {
         let output = home.run_with(&service, arguments);
         assert!(output.status.success(), "{output:?}");
     }
-    // Another password takes effect without a restart; the old one ends.
+    // A changed password takes effect without a restart; the old one is refused.
     std::fs::write(home.path("password"), "another-Lantern-by-the-Sea").expect("written");
     service.signal("HUP");
     let asked = |password: &'static str| {
@@ -76,13 +76,13 @@ fn the_commands_take_the_password_from_the_configuration() {
     wait_for("the new password", || (asked("another-Lantern-by-the-Sea") == 200).then_some(()));
     assert_ne!(asked(PASSWORD), 200);
     assert!(home.run_with(&service, &["sink", "list"]).status.success());
-    // Whoever only asks how it does needs none.
+    // Health needs no password.
     std::fs::remove_file(home.path("password")).expect("removed");
     assert!(home.run_with(&service, &["health"]).status.success());
     for arguments in [&["spool", "stats"][..], &["quarantine", "list"]] {
         assert!(
             home.run(arguments).status.success(),
-            "the folder's owner needs none: {arguments:?}"
+            "the directory's owner needs none: {arguments:?}"
         );
     }
 }

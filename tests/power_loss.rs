@@ -1,7 +1,7 @@
-//! The promise when the power is cut: what was not synced disappears, and nothing acknowledged with it.
-//! See `support/power`.
+//! The promise after a power loss: unsynced bytes and names disappear, and no acknowledged event with them. See
+//! `support/power`.
 //!
-//! `POWER_ROUNDS` raises the number of cuts, `POWER_SEED` repeats what is chosen by chance.
+//! `POWER_ROUNDS` is the number of power losses, `POWER_SEED` repeats the random choices.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -28,13 +28,13 @@ const CLIENTS: u64 = 3;
 const ROUNDS: u64 = 8;
 const SINKS: [&str; 3] = ["plain", "rotated", "indexed"];
 
-/// Everything lies in folders that the service makes: they can get lost, too.
-const FOLDERS: &str = "[spool]\ndirectory = \"state/spool\"\nmax_size = \"1 GiB\"\n\
+/// The service creates all of its directories, so that a power loss can remove them, too.
+const DIRECTORIES: &str = "[spool]\ndirectory = \"state/spool\"\nmax_size = \"1 GiB\"\n\
     [sinks.plain]\ntype = \"file\"\npath = \"out/plain/events.ndjson\"\n";
 const ROTATED: &str = "[sinks.rotated]\ntype = \"file\"\npath = \"out/rotated/events.ndjson\"\n\
     rotate = { size = \"400 KiB\" }\nbatch = { events = 50 }\n";
 
-/// Rounds and seed, which are printed.
+/// Returns rounds and seed, and prints them.
 fn chance() -> (u64, u64) {
     let rounds = setting("POWER_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("POWER_SEED").unwrap_or_else(|| rand::rng().random());
@@ -51,15 +51,15 @@ fn no_acknowledged_event_is_lost_however_often_the_power_is_cut() {
          api_key_env = \"API_KEY\"\nretry = {{ min = \"1ms\", max = \"50ms\" }}\n",
         target.url
     );
-    let mut home =
-        Home::new(&format!("{FOLDERS}{ROTATED}{indexed}")).with_variables(&[("API_KEY", "a2V5")]);
+    let mut home = Home::new(&format!("{DIRECTORIES}{ROTATED}{indexed}"))
+        .with_variables(&[("API_KEY", "a2V5")]);
     let mut power = Power::connect(&mut home, seed);
     let oracle = Arc::new(Oracle::default());
     block_on(cut_again_and_again(&home, &mut power, &oracle, rounds, seed));
     println!("{:?}", power.lost);
     assert!(power.lost.old_blocks > 0, "something was lost");
 
-    // The faults are over: everything drains, and a fresh event still flows.
+    // The faults are over: all events must be delivered, and a new event, too.
     let service = home.start();
     drain(&service, &oracle, &SINKS);
     let (status, log) = service.terminate();
@@ -80,8 +80,8 @@ fn no_acknowledged_event_is_lost_however_often_the_power_is_cut() {
     println!("{} acknowledged", oracle.acknowledged());
 }
 
-/// Clients post without end while the power is cut at random moments; now and then only the process
-/// dies, and what it left unsynced is at stake in the next round.
+/// Clients post without pause while the power fails at random moments. Sometimes only the process is killed, and its
+/// unsynced bytes may be lost in a later round.
 async fn cut_again_and_again(
     home: &Home,
     power: &mut Power,
@@ -100,7 +100,7 @@ async fn cut_again_and_again(
         clients.post_to(&service);
         let before = oracle.acknowledged();
         tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;
-        // At times, for long enough that the WAL is written back and begun anew.
+        // Sometimes long enough for a checkpoint to write the WAL back and restart it.
         let more = [0, 0, 0, 0, 1, 1, 1, 2000][random.random_range(0..8)];
         wait_for("acknowledgements", || (oracle.acknowledged() >= before + more).then_some(()));
         service.kill();
@@ -130,8 +130,7 @@ fn kill_while_starting(home: &Home, random: &mut StdRng) {
     child.wait().expect("ended");
 }
 
-/// Has a fresh event acknowledged, and waits until each sink has everything.
-/// Everything has reached the plain file, and the spool is sound.
+/// Asserts that the plain file has every acknowledged event, and that the spool is intact.
 fn judge_plain(home: &Home, oracle: &Oracle) {
     let service = home.start();
     drain(&service, oracle, &["plain"]);
@@ -140,13 +139,14 @@ fn judge_plain(home: &Home, oracle: &Oracle) {
     judge_spool(home);
 }
 
+/// Has a new event acknowledged, and waits until each sink has every event.
 fn drain(service: &Service, oracle: &Oracle, sinks: &[&str]) {
     let fresh = oracle.mint(CLIENTS, 1);
     oracle.acknowledge(&fresh, &service.answer(&fresh.body));
     sinks.iter().for_each(|sink| service.wait_until_settled(sink));
 }
 
-/// The spool is sound, and nothing in it was ever found to be otherwise.
+/// Asserts that the spool is intact and that no damage was ever counted.
 fn judge_spool(home: &Home) {
     let verified = home.run(&["spool", "verify"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
@@ -160,9 +160,9 @@ fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
     let (rounds, seed) = chance();
     let mut random = StdRng::seed_from_u64(seed);
     for round in 0..rounds.div_ceil(2) {
-        let mut home = Home::new(FOLDERS);
+        let mut home = Home::new(DIRECTORIES);
         let mut power = Power::connect(&mut home, random.random());
-        // The first round is the plain one: one start, one answer, and the power is gone.
+        // The first round is the simplest case: one start, one answer, one power loss.
         for _ in 0..round.min(4) {
             kill_while_starting(&home, &mut random);
             cut_or_stay(&mut power, &mut random);
@@ -177,16 +177,16 @@ fn a_spool_outlives_a_power_cut_from_its_first_start_on() {
     }
 }
 
-/// What the other tests would say if a sync were missing: which sink loses what was acknowledged.
+/// Shows that the other tests would detect a missing sync: without it, a sink loses acknowledged events.
 #[test]
 fn syncs_that_lie_are_found_out() {
-    const FOLDER: &str = "the folder itself";
+    const DIRECTORY: &str = "the directory itself";
     for (lie, expected) in [
         (None, &[][..]),
         (Some("spool.db-wal"), &["later"]),
         (Some("written.ndjson"), &["written"]),
-        // Their names were in it.
-        (Some(FOLDER), &["written", "later"]),
+        // The directory contains the names of the files.
+        (Some(DIRECTORY), &["written", "later"]),
     ] {
         let target = Target::start(Webhook::default());
         target.state().traffic.down = Some(503);
@@ -199,7 +199,7 @@ fn syncs_that_lie_are_found_out() {
         ));
         let mut power = Power::connect(&mut home, 0);
         if let Some(lie) = lie {
-            let lie = if lie == FOLDER { power.folder() } else { lie.to_owned() };
+            let lie = if lie == DIRECTORY { power.directory() } else { lie.to_owned() };
             home.variables.push(("POWER_LIES".to_owned(), lie));
         }
         let oracle = Oracle::default();
@@ -221,7 +221,7 @@ fn syncs_that_lie_are_found_out() {
     }
 }
 
-/// Posts, and goes away once the sync is held.
+/// Posts, and disconnects once the sync is held.
 fn post_and_leave(service: &Service, power: &Power, body: String) {
     power.hold();
     block_on(async {
@@ -232,10 +232,10 @@ fn post_and_leave(service: &Service, power: &Power, body: String) {
     });
 }
 
-/// Nor does the spool claim the loss of what nobody was answered for, and only the next process had seen.
+/// The spool reports no loss of events that were not acknowledged and that only a killed process had read.
 #[test]
-fn what_was_never_acknowledged_is_not_reported_as_lost() {
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+fn unacknowledged_events_are_not_reported_as_lost() {
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
     let mut power = Power::connect(&mut home, 0);
     let service = home.start();
     post_and_leave(&service, &power, batch(ids(20)));
@@ -249,10 +249,10 @@ fn what_was_never_acknowledged_is_not_reported_as_lost() {
     judge_spool(&home);
 }
 
-/// The process dies between writing and syncing, and the power goes only later.
+/// The process is killed between a write and its sync, and the power fails later.
 #[test]
 fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db-wal")]);
     let mut power = Power::connect(&mut home, 0);
     let oracle = Oracle::default();
     let batch = oracle.mint(0, 20);
@@ -274,7 +274,7 @@ fn a_repetition_is_acknowledged_when_the_first_try_is_on_disk() {
 #[test]
 fn a_checkpoint_may_be_cut_short() {
     let (rounds, seed) = chance();
-    let mut home = Home::new(FOLDERS).with_variables(&[("POWER_HOLDS", "spool.db")]);
+    let mut home = Home::new(DIRECTORIES).with_variables(&[("POWER_HOLDS", "spool.db")]);
     let mut power = Power::connect(&mut home, seed);
     let oracle = Arc::new(Oracle::default());
     block_on(async {
@@ -283,7 +283,7 @@ fn a_checkpoint_may_be_cut_short() {
             let service = home.start();
             power.hold();
             clients.post_to(&service);
-            // Its pages are written, and not one of them is sure to be there.
+            // Its pages are written and none of them is synced.
             wait_for("a sync that is held", || power.is_held().then_some(()));
             service.kill();
             power.cut(if round == 0 { Loss::Everything } else { Loss::Some });
@@ -313,7 +313,7 @@ fn a_file_is_synced_before_it_is_rotated() {
     wait_for("a sync that is held", || power.is_held().then_some(()));
     service.kill();
     power.stay();
-    // They come again, find too little room, and what is there is moved out of their way.
+    // The repeated events find too little room, so the repair moves the torn bytes aside.
     let service = home.start();
     let events = || {
         let mut files = below(&home.path("out"));
@@ -324,15 +324,15 @@ fn a_file_is_synced_before_it_is_rotated() {
     wait_for("rotation", || (events().len() > 1).then_some(()));
     service.kill();
     power.cut(Loss::Everything);
-    // Its name has a time where the other one's ends.
+    // Its name has a time in place of the other one's ending.
     let rotated = events().into_iter().min().expect("a file");
     assert_eq!(read_lines(&rotated).len(), 7, "{}", rotated.display());
 }
 
-/// Every change is seen: where no sync counts, a cut brings back exactly what was there before.
+/// The journal contains every change: if no sync counts, a power loss restores exactly the state before.
 #[test]
 fn a_cut_undoes_every_change_since_the_last_sync() {
-    let mut home = Home::new(&format!("{FOLDERS}{ROTATED}"));
+    let mut home = Home::new(&format!("{DIRECTORIES}{ROTATED}"));
     let mut power = Power::connect(&mut home, 0);
     let work = |home: &Home, prefix: &str| {
         let service = home.start();
@@ -346,37 +346,37 @@ fn a_cut_undoes_every_change_since_the_last_sync() {
     };
     work(&home, "before");
     power.cut(Loss::Everything);
-    let before = snapshot(home.folder.path());
+    let before = snapshot(home.directory.path());
     home.variables.push(("POWER_LIES".to_owned(), String::new()));
     work(&home, "after");
-    assert_ne!(snapshot(home.folder.path()), before);
+    assert_ne!(snapshot(home.directory.path()), before);
     power.cut(Loss::Everything);
-    let after = snapshot(home.folder.path());
+    let after = snapshot(home.directory.path());
     for path in before.keys().chain(after.keys()) {
         assert!(before.get(path) == after.get(path), "{} is not what it was", path.display());
     }
 }
 
-/// What each file holds, but for SQLite's shared memory; and `None` for each folder.
-fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+/// Returns the content of each file, except SQLite's shared memory; `None` for each directory.
+fn snapshot(directory: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let is_compared = |path: &PathBuf| !path.to_string_lossy().ends_with("-shm");
     let content = |path: &PathBuf| path.is_file().then(|| std::fs::read(path).expect("read"));
-    below(folder)
+    below(directory)
         .into_iter()
         .filter(is_compared)
         .map(|path| (path.clone(), content(&path)))
         .collect()
 }
 
-/// The lines of a sink that rotates, oldest first. A file that is there plain and compressed was about
-/// to be removed.
-fn rotated_lines(folder: &Path) -> Vec<String> {
+/// Returns the lines of a rotating sink, oldest first. If a file exists both plain and compressed, the plain one was
+/// about to be removed, and only the compressed one counts.
+fn rotated_lines(directory: &Path) -> Vec<String> {
     let plain = |path: PathBuf| match path.extension() {
         Some(ending) if ending == "gz" => Some(path.with_extension("")),
         Some(ending) if ending == "ndjson" => Some(path),
         _ => None,
     };
-    let files: BTreeSet<PathBuf> = below(folder).into_iter().filter_map(plain).collect();
+    let files: BTreeSet<PathBuf> = below(directory).into_iter().filter_map(plain).collect();
     let lines = |path: &PathBuf| {
         if path.exists() {
             return read_lines(path);
@@ -389,7 +389,7 @@ fn rotated_lines(folder: &Path) -> Vec<String> {
     files.iter().flat_map(lines).collect()
 }
 
-/// The documents as they were sent: data streams want a time, which the sink adds.
+/// Returns the documents as they were sent, without `@timestamp`, which the sink adds for data streams.
 fn without_timestamps(documents: Vec<serde_json::Value>) -> Vec<String> {
     documents
         .into_iter()

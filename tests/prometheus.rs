@@ -1,5 +1,5 @@
-//! The real Prometheus scrapes the real service, with the alerts of `deploy/prometheus`: `for` and ranges are cut
-//! short, nothing else.
+//! A real Prometheus scrapes the real service, with the alerts of `deploy/prometheus`; only `for` and the ranges are
+//! shortened.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -13,19 +13,19 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, wait_for};
 
-/// Where `.ci/prometheus` unpacks it.
-const FOLDER: &str = "/opt/davinci-siem-prometheus/usr/bin";
+/// Directory into which `.ci/prometheus` unpacks it.
+const DIRECTORY: &str = "/opt/davinci-siem-prometheus/usr/bin";
 
-/// A running Prometheus. Dropping it kills it.
+/// A running Prometheus, killed on drop.
 struct Prometheus {
     child: Child,
     url: String,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Prometheus {
     fn start(service: &Service) -> Prometheus {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let rules = std::fs::read_to_string(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/deploy/prometheus/alerts.yml"
@@ -40,7 +40,7 @@ impl Prometheus {
              scrape_configs:\n- job_name: davinci-siem\n  static_configs: [{{ targets: [\"{target}\"] }}]\n"
         );
         for (name, text) in [("alerts.yml", &*rules), ("prometheus.yml", &*config)] {
-            let mut file = std::fs::File::create(folder.path().join(name)).expect("a file");
+            let mut file = std::fs::File::create(directory.path().join(name)).expect("a file");
             file.write_all(text.as_bytes()).expect("written");
         }
         let port = TcpListener::bind("127.0.0.1:0")
@@ -48,8 +48,8 @@ impl Prometheus {
             .local_addr()
             .expect("an address")
             .port();
-        let child = Command::new(format!("{FOLDER}/prometheus"))
-            .current_dir(folder.path())
+        let child = Command::new(format!("{DIRECTORY}/prometheus"))
+            .current_dir(directory.path())
             .arg("--config.file=prometheus.yml")
             .arg("--storage.tsdb.path=data")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -57,10 +57,10 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .expect("Prometheus is there: .ci/prometheus unpacks it");
-        Prometheus { child, url: format!("http://127.0.0.1:{port}"), _folder: folder }
+        Prometheus { child, url: format!("http://127.0.0.1:{port}"), _directory: directory }
     }
 
-    /// The alerts that are firing.
+    /// Returns the names of the firing alerts.
     fn firing(&self) -> Option<Vec<String>> {
         let asked = block_on(async {
             let answer = reqwest::get(format!("{}/api/v1/alerts", self.url)).await.ok()?;
@@ -75,7 +75,7 @@ impl Prometheus {
         )
     }
 
-    /// Whether it has scraped the service.
+    /// Returns true if it has scraped the service.
     fn has_scraped(&self) -> Option<()> {
         let asked = block_on(async {
             let url = format!("{}/api/v1/query?query=davinci_siem_build_info", self.url);
@@ -140,7 +140,7 @@ fn promtool_has_nothing_to_say_of_the_metrics() {
     service.post(&documented());
     service.wait_until_settled("out");
     let metrics = service.ask_admin("/metrics").1;
-    let mut promtool = Command::new(format!("{FOLDER}/promtool"))
+    let mut promtool = Command::new(format!("{DIRECTORY}/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,5 +1,5 @@
-//! Real proxies before the service, with the files of `deploy/`: nginx and Caddy speak HTTP for it,
-//! `HAProxy` passes TLS on.
+//! Real proxies in front of the service, with the files of `deploy/`: nginx and Caddy terminate HTTP, `HAProxy`
+//! forwards TLS.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,21 +20,21 @@ const PER_BATCH: usize = 500;
 
 const SINK: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n";
 
-/// A proxy that runs, and a service that may be started behind it.
+/// A running proxy, and a service that can be started behind it.
 struct Bench {
     proxy: Proxy,
     home: Home,
     certificates: Certificates,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
-/// What a client got: the status, `Retry-After`, and the body's text.
+/// Answer to a client: status, `Retry-After`, and the text of the body.
 type Answer = (u16, Option<String>, String);
 
 impl Bench {
     fn new(kind: Kind, listen: &str, config: &str) -> Bench {
-        let folder = tempfile::tempdir().expect("a folder");
-        let certificates = Certificates::new(folder.path(), "a");
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificates = Certificates::new(directory.path(), "a");
         let own = certificates.issue(NAME, |_| ());
         let Issued { certificate, key, .. } = &own;
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -43,11 +43,11 @@ impl Bench {
             .replace("CLIENTS", &format!("client_ca = {:?}", certificates.ca));
         let home = Home::with_listen(&listen, config)
             .with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &upstream.to_string())]);
-        let proxy = Proxy::start(kind, folder.path(), upstream, &own);
-        Bench { proxy, home, certificates, _folder: folder }
+        let proxy = Proxy::start(kind, directory.path(), upstream, &own);
+        Bench { proxy, home, certificates, _directory: directory }
     }
 
-    /// A client at an address of this machine; shows a certificate if it has one.
+    /// Returns a client at an address of this machine, with a certificate if `identity` has one.
     fn client(&self, from: [u8; 4], shows: Option<&Issued>) -> Client {
         let builder = self.certificates.http_builder(shows).resolve(NAME, self.proxy.address);
         builder.local_address(IpAddr::from(from)).build().expect("a client")
@@ -57,12 +57,12 @@ impl Bench {
         format!("https://{NAME}:{}{path}", self.proxy.address.port())
     }
 
-    /// A POST to the webhook by a new client.
+    /// Posts to the webhook with a new client.
     fn post(&self) -> RequestBuilder {
         self.client([127, 0, 0, 1], None).post(self.url("/webhooks/pingone"))
     }
 
-    /// The ids that have reached the sink.
+    /// Returns the ids that the sink has.
     fn delivered(&self) -> Vec<String> {
         let mut ids: Vec<String> =
             self.home.lines("out.ndjson").iter().map(|line| events::id(line)).collect();
@@ -70,7 +70,7 @@ impl Bench {
         ids
     }
 
-    /// How many events were ever accepted, over all runs of the service.
+    /// Returns the number of accepted events, over all runs of the service.
     fn accepted(&self) -> Option<u64> {
         let stats = self.home.run(&["spool", "stats", "--json"]).stdout;
         let stats: Value = serde_json::from_slice(&stats).expect("JSON");
@@ -108,7 +108,7 @@ fn ids(number: usize) -> Vec<String> {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn credentials_pass_and_refusals_come_back() {
+fn proxies_forward_credentials_and_refusals() {
     let config = "[sources.p]\nbasic = [{ username = \"pingone\", password_env = \"PASSWORD\" }]\n\
                   headers = [{ name = \"X-Webhook-Key\", value_env = \"KEY\" }]\n\
                   [limits]\nfailed_logins = 1000\n";
@@ -124,7 +124,7 @@ fn credentials_pass_and_refusals_come_back() {
         assert_eq!(basic("a password, as is"), 200, "{kind:?}");
         assert_eq!(header("a key, as it is given"), 200, "{kind:?}");
         assert_eq!(header("another key"), 401, "{kind:?}");
-        // The service does not read the body then; its answer has to come through all the same.
+        // The service does not read the body; its answer must reach the client nevertheless.
         for _ in 0..50 {
             assert_eq!(basic("a password, as it is not"), 401, "{kind:?}");
         }
@@ -135,7 +135,7 @@ fn credentials_pass_and_refusals_come_back() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn the_service_sees_the_client_and_not_what_a_client_says() {
+fn the_service_sees_the_clients_real_address() {
     let config = "[sources.p]\nallow_from = [\"127.0.0.2/32\"]\n";
     for kind in [Kind::Nginx, Kind::Caddy] {
         let listen = "trusted_proxies = [\"127.0.0.1/32\"]\nforwarded_header = ";
@@ -191,7 +191,7 @@ fn a_service_that_is_down_is_never_a_200() {
         }
         let service = bench.home.start();
         assert_eq!(status(post(0)), 200, "{kind:?}");
-        // A client that repeats each batch until it is a 200, and a service that is killed under it.
+        // A client that repeats each batch until the answer is 200, and a service that is killed meanwhile.
         let (acknowledged, refused) = (AtomicUsize::new(1), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             let client = scope.spawn(|| {
@@ -223,7 +223,7 @@ fn a_service_that_is_down_is_never_a_200() {
             service.wait_until_settled("out");
         });
         assert_eq!(bench.accepted(), Some(40 * PER_BATCH as u64), "{kind:?}: nothing twice");
-        // A kill may make the file sink itself write a line again.
+        // After a kill, the file sink itself may write a line twice.
         let mut delivered = bench.delivered();
         delivered.dedup();
         assert_eq!(delivered, (0..40).flat_map(ids).collect::<Vec<_>>(), "{kind:?}");
@@ -232,8 +232,8 @@ fn a_service_that_is_down_is_never_a_200() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn what_the_service_refuses_is_passed_as_it_is() {
-    // As small as may be: 18 bodies of 60 kB fill the quarantine.
+fn refusals_of_the_service_pass_the_proxy_unchanged() {
+    // The smallest possible quarantine: 18 bodies of 60 kB fill it.
     let config = "[limits]\nbody = \"64 KiB\"\nin_flight = \"1 MiB\"\n[spool]\nmax_size = \"32 MiB\"\n\
                   quarantine_max_size = \"1088 KiB\"\ndedup = { max_ids = 100_000 }\n";
     for kind in [Kind::Nginx, Kind::Caddy] {
@@ -266,7 +266,7 @@ fn a_body_over_the_limit_is_a_413() {
         assert!(is_error(&answer, 413, None, message), "{kind:?}: {answer:?}");
         service.wait_for_log(refused);
         drop(service);
-        // Where limits.body is raised and nginx's limit is forgotten. Caddy has none.
+        // An operator raises `limits.body` and forgets nginx's limit. Caddy has none.
         bench.home = bench.home.with_variables(&[("DAVINCI_SIEM__LIMITS__BODY", "64 MiB")]);
         let _service = bench.home.start();
         let body = format!("[{}]", " ".repeat(limit + 2 * 1024 * 1024));
@@ -277,7 +277,7 @@ fn a_body_over_the_limit_is_a_413() {
 
 #[test]
 #[ignore = "needs nginx and Caddy; .ci/proxies installs them"]
-fn nothing_but_the_webhook_is_reachable() {
+fn only_the_webhook_is_reachable() {
     for kind in [Kind::Nginx, Kind::Caddy] {
         let bench = Bench::new(kind, "", "");
         let service: Service = bench.home.start();
@@ -288,7 +288,7 @@ fn nothing_but_the_webhook_is_reachable() {
             assert_eq!(status(client.get(bench.url(path))), 404, "{kind:?}: GET {path}");
             assert_eq!(status(client.post(bench.url(path)).body("[]")), 404, "{kind:?}: {path}");
         }
-        // Over HTTP/1.1 a client may name another host than in the handshake.
+        // Over HTTP/1.1, a client may name another host than in the TLS handshake.
         let tls = bench.certificates.config(rustls::ALL_VERSIONS, &[b"http/1.1"]);
         let client = Client::builder().tls_backend_preconfigured(tls).no_proxy();
         let client = client.resolve(NAME, bench.proxy.address).build().expect("a client");

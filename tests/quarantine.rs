@@ -1,4 +1,4 @@
-//! The quarantine from the bad event to its delivery.
+//! The quarantine, from the invalid event to its delivery.
 
 use std::process::Output;
 
@@ -30,7 +30,7 @@ fn wait_for_id(home: &Home, wanted: &str) {
     });
 }
 
-/// 500 events of which number 250 has no time.
+/// Returns 500 events, of which number 250 has no time.
 fn batch_with_one_bad() -> (String, String) {
     let bad = minted("bad").replace("recordedAt", "recorded");
     let events: Vec<String> = (0..500)
@@ -90,7 +90,7 @@ fn one_bad_event_of_500_is_kept_shown_corrected_and_delivered() {
 }
 
 #[test]
-fn what_strict_refused_is_delivered_once_strict_is_off() {
+fn events_that_strict_refused_are_delivered_after_strict_is_off() {
     let home = Home::new(&format!("{SINK}[sources.pingone]\nstrict = true\n"));
     let service = home.start();
     let odd = minted("odd").replace("\"success\":true", "\"success\":\"true\"");
@@ -104,7 +104,7 @@ fn what_strict_refused_is_delivered_once_strict_is_off() {
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
     std::fs::write(home.path("test.toml"), config.replace("strict = true", "strict = false"))
         .expect("written");
-    // Nothing is running: the command works on the spool itself.
+    // No service runs: the command changes the spool itself.
     assert_eq!(text(&home.run(&["quarantine", "retry", "--all"])), "1: 1 accepted\n");
     let service = home.start();
     wait_for_id(&home, "odd");
@@ -112,7 +112,7 @@ fn what_strict_refused_is_delivered_once_strict_is_off() {
 }
 
 #[test]
-fn a_whole_body_comes_back_as_its_events() {
+fn a_corrected_body_is_delivered_as_its_events() {
     let home = Home::new(SINK);
     let service = home.start();
     assert_eq!(post(&service, "garbage".to_owned())["quarantined"], 1);

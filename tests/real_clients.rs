@@ -1,5 +1,5 @@
-//! The listener and real HTTP clients: each sees the status that the README's table promises, also where the answer is
-//! given before the body was read, and its next request on the same client is served.
+//! The listener and real HTTP clients: each client gets the documented status, also if the service answers before it
+//! has read the body, and its next request on the same client succeeds.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::support::certificates::Certificates;
 use crate::support::events::{large, minted};
 use crate::support::service::{Home, Service};
 
-/// A client, the arguments of its program, and whether it speaks TLS.
+/// Client, arguments of its program, and true if it uses TLS.
 const CLIENTS: [(&str, &[&str], bool); 16] = [
     ("curl h1", &["curl.sh", "CA", "--http1.1"], false),
     ("curl h1, Expect", &["curl.sh", "CA", "--http1.1", "--header", "expect: 100-continue"], false),
@@ -34,7 +34,7 @@ const CLIENTS: [(&str, &[&str], bool); 16] = [
     ("httpx h2c", &["python", "client.py", "httpx-h2c", "CA"], false),
 ];
 
-/// What is asked of every client: which service, method, path, key, framing, body, encoding, and the status.
+/// Request of every client: service, method, path, key, framing, body, encoding, and the expected status.
 type Case = (
     usize,
     &'static str,
@@ -66,7 +66,7 @@ const CASES: [Case; 12] = [
     (THROTTLES, "POST", WEBHOOK, "wrong", "length", "1MB", "", 429),
 ];
 
-/// The usual limits, hardly any room, and one wrong login.
+/// Services: default limits, small limits, and one allowed failure of authentication.
 const LIMITS: [&str; 3] = [
     "body = \"2 MiB\"\nbody_timeout = \"3s\"\nfailed_logins = 1000000\n",
     "body = \"220 KiB\"\nin_flight = \"440 KiB\"\n",
@@ -74,16 +74,16 @@ const LIMITS: [&str; 3] = [
 ];
 
 struct Bench {
-    folder: tempfile::TempDir,
+    directory: tempfile::TempDir,
     certificates: Certificates,
-    /// Plain, then with TLS.
+    /// First without, then with TLS.
     services: [Vec<(Home, Service)>; 2],
 }
 
 impl Bench {
     fn new() -> Bench {
-        let folder = tempfile::tempdir().expect("a directory");
-        let certificates = Certificates::new(folder.path(), "clients");
+        let directory = tempfile::tempdir().expect("a directory");
+        let certificates = Certificates::new(directory.path(), "clients");
         let own = certificates.issue("127.0.0.1", |_| ());
         let tls =
             format!("[listen.tls]\ncertificate = {:?}\nkey = {:?}\n", own.certificate, own.key);
@@ -104,14 +104,14 @@ impl Bench {
                 })
                 .into()
         });
-        let bench = Bench { folder, certificates, services };
+        let bench = Bench { directory, certificates, services };
         bench.write_bodies();
         bench.build();
         bench
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     fn write_bodies(&self) {
@@ -127,7 +127,7 @@ impl Bench {
             ("empty", b" \n".to_vec()),
             ("1MB", vec![b' '; 1_000_000]),
             ("3MB", vec![b' '; 3_000_000]),
-            // Compressed twice and inflated twice it does not fit into what may be in flight.
+            // Compressed twice; its inflated size exceeds `limits.in_flight`.
             ("large", gzip(&gzip([large("1"), large("2")].concat().as_bytes()))),
         ] {
             std::fs::write(self.path(name), bytes).expect("written");
@@ -140,16 +140,16 @@ impl Bench {
             let done = command.current_dir(&sources).output().expect("a compiler: .ci/clients");
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         };
-        let folder = self.folder.path();
+        let directory = self.directory.path();
         run(Command::new("go").args(["build", "-o"]).arg(self.path("client")).arg("client.go"));
         let java = ["-cp", CLASSES, "Client.java", "-d"];
-        run(Command::new("javac").args(java).arg(folder));
+        run(Command::new("javac").args(java).arg(directory));
         for script in ["client.mjs", "client.py", "curl.sh"] {
             std::fs::copy(sources.join(script), self.path(script)).expect("copied");
         }
     }
 
-    /// The cases, each with a good one after it, as the programs read them.
+    /// Returns the cases in the format of the programs, each followed by a valid request.
     fn lines(&self, has_tls: bool) -> String {
         let mut lines = String::new();
         for (index, (service, method, path, key, framing, body, encoding, _)) in
@@ -164,7 +164,7 @@ impl Bench {
             let request =
                 format!("{method}\t{url}\t{key}\t{framing}\t{}\t{encoding}", file.display());
             let next = match service {
-                // One wrong login is allowed: the second one meets the limit.
+                // One failure of authentication is allowed: the second request exceeds the limit.
                 THROTTLES => request.clone(),
                 _ => format!("POST\t{}{WEBHOOK}\tk\tlength\t{}\t", base(service), good.display()),
             };
@@ -186,7 +186,7 @@ impl Bench {
             "node" => Command::new("node"),
             own => Command::new(self.path(own)),
         };
-        command.args(words).current_dir(self.folder.path());
+        command.args(words).current_dir(self.directory.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a client: .ci/clients");
         let mut input = child.stdin.take().expect("a pipe");
@@ -198,7 +198,7 @@ impl Bench {
 const CLASSES: &str = "/usr/share/java/httpclient5.jar:/usr/share/java/httpcore5.jar:\
                        /usr/share/java/httpcore5-h2.jar:/usr/share/java/slf4j-api.jar";
 
-/// What is wrong with what a client saw.
+/// Returns the differences between expected and actual answers.
 fn judge(client: &str, output: &str) -> Vec<String> {
     let seen: HashMap<&str, &str> =
         output.lines().filter_map(|line| line.split_once('\t')).collect();

@@ -1,5 +1,5 @@
-//! Redaction: canaries go in by every way there is, and a search through everything that is written;
-//! the same without redaction, so that the search is known to find them.
+//! Redaction: canaries in every kind of input, and a search for them in all written and printed data. A run without
+//! redaction proves that the search finds them.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ const USER: &str = "canaryuser";
 const MAIL: &str = "canary.mail@example.org";
 const ADDRESS: &str = "198.51.100.77";
 
-/// What none of the places may show, in lower case and without escapes.
+/// Canaries that no output may contain, in lower case and without escapes.
 const CANARIES: [&str; 2] = ["canary", ADDRESS];
 
 fn hmac(value: &str) -> String {
@@ -34,7 +34,7 @@ fn hmac(value: &str) -> String {
     keyed.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An event with canaries in every place that a rule or the profile covers, large enough for compression.
+/// Returns an event with canaries in every field that a rule or the profile covers, large enough for compression.
 fn event(id: &str) -> Value {
     let mut event: Value =
         serde_json::from_str(&fixture_text("events/custom_analytics.json")).expect("JSON");
@@ -51,7 +51,7 @@ fn event(id: &str) -> Value {
     event
 }
 
-/// Answers 400, and repeats what it was sent.
+/// A target that answers 400 and repeats the request's body.
 struct Parrot(Traffic);
 
 impl Behaviour for Parrot {
@@ -78,13 +78,13 @@ fn post(service: &Service, path: &str, encoding: &str, body: impl Into<Vec<u8>>)
 }
 
 fn gzip(text: &str) -> Vec<u8> {
-    // Not compressed: a broken body would show its text.
+    // Not compressed: an invalid body would then show its text.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder.write_all(text.as_bytes()).expect("written");
     encoder.finish().expect("finished")
 }
 
-/// Bodies of every kind, accepted or not.
+/// Returns bodies of every kind, valid and invalid.
 fn post_everything(service: &Service) {
     const PATH: &str = "/webhooks/pingone";
     let one = |id: &str| event(id).to_string();
@@ -94,7 +94,7 @@ fn post_everything(service: &Service) {
     let mut odd = event("odd");
     odd["_embedded"]["flowInteractionEvent"][MAIL] = 1.into();
     odd["_embedded"]["flowInteractionEvent"][format!("{}{MAIL}", "x".repeat(70))] = 1.into();
-    // A spelling that hides what it says from a plain search.
+    // Escapes hide the value from a plain search.
     let escaped = one("escaped").replace("canary", "\\u0063anary").replace('@', "\\u0040");
     let cut = &one("cut")[..700];
     for (path, encoding, body) in [
@@ -108,7 +108,7 @@ fn post_everything(service: &Service) {
         ),
         (PATH, "", format!("[{{\"logs\":[{}]}}]", one("logged")).into_bytes()),
         (PATH, "gzip", gzip(&one("zipped"))),
-        // Refused, one by one.
+        // Elements that are refused one by one.
         (
             PATH,
             "",
@@ -116,7 +116,7 @@ fn post_everything(service: &Service) {
         ),
         (PATH, "", format!("[{},{cut}]", one("fourth")).into_bytes()),
         (PATH, "", b"[{},{\"id\":\"canary\xff\"},{\"user\":{\"name\":\"canary\"}}]".to_vec()),
-        // Refused as a whole.
+        // Bodies that are refused as a whole.
         (PATH, "", cut.as_bytes().to_vec()),
         (PATH, "", "canary".into()),
         (PATH, "gzip", gzip(&one("broken"))[..900].to_vec()),
@@ -127,7 +127,7 @@ fn post_everything(service: &Service) {
     }
 }
 
-/// Everything that the process has written or says, by where. Ends the service.
+/// Returns all data that the process has written or printed, by its place. Stops the service.
 fn everything(home: &Home, service: Service) -> Vec<(String, String)> {
     let mut written = Vec::new();
     let mut say = |place: &str, bytes: &[u8]| {
@@ -168,27 +168,28 @@ fn everything(home: &Home, service: Service) -> Vec<(String, String)> {
     written
 }
 
-fn files(folder: &Path) -> Vec<Vec<u8>> {
-    let paths = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
+fn files(directory: &Path) -> Vec<Vec<u8>> {
+    let paths =
+        directory.read_dir().expect("a directory").map(|entry| entry.expect("an entry").path());
     let found: Vec<_> = paths.map(|path| std::fs::read(path).expect("a file")).collect();
     assert!(found.iter().map(Vec::len).sum::<usize>() > 10_000, "the spool has files");
     found
 }
 
-/// Every zstd frame, also such as are left in a page that is free now.
+/// Returns all zstd frames, also those in free pages.
 fn frames(bytes: &[u8]) -> Vec<Vec<u8>> {
     memchr::memmem::find_iter(bytes, b"\x28\xb5\x2f\xfd")
         .map(|at| {
             let mut plain = Vec::new();
             let decoder = zstd::stream::read::Decoder::new(&bytes[at..]).expect("a decoder");
-            // Not every find is a frame.
+            // The magic number alone does not make a frame.
             drop(decoder.single_frame().read_to_end(&mut plain));
             plain
         })
         .collect()
 }
 
-/// Without escapes of JSON and of URLs, in lower case.
+/// Removes the escapes of JSON and URLs and changes the text to lower case.
 fn plain(text: &str) -> String {
     let mut plain = text.to_lowercase();
     for letter in "canry.0123456789@".chars() {
@@ -211,7 +212,7 @@ fn places_with_canaries(written: &[(String, String)]) -> Vec<(String, String)> {
     written.iter().filter_map(|(place, text)| Some((place.clone(), found(text)?))).collect()
 }
 
-/// Runs the whole scenario; the lines of the file sink, and everything that was written.
+/// Runs the whole scenario. Returns the lines of the file sink, and all written data.
 fn scenario(redact: &str) -> (Vec<Value>, Vec<(String, String)>) {
     let target = Target::start(Parrot(Traffic::default()));
     let home = Home::new(&format!(
@@ -236,7 +237,7 @@ fn scenario(redact: &str) -> (Vec<Value>, Vec<(String, String)>) {
         let entry = entries.iter().find(|entry| entry["reason"] == reason);
         entry.unwrap_or_else(|| panic!("{reason} in {entries:#?}"))["id"].to_string()
     };
-    // Back in by hand: an element, a whole body, one that is still refused, a dead letter.
+    // Retries by hand: an element, a whole body, an entry that is refused again, a dead letter.
     std::fs::write(home.path("fixed"), event("fixed").to_string()).expect("written");
     std::fs::write(home.path("body"), format!("[{}]", event("body"))).expect("written");
     std::fs::write(home.path("letter"), event("letter").to_string()).expect("written");
@@ -266,7 +267,7 @@ fn scenario(redact: &str) -> (Vec<Value>, Vec<(String, String)>) {
 const REDACT: &str = "[redact]\npii = \"hash\"\ndrop = [\"**.secret\"]\nmask = [\"**.outcomeDescription\"]\n\
                       hash = [\"actors.user.id\"]\nkey_env = \"REDACTION_KEY\"\n";
 
-/// Ids of the events that reach a sink.
+/// Returns the ids of the events that reach a sink.
 const IDS: [&str; 10] = [
     "first", "second", "escaped", "wrapped", "polled", "logged", "zipped", "third", "fourth",
     "fixed",

@@ -17,39 +17,39 @@ const EXPIRES: &str =
     "davinci_siem_certificate_expires_timestamp_seconds{certificate=\"listen.tls.certificate\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// A folder as Kubernetes mounts a secret: names that point through a link that is replaced as one.
-fn mount(folder: &Path, generation: u32, issued: &Issued) {
-    let data = folder.join(format!("..{generation}"));
-    std::fs::create_dir(&data).expect("a folder");
+/// Mounts a secret as Kubernetes does: the names lead through a link that is replaced at once.
+fn mount(directory: &Path, generation: u32, issued: &Issued) {
+    let data = directory.join(format!("..{generation}"));
+    std::fs::create_dir(&data).expect("a directory");
     std::fs::copy(&issued.certificate, data.join("tls.crt")).expect("copied");
     std::fs::copy(&issued.key, data.join("tls.key")).expect("copied");
-    let link = folder.join("..data_tmp");
+    let link = directory.join("..data_tmp");
     symlink(&data, &link).expect("a link");
-    std::fs::rename(&link, folder.join("..data")).expect("replaced");
+    std::fs::rename(&link, directory.join("..data")).expect("replaced");
     for name in ["tls.crt", "tls.key"] {
-        if !folder.join(name).is_symlink() {
-            symlink(Path::new("..data").join(name), folder.join(name)).expect("a link");
+        if !directory.join(name).is_symlink() {
+            symlink(Path::new("..data").join(name), directory.join(name)).expect("a link");
         }
     }
 }
 
-fn mounted(folder: &Path, more: &str) -> String {
-    let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
+fn mounted(directory: &Path, more: &str) -> String {
+    let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
     format!("reload = \"20ms\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}")
 }
 
-/// The certificate that a new connection is shown.
+/// Returns the certificate that the service shows to a new connection.
 fn shown(service: &Service, certificates: &Certificates) -> Vec<u8> {
     block_on(certificates.shown_by(&service.address()))
 }
 
 #[test]
 fn certificates_are_replaced_under_load_without_a_failed_request() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let issue = || certificates.issue("127.0.0.1", |_| ());
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &issue());
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
@@ -62,7 +62,7 @@ fn certificates_are_replaced_under_load_without_a_failed_request() {
             let new_one = certificates.client_maker();
             runtime.spawn(async move {
                 while !is_over.load(Ordering::Relaxed) {
-                    // Two keep their connection, two make a new one each time.
+                    // Two clients keep their connection, two open a new one each time.
                     let client = if number % 2 == 0 { kept.clone() } else { new_one() };
                     let answer = client.post(&url).body(batch(ids(1))).send().await;
                     assert_eq!(answer.expect("an answer").status(), 200);
@@ -87,7 +87,7 @@ fn certificates_are_replaced_under_load_without_a_failed_request() {
     for client in clients {
         block_on(client).expect("no request failed");
     }
-    // The first may have come in time for the start, which is no reload.
+    // The service may have read the first files already at its start, which is not a reload.
     assert!(service.metric(APPLIED) >= 9.0);
     assert_eq!(service.metric(REFUSED), 0.0);
 }
@@ -97,18 +97,18 @@ fn expired(certificates: &Certificates) -> Issued {
 }
 
 #[test]
-fn what_cannot_be_used_leaves_the_certificate_of_before() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+fn an_unusable_certificate_does_not_replace_the_current_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let first = certificates.issue("127.0.0.1", |_| ());
     let second = certificates.issue("127.0.0.1", |_| ());
     let expired = expired(&certificates);
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &first);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
-    // 4096-01-01, as the tests make them.
+    // 4096-01-01, the expiry of certificates in tests.
     wait_for("the expiry", || (service.metric(EXPIRES) == 67_090_118_400.0).then_some(()));
     let mixed = Issued { key: first.key.clone(), ..second.clone() };
     let junk = Issued { certificate: first.key.clone(), ..second.clone() };
@@ -130,12 +130,12 @@ fn what_cannot_be_used_leaves_the_certificate_of_before() {
 }
 
 #[test]
-fn a_certificate_that_had_expired_at_the_start_is_told_and_keeps_nothing_else_back() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+fn a_certificate_that_was_expired_at_the_start_is_reported_and_blocks_no_reload() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let expired = expired(&certificates);
-    let secret = folder.path().join("secret");
-    std::fs::create_dir(&secret).expect("a folder");
+    let secret = directory.path().join("secret");
+    std::fs::create_dir(&secret).expect("a directory");
     mount(&secret, 0, &expired);
     let home = Home::with_listen(&mounted(&secret, ""), "");
     let service = home.start();
@@ -174,9 +174,9 @@ fn a_password_is_changed_in_its_file() {
 }
 
 #[test]
-fn a_certificate_that_is_taken_off_the_list_is_refused_on_its_open_connection_too() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+fn a_certificate_that_is_no_longer_pinned_is_refused_on_its_open_connection() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let own = certificates.issue("127.0.0.1", |_| ());
     let client = certificates.http(Some(&certificates.issue("pingone.example.com", |_| ())));
     let listen = format!(

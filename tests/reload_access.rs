@@ -1,4 +1,4 @@
-//! A reload is one transaction: half a configuration is never taken up, and nothing becomes more open.
+//! A reload is one transaction: half a configuration is never applied, and no access becomes less restricted.
 
 use reqwest::{Client, RequestBuilder, StatusCode};
 
@@ -39,7 +39,7 @@ fn sender(service: &Service) -> StatusCode {
     status(Client::new().post(&service.url).basic_auth("u", Some(PASSWORD)))
 }
 
-/// Does something, and waits until one more reload has ended like this.
+/// Runs `change`, and waits until one more reload has ended with this result.
 fn then(service: &Service, metric: &str, act: impl FnOnce()) {
     let before = service.metric(metric);
     act();
@@ -82,7 +82,7 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
             None => std::fs::remove_file(home.path("test.toml")).expect("removed"),
         });
         service.wait_for_log(reason);
-        // SIGHUP does not make it better.
+        // SIGHUP does not change the result.
         then(&service, REFUSED, || service.signal("HUP"));
         assert_eq!(nobody(&service), StatusCode::UNAUTHORIZED, "{reason}");
         assert_eq!(sender(&service), StatusCode::OK, "{reason}");
@@ -93,7 +93,7 @@ fn an_empty_missing_or_cut_file_changes_nothing() {
 }
 
 #[test]
-fn what_a_restart_is_needed_for_refuses_the_rest_too() {
+fn a_change_that_needs_a_restart_refuses_the_whole_reload() {
     let home = home("reload = \"1h\"", SOURCE);
     let service = home.start();
     let whole = config_of(&home);
@@ -110,7 +110,7 @@ fn what_a_restart_is_needed_for_refuses_the_rest_too() {
 }
 
 #[test]
-fn what_is_read_at_each_request_is_taken_up_and_the_rest_is_named() {
+fn a_reload_applies_access_keys_and_names_keys_that_need_a_restart() {
     let config =
         format!("{SOURCE}[sinks.f]\ntype = \"file\"\npath = \"f\"\n[limits]\nbody = \"1 MiB\"\n");
     let home = home("reload = \"1h\"\ntrusted_proxies = [\"10.0.0.0/8\"]", &config);
@@ -172,7 +172,7 @@ fn the_admin_listener_keeps_its_password_and_stays_read_only() {
 }
 
 #[test]
-fn another_authority_counts_on_open_connections_and_none_is_refused() {
+fn a_new_authority_applies_to_open_connections_and_removing_it_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let old = Certificates::new(directory.path(), "old");
     let new = Certificates::new(directory.path(), "new");

@@ -1,5 +1,5 @@
-//! Random pairs of configurations, with the real service: after any reload it answers every request as
-//! before, or as a service that is started with the new file.
+//! Random pairs of configurations with the real service: after each reload it answers every request like before, or
+//! like a service that is started with the new file.
 //!
 //! `RELOAD_PAIRS` is the number of services, `RELOAD_SEED` repeats a run.
 
@@ -14,12 +14,12 @@ use crate::support::{runtime, setting, wait_for};
 const APPLIED: &str = "davinci_siem_reloads_total{result=\"applied\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// Files that each service is given one after another.
+/// Number of files that each service gets, one after another.
 const FILES: usize = 4;
 
 const SECRETS: [&str; 3] = ["q3Vx8LmZ0tR7yBnK", "Zr5pQ2wN8cJ4vT1x", "Hk7dM3sG9bF6yL0a"];
 
-/// The number of values of each choice that a configuration is made of.
+/// Number of values of each choice in a configuration.
 const CHOICES: [u8; 11] = [3, 2, 8, 4, 4, 2, 2, 4, 2, 2, 2];
 
 type Choices = [u8; CHOICES.len()];
@@ -28,7 +28,7 @@ fn choose(random: &mut StdRng) -> Choices {
     CHOICES.map(|number| random.random_range(0..number))
 }
 
-/// Differs in one choice or two, so that many reloads are taken up.
+/// Changes one or two choices, so that many reloads are accepted.
 fn altered(random: &mut StdRng, before: &Choices) -> Choices {
     let (mut after, other) = (*before, choose(random));
     for _ in 0..random.random_range(1..=2) {
@@ -89,7 +89,7 @@ fn home(text: &str) -> Home {
     home
 }
 
-/// The status of every request: sources by credentials by addresses, and the admin listener.
+/// Returns the status of every request: sources by credentials by addresses, and the admin listener.
 fn answers(runtime: &Runtime, service: &Service) -> Vec<(String, u16)> {
     let client = Client::new();
     let base = format!("http://{}", service.address());

@@ -1,4 +1,4 @@
-//! Every log line that belongs to a request says which one it was, in both formats.
+//! Every log line about a request contains its request id, in both log formats.
 
 use reqwest::Client;
 use reqwest::header::HeaderValue;
@@ -14,8 +14,8 @@ const CONFIG: &str = "[sinks.file]\ntype = \"file\"\npath = \"out.ndjson\"\n[lim
      basic = [{ username = \"davinci\", password_env = \"PASSWORD\" }]\n\
      [sources.closed]\npath = \"/webhooks/closed\"\nallow_from = [\"203.0.113.7/32\"]\n";
 
-/// Source, body, id, and what the log says. The service mentions some things once a minute for an address;
-/// each of them is asked once.
+/// Source, body, id, and the expected log line. The service logs some messages once a minute per address, so each of
+/// them is requested once.
 const REQUESTS: [(&str, &str, &str, &str); 7] = [
     ("pingone", "[7]", "abc", "events went to quarantine"),
     ("pingone", "no JSON", "whole", "a whole body went to quarantine"),
@@ -35,7 +35,7 @@ fn ask(service: &Service, source: &str, body: &str, id: &[u8]) {
             "large" => Client::new().post(url).body("x".repeat(2 << 20)),
             body => Client::new().post(url).body(body.to_owned()),
         };
-        // What is refused is not read to its end; the log is what counts here.
+        // The service does not read the body of a refused request; only the log matters here.
         drop(request.header("x-request-id", id).send().await);
     });
 }
@@ -65,7 +65,7 @@ fn json_names_the_request_in_flat_members() {
         assert!(text.starts_with(message), "{id}: {text}");
         assert_eq!(lines[0]["source"], source);
     }
-    // Whatever else there was is about no request.
+    // All other lines are about no request.
     for line in &lines {
         let message = line["message"].as_str().expect("a message");
         let is_of_a_request = line["request_id"].is_string();
@@ -90,7 +90,7 @@ fn text_names_the_request_in_quotes() {
 
 #[test]
 fn a_hostile_id_is_harmless_in_a_log() {
-    // No newline and no escape character reaches us: HTTP allows none in a header. What is left is tried.
+    // HTTP allows neither line breaks nor escape characters in a header, so the test uses the others.
     let hostile = "a\" source=evil {\"message\":\"ready\"} \u{9b}31m\u{7f}".replace('\u{7f}', "\t");
     let long = format!("{hostile}{}", "x".repeat(10_000));
     for format in ["json", "text"] {
@@ -117,7 +117,7 @@ fn a_hostile_id_is_harmless_in_a_log() {
 }
 
 #[test]
-fn what_http_forbids_in_an_id_gets_no_further() {
+fn ids_that_http_forbids_are_refused() {
     use std::io::{Read, Write};
     let (_home, service) = start("text");
     for id in ["a\u{1b}[31m", "a\u{7f}", "a\u{0}", "a\u{8}"] {

@@ -1,5 +1,5 @@
-//! Attempts that would fail in the same way for ever: the batch gets smaller, and an event that fails
-//! alone is given up, but only where the target takes others.
+//! Retries that would fail forever: the batch gets smaller, and an event that fails alone becomes a dead letter, but
+//! only if the target accepts other events.
 
 use std::collections::HashSet;
 

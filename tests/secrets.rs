@@ -1,5 +1,5 @@
-//! Canaries in every place for a secret, targets that repeat what they are told, and a search through
-//! everything that the process wrote. Credentials that could never match are refused.
+//! Canaries in every key for a secret, targets that repeat the request, and a search through all data that the process
+//! writes. Credentials that can never match are refused.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::support::service::{Home, Service};
 use crate::support::targets::{Behaviour, Target, Traffic, answer};
 use crate::support::wait_for;
 
-/// Repeats the request's headers in its answer, as debugging proxies do.
+/// A target that repeats the request's headers in its answer, like a debugging proxy.
 #[derive(Default)]
 struct Parrot {
     traffic: Traffic,
@@ -92,7 +92,7 @@ fn no_secret_is_in_anything_that_the_process_writes() {
         let (_, log) = service.terminate();
         written.push(log);
         written.push(home.lines("stdout").join("\n"));
-        // The spool's own file, too: dead letters are on disk.
+        // The spool's files, too: they contain the dead letters.
         for name in ["spool.db", "spool.db-wal"] {
             let bytes = std::fs::read(home.path("data").join(name)).unwrap_or_default();
             written.push(String::from_utf8_lossy(&bytes).into_owned());
@@ -112,7 +112,7 @@ fn no_secret_is_in_anything_that_the_process_writes() {
 
 const PASSWORD: &str = "q3Vx8LmZ0tR7yBnKw5Hd";
 
-/// Each place for a secret that HTTP carries; the value comes from the file `secret`, or from a variable.
+/// Each key for a secret that HTTP carries; its value comes from the file `secret` or from a variable.
 const PLACES: [(&str, &str); 8] = [
     ("password", "[sources.a]\nbasic = [{ username = \"u\", @ }]\n"),
     ("value", "[sources.a]\nheaders = [{ name = \"x-key\", @ }]\n"),
@@ -157,7 +157,7 @@ fn a_credential_that_can_never_match_is_refused_with_its_reason() {
     }
 }
 
-/// The status of a post with this password, and with this value of a header.
+/// Returns the status of a post with this password and this value of a header.
 fn statuses(service: &Service, password: &str) -> [u16; 2] {
     block_on(async {
         let post = || reqwest::Client::new().post(&service.url).body(batch(ids(1)));
@@ -168,7 +168,7 @@ fn statuses(service: &Service, password: &str) -> [u16; 2] {
 }
 
 #[test]
-fn what_editors_add_to_a_secret_is_taken_off_wherever_it_comes_from() {
+fn line_breaks_and_byte_order_marks_of_secrets_are_removed() {
     for content in ["@\n", "@\r\n", "@\n\n", "\u{feff}@", "\u{feff}@\r\n"] {
         let content = content.replace('@', PASSWORD);
         for origin in ["file = \"secret\"", "env = \"SECRET\""] {

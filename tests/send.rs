@@ -1,4 +1,4 @@
-//! `send`: what it repeats, what ends it at once, and how it says so.
+//! `send`: retries, permanent failures, and its messages.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
@@ -19,7 +19,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
-/// No word of a library, and no credential.
+/// Asserts that a message contains no text of a library and no credential.
 fn assert_plain(text: &str) {
     for word in ["client error", "os error", "error sending", "(Connect)", "canary"] {
         assert!(!text.contains(word), "{word}: {text}");
@@ -37,7 +37,7 @@ fn a_url_without_a_scheme_is_a_mistake_with_its_correction() {
 }
 
 #[test]
-fn what_a_repetition_would_meet_again_ends_it_at_once() {
+fn permanent_failures_are_not_retried() {
     let home = Home::new(
         "[limits]\nbody = \"1 KiB\"\n[sources.pingone]\n\
          basic = [{ username = \"pingone\", password_env = \"PW\" }]\n[sources.open]\npath = \"/open\"\n",
@@ -50,7 +50,7 @@ fn what_a_repetition_would_meet_again_ends_it_at_once() {
         (format!("{}/nowhere", service.url), &[], "404 Not Found", "correct --url"),
         (open, &["--batch", "3"], "413 Payload Too Large", "with --batch"),
     ] {
-        // Without a limit in time: only that it ends says that nothing is repeated.
+        // Retries have no time limit here, so that the command ends only if it does not retry.
         let sent = send(&url, &[arguments, &["--json"]].concat());
         assert_eq!(sent.status.code(), Some(1), "{sent:?}");
         let text = said(&sent);
@@ -67,7 +67,7 @@ fn what_a_repetition_would_meet_again_ends_it_at_once() {
 }
 
 #[test]
-fn like_pingone_it_repeats_whatever_the_answer_is() {
+fn like_pingone_it_repeats_after_any_other_answer() {
     let home = Home::new(
         "[sources.pingone]\nbasic = [{ username = \"pingone\", password_env = \"PW\" }]\n",
     )
@@ -87,7 +87,7 @@ fn like_pingone_it_repeats_whatever_the_answer_is() {
 }
 
 #[test]
-fn a_refused_connection_is_repeated_for_a_time_and_said_in_words() {
+fn a_refused_connection_is_retried_for_a_time_and_reported_in_plain_words() {
     let address = format!("127.0.0.1:{}", free_port());
     let url = format!("http://me:canary@{address}/hook?key=canary");
     let sent = send(&url, &["--give-up-after", "600ms"]);
@@ -100,13 +100,13 @@ fn a_refused_connection_is_repeated_for_a_time_and_said_in_words() {
 
 #[test]
 fn a_certificate_has_to_be_trusted_and_an_authority_can_be_named() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "a");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
     let own = certificates.issue("127.0.0.1", |_| ());
     let tls = format!("[listen.tls]\ncertificate = {:?}\nkey = {:?}\n", own.certificate, own.key);
     let home = Home::with_listen(&tls, "");
     let service = home.start();
-    let other = Certificates::new(folder.path(), "b");
+    let other = Certificates::new(directory.path(), "b");
     let refused = send(&service.url, &["--cacert", other.ca.to_str().expect("UTF-8")]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let text = said(&refused);

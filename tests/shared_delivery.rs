@@ -1,5 +1,5 @@
-//! Events come once, and all of them, where receivers share a spool: with both versions of nats-server whose
-//! ways of giving what is pulled differ.
+//! Delivery by receivers that share a spool: each event once and none missing, with two versions of nats-server that
+//! answer pull requests differently.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::wait_for;
 
-/// Debian's, and a newer one.
+/// nats-server of Debian, and a newer one.
 const PROGRAMS: [Option<&str>; 2] = [None, Some(NEWER_SERVER)];
 
 fn seen(target: &Target<Webhook>) -> HashSet<String> {
@@ -24,7 +24,7 @@ fn seen(target: &Target<Webhook>) -> HashSet<String> {
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn in_parallel_nothing_that_was_pulled_waits_to_be_given_again() {
     for program in PROGRAMS {
-        // A pull takes no more bytes than a message may have: here fewer than there are.
+        // A pull returns at most the bytes of `max_payload`: here less than is stored.
         let changes = Changes { max_payload: Some("1MB"), program, ..Changes::default() };
         let (cluster, target) =
             (Cluster::shipped_with(3, changes), Target::start(Webhook::default()));
@@ -39,7 +39,7 @@ fn in_parallel_nothing_that_was_pulled_waits_to_be_given_again() {
         wait_for("every event", || (seen(&target).len() >= all.len()).then_some(()));
         let doubled = target.state().stored.len() - all.len();
         println!("{program:?}: {doubled} of {} came twice", all.len());
-        // None, unless a receiver stood still for 20 seconds.
+        // No redeliveries, unless a receiver stood still for 20 seconds.
         assert!(doubled < all.len() / 10, "{program:?}: {doubled} came twice");
     }
 }
@@ -71,7 +71,7 @@ fn a_batch_that_two_receivers_are_given_at_once_is_stored_once() {
         wait_for("every event", || (seen(&target).len() >= all.len()).then_some(()));
         receivers.get(0).wait_until_settled("siem");
         assert_eq!(target.state().stored.len(), all.len(), "{program:?}: each comes once");
-        // Neither has given up waiting for what the other was storing.
+        // No receiver has stopped waiting for the messages of the other.
         for index in [0, 1] {
             let log = receivers.get(index).log();
             assert!(!log.contains("remembers an id that it has not stored"), "{program:?}");
@@ -121,10 +121,10 @@ fn a_retry_stores_an_event_that_is_known_and_was_removed_before_its_delivery() {
         wait_for("the pause", || (state() == "paused").then_some(()));
     }
     receivers.get(0).post(&format!("[{}]", minted("late").replace("recordedAt", "recorded")));
-    // The sender corrects it, and somebody removes that before it is delivered.
+    // The sender corrects the event, and an operator removes it before it is delivered.
     receivers.get(0).post(&batch(["late".to_owned()]));
     cluster.client().remove("davinci-siem", 1);
-    // What a receiver has read already, it has in its memory.
+    // Events that a receiver has already read are in its memory.
     receivers.running.iter_mut().for_each(|running| running.take().expect("it runs").kill());
     receivers.restart();
     let home = &receivers.homes[0];

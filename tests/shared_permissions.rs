@@ -1,4 +1,4 @@
-//! Permissions of the NATS user: what is shipped is enough, and what is missing is named.
+//! Permissions of the NATS user: the shipped ones are sufficient, and messages name a missing one.
 
 use crate::support::events::{batch, ids};
 use crate::support::nats::Cluster;
@@ -11,7 +11,7 @@ use crate::support::wait_for;
 
 const READ: &str = "$JS.API.STREAM.MSG.GET.davinci-siem";
 
-/// A home whose sink is delivered to in parallel: that takes all of the permissions.
+/// Returns a home whose spool delivers in parallel, which needs all permissions.
 fn parallel(cluster: &Cluster) -> Home {
     let config = format!("{}order = \"parallel\"\n", cluster.spool());
     let sinks = format!("[sinks.siem]\ntype = \"stdout\"\n{config}");
@@ -23,7 +23,7 @@ fn parallel(cluster: &Cluster) -> Home {
 fn check_names_every_missing_permission_and_changes_nothing() {
     let streams = ["davinci-siem", "davinci-siem-quarantine", "KV_davinci-siem-sinks"];
     let is_info = |subject: &&str| subject.starts_with("$JS.API.STREAM.INFO.");
-    // Without these it ends before it asks.
+    // Without access to information about streams, the service exits before it sends other requests.
     let denied: Vec<&str> = allowed().into_iter().filter(|subject| !is_info(subject)).collect();
     for (denied, is_good) in [(&denied[..], false), (&[], true)] {
         let cluster = Cluster::shipped_with(1, Changes { denied, ..Changes::default() });
@@ -39,7 +39,7 @@ fn check_names_every_missing_permission_and_changes_nothing() {
             }
             assert_eq!(said.contains("has every permission"), is_good, "{said}");
         };
-        // Before there is any stream, and after.
+        // Before the stream exists, and after.
         checked();
         assert!(streams.iter().all(|stream| client.state(stream).is_none()));
         if is_good {
@@ -64,7 +64,7 @@ fn a_sink_that_cannot_be_taken_over_says_which_permission_is_missing() {
     let target = Target::start(Webhook::default());
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let all = ids(40);
-    // What was never delivered to is taken without a look at what was.
+    // Before the first delivery, a sink starts without reading a cursor; after it, the cursor is read.
     receivers.get(0).post(&batch(all[..20].to_vec()));
     wait_for("the first events", || (target.state().stored.len() >= 20).then_some(()));
     receivers.get(0).wait_until_settled("siem");
@@ -84,7 +84,7 @@ fn a_sink_that_cannot_be_taken_over_says_which_permission_is_missing() {
     let checked = receivers.homes[0].run(&["check", "--connect"]);
     assert!(!checked.status.success(), "{checked:?}");
     assert!(String::from_utf8_lossy(&checked.stderr).contains(READ), "{checked:?}");
-    // Nothing has to be started again.
+    // No restart is necessary.
     cluster.grant(READ);
     wait_for("the rest", || (target.state().stored.len() >= all.len()).then_some(()));
     assert_eq!(target.state().ids(), all, "each once, in order");

@@ -1,4 +1,4 @@
-//! What operators do, and what they are told, where two receivers share a spool of JetStream.
+//! Operations and messages of two receivers that share a JetStream spool.
 
 use std::collections::HashSet;
 use std::process::Output;
@@ -27,7 +27,7 @@ pub(crate) fn wait_for_ids(target: &Target<Webhook>, expected: &[String]) {
     assert_eq!(target.state().ids(), expected, "each once, in order");
 }
 
-/// Which of the two delivers, and which waits.
+/// Returns the receiver that delivers, and the one that waits.
 pub(crate) fn roles(receivers: &Receivers) -> (usize, usize) {
     wait_for("one that delivers", || {
         let waits =
@@ -47,13 +47,13 @@ fn one_delivers_at_a_time_and_the_other_takes_over() {
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let (leads, waits) = roles(&receivers);
     let all = ids(60);
-    // Whoever receives it, the same one delivers, and an event is known to both.
+    // Whichever receiver gets a batch, the same one delivers, and both recognise duplicates.
     receivers.get(waits).post(&batch(all[..20].to_vec()));
     wait_for_ids(&target, &all[..20]);
     let again = receivers.get(leads).answer(&batch(all[..20].to_vec()));
     assert_eq!(again["duplicates"], 20);
 
-    // An operator asks either of them.
+    // An operator may use either receiver.
     let asks = |receivers: &Receivers, verb: &str| {
         text(&receivers.homes[waits].run_with(receivers.get(waits), &["sink", verb, "siem"]));
     };
@@ -68,7 +68,7 @@ fn one_delivers_at_a_time_and_the_other_takes_over() {
     asks(&receivers, "resume");
     wait_for_ids(&target, &all[..40]);
 
-    // A clean end hands over at once.
+    // A clean shutdown releases the lease at once.
     let (status, log) = receivers.running[leads].take().expect("it runs").terminate();
     assert!(status.success(), "{log}");
     wait_for("the other to deliver", || {
@@ -81,7 +81,7 @@ fn one_delivers_at_a_time_and_the_other_takes_over() {
         let stats = text(&receivers.homes[waits].run(&["spool", "stats", "--json"]));
         let stats: Value = serde_json::from_str(&stats).expect("JSON");
         assert_eq!(stats["head"], 60);
-        // One stays, to be known again.
+        // One event stays in the stream, so that its id is recognised.
         (stats["events"] == 1).then_some(())
     });
 }
@@ -114,7 +114,7 @@ fn the_quarantine_is_one_and_the_same() {
     let expected = ["good".to_owned(), "bad".to_owned()];
     wait_for_ids(&target, &expected);
 
-    // What the target refuses goes the same way, and comes back to that sink alone.
+    // Events that the target refuses become dead letters, and a replay returns them to that sink only.
     receivers.get(1).post(&batch(ids(6)));
     wait_for("a dead letter", || (home.quarantine().len() == 1).then_some(()));
     let [letter] = &home.quarantine()[..] else { panic!("one entry") };
@@ -149,7 +149,7 @@ fn a_replay_delivers_what_is_kept_once_more() {
     assert!(said.starts_with("300 events"), "{said}");
     wait_for_ids(&target, &[all.clone(), all.clone()].concat());
     receivers.get(1).wait_until_settled("siem");
-    // Copies are not copied.
+    // Copies are not copied again.
     let said = text(&receivers.homes[0].run_with(receivers.get(0), &replay));
     assert!(said.starts_with("300 events"), "{said}");
     wait_for_ids(&target, &[all.clone(), all.clone(), all].concat());
@@ -165,7 +165,7 @@ fn in_parallel_all_deliver_and_what_one_held_comes_from_another() {
         let name = "davinci_siem_sink_events_total{result=\"delivered\",sink=\"siem\"}";
         receivers.get(index).metric(name)
     };
-    // Each attempt takes so long that neither of them has everything before the other has begun.
+    // Each attempt takes so long that both commands run at the same time.
     target.state().traffic.delay = std::time::Duration::from_millis(20);
     for part in ids(3000).chunks(500) {
         receivers.get(0).post(&batch(part.to_vec()));
@@ -189,7 +189,7 @@ fn in_parallel_all_deliver_and_what_one_held_comes_from_another() {
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_full_stream_holds_the_sender_back_and_loses_nothing() {
-    // Several notice only when they have agreed that there is no room.
+    // One server, and a cluster, which refuses messages only once its servers have agreed that the stream is full.
     [1, 3].into_iter().for_each(fill);
 }
 
@@ -257,7 +257,7 @@ fn a_server_that_forgets_what_it_has_acknowledged_is_refused() {
     let checked = home.run(&["check", "--connect"]);
     assert!(!checked.status.success());
     assert!(String::from_utf8_lossy(&checked.stderr).contains(refused), "{checked:?}");
-    // This one has no JetStream, either.
+    // This server has no JetStream, either.
     let (_, log) = Home::new(&config("2.10.23")).try_start().err().expect("it does not start");
     assert!(!log.contains("may lose events") && log.contains("stream davinci-siem"), "{log}");
 }
@@ -275,13 +275,13 @@ fn moving_from_the_embedded_engine_by_draining_loses_nothing() {
     let all = ids(100);
     old.post(&batch(all[..30].to_vec()));
     wait_for_ids(&target, &all[..30]);
-    // A backlog, and an entry that somebody has to look at.
+    // A backlog, and an entry in quarantine.
     target.state().traffic.down = Some(503);
     let bad = minted("bad").replace("recordedAt", "recorded");
     old.post(&batch(all[30..60].to_vec()));
     old.post(&format!("[{bad}]"));
 
-    // The sender is moved to the new receivers while the old one still has something to deliver.
+    // The sender changes to the new receivers while the old one still delivers.
     let cluster = Cluster::shipped(1);
     let receivers = Receivers::start(&cluster, &target, &[]);
     receivers.get(0).post(&batch(all[60..].to_vec()));
@@ -303,7 +303,7 @@ fn bodies_of_more_events_than_most_are_stored_side_by_side() {
     let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
     let settings = [("LIMITS__BODY", "64 MiB"), ("SINKS__SIEM__BATCH__EVENTS", "1000")];
     let receivers = Receivers::start(&cluster, &target, &settings);
-    // All of each are sent before the first acknowledgement is looked at.
+    // All batches are sent before the test reads the first acknowledgement.
     let all = ids(34_000);
     std::thread::scope(|scope| {
         for part in all.chunks(17_000) {

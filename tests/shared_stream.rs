@@ -1,5 +1,4 @@
-//! What becomes of the sinks of receivers that share a spool when the stream is not what it was: made anew, or
-//! without its end.
+//! Sinks of receivers that share a spool after the stream was recreated or has lost its end.
 
 use std::collections::HashSet;
 
@@ -23,7 +22,7 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     receivers.get(leads).post(&batch(all[..60].to_vec()));
     wait_for_ids(&target, &all[..60]);
     receivers.get(leads).wait_until_settled("siem");
-    // Somebody deletes it, and a receiver that starts makes it again: it counts from one.
+    // The stream is deleted, and a starting receiver recreates it: its positions start at one.
     cluster.client().delete("davinci-siem");
     receivers.running[waits].take().expect("it runs").kill();
     receivers.restart();
@@ -52,7 +51,7 @@ fn a_stream_that_has_lost_its_end_hides_no_new_event() {
     receivers.get(0).wait_until_settled("siem");
     receivers.get(1).wait_until_settled("siem");
     put_back(&mut cluster, &kept);
-    // More than were lost, at once: the positions that were read before are taken again.
+    // More events than were lost, at once: they get positions that the receivers have already read.
     is_taken(&all[400..700]);
     wait_for("every new event", || {
         let seen: HashSet<String> = target.state().ids().into_iter().collect();
@@ -81,7 +80,7 @@ fn in_parallel_nothing_is_removed_by_the_cursors_of_another_stream() {
     receivers.restart();
     receivers.get(0).wait_for_log("the stream was recreated");
     receivers.get(0).post(&batch(all[200..].to_vec()));
-    // Each of the two writes every three seconds, and removes what it may every two.
+    // Each receiver writes its lease every three seconds and trims every two.
     let written = client.last("KV_davinci-siem-sinks");
     let is_looked_after = || client.last("KV_davinci-siem-sinks") >= written + 6;
     wait_for("both to remove what they may", || is_looked_after().then_some(()));
@@ -102,7 +101,7 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
     receivers.get(knows).post(&batch(all[..160].to_vec()));
     wait_for_ids(&target, &all[..160]);
     receivers.get(knows).wait_until_settled("siem");
-    // While it stands still, the other makes the stream anew and takes the sink.
+    // While one receiver is paused, the other recreates the stream and acquires the lease.
     receivers.get(knows).signal("STOP");
     cluster.client().delete("davinci-siem");
     receivers.running[other].take().expect("it runs").kill();
@@ -113,28 +112,28 @@ fn a_receiver_that_knew_a_longer_stream_delivers_what_comes_to_the_new_one() {
     receivers.get(knows).signal("CONT");
     assert_eq!(roles(&receivers), (other, knows));
     receivers.running[other].take().expect("it runs").kill();
-    // Fewer than a batch, and than it knew.
+    // Fewer than a batch, and fewer than the receiver has committed.
     receivers.get(knows).post(&batch(all[180..].to_vec()));
     wait_for_ids(&target, &all);
 }
 
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
-fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
+fn events_after_a_lost_end_that_was_not_read_are_delivered_at_once() {
     let (mut cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
-    // Nothing waits for its batch to be full when the end is reached.
+    // At the end of the stream, delivery does not wait for a full batch.
     let receivers = Receivers::start(&cluster, &target, &[("SINKS__SIEM__BATCH__EVENTS", "1")]);
     let is_taken = |body: &str| {
         let taken = || (receivers.get(0).try_post(body).0 == 200).then_some(());
         wait_for("the event to be taken", taken);
     };
-    // The target takes nothing, and of 10 MB a worker reads a part.
+    // The target accepts nothing, and the worker reads a part of 10 MB.
     target.state().traffic.down = Some(503);
     let all = ids(100);
     all[..60].iter().for_each(|id| is_taken(&large(id)));
     let kept = keep(&mut cluster);
     all[60..].iter().for_each(|id| is_taken(&large(id)));
-    // Both know how many there are.
+    // Both receivers know the number of events.
     for index in [0, 1] {
         let lag = "davinci_siem_sink_lag_events{sink=\"siem\"}";
         wait_for("the lag", || (receivers.get(index).metric(lag) >= 100.0).then_some(()));
@@ -152,22 +151,22 @@ fn what_comes_after_a_lost_end_that_nobody_had_read_is_delivered_at_once() {
     wait_for("fewer than were lost", || has(63));
 }
 
-/// What the server stores, as it is now.
+/// Returns a copy of the server's store.
 fn keep(cluster: &mut Cluster) -> TempDir {
     cluster.nodes[0].kill();
-    let folder = cluster.nodes[0].folder();
-    let copy = tempfile::tempdir_in(folder.parent().expect("a parent")).expect("a folder");
+    let directory = cluster.nodes[0].directory();
+    let copy = tempfile::tempdir_in(directory.parent().expect("a parent")).expect("a directory");
     let mut command = std::process::Command::new("cp");
-    let copied = command.arg("-a").arg(folder.join("store")).arg(copy.path()).status();
+    let copied = command.arg("-a").arg(directory.join("store")).arg(copy.path()).status();
     assert!(copied.expect("cp runs").success());
     cluster.mend();
     copy
 }
 
-/// As after a loss of power: what came since, and the server had not synced, is gone.
+/// Restores a copy, like after a power loss: events that the server has not synced since are lost.
 fn put_back(cluster: &mut Cluster, kept: &TempDir) {
     cluster.nodes[0].kill();
-    let store = cluster.nodes[0].folder().join("store");
+    let store = cluster.nodes[0].directory().join("store");
     std::fs::remove_dir_all(&store).expect("removed");
     std::fs::rename(kept.path().join("store"), store).expect("back");
     cluster.mend();

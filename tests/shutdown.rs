@@ -1,4 +1,4 @@
-//! The end: on SIGTERM nothing is lost and nothing is doubled, and nobody holds it up.
+//! Shutdown on SIGTERM: no event is lost or delivered twice, and no client or target delays it.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -42,14 +42,14 @@ fn sigterm_under_load_answers_what_is_in_flight_and_loses_and_doubles_nothing() 
         assert!(status.success(), "{log}");
         assert!(!log.contains("grace period"), "it ended by itself:\n{log}");
     }
-    // All of it is out already: the sinks were flushed before the end.
+    // All events are delivered: the sinks were flushed before the exit.
     for sink in ["one", "two"] {
         let doubled = oracle.judge(sink, &home.lines(&format!("{sink}.ndjson")));
         assert_eq!(doubled, 0, "{sink}");
     }
 }
 
-/// Posts until the service has gone; a batch without an answer is given up, as it may be stored.
+/// Posts until the service exits. A batch without an answer is not repeated, because it may be stored.
 async fn post_until_ended(client: u64, url: &str, oracle: &Oracle, ended: &AtomicBool) {
     let http = Client::new();
     while !ended.load(Ordering::Relaxed) {
@@ -99,7 +99,7 @@ fn a_second_signal_ends_it_at_once() {
     unfinished
         .write_all(b"POST /webhooks/pingone HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n")
         .expect("sent");
-    // The 100 Continue says that the handler is waiting for the body.
+    // The 100 Continue means that the handler waits for the body.
     std::io::Read::read_exact(&mut unfinished, &mut [0; 12]).expect("100 Continue");
     service.signal_end();
     wait_for("the shutdown to begin", || service.log().contains("shutting down").then_some(()));

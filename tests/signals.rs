@@ -1,4 +1,4 @@
-//! Signals and limits of the process: none of them ends the service but those that are meant to.
+//! Signals and limits of the process: signals without a meaning for the service do not end it, and a limit is an error.
 
 use crate::support::events::{batch, ids, minted_with};
 use crate::support::service::{Home, Service};
@@ -7,7 +7,7 @@ use crate::support::wait_for;
 const FILE: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n\
                     retry = { min = \"1ms\", max = \"20ms\" }\n";
 
-/// A batch that is larger than a file may be.
+/// A batch larger than the limit of a file's size.
 fn large(number: usize) -> String {
     let text = (0..20_000).map(|_| char::from(rand::random_range(b'a'..=b'z')));
     format!("[{}]", minted_with(&format!("large-{number}"), &text.collect::<String>()))

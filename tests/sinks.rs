@@ -20,7 +20,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
         "[limits]\nshutdown_grace = \"1s\"\n[sinks.stuck]\ntype = \"file\"\npath = \"pipe\"\n\
          [sinks.fine]\ntype = \"file\"\npath = \"fine.ndjson\"\n",
     );
-    // Nobody reads the pipe.
+    // The pipe has no reader.
     assert!(Command::new("mkfifo").arg(home.path("pipe")).status().expect("mkfifo").success());
     let service = home.start();
     for round in 0..20 {
@@ -33,7 +33,7 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
     let (status, log) = service.terminate();
     assert!(status.success(), "a stuck sink does not hold up the end: {log}");
 
-    // Its events waited for it.
+    // Its events have waited.
     std::fs::remove_file(home.path("pipe")).expect("removed");
     let service = home.start();
     let lines = wait_for_lines(&home, "pipe", 1000);
@@ -46,9 +46,9 @@ fn a_stuck_sink_delays_neither_the_other_nor_the_answer() {
 #[test]
 fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     service.post(&batch(["kept".to_owned()]));
     let ask = |service: &Service| {
@@ -60,16 +60,19 @@ fn a_path_that_cannot_be_written_pauses_the_sink_and_keeps_its_events() {
     });
     assert_eq!(status, 200, "receiving goes on");
     assert!(
-        body["sinks"][0]["reason"].as_str().expect("a reason").contains("folder cannot be written"),
+        body["sinks"][0]["reason"]
+            .as_str()
+            .expect("a reason")
+            .contains("directory cannot be written"),
         "{body}"
     );
-    // Ending while it is paused leaves its cursor where it is.
+    // Stopping the service while the sink is paused does not move its cursor.
     assert!(service.terminate().0.success());
     let service = home.start();
     let ready = || ask(&service).1;
     wait_for("a pause", || (ready()["sinks"][0]["state"] == "paused").then_some(()));
-    std::fs::remove_dir(home.path("folder")).expect("removed");
-    assert_eq!(wait_for_lines(&home, "folder", 1).len(), 1, "it goes on by itself");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
+    assert_eq!(wait_for_lines(&home, "directory", 1).len(), 1, "it goes on by itself");
     wait_for("running", || (ready()["sinks"][0]["state"] == "running").then_some(()));
 }
 
@@ -119,7 +122,7 @@ fn files_rotate_by_size_are_compressed_and_lose_nothing() {
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_begun_anew() {
+fn a_new_file_replaces_one_that_was_moved_away() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     let service = home.start();
     service.post(&batch(["before".to_owned()]));
@@ -146,7 +149,7 @@ fn a_torn_last_line_is_cut_and_its_event_delivered_again() {
 }
 
 #[test]
-fn a_line_that_somebody_else_left_open_is_closed() {
+fn an_open_line_of_another_process_is_ended() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     append(&home, "a document");
     let service = home.start();
@@ -154,7 +157,11 @@ fn a_line_that_somebody_else_left_open_is_closed() {
     let lines = wait_for_lines(&home, "out.ndjson", 2);
     assert_eq!((lines[0].as_str(), id(&lines[1]).as_str()), ("a document", "next"));
     assert!(service.terminate().0.success());
-    assert_eq!(std::fs::read_dir(home.folder.path()).expect("read").count(), 4, "no record stays");
+    assert_eq!(
+        std::fs::read_dir(home.directory.path()).expect("read").count(),
+        4,
+        "no record stays"
+    );
 }
 
 fn append(home: &Home, text: &str) {

@@ -1,7 +1,7 @@
-//! A long run under load, with repetitions, outages and restarts: whatever a process uses must not grow.
+//! A long run under load, with repetitions, outages and restarts: the use of resources must not grow.
 //!
-//! `SOAK_SECONDS` says how long (default 10; an hour is `3600`), `SOAK_SEED` repeats a run. The samples are
-//! drawn to `soak.svg` in the folder that is printed.
+//! `SOAK_SECONDS` is the duration (default 10; an hour is `3600`), `SOAK_SEED` repeats a run. The samples are drawn to
+//! `soak.svg` in the directory that is printed.
 
 mod plot;
 
@@ -19,23 +19,23 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::{runtime, setting};
 
-/// What the process uses at a moment.
+/// Resources of the process at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     second: f64,
-    /// Memory, MiB.
+    /// Memory in MiB.
     resident: f64,
     descriptors: f64,
     threads: f64,
-    /// The spool's files, MiB.
+    /// The spool's files in MiB.
     disk: f64,
 }
 
-/// Something that must not grow.
+/// A resource that must not grow.
 #[derive(Clone, Copy)]
 struct Quantity {
     name: &'static str,
-    /// What it may vary by.
+    /// Allowed variation.
     slack: f64,
     of: fn(&Sample) -> f64,
 }
@@ -49,7 +49,7 @@ const QUANTITIES: [Quantity; 4] = [
 
 const SECONDS: u64 = 10;
 
-/// Samples are taken this often, at least forty in all.
+/// Interval of samples; at least forty in all.
 fn interval(seconds: u64) -> Duration {
     Duration::from_secs(seconds).div_f64(40.0).min(Duration::from_secs(5))
 }
@@ -60,7 +60,7 @@ fn nothing_grows_however_long_it_runs() {
     let seed = setting("SOAK_SEED").unwrap_or_else(|| rand::rng().random());
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let mut target = Target::start(Webhook::default());
-    // A window that is full long before the end: ids come and go.
+    // The dedup window is full long before the end, so that ids expire.
     let home = Home::with_two_sinks(&format!(
         "[spool]\nmax_size = \"256 MiB\"\ndedup = {{ max_ids = 5000 }}\n[sinks.hook]\ntype = \"http\"\n\
          url = \"{}/events\"\nretry = {{ min = \"5ms\", max = \"100ms\" }}\n",
@@ -68,7 +68,7 @@ fn nothing_grows_however_long_it_runs() {
     ));
     let oracle = Arc::new(Oracle::default());
     let mut random = StdRng::seed_from_u64(seed);
-    // The oracle remembers everything: at most about two million events, however long it takes.
+    // The oracle remembers every event: at most about two million, whatever the duration.
     let pause = Duration::from_secs(seconds).div_f64(32_000.0);
     let runtime = runtime();
     let clients = runtime.block_on(async { Clients::paced(2, pause, &oracle, &mut random) });
@@ -92,7 +92,7 @@ fn nothing_grows_however_long_it_runs() {
             }
             _ => {}
         }
-        // The last process has to live long enough to be judged.
+        // The last process must run long enough for its samples.
         let is_due = restarts.first().is_some_and(|at| begun.elapsed() > length.mul_f64(*at));
         if is_due {
             restarts.remove(0);
@@ -131,17 +131,18 @@ fn sample(service: &Service, spool: &Path, begun: Instant) -> Sample {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
         line.split_whitespace().next().expect("a number").parse::<f64>().expect("a number")
     };
-    let files = spool.read_dir().expect("a folder").filter_map(|entry| entry.ok()?.metadata().ok());
+    let files =
+        spool.read_dir().expect("a directory").filter_map(|entry| entry.ok()?.metadata().ok());
     Sample {
         second: begun.elapsed().as_secs_f64(),
         resident: field("VmRSS:") / 1024.0,
-        descriptors: Path::new(&process).join("fd").read_dir().expect("a folder").count() as f64,
+        descriptors: Path::new(&process).join("fd").read_dir().expect("a directory").count() as f64,
         threads: field("Threads:"),
         disk: files.map(|file| file.len() as f64).sum::<f64>() / f64::from(1 << 20),
     }
 }
 
-/// The last third is no more than what the third before it was, and a little.
+/// Asserts that the last third uses at most as much as the third before it, plus the allowed variation.
 fn judge(samples: &[Sample]) {
     let third = samples.len() / 3;
     assert!(third >= 3, "{} samples", samples.len());

@@ -1,4 +1,4 @@
-//! The `splunk_hec` sink against a collector that behaves as measured.
+//! The `splunk_hec` sink against a collector with the measured behaviour of Splunk.
 
 use std::collections::HashSet;
 
@@ -122,7 +122,7 @@ fn a_wrong_token_pauses_the_sink_until_the_file_is_corrected() {
     let checked = home.run(&["check", "--connect"]);
     assert_eq!(checked.status.code(), Some(1), "check --connect finds it as well");
 
-    // As Kubernetes does it: another file under the same name.
+    // Kubernetes replaces a file like this: another file under the same name.
     std::fs::write(home.path("next"), "good\n").expect("written");
     std::fs::rename(home.path("next"), home.path("token")).expect("replaced");
     wait_until_settled(&service);
@@ -135,7 +135,7 @@ fn a_wrong_token_pauses_the_sink_until_the_file_is_corrected() {
 }
 
 #[test]
-fn whatever_passes_is_waited_for() {
+fn transient_failures_are_retried_until_they_end() {
     let target = Target::start(Collector::new("good"));
     let busy = |status: u16, code: i64| {
         Fault::Answer(status, Vec::new(), format!("{{\"text\":\"x\",\"code\":{code}}}"))
@@ -156,7 +156,7 @@ fn whatever_passes_is_waited_for() {
     wait_until_settled(&service);
     assert_eq!(target.state().ids(), ids(10));
     assert!(target.requests() >= 9, "each fault was met");
-    // An answer that is lost is an event that comes twice: Splunk removes no duplicates.
+    // A lost answer causes a duplicate: Splunk removes none.
     target.fail([Fault::StoreAndReset]);
     service.post(&batch(["late".to_owned()]));
     wait_until_settled(&service);
@@ -171,7 +171,7 @@ fn acknowledgement_is_waited_for_and_what_is_lost_is_sent_again() {
     let service = home.start();
     service.post(&batch(ids(3)));
     wait_until_settled(&service);
-    // Indexed perhaps, acknowledged never: that cannot be told apart.
+    // The events may be indexed, but are never acknowledged; the sink cannot know.
     assert_eq!(target.state().ids(), [ids(3), ids(3)].concat());
     assert_eq!(findings(&service, "acknowledgement_expired"), 3.0);
     let channels: HashSet<String> = target
@@ -184,7 +184,7 @@ fn acknowledgement_is_waited_for_and_what_is_lost_is_sent_again() {
     assert_eq!(channels.len(), 1, "one channel for events and questions");
     assert_eq!(channels.iter().next().map(String::len), Some(36), "a GUID: {channels:?}");
 
-    // A bad event in between: those before it have no acknowledgement of their own.
+    // An invalid event in the middle: the events before it get no acknowledgement of their own.
     target.state().stored.clear();
     target.state().poison.insert("bad".to_owned());
     service.post(&batch(["a", "bad", "b"].map(str::to_owned)));
@@ -205,7 +205,7 @@ fn a_token_without_acknowledgement_is_noticed() {
 }
 
 #[test]
-fn an_acknowledgement_that_cannot_be_asked_for_pauses_and_nothing_is_sent_again() {
+fn a_refused_request_for_an_acknowledgement_pauses_and_nothing_is_sent_again() {
     let collector = Collector { acknowledges: true, ..Collector::new("good") };
     let target = Target::start(Collector { hides_acknowledgements: true, ..collector });
     let home = home(&target, "acknowledgement = { interval = \"10ms\", timeout = \"60s\" }\n");
@@ -215,8 +215,12 @@ fn an_acknowledgement_that_cannot_be_asked_for_pauses_and_nothing_is_sent_again(
         let sinks = service.readiness()["sinks"].to_string();
         sinks.contains("\"paused\"").then_some(sinks)
     });
-    assert!(reason.contains("does not let us ask") && reason.contains("HTTP 404"), "{reason}");
-    // It tries again by itself, and with its files read again.
+    assert!(
+        reason.contains("refuses the requests for their acknowledgement")
+            && reason.contains("HTTP 404"),
+        "{reason}"
+    );
+    // The sink tries again by itself, after reading its files again.
     let requests = target.requests();
     wait_for("more questions", || (target.requests() > requests + 3).then_some(()));
     assert!(home.run_with(&service, &["sink", "resume", "splunk"]).status.success());

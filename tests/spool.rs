@@ -1,4 +1,4 @@
-//! The spool in the running service: its limit, its memory of ids, damage, and its lock.
+//! The spool of the running service: its limit, deduplication, damage, and its lock.
 
 use std::collections::HashSet;
 
@@ -27,10 +27,10 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let home = Home::new(
         "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n\
          [spool]\nmax_size = \"6 MiB\"\ndedup = { max_ids = 1000 }\n\
-         [sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+         [sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    // A folder where the file should be: the sink is paused, its events wait.
-    std::fs::create_dir(home.path("folder")).expect("made");
+    // A directory in place of the file: the sink is paused, its events wait.
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     let mut accepted = Vec::new();
     let refused = loop {
@@ -59,13 +59,13 @@ fn at_its_limit_the_answer_is_503_until_the_sinks_have_caught_up() {
     let ready = || service.ask_admin("/readyz").0;
     assert_eq!(ready(), 503);
 
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let answer =
         wait_for("room", || Some(post(&service, &refused.2)).filter(|(status, _)| *status == 200));
     assert_eq!(answer.1["accepted"], 1, "the repetition is no duplicate: its ids were forgotten");
     wait_for("readiness", || (ready() == 200).then_some(()));
     let lines = wait_for("all of them", || {
-        Some(home.lines("folder")).filter(|lines| lines.len() > accepted.len())
+        Some(home.lines("directory")).filter(|lines| lines.len() > accepted.len())
     });
     let ids: Vec<String> = lines.iter().map(|line| id(line)).collect();
     assert_eq!(ids[..accepted.len()], accepted, "what was accepted came out, in order");
@@ -83,7 +83,7 @@ fn ids_are_remembered_across_restarts_and_kills() {
     let service = home.start();
     assert_eq!(post(&service, &documented()).1["duplicates"], 5, "after SIGTERM");
     assert!(service.terminate().0.success());
-    // SIGKILL may have come between the file and the cursor: then these were written twice.
+    // SIGKILL may have come between the write and the commit of the cursor: then these lines are there twice.
     let ids: HashSet<String> = home.lines("out.ndjson").iter().map(|line| id(line)).collect();
     assert_eq!(ids.len(), 5);
 }
@@ -124,15 +124,15 @@ fn concurrent_repetitions_of_a_batch_are_accepted_once() {
 #[test]
 fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
     let home = Home::new(
-        "[sinks.out]\ntype = \"file\"\npath = \"folder\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
+        "[sinks.out]\ntype = \"file\"\npath = \"directory\"\nretry = { min = \"1ms\", max = \"50ms\" }\n",
     );
-    std::fs::create_dir(home.path("folder")).expect("made");
+    std::fs::create_dir(home.path("directory")).expect("made");
     let service = home.start();
     for part in ["a", "b", "c"] {
         post(&service, &batch((0..10).map(|number| format!("{part}-{number}"))));
     }
     service.kill();
-    // One flipped bit in the middle chunk's body.
+    // One flipped bit in the body of the middle chunk.
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     let body: Vec<u8> = store
         .query_row("SELECT body FROM chunks WHERE last = 20", [], |row| row.get(0))
@@ -147,11 +147,11 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
     let report = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(report.contains("events 11 to 20: the chunk does not match its checksum"), "{report}");
 
-    std::fs::remove_dir(home.path("folder")).expect("removed");
+    std::fs::remove_dir(home.path("directory")).expect("removed");
     let service = home.start();
     post(&service, &batch(["fresh".to_owned()]));
     let lines =
-        wait_for("21 lines", || Some(home.lines("folder")).filter(|lines| lines.len() >= 21));
+        wait_for("21 lines", || Some(home.lines("directory")).filter(|lines| lines.len() >= 21));
     let ids: Vec<String> = lines.iter().map(|line| id(line)).collect();
     assert_eq!((ids[9].as_str(), ids[10].as_str(), ids[20].as_str()), ("a-9", "c-0", "fresh"));
     wait_for("the dead letter", || {
@@ -168,7 +168,7 @@ fn a_damaged_chunk_is_kept_aside_and_stops_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_moved_aside_and_reported() {
+fn a_file_that_is_not_a_database_is_moved_aside_and_reported() {
     let home = Home::new("[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n");
     std::fs::create_dir(home.path("data")).expect("made");
     std::fs::write(home.path("data/spool.db"), "this is no database, but it may have been one")
@@ -199,7 +199,7 @@ fn a_layout_of_another_version_is_left_alone() {
     let store = Connection::open(home.path("data/spool.db")).expect("opened");
     store.pragma_update(None, "user_version", 99).expect("changed");
     drop(store);
-    // Such a version would have written its layout into the mark as well.
+    // Such a version would have written its layout into the high watermark as well.
     std::fs::remove_file(home.path("data/spool.mark")).expect("removed");
     let (status, log) = home.try_start().err().expect("refused");
     assert_eq!(status.code(), Some(1));

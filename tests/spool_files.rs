@@ -1,4 +1,4 @@
-//! The spool's files change under a running service.
+//! Changes of the spool's files by others while the service runs.
 
 use std::fs;
 
@@ -12,13 +12,13 @@ const FILE: &str = "[sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n\
                     retry = { min = \"1ms\", max = \"20ms\" }\n";
 
 #[test]
-fn a_spool_that_was_moved_is_not_ready_until_it_is_back() {
+fn a_moved_spool_is_not_ready_until_it_is_restored() {
     let home = Home::new(FILE);
     let service = home.start();
     service.post(&batch(["before".to_owned()]));
     service.wait_until_settled("out");
     fs::rename(home.path("data"), home.path("moved")).expect("moved");
-    // Nobody posts anything.
+    // No client posts.
     wait_for("the service to notice", || (service.ask_admin("/readyz").0 == 503).then_some(()));
     let reason = service.readiness()["reason"].as_str().expect("a reason").to_owned();
     assert!(reason.contains("data is missing") && reason.contains("put it back"), "{reason}");
@@ -35,7 +35,7 @@ fn a_spool_that_was_moved_is_not_ready_until_it_is_back() {
 }
 
 #[test]
-fn without_its_lock_file_nothing_is_stored_and_nobody_else_starts() {
+fn without_its_lock_file_nothing_is_stored_and_no_second_process_starts() {
     let home = Home::new(FILE);
     let service = home.start();
     service.post(&batch(ids(2)));
@@ -52,7 +52,7 @@ fn without_its_lock_file_nothing_is_stored_and_nobody_else_starts() {
 }
 
 #[test]
-fn what_a_sink_never_gets_is_counted() {
+fn events_that_a_sink_skips_are_counted() {
     let sink = |name: &str| {
         format!(
             "[sinks.{name}]\ntype = \"file\"\npath = \"{name}.ndjson\"\n\

@@ -1,4 +1,4 @@
-//! `status`: the running service on one screen; and what the other commands print for programs.
+//! `status`: the running service on one screen; and the JSON output of the other commands.
 
 use std::process::Output;
 
@@ -83,14 +83,14 @@ fn a_spool_that_cannot_be_read_hides_nothing_else() {
         (&Value::Null, &Value::Null)
     );
     std::fs::rename(&away, &there).expect("back");
-    // A sink may have met the missing file, too; its next commit succeeds.
+    // A sink may have failed on the missing file, too; its next commit succeeds.
     wait_for("exit code 0", || {
         (home.run_with(&service, &["status"]).status.code() == Some(0)).then_some(())
     });
 }
 
 #[test]
-fn a_paused_sink_and_a_service_that_is_not_there_are_told_by_the_exit_code() {
+fn the_exit_code_reports_a_paused_sink_and_a_missing_service() {
     let home = Home::with_two_sinks("");
     let service = home.start();
     let paused = home.run_with(&service, &["sink", "pause", "two", "--json"]);
@@ -123,12 +123,12 @@ fn a_paused_sink_and_a_service_that_is_not_there_are_told_by_the_exit_code() {
     assert!(String::from_utf8_lossy(&gone.stderr).contains("Is it running"), "{gone:?}");
 }
 
-/// What a command prints when its output is a terminal, which `script` provides.
+/// Returns the output of a command on a terminal, which `script` provides.
 fn on_a_terminal(home: &Home, admin: &str, no_color: &str) -> String {
     let command = format!("{BINARY} status -c test.toml");
     let output = std::process::Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .current_dir(home.folder.path())
+        .current_dir(home.directory.path())
         .env("DAVINCI_SIEM__ADMIN__ADDRESS", admin)
         .env("TERM", "xterm")
         .env("NO_COLOR", no_color)
@@ -150,7 +150,7 @@ fn colours_are_for_terminals_whose_owners_want_them() {
 }
 
 #[test]
-fn what_changes_something_reports_as_json_too() {
+fn commands_that_change_state_can_report_as_json() {
     let home = Home::with_two_sinks("[spool]\nretention = \"1h\"\n");
     let service = home.start();
     service.post(&batch(ids(3)));
@@ -170,7 +170,7 @@ fn what_changes_something_reports_as_json_too() {
 }
 
 #[test]
-fn check_says_as_json_what_a_configuration_amounts_to() {
+fn check_summarises_a_configuration_as_json() {
     let home = Home::with_two_sinks(
         "[sinks.hook]\ntype = \"http\"\nurl = \"http://127.0.0.1:1/in?token=canary\"\n\
          retry = { min = \"1ms\", max = \"1ms\" }\n",

@@ -1,5 +1,4 @@
-//! The `syslog` sink against a receiver that hangs up, over TCP and UDP. Real receivers are in
-//! `syslog_peers`.
+//! The `syslog` sink against a receiver that breaks connections, over TCP and UDP. `syslog_peers` has real receivers.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ fn home(address: &str, more: &str) -> Home {
     ))
 }
 
-/// The event at the end of a message.
+/// Parses the event at the end of a message.
 fn text(message: &str) -> &str {
     let (_, text) = message.split_once("] ").expect("structured data");
     text
@@ -52,7 +51,7 @@ fn messages_arrive_whole_over_tcp_and_udp() {
 }
 
 #[test]
-fn what_a_lost_connection_may_have_swallowed_is_sent_again_and_counted() {
+fn messages_of_a_lost_connection_are_sent_again_and_counted() {
     let receiver = Receiver::tcp();
     let home = home(&receiver.address, "transport = \"tcp\"\nbatch = { events = 10 }\n");
     let service = home.start();
@@ -62,7 +61,7 @@ fn what_a_lost_connection_may_have_swallowed_is_sent_again_and_counted() {
         let prefix = format!("after-{hang_up_after}-");
         let expected: HashSet<String> = (0..100).map(|n| format!("{prefix}{n}")).collect();
         service.post(&batch(expected.iter().cloned()));
-        // One more makes the sink look at its connection again.
+        // One more event makes the sink check its connection.
         wait_for("all of them", || {
             service.post(&batch([format!("{prefix}probe-{}", rand::random::<u64>())]));
             let found: HashSet<String> =
@@ -73,7 +72,7 @@ fn what_a_lost_connection_may_have_swallowed_is_sent_again_and_counted() {
     let all = received(&receiver);
     let unique: HashSet<&String> = all.iter().collect();
     let doubled = all.len() - unique.len();
-    // Counted when an attempt has come to its end.
+    // Counted at the end of an attempt.
     wait_for("the count", || (doubled as f64 <= resent(&service)).then_some(()));
     assert!(receiver.connections() >= 4, "{} connections", receiver.connections());
 }
@@ -110,7 +109,7 @@ fn a_message_that_is_too_long_is_kept_aside() {
 fn a_receiver_that_is_away_is_waited_for() {
     let receiver = Receiver::tcp();
     let address = receiver.address.clone();
-    // Nobody listens there.
+    // No process listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let nobody = free.local_addr().expect("an address").to_string();
     drop(free);

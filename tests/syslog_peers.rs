@@ -1,5 +1,5 @@
-//! The `syslog` sink and real receivers: rsyslog and syslog-ng, over TCP and TLS, stopped and started
-//! again in the middle. What may be lost or doubled is what `docs/sinks/syslog.md` says.
+//! The `syslog` sink against real receivers: rsyslog and syslog-ng, over TCP and TLS, stopped and started again.
+//! `docs/sinks/syslog.md` says which messages may be lost or sent twice.
 
 use std::collections::HashMap;
 
@@ -29,13 +29,13 @@ struct Bench {
     sent: HashMap<String, Value>,
     posted: usize,
     _home: Home,
-    _folder: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl Bench {
     fn new((kind, transport, framing): (Kind, Transport, Framing)) -> Bench {
-        let folder = tempfile::tempdir().expect("a folder");
-        let peer = Peer::start(kind, transport, framing, folder.path());
+        let directory = tempfile::tempdir().expect("a directory");
+        let peer = Peer::start(kind, transport, framing, directory.path());
         let more = match (transport, framing) {
             (Transport::Tls, _) => format!("tls = {{ ca = {:?} }}\n", peer.ca()),
             (Transport::Tcp, Framing::LineFeed) => {
@@ -49,7 +49,7 @@ impl Bench {
             peer.address().port()
         ));
         let service = home.start();
-        Bench { peer, service, sent: HashMap::new(), posted: 0, _home: home, _folder: folder }
+        Bench { peer, service, sent: HashMap::new(), posted: 0, _home: home, _directory: directory }
     }
 
     fn post(&mut self, count: usize) {
@@ -75,7 +75,7 @@ impl Bench {
         self.service.metric("davinci_siem_sink_lag_events{sink=\"syslog\"}") == 0.0
     }
 
-    /// Compares what arrived with what was sent. Returns how many are missing and how many doubled.
+    /// Compares received and sent messages. Returns the number of missing and of duplicate ones.
     fn judge(&self) -> (usize, usize) {
         let messages = self.peer.messages();
         let mut seen: HashMap<String, usize> = HashMap::new();
@@ -120,7 +120,7 @@ fn a_receiver_that_is_stopped_under_full_load_loses_nothing_that_is_sent_again()
     for variant in VARIANTS {
         let mut bench = Bench::new(variant);
         bench.post(EVENTS / 2);
-        // As soon as something has arrived, most is still under way.
+        // Once the first messages have arrived, most others are still in flight.
         wait_for("a message", || (!bench.peer.messages().is_empty()).then_some(()));
         bench.peer.stop();
         bench.peer.restart();

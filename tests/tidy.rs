@@ -1,11 +1,11 @@
-//! Keeps the tree easy to see: directions between modules, sizes, and what each file says of itself.
+//! Structure of the source tree: directions between modules, sizes of files, and documentation.
 
 #![expect(clippy::expect_used, reason = "a source that cannot be read fails the test")]
 
 use std::path::{Path, PathBuf};
 
-/// What each module of `src/` may name by `crate::`. Nothing points up; receive and deliver never
-/// meet.
+/// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
+/// do not know each other.
 const DIRECTIONS: [(&str, &[&str]); 34] = [
     ("error_chain", &[]),
     ("event", &[]),
@@ -23,7 +23,7 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     // The reader of the configuration: each component declares its own settings with it.
     ("settings", &["secret", "shown"]),
     ("tls", &["pem", "settings", "shown"]),
-    ("nats", &["secret", "settings", "tls"]),
+    ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
     ("azure", &["http_client", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings"]),
@@ -130,7 +130,7 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     ),
 ];
 
-/// Modules that must not touch the world, and words that would.
+/// Modules without I/O, and words that would mean I/O.
 const PURE: [&str; 5] = ["event", "decode", "format", "redact", "json"];
 const WORLD: [&str; 8] =
     ["std::fs", "std::net", "std::env", "tokio", "SystemTime", "Instant", "Utc::now", "tracing"];
@@ -139,21 +139,21 @@ const MAX_LINES: usize = 400;
 
 struct Source {
     path: PathBuf,
-    /// Relative to `src/`.
+    /// Path below `src/`.
     name: String,
-    /// Without its unit tests.
+    /// Text without the unit tests.
     text: String,
 }
 
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
+    let mut directories = vec![root.clone()];
     let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().expect("a folder") {
+    while let Some(directory) = directories.pop() {
+        for entry in directory.read_dir().expect("a directory") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source");
                 let name = path.strip_prefix(&root).expect("below").display().to_string();
@@ -192,7 +192,7 @@ fn modules_point_down_only() {
         };
         for line in code_lines(&source) {
             for used in line.split("crate::").skip(1) {
-                // `use crate::{a, b}` names several.
+                // `use crate::{a, b}` names several modules.
                 let names = used.trim_start_matches('{').split(&[',', '}'][..]);
                 let names = if used.starts_with('{') { names.collect() } else { vec![used] };
                 for name in names {
@@ -237,7 +237,7 @@ fn only_its_directory_and_its_registration_name_a_sink() {
         .collect();
     assert!(types.len() >= 8, "the sinks were found");
     for source in sources() {
-        // The registration, and the judge of their bytes, which is built for tests only.
+        // Except the registration, and the fuzzing properties, which are built for tests only.
         if source.name == "sinks/mod.rs" || source.name.contains("fuzzing") {
             continue;
         }
@@ -360,7 +360,7 @@ fn paths_in_the_architecture_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("a page");
     let mut missing = Vec::new();
-    // Odd parts stand between backticks.
+    // The odd parts are between backticks.
     for code in page.split('`').skip(1).step_by(2) {
         let is_path =
             code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte));
@@ -402,8 +402,8 @@ fn every_fixture_and_dependency_is_explained() {
         }
     }
     let explained = read("fixtures/README.md");
-    for folder in ["events", "contradictions", "pingone"] {
-        for entry in root.join("fixtures").join(folder).read_dir().expect("a folder") {
+    for directory in ["events", "contradictions", "pingone"] {
+        for entry in root.join("fixtures").join(directory).read_dir().expect("a directory") {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             assert!(explained.contains(&name), "fixtures/README.md does not explain {name}");
         }
@@ -411,7 +411,7 @@ fn every_fixture_and_dependency_is_explained() {
 }
 
 #[test]
-fn the_image_says_what_the_manifest_says() {
+fn the_image_agrees_with_the_manifest() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("a file");
     let (image, tools) = (read("Dockerfile"), read(".ci/tool"));
@@ -426,7 +426,7 @@ fn the_image_says_what_the_manifest_says() {
     ] {
         assert!(image.contains(&said), "the Dockerfile does not say {said}");
     }
-    // The oldest toolchain that is promised is the one that everything is checked with.
+    // The minimum supported toolchain is the one that CI uses.
     let toolchain = format!("channel = \"{}.0\"", env!("CARGO_PKG_RUST_VERSION"));
     assert!(read("rust-toolchain.toml").contains(&toolchain), "another toolchain: {toolchain}");
 }

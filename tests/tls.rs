@@ -1,4 +1,4 @@
-//! Certificates towards targets: whom a sink trusts, what it shows, and what happens when they change.
+//! Certificates towards targets: the authorities that a sink trusts, its own certificate, and changed files.
 
 use crate::support::certificates::Certificates;
 use crate::support::events::{batch, ids};
@@ -16,11 +16,11 @@ fn home(url: &str, more: &str) -> Home {
 
 #[test]
 fn a_certificate_of_another_authority_is_refused_until_the_file_is_corrected() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let right = Certificates::new(folder.path(), "right");
-    let wrong = Certificates::new(folder.path(), "wrong");
+    let directory = tempfile::tempdir().expect("a directory");
+    let right = Certificates::new(directory.path(), "right");
+    let wrong = Certificates::new(directory.path(), "wrong");
     let target = Target::start_with(Webhook::default(), Some(right.acceptor(false)));
-    let trusted = folder.path().join("trusted.pem");
+    let trusted = directory.path().join("trusted.pem");
     std::fs::copy(&wrong.ca, &trusted).expect("copied");
     let home = home(&target.url, &format!("tls = {{ ca = {trusted:?} }}\n"));
     let service = home.start();
@@ -37,8 +37,8 @@ fn a_certificate_of_another_authority_is_refused_until_the_file_is_corrected() {
 
 #[test]
 fn a_certificate_is_shown_to_a_target_that_asks_for_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "x");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "x");
     let target = Target::start_with(Webhook::default(), Some(certificates.acceptor(true)));
     let Certificates { ca, client, client_key, .. } = &certificates;
     let without = home(&target.url, &format!("tls = {{ ca = {ca:?} }}\n"));
@@ -54,8 +54,8 @@ fn a_certificate_is_shown_to_a_target_that_asks_for_it() {
 
 #[test]
 fn files_that_are_no_certificates_pause_the_sink_and_say_which() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let junk = folder.path().join("junk.pem");
+    let directory = tempfile::tempdir().expect("a directory");
+    let junk = directory.path().join("junk.pem");
     std::fs::write(&junk, "not PEM\n").expect("written");
     let home = home("https://localhost:1", &format!("tls = {{ ca = {junk:?} }}\n"));
     let checked = home.run(&["check", "--connect"]);

@@ -1,4 +1,4 @@
-//! `trace`: what became of one event, as far as the spool can tell.
+//! `trace`: the result of one event, as far as the spool contains it.
 
 use std::collections::HashSet;
 use std::process::Output;
@@ -12,7 +12,7 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 
 const KEEP: &str = "[spool]\nretention = \"1h\"\n";
-/// When the minted events were recorded.
+/// `recordedAt` of the minted events.
 const RECORDED: &str = "2024-02-15T16:07:03.995Z";
 
 fn traced(home: &Home, arguments: &[&str]) -> (Option<i32>, Value) {
@@ -26,7 +26,7 @@ fn words(home: &Home, arguments: &[&str]) -> String {
     String::from_utf8(home.run(&arguments).stdout).expect("UTF-8")
 }
 
-/// State and ways of a sink at a place.
+/// Returns state and routes of a sink for a copy.
 fn fate<'a>(place: &'a Value, sink: &str) -> (&'a Value, &'a Value) {
     let sinks = place["sinks"].as_array().expect("sinks");
     let fate = sinks.iter().find(|fate| fate["sink"] == sink).expect("the sink");
@@ -63,7 +63,7 @@ fn an_event_that_waits_for_one_sink_has_been_delivered_by_the_other() {
 }
 
 #[test]
-fn the_filter_tells_what_the_totals_leave_open() {
+fn the_filter_decides_what_the_totals_do_not() {
     let other = "[sinks.other]\ntype = \"file\"\npath = \"other\"\n\
                  exclude = { types = [\"CUSTOM_ANALYTICS\"] }\n";
     let home = Home::with_two_sinks(&format!("{KEEP}{other}"));
@@ -85,7 +85,7 @@ fn the_filter_tells_what_the_totals_leave_open() {
     assert!(text.lines().any(|line| line.trim() == "sink other: delivered"), "{text}");
     let text = words(&home, &["filtered"]);
     assert!(text.contains("sink other: filtered: exclude types"), "{text}");
-    // What is replayed for one sink is no doubt about what the others had.
+    // A copy for one sink leaves no doubt about the other sinks.
     assert!(home.run_with(&service, &["replay", "--sink", "one", "--from", "1h"]).status.success());
     for sink in ["one", "two", "other"] {
         service.wait_until_settled(sink);
@@ -94,7 +94,7 @@ fn the_filter_tells_what_the_totals_leave_open() {
     assert!(text.lines().any(|line| line.trim() == "sink two: delivered"), "{text}");
     assert!(text.contains("sink two: copy for sink one only, by a replay or a retry"), "{text}");
     drop(service);
-    // A sink that begins with what comes next has not been given what was there.
+    // A sink with `start = "next"` did not get the events that were already there.
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
     let late = "[sinks.late]\ntype = \"file\"\npath = \"late\"\nstart = \"now\"\n";
     std::fs::write(home.path("test.toml"), format!("{config}{late}")).expect("written");
@@ -134,7 +134,7 @@ fn refused_events_are_found_by_their_id_or_by_its_text() {
         "{text}"
     );
     assert_eq!(traced(&home, &["ba"]).1["quarantine"][0]["match"], "text");
-    // Corrected, it is in the spool.
+    // The corrected event is in the spool.
     std::fs::write(home.path("fixed"), minted("bad")).expect("written");
     let fixed = home.run_with(&service, &["quarantine", "retry", "1", "--replace", "fixed"]);
     assert!(fixed.status.success(), "{fixed:?}");
@@ -189,14 +189,14 @@ fn a_dead_letter_is_blamed_on_no_other_event() {
     assert_eq!(found["quarantine"][0]["match"], "text", "it is named there");
     assert_eq!(fate(&found["stored"][0], "hook"), (&json!("passed"), &json!(["delivered"])));
     assert!(found["stored"][0]["sinks"][0].get("dead_letters").is_none(), "{found}");
-    // Another event of the same id is taken.
+    // Another event with the same id is accepted.
     target.state().poison.clear();
     service.post(&mentions.replace(RECORDED, "2024-02-15T16:07:04Z"));
     service.wait_until_settled("hook");
     let (_, found) = traced(&home, &["event-0001"]);
     let letters = |place: usize| &found["stored"][place]["sinks"][0]["dead_letters"];
     assert_eq!((letters(0), letters(1)), (&json!([1]), &Value::Null), "{found}");
-    // A copy for the sink might have been the one.
+    // Another copy for the sink may be the delivered one.
     assert!(
         home.run_with(&service, &["replay", "--sink", "hook", "--from", "1h"]).status.success()
     );
@@ -207,7 +207,7 @@ fn a_dead_letter_is_blamed_on_no_other_event() {
 }
 
 #[test]
-fn a_repetition_changes_nothing_and_another_time_is_another_event() {
+fn a_repetition_changes_nothing_and_a_different_time_makes_a_different_event() {
     let home = Home::with_two_sinks(KEEP);
     let service = home.start();
     service.post(&minted("again"));
@@ -226,7 +226,7 @@ fn a_repetition_changes_nothing_and_another_time_is_another_event() {
 }
 
 #[test]
-fn without_a_trace_it_says_what_that_means() {
+fn without_a_trace_it_explains_the_absence() {
     let home = Home::with_two_sinks("");
     let service = home.start();
     let (code, found) = traced(&home, &["event-0000"]);
@@ -235,7 +235,7 @@ fn without_a_trace_it_says_what_that_means() {
     service.post(&batch(ids(3)));
     service.wait_until_settled("one");
     service.wait_until_settled("two");
-    // What every sink has goes with the next commit.
+    // The next commit trims the events that every sink has.
     crate::support::wait_for("removal", || {
         service.post(&batch([format!("{}", uuid::Uuid::new_v4())]));
         (traced(&home, &["event-0000"]).1["stored"] == json!([])).then_some(())

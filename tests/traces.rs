@@ -1,4 +1,4 @@
-//! The service's own spans, at a collector that decodes what it gets; and one that is away.
+//! Spans of the service, at a collector that decodes them, and with a collector that is down.
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::Client;
@@ -83,7 +83,7 @@ fn a_request_and_a_delivery_are_a_span_each() {
 }
 
 #[test]
-fn what_goes_wrong_is_said_in_its_span_and_nothing_secret_is() {
+fn spans_contain_errors_and_no_secrets() {
     let collector = Target::start(Spans::default());
     let config = "[sources.pingone]\npath = \"/webhooks/pingone\"\n\
          basic = [{ username = \"davinci\", password_env = \"PASSWORD\" }]\n\
@@ -135,7 +135,7 @@ fn a_collector_that_is_away_holds_nothing_up_and_is_mentioned_once() {
     let service = home.start();
     let before = service.peak_memory();
     collector.stop();
-    // More than the queue holds.
+    // More spans than the queue can hold.
     let requests = 3000;
     block_on(async {
         let client = Client::new();
@@ -204,7 +204,7 @@ fn only_what_may_be_repeated_is() {
 }
 
 #[test]
-fn what_the_collector_rejects_is_counted_as_dropped() {
+fn rejected_spans_are_counted_as_dropped() {
     let collector = Target::start(Spans { rejects: 1, ..Spans::default() });
     let home = home(&collector, "");
     let service = home.start();
@@ -215,7 +215,7 @@ fn what_the_collector_rejects_is_counted_as_dropped() {
 }
 
 #[test]
-fn a_ratio_of_none_makes_no_spans() {
+fn a_ratio_of_0_makes_no_spans() {
     let collector = Target::start(Spans::default());
     let home = home(&collector, "ratio = 0\n");
     let service = home.start();
@@ -228,8 +228,8 @@ fn a_ratio_of_none_makes_no_spans() {
 
 #[test]
 fn the_collector_is_reached_with_tls_and_a_token() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let certificates = Certificates::new(folder.path(), "localhost");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "localhost");
     let collector = Target::start_with(Spans::default(), Some(certificates.acceptor(false)));
     let ca = certificates.ca.display();
     let config = format!(

@@ -21,7 +21,7 @@ use crate::{chosen, number};
 struct Cluster {
     children: Vec<Child>,
     urls: String,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 pub(crate) fn measure() {
@@ -58,11 +58,11 @@ fn cell(
             STREAM.fetch_add(1, Ordering::Relaxed)
         ),
     };
-    let folders: Vec<TempDir> =
-        (0..receivers.max(1)).map(|_| tempfile::tempdir().expect("a folder")).collect();
-    let servers: Vec<Server> = folders
+    let directories: Vec<TempDir> =
+        (0..receivers.max(1)).map(|_| tempfile::tempdir().expect("a directory")).collect();
+    let servers: Vec<Server> = directories
         .iter()
-        .map(|folder| Server::start_in(folder.path(), Kind::Durable, &config))
+        .map(|directory| Server::start_in(directory.path(), Kind::Durable, &config))
         .collect();
     let before: Vec<_> = servers.iter().map(Server::usage).collect();
     let plan = Plan::new(events, connections, Until::Seconds(seconds));
@@ -85,7 +85,7 @@ fn cell(
 
 impl Cluster {
     fn start() -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let free = || {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             listener.local_addr().expect("an address")
@@ -99,14 +99,14 @@ impl Cluster {
         let sync =
             std::env::var("SYNC").map_or(String::new(), |sync| format!(", sync_interval: {sync}"));
         let children = ports.iter().enumerate().map(|(index, [client, route])| {
-            let store = folder.path().join(format!("n{index}"));
+            let store = directory.path().join(format!("n{index}"));
             let text = format!(
                 "server_name: n{index}\nlisten: \"{client}\"\n\
                  jetstream {{ store_dir: {store:?}, max_file_store: 100GB{sync} }}\n\
                  cluster {{ name: bench, listen: \"{route}\", routes: {} }}\n",
                 list(1)
             );
-            let config = folder.path().join(format!("n{index}.conf"));
+            let config = directory.path().join(format!("n{index}.conf"));
             std::fs::write(&config, text).expect("written");
             Command::new("/opt/davinci-siem-nats/usr/sbin/nats-server")
                 .arg("-c")
@@ -119,7 +119,7 @@ impl Cluster {
         let children = children.collect();
         // A leader takes a few seconds to be found.
         std::thread::sleep(Duration::from_secs(8));
-        Cluster { children, urls: list(0), _folder: folder }
+        Cluster { children, urls: list(0), _directory: directory }
     }
 }
 

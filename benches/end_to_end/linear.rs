@@ -53,9 +53,9 @@ pub(crate) fn measure(rounds: u64) {
 }
 
 fn cost(case: &Case) -> f64 {
-    let folder = tempfile::tempdir().expect("a folder");
-    fill(folder.path(), case.window);
-    let server = Server::start_in(folder.path(), Kind::Durable, FILE);
+    let directory = tempfile::tempdir().expect("a directory");
+    fill(directory.path(), case.window);
+    let server = Server::start_in(directory.path(), Kind::Durable, FILE);
     server.wait_until_idle();
     let before = server.usage();
     let requests = case.events / 500;
@@ -66,10 +66,10 @@ fn cost(case: &Case) -> f64 {
 }
 
 /// Makes a spool that remembers ids, and has nothing else.
-fn fill(folder: &Path, ids: u64) {
+fn fill(directory: &Path, ids: u64) {
     let settings = SpoolConfig {
         engine: davinci_siem::spool::Engine::Embedded,
-        directory: folder.join("data"),
+        directory: directory.join("data"),
         sync: false,
         ..davinci_siem::config::parse("", None, std::iter::empty()).expect("defaults").spool
     };

@@ -23,28 +23,28 @@ pub(crate) fn measure() {
         show("64 clients, 500 events each, at once", &server, &load);
         server.wait_until_delivered();
     }
-    let folder = tempfile::tempdir().expect("a folder");
+    let directory = tempfile::tempdir().expect("a directory");
     {
-        let server = Server::start_in(folder.path(), Kind::Durable, &format!("{SPOOL}{FILE}"));
+        let server = Server::start_in(directory.path(), Kind::Durable, &format!("{SPOOL}{FILE}"));
         let plan = Plan { is_small: true, ..Plan::new(500, 4, Until::Requests(HALF / 2000)) };
         let load = load::run(server.address, plan);
         server.wait_until_delivered();
         show("5 million ids in the window", &server, &load);
     }
     {
-        let server = Server::start_in(folder.path(), Kind::Durable, &format!("{SPOOL}{AWAY}"));
+        let server = Server::start_in(directory.path(), Kind::Durable, &format!("{SPOOL}{AWAY}"));
         let load = load::run(server.address, Plan::new(500, 4, Until::Requests(HALF / 2000)));
         show("10 million ids, 5 million events of backlog", &server, &load);
     }
     // It was killed: nothing was closed.
     let begun = Instant::now();
-    let server = Server::start_in(folder.path(), Kind::Durable, &format!("{SPOOL}{AWAY}"));
+    let server = Server::start_in(directory.path(), Kind::Durable, &format!("{SPOOL}{AWAY}"));
     let load = load::run(server.address, Plan::new(500, 1, Until::Requests(1)));
     println!("from the start of the process to the first 200: {:.2?}", begun.elapsed());
     show("after that start", &server, &load);
     drop(server);
     let sinks = format!("{SPOOL}{FILE}");
-    let server = Server::start_in(folder.path(), Kind::Durable, &sinks);
+    let server = Server::start_in(directory.path(), Kind::Durable, &sinks);
     let begun = Instant::now();
     let backlog = server.lag();
     while server.lag() > 0 {

@@ -27,7 +27,7 @@ pub(crate) struct Server {
     pub(crate) admin: Option<SocketAddr>,
     child: Child,
     /// Its files, where they go when it ends.
-    _folder: Option<TempDir>,
+    _directory: Option<TempDir>,
 }
 
 /// What a server has used so far.
@@ -50,15 +50,16 @@ pub(crate) const FILE: &str = "[sinks.file]\ntype = \"file\"\npath = \"out.ndjso
 impl Server {
     /// A server with nothing in its spool, and a file to deliver to.
     pub(crate) fn start(kind: Kind) -> Server {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut server = Server::start_in(folder.path(), kind, FILE);
-        server._folder = Some(folder);
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut server = Server::start_in(directory.path(), kind, FILE);
+        server._directory = Some(directory);
         server
     }
 
-    /// A server with these sinks, and what there is in the folder.
-    pub(crate) fn start_in(folder: &Path, kind: Kind, more: &str) -> Server {
-        std::fs::write(folder.join("config.toml"), format!("{LISTENERS}{more}")).expect("written");
+    /// A server with these sinks, and what there is in the directory.
+    pub(crate) fn start_in(directory: &Path, kind: Kind, more: &str) -> Server {
+        std::fs::write(directory.join("config.toml"), format!("{LISTENERS}{more}"))
+            .expect("written");
         let own = std::env::current_exe().expect("a path");
         let mut command = match kind {
             Kind::Durable => Command::new(env!("CARGO_BIN_EXE_davinci-siem")),
@@ -71,7 +72,7 @@ impl Server {
             Kind::Unsynced => &["serve-unsynced", "config.toml"],
         });
         let mut child = command
-            .current_dir(folder)
+            .current_dir(directory)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -94,7 +95,7 @@ impl Server {
             address: address("listen").expect("an address"),
             admin: address("admin"),
             child,
-            _folder: None,
+            _directory: None,
         }
     }
 

@@ -38,16 +38,16 @@ fn root() -> &'static Path {
 }
 
 /// Returns the files of these directories, without subdirectories.
-fn files(folders: &[&str]) -> Vec<Vec<u8>> {
+fn files(directories: &[&str]) -> Vec<Vec<u8>> {
     let mut paths: Vec<PathBuf> = Vec::new();
-    for folder in folders {
-        let entries = root().join(folder).read_dir().expect(folder);
+    for directory in directories {
+        let entries = root().join(directory).read_dir().expect(directory);
         paths.extend(
             entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()),
         );
     }
     paths.sort();
-    assert!(!paths.is_empty(), "{folders:?} is empty");
+    assert!(!paths.is_empty(), "{directories:?} is empty");
     paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
 }
 
@@ -88,8 +88,8 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
 /// Runs the properties on all seeds and on all inputs that fuzzing has found.
 #[test]
 fn what_was_found_once_holds_and_so_do_the_seeds() {
-    for (name, check, folders) in TARGETS {
-        files(folders).iter().for_each(|seed| check(seed));
+    for (name, check, directories) in TARGETS {
+        files(directories).iter().for_each(|seed| check(seed));
         let found = root().join("fixtures/fuzzing").join(name);
         if found.is_dir() {
             files(&[&format!("fixtures/fuzzing/{name}")]).iter().for_each(|case| check(case));
@@ -101,12 +101,12 @@ fn what_was_found_once_holds_and_so_do_the_seeds() {
 #[test]
 fn every_target_can_be_run() {
     let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).expect("a manifest");
-    for (name, _, folders) in TARGETS {
+    for (name, _, directories) in TARGETS {
         let path = format!("fuzz_targets/{name}.rs");
         assert!(root().join("fuzz").join(&path).is_file(), "{path}");
         assert!(manifest.contains(&format!("name = \"{name}\"\npath = \"{path}\"")), "{name}");
         let script = std::fs::read_to_string(root().join(".ci/fuzz")).expect("a script");
-        assert!(folders.iter().all(|folder| script.contains(folder)), "{folders:?}");
+        assert!(directories.iter().all(|directory| script.contains(directory)), "{directories:?}");
     }
     let count = root().join("fuzz/fuzz_targets").read_dir().expect("targets").count();
     assert_eq!(count, TARGETS.len());

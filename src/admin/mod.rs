@@ -63,9 +63,7 @@ enum StatsError {
 
 /// State and dependencies of the admin listener.
 pub(crate) struct Admin {
-    /// The spool.
     pub spool: Arc<Spool>,
-    /// Access checks.
     pub access: Arc<Access>,
     /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
@@ -79,7 +77,6 @@ pub(crate) struct Admin {
     pub dedup_max_ids: u64,
     /// Clock, in ms since the Unix epoch.
     pub clock: Clock,
-    /// Shutdown signal.
     pub shutdown: Shutdown,
 }
 

@@ -60,7 +60,7 @@ pub(super) async fn drift(State(admin): State<Arc<Admin>>) -> Response {
 pub(super) async fn tail(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
     let filter = match TailFilter::parse(query.as_deref().unwrap_or_default()) {
         Ok(filter) => filter,
-        Err(message) => return failure(StatusCode::BAD_REQUEST, &message),
+        Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     let Some(watcher) = admin.observer.watch() else {
         return failure(
@@ -131,8 +131,13 @@ fn line(lines: &mut Vec<u8>, value: &impl serde::Serialize) {
     }
 }
 
+/// A parameter of the query is not a filter.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown filter {0:?}; known are type, flow, outcome, source, match")]
+struct UnknownFilter(String);
+
 impl TailFilter {
-    fn parse(query: &str) -> Result<TailFilter, String> {
+    fn parse(query: &str) -> Result<TailFilter, UnknownFilter> {
         let mut filter = TailFilter::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let field = match &*name {
@@ -141,11 +146,7 @@ impl TailFilter {
                 "outcome" => &mut filter.outcome,
                 "source" => &mut filter.source,
                 "match" => &mut filter.text,
-                _ => {
-                    return Err(format!(
-                        "unknown filter {name:?}; known are type, flow, outcome, source, match"
-                    ));
-                }
+                _ => return Err(UnknownFilter(name.into_owned())),
             };
             *field = Some(value.into_owned()).filter(|value| !value.is_empty());
         }
@@ -198,6 +199,9 @@ mod tests {
             ..TailFilter::default()
         };
         assert_eq!(filter, expected);
-        assert!(TailFilter::parse("typ=admin").is_err_and(|message| message.contains("\"typ\"")));
+        assert!(
+            TailFilter::parse("typ=admin")
+                .is_err_and(|error| error.to_string().contains("\"typ\""))
+        );
     }
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 use super::CommandFailure;
 use crate::admin::AdminConfig;
 use crate::config::{self, Config};
-use crate::settings::{Problems, Secrets};
-use crate::spool;
+use crate::deliver;
+use crate::receive;
+use crate::settings::{Problems, Secrets, Section};
+use crate::spool::SpoolConfig;
 
 /// Configuration file and environment, read on demand.
 #[derive(Clone, Copy)]
@@ -42,26 +44,38 @@ impl Loader<'_> {
         Ok(Config { spool: self.spool()?, ..config })
     }
 
-    /// Reads `[spool]` alone, to inspect or repair the spool.
-    pub(super) fn spool(self) -> Result<spool::SpoolConfig, CommandFailure> {
-        config::load_spool(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
+    /// Reads `[spool]` alone, to inspect or repair the spool. These commands put nothing into quarantine, so no body has
+    /// to find room there.
+    pub(super) fn spool(self) -> Result<SpoolConfig, CommandFailure> {
+        self.part(Secrets::All, |root| config::read_spool(root, 0))
     }
 
     /// Reads `[admin]` alone, to reach the running service.
     pub(super) fn admin(self) -> Result<AdminConfig, CommandFailure> {
-        config::load_admin(self.file, std::env::vars_os()).map_err(|problems| mistakes(&problems))
+        self.part(Secrets::All, AdminConfig::read)
     }
 
+    /// Reads the address of the admin listener, and no secret.
     pub(super) fn admin_address(self) -> Result<SocketAddr, CommandFailure> {
-        config::load_admin_address(self.file, std::env::vars_os())
-            .map_err(|problems| mistakes(&problems))
+        self.part(Secrets::None, AdminConfig::read_address)
     }
 
     /// Returns the names of the configured sources and of the sinks.
     pub(super) fn names(self) -> Result<(BTreeSet<String>, BTreeSet<String>), CommandFailure> {
-        let (sources, sinks) = config::load_names(self.file, std::env::vars_os())
-            .map_err(|problems| mistakes(&problems))?;
-        Ok((sources.into_iter().collect(), sinks.into_iter().collect()))
+        self.part(Secrets::None, |root| {
+            let sources = root.names("sources", receive::DEFAULT_SOURCE);
+            let sinks = root.names("sinks", deliver::DEFAULT_SINK);
+            Some((sources.into_iter().collect(), sinks.into_iter().collect()))
+        })
+    }
+
+    fn part<T>(
+        self,
+        secrets: Secrets,
+        read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+    ) -> Result<T, CommandFailure> {
+        config::load_part(self.file, std::env::vars_os(), secrets, read)
+            .map_err(|problems| mistakes(&problems))
     }
 }
 

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_takes_no_other_along() {
+    fn a_malformed_line_does_not_affect_the_others() {
         let good = "{\"ok\":1}";
         for broken in ["{\"a\":1", "{\"a\":\"x", "{\"a\":[1", "junk", "{", "{\"a\":{", "\"x"] {
             let found = records(&format!("{good}\n{broken}\n{good}\n{good}"));

@@ -7,12 +7,10 @@
 mod outputs;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::AdminConfig;
-use crate::deliver;
 use crate::deliver::SinkConfig;
 use crate::listener::ListenConfig;
 use crate::receive::retry::RetryRules;
@@ -82,7 +80,7 @@ pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<Config, Problems> {
-    parse(&text_of(file)?, file, environment)
+    load_with(file, environment, Secrets::All)
 }
 
 /// Reads the file and the environment, and only some secrets: an unusable value stands for each other secret.
@@ -95,55 +93,6 @@ pub fn load_with(
     secrets: Secrets,
 ) -> Result<Config, Problems> {
     settings::read(&text_of(file)?, file, environment, secrets, read)
-}
-
-/// Reads the names of the sources and of the sinks, and none of their keys.
-///
-/// # Errors
-/// Returns the mistakes that prevent this.
-pub fn load_names(
-    file: Option<&Path>,
-    environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(Vec<String>, Vec<String>), Problems> {
-    load_part(file, environment, Secrets::None, |root| {
-        let sources = root.names("sources", receive::DEFAULT_SOURCE);
-        Some((sources, root.names("sinks", deliver::DEFAULT_SINK)))
-    })
-}
-
-/// Reads `[admin]` alone: a command that operates a running service must not fail because of settings that only the
-/// service can read, such as its sinks' secrets.
-///
-/// # Errors
-/// Returns the mistakes of `[admin]`.
-pub fn load_admin(
-    file: Option<&Path>,
-    environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<AdminConfig, Problems> {
-    load_part(file, environment, Secrets::All, AdminConfig::read)
-}
-
-/// Reads the address of the admin listener, and no secret.
-///
-/// # Errors
-/// Returns the mistakes of the address.
-pub fn load_admin_address(
-    file: Option<&Path>,
-    environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<SocketAddr, Problems> {
-    load_part(file, environment, Secrets::None, AdminConfig::read_address)
-}
-
-/// Reads `[spool]` alone.
-///
-/// # Errors
-/// Returns the mistakes of `[spool]`.
-pub fn load_spool(
-    file: Option<&Path>,
-    environment: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<SpoolConfig, Problems> {
-    // The commands that read the spool put nothing into quarantine, so that no body has to find room.
-    load_part(file, environment, Secrets::All, |root| read_spool(root, 0))
 }
 
 /// Reads a configuration from text; `file` only names the file in problems.
@@ -163,7 +112,12 @@ pub fn schema() -> serde_json::Value {
     settings::schema(read)
 }
 
-fn load_part<T>(
+/// Reads a part of the configuration: the keys that `read` reads. A command must not fail because of other settings,
+/// such as the secrets of sinks.
+///
+/// # Errors
+/// Returns the mistakes of this part.
+pub(crate) fn load_part<T>(
     file: Option<&Path>,
     environment: impl Iterator<Item = (OsString, OsString)>,
     secrets: Secrets,
@@ -221,7 +175,8 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     })
 }
 
-fn read_spool(root: &mut Section<'_>, body: u64) -> Option<SpoolConfig> {
+/// Reads `[spool]`. `body` is `limits.body`, in bytes: the quarantine must have room for one.
+pub(crate) fn read_spool(root: &mut Section<'_>, body: u64) -> Option<SpoolConfig> {
     let doc = "Storage of events until every sink has them.";
     root.table("spool", doc, |section| SpoolConfig::read(section, body))
 }

@@ -295,15 +295,17 @@ fn credentials_that_cannot_be_read_are_one_mistake() {
 }
 
 #[test]
-fn the_admin_address_is_read_whatever_else_is_wrong() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("a.toml");
+fn the_admin_address_is_read_in_spite_of_other_mistakes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("a.toml");
     std::fs::write(&file, "[admin]\naddress = \"127.0.0.1:7\"\n[sources.a]\nbasic = 3\n")
         .expect("written");
-    let admin = load_admin(Some(&file), std::iter::empty()).expect("read");
+    let admin = load_part(Some(&file), std::iter::empty(), Secrets::All, AdminConfig::read);
+    let admin = admin.expect("read");
     assert_eq!(admin.address.port(), 7);
-    let spool = load_spool(Some(&file), std::iter::empty()).expect("read");
-    assert_eq!(spool.directory, folder.path().join("data"));
+    let read = |root: &mut Section<'_>| read_spool(root, 0);
+    let spool = load_part(Some(&file), std::iter::empty(), Secrets::All, read).expect("read");
+    assert_eq!(spool.directory, directory.path().join("data"));
 }
 
 #[test]
@@ -339,8 +341,8 @@ fn variables_override_the_file_and_are_named_in_problems() {
 
 #[test]
 fn secrets_come_from_files_and_variables_and_are_never_shown() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("password");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
     std::fs::write(&file, "canary-in-file\n").expect("written");
     let text = format!(
         "[sources.a]\nbasic = [{{ username = \"u\", password_file = {file:?} }}]\n\

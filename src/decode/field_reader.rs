@@ -11,7 +11,7 @@ const MAX_FINDINGS: usize = 32;
 
 /// Findings of one event, at most [`MAX_FINDINGS`].
 #[derive(Debug, Default)]
-pub(super) struct Findings(Vec<Finding>);
+pub(super) struct Findings(pub(super) Vec<Finding>);
 
 impl Findings {
     pub(super) fn note(&mut self, kind: FindingKind, path: &str, field: &str) {
@@ -23,10 +23,6 @@ impl Findings {
         // The sender chooses field names, so their length in listings is limited here.
         let path = format!("{path}.{}", field.chars().take(80).collect::<String>());
         self.0.push(Finding { kind, path });
-    }
-
-    pub(super) fn into_vec(self) -> Vec<Finding> {
-        self.0
     }
 }
 

@@ -112,7 +112,7 @@ fn typed<'a>(fields: &ObjectFields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {
         kind if kind.starts_with("DAVINCI.") => Event::Admin(envelope),
         _ => Event::Other(envelope),
     };
-    Ok(TypedEvent { event, findings: findings.into_vec() })
+    Ok(TypedEvent { event, findings: findings.0 })
 }
 
 #[cfg(test)]

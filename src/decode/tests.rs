@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::event::{FindingKind, FlowVersion, Interaction, Outcome};
 
-fn fixtures(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
-    let mut files: Vec<_> =
-        folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+fn fixtures(directory: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(directory);
+    let mut files: Vec<_> = directory
+        .read_dir()
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
     files.sort();
     files
@@ -32,9 +35,9 @@ fn interaction(raw: &[u8]) -> crate::event::InteractionEvent<'_> {
 }
 
 #[test]
-fn every_fixture_is_typed_as_its_snapshot_says() {
-    for folder in ["events", "contradictions"] {
-        for path in fixtures(folder) {
+fn every_fixture_is_decoded_like_its_snapshot() {
+    for directory in ["events", "contradictions"] {
+        for path in fixtures(directory) {
             let raw = read(&path);
             let elements = body(&raw, false).expect("a body");
             let [element] = elements.as_slice() else { panic!("{} elements", elements.len()) };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 
 use super::filter;
-use super::groups::{Next, regroup};
+use super::groups::{NextStep, regroup};
 use crate::decode::{self, Refusal};
 use crate::deliver::{RoutingConfig, SinkConfig};
 use crate::format::Format;
@@ -108,12 +108,12 @@ impl DeliveryBatch {
         // Items and slots are both in the order of positions.
         let mut slots = self.slots.iter_mut();
         for (item, verdict) in std::mem::take(&mut self.items).into_iter().zip(verdicts) {
-            let next = Next::of(&verdict, group);
+            let next = NextStep::of(&verdict, group);
             nexts.push(next);
             if let Some(slot) = slots.find(|slot| slot.last == item.position) {
                 slot.apply(verdict, next, sink);
             }
-            if next != Next::Final {
+            if next != NextStep::Final {
                 self.items.push(item);
             }
         }
@@ -139,8 +139,8 @@ impl DeliveryBatch {
 
     /// Applies the verdict of the second item, which was sent alone, before the first.
     pub(super) fn apply_to_second(&mut self, verdict: Verdict, sink: &Arc<str>) {
-        let next = Next::of(&verdict, 1);
-        if next != Next::Final || self.items.len() < 2 {
+        let next = NextStep::of(&verdict, 1);
+        if next != NextStep::Final || self.items.len() < 2 {
             return;
         }
         let item = self.items.remove(1);
@@ -228,12 +228,12 @@ impl CommitPart {
 }
 
 impl Slot {
-    fn apply(&mut self, verdict: Verdict, next: Next, sink: &Arc<str>) {
+    fn apply(&mut self, verdict: Verdict, next: NextStep, sink: &Arc<str>) {
         self.attempts += u32::from(verdict != Verdict::NotTried);
         let SlotState::Pending(stored) = &self.state else { return };
         match verdict {
             Verdict::Delivered => self.state = SlotState::Delivered,
-            Verdict::Rejected { reason } | Verdict::Split { reason } if next == Next::Final => {
+            Verdict::Rejected { reason } | Verdict::Split { reason } if next == NextStep::Final => {
                 let detail =
                     format!("refused by the target on attempt {}: {reason}", self.attempts);
                 let Reason { status, code, answer: text, .. } = reason;

@@ -17,21 +17,17 @@ use crate::spool::Start;
 pub struct SinkConfig {
     /// Name in cursors, metrics and logs.
     pub name: String,
-    /// Format of its events.
     pub formatting: FormatConfig,
     /// True if PingOne's connection tests are delivered like events.
     pub test_events: bool,
-    /// Filters.
     pub routing: RoutingConfig,
     /// Rules that are applied before the events are formatted.
     pub redact: Option<RedactConfig>,
     /// Start of a new sink.
     pub start: Start,
-    /// Size of a batch.
     pub batch: BatchConfig,
     /// Upper bound of batches under way at the same time; more than one gives up the order.
     pub concurrency: usize,
-    /// Backoff.
     pub retry: RetryConfig,
     /// Type of the sink, and its own keys.
     pub target: TargetConfig,

@@ -4,7 +4,7 @@ use crate::sinks::Verdict;
 
 /// Step that follows for one item after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Delivered or refused for good.
     Final,
     /// Retried, with its neighbours.
@@ -14,15 +14,17 @@ pub(super) enum Next {
     Bisect,
 }
 
-impl Next {
+impl NextStep {
     /// Returns the step after `verdict`. An item refused together with others is retried; alone, its
     /// verdict is final.
-    pub(super) fn of(verdict: &Verdict, group: usize) -> Next {
+    pub(super) fn of(verdict: &Verdict, group: usize) -> NextStep {
         match verdict {
-            Verdict::Delivered | Verdict::Rejected { .. } | Verdict::TooOld { .. } => Next::Final,
-            Verdict::Split { .. } if group == 1 => Next::Final,
-            Verdict::Split { .. } => Next::Bisect,
-            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => Next::Retry,
+            Verdict::Delivered | Verdict::Rejected { .. } | Verdict::TooOld { .. } => {
+                NextStep::Final
+            }
+            Verdict::Split { .. } if group == 1 => NextStep::Final,
+            Verdict::Split { .. } => NextStep::Bisect,
+            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => NextStep::Retry,
         }
     }
 }
@@ -31,13 +33,14 @@ impl Next {
 /// number of items without a final verdict. A group is halved when all of it was refused together: a bad
 /// item among `n` is found with about `2 * log2(n)` requests, and no item is sent twice to a target that
 /// refuses requests as a whole.
-pub(super) fn regroup(nexts: &[Next]) -> Vec<usize> {
-    if nexts.len() > 1 && nexts.iter().all(|next| *next == Next::Bisect) {
+pub(super) fn regroup(nexts: &[NextStep]) -> Vec<usize> {
+    if nexts.len() > 1 && nexts.iter().all(|next| *next == NextStep::Bisect) {
         let half = nexts.len() / 2;
         return vec![half, nexts.len() - half];
     }
-    let left: Vec<Next> = nexts.iter().copied().filter(|next| *next != Next::Final).collect();
-    left.chunk_by(|one, other| one == other).map(<[Next]>::len).collect()
+    let left: Vec<NextStep> =
+        nexts.iter().copied().filter(|next| *next != NextStep::Final).collect();
+    left.chunk_by(|one, other| one == other).map(<[NextStep]>::len).collect()
 }
 
 #[cfg(test)]
@@ -46,12 +49,12 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Vec<Next> {
+    fn parse(text: &str) -> Vec<NextStep> {
         text.chars()
             .map(|c| match c {
-                '.' => Next::Final,
-                'a' => Next::Retry,
-                _ => Next::Bisect,
+                '.' => NextStep::Final,
+                'a' => NextStep::Retry,
+                _ => NextStep::Bisect,
             })
             .collect()
     }
@@ -80,8 +83,8 @@ mod tests {
     #[test]
     fn a_refused_item_is_final_when_it_is_alone() {
         let split = Verdict::Split { reason: crate::sinks::Reason::new("x") };
-        assert_eq!(Next::of(&split, 1), Next::Final);
-        assert_eq!(Next::of(&split, 2), Next::Bisect);
+        assert_eq!(NextStep::of(&split, 1), NextStep::Final);
+        assert_eq!(NextStep::of(&split, 2), NextStep::Bisect);
     }
 
     proptest! {
@@ -103,7 +106,7 @@ mod tests {
                     (false, _) => stored.extend(group),
                     (true, 1) => rejected.extend(group),
                     (true, _) => {
-                        for size in regroup(&vec![Next::Bisect; length]).into_iter().rev() {
+                        for size in regroup(&vec![NextStep::Bisect; length]).into_iter().rev() {
                             groups.push_front(size);
                         }
                         items.splice(0..0, group);

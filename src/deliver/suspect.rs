@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_target_gets_half_and_more_again_when_it_takes_it() {
+    fn a_slow_target_gets_half_the_items_and_more_after_a_success() {
         let mut attempt_limit = AttemptLimit::whole();
         let late = |count| AttemptSummary::of(&vec![retry(true, None, 504); count]);
         let failed = |count| AttemptSummary::of(&vec![retry(false, None, 500); count]);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_given_up_only_where_the_target_takes_others() {
+    fn an_event_is_given_up_only_if_the_target_accepts_others() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut suspect = None;

@@ -39,7 +39,6 @@ pub(crate) struct Worker {
     metrics: SharedMetrics,
     /// Events read, and not yet part of a batch.
     waiting: VecDeque<Read>,
-    /// Bytes of the events in `waiting`.
     waiting_bytes: usize,
     /// Start of the wait for the next batch to fill.
     filling_since: Option<Instant>,

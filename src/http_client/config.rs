@@ -17,15 +17,11 @@ pub struct HttpClientConfig {
     pub url: Url,
     /// Timeout of one request, until the last byte of the answer.
     pub timeout: Duration,
-    /// Timeout of connecting.
     pub connect_timeout: Duration,
-    /// Certificates.
     pub tls: TlsConfig,
-    /// The proxy.
     pub proxy: Option<ProxyConfig>,
     /// True if connections to private, loopback and link-local addresses are allowed.
     pub allows_private: bool,
-    /// Compression of the bodies.
     pub compression: Compression,
 }
 
@@ -41,7 +37,6 @@ pub struct ProxyConfig {
 /// Compression of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// None.
     None,
     /// `Content-Encoding: gzip`
     Gzip,
@@ -58,20 +53,17 @@ pub(crate) const NONE_OR_GZIP: [(&str, Compression); 2] =
 pub enum HeaderConfig {
     /// Written in the configuration.
     Plain(HeaderName, HeaderValue),
-    /// Its value is a secret.
     Secret(HeaderName, Secret),
 }
 
 /// Credentials of every request.
 #[derive(Debug, Clone)]
 pub enum Authorization {
-    /// None.
     None,
     /// HTTP Basic (RFC 7617).
     Basic {
         /// The user name.
         username: String,
-        /// The password.
         password: Secret,
     },
     /// A scheme and one token: `Bearer`, `Splunk`, `ApiKey`.

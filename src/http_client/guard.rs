@@ -55,9 +55,9 @@ struct PrivateAddress(IpAddr);
 
 /// Resolver that returns public addresses only.
 #[derive(Debug)]
-pub(super) struct PublicOnly;
+pub(super) struct PublicResolver;
 
-impl Resolve for PublicOnly {
+impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;

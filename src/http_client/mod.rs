@@ -103,7 +103,7 @@ impl HttpClient {
             builder = builder.tls_certs_only([]);
         }
         if !settings.allows_private {
-            builder = builder.dns_resolver(Arc::new(guard::PublicOnly));
+            builder = builder.dns_resolver(Arc::new(guard::PublicResolver));
         }
         if let Some(proxy) = &settings.proxy {
             builder = builder.proxy(proxy_of(proxy)?);

@@ -50,7 +50,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_is_found_wherever_it_stands(
+        fn the_first_match_is_found_at_any_position(
             text in proptest::collection::vec(
                 prop_oneof![any::<u8>(), Just(b'"'), Just(b'\\'), Just(0x1f), 0x20..=255_u8],
                 0..40

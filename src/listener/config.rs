@@ -164,7 +164,6 @@ pub enum AlternativeName {
     Uri(String),
     /// An e-mail address.
     Email(String),
-    /// An address.
     Ip(IpAddr),
 }
 

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_does_not_wait_unless_asked_to() {
+    async fn it_waits_only_on_request() {
         let (mut ours, _theirs) = lingering(false, LONG);
         assert!(ours.shutdown().now_or_never().is_some());
     }

@@ -85,7 +85,6 @@ pub(crate) trait ConnectionPolicy: fmt::Debug + Send + Sync {
 /// A router, and the limits under which it is served.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    /// Name in metrics.
     pub name: &'static str,
     /// Router that answers requests.
     pub router: Router,
@@ -97,7 +96,6 @@ pub(crate) struct Listener {
     pub connections: usize,
     /// Timeouts of each connection.
     pub timeouts: Timeouts,
-    /// Metrics of connections.
     pub metrics: SharedMetrics,
 }
 

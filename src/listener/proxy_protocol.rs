@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_header_is_refused() {
+    fn invalid_headers_are_refused() {
         for wrong in [
             &b"PROXY TCP4 203.0.113.9 192.0.2.1 41000 443\r\n"[..],
             b"POST /webhooks/pingone HTTP/1.1\r\n\r\n",

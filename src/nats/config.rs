@@ -15,9 +15,7 @@ use crate::tls::TlsConfig;
 pub struct NatsConfig {
     /// Servers of one cluster: all of them `tls://`, or all of them `nats://`. They hold no credentials.
     pub servers: Vec<Url>,
-    /// Credentials.
     pub authentication: Authentication,
-    /// Certificates, for `tls://`.
     pub tls: TlsConfig,
     /// Timeout of connecting to one server, until it has accepted the credentials.
     pub connect_timeout: Duration,
@@ -28,13 +26,10 @@ pub struct NatsConfig {
 pub enum Authentication {
     /// None, or those of the client certificate.
     None,
-    /// A token.
     Token(Secret),
-    /// A name and a password.
     Password {
         /// The name.
         username: String,
-        /// The password.
         password: Secret,
     },
     /// Seed of an `NKey`. It signs, and does not leave this process.
@@ -105,8 +100,14 @@ impl fmt::Display for NatsConfig {
 
 const EXAMPLE: &str = "tls://nats.example.com:4222";
 
-/// Parses a server's URL. An error does not show it: it may hold a secret.
-fn parse_server(text: &str) -> Result<Url, String> {
+/// Mistake in a server's URL. The message does not show the URL, which may contain a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}; write for example servers = [{:?}]", EXAMPLE)]
+struct ServerError {
+    problem: &'static str,
+}
+
+fn parse_server(text: &str) -> Result<Url, ServerError> {
     let problem = match text.trim().parse::<Url>() {
         Ok(url) if !["nats", "tls"].contains(&url.scheme()) || !url.has_host() => {
             "must begin with tls:// or nats:// and name a host"
@@ -124,7 +125,7 @@ fn parse_server(text: &str) -> Result<Url, String> {
         Ok(url) => return Ok(url),
         Err(_) => "must be URLs",
     };
-    Err(format!("{problem}; write for example servers = [{EXAMPLE:?}]"))
+    Err(ServerError { problem })
 }
 
 /// Reads at most one kind of credentials.
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_without_secrets() {
+    fn mistakes_are_reported_without_secrets() {
         for (text, said) in [
             ("", "servers: is missing; write for example servers = [\"tls://"),
             ("servers = [\"http://a\"]", "must begin with tls:// or nats://"),

@@ -9,20 +9,19 @@ use super::events::ConnectionLog;
 use super::{Authentication, ConnectError, NatsConfig, credentials};
 use crate::tls;
 
-/// The first wait between two attempts, and the longest; half of each is random.
-const WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// First and longest backoff between two attempts; half of it is random.
+const BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Ping interval of a silent server; after two missed pings the connection is closed.
-/// Otherwise one that has lost its power would be noticed when TCP gives up, after a quarter of an
-/// hour.
+/// Without pings, a server that has lost its power would be detected by TCP after about 15 minutes.
 const PING: Duration = Duration::from_secs(3);
 
 /// Connects once, to the first server that accepts the connection. The caller decides on a retry.
 ///
 /// From then on a lost connection is reopened, without end, with secrets and certificates read again. `name` is
 /// the connection's name in the server's listings and in the log. A request without an answer ends after
-/// `request_timeout`. `hears` is called with each event, such as an error that the server reports.
+/// `request_timeout`. `on_event` is called with each event, such as an error that the server reports.
 ///
 /// # Errors
 ///
@@ -31,9 +30,9 @@ pub(crate) async fn connect(
     settings: &NatsConfig,
     name: &str,
     request_timeout: Duration,
-    hears: impl Fn(&Event) + Send + Sync + 'static,
+    on_event: impl Fn(&Event) + Send + Sync + 'static,
 ) -> Result<Client, ConnectError> {
-    // Asked beforehand, for their words are better than the client's.
+    // Checked first, because these messages are better than the client's.
     credentials::answer(&settings.authentication, b"")
         .map_err(|error| ConnectError::Unusable(error.to_string()))?;
     if settings.requires_tls() {
@@ -49,7 +48,7 @@ pub(crate) async fn connect(
         settings.servers.iter().cloned().map(ServerAddr::from_url).collect();
     let servers = servers.map_err(|error| ConnectError::Unusable(error.to_string()))?;
     let log = Arc::new(ConnectionLog::new(name));
-    let hears = Arc::new(hears);
+    let on_event = Arc::new(on_event);
     options(settings)
         .name(format!("davinci-siem {name}"))
         .connection_timeout(settings.connect_timeout)
@@ -60,7 +59,7 @@ pub(crate) async fn connect(
         .no_echo()
         .event_callback(move |event| {
             log.note(&event);
-            hears(&event);
+            on_event(&event);
             std::future::ready(())
         })
         .connect(&servers[..])
@@ -68,7 +67,7 @@ pub(crate) async fn connect(
         .map_err(|error| ConnectError::of(&error, settings))
 }
 
-/// Certificates are named by their files, which the client reads for each connection.
+/// Sets the files of the certificates, which the client reads again for each connection.
 fn options(settings: &NatsConfig) -> ConnectOptions {
     let authentication = settings.authentication.clone();
     let mut options = match &authentication {
@@ -92,7 +91,7 @@ fn options(settings: &NatsConfig) -> ConnectOptions {
 fn wait(attempt: usize, random: f64) -> Duration {
     let Some(failed) = attempt.checked_sub(2) else { return Duration::ZERO };
     let doubled = 1_u32.checked_shl(u32::try_from(failed).unwrap_or(u32::MAX));
-    let bound = WAIT.saturating_mul(doubled.unwrap_or(u32::MAX)).min(LONGEST_WAIT);
+    let bound = BACKOFF.saturating_mul(doubled.unwrap_or(u32::MAX)).min(MAX_BACKOFF);
     bound.mul_f64(0.5 + random / 2.0)
 }
 

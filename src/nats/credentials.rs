@@ -14,7 +14,7 @@ pub(super) enum CredentialsError {
     /// A credentials file without a block of this name.
     #[error("the credentials hold no {0}; use a file as nsc generate creds writes it")]
     MissingBlock(&'static str),
-    /// The text is no seed of an `NKey`.
+    /// The text is not a seed of an `NKey`.
     #[error("the NKey seed is not one; it begins with SU, and nk -gen user makes one")]
     Seed,
     /// The key is a public one.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_not_shown() {
+    fn unusable_credentials_are_not_shown() {
         let jwt_only = "-----BEGIN NATS USER JWT-----\ncanary\n------END NATS USER JWT------\n";
         let empty = "-----BEGIN NATS USER JWT-----\n------END NATS USER JWT------\n";
         for (authentication, said) in [

@@ -3,6 +3,7 @@
 use async_nats::{ConnectErrorKind, ServerError};
 
 use super::NatsConfig;
+use crate::error_chain::chain;
 
 /// Error of a connection attempt.
 #[derive(Debug, thiserror::Error)]
@@ -13,27 +14,23 @@ pub enum ConnectError {
     /// The server rejects the credentials.
     #[error("{servers}: the server refuses the credentials ({said}); correct them")]
     Unauthorized {
-        /// Configured servers.
         servers: String,
         /// Message of the server.
         said: String,
     },
-    /// TLS failed: no trust in one direction, or one side speaks no TLS.
+    /// TLS failed: a certificate is not trusted, or one side does not use TLS.
     #[error("{servers}: TLS: {cause}. {advice}")]
     Tls {
-        /// Configured servers.
         servers: String,
-        /// In the words of the TLS library.
+        /// Message of the TLS library.
         cause: String,
-        /// Remedy.
         advice: &'static str,
     },
     /// No server answered.
     #[error("{servers}: {cause}")]
     Unreachable {
-        /// Configured servers.
         servers: String,
-        /// Of the last one.
+        /// Error of the last attempt.
         cause: String,
     },
 }
@@ -48,7 +45,7 @@ impl ConnectError {
         let servers = settings.to_string();
         let cause = innermost(error);
         match error.kind() {
-            // Answering the challenge failed; the cause is our own.
+            // The client could not answer the challenge: the credentials are the cause.
             ConnectErrorKind::Authentication => ConnectError::Unusable(cause),
             ConnectErrorKind::AuthorizationViolation => {
                 ConnectError::Unauthorized { servers, said: "authorization violation".to_owned() }
@@ -87,30 +84,18 @@ fn tls_advice(error: &async_nats::ConnectError) -> &'static str {
     }
 }
 
-/// Returns the sources of an error, outermost first, also those hidden in an `io::Error`.
-fn causes<'a>(
-    error: &'a async_nats::ConnectError,
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(std::error::Error::source(error), |cause| {
-        match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(hidden) => Some(hidden),
-            None => cause.source(),
-        }
-    })
-}
-
 fn tls_error(error: &async_nats::ConnectError) -> Option<&rustls::Error> {
-    causes(error).find_map(|cause| cause.downcast_ref())
+    chain(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Returns true if the server rejects the credentials: refused, revoked and expired ones have texts of their own.
 fn is_refused(error: &async_nats::ConnectError) -> bool {
-    let mut said = causes(error).filter_map(|cause| cause.downcast_ref::<ServerError>());
+    let mut said = chain(error).filter_map(|cause| cause.downcast_ref::<ServerError>());
     said.any(|said| refuses(&said.to_string()))
 }
 
 /// Returns true if a reconnect failed because the server refused the credentials, or they could not
-/// be used; by its words, which are all that is told of it.
+/// be used. The client reports only a text for this.
 pub(crate) fn is_about_credentials(said: &str) -> bool {
     refuses(said) || said.contains("failed signing nonce")
 }
@@ -121,8 +106,7 @@ fn refuses(said: &str) -> bool {
 }
 
 fn innermost(error: &async_nats::ConnectError) -> String {
-    let cause = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
-    without_files(&cause)
+    without_files(&chain(error).last().map(ToString::to_string).unwrap_or_default())
 }
 
 /// Returns the client's message, unless it is about a certificate or a private key: such a message

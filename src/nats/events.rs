@@ -9,7 +9,6 @@ use super::error::without_files;
 /// Flags of the messages logged since the connection was last up.
 #[derive(Debug)]
 pub(super) struct ConnectionLog {
-    /// Name of the connection.
     name: String,
     is_lost: AtomicBool,
     has_complained: AtomicBool,
@@ -42,7 +41,7 @@ impl ConnectionLog {
             Event::LameDuckMode => {
                 tracing::info!(connection, "the NATS server is about to stop");
             }
-            // For each attempt to come back; why is worth knowing once.
+            // Reported for each attempt to reconnect, and logged once.
             Event::ClientError(ClientError::Other(reason))
                 if !self.has_complained.swap(true, Ordering::Relaxed) =>
             {
@@ -54,7 +53,7 @@ impl ConnectionLog {
             {
                 tracing::warn!(connection, "messages come from NATS faster than they are read");
             }
-            // Its words may quote a subject, which may be made of an event.
+            // The text may contain a subject, and with it a value of an event.
             Event::ServerError(_) => {
                 tracing::debug!(connection, "the NATS server reports an error");
             }

@@ -1,7 +1,6 @@
 //! Connections to NATS: addresses, credentials, certificates.
 //!
-//! A connection is kept open: it reconnects by itself, without end, with credentials and
-//! certificates read again each time.
+//! A lost connection is reopened, without a limit of attempts; credentials and certificates are read again each time.
 
 mod config;
 #[cfg(feature = "nats")]

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_written_anew() {
+    fn a_corrupt_file_is_written_again() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("spool.sources");
         std::fs::write(&file, "[{").expect("written");

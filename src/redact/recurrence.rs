@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_ids_and_words_are_told_from_others() {
+    fn names_of_ids_and_words_are_recognised() {
         for (name, is_id_name, is_word) in [
             ("id", true, false),
             ("userId", true, false),

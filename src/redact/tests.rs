@@ -48,8 +48,8 @@ fn hashes_are_those_of_rfc_4231() {
     let variables = |key: &str| [("KEY".into(), key.into())].into_iter();
     assert!(parse(text, None, variables("Jefe")).is_err(), "too short");
     let mut config = parse(text, None, variables(KEY)).expect("valid");
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("key");
     std::fs::write(&file, key).expect("written");
     let mut redact = config.redact.take().expect("a table");
     redact.key = Some(secret_of(&file));
@@ -212,7 +212,7 @@ fn the_profile_finds_people_and_leaves_programs_and_flows() {
 }
 
 #[test]
-fn what_every_event_needs_is_not_searched() {
+fn required_fields_are_not_searched() {
     let text = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"a@b.co"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"a@b.co"}},"id":"c@d.co","ID":"a@b.co"}"#;
     let expected = r#"{"id":"a@b.co","recordedAt":"2024-01-01T00:00:00Z","action":{"type":"a@b.co","description":"***"},"_embedded":{"flowInteractionEvent":{"interactionId":"a@b.co","id":"***"}},"id":"c@d.co","ID":"***"}"#;
     assert_eq!(redacted(&redaction("pii = \"mask\""), text), expected);
@@ -221,7 +221,7 @@ fn what_every_event_needs_is_not_searched() {
 }
 
 #[test]
-fn what_nothing_matches_is_not_copied() {
+fn events_without_a_match_are_not_copied() {
     let redaction = redaction("pii = \"mask\"\ndrop = [\"nothing\"]\nmask = [\"m\"]");
     for text in [event(""), event(r#""m":"***","n":[1,{}]"#), event(r#""e":"caf\u00e9 50% \\@""#)] {
         assert!(matches!(redaction.event(text.as_bytes()), Cow::Borrowed(_)), "{text}");
@@ -287,7 +287,7 @@ fn a_second_time_changes_no_hash() {
 }
 
 #[test]
-fn words_about_an_event_lose_their_addresses() {
+fn texts_of_an_event_lose_their_addresses() {
     let redaction = redaction("pii = \"drop\"");
     assert_eq!(redaction.text("$.a: bob@x.co, c%40d.co"), "$.a: ***, ***");
     assert_eq!(self::redaction("mask = [\"a\"]").text("bob@x.co"), "bob@x.co", "no profile");

@@ -25,7 +25,7 @@ use crate::receive::{Policy, SharedPolicy};
 use crate::settings::{Problems, keys};
 use crate::spool::Clock;
 use plan::{PreparedReload, RunningConfig};
-use watch::{Cause, FileWatch, SETTLE_INTERVAL, WatchState, files_of};
+use watch::{FileWatch, ReloadCause, SETTLE_INTERVAL, WatchState, files_of};
 
 /// Remaining validity of a certificate below which the log warns: 14 days, in seconds.
 const EXPIRY_WARNING_SECONDS: i64 = 14 * 24 * 3600;
@@ -72,7 +72,7 @@ pub async fn run(
     if let Some(loaded) = targets.policy.current().tls() {
         note_expiry(loaded, clock(), &metrics);
     }
-    let (mut watch, mut cause) = (FileWatch::default(), Cause::Start);
+    let (mut watch, mut cause) = (FileWatch::default(), ReloadCause::Start);
     let mut refused: Vec<String> = Vec::new();
     loop {
         let fingerprint = file_fingerprint(watched.clone()).await;
@@ -84,7 +84,7 @@ pub async fn run(
             let mut unwatched = files.unwrap_or_default();
             unwatched.retain(|file| !watched.contains(file));
             let is_consistent = file_fingerprint(watched.clone()).await == fingerprint;
-            if !is_consistent || (cause == Cause::Time && !unwatched.is_empty()) {
+            if !is_consistent || (cause == ReloadCause::Time && !unwatched.is_empty()) {
                 // Files changed while they were read, or new files have been seen only once.
                 watched.extend(unwatched);
                 state = WatchState::Settling;
@@ -97,7 +97,7 @@ pub async fn run(
                         watched = files_of(&reload, &running.config);
                     }
                     Err(problems) => {
-                        if cause != Cause::Time || problems != refused {
+                        if cause != ReloadCause::Time || problems != refused {
                             report_refusal(&problems, &metrics);
                         }
                         refused = problems;
@@ -109,10 +109,10 @@ pub async fn run(
         // A requested reload of files that are still changing stays requested.
         let (interval, next_cause) = match state {
             WatchState::Settling => (interval.min(SETTLE_INTERVAL), cause),
-            WatchState::Due | WatchState::Unchanged => (interval, Cause::Time),
+            WatchState::Due | WatchState::Unchanged => (interval, ReloadCause::Time),
         };
         cause = tokio::select! {
-            () = reload.now.notified() => Cause::Signal,
+            () = reload.now.notified() => ReloadCause::Signal,
             () = sleep(interval) => next_cause,
         };
     }
@@ -156,7 +156,7 @@ fn apply(
     prepared: PreparedReload,
     before: &RunningConfig,
     targets: &Targets,
-    cause: Cause,
+    cause: ReloadCause,
     clock: &Clock,
     metrics: &Metrics,
 ) -> RunningConfig {
@@ -167,11 +167,11 @@ fn apply(
     // Each request sees either the old or the new policy.
     targets.policy.replace(policy);
     targets.access.replace(&running.config.admin);
-    if cause == Cause::Signal {
+    if cause == ReloadCause::Signal {
         targets.sinks.iter().for_each(|sink| sink.reload());
         tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
     }
-    if cause == Cause::Signal || !changed.is_empty() || running.text != before.text {
+    if cause == ReloadCause::Signal || !changed.is_empty() || running.text != before.text {
         let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
         tracing::info!(changed, "reload applied");
         metrics.reloads.with_label_values(&["applied"]).inc();

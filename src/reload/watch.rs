@@ -13,7 +13,7 @@ pub(super) const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reason of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum ReloadCause {
     /// Start of the service: files may have changed since they were read.
     Start,
     /// SIGHUP, which needs no second observation.
@@ -46,15 +46,15 @@ pub(super) struct FileWatch {
 }
 
 impl FileWatch {
-    pub(super) fn observe(&mut self, fingerprint: u64, cause: Cause) -> WatchState {
+    pub(super) fn observe(&mut self, fingerprint: u64, cause: ReloadCause) -> WatchState {
         let is_changed = self.reloaded != Some(fingerprint) || self.is_refused;
         let is_settled = self.observed == Some(fingerprint);
         self.observed = Some(fingerprint);
         match cause {
-            Cause::Start | Cause::Signal => WatchState::Due,
-            Cause::Time if !is_changed => WatchState::Unchanged,
-            Cause::Time if is_settled => WatchState::Due,
-            Cause::Time => WatchState::Settling,
+            ReloadCause::Start | ReloadCause::Signal => WatchState::Due,
+            ReloadCause::Time if !is_changed => WatchState::Unchanged,
+            ReloadCause::Time if is_settled => WatchState::Due,
+            ReloadCause::Time => WatchState::Settling,
         }
     }
 
@@ -86,30 +86,30 @@ mod tests {
     #[test]
     fn a_change_counts_when_it_is_observed_twice() {
         let mut watch = FileWatch::default();
-        assert_eq!(watch.observe(1, Cause::Start), WatchState::Due);
+        assert_eq!(watch.observe(1, ReloadCause::Start), WatchState::Due);
         watch.reloaded(1, false);
-        assert_eq!(watch.observe(1, Cause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(1, ReloadCause::Time), WatchState::Unchanged);
         // Written piece by piece, then restored.
         for fingerprint in [2, 3, 4] {
-            assert_eq!(watch.observe(fingerprint, Cause::Time), WatchState::Settling);
+            assert_eq!(watch.observe(fingerprint, ReloadCause::Time), WatchState::Settling);
         }
-        assert_eq!(watch.observe(1, Cause::Time), WatchState::Unchanged);
-        assert_eq!(watch.observe(4, Cause::Time), WatchState::Settling);
-        assert_eq!(watch.observe(4, Cause::Time), WatchState::Due);
+        assert_eq!(watch.observe(1, ReloadCause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(4, ReloadCause::Time), WatchState::Settling);
+        assert_eq!(watch.observe(4, ReloadCause::Time), WatchState::Due);
         watch.reloaded(4, false);
-        assert_eq!(watch.observe(4, Cause::Time), WatchState::Unchanged);
-        assert_eq!(watch.observe(5, Cause::Signal), WatchState::Due, "at once");
+        assert_eq!(watch.observe(4, ReloadCause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(5, ReloadCause::Signal), WatchState::Due, "at once");
     }
 
     #[test]
     fn a_refused_reload_is_retried() {
         let mut watch = FileWatch::default();
-        watch.observe(1, Cause::Start);
+        watch.observe(1, ReloadCause::Start);
         watch.reloaded(1, true);
-        assert_eq!(watch.observe(1, Cause::Time), WatchState::Due);
-        assert_eq!(watch.observe(2, Cause::Time), WatchState::Settling);
-        assert_eq!(watch.observe(2, Cause::Time), WatchState::Due);
+        assert_eq!(watch.observe(1, ReloadCause::Time), WatchState::Due);
+        assert_eq!(watch.observe(2, ReloadCause::Time), WatchState::Settling);
+        assert_eq!(watch.observe(2, ReloadCause::Time), WatchState::Due);
         watch.reloaded(2, false);
-        assert_eq!(watch.observe(2, Cause::Time), WatchState::Unchanged);
+        assert_eq!(watch.observe(2, ReloadCause::Time), WatchState::Unchanged);
     }
 }

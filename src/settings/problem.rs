@@ -60,14 +60,12 @@ fn one_line(text: String) -> String {
 pub(super) enum Origin {
     /// Line of the file, from 1.
     Line(usize),
-    /// Name of the variable.
     Variable(String),
 }
 
 /// Secrets that are read. A command that needs none works for an operator who may not read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
-    /// All.
     All,
     /// Those of `[redact]`, which decide what is stored.
     OfRedact,

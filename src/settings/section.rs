@@ -118,15 +118,11 @@ impl<'p> Section<'p> {
         let Value::List(items) = node.value else {
             return self.wrong_type(key, &node, "a list of tables");
         };
-        let mut values = Some(Vec::with_capacity(items.len()));
-        for (index, item) in items.into_iter().enumerate() {
-            let value = self.table_of(&format!("{key}[{index}]"), item, &mut read);
-            values = values.zip(value).map(|(mut values, value)| {
-                values.push(value);
-                values
-            });
-        }
-        values
+        let items = items.into_iter().enumerate();
+        let read = |(index, item)| self.table_of(&format!("{key}[{index}]"), item, &mut read);
+        // All are read, so that all mistakes are reported.
+        let values: Vec<Option<T>> = items.map(read).collect();
+        values.into_iter().collect()
     }
 
     /// Reads one table, or a list of tables.
@@ -185,7 +181,7 @@ impl<'p> Section<'p> {
             let path = format!("{key}.{name}");
             return self.child_of(&path, table, |section| read(name, section)).map(|one| vec![one]);
         }
-        let mut values = Some(Vec::with_capacity(tables.len()));
+        let mut values = Vec::with_capacity(tables.len());
         for (name, node) in tables {
             let plain =
                 |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
@@ -194,13 +190,9 @@ impl<'p> Section<'p> {
                 let advice = "names are 1 to 64 of a-z, 0-9, - and _; rename it";
                 self.report_at(&node.origin, &path, advice.to_owned());
             }
-            let value = self.table_of(&path, node, |section| read(&name, section));
-            values = values.zip(value).map(|(mut values, value)| {
-                values.push(value);
-                values
-            });
+            values.push(self.table_of(&path, node, |section| read(&name, section)));
         }
-        values
+        values.into_iter().collect()
     }
 
     /// Returns the names of the tables below `key`, and reads nothing in them.

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_guessed_is_refused() {
+    fn guessable_secrets_are_refused() {
         for weak in [
             "",
             "hunter2",
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_random_or_long_is_taken() {
+    fn random_or_long_secrets_are_accepted() {
         for strong in [
             "q3Vx8LmZ0tR7yBnK",
             "b7e0d4c19f6a82537d1c0b9ae84f6253",

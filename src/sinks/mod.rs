@@ -35,16 +35,14 @@ pub(crate) use verdict::{Reason, Report, SinkFinding, Verdict};
 pub(crate) struct Rendered<'a> {
     /// The formatted event: one line, without the line break.
     pub line: Vec<u8>,
-    /// The event.
     pub event: &'a Event<'a>,
-    /// The configured source it came from.
+    /// Name of its source.
     pub source: &'a str,
 }
 
 /// One event as the target gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// Its position in the spool.
     pub position: u64,
     /// Its bytes on the wire, envelope included, without a separator.
     pub payload: Bytes,
@@ -83,33 +81,28 @@ macro_rules! sink_types {
         pub(crate) const SINK_TYPES: &[(&str, SinkRegistration)] =
             &[$((<$Config as SinkType>::NAME, registered!($Type($Config))),)+];
 
+        // The functions of `SinkType`, for the configured type.
         impl TargetConfig {
-            /// Returns advice for operators if the target does not accept lines that are no JSON.
             pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
                 match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
             }
 
-            /// Returns true if the target gets a rendered line unchanged.
             pub(crate) fn sends_lines(&self) -> bool {
                 match self { $(Self::$Type(_) => <$Config as SinkType>::SENDS_LINES,)+ }
             }
 
-            /// Returns the files of credentials and certificates.
             pub fn files(&self) -> Vec<PathBuf> {
                 match self { $(Self::$Type(config) => config.files(),)+ }
             }
 
-            /// Returns the local file that the sink writes, if it writes one.
             pub(crate) fn output(&self) -> Option<OutputFile<'_>> {
                 match self { $(Self::$Type(config) => config.output(),)+ }
             }
 
-            /// Returns true if the sink gives the name `path` to an auxiliary file.
             pub(crate) fn takes_name(&self, path: &Path) -> bool {
                 match self { $(Self::$Type(config) => config.takes_name(path),)+ }
             }
 
-            /// Returns the target for operators, without secrets.
             pub(crate) fn target(&self) -> String {
                 match self { $(Self::$Type(config) => config.target(),)+ }
             }
@@ -128,17 +121,17 @@ macro_rules! sink_types {
             /// Makes a sink and reads its credentials and certificates. Connects to nothing.
             ///
             /// # Errors
-            /// Returns what an operator has to repair.
+            /// Returns the change that an operator has to make.
             pub(crate) fn open(&self) -> Result<Sink, Reason> {
                 Ok(match self { $(Self::$Type(config) => Sink::$Type(Box::new(config.open()?)),)+ })
             }
         }
 
         impl Sink {
-            /// Reads credentials and certificates again. The sink keeps what it knows of its last connection.
+            /// Reads credentials and certificates again. The sink keeps the state of its last connection.
             ///
             /// # Errors
-            /// Returns what an operator has to repair.
+            /// Returns the change that an operator has to make.
             pub(crate) async fn reopen(&mut self, config: &TargetConfig) -> Result<(), Reason> {
                 match (self, config) {
                     $((Self::$Type(sink), TargetConfig::$Type(config)) => config.reopen(sink).await,)+
@@ -202,11 +195,9 @@ sink_types! {
 /// Properties of one sink type that a configuration needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SinkRegistration {
-    /// Default size of a batch.
     pub(crate) batch: BatchDefaults,
     /// True if `concurrency` must be 1.
     pub(crate) is_ordered: bool,
-    /// Default of `format`.
     pub(crate) default_format: Format,
     /// Cargo feature without which this build has no such sink.
     pub(crate) missing_feature: Option<&'static str>,

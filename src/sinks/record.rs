@@ -1,4 +1,4 @@
-//! An event for a broker: its bytes, with the subject or key and the ids in front of them.
+//! Records for brokers: an event's bytes after a line with its subject or key and its ids.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use super::{Item, Reason};
 /// Metadata of an event. In an item it is one line of JSON before the event's own line.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RecordHead<'a> {
-    /// Subject of NATS, key of Kafka.
+    /// Subject of NATS, or key of Kafka.
     #[serde(borrow)]
-    pub(super) place: Option<Cow<'a, str>>,
-    /// The same for every repetition of the event.
+    pub(super) route: Option<Cow<'a, str>>,
+    /// Id that every repetition of the event has.
     #[serde(borrow)]
     pub(super) uid: Cow<'a, str>,
     /// `id`
@@ -27,23 +27,26 @@ pub(super) struct RecordHead<'a> {
     pub(super) action_type: Cow<'a, str>,
 }
 
-pub(super) fn encode(rendered: Rendered<'_>, place: Option<Cow<'_, str>>) -> Vec<u8> {
+pub(super) fn encode(rendered: Rendered<'_>, route: Option<Cow<'_, str>>) -> Vec<u8> {
     let Rendered { line, event, source } = rendered;
     let envelope = event.envelope();
     let head = RecordHead {
-        place,
+        route,
         uid: event.uid(source).into(),
         event_id: Cow::Borrowed(&*envelope.id),
         action_type: Cow::Borrowed(&*envelope.action.kind),
     };
-    // Strings only: it cannot fail.
+    // Serializing strings cannot fail.
     let mut out = serde_json::to_vec(&head).unwrap_or_default();
     out.push(b'\n');
     out.extend_from_slice(&line);
     out
 }
 
-/// Decodes the bytes of [`encode`]. An error would be a mistake of this program; the event is kept.
+/// Decodes the bytes of [`encode`].
+///
+/// # Errors
+/// The bytes are not a record, which would be a bug of this program. The event stays in the spool.
 #[cfg(any(feature = "kafka", feature = "nats"))]
 pub(super) fn decode(item: &Item) -> Result<(RecordHead<'_>, Bytes), Reason> {
     let end = memchr::memchr(b'\n', &item.payload).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The contract of a sink type: what a directory of `sinks/` states about itself.
+//! The contract of a sink type: the properties and functions that a directory of `sinks/` provides.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -64,10 +64,10 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     /// Makes a sink and reads its credentials and certificates. Connects to nothing.
     ///
     /// # Errors
-    /// Returns what an operator has to repair.
+    /// Returns the change that an operator has to make.
     fn open(&self) -> Result<Self::Sink, Reason>;
 
-    /// Reads credentials and certificates again. The sink keeps what it knows of its last connection.
+    /// Reads credentials and certificates again. The sink keeps the state of its last connection.
     fn reopen(&self, sink: &mut Self::Sink) -> impl Future<Output = Result<(), Reason>> + Send {
         std::future::ready(self.open().map(|opened| *sink = opened))
     }
@@ -85,7 +85,6 @@ pub(crate) struct BatchDefaults {
 /// A local file that a sink writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputFile<'a> {
-    /// Its path.
     pub(crate) path: &'a Path,
     /// Key of the path, if the configuration chooses it.
     pub(crate) key: Option<&'static str>,

@@ -1,7 +1,7 @@
-//! Lines into a pipe, a terminal or a device, where nothing that was written can be taken back.
+//! Writes lines to a pipe, a terminal or a device, where written bytes cannot be removed again.
 //!
-//! Whole lines that were written count, and a line that was begun is continued where it stopped: it is neither torn
-//! nor doubled.
+//! The next attempt continues a partly written line where the last attempt stopped, so that no line is torn or written
+//! twice.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,29 +15,29 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{Item, lines};
 
 /// Time that a reader of a non-blocking pipe may accept no byte before the attempt ends.
-const STALLED: Duration = Duration::from_secs(10);
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time between two attempts at a non-blocking descriptor that is no pipe.
-const POLL: Duration = Duration::from_millis(20);
+/// Interval of attempts at a non-blocking descriptor that is not a pipe.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Bytes of the last attempt that the next attempt has to know.
+/// State of the last attempt that the next attempt needs.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// The line that was begun and not ended.
+    /// The partly written line.
     torn: Option<Torn>,
-    /// Bytes that go first: earlier lines that a reader has left unread.
+    /// Earlier lines that a reader has left unread. They are written first.
     unread: Vec<u8>,
-    /// The last bytes that were written, at most `keeps` of them.
+    /// Last written bytes, at most `keeps`.
     recent: Vec<u8>,
     keeps: usize,
-    /// [`STALLED`], except in tests.
-    stalls_after: Duration,
+    /// [`STALL_TIMEOUT`], except in tests.
+    stall_timeout: Duration,
 }
 
 #[derive(Debug)]
 struct Torn {
     item: Item,
-    /// Bytes of its line that were written.
+    /// Written bytes of its line.
     written: usize,
 }
 
@@ -48,13 +48,13 @@ impl Default for Stream {
 }
 
 impl Stream {
-    /// A stream that remembers the last `keeps` bytes, for [`reader_left`](Stream::reader_left).
+    /// Returns a stream that remembers the last `keeps` bytes, for [`reader_left`](Stream::reader_left).
     pub(super) fn keeping(keeps: usize) -> Stream {
         let (unread, recent) = (Vec::new(), Vec::new());
-        Stream { torn: None, unread, recent, keeps, stalls_after: STALLED }
+        Stream { torn: None, unread, recent, keeps, stall_timeout: STALL_TIMEOUT }
     }
 
-    /// Writes the items as lines. Returns how many are written, and why the others are not.
+    /// Writes the items as lines. Returns the number of written items, and the error that kept the others.
     pub(super) async fn write(
         &mut self,
         file: &Arc<File>,
@@ -63,7 +63,8 @@ impl Stream {
         let lines = lines(items);
         let mut bytes = std::mem::take(&mut self.unread);
         let before = bytes.len();
-        // Bytes of the first line that are written already, and a line break where another line was begun.
+        // `skipped`: bytes of the first line that are already written. `ended`: a line break, if the partly written line
+        // is not the first of these.
         let (skipped, ended) = match &self.torn {
             Some(torn) if items.first() == Some(&torn.item) => (torn.written, 0),
             Some(_) => (0, 1),
@@ -72,10 +73,10 @@ impl Stream {
         bytes.resize(before + ended, b'\n');
         bytes.extend_from_slice(lines.get(skipped..).unwrap_or_default());
         let bytes = Bytes::from(bytes);
-        let (written, result) = write_all(file, &bytes, self.stalls_after).await;
+        let (written, result) = write_all(file, &bytes, self.stall_timeout).await;
         self.remember(&bytes[..written]);
         if written < before + ended || written == 0 {
-            // Nothing of these items, and a line that was begun is where it was.
+            // Nothing of these items is written, and the partly written line has not changed.
             self.unread = bytes[written.min(before)..before].to_vec();
             return (0, result);
         }
@@ -93,8 +94,8 @@ impl Stream {
         (whole, result)
     }
 
-    /// Takes back what the last reader of a pipe has not read, `unread` bytes, from the beginning of a line: the
-    /// next reader gets these first, and the line within which the last one stopped once more.
+    /// Takes over the `unread` bytes that the last reader has left in the pipe. The next reader gets them first,
+    /// from the beginning of the line within which the last reader stopped.
     pub(super) fn reader_left(&mut self, unread: usize) {
         let read = self.recent.len().saturating_sub(unread);
         let begin = memchr::memrchr(b'\n', &self.recent[..read]).map_or(0, |end| end + 1);
@@ -117,17 +118,17 @@ impl Stream {
 async fn write_all(
     file: &Arc<File>,
     bytes: &Bytes,
-    stalls_after: Duration,
+    stall_timeout: Duration,
 ) -> (usize, io::Result<()>) {
-    let (mut written, mut end) = (0, Instant::now() + stalls_after);
+    let (mut written, mut end) = (0, Instant::now() + stall_timeout);
     loop {
         let (target, rest) = (Arc::clone(file), bytes.slice(written..));
-        // A reader that does not read may hold this up for ever; then only this sink waits.
-        let wrote = tokio::task::spawn_blocking(move || write_some(&target, &rest)).await;
+        // A blocking descriptor whose reader does not read blocks this thread; only this sink waits.
+        let wrote = tokio::task::spawn_blocking(move || write_counting(&target, &rest)).await;
         let (count, result) = wrote.unwrap_or_else(|error| (0, Err(error.into())));
         written += count;
         if count > 0 {
-            end = Instant::now() + stalls_after;
+            end = Instant::now() + stall_timeout;
         }
         match result {
             Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < end => {
@@ -135,7 +136,7 @@ async fn write_all(
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let error =
-                    format!("its reader has taken nothing for {} s", stalls_after.as_secs());
+                    format!("its reader has taken nothing for {} s", stall_timeout.as_secs());
                 return (written, Err(io::Error::new(ErrorKind::TimedOut, error)));
             }
             result => return (written, result),
@@ -145,14 +146,15 @@ async fn write_all(
 
 /// Waits until a non-blocking pipe has room, and no longer than `end`.
 async fn until_writable(file: &File, end: Instant) {
-    // It is non-blocking already, so this changes nothing for others that have it.
+    // `from_file` sets O_NONBLOCK, which the descriptor has already: other owners of it see no change.
     match file.try_clone().and_then(Sender::from_file) {
         Ok(pipe) => drop(timeout_at(end, pipe.writable()).await),
-        Err(_) => sleep(POLL).await,
+        Err(_) => sleep(POLL_INTERVAL).await,
     }
 }
 
-fn write_some(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
+/// Writes until all bytes are written or an error occurs. Returns the number of written bytes.
+pub(super) fn write_counting(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
         match file.write(&bytes[written..]) {
@@ -178,8 +180,8 @@ mod tests {
         (0..count).map(|position| Item { position, payload: payload(position) }).collect()
     }
 
-    fn impatient() -> Stream {
-        Stream { stalls_after: Duration::from_millis(20), ..Stream::default() }
+    fn with_short_timeout() -> Stream {
+        Stream { stall_timeout: Duration::from_millis(20), ..Stream::default() }
     }
 
     fn pipe() -> (io::PipeReader, Arc<File>) {
@@ -189,14 +191,16 @@ mod tests {
         (reader, Arc::new(writer))
     }
 
+    fn read_all(mut reader: io::PipeReader) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
+    }
+
     #[tokio::test]
     async fn a_slow_reader_of_a_non_blocking_pipe_gets_each_line_once() {
-        let (mut reader, writer) = pipe();
+        let (reader, writer) = pipe();
         let items = items(900);
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
+        let reading = std::thread::spawn(move || read_all(reader));
         let mut stream = Stream::default();
         let (written, result) = stream.write(&writer, &items).await;
         assert_eq!((written, result.is_ok()), (900, true));
@@ -205,17 +209,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_stalled_reader_left_is_continued_within_its_line() {
-        let (mut reader, writer) = pipe();
+    async fn after_a_stall_the_partly_written_line_is_continued() {
+        let (reader, writer) = pipe();
         let items = items(200);
-        let mut stream = impatient();
+        let mut stream = with_short_timeout();
         let (written, result) = stream.write(&writer, &items).await;
         assert_eq!(result.expect_err("stalled").kind(), ErrorKind::TimedOut);
         assert!((1..200).contains(&written), "a pipe holds some lines: {written}");
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
+        let reading = std::thread::spawn(move || read_all(reader));
         let (mut sent, mut rest) = (written, &items[written..]);
         while !rest.is_empty() {
             let (written, _) = stream.write(&writer, rest).await;
@@ -227,16 +228,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_that_is_given_up_is_closed() {
-        let (mut reader, writer) = pipe();
+    async fn a_partly_written_line_that_is_not_sent_again_is_ended() {
+        let (reader, writer) = pipe();
         let items = items(200);
-        let mut stream = impatient();
+        let mut stream = with_short_timeout();
         let (written, _) = stream.write(&writer, &items).await;
-        let reading = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes).expect("read")
-        });
-        // The torn one was purged meanwhile.
+        let reading = std::thread::spawn(move || read_all(reader));
+        // The partly written event was purged meanwhile.
         let next = &items[written + 1..][..1];
         while stream.write(&writer, next).await.0 == 0 {}
         drop(writer);

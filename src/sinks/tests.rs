@@ -1,4 +1,4 @@
-//! What the tables of the sinks' tests are written in.
+//! Notation of the tables in the sinks' tests.
 
 use std::time::Duration;
 

@@ -12,16 +12,15 @@ use crate::tls::ClientTlsError;
 /// The target's answer for one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The target has it, durably as far as the target can promise that.
+    /// The target has stored the item, as durably as it promises.
     Delivered,
-    /// Not now. `after` is the target's own wish, if it had one.
+    /// A temporary failure.
     Retry {
         /// Waiting time that the target requests.
         after: Option<Duration>,
-        /// The failure.
         reason: Reason,
     },
-    /// Never: this item is refused for good.
+    /// The target refuses this item permanently.
     Rejected {
         /// The target's answer.
         reason: Reason,
@@ -31,25 +30,25 @@ pub(crate) enum Verdict {
         /// Age limit of the target.
         reason: Reason,
     },
-    /// Nothing can be delivered until someone changes something: credentials, a path, a URL.
+    /// No item can be delivered until an operator changes something: credentials, a path, a URL.
     Fatal {
         /// The change that an operator has to make.
         reason: Reason,
     },
-    /// The items with this verdict were refused together: one of them is to blame, or they are too
-    /// many. Alone, such an item is refused for good.
+    /// The target refuses the items with this verdict together: one of them is the cause, or they are too many. An item
+    /// that was sent alone is refused permanently.
     Split {
         /// The target's answer.
         reason: Reason,
     },
-    /// The target did not look at it because of another item: to be sent again at once.
+    /// Another item kept this one from being processed. It is sent again at once.
     NotTried,
 }
 
 /// Reason why an item was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Reason {
-    /// For people: what happened, and what to do. Holds nothing of an event and no secret.
+    /// Message for operators: the failure and the remedy. Contains no data of an event and no secret.
     pub message: String,
     /// The HTTP status.
     pub status: Option<u16>,
@@ -57,18 +56,18 @@ pub(crate) struct Reason {
     pub code: Option<String>,
     /// The beginning of the answer; it may repeat parts of an event, so it is never logged.
     pub answer: String,
-    /// True if the target did not take all or did not answer in time: fewer items may be taken.
+    /// True if the target did not accept all items or did not answer in time: it may accept fewer items.
     pub is_late: bool,
 }
 
-/// Something worth counting besides the verdicts.
+/// An observation of an attempt that is counted besides the verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SinkFinding {
-    /// Sent a second time because a connection was lost before the first was confirmed.
+    /// Sent again after a connection was lost before it was confirmed.
     Resent,
-    /// Taken into Elasticsearch's failure store instead of the data stream.
+    /// Stored in Elasticsearch's failure store instead of the data stream.
     FailureStore,
-    /// The target asked to slow down and took the items all the same.
+    /// Accepted, with a request to slow down.
     SlowDown,
     /// Cut to the configured size, or accepted by a target that cuts a field of it.
     Truncated,
@@ -76,12 +75,12 @@ pub(crate) enum SinkFinding {
     TimeReplaced,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
-    /// Taken by a collector that gives no acknowledgement, though one was configured.
+    /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
     Unacknowledged,
 }
 
 impl SinkFinding {
-    /// The name used in metrics.
+    /// Returns the name in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             SinkFinding::Resent => "resent",
@@ -105,7 +104,7 @@ pub(crate) struct Report {
 }
 
 impl Verdict {
-    /// The name used in metrics and spans.
+    /// Returns the name in metrics and spans.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Verdict::Delivered => "delivered",
@@ -132,12 +131,12 @@ impl Verdict {
 }
 
 impl Reason {
-    /// A reason that no target gave.
+    /// Returns a reason without an answer of the target.
     pub(crate) fn new(message: impl Into<String>) -> Reason {
         Reason { message: without_numbers(&message.into()), ..Reason::default() }
     }
 
-    /// A reason that is about time.
+    /// Returns the reason of a timeout.
     pub(super) fn late(message: impl Into<String>) -> Reason {
         Reason { is_late: true, ..Reason::new(message) }
     }
@@ -186,21 +185,21 @@ impl fmt::Display for Reason {
 }
 
 impl Report {
-    /// The same verdict for every item.
+    /// Returns the same verdict for every item.
     pub(super) fn all(items: &[Item], verdict: Verdict) -> Report {
         Report { verdicts: vec![verdict; items.len()], findings: Vec::new() }
     }
 
-    /// `Delivered` for the first `count` items, and the same verdict for every other.
+    /// Returns `Delivered` for the first `count` items, and `verdict` for the others.
     pub(super) fn first_delivered(items: &[Item], count: usize, verdict: Verdict) -> Report {
         let delivered = std::iter::repeat_n(Verdict::Delivered, count.min(items.len()));
         let verdicts = delivered.chain(std::iter::repeat(verdict)).take(items.len());
         Report { verdicts: verdicts.collect(), findings: Vec::new() }
     }
 
-    pub(super) fn with(mut self, notice: SinkFinding, count: u64) -> Report {
+    pub(super) fn with(mut self, finding: SinkFinding, count: u64) -> Report {
         if count > 0 {
-            self.findings.push((notice, count));
+            self.findings.push((finding, count));
         }
         self
     }

@@ -23,7 +23,7 @@ use crate::traces::TracesConfig;
 use crate::traces::{self, ExportTask};
 pub use config::{LogConfig, LogFormat};
 
-type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Handle of the exporters that must be flushed at the end.
 #[derive(Debug, Default)]
@@ -82,7 +82,7 @@ impl std::io::Write for Escaped {
 }
 
 /// Sets up logging. A second call has no effect.
-fn init(log: &LogConfig, traces: Option<Boxed>) {
+fn init(log: &LogConfig, traces: Option<BoxedLayer>) {
     // Below `warn`, libraries log frames and bytes, some of which are secret.
     let levels = Targets::new()
         .with_default(LevelFilter::WARN.min(LevelFilter::from_level(log.level)))
@@ -97,7 +97,7 @@ fn init(log: &LogConfig, traces: Option<Boxed>) {
         // A full log disk must not panic the thread that logs.
         .log_internal_errors(false)
         .with_target(false);
-    let layer: Boxed = match log.format {
+    let layer: BoxedLayer = match log.format {
         LogFormat::Text => {
             let colours = std::env::var_os("NO_COLOR").is_none()
                 && std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -105,7 +105,7 @@ fn init(log: &LogConfig, traces: Option<Boxed>) {
         }
         LogFormat::Json => Box::new(layer.json().flatten_event(true).with_filter(levels)),
     };
-    let layers: Vec<Boxed> = traces.into_iter().chain([layer]).collect();
+    let layers: Vec<BoxedLayer> = traces.into_iter().chain([layer]).collect();
     // Fails only if a test has set up logging before.
     drop(registry().with(layers).try_init());
 }

@@ -17,7 +17,6 @@ pub(crate) enum ClientTlsError {
     /// A file cannot be used.
     #[error("{path} {source}. Correct the file")]
     File {
-        /// The file.
         path: String,
         /// The error, beginning with a verb.
         source: PemError,

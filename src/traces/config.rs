@@ -10,7 +10,6 @@ pub struct TracesConfig {
     pub client: HttpClientConfig,
     /// Headers of every request.
     pub headers: Vec<HeaderConfig>,
-    /// Credentials.
     pub authorization: Authorization,
     /// Share of all traces that are kept, from 0 to 1.
     pub ratio: f64,

@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_is_added_as_the_protocol_says() {
+    fn the_protocols_path_is_appended_to_the_endpoint() {
         for (endpoint, sent_to) in [
             ("http://collector:4318", "http://collector:4318/v1/traces"),
             ("http://collector:4318/", "http://collector:4318/v1/traces"),

@@ -13,23 +13,23 @@ use tokio::runtime::Runtime;
 
 use super::{PATIENCE, free_port, runtime, wait_for};
 
-/// Where `.ci/browser` puts axe-core (MPL-2.0), which finds what people with disabilities stumble over.
+/// Directory into which `.ci/browser` puts axe-core (MPL-2.0), which finds accessibility problems.
 const AXE: &str = "/opt/axe-core/axe.min.js";
 
-/// A browser with one page. Dropping it ends it.
+/// A browser with one page, closed on drop.
 pub struct Browser {
     driver: Child,
     runtime: Runtime,
     client: Client,
     session: String,
-    /// Its profile.
-    _folder: TempDir,
+    /// Profile of the browser.
+    _directory: TempDir,
 }
 
 impl Browser {
-    /// `colours` is what the system prefers: `light` or `dark`.
+    /// Starts it. `colours` is the preference of the system: `light` or `dark`.
     pub fn start(colours: &str) -> Browser {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -40,16 +40,16 @@ impl Browser {
         let (runtime, client) = (runtime(), Client::new());
         let base = format!("http://127.0.0.1:{port}");
         let mut browser =
-            Browser { driver, runtime, client, session: base.clone(), _folder: folder };
+            Browser { driver, runtime, client, session: base.clone(), _directory: directory };
         wait_for("chromedriver", || {
             let status = browser.client.get(format!("{base}/status")).send();
             browser.runtime.block_on(status).ok()
         });
-        let profile = browser._folder.path().display();
+        let profile = browser._directory.path().display();
         let dark = i32::from(colours == "dark");
         let arguments = [
             "--headless=new".to_owned(),
-            // Root has no sandbox of its own; only pages of the service are opened.
+            // Chromium has no sandbox for root; it opens only pages of the service.
             "--no-sandbox".to_owned(),
             "--disable-gpu".to_owned(),
             "--disable-dev-shm-usage".to_owned(),
@@ -85,19 +85,19 @@ impl Browser {
         self.ask("/url", Some(json!({ "url": url })));
     }
 
-    /// Sizes the page itself.
+    /// Sets the size of the page.
     pub fn resize(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
         self.ask("/goog/cdp/execute", Some(command));
     }
 
-    /// What a function's body returns, run in the page.
+    /// Runs the body of a function in the page and returns its result.
     pub fn run(&self, script: &str) -> Value {
         self.ask("/execute/sync", Some(json!({ "script": script, "args": [] })))
     }
 
-    /// The text of the first element that a selector finds; empty if there is none.
+    /// Returns the text of the first element that matches a selector; empty if there is none.
     pub fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
         self.run(&script).as_str().expect("text").to_owned()
@@ -110,7 +110,7 @@ impl Browser {
         });
     }
 
-    /// Clicks as a user does: what covers the element gets in the way.
+    /// Clicks as a user does: an element that covers it prevents the click.
     pub fn click(&self, selector: &str) {
         let found =
             self.ask("/element", Some(json!({ "using": "css selector", "value": selector })));
@@ -118,14 +118,14 @@ impl Browser {
         self.ask(&format!("/element/{}/click", id.as_str().expect("text")), Some(json!({})));
     }
 
-    /// What the browser complained about, such as a script that the page's policy refused.
+    /// Returns the browser's errors, such as a script that the page's policy has blocked.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.ask("/se/log", Some(json!({ "type": "browser" })));
         let entries = log.as_array().expect("a list").iter();
         entries.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// What axe-core finds wrong, as rule and element.
+    /// Returns the problems that axe-core finds, as rule and element.
     pub fn violations(&self) -> Vec<String> {
         self.run(&std::fs::read_to_string(AXE).expect("axe-core; .ci/browser installs it"));
         let script = "const done = arguments[arguments.length - 1]; axe.run().then(done, (e) => done(String(e)));";
@@ -138,7 +138,7 @@ impl Browser {
         .collect()
     }
 
-    /// The whole page as a PNG.
+    /// Returns the whole page as a PNG.
     pub fn screenshot(&self, file: &Path) {
         let command =
             json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });

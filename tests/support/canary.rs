@@ -1,17 +1,17 @@
-//! The search for canaries: parts of a secret in what the process says.
+//! The search for parts of a secret in the output of the process.
 
 use std::process::Output;
 
 use super::service::Service;
 
-/// A token as random as real ones.
+/// A token with the randomness of real ones.
 pub const TOKEN: &str = "q3Vx8LmZ0tR7yBnKw5Hd2FgJ9sPcAe4U";
 
-/// Bytes of a secret that may not come back in one piece.
+/// Bytes of a secret that must not appear in one piece.
 const WINDOW: usize = 8;
 
-/// Asserts that no part of a secret is in what was said: neither as text, nor as the numbers of its
-/// bytes, as `Debug` writes them.
+/// Asserts that an output contains no part of a secret: neither as text, nor as the numbers of its bytes, which `Debug`
+/// prints.
 #[track_caller]
 pub fn assert_silent(said: &str, secret: &str, place: &str) {
     for at in 0..=secret.len() - WINDOW {
@@ -23,13 +23,13 @@ pub fn assert_silent(said: &str, secret: &str, place: &str) {
     }
 }
 
-/// Both outputs of a command.
+/// Returns both outputs of a command.
 pub fn text(output: &Output) -> String {
     let (out, error) = (&output.stdout, &output.stderr);
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(error))
 }
 
-/// Everything that a running service shows without being asked for an event.
+/// Returns all outputs of a running service that contain no event.
 pub fn shown(service: &Service) -> String {
     let pages =
         ["/readyz", "/livez", "/metrics", "/", "/api/status", "/api/drift", "/api/observed"];

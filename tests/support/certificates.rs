@@ -16,46 +16,46 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// PEM files in a folder, and a server that uses them.
+/// PEM files in a directory, and a server that uses them.
 pub struct Certificates {
     pub ca: PathBuf,
     pub client: PathBuf,
     pub client_key: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
-    /// Makes them; `name` begins the files' names.
-    pub fn new(folder: &Path, name: &str) -> Certificates {
+    /// Creates them; `name` is the prefix of the files' names.
+    pub fn new(directory: &Path, name: &str) -> Certificates {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        // Not the name of those below it: OpenSSL would take them for their own authority.
+        // Not the name of its certificates: OpenSSL would take them for their own authority.
         params.distinguished_name.push(DnType::CommonName, format!("{name}'s authority"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("an authority");
-        let file = |suffix: &str| folder.join(format!("{name}-{suffix}.pem"));
+        let file = |suffix: &str| directory.join(format!("{name}-{suffix}.pem"));
         let (client, client_key) = leaf("davinci-siem", &issuer, |_| ());
         std::fs::write(file("ca"), issuer.pem()).expect("written");
         std::fs::write(file("client"), client.pem()).expect("written");
         std::fs::write(file("key"), client_key.serialize_pem()).expect("written");
-        let folder = folder.to_owned();
+        let directory = directory.to_owned();
         let (ca, client, client_key) = (file("ca"), file("client"), file("key"));
-        Certificates { ca, client, client_key, folder, issuer }
+        Certificates { ca, client, client_key, directory, issuer }
     }
 
-    /// A certificate for `name` with whatever `adjust` makes of it, and its key, as two files.
+    /// Creates a certificate for `name`, changed by `adjust`, and its key, as two files.
     pub fn issue(&self, name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> Issued {
         let (certificate, key) = leaf(name, &self.issuer, adjust);
-        let pem = self.folder.join(format!("{:x}.pem", rand::random::<u64>()));
+        let pem = self.directory.join(format!("{:x}.pem", rand::random::<u64>()));
         let key_pem = pem.with_extension("key");
         std::fs::write(&pem, certificate.pem()).expect("written");
         std::fs::write(&key_pem, key.serialize_pem()).expect("written");
         Issued { certificate: pem, key: key_pem, der: certificate.der().clone() }
     }
 
-    /// A list of revoked serial numbers.
+    /// Creates a list of revoked serial numbers.
     pub fn crl(&self, revoked: &[u64]) -> PathBuf {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
@@ -72,7 +72,7 @@ impl Certificates {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.issuer).expect("signed").pem().expect("PEM");
-        let path = self.folder.join(format!("{:x}.crl", rand::random::<u64>()));
+        let path = self.directory.join(format!("{:x}.crl", rand::random::<u64>()));
         std::fs::write(&path, list).expect("written");
         path
     }
@@ -84,7 +84,7 @@ impl Certificates {
         roots
     }
 
-    /// What a client of this authority speaks that speaks nothing else.
+    /// Returns the settings of a client that supports one version only.
     pub fn config(
         &self,
         versions: &[&'static SupportedProtocolVersion],
@@ -97,7 +97,7 @@ impl Certificates {
         config
     }
 
-    /// The certificate that a server shows to a new connection.
+    /// Returns the certificate that a server shows to a new connection.
     pub async fn shown_by(&self, address: &str) -> Vec<u8> {
         let connector = TlsConnector::from(Arc::new(self.config(rustls::ALL_VERSIONS, &[])));
         let name = ServerName::try_from("127.0.0.1").expect("an address");
@@ -107,7 +107,7 @@ impl Certificates {
         shown[0].as_ref().to_vec()
     }
 
-    /// Makes HTTP clients that have no connection yet.
+    /// Returns a function that creates HTTP clients without a connection.
     pub fn client_maker(&self) -> impl Fn() -> Client + Send + 'static {
         let config = self.config(rustls::ALL_VERSIONS, &[b"h2", b"http/1.1"]);
         move || {
@@ -116,12 +116,12 @@ impl Certificates {
         }
     }
 
-    /// An HTTP client that trusts this authority, and shows a certificate if it has one.
+    /// Returns an HTTP client that trusts this authority, with a certificate if `identity` has one.
     pub fn http(&self, shows: Option<&Issued>) -> Client {
         self.http_builder(shows).build().expect("a client")
     }
 
-    /// What [`http`](Certificates::http) makes, to be told more.
+    /// Returns the builder of [`http`](Certificates::http).
     pub fn http_builder(&self, shows: Option<&Issued>) -> ClientBuilder {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
         let mut config = match shows {
@@ -137,7 +137,7 @@ impl Certificates {
         Client::builder().tls_backend_preconfigured(config).no_proxy()
     }
 
-    /// A server for `localhost`; `asks` for a client's certificate.
+    /// Starts a server for `localhost`; `asks` requests a client certificate.
     pub fn acceptor(&self, asks: bool) -> TlsAcceptor {
         drop(rustls::crypto::ring::default_provider().install_default());
         let (server, key) = leaf("localhost", &self.issuer, |_| ());

@@ -1,5 +1,5 @@
-//! Clients that behave as PingOne: the next batch comes when the one before is acknowledged, and not
-//! sooner, however often the service goes away.
+//! Clients that behave like PingOne: each sends its next batch only after the last one is acknowledged, however often
+//! the service restarts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::oracle::{Batch, Oracle};
 use super::service::Service;
 
-/// Clients at work.
+/// Running clients.
 pub struct Clients {
     url: watch::Sender<String>,
     done: Arc<AtomicBool>,
@@ -23,12 +23,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// They begin when they are told where.
+    /// Starts the clients. They wait until they get an address.
     pub fn start(count: u64, oracle: &Arc<Oracle>, random: &mut StdRng) -> Clients {
         Clients::paced(count, Duration::ZERO, oracle, random)
     }
 
-    /// As [`start`](Clients::start), with a pause after each batch.
+    /// Does the same as [`start`](Clients::start), with a pause after each batch.
     pub fn paced(
         count: u64,
         pause: Duration,
@@ -55,12 +55,12 @@ impl Clients {
         self.url.send_replace(url.to_owned());
     }
 
-    /// Has the batches acknowledged that are on their way, and ends.
+    /// Waits until the current batches are acknowledged, and stops the clients.
     pub async fn finish(self, service: &Service) {
         self.finish_at(&service.url).await;
     }
 
-    /// As [`finish`](Clients::finish), at an address.
+    /// Does the same as [`finish`](Clients::finish), at an address.
     pub async fn finish_at(self, url: &str) {
         self.done.store(true, Ordering::Relaxed);
         self.post_to_url(url);
@@ -100,7 +100,7 @@ async fn post_until(
 async fn attempt(http: &Client, url: &str, batch: &Batch) -> Option<Value> {
     let response = http.post(url).body(batch.body.clone()).send().await.ok()?;
     if response.status() != 200 {
-        // A proxy says 502 or 504 for one that is not there.
+        // A proxy answers 502 or 504 while the service is down.
         let status = response.status().as_u16();
         assert!(
             [502, 503, 504].contains(&status),

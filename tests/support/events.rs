@@ -5,27 +5,27 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use serde_json::Value;
 
-/// A file of the fixtures.
+/// Returns the path of a fixture.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// A fixture's text.
+/// Returns the text of a fixture.
 pub fn fixture_text(name: &str) -> String {
     std::fs::read_to_string(fixture(name)).expect("a fixture")
 }
 
-/// The five documented events as one array.
+/// Returns the five documented events as one array.
 pub fn documented() -> String {
     fixture_text("documented_batch.json")
 }
 
-/// One documented event under another id, compact.
+/// Returns one documented event with another id, compact.
 pub fn minted(id: &str) -> String {
     minted_with(id, "")
 }
 
-/// As [`minted`], with a description of the caller's.
+/// Does the same as [`minted`], with another description.
 pub fn minted_with(id: &str, description: &str) -> String {
     let mut event: Value =
         serde_json::from_str(&fixture_text("events/custom_analytics.json")).expect("JSON");
@@ -34,7 +34,7 @@ pub fn minted_with(id: &str, description: &str) -> String {
     event.to_string()
 }
 
-/// One event in an array, of about 100 kB that do not compress.
+/// Returns an array with one event of about 100 kB that cannot be compressed.
 pub fn large(id: &str) -> String {
     let mut random = rand::rng();
     let noise: String =
@@ -42,24 +42,24 @@ pub fn large(id: &str) -> String {
     format!("[{}]", minted_with(id, &noise))
 }
 
-/// An array of minted events.
+/// Returns an array of minted events.
 pub fn batch(ids: impl IntoIterator<Item = String>) -> String {
     let events: Vec<String> = ids.into_iter().map(|id| minted(&id)).collect();
     format!("[{}]", events.join(","))
 }
 
-/// Numbered ids.
+/// Returns numbered ids.
 pub fn ids(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("event-{number:04}")).collect()
 }
 
-/// The id of an event.
+/// Returns the id of an event.
 pub fn id(event: &str) -> String {
     let event: Value = serde_json::from_str(event).expect("a line is JSON");
     event["id"].as_str().expect("an id").to_owned()
 }
 
-/// Whether two JSON texts have equal values.
+/// Returns true if two JSON texts have equal values.
 pub fn equal(one: &str, two: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     value(one) == value(two)

@@ -1,13 +1,13 @@
-/* A machine that fails on demand, for LD_PRELOAD. What fails is told by files, so that a test can change
- * it while the process runs; a variable names each file.
+/* A machine with failures on request, for LD_PRELOAD. Files control the failures, so that a test can change
+ * them while the process runs. Each file is named by a variable:
  *
- *   FAIL_SYNC    while it exists, syncing the spool's database fails with EIO
- *   FAIL_WRITE   while it exists, writing to it fails with ENOSPC
- *   FAIL_AFTER   holds a number n: only after n more writes to it does FAIL_WRITE begin
- *   SLOW_SYNC    while it exists, each sync takes 30 ms longer
- *   CLOCK        holds milliseconds that the real-time clock is ahead, 8 bytes of this machine's order
+ *   FAIL_SYNC    while the file exists, syncing the spool's database fails with EIO
+ *   FAIL_WRITE   while the file exists, writing to the database fails with ENOSPC
+ *   FAIL_AFTER   contains a number n: FAIL_WRITE takes effect after n more writes
+ *   SLOW_SYNC    while the file exists, each sync takes 30 ms longer
+ *   CLOCK        contains the milliseconds that the real-time clock is ahead, as 8 bytes in host order
  *
- * Everything else goes to the C library. */
+ * All other calls go to the C library unchanged. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ static int sync_fails(int fd) {
     return is_there("FAIL_SYNC") && is_spool(fd);
 }
 
-/* The first n writes pass; n is read when it begins. */
+/* Lets the first n writes pass. Reads n at the first write after the failure was requested. */
 static int write_fails(int fd) {
     static atomic_long left = -1;
     if (!is_there("FAIL_WRITE")) { atomic_store(&left, -1); return 0; }

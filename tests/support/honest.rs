@@ -1,5 +1,5 @@
-//! An honest sender beside an attack: one batch after the other, each on a connection of its own, each
-//! repeated until it is acknowledged.
+//! An honest sender during an attack: one batch after the other, each on a connection of its own, each repeated until
+//! it is acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,13 +10,13 @@ use reqwest::Client;
 use super::PATIENCE;
 use super::events::{batch, ids};
 
-/// A sender at work.
+/// A running sender.
 pub struct Honest {
     done: Arc<AtomicBool>,
     thread: JoinHandle<Sent>,
 }
 
-/// What a sender has met.
+/// Results of a sender.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// Batches that were acknowledged, of 20 events each.
@@ -26,14 +26,14 @@ pub struct Sent {
 }
 
 impl Honest {
-    /// Begins to send. `make` makes an HTTP client for each attempt.
+    /// Starts to send. `make` returns an HTTP client for each attempt.
     pub fn start(url: &str, password: &str, make: impl Fn() -> Client + Send + 'static) -> Honest {
         let done = Arc::new(AtomicBool::new(false));
         let (url, password, ends) = (url.to_owned(), password.to_owned(), Arc::clone(&done));
         let thread = std::thread::spawn(move || {
             super::block_on(async {
                 let mut sent = Sent::default();
-                // At least one batch after the attack has ended.
+                // At least one batch after the end of the attack.
                 while !ends.load(Ordering::Relaxed) || sent.batches < 2 {
                     let body = batch(ids(20));
                     while !acknowledged(&make(), &url, &password, &body).await {

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand (RFC 9113): frames as a client must not send them, and what comes back.
+//! HTTP/2 without a library (RFC 9113): frames that a client must not send, and the reactions.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A frame's bytes (RFC 9113, 4.1).
+/// Returns a frame's bytes (RFC 9113, 4.1).
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short");
     let mut bytes = length.to_be_bytes()[1..].to_vec();
@@ -41,7 +41,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Fields as literals without indexing and without Huffman's code (RFC 7541, 6.2.2).
+/// Encodes fields as literals without indexing and without Huffman coding (RFC 7541, 6.2.2).
 pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -54,7 +54,7 @@ pub fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// A string's length: an integer with a prefix of seven bits (RFC 7541, 5.1).
+/// Encodes a string's length: an integer with a prefix of seven bits (RFC 7541, 5.1).
 fn length(block: &mut Vec<u8>, length: usize) {
     if length < 127 {
         block.push(u8::try_from(length).expect("seven bits"));
@@ -69,7 +69,7 @@ fn length(block: &mut Vec<u8>, length: usize) {
     block.push(u8::try_from(rest).expect("seven bits"));
 }
 
-/// What a request has to have (RFC 9113, 8.3.1).
+/// Fields that every request must have (RFC 9113, 8.3.1).
 pub const PSEUDO: [(&str, &str); 4] = [
     (":method", "GET"),
     (":scheme", "http"),
@@ -77,7 +77,7 @@ pub const PSEUDO: [(&str, &str); 4] = [
     (":authority", "localhost"),
 ];
 
-/// A connection that has said the preface and empty settings.
+/// A connection after the preface and empty settings.
 pub struct Connection(pub TcpStream);
 
 impl Connection {
@@ -87,7 +87,7 @@ impl Connection {
         connection
     }
 
-    /// One that has said nothing.
+    /// Connects without sending anything.
     pub fn silent(address: &str) -> Connection {
         let stream = TcpStream::connect(address).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
@@ -95,12 +95,12 @@ impl Connection {
         Connection(stream)
     }
 
-    /// False if the other side has closed.
+    /// Sends bytes. Returns false if the other side has closed the connection.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).is_ok()
     }
 
-    /// The next frame; none at the end, or when nothing has come for seconds.
+    /// Returns the next frame; `None` at the end, or if nothing arrives for seconds.
     pub fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).ok()?;
@@ -111,7 +111,7 @@ impl Connection {
     }
 }
 
-/// The error code that a frame ends a stream or the connection with.
+/// Returns the error code with which a frame ends a stream or the connection.
 pub fn code(frame: &Frame) -> Option<u32> {
     let at = match frame.kind {
         RST_STREAM => 0,

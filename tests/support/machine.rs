@@ -1,4 +1,4 @@
-//! A machine on which things go wrong when a test says so: `failing_machine.c`, preloaded.
+//! A machine with failures on request: `failing_machine.c`, preloaded into the service.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::service::Home;
 
-/// The machine that the service runs on: files that say what is wrong with it.
+/// Controls of the machine that the service runs on: one file per failure.
 pub struct Machine {
     pub home: Home,
 }
@@ -16,7 +16,7 @@ impl Machine {
         Machine::of(Home::new(config))
     }
 
-    /// With file sinks `one` and `two`, and whatever else.
+    /// Returns a home with the file sinks `one` and `two`, and more configuration.
     pub fn with_two_sinks(config: &str) -> Machine {
         Machine::of(Home::with_two_sinks(config))
     }
@@ -38,30 +38,30 @@ impl Machine {
         machine
     }
 
-    /// Milliseconds that its clock is ahead.
+    /// Sets the clock ahead, in milliseconds.
     pub fn set_clock(&self, ahead: i64) {
-        // Written in place: the process has the file mapped.
+        // Written in place: the process has mapped the file.
         let path = self.home.path("clock");
         let mut file =
             File::options().create(true).truncate(false).write(true).open(path).expect("a file");
         file.write_all(&ahead.to_ne_bytes()).expect("written");
     }
 
-    /// Something goes wrong from now on: `fail-sync`, `fail-write` or `slow-sync`.
+    /// Starts a failure: `fail-sync`, `fail-write` or `slow-sync`.
     pub fn trigger(&self, name: &str) -> Trigger {
         let path = self.home.path(name);
         std::fs::write(&path, "").expect("written");
         Trigger(path)
     }
 
-    /// The disk is full after so many more writes.
+    /// Lets writes fail with ENOSPC, after `writes` more.
     pub fn full_after(&self, writes: u32) -> Trigger {
         std::fs::write(self.home.path("fail-after"), writes.to_string()).expect("written");
         self.trigger("fail-write")
     }
 }
 
-/// Something is wrong for as long as this lives.
+/// A failure that lasts until it is dropped.
 pub struct Trigger(PathBuf);
 
 impl Drop for Trigger {

@@ -1,4 +1,4 @@
-//! What the integration tests share: the service as a child process, events, and waiting.
+//! Shared by the integration tests: the service as a child process, events, and waiting.
 
 pub mod azure;
 pub mod browser;
@@ -25,10 +25,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long anything may take on a slow and busy machine before a test gives up.
+/// Timeout of every wait, for a slow and busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `found` finds something, and fails the test if it never does.
+/// Waits until `found` returns a value, and fails the test after the timeout.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -41,7 +41,7 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A free port below those that the kernel hands out: nobody gets it while its owner is stopped.
+/// Returns a free port below the ephemeral ports: the kernel gives it to nobody while its owner is stopped.
 pub fn free_port() -> u16 {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     loop {
@@ -54,7 +54,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// A number that a variable holds, to make a test longer or to repeat it.
+/// Returns the number in a variable, which extends or repeats a test.
 pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
@@ -64,9 +64,9 @@ pub fn block_on<T>(task: impl Future<Output = T>) -> T {
     runtime().block_on(task)
 }
 
-/// A runtime, for a test that has tasks in the background.
+/// Returns a runtime, for a test with background tasks.
 pub fn runtime() -> tokio::runtime::Runtime {
-    // The HTTP client insists on one, also without TLS; the first test installs it for all.
+    // The HTTP client requires a provider, also without TLS; the first test installs it for all.
     drop(rustls::crypto::ring::default_provider().install_default());
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

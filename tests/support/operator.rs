@@ -1,4 +1,4 @@
-//! An operator who types commands, edits the configuration and rotates files beside a loaded service.
+//! An operator who runs commands, edits the configuration and rotates files beside a loaded service.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -14,16 +14,16 @@ use super::oracle::Oracle;
 use super::service::{Home, Service};
 use super::{block_on, wait_for};
 
-/// The user name and password that PingOne is given.
+/// PingOne's user name and password.
 pub const LOGIN: [&str; 2] = ["pingone", "b3tween-Lighthouse-and-Sea"];
 
 const APPLIED: &str = "davinci_siem_reloads_total{result=\"applied\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 
-/// The number by which the oracle knows the operator's own events.
+/// Client number of the operator's own events, for the oracle.
 const CLIENT: u64 = 1_000;
 
-/// One thing that an operator does.
+/// An action of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Check,
@@ -56,7 +56,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// Every action, in an order in which each finds something to do.
+    /// All actions, in an order in which each has an effect.
     pub const ALL: [Action; 28] = [
         Action::Check,
         Action::CheckConnect,
@@ -89,14 +89,14 @@ impl Action {
     ];
 }
 
-/// The operator, and everything that it has to remember.
+/// The operator, with the state that its actions need.
 pub struct Operator<'a> {
     home: &'a Home,
     oracle: &'a Oracle,
     random: StdRng,
-    /// Files that were rotated away from the sink `one`, oldest first.
+    /// Rotated files of the sink `one`, oldest first.
     rotated: Vec<PathBuf>,
-    /// Serial number of what it makes.
+    /// Serial number of created events and files.
     made: usize,
 }
 
@@ -106,18 +106,18 @@ impl<'a> Operator<'a> {
         Operator { home, oracle, random, rotated: Vec::new(), made: 0 }
     }
 
-    /// One of all actions.
+    /// Returns a random action.
     pub fn choose(&mut self) -> Action {
         *Action::ALL.choose(&mut self.random).expect("there are some")
     }
 
-    /// Lines of the sink `one`, those of rotated files first.
+    /// Returns the lines of the sink `one`, those of rotated files first.
     pub fn lines_of_one(&self) -> Vec<String> {
         let files = self.rotated.iter().cloned().chain([self.home.path("one.ndjson")]);
         files.flat_map(|file| super::service::read_lines(&file)).collect()
     }
 
-    /// Does it. Returns the service, which may be another process.
+    /// Runs an action. Returns the service, which may be another process.
     pub fn act(&mut self, action: Action, service: Service) -> Service {
         match action {
             Action::Check => self.succeed(&service, &["check"]),
@@ -128,7 +128,7 @@ impl<'a> Operator<'a> {
                 let id = self.oracle.any_acknowledged(&mut self.random);
                 self.run(&service, &["trace", &id, "--json"]);
             }
-            // Its exit code tells how the service is, which may be anything just now.
+            // Its exit code depends on the state of the service, which may be any now.
             Action::Status => drop(self.run(&service, &["status"])),
             Action::Health => drop(self.run(&service, &["health"])),
             Action::Drift => self.succeed(&service, &["drift"]),
@@ -167,7 +167,7 @@ impl<'a> Operator<'a> {
             Action::RotateByRename => self.rename_away(),
             Action::RotateByRenameAndCreate => {
                 self.rename_away();
-                // Whichever of them is first: the service may have made it meanwhile.
+                // Operator and service may create the file; the first one wins.
                 drop(std::fs::File::options().append(true).create(true).open(self.one()));
                 service.signal("HUP");
             }
@@ -204,13 +204,13 @@ impl<'a> Operator<'a> {
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 
-    /// Replaces the configuration as an editor does: under another name first.
+    /// Replaces the configuration like an editor: a new file is renamed.
     fn write(&self, text: &str) {
         std::fs::write(self.home.path("new.toml"), text).expect("written");
         std::fs::rename(self.home.path("new.toml"), self.home.path("test.toml")).expect("renamed");
     }
 
-    /// Adds a second password, which has to be let in then, and takes it out again.
+    /// Adds a second password, which must be accepted then, and removes it again.
     fn reload_good(&mut self, service: &Service) {
         let text = std::fs::read_to_string(self.home.path("test.toml")).expect("read");
         let more = ", { username = \"second\", password_file = \"second\" }]";
@@ -223,7 +223,7 @@ impl<'a> Operator<'a> {
         assert_eq!(post(service, Some(second), "[]").0, 401, "a reload ends the old password");
     }
 
-    /// Writes a configuration that must not be taken up, in place and not at once.
+    /// Writes an invalid configuration, in place and in parts.
     fn reload_refused(&mut self, service: &Service, change: impl Fn(&str) -> String) {
         let text = std::fs::read_to_string(self.home.path("test.toml")).expect("read");
         std::fs::write(self.home.path("test.toml"), change(&text)).expect("written");
@@ -240,7 +240,7 @@ impl<'a> Operator<'a> {
         wait_for(metric, || (service.metric(metric) > before).then_some(()));
     }
 
-    /// Posts an event that lacks what every event has.
+    /// Posts an event without a required field.
     fn quarantine(&mut self, service: &Service) {
         self.made += 1;
         let body = format!("[{{\"id\":\"refused-{}\"}}]", self.made);
@@ -251,7 +251,7 @@ impl<'a> Operator<'a> {
         assert_eq!(answer["quarantined"], 1, "{answer}");
     }
 
-    /// Number of the oldest entry.
+    /// Returns the number of the oldest entry.
     fn first_entry(&self, service: &Service) -> Option<String> {
         let output = self.run(service, &["quarantine", "list", "--json", "--limit", "1"]);
         assert!(output.status.success(), "{output:?}");
@@ -259,7 +259,7 @@ impl<'a> Operator<'a> {
         entry.map(|entry| entry["id"].to_string())
     }
 
-    /// Replaces an entry by a good event, which has to be delivered like all others.
+    /// Replaces an entry by a valid event, which must be delivered like all others.
     fn retry(&mut self, service: &Service) {
         let Some(id) = self.first_entry(service) else { return };
         let batch = self.oracle.mint(CLIENT, 1);
@@ -268,7 +268,7 @@ impl<'a> Operator<'a> {
         self.oracle.release(&batch);
     }
 
-    /// Replaces an entry by nothing, which has to leave it where it is.
+    /// Replaces an entry by an empty body, after which it must stay in quarantine.
     fn retry_with_nothing(&mut self, service: &Service) {
         let Some(id) = self.first_entry(service) else { return };
         for nothing in ["[]", "", " \n"] {
@@ -280,7 +280,7 @@ impl<'a> Operator<'a> {
         assert_eq!(self.first_entry(service), Some(id), "the entry stays");
     }
 
-    /// A free name for a rotated file.
+    /// Returns a free name for a rotated file.
     fn rotated_name(&mut self) -> PathBuf {
         let name = self.home.path(&format!("one.ndjson.{}", self.rotated.len()));
         self.rotated.push(name.clone());
@@ -294,7 +294,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    /// Stops the service meanwhile: what is written between the two is lost to everyone who rotates so.
+    /// Stops the service meanwhile: lines that are written between copy and truncation are lost with this method.
     fn copy_and_truncate(&mut self, service: &Service) {
         if !self.one().exists() {
             return;
@@ -306,13 +306,13 @@ impl<'a> Operator<'a> {
         service.signal("CONT");
     }
 
-    /// A second process on the same spool has to end by itself.
+    /// Starts a second process on the same spool, which must exit by itself.
     fn second_process(&self) {
         let second = self.home.run(&["serve"]);
         assert!(!second.status.success(), "a second process took the spool: {second:?}");
     }
 
-    /// A second service that delivers to the same file: its events come, and nobody else's go.
+    /// Starts a second service that delivers to the same file: its events arrive, and no other event is lost.
     fn second_process_elsewhere(&mut self) {
         self.made += 1;
         let directory = self.home.path(&format!("spool-{}", self.made));
@@ -334,7 +334,7 @@ impl<'a> Operator<'a> {
     }
 }
 
-/// Posts a body to the source `other`: the clients' own source is for what the oracle counts.
+/// Posts a body to the source `other`: the oracle counts the clients' own source.
 pub fn post(service: &Service, login: Option<[&str; 2]>, body: &str) -> (u16, String) {
     let url = service.url.replace("/webhooks/pingone", "/webhooks/other");
     block_on(async {

@@ -1,10 +1,10 @@
-//! The oracle: mints events, remembers every id that was acknowledged, and judges what came out.
+//! The oracle: mints events, remembers every acknowledged id, and checks the output of the sinks.
 //!
-//! * conservation: every acknowledged id is in each sink, at least once;
-//! * integrity: with a payload equal to what was sent;
-//! * order: first deliveries of one client's batches come in the order they were acknowledged. With a shared
-//!   spool, a batch that was sent more than once may have its parts exchanged; batches never overtake each other;
-//! * nothing else: no id that was never sent;
+//! * conservation: each sink has every acknowledged id at least once;
+//! * integrity: its payload equals the sent one;
+//! * order: the first deliveries of a client's batches have the order of the acknowledgements. With a shared spool, a
+//!   repeated batch may have its parts exchanged; batches never overtake each other;
+//! * nothing else: no sink has an id that was never sent;
 //! * accounting: the dispositions add up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,10 +22,10 @@ pub struct Oracle(Mutex<Book>);
 #[derive(Debug, Default)]
 struct Book {
     minted: HashMap<String, String>,
-    /// What was acknowledged, by client, in order.
+    /// Acknowledged ids, by client, in order.
     acknowledged: BTreeMap<u64, Vec<Acknowledged>>,
     is_shared: bool,
-    /// Sums of the answers that arrived.
+    /// Sums of the received answers.
     accepted: u64,
     duplicates: u64,
 }
@@ -33,28 +33,28 @@ struct Book {
 #[derive(Debug)]
 struct Acknowledged {
     ids: Vec<String>,
-    /// Whether its parts may be exchanged.
+    /// True if its parts may be exchanged.
     is_loose: bool,
 }
 
-/// A batch that is sent again and again until it is acknowledged.
+/// A batch that is repeated until it is acknowledged.
 #[derive(Debug, Clone)]
 pub struct Batch {
     pub client: u64,
     pub ids: Vec<String>,
     pub body: String,
-    /// How often it was sent.
+    /// Number of times that it was sent.
     pub attempts: u32,
 }
 
 impl Oracle {
     #[cfg(feature = "nats")]
-    /// For receivers with a shared spool.
+    /// Returns an oracle for receivers with a shared spool.
     pub fn of_shared_spool() -> Oracle {
         Oracle(Mutex::new(Book { is_shared: true, ..Book::default() }))
     }
 
-    /// A batch of new events.
+    /// Returns a batch of new events.
     pub fn mint(&self, client: u64, size: usize) -> Batch {
         let mut book = self.0.lock().expect("a lock");
         let first = book.minted.len();
@@ -70,7 +70,7 @@ impl Oracle {
         Batch { client, ids, body: format!("[{}]", texts.join(",")), attempts: 0 }
     }
 
-    /// A 200 arrived for this batch.
+    /// Records a 200 for this batch.
     pub fn acknowledge(&self, batch: &Batch, answer: &Value) {
         let number = |member: &str| answer[member].as_u64().expect("a number");
         let sum = number("accepted") + number("duplicates") + number("quarantined");
@@ -85,31 +85,31 @@ impl Oracle {
         book.acknowledged.entry(batch.client).or_default().push(acknowledged);
     }
 
-    /// An operator has released this batch out of quarantine.
+    /// Records that an operator has released this batch from quarantine.
     pub fn release(&self, batch: &Batch) {
         let mut book = self.0.lock().expect("a lock");
         let acknowledged = Acknowledged { ids: batch.ids.clone(), is_loose: false };
         book.acknowledged.entry(batch.client).or_default().push(acknowledged);
     }
 
-    /// The id of an acknowledged event, whichever.
+    /// Returns the id of any acknowledged event.
     pub fn any_acknowledged(&self, random: &mut impl Rng) -> String {
         let book = self.0.lock().expect("a lock");
         book.ids().choose(random).expect("some event was acknowledged").clone()
     }
 
-    /// How many events were acknowledged.
+    /// Returns the number of acknowledged events.
     pub fn acknowledged(&self) -> usize {
         self.0.lock().expect("a lock").ids().count()
     }
 
-    /// Whether each acknowledged event is among these lines.
+    /// Returns true if these lines contain every acknowledged event.
     pub fn is_complete(&self, lines: &[String]) -> bool {
         let delivered: HashSet<String> = lines.iter().map(|line| events::id(line)).collect();
         self.0.lock().expect("a lock").ids().all(|id| delivered.contains(id))
     }
 
-    /// Judges the lines of one sink. Returns how many were doubled.
+    /// Checks the lines of one sink. Returns the number of duplicates.
     pub fn judge(&self, sink: &str, lines: &[String]) -> usize {
         let book = self.0.lock().expect("a lock");
         let mut first_at: HashMap<String, usize> = HashMap::new();
@@ -142,7 +142,7 @@ impl Oracle {
         doubled
     }
 
-    /// Judges the durable totals: `spool stats --json`, after everything was delivered.
+    /// Checks the durable totals of `spool stats --json`, after everything was delivered.
     pub fn judge_doors(&self, stats: &Value, sinks: &[&str]) {
         let book = self.0.lock().expect("a lock");
         let total = |name: &str, disposition: &str| {
@@ -154,7 +154,7 @@ impl Oracle {
         let accepted = total("pingone", "accepted");
         assert_eq!(accepted, head, "every accepted event has a position: {stats}");
         assert_eq!(total("pingone", "quarantined"), 0);
-        // An answer that never arrived makes an acceptance nobody heard of, and then duplicates.
+        // After a lost answer, events are accepted without an acknowledgement, and repeated as duplicates.
         let heard = book.accepted + book.duplicates;
         assert_eq!(heard, book.ids().count() as u64);
         assert!(accepted >= book.accepted, "accepted and acknowledged: {stats}");
@@ -165,7 +165,7 @@ impl Oracle {
         }
     }
 
-    /// Judges one sink's durable totals, after everything was delivered.
+    /// Checks one sink's durable totals, after everything was delivered.
     pub fn judge_sink(&self, stats: &Value, sink: &str) {
         let head = stats["head"].as_u64().expect("a number");
         let total = |disposition: &str| {
@@ -182,7 +182,7 @@ impl Oracle {
 }
 
 impl Book {
-    /// Every acknowledged id, each client's in order.
+    /// Returns every acknowledged id, each client's in order.
     fn ids(&self) -> impl Iterator<Item = &String> {
         self.acknowledged.values().flatten().flat_map(|batch| &batch.ids)
     }

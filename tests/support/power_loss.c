@@ -1,17 +1,18 @@
-/* A disk that remembers what was not synced, for LD_PRELOAD. Below the folder POWER_WATCHED, each change
- * is noted before it is made, with what was there: in POWER_STORE/journal, as records that
- * `power/journal.rs` reads. Files that lose a name get another in POWER_STORE, so that the name can be
- * given back. Whoever cuts the power kills the process and undoes what had not been synced by then.
+/* A disk that records unsynced changes, for LD_PRELOAD. Before each change below the directory POWER_WATCHED, it
+ * writes a record with the old state to POWER_STORE/journal, which `power/journal.rs` reads. A file that loses
+ * a name gets another one in POWER_STORE, so that the test can restore the name. To cut the power, the test
+ * kills the process and undoes the changes that were not synced.
  *
- * As strict as POSIX: syncing a file keeps its bytes and its length, and no name; syncing a directory
- * keeps the names in it, and neither what is in the files nor the directory's own name above. A sync
- * keeps what was done before it began, once it has returned.
+ * The rules are those of POSIX and no kinder: syncing a file makes its bytes and its length durable, but not
+ * its name; syncing a directory makes the names in it durable, but neither the content of the files nor the
+ * directory's own name. A sync that has returned covers the changes that were made before it began.
  *
- * What the binary imports is covered (see `nm -D`), and what could bypass this ends the process. Not
- * covered: SQLite's shared memory (`-shm`), which is written through a map, never synced and rebuilt.
+ * Covered are all functions that the binary imports (see `nm -D`); a call that could bypass the journal ends
+ * the process. Not covered is SQLite's shared memory (`-shm`), which is mapped, never synced and rebuilt.
  *
- * POWER_LIES, if set, is an ending of paths whose syncs return 0 and keep nothing. POWER_HOLDS is one of
- * paths whose syncs never return while POWER_STORE/hold is there; the first makes POWER_STORE/held. */
+ * POWER_LIES, if set, is a suffix of paths: their syncs return 0 and make nothing durable. POWER_HOLDS is a
+ * suffix of paths whose syncs do not return while POWER_STORE/hold exists; the first one creates
+ * POWER_STORE/held. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -30,18 +31,18 @@
 #include <unistd.h>
 
 enum kind {
-    WRITTEN = 1, /* file, at: offset, length: of the file before, count: bytes to write; what was there */
-    RESIZED = 2, /* file, at: new length, length: before; what is cut off */
+    WRITTEN = 1, /* file, at: offset, length: of the file before, count: bytes to write; then the old bytes */
+    RESIZED = 2, /* file, at: new length, length: before; then the bytes that are cut off */
     SYNCED = 3,  /* file or directory, at: the journal's length when the sync began */
-    NAMED = 4,   /* directory, at: what had the first name, length: what had the second, count: bytes
-                    of the first name; both names. 0 for nothing */
+    NAMED = 4,   /* directory, at: inode with the first name, length: inode with the second, or 0; count:
+                    bytes of the first name; then both names */
 };
 
 struct record {
     uint64_t kind, file, at, length, count, bytes;
 };
 
-/* Held from a record until its change is made, so that records and changes have one order. */
+/* Locked from a record until its change is made, so that records and changes have the same order. */
 static pthread_mutex_t one_by_one = PTHREAD_MUTEX_INITIALIZER;
 static const char *watched, *store, *lies, *holds;
 static int journal = -1;
@@ -75,7 +76,7 @@ static bool is_watched(const char *path) {
     return is_below && !ends_with(path, "-shm");
 }
 
-/* Whether a descriptor is a watched file or directory; its path and what it is. */
+/* Returns true for the descriptor of a watched file or directory, with its path and its status. */
 static bool is_watched_file(int fd, struct stat *found, char path[PATH_MAX]) {
     if (journal < 0 || fstat(fd, found) != 0) return false;
     if (!S_ISREG(found->st_mode) && !S_ISDIR(found->st_mode)) return false;
@@ -93,14 +94,14 @@ static void note(struct record record, const void *bytes) {
     if (syscall(SYS_writev, journal, parts, 2) != length) stop("the journal cannot be written");
 }
 
-/* Notes what is in a part of a file, as far as there is something. */
+/* Records the content of a part of a file, up to the end of the file. */
 static void note_part(int fd, struct record record, off_t from, uint64_t count) {
     uint64_t length = record.length;
     record.bytes = (uint64_t)from >= length ? 0 : count < length - from ? count : length - from;
     char *bytes = malloc(record.bytes + 1);
     for (uint64_t done = 0; done < record.bytes;) {
         ssize_t read = pread(fd, bytes + done, record.bytes - done, from + done);
-        if (read <= 0) stop("what is to be overwritten cannot be read");
+        if (read <= 0) stop("the old bytes cannot be read");
         done += read;
     }
     note(record, bytes);
@@ -219,16 +220,16 @@ struct place {
 /* Where a name is or would be; whether that is watched. */
 static bool locate(const char *path, struct place *place) {
     if (journal < 0) return false;
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", path);
-    size_t length = strlen(folder);
-    while (length > 1 && folder[length - 1] == '/') folder[--length] = 0;
-    char *slash = strrchr(folder, '/');
-    const char *name = slash ? slash + 1 : folder;
+    char directory[PATH_MAX];
+    snprintf(directory, sizeof directory, "%s", path);
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/') directory[--length] = 0;
+    char *slash = strrchr(directory, '/');
+    const char *name = slash ? slash + 1 : directory;
     char last[PATH_MAX];
     snprintf(last, sizeof last, "%s", name);
-    if (slash) slash[slash == folder] = 0;
-    int fd = syscall(SYS_openat, AT_FDCWD, slash ? folder : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (slash) slash[slash == directory] = 0;
+    int fd = syscall(SYS_openat, AT_FDCWD, slash ? directory : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return false;
     struct stat found;
     bool is_known = is_watched_file(fd, &found, place->path);
@@ -317,7 +318,7 @@ int unlink(const char *path) {
 int rename(const char *from, const char *to) {
     struct place old, new;
     bool is_old = locate(from, &old), is_new = locate(to, &new);
-    if (is_old != is_new) stop("a file was renamed across the watched folder's border");
+    if (is_old != is_new) stop("a file was renamed across the watched directory's border");
     if (!is_old) return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
     pthread_mutex_lock(&one_by_one);
     uint64_t moved = kept(&old), replaced = kept(&new);

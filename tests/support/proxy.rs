@@ -1,8 +1,7 @@
-//! A real proxy (nginx, Caddy, `HAProxy`) before the service of a test, with the very file of
-//! `deploy/`: only addresses and the places of certificates are put in.
+//! A real proxy (nginx, Caddy, `HAProxy`) in front of the service, with the file of `deploy/`. Only addresses and paths
+//! of certificates are replaced.
 //!
-//! They are Debian 12's, from `.ci/proxies`, run as private instances with all their files in one
-//! folder.
+//! They are Debian 12's, from `.ci/proxies`, and run as private instances with all their files in one directory.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,28 +11,28 @@ use std::process::{Child, Command, Stdio};
 use super::certificates::Issued;
 use super::{free_port, wait_for};
 
-/// The name in the files of `deploy/`.
+/// Host name in the files of `deploy/`.
 pub const NAME: &str = "davinci-siem.example.com";
 
 const PROGRAMS: &str = "/opt/proxy-peers/usr";
 
-/// What Debian's own `nginx.conf` is around a file of `conf.d`.
-const NGINX: &str = "daemon off; user root root; pid FOLDER/pid; error_log stderr; events {}
+/// Content of Debian's `nginx.conf` around a file of `conf.d`.
+const NGINX: &str = "daemon off; user root root; pid DIRECTORY/pid; error_log stderr; events {}
 http {
-    access_log off; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi; uwsgi_temp_path FOLDER/uwsgi; scgi_temp_path FOLDER/scgi;
-    include FOLDER/davinci-siem.conf;
+    access_log off; client_body_temp_path DIRECTORY/body; proxy_temp_path DIRECTORY/proxy;
+    fastcgi_temp_path DIRECTORY/fastcgi; uwsgi_temp_path DIRECTORY/uwsgi; scgi_temp_path DIRECTORY/scgi;
+    include DIRECTORY/davinci-siem.conf;
 }
 ";
 
-/// nginx that passes TCP on and says in the PROXY protocol where it comes from.
+/// nginx that forwards TCP and sends the client's address in the PROXY protocol.
 const NGINX_STREAM: &str =
     "load_module /opt/proxy-peers/usr/lib/nginx/modules/ngx_stream_module.so;
-daemon off; user root root; pid FOLDER/pid; error_log stderr; events {}
+daemon off; user root root; pid DIRECTORY/pid; error_log stderr; events {}
 stream { server { listen LISTEN; proxy_pass UPSTREAM; proxy_protocol on; } }
 ";
 
-/// Which program, with which file.
+/// Program and file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `deploy/nginx/davinci-siem.conf`
@@ -42,30 +41,31 @@ pub enum Kind {
     Caddy,
     /// `deploy/haproxy/haproxy.cfg`
     Haproxy,
-    /// No file of `deploy/`: it would not work.
+    /// A configuration that `deploy/` does not contain, because it would not work.
     NginxStream,
 }
 
-/// A running proxy; ended on drop.
+/// A running proxy, stopped on drop.
 #[derive(Debug)]
 pub struct Proxy {
     kind: Kind,
     pub address: SocketAddr,
-    folder: PathBuf,
+    directory: PathBuf,
     child: Child,
 }
 
 impl Proxy {
-    /// Starts one before `upstream`, all its files in the folder; returns when it accepts.
-    pub fn start(kind: Kind, folder: &Path, upstream: SocketAddr, own: &Issued) -> Proxy {
-        let folder = folder.canonicalize().expect("a folder");
+    /// Starts one in front of `upstream`, with all its files in the directory. Returns once it accepts connections.
+    pub fn start(kind: Kind, directory: &Path, upstream: SocketAddr, own: &Issued) -> Proxy {
+        let directory = directory.canonicalize().expect("a directory");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let put = |line: &str| {
-            line.replace("FOLDER", folder.to_str().expect("UTF-8"))
+            line.replace("DIRECTORY", directory.to_str().expect("UTF-8"))
                 .replace("LISTEN", &address.to_string())
                 .replace("UPSTREAM", &upstream.to_string())
         };
-        let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("written");
+        let write =
+            |name: &str, text: String| fs::write(directory.join(name), text).expect("written");
         let (certificate, key) = (path(&own.certificate), path(&own.key));
         let (listen, to) = (address.to_string(), upstream.to_string());
         let line = match kind {
@@ -78,16 +78,16 @@ impl Proxy {
                 ];
                 write("davinci-siem.conf", deployed("nginx/davinci-siem.conf", &changes));
                 write("nginx.conf", put(NGINX));
-                "/sbin/nginx -e stderr -c FOLDER/nginx.conf"
+                "/sbin/nginx -e stderr -c DIRECTORY/nginx.conf"
             }
             Kind::NginxStream => {
                 write("nginx.conf", put(NGINX_STREAM));
-                "/sbin/nginx -e stderr -c FOLDER/nginx.conf"
+                "/sbin/nginx -e stderr -c DIRECTORY/nginx.conf"
             }
             Kind::Caddy => {
                 let port = address.port();
                 let changes = [
-                    // Several may run at a time, and on loopback only.
+                    // Several may run at the same time, and on loopback only.
                     (
                         "\tauto_https disable_redirects\n",
                         "\tauto_https disable_redirects\n\tadmin off\n\tdefault_bind 127.0.0.1\n"
@@ -100,22 +100,22 @@ impl Proxy {
                     ("/etc/caddy/davinci-siem.key", key),
                 ];
                 write("Caddyfile", deployed("caddy/Caddyfile", &changes));
-                "/bin/caddy run --config FOLDER/Caddyfile"
+                "/bin/caddy run --config DIRECTORY/Caddyfile"
             }
             Kind::Haproxy => {
                 let changes =
                     [("bind 0.0.0.0:443", format!("bind {listen}")), ("127.0.0.1:8443", to)];
                 write("haproxy.cfg", deployed("haproxy/haproxy.cfg", &changes));
-                "/sbin/haproxy -db -f FOLDER/haproxy.cfg"
+                "/sbin/haproxy -db -f DIRECTORY/haproxy.cfg"
             }
         };
-        run(kind, address, &folder, &put(line))
+        run(kind, address, &directory, &put(line))
     }
 
     #[cfg(feature = "nats")]
-    /// nginx before two receivers, with `deploy/jetstream/nginx.conf` but for TLS.
-    pub fn before_two(folder: &Path, receivers: [SocketAddr; 2]) -> Proxy {
-        let folder = folder.canonicalize().expect("a folder");
+    /// Starts nginx in front of two receivers, with `deploy/jetstream/nginx.conf` without TLS.
+    pub fn before_two(directory: &Path, receivers: [SocketAddr; 2]) -> Proxy {
+        let directory = directory.canonicalize().expect("a directory");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let [one, two] = receivers.map(|receiver| receiver.to_string());
         let changes = [
@@ -126,15 +126,15 @@ impl Proxy {
             ("receiver-2:8080", two),
         ];
         let text = deployed("jetstream/nginx.conf", &changes);
-        fs::write(folder.join("davinci-siem.conf"), text).expect("written");
-        let put = |text: &str| text.replace("FOLDER", folder.to_str().expect("UTF-8"));
-        fs::write(folder.join("nginx.conf"), put(NGINX)).expect("written");
-        run(Kind::Nginx, address, &folder, &put("/sbin/nginx -e stderr -c FOLDER/nginx.conf"))
+        fs::write(directory.join("davinci-siem.conf"), text).expect("written");
+        let put = |text: &str| text.replace("DIRECTORY", directory.to_str().expect("UTF-8"));
+        fs::write(directory.join("nginx.conf"), put(NGINX)).expect("written");
+        run(Kind::Nginx, address, &directory, &put("/sbin/nginx -e stderr -c DIRECTORY/nginx.conf"))
     }
 
-    /// What it said on its standard error.
+    /// Returns its standard error.
     fn log(&self) -> String {
-        let log = fs::read(self.folder.join("proxy.log")).unwrap_or_default();
+        let log = fs::read(self.directory.join("proxy.log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 }
@@ -144,8 +144,7 @@ impl Drop for Proxy {
         if std::thread::panicking() {
             eprintln!("--- the log of {:?}\n{}", self.kind, self.log());
         }
-        // nginx has a second process, which would stay. The shell's own `kill`: slim images have no
-        // such program.
+        // nginx has a second process, which would continue. The shell's own `kill`: slim images have no such program.
         let id = self.child.id().to_string();
         drop(Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status());
         if matches!(self.kind, Kind::Caddy | Kind::Haproxy) {
@@ -155,20 +154,20 @@ impl Drop for Proxy {
     }
 }
 
-/// Starts the program that a line names; returns when it accepts.
-fn run(kind: Kind, address: SocketAddr, folder: &Path, line: &str) -> Proxy {
+/// Starts the program that a line names. Returns once it accepts connections.
+fn run(kind: Kind, address: SocketAddr, directory: &Path, line: &str) -> Proxy {
     let mut words = line.split(' ');
     let program = format!("{PROGRAMS}{}", words.next().expect("a program"));
-    let log = File::create(folder.join("proxy.log")).expect("a log");
+    let log = File::create(directory.join("proxy.log")).expect("a log");
     let child = Command::new(program)
         .args(words)
-        .env("HOME", folder)
+        .env("HOME", directory)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .expect("the proxy is installed: see .ci/proxies");
-    let mut proxy = Proxy { kind, address, folder: folder.to_owned(), child };
+    let mut proxy = Proxy { kind, address, directory: directory.to_owned(), child };
     wait_for("the proxy", || {
         let ended = proxy.child.try_wait().expect("a child");
         assert_eq!(ended, None, "{kind:?} did not start:\n{}", proxy.log());
@@ -181,7 +180,7 @@ fn path(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// A file of `deploy/` with changes, each of which has exactly one place.
+/// Returns a file of `deploy/` with changes, each of which has exactly one place.
 fn deployed(name: &str, changes: &[(&str, String)]) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
     let mut text = fs::read_to_string(file).expect("a file of deploy/");

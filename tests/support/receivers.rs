@@ -15,7 +15,7 @@ pub struct Receivers {
 }
 
 impl Receivers {
-    /// Starts both. `settings` are keys of the configuration, as variables have them.
+    /// Starts both. `settings` are keys of the configuration, in the form of environment variables.
     pub fn start(
         cluster: &Cluster,
         target: &Target<Webhook>,
@@ -43,7 +43,7 @@ impl Receivers {
         receivers
     }
 
-    /// Starts those that are not running. The servers may be away just now.
+    /// Starts those that are not running. The servers may be down.
     pub fn restart(&mut self) {
         for (home, running) in self.homes.iter().zip(&mut self.running) {
             if running.is_none() {

@@ -1,4 +1,4 @@
-//! The real binary as a child process, in a folder of its own.
+//! The real binary as a child process, in a directory of its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -14,18 +14,18 @@ use super::PATIENCE;
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_davinci-siem");
 
-/// Lines of the log that a failed test shows.
+/// Lines of the log that a failed test prints.
 const LOGGED: usize = 200;
 
-/// A folder with a configuration, in which the service may be started again and again.
+/// A directory with a configuration, in which the service can be started again and again.
 pub struct Home {
-    pub folder: TempDir,
+    pub directory: TempDir,
     pub variables: Vec<(String, String)>,
-    /// A command that runs each process started here: the program and its arguments.
+    /// Command that runs each process started here: the program and its arguments.
     pub wrapper: Vec<String>,
 }
 
-/// A running service. Dropping it kills it.
+/// A running service, killed on drop.
 pub struct Service {
     child: Child,
     pub url: String,
@@ -35,37 +35,37 @@ pub struct Service {
 }
 
 impl Home {
-    /// `config` is added to addresses and a spool that fit a test.
+    /// Adds `config` to addresses and a spool for a test.
     pub fn new(config: &str) -> Home {
         Home::with_listen("", config)
     }
 
-    /// As [`new`](Home::new), with more keys for `[listen]`.
+    /// Does the same as [`new`](Home::new), with more keys for `[listen]`.
     pub fn with_listen(listen: &str, config: &str) -> Home {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let text = format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[admin]\naddress = \"127.0.0.1:0\"\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n{config}"
         );
-        std::fs::write(folder.path().join("test.toml"), text).expect("written");
-        Home { folder, variables: Vec::new(), wrapper: Vec::new() }
+        std::fs::write(directory.path().join("test.toml"), text).expect("written");
+        Home { directory, variables: Vec::new(), wrapper: Vec::new() }
     }
 
-    /// Two file sinks, `one` and `two`, and whatever else.
+    /// Returns a home with two file sinks, `one` and `two`, and more configuration.
     pub fn with_two_sinks(config: &str) -> Home {
         let sink =
             |name: &str| format!("[sinks.{name}]\ntype = \"file\"\npath = \"{name}.ndjson\"\n");
         Home::new(&format!("{}{}{config}", sink("one"), sink("two")))
     }
 
-    /// Variables for every process started here.
+    /// Sets variables for every process started here.
     pub fn with_variables(mut self, variables: &[(&str, &str)]) -> Home {
         let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.variables.extend(owned);
         self
     }
 
-    /// Compiles a source of `tests/support` and has it preloaded into every process started here.
+    /// Compiles a source of `tests/support` and preloads it into every process started here.
     pub fn preload(&mut self, source: &str) {
         let library = self.path(source).with_extension("so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
@@ -79,16 +79,16 @@ impl Home {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
-    /// A command of the binary with this folder's configuration.
+    /// Returns a command of the binary with this directory's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut words = self.wrapper.iter().map(String::as_str).chain([BINARY]);
         let mut command = Command::new(words.next().unwrap_or(BINARY));
         command
             .args(words)
-            .current_dir(self.folder.path())
+            .current_dir(self.directory.path())
             .args(arguments)
             .args(["-c", "test.toml"])
             .env("NO_COLOR", "1")
@@ -101,7 +101,7 @@ impl Home {
         self.command(arguments).output().expect("the binary runs")
     }
 
-    /// Runs a command while `service` has the spool.
+    /// Runs a command while `service` uses the spool.
     pub fn run_with(&self, service: &Service, arguments: &[&str]) -> Output {
         let admin = service.admin.strip_prefix("http://").expect("a URL");
         self.command(arguments)
@@ -110,7 +110,7 @@ impl Home {
             .expect("the binary runs")
     }
 
-    /// Starts the service and waits until it says that it is ready.
+    /// Starts the service and waits until it is ready.
     pub fn start(&self) -> Service {
         match self.try_start() {
             Ok(service) => service,
@@ -118,7 +118,7 @@ impl Home {
         }
     }
 
-    /// Starts the service; if it ends before it is ready, with what and why.
+    /// Starts the service. Returns status and log if it exits before it is ready.
     pub fn try_start(&self) -> Result<Service, (ExitStatus, String)> {
         let stdout =
             File::options().create(true).append(true).open(self.path("stdout")).expect("a file");
@@ -156,20 +156,20 @@ impl Home {
         }
     }
 
-    /// Quarantine entries, as `quarantine list` prints them.
+    /// Returns the quarantine entries that `quarantine list` prints.
     pub fn quarantine(&self) -> Vec<Value> {
         let listed = self.run(&["quarantine", "list", "--json", "--limit", "10000"]);
         let text = String::from_utf8(listed.stdout).expect("UTF-8");
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// The whole lines of a file, as the values they hold.
+    /// Returns the whole lines of a file, parsed as JSON.
     pub fn lines(&self, name: &str) -> Vec<String> {
         read_lines(&self.path(name))
     }
 }
 
-/// Scheme, address and admin address in the line that says that the service is ready; as JSON or as text.
+/// Returns scheme, address and admin address from the line `ready`, which is JSON or text.
 fn ready_line(line: &str) -> Option<[String; 3]> {
     const MEMBERS: [&str; 3] = ["scheme", "listen", "admin"];
     if let Ok(event) = serde_json::from_str::<Value>(line) {
@@ -184,7 +184,7 @@ fn ready_line(line: &str) -> Option<[String; 3]> {
     }))
 }
 
-/// The whole lines of a file; none if there is no file.
+/// Returns the whole lines of a file; none without a file.
 pub fn read_lines(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.split_inclusive('\n')
@@ -194,41 +194,41 @@ pub fn read_lines(path: &Path) -> Vec<String> {
 }
 
 impl Service {
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
     }
 
-    /// Waits until it has logged a line with this in it.
+    /// Waits until the log contains a line with this text.
     #[track_caller]
     pub fn wait_for_log(&self, text: &str) {
         super::wait_for(text, || self.log().contains(text).then_some(()));
     }
 
-    /// The process's id.
+    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGTERM, without waiting.
+    /// Sends SIGTERM without waiting.
     pub fn signal_end(&self) {
         self.signal("TERM");
     }
 
-    /// Any signal.
+    /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let arguments = [&format!("-{name}"), &self.child.id().to_string()];
         assert!(Command::new("kill").args(arguments).status().expect("kill runs").success());
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the exit.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         self.signal_end();
         self.wait()
     }
 
-    /// Waits until the process ends by itself; its status and its log.
+    /// Waits until the process exits by itself. Returns its status and its log.
     pub fn wait(&mut self) -> (ExitStatus, String) {
         let status =
             super::wait_for("the service to end", || self.child.try_wait().expect("a status"));
@@ -238,12 +238,12 @@ impl Service {
         (status, self.log())
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("a lock").join("\n")
     }
 
-    /// What the admin listener answers: status and text.
+    /// Returns the answer of the admin listener: status and text.
     pub fn ask_admin(&self, path: &str) -> (u16, String) {
         super::block_on(async {
             let answer = reqwest::get(format!("{}{path}", self.admin)).await.expect("an answer");
@@ -251,12 +251,12 @@ impl Service {
         })
     }
 
-    /// Posts a body, which has to be acknowledged.
+    /// Posts a body, which must be acknowledged.
     pub fn post(&self, body: &str) {
         self.answer(body);
     }
 
-    /// As [`post`](Service::post), with what the answer says.
+    /// Does the same as [`post`](Service::post), and returns the answer.
     pub fn answer(&self, body: &str) -> Value {
         super::block_on(async {
             let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
@@ -267,7 +267,7 @@ impl Service {
         })
     }
 
-    /// What a body is answered.
+    /// Returns the answer to a body.
     pub fn try_post(&self, body: &str) -> (u16, String) {
         super::block_on(async {
             let post = reqwest::Client::new().post(&self.url).body(body.to_owned());
@@ -277,30 +277,30 @@ impl Service {
         })
     }
 
-    /// What `/readyz` says.
+    /// Returns the answer of `/readyz`.
     pub fn readiness(&self) -> Value {
         serde_json::from_str(&self.ask_admin("/readyz").1).expect("JSON")
     }
 
-    /// The value of a metric, given with its labels as it is printed; 0 if it is not there.
+    /// Returns the value of a metric with these labels; 0 if it is missing.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.ask_admin("/metrics").1;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Events that a sink has not settled yet.
+    /// Returns the number of events that a sink has not committed yet.
     pub fn lag(&self, sink: &str) -> f64 {
         self.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
     }
 
-    /// Waits until a sink has settled everything that was acknowledged.
+    /// Waits until a sink has committed every acknowledged event.
     #[track_caller]
     pub fn wait_until_settled(&self, sink: &str) {
         super::wait_for(sink, || (self.lag(sink) == 0.0).then_some(()));
     }
 
-    /// The most memory that the process has had at once, in bytes.
+    /// Returns the peak memory of the process, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("read");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
@@ -308,7 +308,7 @@ impl Service {
         digits.parse::<u64>().expect("a number") * 1024
     }
 
-    /// Host and port of the webhook listener.
+    /// Returns host and port of the webhook listener.
     pub fn address(&self) -> String {
         let (_, rest) = self.url.split_once("://").expect("a URL");
         rest.split('/').next().expect("an address").to_owned()
@@ -317,7 +317,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Ended already, most often.
+        // Usually, it has already exited.
         drop(self.child.kill());
         drop(self.child.wait());
         if std::thread::panicking() {

@@ -1,11 +1,11 @@
 //! A real rsyslog or syslog-ng as the receiver of a test.
 //!
-//! They are Debian 12's, from `.ci/syslog-peers`, run as private instances with all their files in one
-//! folder. They write a line per message to two files: the MSG part, and the whole record. (A line
-//! feed or a NUL in a message does not survive that; JSON holds neither.)
+//! They are Debian 12's, from `.ci/syslog-peers`, and run as private instances with all their files in one directory.
+//! They write a line per message to two files: the MSG part, and the whole record. (A line feed or a NUL in a message
+//! would be changed; JSON contains neither.)
 //!
-//! A stop loses what the kernel has accepted and the daemon not read, and with syslog-ng what it
-//! has read ahead: a test that compares exactly calls [`Peer::wait_for`] before [`Peer::stop`].
+//! Stopping one loses bytes that the kernel has accepted and the daemon has not read, and with syslog-ng its
+//! read-ahead: a test that compares exactly calls [`Peer::wait_for`] before [`Peer::stop`].
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,55 +15,55 @@ use std::time::{Duration, Instant};
 
 use super::free_port;
 
-/// How long a daemon may take for anything.
+/// Timeout of every operation of a daemon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// rsyslog without queues: what it has read whole is written before it ends.
-const RSYSLOG: &str = r#"global(workDirectory="FOLDER" maxMessageSize="1m" net.enableDNS="off"
+/// rsyslog without queues: messages that it has read are written before it exits.
+const RSYSLOG: &str = r#"global(workDirectory="DIRECTORY" maxMessageSize="1m" net.enableDNS="off"
   parser.escapeControlCharactersOnReceive="off")
 main_queue(queue.type="Direct") module(load="imtcp" maxFrameSize="1000000" maxSessions="1000")
 template(name="message" type="string" string="%msg%\n")
 template(name="raw" type="string" string="%rawmsg%\n")
 ruleset(name="received" parser="rsyslog.rfc5424" queue.type="Direct") {
-  action(type="omfile" file="FOLDER/raw.log" template="raw" flushOnTXEnd="on")
-  action(type="omfile" file="FOLDER/message.log" template="message" flushOnTXEnd="on")
+  action(type="omfile" file="DIRECTORY/raw.log" template="raw" flushOnTXEnd="on")
+  action(type="omfile" file="DIRECTORY/message.log" template="message" flushOnTXEnd="on")
 }
 input(type="imtcp" address="127.0.0.1" port="PORT" ruleset="received" TLS)
 "#;
 const RSYSLOG_TLS: &str = r#"streamDriver.name="ossl" streamDriver.mode="1"
-  streamDriver.authMode="anon" streamDriver.CAFile="FOLDER/ca.pem"
-  streamDriver.CertFile="FOLDER/server.pem" streamDriver.KeyFile="FOLDER/server.key""#;
+  streamDriver.authMode="anon" streamDriver.CAFile="DIRECTORY/ca.pem"
+  streamDriver.CertFile="DIRECTORY/server.pem" streamDriver.KeyFile="DIRECTORY/server.key""#;
 
-/// syslog-ng with flow control: it stops reading rather than drop.
+/// syslog-ng with flow control: it stops reading instead of dropping messages.
 const SYSLOG_NG: &str = r#"@version: 3.38
 options { stats-freq(0); use-dns(no); keep-hostname(yes); log-msg-size(1048576); };
 log {
   source { DRIVER(transport(TLS) ip("127.0.0.1") port(PORT) max-connections(100)
     log-iw-size(100000) flags(FLAGS store-raw-message)); };
   destination {
-    file("FOLDER/raw.log" template("${RAWMSG}\n") flush-lines(1) log-fifo-size(200000));
-    file("FOLDER/message.log" template("${MSG}\n") flush-lines(1) log-fifo-size(200000)); };
+    file("DIRECTORY/raw.log" template("${RAWMSG}\n") flush-lines(1) log-fifo-size(200000));
+    file("DIRECTORY/message.log" template("${MSG}\n") flush-lines(1) log-fifo-size(200000)); };
   flags(flow-control);
 };
 "#;
-const SYSLOG_NG_TLS: &str = r#""tls") tls(key-file("FOLDER/server.key")
-    cert-file("FOLDER/server.pem") peer-verify(optional-untrusted)"#;
+const SYSLOG_NG_TLS: &str = r#""tls") tls(key-file("DIRECTORY/server.key")
+    cert-file("DIRECTORY/server.pem") peer-verify(optional-untrusted)"#;
 
-/// Which daemon.
+/// Program of the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Rsyslog,
     SyslogNg,
 }
 
-/// TLS has a certificate for 127.0.0.1 and localhost from [`Peer::ca`], and asks for none.
+/// Transport. TLS has a certificate for 127.0.0.1 and localhost from [`Peer::ca`], and requests none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Tcp,
     Tls,
 }
 
-/// How the stream is cut into messages. rsyslog takes either, whatever it is told.
+/// Framing of the messages. rsyslog detects either by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// The length, a space, the message (RFC 6587, 3.4.1; RFC 5425).
@@ -72,21 +72,21 @@ pub enum Framing {
     LineFeed,
 }
 
-/// A daemon, running or stopped; killed on drop.
+/// A running or stopped daemon, killed on drop.
 #[derive(Debug)]
 pub struct Peer {
     kind: Kind,
-    folder: PathBuf,
+    directory: PathBuf,
     port: u16,
     child: Option<Child>,
 }
 
 impl Peer {
-    /// Starts a daemon on a free port, all its files in the folder; returns when it accepts.
-    pub fn start(kind: Kind, transport: Transport, framing: Framing, folder: &Path) -> Self {
-        let folder = folder.canonicalize().expect("a folder");
+    /// Starts a daemon on a free port, with all its files in the directory. Returns once it accepts connections.
+    pub fn start(kind: Kind, transport: Transport, framing: Framing, directory: &Path) -> Self {
+        let directory = directory.canonicalize().expect("a directory");
         if transport == Transport::Tls {
-            certificates(&folder);
+            certificates(&directory);
         }
         let port = free_port();
         let (text, tcp, tls) = match kind {
@@ -102,24 +102,24 @@ impl Peer {
             .replace("DRIVER", driver)
             .replace("FLAGS", flags)
             .replace("PORT", &port.to_string())
-            .replace("FOLDER", folder.to_str().expect("a path in UTF-8"));
-        fs::write(folder.join("peer.conf"), text).expect("the configuration is written");
-        let mut peer = Self { kind, folder, port, child: None };
+            .replace("DIRECTORY", directory.to_str().expect("a path in UTF-8"));
+        fs::write(directory.join("peer.conf"), text).expect("the configuration is written");
+        let mut peer = Self { kind, directory, port, child: None };
         peer.restart();
         peer
     }
 
-    /// Where it listens, also while it is stopped.
+    /// Returns its address, also while it is stopped.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
-    /// The certificate (PEM) of the authority that signed the server's; exists with TLS only.
+    /// Returns the certificate (PEM) of the authority that signed the server's; with TLS only.
     pub fn ca(&self) -> PathBuf {
-        self.folder.join("ca.pem")
+        self.directory.join("ca.pem")
     }
 
-    /// Ends it with SIGTERM and waits until it has exited; nothing if it does not run.
+    /// Stops it with SIGTERM and waits for its exit. Does nothing if it does not run.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         // The shell's own `kill`: slim images have no such program.
@@ -129,22 +129,22 @@ impl Peer {
         assert!(ended, "{:?} did not end on SIGTERM:\n{}", self.kind, self.log());
     }
 
-    /// Starts it on the same port, stopped before if it runs; returns when it accepts.
+    /// Starts it on the same port, after stopping it if it runs. Returns once it accepts connections.
     pub fn restart(&mut self) {
         self.stop();
-        // Else rsyslog would go on without it, and its owner would answer in rsyslog's place.
+        // Otherwise rsyslog would run without the port, and the port's owner would answer in its place.
         TcpListener::bind(self.address()).expect("the port is free");
         let line = match self.kind {
-            Kind::Rsyslog => "/usr/sbin/rsyslogd -n -f FOLDER/peer.conf -i FOLDER/pid",
+            Kind::Rsyslog => "/usr/sbin/rsyslogd -n -f DIRECTORY/peer.conf -i DIRECTORY/pid",
             Kind::SyslogNg => {
                 "/opt/syslog-ng-peer/usr/sbin/syslog-ng -F -e --no-caps \
                  --module-path=/opt/syslog-ng-peer/usr/lib/syslog-ng/3.38 \
-                 -f FOLDER/peer.conf -p FOLDER/pid -R FOLDER/persist -c FOLDER/control"
+                 -f DIRECTORY/peer.conf -p DIRECTORY/pid -R DIRECTORY/persist -c DIRECTORY/control"
             }
         };
-        let folder = self.folder.to_str().expect("a path in UTF-8");
-        let mut words = line.split(' ').map(|word| word.replace("FOLDER", folder));
-        let log = File::options().create(true).append(true).open(self.folder.join("peer.log"));
+        let directory = self.directory.to_str().expect("a path in UTF-8");
+        let mut words = line.split(' ').map(|word| word.replace("DIRECTORY", directory));
+        let log = File::options().create(true).append(true).open(self.directory.join("peer.log"));
         let child = Command::new(words.next().expect("a program"))
             .args(words)
             .env("LD_LIBRARY_PATH", "/opt/syslog-ng-peer/usr/lib/syslog-ng")
@@ -161,12 +161,12 @@ impl Peer {
         assert!(accepts, "{:?} does not accept:\n{}", self.kind, self.log());
     }
 
-    /// The MSG parts received so far, in the order of arrival.
+    /// Returns the received MSG parts, in the order of arrival.
     pub fn messages(&self) -> Vec<String> {
         self.lines("message.log")
     }
 
-    /// The whole records received so far: `<134>1 2026-… MSG`.
+    /// Returns the whole received records: `<134>1 2026-… MSG`.
     pub fn records(&self) -> Vec<String> {
         self.lines("raw.log")
     }
@@ -177,14 +177,15 @@ impl Peer {
         assert!(reached, "{} of {count} messages:\n{}", self.messages().len(), self.log());
     }
 
-    /// What the daemon said on its standard error, in all its runs.
+    /// Returns the daemon's standard error of all its runs.
     fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.join("peer.log")).unwrap_or_default()).into()
+        String::from_utf8_lossy(&fs::read(self.directory.join("peer.log")).unwrap_or_default())
+            .into()
     }
 
-    /// The complete lines of a file.
+    /// Returns the complete lines of a file.
     fn lines(&self, name: &str) -> Vec<String> {
-        let text = fs::read(self.folder.join(name)).unwrap_or_default();
+        let text = fs::read(self.directory.join(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         text.split_inclusive('\n')
             .filter_map(|it| it.strip_suffix('\n'))
@@ -201,13 +202,13 @@ impl Drop for Peer {
     }
 }
 
-/// An authority, and a server's certificate from it for 127.0.0.1 and localhost.
-fn certificates(folder: &Path) {
+/// Creates an authority, and a server's certificate for 127.0.0.1 and localhost.
+fn certificates(directory: &Path) {
     let text = "[req]\nprompt=no\ndistinguished_name=name\n[name]\nCN=localhost\n\
         [ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n\
         [server]\nbasicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n\
         extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n";
-    fs::write(folder.join("openssl.cnf"), text).expect("a file");
+    fs::write(directory.join("openssl.cnf"), text).expect("a file");
     let request = "req -config openssl.cnf -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256";
     for arguments in [
         &format!("{request} -x509 -days 2 -subj /CN=ca -extensions ca -keyout ca.key -out ca.pem"),
@@ -215,7 +216,7 @@ fn certificates(folder: &Path) {
         "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -set_serial 2 \
          -extfile openssl.cnf -extensions server -out server.pem",
     ] {
-        run(Command::new("openssl").args(arguments.split(' ')).current_dir(folder));
+        run(Command::new("openssl").args(arguments.split(' ')).current_dir(directory));
     }
 }
 

@@ -139,7 +139,6 @@ pub(super) fn purge(
     Ok(())
 }
 
-/// Access to the quarantine for changes.
 enum QuarantineAccess {
     /// A running service has locked the spool.
     Service(AdminClient),

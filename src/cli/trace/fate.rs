@@ -64,7 +64,6 @@ pub(super) struct TracedDeadLetter {
     pub(super) key: Option<DedupKey>,
 }
 
-/// Progress of one sink.
 struct SinkProgress<'a> {
     name: &'a str,
     cursor: u64,

@@ -17,7 +17,6 @@ pub(super) enum Match {
     Text,
 }
 
-/// Matcher of one id.
 pub(super) struct IdMatcher<'a> {
     pub(super) id: &'a str,
     finder: Finder<'a>,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_this_build_does_not_have_is_refused_with_the_way_to_have_it() {
+fn a_missing_feature_is_refused_with_its_name() {
     for (kind, required, is_built) in [
         ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
@@ -17,17 +17,17 @@ fn what_this_build_does_not_have_is_refused_with_the_way_to_have_it() {
 }
 
 #[test]
-fn mistakes_of_the_brokers_sinks_are_told() {
+fn mistakes_of_the_kafka_and_nats_sinks_are_reported() {
     for (kind, keys, said) in [
         ("nats", "servers = [\"nats://x\"]\nsubject = \"a.*\"", "is not a subject such as"),
-        ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is no stream's name"),
+        ("nats", "servers = [\"nats://x\"]\nstream = \"a.b\"", "is not a stream name"),
         ("nats", "servers = [\"nats://x\"]\nconcurrency = 2", "must be 1, not 2"),
         ("nats", "servers = [\"nats://x\"]\nformat = \"cef\"", "which this target does not take"),
         ("kafka", "topic = \"t\"", "brokers: is missing"),
         ("kafka", "brokers = [\"x\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
-        ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is no topic's name"),
+        ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is not a topic name"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nconcurrency = 2", "must be 1, not 2"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\ntimeout = \"2h\"", "must be at most 1h"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\nmax_size = \"1 GB\"", "must be at most"),

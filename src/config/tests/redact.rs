@@ -1,4 +1,4 @@
-//! `[redact]`: every mistake in it, and what is none.
+//! `[redact]`: every mistake, and valid tables.
 
 use super::*;
 use crate::redact::RedactAction;
@@ -74,7 +74,7 @@ fn every_mistake_is_refused_with_what_to_write() {
 }
 
 #[test]
-fn a_mistake_is_said_once() {
+fn a_mistake_is_reported_once() {
     for rules in ["pii = \"hash\"", "hash = [\"a\"]\nkey_file = \"/nowhere\"", "mask = [\"*\"]"] {
         let found = problems(&format!("[redact]\n{rules}\n"));
         assert_eq!(found.len(), 1, "{found:?}");

@@ -1,5 +1,4 @@
-//! What is written about the configuration is true: the reference, the pages of the sinks, the
-//! examples.
+//! The documentation of the configuration is correct: the reference, the pages of the sinks, the examples.
 
 use std::time::Duration;
 
@@ -7,13 +6,13 @@ use super::*;
 use crate::sinks::TargetConfig;
 
 #[test]
-fn the_reference_says_nothing_but_the_defaults() {
+fn the_reference_contains_exactly_the_defaults() {
     let reference = parse_with(REFERENCE, &[]).expect("a valid file");
     let defaults = parse_with("", &[]).expect("the defaults");
     assert_eq!(format!("{reference:?}"), format!("{defaults:?}"));
 }
 
-/// The reference with its examples, which are comments there.
+/// Returns the reference with its examples, which are comments there.
 pub(super) fn examples() -> String {
     // Examples are the commented lines that set something; sentences stay comments.
     let example = |line: &str| {
@@ -24,7 +23,7 @@ pub(super) fn examples() -> String {
     REFERENCE.lines().map(|line| example(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
 }
 
-/// A text without one of its tables.
+/// Returns a text without one of its tables.
 fn without(text: &str, heading: &str) -> String {
     let mut is_out = false;
     let keep = |line: &&str| {
@@ -39,20 +38,20 @@ fn without(text: &str, heading: &str) -> String {
 #[test]
 fn the_reference_with_its_examples_is_valid() {
     let text = examples();
-    let folder = tempfile::tempdir().expect("a folder");
-    let password = folder.path().join("password");
+    let directory = tempfile::tempdir().expect("a directory");
+    let password = directory.path().join("password");
     std::fs::write(&password, "secret\n").expect("written");
     let mut text = text.replace("/run/secrets/pingone", &password.display().to_string());
     for name in ["collector-ca.pem", "davinci-siem.pem", "davinci-siem.key"] {
-        let file = folder.path().join(name);
+        let file = directory.path().join(name);
         std::fs::write(&file, "PEM\n").expect("written");
         text = text.replace(&format!("/etc/ssl/{name}"), &file.display().to_string());
     }
-    // A build without a feature refuses what needs it. Traces come last.
+    // A build without a feature refuses its tables. Traces are the last table.
     let text = if cfg!(feature = "nats") { text } else { without(&text, "[sinks.nats]") };
     let end = text.find("[traces]").filter(|_| cfg!(not(feature = "otlp"))).unwrap_or(text.len());
     let text = &text[..end];
-    // The two that exclude another example.
+    // Two examples exclude others.
     let text = text.replace("compression = \"none\"", "").replace("include = []", "");
     let secrets = [
         "PINGONE_WEBHOOK_KEY",
@@ -78,7 +77,7 @@ fn the_reference_with_its_examples_is_valid() {
     assert_eq!(sink("archive").routing.exclude[0].connectors.len(), 1);
 }
 
-/// A sink of each type with what it requires, and the tables below it.
+/// Types of sinks, each with its required keys and its tables.
 pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
     ("stdout", "", &["batch", "retry", "include", "exclude", "redact"]),
     ("file", "path = \"/x\"\n", &["rotate"]),
@@ -95,7 +94,7 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
-/// The keys that the program asks for in a table: a message for an unknown key lists them.
+/// Returns the keys of a table, which the message about an unknown key lists.
 pub(super) fn keys_of(table: &str, before: &str) -> Vec<String> {
     let heading =
         if before.contains(&format!("[{table}]")) { String::new() } else { format!("[{table}]\n") };
@@ -105,7 +104,7 @@ pub(super) fn keys_of(table: &str, before: &str) -> Vec<String> {
     keys.split(", ").map(str::to_owned).collect()
 }
 
-/// Every key of a sink type, those of its tables included.
+/// Returns every key of a sink type, those of its tables included.
 pub(super) fn keys_of_sink(kind: &str, required: &str, tables: &[&str]) -> Vec<String> {
     let head = format!("[sinks.a]\ntype = \"{kind}\"\n{required}");
     let mut keys = keys_of("sinks.a", &head);

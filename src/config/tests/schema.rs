@@ -96,7 +96,7 @@ fn mistakes_of(text: &str) -> Vec<String> {
     mistakes(&schema(), &value, "")
 }
 
-/// The TOML files below a directory, and the TOML in Kubernetes' files.
+/// Collects the TOML files below a directory, and the TOML in Kubernetes' files.
 fn configurations(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in directory.read_dir().expect("a directory") {
         let path = entry.expect("an entry").path();
@@ -158,7 +158,7 @@ fn mistakes_are_refused() {
     }
 }
 
-/// A table's keys in the schema.
+/// Returns a table's keys in the schema.
 fn declared(schema: &Value, path: &[&str]) -> BTreeSet<String> {
     let table = path.iter().fold(schema, |schema, key| match schema["properties"].get(key) {
         Some(inner) => inner.get("anyOf").map_or(inner, |forms| &forms[0]),

@@ -41,7 +41,7 @@ mod jetstream {
     }
 
     #[test]
-    fn what_an_engine_cannot_do_is_refused_with_a_reason() {
+    fn keys_that_an_engine_does_not_support_are_refused_with_the_reason() {
         for (text, expected) in [
             (format!("{SHARED}stream = \"a.b\"\n"), "spool.jetstream.stream: must be 1 to 64 of"),
             (

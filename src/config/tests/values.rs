@@ -74,7 +74,7 @@ fn an_unknown_type_is_one_mistake() {
 }
 
 #[test]
-fn a_relative_path_leads_from_the_file_that_it_stands_in() {
+fn a_relative_path_is_relative_to_its_configuration_file() {
     let text = "[sinks.a]\ntype = \"file\"\npath = \"out.ndjson\"\n[sinks.b]\ntype = \"file\"\npath = \"/b\"\n";
     let file = Some(Path::new("/etc/siem/c.toml"));
     let variable = ("DAVINCI_SIEM__SINKS__B__PATH".into(), "from-variable".into());

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// `index path verdict` per element: what an operator would want to know of a body.
+/// Returns `index path verdict` for each element of a body.
 fn verdicts(body: &[u8]) -> Vec<String> {
     match super::body(body, false) {
         Err(refusal) => vec![format!("body: {} {}", refusal.reason.as_str(), refusal.path)],
@@ -65,7 +65,7 @@ fn every_body_shape_is_read() {
 }
 
 #[test]
-fn what_is_not_clearly_a_wrapper_stays_one_element() {
+fn an_unknown_wrapper_stays_one_element() {
     let (a, b) = (event_text("a"), event_text("b"));
     for body in [
         format!(r#"[{{"logs":[],"event":{a}}}]"#),
@@ -293,7 +293,7 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_none_are_lost(body in json_like()) {
         let Ok(elements) = super::body(&body, false) else { return Ok(()) };
-        // What is in no element is structure: brackets, commas, white space and wrappers' fields.
+        // Bytes outside of elements are structure: brackets, commas, white space and wrappers' fields.
         let mut rest = body.clone();
         for element in &elements {
             let start = element.raw.as_ptr().addr() - body.as_ptr().addr();

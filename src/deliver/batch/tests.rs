@@ -1,4 +1,4 @@
-//! Settling: what each verdict does to its event, its neighbours and the cursor.
+//! Effect of each verdict on its event, the other events and the cursor.
 
 use std::sync::Arc;
 

@@ -20,7 +20,6 @@ pub struct FilterConfig {
     pub types: Vec<Pattern>,
     /// `success`, `failure`, `unknown`.
     pub outcomes: Vec<String>,
-    /// Names of `[sources]`.
     pub sources: Vec<String>,
     /// Flow ids, with or without dashes, or flow names.
     pub flows: Vec<Pattern>,

@@ -62,7 +62,7 @@ fn every_row_is_legal_in_ecs_and_ocsf() {
 }
 
 #[test]
-fn words_say_what_the_rows_say() {
+fn words_and_rows_agree() {
     let (mut differ, mut kinds) = (Vec::new(), Vec::new());
     for (name, entry) in listed() {
         let derived = derive::derive(name);

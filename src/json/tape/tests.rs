@@ -159,7 +159,7 @@ fn inner_objects_follow_their_field() {
 }
 
 #[test]
-fn what_is_too_much_is_not_written_down() {
+fn values_beyond_the_bounds_are_not_recorded() {
     let object = |fields: usize| {
         let fields: Vec<_> = (0..fields).map(|number| format!("\"{number}\":0")).collect();
         format!("{{{}}}", fields.join(","))

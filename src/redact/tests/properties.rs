@@ -129,7 +129,7 @@ fn without_addresses(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn what_no_rule_means_stays_byte_for_byte((came, masked) in events()) {
+    fn data_without_a_rule_stays_unchanged((came, masked) in events()) {
         let masking = redaction("mask = [\"secret.name\", \"text\"]");
         let expected = masked.replace("\"to ***!\"", "\"***\"");
         prop_assert_eq!(redacted(&masking, &came), expected, "{}", came);
@@ -165,7 +165,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_left_of_a_text_holds_no_address(
+    fn a_redacted_text_contains_no_address(
         text in r#"(a|b\.co|@|%40|%|4|0|"|-|\.|#|_| |x@y\.de|%2540){0,14}"#
     ) {
         let redaction = redaction("pii = \"drop\"");

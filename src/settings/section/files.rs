@@ -1,4 +1,4 @@
-//! Paths and secrets: what a configuration names and does not hold.
+//! Reads paths and secrets. A configuration names the file or variable of a secret and never contains it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! Typed values of keys, with their defaults. A default is written as the file would write it.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -120,18 +121,20 @@ impl<T> Reading<'_, '_, Vec<T>> {
 impl<'p> Section<'p> {
     /// Reads a string.
     pub(crate) fn text<'s>(&'s mut self, key: &str, doc: &str) -> Reading<'s, 'p, String> {
-        self.text_as(key, doc, |text| Ok(text.to_owned()))
+        self.text_as(key, doc, |text| Ok::<_, Infallible>(text.to_owned()))
     }
 
-    /// Reads a string that `parse` turns into a value. An error ends a sentence that begins with the key.
-    pub(crate) fn text_as<'s, T>(
+    /// Reads a string that `parse` turns into a value. The text of an error follows the key in the message: "is not …".
+    pub(crate) fn text_as<'s, T, E: Display>(
         &'s mut self,
         key: &str,
         doc: &str,
-        parse: impl Fn(&str) -> Result<T, String> + 's,
+        parse: impl Fn(&str) -> Result<T, E> + 's,
     ) -> Reading<'s, 'p, T> {
         let string = || json!({ "type": "string" });
-        self.reading(key, doc, string, move |node| parse(text_of(node)?).map_err(|m| vec![m]))
+        self.reading(key, doc, string, move |node| {
+            parse(text_of(node)?).map_err(|error| vec![error.to_string()])
+        })
     }
 
     /// Reads a string that another type is made of; `wanted` is a noun phrase.
@@ -306,11 +309,11 @@ impl<'p> Section<'p> {
     }
 
     /// Reads a list of strings, each of which `parse` turns into a value. In a variable, commas separate them.
-    pub(crate) fn list_as<'s, T>(
+    pub(crate) fn list_as<'s, T, E: Display>(
         &'s mut self,
         key: &str,
         doc: &str,
-        parse: impl Fn(&str) -> Result<T, String> + 's,
+        parse: impl Fn(&str) -> Result<T, E> + 's,
     ) -> Reading<'s, 'p, Vec<T>> {
         let schema = || json!({ "type": "array", "items": { "type": "string" } });
         let reading = self.reading(key, doc, schema, move |node| {
@@ -330,7 +333,7 @@ impl<'p> Section<'p> {
             for item in items {
                 match parse(&item) {
                     Ok(value) => values.push(value),
-                    Err(mistake) => mistakes.push(mistake),
+                    Err(mistake) => mistakes.push(mistake.to_string()),
                 }
             }
             if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }

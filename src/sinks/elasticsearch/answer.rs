@@ -1,4 +1,4 @@
-//! Verdicts of a bulk answer, one for each document: HTTP 200 alone says nothing.
+//! Verdicts of a bulk answer, one for each document: the status is 200 even if documents are refused.
 
 use serde::Deserialize;
 
@@ -30,15 +30,14 @@ struct Failure {
     reason: Option<String>,
 }
 
-/// An error type is a word such as `mapper_parsing_exception`; whatever else stands there is not
-/// shown in logs.
+/// Reads an error type, which is a word such as `mapper_parsing_exception`. Any other text must not reach the log.
 fn word<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     Ok(text.filter(|text| text.len() <= 80 && text.chars().all(plain)))
 }
 
-/// Error types that say what is wrong with a document. Others are of the cluster, or unknown.
+/// Error types whose cause is the document.
 const OF_A_DOCUMENT: [&str; 13] = [
     "date_time_parse_exception",
     "document_parsing_exception",
@@ -55,7 +54,7 @@ const OF_A_DOCUMENT: [&str; 13] = [
     "x_content_parse_exception",
 ];
 
-/// Error types that every document meets until somebody changes the cluster or the configuration.
+/// Error types that every document gets until an operator changes the cluster or the configuration.
 const OF_THE_CLUSTER: [&str; 9] = [
     "action_request_validation_exception",
     "cluster_block_exception",
@@ -68,8 +67,8 @@ const OF_THE_CLUSTER: [&str; 9] = [
     "validation_exception",
 ];
 
-/// Words of refusals that have a document's type and are the cluster's: a missing pipeline, no room for
-/// another shard, nothing that may be written to.
+/// Texts of refusals whose type is a document's, although the cause is the cluster: a missing pipeline, too many shards,
+/// no write index.
 const CLUSTERS_WORDS: [&str; 7] = [
     "pipeline with id",
     "this action would add",
@@ -96,7 +95,7 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
             return all(Verdict::Split { reason });
         }
         Class::Retry => return all(retry(answer)),
-        // Documents are judged one by one; what is refused as a whole is refused for its URL.
+        // Documents have results of their own. A request is refused as a whole because of its URL.
         Class::Fatal | Class::Refused => {
             let kind = error_type(answer);
             let advice = match status {
@@ -111,7 +110,7 @@ pub(in crate::sinks) fn report(answer: &Answer, count: usize) -> Report {
     }
     match serde_json::from_slice::<BulkAnswer>(&answer.body) {
         Ok(body) if body.items.len() == count => items(answer, &body.items),
-        // A shorter request has a shorter answer. Of one document, the event is not to blame.
+        // A smaller request has a smaller answer. For a single document, the event is not the cause.
         _ if answer.is_too_long && count > 1 => {
             all(Verdict::Split { reason: answer.reason("the answer is too long to be read", None) })
         }
@@ -136,16 +135,16 @@ fn items(answer: &Answer, actions: &[BulkAction]) -> Report {
     Report::from(verdicts).with(SinkFinding::FailureStore, stored_as_failure)
 }
 
-/// 409: a document with this id is there, and it is this event.
+/// 409: a document with this id exists, and it is this event.
 fn is_taken(status: u16) -> bool {
     matches!(status, 200..=299 | 409)
 }
 
-/// The verdict for one document. `takes_some` tells whether another of the same request was taken: a
-/// refusal that may be the cluster's is only then believed to be about this one.
+/// Returns the verdict for one document. `takes_some` is true if another document of the request was accepted. Only then
+/// is a refusal with an ambiguous cause attributed to this document.
 fn verdict(answer: &Answer, outcome: &BulkItemOutcome, takes_some: bool) -> Verdict {
     let status = outcome.status;
-    // Most documents are there: no words are made for them.
+    // The usual case, without building a reason.
     if is_taken(status) {
         return Verdict::Delivered;
     }
@@ -165,7 +164,7 @@ fn verdict(answer: &Answer, outcome: &BulkItemOutcome, takes_some: bool) -> Verd
         is_late: false,
     };
     match status {
-        // About the data stream or the key, and so about every document.
+        // The cause is the data stream or the key, so every document is refused.
         401 | 403 | 404 => Verdict::Fatal { reason },
         429 | 500.. => Verdict::Retry { after: answer.retry_after, reason },
         _ if is_of_the_cluster(reason.code.as_deref(), text) => Verdict::Fatal { reason },

@@ -8,7 +8,6 @@ use crate::settings::Section;
 pub struct ElasticsearchSinkConfig {
     /// Connection; the URL has no path, or the path that a proxy adds.
     pub client: HttpClientConfig,
-    /// Credentials.
     pub authorization: Authorization,
     /// The product, which decides about the parameters of a request.
     pub flavor: Flavor,
@@ -57,9 +56,14 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ElasticsearchSinkConfig>
     Some(config)
 }
 
+/// The text is not the name of a data stream.
+#[derive(Debug, thiserror::Error)]
+#[error("is not a data stream's name; write for example data_stream = {:?}", DATA_STREAM)]
+struct DataStreamError;
+
 /// Parses the name of a data stream:
 /// <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create>.
-fn parse_data_stream(name: &str) -> Result<String, String> {
+fn parse_data_stream(name: &str) -> Result<String, DataStreamError> {
     let is_allowed =
         |c: char| !c.is_uppercase() && !c.is_whitespace() && !"\\/*?\"<>|,#:".contains(c);
     let is_name = (1..=255).contains(&name.len())
@@ -67,8 +71,6 @@ fn parse_data_stream(name: &str) -> Result<String, String> {
         && !name.starts_with(['-', '_', '+', '.']);
     match is_name {
         true => Ok(name.to_owned()),
-        false => Err(format!(
-            "is not a data stream's name; write for example data_stream = {DATA_STREAM:?}"
-        )),
+        false => Err(DataStreamError),
     }
 }

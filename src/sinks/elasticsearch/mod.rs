@@ -1,7 +1,7 @@
 //! `elasticsearch`: the bulk API of Elasticsearch and OpenSearch.
 //!
-//! Every document is created under an id that a repetition has again: a conflict means that it is
-//! there. That holds within one backing index; a rollover in between lets a duplicate in.
+//! A document has the same id in each repetition, and is created: a conflict means that it exists. Ids are unique within
+//! one backing index, so a rollover between two attempts allows a duplicate.
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk>
 
 pub(super) mod answer;
@@ -68,7 +68,7 @@ struct Root {
 #[derive(Deserialize)]
 struct Version {
     number: String,
-    /// OpenSearch names itself.
+    /// `opensearch` in answers of OpenSearch.
     distribution: Option<String>,
 }
 
@@ -116,7 +116,7 @@ impl Deliver for Elasticsearch {
         }
     }
 
-    /// Asks who is there. A key that may only create documents is refused here, and is good.
+    /// Requests the root endpoint. A valid key that may only create documents is refused here.
     async fn probe(&mut self) -> Result<String, Reason> {
         let answer = self.requests.get(&below(&self.base, "/")).await;
         let answer = answer?;

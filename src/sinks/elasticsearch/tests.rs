@@ -1,4 +1,4 @@
-//! Every status of a bulk answer, and what an event looks like on the wire.
+//! Every status of a bulk answer, and the bytes of an event.
 
 use super::answer::report;
 use super::*;
@@ -69,7 +69,7 @@ fn an_answer_that_does_not_fit_the_request_delivers_nothing() {
 }
 
 #[test]
-fn a_cluster_that_takes_no_document_pauses_the_sink_and_blames_none() {
+fn a_cluster_that_accepts_no_document_pauses_the_sink() {
     let item = |kind: &str, reason: &str| {
         format!(r#"{{"create":{{"status":400,"error":{{"type":"{kind}","reason":"{reason}"}}}}}}"#)
     };
@@ -85,7 +85,7 @@ fn a_cluster_that_takes_no_document_pauses_the_sink_and_blames_none() {
         ("illegal_argument_exception", "no write index is defined for alias [x]", 'F'),
         ("illegal_argument_exception", "Limit of total fields [1000] has been exceeded", 'X'),
         ("mapper_parsing_exception", "failed to parse", 'X'),
-        // Nobody knows whose fault it is: it is tried again, and the policy above finds out.
+        // The cause is unknown: the event is retried, and `deliver` finds the cause.
         ("some_new_exception", "x", 'R'),
         ("", "x", 'R'),
     ] {
@@ -133,7 +133,7 @@ fn a_document_is_created_under_the_events_own_id_with_its_time() {
 }
 
 #[test]
-fn the_two_products_are_asked_in_their_own_way() {
+fn each_product_gets_its_own_request() {
     let url = |more: &str| {
         let text = format!(
             "[sinks.s]\ntype = \"elasticsearch\"\nendpoint = \"https://x/prefix/\"\n{more}"

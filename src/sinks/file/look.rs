@@ -1,4 +1,4 @@
-//! Finds out whether the file could be written, without opening, making or locking anything.
+//! Checks if the file could be written, without opening, creating or locking anything.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -11,7 +11,10 @@ use super::FileSinkConfig;
 use super::open;
 use crate::sinks::Reason;
 
-/// Says whether delivery would be able to append to the file.
+/// Returns a message if delivery could append to the file.
+///
+/// # Errors
+/// The cause, and the path that has to be corrected.
 pub(super) fn look(settings: &FileSinkConfig) -> Result<String, Reason> {
     let path = settings.path.display();
     let refused = |what: &str| Reason::new(format!("{path} cannot be written: {what}"));
@@ -22,9 +25,10 @@ pub(super) fn look(settings: &FileSinkConfig) -> Result<String, Reason> {
         Ok(found) if found.is_dir() => Err(refused("it is a directory")),
         Ok(found) if found.file_type().is_socket() => Err(refused("it is a socket")),
         Ok(found) => {
-            may(&settings.path, Access::WRITE_OK).map_err(|error| refused(&words(&error)))?;
+            check_access(&settings.path, Access::WRITE_OK)
+                .map_err(|error| refused(&words(&error)))?;
             if rotates(&found) {
-                may(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+                check_access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
                     refused(&format!("rotation renames it, and its directory: {}", words(&error)))
                 })?;
             }
@@ -37,28 +41,28 @@ pub(super) fn look(settings: &FileSinkConfig) -> Result<String, Reason> {
             })
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // The nearest directory that exists is where the missing ones would be made.
+            // The missing directories would be created in the nearest existing one.
             let existing = directory.ancestors().find(|above| above.exists());
             let existing = existing.unwrap_or(Path::new("/"));
             if !existing.is_dir() {
-                return Err(refused(&format!("{} is no directory", existing.display())));
+                return Err(refused(&format!("{} is not a directory", existing.display())));
             }
-            may(existing, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            check_access(existing, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
                 refused(&format!("it is missing, and in {}: {}", existing.display(), words(&error)))
             })?;
-            Ok(format!("{path} can be made"))
+            Ok(format!("{path} can be created"))
         }
         Err(error) => Err(refused(&words(&error))),
     }
 }
 
-/// Asks the kernel whether this process may; the effective user counts, as it does when a file is opened.
-fn may(path: &Path, access: Access) -> io::Result<()> {
+/// Checks the access to a path, for the effective user, like opening it would.
+fn check_access(path: &Path, access: Access) -> io::Result<()> {
     Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
 }
 
-/// The other process that holds the lock on a file, as far as `/proc` tells. Asking for the lock instead would keep
-/// a service from getting it at that moment.
+/// Returns the other process that holds the lock on a file, from `/proc/locks`. Taking the lock as a test could keep
+/// the service from getting it at that moment.
 fn owner(found: &Metadata) -> Option<u32> {
     let (device, inode) = (found.dev(), found.ino());
     let file = format!("{:02x}:{:02x}:{inode}", major(device), minor(device));

@@ -1,9 +1,9 @@
 //! `file`: one line per event, appended to a file, on disk before the cursor moves.
 //!
-//! The file is this sink's alone while it is open: it holds a lock on it, and a record beside it says which bytes
-//! are its own. Only whole lines stay: what a failed write or a power loss left behind is cut off again, at once or
-//! when the file is opened next, and nothing that this sink did not write ever is. A file that was renamed or
-//! removed by others (logrotate) is noticed and opened anew. Rotation and compression are in [`rotate`].
+//! The sink holds a lock on the open file, and a record beside the file says which bytes the sink has written.
+//! The file contains whole lines only: a failed write is undone at once, and the torn end of a power loss is cut when
+//! the file is opened again. The sink never cuts bytes that it has not written. When another process (logrotate)
+//! renames or removes the file, the sink opens the path again. [`rotate`] rotates and compresses.
 
 mod config;
 mod look;
@@ -29,12 +29,12 @@ pub(crate) use config::FileSinkConfig;
 use open::{Failed, Open};
 use pipe::Pipe;
 
-/// Times that a batch is written anew because the file was renamed meanwhile.
-const RENAMED: usize = 3;
+/// Times that a batch is written again because the file was renamed meanwhile.
+const RENAME_RETRIES: usize = 3;
 
 impl SinkType for FileSinkConfig {
     const NAME: &'static str = "file";
-    // Each batch is synced, which costs less than writing a full one.
+    // Each batch costs one sync. With full batches, the sync takes less time than the writes.
     const BATCH: BatchDefaults = BatchDefaults { events: "5000", bytes: "4 MiB" };
     const IS_ORDERED: bool = true;
     const SENDS_LINES: bool = true;
@@ -70,7 +70,7 @@ impl SinkType for FileSinkConfig {
     }
 
     async fn reopen(&self, _: &mut File) -> Result<(), Reason> {
-        // It holds no credentials, and checks its file at each batch.
+        // The sink has no credentials, and it checks its file at each batch.
         Ok(())
     }
 }
@@ -79,7 +79,7 @@ impl SinkType for FileSinkConfig {
 #[derive(Debug)]
 pub(crate) struct File {
     state: Arc<Mutex<State>>,
-    /// Used where the path is no regular file.
+    /// Writer for a path that is not a regular file.
     pipe: Pipe,
 }
 
@@ -90,11 +90,11 @@ struct State {
     compressing: rotate::Compressing,
 }
 
-/// What became of a batch.
+/// Result of appending a batch.
 enum Appended {
-    /// The lines that end within these first bytes are on disk; the others are not, for a reason.
+    /// Number of lines on disk, from the first on, and the error that kept the others from it.
     Lines(usize, io::Result<()>),
-    /// The path is no regular file.
+    /// The path is not a regular file.
     NoFile,
 }
 
@@ -104,7 +104,7 @@ impl File {
         File { state: Arc::new(Mutex::new(state)), pipe: Pipe::default() }
     }
 
-    /// Runs on a thread that may wait for the disk.
+    /// Runs `work` on a thread that may wait for the disk.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut State) -> T + Send + 'static,
@@ -140,7 +140,7 @@ impl Deliver for File {
         Report::first_delivered(items, written, verdict)
     }
 
-    /// Looks whether the file could be written; opens and makes nothing.
+    /// Checks if the file could be written. Opens and creates nothing.
     async fn probe(&mut self) -> Result<String, Reason> {
         let looked = self.blocking(|state| look::look(&state.settings)).await;
         looked.unwrap_or_else(|error| Err(Reason::new(error.to_string())))
@@ -153,7 +153,7 @@ impl Deliver for File {
 }
 
 impl State {
-    /// Appends and syncs. On failure the file ends with a whole line, or is opened anew next.
+    /// Appends and syncs. After a failure, the file ends with a whole line, or the next call opens it again.
     fn append(&mut self, lines: &[u8], ends: &[usize]) -> Appended {
         if std::fs::metadata(&self.settings.path)
             .is_ok_and(|found| !found.is_file() && !found.is_dir())
@@ -161,7 +161,7 @@ impl State {
             self.open = None;
             return Appended::NoFile;
         }
-        let mut attempts = 0..RENAMED;
+        let mut attempts = 0..RENAME_RETRIES;
         loop {
             let appended = self.ready(lines.len() as u64).map(|mut open| {
                 let appended = open.append(&self.settings.path, lines, ends);
@@ -175,7 +175,7 @@ impl State {
                 }
                 Ok((_, Err(failed))) if failed.is_renamed && attempts.next().is_some() => {}
                 Ok((open, Err(Failed { kept, error, is_clean, .. }))) => {
-                    // If it is not, opening the file again makes it so.
+                    // An unclean file is closed; opening it again repairs its end.
                     self.open = Some(open).filter(|_| is_clean);
                     return Appended::Lines(ends.partition_point(|end| *end <= kept), Err(error));
                 }
@@ -183,7 +183,7 @@ impl State {
         }
     }
 
-    /// The file, ready to take `added` bytes.
+    /// Returns the open file. Rotates it first if `added` bytes would make it too large, or if it is too old.
     fn ready(&mut self, added: u64) -> io::Result<Open> {
         let mut open = match self.open.take() {
             Some(open) if open.is_current(&self.settings.path) => open,

@@ -1,4 +1,4 @@
-//! Opening the file so that it is this sink's alone and ends with a whole line, and appending to it.
+//! Opens the file, with a lock and with a whole last line, and appends to it.
 
 use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -9,52 +9,53 @@ use std::time::SystemTime;
 use rustix::fs::OFlags;
 
 use super::{record, torn};
+use crate::sinks::stream::write_counting;
 use crate::{durable_dir, paths};
 
-/// Events are personal data; whoever ships the file shares its group.
+/// Permissions of a file: events are personal data. A log shipper needs the file's group.
 pub(super) const MODE: u32 = 0o640;
 
-/// As for any folder: the umask decides.
-const FOLDER_MODE: u32 = 0o777;
+/// Permissions of a directory that the sink creates. The umask restricts them.
+const DIRECTORY_MODE: u32 = 0o777;
 
-/// Times that opening begins anew because the file was renamed meanwhile.
-const ATTEMPTS: usize = 8;
+/// Times that opening starts again because the file was renamed meanwhile.
+const OPEN_ATTEMPTS: usize = 8;
 
 /// A regular file, locked for this sink until it is dropped.
 #[derive(Debug)]
 pub(super) struct Open {
     file: File,
-    /// Where the file is: the path with its links resolved, so that the file is rotated and not the link.
+    /// Path of the file with its links resolved, so that rotation renames the file and not the link.
     pub(super) path: PathBuf,
-    /// Bytes of whole, synced lines.
+    /// Length of the whole, synced lines, in bytes.
     pub(super) length: u64,
-    /// Time at which the file was begun.
+    /// Time at which the file was created.
     pub(super) born: SystemTime,
     identity: (u64, u64),
-    /// Length that its record has.
+    /// Length in the record beside the file, in bytes.
     recorded: u64,
 }
 
-/// Reason why not all lines were appended.
+/// Error of an append, and the state of the file after it.
 #[derive(Debug)]
 pub(super) struct Failed {
-    /// Bytes of whole lines that are on disk all the same.
+    /// Length of the whole lines that are on disk in spite of the error, in bytes.
     pub(super) kept: usize,
     pub(super) error: io::Error,
-    /// True if the file ends with these and can be appended to.
+    /// True if the file ends with these lines and the next batch can be appended.
     pub(super) is_clean: bool,
-    /// True if the file was renamed before the lines were in it.
+    /// True if the file was renamed during the append.
     pub(super) is_renamed: bool,
 }
 
 impl Open {
-    /// Reports whether `path` still leads to this file.
+    /// Returns true if `path` still leads to this file.
     pub(super) fn is_current(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|found| paths::identity(&found) == self.identity)
     }
 
-    /// Takes note of a length that others have changed (logrotate's `copytruncate`, an editor), and closes a line
-    /// that they left open.
+    /// Reads the length again after another process has changed the file (logrotate's `copytruncate`, an editor), and
+    /// ends a line that the process left open.
     pub(super) fn catch_up(&mut self) -> io::Result<()> {
         let found = self.file.metadata()?.len();
         if found != self.length {
@@ -64,8 +65,10 @@ impl Open {
         Ok(())
     }
 
-    /// Appends and syncs, if the file is still at `configured`. `ends` are the ends of the lines in `lines`, in
-    /// order. On failure, whole lines that are on disk stay, and what was begun of the next one is taken back.
+    /// Appends and syncs, if the file is still at `configured`. `ends` are the ends of the lines in `lines`, ascending.
+    ///
+    /// # Errors
+    /// [`Failed`]. Whole lines that are on disk stay there; the written part of the next line is removed.
     pub(super) fn append(
         &mut self,
         configured: &Path,
@@ -74,7 +77,7 @@ impl Open {
     ) -> Result<(), Failed> {
         let (written, ended) = write_counting(&self.file, lines);
         if !self.is_current(configured) {
-            // Whoever renamed it may have read, compressed and removed it before the lines were in it.
+            // The process that renamed the file may have read or compressed it before the lines arrived.
             let error = io::Error::other("is renamed again and again while it is written");
             return Err(Failed { kept: 0, error, is_clean: false, is_renamed: true });
         }
@@ -87,14 +90,14 @@ impl Open {
             (kept, failed) = (0, Some(error));
             is_clean = is_cut(0);
         } else if failed.is_none() && self.is_shorter_than(self.length + written as u64) {
-            // `copytruncate` has come in between: these lines may be in neither file.
+            // `copytruncate` has truncated the file meanwhile: its copy may lack these lines, too.
             let error = "was cut by another process while lines were appended";
             (kept, failed) = (0, Some(io::Error::other(error)));
         }
         match failed {
             None => {
                 self.length += written as u64;
-                if self.recorded < record::CHECKED {
+                if self.recorded < record::CHECKED_BYTES {
                     self.record();
                 }
                 Ok(())
@@ -106,14 +109,15 @@ impl Open {
         }
     }
 
-    /// Ends the ownership in an orderly way.
+    /// Closes the file and removes the record: the sink no longer owns any bytes of the file.
     pub(super) fn close(self) {
         if let Err(error) = record::remove(&self.path) {
             tracing::debug!(path = %self.path.display(), %error, "the record of the file stays");
         }
     }
 
-    /// Cuts what an append wrote behind its first `kept` bytes. Only if nobody else has written or cut meanwhile.
+    /// Removes what an append has written after its first `kept` bytes. Returns false if another process has changed the
+    /// length meanwhile, or if the file cannot be cut.
     fn take_back(&self, written: usize, kept: usize) -> bool {
         let is_own = self.file.metadata();
         let is_own = is_own.is_ok_and(|found| found.len() == self.length + written as u64);
@@ -124,7 +128,7 @@ impl Open {
         self.file.metadata().is_ok_and(|found| found.len() < length)
     }
 
-    /// Closes an open last line with a line break, and writes down that what follows is this sink's.
+    /// Ends an open last line with a line break, and records that the sink writes all bytes from here on.
     fn begin(&mut self) -> io::Result<()> {
         let mut last = [b'\n'];
         if self.length > 0 {
@@ -134,8 +138,8 @@ impl Open {
             self.file.write_all(b"\n")?;
             self.length += 1;
         }
-        // What the last process did not get to sync: nothing is written behind it, nor is the file
-        // rotated, while a power loss could still tear it.
+        // Syncs the bytes that the last process may not have synced: until then, a power loss could tear them, although
+        // new lines follow or the file is rotated.
         self.file.sync_data()?;
         self.record();
         Ok(())
@@ -150,19 +154,19 @@ impl Open {
     }
 }
 
-/// Opens or makes the file, locks it, and cuts what a crash of this sink has torn: its events were never settled
-/// and come again. After a power loss, that may be more than the last line.
+/// Opens or creates the file, locks it, and cuts the torn end of a crash, which may be more than one line after a power
+/// loss. Its events are not committed, so they are delivered again.
 pub(super) fn open(configured: &Path) -> io::Result<Open> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..OPEN_ATTEMPTS {
         let path = target(configured)?;
         let parent = path.parent().unwrap_or(Path::new("/"));
-        durable_dir::make(parent, FOLDER_MODE)?;
+        durable_dir::make(parent, DIRECTORY_MODE)?;
         let mut file = File::options()
             .create(true)
             .append(true)
             .read(true)
             .mode(MODE)
-            // A named pipe that has taken the file's place must not be waited for.
+            // Opening a named pipe would wait for its reader, if one has taken the file's place.
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(&path)?;
         let is_locked = lock(&file)?;
@@ -171,11 +175,11 @@ pub(super) fn open(configured: &Path) -> io::Result<Open> {
         let is_current =
             fs::metadata(configured).is_ok_and(|now| paths::identity(&now) == identity);
         if !is_current {
-            // Renamed between opening and locking, by whoever had the lock.
+            // The previous holder of the lock renamed the file between opening and locking.
             continue;
         }
         if !found.is_file() {
-            return Err(io::Error::other("is no regular file any more"));
+            return Err(io::Error::other("is not a regular file any more"));
         }
         let mut length = found.len();
         if is_locked && let Some(from) = record::own_from(&path, &file) {
@@ -187,23 +191,23 @@ pub(super) fn open(configured: &Path) -> io::Result<Open> {
         let born = born(&found)?;
         let mut open = Open { file, path, length, born, identity, recorded: 0 };
         open.begin()?;
-        // Each time: an earlier attempt may have made the file and failed here.
+        // Always: an earlier attempt may have created the file and failed here.
         durable_dir::sync(open.path.parent().unwrap_or(Path::new("/")))?;
         return Ok(open);
     }
     Err(io::Error::other("is renamed again and again while it is opened"))
 }
 
-/// Returns where the file of a path is or will be.
+/// Returns the path of the file, which may not exist yet, with links resolved.
 pub(super) fn target(configured: &Path) -> io::Result<PathBuf> {
     let target = paths::resolve(configured)?;
-    // Links below /proc lead to open files and name no path.
+    // A link below /proc leads to an open file; its text is not a path.
     let is_there = |path: &Path| fs::metadata(path).ok().map(|found| paths::identity(&found));
     let is_resolved = is_there(configured).is_none_or(|file| Some(file) == is_there(&target));
     Ok(if is_resolved { target } else { configured.to_owned() })
 }
 
-/// Takes the lock on the file. Returns false on a file system without locks.
+/// Locks the file. Returns false on a file system without locks.
 fn lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
@@ -217,18 +221,4 @@ fn lock(file: &File) -> io::Result<bool> {
 
 fn born(metadata: &Metadata) -> io::Result<SystemTime> {
     metadata.created().or_else(|_| metadata.modified())
-}
-
-/// Writes as much as the system takes. Returns how much that was.
-fn write_counting(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
-    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-        match file.write(rest) {
-            Ok(0) => return (written, Err(ErrorKind::WriteZero.into())),
-            Ok(count) => written += count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return (written, Err(error)),
-        }
-    }
-    (written, Ok(()))
 }

@@ -1,4 +1,4 @@
-//! A named pipe or a device as `path`: written without ever waiting for a reader to come.
+//! Writes to a named pipe or a device at `path`. Never waits for a reader to open the pipe.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -13,11 +13,11 @@ use crate::paths;
 use crate::sinks::Item;
 use crate::sinks::stream::Stream;
 
-/// Bytes of a pipe's past that are remembered: more than a pipe can hold (`/proc/sys/fs/pipe-max-size`), and the
-/// line before it.
-const REMEMBERED: usize = 4 << 20;
+/// Bytes that are remembered to write unread ones again: more than the capacity of a pipe
+/// (`/proc/sys/fs/pipe-max-size`) and one line.
+const REMEMBERED_BYTES: usize = 4 << 20;
 
-/// Something that can neither be synced, cut nor rotated.
+/// An output that cannot be synced, cut or rotated.
 #[derive(Debug)]
 pub(super) struct Pipe {
     open: Option<(Arc<File>, (u64, u64))>,
@@ -26,12 +26,12 @@ pub(super) struct Pipe {
 
 impl Default for Pipe {
     fn default() -> Pipe {
-        Pipe { open: None, stream: Stream::keeping(REMEMBERED) }
+        Pipe { open: None, stream: Stream::keeping(REMEMBERED_BYTES) }
     }
 }
 
 impl Pipe {
-    /// Writes the items as lines. Returns how many are written, and why the others are not.
+    /// Writes the items as lines. Returns the number of written items, and the error that kept the others.
     pub(super) async fn write(&mut self, path: &Path, items: &[Item]) -> (usize, io::Result<()>) {
         let file = match self.current(path) {
             Ok(file) => file,
@@ -45,7 +45,7 @@ impl Pipe {
         (written, result)
     }
 
-    /// Ends with this pipe. What nobody has read of it goes to the next reader first.
+    /// Closes this pipe. The next reader first gets the bytes that nobody has read.
     fn close(&mut self) {
         if let Some((file, _)) = self.open.take()
             && let Ok(unread) = ioctl_fionread(&file)

@@ -1,8 +1,8 @@
-//! `.NAME.davinci-siem` beside the output: which file this sink has open, and how long it was at that time.
+//! The record `.NAME.davinci-siem` beside the output: the identity of the open file, and its length when it was
+//! opened.
 //!
-//! The bytes behind that length are this sink's own, so that a torn end may be cut. The record is removed when the
-//! sink is closed in an orderly way: what is appended afterwards is somebody else's. Without a record, delivery
-//! works and nothing is ever cut.
+//! The sink has written all bytes after that length, so it may cut a torn end there. Closing the sink removes the
+//! record, because another process may append afterwards. Without a record, delivery works, and nothing is cut.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::open::MODE;
 use crate::{durable_dir, paths};
 
-/// Bytes before the recorded length that the checksum covers. A record of less is soon written again.
-pub(super) const CHECKED: u64 = 4096;
+/// Bytes before the recorded length that the checksum covers. A record that covers less is replaced by the next
+/// append.
+pub(super) const CHECKED_BYTES: u64 = 4096;
 
-/// Longest record that is read; one has about 100 bytes.
+/// Upper bound of a record that is read, in bytes. A valid record has about 100.
 const MAX_BYTES: u64 = 4096;
 
 /// A file and its length in bytes when it was opened.
@@ -27,16 +28,16 @@ const MAX_BYTES: u64 = 4096;
 pub(super) struct Record {
     device: u64,
     inode: u64,
-    /// Birth of the inode in ns since the Unix epoch, where the file system knows it: the number of a removed file is
-    /// given to the next one.
+    /// Birth of the inode in ns since the Unix epoch, if the file system stores it: the inode number of a removed file
+    /// is used again.
     born: Option<u64>,
-    /// Whole, synced lines.
+    /// Length of the whole, synced lines, in bytes.
     length: u64,
-    /// CRC-32 of the last [`CHECKED`] bytes of these.
+    /// CRC-32 of the last [`CHECKED_BYTES`] of these lines.
     checksum: u32,
 }
 
-/// The hidden name beside `output` with this ending. No pattern such as `events.ndjson*` matches it.
+/// Returns the hidden name beside `output` with this ending. Patterns such as `events.ndjson*` do not match it.
 pub(super) fn beside(output: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(output.file_name().unwrap_or_default());
@@ -49,7 +50,7 @@ fn name(output: &Path) -> PathBuf {
     beside(output, "davinci-siem")
 }
 
-/// Writes down that `file`, at `output`, is this sink's from `length` on. Durable when it returns.
+/// Records that the sink writes all bytes of `file`, at `output`, from `length` on. Durable when it returns.
 pub(super) fn write(output: &Path, file: &File, length: u64) -> io::Result<()> {
     let record = serde_json::to_vec(&Record::of(file, length)?)?;
     let unfinished = beside(output, "davinci-siem.tmp");
@@ -61,14 +62,14 @@ pub(super) fn write(output: &Path, file: &File, length: u64) -> io::Result<()> {
     durable_dir::sync(output.parent().unwrap_or(Path::new(".")))
 }
 
-/// Ends the record: from now on, nothing in the file is this sink's to cut.
+/// Removes the record: the sink may no longer cut any bytes of the file.
 pub(super) fn remove(output: &Path) -> io::Result<()> {
     remove_if_there(&name(output))?;
     durable_dir::sync(output.parent().unwrap_or(Path::new(".")))
 }
 
-/// Returns the length from which on the bytes of `file` are this sink's, if they are: the record names this file,
-/// and what it had at that time is still there.
+/// Returns the recorded length if the record names this file and the bytes before that length are unchanged. The sink
+/// has written all bytes after it.
 pub(super) fn own_from(output: &Path, file: &File) -> Option<u64> {
     let name = name(output);
     let is_small = fs::symlink_metadata(&name).ok()?;
@@ -91,13 +92,13 @@ impl Record {
 }
 
 fn checksum(file: &File, length: u64) -> io::Result<u32> {
-    let start = length.saturating_sub(CHECKED);
+    let start = length.saturating_sub(CHECKED_BYTES);
     let mut bytes = vec![0; (length - start) as usize];
     file.read_exact_at(&mut bytes, start)?;
     Ok(crc32fast::hash(&bytes))
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -1,8 +1,7 @@
 //! Rotation: `events.ndjson` becomes `events-20261122T201500.123Z.ndjson`, then `….ndjson.gz`.
 //!
-//! A rotated file is renamed first and compressed afterwards, on a thread of its own; the compressed
-//! file appears under its final name only when it is whole and synced. What a crash leaves behind is
-//! finished when the file is opened next.
+//! The sink renames the file first; a thread compresses it afterwards. The compressed file gets its final name once it
+//! is whole and synced. When the file is opened again, the sink compresses the files that a crash has left.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,23 +17,23 @@ use flate2::{Compression, GzBuilder};
 use super::FileSinkConfig;
 use super::names::ROTATION_TIME;
 use super::open;
+use super::record::remove_if_there;
 
-/// The ending of a compressed file that is not whole yet.
+/// Ending of a compressed file that is not whole yet.
 const UNFINISHED: &str = "gz.tmp";
 
 impl FileSinkConfig {
-    /// Whether this sink ever rotates its file.
+    /// Returns true if this sink rotates its file.
     pub(super) fn rotates(&self) -> bool {
         self.rotate_size.is_some() || self.rotate_age.is_some()
     }
 }
 
-/// Held while files are compressed, so that no two threads work on the same one.
+/// Lock of the compressing thread: two threads must not compress the same file.
 pub(super) type Compressing = Arc<Mutex<()>>;
 
-/// Moves the file out of the way and tidies up its predecessors.
-///
-/// `path` is where the file is, which need not be where `settings` has a link to it.
+/// Renames the file, compresses the rotated files, and removes the oldest ones. `path` is the file itself, also if
+/// `settings.path` is a link to it.
 pub(super) fn rotate(
     path: &Path,
     settings: &FileSinkConfig,
@@ -43,12 +42,12 @@ pub(super) fn rotate(
 ) -> io::Result<()> {
     let target = free_name(path, now)?;
     fs::rename(path, &target)?;
-    sync_folder(path)?;
+    sync_directory(path)?;
     compress_leftovers(path, settings, compressing)?;
     remove_excess(path, settings)
 }
 
-/// Compresses every rotated file that is still plain, in the background.
+/// Starts a thread that compresses all rotated files that are still plain.
 pub(super) fn compress_leftovers(
     path: &Path,
     settings: &FileSinkConfig,
@@ -74,7 +73,7 @@ pub(super) fn compress_leftovers(
 fn compress(path: &Path) -> io::Result<()> {
     let (finished, unfinished) = (with_ending(path, "gz"), with_ending(path, UNFINISHED));
     let mut plain = match File::open(path) {
-        // Compressed already, or removed as one too many.
+        // Compressed or removed meanwhile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
@@ -88,8 +87,8 @@ fn compress(path: &Path) -> io::Result<()> {
     io::copy(&mut plain, &mut out)?;
     out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&unfinished, &finished)?;
-    sync_folder(path)?;
-    remove(path)
+    sync_directory(path)?;
+    remove_if_there(path)
 }
 
 /// Removes the oldest rotated files beyond `keep`.
@@ -97,26 +96,19 @@ fn remove_excess(path: &Path, settings: &FileSinkConfig) -> io::Result<()> {
     let Some(keep) = settings.keep else { return Ok(()) };
     let files = rotated(path)?;
     for path in files.iter().take(files.len().saturating_sub(keep)) {
-        remove(path)?;
-        remove(&with_ending(path, "gz"))?;
+        remove_if_there(path)?;
+        remove_if_there(&with_ending(path, "gz"))?;
     }
     Ok(())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// The rotated files of `path`, oldest first, by their plain names: the time in them sorts.
+/// Returns the rotated files of `path` by their plain names, oldest first: the time in the names sorts.
 fn rotated(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let (stem, ending) = name_parts(path);
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(folder(path))? {
+    for entry in fs::read_dir(directory(path))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let plain = folder(path).join(name.strip_suffix(".gz").unwrap_or(&name));
+        let plain = directory(path).join(name.strip_suffix(".gz").unwrap_or(&name));
         if time_of(&plain, &stem, &ending).is_some() {
             found.insert(plain);
         }
@@ -124,26 +116,26 @@ fn rotated(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// A name with a time in it that is later than those of all other files, also where the clock was set back: the
-/// first by name are removed first.
+/// Returns the name of the next rotated file. Its time is later than that of all other files, even if the clock was
+/// set back, because the first names are removed first.
 fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
     let (stem, ending) = name_parts(path);
     let newest = rotated(path)?.iter().filter_map(|file| time_of(file, &stem, &ending)).max();
     let now = DateTime::<Utc>::from(now).naive_utc();
     let time = newest.map_or(now, |newest| now.max(newest + TimeDelta::milliseconds(1)));
     let time = time.format(ROTATION_TIME);
-    Ok(folder(path).join(format!("{stem}-{time}{ending}")))
+    Ok(directory(path).join(format!("{stem}-{time}{ending}")))
 }
 
-/// The time in a name as [`free_name`] writes it: another sink's file whose name begins like ours must not be
-/// taken for one of ours.
+/// Parses the time in a name that [`free_name`] has made. Another sink's file may begin with the same stem; its name
+/// yields `None`.
 fn time_of(file: &Path, stem: &str, ending: &str) -> Option<NaiveDateTime> {
     let name = file.file_name()?.to_str()?;
     let time = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(ending)?;
     NaiveDateTime::parse_from_str(time, ROTATION_TIME).ok()
 }
 
-/// `events` and `.ndjson` of `/var/log/events.ndjson`.
+/// Splits a name into stem and ending: `events` and `.ndjson` of `/var/log/events.ndjson`.
 fn name_parts(path: &Path) -> (String, String) {
     let part =
         |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned());
@@ -158,10 +150,10 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn folder(path: &Path) -> &Path {
+fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    crate::durable_dir::sync(folder(path))
+fn sync_directory(path: &Path) -> io::Result<()> {
+    crate::durable_dir::sync(directory(path))
 }

@@ -1,4 +1,4 @@
-//! The torn end that a crash or a power loss leaves: found, kept aside, and cut.
+//! Finds the torn end that a crash or a power loss leaves, copies it to a file beside the output, and cuts it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,17 +14,17 @@ use super::open::MODE;
 use super::record::beside;
 use crate::durable_dir;
 
-/// Bytes read at a time.
-const BLOCK: u64 = 64 * 1024;
+/// Bytes per read.
+const BLOCK_BYTES: u64 = 64 * 1024;
 
-/// How much is written between two syncs at most: the largest batch that the configuration allows.
-const UNSYNCED: u64 = 128 * 1024 * 1024;
+/// Upper bound of the bytes between two syncs: the largest batch that the configuration allows.
+const MAX_UNSYNCED_BYTES: u64 = 128 * 1024 * 1024;
 
-/// Torn ends that are kept of one output; the oldest go first.
-const KEPT: usize = 8;
+/// Number of torn ends that are kept for one output. The oldest are removed first.
+const MAX_KEPT_ENDS: usize = 8;
 
-/// Cuts what follows the last whole line of `file`, at `output`, where the bytes from `from` on are this sink's own.
-/// What is cut goes to `.NAME.torn-TIME` first. Returns the length that is left.
+/// Cuts `file`, at `output`, after its last whole line, but never before `from`: the sink has written the bytes from
+/// there on. Copies the cut bytes to `.NAME.torn-TIME` first. Returns the new length.
 pub(super) fn repair(output: &Path, file: &mut File, from: u64, length: u64) -> io::Result<u64> {
     let end = before_hole(file, from, length)?;
     let end = whole_lines(file, from, end)?;
@@ -42,16 +42,16 @@ pub(super) fn repair(output: &Path, file: &mut File, from: u64, length: u64) -> 
     Ok(end)
 }
 
-/// Length of the file up to the first zero byte in what may never have been synced. No line holds one:
-/// a power loss leaves them where the file has grown and its bytes have not arrived, which need not be
-/// at its end.
+/// Returns the position of the first zero byte among the bytes that may not have been synced; `length` without one.
+/// Lines contain no zero bytes. A power loss leaves them where the length of the file was stored and its bytes were
+/// not, which may be before its end.
 fn before_hole(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
-    let mut start = length.saturating_sub(UNSYNCED).max(from);
+    let mut start = length.saturating_sub(MAX_UNSYNCED_BYTES).max(from);
     file.seek(SeekFrom::Start(start))?;
-    let mut block = Vec::with_capacity(BLOCK as usize);
+    let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
     while start < length {
         block.clear();
-        file.take(BLOCK.min(length - start)).read_to_end(&mut block)?;
+        file.take(BLOCK_BYTES.min(length - start)).read_to_end(&mut block)?;
         if let Some(found) = memchr::memchr(0, &block) {
             return Ok(start + found as u64);
         }
@@ -63,12 +63,12 @@ fn before_hole(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
     Ok(length)
 }
 
-/// Length of the file up to and with its last line break behind `from`; `from` without one.
+/// Returns the position after the last line break that follows `from`; `from` without one.
 fn whole_lines(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
     let mut end = length;
     while end > from {
-        let start = end.saturating_sub(BLOCK).max(from);
-        let mut block = Vec::with_capacity(BLOCK as usize);
+        let start = end.saturating_sub(BLOCK_BYTES).max(from);
+        let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
         file.seek(SeekFrom::Start(start))?;
         file.take(end - start).read_to_end(&mut block)?;
         if let Some(found) = memchr::memrchr(b'\n', &block) {
@@ -79,7 +79,7 @@ fn whole_lines(file: &mut File, from: u64, length: u64) -> io::Result<u64> {
     Ok(from)
 }
 
-/// Copies bytes `from..to` to a file of their own, and removes the oldest such files beyond [`KEPT`].
+/// Copies bytes `from..to` to a file of their own, and removes the oldest such files beyond [`MAX_KEPT_ENDS`].
 fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBuf> {
     let mut time = DateTime::<Utc>::from(SystemTime::now());
     let (path, mut copy) = loop {
@@ -93,8 +93,8 @@ fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBu
     };
     file.seek(SeekFrom::Start(from))?;
     let mut left = file.take(to - from);
-    let mut block = Vec::with_capacity(BLOCK as usize);
-    while left.by_ref().take(BLOCK).read_to_end(&mut block)? > 0 {
+    let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
+    while left.by_ref().take(BLOCK_BYTES).read_to_end(&mut block)? > 0 {
         copy.write_all(&block)?;
         block.clear();
     }
@@ -110,7 +110,7 @@ fn keep(output: &Path, file: &mut File, from: u64, to: u64) -> io::Result<PathBu
             kept.insert(name);
         }
     }
-    for name in kept.iter().take(kept.len().saturating_sub(KEPT)) {
+    for name in kept.iter().take(kept.len().saturating_sub(MAX_KEPT_ENDS)) {
         fs::remove_file(directory.join(name))?;
     }
     Ok(path)

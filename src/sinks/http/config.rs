@@ -7,13 +7,10 @@ use crate::settings::Section;
 /// `type = "http"`.
 #[derive(Debug, Clone)]
 pub struct HttpSinkConfig {
-    /// Connection.
     pub client: HttpClientConfig,
-    /// Shape of a body.
     pub body: BodyShape,
     /// Headers of every request.
     pub headers: Vec<HeaderConfig>,
-    /// Credentials.
     pub authorization: Authorization,
     /// Keys that sign each request (Standard Webhooks); two while one is changed.
     pub signing_keys: Vec<Secret>,

@@ -1,6 +1,6 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
-//! The target answers for a request as a whole: a refused batch is split above. Requests can be
+//! The target accepts or refuses a request as a whole: `deliver` splits a refused batch. Requests can be
 //! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
 
 mod config;
@@ -119,14 +119,14 @@ impl Deliver for Http {
         let mut verdicts = Vec::with_capacity(items.len());
         for item in items {
             let verdict = match self.post(std::slice::from_ref(item)).await {
-                // It was alone already.
+                // The request had only this event.
                 Verdict::Split { reason } => Verdict::Rejected { reason },
                 verdict => verdict,
             };
             let stops = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
             verdicts.push(verdict);
             if stops {
-                // What comes later must not overtake.
+                // Later events must not overtake this one.
                 break;
             }
         }
@@ -134,7 +134,7 @@ impl Deliver for Http {
         verdicts.into()
     }
 
-    /// A POST would be an event, so this only asks for the URL: any answer shows that it is there.
+    /// Requests the URL without a POST, which would be an event: any answer shows that the target is up.
     async fn probe(&mut self) -> Result<String, Reason> {
         match self.requests.get(&self.url).await {
             Ok(answer) if matches!(answer.status, 300..=399 | 401 | 403 | 407 | 410) => {
@@ -146,7 +146,7 @@ impl Deliver for Http {
     }
 }
 
-/// The body and its type.
+/// Returns the body and its content type.
 fn body(shape: BodyShape, items: &[Item]) -> (Vec<u8>, &'static str) {
     let (open, separator, close, content_type) = match shape {
         BodyShape::Array => ("[", ",", "]", "application/json"),

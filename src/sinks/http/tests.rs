@@ -1,4 +1,4 @@
-//! Bodies, signatures, and what a status means for a request.
+//! Bodies, signatures, and the verdict of each status.
 
 use bytes::Bytes;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::KafkaSinkConfig;
 use crate::sinks::{Reason, Verdict};
 
-/// The verdict for an error of one record. `cause` is what the client said last of its brokers.
+/// Returns the verdict for the error of one record. `cause` is the client's last error about its brokers.
 pub(super) fn verdict(
     error: &KafkaError,
     settings: &KafkaSinkConfig,
@@ -28,7 +28,7 @@ pub(super) fn verdict(
         Code::InvalidMessage | Code::InvalidRecord | Code::PolicyViolation => {
             Verdict::Rejected { reason: reason("") }
         }
-        // It is the client's, and so this machine's.
+        // The client sets the timestamp from this machine's clock.
         Code::InvalidTimestamp => Verdict::Fatal {
             reason: reason("; correct this machine's clock, or the topic's bounds for timestamps"),
         },
@@ -39,14 +39,14 @@ pub(super) fn verdict(
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Verdict::Fatal {
             reason: reason("; give this user the permissions to write to it, and idempotently"),
         },
-        _ if is_about_us(code) => Verdict::Fatal { reason: refused(code) },
+        _ if is_refused_credential(code) => Verdict::Fatal { reason: refused(code) },
         Code::UnsupportedForMessageFormat
         | Code::InvalidRequiredAcks
         | Code::UnsupportedFeature
         | Code::UnsupportedVersion => {
             Verdict::Fatal { reason: reason("; the brokers are too old for this client") }
         }
-        // Held back behind another.
+        // Purged by the sink, behind a failed record.
         Code::PurgeQueue => Verdict::NotTried,
         Code::MessageTimedOut => {
             let cause = cause.map(|cause| format!("; {cause}")).unwrap_or_default();
@@ -57,16 +57,16 @@ pub(super) fn verdict(
     }
 }
 
-/// The verdict for what brokers have refused: a set of records together, whichever of them is at fault.
-pub(super) fn of_a_set(verdict: Verdict) -> Verdict {
+/// Turns a rejection into `Split`: brokers refuse a set of records together, although one record may be the cause.
+pub(super) fn of_record_set(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Rejected { reason } => Verdict::Split { reason },
         verdict => verdict,
     }
 }
 
-/// Returns the reason of an error that concerns the connection, and so every record.
-pub(super) fn is_about_us(code: Code) -> bool {
+/// Returns true if the brokers refuse the credentials, and with them every record.
+pub(super) fn is_refused_credential(code: Code) -> bool {
     matches!(
         code,
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism

@@ -12,13 +12,11 @@ use crate::tls::TlsConfig;
 pub struct KafkaSinkConfig {
     /// Host and port of some of the brokers.
     pub brokers: Vec<String>,
-    /// The topic.
     pub topic: String,
     /// True if connections are encrypted.
     pub is_encrypted: bool,
     /// Certificates, for encrypted connections.
     pub tls: TlsConfig,
-    /// Credentials.
     pub sasl: Option<SaslConfig>,
     /// Compression of a batch of records.
     pub compression: &'static str,
@@ -35,9 +33,7 @@ pub struct KafkaSinkConfig {
 pub struct SaslConfig {
     /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
     pub mechanism: &'static str,
-    /// The name.
     pub username: String,
-    /// The password.
     pub password: Secret,
 }
 
@@ -85,29 +81,34 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     Some(config)
 }
 
+/// A text is not a broker or a topic.
+#[derive(Debug, thiserror::Error)]
+enum NameError {
+    #[error("are hosts with their ports; write for example brokers = [{:?}]", EXAMPLE)]
+    Broker,
+    #[error("is not a topic name: use 1 to 249 of a-z, A-Z, 0-9, ., _ and -")]
+    Topic,
+}
+
 /// Parses a host and a port.
-fn parse_broker(text: &str) -> Result<String, String> {
-    // A comma would make two brokers of one.
+fn parse_broker(text: &str) -> Result<String, NameError> {
+    // librdkafka reads a comma as the separator of two brokers.
     let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !",/@".contains(c));
     let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match is_plain && parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
         true => Ok(text.to_owned()),
-        false => {
-            Err(format!("are hosts with their ports; write for example brokers = [{EXAMPLE:?}]"))
-        }
+        false => Err(NameError::Broker),
     }
 }
 
 /// Parses a topic's name: <https://kafka.apache.org/documentation/#java> (`org.apache.kafka.common.internals.Topic`).
-fn parse_topic(name: &str) -> Result<String, String> {
+fn parse_topic(name: &str) -> Result<String, NameError> {
     let is_name = (1..=249).contains(&name.len())
         && ![".", ".."].contains(&name)
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     match is_name {
         true => Ok(name.to_owned()),
-        false => {
-            Err("is no topic's name, which is 1 to 249 of a-z, A-Z, 0-9, ., _ and -".to_owned())
-        }
+        false => Err(NameError::Topic),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) use config::KafkaSinkConfig;
 
 impl SinkType for KafkaSinkConfig {
     const NAME: &'static str = "kafka";
-    // The client makes requests of its own size from a batch, for several partitions at a time.
+    // The client splits a batch into requests itself, for several partitions at a time.
     const BATCH: BatchDefaults = BatchDefaults { events: "2000", bytes: "2 MiB" };
     const IS_ORDERED: bool = true;
     const MISSING_FEATURE: Option<&'static str> =

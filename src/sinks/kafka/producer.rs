@@ -1,4 +1,4 @@
-//! librdkafka's producer: how it is set up, and what it says of itself.
+//! The producer of librdkafka: its settings, and the errors that it reports.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,46 +14,46 @@ use super::{KafkaSinkConfig, answer};
 use crate::sinks::Reason;
 use crate::tls;
 
-/// Records that the client holds at a time; who has more waits.
-const QUEUE: &str = "10000";
+/// Upper bound of the records in the client's queue. The sink waits while the queue is full.
+const MAX_QUEUED_RECORDS: &str = "10000";
 
-/// Time that a topic may be unknown to brokers because it is new.
-const MISSING: Duration = Duration::from_secs(10);
+/// Upper bound of the time for which an unknown topic counts as new: the brokers may not know it yet.
+const MAX_TOPIC_PROPAGATION: Duration = Duration::from_secs(10);
 
-/// Errors that the client has reported about its brokers since the last success.
+/// Errors that the client has reported since the last success. The client calls it on its own threads.
 #[derive(Debug, Clone)]
-pub(super) struct Told(Arc<Shared>);
+pub(super) struct BrokerErrors(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Refused credentials: no record is acknowledged, and none is refused, before its time is over.
+    /// Code of refused credentials. Without it, the sink would wait until its records time out.
     refused: watch::Sender<Option<RDKafkaErrorCode>>,
-    /// The last error of a connection.
+    /// Last error of a connection.
     cause: Mutex<Option<String>>,
-    /// Kinds of lines that were logged: each of them once, also if there is another producer.
+    /// Kinds of the client's log lines that were logged. Each kind is logged once, even if the producer is replaced.
     logged: Arc<Mutex<HashSet<String>>>,
 }
 
-impl Told {
-    pub(super) fn new() -> Told {
-        Told(Arc::new(Shared {
+impl BrokerErrors {
+    pub(super) fn new() -> BrokerErrors {
+        BrokerErrors(Arc::new(Shared {
             refused: watch::Sender::new(None),
             cause: Mutex::default(),
             logged: Arc::default(),
         }))
     }
 
-    /// For another producer, of which nothing has been said yet.
-    pub(super) fn for_another(&self) -> Told {
-        Told(Arc::new(Shared {
+    /// Returns the empty state of a replacement producer, which keeps the logged kinds.
+    pub(super) fn for_replacement(&self) -> BrokerErrors {
+        BrokerErrors(Arc::new(Shared {
             refused: watch::Sender::new(None),
             cause: Mutex::default(),
             logged: Arc::clone(&self.0.logged),
         }))
     }
 
-    /// Everything is in order.
-    pub(super) fn forget(&self) {
+    /// Forgets all errors, after a success.
+    pub(super) fn clear(&self) {
         self.0.refused.send_replace(None);
         *locked(&self.0.cause) = None;
         locked(&self.0.logged).clear();
@@ -68,17 +68,17 @@ impl Told {
         self.0.refused.borrow().is_some()
     }
 
-    /// Ends when the brokers refuse us.
+    /// Waits until the brokers refuse the credentials.
     pub(super) async fn refused(&self) -> RDKafkaErrorCode {
         let mut refused = self.0.refused.subscribe();
-        // The sender is ours, so there is always one.
+        // The sender lives as long as `self`, so that waiting cannot fail.
         let code = refused.wait_for(Option::is_some).await.ok().and_then(|code| *code);
         code.unwrap_or(RDKafkaErrorCode::Authentication)
     }
 
     fn is_new(&self, kind: &str) -> bool {
         let mut logged = locked(&self.0.logged);
-        // There are a few dozen kinds.
+        // librdkafka has a few dozen kinds; the bound is a safeguard.
         logged.len() < 100 && logged.insert(kind.to_owned())
     }
 }
@@ -87,10 +87,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Called on threads of the client's own.
-impl ClientContext for Told {
+impl ClientContext for BrokerErrors {
     fn log(&self, level: RDKafkaLogLevel, kind: &str, message: &str) {
-        // What a level of debugging would say is not asked for; it may hold secrets.
+        // Debug lines may contain secrets.
         let is_noise = matches!(
             level,
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug
@@ -103,41 +102,47 @@ impl ClientContext for Told {
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut cause = locked(&self.0.cause);
-        // That all of them are away is said after why.
+        // The client reports "all brokers are down" after the cause; the cause is kept.
         if cause.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
             *cause = Some(reason.to_owned());
         }
         drop(cause);
-        // A connection that breaks in the middle of it is told like a refusal.
+        // librdkafka reports a connection that breaks during the handshake with the code of a refusal.
         let is_broken = reason.contains("handshake failed: Local:");
-        if answer::is_about_us(code) && !is_broken {
+        if answer::is_refused_credential(code) && !is_broken {
             self.0.refused.send_replace(Some(code));
         }
     }
 }
 
-/// Makes a producer. It connects by itself; an error is about a file or a setting.
-pub(super) fn open(settings: &KafkaSinkConfig, told: Told) -> Result<FutureProducer<Told>, Reason> {
+/// Creates a producer, which connects in the background.
+///
+/// # Errors
+/// A file cannot be read, or librdkafka does not accept a setting.
+pub(super) fn open(
+    settings: &KafkaSinkConfig,
+    errors: BrokerErrors,
+) -> Result<FutureProducer<BrokerErrors>, Reason> {
     let mut config = ClientConfig::new();
-    let missing = (settings.timeout / 2).min(MISSING);
+    let missing = (settings.timeout / 2).min(MAX_TOPIC_PROPAGATION);
     config
         .set("bootstrap.servers", settings.brokers.join(","))
         .set("client.id", "davinci-siem")
-        // Acknowledged by all replicas in sync, in order, and once within the life of this producer.
+        // All in-sync replicas acknowledge; in order, and without duplicates as long as this producer lives.
         .set("enable.idempotence", "true")
-        // Java's, so that others who write to the topic put the same key into the same partition.
+        // The Java client's partitioner: other producers put the same key into the same partition.
         .set("partitioner", "murmur2_random")
         .set("compression.type", settings.compression)
         .set("message.timeout.ms", settings.timeout.as_millis().to_string())
-        // A topic that is missing is to be told before a record's time is over.
+        // A missing topic must be reported before the record times out.
         .set("topic.metadata.propagation.max.ms", missing.as_millis().to_string())
         .set("message.max.bytes", settings.max_size.to_string())
-        .set("queue.buffering.max.messages", QUEUE)
+        .set("queue.buffering.max.messages", MAX_QUEUED_RECORDS)
         .set("linger.ms", "5")
         .set("security.protocol", protocol(settings))
         .set("log_level", "4");
     if settings.is_encrypted {
-        // Their mistakes are told better here than by the client.
+        // Read here first, because these errors name the file and librdkafka's do not.
         tls::client_config(&settings.tls)?;
         set_tls(&mut config, &settings.tls);
     }
@@ -148,10 +153,10 @@ pub(super) fn open(settings: &KafkaSinkConfig, told: Told) -> Result<FutureProdu
             .set("sasl.username", &sasl.username)
             .set("sasl.password", password.expose());
     }
-    config.create_with_context(told).map_err(|error| {
-        // A setting's value may be a secret, and the error quotes it.
+    config.create_with_context(errors).map_err(|error| {
+        // The error quotes the value of the setting, which may be a secret.
         let cause = match error {
-            KafkaError::ClientConfig(_, _, name, _) => format!("{name} is not taken"),
+            KafkaError::ClientConfig(_, _, name, _) => format!("the client does not accept {name}"),
             KafkaError::ClientCreation(cause) => cause,
             other => other.to_string(),
         };
@@ -169,7 +174,7 @@ fn protocol(settings: &KafkaSinkConfig) -> &'static str {
 }
 
 fn set_tls(config: &mut ClientConfig, tls: &tls::TlsConfig) {
-    // "probe" looks for the system's authorities where systems have them.
+    // "probe" searches the usual places for the system's certificate authorities.
     let ca = tls.ca.as_ref().map_or_else(|| "probe".to_owned(), |ca| ca.display().to_string());
     config.set("ssl.ca.location", ca);
     if let Some((certificate, key)) = &tls.certificate {

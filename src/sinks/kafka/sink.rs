@@ -1,8 +1,8 @@
 //! The running sink: hands events to a producer and waits for their delivery reports.
 //!
-//! An idempotent producer of librdkafka sends them: it repeats what failed by itself, in order, until a
-//! record's time is over; what is repeated after that comes from here. The key is the flow run, so
-//! that its events are in one partition, in order.
+//! The producer of librdkafka is idempotent. It retries a failed record by itself, in order, until the record times
+//! out; later retries come from `deliver`. The key of a record is the flow run, so that its events are in one
+//! partition, in order.
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#idempotent-producer>
 
 use std::time::Duration;
@@ -12,21 +12,21 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
 use tokio::time::{Instant, sleep};
 
-use super::producer::{self, Told};
+use super::producer::{self, BrokerErrors};
 use super::{KafkaSinkConfig, answer};
 use crate::sinks::{Deliver, Item, Reason, Report, Verdict, record};
 
 /// Interval of attempts while the client's queue is full.
-const FULL: Duration = Duration::from_millis(20);
+const FULL_QUEUE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Time after a record's timeout in which the client reports the timeout itself.
-const GRACE: Duration = Duration::from_secs(5);
+/// Time after a record's timeout within which the client reports the timeout itself.
+const REPORT_GRACE: Duration = Duration::from_secs(5);
 
 /// A target of `type = "kafka"`.
 pub(crate) struct Kafka {
     settings: KafkaSinkConfig,
-    told: Told,
-    producer: Option<FutureProducer<Told>>,
+    errors: BrokerErrors,
+    producer: Option<FutureProducer<BrokerErrors>>,
 }
 
 impl std::fmt::Debug for Kafka {
@@ -37,27 +37,27 @@ impl std::fmt::Debug for Kafka {
 
 impl Kafka {
     pub(super) fn open(settings: &KafkaSinkConfig) -> Result<Kafka, Reason> {
-        let told = Told::new();
-        let producer = Some(producer::open(settings, told.clone())?);
-        Ok(Kafka { settings: settings.clone(), told, producer })
+        let errors = BrokerErrors::new();
+        let producer = Some(producer::open(settings, errors.clone())?);
+        Ok(Kafka { settings: settings.clone(), errors, producer })
     }
 
-    /// The producer; a new one where the last was given up.
-    fn producer(&mut self) -> Result<FutureProducer<Told>, Reason> {
+    /// Returns the producer. Creates one if the last one was discarded.
+    fn producer(&mut self) -> Result<FutureProducer<BrokerErrors>, Reason> {
         let producer = match self.producer.take() {
             Some(producer) => producer,
-            None => producer::open(&self.settings, self.told.clone())?,
+            None => producer::open(&self.settings, self.errors.clone())?,
         };
         self.producer = Some(producer.clone());
         Ok(producer)
     }
 
-    /// Gives the producer up with all that it still holds. That takes it a moment, on a thread.
-    fn give_up(&mut self) {
+    /// Discards the producer and the records in its queue. The drop blocks, so it runs on a thread.
+    fn discard_producer(&mut self) {
         if let Some(producer) = self.producer.take() {
             std::thread::spawn(move || drop(producer));
         }
-        self.told = self.told.for_another();
+        self.errors = self.errors.for_replacement();
     }
 
     fn rejects(&self, error: &KafkaError) -> bool {
@@ -67,7 +67,7 @@ impl Kafka {
     async fn verdict(&self, sent: Result<DeliveryFuture, KafkaError>, end: Instant) -> Verdict {
         let delivery = match sent {
             Ok(delivery) => delivery,
-            Err(error) => return answer::verdict(&error, &self.settings, self.told.cause()),
+            Err(error) => return answer::verdict(&error, &self.settings, self.errors.cause()),
         };
         let late = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
         let error = tokio::select! {
@@ -77,30 +77,30 @@ impl Kafka {
                 Ok(Err((error, _))) => error,
                 Err(_) => KafkaError::Canceled,
             },
-            code = self.told.refused() => KafkaError::MessageProduction(code),
+            code = self.errors.refused() => KafkaError::MessageProduction(code),
             () = tokio::time::sleep_until(end) => late,
         };
-        answer::of_a_set(answer::verdict(&error, &self.settings, self.told.cause()))
+        answer::of_record_set(answer::verdict(&error, &self.settings, self.errors.cause()))
     }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        self.give_up();
+        self.discard_producer();
     }
 }
 
 impl Deliver for Kafka {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        if self.told.is_refused() {
-            // It may have been let in since: another producer finds out.
-            self.give_up();
+        if self.errors.is_refused() {
+            // The brokers may accept the credentials by now. Only a new producer finds out.
+            self.discard_producer();
         }
         let producer = match self.producer() {
             Ok(producer) => producer,
             Err(reason) => return Report::all(items, Verdict::Fatal { reason }),
         };
-        let end = Instant::now() + self.settings.timeout + GRACE;
+        let end = Instant::now() + self.settings.timeout + REPORT_GRACE;
         let mut sent = Vec::with_capacity(items.len());
         for item in items {
             let result = send(&producer, &self.settings, item, end).await;
@@ -111,55 +111,55 @@ impl Deliver for Kafka {
             }
         }
         let mut verdicts = Vec::with_capacity(items.len());
-        let (mut is_purged, mut is_held_back) = (false, false);
+        let (mut is_purged, mut is_blocked) = (false, false);
         for sent in sent {
             let verdict = self.verdict(sent, end).await;
-            let comes_again = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
-            if !is_purged && (comes_again || matches!(verdict, Verdict::Split { .. })) {
-                // What has not gone out yet must not overtake.
+            let is_repeated = matches!(verdict, Verdict::Retry { .. } | Verdict::Fatal { .. });
+            if !is_purged && (is_repeated || matches!(verdict, Verdict::Split { .. })) {
+                // Records that are still queued must not overtake the failed one.
                 producer.purge(PurgeConfig::default().queue());
                 is_purged = true;
             }
-            is_held_back |= comes_again;
+            is_blocked |= is_repeated;
             verdicts.push(verdict);
         }
         if let Some((code, _)) = producer.client().fatal_error() {
-            // The client has called everything back then, without a word of why.
+            // The client has then purged all records. The first verdict gets the cause of the fatal error.
             let is_open = |verdict: &&mut Verdict| !matches!(verdict, Verdict::Delivered);
             if let Some(first) = verdicts.iter_mut().find(is_open) {
                 let error = KafkaError::MessageProduction(code);
-                *first = answer::verdict(&error, &self.settings, self.told.cause());
+                *first = answer::verdict(&error, &self.settings, self.errors.cause());
             }
-            is_held_back = true;
+            is_blocked = true;
         }
-        if is_held_back {
-            // It may have failed for good, and what it still holds is sent again by the next one.
+        if is_blocked {
+            // The producer may never recover. The next one sends the records in its queue again.
             drop(producer);
-            self.give_up();
+            self.discard_producer();
         } else {
-            self.told.forget();
+            self.errors.clear();
         }
         verdicts.resize(items.len(), Verdict::NotTried);
         verdicts.into()
     }
 
-    /// Asks the brokers for the topic.
+    /// Requests the topic's metadata from the brokers.
     async fn probe(&mut self) -> Result<String, Reason> {
         let producer = self.producer()?;
-        let (topic, told) = (self.settings.topic.clone(), self.told.clone());
+        let (topic, errors) = (self.settings.topic.clone(), self.errors.clone());
         let timeout = self.settings.timeout.min(Duration::from_secs(10));
-        let asked = tokio::task::spawn_blocking(move || {
+        let metadata = tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(Some(&topic), timeout)?;
             let partitions = metadata.topics().first().map(|topic| topic.partitions().len());
             let error = metadata.topics().first().and_then(|topic| topic.error());
             Ok::<_, KafkaError>((partitions.unwrap_or(0), error.map(RDKafkaErrorCode::from)))
         });
-        let asked = tokio::select! {
-            asked = asked => asked.unwrap_or(Err(KafkaError::Canceled)),
-            code = told.refused() => return Err(answer::refused(code)),
+        let metadata = tokio::select! {
+            metadata = metadata => metadata.unwrap_or(Err(KafkaError::Canceled)),
+            code = errors.refused() => return Err(answer::refused(code)),
         };
         let brokers = self.settings.brokers.join(", ");
-        match asked {
+        match metadata {
             Ok((partitions, None)) => {
                 Ok(format!("topic {} has {partitions} partitions", self.settings.topic))
             }
@@ -168,16 +168,16 @@ impl Deliver for Kafka {
                 Err(answer::verdict(&error, &self.settings, None).into_reason())
             }
             Err(error) => {
-                let cause = self.told.cause().unwrap_or_else(|| error.to_string());
+                let cause = self.errors.cause().unwrap_or_else(|| error.to_string());
                 Err(Reason::new(format!("{brokers}: {cause}")))
             }
         }
     }
 }
 
-/// Hands a record to the client, and waits while its queue is full.
+/// Passes a record to the client. Waits while the client's queue is full, at most until `end`.
 async fn send(
-    producer: &FutureProducer<Told>,
+    producer: &FutureProducer<BrokerErrors>,
     settings: &KafkaSinkConfig,
     item: &Item,
     end: Instant,
@@ -192,7 +192,7 @@ async fn send(
         .insert(header("content-type", "application/json"));
     loop {
         let record = FutureRecord::to(&settings.topic).payload(&body[..]).headers(headers.clone());
-        let record = match &head.place {
+        let record = match &head.route {
             Some(key) => record.key(&**key),
             None => record,
         };
@@ -201,7 +201,7 @@ async fn send(
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
                 if Instant::now() < end =>
             {
-                sleep(FULL).await;
+                sleep(FULL_QUEUE_INTERVAL).await;
             }
             Err((error, _)) => return Err(error),
         }

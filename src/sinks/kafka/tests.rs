@@ -1,4 +1,4 @@
-//! Keys, and what each error means.
+//! Keys of records, and the verdict of each error.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn the_flow_run_is_the_key() {
         let (payload, _) = settings().encode(rendered).expect("encoded");
         let item = Item { position: 1, payload: payload.into() };
         let (head, body) = record::decode(&item).expect("a record");
-        assert_eq!((head.place.as_deref(), &body[..]), (key, event.as_bytes()));
+        assert_eq!((head.route.as_deref(), &body[..]), (key, event.as_bytes()));
     }
 }
 
@@ -45,7 +45,7 @@ fn every_error_has_its_verdict() {
         (Code::PolicyViolation, 'X'),
         (Code::InvalidTimestamp, 'F'),
         (Code::UnsupportedFeature, 'F'),
-        // Of an answer that cannot be read.
+        // The client reports it for an answer that it cannot read.
         (Code::BadMessage, 'R'),
         (Code::UnknownTopic, 'F'),
         (Code::UnknownTopicOrPartition, 'F'),
@@ -81,10 +81,10 @@ fn every_error_has_its_verdict() {
 }
 
 #[test]
-fn every_way_to_connect_is_built_in() {
-    let folder = tempfile::tempdir().expect("a folder");
+fn librdkafka_is_built_with_every_mechanism_and_compression() {
+    let directory = tempfile::tempdir().expect("a directory");
     let ca = rcgen::generate_simple_self_signed(vec!["ca".to_owned()]).expect("a certificate");
-    let path = folder.path().join("ca.pem");
+    let path = directory.path().join("ca.pem");
     std::fs::write(&path, ca.cert.pem()).expect("written");
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
         for compression in ["none", "lz4", "snappy", "zstd"] {

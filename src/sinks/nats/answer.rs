@@ -9,8 +9,8 @@ use crate::sinks::{Reason, Verdict};
 /// Result for a message that was not acknowledged.
 #[derive(Debug)]
 pub(super) enum PublishRefusal {
-    /// Nobody took it; whether a stream should have is still to be asked.
-    NobodyTookIt,
+    /// "No responders": no stream has the subject, or its stream has no leader. [`super::sink`] asks the servers which.
+    NoResponders,
     Known(Verdict),
 }
 
@@ -18,7 +18,7 @@ pub(super) fn refusal(error: &PublishError, settings: &NatsSinkConfig) -> Publis
     let api = std::error::Error::source(error)
         .and_then(|cause| cause.downcast_ref::<async_nats::jetstream::Error>());
     PublishRefusal::Known(match (error.kind(), api) {
-        (PublishErrorKind::StreamNotFound, _) => return PublishRefusal::NobodyTookIt,
+        (PublishErrorKind::StreamNotFound, _) => return PublishRefusal::NoResponders,
         (PublishErrorKind::MaxPayloadExceeded, _) => {
             let message = format!("more than the server's max_payload takes ({error})");
             Verdict::Rejected { reason: Reason::new(message) }
@@ -52,7 +52,7 @@ pub(super) fn of_api(error: &async_nats::jetstream::Error, settings: &NatsSinkCo
         ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
             ", this account has no JetStream; enable it, or use another account".to_owned()
         }
-        // We expect nothing of the last message; a stream that does takes nothing from us.
+        // The sink states no expected last message. A stream that requires one accepts nothing from it.
         ErrorCode::STREAM_WRONG_LAST_SEQUENCE
         | ErrorCode::STREAM_WRONG_LAST_MESSAGE_ID
         | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT => {
@@ -62,7 +62,7 @@ pub(super) fn of_api(error: &async_nats::jetstream::Error, settings: &NatsSinkCo
             let reason = reason(", the stream cannot store more; it may be full and discard new");
             return Verdict::Retry { after: None, reason };
         }
-        // Room, quorum, leaders: all of that comes back.
+        // Lack of room, of a quorum or of a leader is temporary.
         _ => return Verdict::Retry { after: None, reason: reason("") },
     };
     Verdict::Fatal { reason: reason(&advice) }

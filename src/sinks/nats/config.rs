@@ -12,11 +12,9 @@ use crate::settings::Section;
 pub struct NatsSinkConfig {
     /// Servers and credentials.
     pub connection: NatsConfig,
-    /// Subject of an event.
     pub subject: Subject,
     /// Stream that has to accept the event, if that is checked.
     pub stream: Option<String>,
-    /// Timeout of an acknowledgement.
     pub timeout: Duration,
     /// Format of the events, for the header `schema`.
     pub schema: &'static str,
@@ -29,7 +27,6 @@ pub struct Subject(pub Vec<SubjectPart>);
 /// A part of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubjectPart {
-    /// Fixed text.
     Text(String),
     /// `{environment}`: id of PingOne's environment.
     Environment,
@@ -79,8 +76,8 @@ impl FromStr for Subject {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or(())?;
-            let (_, place) = PLACEHOLDERS.iter().find(|(known, _)| *known == name).ok_or(())?;
-            parts.extend([SubjectPart::Text(before.to_owned()), place.clone()]);
+            let (_, part) = PLACEHOLDERS.iter().find(|(known, _)| *known == name).ok_or(())?;
+            parts.extend([SubjectPart::Text(before.to_owned()), part.clone()]);
             rest = after;
         }
         parts.push(SubjectPart::Text(rest.to_owned()));
@@ -121,12 +118,17 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<NatsSink
     })
 }
 
+/// The text is not the name of a stream.
+#[derive(Debug, thiserror::Error)]
+#[error("is not a stream name: leave out spaces and . * > / \\")]
+struct StreamNameError;
+
 /// Parses the name of a stream: <https://docs.nats.io/nats-concepts/jetstream/streams>.
-fn parse_stream(name: &str) -> Result<String, String> {
+fn parse_stream(name: &str) -> Result<String, StreamNameError> {
     let is_plain = |c: char| c.is_ascii_graphic() && !".*>/\\".contains(c);
     match !name.is_empty() && name.chars().all(is_plain) {
         true => Ok(name.to_owned()),
-        false => Err("is no stream's name, which has no spaces and none of . * > / \\".to_owned()),
+        false => Err(StreamNameError),
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_what_nats_takes() {
+    fn subjects_are_valid_for_nats() {
         for (text, pattern) in [
             ("events", "events"),
             ("a.{environment}.{action}", "a.*.*"),

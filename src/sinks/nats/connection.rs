@@ -1,4 +1,4 @@
-//! The connection to NATS, and what the server says of messages that it will never acknowledge.
+//! The connection to NATS, and the server's errors about messages that it will never acknowledge.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,25 +18,25 @@ use super::answer::{self, PublishRefusal, retry};
 use crate::nats::{self, ConnectError};
 use crate::sinks::{Reason, Verdict};
 
-/// A connection that comes back by itself.
+/// A connection that reconnects by itself.
 #[derive(Debug)]
 pub(super) struct NatsConnection {
     context: Context,
-    heard: Arc<watch::Sender<Heard>>,
+    events: Arc<watch::Sender<BatchEvents>>,
     /// Error of the last attempt to reconnect.
-    trouble: Arc<Mutex<Option<String>>>,
+    reconnect_error: Arc<Mutex<Option<String>>>,
 }
 
 /// Events of the connection since the batch began.
 #[derive(Debug, Default)]
-struct Heard {
-    /// Acknowledgements that were under way will not come any more.
+struct BatchEvents {
+    /// True after the connection was lost: no acknowledgement will arrive for the messages in flight.
     is_lost: bool,
-    /// Subjects that may not be published to: there is no acknowledgement for them either.
+    /// Subjects without permission: no acknowledgement will arrive for them, either.
     denied: HashSet<String>,
 }
 
-/// Streams that take a subject.
+/// Names of the streams with a subject.
 #[derive(Debug, Deserialize)]
 struct Streams {
     streams: Option<Vec<String>>,
@@ -44,63 +44,65 @@ struct Streams {
 
 impl NatsConnection {
     pub(super) async fn open(settings: &NatsSinkConfig) -> Result<NatsConnection, ConnectError> {
-        let heard = Arc::new(watch::Sender::new(Heard::default()));
-        let told = Arc::clone(&heard);
-        let trouble = Arc::<Mutex<Option<String>>>::default();
-        let troubled = Arc::clone(&trouble);
+        let events = Arc::new(watch::Sender::new(BatchEvents::default()));
+        let sender = Arc::clone(&events);
+        let reconnect_error = Arc::<Mutex<Option<String>>>::default();
+        let last_error = Arc::clone(&reconnect_error);
         let note = move |reason| {
-            *troubled.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+            *last_error.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         };
-        let hears = move |event: &Event| match event {
+        let on_event = move |event: &Event| match event {
             Event::Connected => note(None),
             Event::ClientError(ClientError::Other(reason)) => {
                 note(Some(nats::without_files(reason)));
             }
-            Event::Disconnected => told.send_modify(|heard| heard.is_lost = true),
+            Event::Disconnected => sender.send_modify(|events| events.is_lost = true),
             Event::ServerError(ServerError::Other(text)) => {
                 if let Some(subject) = denied(text) {
-                    told.send_modify(|heard| heard.denied.extend([subject.to_owned()]));
+                    sender.send_modify(|events| events.denied.extend([subject.to_owned()]));
                 }
             }
             _ => {}
         };
         let name = settings.subject.pattern();
         let timeout = settings.timeout;
-        let client = nats::connect(&settings.connection, &name, timeout, hears).await?;
+        let client = nats::connect(&settings.connection, &name, timeout, on_event).await?;
         let context = ContextBuilder::new().timeout(timeout).build(client);
-        Ok(NatsConnection { context, heard, trouble })
+        Ok(NatsConnection { context, events, reconnect_error })
     }
 
-    /// Forgets what was heard; tells why nothing can be sent now. What is sent while it cannot would be
-    /// kept by the client, and arrive at some later time.
+    /// Starts a batch: forgets the events of the last one.
+    ///
+    /// # Errors
+    /// The connection is down. The client would buffer messages and send them at some later time.
     pub(super) fn begin(&self, settings: &NatsSinkConfig) -> Result<(), Verdict> {
-        self.heard.send_modify(|heard| *heard = Heard::default());
+        self.events.send_modify(|events| *events = BatchEvents::default());
         if self.context.client().connection_state() == State::Connected {
             return Ok(());
         }
         let servers = &settings.connection;
-        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(said) if nats::is_about_credentials(said) => Err(Verdict::Fatal {
+        match &*self.reconnect_error.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) if nats::is_about_credentials(error) => Err(Verdict::Fatal {
                 reason: Reason::new(format!(
-                    "{servers}: the server refuses the credentials, or they cannot be used ({said}); \
+                    "{servers}: the server refuses the credentials, or they cannot be used ({error}); \
                      correct them"
                 )),
             }),
-            Some(said) => Err(retry(format!("{servers}: not connected: {said}"))),
+            Some(error) => Err(retry(format!("{servers}: not connected: {error}"))),
             None => Err(retry(format!("{servers}: not connected"))),
         }
     }
 
     /// Returns true if the connection was lost since the batch began.
     pub(super) fn is_lost(&self) -> bool {
-        self.heard.borrow().is_lost
+        self.events.borrow().is_lost
     }
 
     pub(super) fn context(&self) -> &Context {
         &self.context
     }
 
-    /// Waits for an acknowledgement, as long as one may come, and no longer than until `end`.
+    /// Waits for an acknowledgement until `end`, or until an event of the connection means that none will arrive.
     pub(super) async fn acknowledged(
         &self,
         subject: &str,
@@ -108,18 +110,18 @@ impl NatsConnection {
         end: Instant,
         settings: &NatsSinkConfig,
     ) -> Result<(), PublishRefusal> {
-        let mut heard = self.heard.subscribe();
+        let mut events = self.events.subscribe();
         tokio::select! {
-            // What has come counts, whatever was heard since.
+            // An acknowledgement counts, even if the connection was lost after it.
             biased;
             answer = timeout_at(end, acknowledgement.into_future()) => match answer {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(answer::refusal(&error, settings)),
                 Err(_) => Err(PublishRefusal::Known(answer::late(settings))),
             },
-            // An error would mean that there is no sender, which is ours.
-            heard = heard.wait_for(|heard| heard.is_lost || heard.denied.contains(subject)) => {
-                let is_denied = heard.is_ok_and(|heard| heard.denied.contains(subject));
+            // The sender lives as long as `self`, so that waiting cannot fail.
+            events = events.wait_for(|events| events.is_lost || events.denied.contains(subject)) => {
+                let is_denied = events.is_ok_and(|events| events.denied.contains(subject));
                 Err(PublishRefusal::Known(if is_denied {
                     let message = format!(
                         "the server does not let this user publish to {}; give it the permission",
@@ -133,14 +135,14 @@ impl NatsConnection {
         }
     }
 
-    /// Which streams take a subject, or some of those that match it.
+    /// Returns the streams with a subject. `subject` may contain wildcards.
     pub(super) async fn streams_for(
         &self,
         subject: &str,
         settings: &NatsSinkConfig,
     ) -> Result<Vec<String>, Verdict> {
-        let asked = json!({ "subject": subject });
-        match self.context.request("STREAM.NAMES", &asked).await {
+        let request = json!({ "subject": subject });
+        match self.context.request("STREAM.NAMES", &request).await {
             Ok(Response::Ok(Streams { streams })) => Ok(streams.unwrap_or_default()),
             Ok(Response::Err { error }) => Err(answer::of_api(&error, settings)),
             Err(error) => Err(retry(format!(
@@ -153,7 +155,7 @@ impl NatsConnection {
     }
 }
 
-/// The subject in a server's complaint about one that may not be published to.
+/// Returns the subject in a server's error about a missing permission to publish.
 fn denied(text: &str) -> Option<&str> {
     let rest = text.strip_prefix("Permissions Violation for Publish to ")?;
     Some(rest.trim_matches('"'))

@@ -18,8 +18,8 @@ use super::connection::NatsConnection;
 use crate::nats::ConnectError;
 use crate::sinks::{Deliver, Item, Reason, Report, Verdict, record};
 
-/// Messages whose acknowledgements are waited for at a time.
-const WINDOW: usize = 1000;
+/// Upper bound of the messages in flight.
+const MAX_IN_FLIGHT: usize = 1000;
 
 /// A target of `type = "nats"`.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Nats {
     connection: Option<NatsConnection>,
 }
 
-/// A message on its way.
+/// A message in flight.
 struct Sent {
     subject: String,
     /// Deadline of the acknowledgement.
@@ -45,7 +45,7 @@ impl Nats {
         if self.connection.is_none() {
             self.connection = Some(NatsConnection::open(&self.settings).await?);
         }
-        // It was just made, or there before.
+        // The connection exists: it was opened above, or before.
         self.connection.as_ref().ok_or_else(|| ConnectError::Unusable("no connection".to_owned()))
     }
 }
@@ -66,15 +66,15 @@ impl Deliver for Nats {
             None => Verdict::NotTried,
             Some((_, Ok(()))) => Verdict::Delivered,
             Some((_, Err(PublishRefusal::Known(verdict)))) => verdict,
-            // Another of them was asked about.
-            Some((_, Err(PublishRefusal::NobodyTookIt))) => Verdict::NotTried,
+            // The servers were asked about an earlier message of this kind.
+            Some((_, Err(PublishRefusal::NoResponders))) => Verdict::NotTried,
         };
         let mut outcomes = refusals.into_iter().map(Some);
         let verdicts = items.iter().map(|_| verdict(outcomes.next().flatten())).collect::<Vec<_>>();
         verdicts.into()
     }
 
-    /// Connects, and asks which stream would take the events.
+    /// Connects, and asks the servers which stream has the subject of the events.
     async fn probe(&mut self) -> Result<String, Reason> {
         let settings = self.settings.clone();
         let connection =
@@ -94,15 +94,15 @@ impl Deliver for Nats {
     }
 
     async fn close(&mut self) {
-        // Everything is acknowledged or will be sent again.
+        // Each message is acknowledged, or will be sent again.
         self.connection = None;
     }
 }
 
 type PublishOutcome = (String, Result<(), PublishRefusal>);
 
-/// Publishes in order, and gathers what became of each message. After the first that has to be sent
-/// again no more are sent: they would overtake it.
+/// Publishes in order and collects the result of each message. Stops after the first message that must be sent again,
+/// because later ones would overtake it.
 async fn publish(
     connection: &NatsConnection,
     settings: &NatsSinkConfig,
@@ -113,7 +113,7 @@ async fn publish(
     let mut rest = items.iter();
     let mut stops = false;
     loop {
-        let next = if stops || waiting.len() >= WINDOW { None } else { rest.next() };
+        let next = if stops || waiting.len() >= MAX_IN_FLIGHT { None } else { rest.next() };
         if let Some(item) = next {
             let sent = send(connection, settings, item).await;
             stops =
@@ -142,7 +142,7 @@ async fn send(connection: &NatsConnection, settings: &NatsSinkConfig, item: &Ite
             return Sent { subject: String::new(), end, acknowledgement: Err(refusal) };
         }
     };
-    let subject = head.place.unwrap_or_default().into_owned();
+    let subject = head.route.unwrap_or_default().into_owned();
     let mut headers = HeaderMap::new();
     headers.insert(NATS_MESSAGE_ID, &*head.uid);
     headers.insert("event_id", header(&head.event_id));
@@ -156,7 +156,7 @@ async fn send(connection: &NatsConnection, settings: &NatsSinkConfig, item: &Ite
     Sent { subject, end, acknowledgement: published.map_err(|error| refusal(&error, settings)) }
 }
 
-/// A value for a header, where a control character would end it.
+/// Returns a value for a header, with spaces in place of control characters, which would end it.
 pub(super) fn header(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -165,15 +165,15 @@ fn stops_the_batch(refusal: &PublishRefusal) -> bool {
     !matches!(refusal, PublishRefusal::Known(Verdict::Rejected { .. }))
 }
 
-/// "No responders" is what a subject has that no stream takes, and what a stream has that is without a
-/// leader for a moment: only the servers know which, so they are asked about the first such message.
+/// Asks the servers about the first message that had no responders: either no stream has its subject, or its stream has
+/// no leader at the moment.
 async fn look_for_a_stream(
     connection: &NatsConnection,
     settings: &NatsSinkConfig,
     outcomes: &mut [PublishOutcome],
 ) {
     let nobody =
-        |(_, outcome): &&mut PublishOutcome| matches!(outcome, Err(PublishRefusal::NobodyTookIt));
+        |(_, outcome): &&mut PublishOutcome| matches!(outcome, Err(PublishRefusal::NoResponders));
     let Some((subject, outcome)) = outcomes.iter_mut().find(nobody) else { return };
     let verdict = match connection.streams_for(subject, settings).await {
         Err(verdict) => verdict,

@@ -1,4 +1,4 @@
-//! Subjects, what stands beside an event, and every answer of the server.
+//! Subjects, headers, and the verdict of every answer of the server.
 
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn settings(more: &str) -> NatsSinkConfig {
     settings.clone()
 }
 
-/// What the sink is handed for an event.
+/// Returns the item that the sink gets for an event.
 fn item(settings: &NatsSinkConfig, event: &Value) -> Item {
     let text = event.to_string();
     let decoded = crate::decode::event(text.as_bytes()).expect("an event");
@@ -30,7 +30,7 @@ fn item(settings: &NatsSinkConfig, event: &Value) -> Item {
 }
 
 #[test]
-fn an_event_comes_back_as_it_went_in() {
+fn an_event_survives_encoding_and_decoding() {
     let mut event: Value = serde_json::from_slice(FIXTURE).expect("JSON");
     event["id"] = "line\nbreak".into();
     let item = item(&settings(""), &event);
@@ -38,7 +38,7 @@ fn an_event_comes_back_as_it_went_in() {
     assert_eq!(serde_json::from_slice::<Value>(&body).expect("JSON"), event);
     let environment = event["_embedded"]["flowInteractionEvent"]["companyId"].as_str();
     let subject = format!("pingone.davinci.{}.CUSTOM_ANALYTICS", environment.expect("an id"));
-    assert_eq!(head.place.as_deref(), Some(subject.as_str()));
+    assert_eq!(head.route.as_deref(), Some(subject.as_str()));
     assert_eq!(head.event_id, "line\nbreak");
     assert_eq!(header(&head.event_id), "line break");
     assert_eq!(head.action_type, "DAVINCI_INTERACTION.CUSTOM_ANALYTICS");
@@ -61,29 +61,29 @@ fn no_value_makes_another_subject_than_its_template() {
     ] {
         let mut event: Value = serde_json::from_slice(FIXTURE).expect("JSON");
         let flow = &mut event["_embedded"]["flowInteractionEvent"];
-        for member in ["companyId", "flowId", "connectorId"] {
-            flow[member] = hostile.into();
+        for field in ["companyId", "flowId", "connectorId"] {
+            flow[field] = hostile.into();
         }
-        // Where the flow says nothing, its resource is asked.
+        // Without an id in the flow, the id of its resource is used.
         event["resources"] = json!([]);
         let item = item(&settings, &event);
         let (head, _) = record::decode(&item).expect("a record");
         let expected = format!("a.{level}.CUSTOM_ANALYTICS.success.{level}.{level}");
-        assert_eq!(head.place.as_deref(), Some(expected.as_str()), "{hostile:?}");
+        assert_eq!(head.route.as_deref(), Some(expected.as_str()), "{hostile:?}");
     }
     let event = json!({
         "id": "1", "recordedAt": "2026-01-01T00:00:00Z", "action": { "type": "A.B>" },
     });
     let item = item(&settings, &event);
     let (head, _) = record::decode(&item).expect("a record");
-    assert_eq!(head.place.as_deref(), Some("a.none.A_B_.unknown.none.none"));
+    assert_eq!(head.route.as_deref(), Some("a.none.A_B_.unknown.none.none"));
 }
 
 #[test]
 fn every_answer_has_its_verdict() {
     let settings = settings("stream = \"EVENTS\"");
     let letter = |error: &PublishError| match refusal(error, &settings) {
-        PublishRefusal::NobodyTookIt => '?',
+        PublishRefusal::NoResponders => '?',
         PublishRefusal::Known(Verdict::Retry { .. }) => 'R',
         PublishRefusal::Known(Verdict::Rejected { .. }) => 'X',
         PublishRefusal::Known(Verdict::Fatal { .. }) => 'F',

@@ -1,8 +1,7 @@
 //! Indexer acknowledgement: an event counts as delivered when the indexers have it.
 //!
-//! Each accepted request has a number within the channel. An answer of `true` is given once; `false`
-//! means not yet, unknown, or forgotten, which cannot be told apart: after a time, the events are
-//! sent again.
+//! The collector numbers the accepted requests of a channel. It reports `true` for a number once; `false` means not yet,
+//! unknown or forgotten, and the sink cannot know which. After a timeout, it sends the events again.
 
 use std::collections::HashMap;
 
@@ -15,14 +14,14 @@ use crate::http_client::{Class, class_of};
 use crate::sinks::Reason;
 
 #[derive(Deserialize)]
-struct Acks {
+struct AckAnswer {
     acks: HashMap<String, bool>,
 }
 
-/// An accepted request whose acknowledgement could not be asked for. Its events are with the collector:
-/// when they come again, they are asked for again and not sent.
+/// An accepted request whose acknowledgement could not be requested. The collector has its events: the next attempt
+/// requests the acknowledgement again and does not send them.
 #[derive(Debug)]
-pub(super) struct Unasked {
+pub(super) struct Unpolled {
     pub(super) ack_id: u64,
     pub(super) positions: Vec<u64>,
 }
@@ -31,11 +30,11 @@ pub(super) struct Unasked {
 pub(super) enum Acknowledged {
     /// The indexers have its events.
     Yes,
-    /// This token has no acknowledgement: that the collector took the events is all there is to know.
+    /// The token has no acknowledgement: the sink only knows that the collector has accepted the events.
     Disabled,
-    /// The collector does not let us ask, until somebody changes something.
+    /// The collector refuses the request until an operator changes something.
     Refused(Reason),
-    /// Nobody knows.
+    /// The timeout has passed without an acknowledgement.
     Expired(Reason),
 }
 
@@ -43,11 +42,11 @@ impl SplunkHec {
     /// Waits until request `id` is acknowledged.
     pub(super) async fn wait_for(&self, id: u64, settings: AcknowledgementConfig) -> Acknowledged {
         let deadline = Instant::now() + settings.timeout;
-        let mut trouble = String::new();
+        let mut last_error = String::new();
         loop {
             sleep(settings.interval).await;
             let path = "/services/collector/ack";
-            // Trouble in asking is no trouble with the events: only time decides about them.
+            // A failed request says nothing about the events, so only the timeout counts.
             match self.post(path, format!("{{\"acks\":[{id}]}}").into_bytes()).await {
                 Ok(reply) if is_acknowledged(&reply, id) => return Acknowledged::Yes,
                 Ok(reply) if reply.code == Some(answer::ACKNOWLEDGEMENT_IS_DISABLED) => {
@@ -56,32 +55,33 @@ impl SplunkHec {
                 Ok(reply)
                     if class_of(reply.answer.status) == Class::Fatal || is_refused(&reply) =>
                 {
-                    let message = "the collector took the events and does not let us ask whether they \
-                                   are indexed; correct it in Splunk or before it, or leave \
-                                   acknowledgement out";
+                    let message = "the collector accepted the events and refuses the requests for their \
+                                   acknowledgement; correct Splunk or the proxy before it, or \
+                                   leave acknowledgement out";
                     return Acknowledged::Refused(reply.reason(message));
                 }
                 Ok(reply) if reply.answer.status != 200 => {
-                    trouble = format!("; it was asked in vain (HTTP {})", reply.answer.status);
+                    last_error =
+                        format!("; the last request failed (HTTP {})", reply.answer.status);
                 }
-                Ok(_) => trouble.clear(),
-                Err(verdict) => trouble = format!("; {}", verdict.into_reason()),
+                Ok(_) => last_error.clear(),
+                Err(verdict) => last_error = format!("; {}", verdict.into_reason()),
             }
             if Instant::now() >= deadline {
                 let message =
-                    format!("the indexers did not acknowledge the events in time{trouble}");
+                    format!("the indexers did not acknowledge the events in time{last_error}");
                 return Acknowledged::Expired(Reason::late(message));
             }
         }
     }
 }
 
-/// A code that says that the token or the channel may not ask.
+/// Returns true for codes that mean that the token or the channel may not request acknowledgements.
 fn is_refused(reply: &Reply) -> bool {
     matches!(reply.code, Some(1..=4 | 10 | 11 | 16 | 21 | 22 | 28))
 }
 
 fn is_acknowledged(reply: &Reply, id: u64) -> bool {
-    let acks: Result<Acks, _> = serde_json::from_slice(&reply.answer.body);
-    acks.is_ok_and(|Acks { acks }| acks.get(&id.to_string()) == Some(&true))
+    let acks: Result<AckAnswer, _> = serde_json::from_slice(&reply.answer.body);
+    acks.is_ok_and(|AckAnswer { acks }| acks.get(&id.to_string()) == Some(&true))
 }

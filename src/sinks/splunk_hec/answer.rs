@@ -1,8 +1,8 @@
-//! The collector's codes, and which events a refusal is about.
+//! Verdicts for the collector's codes.
 //!
-//! A refused request is not refused as a whole: events before `invalid-event-number` are indexed,
-//! that one and all after it are not. It says so with status 400, and with 503 where its queue was full
-//! in the middle of a request; with any other, nothing is believed of it.
+//! The collector does not refuse a request as a whole: it indexes the events before `invalid-event-number`, but neither
+//! that event nor the later ones. The number is valid with status 400, and with 503 if the queue was full within a
+//! request; with any other status it is ignored.
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/troubleshoot-http-event-collector>
 
 use serde::Deserialize;
@@ -15,7 +15,7 @@ const SERVER_IS_BUSY: i64 = 9;
 pub(super) const ACKNOWLEDGEMENT_IS_DISABLED: i64 = 14;
 pub(super) const HEALTHY: i64 = 17;
 
-/// An answer of the collector; codes are absent from what a proxy says in its place.
+/// An answer of the collector. An answer of a proxy in its place has no code.
 #[derive(Debug)]
 pub(in crate::sinks) struct Reply {
     pub(super) answer: Answer,
@@ -71,7 +71,7 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
                 .reason("the collector does not let this token in; correct it in Splunk or here"),
         }),
         (503, Some(SERVER_IS_BUSY)) => busy(reply, count),
-        // A proxy says so, of a request that the collector has not seen.
+        // A proxy refuses the request; the collector has not received it.
         (400 | 409 | 422, None) => all(Verdict::Retry {
             after: reply.answer.retry_after,
             reason: reply.reason("something before the collector refuses the request"),
@@ -87,8 +87,8 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     }
 }
 
-/// The bad event is the one at `number`. A body that is too large for Splunk Cloud is refused in the
-/// same words, as if its first event were bad: so the first one is only believed when it is alone.
+/// The event at `number` is invalid. Splunk Cloud reports a body that is too large as an invalid first event, so the
+/// number 0 is trusted only in a request with a single event.
 fn at(number: Option<usize>, count: usize, reason: &Reason) -> Report {
     let Some(number) = number.filter(|number| (1..count).contains(number)) else {
         return vec![Verdict::Split { reason: reason.clone() }; count].into();
@@ -99,8 +99,8 @@ fn at(number: Option<usize>, count: usize, reason: &Reason) -> Report {
     verdicts.into()
 }
 
-/// The index is wrong. It is the same for all events, so this is about the token and not about an
-/// event; what came before is indexed. The number is one too high: the bad one is before it.
+/// The index is wrong. All events have the same index, so the cause is the token and not an event. The number is one too
+/// high: the events before the one before it are indexed.
 fn wrong_index(reply: &Reply, count: usize) -> Report {
     let number = reply.invalid_event.filter(|number| *number <= count).unwrap_or(0);
     let mut verdicts = vec![Verdict::Delivered; number.saturating_sub(1)];
@@ -111,7 +111,7 @@ fn wrong_index(reply: &Reply, count: usize) -> Report {
     verdicts.into()
 }
 
-/// The queue was full at an event: what came before it is indexed, and is not sent again.
+/// The queue was full at an event. The events before it are indexed, and are not sent again.
 fn busy(reply: &Reply, count: usize) -> Report {
     let indexed = reply.invalid_event.filter(|number| *number < count).unwrap_or(0);
     let mut verdicts = vec![Verdict::Delivered; indexed];
@@ -124,7 +124,7 @@ fn retry(reply: &Reply) -> Verdict {
     Verdict::Retry { after: reply.answer.retry_after, reason }
 }
 
-/// Splunk's words for its codes; our own table, so that no log depends on what a stranger answers.
+/// Splunk's texts for its codes. This table is used in place of the answer, whose text must not reach the log.
 fn text(code: i64) -> Option<&'static str> {
     Some(match code {
         1 => "token disabled",

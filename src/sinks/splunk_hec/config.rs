@@ -16,11 +16,9 @@ pub struct SplunkHecSinkConfig {
     pub token: Secret,
     /// `index`; without one the token's default applies.
     pub index: Option<String>,
-    /// `sourcetype`
     pub sourcetype: String,
     /// `source`; without one it is `davinci:` and the environment's id.
     pub source: Option<String>,
-    /// `host`
     pub host: String,
     /// Indexer acknowledgement, if the sink waits for it.
     pub acknowledgement: Option<AcknowledgementConfig>,

@@ -1,7 +1,7 @@
 //! `splunk_hec`: Splunk's HTTP Event Collector.
 //!
-//! Events go to `/services/collector/event`, each in an envelope of its own ([`encode`]); what the
-//! collector's codes mean is in [`answer`]; waiting for the indexers is in [`acknowledge`].
+//! Events go to `/services/collector/event`, each in an envelope of its own ([`encode`]). [`answer`]
+//! interprets the collector's codes; [`acknowledge`] waits for the indexers.
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/get-data-with-http-event-collector>
 
 mod acknowledge;
@@ -22,7 +22,7 @@ use super::{
 use crate::format::Format;
 use crate::http_client::{Authorization, HttpClient, authorization, below};
 use crate::settings::Section;
-use acknowledge::{Acknowledged, Unasked};
+use acknowledge::{Acknowledged, Unpolled};
 use answer::Reply;
 pub(crate) use config::{AcknowledgementConfig, SplunkHecSinkConfig};
 
@@ -68,9 +68,9 @@ pub(crate) struct SplunkHec {
     requests: HttpClient,
     base: Url,
     acknowledgement: Option<AcknowledgementConfig>,
-    /// Names this sink's requests to the collector; a new one after each start.
+    /// Channel of this sink's requests: a new id after each start.
     channel: Uuid,
-    unasked: Option<Unasked>,
+    unpolled: Option<Unpolled>,
 }
 
 impl SplunkHec {
@@ -85,11 +85,11 @@ impl SplunkHec {
             base: settings.client.url.clone(),
             acknowledgement: settings.acknowledgement,
             channel: Uuid::new_v4(),
-            unasked: None,
+            unpolled: None,
         })
     }
 
-    /// Reads credentials and certificates again. What the collector knows of this sink stays.
+    /// Reads credentials and certificates again. The sink keeps its channel.
     pub(super) fn reopen(&mut self, settings: &SplunkHecSinkConfig) -> Result<(), Reason> {
         self.requests = SplunkHec::open(settings)?.requests;
         Ok(())
@@ -118,14 +118,14 @@ impl SplunkHec {
         report: Report,
     ) -> Report {
         let count = items.len() as u64;
-        // To send them again without an acknowledgement would double them for ever.
+        // Sending them again without acknowledgements would duplicate them forever.
         let Some(ack_id) = ack_id else { return report.with(SinkFinding::Unacknowledged, count) };
         match self.wait_for(ack_id, settings).await {
             Acknowledged::Yes => report,
             Acknowledged::Disabled => report.with(SinkFinding::Unacknowledged, count),
             Acknowledged::Refused(reason) => {
                 let positions = items.iter().map(|item| item.position).collect();
-                self.unasked = Some(Unasked { ack_id, positions });
+                self.unpolled = Some(Unpolled { ack_id, positions });
                 Report::all(items, Verdict::Fatal { reason })
             }
             Acknowledged::Expired(reason) => {
@@ -140,8 +140,8 @@ impl Deliver for SplunkHec {
     async fn deliver(&mut self, items: &[Item]) -> Report {
         let positions = || items.iter().map(|item| item.position).collect::<Vec<_>>();
         if let Some(settings) = self.acknowledgement
-            && let Some(Unasked { ack_id, .. }) =
-                self.unasked.take_if(|unasked| unasked.positions == positions())
+            && let Some(Unpolled { ack_id, .. }) =
+                self.unpolled.take_if(|unpolled| unpolled.positions == positions())
         {
             return self
                 .acknowledged(Some(ack_id), items, settings, Report::all(items, Verdict::Delivered))
@@ -156,7 +156,7 @@ impl Deliver for SplunkHec {
         if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
             return self.acknowledged(reply.ack_id, items, settings, report).await;
         }
-        // What was taken before the bad event has no id to ask for: only a repetition is confirmed.
+        // The events before the invalid one have no acknowledgement of their own: only a repetition gets one.
         let unconfirmed = |verdict| match verdict {
             Verdict::Delivered => Verdict::NotTried,
             other => other,
@@ -164,8 +164,8 @@ impl Deliver for SplunkHec {
         Report { verdicts: report.verdicts.into_iter().map(unconfirmed).collect(), ..report }
     }
 
-    /// Asks for the collector's health, and whether it knows the token: with a good one, an empty
-    /// request has "no data".
+    /// Requests the collector's health, and tests the token: with a valid one, the answer to an empty request is "no
+    /// data".
     async fn probe(&mut self) -> Result<String, Reason> {
         let health = self.requests.get(&below(&self.base, "/services/collector/health")).await;
         let health = Reply::read(health?);

@@ -1,4 +1,4 @@
-//! Every code of the collector, and what an event looks like on the wire.
+//! Every code of the collector, and the bytes of an event.
 
 use super::answer::report;
 use super::*;
@@ -39,7 +39,7 @@ fn every_code_has_its_verdict() {
         (429, 26, 'R'),
         (429, 27, 'R'),
         (400, 28, 'F'),
-        // What was indexed before a bad event is told with status 400 only.
+        // Only with status 400 is the number of indexed events valid.
         (302, 6, 'F'),
         (302, 7, 'F'),
         (500, 7, 'R'),
@@ -102,7 +102,7 @@ fn the_number_of_the_bad_event_decides_about_its_neighbours() {
         for (number, count, expected) in [
             (Some(2), 5, "DDX--"),
             (Some(4), 5, "DDDDX"),
-            // The words for a body that is too large: the first event is not blamed for it.
+            // The text for a body that is too large: the first event is not the cause.
             (Some(0), 5, "SSSSS"),
             (Some(0), 1, "S"),
             (None, 5, "SSSSS"),
@@ -130,7 +130,7 @@ fn the_number_of_the_bad_event_decides_about_its_neighbours() {
 }
 
 #[test]
-fn a_reason_quotes_our_words_and_keeps_theirs_apart() {
+fn a_reason_contains_our_text_and_the_answer_separately() {
     let found = report(&reply(403, r#"{"text":"canary","code":4}"#), 1);
     let [Verdict::Fatal { reason }] = found.verdicts.as_slice() else { panic!("{found:?}") };
     assert!(reason.message.contains("HTTP 403, code 4, invalid token"), "{reason}");

@@ -58,7 +58,7 @@ impl SinkType for StdoutSinkConfig {
 /// Standard output.
 #[derive(Debug, Default)]
 pub(crate) struct Stdout {
-    /// The descriptor itself: the standard library's buffer does not say how much of it was written.
+    /// The descriptor itself, because `std::io::Stdout` does not report how many bytes it has written.
     file: Option<Arc<File>>,
     stream: Stream,
 }
@@ -82,7 +82,7 @@ impl Deliver for Stdout {
         let verdict = match result {
             Ok(()) => Verdict::Delivered,
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                Verdict::Fatal { reason: Reason::new("nobody reads standard output any more") }
+                Verdict::Fatal { reason: Reason::new("no process reads standard output any more") }
             }
             Err(error) => Verdict::Retry {
                 after: None,

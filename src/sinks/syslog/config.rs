@@ -19,7 +19,6 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 pub struct SyslogSinkConfig {
     /// Host and port.
     pub address: String,
-    /// Transport of the messages.
     pub transport: Transport,
     /// Framing of the messages in a stream.
     pub framing: Framing,
@@ -29,7 +28,6 @@ pub struct SyslogSinkConfig {
     pub connect_timeout: Duration,
     /// Time that the receiver may accept no byte.
     pub timeout: Duration,
-    /// Header of a message.
     pub header: HeaderFormat,
     /// RFC 5424's facility number.
     pub facility: u8,
@@ -208,11 +206,16 @@ fn read_resend(section: &mut Section<'_>) -> Option<ResendConfig> {
     Some(ResendConfig { messages: messages? as usize, age: age? })
 }
 
-fn parse_address(text: &str) -> Result<String, String> {
+/// The text is not a host and a port.
+#[derive(Debug, thiserror::Error)]
+#[error("is not a host and port such as {:?}", EXAMPLE)]
+struct AddressError;
+
+fn parse_address(text: &str) -> Result<String, AddressError> {
     let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
         Some(_) => Ok(text.to_owned()),
-        None => Err(format!("is not a host and port such as {EXAMPLE:?}")),
+        None => Err(AddressError),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One connection to a syslog receiver: opened, watched, written to, closed.
+//! A connection to a syslog receiver: connects, detects its end, writes with a timeout, closes in order.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use super::{SyslogSinkConfig, Transport};
 use crate::error_chain::{connection_failure, io_message};
 use crate::sinks::Reason;
 
-/// Bytes handed to the socket at a time, and bytes that the system keeps unsent at most: with a large
-/// send buffer, a slow receiver would look like one that takes nothing for most of the time.
-const WRITE: usize = 16 * 1024;
+/// Bytes per write, and upper bound of the unsent bytes in the send buffer. A slow receiver empties a large buffer so
+/// rarely that the sink would take it for a stalled one.
+const WRITE_BYTES: usize = 16 * 1024;
 
-/// One write takes this many times its time limit at most, however slowly the receiver reads.
-const MAX_TURNS: u32 = 10;
+/// Upper bound of the duration of one write, in multiples of its timeout, for a receiver that reads slowly.
+const MAX_TIMEOUTS_PER_WRITE: u32 = 10;
 
-/// Time that bytes may stay unacknowledged by the receiver's system, shorter than they are kept.
-const VANISHED: Duration = Duration::from_secs(20);
+/// Time within which the receiver's TCP must acknowledge bytes. Shorter than the default of `resend.age`.
+const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a receiver may take to hear that we are going.
-pub(super) const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for the receiver to close the connection after the sink has.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 trait ByteStream: AsyncRead + AsyncWrite + Send + Sync {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync> ByteStream for S {}
@@ -38,53 +38,55 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync> ByteStream for S {}
 #[derive(Debug)]
 pub(super) enum SyslogConnection {
     Datagrams(UdpSocket),
-    Stream(Watched),
+    Stream(WatchedStream),
 }
 
-/// A stream whose end is noticed when it comes: a receiver never says anything else, and a write to
-/// one that has gone would still succeed.
-pub(super) struct Watched {
+/// A stream whose end is detected at once by reading from it. A receiver sends nothing, and a write to a closed
+/// connection would still succeed.
+pub(super) struct WatchedStream {
     writer: WriteHalf<Box<dyn ByteStream + Unpin>>,
-    ended: watch::Receiver<Option<End>>,
+    ended: watch::Receiver<Option<StreamEnd>>,
     _reader: AbortOnDropHandle<()>,
 }
 
-/// How a stream ended.
+/// End of a stream.
 #[derive(Debug, Clone, Copy)]
-struct End {
+struct StreamEnd {
     at: Instant,
-    /// In order: the receiver has read what there was before it said so.
+    /// True if the receiver closed the stream after it had read all bytes; false after a reset.
     is_orderly: bool,
 }
 
-/// How far a write came.
+/// Result of a write.
 pub(super) struct Written {
-    /// Messages that were handed over to the last byte.
+    /// Messages that the operating system has accepted as a whole.
     pub(super) whole: usize,
-    /// Messages of which at least one byte was handed over.
+    /// Messages of which the operating system has accepted at least one byte.
     pub(super) started: usize,
-    /// Reason why the connection cannot be used any more, if that is so.
+    /// Error after which the connection cannot be used.
     pub(super) error: Option<Reason>,
 }
 
-/// How a connection ended that we closed.
+/// End of a connection that the sink has closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closed {
-    /// The receiver ended it as well, after us: it has read everything.
+    /// The receiver closed it afterwards: it has read everything.
     InOrder,
-    /// The receiver reset it, or had ended it before.
+    /// The receiver reset it, or had closed it before.
     Broken,
-    /// The receiver did not end it in time.
+    /// The receiver did not close it in time.
     Silent,
 }
 
-impl std::fmt::Debug for Watched {
+impl std::fmt::Debug for WatchedStream {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Watched").field("ended", &*self.ended.borrow()).finish_non_exhaustive()
+        out.debug_struct("WatchedStream")
+            .field("ended", &*self.ended.borrow())
+            .finish_non_exhaustive()
     }
 }
 
-/// Connects, within the configured time.
+/// Connects within `connect_timeout`.
 pub(super) async fn connect(
     settings: &SyslogSinkConfig,
     tls: Option<&Arc<ClientConfig>>,
@@ -96,7 +98,7 @@ pub(super) async fn connect(
         }
         let stream = TcpStream::connect(&settings.address).await?;
         stream.set_nodelay(true)?;
-        notice_a_vanished_peer(&stream)?;
+        limit_loss(&stream)?;
         let Some(config) = tls else { return Ok(watched(Box::new(stream))) };
         let host = settings.address.rsplit_once(':').map_or("", |(host, _)| host);
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
@@ -108,14 +110,17 @@ pub(super) async fn connect(
     timeout(settings.connect_timeout, connecting).await.map_err(late)?.map_err(failed)
 }
 
-/// Bounds what is written and unsent, and the time after which a peer that is cut off is noticed: that
-/// would be a quarter of an hour, and all that was written meanwhile would be lost.
-fn notice_a_vanished_peer(stream: &TcpStream) -> std::io::Result<()> {
+/// Bounds the unsent bytes, and the time after which a lost peer is detected. The system's default is about 15 minutes;
+/// all bytes that are written meanwhile would be lost.
+fn limit_loss(stream: &TcpStream) -> std::io::Result<()> {
     let socket = SockRef::from(stream);
-    socket.set_tcp_notsent_lowat(WRITE as u32)?;
-    socket.set_tcp_user_timeout(Some(VANISHED))?;
+    socket.set_tcp_notsent_lowat(WRITE_BYTES as u32)?;
+    socket.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new().with_time(VANISHED / 2).with_interval(VANISHED / 8).with_retries(4),
+        &TcpKeepalive::new()
+            .with_time(PEER_TIMEOUT / 2)
+            .with_interval(PEER_TIMEOUT / 8)
+            .with_retries(4),
     )
 }
 
@@ -132,24 +137,24 @@ fn watched(stream: Box<dyn ByteStream + Unpin>) -> SyslogConnection {
     let (reader, writer) = tokio::io::split(stream);
     let (end, ended) = watch::channel(None);
     let reading = AbortOnDropHandle::new(tokio::spawn(read_to_end(reader, end)));
-    SyslogConnection::Stream(Watched { writer, ended, _reader: reading })
+    SyslogConnection::Stream(WatchedStream { writer, ended, _reader: reading })
 }
 
 async fn read_to_end(
     mut reader: ReadHalf<Box<dyn ByteStream + Unpin>>,
-    end: watch::Sender<Option<End>>,
+    end: watch::Sender<Option<StreamEnd>>,
 ) {
     let mut ignored = [0; 1024];
     let is_orderly = loop {
         match reader.read(&mut ignored).await {
             Ok(0) => break true,
             Ok(_) => {}
-            // Many TLS receivers end without `close_notify`. With bytes unread it would be a reset.
+            // Many TLS receivers close without `close_notify`. Unread bytes would cause a reset instead.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => break true,
             Err(_) => break false,
         }
     };
-    end.send_replace(Some(End { at: Instant::now(), is_orderly }));
+    end.send_replace(Some(StreamEnd { at: Instant::now(), is_orderly }));
 }
 
 impl SyslogConnection {
@@ -157,7 +162,7 @@ impl SyslogConnection {
         matches!(self, SyslogConnection::Stream(_))
     }
 
-    /// When the receiver hung up, if it has.
+    /// Returns the time at which the receiver closed or reset the stream, if it has.
     pub(super) fn ended(&self) -> Option<Instant> {
         match self {
             SyslogConnection::Datagrams(_) => None,
@@ -165,9 +170,8 @@ impl SyslogConnection {
         }
     }
 
-    /// Writes messages in order. The connection fails when no byte is taken for `limit`. When `limit` is
-    /// over and the receiver has taken some, the write ends after a whole message, and the rest is for
-    /// the next one.
+    /// Writes messages in order. The connection fails if the receiver accepts no byte for `limit`. After `limit`, a
+    /// write that makes progress stops after a whole message; the next write sends the rest.
     pub(super) async fn write(&mut self, messages: &[&[u8]], limit: Duration) -> Written {
         let mut written = 0;
         let error = match self {
@@ -188,20 +192,19 @@ impl SyslogConnection {
         Written { whole, started, error }
     }
 
-    /// Ends the stream, with TLS's `close_notify` (RFC 5425, 4.4), and waits until the receiver has
-    /// ended it as well: what it says to a socket that is gone would reset the connection, and the
-    /// receiver would throw away what it has not read.
+    /// Closes the stream for writing, with TLS's `close_notify` (RFC 5425, 4.4), and waits up to `limit` until the
+    /// receiver has closed it, too. Closing it for reading at once could reset the connection, and the receiver would
+    /// lose the bytes that it has not read.
     pub(super) async fn close(self, limit: Duration) -> Closed {
         let was_lost = self.ended().is_some();
         let SyslogConnection::Stream(mut stream) = self else { return Closed::InOrder };
-        let farewell = async {
+        let closing = async {
             drop(stream.writer.shutdown().await);
-            // An error means that the reader is gone, and so is the stream.
+            // An error means that the reading task, and with it the stream, has ended.
             let ended = stream.ended.wait_for(Option::is_some).await;
             ended.is_ok_and(|end| end.is_some_and(|end| end.is_orderly))
         };
-        // A receiver that does not answer has had its time.
-        match timeout(limit, farewell).await {
+        match timeout(limit, closing).await {
             Ok(true) if !was_lost => Closed::InOrder,
             Ok(_) => Closed::Broken,
             Err(_) => Closed::Silent,
@@ -227,7 +230,7 @@ async fn send_all(
     Ok(())
 }
 
-impl Watched {
+impl WatchedStream {
     async fn write(
         &mut self,
         messages: &[&[u8]],
@@ -240,7 +243,7 @@ impl Watched {
         let mut end = bytes.len();
         let began = Instant::now();
         while *written < end {
-            let chunk = &bytes[*written..end.min(*written + WRITE)];
+            let chunk = &bytes[*written..end.min(*written + WRITE_BYTES)];
             match timeout(limit, self.writer.write(chunk)).await {
                 Ok(Ok(0)) => return Err(failed(ErrorKind::WriteZero.into())),
                 Ok(Ok(count)) => *written += count,
@@ -250,8 +253,11 @@ impl Watched {
             if began.elapsed() >= limit && end == bytes.len() {
                 end = end_of_message(messages, *written);
             }
-            if began.elapsed() >= limit.saturating_mul(MAX_TURNS) && *written < end {
-                let late = format!("it did not take a message within {:?}", limit * MAX_TURNS);
+            if began.elapsed() >= limit.saturating_mul(MAX_TIMEOUTS_PER_WRITE) && *written < end {
+                let late = format!(
+                    "it did not take a message within {:?}",
+                    limit * MAX_TIMEOUTS_PER_WRITE
+                );
                 return Err(Reason::late(late));
             }
         }
@@ -262,7 +268,7 @@ impl Watched {
     }
 }
 
-/// The end of the message that byte number `written` ends or is in.
+/// Returns the end of the message that contains byte number `written`, or ends with it.
 fn end_of_message(messages: &[&[u8]], written: usize) -> usize {
     let mut end = 0;
     for message in messages {
@@ -275,5 +281,5 @@ fn end_of_message(messages: &[&[u8]], written: usize) -> usize {
 }
 
 fn stalled(limit: Duration) -> Reason {
-    Reason::late(format!("the receiver took no byte for {limit:?}"))
+    Reason::late(format!("the receiver accepted no byte for {limit:?}"))
 }

@@ -1,4 +1,4 @@
-//! One message: header, structured data, text, framing.
+//! Encodes one message: header, structured data, text, framing.
 
 use chrono::{DateTime, Datelike, Utc};
 
@@ -6,13 +6,16 @@ use super::{Framing, HeaderFormat, Oversize, SyslogSinkConfig, Transport};
 use crate::event::{Event, Severity};
 use crate::sinks::{Reason, Rendered, SinkFinding};
 
-/// RFC 5424, 6.2.7: characters of a MSGID.
-const MSGID: usize = 32;
+/// Upper bound of a MSGID, in characters (RFC 5424, 6.2.7).
+const MAX_MSGID_CHARS: usize = 32;
 
-/// RFC 5424, 6.4: says that the text is UTF-8.
+/// Byte order mark, which marks the text as UTF-8 (RFC 5424, 6.4).
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// A message as the transport carries it. An error means that it is too long and must not be cut.
+/// Encodes and frames a message.
+///
+/// # Errors
+/// The message is longer than `max_size`, and `oversize` does not allow to shorten it enough.
 pub(super) fn encode(
     settings: &SyslogSinkConfig,
     rendered: Rendered<'_>,
@@ -28,7 +31,7 @@ pub(super) fn encode(
         }
         message.extend_from_slice(&text);
     }
-    let mut notice = None;
+    let mut finding = None;
     if message.len() > settings.max_size {
         let keep = match settings.oversize {
             Oversize::DeadLetter => return Err(too_long(message.len(), settings)),
@@ -39,9 +42,9 @@ pub(super) fn encode(
             return Err(too_long(header_length, settings));
         }
         message.truncate(keep);
-        notice = Some(SinkFinding::Truncated);
+        finding = Some(SinkFinding::Truncated);
     }
-    Ok((framed(settings, message), notice))
+    Ok((framed(settings, message), finding))
 }
 
 fn framed(settings: &SyslogSinkConfig, mut message: Vec<u8>) -> Vec<u8> {
@@ -59,14 +62,14 @@ fn framed(settings: &SyslogSinkConfig, mut message: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Everything before the text.
+/// Returns the header and the structured data: all bytes before the text.
 fn header(settings: &SyslogSinkConfig, event: &Event<'_>, source: &str) -> String {
     let priority = u32::from(settings.facility) * 8 + severity(event.severity());
     let SyslogSinkConfig { hostname, app_name, .. } = settings;
     let time = event.time();
     match settings.header {
         HeaderFormat::Rfc5424 => {
-            let (time, id) = (timestamp(time), name(event.kind(), MSGID));
+            let (time, id) = (timestamp(time), name(event.kind(), MAX_MSGID_CHARS));
             let data = structured_data(settings, event, source);
             format!("<{priority}>1 {time} {hostname} {app_name} - {id} {data}")
         }
@@ -76,7 +79,7 @@ fn header(settings: &SyslogSinkConfig, event: &Event<'_>, source: &str) -> Strin
     }
 }
 
-/// RFC 5424, table 2.
+/// Returns the severity (RFC 5424, table 2).
 fn severity(severity: Severity) -> u32 {
     match severity {
         Severity::Informational => 6,
@@ -86,7 +89,7 @@ fn severity(severity: Severity) -> u32 {
     }
 }
 
-/// RFC 5424, 6.2.3: at most six digits of a second, and a year of four.
+/// Formats a time with six digits of a second, and returns `-` for a year outside 0 to 9999 (RFC 5424, 6.2.3).
 fn timestamp(time: DateTime<Utc>) -> String {
     if !(0..=9999).contains(&time.year()) {
         return "-".to_owned();
@@ -94,10 +97,10 @@ fn timestamp(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// Visible ASCII, not too long; `-` for nothing.
-fn name(text: &str, longest: usize) -> String {
+/// Returns at most `max_chars` visible ASCII characters; `-` for an empty text.
+fn name(text: &str, max_chars: usize) -> String {
     let visible = |c: char| if c.is_ascii_graphic() { c } else { '_' };
-    let name: String = text.chars().take(longest).map(visible).collect();
+    let name: String = text.chars().take(max_chars).map(visible).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
 
@@ -126,7 +129,7 @@ fn structured_data(settings: &SyslogSinkConfig, event: &Event<'_>, source: &str)
     data
 }
 
-/// RFC 5424, 6.3.3: exactly these three are escaped.
+/// Escapes the three characters of RFC 5424, 6.3.3.
 fn escaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for c in value.chars() {
@@ -139,8 +142,8 @@ fn escaped(value: &str) -> String {
     out
 }
 
-/// Line breaks and the like become spaces, tabs excepted (LEEF needs them): in JSON they only stand between tokens, and a receiver may
-/// take them for the end of the message.
+/// Replaces control characters by spaces, because a receiver may take one for the end of the message. JSON has them
+/// between tokens only. Tabs stay: LEEF needs them.
 fn printable(mut line: Vec<u8>) -> Vec<u8> {
     for byte in &mut line {
         if *byte < b' ' && *byte != b'\t' {
@@ -150,10 +153,10 @@ fn printable(mut line: Vec<u8>) -> Vec<u8> {
     line
 }
 
-/// The end of the last whole character within `longest` bytes.
-fn character_boundary(text: &[u8], longest: usize) -> usize {
+/// Returns the end of the last whole character within `max_bytes`.
+fn character_boundary(text: &[u8], max_bytes: usize) -> usize {
     let is_continuation = |end: usize| text.get(end).is_some_and(|byte| byte & 0xc0 == 0x80);
-    (0..=longest.min(text.len())).rev().find(|end| !is_continuation(*end)).unwrap_or(0)
+    (0..=max_bytes.min(text.len())).rev().find(|end| !is_continuation(*end)).unwrap_or(0)
 }
 
 fn too_long(length: usize, settings: &SyslogSinkConfig) -> Reason {

@@ -1,10 +1,10 @@
 //! `syslog`: one message per event over UDP, TCP or TLS.
 //!
-//! Syslog confirms nothing: a message is delivered when the system has taken its bytes, and what the
-//! receiver had not read when its connection broke is gone. Against that, the last messages are kept
-//! for a while and sent again on the next connection ([`resend`]), which may double them. Messages
-//! that were handed over before a connection failed are among those: they are delivered, and what
-//! follows them does not wait for a receiver that takes a whole batch at once.
+//! Syslog has no acknowledgements. A message counts as delivered once the operating system has accepted its bytes, and
+//! a broken connection loses the bytes that the receiver has not read. To make up for that, the sink remembers the last
+//! messages and sends them again on the next connection ([`resend`]); the receiver may get them twice. The messages of
+//! a batch that were written before its connection failed count as delivered, too: a receiver that never accepts a
+//! whole batch still makes progress.
 //! RFC 5424 (format), 5425 (TLS), 5426 (UDP), 6587 (TCP), 3164 (old format).
 
 mod config;
@@ -27,11 +27,11 @@ use crate::tls;
 pub(crate) use config::{
     Framing, HeaderFormat, Oversize, ResendConfig, SyslogSinkConfig, Transport,
 };
-use connection::{Closed, FAREWELL, SyslogConnection, Written};
+use connection::{CLOSE_TIMEOUT, Closed, SyslogConnection, Written};
 use resend::Unconfirmed;
 
-/// Connections that a receiver has to break on one message alone before its neighbour is tried.
-const BREAKS: u32 = 3;
+/// Connections that break on one message, sent alone, before the sink tries the message after it.
+const MAX_BREAKS: u32 = 3;
 
 impl SinkType for SyslogSinkConfig {
     const NAME: &'static str = "syslog";
@@ -76,11 +76,11 @@ pub(crate) struct Syslog {
     tls: Option<Arc<ClientConfig>>,
     connection: Option<SyslogConnection>,
     unconfirmed: Unconfirmed,
-    /// When the last connection was lost, until there is another.
+    /// Time at which the last connection was lost; `None` once there is another.
     ended: Option<Instant>,
-    /// Connections in a row that broke on the first unconfirmed message alone.
+    /// Successive connections that broke on the first unconfirmed message, sent alone.
     breaks: u32,
-    /// True if the receiver has left a connection open on which one message was sent and ended.
+    /// True if the receiver did not close a connection that the sink had closed after one message.
     is_silent: bool,
 }
 
@@ -103,12 +103,13 @@ impl Syslog {
         })
     }
 
-    /// Reads the certificates again for the next connection; what is unconfirmed stays so.
+    /// Reads the certificates again, for the next connection. Unconfirmed messages stay unconfirmed, unless the
+    /// receiver closes the old connection in order.
     pub(super) async fn reopen(&mut self) -> Result<(), Reason> {
         let fresh = Syslog::open(&self.settings)?;
         if let Some(connection) = self.connection.take() {
             self.ended = connection.ended();
-            if connection.close(FAREWELL).await == Closed::InOrder {
+            if connection.close(CLOSE_TIMEOUT).await == Closed::InOrder {
                 self.unconfirmed.confirm();
             }
         }
@@ -116,8 +117,8 @@ impl Syslog {
         Ok(())
     }
 
-    /// The open connection, or a new one on which unconfirmed messages are sent again. The number is
-    /// how many messages those were.
+    /// Returns the open connection, or a new one on which the unconfirmed messages are sent again; with the number of
+    /// messages that were sent again.
     async fn connected(&mut self) -> Result<(SyslogConnection, u64), (Reason, u64)> {
         if let Some(connection) = self.connection.take() {
             match connection.ended() {
@@ -130,10 +131,10 @@ impl Syslog {
             let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
             let mut connection = connected.map_err(|reason| (reason, resent))?;
             let due = self.unconfirmed.due(self.ended.unwrap_or_else(Instant::now));
-            let is_stuck = self.is_silent || (self.breaks >= BREAKS && due == 1);
-            match self.unconfirmed.careful().filter(|_| !is_stuck) {
+            let is_stuck = self.is_silent || (self.breaks >= MAX_BREAKS && due == 1);
+            match self.unconfirmed.group_size().filter(|_| !is_stuck) {
                 Some(count) => {
-                    let repeated = self.repeat_carefully(connection, count, &mut resent).await;
+                    let repeated = self.repeat_group(connection, count, &mut resent).await;
                     repeated.map_err(|reason| (reason, resent))?;
                 }
                 None => {
@@ -146,7 +147,7 @@ impl Syslog {
         }
     }
 
-    /// Sends all unconfirmed messages again.
+    /// Sends the first `count` unconfirmed messages again.
     async fn repeat_all(
         &mut self,
         connection: &mut SyslogConnection,
@@ -166,30 +167,30 @@ impl Syslog {
         Ok(())
     }
 
-    /// Sends the first `count` unconfirmed messages again, and ends the connection to learn that they
-    /// have been read. A message on which the receiver breaks each connection is given up when the
-    /// receiver takes the next one: it was handed over, and more cannot be done.
-    async fn repeat_carefully(
+    /// Sends the first `count` unconfirmed messages again and closes the connection: a receiver that closes it in order
+    /// has read them. If every connection breaks on one message and the receiver reads the next one, that message is not
+    /// sent again.
+    async fn repeat_group(
         &mut self,
         mut connection: SyslogConnection,
         count: usize,
         resent: &mut u64,
     ) -> Result<(), Reason> {
-        let is_past_one = self.breaks >= BREAKS;
+        let is_past_one = self.breaks >= MAX_BREAKS;
         let (first, count) = if is_past_one { (1, 1) } else { (0, count) };
         let again = self.unconfirmed.range(first, count);
         let Written { whole, started, error } =
             connection.write(&again, self.settings.timeout).await;
         *resent += started as u64;
         let closed = match &error {
-            None => connection.close(FAREWELL).await,
+            None => connection.close(CLOSE_TIMEOUT).await,
             Some(reason) if reason.is_late => Closed::Silent,
             Some(_) => Closed::Broken,
         };
         let now = Instant::now();
         if closed == Closed::InOrder {
             if is_past_one {
-                let message = "the receiver breaks every connection on one message and takes the \
+                let message = "the receiver breaks every connection on one message and reads the \
                                next: that message is not sent again";
                 tracing::warn!(address = self.settings.address, "{message}");
             }
@@ -199,13 +200,13 @@ impl Syslog {
         }
         self.breaks = match closed {
             Closed::Broken if count == 1 && !is_past_one => self.breaks + 1,
-            // Not about one message: the receiver takes the next one no better.
+            // The message after it breaks the connection as well, so the first one is not the cause.
             _ => 0,
         };
         self.unconfirmed.renew(first + whole, now);
         self.is_silent = closed == Closed::Silent && error.is_none() && count == 1;
         let divisor = if closed == Closed::Silent { 16 } else { 2 };
-        self.unconfirmed.go_smaller(count, divisor);
+        self.unconfirmed.shrink_group(count, divisor);
         self.ended = Some(now);
         Err(error.unwrap_or_else(|| {
             Reason::late("the receiver did not end the connection in order after reading it")
@@ -222,8 +223,8 @@ impl Deliver for Syslog {
     async fn deliver(&mut self, items: &[Item]) -> Report {
         let (mut connection, resent) = match self.connected().await {
             Ok(connected) => connected,
-            Err((reason, begun)) => {
-                return Report::all(items, self.retry(&reason)).with(SinkFinding::Resent, begun);
+            Err((reason, started)) => {
+                return Report::all(items, self.retry(&reason)).with(SinkFinding::Resent, started);
             }
         };
         let messages: Vec<&[u8]> = items.iter().map(|item| item.payload.as_ref()).collect();
@@ -240,7 +241,7 @@ impl Deliver for Syslog {
             self.is_silent = false;
             return Report::from(verdicts).with(SinkFinding::Resent, resent);
         };
-        // Only as many as can be sent again: it is known that the receiver may not have read them.
+        // The receiver may not have read any of them, so only those that can be sent again count as delivered.
         let kept = match connection.is_stream() {
             true => whole.min(self.unconfirmed.capacity()),
             false => whole,
@@ -248,7 +249,7 @@ impl Deliver for Syslog {
         if connection.is_stream() {
             self.unconfirmed.add(&messages[..kept], Instant::now());
         }
-        // A receiver that takes nothing any more was lost before we began to wait for it.
+        // A stalled connection counts as lost since the write began.
         self.ended = Some(connection.ended().unwrap_or(began));
         verdicts[..kept].fill(Verdict::Delivered);
         verdicts[kept..].fill(self.retry(&error));
@@ -259,16 +260,16 @@ impl Deliver for Syslog {
         let connected = connection::connect(&self.settings, self.tls.as_ref()).await;
         let connection = connected
             .map_err(|reason| Reason::new(format!("{}: {reason}", self.settings.address)))?;
-        connection.close(FAREWELL).await;
+        connection.close(CLOSE_TIMEOUT).await;
         Ok(match self.settings.transport {
-            Transport::Udp => "its name resolves; UDP says no more".to_owned(),
+            Transport::Udp => "its name resolves; UDP reports nothing else".to_owned(),
             Transport::Tcp | Transport::Tls => "it accepts connections".to_owned(),
         })
     }
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.close(FAREWELL).await;
+            connection.close(CLOSE_TIMEOUT).await;
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Messages that were written and may not have been read: sent again when the connection turns out to
-//! be lost.
+//! Unconfirmed messages: written, but possibly not read. They are sent again after the connection is lost.
 //!
-//! The first repetition goes out at once, all of it. A message that is lost a second time goes
-//! carefully: as many as the receiver is likely to take, then the end of the stream. A receiver that
-//! ends it as well has read them ([`SyslogConnection::close`](super::SyslogConnection::close)), so that one which
-//! takes little of each connection still gets on; where it does not, the next group is smaller. A
-//! receiver that never ends a connection after us confirms nothing: it gets all of them again.
+//! The first repetition sends all of them. Messages that are lost a second time are sent in groups: the sink writes a
+//! group and closes the connection. A receiver that closes it in order, too, has read the group
+//! ([`SyslogConnection::close`](super::SyslogConnection::close)), and the next group is larger; otherwise the next group
+//! is smaller. So a receiver that reads only a few messages per connection still makes progress. A receiver that never
+//! closes a connection in order confirms nothing and gets all of them again.
 
 use std::collections::VecDeque;
 
@@ -13,29 +12,29 @@ use tokio::time::Instant;
 
 use super::ResendConfig;
 
-/// The last messages, bounded by number and age.
+/// The last written messages, bounded by number and age.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
     limits: ResendConfig,
     messages: VecDeque<Message>,
-    /// Messages of a careful repetition at most.
-    step: usize,
+    /// Upper bound of the next group, in messages.
+    group_limit: usize,
 }
 
 #[derive(Debug)]
 struct Message {
     written_at: Instant,
-    /// False until it has been written to a second connection.
+    /// True once the message was written to a second connection.
     is_repeated: bool,
     bytes: Vec<u8>,
 }
 
 impl Unconfirmed {
     pub(super) fn new(limits: ResendConfig) -> Unconfirmed {
-        Unconfirmed { limits, messages: VecDeque::new(), step: usize::MAX }
+        Unconfirmed { limits, messages: VecDeque::new(), group_limit: usize::MAX }
     }
 
-    /// Messages that it can hold.
+    /// Returns the upper bound of the remembered messages.
     pub(super) fn capacity(&self) -> usize {
         self.limits.messages
     }
@@ -52,7 +51,7 @@ impl Unconfirmed {
         self.messages.drain(..excess);
     }
 
-    /// Notes that the first `count` have been written once more.
+    /// Marks the first `count` messages as written again, at `now`.
     pub(super) fn renew(&mut self, count: usize, now: Instant) {
         for message in self.messages.iter_mut().take(count) {
             message.written_at = now;
@@ -60,41 +59,41 @@ impl Unconfirmed {
         }
     }
 
-    /// Forgets all of them: they have been read.
+    /// Forgets all messages, because the receiver has read them.
     pub(super) fn confirm(&mut self) {
         self.messages.clear();
-        self.step = usize::MAX;
+        self.group_limit = usize::MAX;
     }
 
-    /// Forgets the first `count`, which have been read, and lets the next group be larger.
+    /// Forgets the first `count` messages, which the receiver has read, and doubles the next group.
     pub(super) fn confirm_first(&mut self, count: usize) {
         self.messages.drain(..count.min(self.messages.len()));
-        self.step = count.max(1).saturating_mul(2);
+        self.group_limit = count.max(1).saturating_mul(2);
         if self.messages.is_empty() {
-            self.step = usize::MAX;
+            self.group_limit = usize::MAX;
         }
     }
 
-    /// Makes the next careful group a part of `count`, which have not been confirmed.
-    pub(super) fn go_smaller(&mut self, count: usize, divisor: usize) {
-        self.step = (count / divisor).max(1);
+    /// Sets the size of the next group to `count / divisor`, at least 1, after an unconfirmed group of `count`.
+    pub(super) fn shrink_group(&mut self, count: usize, divisor: usize) {
+        self.group_limit = (count / divisor).max(1);
     }
 
-    /// Forgets messages that were written long before the connection ended. Returns how many are left:
-    /// those may not have been read.
+    /// Forgets messages that were written more than `age` before the connection ended. Returns the number of the
+    /// others, which may not have been read.
     pub(super) fn due(&mut self, ended: Instant) -> usize {
         let age = self.limits.age;
         self.messages.retain(|message| ended.saturating_duration_since(message.written_at) <= age);
         self.messages.len()
     }
 
-    /// Size of the next careful group, where the first message is one that was repeated before.
-    pub(super) fn careful(&self) -> Option<usize> {
+    /// Returns the size of the next group; `None` if the first message was not repeated yet.
+    pub(super) fn group_size(&self) -> Option<usize> {
         let is_repeated = self.messages.front().is_some_and(|message| message.is_repeated);
-        is_repeated.then(|| self.step.min(self.messages.len()))
+        is_repeated.then(|| self.group_limit.min(self.messages.len()))
     }
 
-    /// `count` messages from number `first` on.
+    /// Returns up to `count` messages from index `first` on.
     pub(super) fn range(&self, first: usize, count: usize) -> Vec<&[u8]> {
         self.messages.iter().skip(first).take(count).map(|message| &*message.bytes).collect()
     }
@@ -134,14 +133,14 @@ mod tests {
             Unconfirmed::new(ResendConfig { messages: 100, age: Duration::from_secs(10) });
         let now = Instant::now();
         unconfirmed.add(&[b".".as_slice(); 100], now);
-        assert_eq!(unconfirmed.careful(), None, "the first repetition is all of them");
+        assert_eq!(unconfirmed.group_size(), None, "the first repetition is all of them");
         unconfirmed.renew(100, now);
         let mut groups = Vec::new();
-        while let Some(count) = unconfirmed.careful() {
+        while let Some(count) = unconfirmed.group_size() {
             groups.push(count);
-            // A receiver that takes 30 of each connection.
+            // A receiver that reads 30 messages of each connection.
             if count > 30 {
-                unconfirmed.go_smaller(count, 2);
+                unconfirmed.shrink_group(count, 2);
             } else {
                 unconfirmed.confirm_first(count);
             }

@@ -1,4 +1,4 @@
-//! Messages by the letter of the RFCs, read back by a reader that knows nothing of the writer.
+//! Messages, read back by an independent reader of the RFCs; and the repetition of lost messages.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn encoded(more: &str, raw: &[u8], line: &str) -> Result<String, Reason> {
         .map(|(payload, _)| String::from_utf8(payload).expect("whole characters only"))
 }
 
-/// The fixture with something else in it.
+/// Returns the fixture with a change.
 fn changed(change: impl FnOnce(&mut serde_json::Value)) -> String {
     let mut event = serde_json::from_slice(RAW).expect("JSON");
     change(&mut event);
@@ -98,14 +98,14 @@ async fn read(stream: &mut tokio::net::TcpStream, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_a_lost_connection_swallowed_survives_new_certificates() {
+async fn unconfirmed_messages_are_sent_again_after_new_certificates() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let mut settings = settings("");
     settings.address = listener.local_addr().expect("an address").to_string();
     let mut sink = Syslog::open(&settings).expect("opened");
     let item = |text: &str| Item { position: 1, payload: Bytes::copy_from_slice(text.as_bytes()) };
     assert_eq!(sink.deliver(&[item("one.")]).await.verdicts, [Verdict::Delivered]);
-    // Closing with bytes unread resets the connection.
+    // Closing it with unread bytes resets the connection.
     drop(listener.accept().await.expect("a connection"));
     while sink.connection.as_ref().is_some_and(|connection| connection.ended().is_none()) {
         tokio::task::yield_now().await;
@@ -114,7 +114,7 @@ async fn what_a_lost_connection_swallowed_survives_new_certificates() {
     assert_eq!(sink.deliver(&[item("two.")]).await.findings, [(SinkFinding::Resent, 1)]);
     let (mut stream, _) = listener.accept().await.expect("a connection");
     assert_eq!(read(&mut stream, 2).await, ["one.", "two."]);
-    // A receiver that has read everything and says goodbye confirms it.
+    // A receiver that closes the connection in order confirms that it has read everything.
     tokio::join!(async { sink.reopen().await.expect("read again") }, async {
         use tokio::io::AsyncReadExt;
         assert_eq!(stream.read(&mut [0; 9]).await.expect("an end"), 0);
@@ -126,7 +126,7 @@ async fn what_a_lost_connection_swallowed_survives_new_certificates() {
 
 proptest! {
     #[test]
-    fn whatever_an_event_says_is_read_back(id in ".{1,60}", text in ".{0,60}") {
+    fn any_id_and_text_is_read_back(id in ".{1,60}", text in ".{0,60}") {
         let raw = changed(|event| event["id"] = id.clone().into());
         let line = serde_json::json!({ "t": text }).to_string();
         for framing in ["", "framing = \"lf\""] {
@@ -154,7 +154,7 @@ async fn listening(more: &str) -> (tokio::net::TcpListener, Syslog) {
     (listener, Syslog::open(&settings).expect("opened"))
 }
 
-/// Messages of a thousand bytes with a number each.
+/// Returns numbered messages of 1,000 bytes.
 fn numbered(count: usize) -> Vec<Item> {
     let payload = |number: usize| Bytes::from(format!("{number:0>999}."));
     (0..count).map(|number| Item { position: number as u64, payload: payload(number) }).collect()
@@ -173,7 +173,7 @@ async fn deliver_all(sink: &mut Syslog, mut items: Vec<Item>) -> usize {
 }
 
 #[tokio::test]
-async fn what_a_stalled_receiver_has_taken_is_not_sent_first_again() {
+async fn after_a_stall_sending_starts_with_the_first_unconfirmed_message() {
     let (listener, mut sink) = listening("timeout = \"200ms\"\nresend.messages = 2000").await;
     let items = numbered(4000);
     let report = sink.deliver(&items).await;
@@ -181,7 +181,7 @@ async fn what_a_stalled_receiver_has_taken_is_not_sent_first_again() {
     let taken = taken.count();
     assert!(taken > 0 && taken <= 2000, "no more than can be sent again: {taken}");
     let Verdict::Retry { reason, .. } = &report.verdicts[taken] else { panic!("{taken}") };
-    assert!(reason.is_late && reason.message.contains("took no byte for 200ms"), "{reason}");
+    assert!(reason.is_late && reason.message.contains("accepted no byte for 200ms"), "{reason}");
     let (mut stalled, _) = listener.accept().await.expect("a connection");
     sink.settings.timeout = std::time::Duration::from_secs(60);
     let (_, received) = tokio::join!(deliver_all(&mut sink, items[taken..].to_vec()), async {
@@ -195,7 +195,7 @@ async fn what_a_stalled_receiver_has_taken_is_not_sent_first_again() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_resets_each_connection_after_a_little_still_gets_everything() {
+async fn a_receiver_that_resets_each_connection_after_100_messages_gets_every_message() {
     use tokio::io::AsyncReadExt;
     let (listener, mut sink) = listening("timeout = \"5s\"").await;
     let receiving = tokio::spawn(async move {
@@ -204,7 +204,7 @@ async fn a_receiver_that_resets_each_connection_after_a_little_still_gets_everyt
             let (mut stream, _) = listener.accept().await.expect("a connection");
             connections += 1;
             let mut bytes = Vec::new();
-            // Closing with bytes unread resets the connection.
+            // Closing it with unread bytes resets the connection.
             while bytes.len() < 100_000 && stream.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {}
             let text = String::from_utf8(bytes).expect("UTF-8");
             received
@@ -218,19 +218,19 @@ async fn a_receiver_that_resets_each_connection_after_a_little_still_gets_everyt
     let mut attempts = 0;
     let delivering = async {
         attempts += deliver_all(&mut sink, items.clone()).await;
-        // What is unconfirmed goes with whatever comes next.
+        // Unconfirmed messages are sent with the next batch.
         while attempts < 2000 {
             attempts += deliver_all(&mut sink, items[999..].to_vec()).await;
         }
     };
     tokio::select! {
         connections = receiving => assert!(connections.expect("received") < 200),
-        () = delivering => panic!("it gets nowhere"),
+        () = delivering => panic!("no progress"),
     }
 }
 
 #[tokio::test]
-async fn a_message_on_which_every_connection_breaks_does_not_hold_up_the_others() {
+async fn a_message_on_which_every_connection_breaks_does_not_block_the_others() {
     use tokio::io::AsyncReadExt;
     let (listener, mut sink) = listening("timeout = \"5s\"").await;
     let receiving = tokio::spawn(async move {
@@ -257,6 +257,6 @@ async fn a_message_on_which_every_connection_breaks_does_not_hold_up_the_others(
     };
     tokio::select! {
         received = receiving => received.expect("received"),
-        () = delivering => panic!("it gets nowhere"),
+        () = delivering => panic!("no progress"),
     }
 }

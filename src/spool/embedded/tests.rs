@@ -1,4 +1,4 @@
-//! The engine with a clock of the test's own: what is kept, for how long, and what is remembered.
+//! The engine with a controlled clock: stored events, retention, and remembered ids.
 
 mod commits;
 mod damage;
@@ -52,7 +52,7 @@ impl SpoolBench {
         open::start(writer, mpsc::Receiver::recv_timeout).expect("started")
     }
 
-    /// The wall clock, and the one that nobody can set.
+    /// Returns the test's clock, which serves as wall clock and as monotonic clock.
     fn clock(&self) -> Clock {
         let now = Arc::clone(&self.now);
         Arc::new(move || now.load(Ordering::Relaxed))
@@ -86,19 +86,19 @@ fn receipt(accepted: u64, duplicates: u64) -> Receipt {
     Receipt { accepted, duplicates, ..Receipt::default() }
 }
 
-/// Registers sinks that start with the oldest event; returns their cursors.
+/// Registers sinks that start with the oldest event. Returns their cursors.
 async fn register(spool: &EmbeddedSpool, names: &[&str]) -> Vec<u64> {
     let sinks: Vec<_> = names.iter().map(|name| (Arc::from(*name), Start::Oldest)).collect();
     let registered = spool.register(&sinks).await.expect("registered");
     registered.iter().map(|sink| sink.cursor).collect()
 }
 
-/// Purges entries; returns how many there were.
+/// Purges entries. Returns their number.
 async fn removed(spool: &EmbeddedSpool, ids: Vec<i64>) -> u64 {
     spool.remove(ids).await.expect("committed").values().sum()
 }
 
-/// Everything after a position, as a worker reads it: a place that fails is tried again.
+/// Reads everything after a position like a worker: repeats a read that fails.
 async fn read_all(reader: &EmbeddedReader, after: u64) -> Vec<Read> {
     let (mut all, mut after, mut failures) = (Vec::new(), after, 0);
     loop {
@@ -165,7 +165,7 @@ async fn a_cursor_survives_and_what_all_have_passed_is_removed() {
     assert!(stats.totals.contains(&("two".to_owned(), Disposition::Delivered, 15)), "{stats:?}");
     spool.commit(&two, 20, tally(5), Vec::new()).await.expect("committed");
     assert_eq!(spool.stats().await.expect("stats").events, 0);
-    // Positions go on, though nothing is stored that knows of them.
+    // Positions continue, although no stored event has them.
     spool.close();
     let spool = bench.open();
     bench.append(&spool, [21]).await;
@@ -185,7 +185,7 @@ async fn a_sink_that_is_no_longer_configured_holds_nothing_back() {
     assert_eq!((stats.events, stats.sinks[0].cursor), (0, 10));
     let retired = ("gone".to_owned(), Disposition::Retired, 10);
     assert!(stats.totals.contains(&retired), "what it will never get is counted: {stats:?}");
-    // When it comes back, what went meanwhile is not taken for damage.
+    // When the sink returns, the events that were removed meanwhile do not count as damage.
     bench.append(&spool, [11]).await;
     assert_eq!(register(&spool, &["gone", "here", "new"]).await, [10, 10, 10]);
     let totals = spool.stats().await.expect("stats").totals;
@@ -338,7 +338,7 @@ async fn its_files_are_for_its_user_alone_and_stay_so_after_a_repair() {
     use std::os::unix::fs::PermissionsExt;
     let bench = SpoolBench::new(|_| {});
     let directory = &bench.settings.directory;
-    // Made by somebody else, for everybody.
+    // Created by another user, readable for everybody.
     std::fs::create_dir(directory).expect("made");
     std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).expect("set");
     let open_to_others = || -> Vec<String> {

@@ -1,10 +1,10 @@
-//! Looks into streams, and changes them behind a receiver's back.
+//! Reads and changes streams without a receiver.
 
 use async_nats::jetstream;
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 
-/// Makes streams, and reads what is in them.
+/// A client that creates streams and reads messages.
 pub struct Client {
     pub(super) context: jetstream::Context,
     pub(super) runtime: Runtime,
@@ -25,12 +25,12 @@ impl Stored {
 }
 
 impl Client {
-    /// Makes a stream.
+    /// Creates a stream.
     pub fn stream(&self, config: jetstream::stream::Config) {
         self.runtime.block_on(self.context.create_stream(config)).expect("a stream");
     }
 
-    /// Which server leads a stream.
+    /// Returns the server that leads a stream.
     pub fn leader_of(&self, stream: &str) -> Option<String> {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.ok()?;
@@ -59,7 +59,7 @@ impl Client {
         });
     }
 
-    /// Messages in a stream.
+    /// Returns the number of messages in a stream.
     pub fn count(&self, stream: &str) -> u64 {
         self.runtime.block_on(async {
             match self.context.get_stream(stream).await {
@@ -69,7 +69,7 @@ impl Client {
         })
     }
 
-    /// Counts, numbers and consumers of a stream, when it was changed last; `None` if there is none.
+    /// Returns counts, sequence numbers and consumers of a stream, and its last change; `None` without a stream.
     pub fn state(&self, stream: &str) -> Option<String> {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.ok()?;
@@ -78,7 +78,7 @@ impl Client {
         })
     }
 
-    /// The number of the last message that was ever in a stream.
+    /// Returns the sequence number of the last message of a stream.
     pub fn last(&self, stream: &str) -> u64 {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.expect("a stream");
@@ -86,7 +86,7 @@ impl Client {
         })
     }
 
-    /// Everything that is in a stream, in its order.
+    /// Returns all messages of a stream, in order.
     pub fn messages(&self, stream: &str) -> Vec<Stored> {
         let count = self.count(stream);
         self.runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! Something that says that it is a NATS server, of any version.
+//! A fake NATS server of any version.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

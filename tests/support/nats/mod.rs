@@ -1,4 +1,4 @@
-//! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one folder.
+//! Real NATS servers with JetStream: Debian 13's, from `.ci/nats`, each with all its files in one directory.
 
 pub mod client;
 pub mod impostor;
@@ -18,45 +18,45 @@ use crate::support::{block_on, free_port, runtime, wait_for};
 pub use client::{Client, Stored};
 use shipped::{Changes, Ports, Shipped, TEST_PASSWORD, TEST_USER};
 
-/// `NATS_SERVER` names another.
+/// Default program; `NATS_SERVER` names another.
 const SERVER: &str = "/opt/davinci-siem-nats/usr/sbin/nats-server";
 
-/// A version that gives what is pulled in another way, from `.ci/nats` as well.
+/// A version that answers pull requests differently, also from `.ci/nats`.
 pub const NEWER_SERVER: &str = "/opt/davinci-siem-nats/newer/nats-server";
 
-/// How long servers that start for the first time may take to find each other, and how often they begin.
+/// Timeout within which new servers must find each other, and the number of attempts.
 const FORMATION: Duration = Duration::from_secs(15);
 const FORMATIONS: usize = 5;
 
-/// Lines of a server's log that a failed test shows.
+/// Lines of a server's log that a failed test prints.
 const LOGGED: usize = 20;
 
-/// One server, or several that form a cluster. Killed on drop.
+/// One server or a cluster, killed on drop.
 pub struct Cluster {
     pub nodes: Vec<Node>,
-    /// Set where the servers have the configuration that is shipped.
+    /// The shipped configuration, if the servers use it.
     shipped: Option<Shipped>,
-    folder: TempDir,
+    directory: TempDir,
 }
 
-/// One server, running, paused or killed; always on the same ports.
+/// A running, paused or killed server; always on the same ports.
 pub struct Node {
     name: String,
     program: PathBuf,
     scheme: &'static str,
     port: u16,
     monitor: u16,
-    folder: PathBuf,
+    directory: PathBuf,
     child: Option<Child>,
 }
 
 impl Cluster {
-    /// Starts `count` servers without users; returns when a stream can be made on all of them.
+    /// Starts `count` servers without users. Returns once a stream can be created on all of them.
     pub fn start(count: usize) -> Cluster {
         Cluster::start_with(count, "")
     }
 
-    /// As [`start`](Cluster::start), with more for the configuration of each.
+    /// Does the same as [`start`](Cluster::start), with more configuration for each server.
     pub fn start_with(count: usize, more: &str) -> Cluster {
         Cluster::formed(|| Cluster::of_new(count, more))
     }
@@ -66,22 +66,22 @@ impl Cluster {
         Cluster::shipped_with(count, Changes::default())
     }
 
-    /// As [`shipped`](Cluster::shipped), with changes.
+    /// Does the same as [`shipped`](Cluster::shipped), with changes.
     pub fn shipped_with(count: usize, changes: Changes<'_>) -> Cluster {
         Cluster::formed(|| Cluster::of_shipped(count, changes))
     }
 
-    /// Lets the receivers publish to a subject that was denied.
+    /// Lets the receivers publish to a denied subject again.
     pub fn grant(&self, subject: &str) {
         for node in &self.nodes {
-            shipped::grant(&node.folder, subject);
+            shipped::grant(&node.directory, subject);
             node.signal("HUP");
         }
     }
 
-    /// Of about fifty clusters whose servers start together, one does not form: they dial each other at
-    /// once, close what they take for a connection too many, and one stays unknown to the leader, or
-    /// there is no leader (seen of 2.10.27). That is none of what the tests are about: new ones begin.
+    /// About one of fifty new clusters does not form: the servers connect to each other at the same time, close
+    /// connections as duplicates, and one stays unknown to the leader, or no leader is elected (seen in 2.10.27). That
+    /// is not a subject of these tests, so new servers are started.
     fn formed(make: impl Fn() -> Cluster) -> Cluster {
         for _ in 0..FORMATIONS {
             let mut cluster = make();
@@ -99,7 +99,7 @@ impl Cluster {
     }
 
     fn of_new(count: usize, more: &str) -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let urls: Vec<String> = routes.iter().map(|p| format!("nats://127.0.0.1:{p}")).collect();
         let scheme = if more.contains("tls {") { "tls" } else { "nats" };
@@ -110,27 +110,27 @@ impl Cluster {
                     "cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: {urls:?} }}\n"
                 ),
             };
-            let node = Node::new(folder.path(), index, scheme, None);
+            let node = Node::new(directory.path(), index, scheme, None);
             node.configure(&format!("{cluster}{more}"));
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: None, folder }
+        Cluster { nodes: nodes.collect(), shipped: None, directory }
     }
 
     fn of_shipped(count: usize, changes: Changes<'_>) -> Cluster {
-        let folder = tempfile::tempdir().expect("a folder");
+        let directory = tempfile::tempdir().expect("a directory");
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let shipped = Shipped::new(folder.path(), routes.clone(), changes);
+        let shipped = Shipped::new(directory.path(), routes.clone(), changes);
         let nodes = routes.into_iter().enumerate().map(|(index, route)| {
-            let node = Node::new(folder.path(), index, "tls", changes.program);
+            let node = Node::new(directory.path(), index, "tls", changes.program);
             let ports = Ports { client: node.port, monitor: node.monitor, route };
-            shipped.write(&node.folder, ports);
+            shipped.write(&node.directory, ports);
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: Some(shipped), folder }
+        Cluster { nodes: nodes.collect(), shipped: Some(shipped), directory }
     }
 
-    /// Whether every server is in order, and the leader knows all the others.
+    /// Returns true if every server is healthy and the leader knows all others.
     fn is_formed(&self) -> bool {
         let others = self.nodes.len() - 1;
         let is_there = |peer: &Value| peer["current"] == true && peer["offline"] != true;
@@ -147,12 +147,12 @@ impl Cluster {
                     .any(|t| knows_all(&t)))
     }
 
-    /// Where all of its files are.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Returns the directory of all its files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
-    /// Has each server run again that was killed or paused.
+    /// Starts or continues each server that was killed or paused.
     pub fn mend(&mut self) {
         for node in &mut self.nodes {
             node.resume();
@@ -163,12 +163,12 @@ impl Cluster {
         self.nodes.iter().for_each(Node::wait_until_healthy);
     }
 
-    /// Where the servers listen, also while they do not run, as a list of TOML.
+    /// Returns the addresses of the servers, also while they do not run, as a TOML list.
     pub fn urls(&self) -> String {
         format!("{:?}", self.nodes.iter().map(Node::url).collect::<Vec<_>>())
     }
 
-    /// The spool of a receiver in these servers, as TOML.
+    /// Returns the spool configuration of a receiver with these servers, as TOML.
     pub fn spool(&self) -> String {
         let replicas = self.nodes.len();
         let login = self.shipped.as_ref().map(Shipped::login).unwrap_or_default();
@@ -179,7 +179,7 @@ impl Cluster {
         )
     }
 
-    /// Variables that [`spool`](Cluster::spool) names.
+    /// Returns the variables that [`spool`](Cluster::spool) names.
     pub fn variables(&self) -> Vec<(&'static str, &'static str)> {
         self.shipped.iter().map(Shipped::variable).collect()
     }
@@ -188,12 +188,12 @@ impl Cluster {
         &mut self.nodes[index]
     }
 
-    /// The one with this name.
+    /// Returns the server with this name.
     pub fn node_named(&mut self, name: &str) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.name == name).expect("a node")
     }
 
-    /// A client of all servers, who may do everything.
+    /// Returns a client of all servers with all permissions.
     pub fn client(&self) -> Client {
         let runtime = runtime();
         let urls: Vec<String> = self.nodes.iter().map(Node::url).collect();
@@ -211,31 +211,31 @@ impl Cluster {
 }
 
 impl Node {
-    fn new(folder: &Path, index: usize, scheme: &'static str, program: Option<&str>) -> Node {
+    fn new(directory: &Path, index: usize, scheme: &'static str, program: Option<&str>) -> Node {
         let name = format!("node-{index}");
-        let folder = folder.join(&name);
-        fs::create_dir(&folder).expect("a folder");
+        let directory = directory.join(&name);
+        fs::create_dir(&directory).expect("a directory");
         let chosen = || std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
         let program = program.map_or_else(|| chosen().into(), PathBuf::from);
         let (port, monitor) = (free_port(), free_port());
-        Node { name, program, scheme, port, monitor, folder, child: None }
+        Node { name, program, scheme, port, monitor, directory, child: None }
     }
 
     fn configure(&self, more: &str) {
-        let Node { name, port, monitor, folder, .. } = self;
-        let store = folder.join("store");
+        let Node { name, port, monitor, directory, .. } = self;
+        let store = directory.join("store");
         let text = format!(
             "server_name: {name}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\n\
              jetstream {{ store_dir: {store:?}, max_memory_store: 64MB, max_file_store: 20GB }}\n{more}\n"
         );
-        fs::write(folder.join("nats.conf"), text).expect("written");
+        fs::write(directory.join("nats.conf"), text).expect("written");
     }
 
     fn spawn(&mut self) {
-        let log = File::options().create(true).append(true).open(self.folder.join("log"));
+        let log = File::options().create(true).append(true).open(self.directory.join("log"));
         let child = Command::new(&self.program)
             .arg("-c")
-            .arg(self.folder.join("nats.conf"))
+            .arg(self.directory.join("nats.conf"))
             .env("SERVER_NAME", &self.name)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -244,12 +244,12 @@ impl Node {
         self.child = Some(child.expect("nats-server is installed: see .ci/nats"));
     }
 
-    /// Starts it again, without waiting until it is in order: alone it may not be.
+    /// Starts it again without waiting until it is healthy, which it may not be alone.
     pub fn start(&mut self) {
         self.spawn();
     }
 
-    /// What the server's own monitoring says; nothing if it does not answer.
+    /// Returns an answer of the server's monitoring; `None` without one.
     fn monitored(&self, path: &str) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}{path}", self.monitor);
         block_on(async {
@@ -270,7 +270,7 @@ impl Node {
         format!("{}://localhost:{}", self.scheme, self.port)
     }
 
-    /// SIGKILL; nothing if it does not run.
+    /// Sends SIGKILL. Does nothing if it does not run.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("killed");
@@ -278,14 +278,14 @@ impl Node {
         }
     }
 
-    /// Starts it again, killed before if it runs; returns when it is in order.
+    /// Starts it again, after killing it if it runs. Returns once it is healthy.
     pub fn restart(&mut self) {
         self.kill();
         self.spawn();
         self.wait_until_healthy();
     }
 
-    /// Stands still, with all its connections open.
+    /// Pauses it with all its connections open.
     pub fn pause(&self) {
         self.signal("STOP");
     }
@@ -301,14 +301,14 @@ impl Node {
         assert!(Command::new("kill").args(arguments).status().expect("kill runs").success());
     }
 
-    /// Where all of its files are, what it stores in `store`.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// Returns the directory of all its files; its store is in `store`.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// What it has logged in all its runs.
+    /// Returns its log of all its runs.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap_or_default()).into()
+        String::from_utf8_lossy(&fs::read(self.directory.join("log")).unwrap_or_default()).into()
     }
 }
 
@@ -326,7 +326,7 @@ impl Drop for Node {
     }
 }
 
-/// What a server says of every consumer, and of every look at its health.
+/// Returns true for lines that a server logs for every consumer and every failed health check.
 fn is_chatter(line: &str) -> bool {
     line.contains("new consumer leader") || line.contains("Healthcheck failed")
 }

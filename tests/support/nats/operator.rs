@@ -1,11 +1,11 @@
-//! Credentials files, and what a server is told so that it trusts them.
+//! Credentials files, and the configuration by which a server trusts them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-/// A server's trust in credentials files: an operator vouches for an account, an account for a user.
+/// Trust in credentials files: an operator signs an account, the account signs a user.
 pub struct Operator {
     operator: KeyPair,
     pub account: KeyPair,
@@ -16,7 +16,7 @@ impl Operator {
         Operator { operator: KeyPair::new_operator(), account: KeyPair::new_account() }
     }
 
-    /// What a server is told of operator and account; it insists on an account of its own, too.
+    /// Configuration of operator and account; the server also requires a system account.
     pub fn server(&self) -> String {
         let system = KeyPair::new_account().public_key();
         let (own, account) = (self.operator.public_key(), self.account.public_key());
@@ -56,7 +56,7 @@ impl Operator {
     }
 }
 
-/// A JWT as NATS has them, signed by `issuer`.
+/// Returns a JWT in the format of NATS, signed by `issuer`.
 fn token(issuer: &KeyPair, subject: &str, nats: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });

@@ -1,5 +1,5 @@
-//! The servers' configuration of `deploy/jetstream`, as it is shipped. A test changes addresses, paths and
-//! certificates, and adds one user, for itself.
+//! The servers' configuration of `deploy/jetstream`, unchanged except for addresses, paths, certificates and one more
+//! user.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use crate::support::certificates::Certificates;
 
 const TEXT: &str = include_str!("../../../deploy/jetstream/nats-server.conf");
 
-/// A user who may do everything. The receivers' user may delete or purge no stream.
+/// A user with all permissions. The receivers' user may not delete or purge a stream.
 pub const TEST_USER: &str = "test";
 pub const TEST_PASSWORD: &str = "test-password";
 
 const PASSWORD: &str = "receivers-password";
 
-/// Changes of what is shipped that a test asks for.
+/// Changes of the shipped configuration.
 #[derive(Default, Clone, Copy)]
 pub struct Changes<'a> {
     /// Subjects that the receivers may not publish to.
@@ -25,12 +25,12 @@ pub struct Changes<'a> {
     pub program: Option<&'a str>,
 }
 
-/// What the servers of a cluster share, and their receivers.
+/// Configuration that the servers of a cluster and their receivers share.
 pub struct Shipped {
     pub ca: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
-    /// Ports of all servers, for each other.
+    /// Cluster ports of all servers.
     routes: Vec<u16>,
     text: String,
 }
@@ -44,13 +44,13 @@ pub struct Ports {
 }
 
 impl Shipped {
-    /// Makes certificates below `directory`.
+    /// Creates certificates below `directory`.
     pub fn new(directory: &Path, routes: Vec<u16>, changes: Changes<'_>) -> Shipped {
         let certificates = Certificates::new(directory, "nats");
         let issued = certificates.issue("localhost", |_| ());
         let user = format!("{{ user: {TEST_USER}, password: \"{TEST_PASSWORD}\" }}");
         let text = replaced(TEXT, "  users: [\n", &format!("  users: [\n    {user}\n"));
-        // Tests end processes, and no machine loses its power.
+        // Tests kill processes; no machine loses its power, so syncing every message is not necessary.
         let text = replaced(&text, "  sync_interval: always\n", "");
         let text = match changes.max_payload {
             None => text,
@@ -64,7 +64,7 @@ impl Shipped {
         Shipped { ca, certificate: issued.certificate, key: issued.key, routes, text }
     }
 
-    /// The receivers' keys of `[spool.jetstream]`, but for the servers.
+    /// Returns the receivers' keys of `[spool.jetstream]`, except the servers.
     pub fn login(&self) -> String {
         format!(
             "basic = {{ username = \"davinci-siem\", password_env = \"NATS_PASSWORD\" }}\n\
@@ -73,12 +73,12 @@ impl Shipped {
         )
     }
 
-    /// The variable that [`login`](Shipped::login) names.
+    /// Returns the variable that [`login`](Shipped::login) names.
     pub fn variable(&self) -> (&'static str, &'static str) {
         ("NATS_PASSWORD", PASSWORD)
     }
 
-    /// Writes `nats.conf` of one server into its directory, with everything that it names.
+    /// Writes `nats.conf` of one server into its directory, with all files that it names.
     pub fn write(&self, directory: &Path, ports: Ports) {
         let secrets = directory.join("secrets");
         fs::create_dir(&secrets).expect("a directory");
@@ -101,7 +101,7 @@ impl Shipped {
         .iter()
         .fold(self.text.clone(), |text, (shipped, own)| replaced(&text, shipped, own));
         let text = match self.routes[..] {
-            // One server alone is no cluster.
+            // A single server is not a cluster.
             [_] => text.split("\ncluster {").next().expect("the beginning").to_owned(),
             _ => {
                 let shipped = [1, 2, 3].map(|number| format!("nats://nats-{number}:6222"));
@@ -114,7 +114,7 @@ impl Shipped {
     }
 }
 
-/// Subjects that the receivers may publish to.
+/// Returns the subjects that the receivers may publish to.
 pub fn allowed() -> Vec<&'static str> {
     let (_, list) = TEXT.split_once("publish: [").expect("a list");
     let (list, _) = list.split_once(']').expect("its end");
@@ -122,19 +122,19 @@ pub fn allowed() -> Vec<&'static str> {
     list.lines().filter_map(subject).collect()
 }
 
-/// The line that stands for a subject which is denied.
+/// Returns the line that replaces a denied subject.
 fn denied(subject: &str) -> String {
     format!("# \"{subject}\" is denied")
 }
 
-/// Adds a subject to the permissions again. The server has to read its configuration anew.
+/// Restores the permission for a subject. The server must read its configuration again.
 pub fn grant(directory: &Path, subject: &str) {
     let file = directory.join("nats.conf");
     let text = fs::read_to_string(&file).expect("a configuration");
     fs::write(file, replaced(&text, &denied(subject), &format!("\"{subject}\""))).expect("written");
 }
 
-/// `text` with every `shipped` replaced. There has to be one.
+/// Replaces the single occurrence of `shipped` in `text`.
 fn replaced(text: &str, shipped: &str, own: &str) -> String {
     assert!(text.contains(shipped), "the shipped configuration has no {shipped:?}");
     text.replace(shipped, own)

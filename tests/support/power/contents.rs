@@ -1,4 +1,4 @@
-//! What a file holds after a power loss: block by block an older version, the newest, or parts of two.
+//! Content of a file after a power loss: each block has an older version, the newest, or parts of two.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,19 +11,19 @@ use rand::rngs::StdRng;
 use super::journal::{Change, Record};
 use super::{Loss, Lost};
 
-/// Each changed block's versions, newest first.
+/// Versions of each changed block, newest first.
 type Versions = BTreeMap<u64, Vec<Vec<u8>>>;
 
-/// Takes away what was not synced of a file, or some of it.
+/// Discards the unsynced changes of a file, or some of them.
 pub fn undo(path: &Path, changes: &[&Record], loss: Loss, random: &mut StdRng, lost: &mut Lost) {
     let file = File::options().read(true).write(true).open(path).expect("a file");
     let length = file.metadata().expect("metadata").len();
-    // What a disk writes at once.
+    // Unit that a disk writes at once.
     let size = if random.random_bool(0.5) { 512 } else { 4096 };
     let (blocks, mut lengths) = versions(&file, changes, size);
     lengths.push(length);
-    // Chance has moods: else no long run of blocks would ever survive, nor a file stay whole while
-    // another one is lost.
+    // The probability varies from file to file. Otherwise no long run of blocks would ever survive, and no file would
+    // stay whole while another one is lost.
     let survival = [0.0, 0.05, 0.5, 0.95, 1.0][random.random_range(0..5)];
     for (block, versions) in blocks {
         let chosen = match loss {
@@ -50,7 +50,7 @@ pub fn undo(path: &Path, changes: &[&Record], loss: Loss, random: &mut StdRng, l
     file.set_len(chosen).expect("cut");
 }
 
-/// The blocks that were changed, in all their versions, and the lengths before each change.
+/// Returns the changed blocks in all versions, and the lengths before each change.
 fn versions(file: &File, changes: &[&Record], size: usize) -> (Versions, Vec<u64>) {
     let mut blocks = Versions::new();
     let mut lengths = Vec::new();
@@ -68,7 +68,7 @@ fn versions(file: &File, changes: &[&Record], size: usize) -> (Versions, Vec<u64
             let stop = end.min(first + size as u64);
             let versions = blocks.entry(block).or_insert_with(|| vec![read(file, first, size)]);
             let mut older = versions.last().expect("a version").clone();
-            // Where the file did not reach to yet, there is nothing: zeros.
+            // Bytes beyond the old end of the file are zeros.
             let part = &mut older[(start - first) as usize..(stop - first) as usize];
             part.fill(0);
             let there = old.get((start - at) as usize..).unwrap_or_default();
@@ -82,7 +82,7 @@ fn versions(file: &File, changes: &[&Record], size: usize) -> (Versions, Vec<u64
     (blocks, lengths)
 }
 
-/// A block as it is; zeros beyond the file's end.
+/// Returns a block; zeros beyond the file's end.
 fn read(file: &File, mut at: u64, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     let mut rest = bytes.as_mut_slice();
@@ -97,7 +97,7 @@ fn read(file: &File, mut at: u64, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// One of these lengths, or one on the way from one to the next.
+/// Returns one of these lengths, or one between two successive lengths.
 fn between(lengths: &[u64], random: &mut StdRng) -> u64 {
     let at = random.random_range(0..lengths.len() - 1);
     let (one, next) = (lengths[at], lengths[at + 1]);

@@ -1,4 +1,4 @@
-//! What `power_loss.c` has noted: each change with what was there before it, and each sync.
+//! The journal of `power_loss.c`: each change with the state before it, and each sync.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,19 +7,19 @@ use std::path::Path;
 
 /// One record.
 pub struct Record {
-    /// Where it stands in the journal.
+    /// Position of the record in the journal.
     position: u64,
-    /// The number (inode) of what it is about: a file, or a directory with names in it.
+    /// Inode of the changed file, or of the directory with the changed names.
     pub file: u64,
     pub change: Change,
 }
 
 pub enum Change {
-    /// `count` bytes at `at`, where there was `old`, in a file of `length`.
+    /// Write of `count` bytes at `at`, where `old` was, in a file of `length`.
     Written { at: u64, count: u64, length: u64, old: Vec<u8> },
-    /// To `at` bytes from `length`; `old` was cut off.
+    /// Change of the length from `length` to `at`; `old` was cut off.
     Resized { at: u64, length: u64, old: Vec<u8> },
-    /// Names that changed together, with what each led to before: 0 for nothing.
+    /// Names that changed together, with the inode that each had before: 0 for none.
     Named { names: Vec<(OsString, u64)> },
     /// Everything before this position of the journal is durable.
     Synced { at: u64 },
@@ -27,7 +27,7 @@ pub enum Change {
 
 const HEAD: usize = 6 * 8;
 
-/// Every whole record. The last one may be torn: its change was never made.
+/// Returns all whole records. The last record may be torn: its change was never made.
 pub fn read(path: &Path) -> Vec<Record> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let mut records = Vec::new();
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> Vec<Record> {
     records
 }
 
-/// Makes the journal end with a whole record, for the next process to go on.
+/// Removes a torn record at the end of the journal, so that the next process can append.
 pub fn cut_torn_record(path: &Path) {
     let bytes = std::fs::read(path).unwrap_or_default();
     let mut whole = 0;
@@ -49,7 +49,7 @@ pub fn cut_torn_record(path: &Path) {
     std::fs::write(path, &bytes[..whole]).expect("written");
 }
 
-/// The changes that no sync has made durable, in their order.
+/// Returns the changes that no sync has made durable, in order.
 pub fn unsynced(records: Vec<Record>) -> Vec<Record> {
     let mut durable: HashMap<u64, u64> = HashMap::new();
     for record in &records {

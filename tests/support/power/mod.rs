@@ -1,13 +1,13 @@
-//! A power loss: what a killed process had written and not synced disappears, in whole or in part.
+//! A power loss: unsynced writes of a killed process disappear, completely or partly.
 //!
-//! `power_loss.c`, preloaded into the service, notes every change below the home's folder with what was
-//! there before. [`Power::cut`] undoes what no sync has made durable:
+//! `power_loss.c`, preloaded into the service, records every change below the home's directory with the state before
+//! it. [`Power::cut`] undoes the changes that no sync has made durable:
 //!
-//! * each block of a file by itself: it is as it was at the last sync, as it is now, or as it was at any
-//!   time in between, or torn between two of these; and so is the file's length ([`contents`]);
-//! * each name by itself, unless one change moved several: it is there or gone ([`names`]).
+//! * each block of a file on its own: it has the content of the last sync, the newest, any in between, or parts of two
+//!   of these; and so has the file's length ([`contents`]);
+//! * each name on its own, unless one change moved several: the change is kept or undone ([`names`]).
 //!
-//! Real disks and filesystems are kinder than that. What comes through this does not need them to be.
+//! Real disks and file systems lose less. A spool that survives this survives them.
 
 mod contents;
 mod journal;
@@ -24,74 +24,75 @@ use tempfile::TempDir;
 use super::service::Home;
 use journal::{Change, Record};
 
-/// How much of what was not synced is lost.
+/// Part of the unsynced changes that is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     Everything,
-    /// Whatever chance takes; the rest survives, in no order.
+    /// A random part; the rest survives, in no order.
     Some,
 }
 
-/// What was found and done, to be printed.
+/// Counts of a power loss, to be printed.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Lost {
     pub cuts: u64,
-    /// Blocks written and not synced; those of them that fell back, or were torn.
+    /// Unsynced blocks; those of them that were undone, or torn.
     pub blocks: u64,
     pub old_blocks: u64,
     pub torn_blocks: u64,
-    /// Files whose length fell back or stopped on the way.
+    /// Files whose length was undone, partly or completely.
     pub lengths: u64,
-    /// Changes of names that were not synced; those of them that were undone.
+    /// Unsynced changes of names; those of them that were undone.
     pub names: u64,
     pub undone_names: u64,
 }
 
-/// The power of one home.
+/// Power supply of one home.
 pub struct Power {
-    folder: PathBuf,
+    directory: PathBuf,
     store: TempDir,
     random: StdRng,
     pub lost: Lost,
 }
 
 impl Power {
-    /// Lets every process that is started in `home` from now on run on a disk that can forget.
+    /// Records the changes of every process that is started in `home` from now on.
     pub fn connect(home: &mut Home, seed: u64) -> Power {
-        let store = tempfile::tempdir().expect("a folder");
-        let folder = home.folder.path().canonicalize().expect("a path");
+        let store = tempfile::tempdir().expect("a directory");
+        let directory = home.directory.path().canonicalize().expect("a path");
         home.preload("power_loss.c");
-        for (name, path) in [("POWER_WATCHED", folder.as_path()), ("POWER_STORE", store.path())] {
+        for (name, path) in [("POWER_WATCHED", directory.as_path()), ("POWER_STORE", store.path())]
+        {
             home.variables.push((name.to_owned(), path.display().to_string()));
         }
-        Power { folder, store, random: StdRng::seed_from_u64(seed), lost: Lost::default() }
+        Power { directory, store, random: StdRng::seed_from_u64(seed), lost: Lost::default() }
     }
 
-    /// The folder whose changes are noted.
-    pub fn folder(&self) -> String {
-        self.folder.display().to_string()
+    /// The directory whose changes are recorded.
+    pub fn directory(&self) -> String {
+        self.directory.display().to_string()
     }
 
-    /// From now on until the process is killed, no sync returns of the file that `POWER_HOLDS` names.
+    /// From now on until the process is killed, no sync of the file that `POWER_HOLDS` names returns.
     pub fn hold(&self) {
         std::fs::write(self.store.path().join("hold"), "").expect("written");
     }
 
-    /// Whether a sync is held.
+    /// Returns true if a sync is held.
     pub fn is_held(&self) -> bool {
         self.store.path().join("held").exists()
     }
 
-    /// A process was killed, and the power stays: what it wrote is there, and still not synced.
+    /// Continues after a killed process without a power loss: its writes stay, and stay unsynced.
     pub fn stay(&self) {
         for name in ["hold", "held"] {
-            // Most often, nothing was held.
+            // Usually, nothing was held.
             drop(std::fs::remove_file(self.store.path().join(name)));
         }
         journal::cut_torn_record(&self.journal());
     }
 
-    /// The power was cut, in the moment that the process was killed. What is left is on disk.
+    /// Applies a power loss at the moment of the kill to the files on disk.
     pub fn cut(&mut self, loss: Loss) {
         let records = journal::unsynced(journal::read(&self.journal()));
         let files = self.files();
@@ -107,7 +108,7 @@ impl Power {
         }
         names::undo(&records, &files, self.store.path(), loss, &mut self.random, &mut self.lost);
         self.scramble_shared_memory();
-        for entry in self.store.path().read_dir().expect("a folder") {
+        for entry in self.store.path().read_dir().expect("a directory") {
             std::fs::remove_file(entry.expect("an entry").path()).expect("removed");
         }
         self.lost.cuts += 1;
@@ -117,18 +118,18 @@ impl Power {
         self.store.path().join("journal")
     }
 
-    /// A path of everything that has one, by the number that the journal knows it by.
+    /// Returns a path of each file that has one, by its inode.
     fn files(&self) -> HashMap<u64, PathBuf> {
-        [self.store.path(), &self.folder]
+        [self.store.path(), &self.directory]
             .into_iter()
-            .flat_map(|folder| below(folder).into_iter().chain([folder.to_owned()]))
+            .flat_map(|directory| below(directory).into_iter().chain([directory.to_owned()]))
             .map(|path| (path.symlink_metadata().expect("metadata").ino(), path))
             .collect()
     }
 
-    /// Nobody syncs SQLite's shared memory: after a power loss it is gone, or holds anything.
+    /// SQLite's shared memory is never synced: after a power loss it is missing, or has any content.
     fn scramble_shared_memory(&mut self) {
-        for path in below(&self.folder) {
+        for path in below(&self.directory) {
             if path.to_string_lossy().ends_with("-shm") {
                 std::fs::remove_file(&path).expect("removed");
                 if self.random.random_bool(0.5) {
@@ -140,10 +141,10 @@ impl Power {
     }
 }
 
-/// Everything below a folder.
-pub fn below(folder: &Path) -> Vec<PathBuf> {
+/// Returns all paths below a directory.
+pub fn below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in folder.read_dir().expect("a folder") {
+    for entry in directory.read_dir().expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(below(&path));

@@ -1,5 +1,5 @@
-//! Which names are there after a power loss. Changes that share no name survive or are lost each by
-//! itself; of those that do, an older one is never lost without the younger ones.
+//! Names after a power loss. Changes without a common name survive or are lost independently; of changes with a common
+//! name, an older one is never lost without the younger ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -12,14 +12,14 @@ use rand::rngs::StdRng;
 use super::journal::{Change, Record};
 use super::{Loss, Lost};
 
-/// Changes that are tied together by the names they have in common, oldest first.
+/// Returns groups of changes with common names, oldest first.
 #[derive(Default)]
 struct Chain<'a> {
     names: BTreeSet<(u64, &'a OsString)>,
     changes: Vec<(usize, &'a Record)>,
 }
 
-/// Takes away changes of names that were not synced, or some of them.
+/// Discards unsynced changes of names, or some of them.
 pub fn undo(
     records: &[Record],
     files: &HashMap<u64, PathBuf>,
@@ -38,13 +38,13 @@ pub fn undo(
         undone.extend(chain.changes.drain(surviving..));
     }
     lost.undone_names += undone.len() as u64;
-    // The youngest first: what is in a directory goes before the directory.
+    // The youngest first: the names in a directory before the directory itself.
     undone.sort_by_key(|(index, _)| std::cmp::Reverse(*index));
     for (_, record) in undone {
         let Change::Named { names } = &record.change else { continue };
-        let folder = files.get(&record.file).expect("a directory has a path");
+        let directory = files.get(&record.file).expect("a directory has a path");
         for (name, before) in names {
-            give_back(&folder.join(name), *before, store);
+            give_back(&directory.join(name), *before, store);
         }
     }
 }
@@ -69,7 +69,7 @@ fn chains(records: &[Record]) -> Vec<Chain<'_>> {
     chains
 }
 
-/// Makes a name lead to what it led to before: a file that was kept, or nothing.
+/// Restores the old target of a name: a kept file, or none.
 fn give_back(path: &Path, before: u64, store: &Path) {
     if path.is_dir() {
         fs::remove_dir_all(path).expect("removed");

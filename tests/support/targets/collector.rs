@@ -1,5 +1,5 @@
-//! Splunk's HTTP Event Collector as measured: it indexes up to the bad event, reports a wrong index
-//! one too late, and mistakes a large body for a bad first event.
+//! Splunk's HTTP Event Collector with measured behaviour: it indexes the events before an invalid one, reports a wrong
+//! index one event too late, and reports a body that is too large as an invalid first event.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,19 +15,19 @@ pub struct Collector {
     /// Envelopes in the order of indexing.
     pub stored: Vec<Value>,
     pub token: String,
-    /// Inflated bytes it takes at most.
+    /// Upper bound of an inflated body, in bytes.
     pub limit: Option<usize>,
-    /// Ids of events that it finds malformed.
+    /// Ids of events that are invalid.
     pub poison: HashSet<String>,
-    /// Ids of events that are taken for another index than the token may write to.
+    /// Ids of events for an index that the token may not write to.
     pub wrong_index: HashSet<String>,
-    /// Whether the token wants acknowledgement.
+    /// True if the token requires acknowledgement.
     pub acknowledges: bool,
-    /// Whether something before it hides where acknowledgements are asked for.
+    /// True if a proxy in front of it blocks the requests for acknowledgements.
     pub hides_acknowledgements: bool,
-    /// How many of the next requests are never acknowledged.
+    /// Number of the next requests that are never acknowledged.
     pub lost_acknowledgements: usize,
-    /// Acknowledgements by channel: how many polls until it is given; `None` for never.
+    /// Acknowledgements by channel: number of polls until each is given; `None` for never.
     pub channels: HashMap<String, Vec<Option<usize>>>,
 }
 
@@ -76,7 +76,7 @@ impl Collector {
             let known = ["time", "host", "source", "sourcetype", "index", "event", "fields"];
             let members = envelope.as_object().expect("an object");
             if members.keys().any(|key| !known.contains(&key.as_str())) {
-                // What follows is dropped, and the answer says that all is well.
+                // Drops the other events, and reports success.
                 return code(200, 0, json!({}));
             }
             if envelope["event"].is_null() {
@@ -116,7 +116,7 @@ impl Collector {
             let left = self.channels.get_mut(channel).and_then(|ids| ids.get_mut(index));
             let is_given = match left {
                 Some(Some(0)) => {
-                    // Given once, and then forgotten.
+                    // Each acknowledgement is given once.
                     self.channels.get_mut(channel).expect("a channel")[index] = None;
                     true
                 }

@@ -1,4 +1,4 @@
-//! Elasticsearch's bulk API: one verdict per document, ids that are unique, HTTP 200 all the same.
+//! Elasticsearch's bulk API: one result per document, unique ids, and HTTP 200 in any case.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,15 +16,15 @@ pub struct Elastic {
     /// Every `_id` in `stored`.
     pub known: HashSet<String>,
     pub authorization: String,
-    /// Inflated bytes it takes at most.
+    /// Upper bound of an inflated body, in bytes.
     pub limit: Option<usize>,
     /// Ids of events whose documents cannot be parsed.
     pub poison: HashSet<String>,
-    /// Statuses that documents get before they are taken, by the event's id.
+    /// Statuses that a document gets before it is accepted, by the event's id.
     pub first: HashMap<String, Vec<u16>>,
-    /// Ids of events that land in the failure store.
+    /// Ids of events that go to the failure store.
     pub failures: HashSet<String>,
-    /// Documents refused because their id was there.
+    /// Documents refused because their id was already stored.
     pub conflicts: usize,
     /// Behaves as OpenSearch.
     pub is_opensearch: bool,
@@ -84,7 +84,7 @@ impl Elastic {
     }
 }
 
-/// The event's id, wherever the format has it.
+/// Returns the event's id in any format.
 fn event_id(document: &Value) -> &str {
     let places = ["/id", "/event/id", "/metadata/uid"];
     places.iter().find_map(|place| document.pointer(place)?.as_str()).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! Targets in this process that behave as documented: they store what a real one would store, and
-//! tests compare what is stored with what was sent.
+//! Targets in this process with the documented behaviour of real ones. They store events, and tests compare these with
+//! the sent ones.
 
 pub mod azure;
 pub mod collector;
@@ -28,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::wait_for;
 
-/// A running target and what it has stored.
+/// A running target and its stored events.
 pub struct Target<S> {
     pub url: String,
     state: Arc<Mutex<S>>,
@@ -36,15 +36,15 @@ pub struct Target<S> {
     runtime: Option<Runtime>,
 }
 
-/// Something that goes wrong with one request, before the target looks at it.
+/// A failure of one request, before the target processes it.
 pub enum Fault {
-    /// This answer; nothing is stored.
+    /// The target answers this and stores nothing.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// The connection breaks within the answer's body; nothing is stored.
     Reset(u16),
-    /// The target stores what it is sent, and the connection breaks before it says so.
+    /// The target stores the events, and the connection breaks before the answer.
     StoreAndReset,
-    /// No answer ever comes; nothing is stored.
+    /// The target never answers and stores nothing.
     Hang,
 }
 
@@ -58,27 +58,27 @@ impl Fault {
     }
 }
 
-/// Faults to come, and how many requests there were.
+/// Failures of the next requests, and the requests so far.
 #[derive(Default)]
 pub struct Traffic {
     pub faults: VecDeque<Fault>,
     pub requests: usize,
-    /// Each request's headers.
+    /// Headers of each request.
     pub headers: Vec<HeaderMap>,
-    /// When each request came.
+    /// Time of each request.
     pub times: Vec<Instant>,
-    /// While set, every request is answered with this status.
+    /// Status of the answer to every request, while it is set.
     pub down: Option<u16>,
-    /// Where that answer points.
+    /// `Location` of that answer.
     pub location: Option<String>,
-    /// How long each request takes.
+    /// Duration of each request.
     pub delay: Duration,
-    /// Requests being answered, and the most there were at a time.
+    /// Requests in progress, and their maximum.
     pub now: usize,
     pub at_once: usize,
 }
 
-/// A target's own behaviour, for a body that is inflated already.
+/// Behaviour of a target, for an inflated body.
 pub trait Behaviour: Send + 'static {
     fn traffic(&mut self) -> &mut Traffic;
     fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response;
@@ -116,7 +116,7 @@ impl<S: Behaviour> Target<S> {
             .enable_all()
             .build()
             .expect("a runtime");
-        // One that was stopped may take a moment to let go of its port.
+        // A stopped target may release its port a moment later.
         let listener =
             wait_for("a port", || runtime.block_on(TcpListener::bind(("127.0.0.1", port))).ok());
         let port = listener.local_addr().expect("an address").port();
@@ -136,7 +136,7 @@ impl<S: Behaviour> Target<S> {
         self.runtime.is_some()
     }
 
-    /// Listens again where it did before.
+    /// Listens on its old address again.
     pub fn restart(&mut self) {
         let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         self.listen(port, None);
@@ -171,7 +171,7 @@ async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) 
         let tls = tls.clone();
         tokio::spawn(async move {
             let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            // A client that goes away is no concern of the target's.
+            // The test ignores clients that disconnect.
             match tls {
                 None => drop(server.serve_connection(TokioIo::new(stream), service).await),
                 Some(tls) => {
@@ -234,13 +234,13 @@ async fn handle<S: Behaviour>(
     }
 }
 
-/// An answer whose body breaks off.
+/// An answer whose body ends too early.
 fn torn(status: u16) -> Response {
     let parts = futures_util::stream::unfold(0, |part| async move {
         if part == 0 {
             return Some((Ok(Bytes::from_static(b"{\"te")), 1));
         }
-        // Late enough for the head to be on its way.
+        // Late enough that the header is sent.
         tokio::time::sleep(Duration::from_millis(200)).await;
         Some((Err(std::io::Error::other("torn")), 1))
     });

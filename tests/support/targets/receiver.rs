@@ -1,4 +1,4 @@
-//! A syslog receiver over TCP or UDP that can hang up in the middle.
+//! A syslog receiver over TCP or UDP that can break a connection within a message.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 struct State {
     messages: Vec<String>,
     connections: Vec<TcpStream>,
-    /// Hang up after so many more messages.
+    /// Number of messages after which it breaks the connection.
     hang_up_after: Option<usize>,
 }
 
@@ -89,7 +89,7 @@ fn read_frames(stream: TcpStream, state: &Mutex<State>) {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 state.hang_up_after = None;
-                // With bytes unread, the system resets the connection.
+                // The system resets a connection that is closed with unread bytes.
                 return drop(reader.get_ref().shutdown(Shutdown::Both));
             }
         }

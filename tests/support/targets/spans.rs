@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry's, over OTLP/HTTP: keeps the spans it is sent.
+//! An OpenTelemetry collector over OTLP/HTTP that stores the spans it receives.
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -16,9 +16,9 @@ use super::{Behaviour, Traffic, answer, header};
 pub struct Spans {
     pub traffic: Traffic,
     pub stored: Vec<Span>,
-    /// What the spans were said to be of, request by request.
+    /// Resource attributes, request by request.
     pub resources: Vec<Map<String, Value>>,
-    /// How many spans of each request it says it did not take.
+    /// Number of spans of each request that it reports as rejected.
     pub rejects: i64,
 }
 

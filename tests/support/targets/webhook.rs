@@ -1,4 +1,4 @@
-//! Any HTTP endpoint that takes events as JSON: a whole request, or nothing of it.
+//! An HTTP endpoint that accepts or refuses whole requests of JSON.
 
 use std::collections::HashSet;
 
@@ -18,13 +18,13 @@ pub struct Webhook {
     pub stored: Vec<Value>,
     /// Ids of events that make it refuse the whole request.
     pub poison: HashSet<String>,
-    /// Ids of events on which it fails with status 500, the whole request.
+    /// Ids of events that make it answer the whole request with status 500.
     pub crashes: HashSet<String>,
-    /// Inflated bytes it takes at most.
+    /// Upper bound of an inflated body, in bytes.
     pub limit: Option<usize>,
-    /// The `Authorization` it wants.
+    /// Required `Authorization`.
     pub authorization: Option<String>,
-    /// The key that it verifies signatures with.
+    /// Key of the signatures that it verifies.
     pub signing_key: Option<Vec<u8>>,
 }
 
@@ -79,7 +79,7 @@ impl Behaviour for Webhook {
     }
 }
 
-/// As the specification says, by hand.
+/// Computes the signature independently, as the specification describes it.
 fn is_signed(key: &[u8], headers: &HeaderMap, body: &[u8]) -> bool {
     let mut signed =
         format!("{}.{}.", header(headers, "webhook-id"), header(headers, "webhook-timestamp"))

@@ -1,4 +1,4 @@
-//! The file belongs to one sink, and nothing that it did not write is ever cut.
+//! One sink owns the file, and it never cuts bytes that it has not written.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use super::*;
 
 const DOCUMENT: &str = "a document without a last line break: 1234567890";
 
-/// A sink with this path, and nothing rotated.
+/// Returns a sink with this path, without rotation.
 fn at(path: &Path) -> File {
     File::new(FileSinkConfig {
         path: path.to_owned(),
@@ -24,7 +24,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a file")
 }
 
-/// Hidden names beside the output.
+/// Returns the hidden files beside the output.
 fn hidden(directory: &TempDir) -> Vec<PathBuf> {
     let entries = directory.path().read_dir().expect("a directory");
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -33,7 +33,7 @@ fn hidden(directory: &TempDir) -> Vec<PathBuf> {
     paths
 }
 
-/// The sink's process is killed while a batch is written: `torn` is what has arrived.
+/// Leaves the file of a process that was killed during a write: `torn` is the written part of the batch.
 async fn killed_while_writing(path: &Path, torn: &str) {
     let mut sink = at(path);
     assert_eq!(sink.deliver(&items(&["whole"])).await.verdicts, [Verdict::Delivered]);
@@ -43,11 +43,11 @@ async fn killed_while_writing(path: &Path, torn: &str) {
 }
 
 #[tokio::test]
-async fn a_torn_end_of_its_own_is_cut_and_kept_aside() {
+async fn the_sinks_own_torn_end_is_copied_and_cut() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("out");
     let long = "x".repeat(200_000);
-    // The last two: a power loss after which a later block had arrived, and an earlier one had not.
+    // The last two: a power loss after which a later block is on disk, and an earlier one is not.
     for torn in [&long, &format!("torn{}\\nlater\\n", "\0".repeat(300_000)), &format!("\0{long}\n")]
     {
         drop(fs::remove_file(&path));
@@ -57,10 +57,10 @@ async fn a_torn_end_of_its_own_is_cut_and_kept_aside() {
         assert_eq!(read(&path), "whole\nnext\n");
         let kept = hidden(&directory);
         let kept = kept.iter().find(|path| path.display().to_string().contains(".out.torn-"));
-        assert_eq!(&read(kept.expect("kept aside")), torn);
-        fs::remove_file(kept.expect("kept aside")).expect("removed");
+        assert_eq!(&read(kept.expect("copied")), torn);
+        fs::remove_file(kept.expect("copied")).expect("removed");
         sink.close().await;
-        assert_eq!(hidden(&directory), [] as [PathBuf; 0], "an orderly end leaves no record");
+        assert_eq!(hidden(&directory), [] as [PathBuf; 0], "closing the sink leaves no record");
     }
 }
 
@@ -79,36 +79,36 @@ async fn no_more_than_eight_torn_ends_are_kept() {
 }
 
 #[tokio::test]
-async fn what_others_wrote_is_never_cut() {
+async fn bytes_of_other_processes_are_never_cut() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("out");
     let expected = format!("{DOCUMENT}\nnext\n");
-    // It was there before.
+    // The document is there before the sink starts.
     fs::write(&path, DOCUMENT).expect("written");
     let mut sink = at(&path);
     sink.deliver(&items(&["next"])).await;
     assert_eq!(read(&path), expected);
-    // It was put there after an orderly end, ...
+    // It replaces the file after the sink was closed.
     sink.close().await;
     fs::write(&path, DOCUMENT).expect("written");
     at(&path).deliver(&items(&["next"])).await;
     assert_eq!(read(&path), expected);
-    // ... after a crash, as another file, ...
+    // It is a new file after a crash.
     fs::remove_file(&path).expect("removed");
     fs::write(&path, DOCUMENT).expect("written");
     at(&path).deliver(&items(&["next"])).await;
     assert_eq!(read(&path), expected);
-    // ... in place of other contents, ...
+    // It replaces the contents after a crash, in the same file.
     fs::write(&path, DOCUMENT.replace('a', "b")).expect("written");
     at(&path).deliver(&items(&["next"])).await;
     assert_eq!(read(&path), expected.replace('a', "b"));
-    // ... and while the sink runs.
+    // It replaces the contents while the sink runs.
     let mut sink = at(&path);
     sink.deliver(&items(&["first"])).await;
     fs::write(&path, DOCUMENT).expect("written");
     sink.deliver(&items(&["next"])).await;
     assert_eq!(read(&path), expected);
-    // No line holds a zero byte, and this is none of ours.
+    // Lines of the sink contain no zero byte; this one is of another process, so it stays.
     fs::write(&path, "line 1\nline \0 2\nline 3\n").expect("written");
     sink.deliver(&items(&["next"])).await;
     assert_eq!(read(&path), "line 1\nline \0 2\nline 3\nnext\n");
@@ -119,7 +119,7 @@ async fn what_others_wrote_is_never_cut() {
 async fn without_a_record_a_torn_line_is_closed() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("out");
-    // Where its name is taken by a directory, the record cannot be written.
+    // The record cannot be written, because a directory has its name.
     fs::create_dir_all(directory.path().join(".out.davinci-siem/x")).expect("made");
     killed_while_writing(&path, "torn").await;
     assert_eq!(at(&path).deliver(&items(&["next"])).await.verdicts, [Verdict::Delivered]);
@@ -127,7 +127,7 @@ async fn without_a_record_a_torn_line_is_closed() {
 }
 
 #[tokio::test]
-async fn a_second_sink_writes_nothing_until_the_first_has_gone() {
+async fn a_second_sink_writes_nothing_until_the_first_is_closed() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("out");
     let link = directory.path().join("link");
@@ -148,7 +148,7 @@ async fn a_second_sink_writes_nothing_until_the_first_has_gone() {
 }
 
 #[tokio::test]
-async fn a_link_stays_and_what_it_leads_to_is_rotated() {
+async fn rotation_renames_the_file_and_not_a_link_to_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let real = directory.path().join("real");
     fs::create_dir(&real).expect("made");
@@ -166,7 +166,7 @@ async fn a_link_stays_and_what_it_leads_to_is_rotated() {
     let names = names(&real);
     assert_eq!(names.len(), 2, "{names:?}");
     assert_eq!(read(&real.join(&names[0])), "1---\n");
-    // Put on another file, it is followed.
+    // A changed link is followed.
     fs::remove_file(&link).expect("removed");
     symlink("real/elsewhere.ndjson", &link).expect("linked");
     sink.deliver(&items(&["3---"])).await;
@@ -198,18 +198,18 @@ async fn logrotate_may_cut_rename_or_replace_the_file() {
 }
 
 #[tokio::test]
-async fn a_probe_looks_and_touches_nothing() {
+async fn a_probe_changes_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("out");
     let missing = at(&directory.path().join("new/deep/out")).probe().await.expect("good");
-    assert!(missing.ends_with("can be made"), "{missing}");
+    assert!(missing.ends_with("can be created"), "{missing}");
     assert_eq!(names(directory.path()), [] as [String; 0]);
     fs::write(&path, DOCUMENT).expect("written");
     at(&path).probe().await.expect("good");
     assert_eq!(read(&path), DOCUMENT);
     let mut sink = at(&path);
     sink.deliver(&items(&["next"])).await;
-    // A line that is being written.
+    // Another process is writing a line.
     let mut file = fs::File::options().append(true).open(&path).expect("opened");
     file.write_all(b"torn").expect("written");
     at(&path).probe().await.expect("good");

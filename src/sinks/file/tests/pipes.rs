@@ -1,4 +1,4 @@
-//! Named pipes: nobody is waited for, and no line is torn or doubled.
+//! Named pipes: the sink waits for no reader, and no line is torn or written twice.
 
 use std::fs;
 use std::io::Read;
@@ -8,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use super::*;
 
-/// Well above what a pipe holds.
+/// Returns more lines than a pipe can hold.
 fn many() -> Vec<Item> {
     let texts: Vec<String> =
         (0..2000).map(|number| format!("{number:04} {}", "x".repeat(200))).collect();
@@ -28,7 +28,7 @@ fn reader(directory: &TempDir) -> fs::File {
     options.open(directory.path().join("pipe")).expect("opened")
 }
 
-/// At most `limit` bytes of what is in the pipe.
+/// Reads at most `limit` bytes from the pipe, without waiting.
 fn take(reader: &mut fs::File, limit: usize) -> Vec<u8> {
     let mut bytes = vec![0; limit];
     let mut length = 0;
@@ -50,7 +50,7 @@ fn delivered(report: &Report) -> usize {
 }
 
 #[tokio::test]
-async fn without_a_reader_nothing_is_waited_for() {
+async fn without_a_reader_the_sink_does_not_wait() {
     let directory = tempfile::tempdir().expect("a directory");
     let (mut sink, reader) = pipe(&directory);
     drop(reader);
@@ -61,13 +61,13 @@ async fn without_a_reader_nothing_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_within_a_line_costs_nothing() {
+async fn after_a_reader_that_leaves_within_a_line_each_line_is_whole_and_written_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let (mut sink, mut reader) = pipe(&directory);
     let all = many();
     let whole = lines(&all);
     let line = whole.len() / all.len();
-    // Lines that were read whole, and items that count as delivered.
+    // `begin`: lines that were read as a whole. `sent`: items with the verdict `Delivered`.
     let (mut begin, mut sent) = (0, 0);
     for length in [1000, 30_000, 0, line - 1, line, line + 1, 70_000, usize::MAX] {
         let expected = &whole[begin * line..];

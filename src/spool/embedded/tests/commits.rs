@@ -1,10 +1,10 @@
-//! The group commit and the cursors in it: who is answered when, with what, and what is there by then.
+//! The group commit and its cursors: the time and the content of each answer, and the state of the store at that
+//! moment.
 //!
-//! The writer is one thread, and all that others do reaches it through one queue. So what can differ from one
-//! run to another is what has come by the time it asks, and what of it fails: [`schedules`] goes through all
-//! of that, for short queues, in one thread. A scheduler such as loom or shuttle would have less to decide:
-//! neither has channels whose waiting ends, and what happens in SQLite and tokio is out of their sight.
-//! [`stress`] lets real threads, syncs and faults meet.
+//! The writer is one thread, and all commands reach it through one queue. So runs can only differ in the commands that
+//! have arrived when it takes the next group, and in the failing operations: [`schedules`] tries all of these for short
+//! queues, in one thread. Schedulers such as loom or shuttle have fewer choices: neither has channels with a timeout,
+//! and neither controls SQLite and tokio. [`stress`] combines real threads, syncs and faults.
 
 mod faults;
 mod schedules;

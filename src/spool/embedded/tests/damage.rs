@@ -1,4 +1,4 @@
-//! Damage of every kind in every file, judged by what had been stored.
+//! Damage of every kind in every file, compared with the events that were stored.
 //!
 //! The short form takes every length and every page once and some random bits; `DAMAGE_CASES` adds random
 //! ones, `DAMAGE_SEED` repeats a run.
@@ -12,12 +12,12 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 
-/// Files of a spool with some history, and what is in it.
+/// Files of a spool with some history, and its content.
 pub(super) struct Original {
     bench: SpoolBench,
-    /// A copy of the directory as it was.
+    /// Copy of the original directory.
     pub(super) copy: PathBuf,
-    /// Bytes by position, of what the sink has not had.
+    /// Bytes of the events that the sink has not read, by position.
     pub(super) stored: BTreeMap<u64, Bytes>,
     chunks: Vec<std::ops::RangeInclusive<u64>>,
     cursor: u64,
@@ -30,7 +30,7 @@ pub(super) enum Harm {
     Flip(u64, u8),
 }
 
-/// A spool as a process leaves it that was killed: some of it is in the database, some in the log.
+/// Returns a spool as a killed process leaves it: some events are in the database, some in the WAL.
 pub(super) async fn original() -> Original {
     let bench = SpoolBench::new(|_| {});
     let mut spool = bench.open();
@@ -52,7 +52,7 @@ pub(super) async fn original() -> Original {
         chunks.push(next..=next + count - 1);
         next += count;
         if chunks.len() == 20 {
-            // What is there so far is in the database now.
+            // Moves the events so far to the database.
             spool.close();
             spool = bench.open();
             register(&spool, &[&sink]).await;
@@ -108,7 +108,7 @@ impl Original {
             .unwrap_or_else(|error| panic!("{what}: no start: {error}"))
     }
 
-    /// Opens the spool, reads it to its end, and judges what came. Returns the positions that are lost.
+    /// Opens the spool, reads it to its end, and checks the events. Returns the lost positions.
     async fn judge(&self, what: &str) -> BTreeSet<u64> {
         let spool = self.open(what);
         let cursor = register(&spool, &["sink"]).await[0];
@@ -152,7 +152,7 @@ impl Original {
         let lost: BTreeSet<u64> =
             self.stored.keys().copied().filter(|position| !seen.contains(position)).collect();
         assert!(lost.is_subset(&reported), "{what}: {lost:?} went without a word");
-        // It takes new events, at positions that were never given.
+        // The spool accepts new events, at positions that were never assigned.
         let last = *self.stored.last_key_value().expect("events").0;
         let fresh = self.bench.batch(1_000_000..1_000_001);
         let mut appended = spool.append(fresh.clone().prepare()).await;
@@ -173,7 +173,7 @@ impl Original {
         lost
     }
 
-    /// Events that stand in chunks that a harm to these bytes can have reached.
+    /// Events in chunks that damage to these bytes can affect.
     fn most_lost(&self, chunks: usize) -> usize {
         let mut sizes: Vec<usize> = self.chunks.iter().map(|chunk| chunk.clone().count()).collect();
         sizes.sort_unstable();
@@ -211,7 +211,7 @@ async fn one_flipped_bit_costs_no_more_than_what_it_stands_in() {
             original.restore();
             original.harm(name, harm);
             let lost = original.judge(&format!("DAMAGE_SEED={seed} {name} {harm:?}")).await;
-            // A leaf that is no longer one may hold a few chunks.
+            // A damaged leaf page may have contained a few chunks.
             assert!(lost.len() <= original.most_lost(8), "{name} {harm:?} cost {}", lost.len());
             if name == "spool.mark" || name == "spool.db-shm" {
                 assert!(lost.is_empty(), "{name} holds no event");
@@ -283,7 +283,7 @@ async fn a_lost_log_a_lost_database_and_an_older_copy_are_noticed() {
         let counted: u64 = stats.lost.iter().map(crate::spool::Loss::events).sum();
         assert!(counted >= lost.len() as u64, "{what}: {} lost, {counted} counted", lost.len());
     }
-    // An older copy, with the high watermark of now.
+    // An older copy, with the current high watermark.
     original.restore();
     let spool = original.bench.open();
     let fresh = original.bench.append(&spool, 2_000_000..2_000_010).await;
@@ -339,7 +339,7 @@ async fn a_torn_tail_is_no_damage_unless_it_was_answered() {
 async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     let original = original().await;
     let logged = *original.chunks[original.chunks.len() - 10].start();
-    // SQLite deletes the log of an empty file.
+    // SQLite deletes the WAL of an empty file.
     original.restore();
     fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db", Harm::Cut(0));
@@ -348,7 +348,7 @@ async fn what_stands_behind_the_damage_is_found_without_the_mark() {
     let events = read.iter().filter(|read| matches!(read, Read::Event(_))).count();
     assert_eq!(events, original.stored.range(logged..).count(), "all that is in the log");
     spool.close();
-    // It stops at the first frame that is corrupt.
+    // SQLite stops at the first corrupt frame.
     original.restore();
     fs::remove_file(high_watermark::path(original.directory())).expect("removed");
     original.harm("spool.db-wal", Harm::Flip(32 + 24 + schema::PAGE_SIZE - 50, 3));

@@ -1,9 +1,9 @@
-//! The files of a running spool are moved, deleted, replaced, or written by somebody else.
+//! The files of a running spool are moved, deleted, replaced, or written by another process.
 
 use super::*;
 use crate::spool::chunk::{self, Label};
 
-/// An append that has to be refused, because of the path that the reason names.
+/// Asserts that an append is refused with a reason that names the path.
 async fn refused(bench: &SpoolBench, spool: &EmbeddedSpool, id: u64, path: &str) {
     let answer = spool.append(bench.batch([id]).prepare()).await;
     assert!(
@@ -14,7 +14,7 @@ async fn refused(bench: &SpoolBench, spool: &EmbeddedSpool, id: u64, path: &str)
     assert!(failing.contains(path) && failing.contains("put it back"), "{failing}");
 }
 
-/// A tick is a commit that nobody has asked for.
+/// Runs the periodic commit without a request.
 async fn tick(spool: &EmbeddedSpool) -> bool {
     spool.remove(Vec::new()).await.is_ok()
 }
@@ -32,7 +32,7 @@ async fn a_directory_that_is_moved_takes_nothing_until_it_is_back() {
     refused(&bench, &spool, 2, "spool is missing").await;
     let moved = spool.commit(&sink, 1, Tally::default(), Vec::new()).await;
     assert!(matches!(moved, Err(CommitError::Store(_))), "{moved:?}");
-    // Another one in its place, even with the same names in it.
+    // Another directory in its place, even with files of the same names.
     std::fs::create_dir(here).expect("made");
     for name in ["spool.lock", "spool.db", "spool.db-wal"] {
         std::fs::copy(there.join(name), here.join(name)).expect("copied");
@@ -83,7 +83,7 @@ async fn a_second_process_is_refused_though_the_lock_file_is_gone() {
     std::fs::remove_file(directory.join("spool.lock")).expect("removed");
     let second = EmbeddedSpool::open(&bench.settings, bench.clock());
     assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
-    // By another name of the same database as well.
+    // Also through another name of the same database.
     let other = directory.with_extension("other");
     std::fs::create_dir(&other).expect("made");
     std::fs::hard_link(schema::database(directory), schema::database(&other)).expect("linked");

@@ -1,4 +1,4 @@
-//! `max_size`: what counts against it, who is refused for it, and what is known of it after a restart.
+//! `max_size`: the bytes that count against it, the requests that are refused, and the state after a restart.
 
 use rand::RngExt;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A batch of one event of this size that does not shrink.
+/// Returns a batch of one event of this size that cannot be compressed.
 fn noise(bench: &SpoolBench, id: u64, size: usize) -> Batch {
     let mut batch = bench.batch([id]);
     let mut bytes = vec![0; size];
@@ -15,7 +15,7 @@ fn noise(bench: &SpoolBench, id: u64, size: usize) -> Batch {
     batch
 }
 
-/// Appends events until one is refused; returns how many were not, and why.
+/// Appends events until one is refused. Returns the number of accepted ones, and the error.
 async fn fill(
     bench: &SpoolBench,
     spool: &EmbeddedSpool,
@@ -30,7 +30,7 @@ async fn fill(
     panic!("it is never full");
 }
 
-/// Bytes of all files.
+/// Returns the bytes of all files.
 fn on_disk(bench: &SpoolBench) -> u64 {
     let files = bench.settings.directory.read_dir().expect("a directory");
     files.map(|file| file.expect("an entry").metadata().expect("there").len()).sum()
@@ -49,7 +49,7 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
     assert_eq!(count("SELECT count(*) FROM chunks"), 1);
     let mut position = 1;
     let error = loop {
-        // Delivered at once: no sink is behind.
+        // Delivered at once: no sink has a lag.
         match spool.append(noise(&bench, position, 200_000).prepare()).await {
             Ok(_) => position += 1,
             Err(error) => break error,
@@ -61,7 +61,7 @@ async fn a_long_reader_makes_the_files_no_larger_than_max_size() {
     let failing = spool.health().failing.expect("a reason");
     assert!(failing.contains("spool.db-wal has grown"), "{failing}");
     assert!(position > 20 && on_disk(&bench) <= bench.settings.max_size, "{}", on_disk(&bench));
-    // Cursors still move, until the very end.
+    // Cursors still move until the limit is reached.
     for _ in 0..500 {
         drop(spool.pause(&sink, true).await.and(spool.pause(&sink, false).await));
     }
@@ -160,7 +160,7 @@ async fn what_is_full_is_full_after_a_restart_before_anyone_asks() {
         let is_full = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         assert!(is_full(&writer.shared.full) && is_full(&writer.shared.quarantine_full));
     }
-    // Neither is what would fit now.
+    // Nor is a batch that would fit now.
     let settings =
         SpoolConfig { max_size: 16 * MIB, quarantine_max_size: MIB, ..bench.settings.clone() };
     let writer = open::recover(&settings, bench.clock(), bench.clock()).expect("recovered");

@@ -1,9 +1,9 @@
-//! A model against the real spool: sequences of operations, and after each of them everything that can be
-//! observed has to be what a few lines of plain Rust say.
+//! Compares the spool with a model: after each operation of a sequence, all observable state must equal that of a few
+//! lines of plain Rust.
 //!
-//! `PROPTEST_CASES` raises the number of sequences; `PROPTEST_RNG_SEED` repeats a run, whose seed a failure
-//! prints with the shortest sequence that fails. Nothing is synced here: what a sync is worth is shown
-//! where disks fail (`tests/disk.rs`) and processes are killed (`tests/conservation.rs`).
+//! `PROPTEST_CASES` is the number of sequences; `PROPTEST_RNG_SEED` repeats a run. A failure prints the seed with the
+//! shortest failing sequence. These runs do not sync; `tests/disk.rs` (failing disks) and `tests/conservation.rs`
+//! (kills) do.
 
 mod found;
 mod plain;
@@ -53,7 +53,7 @@ impl Bounds {
 fn bounds() -> impl Strategy<Value = Bounds> {
     let retention = prop_oneof![Just(Duration::ZERO), Just(Duration::from_mins(10))];
     let max_ids = prop_oneof![Just(12), Just(1_000_000)];
-    // Nothing at all, three entries or four, and more than there ever are.
+    // No entry, three or four entries, and more than there ever are.
     let quarantine = prop_oneof![Just(500), Just(1900), Just(512 * 1024)];
     (retention, max_ids, quarantine).prop_map(|(retention, max_ids, quarantine)| Bounds {
         retention,
@@ -62,7 +62,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     })
 }
 
-/// Runs a sequence; panics where the spool is not what the model says.
+/// Runs a sequence. Panics at the first difference from the model.
 fn run(bounds: Bounds, steps: &[ModelStep]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
@@ -86,7 +86,7 @@ fn the_spool_does_what_the_model_says() {
     }
     let (seed, cases) = (config.rng_seed, config.cases);
     println!("PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases}");
-    // Fewer than 64 chunks in all: what is removed goes in one commit.
+    // Fewer than 64 chunks in all, so that one commit removes them.
     let sequences = (bounds(), prop::collection::vec(step::any(), 1..48));
     let result = TestRunner::new(config).run(&sequences, |(bounds, steps)| {
         run(bounds, &steps);

@@ -1,4 +1,4 @@
-//! The quarantine's bound: exact, for each request by itself, and derived from what is stored.
+//! The bound of the quarantine: exact, checked for each request on its own, and derived from the stored entries.
 
 use std::sync::mpsc::Receiver;
 
@@ -8,7 +8,7 @@ use futures_util::poll;
 use super::*;
 use crate::spool::TargetAnswer;
 
-/// Returns the size that an entry of so many bytes counts.
+/// Returns the size of an entry with this many bytes.
 fn counted(bytes: usize) -> u64 {
     entry("source", &vec![0; bytes]).size()
 }
@@ -46,12 +46,12 @@ fn letter(bytes: &[u8]) -> (String, NewEntry) {
     ("source".to_owned(), entry)
 }
 
-/// A spool whose quarantine has room for so many bytes.
+/// Returns a spool whose quarantine has room for this many bytes.
 fn bench(max: u64) -> SpoolBench {
     SpoolBench::new(|settings| settings.quarantine_max_size = max)
 }
 
-/// A batch of an event and these refused elements.
+/// Returns a batch of an event and these refused elements.
 fn mixed(bench: &SpoolBench, id: u64, refused: &[&[u8]]) -> Batch {
     let quarantine = refused.iter().map(|bytes| entry("source", bytes)).collect();
     Batch { quarantine, ..bench.batch([id]) }
@@ -91,7 +91,7 @@ async fn the_bound_is_exact_and_a_batch_that_passes_it_leaves_nothing() {
     assert_eq!(spool.stats().await.expect("stats").dedup_ids, 2, "no id of it is remembered");
     assert_eq!(append(&bench, &spool, 2, &[&[2; 50]]).await, stored(1, 0, 1), "to the last byte");
     assert_eq!(size(&bench, &spool).await, bench.settings.quarantine_max_size);
-    // What adds nothing is taken as ever: good events, and what is there already.
+    // Batches that add nothing are accepted: valid events, and elements that are already stored.
     assert_eq!(append(&bench, &spool, 3, &[]).await, stored(1, 0, 0));
     assert_eq!(append(&bench, &spool, 4, &[&[1; 100], &[2; 50]]).await, stored(1, 2, 0));
     assert_eq!(append(&bench, &spool, 5, &[&[1; 100], &[]]).await, FULL, "nothing is for free");
@@ -148,7 +148,7 @@ async fn what_it_takes_is_known_after_a_restart_a_kill_and_a_repair() {
     let spool = bench.open();
     assert_eq!(size(&bench, &spool).await, bench.settings.quarantine_max_size);
     assert_eq!(append(&bench, &spool, 2, &[&[3; 10]]).await, FULL);
-    // A bound that was lowered meanwhile keeps what there is.
+    // A bound that was lowered meanwhile removes no entry.
     spool.close();
     bench.settings.quarantine_max_size = 1;
     let spool = bench.open();
@@ -190,10 +190,10 @@ async fn each_request_of_a_commit_is_judged_by_itself() {
     let spool = EmbeddedSpool { directory, commands, shared, thread: Mutex::new(None) };
     let refused: [&[&[u8]]; 7] = [
         &[&[1; 10]],
-        // Does not fit beside the first, though a part of it would.
+        // The second does not fit beside the first, although a part of it would.
         &[&[2; 10], &[3; 10]],
         &[],
-        // Neither its event nor its element is known for having been in the second.
+        // Neither the event nor the element of the second is remembered.
         &[&[2; 10]],
         &[&[2; 10], &[1; 10]],
         &[&[4; 0]],
@@ -233,7 +233,7 @@ async fn garbage_that_finds_no_room_does_not_fill_the_spool() {
     });
     let spool = bench.open();
     register(&spool, &["slow"]).await;
-    // Just below the full threshold, if the events do not shrink.
+    // Just below the full threshold, if the events cannot be compressed.
     for id in 0..5 {
         let mut batch = bench.batch([id]);
         batch.events[0].bytes = (0..500_000).map(|_| rand::random::<u8>()).collect();
@@ -257,7 +257,7 @@ async fn a_full_spool_whose_events_are_all_delivered_takes_more_whatever_else_is
     let spool = bench.open();
     let sink: Arc<str> = "slow".into();
     register(&spool, &["slow"]).await;
-    // Three quarters are the quarantine's, and stay.
+    // Three quarters belong to the quarantine, and stay.
     for id in 0..3 {
         let entry = vec![u8::try_from(id).expect("few"); 1_000_000];
         assert_eq!(append(&bench, &spool, id, &[&entry]).await, stored(1, 0, 1));
@@ -273,7 +273,7 @@ async fn a_full_spool_whose_events_are_all_delivered_takes_more_whatever_else_is
     };
     assert_eq!((full, spool.is_full()), (AppendError::Full, true));
     assert_eq!(spool.commit(&sink, id, Tally::default(), Vec::new()).await, Ok(()));
-    // Removing what was delivered takes a commit or a few.
+    // Removing delivered events takes one commit or a few.
     for _ in 0..10 {
         drop(spool.pause(&sink, false).await);
     }

@@ -1,4 +1,4 @@
-//! Searching a spool on which a service works, and what is remembered of what is gone.
+//! Searches in the spool of a running service, and remembered ids of removed events.
 
 use std::collections::BTreeSet;
 

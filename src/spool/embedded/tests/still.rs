@@ -1,10 +1,10 @@
-//! A spool that does nothing of itself: its writer waits for what it is asked, and no second passes for it.
+//! A spool without timers: its writer waits for commands, and time passes only by [`tick`].
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use super::*;
 
-/// Opens it. [`tick`] is the second that passes.
+/// Opens the spool. [`tick`] lets a second pass.
 pub(super) fn open(settings: &SpoolConfig, now: &Arc<AtomicI64>) -> EmbeddedSpool {
     let now = Arc::clone(now);
     let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
@@ -23,7 +23,7 @@ fn receive(
     }
 }
 
-/// A commit in which nothing is asked: the writer looks after what has become old.
+/// Runs the commit of a second without commands, in which the writer removes what has expired.
 pub(super) async fn tick(spool: &EmbeddedSpool) {
     spool.remove(Vec::new()).await.expect("committed");
 }

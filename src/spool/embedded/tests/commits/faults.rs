@@ -46,7 +46,7 @@ INSERT OR REPLACE INTO cursors (sink, position) VALUES ('sink', 0);
 COMMIT;
 ";
 
-/// A connection that decides what fails.
+/// A connection that controls the failures.
 #[derive(Debug)]
 pub(super) struct Faults {
     connection: Connection,
@@ -54,7 +54,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Of an open spool.
+    /// Connects to an open spool.
     pub(super) fn of(settings: &SpoolConfig) -> Faults {
         let connection = Connection::open(schema::database(&settings.directory)).expect("opened");
         connection.busy_timeout(Duration::from_secs(60)).expect("set");
@@ -63,7 +63,7 @@ impl Faults {
         Faults { connection, mark: high_watermark::path(&settings.directory) }
     }
 
-    /// A spool that nobody has open becomes a new one, with one sink.
+    /// Creates a new spool with one sink in place of a closed one.
     pub(super) fn forget_everything(&self) {
         self.connection.execute_batch(EMPTY).expect("emptied");
         std::fs::remove_file(&self.mark).expect("a mark");

@@ -1,4 +1,4 @@
-//! Every way in which a short queue can come to the writer, with every commit of it failing once.
+//! Every schedule of a short queue, and every failure of one of its commits.
 
 use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,7 +11,7 @@ use super::watched::{SeenState, WatchedSpool};
 #[derive(Debug, Clone)]
 enum Ask {
     Append(&'static [u64]),
-    /// By someone who does not wait for the answer.
+    /// From a caller that does not wait for the answer.
     AppendAndLeave(&'static [u64]),
     Commit(u64),
     Close,
@@ -24,7 +24,7 @@ enum ReportedResult {
     Committed(Result<(), CommitError>),
 }
 
-/// One way through all choices: what was chosen each time, of how many.
+/// One path through all choices: each choice, and the number of its alternatives.
 #[derive(Debug, Default)]
 struct Choices {
     taken: RefCell<Vec<(usize, usize)>>,
@@ -41,7 +41,7 @@ impl Choices {
         taken[made].0
     }
 
-    /// Goes on to the next way; false if there is none left.
+    /// Moves to the next path. Returns false after the last one.
     fn advance(&self) -> bool {
         self.made.set(0);
         let mut taken = self.taken.borrow_mut();
@@ -55,7 +55,7 @@ impl Choices {
     }
 }
 
-/// Answers the writer when it asks for the next command.
+/// Answers the writer's request for the next command.
 struct CommandQueue<'a> {
     commands: Receiver<WriterCommand>,
     choices: &'a Choices,
@@ -76,7 +76,7 @@ impl CommandQueue<'_> {
             }
             self.faults.set(failing);
         }
-        // A second without anything is like any other.
+        // A second without commands does not differ from any other.
         let may_be_late = !begins_a_group || !self.was_idle.get();
         if may_be_late && self.choices.choose(2) == 1 {
             self.was_idle.set(self.was_idle.get() || begins_a_group);
@@ -86,7 +86,7 @@ impl CommandQueue<'_> {
     }
 }
 
-/// Runs the writer in all ways; returns how many there are.
+/// Runs the writer along all paths. Returns their number.
 fn in_all_ways(asks: &[Ask]) -> u32 {
     let bench = SpoolBench::new(|settings| settings.sync = false);
     bench.open().close();
@@ -164,7 +164,7 @@ fn run(asks: &[Ask], choices: &Choices, bench: &SpoolBench, faults: &Faults) {
     look_back(bench, asks, &told, failed, &SeenState::now(&eye.lock().expect("no panic before")));
 }
 
-/// Whoever is woken by the head finds the events.
+/// Asserts that a reader that the head wakes finds the events.
 fn watch_head(spool: &EmbeddedSpool, eye: &Arc<Mutex<Connection>>) -> Arc<WatchedSpool> {
     let (mut head, eye) = (spool.head(), Arc::clone(eye));
     WatchedSpool::start(async move {
@@ -223,7 +223,7 @@ fn look_back(
                 }
                 again.extend(answer.is_err().then_some(*ids));
             }
-            // Nobody was told: all of it is there, or nothing.
+            // No caller got an answer: all of it is stored, or nothing.
             (Ask::AppendAndLeave(ids), None) => {
                 let fresh: Vec<_> =
                     ids.iter().map(text).filter(|text| !stored.contains(text)).collect();
@@ -234,7 +234,7 @@ fn look_back(
             }
             (Ask::Commit(position), Some(ReportedResult::Committed(answer))) => match answer {
                 Ok(()) => cursor = cursor.max(*position),
-                // What fails of the events does not keep cursors from moving.
+                // A failure of the events does not keep cursors from moving.
                 Err(error) => assert!(failed == Some(Failing::Cursors) || is_closed, "{error}"),
             },
             (Ask::Close, None) => is_closed = true,

@@ -1,7 +1,7 @@
-//! Real threads, real syncs, and commits that fail at random, until the spool is closed under all of them.
+//! Real threads, real syncs and random failures of commits, until the spool is closed during all of them.
 //!
-//! `SPOOL_STRESS_ROUNDS` raises the number of spools, `SPOOL_STRESS_SEED` repeats what each task chooses; how
-//! their threads meet is the system's affair.
+//! `SPOOL_STRESS_ROUNDS` is the number of spools. `SPOOL_STRESS_SEED` repeats the choices of each task, but not the
+//! schedule of the threads.
 
 use std::collections::HashMap;
 
@@ -14,13 +14,13 @@ use super::faults::{Failing, Faults};
 
 const ROUNDS: u64 = 2;
 const CALLERS: u64 = 6;
-/// Batches that are acknowledged before the spool is closed.
+/// Number of batches that are acknowledged before the spool is closed.
 const BATCHES: u64 = 300;
 
 /// Results of one caller.
 #[derive(Debug, Default)]
 struct KnownEvents {
-    /// Batches by what was answered: stored, not stored, or nobody waited for it.
+    /// Batches by their answer: stored, not stored, or not waited for.
     stored: Vec<Vec<u64>>,
     refused: Vec<Vec<u64>>,
     unknown: Vec<Vec<u64>>,
@@ -44,7 +44,7 @@ fn what_was_acknowledged_is_there_once_and_in_order_and_nothing_else() {
 }
 
 async fn round(random: &mut StdRng) {
-    // Nothing goes, so that everything can be looked at in the end.
+    // No event is removed, so that all can be checked at the end.
     let bench = SpoolBench::new(|settings| settings.retention = Duration::from_hours(1000));
     let spool = Arc::new(bench.open());
     assert_eq!(register(&spool, &["one", "two"]).await, [0, 0]);
@@ -52,7 +52,7 @@ async fn round(random: &mut StdRng) {
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let random = StdRng::seed_from_u64(random.random());
-        // Ids that nobody else has.
+        // Ids that no other task uses.
         let (first, batch) = (caller * 1_000_000, batches(&bench));
         callers.spawn(call(Arc::clone(&spool), first, batch, Arc::clone(&acknowledged), random));
     }
@@ -66,7 +66,7 @@ async fn round(random: &mut StdRng) {
     let (done, is_done) = mpsc::channel();
     let failing = spawn_blocking(move || fail_at_random(&faults, &is_done, random));
     while acknowledged.load(Ordering::Relaxed) < BATCHES {
-        // Nobody ends before the spool is closed, but by a panic.
+        // A task ends before the spool is closed only by a panic.
         if let Some(ended) = callers.try_join_next() {
             panic!("a caller: {:?}", ended.err());
         }
@@ -114,7 +114,7 @@ async fn call(
         let mut ids: Vec<u64> = (next..next + count).collect();
         next += count;
         if random.random_bool(0.1) {
-            // Asked, and gone before there can be an answer.
+            // The caller drops the request before an answer is possible.
             let gone = tokio::time::timeout(Duration::ZERO, spool.append(batch(&ids))).await;
             match gone {
                 Ok(Err(AppendError::Closed)) => return known,
@@ -124,7 +124,7 @@ async fn call(
             }
             continue;
         }
-        // Something that is known already, if anything is.
+        // A duplicate, if an event is stored already.
         let repeated = known.stored.last().map(|last| last[0]);
         ids.extend(repeated);
         let duplicates = u64::from(repeated.is_some());
@@ -151,8 +151,7 @@ async fn call(
     }
 }
 
-/// Reads what the head promises and commits it, until the spool is closed. Returns the last position that
-/// was committed.
+/// Reads up to the head and commits, until the spool is closed. Returns the last committed position.
 async fn deliver(spool: Arc<EmbeddedSpool>, sink: Arc<str>, mut random: StdRng) -> (Arc<str>, u64) {
     let (reader, mut head) = (spool.reader().expect("a reader"), spool.head());
     let (mut read, mut committed) = (0, 0);
@@ -170,11 +169,11 @@ async fn deliver(spool: Arc<EmbeddedSpool>, sink: Arc<str>, mut random: StdRng) 
         if found.is_empty() {
             tokio::select! {
                 _ = head.changed() => {}
-                // The head moves no more when the spool is closed.
+                // The head does not move after the spool is closed.
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
-        // Two at a time, as a worker with several lanes has them, though it waits in between.
+        // Two commits at a time, like a worker with several connections, which however waits in between.
         let half = first + (read - first) / 2;
         loop {
             let commit = |position| spool.commit(&sink, position, Tally::default(), Vec::new());
@@ -192,7 +191,7 @@ async fn deliver(spool: Arc<EmbeddedSpool>, sink: Arc<str>, mut random: StdRng) 
     }
 }
 
-/// Until the other end of the channel goes, also with a panic.
+/// Waits until the other end of the channel is dropped, also by a panic.
 fn fail_at_random(faults: &Faults, is_done: &mpsc::Receiver<()>, mut random: StdRng) {
     loop {
         let failing = Failing::ALL[random.random_range(0..Failing::ALL.len())];
@@ -206,7 +205,7 @@ fn fail_at_random(faults: &Faults, is_done: &mpsc::Receiver<()>, mut random: Std
     }
 }
 
-/// Opens it again, and finds what the callers know.
+/// Opens the spool again and compares it with the answers that the callers got.
 async fn look_back(bench: &SpoolBench, known: &[KnownEvents], cursors: &HashMap<Arc<str>, u64>) {
     let spool = bench.open();
     let places = register(&spool, &["one", "two"]).await;

@@ -1,4 +1,4 @@
-//! Callers that look around at the moment they are answered.
+//! Callers that check the store at the moment of their answer.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use rusqlite::Connection;
 use super::super::*;
 use crate::spool::embedded::store::row::ChunkRow;
 
-/// A future that goes on where it is woken, on the thread that wakes it: what follows an answer runs before
-/// the one who answers does anything else.
+/// A future that continues on the thread that wakes it: the code after an answer runs before that thread does anything
+/// else.
 pub(super) struct WatchedSpool(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
 
 impl WatchedSpool {
-    /// Begins to wait.
+    /// Starts to wait.
     pub(super) fn start(future: impl Future<Output = ()> + Send + 'static) -> Arc<WatchedSpool> {
         let watched = Arc::new(WatchedSpool(Mutex::new(Some(Box::pin(future)))));
         Arc::clone(&watched).wake();
         watched
     }
 
-    /// Goes away without waiting any longer.
+    /// Stops waiting.
     pub(super) fn leave(&self) {
         *self.0.lock().expect("no panic before") = None;
     }
@@ -34,7 +34,7 @@ impl WatchedSpool {
 
 impl Wake for WatchedSpool {
     fn wake(self: Arc<Self>) {
-        // Somebody has seen what is wrong already; the rest are woken as everything goes.
+        // Another caller has already found the failure; the rest are woken while the test ends.
         if std::thread::panicking() {
             return;
         }
@@ -54,7 +54,7 @@ pub(super) struct SeenState {
     /// Events in order, as `SpoolBench` makes them.
     pub(super) events: Vec<String>,
     pub(super) keys: HashSet<DedupKey>,
-    /// Of the sink that was registered first.
+    /// Cursor of the sink that was registered first.
     pub(super) cursor: u64,
     /// Σ of the disposition of events received and spooled.
     pub(super) accepted: u64,

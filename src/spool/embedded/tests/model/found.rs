@@ -1,5 +1,4 @@
-//! Sequences that found a mistake once, each of them as short as it could be made, and the ends of the
-//! numbers.
+//! Shortest sequences that have found a bug, and the bounds of positions.
 
 use super::step::ModelStep;
 use super::*;
@@ -28,7 +27,7 @@ fn what_a_new_sink_is_to_get_does_not_go_as_it_is_registered() {
     run(BOUNDS, &[register(&[0]), append([0, 1]), delivered, over, register(&[0, 1])]);
 }
 
-/// A spool in which the next event but two is the last that has a number.
+/// Returns a spool whose next position is `i64::MAX - 2`, shortly before the last one.
 fn nearly_at_the_end(bench: &SpoolBench) -> EmbeddedSpool {
     bench.open().close();
     let store = Connection::open(schema::database(&bench.settings.directory)).expect("opened");
@@ -54,7 +53,7 @@ async fn the_last_positions_are_used_and_what_comes_after_them_is_refused_whole(
         assert!(matches!(refused, Err(AppendError::Store(_))), "{refused:?}");
         assert_eq!(bench.append(&spool, [1]).await, receipt(0, 1), "it goes on working");
     }
-    // Nor does anything wrap for whoever reads, whatever they ask.
+    // Reads from any position do not overflow either.
     assert_eq!(*spool.head().borrow(), END - 1);
     assert!(texts(&spool, END).await.is_empty());
     let nothing = spool.reader().expect("a reader").read(u64::MAX, 1).await.expect("read");
@@ -93,7 +92,7 @@ async fn more_chunks_than_go_at_once_go_one_commit_after_the_other() {
         bench.append(&spool, [id]).await;
     }
     spool.commit(&sink, 150, Tally::default(), Vec::new()).await.expect("committed");
-    // The writer goes on by itself; this comes after the next 64 at the latest.
+    // The writer continues by itself; this commit follows after at most 64 others.
     still::tick(&spool).await;
     still::tick(&spool).await;
     assert_eq!(spool.stats().await.expect("stats").events, 0);

@@ -1,10 +1,10 @@
-//! The model: what was accepted, how far each sink has come, what is remembered and what is refused.
+//! The model: accepted events, cursors, remembered ids and refusals.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
 
-/// Some events that are stored together, and go together.
+/// Events that are stored and removed together.
 #[derive(Debug)]
 pub(super) struct ModelChunk {
     pub(super) events: Vec<StoredEvent>,
@@ -26,7 +26,7 @@ impl ModelChunk {
     }
 }
 
-/// The spool as it should be.
+/// The expected state of a spool.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) settings: SpoolConfig,
@@ -43,7 +43,7 @@ pub(super) struct Model {
     pub(super) last_entry: i64,
     pub(super) totals: BTreeMap<(String, Disposition), u64>,
     pub(super) is_full: bool,
-    /// The most that found no room in quarantine, until it would.
+    /// Largest batch that found no room in quarantine, until it would find room.
     pub(super) wanted: u64,
 }
 
@@ -71,8 +71,8 @@ impl Model {
         self.awaited.clear();
     }
 
-    /// `used` bytes are taken before the batch, which takes `size`. What `answered` says of the disk, and of
-    /// the pages that are free once others have gone, is not known here.
+    /// Appends a batch of `size` bytes after `used` bytes are in use. The model does not know the state of the disk,
+    /// nor the pages that removed events have freed: it takes them from `answered`.
     pub(super) fn append(
         &mut self,
         batch: &Batch,
@@ -208,7 +208,7 @@ impl Model {
             return Err(CommitError::QuarantineFull);
         }
         let place = self.cursors.get_mut(sink).expect("a known sink");
-        // What is committed stays settled.
+        // Committed events stay committed.
         place.cursor = place.cursor.max(position);
         for (source, entry) in dead_letters {
             self.put_aside(self.now, &source.as_str().into(), entry.clone());
@@ -295,7 +295,7 @@ impl Model {
             if chunk.damage.is_some() {
                 let problem = "the chunk does not match its checksum";
                 found.push(format!("events {first} to {last}: {problem}"));
-                // What it says of its place is believed only next to what is sound.
+                // The position in its label counts only beside intact chunks.
                 if first > previous + 1 {
                     continue;
                 }
@@ -348,9 +348,9 @@ impl Model {
         }
     }
 
-    /// Removes what everyone has passed.
+    /// Removes the events that every sink has passed.
     fn trim(&mut self, used: u64, is_pressed: bool) {
-        // Without sinks nobody has passed anything.
+        // Without sinks, no event is passed.
         let Some(passed) = self.awaited.iter().map(|sink| self.cursors[sink].cursor).min() else {
             return;
         };

@@ -12,7 +12,7 @@ use super::*;
 use crate::spool::PreparedBatch;
 use crate::spool::embedded::tests::still;
 
-/// Pages that a commit takes besides what it adds, at most: where SQLite may find no room.
+/// Upper bound of the pages that a commit needs besides its data: SQLite may find no room within them.
 const MARGIN: u64 = 16 * schema::PAGE_SIZE;
 
 /// Bodies of the events that are larger than a chunk.
@@ -26,7 +26,7 @@ static NOISE: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
     (0..16).map(|_| noise()).collect()
 });
 
-/// The real one with its model.
+/// The real spool with its model.
 pub(super) struct Real {
     folders: Vec<TempDir>,
     now: Arc<AtomicI64>,
@@ -47,8 +47,8 @@ impl Real {
         Real { folders: vec![folder], now, spool, reader, model, turns: 0 }
     }
 
-    /// Takes a step, and then lets a second pass, except where the clock alone moves: what comes next may
-    /// be the first to know.
+    /// Applies a step, and then lets a second pass. After a step that only moves the clock, no second passes, so that
+    /// the next step is the first to see the new time.
     pub(super) async fn take(&mut self, step: &ModelStep) {
         self.turns += 1;
         let used = self.used();
@@ -92,7 +92,7 @@ impl Real {
             ModelStep::Damage { chunk, byte } => self.damage(*chunk, *byte),
             ModelStep::Lose { chunk } => self.lose(*chunk),
             ModelStep::Reopen => {
-                // The last thing it does is a commit.
+                // Closing ends with a commit.
                 self.spool.close();
                 self.model.remove(&[], used);
                 self.reopen();
@@ -144,7 +144,7 @@ impl Real {
         assert_eq!(result, self.model.commit(&sink, position, tally, &letters, used));
     }
 
-    /// Changes a byte of what the file holds, as a failing disk does.
+    /// Changes a byte of the file, like a failing disk.
     fn damage(&mut self, chunk: usize, byte: usize) {
         let store = self.store();
         let Some(chunk) = self.pick(chunk).filter(|chunk| chunk.damage.is_none()) else { return };
@@ -167,7 +167,7 @@ impl Real {
         self.model.chunks.retain(|chunk| chunk.last() != last);
     }
 
-    /// Goes on with what `kill -9` would have left.
+    /// Continues with the files that `kill -9` would have left.
     fn crash(&mut self) {
         let (folder, settings) = still::remains(&self.model.settings);
         self.folders.push(folder);
@@ -182,7 +182,7 @@ impl Real {
         self.model.restart();
     }
 
-    /// Compares what can be asked quickly.
+    /// Compares the state that can be queried quickly.
     pub(super) async fn compare(&self) {
         let model = &self.model;
         assert_eq!(*self.spool.head().borrow(), model.head);
@@ -231,17 +231,17 @@ impl Real {
             (*id, *at, source.to_string(), entry.origin, sink, entry.bytes.len() as u64)
         });
         assert_eq!(listed.collect::<Vec<_>>(), entries.collect::<Vec<_>>());
-        // One sink after the other, with another number of bytes.
+        // One sink after the other, with different byte limits.
         let turn = self.turns;
         let bytes = [1, 700 * 1024, usize::MAX][turn / SINKS.len() % 3];
         if let Some(place) = model.cursors.get(SINKS[turn % SINKS.len()]) {
-            // No sink is ever sent to what was removed: registering moves it on.
+            // No cursor points to removed events: registering a sink moves it past them.
             let place = place.cursor.max(model.trimmed);
             assert_eq!(self.read_all(place, bytes).await, briefly(&model.read(place)));
         }
     }
 
-    /// Compares what takes longer to look at.
+    /// Compares the state that takes longer to query.
     pub(super) async fn look_into(&self) {
         let model = &self.model;
         let all = self.read_all(model.trimmed, usize::MAX).await;
@@ -268,7 +268,7 @@ impl Real {
         assert_eq!((events(found.0), found.1), (events(wanted), model.trimmed));
     }
 
-    /// Whatever follows a position, in as many reads as it takes.
+    /// Returns all events after a position, in as many reads as necessary.
     async fn read_all(&self, mut after: u64, bytes: usize) -> Vec<String> {
         let mut all = Vec::new();
         loop {
@@ -282,7 +282,7 @@ impl Real {
         }
     }
 
-    /// Bytes that count against the marks: the log is written back before the next thing is asked.
+    /// Returns the bytes that count against the limits. The WAL is written back before the next query.
     fn used(&self) -> u64 {
         self.spool.shared.used.load(Ordering::Relaxed) + bounds::log(self.model.settings.max_size)
     }
@@ -296,7 +296,7 @@ impl Real {
         self.model.chunks.get_mut(chunk.checked_rem(count)?)
     }
 
-    /// One of the entries there are, or one that there never was.
+    /// Returns an existing entry, or the number of an entry that never existed.
     fn entry(&self, number: usize) -> i64 {
         self.model.entries.keys().nth(number).copied().unwrap_or(1_000_000)
     }
@@ -318,14 +318,14 @@ impl Real {
     }
 }
 
-/// Leaves no page behind that still holds what a row was before: readers would find it there.
+/// Overwrites pages that still contain an old version of a row, because the salvage would find it there.
 fn sweep(store: &Connection) {
     store.execute_batch("PRAGMA synchronous = OFF; VACUUM;").expect("swept");
-    // Or in the log, beyond what is now the end of the file.
+    // The WAL may contain one, too, after its current end.
     store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
 }
 
-/// One line for each, short enough to be shown.
+/// Returns one line per event, short enough for a message.
 fn briefly(found: &[Read]) -> Vec<String> {
     let line = |read: &Read| match read {
         Read::Event(StoredEvent { position, received_at, source, only_sink, bytes }) => {
@@ -342,7 +342,7 @@ fn briefly(found: &[Read]) -> Vec<String> {
 
 fn refused(source: &str, number: u8) -> NewEntry {
     let bytes = Bytes::from(format!("refused {number}"));
-    // Some are not compared with others.
+    // Element 0 has no key, so it is never a duplicate.
     let key = (number > 0).then(|| DedupKey::of_bytes(source, &bytes));
     NewEntry { key, ..entry(EntryOrigin::Element, None, bytes) }
 }

@@ -5,10 +5,10 @@ use proptest::prelude::*;
 
 use crate::spool::Start;
 
-/// The sinks there are.
+/// Names of the sinks.
 pub(super) const SINKS: [&str; 3] = ["one", "two", "three"];
 
-/// The sources there are.
+/// Names of the sources.
 pub(super) const SOURCES: [&str; 2] = ["here", "there"];
 
 /// Events from this number on are larger than a chunk, and do not shrink.
@@ -21,31 +21,31 @@ pub(super) enum ModelStep {
     Append { source: usize, events: Vec<u8>, refused: Vec<u8> },
     /// Events spooled again for one sink.
     Copy { sink: usize, events: Vec<u8> },
-    /// A quarantine entry, or one that there never was, is replaced by events.
+    /// Events replace a quarantine entry, or an entry that never existed.
     Retry { entry: usize, events: Vec<u8> },
-    /// Quarantine entries go.
+    /// Quarantine entries are removed.
     Remove { entries: Vec<usize> },
-    /// A sink has committed so many events more, or claims so with fewer, some of them as dead letters.
+    /// A sink commits this many events, or fewer than before, some of them as dead letters.
     Commit { sink: usize, by: i64, dead: u64 },
     /// The service starts with these sinks.
     Register { sinks: Vec<(usize, Start)> },
-    /// An operator pauses a sink, or lets it go on.
+    /// An operator pauses or resumes a sink.
     Pause { sink: usize, is_paused: bool },
     /// The clock moves, in milliseconds.
     Pass(i64),
     /// A byte of a chunk's body changes.
     Damage { chunk: usize, byte: usize },
-    /// A chunk's row goes.
+    /// A chunk's row is deleted.
     Lose { chunk: usize },
-    /// The service ends and starts again.
+    /// The service is stopped and started.
     Reopen,
-    /// It is killed and starts again.
+    /// The service is killed and started.
     Crash,
     /// Slow checks.
     LookInto,
 }
 
-/// Any operation, those more often that others build on.
+/// Strategy for any operation. Operations on which others depend are more frequent.
 pub(super) fn any() -> impl Strategy<Value = ModelStep> {
     let sink = 0..SINKS.len();
     let events = || {
@@ -70,7 +70,7 @@ pub(super) fn any() -> impl Strategy<Value = ModelStep> {
     prop_oneof![
         12 => (0..SOURCES.len(), events(), few(3))
             .prop_map(|(source, events, refused)| ModelStep::Append { source, events, refused }),
-        // Large ones only: these fill the disk.
+        // Only large ones, which fill the disk.
         2 => prop::collection::vec(LARGE..LARGE + 16, 1..3)
             .prop_map(|events| ModelStep::Append { source: 0, events, refused: Vec::new() }),
         2 => (sink.clone(), events()).prop_map(|(sink, events)| ModelStep::Copy { sink, events }),
