@@ -26,11 +26,11 @@ pub struct ManagedIdentityConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserAssigned {
     /// Its application id.
-    ClientId(String),
+    Client(String),
     /// Its object id.
-    ObjectId(String),
+    Object(String),
     /// Its resource id, `/subscriptions/…`.
-    ResourceId(String),
+    Resource(String),
 }
 
 /// Endpoint that gives tokens.
@@ -62,9 +62,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ManagedIdentityConfig> {
     let doc = "Resource id of a user-assigned identity, instead of client_id.";
     let resource_id = section.text_as("resource_id", doc, parse_resource_id).optional();
     let names = [
-        client_id?.map(UserAssigned::ClientId),
-        object_id?.map(UserAssigned::ObjectId),
-        resource_id?.map(UserAssigned::ResourceId),
+        client_id?.map(UserAssigned::Client),
+        object_id?.map(UserAssigned::Object),
+        resource_id?.map(UserAssigned::Resource),
     ];
     let mut names = names.into_iter().flatten();
     let user_assigned = names.next();
@@ -121,9 +121,9 @@ impl ManagedIdentityConfig {
         query.append_pair("api-version", version).append_pair("resource", audience);
         match &self.user_assigned {
             None => {}
-            Some(UserAssigned::ClientId(id)) => drop(query.append_pair("client_id", id)),
-            Some(UserAssigned::ObjectId(id)) => drop(query.append_pair("object_id", id)),
-            Some(UserAssigned::ResourceId(id)) => drop(query.append_pair(resource_id, id)),
+            Some(UserAssigned::Client(id)) => drop(query.append_pair("client_id", id)),
+            Some(UserAssigned::Object(id)) => drop(query.append_pair("object_id", id)),
+            Some(UserAssigned::Resource(id)) => drop(query.append_pair(resource_id, id)),
         }
         drop(query);
         url
