@@ -11,6 +11,7 @@ import tomllib
 import compose_spec
 import hcl2
 import kubernetes_validate
+import pycep
 import yaml
 
 PROGRAM = pathlib.Path(sys.argv[1]).absolute()
@@ -515,6 +516,23 @@ def check_terraform():
     want(listed == {event["action"]["type"] for event in documented}, f"{name}: other interactions than documented")
 
 
+def check_bicep():
+    """The template for Sentinel parses, declares nothing that it does not use, and its page explains each parameter."""
+    name = "deploy/sentinel/main.bicep"
+    text = (ROOT / name).read_text()
+    try:
+        parsed = pycep.BicepParser().parse(text=text)
+    except Exception as error:  # of the parser, or of the grammar below it
+        problems.append(f"{name}: {error}")
+        return
+    for declared in parsed["parameters"].keys() | parsed["variables"].keys():
+        want(len(re.findall(rf"\b{declared}\b", text)) > 1, f"{name}: {declared} is not used")
+    page = (ROOT / "deploy/sentinel/README.md").read_text()
+    for parameter in parsed["parameters"]:
+        want(f"| `{parameter}` |" in page, f"deploy/sentinel/README.md does not explain {parameter}")
+    want({"endpoint", "rule_id"} <= parsed["outputs"].keys(), f"{name}: the outputs are not the sink's keys")
+
+
 def main():
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     (user,) = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
@@ -524,6 +542,7 @@ def main():
     check_jetstream_kubernetes(version, user)
     check_systemd()
     check_terraform()
+    check_bicep()
     for problem in problems:
         print(f"deploy: {problem}", file=sys.stderr)
     if not problems:

@@ -10,6 +10,7 @@
 
 pub(crate) mod admin;
 pub mod app;
+mod azure;
 pub mod cli;
 pub mod config;
 pub mod decode;

@@ -89,6 +89,7 @@ impl DeliverSpan {
             davinci_siem.verdicts.delivered = Empty,
             davinci_siem.verdicts.retry = Empty,
             davinci_siem.verdicts.rejected = Empty,
+            davinci_siem.verdicts.too_old = Empty,
             davinci_siem.verdicts.split = Empty,
             davinci_siem.verdicts.fatal = Empty,
             davinci_siem.verdicts.not_tried = Empty,
@@ -129,11 +130,12 @@ fn number(count: impl TryInto<i64>) -> i64 {
 }
 
 /// Verdicts in ascending severity, with the attribute that counts each.
-const VERDICTS: [(&str, &str); 6] = [
+const VERDICTS: [(&str, &str); 7] = [
     ("delivered", "davinci_siem.verdicts.delivered"),
     ("not_tried", "davinci_siem.verdicts.not_tried"),
     ("split", "davinci_siem.verdicts.split"),
     ("rejected", "davinci_siem.verdicts.rejected"),
+    ("too_old", "davinci_siem.verdicts.too_old"),
     ("retry", "davinci_siem.verdicts.retry"),
     ("fatal", "davinci_siem.verdicts.fatal"),
 ];

@@ -86,6 +86,26 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a data stream",
         "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"https://x\"\ndata_stream = \"@\"\n",
     ),
+    (
+        "as a client secret",
+        "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"https://x\"\nclient_secret = { secret = \"@\" }\n",
+    ),
+    (
+        "as a client secret's file",
+        "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"https://x\"\nclient_secret = { secret_file = \"@\" }\n",
+    ),
+    (
+        "as a tenant and a client",
+        "[sinks.a]\ntype = \"sentinel\"\nclient_secret = { tenant_id = \"@\", client_id = \"@\" }\n",
+    ),
+    (
+        "as a user-assigned identity",
+        "[sinks.a]\ntype = \"sentinel\"\nmanaged_identity = { client_id = \"@\", resource_id = \"@\" }\n",
+    ),
+    (
+        "as a rule, a stream and an authority",
+        "[sinks.a]\ntype = \"sentinel\"\nrule_id = \"@\"\nstream = \"@\"\nauthority = \"@\"\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),

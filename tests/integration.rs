@@ -57,6 +57,8 @@ mod request_ids;
 mod retries;
 mod secrets;
 mod send;
+mod sentinel;
+mod sentinel_identities;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 33] = [
+const DIRECTIONS: [(&str, &[&str]); 34] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -25,6 +25,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
+    ("azure", &["http_client", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
@@ -36,6 +37,7 @@ const DIRECTIONS: [(&str, &[&str]); 33] = [
     (
         "sinks",
         &[
+            "azure",
             "durable_dir",
             "error_chain",
             "event",

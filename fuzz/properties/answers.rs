@@ -85,6 +85,7 @@ fn is_sound(report: &Report, count: usize) {
             Verdict::Delivered | Verdict::NotTried => {}
             Verdict::Retry { reason, .. }
             | Verdict::Rejected { reason }
+            | Verdict::TooOld { reason }
             | Verdict::Fatal { reason }
             | Verdict::Split { reason } => is_for_people(reason),
         }

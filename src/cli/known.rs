@@ -9,7 +9,8 @@ use crate::observe::Kind;
 
 /// Reasons that do not come from decoding an element: an unknown encoding, a corrupt chunk of the spool, and
 /// dead letters.
-const OTHER_REASONS: [&str; 5] = ["encoding", "damaged", "given_up", "rejected", "unsendable"];
+const OTHER_REASONS: [&str; 6] =
+    ["encoding", "damaged", "given_up", "rejected", "too_old", "unsendable"];
 
 /// Outcomes of an event.
 pub(super) const OUTCOMES: [&str; 3] = ["success", "failure", "unknown"];

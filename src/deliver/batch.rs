@@ -287,6 +287,10 @@ impl Slot {
                 let target = TargetAnswer { attempts: self.attempts, status, code, text };
                 self.state = dead_letter(stored, sink, "rejected", detail, Some(target));
             }
+            Verdict::TooOld { reason } => {
+                self.state =
+                    dead_letter(stored, sink, "too_old", format!("not sent: {reason}"), None);
+            }
             _ => {}
         }
     }

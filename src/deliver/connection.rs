@@ -243,7 +243,7 @@ impl SinkConnection {
         for verdict in &report.verdicts {
             match verdict {
                 Verdict::Delivered | Verdict::NotTried => continue,
-                Verdict::Rejected { .. } | Verdict::Split { .. } => {}
+                Verdict::Rejected { .. } | Verdict::TooOld { .. } | Verdict::Split { .. } => {}
                 Verdict::Retry { after, reason } => {
                     action = match action {
                         NextAction::Continue | NextAction::SlowDown => NextAction::Wait(*after),

@@ -19,7 +19,9 @@ impl NextStep {
     /// verdict is final.
     pub(super) fn of(verdict: &Verdict, group: usize) -> NextStep {
         match verdict {
-            Verdict::Delivered | Verdict::Rejected { .. } => NextStep::Final,
+            Verdict::Delivered | Verdict::Rejected { .. } | Verdict::TooOld { .. } => {
+                NextStep::Final
+            }
             Verdict::Split { .. } if group == 1 => NextStep::Final,
             Verdict::Split { .. } => NextStep::Bisect,
             Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => NextStep::Retry,

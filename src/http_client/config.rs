@@ -213,7 +213,10 @@ fn read_proxy(section: &mut Section<'_>) -> Option<ProxyConfig> {
 }
 
 /// Parses a URL. An error does not show it: it may hold a secret.
-fn parse_url(text: &str) -> Result<Url, &'static str> {
+///
+/// # Errors
+/// Returns the end of a sentence that begins with the key.
+pub(crate) fn parse_url(text: &str) -> Result<Url, &'static str> {
     match text.trim().parse::<Url>() {
         Ok(url) if !["http", "https"].contains(&url.scheme()) || !url.has_host() => {
             Err("must begin with https:// or http:// and name a host")

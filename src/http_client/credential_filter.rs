@@ -1,8 +1,10 @@
 //! Removes credentials from answers that repeat the request, so that no dead letter contains them.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretSlice};
 
@@ -16,22 +18,15 @@ const REPLACEMENT: &[u8] = b"[secret]";
 /// Secrets that no quoted answer may contain: sensitive headers, the tokens and passwords in them,
 /// the proxy's password, the values in the URL's query, and long segments of its path.
 #[derive(Debug, Default)]
-pub(crate) struct CredentialFilter(Vec<SecretSlice<u8>>);
+pub(crate) struct CredentialFilter {
+    secrets: Vec<SecretSlice<u8>>,
+    /// Filter whose secrets are removed, too.
+    base: Option<Arc<CredentialFilter>>,
+}
 
 impl CredentialFilter {
     pub(super) fn of(settings: &HttpClientConfig, headers: &HeaderMap) -> CredentialFilter {
-        let mut secrets: Vec<Vec<u8>> = Vec::new();
-        for value in headers.values().filter(|value| value.is_sensitive()) {
-            let text = value.as_bytes();
-            secrets.push(text.to_vec());
-            secrets.extend(text.split(|byte| *byte == b' ').skip(1).map(<[u8]>::to_vec));
-            if let Some(pair) = text.strip_prefix(b"Basic ")
-                && let Ok(pair) = STANDARD.decode(pair)
-                && let Some(colon) = pair.iter().position(|byte| *byte == b':')
-            {
-                secrets.push(pair[colon + 1..].to_vec());
-            }
-        }
+        let mut secrets = secrets_of(headers);
         let proxy = settings.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref());
         if let Some((username, password)) = proxy {
             let password = password.expose();
@@ -46,16 +41,28 @@ impl CredentialFilter {
         let segments =
             settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT_BYTES);
         secrets.extend(segments.map(|segment| segment.as_bytes().to_vec()));
+        CredentialFilter::new(secrets, None)
+    }
+
+    /// Returns a filter that also removes the credentials in the headers of one request.
+    pub(super) fn with(base: &Arc<CredentialFilter>, headers: &HeaderMap) -> Arc<CredentialFilter> {
+        if !headers.values().any(HeaderValue::is_sensitive) {
+            return Arc::clone(base);
+        }
+        Arc::new(CredentialFilter::new(secrets_of(headers), Some(Arc::clone(base))))
+    }
+
+    fn new(mut secrets: Vec<Vec<u8>>, base: Option<Arc<CredentialFilter>>) -> CredentialFilter {
         secrets.retain(|secret| !secret.is_empty());
         // Longest first: a whole value before the parts of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        CredentialFilter(secrets.into_iter().map(Into::into).collect())
+        CredentialFilter { secrets: secrets.into_iter().map(Into::into).collect(), base }
     }
 
     /// Returns the text with every secret replaced.
     pub(super) fn erase(&self, text: &[u8]) -> Vec<u8> {
         let mut clean = text.to_vec();
-        for secret in &self.0 {
+        for secret in &self.secrets {
             let secret = secret.expose_secret();
             let mut from = 0;
             let mut next = Vec::with_capacity(clean.len());
@@ -67,14 +74,32 @@ impl CredentialFilter {
             next.extend_from_slice(&clean[from..]);
             clean = next;
         }
-        clean
+        match &self.base {
+            Some(base) => base.erase(&clean),
+            None => clean,
+        }
     }
+}
+
+/// Returns the sensitive headers, and the tokens and passwords in them.
+fn secrets_of(headers: &HeaderMap) -> Vec<Vec<u8>> {
+    let mut secrets = Vec::new();
+    for value in headers.values().filter(|value| value.is_sensitive()) {
+        let text = value.as_bytes();
+        secrets.push(text.to_vec());
+        secrets.extend(text.split(|byte| *byte == b' ').skip(1).map(<[u8]>::to_vec));
+        if let Some(pair) = text.strip_prefix(b"Basic ")
+            && let Ok(pair) = STANDARD.decode(pair)
+            && let Some(colon) = pair.iter().position(|byte| *byte == b':')
+        {
+            secrets.push(pair[colon + 1..].to_vec());
+        }
+    }
+    secrets
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
     use crate::config;
     use crate::sinks::TargetConfig;
@@ -108,5 +133,13 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&filter.erase(text.as_bytes())), clean);
         }
+        let mut own = HeaderMap::new();
+        let mut token = HeaderValue::from_static("Bearer canary-7");
+        token.set_sensitive(true);
+        own.insert("authorization", token);
+        let base = Arc::new(filter);
+        let filter = CredentialFilter::with(&base, &own);
+        assert_eq!(filter.erase(b"canary-7 canary-1 plain"), b"[secret] [secret] plain");
+        assert!(Arc::ptr_eq(&base, &CredentialFilter::with(&base, &HeaderMap::new())));
     }
 }

@@ -29,8 +29,8 @@ pub(crate) use answer::Answer;
 pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
-pub(crate) use config::NONE_OR_GZIP;
 pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
+pub(crate) use config::{NONE_OR_GZIP, parse_url};
 
 /// Error of a request that got no answer, or could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -118,7 +118,7 @@ impl HttpClient {
         Ok(HttpClient { client, compression: settings.compression, filter, peer })
     }
 
-    /// Sends a POST request with a body.
+    /// Sends a POST request with a body. Credentials in `headers` are removed from quoted parts of the answer, too.
     ///
     /// # Errors
     ///
@@ -131,6 +131,7 @@ impl HttpClient {
         body: Vec<u8>,
     ) -> Result<Answer, RequestError> {
         let (body, encoding) = compress::compress(body, self.compression).await?;
+        let filter = credential_filter::CredentialFilter::with(&self.filter, &headers);
         let mut request = self
             .client
             .post(url.clone())
@@ -141,7 +142,7 @@ impl HttpClient {
         if let Some(encoding) = encoding {
             request = request.header(CONTENT_ENCODING, encoding);
         }
-        self.send(request).await
+        self.send(request, filter).await
     }
 
     /// Sends a GET request, for probes.
@@ -150,12 +151,16 @@ impl HttpClient {
     ///
     /// No answer came.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, RequestError> {
-        self.send(self.client.get(url.clone())).await
+        self.send(self.client.get(url.clone()), Arc::clone(&self.filter)).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, RequestError> {
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        filter: Arc<credential_filter::CredentialFilter>,
+    ) -> Result<Answer, RequestError> {
         match request.header(ACCEPT_ENCODING, "identity").send().await {
-            Ok(response) => Ok(Answer::read(response, Arc::clone(&self.filter)).await),
+            Ok(response) => Ok(Answer::read(response, filter).await),
             Err(error) => Err(self.no_answer(error)),
         }
     }

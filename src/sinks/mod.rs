@@ -11,6 +11,7 @@ mod http;
 mod kafka;
 mod nats;
 mod record;
+mod sentinel;
 mod sink_type;
 mod splunk_hec;
 mod stdout;
@@ -181,6 +182,8 @@ sink_types! {
     SplunkHec(splunk_hec::SplunkHecSinkConfig),
     /// The bulk API of Elasticsearch and OpenSearch.
     Elasticsearch(elasticsearch::ElasticsearchSinkConfig),
+    /// Microsoft Sentinel, by the Logs Ingestion API of Azure Monitor.
+    Sentinel(sentinel::SentinelSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

@@ -25,6 +25,11 @@ pub(crate) enum Verdict {
         /// The target's answer.
         reason: Reason,
     },
+    /// Not sent: the target would replace the time of this item, and the configuration forbids that.
+    TooOld {
+        /// Age limit of the target.
+        reason: Reason,
+    },
     /// No item can be delivered until an operator changes something: credentials, a path, a URL.
     Fatal {
         /// The change that an operator has to make.
@@ -64,8 +69,10 @@ pub(crate) enum SinkFinding {
     FailureStore,
     /// Accepted, with a request to slow down.
     SlowDown,
-    /// Cut to the configured size.
+    /// Cut to the configured size, or accepted by a target that cuts a field of it.
     Truncated,
+    /// Accepted by a target that replaces the time of the event, because the event is too old.
+    TimeReplaced,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
@@ -80,6 +87,7 @@ impl SinkFinding {
             SinkFinding::FailureStore => "failure_store",
             SinkFinding::SlowDown => "slow_down",
             SinkFinding::Truncated => "truncated",
+            SinkFinding::TimeReplaced => "time_replaced",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
         }
@@ -102,6 +110,7 @@ impl Verdict {
             Verdict::Delivered => "delivered",
             Verdict::Retry { .. } => "retry",
             Verdict::Rejected { .. } => "rejected",
+            Verdict::TooOld { .. } => "too_old",
             Verdict::Fatal { .. } => "fatal",
             Verdict::Split { .. } => "split",
             Verdict::NotTried => "not_tried",
@@ -114,6 +123,7 @@ impl Verdict {
             Verdict::Delivered | Verdict::NotTried => Reason::default(),
             Verdict::Retry { reason, .. }
             | Verdict::Rejected { reason }
+            | Verdict::TooOld { reason }
             | Verdict::Fatal { reason }
             | Verdict::Split { reason } => reason,
         }

@@ -1,5 +1,6 @@
 //! Shared by the integration tests: the service as a child process, events, and waiting.
 
+pub mod azure;
 pub mod browser;
 pub mod canary;
 pub mod certificates;

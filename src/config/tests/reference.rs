@@ -60,6 +60,7 @@ fn the_reference_with_its_examples_is_valid() {
         "SPLUNK_TOKEN",
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
+        "AZURE_CLIENT_SECRET",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -77,7 +78,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
     (
         "stdout",
         "",
@@ -87,6 +88,11 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 8] = [
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    (
+        "sentinel",
+        "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
+        &["client_secret", "managed_identity", "workload_identity"],
+    ),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
@@ -183,13 +189,15 @@ fn the_page_about_several_receivers_explains_its_keys() {
 #[test]
 fn the_example_configurations_are_valid() {
     let shared = cfg!(feature = "nats").then_some("jetstream");
-    for name in ["splunk", "elasticsearch", "http", "syslog"].into_iter().chain(shared) {
+    for name in ["splunk", "elasticsearch", "sentinel", "http", "syslog"].into_iter().chain(shared)
+    {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
         let secrets = [
             "PINGONE_PASSWORD",
             "SPLUNK_HEC_TOKEN",
             "ELASTIC_API_KEY",
+            "AZURE_CLIENT_SECRET",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
         ];

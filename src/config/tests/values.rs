@@ -102,6 +102,10 @@ fn an_endpoint_holds_no_path_of_the_api_that_the_sink_adds() {
             "/services/collector",
         ),
         ("type = \"elasticsearch\"\nendpoint = \"https://x/prefix/_bulk\"", "/_bulk"),
+        (
+            "type = \"sentinel\"\nendpoint = \"https://x/dataCollectionRules/dcr-1\"",
+            "/dataCollectionRules",
+        ),
     ] {
         let found = problems_with(&format!("[sinks.a]\n{sink}"), &[("PW", "secret")]);
         let expected = format!("endpoint: has {own}, which the sink adds itself");

@@ -33,6 +33,7 @@ fn verdicts(letters: &str) -> Vec<Verdict> {
         'D' => Verdict::Delivered,
         'R' => Verdict::Retry { after: None, reason: reason() },
         'X' => Verdict::Rejected { reason: reason() },
+        'O' => Verdict::TooOld { reason: reason() },
         'F' => Verdict::Fatal { reason: reason() },
         'S' => Verdict::Split { reason: reason() },
         _ => Verdict::NotTried,
@@ -49,6 +50,7 @@ fn the_cursor_stops_before_the_first_event_without_a_final_verdict() {
     for (letters, position, delivered, dead) in [
         ("DDDD", Some(4), 4, 0),
         ("DXDD", Some(4), 3, 1),
+        ("DOOD", Some(4), 2, 2),
         ("DRDD", Some(1), 1, 0),
         ("RDDD", None, 0, 0),
         ("DDFF", Some(2), 2, 0),

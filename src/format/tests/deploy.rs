@@ -128,6 +128,52 @@ fn the_index_templates_match_the_default_data_stream() {
     assert_eq!(other["template"]["mappings"]["properties"]["ping_one"], one);
 }
 
+/// A field without a column would be dropped by Azure.
+#[test]
+fn the_table_of_sentinel_has_a_column_for_each_top_level_field() {
+    let template = deployed("sentinel/main.bicep");
+    let column = |line: &str| {
+        let (name, rest) = line.trim().strip_prefix("{ name: '")?.split_once("', type: '")?;
+        Some((name.to_owned(), rest.split_once('\'')?.0.to_owned()))
+    };
+    let mut columns: BTreeMap<String, String> = template.lines().filter_map(column).collect();
+    let reserved = ["id", "TenantId", "Type", "UniqueId", "Title"];
+    for (name, kind) in &columns {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(name.len() <= 45 && name.chars().all(is_plain), "{name}");
+        assert!(!reserved.contains(&name.as_str()) && !name.starts_with('_'), "{name}");
+        assert!(["datetime", "string", "dynamic"].contains(&kind.as_str()), "{name} is {kind}");
+    }
+    // Columns that the sink adds.
+    for (name, kind) in [
+        ("TimeGenerated", "datetime"),
+        ("EventTime", "datetime"),
+        ("RecordUid", "string"),
+        ("RawEvent", "dynamic"),
+    ] {
+        assert_eq!(columns.remove(name).as_deref(), Some(kind), "{name}");
+    }
+    let mut emitted = BTreeSet::new();
+    for (fixture, raw) in fixtures() {
+        let document: Value = serde_json::from_str(&line(Format::Ecs, &raw)).expect("JSON");
+        for (name, value) in document.as_object().expect("an object") {
+            // TimeGenerated is the same.
+            if name == "@timestamp" {
+                continue;
+            }
+            let kind = if value.is_string() { "string" } else { "dynamic" };
+            assert_eq!(columns.get(name).map(String::as_str), Some(kind), "{fixture}: {name}");
+            emitted.insert(name.clone());
+        }
+    }
+    for entry in dictionary(Format::Ecs) {
+        let name = entry.field.split(['.', '[']).next().expect("a name");
+        assert!(name == "@timestamp" || columns.contains_key(name), "no column for {name}");
+    }
+    let unused: Vec<&String> = columns.keys().filter(|name| !emitted.contains(*name)).collect();
+    assert!(unused.is_empty(), "nothing emits {unused:?}");
+}
+
 fn members(from: &slots::Alternatives) -> String {
     let mut members: Vec<String> = from.pointers().map(documented).collect();
     members.dedup();

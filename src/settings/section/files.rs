@@ -89,6 +89,11 @@ impl<'p> Section<'p> {
         }
     }
 
+    /// Returns the value of a variable whose name a platform has chosen, such as `AZURE_CLIENT_ID`.
+    pub(crate) fn variable(&self, name: &str) -> Option<&'p str> {
+        self.problems.variable(name)
+    }
+
     /// Reads a user name for HTTP Basic.
     pub(crate) fn http_username<'s>(&'s mut self, key: &str, doc: &str) -> Reading<'s, 'p, String> {
         self.text_as(key, doc, |name| {
