@@ -213,7 +213,7 @@ pub(super) fn array<'a>(
     elements(source, at, 0, path, take)
 }
 
-/// Does the same as [`array`], from the element with the number `index` on.
+/// Does the same as [`array()`], from the element with the number `index` on.
 fn elements<'a>(
     source: SourceText<'a>,
     mut at: usize,
