@@ -183,7 +183,7 @@ fn no_secret_or_token_is_in_anything_that_the_process_writes() {
     }
 }
 
-/// Where `.ci/azure` installs Microsoft's clients.
+/// Directory in which `.ci/azure` installs the clients of Microsoft.
 const PYTHON: &str = "/opt/azure-clients/bin/python";
 
 /// The fakes accept Microsoft's own clients, whose requests have the same target, query, media type, compression and
@@ -191,8 +191,8 @@ const PYTHON: &str = "/opt/azure-clients/bin/python";
 #[test]
 #[ignore = "needs Microsoft's clients for Python, which .ci/azure installs"]
 fn microsofts_clients_send_the_same_requests() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let certificates = Certificates::new(folder.path(), "azure");
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "azure");
     let secret = client_secret("secret_env = \"SECRET\"");
     let workload = workload_identity();
     let managed = "managed_identity = {}\n";
@@ -209,7 +209,7 @@ fn microsofts_clients_send_the_same_requests() {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sentinel_identities/client.py");
         let output = Command::new(PYTHON)
             .args([script, kind, issuer, ingestion, RULE, STREAM, TENANT, CLIENT])
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .env("SECRET", TOKEN)
             .env("CA", &certificates.ca)
             .output()

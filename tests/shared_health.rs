@@ -1,4 +1,4 @@
-//! What receivers say of a shared spool that cannot keep the promise, and of what was taken from them.
+//! Readiness, log and answers of a receiver whose shared spool was changed, deleted or cannot keep the promise.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -22,7 +22,7 @@ const MAX_LAG: Duration = Duration::from_mins(5);
 /// Interval at which a message that was read is compared with the leader's.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// What is known of the stream between two looks.
+/// State of the comparison between two checks.
 #[derive(Debug, Default)]
 pub(super) struct StreamIdentity {
     /// Numbering that the rest belongs to.

@@ -50,7 +50,7 @@ pub struct Issuer {
     /// Seconds that a token is valid.
     pub lifetime: u64,
     pub audience: String,
-    /// How many tokens were issued.
+    /// Number of tokens issued.
     pub issued: usize,
     /// Its own URL.
     pub url: String,
@@ -182,9 +182,9 @@ pub struct Ingestion {
     pub sizes: Vec<usize>,
     /// Ids of events that the rule's transformation cannot convert.
     pub poison: HashSet<String>,
-    /// Whether the identity has its role on the rule.
+    /// True if the identity has its role on the rule.
     pub has_role: bool,
-    /// Whether no token is good enough.
+    /// True if every token is refused.
     pub refuses_tokens: bool,
     /// Requests with a token that is not valid.
     pub unauthorized: usize,
