@@ -47,7 +47,8 @@ RUN mkdir -p .ci /image/usr/share/doc/davinci-siem && mv notices .ci/ && cp LICE
 RUN cp -L /etc/os-release /image/etc/os-release \
     # dpkg knows some of them by their place before /lib became a link to /usr/lib, and others by that after.
     && while read -r file; do \
-           { dpkg -S "$file" || dpkg -S "/usr$file"; } 2>/dev/null | cut -d: -f1 | grep . || exit 1; \
+           { dpkg -S "$file"; dpkg -S "/usr$file"; true; } 2>/dev/null \
+           | grep -v ^diversion | cut -d: -f1 | grep . || exit 1; \
        done < libraries > packages \
     && for package in ca-certificates $(sort -u packages); do \
            dpkg-query --status "$package" > "/image/var/lib/dpkg/status.d/$package" \
