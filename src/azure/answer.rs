@@ -1,4 +1,4 @@
-//! Answers to a request for a token: the token with its lifetime, or the reason why there is none.
+//! Answers to a request for a token: the token with its lifetime, or the reason for its absence.
 //!
 //! An error quotes only words and numbers of the answer that cannot be a secret, never its text.
 

@@ -124,7 +124,7 @@ fn of_kind(read: &FieldRead) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Returns the schema of a property, an empty one if there is none yet.
+/// Returns the schema of a property, an empty one if it is new.
 fn property<'s>(schema: &'s mut Value, name: &str) -> &'s mut Value {
     let property = entry(entry(schema, "properties"), name);
     if property.is_null() {

@@ -14,17 +14,18 @@ fn sink() -> SinkConfig {
     config::parse(text, None, std::iter::empty()).expect("valid").sinks.remove(0)
 }
 
+fn event(position: u64) -> Read {
+    Read::Event(StoredEvent {
+        position,
+        received_at: 1,
+        source: "pingone".into(),
+        only_sink: None,
+        bytes: Bytes::from_static(RAW.as_bytes()),
+    })
+}
+
 fn batch(count: u64) -> DeliveryBatch {
-    let stored = |position| {
-        Read::Event(StoredEvent {
-            position,
-            received_at: 1,
-            source: "pingone".into(),
-            only_sink: None,
-            bytes: Bytes::from_static(RAW.as_bytes()),
-        })
-    };
-    DeliveryBatch::take(&mut (1..=count).map(stored).collect(), &sink(), None)
+    DeliveryBatch::take(&mut (1..=count).map(event).collect(), &sink(), None)
 }
 
 fn verdicts(letters: &str) -> Vec<Verdict> {
@@ -140,15 +141,6 @@ fn a_batch_is_limited_by_the_bytes_of_the_payload() {
 
 #[test]
 fn an_event_that_is_in_the_log_before_is_not_sent_and_moves_the_cursor() {
-    let event = |position| {
-        Read::Event(StoredEvent {
-            position,
-            received_at: 1,
-            source: "pingone".into(),
-            only_sink: None,
-            bytes: Bytes::from_static(RAW.as_bytes()),
-        })
-    };
     let mut waiting = VecDeque::from([event(1), Read::Repeated(2), event(3), Read::Repeated(4)]);
     let mut batch = DeliveryBatch::take(&mut waiting, &sink(), None);
     assert_eq!(batch.items.len(), 2);

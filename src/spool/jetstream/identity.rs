@@ -1,7 +1,7 @@
 //! Identity of the stream: detects that it is not the one that was read before.
 //!
 //! A stream that was recreated, that has lost its end, or that was restored from an older copy assigns sequences again:
-//! the message at a known sequence is another one, or there is none. A missing end is no proof at first: consumers are
+//! the message at a known sequence is another one or missing. A missing end is no proof at first: consumers are
 //! served by any replica, and the leader, which is asked here, may lag behind it.
 
 use std::time::Duration;

@@ -141,7 +141,7 @@ impl LogReader {
         LogStep::Message(message)
     }
 
-    /// Returns the next message of the consumer; `None` if there is none now, or the consumer has to be recreated.
+    /// Returns the next message of the consumer; `None` if no message is waiting, or the consumer has to be recreated.
     async fn pulled(&mut self) -> Result<Option<LogMessage>, ReadError> {
         let is_stale = |open: &OpenConsumer| open.used.elapsed() > CONSUMER_IDLE_TIMEOUT / 2;
         if self.open.as_ref().is_some_and(is_stale) {

@@ -161,7 +161,7 @@ impl ReadState {
         std::mem::take(&mut self.found)
     }
 
-    /// Adds the events of the next chunk of the open message. Returns false if there is none.
+    /// Adds the events of the next chunk of the open message. Returns false at the end.
     fn next_chunk(&mut self) -> bool {
         let Some(open) = &mut self.open else { return false };
         if open.next_chunk == open.frame.chunks() {
