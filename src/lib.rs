@@ -28,6 +28,7 @@ pub(crate) mod json;
 pub(crate) mod listener;
 pub mod metrics;
 pub(crate) mod nats;
+mod oauth;
 pub mod observe;
 mod paths;
 mod pem;

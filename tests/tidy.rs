@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 34] = [
+const DIRECTIONS: [(&str, &[&str]); 35] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -25,7 +25,8 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
-    ("azure", &["http_client", "secret", "settings", "tls"]),
+    ("oauth", &["http_client", "secret"]),
+    ("azure", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
@@ -44,6 +45,7 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
             "format",
             "http_client",
             "nats",
+            "oauth",
             "paths",
             "secret",
             "settings",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Item;
 use crate::error_chain::without_numbers;
 use crate::http_client::{Answer, RequestError};
+use crate::oauth::TokenError;
 use crate::secret::SecretError;
 use crate::tls::ClientTlsError;
 
@@ -71,7 +72,7 @@ pub(crate) enum SinkFinding {
     SlowDown,
     /// Cut to the configured size, or accepted by a target that cuts a field of it.
     Truncated,
-    /// Accepted by a target that replaces the time of the event, because the event is too old.
+    /// Accepted by a target that replaces the time of the event, because the event is too old, or too far ahead.
     TimeReplaced,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
@@ -166,6 +167,17 @@ impl From<RequestError> for Verdict {
         match error.is_permanent {
             true => Verdict::Fatal { reason: error.into() },
             false => Verdict::Retry { after: None, reason: error.into() },
+        }
+    }
+}
+
+impl From<TokenError> for Verdict {
+    fn from(error: TokenError) -> Verdict {
+        match error {
+            TokenError::Unavailable { message, after } => {
+                Verdict::Retry { after, reason: Reason::new(message) }
+            }
+            TokenError::Refused { message } => Verdict::Fatal { reason: Reason::new(message) },
         }
     }
 }
