@@ -106,6 +106,11 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a rule, a stream and an authority",
         "[sinks.a]\ntype = \"sentinel\"\nrule_id = \"@\"\nstream = \"@\"\nauthority = \"@\"\n",
     ),
+    ("as a Datadog key", "[sinks.a]\ntype = \"datadog\"\napi_key = \"@\"\n"),
+    (
+        "as a Datadog key's file, site and tag",
+        "[sinks.a]\ntype = \"datadog\"\napi_key_file = \"@\"\nsite = \"@\"\ntags = [\"@,\"]\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),

@@ -18,6 +18,7 @@ mod conservation;
 mod conservation_operators;
 mod console;
 mod damage;
+mod datadog;
 mod delivery;
 mod disk;
 mod early_answers;

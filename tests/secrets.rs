@@ -119,6 +119,7 @@ const PLACES: [(&str, &str); 8] = [
     ("password", "[admin]\n@\n"),
     ("token", "[sinks.a]\ntype = \"splunk_hec\"\nendpoint = \"http://x\"\n@\n"),
     ("api_key", "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"http://x\"\n@\n"),
+    ("api_key", "[sinks.a]\ntype = \"datadog\"\n@\n"),
     ("secret", "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"http://x\"\nclient_secret = { @ }\n"),
     ("bearer", "[sinks.a]\ntype = \"http\"\nurl = \"http://x\"\n@\n"),
     (

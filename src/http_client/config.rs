@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::secret::{Form, Secret, SecretError};
-use crate::settings::Section;
+use crate::settings::{Reading, Section};
 use crate::tls::TlsConfig;
 
 /// Connection to an HTTP target.
@@ -92,11 +92,30 @@ impl HttpClientConfig {
         compressions: &[(&'static str, Compression)],
         compression: &str,
     ) -> Option<HttpClientConfig> {
-        let url = section.text_as(key, "URL of the target, without credentials.", |text| {
-            parse_url(text)
-                .map_err(|problem| format!("{problem}; write for example {key} = {example:?}"))
-        });
-        let url = url.required(example);
+        let url = read_url(section, key, example).required(example);
+        HttpClientConfig::read_rest(section, key, url, compressions, compression)
+    }
+
+    /// Reads the keys of a connection to a service with a URL of its own, which `words` describe and the key `endpoint`
+    /// replaces. Compression is none or gzip.
+    pub(crate) fn read_with_default(
+        section: &mut Section<'_>,
+        default: Url,
+        words: &str,
+        compression: &str,
+    ) -> Option<HttpClientConfig> {
+        let example = default.to_string();
+        let url = read_url(section, "endpoint", &example).or_value(default, words);
+        HttpClientConfig::read_rest(section, "endpoint", url, &NONE_OR_GZIP, compression)
+    }
+
+    fn read_rest(
+        section: &mut Section<'_>,
+        key: &str,
+        url: Option<Url>,
+        compressions: &[(&'static str, Compression)],
+        compression: &str,
+    ) -> Option<HttpClientConfig> {
         let timeout = section.timeout("timeout", "Timeout of one request, its answer included.");
         let timeout = timeout.or("30s");
         let connect_timeout = section.timeout("connect_timeout", "Timeout of connecting.");
@@ -195,6 +214,17 @@ impl Authorization {
         let token = token.map(|token| Authorization::Token(scheme, token));
         Some(token.or(basic).unwrap_or(Authorization::None))
     }
+}
+
+fn read_url<'s, 'p>(
+    section: &'s mut Section<'p>,
+    key: &'s str,
+    example: &'s str,
+) -> Reading<'s, 'p, Url> {
+    section.text_as(key, "URL of the target, without credentials.", move |text| {
+        parse_url(text)
+            .map_err(|problem| format!("{problem}; write for example {key} = {example:?}"))
+    })
 }
 
 fn read_proxy(section: &mut Section<'_>) -> Option<ProxyConfig> {

@@ -3,6 +3,7 @@
 //! A sink is one directory and one line of `sink_types!`. It knows no spool, no other sink and no policy: it tries
 //! once per call. `deliver` decides about retries, splits, pauses and dead letters.
 
+mod datadog;
 mod elasticsearch;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -184,6 +185,8 @@ sink_types! {
     Elasticsearch(elasticsearch::ElasticsearchSinkConfig),
     /// Microsoft Sentinel, by the Logs Ingestion API of Azure Monitor.
     Sentinel(sentinel::SentinelSinkConfig),
+    /// The logs intake of Datadog.
+    Datadog(datadog::DatadogSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

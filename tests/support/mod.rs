@@ -5,6 +5,7 @@ pub mod browser;
 pub mod canary;
 pub mod certificates;
 pub mod clients;
+pub mod clouds;
 pub mod events;
 pub mod honest;
 pub mod http2;

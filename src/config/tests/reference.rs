@@ -61,6 +61,7 @@ fn the_reference_with_its_examples_is_valid() {
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
         "AZURE_CLIENT_SECRET",
+        "DATADOG_API_KEY",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -78,7 +79,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
     (
         "stdout",
         "",
@@ -93,6 +94,7 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
         "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
         &["client_secret", "managed_identity", "workload_identity"],
     ),
+    ("datadog", "api_key_env = \"T\"\n", &["tls"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
@@ -189,7 +191,9 @@ fn the_page_about_several_receivers_explains_its_keys() {
 #[test]
 fn the_example_configurations_are_valid() {
     let shared = cfg!(feature = "nats").then_some("jetstream");
-    for name in ["splunk", "elasticsearch", "sentinel", "http", "syslog"].into_iter().chain(shared)
+    for name in ["splunk", "elasticsearch", "sentinel", "datadog", "http", "syslog"]
+        .into_iter()
+        .chain(shared)
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
@@ -198,6 +202,7 @@ fn the_example_configurations_are_valid() {
             "SPLUNK_HEC_TOKEN",
             "ELASTIC_API_KEY",
             "AZURE_CLIENT_SECRET",
+            "DATADOG_API_KEY",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
         ];

@@ -3,6 +3,7 @@
 
 pub mod azure;
 pub mod collector;
+pub mod datadog;
 pub mod elastic;
 pub mod receiver;
 #[cfg(feature = "otlp")]
