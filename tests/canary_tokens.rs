@@ -111,6 +111,10 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a Datadog key's file, site and tag",
         "[sinks.a]\ntype = \"datadog\"\napi_key_file = \"@\"\nsite = \"@\"\ntags = [\"@,\"]\n",
     ),
+    (
+        "as an OTLP token and its file",
+        "[sinks.a]\ntype = \"otlp\"\nendpoint = \"https://x\"\nbearer = \"@\"\nbearer_file = \"@\"\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),

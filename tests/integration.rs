@@ -44,6 +44,8 @@ mod nats;
 mod observed;
 mod odd_bodies;
 mod operators;
+#[cfg(feature = "otlp")]
+mod otlp_logs;
 mod outages;
 mod power_loss;
 mod prometheus;

@@ -11,6 +11,7 @@ pub(crate) mod fuzzing;
 mod http;
 mod kafka;
 mod nats;
+mod otlp;
 mod record;
 mod sentinel;
 mod sink_type;
@@ -187,6 +188,8 @@ sink_types! {
     Sentinel(sentinel::SentinelSinkConfig),
     /// The logs intake of Datadog.
     Datadog(datadog::DatadogSinkConfig),
+    /// Receivers of OTLP logs.
+    Otlp(otlp::OtlpSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

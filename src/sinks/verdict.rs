@@ -74,6 +74,8 @@ pub(crate) enum SinkFinding {
     Truncated,
     /// Accepted by a target that replaces the time of the event, because the event is too old, or too far ahead.
     TimeReplaced,
+    /// Rejected by an OTLP receiver that does not say which records of the request these are. They count as delivered.
+    PartialSuccess,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
@@ -89,6 +91,7 @@ impl SinkFinding {
             SinkFinding::SlowDown => "slow_down",
             SinkFinding::Truncated => "truncated",
             SinkFinding::TimeReplaced => "time_replaced",
+            SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
         }

@@ -49,6 +49,7 @@ fn the_reference_with_its_examples_is_valid() {
     }
     // A build without a feature refuses its tables. Traces are the last table.
     let text = if cfg!(feature = "nats") { text } else { without(&text, "[sinks.nats]") };
+    let text = if cfg!(feature = "otlp") { text } else { without(&text, "[sinks.otlp]") };
     let end = text.find("[traces]").filter(|_| cfg!(not(feature = "otlp"))).unwrap_or(text.len());
     let text = &text[..end];
     // Two examples exclude others.
@@ -62,6 +63,7 @@ fn the_reference_with_its_examples_is_valid() {
         "ELASTIC_API_KEY",
         "AZURE_CLIENT_SECRET",
         "DATADOG_API_KEY",
+        "OTLP_TOKEN",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -79,7 +81,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 11] = [
     (
         "stdout",
         "",
@@ -95,6 +97,7 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
         &["client_secret", "managed_identity", "workload_identity"],
     ),
     ("datadog", "api_key_env = \"T\"\n", &["tls"]),
+    ("otlp", "endpoint = \"http://x\"\n", &["tls", "proxy", "basic"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
@@ -191,9 +194,10 @@ fn the_page_about_several_receivers_explains_its_keys() {
 #[test]
 fn the_example_configurations_are_valid() {
     let shared = cfg!(feature = "nats").then_some("jetstream");
+    let otlp = cfg!(feature = "otlp").then_some("otlp");
     for name in ["splunk", "elasticsearch", "sentinel", "datadog", "http", "syslog"]
         .into_iter()
-        .chain(shared)
+        .chain(shared).chain(otlp)
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
@@ -203,6 +207,7 @@ fn the_example_configurations_are_valid() {
             "ELASTIC_API_KEY",
             "AZURE_CLIENT_SECRET",
             "DATADOG_API_KEY",
+            "OTLP_TOKEN",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
         ];

@@ -5,6 +5,8 @@ pub mod azure;
 pub mod collector;
 pub mod datadog;
 pub mod elastic;
+#[cfg(feature = "otlp")]
+pub mod logs;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;
