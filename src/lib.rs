@@ -23,6 +23,7 @@ pub mod format;
 #[cfg(any(test, fuzzing))]
 #[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
+mod google;
 mod http_client;
 pub(crate) mod json;
 pub(crate) mod listener;

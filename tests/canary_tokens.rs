@@ -115,6 +115,18 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as an OTLP token and its file",
         "[sinks.a]\ntype = \"otlp\"\nendpoint = \"https://x\"\nbearer = \"@\"\nbearer_file = \"@\"\n",
     ),
+    (
+        "as Google's credentials and their file",
+        "[sinks.a]\ntype = \"pubsub\"\nproject = \"p\"\ntopic = \"t\"\ncredentials = \"@\"\ncredentials_file = \"@\"\n",
+    ),
+    (
+        "as a project, an instance, a location and a log type",
+        "[sinks.a]\ntype = \"google_secops\"\nproject = \"/@\"\ninstance = \"@\"\nlocation = \"@\"\nlog_type = \"@\"\n",
+    ),
+    (
+        "as a service account",
+        "[sinks.a]\ntype = \"google_secops\"\nmetadata_server = { service_account = \"@\" }\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),

@@ -28,6 +28,7 @@ mod faults;
 mod features;
 mod formats;
 mod full_quarantine;
+mod google;
 mod http2;
 mod http_sink;
 mod invariants;

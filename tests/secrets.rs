@@ -113,7 +113,7 @@ fn no_secret_is_in_anything_that_the_process_writes() {
 const PASSWORD: &str = "q3Vx8LmZ0tR7yBnKw5Hd";
 
 /// Each key for a secret that HTTP carries; its value comes from the file `secret` or from a variable.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("password", "[sources.a]\nbasic = [{ username = \"u\", @ }]\n"),
     ("value", "[sources.a]\nheaders = [{ name = \"x-key\", @ }]\n"),
     ("password", "[admin]\n@\n"),

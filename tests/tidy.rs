@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 35] = [
+const DIRECTIONS: [(&str, &[&str]); 36] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -27,6 +27,7 @@ const DIRECTIONS: [(&str, &[&str]); 35] = [
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
     ("oauth", &["http_client", "secret"]),
     ("azure", &["http_client", "oauth", "secret", "settings", "tls"]),
+    ("google", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
@@ -43,6 +44,7 @@ const DIRECTIONS: [(&str, &[&str]); 35] = [
             "error_chain",
             "event",
             "format",
+            "google",
             "http_client",
             "nats",
             "oauth",

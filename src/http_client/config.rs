@@ -97,16 +97,17 @@ impl HttpClientConfig {
     }
 
     /// Reads the keys of a connection to a service with a URL of its own, which `words` describe and the key `endpoint`
-    /// replaces. Compression is none or gzip.
+    /// replaces.
     pub(crate) fn read_with_default(
         section: &mut Section<'_>,
         default: Url,
         words: &str,
+        compressions: &[(&'static str, Compression)],
         compression: &str,
     ) -> Option<HttpClientConfig> {
         let example = default.to_string();
         let url = read_url(section, "endpoint", &example).or_value(default, words);
-        HttpClientConfig::read_rest(section, "endpoint", url, &NONE_OR_GZIP, compression)
+        HttpClientConfig::read_rest(section, "endpoint", url, compressions, compression)
     }
 
     fn read_rest(

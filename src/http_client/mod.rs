@@ -154,6 +154,21 @@ impl HttpClient {
         self.send(self.client.get(url.clone()), Arc::clone(&self.filter)).await
     }
 
+    /// Sends a request that a library has made.
+    ///
+    /// # Errors
+    ///
+    /// The request is malformed, or no answer came.
+    pub(crate) async fn request(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<Answer, RequestError> {
+        let request = reqwest::Request::try_from(request);
+        let request = request.map_err(|_| RequestError::new("the request has no usable URL"))?;
+        let request = reqwest::RequestBuilder::from_parts(self.client.clone(), request);
+        self.send(request, Arc::clone(&self.filter)).await
+    }
+
     async fn send(
         &self,
         request: reqwest::RequestBuilder,

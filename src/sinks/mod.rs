@@ -8,10 +8,13 @@ mod elasticsearch;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod google_api;
+mod google_secops;
 mod http;
 mod kafka;
 mod nats;
 mod otlp;
+mod pubsub;
 mod record;
 mod sentinel;
 mod sink_type;
@@ -190,6 +193,10 @@ sink_types! {
     Datadog(datadog::DatadogSinkConfig),
     /// Receivers of OTLP logs.
     Otlp(otlp::OtlpSinkConfig),
+    /// Google Security Operations, by the Chronicle API.
+    GoogleSecops(google_secops::GoogleSecopsSinkConfig),
+    /// Topics of Google Cloud Pub/Sub.
+    Pubsub(pubsub::PubsubSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

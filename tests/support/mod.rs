@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod clients;
 pub mod clouds;
 pub mod events;
+pub mod google;
 pub mod honest;
 pub mod http2;
 pub mod machine;

@@ -64,6 +64,7 @@ fn the_reference_with_its_examples_is_valid() {
         "AZURE_CLIENT_SECRET",
         "DATADOG_API_KEY",
         "OTLP_TOKEN",
+        "GOOGLE_CREDENTIALS",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -81,7 +82,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 11] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 13] = [
     (
         "stdout",
         "",
@@ -98,6 +99,12 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 11] = [
     ),
     ("datadog", "api_key_env = \"T\"\n", &["tls"]),
     ("otlp", "endpoint = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    (
+        "google_secops",
+        "project = \"p\"\nlocation = \"eu\"\ninstance = \"66666666-7777-8888-9999-000000000000\"\nlog_type = \"OCSF\"\n",
+        &["metadata_server"],
+    ),
+    ("pubsub", "project = \"p\"\ntopic = \"t\"\n", &["metadata_server"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
@@ -195,9 +202,19 @@ fn the_page_about_several_receivers_explains_its_keys() {
 fn the_example_configurations_are_valid() {
     let shared = cfg!(feature = "nats").then_some("jetstream");
     let otlp = cfg!(feature = "otlp").then_some("otlp");
-    for name in ["splunk", "elasticsearch", "sentinel", "datadog", "http", "syslog"]
-        .into_iter()
-        .chain(shared).chain(otlp)
+    for name in [
+        "splunk",
+        "elasticsearch",
+        "sentinel",
+        "datadog",
+        "google_secops",
+        "pubsub",
+        "http",
+        "syslog",
+    ]
+    .into_iter()
+    .chain(shared)
+    .chain(otlp)
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
@@ -208,6 +225,7 @@ fn the_example_configurations_are_valid() {
             "AZURE_CLIENT_SECRET",
             "DATADOG_API_KEY",
             "OTLP_TOKEN",
+            "GOOGLE_CREDENTIALS",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
         ];

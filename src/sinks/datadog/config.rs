@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::format::Format;
-use crate::http_client::{HttpClientConfig, below, parse_url};
+use crate::http_client::{HttpClientConfig, NONE_OR_GZIP, below, parse_url};
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
 
@@ -49,9 +49,13 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<DatadogS
     let host = site.unwrap_or(SITES[0].0);
     let is_own = section.is_given("endpoint");
     let client = match parse_url(&format!("https://http-intake.logs.{host}")) {
-        Ok(url) => {
-            HttpClientConfig::read_with_default(section, url, "the intake of the site", "gzip")
-        }
+        Ok(url) => HttpClientConfig::read_with_default(
+            section,
+            url,
+            "the intake of the site",
+            &NONE_OR_GZIP,
+            "gzip",
+        ),
         Err(_) => None,
     };
     if let Some(client) = &client {

@@ -44,7 +44,8 @@ pub(super) fn probed(answer: &Answer) -> Result<String, Reason> {
     match rejected(answer) {
         Ok(_) => Ok("it accepts requests".to_owned()),
         Err(Verdict::Split { .. }) if answer.status == 400 => {
-            Ok("it refuses the empty request of the check (HTTP 400), and not the credentials".to_owned())
+            Ok("it refuses the empty request of the check (HTTP 400), and not the credentials"
+                .to_owned())
         }
         Err(other) => Err(other.into_reason()),
     }

@@ -5,6 +5,7 @@ pub mod azure;
 pub mod collector;
 pub mod datadog;
 pub mod elastic;
+pub mod google;
 #[cfg(feature = "otlp")]
 pub mod logs;
 pub mod receiver;
