@@ -10,6 +10,7 @@
 
 pub(crate) mod admin;
 pub mod app;
+mod aws;
 mod azure;
 pub mod cli;
 pub mod config;

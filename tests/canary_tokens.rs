@@ -127,6 +127,14 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a service account",
         "[sinks.a]\ntype = \"google_secops\"\nmetadata_server = { service_account = \"@\" }\n",
     ),
+    (
+        "as an access key, its id and its session token",
+        "[sinks.a]\ntype = \"kinesis\"\naccess_key = { id = \"@\", secret = \"@\", session_token_file = \"@\" }\n",
+    ),
+    (
+        "as a region and a stream",
+        "[sinks.a]\ntype = \"firehose\"\nregion = \"@\"\nstream = \"@,\"\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),

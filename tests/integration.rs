@@ -7,6 +7,7 @@ mod support;
 mod admin;
 mod answers;
 mod attacks;
+mod aws;
 mod canary;
 mod canary_tokens;
 mod client_address;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 36] = [
+const DIRECTIONS: [(&str, &[&str]); 37] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -26,6 +26,7 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
     ("oauth", &["http_client", "secret"]),
+    ("aws", &["http_client", "secret", "settings", "tls"]),
     ("azure", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("google", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
@@ -39,6 +40,7 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
     (
         "sinks",
         &[
+            "aws",
             "azure",
             "durable_dir",
             "error_chain",

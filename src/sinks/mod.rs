@@ -3,15 +3,18 @@
 //! A sink is one directory and one line of `sink_types!`. It knows no spool, no other sink and no policy: it tries
 //! once per call. `deliver` decides about retries, splits, pauses and dead letters.
 
+mod aws_records;
 mod datadog;
 mod elasticsearch;
 mod file;
+mod firehose;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod google_api;
 mod google_secops;
 mod http;
 mod kafka;
+mod kinesis;
 mod nats;
 mod otlp;
 mod pubsub;
@@ -197,6 +200,10 @@ sink_types! {
     GoogleSecops(google_secops::GoogleSecopsSinkConfig),
     /// Topics of Google Cloud Pub/Sub.
     Pubsub(pubsub::PubsubSinkConfig),
+    /// Streams of Amazon Kinesis Data Streams.
+    Kinesis(kinesis::KinesisSinkConfig),
+    /// Streams of Amazon Data Firehose.
+    Firehose(firehose::FirehoseSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

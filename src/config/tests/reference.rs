@@ -65,6 +65,8 @@ fn the_reference_with_its_examples_is_valid() {
         "DATADOG_API_KEY",
         "OTLP_TOKEN",
         "GOOGLE_CREDENTIALS",
+        "AWS_SECRET",
+        "AWS_SESSION",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -82,7 +84,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 13] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 15] = [
     (
         "stdout",
         "",
@@ -105,6 +107,8 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 13] = [
         &["metadata_server"],
     ),
     ("pubsub", "project = \"p\"\ntopic = \"t\"\n", &["metadata_server"]),
+    ("kinesis", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
+    ("firehose", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
@@ -209,6 +213,8 @@ fn the_example_configurations_are_valid() {
         "datadog",
         "google_secops",
         "pubsub",
+        "kinesis",
+        "firehose",
         "http",
         "syslog",
     ]

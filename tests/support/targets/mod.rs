@@ -1,6 +1,7 @@
 //! Targets in this process with the documented behaviour of real ones. They store events, and tests compare these with
 //! the sent ones.
 
+pub mod aws;
 pub mod azure;
 pub mod collector;
 pub mod datadog;
