@@ -71,6 +71,7 @@ const DIRECTIONS: [(&str, &[&str]); 37] = [
             "event",
             "file_fingerprint",
             "format",
+            "json",
             "metrics",
             "redact",
             "settings",
