@@ -151,3 +151,20 @@ fn no_role(url: &Url, status: u16) -> SigningError {
     );
     SigningError { message, is_permanent: true }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_temporary_credentials_are_renewed() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let with = |expiry| Credentials::new("AKIA", "secret", None, expiry, "test");
+        for (minutes, expected) in [(0, true), (4, true), (6, false)] {
+            let expiry = now + Duration::from_mins(minutes);
+            assert_eq!(is_stale(&with(Some(expiry)), now), expected, "{minutes}");
+        }
+        assert!(!is_stale(&with(None), now));
+        assert!(!format!("{:?}", with(None)).contains("secret"), "it is not printed");
+    }
+}
