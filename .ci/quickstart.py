@@ -62,7 +62,8 @@ def run(services, dockerfile):
                 sys.exit(f"quickstart: it does not start: {log.read_text()}")
             sent = [word.replace("davinci-siem:8080", json.loads(ready[0])["listen"]) for word in sender["command"]]
             ended = subprocess.run([PROGRAM, *sent], env=variables(sender, directory), capture_output=True, text=True)
-            want(ended.returncode == 0, f"{NAME}: the sender ends with {ended.returncode}: {ended.stderr.strip()}")
+            if ended.returncode:
+                sys.exit(f"quickstart: the sender ends with {ended.returncode}: {ended.stderr.strip()}")
             wait(lambda: out.read_text().count("\n") >= int(sent[sent.index("--count") + 1]), "the delivery")
         finally:
             service.terminate()
