@@ -17,12 +17,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::batch::{CommitPart, DeliveryBatch};
 use super::connection::{BatchResult, SinkConnection};
 use super::{Backoff, SinkState, SinkStatus};
-use encoding::Encoding;
 use crate::deliver::SinkConfig;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
 use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
+use encoding::Encoding;
 
 /// Stored bytes per read.
 const READ_BYTES: usize = 1024 * 1024;
