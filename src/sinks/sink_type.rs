@@ -30,6 +30,16 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     /// Reads the keys of this type. `format` is the format of the sink's events.
     fn read(section: &mut Section<'_>, format: Format) -> Option<Self>;
 
+    /// Returns the default size of a batch with these settings.
+    fn batch(&self) -> BatchDefaults {
+        Self::BATCH
+    }
+
+    /// Returns true if [`encode`](SinkType::encode) returns the rendered line unchanged with these settings.
+    fn sends_lines(&self) -> bool {
+        Self::SENDS_LINES
+    }
+
     /// Returns advice for operators if the target does not accept lines that are no JSON.
     fn refuses_lines(&self) -> Option<&'static str> {
         Some("leave it out")
