@@ -48,6 +48,8 @@ mod observed;
 mod odd_bodies;
 mod operators;
 mod outages;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod power_loss;
 mod profiles;
 mod prometheus;

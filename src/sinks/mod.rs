@@ -13,6 +13,7 @@ mod http;
 mod kafka;
 mod loki;
 mod nats;
+mod postgres;
 mod record;
 mod sentinel;
 mod sink_type;
@@ -193,6 +194,8 @@ sink_types! {
     Loki(loki::LokiSinkConfig),
     /// Tables of ClickHouse.
     Clickhouse(clickhouse::ClickhouseSinkConfig),
+    /// Tables of PostgreSQL.
+    Postgres(postgres::PostgresSinkConfig),
     /// Microsoft Sentinel, by the Logs Ingestion API of Azure Monitor.
     Sentinel(sentinel::SentinelSinkConfig),
     /// Syslog over UDP, TCP or TLS.

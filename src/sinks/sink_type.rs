@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Deliver, Reason, Rendered, SinkFinding};
-#[cfg(not(all(feature = "kafka", feature = "nats")))]
+#[cfg(not(all(feature = "kafka", feature = "nats", feature = "postgres")))]
 use super::{Item, Report};
 use crate::format::Format;
 use crate::settings::Section;
@@ -102,11 +102,11 @@ pub(crate) struct OutputFile<'a> {
 
 /// Stands for the running sink of a type that this build does not have. The configuration is refused before one
 /// is opened.
-#[cfg(not(all(feature = "kafka", feature = "nats")))]
+#[cfg(not(all(feature = "kafka", feature = "nats", feature = "postgres")))]
 #[derive(Debug)]
 pub(crate) enum NotBuilt {}
 
-#[cfg(not(all(feature = "kafka", feature = "nats")))]
+#[cfg(not(all(feature = "kafka", feature = "nats", feature = "postgres")))]
 impl NotBuilt {
     /// Returns the reason why no such sink can be opened.
     pub(crate) fn reason() -> Reason {
@@ -114,7 +114,7 @@ impl NotBuilt {
     }
 }
 
-#[cfg(not(all(feature = "kafka", feature = "nats")))]
+#[cfg(not(all(feature = "kafka", feature = "nats", feature = "postgres")))]
 impl Deliver for NotBuilt {
     async fn deliver(&mut self, _items: &[Item]) -> Report {
         match *self {}

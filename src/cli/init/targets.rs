@@ -176,6 +176,13 @@ pub(super) const TARGETS: &[InitTarget] = &[
         "[clickhouse](clickhouse.md), [table](../../deploy/clickhouse/README.md)"
     ),
     target!(
+        "postgres",
+        "PostgreSQL",
+        "`postgres`",
+        "`\"native\"`",
+        "[postgres](postgres.md), [table](../../deploy/postgres/README.md)"
+    ),
+    target!(
         "syslog",
         "rsyslog, syslog-ng, another syslog receiver",
         "`syslog`",

@@ -5,6 +5,11 @@ use super::*;
 #[test]
 fn a_missing_feature_is_refused_with_its_name() {
     for (kind, required, is_built) in [
+        (
+            "postgres",
+            "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"",
+            cfg!(feature = "postgres"),
+        ),
         ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
     ] {

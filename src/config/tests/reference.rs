@@ -78,7 +78,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 11] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 12] = [
     (
         "stdout",
         "",
@@ -90,6 +90,7 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 11] = [
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
     ("loki", "endpoint = \"http://x\"\n", &["basic"]),
     ("clickhouse", "endpoint = \"http://x\"\n", &["basic"]),
+    ("postgres", "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"\n", &["tls"]),
     (
         "sentinel",
         "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
