@@ -46,11 +46,11 @@ pub(super) fn run(arguments: &InitArguments) -> Result<(), CommandFailure> {
 
 fn list() -> Result<(), CommandFailure> {
     let row = |target: &InitTarget| {
-        let InitTarget { name, product, sink, page, .. } = target;
-        [name, product, sink, first_page(page)].map(|cell| cell.replace('`', ""))
+        let InitTarget { name, product, sink, format, page, .. } = target;
+        [name, product, sink, format, first_page(page)].map(|cell| cell.replace('`', ""))
     };
     let rows: Vec<Vec<String>> = TARGETS.iter().map(|target| row(target).to_vec()).collect();
-    output::table(&["TARGET", "PRODUCT", "SINK", "PAGE IN docs/sinks"], &rows)
+    output::table(&["TARGET", "PRODUCT", "SINK", "FORMAT", "PAGE IN docs/sinks"], &rows)
 }
 
 /// Returns the file of the first link.

@@ -13,7 +13,7 @@ pub struct Clickhouse {
     pub traffic: Traffic,
     pub rows: Vec<Value>,
     /// Tokens of the inserts that are stored.
-    tokens: HashSet<String>,
+    pub tokens: HashSet<String>,
     /// Required `Authorization`.
     pub authorization: String,
     /// Ids of events that violate a constraint of the table.
