@@ -29,7 +29,7 @@ pub(super) const KAFKA: KafkaProfile = KafkaProfile {
 };
 
 /// Azure Event Hubs: it closes a connection after 240 s without a request, or with a request of more than 1,046,528
-/// bytes, and compresses in the tiers Premium and Dedicated only.
+/// bytes, and accepts no compression but gzip, which librdkafka does not have here.
 /// <https://learn.microsoft.com/azure/event-hubs/apache-kafka-configurations>
 const EVENT_HUBS: KafkaProfile = KafkaProfile {
     mechanism: "PLAIN",
