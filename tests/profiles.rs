@@ -86,7 +86,7 @@ fn rows() -> Vec<Row> {
     let bearer = ("authorization", "Bearer s3cr3t-key");
     let raw = ("authorization", "s3cr3t-key");
     vec![
-        ("xsiam", key, contract("/logs/v1/event", raw, JSON, "gzip", lines, (200, "{}"))),
+        ("xsiam", key, contract("/logs/v1/event", raw, JSON, "", lines, (200, "{}"))),
         (
             "sumo",
             "url_env = \"URL\"\nheaders = [{ name = \"X-Sumo-Category\", value = \"iam\" }]",

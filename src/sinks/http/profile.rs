@@ -53,12 +53,11 @@ pub(super) const GENERIC: HttpProfile = HttpProfile {
     batch: BatchDefaults { events: "100", bytes: "1 MiB" },
 };
 
-/// HTTP log collector of Cortex XSIAM. The collector fixes one format, and gzip or none.
+/// HTTP log collector of Cortex XSIAM. It expects every body compressed or none, and small ones are never compressed.
 const XSIAM: HttpProfile = HttpProfile {
     path: "/logs/v1/event",
     body: "ndjson",
     content_type: Some("application/json"),
-    compression: "gzip",
     success: &[200],
     credential: Some("api_key"),
     batch: BatchDefaults { events: "2000", bytes: "4 MB" },

@@ -28,7 +28,7 @@ fn settings(keys: &str) -> HttpSinkConfig {
 fn a_profile_decides_about_the_request() {
     let key = "api_key_env = \"SECRET\"";
     for (profile, keys, expected) in [
-        ("xsiam", key, "/logs/v1/event application/json Gzip 2000 4000000 [200] authorization"),
+        ("xsiam", key, "/logs/v1/event application/json None 2000 4000000 [200] authorization"),
         ("new_relic", key, "/log/v1 application/json Gzip 1000 900000 [202] api-key"),
         (
             "exabeam",
@@ -65,13 +65,13 @@ fn a_profile_decides_about_the_request() {
 fn a_key_wins_over_the_profile() {
     let keys = "profile = \"xsiam\"\nurl = \"https://x/own/path\"\napi_key_env = \"SECRET\"\n\
                 api_key_header = \"X-Own\"\nbody = \"array\"\ncontent_type = \"text/json\"\n\
-                compression = \"none\"\nsuccess = [200, 204]\nbatch = { events = 7 }";
+                compression = \"gzip\"\nsuccess = [200, 204]\nbatch = { events = 7 }";
     let config = parse(keys).expect("valid");
     let TargetConfig::Http(sink) = &config.sinks[0].target else { panic!("a sink") };
     assert_eq!(sink.client.url.path(), "/own/path");
     assert_eq!(sink.headers[0].name(), "x-own");
     assert_eq!((sink.body, sink.content_type.as_str()), (BodyShape::Array, "text/json"));
-    assert_eq!(format!("{:?}", sink.client.compression), "None");
+    assert_eq!(format!("{:?}", sink.client.compression), "Gzip");
     assert_eq!(sink.success, [200, 204]);
     assert_eq!((config.sinks[0].batch.events, config.sinks[0].batch.bytes), (7, 4_000_000));
 }
