@@ -2,8 +2,11 @@
 //! the sent ones.
 
 pub mod azure;
+pub mod clickhouse;
 pub mod collector;
+pub mod contract;
 pub mod elastic;
+pub mod loki;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;
