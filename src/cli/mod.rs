@@ -18,6 +18,7 @@ mod drift;
 mod fields;
 mod generate;
 mod health;
+mod input;
 mod init;
 mod known;
 mod loader;
