@@ -255,7 +255,7 @@ fn every_check_refuses_what_it_is_for() {
             "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"https://x\"\ndata_stream = \"A b\"",
             "is not a data stream's name",
         ),
-        (&format!("{HTTP}url = \"http://x\"\nformat = \"cef\""), "set body = \"ndjson\""),
+        (&format!("{HTTP}url = \"http://x\"\nformat = \"cef\""), "set body = \"lines\""),
         (
             "[sinks.a]\ntype = \"stdout\"\nformat = \"leef\"\nwrap = true",
             "is for format = \"native\" only",
