@@ -130,6 +130,7 @@ fn the_reference_names_every_key() {
         "limits",
         "spool",
         "spool.dedup",
+        "interactions",
         "admin",
         "log",
         "traces",
