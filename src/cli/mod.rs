@@ -19,6 +19,7 @@ mod fields;
 mod flows;
 mod generate;
 mod health;
+mod input;
 mod known;
 mod loader;
 mod map;

@@ -4,6 +4,7 @@
 //! This module puts them together and checks what no component can see alone. `config/davinci-siem.toml` lists
 //! every key with its default; `davinci-siem config schema` prints the JSON Schema.
 
+mod assertions;
 mod outputs;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
 
 pub use crate::settings::text_of;
+pub use assertions::{ConfigTest, ExpectedField, ExpectedResult, TestEvent};
 
 /// The reference manual, which is also a valid file with the defaults.
 pub const REFERENCE: &str = include_str!("../../config/davinci-siem.toml");
@@ -53,6 +55,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
     pub traces: Option<TracesConfig>,
+    /// `[[tests]]`: expectations of the operator, for `check --tests`.
+    pub tests: Vec<ConfigTest>,
 }
 
 impl Config {
@@ -162,6 +166,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let admin = AdminConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
+    let tests = ConfigTest::read_all(root);
     if let (Some(listen), Some(sources)) = (&listen, &sources) {
         for (key, message) in receive::credential_problems(listen, sources) {
             root.report(&key, message);
@@ -184,6 +189,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
         let has_summaries = interactions.as_ref().is_some_and(|interactions| interactions.enabled);
         check_filters(sources, has_summaries, sinks, root);
+        assertions::check(tests.as_deref().unwrap_or_default(), sources, sinks, root);
     }
     if let (Some(listen), Some(spool), Some(sinks)) = (&listen, &spool, &sinks) {
         outputs::check(listen, spool, sinks, root);
@@ -200,6 +206,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         log: log?,
         traces: traces?,
+        tests: tests?,
     })
 }
 
