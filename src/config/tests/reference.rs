@@ -133,6 +133,7 @@ fn the_reference_names_every_key() {
         "limits",
         "spool",
         "spool.dedup",
+        "interactions",
         "admin",
         "log",
         "traces",
