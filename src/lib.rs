@@ -26,6 +26,7 @@ pub mod format;
 pub mod fuzzing;
 mod google;
 mod http_client;
+pub mod interactions;
 pub(crate) mod json;
 pub(crate) mod listener;
 pub mod metrics;

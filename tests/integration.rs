@@ -10,11 +10,13 @@ mod attacks;
 mod aws;
 mod canary;
 mod canary_tokens;
+mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
 mod command_line;
 mod commands;
+mod config_tests;
 mod conservation;
 mod conservation_operators;
 mod console;
@@ -24,6 +26,8 @@ mod delivery;
 mod disk;
 mod early_answers;
 mod elasticsearch;
+#[cfg(feature = "kafka")]
+mod event_hubs;
 mod exhaustion;
 mod faults;
 mod features;
@@ -32,6 +36,8 @@ mod full_quarantine;
 mod google;
 mod http2;
 mod http_sink;
+mod interactions;
+mod interactions_kills;
 mod invariants;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -39,6 +45,7 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod listener_tls;
+mod loki;
 mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
@@ -49,7 +56,10 @@ mod operators;
 #[cfg(feature = "otlp")]
 mod otlp_logs;
 mod outages;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod power_loss;
+mod profiles;
 mod prometheus;
 mod proxies;
 mod quarantine;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 37] = [
+const DIRECTIONS: [(&str, &[&str]); 38] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -82,10 +82,12 @@ const DIRECTIONS: [(&str, &[&str]); 37] = [
             "spool",
         ],
     ),
+    ("interactions", &["decode", "event", "metrics", "settings", "shutdown", "spool"]),
     (
         "admin",
         &[
             "deliver",
+            "interactions",
             "listener",
             "metrics",
             "observe",
@@ -104,6 +106,7 @@ const DIRECTIONS: [(&str, &[&str]); 37] = [
             "admin",
             "deliver",
             "event",
+            "interactions",
             "listener",
             "paths",
             "receive",
@@ -132,8 +135,18 @@ const DIRECTIONS: [(&str, &[&str]); 37] = [
     (
         "app",
         &[
-            "admin", "config", "deliver", "listener", "metrics", "observe", "receive", "reload",
-            "rlimit", "shutdown", "spool",
+            "admin",
+            "config",
+            "deliver",
+            "interactions",
+            "listener",
+            "metrics",
+            "observe",
+            "receive",
+            "reload",
+            "rlimit",
+            "shutdown",
+            "spool",
         ],
     ),
 ];

@@ -10,7 +10,7 @@ use url::form_urlencoded::Serializer;
 use super::answer;
 use super::config::{EntraConfig, EntraIdentity};
 use crate::http_client::{Compression, HttpClient, HttpClientConfig, RequestError, below, peer};
-use crate::oauth::{AccessToken, TokenError, TokenSource};
+use crate::oauth::{AccessToken, TokenError, TokenIssuer};
 use crate::secret::{Form, Secret};
 use crate::tls::TlsConfig;
 
@@ -89,7 +89,7 @@ impl TokenClient {
     }
 }
 
-impl TokenSource for TokenClient {
+impl TokenIssuer for TokenClient {
     async fn request(&self) -> Result<AccessToken, TokenError> {
         let sent_at = Instant::now();
         let form = self.form()?;

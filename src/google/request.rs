@@ -12,7 +12,7 @@ use super::answer::{self, Issuer};
 use super::config::{GoogleConfig, MetadataServer};
 use super::credentials::{self, ExternalAccount, GoogleCredentials};
 use crate::http_client::{Compression, HttpClient, HttpClientConfig, below, parse_url, peer};
-use crate::oauth::{AccessToken, TokenError, TokenSource};
+use crate::oauth::{AccessToken, TokenError, TokenIssuer};
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
 
@@ -114,7 +114,7 @@ impl GoogleTokenClient {
     }
 }
 
-impl TokenSource for GoogleTokenClient {
+impl TokenIssuer for GoogleTokenClient {
     async fn request(&self) -> Result<AccessToken, TokenError> {
         match &self.identity {
             GoogleConfig::Credentials(secret) => self.from_credentials(secret).await,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::token::{AccessToken, TokenError};
 
 /// Issuer of the tokens of one identity.
-pub(crate) trait TokenSource {
+pub(crate) trait TokenIssuer {
     /// Requests a token.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl TokenCache {
     ///
     /// # Errors
     /// Returns the reason why there is no token.
-    pub(crate) async fn token(&self, source: &impl TokenSource) -> Result<AccessToken, TokenError> {
+    pub(crate) async fn token(&self, source: &impl TokenIssuer) -> Result<AccessToken, TokenError> {
         let now = Instant::now();
         let Some(token) = self.get().filter(|token| now < token.expires_at) else {
             return self.replace(None, source).await;
@@ -60,7 +60,7 @@ impl TokenCache {
     pub(crate) async fn renewed(
         &self,
         refused: &AccessToken,
-        source: &impl TokenSource,
+        source: &impl TokenIssuer,
     ) -> Result<AccessToken, TokenError> {
         self.replace(Some(refused), source).await
     }
@@ -68,7 +68,7 @@ impl TokenCache {
     async fn replace(
         &self,
         refused: Option<&AccessToken>,
-        source: &impl TokenSource,
+        source: &impl TokenIssuer,
     ) -> Result<AccessToken, TokenError> {
         let _renewal = self.renewal.lock().await;
         let is_refused = |token: &AccessToken| {
@@ -111,7 +111,7 @@ mod tests {
     /// An issuer that refuses every request.
     struct Refusing;
 
-    impl TokenSource for Refusing {
+    impl TokenIssuer for Refusing {
         async fn request(&self) -> Result<AccessToken, TokenError> {
             Err(TokenError::Refused { message: "no".to_owned() })
         }

@@ -84,16 +84,19 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 15] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 18] = [
     (
         "stdout",
         "",
         &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
     ),
     ("file", "path = \"/x\"\n", &["rotate"]),
-    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic", "hmac"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    ("loki", "endpoint = \"http://x\"\n", &["basic"]),
+    ("clickhouse", "endpoint = \"http://x\"\n", &["basic"]),
+    ("postgres", "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"\n", &["tls"]),
     (
         "sentinel",
         "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
@@ -110,7 +113,7 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 15] = [
     ("kinesis", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
     ("firehose", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
-    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl", "entra"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
@@ -146,6 +149,7 @@ fn the_reference_names_every_key() {
         "limits",
         "spool",
         "spool.dedup",
+        "interactions",
         "admin",
         "log",
         "traces",

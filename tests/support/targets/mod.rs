@@ -3,12 +3,15 @@
 
 pub mod aws;
 pub mod azure;
+pub mod clickhouse;
 pub mod collector;
+pub mod contract;
 pub mod datadog;
 pub mod elastic;
 pub mod google;
 #[cfg(feature = "otlp")]
 pub mod logs;
+pub mod loki;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;
