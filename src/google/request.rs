@@ -33,7 +33,7 @@ impl GoogleTokenClient {
     }
 
     /// Requests a token of the metadata server, which is on the same machine: without proxy and TLS.
-    async fn from_metadata(&self, server: &MetadataServer) -> Result<AccessToken, TokenError> {
+    async fn token_of_server(&self, server: &MetadataServer) -> Result<AccessToken, TokenError> {
         let path = format!(
             "/computeMetadata/v1/instance/service-accounts/{}/token",
             server.service_account
@@ -56,7 +56,7 @@ impl GoogleTokenClient {
     }
 
     /// Requests a token with the content of a credentials file, which is read again.
-    async fn from_credentials(&self, secret: &Secret) -> Result<AccessToken, TokenError> {
+    async fn token_of_account(&self, secret: &Secret) -> Result<AccessToken, TokenError> {
         let refused = |message: String| TokenError::Refused { message };
         match credentials::read(secret).map_err(refused)? {
             GoogleCredentials::ServiceAccount(key) => {
@@ -117,8 +117,8 @@ impl GoogleTokenClient {
 impl TokenIssuer for GoogleTokenClient {
     async fn request(&self) -> Result<AccessToken, TokenError> {
         match &self.identity {
-            GoogleConfig::Credentials(secret) => self.from_credentials(secret).await,
-            GoogleConfig::Metadata(server) => self.from_metadata(server).await,
+            GoogleConfig::Credentials(secret) => self.token_of_account(secret).await,
+            GoogleConfig::Metadata(server) => self.token_of_server(server).await,
         }
     }
 }

@@ -75,6 +75,7 @@ pub(crate) enum SinkFinding {
     /// Accepted by a target that replaces the time of the event, because the event is too old, or too far ahead.
     TimeReplaced,
     /// Rejected by an OTLP receiver that does not say which records of the request these are. They count as delivered.
+    #[cfg(feature = "otlp")]
     PartialSuccess,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
@@ -91,6 +92,7 @@ impl SinkFinding {
             SinkFinding::SlowDown => "slow_down",
             SinkFinding::Truncated => "truncated",
             SinkFinding::TimeReplaced => "time_replaced",
+            #[cfg(feature = "otlp")]
             SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
