@@ -10,6 +10,7 @@
 
 pub(crate) mod admin;
 pub mod app;
+mod aws;
 mod azure;
 pub mod cli;
 pub mod config;
@@ -23,12 +24,14 @@ pub mod format;
 #[cfg(any(test, fuzzing))]
 #[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
+mod google;
 mod http_client;
 pub mod interactions;
 pub(crate) mod json;
 pub(crate) mod listener;
 pub mod metrics;
 pub(crate) mod nats;
+mod oauth;
 pub mod observe;
 mod paths;
 mod pem;

@@ -106,6 +106,35 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a rule, a stream and an authority",
         "[sinks.a]\ntype = \"sentinel\"\nrule_id = \"@\"\nstream = \"@\"\nauthority = \"@\"\n",
     ),
+    ("as a Datadog key", "[sinks.a]\ntype = \"datadog\"\napi_key = \"@\"\n"),
+    (
+        "as a Datadog key's file, site and tag",
+        "[sinks.a]\ntype = \"datadog\"\napi_key_file = \"@\"\nsite = \"@\"\ntags = [\"@,\"]\n",
+    ),
+    (
+        "as an OTLP token and its file",
+        "[sinks.a]\ntype = \"otlp\"\nendpoint = \"https://x\"\nbearer = \"@\"\nbearer_file = \"@\"\n",
+    ),
+    (
+        "as Google's credentials and their file",
+        "[sinks.a]\ntype = \"pubsub\"\nproject = \"p\"\ntopic = \"t\"\ncredentials = \"@\"\ncredentials_file = \"@\"\n",
+    ),
+    (
+        "as a project, an instance, a location and a log type",
+        "[sinks.a]\ntype = \"google_secops\"\nproject = \"/@\"\ninstance = \"@\"\nlocation = \"@\"\nlog_type = \"@\"\n",
+    ),
+    (
+        "as a service account",
+        "[sinks.a]\ntype = \"google_secops\"\nmetadata_server = { service_account = \"@\" }\n",
+    ),
+    (
+        "as an access key, its id and its session token",
+        "[sinks.a]\ntype = \"kinesis\"\naccess_key = { id = \"@\", secret = \"@\", session_token_file = \"@\" }\n",
+    ),
+    (
+        "as a region and a stream",
+        "[sinks.a]\ntype = \"firehose\"\nregion = \"@\"\nstream = \"@,\"\n",
+    ),
     ("in a URL's credentials", "[sinks.a]\ntype = \"http\"\nurl = \"https://u:@@x/\"\n"),
     ("in a URL's user name", "[sinks.a]\ntype = \"http\"\nurl = \"https://@@x/\"\n"),
     ("as a URL", "[sinks.a]\ntype = \"http\"\nurl = \"@\"\n"),
@@ -130,6 +159,33 @@ const WRONG_PLACES: &[(&str, &str)] = &[
     (
         "as a signing key's file",
         "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\nsigning_keys = [{ key_file = \"@\" }]\n",
+    ),
+    (
+        "as an API key and its variable",
+        "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\napi_key = \"@\"\n[sinks.b]\ntype = \"http\"\n\
+         url = \"https://x\"\napi_key_env = \"@\"\n",
+    ),
+    (
+        "as a secret URL's file and variable",
+        "[sinks.a]\ntype = \"http\"\nurl_file = \"@\"\n[sinks.b]\ntype = \"http\"\nurl_env = \"@\"\n",
+    ),
+    (
+        "as a secret URL in the configuration",
+        "[sinks.a]\ntype = \"http\"\nprofile = \"sumo\"\nurl = \"https://x/receiver/@\"\n",
+    ),
+    (
+        "as a key of a body's signature",
+        "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\nhmac = { header = \"X-S\", key_env = \"@\" }\n",
+    ),
+    (
+        "as a password of PostgreSQL",
+        "[sinks.a]\ntype = \"postgres\"\naddress = \"u:@@x:1\"\ndatabase = \"d\"\nusername = \"u\"\n\
+         password = \"@\"\n",
+    ),
+    (
+        "as a connection string of Event Hubs",
+        "[sinks.a]\ntype = \"kafka\"\nprofile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"\n\
+         sasl = { password_env = \"@\" }\nentra = { client_secret = { secret = \"@\" } }\n",
     ),
     ("as a sink's type", "[sinks.a]\ntype = \"@\"\n"),
     ("as a sink's name", "[sinks.\"@\"]\ntype = \"stdout\"\n"),

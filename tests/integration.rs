@@ -7,8 +7,10 @@ mod support;
 mod admin;
 mod answers;
 mod attacks;
+mod aws;
 mod canary;
 mod canary_tokens;
+mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
@@ -19,15 +21,19 @@ mod conservation;
 mod conservation_operators;
 mod console;
 mod damage;
+mod datadog;
 mod delivery;
 mod disk;
 mod early_answers;
 mod elasticsearch;
+#[cfg(feature = "kafka")]
+mod event_hubs;
 mod exhaustion;
 mod faults;
 mod features;
 mod formats;
 mod full_quarantine;
+mod google;
 mod http2;
 mod http_sink;
 mod interactions;
@@ -39,6 +45,7 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod listener_tls;
+mod loki;
 mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
@@ -46,8 +53,13 @@ mod nats;
 mod observed;
 mod odd_bodies;
 mod operators;
+#[cfg(feature = "otlp")]
+mod otlp_logs;
 mod outages;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod power_loss;
+mod profiles;
 mod prometheus;
 mod proxies;
 mod quarantine;

@@ -113,12 +113,17 @@ fn no_secret_is_in_anything_that_the_process_writes() {
 const PASSWORD: &str = "q3Vx8LmZ0tR7yBnKw5Hd";
 
 /// Each key for a secret that HTTP carries; its value comes from the file `secret` or from a variable.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 10] = [
     ("password", "[sources.a]\nbasic = [{ username = \"u\", @ }]\n"),
     ("value", "[sources.a]\nheaders = [{ name = \"x-key\", @ }]\n"),
     ("password", "[admin]\n@\n"),
     ("token", "[sinks.a]\ntype = \"splunk_hec\"\nendpoint = \"http://x\"\n@\n"),
     ("api_key", "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"http://x\"\n@\n"),
+    (
+        "secret",
+        "[sinks.a]\ntype = \"kinesis\"\nregion = \"eu-central-1\"\nstream = \"s\"\naccess_key = { id = \"AKIAIOSFODNN7EXAMPLE\", @ }\n",
+    ),
+    ("api_key", "[sinks.a]\ntype = \"datadog\"\n@\n"),
     ("secret", "[sinks.a]\ntype = \"sentinel\"\nendpoint = \"http://x\"\nclient_secret = { @ }\n"),
     ("bearer", "[sinks.a]\ntype = \"http\"\nurl = \"http://x\"\n@\n"),
     (

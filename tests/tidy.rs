@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 35] = [
+const DIRECTIONS: [(&str, &[&str]); 38] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -25,7 +25,10 @@ const DIRECTIONS: [(&str, &[&str]); 35] = [
     ("tls", &["pem", "settings", "shown"]),
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
-    ("azure", &["http_client", "secret", "settings", "tls"]),
+    ("oauth", &["http_client", "secret"]),
+    ("aws", &["http_client", "secret", "settings", "tls"]),
+    ("azure", &["http_client", "oauth", "secret", "settings", "tls"]),
+    ("google", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
@@ -37,13 +40,16 @@ const DIRECTIONS: [(&str, &[&str]); 35] = [
     (
         "sinks",
         &[
+            "aws",
             "azure",
             "durable_dir",
             "error_chain",
             "event",
             "format",
+            "google",
             "http_client",
             "nats",
+            "oauth",
             "paths",
             "secret",
             "settings",

@@ -4,63 +4,11 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::http_client::{Answer, Class, RequestError, class_of, secret_header};
-use crate::secret::SecretError;
-
-/// Longest time before its expiry at which a token is renewed.
-const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
-
-/// Upper bound of a token's lifetime: no token is used longer, whatever its answer says.
-const MAX_LIFETIME: Duration = Duration::from_hours(48);
-
-/// Access token, as the header that carries it.
-#[derive(Debug, Clone)]
-pub(crate) struct AccessToken {
-    /// Value of `Authorization`, marked sensitive.
-    pub(crate) authorization: HeaderValue,
-    /// Time from which a new token is requested.
-    pub(super) renew_at: Instant,
-    /// Time from which the token is not used any more.
-    pub(super) expires_at: Instant,
-}
-
-/// Reason why there is no token. The message holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TokenError {
-    /// A later request may succeed.
-    Unavailable {
-        /// Message for operators.
-        message: String,
-        /// Waiting time that the issuer requests.
-        after: Option<Duration>,
-    },
-    /// No request succeeds until an operator changes something.
-    Refused {
-        /// Message for operators.
-        message: String,
-    },
-}
-
-impl From<RequestError> for TokenError {
-    fn from(error: RequestError) -> TokenError {
-        let RequestError { message, is_permanent, .. } = error;
-        let message = format!("no access token: {message}");
-        match is_permanent {
-            true => TokenError::Refused { message },
-            false => TokenError::Unavailable { message, after: None },
-        }
-    }
-}
-
-impl From<SecretError> for TokenError {
-    fn from(error: SecretError) -> TokenError {
-        TokenError::Refused { message: format!("no access token: {error}") }
-    }
-}
+use crate::http_client::{Answer, Class, class_of};
+use crate::oauth::{AccessToken, TokenError};
 
 /// Successful answer. Microsoft Entra ID writes times as numbers, a managed identity as texts.
 #[derive(Deserialize)]
@@ -125,14 +73,8 @@ pub(super) fn token(
     let read: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
     let until = |instant: u64| instant.saturating_sub(now);
     let lifetime = read.expires_in.or(read.expires_on.map(until)).ok_or_else(malformed)?;
-    let lifetime = Duration::from_secs(lifetime).min(MAX_LIFETIME);
-    let authorization = secret_header(&format!("Bearer {}", read.access_token));
-    Ok(AccessToken {
-        authorization: authorization.map_err(|_| malformed())?,
-        // A token with a short life is renewed in the middle of it, not at once.
-        renew_at: sent_at + lifetime.saturating_sub(RENEWAL_MARGIN).max(lifetime / 2),
-        expires_at: sent_at + lifetime,
-    })
+    let lifetime = Duration::from_secs(lifetime);
+    AccessToken::new(&read.access_token, lifetime, sent_at).map_err(|_| malformed())
 }
 
 fn refusal(answer: &Answer, issuer: &str, is_managed: bool) -> TokenError {

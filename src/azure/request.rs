@@ -7,9 +7,10 @@ use tokio::time::Instant;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::answer::{self, AccessToken, TokenError};
+use super::answer;
 use super::config::{EntraConfig, EntraIdentity};
 use crate::http_client::{Compression, HttpClient, HttpClientConfig, RequestError, below, peer};
+use crate::oauth::{AccessToken, TokenError, TokenIssuer};
 use crate::secret::{Form, Secret};
 use crate::tls::TlsConfig;
 
@@ -65,24 +66,6 @@ impl TokenClient {
         Ok(TokenClient { requests, config: config.clone(), url })
     }
 
-    /// Requests a token.
-    ///
-    /// # Errors
-    /// Returns the reason why there is no token.
-    pub(super) async fn request(&self) -> Result<AccessToken, TokenError> {
-        let sent_at = Instant::now();
-        let form = self.form()?;
-        let is_managed = form.is_none();
-        let answer = match form {
-            None => self.requests.get(&self.url).await?,
-            Some(form) => {
-                self.requests.post(&self.url, FORM, HeaderMap::new(), form.into_bytes()).await?
-            }
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        answer::token(&answer, &peer(&self.url), is_managed, sent_at, now)
-    }
-
     /// Returns the body of a request; `None` for a managed identity, whose request is a GET. Reads the client secret or
     /// the other issuer's token from its file, since it may have been replaced.
     fn form(&self) -> Result<Option<String>, TokenError> {
@@ -103,5 +86,21 @@ impl TokenClient {
             }
         }
         Ok(Some(form.finish()))
+    }
+}
+
+impl TokenIssuer for TokenClient {
+    async fn request(&self) -> Result<AccessToken, TokenError> {
+        let sent_at = Instant::now();
+        let form = self.form()?;
+        let is_managed = form.is_none();
+        let answer = match form {
+            None => self.requests.get(&self.url).await?,
+            Some(form) => {
+                self.requests.post(&self.url, FORM, HeaderMap::new(), form.into_bytes()).await?
+            }
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        answer::token(&answer, &peer(&self.url), is_managed, sent_at, now)
     }
 }

@@ -21,14 +21,13 @@ use crate::deliver::SinkConfig;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
-use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
+use crate::spool::{Clock, CommitError, Millis, Read, Reader, SharedSinkState, Spool};
 use encoding::Encoding;
 
 /// Stored bytes per read.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// Worker of one sink.
-#[derive(Debug)]
 pub(crate) struct Worker {
     config: Arc<SinkConfig>,
     redaction: Option<Arc<Redaction>>,
@@ -38,6 +37,7 @@ pub(crate) struct Worker {
     head: watch::Receiver<u64>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
+    clock: Clock,
     /// Events read, and not yet part of a batch.
     waiting: VecDeque<Read>,
     waiting_bytes: usize,
@@ -80,6 +80,7 @@ impl Worker {
         reader: Reader,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
+        clock: Clock,
     ) -> Worker {
         let config = Arc::new(config);
         Worker {
@@ -102,6 +103,7 @@ impl Worker {
             reader,
             status,
             metrics,
+            clock,
         }
     }
 

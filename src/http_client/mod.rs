@@ -30,7 +30,7 @@ pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
 pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
-pub(crate) use config::{NONE_OR_GZIP, parse_url};
+pub(crate) use config::{NONE_OR_GZIP, is_own_header, parse_header_name, parse_url};
 
 /// Error of a request that got no answer, or could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -126,7 +126,7 @@ impl HttpClient {
     pub(crate) async fn post(
         &self,
         url: &Url,
-        content_type: &'static str,
+        content_type: &str,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Answer, RequestError> {
@@ -152,6 +152,21 @@ impl HttpClient {
     /// No answer came.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, RequestError> {
         self.send(self.client.get(url.clone()), Arc::clone(&self.filter)).await
+    }
+
+    /// Sends a request that a library has made.
+    ///
+    /// # Errors
+    ///
+    /// The request is malformed, or no answer came.
+    pub(crate) async fn request(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<Answer, RequestError> {
+        let request = reqwest::Request::try_from(request);
+        let request = request.map_err(|_| RequestError::new("the request has no usable URL"))?;
+        let request = reqwest::RequestBuilder::from_parts(self.client.clone(), request);
+        self.send(request, Arc::clone(&self.filter)).await
     }
 
     async fn send(

@@ -3,13 +3,25 @@
 //! A sink is one directory and one line of `sink_types!`. It knows no spool, no other sink and no policy: it tries
 //! once per call. `deliver` decides about retries, splits, pauses and dead letters.
 
+mod aws_records;
+mod clickhouse;
+mod datadog;
 mod elasticsearch;
+mod event_ids;
 mod file;
+mod firehose;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod google_api;
+mod google_secops;
 mod http;
 mod kafka;
+mod kinesis;
+mod loki;
 mod nats;
+mod otlp;
+mod postgres;
+mod pubsub;
 mod record;
 mod sentinel;
 mod sink_type;
@@ -83,12 +95,16 @@ macro_rules! sink_types {
 
         // The functions of `SinkType`, for the configured type.
         impl TargetConfig {
+            pub(crate) fn batch(&self) -> BatchDefaults {
+                match self { $(Self::$Type(config) => config.batch(),)+ }
+            }
+
             pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
                 match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
             }
 
             pub(crate) fn sends_lines(&self) -> bool {
-                match self { $(Self::$Type(_) => <$Config as SinkType>::SENDS_LINES,)+ }
+                match self { $(Self::$Type(config) => config.sends_lines(),)+ }
             }
 
             pub fn files(&self) -> Vec<PathBuf> {
@@ -182,8 +198,26 @@ sink_types! {
     SplunkHec(splunk_hec::SplunkHecSinkConfig),
     /// The bulk API of Elasticsearch and OpenSearch.
     Elasticsearch(elasticsearch::ElasticsearchSinkConfig),
+    /// Grafana Loki.
+    Loki(loki::LokiSinkConfig),
+    /// Tables of ClickHouse.
+    Clickhouse(clickhouse::ClickhouseSinkConfig),
+    /// Tables of PostgreSQL.
+    Postgres(postgres::PostgresSinkConfig),
     /// Microsoft Sentinel, by the Logs Ingestion API of Azure Monitor.
     Sentinel(sentinel::SentinelSinkConfig),
+    /// The logs intake of Datadog.
+    Datadog(datadog::DatadogSinkConfig),
+    /// Receivers of OTLP logs.
+    Otlp(otlp::OtlpSinkConfig),
+    /// Google Security Operations, by the Chronicle API.
+    GoogleSecops(google_secops::GoogleSecopsSinkConfig),
+    /// Topics of Google Cloud Pub/Sub.
+    Pubsub(pubsub::PubsubSinkConfig),
+    /// Streams of Amazon Kinesis Data Streams.
+    Kinesis(kinesis::KinesisSinkConfig),
+    /// Streams of Amazon Data Firehose.
+    Firehose(firehose::FirehoseSinkConfig),
     /// Syslog over UDP, TCP or TLS.
     Syslog(syslog::SyslogSinkConfig),
     /// Streams of NATS JetStream.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Item;
 use crate::error_chain::without_numbers;
 use crate::http_client::{Answer, RequestError};
+use crate::oauth::TokenError;
 use crate::secret::SecretError;
 use crate::tls::ClientTlsError;
 
@@ -71,8 +72,11 @@ pub(crate) enum SinkFinding {
     SlowDown,
     /// Cut to the configured size, or accepted by a target that cuts a field of it.
     Truncated,
-    /// Accepted by a target that replaces the time of the event, because the event is too old.
+    /// Accepted by a target that replaces the time of the event, because the event is too old, or too far ahead.
     TimeReplaced,
+    /// Rejected by an OTLP receiver that does not say which records of the request these are. They count as delivered.
+    #[cfg(feature = "otlp")]
+    PartialSuccess,
     /// Not acknowledged by Splunk's indexers in time.
     AcknowledgementExpired,
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
@@ -88,6 +92,8 @@ impl SinkFinding {
             SinkFinding::SlowDown => "slow_down",
             SinkFinding::Truncated => "truncated",
             SinkFinding::TimeReplaced => "time_replaced",
+            #[cfg(feature = "otlp")]
+            SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
         }
@@ -166,6 +172,17 @@ impl From<RequestError> for Verdict {
         match error.is_permanent {
             true => Verdict::Fatal { reason: error.into() },
             false => Verdict::Retry { after: None, reason: error.into() },
+        }
+    }
+}
+
+impl From<TokenError> for Verdict {
+    fn from(error: TokenError) -> Verdict {
+        match error {
+            TokenError::Unavailable { message, after } => {
+                Verdict::Retry { after, reason: Reason::new(message) }
+            }
+            TokenError::Refused { message } => Verdict::Fatal { reason: Reason::new(message) },
         }
     }
 }

@@ -49,6 +49,7 @@ fn the_reference_with_its_examples_is_valid() {
     }
     // A build without a feature refuses its tables. Traces are the last table.
     let text = if cfg!(feature = "nats") { text } else { without(&text, "[sinks.nats]") };
+    let text = if cfg!(feature = "otlp") { text } else { without(&text, "[sinks.otlp]") };
     let end = text.find("[traces]").filter(|_| cfg!(not(feature = "otlp"))).unwrap_or(text.len());
     let text = &text[..end];
     // Two examples exclude others.
@@ -61,6 +62,11 @@ fn the_reference_with_its_examples_is_valid() {
         "PROXY_PASSWORD",
         "ELASTIC_API_KEY",
         "AZURE_CLIENT_SECRET",
+        "DATADOG_API_KEY",
+        "OTLP_TOKEN",
+        "GOOGLE_CREDENTIALS",
+        "AWS_SECRET",
+        "AWS_SESSION",
         "NATS_CREDENTIALS",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
@@ -78,23 +84,36 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 18] = [
     (
         "stdout",
         "",
         &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
     ),
     ("file", "path = \"/x\"\n", &["rotate"]),
-    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic", "hmac"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    ("loki", "endpoint = \"http://x\"\n", &["basic"]),
+    ("clickhouse", "endpoint = \"http://x\"\n", &["basic"]),
+    ("postgres", "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"\n", &["tls"]),
     (
         "sentinel",
         "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
         &["client_secret", "managed_identity", "workload_identity"],
     ),
+    ("datadog", "api_key_env = \"T\"\n", &["tls"]),
+    ("otlp", "endpoint = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    (
+        "google_secops",
+        "project = \"p\"\nlocation = \"eu\"\ninstance = \"66666666-7777-8888-9999-000000000000\"\nlog_type = \"OCSF\"\n",
+        &["metadata_server"],
+    ),
+    ("pubsub", "project = \"p\"\ntopic = \"t\"\n", &["metadata_server"]),
+    ("kinesis", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
+    ("firehose", "region = \"eu-central-1\"\nstream = \"s\"\n", &["access_key"]),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
-    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl", "entra"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
 ];
 
@@ -190,7 +209,22 @@ fn the_page_about_several_receivers_explains_its_keys() {
 #[test]
 fn the_example_configurations_are_valid() {
     let shared = cfg!(feature = "nats").then_some("jetstream");
-    for name in ["splunk", "elasticsearch", "sentinel", "http", "syslog"].into_iter().chain(shared)
+    let otlp = cfg!(feature = "otlp").then_some("otlp");
+    for name in [
+        "splunk",
+        "elasticsearch",
+        "sentinel",
+        "datadog",
+        "google_secops",
+        "pubsub",
+        "kinesis",
+        "firehose",
+        "http",
+        "syslog",
+    ]
+    .into_iter()
+    .chain(shared)
+    .chain(otlp)
     {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("config/{name}.toml"));
         let text = std::fs::read_to_string(path).expect("an example");
@@ -199,6 +233,9 @@ fn the_example_configurations_are_valid() {
             "SPLUNK_HEC_TOKEN",
             "ELASTIC_API_KEY",
             "AZURE_CLIENT_SECRET",
+            "DATADOG_API_KEY",
+            "OTLP_TOKEN",
+            "GOOGLE_CREDENTIALS",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
         ];

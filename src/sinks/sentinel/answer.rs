@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use crate::azure::TokenError;
 use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Verdict};
 
@@ -80,15 +79,4 @@ fn code(answer: &Answer) -> Option<String> {
 
 fn is_of_the_rule(code: Option<&str>) -> bool {
     code.is_some_and(|code| CODES_OF_THE_RULE.iter().any(|start| code.starts_with(start)))
-}
-
-impl From<TokenError> for Verdict {
-    fn from(error: TokenError) -> Verdict {
-        match error {
-            TokenError::Unavailable { message, after } => {
-                Verdict::Retry { after, reason: Reason::new(message) }
-            }
-            TokenError::Refused { message } => Verdict::Fatal { reason: Reason::new(message) },
-        }
-    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::azure::{AzureCloud, EntraConfig, TokenCache};
+use crate::azure::{AzureCloud, EntraConfig};
 use crate::format::Format;
 use crate::http_client::{HttpClientConfig, NONE_OR_GZIP};
+use crate::oauth::TokenCache;
 use crate::settings::Section;
 
 /// `type = "sentinel"`.

@@ -18,9 +18,10 @@ use url::Url;
 use super::{
     BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
 };
-use crate::azure::{AccessToken, TokenCache, TokenClient};
+use crate::azure::TokenClient;
 use crate::format::Format;
 use crate::http_client::{Answer, HttpClient, RequestError, below};
+use crate::oauth::{AccessToken, TokenCache};
 use crate::settings::Section;
 pub(crate) use config::{OldEvents, SentinelSinkConfig};
 

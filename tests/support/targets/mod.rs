@@ -1,9 +1,17 @@
 //! Targets in this process with the documented behaviour of real ones. They store events, and tests compare these with
 //! the sent ones.
 
+pub mod aws;
 pub mod azure;
+pub mod clickhouse;
 pub mod collector;
+pub mod contract;
+pub mod datadog;
 pub mod elastic;
+pub mod google;
+#[cfg(feature = "otlp")]
+pub mod logs;
+pub mod loki;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;

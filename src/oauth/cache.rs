@@ -5,8 +5,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::answer::{AccessToken, TokenError};
-use super::request::TokenClient;
+use super::token::{AccessToken, TokenError};
+
+/// Issuer of the tokens of one identity.
+pub(crate) trait TokenIssuer {
+    /// Requests a token.
+    ///
+    /// # Errors
+    /// Returns the reason why there is no token.
+    fn request(&self) -> impl Future<Output = Result<AccessToken, TokenError>> + Send;
+}
 
 /// Time between two attempts to renew a token that is still valid.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(30);
@@ -25,10 +33,10 @@ impl TokenCache {
     ///
     /// # Errors
     /// Returns the reason why there is no token.
-    pub(crate) async fn token(&self, client: &TokenClient) -> Result<AccessToken, TokenError> {
+    pub(crate) async fn token(&self, source: &impl TokenIssuer) -> Result<AccessToken, TokenError> {
         let now = Instant::now();
         let Some(token) = self.get().filter(|token| now < token.expires_at) else {
-            return self.replace(None, client).await;
+            return self.replace(None, source).await;
         };
         if now < token.renew_at {
             return Ok(token);
@@ -38,7 +46,7 @@ impl TokenCache {
         let Some(token) = self.get().filter(|token| token.renew_at <= now) else {
             return Ok(self.get().unwrap_or(token));
         };
-        Ok(match client.request().await {
+        Ok(match source.request().await {
             Ok(renewed) => self.set(renewed),
             Err(_) => self.set(AccessToken { renew_at: now + RENEWAL_INTERVAL, ..token }),
         })
@@ -52,15 +60,15 @@ impl TokenCache {
     pub(crate) async fn renewed(
         &self,
         refused: &AccessToken,
-        client: &TokenClient,
+        source: &impl TokenIssuer,
     ) -> Result<AccessToken, TokenError> {
-        self.replace(Some(refused), client).await
+        self.replace(Some(refused), source).await
     }
 
     async fn replace(
         &self,
         refused: Option<&AccessToken>,
-        client: &TokenClient,
+        source: &impl TokenIssuer,
     ) -> Result<AccessToken, TokenError> {
         let _renewal = self.renewal.lock().await;
         let is_refused = |token: &AccessToken| {
@@ -69,7 +77,7 @@ impl TokenCache {
         let other = self.get().filter(|token| !is_refused(token));
         match other.filter(|token| Instant::now() < token.expires_at) {
             Some(token) => Ok(token),
-            None => client.request().await.map(|token| self.set(token)),
+            None => source.request().await.map(|token| self.set(token)),
         }
     }
 
@@ -89,9 +97,6 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::azure::config::{AzureCloud, EntraConfig, EntraIdentity};
-    use crate::http_client::{Compression, HttpClientConfig};
-    use crate::tls::TlsConfig;
 
     fn token(text: &'static str, renewal: i64, expiry: i64) -> AccessToken {
         let now = Instant::now();
@@ -103,55 +108,37 @@ mod tests {
         AccessToken { authorization, renew_at: at(renewal), expires_at: at(expiry) }
     }
 
-    /// A client that cannot read the proof of its identity, so that each of its requests fails at once.
-    fn client() -> TokenClient {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let url: url::Url = "http://127.0.0.1:1".parse().expect("a URL");
-        let identity = EntraIdentity::Workload {
-            tenant_id: "t".to_owned(),
-            client_id: uuid::Uuid::nil(),
-            token_file: "/nowhere/token".into(),
-        };
-        let config = EntraConfig {
-            cloud: AzureCloud::Public,
-            authority: url.clone(),
-            audience: "https://monitor.azure.com".to_owned(),
-            identity,
-        };
-        let target = HttpClientConfig {
-            url,
-            timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            tls: TlsConfig::default(),
-            proxy: None,
-            allows_private: true,
-            compression: Compression::None,
-        };
-        TokenClient::open(&config, &target).expect("a client")
+    /// An issuer that refuses every request.
+    struct Refusing;
+
+    impl TokenIssuer for Refusing {
+        async fn request(&self) -> Result<AccessToken, TokenError> {
+            Err(TokenError::Refused { message: "no".to_owned() })
+        }
     }
 
     #[tokio::test]
     async fn a_valid_token_stays_in_use_while_it_cannot_be_renewed() {
-        let (cache, client) = (TokenCache::default(), client());
+        let cache = TokenCache::default();
         cache.set(token("Bearer a", -1, 3600));
         for _ in 0..2 {
-            let found = cache.token(&client).await.expect("still valid");
+            let found = cache.token(&Refusing).await.expect("still valid");
             assert_eq!(found.authorization, "Bearer a");
             let next = cache.get().expect("a token").renew_at;
             assert!(next > Instant::now(), "it is not requested again at once");
         }
         cache.set(token("Bearer a", -1, -1));
-        assert!(matches!(cache.token(&client).await, Err(TokenError::Refused { .. })), "expired");
+        assert!(matches!(cache.token(&Refusing).await, Err(TokenError::Refused { .. })), "expired");
     }
 
     #[tokio::test]
     async fn a_refused_token_is_replaced_unless_another_one_is_there() {
-        let (cache, client) = (TokenCache::default(), client());
+        let cache = TokenCache::default();
         let refused = token("Bearer a", 3000, 3600);
         cache.set(refused.clone());
-        assert!(cache.renewed(&refused, &client).await.is_err(), "a request that fails");
+        assert!(cache.renewed(&refused, &Refusing).await.is_err(), "a request that fails");
         cache.set(token("Bearer b", 3000, 3600));
-        let found = cache.renewed(&refused, &client).await.expect("the other one");
+        let found = cache.renewed(&refused, &Refusing).await.expect("the other one");
         assert_eq!(found.authorization, "Bearer b");
     }
 }

@@ -1,0 +1,165 @@
+//! Settings of a sign-in at Amazon Web Services: the region, and an access key or the endpoint of a role.
+
+use std::path::PathBuf;
+
+use url::Url;
+
+use crate::http_client::parse_url;
+use crate::secret::{Form, Secret};
+use crate::settings::Section;
+
+/// Sign-in at Amazon Web Services.
+#[derive(Debug, Clone)]
+pub struct AwsConfig {
+    /// Region of the target.
+    pub region: String,
+    pub identity: AwsIdentity,
+}
+
+/// Source of credentials.
+#[derive(Debug, Clone)]
+pub enum AwsIdentity {
+    /// An access key.
+    Key(AccessKeyConfig),
+    /// Endpoint of a container platform: ECS, Fargate or EKS Pod Identity.
+    Container(ContainerEndpoint),
+    /// Instance metadata service of a virtual machine.
+    Instance(Url),
+}
+
+/// An access key.
+#[derive(Debug, Clone)]
+pub struct AccessKeyConfig {
+    /// Its id, which is no secret.
+    pub id: String,
+    pub secret: Secret,
+    /// Session token of temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// Endpoint that gives credentials to a container.
+#[derive(Debug, Clone)]
+pub struct ContainerEndpoint {
+    pub url: Url,
+    /// Value of `Authorization`, if the endpoint requires one. Its file is replaced from time to time.
+    pub authorization: ContainerToken,
+}
+
+/// Place of a container's token.
+#[derive(Debug, Clone)]
+pub enum ContainerToken {
+    /// The endpoint requires none.
+    None,
+    /// In a variable.
+    Variable(Secret),
+    /// In a file, which is read for each request.
+    File(PathBuf),
+}
+
+/// Addresses of the endpoints.
+const CONTAINER: &str = "http://169.254.170.2";
+const INSTANCE: &str = "http://169.254.169.254";
+
+impl AwsConfig {
+    /// Returns the files whose change may let the identity sign in.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let AwsIdentity::Key(key) = &self.identity else { return Vec::new() };
+        let secrets = [Some(&key.secret), key.session_token.as_ref()].into_iter().flatten();
+        secrets.filter_map(|secret| secret.file().map(PathBuf::from)).collect()
+    }
+
+    /// Returns the host of a regional service, for example `kinesis.eu-central-1.amazonaws.com`.
+    pub(crate) fn host(region: &str, service: &str) -> String {
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        format!("{service}.{region}.{domain}")
+    }
+
+    /// Reads the key `region`.
+    pub(crate) fn read_region(section: &mut Section<'_>) -> Option<String> {
+        section.text_as("region", "Region of AWS.", parse_region).required("eu-central-1")
+    }
+
+    /// Reads the keys of the credentials for a region.
+    pub(crate) fn read(section: &mut Section<'_>, region: Option<String>) -> Option<AwsConfig> {
+        let doc =
+            "Access key. Default: temporary credentials of the role of this container or machine.";
+        let access_key = section.optional_table("access_key", doc, |section| {
+            let id = section.text_as("id", "Id of the access key.", parse_key_id);
+            let id = id.required("AKIAIOSFODNN7EXAMPLE");
+            let secret = section.secret("secret", Form::Line, "Secret access key.");
+            let doc = "Session token of temporary credentials.";
+            let session_token = section.optional_secret("session_token", Form::Header, doc);
+            Some(AccessKeyConfig { id: id?, secret: secret?, session_token: session_token? })
+        });
+        let identity = match access_key? {
+            Some(key) => AwsIdentity::Key(key),
+            None => read_role(section)?,
+        };
+        Some(AwsConfig { region: region?, identity })
+    }
+}
+
+/// Reads the variables by which a platform of AWS names the endpoint of its role.
+fn read_role(section: &mut Section<'_>) -> Option<AwsIdentity> {
+    let set = |section: &Section<'_>, name: &str| {
+        section.variable(name).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let (full, relative) =
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let container = set(section, full).map(|url| (full, url));
+    let container = container
+        .or_else(|| set(section, relative).map(|path| (relative, format!("{CONTAINER}{path}"))));
+    if let Some((name, url)) = container {
+        let url = parse_own_url(section, name, &url)?;
+        return Some(AwsIdentity::Container(ContainerEndpoint {
+            url,
+            authorization: read_token(section)?,
+        }));
+    }
+    let name = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
+    let url = set(section, name).unwrap_or(INSTANCE.to_owned());
+    Some(AwsIdentity::Instance(parse_own_url(section, name, &url)?))
+}
+
+/// Reads the token that a container sends to its endpoint.
+fn read_token(section: &mut Section<'_>) -> Option<ContainerToken> {
+    if let Some(file) = section.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+        return Some(ContainerToken::File(PathBuf::from(file)));
+    }
+    let name = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+    let Some(value) = section.variable(name) else { return Some(ContainerToken::None) };
+    match Secret::from_variable(name, Some(value), Form::Header) {
+        Ok(token) => Some(ContainerToken::Variable(token)),
+        Err(error) => {
+            section.report("", error.to_string());
+            None
+        }
+    }
+}
+
+fn parse_own_url(section: &mut Section<'_>, name: &str, text: &str) -> Option<Url> {
+    let parsed = parse_url(text);
+    if let Err(problem) = &parsed {
+        section.report("", format!("the variable {name} {problem}; correct it"));
+    }
+    parsed.ok()
+}
+
+/// Parses a region, which becomes a part of a host's name.
+fn parse_region(text: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let ends = text.ends_with(|c: char| c.is_ascii_digit());
+    match text.contains('-') && ends && text.len() <= 40 && text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("is not a region such as \"eu-central-1\""),
+    }
+}
+
+/// Parses the id of an access key. Many write the secret in its place.
+fn parse_key_id(text: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    match (16..=32).contains(&text.len()) && text.chars().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("is not the id of an access key, which has capital letters and digits"),
+    }
+}

@@ -1,0 +1,251 @@
+//! The sinks `kinesis` and `firehose` against their services: records, results of single records, credentials, outages,
+//! and a search for secrets.
+
+use std::collections::{HashMap, HashSet};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::azure::{QUICK, paused};
+use crate::support::canary::{TOKEN, assert_silent, text};
+use crate::support::clouds::{PYTHON, numbered, written};
+use crate::support::events::{batch, ids};
+use crate::support::service::Home;
+use crate::support::targets::aws::{Aws, KEY_ID, REGION, STREAM};
+use crate::support::targets::{Fault, Target};
+use crate::support::{free_port, wait_for};
+
+const SINKS: [&str; 2] = ["kinesis", "firehose"];
+
+fn home_with(url: &str, sink: &str, keys: &str) -> Home {
+    let home = Home::new(&format!(
+        "[sinks.aws]\ntype = \"{sink}\"\nendpoint = \"{url}\"\nregion = \"{REGION}\"\nstream = \"{STREAM}\"\n{keys}"
+    ));
+    home.with_variables(&[("SECRET", TOKEN)])
+}
+
+fn home(aws: &Target<Aws>, sink: &str, more: &str) -> Home {
+    let key = format!("access_key = {{ id = \"{KEY_ID}\", secret_env = \"SECRET\" }}\n");
+    home_with(&aws.url, sink, &format!("{key}{QUICK}{more}"))
+}
+
+#[test]
+fn events_become_records() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        let home = home(&aws, sink, "");
+        let service = home.start();
+        service.post(&batch(ids(100)));
+        service.wait_until_settled("aws");
+        let state = aws.state();
+        assert_eq!(state.ids(), ids(100), "{sink}");
+        assert!(state.partitions.iter().all(|key| *key == state.partitions[0]), "one flow run");
+        assert!(!state.traffic.headers[0].contains_key("content-encoding"));
+    }
+}
+
+#[test]
+fn only_the_records_that_failed_are_sent_again() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        aws.state().throttled =
+            HashMap::from([("event-0003".to_owned(), 2), ("event-0007".to_owned(), 1)]);
+        let home = home(&aws, sink, "");
+        let service = home.start();
+        service.post(&batch(ids(20)));
+        service.wait_until_settled("aws");
+        let state = aws.state();
+        let mut stored = state.ids();
+        assert_eq!(stored.len(), 20, "each record once: {stored:?}");
+        stored.sort();
+        assert_eq!(stored, ids(20), "{sink}");
+        assert!(home.quarantine().is_empty());
+    }
+}
+
+#[test]
+fn a_request_is_halved_where_it_is_too_large_or_has_a_bad_event() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        aws.state().limit = 40_000;
+        aws.state().poison = HashSet::from(["event-0050".to_owned()]);
+        let home = home(&aws, sink, "");
+        let service = home.start();
+        service.post(&batch(ids(100)));
+        service.wait_until_settled("aws");
+        let mut expected = ids(100);
+        expected.remove(50);
+        assert_eq!(aws.state().ids(), expected, "{sink}");
+        let entries = home.quarantine();
+        assert_eq!(
+            (entries.len(), &entries[0]["target"]["code"]),
+            (1, &"ValidationException".into())
+        );
+    }
+}
+
+#[test]
+fn an_outage_and_a_restart_lose_and_double_nothing() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        aws.fail([Fault::retry_after(503, "0"), Fault::status(500)]);
+        let home = home(&aws, sink, "batch = { events = 7 }\n");
+        let service = home.start();
+        service.post(&batch(ids(20)));
+        service.wait_until_settled("aws");
+        aws.state().traffic.down = Some(503);
+        service.post(&batch(numbered(20..60)));
+        wait_for("an attempt", || {
+            (service.readiness()["sinks"][0]["state"] == "retrying").then_some(())
+        });
+        service.kill();
+        let service = home.start();
+        aws.state().traffic.down = None;
+        service.wait_until_settled("aws");
+        assert_eq!(aws.state().ids(), ids(60), "{sink}");
+        assert!(home.quarantine().is_empty());
+    }
+}
+
+#[test]
+fn mistakes_pause_the_sink_and_check_says_so() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        let home = home(&aws, sink, "");
+        let checked = home.run(&["check", "--connect"]);
+        assert!(checked.status.success(), "{}", text(&checked));
+        aws.state().keys.insert(KEY_ID.to_owned(), ("another".to_owned(), String::new()));
+        let checked = home.run(&["check", "--connect"]);
+        assert!(text(&checked).contains("InvalidSignatureException"), "{}", text(&checked));
+        let service = home.start();
+        service.post(&batch(ids(3)));
+        let reason = paused(&service);
+        assert!(reason.contains("the secret access key or the region is wrong"), "{reason}");
+        aws.state().keys.insert(KEY_ID.to_owned(), (TOKEN.to_owned(), String::new()));
+        service.wait_until_settled("aws");
+        aws.state().is_allowed = false;
+        service.post(&batch(["other".to_owned()]));
+        let reason = paused(&service);
+        assert!(reason.contains("allow the action on the stream"), "{reason}");
+        aws.state().is_allowed = true;
+        service.wait_until_settled("aws");
+        assert_eq!(aws.state().ids().len(), 4);
+        assert!(home.quarantine().is_empty(), "no event is to blame");
+    }
+}
+
+#[test]
+fn temporary_credentials_come_from_the_machine_or_the_pod() {
+    for (kind, file) in [("instance", false), ("pod", false), ("pod", true)] {
+        let aws = Target::start(Aws::new());
+        let home = home_with(&aws.url, "kinesis", QUICK);
+        let token = home.path("token").display().to_string();
+        std::fs::write(&token, format!("pod-{TOKEN}")).expect("written");
+        let (uri, value) = (format!("{}/pod", aws.url), format!("pod-{TOKEN}"));
+        let pod = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str()),
+            match file {
+                true => ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str()),
+                false => ("AWS_CONTAINER_AUTHORIZATION_TOKEN", value.as_str()),
+            },
+        ];
+        let home = home
+            .with_variables(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &aws.url)])
+            .with_variables(if kind == "pod" { &pod } else { &[] });
+        let service = home.start();
+        service.post(&batch(ids(3)));
+        service.wait_until_settled("aws");
+        service.post(&batch(["other".to_owned()]));
+        service.wait_until_settled("aws");
+        let state = aws.state();
+        assert_eq!(state.ids().len(), 4, "{kind}");
+        assert_eq!(state.sign_ins, [kind], "the credentials are requested once");
+        let sent = state.traffic.headers.last().expect("a request");
+        assert!(sent.contains_key("x-amz-security-token"));
+        drop(state);
+        let log = service.terminate().1;
+        assert_silent(&log, TOKEN, kind);
+    }
+}
+
+#[test]
+fn a_machine_without_a_role_pauses_the_sink() {
+    let aws = Target::start(Aws::new());
+    aws.state().has_role = false;
+    let home = home_with(&aws.url, "firehose", QUICK)
+        .with_variables(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &aws.url)]);
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let reason = paused(&service);
+    assert!(reason.contains("has no role that the sink can use"), "{reason}");
+}
+
+#[test]
+fn no_secret_is_in_anything_that_the_process_writes() {
+    for sink in SINKS {
+        let aws = Target::start(Aws::new());
+        aws.state().poison = HashSet::from(["event-0001".to_owned()]);
+        let token = format!("session-{TOKEN}");
+        aws.state().keys.insert(KEY_ID.to_owned(), (TOKEN.to_owned(), token.clone()));
+        let key = format!(
+            "access_key = {{ id = \"{KEY_ID}\", secret_env = \"SECRET\", session_token_env = \"SESSION\" }}\n"
+        );
+        let home = home_with(&aws.url, sink, &format!("{key}{QUICK}"))
+            .with_variables(&[("SESSION", &token)]);
+        let service = home.start();
+        service.post(&batch(ids(3)));
+        service.wait_until_settled("aws");
+        for output in written(&home, service) {
+            assert_silent(&output, TOKEN, sink);
+        }
+    }
+}
+
+/// moto, ended on drop.
+struct Moto {
+    server: Child,
+    url: String,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+fn moto(arguments: &[&str], url: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cloud_clients/aws.py");
+    let output = Command::new(PYTHON).arg(script).args(arguments).args([url, STREAM]).output();
+    let output = output.expect("python runs: .ci/cloud-clients installs it");
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// moto, a server by other authors, stores the records, and AWS's own client for Python reads them.
+#[test]
+#[ignore = "needs moto and boto3, which .ci/cloud-clients installs"]
+fn moto_stores_every_record() {
+    for sink in SINKS {
+        let port = free_port();
+        let server = Command::new(PYTHON)
+            .args(["-m", "moto.server", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let url = format!("http://127.0.0.1:{port}");
+        let server = Moto { server: server.expect("moto starts"), url };
+        wait_for("moto", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        moto(&["create", sink], &server.url);
+        let key = format!("access_key = {{ id = \"{KEY_ID}\", secret_env = \"SECRET\" }}\n");
+        let home = home_with(&server.url, sink, &format!("{key}{QUICK}"));
+        let checked = home.run(&["check", "--connect"]);
+        assert!(checked.status.success(), "{}", text(&checked));
+        let service = home.start();
+        service.post(&batch(ids(1200)));
+        service.wait_until_settled("aws");
+        let read = moto(&["read", sink], &server.url);
+        let mut stored: Vec<&str> = read.lines().collect();
+        stored.sort_unstable();
+        assert_eq!(stored, ids(1200), "{sink}");
+        assert!(home.quarantine().is_empty());
+    }
+}
