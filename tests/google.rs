@@ -127,11 +127,11 @@ fn every_identity_signs_in_and_a_refused_token_is_renewed_once() {
         let (keys, credentials, subject) = match kind {
             "metadata" => ("metadata_server = {}\n", json!({}), ""),
             "account" => (account.as_str(), json!({}), ""),
-            "text" => (file, google.federated(plain, false), TOKEN),
+            "text" => (file, google.federated(&plain, false), TOKEN),
             "json" => {
-                (file, google.federated(in_json, false), &*format!("{{\"t\":\"{TOKEN}\"}}").leak())
+                (file, google.federated(&in_json, false), &*format!("{{\"t\":\"{TOKEN}\"}}").leak())
             }
-            "acts as" => (file, google.federated(plain, true), TOKEN),
+            "acts as" => (file, google.federated(&plain, true), TOKEN),
             "key in a variable" => ("credentials_env = \"KEY\"\n", google.service_account(), ""),
             _ => (file, google.service_account(), ""),
         };
@@ -214,7 +214,7 @@ fn no_secret_or_token_is_in_anything_that_the_process_writes() {
             let google = Google::start();
             google.apis.state().poison = HashSet::from(["event-0001".to_owned()]);
             let credentials = match is_federated {
-                true => google.federated(json!({ "file": "subject" }), true),
+                true => google.federated(&json!({ "file": "subject" }), true),
                 false => google.service_account(),
             };
             let keys = format!("{QUICK}credentials_file = \"credentials.json\"\n");

@@ -1,7 +1,7 @@
 //! A service whose sink delivers to fakes of Google Cloud, and a service account with its key.
 
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub struct Google {
 impl Google {
     pub fn start() -> Google {
         let issuer = Target::start(GoogleIssuer::new(key().1.clone()));
-        let apis = GoogleApis::new(issuer.state().tokens.clone());
+        let apis = GoogleApis::new(Arc::clone(&issuer.state().tokens));
         issuer.state().url = issuer.url.clone();
         Google { issuer, apis: Target::start(apis) }
     }
@@ -57,7 +57,7 @@ impl Google {
     }
 
     /// Content of a federated identity's credentials file.
-    pub fn federated(&self, source: Value, acts_as_account: bool) -> Value {
+    pub fn federated(&self, source: &Value, acts_as_account: bool) -> Value {
         let mut found = json!({
             "type": "external_account", "audience": AUDIENCE, "credential_source": source,
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",

@@ -176,11 +176,12 @@ impl World {
 
     /// Each event of a run is covered by exactly one summary of its run, which counts it.
     pub(super) fn check_coverage(&self) {
-        let mut ranges: BTreeMap<(String, String), Vec<(u64, u64, u64)>> = BTreeMap::new();
+        // Generation, last position and number of events of each summary of a run.
+        let mut ranges = BTreeMap::<(String, String), Vec<[u64; 3]>>::new();
         for summary in self.summaries() {
             let text = |name: &str| summary[name].as_str().expect("a text").to_owned();
             let number = |name: &str| summary[name].as_u64().expect("a number");
-            let range = (number("generation"), number("lastPosition"), number("events"));
+            let range = ["generation", "lastPosition", "events"].map(number);
             ranges.entry((text("source"), text("interactionId"))).or_default().push(range);
         }
         let mut counted: BTreeMap<u64, u64> = BTreeMap::new();
@@ -189,13 +190,13 @@ impl World {
             let own = ranges.get(&(stored.source.to_string(), run)).expect("a summary of the run");
             let covering: Vec<_> = own
                 .iter()
-                .filter(|(first, last, _)| (*first..=*last).contains(&stored.position))
+                .filter(|[first, last, _]| (*first..=*last).contains(&stored.position))
                 .collect();
             assert_eq!(covering.len(), 1, "position {}", stored.position);
-            *counted.entry(covering[0].0).or_default() += 1;
+            *counted.entry(covering[0][0]).or_default() += 1;
         }
         let sums: BTreeMap<u64, u64> =
-            ranges.values().flatten().map(|(first, _, events)| (*first, *events)).collect();
+            ranges.values().flatten().map(|[first, _, events]| (*first, *events)).collect();
         assert_eq!(counted, sums);
     }
 }
