@@ -3,6 +3,8 @@
 //! Start: open the spool, register the sinks, bind. Stop: accept no new connections, answer requests in flight, let
 //! the sinks deliver until the grace period ends, close the spool.
 
+mod scheduled;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +23,8 @@ use crate::listener::tls::{self, TlsError};
 use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::{self, Policy, Receiver, SharedPolicy};
+use crate::receive::{self, FetchedIntake, Policy, Receiver, SharedPolicy};
+use crate::reconcile::schedule;
 use crate::reload::{self, Reload, Targets};
 use crate::rlimit::{self, DescriptorLimitError};
 use crate::shutdown::{self, Shutdown};
@@ -236,6 +239,16 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let fetched = Arc::new(FetchedIntake::new(
+            Arc::clone(&spool),
+            config.sources.iter().map(|source| source.name.clone()).collect(),
+            config.receiver(),
+            Arc::clone(&metrics),
+            Arc::clone(&observer),
+            Arc::clone(&clock),
+        ));
+        let reconciling = scheduled::comparisons(&config, &fetched, &metrics, &clock)
+            .map(|schedule| tokio::spawn(schedule::run(schedule, shutdown.clone())));
         let directory = config.spool.directory.clone();
         let saving =
             tokio::spawn(drift::save_periodically(Arc::clone(&observer), directory.clone()));
@@ -255,6 +268,7 @@ impl App {
                 access,
                 sinks: statuses,
                 rules: config.retry_rules_with(policy),
+                fetched,
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,
@@ -311,6 +325,9 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
+        if let Some(task) = reconciling {
+            task.abort();
+        }
         saving.abort();
         drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());

@@ -49,6 +49,7 @@ mod prometheus;
 mod proxies;
 mod quarantine;
 mod real_clients;
+mod reconcile;
 mod redaction;
 mod reload;
 mod reload_access;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 34] = [
+const DIRECTIONS: [(&str, &[&str]); 36] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -26,9 +26,24 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     ("nats", &["error_chain", "secret", "settings", "tls"]),
     ("http_client", &["error_chain", "secret", "settings", "tls"]),
     ("azure", &["http_client", "secret", "settings", "tls"]),
+    ("pingone", &["http_client", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
+    (
+        "reconcile",
+        &[
+            "decode",
+            "error_chain",
+            "event",
+            "http_client",
+            "metrics",
+            "pingone",
+            "settings",
+            "shutdown",
+            "spool",
+        ],
+    ),
     ("observe", &["decode", "durable_dir", "event", "json", "metrics"]),
     ("redact", &["json", "secret", "settings"]),
     ("format", &["event", "json", "settings"]),
@@ -99,7 +114,9 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
             "event",
             "listener",
             "paths",
+            "pingone",
             "receive",
+            "reconcile",
             "redact",
             "settings",
             "spool",
@@ -125,8 +142,18 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     (
         "app",
         &[
-            "admin", "config", "deliver", "listener", "metrics", "observe", "receive", "reload",
-            "rlimit", "shutdown", "spool",
+            "admin",
+            "config",
+            "deliver",
+            "listener",
+            "metrics",
+            "observe",
+            "receive",
+            "reconcile",
+            "reload",
+            "rlimit",
+            "shutdown",
+            "spool",
         ],
     ),
 ];

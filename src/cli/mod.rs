@@ -23,6 +23,7 @@ mod loader;
 mod map;
 mod output;
 mod quarantine;
+mod reconcile;
 mod records;
 mod replay;
 mod send;
@@ -106,6 +107,11 @@ enum CliCommand {
     Drift(drift::DriftArguments),
     /// Deliver the events of a time range to one sink again
     Replay(replay::ReplayArguments),
+    /// Compare PingOne's own records with the events that were received
+    ///
+    /// Asks PingOne for the audit events and flow runs of a time range and looks each of them up. Exit code 1
+    /// if one is missing.
+    Reconcile(reconcile::ReconcileArguments),
     /// Query readiness of the running service; for container health checks
     Health(health::HealthArguments),
     /// Print a completion script for a shell
@@ -187,6 +193,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Sink(command) => sink::run(&command, &loader.admin()?),
         CliCommand::Drift(drift) => drift::run(&drift, &loader.admin()?),
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
+        CliCommand::Reconcile(arguments) => reconcile::run(&arguments, loader),
         CliCommand::Health(health) => health::run(&health, loader.admin_address()?),
         CliCommand::Completions(shell) => generate::completions(&shell, CommandLine::command()),
         CliCommand::Man(man) => generate::man(&man, CommandLine::command()),

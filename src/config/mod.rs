@@ -14,8 +14,10 @@ use crate::admin::AdminConfig;
 use crate::deliver::SinkConfig;
 use crate::event::OutcomeWords;
 use crate::listener::ListenConfig;
+use crate::pingone::PingOneConfig;
 use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
+use crate::reconcile::ReconcileConfig;
 use crate::redact::{RedactConfig, Redaction};
 use crate::settings::{self, Problems, Secrets, Section};
 use crate::spool::SpoolConfig;
@@ -50,6 +52,10 @@ pub struct Config {
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
     pub traces: Option<TracesConfig>,
+    /// `[pingone]`; without it nothing is read from PingOne.
+    pub pingone: Option<PingOneConfig>,
+    /// `[reconcile]`; without it the service does not compare.
+    pub reconcile: Option<ReconcileConfig>,
 }
 
 impl Config {
@@ -152,6 +158,8 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let admin = AdminConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
+    let pingone = PingOneConfig::read(root);
+    let reconcile = ReconcileConfig::read(root);
     if let (Some(listen), Some(sources)) = (&listen, &sources) {
         for (key, message) in receive::credential_problems(listen, sources) {
             root.report(&key, message);
@@ -171,6 +179,9 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
         check_filters(sources, sinks, root);
     }
+    if let (Some(pingone), Some(sources)) = (&pingone, &sources) {
+        check_pingone(pingone.as_ref(), reconcile.as_ref(), sources, root);
+    }
     if let (Some(listen), Some(spool), Some(sinks)) = (&listen, &spool, &sinks) {
         outputs::check(listen, spool, sinks, root);
     }
@@ -185,6 +196,8 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         log: log?,
         traces: traces?,
+        pingone: pingone?,
+        reconcile: reconcile?,
     })
 }
 
@@ -192,6 +205,31 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
 pub(crate) fn read_spool(root: &mut Section<'_>, body: u64) -> Option<SpoolConfig> {
     let doc = "Storage of events until every sink has them.";
     root.table("spool", doc, |section| SpoolConfig::read(section, body))
+}
+
+/// Reports a source of `[pingone]` that does not exist or is not certain, and `[reconcile]` without credentials.
+fn check_pingone(
+    pingone: Option<&PingOneConfig>,
+    reconcile: Option<&Option<ReconcileConfig>>,
+    sources: &[SourceConfig],
+    root: &mut Section<'_>,
+) {
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let known = names.join(", ");
+    match pingone.map(|pingone| pingone.source.as_deref()) {
+        Some(Some(name)) if !names.contains(&name) => {
+            root.report("pingone.source", format!("is none of {known}; write one of them"));
+        }
+        Some(None) if names.len() > 1 => {
+            let message =
+                format!("is missing, and there are several sources; write one of {known}");
+            root.report("pingone.source", message);
+        }
+        None if matches!(reconcile, Some(Some(_))) => {
+            root.report("reconcile", "needs [pingone], the credentials for PingOne's API");
+        }
+        _ => {}
+    }
 }
 
 /// Reports filters with the name of a source that does not exist.

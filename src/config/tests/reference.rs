@@ -62,6 +62,7 @@ fn the_reference_with_its_examples_is_valid() {
         "ELASTIC_API_KEY",
         "AZURE_CLIENT_SECRET",
         "NATS_CREDENTIALS",
+        "PINGONE_CLIENT_SECRET",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
@@ -132,6 +133,8 @@ fn the_reference_names_every_key() {
         "spool.dedup",
         "admin",
         "log",
+        "pingone",
+        "reconcile",
         "traces",
     ] {
         keys.extend(keys_of(table, ""));

@@ -4,6 +4,7 @@
 pub mod azure;
 pub mod collector;
 pub mod elastic;
+pub mod pingone;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;
