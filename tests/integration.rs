@@ -20,6 +20,7 @@ mod console;
 mod damage;
 mod delivery;
 mod disk;
+mod doctor;
 mod early_answers;
 mod elasticsearch;
 mod exhaustion;

@@ -14,6 +14,7 @@ macro_rules! print_line {
 mod admin_client;
 mod check;
 mod config;
+mod doctor;
 mod drift;
 mod fields;
 mod generate;
@@ -112,6 +113,11 @@ enum CliCommand {
     /// Asks PingOne for the audit events and flow runs of a time range and looks each of them up. Exit code 1
     /// if one is missing.
     Reconcile(reconcile::ReconcileArguments),
+    /// Find what stands between PingOne and this service, with the remedy
+    ///
+    /// Examines the webhook in PingOne (with `[pingone]`) and this service, by requests as PingOne sends them.
+    /// Sends no event. Exit code 1 if a check finds a problem.
+    Doctor(doctor::DoctorArguments),
     /// Query readiness of the running service; for container health checks
     Health(health::HealthArguments),
     /// Print a completion script for a shell
@@ -194,6 +200,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Drift(drift) => drift::run(&drift, &loader.admin()?),
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
         CliCommand::Reconcile(arguments) => reconcile::run(&arguments, loader),
+        CliCommand::Doctor(arguments) => doctor::run(&arguments, loader),
         CliCommand::Health(health) => health::run(&health, loader.admin_address()?),
         CliCommand::Completions(shell) => generate::completions(&shell, CommandLine::command()),
         CliCommand::Man(man) => generate::man(&man, CommandLine::command()),

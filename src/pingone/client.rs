@@ -56,6 +56,8 @@ pub(crate) struct PingOneClient {
     session: Option<ApiSession>,
     /// Earliest start of the next request.
     next: Instant,
+    /// True if no request is repeated.
+    is_impatient: bool,
 }
 
 /// Client with a token.
@@ -78,7 +80,13 @@ impl PingOneClient {
             position: CredentialPosition::Header,
             session: None,
             next: Instant::now(),
+            is_impatient: false,
         })
+    }
+
+    /// Returns the same client, which repeats no request.
+    pub(crate) fn impatient(self) -> PingOneClient {
+        PingOneClient { is_impatient: true, ..self }
     }
 
     /// Reads one page of the list `name` at `path` below the environment.
@@ -190,7 +198,7 @@ impl PingOneClient {
         most: u32,
         error: PingOneError,
     ) -> Result<u32, PingOneError> {
-        match attempt + 1 < most {
+        match attempt + 1 < most && !self.is_impatient {
             true => Ok(attempt + 1),
             false => Err(error),
         }
