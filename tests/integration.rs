@@ -85,3 +85,4 @@ mod tls;
 mod trace;
 #[cfg(feature = "otlp")]
 mod traces;
+mod volume;

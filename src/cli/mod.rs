@@ -34,6 +34,7 @@ mod spool;
 mod status;
 mod tail;
 mod trace;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -118,6 +119,11 @@ enum CliCommand {
     /// Examines the webhook in PingOne (with `[pingone]`) and this service, by requests as PingOne sends them.
     /// Sends no event. Exit code 1 if a check finds a problem.
     Doctor(doctor::DoctorArguments),
+    /// Print events and bytes by sink, type, flow, connector or source
+    ///
+    /// Reads the stored events, also while the service runs. With --what-if, prints the part that a filter
+    /// would save.
+    Volume(volume::VolumeArguments),
     /// Query readiness of the running service; for container health checks
     Health(health::HealthArguments),
     /// Print a completion script for a shell
@@ -201,6 +207,9 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
         CliCommand::Reconcile(arguments) => reconcile::run(&arguments, loader),
         CliCommand::Doctor(arguments) => doctor::run(&arguments, loader),
+        CliCommand::Volume(arguments) => {
+            volume::run(&arguments, &loader.config_without(Secrets::None)?)
+        }
         CliCommand::Health(health) => health::run(&health, loader.admin_address()?),
         CliCommand::Completions(shell) => generate::completions(&shell, CommandLine::command()),
         CliCommand::Man(man) => generate::man(&man, CommandLine::command()),
