@@ -9,11 +9,13 @@ mod answers;
 mod attacks;
 mod canary;
 mod canary_tokens;
+mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
 mod command_line;
 mod commands;
+mod config_tests;
 mod conservation;
 mod conservation_operators;
 mod console;
@@ -23,6 +25,8 @@ mod disk;
 mod doctor;
 mod early_answers;
 mod elasticsearch;
+#[cfg(feature = "kafka")]
+mod event_hubs;
 mod exhaustion;
 mod faults;
 mod features;
@@ -37,6 +41,7 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod listener_tls;
+mod loki;
 mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
@@ -45,7 +50,10 @@ mod observed;
 mod odd_bodies;
 mod operators;
 mod outages;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod power_loss;
+mod profiles;
 mod prometheus;
 mod proxies;
 mod quarantine;

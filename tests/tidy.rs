@@ -80,6 +80,7 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
             "event",
             "file_fingerprint",
             "format",
+            "json",
             "metrics",
             "redact",
             "settings",

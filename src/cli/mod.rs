@@ -19,6 +19,8 @@ mod drift;
 mod fields;
 mod generate;
 mod health;
+mod init;
+mod input;
 mod known;
 mod loader;
 mod map;
@@ -71,6 +73,10 @@ struct CommandLine {
 enum CliCommand {
     /// Run the receiver (default)
     Serve,
+    /// Write a configuration for a target, or list the targets
+    ///
+    /// The configuration is complete and commented. Secrets come from variables, or from files.
+    Init(init::InitArguments),
     /// Check the configuration and report every mistake
     Check(check::CheckArguments),
     /// Print what a configuration file may contain
@@ -190,6 +196,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
             let (text, config) = loader.text_and_config()?;
             serve::run(config, text, file.map(Path::to_owned))
         }
+        CliCommand::Init(arguments) => init::run(&arguments),
         CliCommand::Check(check) => check::run(&check, loader),
         CliCommand::Config(command) => config::run(&command),
         CliCommand::Send(arguments) => send::run(&arguments),

@@ -4,6 +4,7 @@
 //! This module puts them together and checks what no component can see alone. `config/davinci-siem.toml` lists
 //! every key with its default; `davinci-siem config schema` prints the JSON Schema.
 
+mod assertions;
 mod outputs;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
 
 pub use crate::settings::text_of;
+pub use assertions::{ConfigTest, ExpectedField, ExpectedResult, TestEvent};
 
 /// The reference manual, which is also a valid file with the defaults.
 pub const REFERENCE: &str = include_str!("../../config/davinci-siem.toml");
@@ -56,6 +58,8 @@ pub struct Config {
     pub pingone: Option<PingOneConfig>,
     /// `[reconcile]`; without it the service does not compare.
     pub reconcile: Option<ReconcileConfig>,
+    /// `[[tests]]`: expectations of the operator, for `check --tests`.
+    pub tests: Vec<ConfigTest>,
 }
 
 impl Config {
@@ -160,6 +164,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let traces = TracesConfig::read(root);
     let pingone = PingOneConfig::read(root);
     let reconcile = ReconcileConfig::read(root);
+    let tests = ConfigTest::read_all(root);
     if let (Some(listen), Some(sources)) = (&listen, &sources) {
         for (key, message) in receive::credential_problems(listen, sources) {
             root.report(&key, message);
@@ -178,6 +183,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     }
     if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
         check_filters(sources, sinks, root);
+        assertions::check(tests.as_deref().unwrap_or_default(), sources, sinks, root);
     }
     if let (Some(pingone), Some(sources)) = (&pingone, &sources) {
         check_pingone(pingone.as_ref(), reconcile.as_ref(), sources, root);
@@ -198,6 +204,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         traces: traces?,
         pingone: pingone?,
         reconcile: reconcile?,
+        tests: tests?,
     })
 }
 

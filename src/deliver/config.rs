@@ -104,8 +104,8 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     let starts = [("oldest", Start::Oldest), ("now", Start::Now)];
     let doc = "Start of a new sink: the oldest stored event, or the next event.";
     let start = section.choice("start", &starts, doc).or("oldest");
-    let batch =
-        section.table("batch", "Size of a batch.", |batch| read_batch(batch, registered.batch));
+    let defaults = target.as_ref().map_or(registered.batch, TargetConfig::batch);
+    let batch = section.table("batch", "Size of a batch.", |batch| read_batch(batch, defaults));
     let concurrency = read_concurrency(section, registered.is_ordered);
     let retry = section.table("retry", "Backoff between attempts.", read_retry);
     let config = SinkConfig {

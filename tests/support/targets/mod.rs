@@ -2,8 +2,11 @@
 //! the sent ones.
 
 pub mod azure;
+pub mod clickhouse;
 pub mod collector;
+pub mod contract;
 pub mod elastic;
+pub mod loki;
 pub mod pingone;
 pub mod receiver;
 #[cfg(feature = "otlp")]
