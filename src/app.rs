@@ -19,12 +19,12 @@ use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
+use crate::interactions::{self, FlowAnalytics, Summariser};
 use crate::listener::tls::{self, TlsError};
 use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
 use crate::observe::{Observer, file as drift};
-use crate::receive::{self, FetchedIntake, Policy, Receiver, SharedPolicy};
-use crate::reconcile::schedule;
+use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
 use crate::rlimit::{self, DescriptorLimitError};
 use crate::shutdown::{self, Shutdown};
@@ -100,6 +100,8 @@ pub struct App {
     admin: TcpListener,
     policy: Arc<SharedPolicy>,
     workers: Vec<Worker>,
+    summariser: Option<Summariser>,
+    analytics: Arc<FlowAnalytics>,
     statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
     observer: Arc<Observer>,
@@ -146,9 +148,25 @@ impl App {
         if !spool.is_shared() {
             observer.restore_sources(&config.spool.directory, (clock)());
         }
-        let starts: Vec<(Arc<str>, Start)> =
+        let mut starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
+        if config.interactions.enabled {
+            starts.push((interactions::CURSOR_NAME.into(), Start::Oldest));
+        }
         let registered = spool.register(&starts).await?;
+        let analytics = Arc::new(FlowAnalytics::new((clock)()));
+        let summariser = match registered.get(config.sinks.len()) {
+            Some(Registered { cursor, .. }) => Some(Summariser::new(
+                config.interactions.clone(),
+                Arc::clone(&config.outcomes),
+                Arc::clone(&spool),
+                *cursor,
+                Arc::clone(&analytics),
+                Arc::clone(&metrics),
+                Arc::clone(&clock),
+            )?),
+            None => None,
+        };
         let mut workers = Vec::with_capacity(starts.len());
         let mut statuses = Vec::with_capacity(starts.len());
         for ((sink, (name, _)), Registered { cursor, is_paused }) in
@@ -178,6 +196,8 @@ impl App {
             admin,
             policy,
             workers,
+            summariser,
+            analytics,
             statuses,
             metrics,
             observer,
@@ -208,6 +228,8 @@ impl App {
             admin,
             policy,
             workers,
+            summariser,
+            analytics,
             statuses,
             metrics,
             observer,
@@ -240,16 +262,8 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
-        let fetched = Arc::new(FetchedIntake::new(
-            Arc::clone(&spool),
-            config.sources.iter().map(|source| source.name.clone()).collect(),
-            config.receiver(),
-            Arc::clone(&metrics),
-            Arc::clone(&observer),
-            Arc::clone(&clock),
-        ));
-        let reconciling = scheduled::comparisons(&config, &fetched, &metrics, &clock)
-            .map(|schedule| tokio::spawn(schedule::run(schedule, shutdown.clone())));
+        let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
+        scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
         let saving =
             tokio::spawn(drift::save_periodically(Arc::clone(&observer), directory.clone()));
@@ -272,6 +286,7 @@ impl App {
                 fetched,
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
+                analytics: config.interactions.enabled.then_some(analytics),
                 dedup_max_ids: config.spool.dedup_max_ids,
                 disk: Some(directory.clone()).filter(|_| matches!(*spool, Spool::Embedded(_))),
                 clock,
@@ -290,6 +305,9 @@ impl App {
         let (end_workers, workers_shutdown) = shutdown::channel();
         let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
         let mut workers: JoinSet<()> = runs.collect();
+        if let Some(summariser) = summariser {
+            workers.spawn(summariser.run(workers_shutdown.clone()));
+        }
         // A worker ends only at shutdown, or by a panic.
         let delivering = async {
             while let Some(ended) = workers.join_next().await {
@@ -327,9 +345,6 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
-        if let Some(task) = reconciling {
-            task.abort();
-        }
         saving.abort();
         drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());

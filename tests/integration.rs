@@ -34,6 +34,8 @@ mod formats;
 mod full_quarantine;
 mod http2;
 mod http_sink;
+mod interactions;
+mod interactions_kills;
 mod invariants;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 36] = [
+const DIRECTIONS: [(&str, &[&str]); 37] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -91,10 +91,12 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
             "spool",
         ],
     ),
+    ("interactions", &["decode", "event", "metrics", "settings", "shutdown", "spool"]),
     (
         "admin",
         &[
             "deliver",
+            "interactions",
             "listener",
             "metrics",
             "observe",
@@ -113,6 +115,7 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
             "admin",
             "deliver",
             "event",
+            "interactions",
             "listener",
             "paths",
             "pingone",
@@ -146,6 +149,7 @@ const DIRECTIONS: [(&str, &[&str]); 36] = [
             "admin",
             "config",
             "deliver",
+            "interactions",
             "listener",
             "metrics",
             "observe",

@@ -1,4 +1,4 @@
-//! Wiring of the scheduled comparisons with PingOne.
+//! Wiring of the scheduled comparisons with PingOne, and of the intake of missing events.
 
 use std::sync::Arc;
 
@@ -6,13 +6,45 @@ use tokio::runtime::Handle;
 
 use crate::config::Config;
 use crate::metrics::SharedMetrics;
+use crate::observe::Observer;
 use crate::receive::{FetchedIntake, SourceConfig};
 use crate::reconcile::TakenIn;
-use crate::reconcile::schedule::{Schedule, StoreFetched};
-use crate::spool::{Clock, Receipt};
+use crate::reconcile::schedule::{self, Schedule, StoreFetched};
+use crate::shutdown::Shutdown;
+use crate::spool::{Clock, Receipt, Spool};
 
-/// Returns the scheduled comparison with PingOne, if one is configured.
-pub(super) fn comparisons(
+/// Creates the intake of events that were fetched from PingOne.
+pub(super) fn intake(
+    config: &Config,
+    spool: &Arc<Spool>,
+    metrics: &SharedMetrics,
+    observer: &Arc<Observer>,
+    clock: &Clock,
+) -> Arc<FetchedIntake> {
+    Arc::new(FetchedIntake::new(
+        Arc::clone(spool),
+        config.sources.iter().map(|source| source.name.clone()).collect(),
+        config.receiver(),
+        Arc::clone(metrics),
+        Arc::clone(observer),
+        Arc::clone(clock),
+    ))
+}
+
+/// Starts the scheduled comparisons, if they are configured. They end at shutdown.
+pub(super) fn start(
+    config: &Config,
+    fetched: &Arc<FetchedIntake>,
+    metrics: &SharedMetrics,
+    clock: &Clock,
+    shutdown: &Shutdown,
+) {
+    if let Some(schedule) = schedule_of(config, fetched, metrics, clock) {
+        drop(tokio::spawn(schedule::run(schedule, shutdown.clone())));
+    }
+}
+
+fn schedule_of(
     config: &Config,
     fetched: &Arc<FetchedIntake>,
     metrics: &SharedMetrics,

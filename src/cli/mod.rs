@@ -17,6 +17,7 @@ mod config;
 mod doctor;
 mod drift;
 mod fields;
+mod flows;
 mod generate;
 mod health;
 mod init;
@@ -111,6 +112,10 @@ enum CliCommand {
     /// List sinks with their state; pause and resume a sink
     #[command(subcommand)]
     Sink(sink::SinkCommand),
+    /// Print statistics of flows by version: starts, outcomes, durations, failing steps
+    ///
+    /// Counts summaries of flow runs since the start of the service, in hours; needs `interactions.enabled`.
+    Flows(flows::FlowsArguments),
     /// List differences between the events and PingOne's documentation
     Drift(drift::DriftArguments),
     /// Deliver the events of a time range to one sink again
@@ -210,6 +215,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
             trace::run(&arguments, &loader.config_without(Secrets::None)?)
         }
         CliCommand::Sink(command) => sink::run(&command, &loader.admin()?),
+        CliCommand::Flows(arguments) => flows::run(&arguments, &loader.admin()?),
         CliCommand::Drift(drift) => drift::run(&drift, &loader.admin()?),
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
         CliCommand::Reconcile(arguments) => reconcile::run(&arguments, loader),

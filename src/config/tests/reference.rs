@@ -134,6 +134,7 @@ fn the_reference_names_every_key() {
         "limits",
         "spool",
         "spool.dedup",
+        "interactions",
         "admin",
         "log",
         "pingone",

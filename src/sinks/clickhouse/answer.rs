@@ -49,7 +49,11 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
 
 /// Returns the verdict for an answer without a code, which may come from a proxy.
 fn by_status(answer: &Answer, reason: &impl Fn(&str) -> crate::sinks::Reason) -> Verdict {
+    let is_torn = !answer.is_whole && !answer.is_too_long;
     match class_of(answer.status) {
+        Class::Success if is_torn => {
+            Verdict::Retry { after: answer.retry_after, reason: reason(": the answer broke off") }
+        }
         Class::Success
             if answer.status == 200 && answer.body.iter().all(u8::is_ascii_whitespace) =>
         {

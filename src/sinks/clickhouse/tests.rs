@@ -74,6 +74,13 @@ fn an_answer_without_a_code_is_judged_by_its_status() {
     }
 }
 
+#[test]
+fn an_answer_that_breaks_off_is_no_success() {
+    let mut torn = answer(200, "");
+    torn.is_whole = false;
+    assert_eq!(letters(&Report::from(vec![answer::verdict(&torn)])), "R");
+}
+
 fn row() -> Vec<u8> {
     let raw = include_bytes!("../../../fixtures/events/custom_analytics.json");
     let event = crate::decode::event(raw).expect("an event").event;

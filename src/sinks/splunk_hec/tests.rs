@@ -247,10 +247,10 @@ fn another_collector_is_judged_by_its_status() {
         (500, r#"{"code":8}"#, 'R'),
         (503, r#"{"code":9,"invalid-event-number":2}"#, 'R'),
     ] {
-        let verdict = super::answer::verdict_by_status(&reply(status, body));
+        let verdict = answer::verdict_by_status(&reply(status, body));
         assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{status} {body}");
     }
     let mut torn = reply(200, "{\"text\":\"Suc");
     torn.answer.is_whole = false;
-    assert_eq!(letters(&Report::from(vec![super::answer::verdict_by_status(&torn)])), "R");
+    assert_eq!(letters(&Report::from(vec![answer::verdict_by_status(&torn)])), "R");
 }

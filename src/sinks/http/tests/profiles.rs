@@ -101,7 +101,7 @@ fn mistakes_are_reported_without_the_secret() {
             "url = \"https://x\"\ncompression = \"gzip\"\nhmac = { header = \"X-S\", key_env = \"SECRET\" }",
             "hmac: and compression do not go together",
         ),
-        ("url = \"https://x\"\nhmac = { header = \"X-S\" }", "hmac.key: is missing"),
+        ("url = \"https://x\"\nhmac = { header = \"X-S\" }", "hmac.key_file: is missing"),
     ] {
         let found = parse(keys).expect_err(keys).to_string();
         assert!(found.contains(said), "{keys}: {found}");
@@ -156,8 +156,7 @@ fn the_signature_of_a_body_is_an_hmac() {
         ("sha256=", HmacEncoding::Hex, format!("sha256={digits}")),
         ("", HmacEncoding::Base64, base64.to_owned()),
     ] {
-        let key =
-            crate::secret::Secret::from_variable("K", Some("Jefe"), crate::secret::Form::Line);
+        let key = Secret::from_variable("K", Some("Jefe"), crate::secret::Form::Line);
         let key = key.expect("a key");
         let header = http::HeaderName::from_static("x-signature");
         let settings = HmacConfig { header, key: key.clone(), prefix: prefix.to_owned(), encoding };
