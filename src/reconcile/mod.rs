@@ -107,7 +107,7 @@ pub(crate) enum ReconcileError {
 pub(crate) fn compare(
     comparison: &Comparison<'_>,
     network: &mut Network,
-    mut take_in: Option<&mut TakeIn<'_>>,
+    take_in: Option<&mut TakeIn<'_>>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ReconcileReport, ReconcileError> {
     let mut resume_point = ResumePoint::open(comparison)?;
@@ -120,7 +120,7 @@ pub(crate) fn compare(
         network,
         &subscribed,
         &mut local,
-        take_in.as_deref_mut(),
+        take_in,
         &mut resume_point,
         progress,
     )?;

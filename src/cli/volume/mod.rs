@@ -20,7 +20,7 @@ pub(super) struct VolumeArguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sink")]
     by: Vec<GroupBy>,
     /// Filter, as in a sink's configuration, whose savings are computed:
-    /// 'exclude = { types = ["SEND_RESPONSE"] }'
+    /// `exclude = { types = ["SEND_RESPONSE"] }`
     #[arg(long, value_name = "FILTER", value_parser = routing)]
     what_if: Option<RoutingConfig>,
     /// Print JSON
