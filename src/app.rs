@@ -3,6 +3,8 @@
 //! Start: open the spool, register the sinks, bind. Stop: accept no new connections, answer requests in flight, let
 //! the sinks deliver until the grace period ends, close the spool.
 
+mod scheduled;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -260,6 +262,8 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
+        scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
         let saving =
             tokio::spawn(drift::save_periodically(Arc::clone(&observer), directory.clone()));
@@ -279,6 +283,7 @@ impl App {
                 access,
                 sinks: statuses,
                 rules: config.retry_rules_with(policy),
+                fetched,
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 analytics: config.interactions.enabled.then_some(analytics),

@@ -81,6 +81,12 @@ pub struct Metrics {
     pub sink_findings: IntCounterVec,
     /// Stored events that could not be read back, by sink.
     pub damaged: IntCounterVec,
+    /// Records of PingOne that were not received, by source and family, in the last scheduled comparison.
+    pub reconcile_missing: IntGaugeVec,
+    /// Unix time until which the last scheduled comparison is complete, by source.
+    pub reconcile_checked: IntGaugeVec,
+    /// Missing events that were fetched from PingOne and accepted, by source.
+    pub reconcile_fetched: IntCounterVec,
     /// Summaries of flow runs, by reason and outcome.
     pub interactions: IntCounterVec,
     /// Flow runs without a summary.
@@ -262,6 +268,21 @@ impl Metrics {
                 "damaged_events_total",
                 "Corrupt stored events that were skipped, by sink",
                 &["sink"],
+            )?,
+            reconcile_missing: gauge(
+                "reconcile_missing",
+                "Records of PingOne that were not received, by source and family",
+                &["source", "family"],
+            )?,
+            reconcile_checked: gauge(
+                "reconcile_checked_timestamp_seconds",
+                "Unix time until which the last comparison with PingOne is complete",
+                &["source"],
+            )?,
+            reconcile_fetched: counter(
+                "reconcile_fetched_total",
+                "Events fetched from PingOne and accepted, by source",
+                &["source"],
             )?,
             spans: counter("spans_total", "Exported and dropped spans, by result", &["result"])?,
             registry: registry.clone(),

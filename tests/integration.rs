@@ -24,6 +24,7 @@ mod damage;
 mod datadog;
 mod delivery;
 mod disk;
+mod doctor;
 mod early_answers;
 mod elasticsearch;
 #[cfg(feature = "kafka")]
@@ -64,6 +65,7 @@ mod prometheus;
 mod proxies;
 mod quarantine;
 mod real_clients;
+mod reconcile;
 mod redaction;
 mod reload;
 mod reload_access;
@@ -98,3 +100,4 @@ mod tls;
 mod trace;
 #[cfg(feature = "otlp")]
 mod traces;
+mod volume;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 38] = [
+const DIRECTIONS: [(&str, &[&str]); 40] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -29,9 +29,24 @@ const DIRECTIONS: [(&str, &[&str]); 38] = [
     ("aws", &["http_client", "secret", "settings", "tls"]),
     ("azure", &["http_client", "oauth", "secret", "settings", "tls"]),
     ("google", &["http_client", "oauth", "secret", "settings", "tls"]),
+    ("pingone", &["http_client", "secret", "settings", "tls"]),
     ("spool", &["durable_dir", "error_chain", "nats", "settings", "spans"]),
     ("decode", &["event", "json"]),
     ("metrics", &["event"]),
+    (
+        "reconcile",
+        &[
+            "decode",
+            "error_chain",
+            "event",
+            "http_client",
+            "metrics",
+            "pingone",
+            "settings",
+            "shutdown",
+            "spool",
+        ],
+    ),
     ("observe", &["decode", "durable_dir", "event", "json", "metrics"]),
     ("redact", &["json", "secret", "settings"]),
     ("format", &["event", "json", "settings"]),
@@ -109,7 +124,9 @@ const DIRECTIONS: [(&str, &[&str]); 38] = [
             "interactions",
             "listener",
             "paths",
+            "pingone",
             "receive",
+            "reconcile",
             "redact",
             "settings",
             "spool",
@@ -143,6 +160,7 @@ const DIRECTIONS: [(&str, &[&str]); 38] = [
             "metrics",
             "observe",
             "receive",
+            "reconcile",
             "reload",
             "rlimit",
             "shutdown",

@@ -13,6 +13,7 @@
 //! | `GET /api/tail` | operators | the last events and new ones, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | pauses or resumes a sink |
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
+//! | `POST /api/sources/{name}/fetched` | operators | takes in events that were fetched from PingOne |
 //! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the request body as replacement if not empty |
 //! | `POST /api/quarantine/purge` | operators | removes entries permanently |
 //!
@@ -21,6 +22,7 @@
 pub(crate) mod access;
 mod config;
 mod console;
+pub(crate) mod fetched;
 mod flows;
 mod health;
 mod metrics;
@@ -47,6 +49,7 @@ use crate::deliver::SinkStatus;
 use crate::interactions::FlowAnalytics;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
+use crate::receive::FetchedIntake;
 use crate::receive::retry::RetryRules;
 use crate::shutdown::Shutdown;
 use crate::spool::{Clock, ReadError, Spool, SpoolStats};
@@ -74,6 +77,8 @@ pub(crate) struct Admin {
     pub sinks: Vec<Arc<SinkStatus>>,
     /// Rules of a retry from quarantine.
     pub rules: RetryRules,
+    /// Intake of events that were fetched from PingOne.
+    pub fetched: Arc<FetchedIntake>,
     /// The service's metrics.
     pub metrics: SharedMetrics,
     /// Statistics of accepted events.
@@ -118,6 +123,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/api/sinks/{name}/pause", post(sinks::pause))
         .route("/api/sinks/{name}/resume", post(sinks::resume))
         .route("/api/sinks/{name}/replay", post(sinks::replay))
+        .route("/api/sources/{name}/fetched", post(fetched::take_in))
         .route("/api/quarantine/purge", post(operations::purge))
         .merge(console::router())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))

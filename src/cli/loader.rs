@@ -8,6 +8,7 @@ use super::CommandFailure;
 use crate::admin::AdminConfig;
 use crate::config::{self, Config};
 use crate::deliver;
+use crate::pingone::PingOneConfig;
 use crate::receive;
 use crate::settings::{Problems, Secrets, Section};
 use crate::spool::SpoolConfig;
@@ -58,6 +59,11 @@ impl Loader<'_> {
     /// Reads the address of the admin listener, and no secret.
     pub(super) fn admin_address(self) -> Result<SocketAddr, CommandFailure> {
         self.part(Secrets::None, AdminConfig::read_address)
+    }
+
+    /// Reads `[pingone]` alone; `None` without it.
+    pub(super) fn pingone(self) -> Result<Option<PingOneConfig>, CommandFailure> {
+        self.part(Secrets::All, PingOneConfig::read)
     }
 
     /// Returns the names of the configured sources and of the sinks.

@@ -14,6 +14,7 @@ macro_rules! print_line {
 mod admin_client;
 mod check;
 mod config;
+mod doctor;
 mod drift;
 mod fields;
 mod flows;
@@ -26,6 +27,7 @@ mod loader;
 mod map;
 mod output;
 mod quarantine;
+mod reconcile;
 mod records;
 mod replay;
 mod send;
@@ -35,6 +37,7 @@ mod spool;
 mod status;
 mod tail;
 mod trace;
+mod volume;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -117,6 +120,21 @@ enum CliCommand {
     Drift(drift::DriftArguments),
     /// Deliver the events of a time range to one sink again
     Replay(replay::ReplayArguments),
+    /// Compare PingOne's own records with the events that were received
+    ///
+    /// Asks PingOne for the audit events and flow runs of a time range and looks each of them up. Exit code 1
+    /// if one is missing.
+    Reconcile(reconcile::ReconcileArguments),
+    /// Find what stands between PingOne and this service, with the remedy
+    ///
+    /// Examines the webhook in PingOne (with `[pingone]`) and this service, by requests as PingOne sends them.
+    /// Sends no event. Exit code 1 if a check finds a problem.
+    Doctor(doctor::DoctorArguments),
+    /// Print events and bytes by sink, type, flow, connector or source
+    ///
+    /// Reads the stored events, also while the service runs. With --what-if, prints the part that a filter
+    /// would save.
+    Volume(volume::VolumeArguments),
     /// Query readiness of the running service; for container health checks
     Health(health::HealthArguments),
     /// Print a completion script for a shell
@@ -200,6 +218,11 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Flows(arguments) => flows::run(&arguments, &loader.admin()?),
         CliCommand::Drift(drift) => drift::run(&drift, &loader.admin()?),
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
+        CliCommand::Reconcile(arguments) => reconcile::run(&arguments, loader),
+        CliCommand::Doctor(arguments) => doctor::run(&arguments, loader),
+        CliCommand::Volume(arguments) => {
+            volume::run(&arguments, &loader.config_without(Secrets::None)?)
+        }
         CliCommand::Health(health) => health::run(&health, loader.admin_address()?),
         CliCommand::Completions(shell) => generate::completions(&shell, CommandLine::command()),
         CliCommand::Man(man) => generate::man(&man, CommandLine::command()),

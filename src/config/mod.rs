@@ -16,8 +16,10 @@ use crate::deliver::SinkConfig;
 use crate::event::OutcomeWords;
 use crate::interactions::{InteractionsConfig, SUMMARY_SOURCE};
 use crate::listener::ListenConfig;
+use crate::pingone::PingOneConfig;
 use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
+use crate::reconcile::ReconcileConfig;
 use crate::redact::{RedactConfig, Redaction};
 use crate::settings::{self, Problems, Secrets, Section};
 use crate::spool::{Engine, SpoolConfig};
@@ -55,6 +57,10 @@ pub struct Config {
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
     pub traces: Option<TracesConfig>,
+    /// `[pingone]`; without it nothing is read from PingOne.
+    pub pingone: Option<PingOneConfig>,
+    /// `[reconcile]`; without it the service does not compare.
+    pub reconcile: Option<ReconcileConfig>,
     /// `[[tests]]`: expectations of the operator, for `check --tests`.
     pub tests: Vec<ConfigTest>,
 }
@@ -166,6 +172,8 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let admin = AdminConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
+    let pingone = PingOneConfig::read(root);
+    let reconcile = ReconcileConfig::read(root);
     let tests = ConfigTest::read_all(root);
     if let (Some(listen), Some(sources)) = (&listen, &sources) {
         for (key, message) in receive::credential_problems(listen, sources) {
@@ -191,6 +199,9 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         check_filters(sources, has_summaries, sinks, root);
         assertions::check(tests.as_deref().unwrap_or_default(), sources, sinks, root);
     }
+    if let (Some(pingone), Some(sources)) = (&pingone, &sources) {
+        check_pingone(pingone.as_ref(), reconcile.as_ref(), sources, root);
+    }
     if let (Some(listen), Some(spool), Some(sinks)) = (&listen, &spool, &sinks) {
         outputs::check(listen, spool, sinks, root);
     }
@@ -206,6 +217,8 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         log: log?,
         traces: traces?,
+        pingone: pingone?,
+        reconcile: reconcile?,
         tests: tests?,
     })
 }
@@ -214,6 +227,31 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
 pub(crate) fn read_spool(root: &mut Section<'_>, body: u64) -> Option<SpoolConfig> {
     let doc = "Storage of events until every sink has them.";
     root.table("spool", doc, |section| SpoolConfig::read(section, body))
+}
+
+/// Reports a source of `[pingone]` that does not exist or is not certain, and `[reconcile]` without credentials.
+fn check_pingone(
+    pingone: Option<&PingOneConfig>,
+    reconcile: Option<&Option<ReconcileConfig>>,
+    sources: &[SourceConfig],
+    root: &mut Section<'_>,
+) {
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let known = names.join(", ");
+    match pingone.map(|pingone| pingone.source.as_deref()) {
+        Some(Some(name)) if !names.contains(&name) => {
+            root.report("pingone.source", format!("is none of {known}; write one of them"));
+        }
+        Some(None) if names.len() > 1 => {
+            let message =
+                format!("is missing, and there are several sources; write one of {known}");
+            root.report("pingone.source", message);
+        }
+        None if matches!(reconcile, Some(Some(_))) => {
+            root.report("reconcile", "needs [pingone], the credentials for PingOne's API");
+        }
+        _ => {}
+    }
 }
 
 /// Reports settings with which no summaries of flow runs can be made.

@@ -10,8 +10,8 @@ use crate::event::{
     Action, Actor, Envelope, FindingKind, Resource, ResultBlock, RiskLevel, Source,
 };
 
-/// Every field seen on an activity, in webhooks or in the audit API.
-const KNOWN: FieldNames<14> = FieldNames::new([
+/// Every field seen on an activity, in webhooks or in the audit API, and `origin`, the mark of fetched events.
+const KNOWN: FieldNames<15> = FieldNames::new([
     "id",
     "recordedAt",
     "createdAt",
@@ -26,6 +26,7 @@ const KNOWN: FieldNames<14> = FieldNames::new([
     "tags",
     "_embedded",
     "_links",
+    "origin",
 ]);
 
 /// Reads the fields of the outer object.

@@ -11,7 +11,7 @@ const UID_BYTES: usize = 20;
 impl Event<'_> {
     /// Returns an id that is the same for every copy of this event from the same source, so that an
     /// idempotent target drops duplicates. It is a hash of source, `id` and the instant of
-    /// `recordedAt`, which also are the spool's deduplication key.
+    /// `recordedAt` in whole milliseconds, which also are the spool's deduplication key.
     pub fn uid(&self, source: &str) -> String {
         let envelope = self.envelope();
         let recorded_at = envelope.recorded_at;
@@ -22,7 +22,8 @@ impl Event<'_> {
             hash.update(part);
         }
         hash.update(recorded_at.timestamp().to_le_bytes());
-        hash.update(recorded_at.timestamp_subsec_nanos().to_le_bytes());
+        // In nanoseconds, of which whole milliseconds count.
+        hash.update((recorded_at.timestamp_subsec_millis() * 1_000_000).to_le_bytes());
         let hash = hash.finalize();
         hash.iter().take(UID_BYTES).map(|byte| format!("{byte:02x}")).collect()
     }

@@ -241,7 +241,8 @@ fn read_url<'s, 'p>(
     })
 }
 
-fn read_proxy(section: &mut Section<'_>) -> Option<ProxyConfig> {
+/// Reads the table `proxy`.
+pub(crate) fn read_proxy(section: &mut Section<'_>) -> Option<ProxyConfig> {
     let example = "http://proxy.example.com:3128";
     let url = section.text_as("url", "URL of the proxy.", |text| {
         parse_url(text).map_err(|problem| format!("{problem}; write for example url = {example:?}"))

@@ -19,6 +19,7 @@
 //! | [`state`] | shared state of all requests, and the sources by path |
 //! | [`webhook`] | the handler that combines these |
 //! | [`answer`] | every answer and its condition |
+//! | [`fetched`] | events that were fetched from PingOne |
 //! | [`retry`] | retry of quarantine entries |
 
 mod admission;
@@ -27,6 +28,7 @@ mod auth;
 mod body;
 mod client;
 pub(crate) mod config;
+mod fetched;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod in_flight;
@@ -45,6 +47,7 @@ mod webhook;
 pub(crate) use auth::Credentials;
 pub(crate) use config::{Credential, LimitsConfig, OnUnparseable, PinnedCertificate, SourceConfig};
 pub(crate) use config::{DEFAULT_SOURCE, credential_problems};
+pub(crate) use fetched::{FetchedError, FetchedIntake};
 #[cfg(test)]
 pub(crate) use policy::AccessDecision;
 pub(crate) use policy::{Policy, SharedPolicy};

@@ -16,7 +16,8 @@ impl DedupKey {
     pub(super) const SIZE: usize = 16;
 
     /// Returns the key of an event; `recorded_at` is `(seconds, nanoseconds)` since the Unix epoch, so that two
-    /// spellings of one instant are equal.
+    /// spellings of one instant are equal. Only whole milliseconds count: PingOne's API cuts the nanoseconds of a
+    /// webhook's event off.
     pub fn new(source: &str, id: &str, recorded_at: (i64, u32)) -> DedupKey {
         DedupKey::of_id(source, id.as_bytes(), recorded_at)
     }
@@ -30,7 +31,7 @@ impl DedupKey {
         hash.update((id.len() as u64).to_le_bytes());
         hash.update(id);
         hash.update(recorded_at.0.to_le_bytes());
-        hash.update(recorded_at.1.to_le_bytes());
+        hash.update((recorded_at.1 / 1_000_000 * 1_000_000).to_le_bytes());
         DedupKey::first_half(&hash.finalize())
     }
 
@@ -214,6 +215,13 @@ mod tests {
 
     fn key(number: u16) -> DedupKey {
         DedupKey::new("source", &number.to_string(), (0, 0))
+    }
+
+    #[test]
+    fn the_key_of_an_event_has_the_precision_of_pingone() {
+        let at = |nanos| DedupKey::new("source", "id", (1, nanos));
+        assert_eq!(at(507_594_727), at(507_000_000));
+        assert_ne!(at(507_000_000), at(508_000_000));
     }
 
     #[test]

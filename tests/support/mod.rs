@@ -19,6 +19,7 @@ pub mod power;
 pub mod proxy;
 #[cfg(feature = "nats")]
 pub mod receivers;
+pub mod recorded;
 pub mod service;
 pub mod syslog_peer;
 pub mod targets;

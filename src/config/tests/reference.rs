@@ -68,6 +68,7 @@ fn the_reference_with_its_examples_is_valid() {
         "AWS_SECRET",
         "AWS_SESSION",
         "NATS_CREDENTIALS",
+        "PINGONE_CLIENT_SECRET",
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
@@ -152,6 +153,8 @@ fn the_reference_names_every_key() {
         "interactions",
         "admin",
         "log",
+        "pingone",
+        "reconcile",
         "traces",
     ] {
         keys.extend(keys_of(table, ""));

@@ -32,7 +32,7 @@ pub struct FilterConfig {
 
 impl RoutingConfig {
     /// Reads `include` and `exclude`.
-    pub(super) fn read(section: &mut Section<'_>) -> Option<RoutingConfig> {
+    pub(crate) fn read(section: &mut Section<'_>) -> Option<RoutingConfig> {
         let doc = "Filters. An event has to match one of them, if there are any.";
         let include = section.table_or_tables("include", doc, read_filter);
         let doc = "Filters. An event that matches one of them is left out.";

@@ -12,6 +12,7 @@ pub mod google;
 #[cfg(feature = "otlp")]
 pub mod logs;
 pub mod loki;
+pub mod pingone;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;

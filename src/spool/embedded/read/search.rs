@@ -1,5 +1,7 @@
 //! Scans of a whole spool, in bounded memory, also while a service uses it.
 
+use std::collections::HashMap;
+
 use rusqlite::params;
 
 use super::gap;
@@ -88,17 +90,21 @@ impl EmbeddedInspection {
 
     fn find_keys(&self, keys: &[DedupKey]) -> rusqlite::Result<Vec<bool>> {
         let mut found = vec![false; keys.len()];
+        let mut sought: HashMap<DedupKey, Vec<usize>> = HashMap::new();
+        for (index, key) in keys.iter().enumerate() {
+            sought.entry(*key).or_default().push(index);
+        }
         let sql = "SELECT number, keys FROM ids WHERE number > ? ORDER BY number LIMIT ?";
         let mut page = self.connection.prepare(sql)?;
         let mut after = 0_i64;
-        while found.contains(&false) {
+        while !sought.is_empty() {
             let mut rows = page.query(params![after, ROWS])?;
             let before = after;
             while let Some(row) = rows.next()? {
                 after = row.get(0)?;
                 for remembered in ids::keys(row.get_ref(1)?.as_blob()?) {
-                    for (key, found) in keys.iter().zip(&mut found) {
-                        *found |= remembered == *key;
+                    for index in sought.remove(&remembered).unwrap_or_default() {
+                        found[index] = true;
                     }
                 }
             }
