@@ -20,6 +20,11 @@ fn check_names_the_feature_that_the_build_lacks() {
             "kafka",
             cfg!(feature = "kafka"),
         ),
+        (
+            "[sinks.a]\ntype = \"object_store\"\ngcs = { bucket = \"archive\" }\n",
+            "object_store",
+            cfg!(feature = "object_store"),
+        ),
         ("[traces]\nendpoint = \"http://127.0.0.1:1\"\n", "otlp", cfg!(feature = "otlp")),
     ] {
         let output = Home::new(config).run(&["check"]);

@@ -2,6 +2,7 @@
 
 mod handoff;
 mod leadership;
+mod ranges;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -246,12 +247,8 @@ impl Worker {
     }
 
     fn wait_with(&mut self, read: Read) {
-        self.read = match &read {
-            Read::Event(stored) => stored.position,
-            Read::Damaged(damage) => damage.last,
-            Read::Repeated(position) => *position,
-        };
-        self.waiting_bytes += size(&read);
+        self.read = read.last_position();
+        self.waiting_bytes += read.size();
         self.waiting.push_back(read);
         self.note_next();
     }
@@ -280,7 +277,7 @@ impl Worker {
         let (batch, waiting) = joined((&mut encoding.task).await);
         self.encoding = None;
         self.waiting = waiting;
-        self.waiting_bytes = self.waiting.iter().map(size).sum();
+        self.waiting_bytes = self.waiting.iter().map(Read::size).sum();
         self.filling_since = None;
         let finding = SinkFinding::Truncated.as_str();
         self.metrics
@@ -385,12 +382,4 @@ impl Worker {
 /// Returns the task's result, or continues its panic: a bug must end the process.
 fn joined<T>(done: Result<T, JoinError>) -> T {
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-fn size(read: &Read) -> usize {
-    match read {
-        Read::Event(stored) => stored.bytes.len(),
-        Read::Damaged(damage) => damage.bytes.len(),
-        Read::Repeated(_) => 0,
-    }
 }

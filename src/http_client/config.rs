@@ -97,8 +97,21 @@ impl HttpClientConfig {
                 .map_err(|problem| format!("{problem}; write for example {key} = {example:?}"))
         });
         let url = url.required(example);
+        HttpClientConfig::read_rest(section, (key, url), compressions, compression, "30s")
+    }
+
+    /// Reads the keys of a connection to `url`, which was read from the key before it; `timeout` is the default
+    /// timeout.
+    pub(crate) fn read_rest(
+        section: &mut Section<'_>,
+        (key, url): (&str, Option<Url>),
+        compressions: &[(&'static str, Compression)],
+        compression: &str,
+        timeout: &str,
+    ) -> Option<HttpClientConfig> {
+        let default = timeout;
         let timeout = section.timeout("timeout", "Timeout of one request, its answer included.");
-        let timeout = timeout.or("30s");
+        let timeout = timeout.or(default);
         let connect_timeout = section.timeout("connect_timeout", "Timeout of connecting.");
         let connect_timeout = connect_timeout.or("10s");
         let tls = TlsConfig::read(section);

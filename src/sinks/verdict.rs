@@ -77,6 +77,8 @@ pub(crate) enum SinkFinding {
     AcknowledgementExpired,
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
     Unacknowledged,
+    /// Found in the store: an earlier attempt with the same object was not confirmed.
+    AlreadyStored,
 }
 
 impl SinkFinding {
@@ -90,6 +92,7 @@ impl SinkFinding {
             SinkFinding::TimeReplaced => "time_replaced",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
+            SinkFinding::AlreadyStored => "already_stored",
         }
     }
 }

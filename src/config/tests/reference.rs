@@ -78,7 +78,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
     (
         "stdout",
         "",
@@ -96,6 +96,22 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 9] = [
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
+    (
+        "object_store",
+        "gcs = { bucket = \"archive\" }\n",
+        &[
+            "tls",
+            "proxy",
+            "s3",
+            "s3.access_key",
+            "s3.web_identity",
+            "s3.instance_role",
+            "azure",
+            "azure.client_secret",
+            "azure.managed_identity",
+            "azure.workload_identity",
+        ],
+    ),
 ];
 
 /// Returns the keys of a table, which the message about an unknown key lists.

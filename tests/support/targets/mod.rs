@@ -2,6 +2,8 @@
 //! the sent ones.
 
 pub mod azure;
+#[cfg(feature = "object_store")]
+pub mod bucket;
 pub mod collector;
 pub mod elastic;
 pub mod receiver;
