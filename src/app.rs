@@ -160,6 +160,7 @@ impl App {
                 reader,
                 status,
                 Arc::clone(&metrics),
+                Arc::clone(&clock),
             ));
         }
         let loaded = config.listen.tls.as_ref().map(tls::load).transpose()?;
@@ -258,6 +259,7 @@ impl App {
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
                 dedup_max_ids: config.spool.dedup_max_ids,
+                disk: Some(directory.clone()).filter(|_| matches!(*spool, Spool::Embedded(_))),
                 clock,
                 shutdown: shutdown.clone(),
             }),
@@ -343,6 +345,8 @@ fn create_series(config: &Config, metrics: &Metrics) {
             metrics.sink_attempts.with_label_values(&[sink.name.as_str(), attempt]);
         }
         metrics.damaged.with_label_values(&[sink.name.as_str()]);
+        metrics.sink_bytes.with_label_values(&[sink.name.as_str()]);
+        metrics.sink_delivery.with_label_values(&[sink.name.as_str()]);
     }
 }
 

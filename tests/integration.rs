@@ -14,6 +14,7 @@ mod client_address;
 mod cluster;
 mod command_line;
 mod commands;
+mod config_tests;
 mod conservation;
 mod conservation_operators;
 mod console;

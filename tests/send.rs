@@ -1,11 +1,12 @@
 //! `send`: retries, permanent failures, and its messages.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::support::certificates::Certificates;
+use crate::support::events::minted;
 use crate::support::free_port;
 use crate::support::service::{BINARY, Home};
 
@@ -118,4 +119,41 @@ fn a_certificate_has_to_be_trusted_and_an_authority_can_be_named() {
     let missing = send(&service.url, &["--cacert", "nowhere.pem"]);
     assert_eq!(missing.status.code(), Some(64), "{missing:?}");
     assert!(said(&missing).contains("nowhere.pem"), "{missing:?}");
+}
+
+#[test]
+fn files_of_any_size_are_sent_compressed_or_not_and_what_is_no_json_is_reported() {
+    let home = Home::new("");
+    let service = home.start();
+    // More elements than one body may have.
+    let lines: Vec<String> = (0..20_500).map(|index| minted(&format!("e{index}"))).collect();
+    let write = |name: &str, text: &[u8]| {
+        std::fs::write(home.path(name), text).expect("written");
+        home.path(name).to_str().expect("UTF-8").to_owned()
+    };
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines[..20_400].join("\n").as_bytes()).expect("compressed");
+    // The name says nothing about the compression.
+    let first = write("first.ndjson", &gzip.finish().expect("compressed"));
+    let mixed = [&lines[20_400..20_450], &["no event".to_owned()], &lines[20_450..]].concat();
+    let second = write("second", &zstd::encode_all(mixed.join("\n").as_bytes(), 1).expect("zstd"));
+    let empty = write("empty", b"\n");
+    let sent = |files: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["send", "--json", "--url", &service.url]).args(files);
+        command.output().expect("the binary runs")
+    };
+    let all = sent(&[&first, &second]);
+    assert_eq!(all.status.code(), Some(1), "one line was not sent: {}", said(&all));
+    assert!(said(&all).contains("second:51: "), "{}", said(&all));
+    assert!(said(&all).contains("1 record could not be read as JSON"), "{}", said(&all));
+    let summary: Value = serde_json::from_slice(&all.stdout).expect("JSON");
+    assert_eq!((&summary["batches"], &summary["accepted"]), (&41.into(), &20_500.into()));
+    let none = sent(&[&empty]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(said(&none).contains("empty: no events"), "{}", said(&none));
+    let missing = sent(&[&first, "nowhere.json"]);
+    assert_eq!(missing.status.code(), Some(64));
+    assert!(said(&missing).contains("nowhere.json cannot be read"), "{}", said(&missing));
+    assert!(missing.stdout.is_empty(), "nothing is sent before all files are there");
 }

@@ -65,6 +65,7 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
             "event",
             "file_fingerprint",
             "format",
+            "json",
             "metrics",
             "redact",
             "settings",

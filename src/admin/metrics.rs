@@ -7,12 +7,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
-use super::Admin;
+use super::{Admin, STATS_TIMEOUT, process};
 use crate::deliver::SinkState;
 use crate::spool::{Disposition, Loss, SpoolStats};
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = admin.stats().await.ok();
+    let disk = disk_space(&admin).await;
     let gauges = Registry::new_custom(Some("davinci_siem".to_owned()), None).and_then(|registry| {
         let set = |name: &str, help: &str, value: f64| {
             let gauge = Gauge::new(name, help)?;
@@ -43,6 +44,10 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             admin.dedup_max_ids as f64,
         )?;
         // Unknown values are omitted: 0 would be wrong.
+        if let Some((free, all)) = disk {
+            set("spool_disk_free_bytes", "Bytes that the service may still write", free as f64)?;
+            set("spool_disk_bytes", "Size of the spool's file system in bytes", all as f64)?;
+        }
         if let Some(stats) = &stats {
             count_retired(&admin, stats);
             set("spool_bytes", "Size of the spool in bytes", stats.size as f64)?;
@@ -110,10 +115,21 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         }
         Ok(registry)
     });
-    match gauges.and_then(|gauges| admin.metrics.render(&gauges)) {
+    let own = process::registry(admin.metrics.started.get());
+    let all = gauges.and_then(|gauges| admin.metrics.render(&[gauges, own?]));
+    match all {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => failed(&error),
     }
+}
+
+/// Returns the free space that an unprivileged process can use, and the size, of the file system of the spool, in
+/// bytes. Returns `None` if there is none, or if it does not answer.
+async fn disk_space(admin: &Admin) -> Option<(u64, u64)> {
+    let directory = admin.disk.clone()?;
+    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&directory));
+    let found = tokio::time::timeout(STATS_TIMEOUT, asked).await.ok()?.ok()?.ok()?;
+    Some((found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize))
 }
 
 /// Counts events that the spool removed before a sink had passed them, or that precede a sink's start. No worker

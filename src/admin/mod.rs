@@ -24,10 +24,12 @@ mod health;
 mod metrics;
 mod observed;
 pub(crate) mod operations;
+mod process;
 pub(crate) mod sinks;
 
 pub(crate) use config::AdminConfig;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +77,8 @@ pub(crate) struct Admin {
     pub observer: Arc<Observer>,
     /// Maximum number of ids remembered for deduplication.
     pub dedup_max_ids: u64,
+    /// Directory of the spool, if the engine stores events on this machine.
+    pub disk: Option<PathBuf>,
     /// Clock, in ms since the Unix epoch.
     pub clock: Clock,
     pub shutdown: Shutdown,

@@ -1,5 +1,6 @@
 //! `check`: loads the configuration, prints a summary, and with `--connect` probes the targets.
 
+mod assertions;
 mod report;
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use super::CommandFailure;
 use super::block_on;
 use super::loader::Loader;
-use super::output::{count, json};
+use super::output::{count, json, safe};
 use crate::config::Config;
 use crate::error_chain::without_numbers;
 use crate::paths;
@@ -21,6 +22,7 @@ use crate::sinks::Deliver;
 use crate::spool::Engine;
 #[cfg(feature = "nats")]
 use crate::spool::jetstream;
+use assertions::TestResult;
 use report::{CheckReport, ProbeResult};
 
 /// Timeout of one probe.
@@ -31,6 +33,9 @@ pub(super) struct CheckArguments {
     /// Connect to every sink's target and check that it would take events; sends no event
     #[arg(long)]
     connect: bool,
+    /// Run the [[tests]] of the configuration
+    #[arg(long)]
+    tests: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -121,6 +126,15 @@ fn report(
             "listen.tls.{key} expired on {day}: replace it"
         )));
     }
+    let mut failed_tests = 0;
+    if arguments.tests {
+        let results = assertions::run(config);
+        failed_tests = results.iter().filter(|result| !result.ok).count() as u64;
+        if !arguments.json {
+            print_tests(&results)?;
+        }
+        report.tests = Some(results);
+    }
     if arguments.connect {
         report.probes = Some(block_on(connect(config, arguments.json))?);
     }
@@ -129,6 +143,10 @@ fn report(
     }
     let failed = report.probes.iter().flatten().filter(|probe| !probe.ok);
     let failed: Vec<&str> = failed.map(|probe| probe.sink.as_str()).collect();
+    if failed_tests > 0 {
+        let tests = count(failed_tests, "test");
+        return Err(CommandFailure::Failed(format!("{tests} of the configuration failed")));
+    }
     if failed.is_empty() {
         return Ok(());
     }
@@ -136,6 +154,22 @@ fn report(
         "these targets are not ready for events: {}",
         failed.join(", ")
     )))
+}
+
+fn print_tests(results: &[TestResult]) -> Result<(), CommandFailure> {
+    if results.is_empty() {
+        print_line!("no tests: the configuration has no [[tests]]")?;
+    }
+    for TestResult { name, ok, failures } in results {
+        let name = safe(name);
+        if *ok {
+            print_line!("test {name}: ok")?;
+        }
+        for failure in failures {
+            eprintln!("test {name}: {}", safe(failure));
+        }
+    }
+    Ok(())
 }
 
 /// Probes every target.

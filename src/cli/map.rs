@@ -1,7 +1,6 @@
 //! `map`: prints events in a format, or as a configured sink would send them. Needs no service.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +8,10 @@ use std::sync::Arc;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::{CommandFailure, known, output, records};
+use super::{CommandFailure, input, known, output, records};
 use crate::app::system_clock;
 use crate::config::Config;
 use crate::decode::{self, Refusal};
-use crate::error_chain::io_message;
 use crate::event::{Finding, OutcomeWords};
 use crate::format::{self, Explanation, Received};
 use crate::format::{Format, FormatConfig, OcsfVersion};
@@ -33,7 +31,8 @@ pub(super) struct MapArguments {
     /// Print the source of each output field instead of the events
     #[arg(long)]
     explain: bool,
-    /// Files with events in any shape that a webhook may send; default: standard input
+    /// Files with events in any shape that a webhook may send, also compressed with gzip or zstd; default: standard
+    /// input
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -95,15 +94,7 @@ pub(super) fn run(
     };
     let mut refused = 0;
     for file in &arguments.files {
-        let unreadable = |error: std::io::Error| {
-            CommandFailure::Usage(format!(
-                "{} cannot be read: {}",
-                file.display(),
-                io_message(&error)
-            ))
-        };
-        let input = File::open(file).map_err(unreadable)?;
-        refused += map(input, &file.display().to_string(), &mapping)?;
+        refused += map(input::open(file)?, &file.display().to_string(), &mapping)?;
     }
     if arguments.files.is_empty() {
         if std::io::stdin().is_terminal() {
@@ -111,7 +102,7 @@ pub(super) fn run(
                 "give a FILE, or send events to standard input".to_owned(),
             ));
         }
-        refused += map(std::io::stdin().lock(), "standard input", &mapping)?;
+        refused += map(input::decompressed(std::io::stdin())?, "standard input", &mapping)?;
     }
     match refused {
         0 => Ok(()),

@@ -18,6 +18,7 @@ mod drift;
 mod fields;
 mod generate;
 mod health;
+mod input;
 mod known;
 mod loader;
 mod map;

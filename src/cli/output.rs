@@ -88,6 +88,13 @@ pub(super) fn counter(unit: &str) -> ProgressBar {
     ProgressStyle::with_template(&template).map_or(bar.clone(), |style| bar.with_style(style))
 }
 
+/// Returns a counter with its rate on a terminal; hidden elsewhere.
+pub(super) fn counter_with_rate(unit: &str) -> ProgressBar {
+    let bar = counter(unit);
+    let template = format!("{{spinner}} {{pos}} {unit}  {{rate}}  {{msg}}");
+    with_rate(bar, &template)
+}
+
 /// Returns a spinner on a terminal, for work of unknown length.
 pub(super) fn spinner(doing: &str) -> ProgressBar {
     let bar = counter("");
@@ -113,11 +120,15 @@ pub(super) fn progress(total: u64, unit: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let template = format!("{{bar:40}} {{pos}}/{{len}} {unit}  {{rate}}  {{eta}} {{msg}}");
-    let bar = ProgressBar::new(total);
+    with_rate(ProgressBar::new(total), &template)
+}
+
+/// Returns the bar in a style with a rate per second.
+fn with_rate(bar: ProgressBar, template: &str) -> ProgressBar {
     let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         out.write_str(&rate(state.per_sec())).unwrap_or_default();
     };
-    ProgressStyle::with_template(&template)
+    ProgressStyle::with_template(template)
         .map_or(bar.clone(), |style| bar.with_style(style.with_key("rate", rate)))
 }
 

@@ -4,6 +4,7 @@
 //! This module puts them together and checks what no component can see alone. `config/davinci-siem.toml` lists
 //! every key with its default; `davinci-siem config schema` prints the JSON Schema.
 
+mod assertions;
 mod outputs;
 
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
 
 pub use crate::settings::text_of;
+pub use assertions::{ConfigTest, ExpectedField, ExpectedResult, TestEvent};
 
 /// The reference manual, which is also a valid file with the defaults.
 pub const REFERENCE: &str = include_str!("../../config/davinci-siem.toml");
@@ -50,6 +52,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
     pub traces: Option<TracesConfig>,
+    /// `[[tests]]`: expectations of the operator, for `check --tests`.
+    pub tests: Vec<ConfigTest>,
 }
 
 impl Config {
@@ -152,6 +156,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let admin = AdminConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
+    let tests = ConfigTest::read_all(root);
     if let (Some(listen), Some(sources)) = (&listen, &sources) {
         for (key, message) in receive::credential_problems(listen, sources) {
             root.report(&key, message);
@@ -170,6 +175,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     }
     if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
         check_filters(sources, sinks, root);
+        assertions::check(tests.as_deref().unwrap_or_default(), sources, sinks, root);
     }
     if let (Some(listen), Some(spool), Some(sinks)) = (&listen, &spool, &sinks) {
         outputs::check(listen, spool, sinks, root);
@@ -185,6 +191,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         admin: admin?,
         log: log?,
         traces: traces?,
+        tests: tests?,
     })
 }
 

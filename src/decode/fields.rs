@@ -95,6 +95,11 @@ impl<'t, 'a> ObjectFields<'t, 'a> {
         fields
     }
 
+    /// Returns the number of all fields and entries, those of inner objects included.
+    pub(super) fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Returns the last field of that name, as most parsers do, and whether the name occurs more
     /// than once.
     pub(super) fn get(&self, name: &str) -> Option<(Field<'t, 'a>, bool)> {

@@ -26,7 +26,7 @@ pub use schema::schema;
 pub use split::MAX_DEPTH;
 
 use crate::event::{Event, Finding, FindingKind, registry};
-use crate::json::Tape;
+use crate::json::{Tape, UNLIMITED_NODES};
 use field_reader::Findings;
 use fields::ObjectFields;
 use split::Piece;
@@ -102,6 +102,17 @@ pub fn is_blank(bytes: &[u8]) -> bool {
 pub fn event(raw: &[u8]) -> Result<TypedEvent<'_>, Refusal> {
     let mut tape = Tape::default();
     typed(&elements::open(&Piece::whole(split::trim(raw)), &mut tape)?)
+}
+
+/// Types one event again, and leaves all of its fields on `tape`, a complete one.
+///
+/// # Errors
+///
+/// The bytes are not one valid event.
+pub(crate) fn event_on<'a>(raw: &'a [u8], tape: &mut Tape<'a>) -> Result<TypedEvent<'a>, Refusal> {
+    let fields = elements::open(&Piece::whole(split::trim(raw)), tape)?;
+    // The limits of `event` decide the fields that are read of a larger event.
+    if fields.count() > UNLIMITED_NODES { event(raw) } else { typed(&fields) }
 }
 
 fn typed<'a>(fields: &ObjectFields<'_, 'a>) -> Result<TypedEvent<'a>, Refusal> {

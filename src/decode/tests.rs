@@ -188,3 +188,25 @@ fn times_have_nought_to_nine_fraction_digits_and_any_offset() {
         assert_eq!(no_offset, text.ends_with("03.995"), "{text}");
     }
 }
+
+#[test]
+fn an_event_is_the_same_on_a_complete_tape() {
+    let mut events: Vec<Vec<u8>> = ["events", "contradictions", "pingone"]
+        .into_iter()
+        .flat_map(fixtures)
+        .map(|path| read(&path))
+        .collect();
+    // More fields than a limited tape has room for, before and after the fields that are read.
+    let raw = String::from_utf8(documented("start_interaction")).expect("UTF-8");
+    for count in [100, 3000, 3600, 5000] {
+        let fields: Vec<String> =
+            (0..count).map(|index| format!("\"f{index}\":[{{\"a\":1}}]")).collect();
+        let many = format!("\"extra\":{{{}}},", fields.join(","));
+        for place in ["\"capabilityName\"", "\"flowId\"", "\"_embedded\"", "\"action\""] {
+            events.push(raw.replacen(place, &format!("{many}{place}"), 1).into_bytes());
+        }
+    }
+    for raw in &events {
+        assert_eq!(event_on(raw, &mut Tape::complete()), event(raw));
+    }
+}

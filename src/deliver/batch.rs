@@ -47,7 +47,11 @@ enum SlotState {
     Pending(StoredEvent),
     /// An object with many events, without a final verdict. No verdict but `Delivered` is final for it.
     Object,
-    Delivered,
+    /// `received_at` is `None` for a replay or a retry, which has no latency.
+    Delivered {
+        received_at: Option<Millis>,
+        bytes: usize,
+    },
     Filtered,
     NotAddressed,
     Repeated,
@@ -59,6 +63,11 @@ enum SlotState {
 pub(super) struct CommitPart {
     pub(super) position: Option<u64>,
     pub(super) tally: Tally,
+    /// Bytes of the delivered events as the target got them, before compression.
+    pub(super) delivered_bytes: u64,
+    /// Receive times of the delivered events, each with the number of consecutive events that have it. Replays and
+    /// retries are left out.
+    pub(super) received: Vec<(Millis, u64)>,
     /// Number of dead letters that stand for events that could not be read back.
     pub(super) damaged: u64,
     pub(super) dead_letters: Vec<(String, NewEntry)>,
@@ -160,7 +169,7 @@ impl DeliveryBatch {
             let next = NextStep::of(&verdict, group);
             nexts.push(next);
             if let Some(slot) = slots.find(|slot| slot.last == item.position) {
-                slot.apply(verdict, next, sink);
+                slot.apply(verdict, next, item.payload.len(), sink);
             }
             if next != NextStep::Final {
                 self.items.push(item);
@@ -194,7 +203,7 @@ impl DeliveryBatch {
         }
         let item = self.items.remove(1);
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.last == item.position) {
-            slot.apply(verdict, next, sink);
+            slot.apply(verdict, next, item.payload.len(), sink);
         }
         if let Some(second) = self.groups.get_mut(1) {
             *second -= 1;
@@ -242,7 +251,11 @@ impl DeliveryBatch {
             let Some(part) = parts.last_mut() else { break };
             match state {
                 SlotState::Pending(_) | SlotState::Object => break,
-                SlotState::Delivered => part.tally.delivered += count,
+                SlotState::Delivered { received_at, bytes } => {
+                    part.tally.delivered += count;
+                    part.delivered_bytes += bytes as u64;
+                    part.note_received(received_at, count);
+                }
                 SlotState::Filtered => part.tally.filtered += count,
                 SlotState::NotAddressed => part.tally.not_addressed += count,
                 SlotState::Repeated => part.tally.repeated += count,
@@ -262,12 +275,22 @@ impl DeliveryBatch {
 }
 
 impl CommitPart {
+    fn note_received(&mut self, received_at: Option<Millis>, count: u64) {
+        match (received_at, self.received.last_mut()) {
+            (Some(received_at), Some((last, events))) if *last == received_at => *events += count,
+            (Some(received_at), _) => self.received.push((received_at, count)),
+            (None, _) => {}
+        }
+    }
+
     /// Merges consecutive parts into one.
     pub(super) fn of(parts: &[CommitPart]) -> CommitPart {
         let mut all = CommitPart::default();
         for part in parts {
             all.position = part.position.or(all.position);
             all.tally.delivered += part.tally.delivered;
+            all.delivered_bytes += part.delivered_bytes;
+            all.received.extend_from_slice(&part.received);
             all.tally.filtered += part.tally.filtered;
             all.tally.dead_lettered += part.tally.dead_lettered;
             all.tally.not_addressed += part.tally.not_addressed;
@@ -280,18 +303,23 @@ impl CommitPart {
 }
 
 impl Slot {
-    fn apply(&mut self, verdict: Verdict, next: NextStep, sink: &Arc<str>) {
+    /// Applies the verdict for a payload of `bytes` bytes.
+    fn apply(&mut self, verdict: Verdict, next: NextStep, bytes: usize, sink: &Arc<str>) {
         self.attempts += u32::from(verdict != Verdict::NotTried);
         let stored = match &self.state {
             SlotState::Pending(stored) => stored,
             SlotState::Object if verdict == Verdict::Delivered => {
-                self.state = SlotState::Delivered;
+                // Its events were counted when they were packed.
+                self.state = SlotState::Delivered { received_at: None, bytes: 0 };
                 return;
             }
             _ => return,
         };
         match verdict {
-            Verdict::Delivered => self.state = SlotState::Delivered,
+            Verdict::Delivered => {
+                let received_at = Some(stored.received_at).filter(|_| stored.only_sink.is_none());
+                self.state = SlotState::Delivered { received_at, bytes };
+            }
             Verdict::Rejected { reason } | Verdict::Split { reason } if next == NextStep::Final => {
                 let detail =
                     format!("refused by the target on attempt {}: {reason}", self.attempts);

@@ -1,5 +1,6 @@
 //! Worker of one sink: reads the spool, hands batches to the connections, and commits their results in order.
 
+mod encoding;
 mod handoff;
 mod leadership;
 mod ranges;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,14 +22,13 @@ use crate::deliver::SinkConfig;
 use crate::metrics::SharedMetrics;
 use crate::redact::Redaction;
 use crate::shutdown::Shutdown;
-use crate::sinks::SinkFinding;
-use crate::spool::{CommitError, Millis, Read, Reader, SharedSinkState, Spool};
+use crate::spool::{Clock, CommitError, Millis, Read, Reader, SharedSinkState, Spool};
+use encoding::Encoding;
 
 /// Stored bytes per read.
 const READ_BYTES: usize = 1024 * 1024;
 
 /// Worker of one sink.
-#[derive(Debug)]
 pub(crate) struct Worker {
     config: Arc<SinkConfig>,
     redaction: Option<Arc<Redaction>>,
@@ -38,6 +38,7 @@ pub(crate) struct Worker {
     head: watch::Receiver<u64>,
     status: Arc<SinkStatus>,
     metrics: SharedMetrics,
+    clock: Clock,
     /// Events read, and not yet part of a batch.
     waiting: VecDeque<Read>,
     waiting_bytes: usize,
@@ -63,14 +64,6 @@ pub(crate) struct Worker {
 /// Running deliveries, in order.
 type Deliveries = FuturesOrdered<AbortOnDropHandle<BatchResult>>;
 
-/// A batch being encoded on another thread. The thread also returns the events that did not fit.
-#[derive(Debug)]
-struct Encoding {
-    task: JoinHandle<(DeliveryBatch, VecDeque<Read>)>,
-    /// Receive time of its first event.
-    received_at: Option<Millis>,
-}
-
 /// Reason why delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WorkerExit {
@@ -88,6 +81,7 @@ impl Worker {
         reader: Reader,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
+        clock: Clock,
     ) -> Worker {
         let config = Arc::new(config);
         Worker {
@@ -110,6 +104,7 @@ impl Worker {
             reader,
             status,
             metrics,
+            clock,
         }
     }
 
@@ -178,6 +173,7 @@ impl Worker {
     async fn next_batch(&mut self, shutdown: &mut Shutdown) -> Result<DeliveryBatch, WorkerExit> {
         loop {
             if self.encoding.is_some() {
+                self.read_ahead().await;
                 return Ok(self.encoded().await);
             }
             let head = *self.head.borrow_and_update();
@@ -256,35 +252,6 @@ impl Worker {
     fn is_full(&self) -> bool {
         let limits = self.config.batch;
         self.waiting.len() >= limits.events || self.waiting_bytes >= limits.bytes
-    }
-
-    /// Begins to encode a batch of the waiting events, on a blocking thread: some formats take long enough to
-    /// delay the answers of the receiver.
-    fn encode(&mut self) {
-        let (config, redaction) = (Arc::clone(&self.config), self.redaction.clone());
-        let received_at = self.first_waiting();
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let task = tokio::task::spawn_blocking(move || {
-            let batch = DeliveryBatch::take(&mut waiting, &config, redaction.as_deref());
-            (batch, waiting)
-        });
-        self.encoding = Some(Encoding { task, received_at });
-    }
-
-    /// Waits for the batch that is being encoded. Events that did not fit wait again.
-    async fn encoded(&mut self) -> DeliveryBatch {
-        let Some(encoding) = &mut self.encoding else { return DeliveryBatch::default() };
-        let (batch, waiting) = joined((&mut encoding.task).await);
-        self.encoding = None;
-        self.waiting = waiting;
-        self.waiting_bytes = self.waiting.iter().map(Read::size).sum();
-        self.filling_since = None;
-        let finding = SinkFinding::Truncated.as_str();
-        self.metrics
-            .sink_findings
-            .with_label_values(&[&*self.name, finding])
-            .inc_by(batch.truncated);
-        batch
     }
 
     /// Publishes the receive time of the oldest event that is not committed.

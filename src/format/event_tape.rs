@@ -4,6 +4,7 @@
 //! The formats lose two things: all but the last occurrence of a repeated name, and half a surrogate pair, for
 //! example of a truncated emoji. In both cases they also emit the original event.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{self, Tape, TapeNode};
@@ -14,7 +15,7 @@ const MAX_COMPARED_FIELDS: usize = 64;
 /// The fields of an event.
 #[derive(Debug)]
 pub(super) struct EventTape<'a> {
-    tape: Tape<'a>,
+    nodes: Cow<'a, [TapeNode<'a>]>,
     gone: Vec<bool>,
     is_exact: bool,
 }
@@ -26,11 +27,24 @@ impl<'a> EventTape<'a> {
         let start = json::skip_space(text, 0);
         let mut tape = Tape::complete();
         let is_read = tape.read(text.get(start..).unwrap_or_default()).is_some();
-        let count = if is_read { tape.nodes().len() } else { 0 };
-        let mut event = EventTape { tape, gone: vec![false; count], is_exact: is_read };
+        if is_read { EventTape::on(Cow::Owned(tape.into_nodes())) } else { EventTape::empty() }
+    }
+
+    /// Returns the fields on a complete tape.
+    pub(super) fn of(tape: &'a Tape<'a>) -> EventTape<'a> {
+        EventTape::on(Cow::Borrowed(tape.nodes()))
+    }
+
+    fn empty() -> EventTape<'a> {
+        EventTape { nodes: Cow::Borrowed(&[]), gone: Vec::new(), is_exact: false }
+    }
+
+    fn on(nodes: Cow<'a, [TapeNode<'a>]>) -> EventTape<'a> {
+        let count = nodes.len();
+        let mut event = EventTape { nodes, gone: vec![false; count], is_exact: true };
         event.mark_repeated(event.root());
         for at in 0..count {
-            let node = &event.tape.nodes()[at];
+            let node = &event.nodes[at];
             if node.has_escape || node.name.has_escape {
                 event.is_exact &= !has_lone_surrogate(node);
             }
@@ -48,7 +62,7 @@ impl<'a> EventTape<'a> {
 
     /// Returns a field or entry.
     pub(super) fn node(&self, at: usize) -> &TapeNode<'a> {
-        &self.tape.nodes()[at]
+        &self.nodes[at]
     }
 
     /// Returns the extent of the outermost fields on the tape.
@@ -76,7 +90,7 @@ impl<'a> EventTape<'a> {
         &self,
         extent: Range<usize>,
     ) -> impl Iterator<Item = (usize, &TapeNode<'a>)> {
-        let (mut next, nodes) = (extent.start, &self.tape.nodes()[..extent.end]);
+        let (mut next, nodes) = (extent.start, &self.nodes[..extent.end]);
         std::iter::from_fn(move || {
             let (at, node) = (next, nodes.get(next)?);
             next += 1 + node.inner as usize;

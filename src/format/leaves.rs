@@ -44,11 +44,15 @@ pub(super) struct Leaves<'a> {
 impl<'a> Leaves<'a> {
     /// Returns all fields of an event.
     pub(super) fn of(received: Received<'a>) -> Leaves<'a> {
+        Leaves::on(received, EventTape::read(received.raw))
+    }
+
+    /// Does the same as [`Leaves::of`] for an event whose fields are read.
+    pub(super) fn on(received: Received<'a>, event: EventTape<'a>) -> Leaves<'a> {
         let parent = match received.event {
             Event::Interaction(event) => event.flow.parent.as_ref().map(|parent| &*parent.field),
             _ => None,
         };
-        let event = EventTape::read(received.raw);
         let slots = trie::slots_of(&event, parent);
         let mut leaves = Leaves { event, slots, unknown_versions: [None; 2], trace: None };
         leaves.unknown_versions = VERSIONS.map(|version| {

@@ -29,6 +29,8 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use crate::event::Event;
+use crate::json::Tape;
+use event_tape::EventTape;
 use leaves::Leaves;
 
 pub use config::{Format, FormatConfig, OcsfVersion};
@@ -67,6 +69,18 @@ pub fn render(formatting: &FormatConfig, received: Received<'_>) -> Line {
     }
     let Received { raw, received_at, source, .. } = received;
     Line { bytes: native(formatting, raw, received_at, source).into_owned(), is_cut: false }
+}
+
+/// Does the same as [`render`] for an event whose fields are on a complete tape.
+pub(crate) fn render_read<'a>(
+    formatting: &FormatConfig,
+    received: Received<'a>,
+    tape: &'a Tape<'a>,
+) -> Line {
+    if formatting.format == Format::Native {
+        return render(formatting, received);
+    }
+    line(formatting, received, &mut Leaves::on(received, EventTape::of(tape)))
 }
 
 /// Renders one event in the format `native`, which does not depend on the event's content.

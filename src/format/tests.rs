@@ -30,7 +30,12 @@ fn line_with(formatting: &FormatConfig, raw: &[u8]) -> String {
     let event = decode::event(raw).expect("an event").event;
     let received =
         Received { event: &event, raw, received_at: 1_700_000_000_123, source: "pingone" };
-    String::from_utf8(render(formatting, received).bytes).expect("UTF-8")
+    let line = render(formatting, received);
+    let mut tape = Tape::complete();
+    let again = decode::event_on(raw, &mut tape).expect("an event").event;
+    let read = Received { event: &again, ..received };
+    assert_eq!(render_read(formatting, read, &tape), line, "the same from a tape");
+    String::from_utf8(line.bytes).expect("UTF-8")
 }
 
 /// Returns every fixture with its name.

@@ -14,7 +14,7 @@ mod write;
 
 use std::borrow::Cow;
 
-pub(crate) use tape::{MAX_ENTRIES, MAX_NODES, Tape, TapeNode, tag};
+pub(crate) use tape::{MAX_ENTRIES, MAX_NODES, Tape, TapeNode, UNLIMITED_NODES, tag};
 pub(crate) use write::{shortest_number, write_scalar, write_string};
 
 /// Returns the position after whitespace.

@@ -10,9 +10,15 @@ use super::skip_space;
 /// of a small body with very many fields.
 pub(crate) const MAX_NODES: usize = 4096;
 
+/// Number of nodes up to which a limited tape and a complete one have the same objects.
+pub(crate) const UNLIMITED_NODES: usize = MAX_NODES - MAX_RESERVING * RESERVED_NODES;
+
 /// Nodes that an inner object must leave free for the objects around it; more than any known event
 /// has.
 const RESERVED_NODES: usize = 128;
+
+/// Number of objects around an inner object for which nodes are left free.
+const MAX_RESERVING: usize = 4;
 
 /// Maximum number of array entries that get nodes. Known events have one resource.
 pub(crate) const MAX_ENTRIES: usize = 64;
@@ -144,6 +150,11 @@ impl<'a> Tape<'a> {
         &self.nodes
     }
 
+    /// Returns the nodes of the object that was read last, without a copy.
+    pub(crate) fn into_nodes(self) -> Vec<TapeNode<'a>> {
+        self.nodes
+    }
+
     /// Returns whether the object that was read last has more than [`MAX_NODES`] fields.
     pub(crate) fn is_too_large(&self) -> bool {
         self.is_too_large
@@ -155,7 +166,7 @@ impl<'a> Tape<'a> {
         }
         self.room -= 1;
         // Each level leaves nodes free for the levels around it.
-        let reserved = RESERVED_NODES * self.open.len().saturating_sub(1).min(4);
+        let reserved = RESERVED_NODES * self.open.len().saturating_sub(1).min(MAX_RESERVING);
         if !self.is_complete && self.nodes.len() >= MAX_NODES - reserved {
             self.give_up_innermost();
             return false;

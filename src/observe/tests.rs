@@ -98,7 +98,7 @@ fn new_events_are_counted_once() {
             {"type": "send_response", "outcome": "failure", "events": 1},
         ]}])
     );
-    let metrics = observer.metrics.render(&prometheus::Registry::new()).expect("text");
+    let metrics = observer.metrics.render(&[]).expect("text");
     for line in [
         "davinci_siem_flow_events_total{outcome=\"failure\",type=\"custom_analytics\"} 2",
         "davinci_siem_flow_events_total{outcome=\"success\",type=\"start_interaction\"} 1",

@@ -5,6 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
+use super::assertions::TestResult;
 use crate::cli::{CommandFailure, output};
 use crate::config::Config;
 use crate::deliver::SinkConfig;
@@ -25,6 +26,9 @@ pub(super) struct CheckReport {
     /// Results of the probes, with `--connect`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) probes: Option<Vec<ProbeResult>>,
+    /// Results of `[[tests]]`, with `--tests`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tests: Option<Vec<TestResult>>,
 }
 
 /// Address of the webhook listener, and its certificate.
@@ -123,6 +127,7 @@ impl CheckReport {
             admin: format!("http://{}", config.admin.address),
             traces: config.traces.as_ref().map(|traces| traces.client.origin()),
             probes: None,
+            tests: None,
         })
     }
 

@@ -74,7 +74,7 @@ pub(super) struct SendArguments {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
-    /// Files with events, in any shape that the service accepts
+    /// Files with events, in any shape that the service accepts; also compressed with gzip or zstd
     files: Vec<PathBuf>,
 }
 
@@ -85,7 +85,10 @@ pub(super) fn run(arguments: &SendArguments) -> Result<(), CommandFailure> {
         None => Batches::from_files(&arguments.files, arguments.batch)?,
     };
     let client = Arc::new(WebhookClient::new(arguments)?);
-    let bar = output::progress(batches.events(), "events");
+    let bar = match batches.events() {
+        Some(count) => output::progress(count, "events"),
+        None => output::counter_with_rate("events"),
+    };
     let sent = block_on(send_all(batches, client, arguments.concurrency, bar.clone()))?;
     bar.finish_and_clear();
     if arguments.json {
@@ -94,6 +97,7 @@ pub(super) fn run(arguments: &SendArguments) -> Result<(), CommandFailure> {
         print_line!("{}", sent.summary)?;
     }
     match (sent.permanent, sent.given_up) {
+        (None, None) => sent.unread.map_or(Ok(()), Err),
         (Some(failure), _) => Err(CommandFailure::Failed(format!(
             "{failure}. The batch was not retried; --like-pingone retries until the answer is 200"
         ))),
@@ -101,7 +105,6 @@ pub(super) fn run(arguments: &SendArguments) -> Result<(), CommandFailure> {
             let batches = output::count(sent.summary.given_up, "batch");
             Err(CommandFailure::Failed(format!("gave up on {batches}: {failure}")))
         }
-        (None, None) => Ok(()),
     }
 }
 
@@ -113,6 +116,8 @@ struct SendResult {
     permanent: Option<String>,
     /// Last failure of a batch that was given up.
     given_up: Option<String>,
+    /// Reason why files were not read to their end, or not sent in full.
+    unread: Option<CommandFailure>,
 }
 
 async fn send_all(
@@ -132,7 +137,15 @@ async fn send_all(
         let (bar, last_report) = (bar.clone(), Arc::clone(&last_report));
         senders.spawn(async move {
             loop {
-                let Some((body, events)) = batches.lock().await.next() else { break };
+                let (body, events) = match batches.lock().await.next().await {
+                    Some(Ok(batch)) => batch,
+                    Some(Err(failure)) => {
+                        // The receiver is gone after a permanent failure.
+                        drop(results.send(Err(failure)).await);
+                        break;
+                    }
+                    None => break,
+                };
                 let report = |failure: &str, attempts: u32, wait: Duration| {
                     let message = format!(
                         "{failure}; retrying the batch in {:.1} s (attempt {attempts} failed)",
@@ -143,7 +156,7 @@ async fn send_all(
                 let outcome = client.post(&body, report).await;
                 bar.inc(events);
                 let is_permanent = matches!(outcome.end, PostEnd::Permanent(_));
-                if results.send((outcome, events)).await.is_err() || is_permanent {
+                if results.send(Ok((outcome, events))).await.is_err() || is_permanent {
                     break;
                 }
             }
@@ -151,7 +164,14 @@ async fn send_all(
     }
     drop(results);
     let mut sent = SendResult::default();
-    while let Some((outcome, events)) = received.recv().await {
+    while let Some(result) = received.recv().await {
+        let (outcome, events) = match result {
+            Ok(result) => result,
+            Err(failure) => {
+                sent.unread = Some(failure);
+                continue;
+            }
+        };
         sent.summary.add(&outcome, events);
         match outcome.end {
             PostEnd::Accepted(_) => {}

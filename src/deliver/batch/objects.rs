@@ -13,7 +13,7 @@ use crate::spool::{Millis, Read};
 #[derive(Debug)]
 pub(in crate::deliver) struct RangePacking {
     packer: Box<dyn ObjectPacker>,
-    /// Events that are in no object, and the last position added.
+    /// Events that are in no object, the last position added, and what is measured of the others.
     part: CommitPart,
     received_at: Option<Millis>,
     truncated: u64,
@@ -65,6 +65,9 @@ impl RangePacking {
                 }
                 (Read::Event(stored), None, Some((line, finding))) => {
                     self.received_at.get_or_insert(stored.received_at);
+                    self.part.delivered_bytes += line.len() as u64;
+                    let is_new = stored.only_sink.is_none();
+                    self.part.note_received(Some(stored.received_at).filter(|_| is_new), 1);
                     self.truncated += u64::from(finding.is_some());
                     self.packer.add(ObjectEvent {
                         position: stored.position,

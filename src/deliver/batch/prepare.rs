@@ -10,8 +10,10 @@ use super::{SlotState, dead_letter};
 use crate::decode::{self, Refusal};
 use crate::deliver::filter;
 use crate::deliver::{RoutingConfig, SinkConfig};
+use crate::event::Event;
 use crate::format::Format;
 use crate::format::{self, Line, Received};
+use crate::json::Tape;
 use crate::redact::Redaction;
 use crate::sinks::{Rendered, SinkFinding};
 use crate::spool::StoredEvent;
@@ -39,12 +41,8 @@ pub(super) fn prepare(
     let refused = |refusal: Refusal| {
         (Some(dead_letter(stored, &name(), refusal.reason.as_str(), refusal.detail, None)), None)
     };
-    let typed = |bytes| {
-        let mut event = decode::event(bytes)?.event;
-        event.apply(&sink.outcomes);
-        Ok(event)
-    };
-    let event = match typed(&stored.bytes) {
+    let mut tape = Tape::complete();
+    let event = match typed(&stored.bytes, &mut tape, sink) {
         Ok(event) => event,
         Err(refusal) => return refused(refusal),
     };
@@ -54,12 +52,15 @@ pub(super) fn prepare(
     // Filters see the event as it was spooled. Format and envelope see the redacted event.
     let bytes =
         redaction.map_or(Cow::Borrowed(&*stored.bytes), |redaction| redaction.event(&stored.bytes));
-    let event = match &bytes {
-        Cow::Borrowed(_) => event,
-        Cow::Owned(redacted) => match typed(redacted) {
-            Ok(event) => event,
-            Err(refusal) => return refused(refusal),
-        },
+    let (event, tape) = match &bytes {
+        Cow::Borrowed(_) => (event, tape),
+        Cow::Owned(redacted) => {
+            let mut tape = Tape::complete();
+            match typed(redacted, &mut tape, sink) {
+                Ok(event) => (event, tape),
+                Err(refusal) => return refused(refusal),
+            }
+        }
     };
     let received = Received {
         event: &event,
@@ -67,7 +68,7 @@ pub(super) fn prepare(
         received_at: stored.received_at,
         source: &stored.source,
     };
-    let Line { bytes: line, is_cut } = format::render(&sink.formatting, received);
+    let Line { bytes: line, is_cut } = format::render_read(&sink.formatting, received, &tape);
     let rendered = Rendered { line, event: &event, source: &stored.source };
     match sink.target.encode(rendered) {
         Ok((payload, finding)) => {
@@ -78,6 +79,17 @@ pub(super) fn prepare(
             (Some(dead_letter(stored, &name(), "unsendable", reason.to_string(), None)), None)
         }
     }
+}
+
+/// Types an event, and leaves all of its fields on a complete tape.
+fn typed<'a>(
+    bytes: &'a [u8],
+    tape: &mut Tape<'a>,
+    sink: &SinkConfig,
+) -> Result<Event<'a>, Refusal> {
+    let mut event = decode::event_on(bytes, tape)?.event;
+    event.apply(&sink.outcomes);
+    Ok(event)
 }
 
 /// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.

@@ -47,6 +47,26 @@ fn apply(batch: &mut DeliveryBatch, letters: &str) -> bool {
 }
 
 #[test]
+fn a_part_has_the_bytes_and_receive_times_of_the_delivered_events_alone() {
+    let received = |position| match event(position) {
+        Read::Event(stored) => {
+            let received_at = if position < 4 { 10 } else { 20 };
+            // The fifth is a replay.
+            let only_sink = (position == 5).then(|| Arc::from("s"));
+            Read::Event(StoredEvent { received_at, only_sink, ..stored })
+        }
+        other => other,
+    };
+    let mut batch = DeliveryBatch::take(&mut (1..=6).map(received).collect(), &sink(), None);
+    let lengths: Vec<u64> = batch.items.iter().map(|item| item.payload.len() as u64).collect();
+    apply(&mut batch, "DXDDDR");
+    let part = CommitPart::of(&batch.take_final());
+    assert_eq!((part.tally.delivered, part.tally.dead_lettered), (4, 1));
+    assert_eq!(part.received, [(10, 1), (10, 1), (20, 1)]);
+    assert_eq!(part.delivered_bytes, lengths[0] + lengths[2] + lengths[3] + lengths[4]);
+}
+
+#[test]
 fn the_cursor_stops_before_the_first_event_without_a_final_verdict() {
     for (letters, position, delivered, dead) in [
         ("DDDD", Some(4), 4, 0),

@@ -3,6 +3,12 @@
 use super::Worker;
 use crate::deliver::batch::{CommitPart, DeliveryBatch};
 
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl Worker {
     /// Takes the batch for an idle connection: a returned batch first. A returned batch of a single event
     /// goes together with the next batch, and waits for it.
@@ -40,12 +46,25 @@ impl Worker {
                 .with_label_values(&[&*self.name, disposition.as_str()])
                 .inc_by(count);
         }
+        self.metrics.sink_bytes.with_label_values(&[&self.name]).inc_by(part.delivered_bytes);
+        self.observe_latency(part);
         self.metrics.damaged.with_label_values(&[&self.name]).inc_by(part.damaged);
         for (_, entry) in &part.dead_letters {
             tracing::error!(
                 sink = %self.name, reason = entry.reason, detail = entry.detail,
                 "an event went to quarantine; see davinci-siem quarantine list"
             );
+        }
+    }
+
+    /// Observes the time from the receipt of each delivered event until now.
+    fn observe_latency(&self, part: &CommitPart) {
+        let now = (self.clock)();
+        // A local histogram adds its sum to the shared one once, when it is dropped.
+        let latency = self.metrics.sink_delivery.with_label_values(&[&self.name]).local();
+        for (received_at, count) in &part.received {
+            let seconds = (now - received_at).max(0) as f64 / 1000.0;
+            (0..*count).for_each(|_| latency.observe(seconds));
         }
     }
 }

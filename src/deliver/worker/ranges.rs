@@ -66,7 +66,7 @@ impl Worker {
             self.write_range(range, shutdown).await?;
         }
         // Events that have waited in an earlier process wait only for the rest of the time.
-        let mut now = Some(chrono::Utc::now().timestamp_millis());
+        let mut now = Some((self.clock)());
         loop {
             let last = self.fill(now.take(), shutdown).await?;
             let range = PlannedRange { after: self.read, last, id: new_id(), settings };
