@@ -47,6 +47,8 @@ mod object_store;
 mod object_store_credentials;
 #[cfg(feature = "object_store")]
 mod object_store_kills;
+#[cfg(feature = "parquet")]
+mod object_store_parquet;
 #[cfg(feature = "object_store")]
 mod object_store_peers;
 mod observed;

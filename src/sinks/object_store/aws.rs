@@ -16,6 +16,18 @@ pub struct S3Config {
     /// Position of the bucket's name in a URL.
     pub addressing: Addressing,
     pub credentials: AwsCredentialsConfig,
+    /// Role that is assumed with these credentials.
+    pub assume_role: Option<AssumeRoleConfig>,
+}
+
+/// A role that the sink assumes with its own credentials, for example in another account.
+#[derive(Debug, Clone)]
+pub struct AssumeRoleConfig {
+    pub role_arn: String,
+    /// Id that the owner of the role requires, if any. It is no secret.
+    pub external_id: Option<String>,
+    /// URL of the token service, if it is not that of the region.
+    pub sts_endpoint: Option<String>,
 }
 
 /// Position of the bucket's name in a URL.
@@ -90,6 +102,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<S3Config> {
     let container = section.optional_table("container_role", doc, read_container);
     let doc = "Role of the EC2 instance.";
     let instance = section.optional_table("instance_role", doc, read_instance);
+    let doc = "Role that is assumed with these credentials.";
+    let assume_role = section.optional_table("assume_role", doc, read_assume_role);
     let mut given = [access_key?, web_identity?, container?, instance?].into_iter().flatten();
     let (credentials, second) = (given.next(), given.next());
     if credentials.is_none() {
@@ -104,6 +118,22 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<S3Config> {
         region: region?,
         addressing: addressing?,
         credentials: credentials?,
+        assume_role: assume_role?,
+    })
+}
+
+fn read_assume_role(section: &mut Section<'_>) -> Option<AssumeRoleConfig> {
+    let doc = "ARN of the role.";
+    let role_arn = section.text_as("role_arn", doc, parse_role);
+    let role_arn = role_arn.required("arn:aws:iam::123456789012:role/archive");
+    let doc = "External id that the owner of the role requires. It is no secret.";
+    let external_id = section.text_as("external_id", doc, parse_external_id).optional();
+    let doc = "URL of the token service. Default: that of the region.";
+    let sts_endpoint = section.text_as("sts_endpoint", doc, parse_service_url).optional();
+    Some(AssumeRoleConfig {
+        role_arn: role_arn?,
+        external_id: external_id?,
+        sts_endpoint: sts_endpoint?,
     })
 }
 
@@ -181,11 +211,19 @@ fn variable(section: &mut Section<'_>, key: &str, name: &str) -> Option<String> 
     value
 }
 
-fn parse_region(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     match (2..=64).contains(&text.len()) && text.bytes().all(is_plain) {
         true => Ok(text.to_owned()),
         false => Err("is not a region such as \"eu-central-1\""),
+    }
+}
+
+fn parse_external_id(text: &str) -> Result<String, &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
+    match (2..=1224).contains(&text.len()) && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err("is not an external id: 2 or more letters, digits and _+=,.@:/-"),
     }
 }
 

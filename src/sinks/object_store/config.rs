@@ -7,6 +7,8 @@ use url::Url;
 
 use super::aws::{self, S3Config};
 use super::azure_blob::{self, AzureBlobConfig};
+use super::key::SecurityLakeConfig;
+use crate::format::Format;
 use crate::http_client::{Compression, HttpClientConfig, parse_url};
 use crate::settings::Section;
 
@@ -19,6 +21,18 @@ pub struct ObjectStoreSinkConfig {
     pub store: StoreConfig,
     /// Beginning of all names, without `/` at its end; may be empty.
     pub prefix: String,
+    pub encoding: Encoding,
+    /// Names for Amazon Security Lake, with `Encoding::Parquet` only.
+    pub security_lake: Option<SecurityLakeConfig>,
+}
+
+/// Encoding of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// One JSON document per line.
+    Ndjson,
+    /// Columns of an OCSF class. Needs the cargo feature `parquet`.
+    Parquet,
 }
 
 /// A store with its bucket and credentials.
@@ -49,7 +63,7 @@ const MAX_PREFIX_BYTES: usize = 512;
 
 const GCS_ENDPOINT: &str = "https://storage.googleapis.com";
 
-pub(super) fn read(section: &mut Section<'_>) -> Option<ObjectStoreSinkConfig> {
+pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectStoreSinkConfig> {
     let doc = "Bucket of Amazon S3, or of a store with the same API.";
     let s3 = section.optional_table("s3", doc, aws::read);
     let doc = "Container of Azure Blob Storage.";
@@ -77,7 +91,73 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ObjectStoreSinkConfig> {
     let url = endpoint.and_then(|endpoint| endpoint.or_else(default));
     let key = "endpoint";
     let client = HttpClientConfig::read_rest(section, (key, url), &COMPRESSIONS, "zstd", "2m");
-    Some(ObjectStoreSinkConfig { client: client?, store: store?, prefix: prefix? })
+    let encodings = [("ndjson", Encoding::Ndjson), ("parquet", Encoding::Parquet)];
+    let doc = "Encoding of objects: lines of JSON, or columns of an OCSF class.";
+    let encoding = section.choice("encoding", &encodings, doc).or("ndjson");
+    let doc = "Names of objects as Amazon Security Lake expects them; for parquet only.";
+    let security_lake = section.optional_table("security_lake", doc, read_security_lake);
+    check_encoding(section, encoding?, format, security_lake.as_ref()?.is_some());
+    Some(ObjectStoreSinkConfig {
+        client: client?,
+        store: store?,
+        prefix: prefix?,
+        encoding: encoding?,
+        security_lake: security_lake?,
+    })
+}
+
+fn check_encoding(section: &mut Section<'_>, encoding: Encoding, format: Format, is_lake: bool) {
+    if encoding == Encoding::Ndjson {
+        if is_lake {
+            section.report("security_lake", "needs encoding = \"parquet\"");
+        }
+        return;
+    }
+    if cfg!(not(feature = "parquet")) {
+        let advice = "\"parquet\" is not in this build; build it with --features parquet";
+        section.report("encoding", advice);
+    }
+    if format != Format::Ocsf {
+        section.report(
+            "encoding",
+            "\"parquet\" needs format = \"ocsf\", whose classes are its schemas",
+        );
+    }
+    if section.is_given("compression") {
+        let advice = "is for encoding = \"ndjson\"; leave it out: parquet is compressed inside";
+        section.report("compression", advice);
+    }
+}
+
+fn read_security_lake(section: &mut Section<'_>) -> Option<SecurityLakeConfig> {
+    let doc = "Beginning of the names of the custom sources; - and the number of the class follow.";
+    let source = section.text_as("source", doc, parse_source).or("pingone");
+    let doc = "Region of the data lake.";
+    let region = section.text_as("region", doc, aws::parse_region).required("eu-central-1");
+    let doc = "AWS account of the data: 12 digits; or external_ and a name.";
+    let account_id = section.text_as("account_id", doc, parse_account).required("123456789012");
+    Some(SecurityLakeConfig { source: source?, region: region?, account_id: account_id? })
+}
+
+fn parse_source(text: &str) -> Result<String, &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match (1..=14).contains(&text.len()) && text.bytes().all(is_plain) {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "is not 1 to 14 letters, digits, ., _ and -: the name of a custom source has up to 20",
+        ),
+    }
+}
+
+fn parse_account(text: &str) -> Result<String, &'static str> {
+    let is_number = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let name = text.strip_prefix("external_").unwrap_or_default();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_external = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    match is_number || is_external {
+        true => Ok(text.to_owned()),
+        false => Err("is neither 12 digits nor external_ and a name"),
+    }
 }
 
 /// Returns the only store that is given.

@@ -29,13 +29,50 @@ pub(super) fn object_key(
     range: ObjectRange,
     ending: &str,
 ) -> String {
-    let ObjectRange { first, last, id } = range;
     let Partition { source, hour } = partition;
     // Receive times are from a clock, so they are within the range of dates.
     let time = DateTime::from_timestamp_millis(hour * HOUR_MILLIS).unwrap_or_default();
     let directory = time.format("dt=%Y-%m-%d/hour=%H");
-    let name = format!("{first:016}-{last:016}-{id:016x}.{ending}");
+    let name = format!("{}.{ending}", range_name(range));
     below(prefix, &format!("source={source}/{directory}/{name}"))
+}
+
+/// Layout of Amazon Security Lake: names by class, region and account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityLakeConfig {
+    /// Beginning of the names of the custom sources. The number of the class follows.
+    pub source: String,
+    /// Region of the data lake.
+    pub region: String,
+    /// AWS account of the data, or `external_` and a name.
+    pub account_id: String,
+}
+
+/// Returns the name of an object of one OCSF class and one day, in days since the Unix epoch.
+#[cfg(feature = "parquet")]
+pub(super) fn class_key(
+    prefix: &str,
+    lake: Option<&SecurityLakeConfig>,
+    class: u32,
+    day: i64,
+    range: ObjectRange,
+) -> String {
+    let time = DateTime::from_timestamp_millis(day * 24 * HOUR_MILLIS).unwrap_or_default();
+    let name = format!("{}.zstd.parquet", range_name(range));
+    match lake {
+        None => below(prefix, &format!("class={class}/dt={}/{name}", time.format("%Y-%m-%d"))),
+        Some(SecurityLakeConfig { source, region, account_id }) => {
+            let day = time.format("%Y%m%d");
+            let directory = format!("region={region}/accountId={account_id}/eventDay={day}");
+            below(prefix, &format!("ext/{source}-{class}/{directory}/{name}"))
+        }
+    }
+}
+
+/// Returns the part of a name that follows from the range.
+fn range_name(range: ObjectRange) -> String {
+    let ObjectRange { first, last, id } = range;
+    format!("{first:016}-{last:016}-{id:016x}")
 }
 
 /// Returns the name of the empty object that `check --connect` writes. Query engines skip names that begin with `_`.
@@ -51,6 +88,28 @@ fn below(prefix: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "parquet")]
+    #[test]
+    fn a_class_has_a_custom_source_of_its_own_in_security_lake() {
+        let range = ObjectRange { first: 1, last: 2, id: 3 };
+        let lake = SecurityLakeConfig {
+            source: "pingone".to_owned(),
+            region: "eu-central-1".to_owned(),
+            account_id: "123456789012".to_owned(),
+        };
+        let name = "0000000000000001-0000000000000002-0000000000000003.zstd.parquet";
+        assert_eq!(
+            class_key("", Some(&lake), 3002, 20_514, range),
+            format!(
+                "ext/pingone-3002/region=eu-central-1/accountId=123456789012/eventDay=20260302/{name}"
+            )
+        );
+        assert_eq!(
+            class_key("lake", None, 6003, 20_514, range),
+            format!("lake/class=6003/dt=2026-03-02/{name}")
+        );
+    }
 
     #[test]
     fn a_name_follows_from_range_source_and_hour() {

@@ -7,8 +7,12 @@
 
 #[cfg(feature = "object_store")]
 mod answer;
+#[cfg(feature = "object_store")]
+mod assumed_role;
 mod aws;
 mod azure_blob;
+#[cfg(feature = "parquet")]
+mod columns;
 mod config;
 #[cfg(feature = "object_store")]
 mod credentials;
@@ -16,6 +20,10 @@ mod credentials;
 mod exchange;
 mod key;
 mod ndjson;
+#[cfg(feature = "parquet")]
+mod parquet;
+#[cfg(feature = "parquet")]
+mod shred;
 #[cfg(feature = "object_store")]
 mod sink;
 #[cfg(feature = "object_store")]
@@ -45,8 +53,8 @@ impl SinkType for ObjectStoreSinkConfig {
     #[cfg(not(feature = "object_store"))]
     type Sink = super::sink_type::NotBuilt;
 
-    fn read(section: &mut Section<'_>, _format: Format) -> Option<ObjectStoreSinkConfig> {
-        config::read(section)
+    fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectStoreSinkConfig> {
+        config::read(section, format)
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -81,11 +89,17 @@ impl SinkType for ObjectStoreSinkConfig {
 impl ObjectLayout for ObjectStoreSinkConfig {
     fn settings(&self) -> String {
         let bucket = self.store.bucket();
-        let ObjectStoreSinkConfig { client, prefix, .. } = self;
-        format!("{} {bucket} {prefix} {}", client.url, ndjson::ending(client.compression))
+        let ObjectStoreSinkConfig { client, prefix, encoding, security_lake, .. } = self;
+        let ending = ndjson::ending(client.compression);
+        format!("{} {bucket} {prefix} {encoding:?} {security_lake:?} {ending}", client.url)
     }
 
     fn pack(&self, range: ObjectRange) -> Box<dyn ObjectPacker> {
+        #[cfg(feature = "parquet")]
+        if self.encoding == config::Encoding::Parquet {
+            let lake = self.security_lake.as_ref();
+            return Box::new(parquet::ParquetPacker::new(&self.prefix, lake, range));
+        }
         Box::new(ndjson::NdjsonPacker::new(&self.prefix, self.client.compression, range))
     }
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
+    Attribute, Attributes, ClientOptions, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
 };
 
 use super::answer::{Creation, StoreKind, failed};
+use super::assumed_role::AssumedRole;
 use super::aws::{Addressing, AwsCredentialsConfig, S3Config};
 use super::azure_blob::AzureBlobCredentials;
-use super::config::{ObjectStoreSinkConfig, StoreConfig, without_slash};
+use super::config::{Encoding, ObjectStoreSinkConfig, StoreConfig, without_slash};
 use super::credentials::EntraTokens;
 use super::exchange::{Exchange, ExchangeResult, Exchanges, StoreAnswer};
 use crate::http_client::Compression;
@@ -43,8 +45,17 @@ impl Store {
         let mut entra = None;
         let library: object_store::Result<Arc<dyn ObjectStore>> = match &settings.store {
             StoreConfig::S3(s3) => {
-                let builder = s3_builder(s3, settings)?;
-                builder.with_http_connector(exchanges.clone()).build().map(|it| Arc::new(it) as _)
+                let builder = s3_builder(s3, settings)?.with_http_connector(exchanges.clone());
+                match &s3.assume_role {
+                    None => builder.build().map(|it| Arc::new(it) as _),
+                    Some(role) => builder.clone().build().and_then(|own| {
+                        let client = exchanges.connect(&ClientOptions::new())?;
+                        let own = Arc::clone(own.credentials());
+                        let role = AssumedRole::new(role, &s3.region, own, client);
+                        let other = builder.with_credentials(Arc::new(role)).build()?;
+                        Ok(Arc::new(other) as _)
+                    }),
+                }
             }
             StoreConfig::AzureBlob(azure) => {
                 let builder = MicrosoftAzureBuilder::new()
@@ -84,10 +95,12 @@ impl Store {
             entra,
             kind: StoreKind::of(&settings.store),
             bucket: settings.store.bucket().to_owned(),
-            content_type: match settings.client.compression {
-                Compression::None => "application/x-ndjson",
-                Compression::Gzip => "application/gzip",
-                Compression::Zstd => "application/zstd",
+            content_type: match (settings.encoding, settings.client.compression) {
+                (Encoding::Parquet, _) => "application/vnd.apache.parquet",
+
+                (_, Compression::None) => "application/x-ndjson",
+                (_, Compression::Gzip) => "application/gzip",
+                (_, Compression::Zstd) => "application/zstd",
             },
         })
     }

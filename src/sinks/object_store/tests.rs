@@ -159,6 +159,23 @@ fn mistakes_are_reported() {
         (format!("{BUCKET}{KEY}concurrency = 2"), "must be 1, not 2"),
         (format!("{BUCKET}{KEY}retry = {{ give_up = {{ attempts = 3 }} }}"), "is no key here"),
         (format!("{BUCKET}{KEY}batch = {{ bytes = \"2 GiB\" }}"), "must be at most"),
+        (format!("{BUCKET}{KEY}encoding = \"parquet\""), "needs format = \"ocsf\""),
+        (
+            format!(
+                "{BUCKET}{KEY}security_lake = {{ region = \"eu-central-1\", account_id = \"123456789012\" }}"
+            ),
+            "needs encoding",
+        ),
+        (
+            format!(
+                "{BUCKET}{KEY}format = \"ocsf\"\nencoding = \"parquet\"\ncompression = \"gzip\""
+            ),
+            "leave it out",
+        ),
+        (
+            format!("{BUCKET}{KEY}s3.assume_role = {{ role_arn = \"x\" }}"),
+            "is not the ARN of a role",
+        ),
         (
             "azure = { account = \"a.b\", container = \"davinci\", account_key_env = \"S\" }"
                 .to_owned(),
