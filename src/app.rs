@@ -17,6 +17,7 @@ use crate::admin::access::Access;
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
+use crate::interactions::{self, FlowAnalytics, Summariser};
 use crate::listener::tls::{self, TlsError};
 use crate::listener::{self, Listener, Timeouts};
 use crate::metrics::{Metrics, SharedMetrics};
@@ -97,6 +98,8 @@ pub struct App {
     admin: TcpListener,
     policy: Arc<SharedPolicy>,
     workers: Vec<Worker>,
+    summariser: Option<Summariser>,
+    analytics: Arc<FlowAnalytics>,
     statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
     observer: Arc<Observer>,
@@ -143,9 +146,25 @@ impl App {
         if !spool.is_shared() {
             observer.restore_sources(&config.spool.directory, (clock)());
         }
-        let starts: Vec<(Arc<str>, Start)> =
+        let mut starts: Vec<(Arc<str>, Start)> =
             config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
+        if config.interactions.enabled {
+            starts.push((interactions::CURSOR_NAME.into(), Start::Oldest));
+        }
         let registered = spool.register(&starts).await?;
+        let analytics = Arc::new(FlowAnalytics::new((clock)()));
+        let summariser = match registered.get(config.sinks.len()) {
+            Some(Registered { cursor, .. }) => Some(Summariser::new(
+                config.interactions.clone(),
+                Arc::clone(&config.outcomes),
+                Arc::clone(&spool),
+                *cursor,
+                Arc::clone(&analytics),
+                Arc::clone(&metrics),
+                Arc::clone(&clock),
+            )?),
+            None => None,
+        };
         let mut workers = Vec::with_capacity(starts.len());
         let mut statuses = Vec::with_capacity(starts.len());
         for ((sink, (name, _)), Registered { cursor, is_paused }) in
@@ -175,6 +194,8 @@ impl App {
             admin,
             policy,
             workers,
+            summariser,
+            analytics,
             statuses,
             metrics,
             observer,
@@ -205,6 +226,8 @@ impl App {
             admin,
             policy,
             workers,
+            summariser,
+            analytics,
             statuses,
             metrics,
             observer,
@@ -258,6 +281,7 @@ impl App {
                 rules: config.retry_rules_with(policy),
                 metrics: Arc::clone(&metrics),
                 observer: Arc::clone(&observer),
+                analytics: config.interactions.enabled.then_some(analytics),
                 dedup_max_ids: config.spool.dedup_max_ids,
                 disk: Some(directory.clone()).filter(|_| matches!(*spool, Spool::Embedded(_))),
                 clock,
@@ -276,6 +300,9 @@ impl App {
         let (end_workers, workers_shutdown) = shutdown::channel();
         let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
         let mut workers: JoinSet<()> = runs.collect();
+        if let Some(summariser) = summariser {
+            workers.spawn(summariser.run(workers_shutdown.clone()));
+        }
         // A worker ends only at shutdown, or by a panic.
         let delivering = async {
             while let Some(ended) = workers.join_next().await {

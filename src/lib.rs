@@ -24,6 +24,7 @@ pub mod format;
 #[path = "../fuzz/properties/mod.rs"]
 pub mod fuzzing;
 mod http_client;
+pub mod interactions;
 pub(crate) mod json;
 pub(crate) mod listener;
 pub mod metrics;

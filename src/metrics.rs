@@ -21,6 +21,10 @@ const LAG_BUCKETS: [f64; 14] = [
 const DELIVERY_BUCKETS: [f64; 15] =
     [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86_400.0];
 
+/// Buckets from an API call to a sign-on that waits for an e-mail.
+const RUN_BUCKETS: [f64; 12] =
+    [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
 /// All metrics of the service.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -77,6 +81,12 @@ pub struct Metrics {
     pub sink_findings: IntCounterVec,
     /// Stored events that could not be read back, by sink.
     pub damaged: IntCounterVec,
+    /// Summaries of flow runs, by reason and outcome.
+    pub interactions: IntCounterVec,
+    /// Flow runs without a summary.
+    pub open_interactions: IntGauge,
+    /// Seconds from the first to the last event of a flow run with an outcome.
+    pub interaction_seconds: Histogram,
     /// Spans of `[traces]`, by result.
     pub spans: IntCounterVec,
 }
@@ -122,7 +132,24 @@ impl Metrics {
         let started =
             IntGauge::new("start_timestamp_seconds", "Unix time of the start of the service")?;
         registry.register(Box::new(started.clone()))?;
+        let open_interactions = IntGauge::new("open_interactions", "Flow runs without a summary")?;
+        registry.register(Box::new(open_interactions.clone()))?;
+        let interaction_seconds = Histogram::with_opts(
+            HistogramOpts::new(
+                "interaction_seconds",
+                "Seconds from the first to the last event of a flow run with an outcome",
+            )
+            .buckets(RUN_BUCKETS.to_vec()),
+        )?;
+        registry.register(Box::new(interaction_seconds.clone()))?;
         let metrics = Metrics {
+            interactions: counter(
+                "interactions_total",
+                "Summaries of flow runs, by reason and outcome",
+                &["ended_by", "outcome"],
+            )?,
+            open_interactions,
+            interaction_seconds,
             started,
             events: counter("events_total", "Events by source and result", &["source", "result"])?,
             requests: counter(

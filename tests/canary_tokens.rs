@@ -131,6 +131,33 @@ const WRONG_PLACES: &[(&str, &str)] = &[
         "as a signing key's file",
         "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\nsigning_keys = [{ key_file = \"@\" }]\n",
     ),
+    (
+        "as an API key and its variable",
+        "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\napi_key = \"@\"\n[sinks.b]\ntype = \"http\"\n\
+         url = \"https://x\"\napi_key_env = \"@\"\n",
+    ),
+    (
+        "as a secret URL's file and variable",
+        "[sinks.a]\ntype = \"http\"\nurl_file = \"@\"\n[sinks.b]\ntype = \"http\"\nurl_env = \"@\"\n",
+    ),
+    (
+        "as a secret URL in the configuration",
+        "[sinks.a]\ntype = \"http\"\nprofile = \"sumo\"\nurl = \"https://x/receiver/@\"\n",
+    ),
+    (
+        "as a key of a body's signature",
+        "[sinks.a]\ntype = \"http\"\nurl = \"https://x\"\nhmac = { header = \"X-S\", key_env = \"@\" }\n",
+    ),
+    (
+        "as a password of PostgreSQL",
+        "[sinks.a]\ntype = \"postgres\"\naddress = \"u:@@x:1\"\ndatabase = \"d\"\nusername = \"u\"\n\
+         password = \"@\"\n",
+    ),
+    (
+        "as a connection string of Event Hubs",
+        "[sinks.a]\ntype = \"kafka\"\nprofile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"\n\
+         sasl = { password_env = \"@\" }\nentra = { client_secret = { secret = \"@\" } }\n",
+    ),
     ("as a sink's type", "[sinks.a]\ntype = \"@\"\n"),
     ("as a sink's name", "[sinks.\"@\"]\ntype = \"stdout\"\n"),
     ("as a sink's format", "[sinks.a]\ntype = \"stdout\"\nformat = \"@\"\n"),

@@ -152,18 +152,18 @@ fn check_says_whether_the_mapping_is_that_of_this_release() {
     for (mappings, is_good, part) in [
         (vec![], true, "was not checked (HTTP 403)"),
         (
-            vec![(template, of_template(numbered(2)))],
+            vec![(template, of_template(numbered(3)))],
             true,
-            "the template of logs-pingone.davinci-default has version 2",
+            "the template of logs-pingone.davinci-default has version 3",
         ),
         (vec![(template, of_template(numbered(1)))], false, "has version 1 of the mapping"),
         (vec![(template, of_template(other()))], false, "does not have davinci-siem's mapping"),
         (vec![(template, json!({}))], false, "no index template matches"),
-        (vec![(stream, indices(vec![other(), numbered(2)]))], true, "has version 2 of the mapping"),
+        (vec![(stream, indices(vec![other(), numbered(3)]))], true, "has version 3 of the mapping"),
         (
             vec![
-                (stream, indices(vec![numbered(2), other()])),
-                (template, of_template(numbered(2))),
+                (stream, indices(vec![numbered(3), other()])),
+                (template, of_template(numbered(3))),
             ],
             false,
             "its template is current; roll it over with POST /logs-pingone.davinci-default/_rollover",

@@ -25,6 +25,11 @@ fn check_names_the_feature_that_the_build_lacks() {
             "object_store",
             cfg!(feature = "object_store"),
         ),
+        (
+            "[sinks.a]\ntype = \"postgres\"\naddress = \"127.0.0.1:1\"\ndatabase = \"d\"\nusername = \"u\"\n",
+            "postgres",
+            cfg!(feature = "postgres"),
+        ),
         ("[traces]\nendpoint = \"http://127.0.0.1:1\"\n", "otlp", cfg!(feature = "otlp")),
     ] {
         let output = Home::new(config).run(&["check"]);

@@ -9,6 +9,7 @@ mod answers;
 mod attacks;
 mod canary;
 mod canary_tokens;
+mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
@@ -23,6 +24,8 @@ mod delivery;
 mod disk;
 mod early_answers;
 mod elasticsearch;
+#[cfg(feature = "kafka")]
+mod event_hubs;
 mod exhaustion;
 mod faults;
 mod features;
@@ -30,6 +33,8 @@ mod formats;
 mod full_quarantine;
 mod http2;
 mod http_sink;
+mod interactions;
+mod interactions_kills;
 mod invariants;
 #[cfg(feature = "kafka")]
 mod kafka;
@@ -37,6 +42,7 @@ mod kafka;
 mod kafka_broker;
 mod limits;
 mod listener_tls;
+mod loki;
 mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
@@ -55,7 +61,10 @@ mod observed;
 mod odd_bodies;
 mod operators;
 mod outages;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod power_loss;
+mod profiles;
 mod prometheus;
 mod proxies;
 mod quarantine;

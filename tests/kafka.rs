@@ -260,9 +260,13 @@ fn an_unknown_topic_is_reported() {
     assert!(!is_good && said.contains("make the topic, or correct topic"), "{said}");
 }
 
-/// Starts a broker that requests credentials and refuses them. Returns its port, and a channel with the
-/// credentials that it gets.
-fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
+/// Starts a broker that requests credentials, and accepts all or none. Returns its port, and a channel with the
+/// credentials and the later requests that it gets, which it does not answer.
+pub(crate) fn sasl_broker(
+    runtime: &tokio::runtime::Runtime,
+    mechanism: &'static str,
+    accepts: bool,
+) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (shown, sees) = std::sync::mpsc::channel();
@@ -282,12 +286,20 @@ fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::
                             answer.extend([0, api, 0, 0, 0, newest]);
                         }
                     }
-                    // SaslHandshake: PLAIN.
-                    (0, 17) => answer.extend(b"\0\0\0\0\0\x01\0\x05PLAIN"),
-                    // SaslAuthenticate: refused, without a message.
+                    // SaslHandshake: one mechanism.
+                    (0, 17) => {
+                        answer.extend([0, 0, 0, 0, 0, 1, 0, mechanism.len() as u8]);
+                        answer.extend(mechanism.as_bytes());
+                    }
+                    // SaslAuthenticate: accepted or refused, without a message.
+                    (0, 36) => {
+                        drop(shown.send(request));
+                        let error = if accepts { 0 } else { 58 };
+                        answer.extend([0, error, 0xff, 0xff, 0, 0, 0, 0]);
+                    }
                     _ => {
                         drop(shown.send(request));
-                        answer.extend([0, 58, 0xff, 0xff, 0, 0, 0, 0]);
+                        continue;
                     }
                 }
                 stream.write_u32(answer.len() as u32).await.expect("written");
@@ -301,7 +313,7 @@ fn refusing_broker(runtime: &tokio::runtime::Runtime) -> (u16, std::sync::mpsc::
 #[test]
 fn refused_credentials_pause_the_sink_at_once() {
     let runtime = runtime();
-    let (port, sees) = refusing_broker(&runtime);
+    let (port, sees) = sasl_broker(&runtime, "PLAIN", false);
     let home = Home::new(&format!(
         "[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"localhost:{port}\"]\ntopic = \"t\"\n\
          transport = \"tcp\"\ntimeout = \"1h\"\n{QUICK}sasl = {{ mechanism = \"PLAIN\", \

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 34] = [
+const DIRECTIONS: [(&str, &[&str]); 35] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
@@ -76,10 +76,12 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
             "spool",
         ],
     ),
+    ("interactions", &["decode", "event", "metrics", "settings", "shutdown", "spool"]),
     (
         "admin",
         &[
             "deliver",
+            "interactions",
             "listener",
             "metrics",
             "observe",
@@ -98,6 +100,7 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
             "admin",
             "deliver",
             "event",
+            "interactions",
             "listener",
             "paths",
             "receive",
@@ -126,8 +129,18 @@ const DIRECTIONS: [(&str, &[&str]); 34] = [
     (
         "app",
         &[
-            "admin", "config", "deliver", "listener", "metrics", "observe", "receive", "reload",
-            "rlimit", "shutdown", "spool",
+            "admin",
+            "config",
+            "deliver",
+            "interactions",
+            "listener",
+            "metrics",
+            "observe",
+            "receive",
+            "reload",
+            "rlimit",
+            "shutdown",
+            "spool",
         ],
     ),
 ];

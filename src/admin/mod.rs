@@ -8,6 +8,7 @@
 //! | `GET /console` | operators | the console |
 //! | `GET /api/status` | operators | content of the spool, cursor and state of each sink |
 //! | `GET /api/observed` | operators | events by minute, flows, failing connectors, sources |
+//! | `GET /api/flows?since=` | operators | statistics of flows by version, from summaries |
 //! | `GET /api/drift` | operators | differences between the events and PingOne's documentation |
 //! | `GET /api/tail` | operators | the last events and new ones, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | pauses or resumes a sink |
@@ -20,6 +21,7 @@
 pub(crate) mod access;
 mod config;
 mod console;
+mod flows;
 mod health;
 mod metrics;
 mod observed;
@@ -42,6 +44,7 @@ use thiserror::Error;
 use access::Access;
 
 use crate::deliver::SinkStatus;
+use crate::interactions::FlowAnalytics;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::retry::RetryRules;
@@ -75,6 +78,8 @@ pub(crate) struct Admin {
     pub metrics: SharedMetrics,
     /// Statistics of accepted events.
     pub observer: Arc<Observer>,
+    /// Statistics of flows, if summaries are made.
+    pub analytics: Option<Arc<FlowAnalytics>>,
     /// Maximum number of ids remembered for deduplication.
     pub dedup_max_ids: u64,
     /// Directory of the spool, if the engine stores events on this machine.
@@ -106,6 +111,7 @@ pub(crate) fn router(admin: Admin) -> Router {
     let operations = Router::new()
         .route("/api/status", get(operations::status))
         .route("/api/observed", get(observed::observed))
+        .route("/api/flows", get(flows::flows))
         .route("/api/drift", get(observed::drift))
         .route("/api/tail", get(observed::tail))
         .route("/api/quarantine/{id}/retry", post(operations::retry))

@@ -28,6 +28,21 @@ pub(crate) struct AccessToken {
     pub(super) expires_at: Instant,
 }
 
+impl AccessToken {
+    /// Returns the token itself, for protocols without HTTP headers.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn text(&self) -> &str {
+        let header = self.authorization.to_str().unwrap_or_default();
+        header.strip_prefix("Bearer ").unwrap_or_default()
+    }
+
+    /// Returns the time for which the token is still valid.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.expires_at.saturating_duration_since(Instant::now())
+    }
+}
+
 /// Reason why there is no token. The message holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenError {

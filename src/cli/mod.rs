@@ -16,8 +16,10 @@ mod check;
 mod config;
 mod drift;
 mod fields;
+mod flows;
 mod generate;
 mod health;
+mod init;
 mod input;
 mod known;
 mod loader;
@@ -69,6 +71,10 @@ struct CommandLine {
 enum CliCommand {
     /// Run the receiver (default)
     Serve,
+    /// Write a configuration for a target, or list the targets
+    ///
+    /// The configuration is complete and commented. Secrets come from variables, or from files.
+    Init(init::InitArguments),
     /// Check the configuration and report every mistake
     Check(check::CheckArguments),
     /// Print what a configuration file may contain
@@ -103,6 +109,10 @@ enum CliCommand {
     /// List sinks with their state; pause and resume a sink
     #[command(subcommand)]
     Sink(sink::SinkCommand),
+    /// Print statistics of flows by version: starts, outcomes, durations, failing steps
+    ///
+    /// Counts summaries of flow runs since the start of the service, in hours; needs `interactions.enabled`.
+    Flows(flows::FlowsArguments),
     /// List differences between the events and PingOne's documentation
     Drift(drift::DriftArguments),
     /// Deliver the events of a time range to one sink again
@@ -173,6 +183,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
             let (text, config) = loader.text_and_config()?;
             serve::run(config, text, file.map(Path::to_owned))
         }
+        CliCommand::Init(arguments) => init::run(&arguments),
         CliCommand::Check(check) => check::run(&check, loader),
         CliCommand::Config(command) => config::run(&command),
         CliCommand::Send(arguments) => send::run(&arguments),
@@ -186,6 +197,7 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
             trace::run(&arguments, &loader.config_without(Secrets::None)?)
         }
         CliCommand::Sink(command) => sink::run(&command, &loader.admin()?),
+        CliCommand::Flows(arguments) => flows::run(&arguments, &loader.admin()?),
         CliCommand::Drift(drift) => drift::run(&drift, &loader.admin()?),
         CliCommand::Replay(replay) => replay::run(&replay, &loader.admin()?),
         CliCommand::Health(health) => health::run(&health, loader.admin_address()?),

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<()
 }
 
 /// Parses a date, a date and time, or an age.
-fn time(text: &str) -> Result<DateTime<Utc>, String> {
+pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use crate::admin::AdminConfig;
 use crate::deliver::SinkConfig;
 use crate::event::OutcomeWords;
+use crate::interactions::{InteractionsConfig, SUMMARY_SOURCE};
 use crate::listener::ListenConfig;
 use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
 use crate::redact::{RedactConfig, Redaction};
 use crate::settings::{self, Problems, Secrets, Section};
-use crate::spool::SpoolConfig;
+use crate::spool::{Engine, SpoolConfig};
 use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub redact: Option<RedactConfig>,
     /// `[spool]`
     pub spool: SpoolConfig,
+    /// `[interactions]`: summaries of flow runs.
+    pub interactions: InteractionsConfig,
     /// `[sinks.NAME]`, at least one.
     pub sinks: Vec<SinkConfig>,
     /// `[admin]`
@@ -149,6 +152,13 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     let outcomes = root.table("outcomes", doc, OutcomeWords::read).map(Arc::new);
     let redact = RedactConfig::read(root);
     let spool = read_spool(root, limits.as_ref().map_or(0, |limits| limits.body));
+    let mut interactions = InteractionsConfig::read(root);
+    if let (Some(interactions), Some(sources)) = (&mut interactions, &sources) {
+        let own = sources
+            .iter()
+            .filter_map(|source| Some((source.name.clone(), source.interaction_timeout?)));
+        interactions.timeouts = own.collect();
+    }
     let mut sinks = SinkConfig::read_all(root);
     for sink in sinks.iter_mut().flatten() {
         sink.outcomes = outcomes.clone().unwrap_or_default();
@@ -173,8 +183,12 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
     {
         root.report(key, message);
     }
+    if let (Some(interactions), Some(sources), Some(spool)) = (&interactions, &sources, &spool) {
+        check_interactions(interactions, sources, spool, root);
+    }
     if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
-        check_filters(sources, sinks, root);
+        let has_summaries = interactions.as_ref().is_some_and(|interactions| interactions.enabled);
+        check_filters(sources, has_summaries, sinks, root);
         assertions::check(tests.as_deref().unwrap_or_default(), sources, sinks, root);
     }
     if let (Some(listen), Some(spool), Some(sinks)) = (&listen, &spool, &sinks) {
@@ -187,6 +201,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         outcomes: outcomes?,
         redact: redact?,
         spool: spool?,
+        interactions: interactions?,
         sinks: sinks?,
         admin: admin?,
         log: log?,
@@ -201,9 +216,38 @@ pub(crate) fn read_spool(root: &mut Section<'_>, body: u64) -> Option<SpoolConfi
     root.table("spool", doc, |section| SpoolConfig::read(section, body))
 }
 
+/// Reports settings with which no summaries of flow runs can be made.
+fn check_interactions(
+    interactions: &InteractionsConfig,
+    sources: &[SourceConfig],
+    spool: &SpoolConfig,
+    root: &mut Section<'_>,
+) {
+    if !interactions.enabled {
+        return;
+    }
+    if spool.engine != Engine::Embedded {
+        let advice = "needs engine = \"embedded\": the events of one flow run may reach several receivers, and none \
+                      of them sees the whole run in the order of the stream. Leave it out, or use one receiver with \
+                      the embedded engine";
+        root.report("interactions.enabled", advice);
+    }
+    if sources.iter().any(|source| source.name == SUMMARY_SOURCE) {
+        let advice = "is the name under which summaries are stored while interactions.enabled = true; rename the \
+                      source";
+        root.report(&format!("sources.{SUMMARY_SOURCE}"), advice);
+    }
+}
+
 /// Reports filters with the name of a source that does not exist.
-fn check_filters(sources: &[SourceConfig], sinks: &[SinkConfig], root: &mut Section<'_>) {
-    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+fn check_filters(
+    sources: &[SourceConfig],
+    has_summaries: bool,
+    sinks: &[SinkConfig],
+    root: &mut Section<'_>,
+) {
+    let names = sources.iter().map(|source| source.name.as_str());
+    let names: Vec<&str> = names.chain(has_summaries.then_some(SUMMARY_SOURCE)).collect();
     for sink in sinks {
         let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
         for _ in filters

@@ -54,7 +54,7 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
             "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
             "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 3",
-            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"sentinel\", \"syslog\", \"nats\", \"kafka\", \"object_store\"; did you mean \"file\"?",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"loki\", \"clickhouse\", \"postgres\", \"sentinel\", \"syslog\", \"nats\", \"kafka\", \"object_store\"; did you mean \"file\"?",
             "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
         ]
     );
@@ -82,7 +82,7 @@ fn every_check_refuses_what_it_is_for() {
     for (text, message) in [
         (
             "x = 1",
-            "test.toml:1: x: is no key here; the keys are listen, sources, limits, outcomes, redact, spool, sinks, admin, log, traces",
+            "test.toml:1: x: is no key here; the keys are listen, sources, limits, outcomes, redact, spool, interactions, sinks, admin, log, traces",
         ),
         ("\"\" = 1", "test.toml:1: \"\": is no key here"),
         ("\"a\\nb\" = 1", "test.toml:1: a\\nb: is no key here"),
@@ -255,7 +255,7 @@ fn every_check_refuses_what_it_is_for() {
             "[sinks.a]\ntype = \"elasticsearch\"\nendpoint = \"https://x\"\ndata_stream = \"A b\"",
             "is not a data stream's name",
         ),
-        (&format!("{HTTP}url = \"http://x\"\nformat = \"cef\""), "set body = \"ndjson\""),
+        (&format!("{HTTP}url = \"http://x\"\nformat = \"cef\""), "set body = \"lines\""),
         (
             "[sinks.a]\ntype = \"stdout\"\nformat = \"leef\"\nwrap = true",
             "is for format = \"native\" only",

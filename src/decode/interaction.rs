@@ -1,5 +1,5 @@
 //! Reads `_embedded.flowInteractionEvent` of the five run-time types, under every documented
-//! spelling.
+//! spelling, and of the summaries that this program makes.
 
 use super::envelope::required;
 use super::field_reader::{FieldReader, Findings, ReadKind};
@@ -7,9 +7,12 @@ use super::fields::{FieldNames, ObjectFields};
 use super::refusal::Refusal;
 use crate::event::{
     CustomAnalytics, Envelope, Event, FindingKind, Flow, FlowVersion, Interaction,
-    InteractionEvent, Node, Packet, ParentFlow, ReceiveRequest, Reported, SendErrorResponse,
-    SendResponse, StartInteraction,
+    InteractionEvent, Node, Packet, ParentFlow, ReceiveRequest, Reported, RunSummary,
+    SendErrorResponse, SendResponse, StartInteraction,
 };
+
+/// Type of the summaries.
+pub(super) const RUN_SUMMARY: &str = "DAVINCI_SIEM.INTERACTION";
 
 const EMBEDDED: &str = "$._embedded";
 const PATH: &str = "$._embedded.flowInteractionEvent";
@@ -68,13 +71,13 @@ pub(super) fn read<'a>(
     envelope: Envelope<'a>,
     findings: &mut Findings,
 ) -> Result<Event<'a>, Refusal> {
-    let kind = envelope.action.kind.strip_prefix("DAVINCI_INTERACTION.").unwrap_or_default();
-    let read_detail = match kind {
-        "CUSTOM_ANALYTICS" => custom_analytics,
-        "START_INTERACTION" => start_interaction,
-        "RECEIVE_REQUEST" => receive_request,
-        "SEND_RESPONSE" => send_response,
-        "SEND_ERROR_RESPONSE" => send_error_response,
+    let read_detail = match &*envelope.action.kind {
+        "DAVINCI_INTERACTION.CUSTOM_ANALYTICS" => custom_analytics,
+        "DAVINCI_INTERACTION.START_INTERACTION" => start_interaction,
+        "DAVINCI_INTERACTION.RECEIVE_REQUEST" => receive_request,
+        "DAVINCI_INTERACTION.SEND_RESPONSE" => send_response,
+        "DAVINCI_INTERACTION.SEND_ERROR_RESPONSE" => send_error_response,
+        RUN_SUMMARY => run_summary,
         _ => {
             findings.note(FindingKind::UnknownType, "$.action", "type");
             return Ok(Event::Other(envelope));
@@ -83,8 +86,11 @@ pub(super) fn read<'a>(
     let payload = payload(fields, findings)?;
     let mut reader = FieldReader::new(&payload, PATH, findings);
     let mut flow = flow(&mut reader)?;
-    let interaction = read_detail(&mut reader);
-    note_unknown(&payload, &mut reader);
+    let mut interaction = read_detail(&mut reader);
+    match &mut interaction {
+        Interaction::Summary(found) => fill_summary(found, &payload, findings),
+        _ => note_unknown(&payload, &mut reader),
+    }
     flow.parent = parent_flow(&payload, findings);
     Ok(Event::Interaction(Box::new(InteractionEvent { envelope, flow, interaction })))
 }
@@ -181,6 +187,37 @@ fn send_response<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
 
 fn send_error_response<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
     Interaction::SendErrorResponse(SendErrorResponse { node: node(reader), packet: packet(reader) })
+}
+
+fn run_summary<'a>(reader: &mut FieldReader<'_, '_, 'a>) -> Interaction<'a> {
+    Interaction::Summary(RunSummary { node: node(reader), ..RunSummary::default() })
+}
+
+/// Reads the object `summary`, which only summaries have.
+fn fill_summary<'a>(
+    found: &mut RunSummary<'a>,
+    payload: &ObjectFields<'_, 'a>,
+    findings: &mut Findings,
+) {
+    let path = format!("{PATH}.summary");
+    let Some(fields) = FieldReader::new(payload, PATH, findings).object(&["summary"]) else {
+        return;
+    };
+    let mut reader = FieldReader::new(&fields, &path, findings);
+    *found = RunSummary {
+        node: std::mem::take(&mut found.node),
+        source: reader.text(&["source"]),
+        generation: reader.integer(&["generation"]),
+        last_position: reader.integer(&["lastPosition"]),
+        started_at: reader.time(&["startedAt"]),
+        duration_ms: reader.integer(&["durationMs"]),
+        ended_by: reader.text(&["endedBy"]),
+        start_seen: reader.boolean(&["startSeen"]),
+        outcome_seen: reader.boolean(&["outcomeSeen"]),
+        timed_out: reader.boolean(&["timedOut"]),
+        events: reader.integer(&["events"]),
+        errors: reader.integer(&["errors"]),
+    };
 }
 
 /// Finds the parent flow. The documentation describes its fields but not the name of the object, so

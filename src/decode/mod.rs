@@ -128,7 +128,7 @@ fn typed_event<'a>(
     let envelope = envelope::read(fields, findings)?;
     Ok(match envelope.action.kind.as_ref() {
         "EVENT_DELIVERY_TEST" => Event::DeliveryTest(envelope),
-        kind if kind.starts_with("DAVINCI_INTERACTION.") => {
+        kind if kind.starts_with("DAVINCI_INTERACTION.") || kind == interaction::RUN_SUMMARY => {
             interaction::read(fields, envelope, findings)?
         }
         kind => {

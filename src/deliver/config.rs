@@ -109,7 +109,9 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     let starts = [("oldest", Start::Oldest), ("now", Start::Now)];
     let doc = "Start of a new sink: the oldest stored event, or the next event.";
     let start = section.choice("start", &starts, doc).or("oldest");
-    let batch = section.table("batch", "Size of a batch.", |batch| read_batch(batch, registered));
+    let defaults = target.as_ref().map_or(registered.batch, TargetConfig::batch);
+    let batch =
+        section.table("batch", "Size of a batch.", |batch| read_batch(batch, registered, defaults));
     let concurrency = read_concurrency(section, registered.is_ordered);
     let retry = section.table("retry", "Backoff between attempts.", |section| {
         read_retry(section, registered.writes_objects)
@@ -136,8 +138,11 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     Some(config)
 }
 
-fn read_batch(section: &mut Section<'_>, registered: SinkRegistration) -> Option<BatchConfig> {
-    let defaults = registered.batch;
+fn read_batch(
+    section: &mut Section<'_>,
+    registered: SinkRegistration,
+    defaults: BatchDefaults,
+) -> Option<BatchConfig> {
     let (max_events, max_bytes, bytes_doc) = match registered.writes_objects {
         false => (
             MAX_BATCH_EVENTS,

@@ -34,6 +34,8 @@ pub enum Interaction<'a> {
     SendResponse(SendResponse<'a>),
     /// `SEND_ERROR_RESPONSE`: a connector failed.
     SendErrorResponse(SendErrorResponse<'a>),
+    /// `DAVINCI_SIEM.INTERACTION`: summary of a flow run, made by this program.
+    Summary(RunSummary<'a>),
 }
 
 /// Fields that all five types share.
@@ -197,6 +199,35 @@ pub struct SendErrorResponse<'a> {
     pub packet: Packet<'a>,
 }
 
+/// Fields of a summary of a flow run. The five documented types do not have them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunSummary<'a> {
+    /// The node that failed last, if any failed.
+    pub node: Node<'a>,
+    /// The source that received the run's events.
+    pub source: Option<Cow<'a, str>>,
+    /// Position in the spool of the first event that the summary covers.
+    pub generation: Option<i64>,
+    /// Position of the last event that it covers.
+    pub last_position: Option<i64>,
+    /// Time of the earliest event.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Time from the earliest to the latest event, in ms.
+    pub duration_ms: Option<i64>,
+    /// Reason of the summary: `outcome`, `timeout`, `max_age` or `limit`.
+    pub ended_by: Option<Cow<'a, str>>,
+    /// True if the run's `START_INTERACTION` was received.
+    pub start_seen: Option<bool>,
+    /// True if the run reported an outcome.
+    pub outcome_seen: Option<bool>,
+    /// True if the run fell silent without an outcome.
+    pub timed_out: Option<bool>,
+    /// Number of events.
+    pub events: Option<i64>,
+    /// Number of `SEND_ERROR_RESPONSE` events.
+    pub errors: Option<i64>,
+}
+
 impl<'a> Interaction<'a> {
     /// Returns the node of the event. All of its fields may be absent.
     pub fn node(&self) -> &Node<'a> {
@@ -206,6 +237,7 @@ impl<'a> Interaction<'a> {
             Interaction::ReceiveRequest(event) => &event.node,
             Interaction::SendResponse(event) => &event.node,
             Interaction::SendErrorResponse(event) => &event.node,
+            Interaction::Summary(event) => &event.node,
         }
     }
 }

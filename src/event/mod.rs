@@ -17,7 +17,7 @@ pub use envelope::{Action, Actor, Envelope, Resource, ResultBlock, RiskLevel, So
 pub use finding::{Finding, FindingKind};
 pub use interaction::{
     CustomAnalytics, Flow, FlowVersion, Interaction, InteractionEvent, Node, Packet, ParentFlow,
-    ReceiveRequest, Reported, SendErrorResponse, SendResponse, StartInteraction,
+    ReceiveRequest, Reported, RunSummary, SendErrorResponse, SendResponse, StartInteraction,
 };
 pub use outcome::Outcome;
 pub use severity::Severity;
@@ -25,7 +25,8 @@ pub use severity::Severity;
 /// One event, typed as far as its sender allows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event<'a> {
-    /// A DaVinci flow at run time (`DAVINCI_INTERACTION.*`, one of the five documented types).
+    /// A DaVinci flow at run time (`DAVINCI_INTERACTION.*`, one of the five documented types), or the summary of a
+    /// flow run.
     Interaction(Box<InteractionEvent<'a>>),
     /// A DaVinci administrative event (`DAVINCI.*`).
     Admin(Envelope<'a>),

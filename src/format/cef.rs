@@ -4,13 +4,15 @@
 //! are those of the CEF implementation standard. A value is cut between characters, before it is
 //! escaped; a cut value is kept whole in `davinciExtra`.
 
+use chrono::{DateTime, Utc};
+
 use super::classify::{Facts, USER_AGENTS, session_change, severity, source_address, source_port};
 use super::control::{self, has_control};
 use super::explain::Derivation;
 use super::leaves::{Leaves, printable};
 use super::slots::{Alternatives, Slot, any_of, only, slot};
 use super::{Line, Received};
-use crate::event::FlowVersion;
+use crate::event::{Event, FlowVersion, Interaction, RunSummary};
 use crate::format::FormatConfig;
 
 /// A key, its label if it is a custom key, its maximum length in characters, and the event fields
@@ -157,6 +159,11 @@ pub(super) fn render<'a>(
     }
     source(leaves, &mut line);
     version(&facts, leaves, &mut line);
+    if let Event::Interaction(run) = event
+        && let Interaction::Summary(summary) = &run.interaction
+    {
+        run_summary(summary, run.flow.completed_at, leaves, &mut line);
+    }
     if formatting.extension {
         if let Some(text) = leaves.original(received) {
             line.add("davinciOriginal", &printable(text));
@@ -217,6 +224,34 @@ fn version(facts: &Facts<'_>, leaves: &mut Leaves<'_>, line: &mut CefLine) {
     if leaves.take(&["cn1"], from, |text| text == version).is_some() {
         line.add("cn1", &version);
         line.label("cn1", "flowVersionId");
+    }
+}
+
+/// Adds start and end in ms since the Unix epoch, duration in ms, and the number of errors of a summarised flow run.
+fn run_summary(
+    summary: &RunSummary<'_>,
+    ended_at: Option<DateTime<Utc>>,
+    leaves: &mut Leaves<'_>,
+    line: &mut CefLine,
+) {
+    if let Some(at) = summary.started_at {
+        leaves.copied(&["start"], const { slot("~/summary/startedAt") });
+        line.add("start", &at.timestamp_millis().to_string());
+    }
+    if let Some(at) = ended_at {
+        leaves.copied(&["end"], const { slot("~/tsEms") });
+        line.add("end", &at.timestamp_millis().to_string());
+    }
+    let rows: [(&'static str, &'static str, Alternatives, Option<i64>); 2] = [
+        ("cn2", "durationMs", any_of(["~/summary/durationMs"]), summary.duration_ms),
+        ("cn3", "errors", any_of(["~/summary/errors"]), summary.errors),
+    ];
+    for (key, label, from, value) in rows {
+        if let Some(value) = value.map(|value| value.to_string()) {
+            leaves.take(&[key], &from, |text| text == value);
+            line.add(key, &value);
+            line.label(key, label);
+        }
     }
 }
 

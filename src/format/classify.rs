@@ -129,16 +129,19 @@ pub(super) enum SessionChange {
     SignOff,
 }
 
-/// Returns whether custom analytics report a sign-on or a sign-off. The flow's author chooses
-/// `outcomeType`. Its text is compared as a whole, and from the start of each of its words: `User
+/// Returns whether custom analytics, or the summary of a flow run, report a sign-on or a sign-off. The flow's
+/// author chooses `outcomeType`. Its text is compared as a whole, and from the start of each of its words: `User
 /// Login` is a sign-on like `login`.
 pub(super) fn session_change(
     formatting: &FormatConfig,
     event: &Event<'_>,
 ) -> Option<SessionChange> {
     let Event::Interaction(interaction) = event else { return None };
-    let is_analytics = matches!(interaction.interaction, Interaction::CustomAnalytics(_));
-    let kind = interaction.flow.reported.kind.as_deref().filter(|_| is_analytics)?.trim();
+    let states_outcome = matches!(
+        interaction.interaction,
+        Interaction::CustomAnalytics(_) | Interaction::Summary(_)
+    );
+    let kind = interaction.flow.reported.kind.as_deref().filter(|_| states_outcome)?.trim();
     let is_one_of = |patterns: &[Pattern]| from_each_word(kind).any(|text| is_any(patterns, text));
     if is_one_of(&formatting.sign_off_types) {
         Some(SessionChange::SignOff)

@@ -40,7 +40,7 @@ pub(super) const FIELDS: [LeefField; 11] = [
 ];
 
 /// Keys of flow runs, whose first resource is the flow.
-pub(super) const FLOW_FIELDS: [LeefField; 9] = [
+pub(super) const FLOW_FIELDS: [LeefField; 13] = [
     ("policy", any_of(["~/flowName", "/resources/0/name", "/resources/name"])),
     ("interactionId", any_of(["~/interactionId"])),
     ("flowId", any_of(["~/flowId", "~/flowID", "/resources/0/id", "/resources/id"])),
@@ -50,6 +50,10 @@ pub(super) const FLOW_FIELDS: [LeefField; 9] = [
     ("outcomeType", any_of(["~/outcomeType"])),
     ("outcomeStatus", any_of(["~/outcomeStatus"])),
     ("parentInteractionId", any_of(["^/interactionId"])),
+    ("startedAt", any_of(["~/summary/startedAt"])),
+    ("durationMs", any_of(["~/summary/durationMs"])),
+    ("errors", any_of(["~/summary/errors"])),
+    ("endedBy", any_of(["~/summary/endedBy"])),
 ];
 
 /// Keys of all other events.

@@ -9,7 +9,7 @@ pub(super) const SLOTS: usize = POINTERS.len();
 
 /// JSON pointers (RFC 6901). `~` stands for the flow's object, `^` for its parent's, `@` for an object that
 /// describes a user, a client or a group; see [`super::people`].
-pub(super) const POINTERS: [&str; 116] = [
+pub(super) const POINTERS: [&str; 126] = [
     "/id",
     "/recordedAt",
     "/createdAt",
@@ -84,6 +84,16 @@ pub(super) const POINTERS: [&str; 116] = [
     "~/packetTimestamp",
     "~/packetTo",
     "~/succcess",
+    "~/summary/durationMs",
+    "~/summary/endedBy",
+    "~/summary/errors",
+    "~/summary/events",
+    "~/summary/generation",
+    "~/summary/outcomeSeen",
+    "~/summary/source",
+    "~/summary/startSeen",
+    "~/summary/startedAt",
+    "~/summary/timedOut",
     "~/success",
     "~/tsEms",
     "~/tsInteractionId",

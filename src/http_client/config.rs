@@ -1,5 +1,6 @@
 //! Settings of one HTTP target: URL, timeouts, proxy, compression, headers and credentials.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use crate::settings::Section;
 use crate::tls::TlsConfig;
 
 /// Connection to an HTTP target.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpClientConfig {
-    /// The URL; it holds no credentials.
+    /// The URL. Its path and query may be a secret.
     pub url: Url,
     /// Timeout of one request, until the last byte of the answer.
     pub timeout: Duration,
@@ -70,6 +71,17 @@ pub enum Authorization {
     Token(&'static str, Secret),
 }
 
+/// Shows no path and no query of the URL: they may be a secret.
+impl fmt::Debug for HttpClientConfig {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("HttpClientConfig")
+            .field("url", &self.origin())
+            .field("timeout", &self.timeout)
+            .field("compression", &self.compression)
+            .finish_non_exhaustive()
+    }
+}
+
 impl HttpClientConfig {
     /// Returns the files whose change may make the target reachable.
     pub fn files(&self) -> Vec<PathBuf> {
@@ -97,21 +109,19 @@ impl HttpClientConfig {
                 .map_err(|problem| format!("{problem}; write for example {key} = {example:?}"))
         });
         let url = url.required(example);
-        HttpClientConfig::read_rest(section, (key, url), compressions, compression, "30s")
+        HttpClientConfig::read_connection(section, (key, url), compressions, compression, "30s")
     }
 
-    /// Reads the keys of a connection to `url`, which was read from the key before it; `timeout` is the default
-    /// timeout.
-    pub(crate) fn read_rest(
+    /// Reads the keys of a connection to `url`, which comes from `key`; `default_timeout` as the file would write it.
+    pub(crate) fn read_connection(
         section: &mut Section<'_>,
         (key, url): (&str, Option<Url>),
         compressions: &[(&'static str, Compression)],
         compression: &str,
-        timeout: &str,
+        default_timeout: &str,
     ) -> Option<HttpClientConfig> {
-        let default = timeout;
         let timeout = section.timeout("timeout", "Timeout of one request, its answer included.");
-        let timeout = timeout.or(default);
+        let timeout = timeout.or(default_timeout);
         let connect_timeout = section.timeout("connect_timeout", "Timeout of connecting.");
         let connect_timeout = connect_timeout.or("10s");
         let tls = TlsConfig::read(section);
@@ -263,7 +273,8 @@ impl HeaderConfig {
         }
     }
 
-    fn name(&self) -> &HeaderName {
+    /// Returns the name of the header.
+    pub(crate) fn name(&self) -> &HeaderName {
         match self {
             HeaderConfig::Plain(name, _) | HeaderConfig::Secret(name, _) => name,
         }
@@ -280,18 +291,30 @@ impl HeaderConfig {
     }
 }
 
+/// Parses the name of a header that no other key and no part of a request decides about.
+///
+/// # Errors
+/// Returns the end of a sentence that begins with the key.
+pub(crate) fn parse_header_name(text: &str) -> Result<HeaderName, &'static str> {
+    let name = text.parse().map_err(|_| "is not a header name such as \"X-Tenant\"")?;
+    match is_own_header(&name) {
+        true => Err("is set by the sink itself; leave it out"),
+        false => Ok(name),
+    }
+}
+
+/// Returns true if the sink sets the header itself.
+pub(crate) fn is_own_header(name: &HeaderName) -> bool {
+    OWN_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("webhook-")
+}
+
 fn read_header(section: &mut Section<'_>, others: &[HeaderName]) -> Option<HeaderConfig> {
     let name = section.text_as("name", "Name of the header.", |text| {
-        let Ok(name) = text.parse::<HeaderName>() else {
-            return Err("is not a header name such as \"X-Tenant\"".to_owned());
-        };
-        if OWN_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("webhook-") {
-            return Err("is set by the sink itself; leave it out".to_owned());
+        let name = parse_header_name(text)?;
+        match others.contains(&name) {
+            true => Err("is there twice; leave one out"),
+            false => Ok(name),
         }
-        if others.contains(&name) {
-            return Err("is there twice; leave one out".to_owned());
-        }
-        Ok(name)
     });
     let name = name.required("X-Tenant");
     let is_plain = section.is_given("value");

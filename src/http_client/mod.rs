@@ -30,7 +30,7 @@ pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
 pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};
-pub(crate) use config::{NONE_OR_GZIP, parse_url};
+pub(crate) use config::{NONE_OR_GZIP, is_own_header, parse_header_name, parse_url};
 
 /// Error of a request that got no answer, or could not be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -101,7 +101,7 @@ impl HttpClient {
     pub(crate) async fn post(
         &self,
         url: &Url,
-        content_type: &'static str,
+        content_type: &str,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Answer, RequestError> {

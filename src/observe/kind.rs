@@ -22,7 +22,7 @@ pub enum Kind {
     Admin,
     /// `EVENT_DELIVERY_TEST`: PingOne's connection test.
     DeliveryTest,
-    /// Anything else, unknown `DAVINCI_INTERACTION.*` types included.
+    /// Anything else, unknown `DAVINCI_INTERACTION.*` types and summaries included.
     Other,
 }
 
@@ -51,6 +51,7 @@ impl Kind {
                 Interaction::SendErrorResponse(_) => Kind::SendErrorResponse,
                 Interaction::SendResponse(_) => Kind::SendResponse,
                 Interaction::ReceiveRequest(_) => Kind::ReceiveRequest,
+                Interaction::Summary(_) => Kind::Other,
             },
             Event::Admin(_) => Kind::Admin,
             Event::DeliveryTest(_) => Kind::DeliveryTest,

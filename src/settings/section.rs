@@ -6,6 +6,7 @@
 
 mod choices;
 mod files;
+mod integers;
 mod reading;
 
 use std::path::Path;

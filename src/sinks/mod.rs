@@ -3,15 +3,19 @@
 //! A sink is one directory and one line of `sink_types!`. It knows no spool, no other sink and no policy: it tries
 //! once per call. `deliver` decides about retries, splits, pauses and dead letters.
 
+mod clickhouse;
 mod elasticsearch;
+mod event_ids;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
 mod kafka;
+mod loki;
 mod nats;
 mod object_store;
 pub(crate) mod objects;
+mod postgres;
 mod record;
 mod sentinel;
 mod sink_type;
@@ -85,12 +89,16 @@ macro_rules! sink_types {
 
         // The functions of `SinkType`, for the configured type.
         impl TargetConfig {
+            pub(crate) fn batch(&self) -> BatchDefaults {
+                match self { $(Self::$Type(config) => config.batch(),)+ }
+            }
+
             pub(crate) fn refuses_lines(&self) -> Option<&'static str> {
                 match self { $(Self::$Type(config) => config.refuses_lines(),)+ }
             }
 
             pub(crate) fn sends_lines(&self) -> bool {
-                match self { $(Self::$Type(_) => <$Config as SinkType>::SENDS_LINES,)+ }
+                match self { $(Self::$Type(config) => config.sends_lines(),)+ }
             }
 
             pub fn files(&self) -> Vec<PathBuf> {
@@ -190,6 +198,12 @@ sink_types! {
     SplunkHec(splunk_hec::SplunkHecSinkConfig),
     /// The bulk API of Elasticsearch and OpenSearch.
     Elasticsearch(elasticsearch::ElasticsearchSinkConfig),
+    /// Grafana Loki.
+    Loki(loki::LokiSinkConfig),
+    /// Tables of ClickHouse.
+    Clickhouse(clickhouse::ClickhouseSinkConfig),
+    /// Tables of PostgreSQL.
+    Postgres(postgres::PostgresSinkConfig),
     /// Microsoft Sentinel, by the Logs Ingestion API of Azure Monitor.
     Sentinel(sentinel::SentinelSinkConfig),
     /// Syslog over UDP, TCP or TLS.

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::objects::ObjectLayout;
 use super::{Deliver, Reason, Rendered, SinkFinding};
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "object_store")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "postgres"
+)))]
 use super::{Item, Report};
 use crate::format::Format;
 use crate::settings::Section;
@@ -35,6 +40,16 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
 
     /// Reads the keys of this type. `format` is the format of the sink's events.
     fn read(section: &mut Section<'_>, format: Format) -> Option<Self>;
+
+    /// Returns the default size of a batch with these settings.
+    fn batch(&self) -> BatchDefaults {
+        Self::BATCH
+    }
+
+    /// Returns true if [`encode`](SinkType::encode) returns the rendered line unchanged with these settings.
+    fn sends_lines(&self) -> bool {
+        Self::SENDS_LINES
+    }
 
     /// Returns advice for operators if the target does not accept lines that are no JSON.
     fn refuses_lines(&self) -> Option<&'static str> {
@@ -104,11 +119,21 @@ pub(crate) struct OutputFile<'a> {
 
 /// Stands for the running sink of a type that this build does not have. The configuration is refused before one
 /// is opened.
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "object_store")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "postgres"
+)))]
 #[derive(Debug)]
 pub(crate) enum NotBuilt {}
 
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "object_store")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "postgres"
+)))]
 impl NotBuilt {
     /// Returns the reason why no such sink can be opened.
     pub(crate) fn reason() -> Reason {
@@ -116,7 +141,12 @@ impl NotBuilt {
     }
 }
 
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "object_store")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "postgres"
+)))]
 impl Deliver for NotBuilt {
     async fn deliver(&mut self, _items: &[Item]) -> Report {
         match *self {}

@@ -33,6 +33,9 @@ pub struct Batch {
     /// Set when only this sink is to receive the events (a retried dead letter, a replay), and then
     /// events are not checked for duplicates: they were spooled once before.
     pub only_sink: Option<Arc<str>>,
+    /// True for events that the service makes of stored ones. A full spool stores them, because the events that they
+    /// are made of are removed after them.
+    pub is_derived: bool,
 }
 
 /// A batch whose chunks are encoded and compressed, ready for the writer. Making one is the costly

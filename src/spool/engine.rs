@@ -229,6 +229,15 @@ impl Spool {
         engine!(self, engine => engine.is_full())
     }
 
+    /// Returns true if little room is left: events are removed as soon as every reader has committed them.
+    pub fn is_tight(&self) -> bool {
+        match self {
+            Spool::Embedded(engine) => engine.is_tight(),
+            #[cfg(feature = "nats")]
+            Spool::Jetstream(engine) => engine.is_full(),
+        }
+    }
+
     /// Returns true if an entry exceeded the quarantine's bound and would be refused again.
     pub fn is_quarantine_full(&self) -> bool {
         engine!(self, engine => engine.is_quarantine_full())

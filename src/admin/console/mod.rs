@@ -22,6 +22,7 @@ use maud::{Markup, html};
 
 use super::{Admin, StatsError, health};
 use crate::deliver::SinkState;
+use crate::interactions::FlowReport;
 use crate::observe::{DriftReport, Observed};
 use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
 
@@ -61,6 +62,8 @@ struct View {
     stored: Result<StoredView, StatsError>,
     sinks: Vec<SinkView>,
     observed: Observed,
+    /// Statistics from summaries, if they are made.
+    runs: Option<FlowReport>,
     drifted: DriftReport,
 }
 
@@ -109,6 +112,7 @@ async fn view(admin: &Admin) -> View {
         offers_operations: admin.access.offers_operations(),
         sinks: sinks.collect(),
         observed: admin.observer.observed(now),
+        runs: admin.analytics.as_ref().map(|analytics| analytics.report(0)),
         drifted: admin.observer.drifted(),
         stored,
     }

@@ -59,6 +59,7 @@ pub(super) fn overview(view: &View) -> Markup {
         (section("sources", "Sources", &tables::sources(view)))
         (section("sinks", "Sinks", &tables::sinks(view)))
         (section("flows", "Flows", &tables::flows(view)))
+        @if let Some(report) = &view.runs { (section("runs", "Flow runs", &tables::runs(report))) }
         (section("connectors", "Failing connectors", &tables::connectors(view)))
         (section("quarantine", "Quarantine", &quarantine::list(view)))
         (section("drift", "Schema drift", &tables::drift(view)))

@@ -5,9 +5,13 @@ use maud::{Markup, html};
 use super::View;
 use super::words::{ago, number, span};
 use crate::deliver::SinkState;
+use crate::interactions::FlowReport;
 
 /// Maximum number of rows of a table whose length senders control.
 const MAX_ROWS: usize = 20;
+
+/// Maximum number of failing steps per flow.
+const MAX_STEPS: usize = 3;
 
 /// Renders a table that scrolls horizontally, also by keyboard.
 fn table(label: &str, heading: &[&str], rows: &Markup, is_empty: bool, empty: &str) -> Markup {
@@ -106,6 +110,49 @@ pub(super) fn flows(view: &View) -> Markup {
         view.observed.flows.is_empty(),
         "No flow events since the start.",
     )
+}
+
+/// Renders the statistics of flow runs by version.
+pub(super) fn runs(report: &FlowReport) -> Markup {
+    let percent = |rate: Option<f64>| {
+        rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+    };
+    let duration = |time: Option<u64>| {
+        time.map_or_else(|| "–".to_owned(), |time| format!("{:.1} s", time as f64 / 1000.0))
+    };
+    let rows = html! {
+        @for flow in report.flows.iter().take(MAX_ROWS) {
+            tr {
+                th scope="row" title=(flow.flow_id) {
+                    @if !flow.name.is_empty() { (flow.name) } @else if !flow.flow_id.is_empty() { (flow.flow_id) } @else { "Others" }
+                }
+                td class="number" { @if let Some(version) = flow.version { (version) } @else { "?" } }
+                td class="number" { (number(flow.interactions)) }
+                td class="number" { (percent(flow.success_rate)) }
+                td class="number" { (percent(flow.abandonment_rate)) }
+                td class="number" { (duration(flow.p50_ms)) }
+                td class="number" { (duration(flow.p95_ms)) }
+                td {
+                    @for step in flow.failing_steps.iter().take(MAX_STEPS) {
+                        span class="pair" { (step.connector) " " (step.capability) " " b { (number(step.errors)) } } " "
+                    }
+                    @if flow.failing_steps.is_empty() { "None" }
+                }
+            }
+        }
+    };
+    let heading = [
+        "Flow",
+        "Version",
+        "Runs",
+        "Success",
+        "Abandoned",
+        "Median time",
+        "95th percentile",
+        "Failing steps",
+    ];
+    let empty = "No flow run was summarised since the start.";
+    table("Flow runs", &heading, &rows, report.flows.is_empty(), empty)
 }
 
 fn rate(errors: u64, starts: u64) -> String {

@@ -215,6 +215,7 @@ mod tests {
             stored: Ok(StoredView { stats: SpoolStats::default(), entries: Vec::new() }),
             sinks: vec![sink],
             observed,
+            runs: None,
             drifted: DriftReport { since: NOW, drift: Vec::new(), other: 0 },
         }
     }

@@ -5,6 +5,11 @@ use super::*;
 #[test]
 fn a_missing_feature_is_refused_with_its_name() {
     for (kind, required, is_built) in [
+        (
+            "postgres",
+            "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"",
+            cfg!(feature = "postgres"),
+        ),
         ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
         ("object_store", "gcs = { bucket = \"archive\" }", cfg!(feature = "object_store")),
@@ -26,6 +31,27 @@ fn mistakes_of_the_kafka_and_nats_sinks_are_reported() {
         ("nats", "servers = [\"nats://x\"]\nformat = \"cef\"", "which this target does not take"),
         ("kafka", "topic = \"t\"", "brokers: is missing"),
         ("kafka", "brokers = [\"x\"]\ntopic = \"t\"", "are hosts with their ports"),
+        (
+            "kafka",
+            "profile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"\nmax_size = \"2 MB\"",
+            "max_size: must be at most 1000000 B",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\nentra = { managed_identity = {} }\n\
+             sasl = { username = \"u\", password_file = \"/dev/null\" }",
+            "sasl.password_file: /dev/null is empty",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\nsasl = { password_file = \"/dev/null\" }",
+            "sasl.username: is missing",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\nentra = {}",
+            "entra.client_secret: is missing",
+        ),
         ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is not a topic name"),

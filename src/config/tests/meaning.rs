@@ -23,6 +23,22 @@ fn every_mistake_says_what_to_write() {
             "outcomes.failure: done is in success too; leave it in one",
         ),
         (
+            "[interactions]\nenabled = true\n[sources.interactions]".to_owned(),
+            "sources.interactions: is the name under which summaries are stored",
+        ),
+        (
+            "[interactions]\ntimeout = \"0s\"".to_owned(),
+            "interactions.timeout: must be more than 0",
+        ),
+        (
+            "[interactions]\nmemory = \"1 KiB\"".to_owned(),
+            "interactions.memory: must be at least 1 MiB",
+        ),
+        (
+            "[sinks.a]\ntype = \"stdout\"\ninclude = { sources = [\"interactions\"] }".to_owned(),
+            "filters by a source that is none of pingone",
+        ),
+        (
             format!("{ecs}include = {{ severities = [\"hihg\"] }}"),
             "include.severities: \"hihg\" is not one of \"informational\", \"low\", \"medium\", \"high\"; did you mean \"high\"?",
         ),
@@ -72,4 +88,26 @@ fn every_sink_knows_the_words_and_its_own_names() {
     expected.pingone.dataset = "identity.audit".to_owned();
     assert_eq!(one.formatting.products, expected);
     assert_eq!(other.formatting.products, Products::default());
+}
+
+#[test]
+fn summaries_are_a_source_for_filters_and_have_timeouts_by_source() {
+    let text = "[interactions]\nenabled = true\ntimeout = \"10m\"\n\
+                [sources.a]\npath = \"/a\"\ninteraction_timeout = \"2h\"\n[sources.b]\npath = \"/b\"\n\
+                [sinks.a]\ntype = \"stdout\"\ninclude = { sources = [\"interactions\"] }";
+    let interactions = parse_with(text, &[]).expect("valid").interactions;
+    assert_eq!(interactions.timeout, std::time::Duration::from_mins(10));
+    let own = [("a".to_owned(), std::time::Duration::from_hours(2))];
+    assert_eq!(interactions.timeouts, own.into());
+}
+
+#[cfg(feature = "nats")]
+#[test]
+fn summaries_need_the_embedded_engine() {
+    let text = "[interactions]\nenabled = true\n[spool]\nengine = \"jetstream\"\n\
+                [spool.jetstream]\nservers = [\"nats://127.0.0.1:4222\"]\n";
+    let found = problems(text);
+    let message = "interactions.enabled: needs engine = \"embedded\"";
+    assert!(found.iter().any(|found| found.contains(message)), "{found:#?}");
+    assert!(parse_with(&text.replace("true", "false"), &[]).is_ok());
 }

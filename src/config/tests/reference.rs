@@ -78,23 +78,26 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 10] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 13] = [
     (
         "stdout",
         "",
         &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
     ),
     ("file", "path = \"/x\"\n", &["rotate"]),
-    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic"]),
+    ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic", "hmac"]),
     ("splunk_hec", "endpoint = \"http://x\"\ntoken_env = \"T\"\n", &["acknowledgement"]),
     ("elasticsearch", "endpoint = \"http://x\"\n", &["basic"]),
+    ("loki", "endpoint = \"http://x\"\n", &["basic"]),
+    ("clickhouse", "endpoint = \"http://x\"\n", &["basic"]),
+    ("postgres", "address = \"x:1\"\ndatabase = \"d\"\nusername = \"u\"\n", &["tls"]),
     (
         "sentinel",
         "endpoint = \"http://x\"\nrule_id = \"dcr-0123456789abcdef0123456789abcdef\"\n",
         &["client_secret", "managed_identity", "workload_identity"],
     ),
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
-    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl"]),
+    ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl", "entra"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
     (
         "object_store",
@@ -148,6 +151,7 @@ fn the_reference_names_every_key() {
         "limits",
         "spool",
         "spool.dedup",
+        "interactions",
         "admin",
         "log",
         "traces",

@@ -19,6 +19,11 @@ pub(super) fn of<'f>(
             Some(SessionChange::SignOff) => (&["authentication"], &["end"]),
             None => (&["iam"], &["info"]),
         },
+        Interaction::Summary(_) => match session_change(formatting, facts.event) {
+            Some(SessionChange::SignOn) => (&["authentication"], &["start"]),
+            Some(SessionChange::SignOff) => (&["authentication"], &["end"]),
+            None => (&["session"], &["end"]),
+        },
         Interaction::ReceiveRequest(_)
         | Interaction::SendResponse(_)
         | Interaction::SendErrorResponse(_) => (&["api"], &["info"]),

@@ -7,7 +7,7 @@ use crate::format::layout::{Field, Layout};
 use crate::format::slots::Alternatives;
 
 /// Names of all fields, in the order of the output: sorted by name within each object.
-const NAMES: [&str; 114] = [
+const NAMES: [&str; 125] = [
     "@timestamp",
     "client.user.id",
     "client.user.name",
@@ -20,6 +20,8 @@ const NAMES: [&str; 114] = [
     "event.code",
     "event.created",
     "event.dataset",
+    "event.duration",
+    "event.end",
     "event.id",
     "event.kind",
     "event.module",
@@ -29,6 +31,7 @@ const NAMES: [&str; 114] = [
     "event.reason",
     "event.risk_score",
     "event.severity",
+    "event.start",
     "event.type",
     "group.id",
     "group.name",
@@ -75,7 +78,15 @@ const NAMES: [&str; 114] = [
     "ping_one.davinci.flow.id",
     "ping_one.davinci.flow.name",
     "ping_one.davinci.flow.version",
+    "ping_one.davinci.interaction.ended_by",
+    "ping_one.davinci.interaction.errors",
+    "ping_one.davinci.interaction.events",
+    "ping_one.davinci.interaction.generation",
     "ping_one.davinci.interaction.id",
+    "ping_one.davinci.interaction.outcome_seen",
+    "ping_one.davinci.interaction.source",
+    "ping_one.davinci.interaction.start_seen",
+    "ping_one.davinci.interaction.timed_out",
     "ping_one.davinci.node.description",
     "ping_one.davinci.node.id",
     "ping_one.davinci.node.title",

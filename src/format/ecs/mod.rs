@@ -10,6 +10,7 @@ mod fields;
 mod layout;
 mod people;
 mod resources;
+mod run_summary;
 mod typed;
 
 use super::Received;

@@ -5,8 +5,8 @@ use serde_json::Number;
 
 use super::layout::field;
 use super::people::{CopiedField, copied, copy};
-use super::resources;
-use crate::event::{Event, FlowVersion, ParentFlow};
+use super::{resources, run_summary};
+use crate::event::{Event, FlowVersion, Interaction, ParentFlow};
 use crate::format::classify::{ADDRESSES, Facts, addresses, source_address, source_port};
 use crate::format::document::Document;
 use crate::format::layout::Field;
@@ -15,9 +15,9 @@ use crate::format::remaining::FieldWriter;
 use crate::format::slots::{Alternatives, Slot, any_of, slot};
 
 /// A field that shows a value in another type, with its name and its event fields.
-type TypedField = (&'static str, Field, Alternatives);
+pub(super) type TypedField = (&'static str, Field, Alternatives);
 
-const fn typed<const N: usize>(name: &'static str, from: [&str; N]) -> TypedField {
+pub(super) const fn typed<const N: usize>(name: &'static str, from: [&str; N]) -> TypedField {
     (name, field(name), any_of(from))
 }
 
@@ -63,6 +63,9 @@ pub(super) fn fill(facts: &Facts<'_>, leaves: &mut Leaves<'_>, document: &mut Do
     risk_score(leaves, document);
     let Event::Interaction(interaction) = facts.event else { return };
     let (flow, node) = (&interaction.flow, interaction.interaction.node());
+    if let Interaction::Summary(summary) = &interaction.interaction {
+        run_summary::fill(summary, flow, leaves, document);
+    }
     version(&VERSION, flow.version, leaves, document);
     flag(&SUCCESS, node.success, leaves, document);
     if let Some(at) = flow.completed_at {

@@ -7,7 +7,7 @@ use crate::format::layout::{Field, Layout};
 use crate::format::slots::Alternatives;
 
 /// Names of all fields, in the order of the output: sorted by name within each object.
-const NAMES: [&str; 94] = [
+const NAMES: [&str; 97] = [
     "activity_id",
     "activity_name",
     "actor.app_name",
@@ -34,6 +34,8 @@ const NAMES: [&str; 94] = [
     "class_uid",
     "dst_endpoint.name",
     "dst_endpoint.svc_name",
+    "duration",
+    "end_time",
     "entity.name",
     "entity.type",
     "entity.type_id",
@@ -88,6 +90,7 @@ const NAMES: [&str; 94] = [
     "src_endpoint.name",
     "src_endpoint.port",
     "src_endpoint.svc_name",
+    "start_time",
     "status",
     "status_code",
     "status_detail",

@@ -12,6 +12,8 @@ mod layout;
 mod observables;
 mod people;
 
+use chrono::{DateTime, Utc};
+
 use super::Received;
 use super::classify::Facts;
 use super::document::Document;
@@ -19,7 +21,7 @@ use super::explain::Derivation;
 use super::leaves::{Leaves, one_line};
 use super::slots::{Alternatives, Slot, any_of, slot};
 use crate::event::registry::OcsfActivity;
-use crate::event::{Event, Interaction, Outcome, Severity};
+use crate::event::{Event, Interaction, Outcome, RunSummary, Severity};
 use crate::format::{FormatConfig, OcsfVersion};
 
 #[cfg(test)]
@@ -70,6 +72,11 @@ pub(super) fn render<'a>(
         class::GROUP_MANAGEMENT => identity::group_management(facts, leaves, found, document),
         class::API_ACTIVITY => api::fill(facts.event, leaves, found, document),
         _ => {}
+    }
+    if let Event::Interaction(run) = facts.event
+        && let Interaction::Summary(summary) = &run.interaction
+    {
+        run_times(summary, run.flow.completed_at, leaves, document);
     }
     observables.finish(document);
     document.text(const { field("message") }, &facts.message());
@@ -138,6 +145,28 @@ fn kind(classified: OcsfActivity, facts: &Facts<'_>, document: &mut Document) {
     }
 }
 
+/// Sets start, end and duration of a summarised flow run, in ms.
+fn run_times(
+    summary: &RunSummary<'_>,
+    ended_at: Option<DateTime<Utc>>,
+    leaves: &mut Leaves<'_>,
+    document: &mut Document,
+) {
+    if let Some(at) = summary.started_at {
+        leaves.copied(&["start_time"], const { slot("~/summary/startedAt") });
+        document.plain(const { field("start_time") }, at.timestamp_millis());
+    }
+    if let Some(at) = ended_at {
+        leaves.copied(&["end_time"], const { slot("~/tsEms") });
+        document.plain(const { field("end_time") }, at.timestamp_millis());
+    }
+    if let Some(duration) = summary.duration_ms.filter(|duration| *duration >= 0) {
+        let from = const { &any_of(["~/summary/durationMs"]) };
+        leaves.take(&["duration"], from, |text| text == duration.to_string());
+        document.plain(const { field("duration") }, duration);
+    }
+}
+
 fn own_caption<'f>(facts: &'f Facts<'_>) -> &'f str {
     match facts.event {
         Event::Interaction(run) => match &run.interaction {
@@ -146,6 +175,7 @@ fn own_caption<'f>(facts: &'f Facts<'_>) -> &'f str {
             Interaction::ReceiveRequest(_) => "Receive Request",
             Interaction::SendResponse(_) => "Send Response",
             Interaction::SendErrorResponse(_) => "Send Error Response",
+            Interaction::Summary(_) => "Interaction Summary",
         },
         Event::DeliveryTest(_) => "Other",
         Event::Admin(_) | Event::Other(_) => &facts.entry.title,

@@ -1,5 +1,7 @@
 //! `[sources.NAME]`: one PingOne environment, its path and its credentials.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use x509_cert::name::Name;
 
@@ -41,6 +43,8 @@ pub struct SourceConfig {
     pub strict: bool,
     /// Action on a body that cannot be parsed.
     pub on_unparseable: OnUnparseable,
+    /// Silence after which a flow run of this source is summarised, if it differs from the general one.
+    pub interaction_timeout: Option<Duration>,
 }
 
 /// Credential of a request.
@@ -132,6 +136,8 @@ fn read(
     let choices = [("quarantine", OnUnparseable::Quarantine), ("reject", OnUnparseable::Reject)];
     let doc = "Action on a body that cannot be parsed. reject: answer 400, which blocks PingOne's stream.";
     let on_unparseable = section.choice("on_unparseable", &choices, doc).or("quarantine");
+    let doc = "Silence after which a flow run of this source is summarised; default: interactions.timeout.";
+    let interaction_timeout = section.timeout("interaction_timeout", doc).optional();
     Some(SourceConfig {
         name: name.to_owned(),
         path: path?,
@@ -139,6 +145,7 @@ fn read(
         allow_from: allow_from?,
         strict: strict?,
         on_unparseable: on_unparseable?,
+        interaction_timeout: interaction_timeout?,
     })
 }
 

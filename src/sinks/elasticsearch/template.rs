@@ -15,7 +15,7 @@ use crate::http_client::{Answer, HttpClient, RequestError, below};
 use crate::sinks::Reason;
 
 /// Version of the mapping in `deploy/`, as `_meta.davinci_siem_mapping`. It grows with each change of the mapping.
-pub(super) const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 3;
 
 /// Version of the mapping before it had a number.
 const UNNUMBERED: u64 = 1;

@@ -1,16 +1,18 @@
 //! `http`: POST requests with a JSON array, one line per event, or one event each.
 //!
 //! The target accepts or refuses a request as a whole: `deliver` splits a refused batch. Requests can be
-//! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
+//! signed as [Standard Webhooks](https://www.standardwebhooks.com) describes, or by one HMAC header. A [`profile`]
+//! holds the defaults of one receiver.
 
+mod body;
 mod config;
+mod profile;
 mod signature;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
-use url::Url;
 
 use super::{
     BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict,
@@ -20,29 +22,40 @@ use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
 use crate::secret::{Secret, SecretError};
 use crate::settings::Section;
 pub(crate) use config::{BodyShape, HttpSinkConfig};
+use profile::Envelope;
 
 impl SinkType for HttpSinkConfig {
     const NAME: &'static str = "http";
-    const BATCH: BatchDefaults = BatchDefaults { events: "100", bytes: "1 MiB" };
+    const BATCH: BatchDefaults = profile::GENERIC.batch;
     const IS_ORDERED: bool = false;
-    const SENDS_LINES: bool = true;
 
     type Sink = Http;
 
-    fn read(section: &mut Section<'_>, _: Format) -> Option<HttpSinkConfig> {
-        config::read(section)
+    fn read(section: &mut Section<'_>, format: Format) -> Option<HttpSinkConfig> {
+        config::read(section, format)
+    }
+
+    fn batch(&self) -> BatchDefaults {
+        self.profile.batch
+    }
+
+    fn sends_lines(&self) -> bool {
+        self.profile.envelope == Envelope::Plain
     }
 
     fn refuses_lines(&self) -> Option<&'static str> {
-        let advice = "leave it out, or set body = \"ndjson\" or \"single\"";
-        (self.body == BodyShape::Array).then_some(advice)
+        let advice = "leave it out, or set body = \"lines\" or \"single\"";
+        let is_json = self.body == BodyShape::Array && self.profile.envelope == Envelope::Plain;
+        is_json.then_some(advice)
     }
 
     fn files(&self) -> Vec<PathBuf> {
         let headers = self.headers.iter().filter_map(|header| header.file());
-        let keys = self.signing_keys.iter().filter_map(|key| key.file().map(PathBuf::from));
+        let hmac = self.hmac.iter().map(|hmac| &hmac.key);
+        let secrets = self.signing_keys.iter().chain(hmac).chain(&self.secret_url);
+        let secrets = secrets.filter_map(|secret| secret.file().map(PathBuf::from));
         let files = self.client.files().into_iter().chain(self.authorization.file());
-        files.chain(headers).chain(keys).collect()
+        files.chain(headers).chain(secrets).collect()
     }
 
     fn target(&self) -> String {
@@ -50,7 +63,7 @@ impl SinkType for HttpSinkConfig {
     }
 
     fn encode(&self, rendered: Rendered<'_>) -> Result<(Vec<u8>, Option<SinkFinding>), Reason> {
-        Ok((rendered.line, None))
+        Ok((body::encode(self.profile.envelope, rendered), None))
     }
 
     fn open(&self) -> Result<Http, Reason> {
@@ -62,9 +75,10 @@ impl SinkType for HttpSinkConfig {
 #[derive(Debug)]
 pub(crate) struct Http {
     requests: HttpClient,
-    url: Url,
-    body: BodyShape,
+    /// Settings, with the URL that was read last.
+    settings: HttpSinkConfig,
     signing_keys: Vec<Secret>,
+    hmac_key: Option<Secret>,
 }
 
 impl Http {
@@ -72,33 +86,39 @@ impl Http {
         let headers = http_client::headers(&settings.headers, &settings.authorization)?;
         let keys: Result<_, SecretError> =
             settings.signing_keys.iter().map(Secret::reread).collect();
-        Ok(Http {
-            requests: HttpClient::open(&settings.client, headers)?,
-            url: settings.client.url.clone(),
-            body: settings.body,
-            signing_keys: keys?,
-        })
+        let hmac_key = settings.hmac.as_ref().map(|hmac| hmac.key.reread()).transpose()?;
+        let mut settings = settings.clone();
+        if let Some(secret) = &settings.secret_url {
+            settings.client.url = config::parse_secret_url(&secret.reread()?, settings.profile)
+                .map_err(|problem| Reason::new(format!("the URL in its file {problem}")))?;
+        }
+        let requests = HttpClient::open(&settings.client, headers)?;
+        Ok(Http { requests, settings, signing_keys: keys?, hmac_key })
     }
 
     async fn post(&self, items: &[Item]) -> Verdict {
-        let (body, content_type) = body(self.body, items);
+        let HttpSinkConfig { client, body, profile, content_type, success, .. } = &self.settings;
+        let body = body::body(*body, profile.envelope, items);
         let headers = match self.signature(items, &body) {
             Ok(headers) => headers,
             Err(reason) => return Verdict::Fatal { reason },
         };
-        match self.requests.post(&self.url, content_type, headers, body).await {
-            Ok(answer) => verdict(&answer),
+        match self.requests.post(&client.url, content_type, headers, body).await {
+            Ok(answer) => verdict(&answer, success),
             Err(error) => error.into(),
         }
     }
 
     fn signature(&self, items: &[Item], body: &[u8]) -> Result<HeaderMap, Reason> {
+        let mut headers = HeaderMap::new();
+        if let (Some(hmac), Some(key)) = (&self.settings.hmac, &self.hmac_key) {
+            headers.insert(hmac.header.clone(), signature::hmac(hmac, key, body)?);
+        }
         if self.signing_keys.is_empty() {
-            return Ok(HeaderMap::new());
+            return Ok(headers);
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let id = signature::id_of(items);
-        let mut headers = HeaderMap::new();
         for (name, value) in [
             ("webhook-id", id.clone()),
             ("webhook-timestamp", now.to_string()),
@@ -113,7 +133,7 @@ impl Http {
 
 impl Deliver for Http {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        if self.body != BodyShape::Single {
+        if self.settings.body != BodyShape::Single {
             return Report::all(items, self.post(items).await);
         }
         let mut verdicts = Vec::with_capacity(items.len());
@@ -136,7 +156,7 @@ impl Deliver for Http {
 
     /// Requests the URL without a POST, which would be an event: any answer shows that the target is up.
     async fn probe(&mut self) -> Result<String, Reason> {
-        match self.requests.get(&self.url).await {
+        match self.requests.get(&self.settings.client.url).await {
             Ok(answer) if matches!(answer.status, 300..=399 | 401 | 403 | 407 | 410) => {
                 Err(answer.reason(advice(answer.status), None))
             }
@@ -146,31 +166,20 @@ impl Deliver for Http {
     }
 }
 
-/// Returns the body and its content type.
-fn body(shape: BodyShape, items: &[Item]) -> (Vec<u8>, &'static str) {
-    let (open, separator, close, content_type) = match shape {
-        BodyShape::Array => ("[", ",", "]", "application/json"),
-        BodyShape::Ndjson => ("", "\n", "\n", "application/x-ndjson"),
-        BodyShape::Single => ("", "", "", "application/json"),
-    };
-    let size = items.iter().map(|item| item.payload.len() + 1).sum::<usize>() + 1;
-    let mut body = Vec::with_capacity(size);
-    body.extend_from_slice(open.as_bytes());
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            body.extend_from_slice(separator.as_bytes());
-        }
-        body.extend_from_slice(&item.payload);
-    }
-    body.extend_from_slice(close.as_bytes());
-    (body, content_type)
-}
-
-/// Returns the verdict for all items of a request.
-fn verdict(answer: &Answer) -> Verdict {
+/// Returns the verdict for all items of a request. `success` lists the statuses of success; empty: every 2xx.
+fn verdict(answer: &Answer, success: &[u64]) -> Verdict {
     let status = answer.status;
     match class_of(status) {
-        Class::Success => Verdict::Delivered,
+        Class::Success if success.is_empty() || success.contains(&status.into()) => {
+            Verdict::Delivered
+        }
+        // Another service answers at this URL, or the target has not stored the events.
+        Class::Success => Verdict::Fatal {
+            reason: answer.reason(
+                format!("the target answered HTTP {status}, which is not listed in success; correct url or success"),
+                None,
+            ),
+        },
         Class::Retry => Verdict::Retry {
             after: answer.retry_after,
             reason: answer.reason(format!("the target answered HTTP {status}"), None),

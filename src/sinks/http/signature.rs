@@ -1,12 +1,14 @@
-//! Standard Webhooks: `webhook-id`, `webhook-timestamp` and `webhook-signature`.
+//! Signatures: those of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`), and one HMAC of the
+//! body in a header that the configuration names.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use sha2::{Digest, Sha256};
 
-use super::config::signing_key;
+use super::config::{HmacConfig, HmacEncoding, signing_key};
 use crate::secret::Secret;
 use crate::sinks::{Item, Reason};
 
@@ -43,4 +45,21 @@ pub(super) fn sign(keys: &[Secret], id: &str, at: u64, body: &[u8]) -> Result<St
         signatures.push(format!("v1,{}", STANDARD.encode(signed.finalize().into_bytes())));
     }
     Ok(signatures.join(" "))
+}
+
+/// Returns the HMAC-SHA-256 of the body, as the receiver expects it in its header.
+pub(super) fn hmac(
+    settings: &HmacConfig,
+    key: &Secret,
+    body: &[u8],
+) -> Result<HeaderValue, Reason> {
+    let mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes())
+        .map_err(|_| Reason::new("the key of hmac cannot be used; correct it"))?;
+    let signature = mac.chain_update(body).finalize().into_bytes();
+    let text = match settings.encoding {
+        HmacEncoding::Hex => signature.iter().map(|byte| format!("{byte:02x}")).collect(),
+        HmacEncoding::Base64 => STANDARD.encode(signature),
+    };
+    HeaderValue::try_from(format!("{}{text}", settings.prefix))
+        .map_err(|error| Reason::new(error.to_string()))
 }

@@ -1,5 +1,7 @@
 //! Bodies, signatures, and the verdict of each status.
 
+mod profiles;
+
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -17,15 +19,13 @@ fn items(texts: &[&str]) -> Vec<Item> {
 #[test]
 fn events_stand_in_a_body_as_configured() {
     let body = |shape, texts: &[&str]| {
-        let (body, content_type) = body(shape, &items(texts));
-        (String::from_utf8(body).expect("UTF-8"), content_type)
+        String::from_utf8(body::body(shape, Envelope::Plain, &items(texts))).expect("UTF-8")
     };
     let two = ["{\"a\":1}", "{\"b\":2}"];
-    let array = ("[{\"a\":1},{\"b\":2}]".to_owned(), "application/json");
-    assert_eq!(body(BodyShape::Array, &two), array);
-    let lines = ("{\"a\":1}\n{\"b\":2}\n".to_owned(), "application/x-ndjson");
-    assert_eq!(body(BodyShape::Ndjson, &two), lines);
-    assert_eq!(body(BodyShape::Single, &two[..1]), ("{\"a\":1}".to_owned(), "application/json"));
+    assert_eq!(body(BodyShape::Array, &two), "[{\"a\":1},{\"b\":2}]");
+    assert_eq!(body(BodyShape::Ndjson, &two), "{\"a\":1}\n{\"b\":2}\n");
+    assert_eq!(body(BodyShape::Lines, &two), "{\"a\":1}\n{\"b\":2}\n");
+    assert_eq!(body(BodyShape::Single, &two[..1]), "{\"a\":1}");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_status_decides_about_the_whole_request() {
             is_whole: true,
             ..Answer::default()
         };
-        let verdict = verdict(&answer);
+        let verdict = verdict(&answer, &[]);
         assert!(format!("{verdict:?}").starts_with(expected), "{status}: {verdict:?}");
         if let Verdict::Retry { after, .. } = &verdict {
             assert_eq!(*after, retry_after);
@@ -67,6 +67,24 @@ fn a_status_decides_about_the_whole_request() {
             let reason = verdict.into_reason();
             assert_eq!((reason.status, reason.answer.as_str()), (Some(status), "said"));
         }
+    }
+}
+
+/// A 2xx that is not listed is no success, and blames no event.
+#[test]
+fn listed_statuses_alone_mean_success() {
+    for (status, success, expected) in [
+        (200, &[200, 202][..], "Delivered"),
+        (202, &[200, 202], "Delivered"),
+        (204, &[200, 202], "Fatal"),
+        (260, &[200], "Fatal"),
+        (204, &[], "Delivered"),
+        (503, &[200], "Retry"),
+        (400, &[200], "Split"),
+    ] {
+        let answer = crate::sinks::tests::answer(status, "");
+        let verdict = verdict(&answer, success);
+        assert!(format!("{verdict:?}").starts_with(expected), "{status} {success:?}: {verdict:?}");
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn verdict(
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Verdict::Fatal {
             reason: reason("; give this user the permissions to write to it, and idempotently"),
         },
-        _ if is_refused_credential(code) => Verdict::Fatal { reason: refused(code) },
+        _ if is_refused_credential(code) => Verdict::Fatal { reason: refused(code, cause) },
         Code::UnsupportedForMessageFormat
         | Code::InvalidRequiredAcks
         | Code::UnsupportedFeature
@@ -73,9 +73,13 @@ pub(super) fn is_refused_credential(code: Code) -> bool {
     )
 }
 
-pub(super) fn refused(code: Code) -> Reason {
+/// Returns the reason why no credentials are accepted. `cause` is the last error of the client or of a sign-in.
+pub(super) fn refused(code: Code, cause: Option<String>) -> Reason {
+    let no_token = cause.filter(|cause| cause.starts_with("no access token"));
     Reason {
-        message: "the brokers refuse the credentials; correct sasl".to_owned(),
+        message: no_token.unwrap_or_else(|| {
+            "the brokers refuse the credentials; correct sasl or entra".to_owned()
+        }),
         code: Some(format!("{code:?}")),
         ..Reason::default()
     }

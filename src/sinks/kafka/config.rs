@@ -1,7 +1,13 @@
 //! Settings of `type = "kafka"`: a topic of Apache Kafka, or of a broker with its protocol.
 
+#[cfg(feature = "kafka")]
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::profile::{KAFKA, KafkaProfile, PROFILES};
+use crate::azure::EntraConfig;
+#[cfg(feature = "kafka")]
+use crate::azure::TokenCache;
 use crate::format::Format;
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
@@ -10,6 +16,8 @@ use crate::tls::TlsConfig;
 /// `type = "kafka"`.
 #[derive(Debug, Clone)]
 pub struct KafkaSinkConfig {
+    /// Defaults of the brokers.
+    pub profile: &'static KafkaProfile,
     /// Host and port of some of the brokers.
     pub brokers: Vec<String>,
     pub topic: String,
@@ -18,6 +26,11 @@ pub struct KafkaSinkConfig {
     /// Certificates, for encrypted connections.
     pub tls: TlsConfig,
     pub sasl: Option<SaslConfig>,
+    /// Sign-in at Microsoft Entra ID, whose tokens the brokers accept (`OAUTHBEARER`, RFC 7628).
+    pub entra: Option<EntraConfig>,
+    /// Access token, which the producers of the sink share.
+    #[cfg(feature = "kafka")]
+    pub(crate) tokens: Arc<TokenCache>,
     /// Compression of a batch of records.
     pub compression: &'static str,
     /// Timeout of one record, with all retries of the client.
@@ -39,13 +52,13 @@ pub struct SaslConfig {
 
 const EXAMPLE: &str = "kafka.example.com:9093";
 
-/// Upper bound of `max_size`, in bytes.
-const MAX_RECORD_BYTES: u64 = 100_000_000;
-
 /// Upper bound of `timeout`.
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 
 pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSinkConfig> {
+    let doc = "Brokers that decide about the defaults of sasl, compression, timeout and max_size.";
+    let chosen = section.choice("profile", &PROFILES, doc).or("kafka");
+    let profile = chosen.unwrap_or(&KAFKA);
     let brokers = section.list_as("brokers", "Host and port of some of the brokers.", parse_broker);
     let brokers = brokers.required(EXAMPLE);
     let topic = section.text_as("topic", "The topic.", parse_topic).required("pingone-davinci");
@@ -53,20 +66,27 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     let is_encrypted = section.choice("transport", &transports, "Transport to the brokers.");
     let is_encrypted = is_encrypted.or("tls");
     let tls = TlsConfig::read(section);
-    let sasl = section.optional_table("sasl", "Credentials.", read_sasl);
+    let sasl = section.optional_table("sasl", "Credentials.", |sasl| read_sasl(sasl, profile));
+    let doc = "Sign-in at Microsoft Entra ID, for Azure Event Hubs; instead of sasl.";
+    let host = brokers.as_deref().and_then(<[String]>::first).map(|broker| host_of(broker));
+    let entra = section.optional_table("entra", doc, |entra| read_entra(entra, host));
     let compressions = ["none", "lz4", "snappy", "zstd"].map(|name| (name, name));
     let doc = "Compression of a batch of records.";
-    let compression = section.choice("compression", &compressions, doc).or("lz4");
+    let compression = section.choice("compression", &compressions, doc).or(profile.compression);
     let doc = "Timeout of one record, with all retries of the client. At most 1h.";
-    let timeout = section.timeout("timeout", doc).or("30s");
+    let timeout = section.timeout("timeout", doc).or(profile.timeout);
     let doc = "Upper bound of one record; a larger event goes to quarantine.";
-    let max_size = section.size("max_size", 1000..=MAX_RECORD_BYTES, doc).or("1 MB");
+    let max_size = section.size("max_size", 1000..=profile.max_record_bytes, doc).or("1 MB");
     let config = KafkaSinkConfig {
+        profile: chosen?,
         brokers: brokers?,
         topic: topic?,
         is_encrypted: is_encrypted?,
         tls: tls?,
         sasl: sasl?,
+        entra: entra?,
+        #[cfg(feature = "kafka")]
+        tokens: Arc::default(),
         compression: compression?,
         timeout: timeout?,
         max_size: max_size? as usize,
@@ -74,6 +94,9 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     };
     if !config.is_encrypted && config.tls != TlsConfig::default() {
         section.report("tls", "is for transport = \"tls\" only; leave it out");
+    }
+    if config.sasl.is_some() && config.entra.is_some() {
+        section.report("entra", "and sasl are both given; use one");
     }
     if config.timeout > MAX_TIMEOUT {
         section.report("timeout", "must be at most 1h");
@@ -112,10 +135,31 @@ fn parse_topic(name: &str) -> Result<String, NameError> {
     }
 }
 
-fn read_sasl(section: &mut Section<'_>) -> Option<SaslConfig> {
+/// Returns the host of a broker.
+fn host_of(broker: &str) -> &str {
+    broker.rsplit_once(':').map_or(broker, |(host, _)| host)
+}
+
+/// Reads a sign-in. The default audience of the tokens is the namespace: the host of the brokers.
+fn read_entra(section: &mut Section<'_>, host: Option<&str>) -> Option<EntraConfig> {
+    let is_own = section.is_given("audience");
+    let mut entra = EntraConfig::read(section, |_| "https://eventhubs.azure.net")?;
+    if let Some(host) = host.filter(|_| !is_own) {
+        entra.audience = format!("https://{host}");
+    }
+    Some(entra)
+}
+
+fn read_sasl(section: &mut Section<'_>, profile: &KafkaProfile) -> Option<SaslConfig> {
     let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
-    let mechanism = section.choice("mechanism", &mechanisms, "SASL mechanism.").or("SCRAM-SHA-512");
-    let username = section.text("username", "User name.").required("davinci-siem");
+    let mechanism =
+        section.choice("mechanism", &mechanisms, "SASL mechanism.").or(profile.mechanism);
+    let username = section.text("username", "User name.").optional();
     let password = section.secret("password", Form::Line, "Password.");
+    let username = username?.or_else(|| profile.username.map(str::to_owned));
+    if username.is_none() {
+        let message = "is missing; write for example username = \"davinci-siem\"";
+        section.report("username", message);
+    }
     Some(SaslConfig { mechanism: mechanism?, username: username?, password: password? })
 }

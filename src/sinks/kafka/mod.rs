@@ -1,10 +1,13 @@
-//! `kafka`: records in a topic of Apache Kafka. The sink itself needs the cargo feature `kafka`.
+//! `kafka`: records in a topic of Apache Kafka, or of Azure Event Hubs. The sink itself needs the cargo feature `kafka`.
 
 #[cfg(feature = "kafka")]
 mod answer;
 mod config;
 #[cfg(feature = "kafka")]
+mod oauth;
+#[cfg(feature = "kafka")]
 mod producer;
+mod profile;
 #[cfg(feature = "kafka")]
 mod sink;
 
@@ -12,6 +15,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::{BatchDefaults, Reason, Rendered, SinkFinding, SinkType, record};
+use crate::azure::EntraConfig;
 use crate::format::Format;
 use crate::settings::Section;
 pub(crate) use config::KafkaSinkConfig;
@@ -35,7 +39,8 @@ impl SinkType for KafkaSinkConfig {
 
     fn files(&self) -> Vec<PathBuf> {
         let password = self.sasl.as_ref().and_then(|sasl| sasl.password.file());
-        self.tls.files().into_iter().chain(password.map(PathBuf::from)).collect()
+        let entra = self.entra.as_ref().and_then(EntraConfig::file);
+        self.tls.files().into_iter().chain(password.map(PathBuf::from)).chain(entra).collect()
     }
 
     fn target(&self) -> String {

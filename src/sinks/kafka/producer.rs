@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureProducer;
 use tokio::sync::watch;
 
+use super::oauth::TokenSource;
 use super::{KafkaSinkConfig, answer};
+use crate::azure::TokenError;
 use crate::sinks::Reason;
 use crate::tls;
 
@@ -32,14 +35,20 @@ struct Shared {
     cause: Mutex<Option<String>>,
     /// Kinds of the client's log lines that were logged. Each kind is logged once, even if the producer is replaced.
     logged: Arc<Mutex<HashSet<String>>>,
+    /// Origin of access tokens, if the sink signs in at Microsoft Entra ID.
+    tokens: Option<Arc<TokenSource>>,
 }
 
+/// Beginning of librdkafka's report about a token that it could not get. The reason is known already.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 impl BrokerErrors {
-    pub(super) fn new() -> BrokerErrors {
+    pub(super) fn new(tokens: Option<Arc<TokenSource>>) -> BrokerErrors {
         BrokerErrors(Arc::new(Shared {
             refused: watch::Sender::new(None),
             cause: Mutex::default(),
             logged: Arc::default(),
+            tokens,
         }))
     }
 
@@ -49,6 +58,7 @@ impl BrokerErrors {
             refused: watch::Sender::new(None),
             cause: Mutex::default(),
             logged: Arc::clone(&self.0.logged),
+            tokens: self.0.tokens.clone(),
         }))
     }
 
@@ -88,6 +98,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ClientContext for BrokerErrors {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, kind: &str, message: &str) {
         // Debug lines may contain secrets.
         let is_noise = matches!(
@@ -101,6 +113,9 @@ impl ClientContext for BrokerErrors {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
+        if reason.starts_with(NO_TOKEN) {
+            return;
+        }
         let mut cause = locked(&self.0.cause);
         // The client reports "all brokers are down" after the cause; the cause is kept.
         if cause.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
@@ -112,6 +127,25 @@ impl ClientContext for BrokerErrors {
         if answer::is_refused_credential(code) && !is_broken {
             self.0.refused.send_replace(Some(code));
         }
+    }
+
+    /// Returns an access token. The client calls it before the first connection and shortly before a token expires.
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let tokens = self.0.tokens.as_ref().ok_or("no sign-in is configured")?;
+        tokens.token().map_err(|error| {
+            let (message, is_refused) = match error {
+                TokenError::Refused { message } => (message, true),
+                TokenError::Unavailable { message, .. } => (message, false),
+            };
+            *locked(&self.0.cause) = Some(message.clone());
+            if is_refused {
+                self.0.refused.send_replace(Some(RDKafkaErrorCode::Authentication));
+            }
+            message.into()
+        })
     }
 }
 
@@ -139,12 +173,19 @@ pub(super) fn open(
         .set("message.max.bytes", settings.max_size.to_string())
         .set("queue.buffering.max.messages", MAX_QUEUED_RECORDS)
         .set("linger.ms", "5")
+        .set("socket.keepalive.enable", "true")
         .set("security.protocol", protocol(settings))
         .set("log_level", "4");
     if settings.is_encrypted {
         // Read here first, because these errors name the file and librdkafka's do not.
         tls::client_config(&settings.tls)?;
         set_tls(&mut config, &settings.tls);
+    }
+    for (name, value) in settings.profile.client {
+        config.set(*name, *value);
+    }
+    if settings.entra.is_some() {
+        config.set("sasl.mechanism", "OAUTHBEARER");
     }
     if let Some(sasl) = &settings.sasl {
         let password = sasl.password.reread()?;
@@ -165,11 +206,11 @@ pub(super) fn open(
 }
 
 fn protocol(settings: &KafkaSinkConfig) -> &'static str {
-    match (settings.is_encrypted, &settings.sasl) {
-        (true, Some(_)) => "SASL_SSL",
-        (true, None) => "SSL",
-        (false, Some(_)) => "SASL_PLAINTEXT",
-        (false, None) => "PLAINTEXT",
+    match (settings.is_encrypted, settings.sasl.is_some() || settings.entra.is_some()) {
+        (true, true) => "SASL_SSL",
+        (true, false) => "SSL",
+        (false, true) => "SASL_PLAINTEXT",
+        (false, false) => "PLAINTEXT",
     }
 }
 

@@ -5,6 +5,7 @@
 //! partition, in order.
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#idempotent-producer>
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,6 +13,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer, PurgeConfig};
 use tokio::time::{Instant, sleep};
 
+use super::oauth::TokenSource;
 use super::producer::{self, BrokerErrors};
 use super::{KafkaSinkConfig, answer};
 use crate::sinks::{Deliver, Item, Reason, Report, Verdict, record};
@@ -37,7 +39,7 @@ impl std::fmt::Debug for Kafka {
 
 impl Kafka {
     pub(super) fn open(settings: &KafkaSinkConfig) -> Result<Kafka, Reason> {
-        let errors = BrokerErrors::new();
+        let errors = BrokerErrors::new(TokenSource::open(settings)?.map(Arc::new));
         let producer = Some(producer::open(settings, errors.clone())?);
         Ok(Kafka { settings: settings.clone(), errors, producer })
     }
@@ -156,7 +158,7 @@ impl Deliver for Kafka {
         });
         let metadata = tokio::select! {
             metadata = metadata => metadata.unwrap_or(Err(KafkaError::Canceled)),
-            code = errors.refused() => return Err(answer::refused(code)),
+            code = errors.refused() => return Err(answer::refused(code, self.errors.cause())),
         };
         let brokers = self.settings.brokers.join(", ");
         match metadata {

@@ -90,7 +90,8 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectSt
     let default = || store.as_ref().and_then(|store| store.default_endpoint().parse().ok());
     let url = endpoint.and_then(|endpoint| endpoint.or_else(default));
     let key = "endpoint";
-    let client = HttpClientConfig::read_rest(section, (key, url), &COMPRESSIONS, "zstd", "2m");
+    let client =
+        HttpClientConfig::read_connection(section, (key, url), &COMPRESSIONS, "zstd", "2m");
     let encodings = [("ndjson", Encoding::Ndjson), ("parquet", Encoding::Parquet)];
     let doc = "Encoding of objects: lines of JSON, or columns of an OCSF class.";
     let encoding = section.choice("encoding", &encodings, doc).or("ndjson");
@@ -113,7 +114,8 @@ fn check_encoding(section: &mut Section<'_>, encoding: Encoding, format: Format,
         }
         return;
     }
-    if cfg!(not(feature = "parquet")) {
+    // Without the sink, `type` is reported already.
+    if cfg!(all(feature = "object_store", not(feature = "parquet"))) {
         let advice = "\"parquet\" is not in this build; build it with --features parquet";
         section.report("encoding", advice);
     }

@@ -1,4 +1,4 @@
-//! Verdicts for the collector's codes.
+//! Verdicts for Splunk's codes, and for the statuses of other collectors.
 //!
 //! The collector does not refuse a request as a whole: it indexes the events before `invalid-event-number`, but neither
 //! that event nor the later ones. The number is valid with status 400, and with 503 if the queue was full within a
@@ -21,6 +21,8 @@ pub(in crate::sinks) struct Reply {
     pub(super) answer: Answer,
     pub(super) code: Option<i64>,
     pub(super) ack_id: Option<u64>,
+    /// True if the body is a JSON object, or empty.
+    is_of_collector: bool,
     invalid_event: Option<usize>,
 }
 
@@ -35,9 +37,10 @@ struct HecAnswer {
 
 impl Reply {
     pub(in crate::sinks) fn read(answer: Answer) -> Reply {
-        let HecAnswer { code, ack_id, invalid_event } =
-            serde_json::from_slice(&answer.body).unwrap_or_default();
-        Reply { answer, code, ack_id, invalid_event }
+        let read = serde_json::from_slice(&answer.body);
+        let is_of_collector = read.is_ok() || answer.body.is_empty();
+        let HecAnswer { code, ack_id, invalid_event } = read.unwrap_or_default();
+        Reply { answer, code, ack_id, is_of_collector, invalid_event }
     }
 
     pub(super) fn reason(&self, message: &str) -> Reason {
@@ -84,6 +87,39 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
                 reason: reply.reason(&format!("the collector cannot be used: {}", advice(status))),
             },
         }),
+    }
+}
+
+/// Returns the verdict of a collector that is not Splunk. It judges a request as a whole, and its codes have no defined
+/// meaning.
+pub(super) fn verdict_by_status(reply: &Reply) -> Verdict {
+    let status = reply.answer.status;
+    let is_torn = !reply.answer.is_whole && !reply.answer.is_too_long;
+    match class_of(status) {
+        Class::Success if is_torn => retry(reply),
+        Class::Success if reply.is_of_collector && reply.code.is_none_or(|code| code == 0) => {
+            Verdict::Delivered
+        }
+        Class::Success => Verdict::Fatal {
+            reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
+        },
+        Class::Retry => retry(reply),
+        Class::TooLarge | Class::Refused => {
+            Verdict::Split { reason: reply.reason("the collector refused the events") }
+        }
+        Class::Fatal => Verdict::Fatal {
+            reason: reply.reason(&format!("the collector cannot be used: {}", advice(status))),
+        },
+    }
+}
+
+/// Returns the result of an empty request to a collector that is not Splunk.
+pub(super) fn probed_by_status(reply: &Reply) -> Result<String, Reason> {
+    match verdict_by_status(reply) {
+        Verdict::Delivered | Verdict::Split { .. } => {
+            Ok(format!("answers (HTTP {} to an empty request)", reply.answer.status))
+        }
+        verdict => Err(verdict.into_reason()),
     }
 }
 

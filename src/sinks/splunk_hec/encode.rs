@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::SplunkHecSinkConfig;
 use crate::event::Event;
 use crate::sinks::Rendered;
+use crate::sinks::event_ids::{EventIds, source_of};
 
 /// The envelope without the event. The collector accepts no other fields: an unknown field makes it drop the events
 /// that follow.
@@ -14,23 +15,12 @@ struct HecHead<'a> {
     time: String,
     host: &'a str,
     source: String,
-    sourcetype: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sourcetype: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<&'a str>,
-    fields: Fields<'a>,
-}
-
-/// Indexed fields. The collector removes no duplicates: `| dedup event_uid` does.
-#[derive(Serialize)]
-struct Fields<'a> {
-    event_id: &'a str,
-    event_uid: String,
-    action_type: &'a str,
-    outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interaction_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flow_id: Option<&'a str>,
+    /// Indexed fields. The collector removes no duplicates: `| dedup event_uid` does.
+    fields: EventIds<'a>,
 }
 
 /// Returns one object of the request.
@@ -47,23 +37,13 @@ pub(super) fn encode(settings: &SplunkHecSinkConfig, rendered: Rendered<'_>) -> 
 }
 
 fn head<'a>(settings: &'a SplunkHecSinkConfig, event: &'a Event<'_>, from: &str) -> HecHead<'a> {
-    let time = event.time().timestamp_millis();
-    let environment = event.environment_id().unwrap_or("unknown");
-    let envelope = event.envelope();
     HecHead {
-        time: seconds(time),
+        time: seconds(event.time().timestamp_millis()),
         host: &settings.host,
-        source: settings.source.clone().unwrap_or_else(|| format!("davinci:{environment}")),
-        sourcetype: &settings.sourcetype,
+        source: settings.source.clone().unwrap_or_else(|| source_of(event)),
+        sourcetype: settings.sourcetype.as_deref(),
         index: settings.index.as_deref(),
-        fields: Fields {
-            event_id: &envelope.id,
-            event_uid: event.uid(from),
-            action_type: &envelope.action.kind,
-            outcome: event.outcome().as_str(),
-            interaction_id: event.interaction_id(),
-            flow_id: event.flow_id(),
-        },
+        fields: EventIds::of(event, from),
     }
 }
 

@@ -1,13 +1,15 @@
-//! `splunk_hec`: Splunk's HTTP Event Collector.
+//! `splunk_hec`: Splunk's HTTP Event Collector, and other collectors with its protocol.
 //!
-//! Events go to `/services/collector/event`, each in an envelope of its own ([`encode`]). [`answer`]
-//! interprets the collector's codes; [`acknowledge`] waits for the indexers.
+//! Events go to `/services/collector/event` or the path of the [`profile`], each in an envelope of its own
+//! ([`encode`]). [`answer`] interprets Splunk's codes, or the statuses of others; [`acknowledge`] waits for Splunk's
+//! indexers.
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/get-data-with-http-event-collector>
 
 mod acknowledge;
 pub(super) mod answer;
 mod config;
 mod encode;
+mod profile;
 
 use std::path::PathBuf;
 
@@ -25,19 +27,23 @@ use crate::settings::Section;
 use acknowledge::{Acknowledged, Unpolled};
 use answer::Reply;
 pub(crate) use config::{AcknowledgementConfig, SplunkHecSinkConfig};
+use profile::Answers;
 
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 
 impl SinkType for SplunkHecSinkConfig {
     const NAME: &'static str = "splunk_hec";
-    // Splunk Cloud refuses bodies of more than about 5 MiB.
-    const BATCH: BatchDefaults = BatchDefaults { events: "1000", bytes: "1 MiB" };
+    const BATCH: BatchDefaults = profile::SPLUNK.batch;
     const IS_ORDERED: bool = false;
 
     type Sink = SplunkHec;
 
     fn read(section: &mut Section<'_>, format: Format) -> Option<SplunkHecSinkConfig> {
         config::read(section, format)
+    }
+
+    fn batch(&self) -> BatchDefaults {
+        self.profile.batch
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -67,6 +73,9 @@ impl SinkType for SplunkHecSinkConfig {
 pub(crate) struct SplunkHec {
     requests: HttpClient,
     base: Url,
+    /// Path of the requests with events.
+    path: String,
+    answers: Answers,
     acknowledgement: Option<AcknowledgementConfig>,
     /// Channel of this sink's requests: a new id after each start.
     channel: Uuid,
@@ -75,7 +84,7 @@ pub(crate) struct SplunkHec {
 
 impl SplunkHec {
     pub(super) fn open(settings: &SplunkHecSinkConfig) -> Result<SplunkHec, Reason> {
-        let token = Authorization::Token("Splunk", settings.token.clone());
+        let token = Authorization::Token(settings.scheme, settings.token.clone());
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization(&token)? {
             headers.insert(AUTHORIZATION, value);
@@ -83,6 +92,8 @@ impl SplunkHec {
         Ok(SplunkHec {
             requests: HttpClient::open(&settings.client, headers)?,
             base: settings.client.url.clone(),
+            path: settings.path.clone(),
+            answers: settings.profile.answers,
             acknowledgement: settings.acknowledgement,
             channel: Uuid::new_v4(),
             unpolled: None,
@@ -147,11 +158,14 @@ impl Deliver for SplunkHec {
                 .acknowledged(Some(ack_id), items, settings, Report::all(items, Verdict::Delivered))
                 .await;
         }
-        let reply = match self.post("/services/collector/event", lines(items)).await {
+        let reply = match self.post(&self.path, lines(items)).await {
             Ok(reply) => reply,
             Err(verdict) => return Report::all(items, verdict),
         };
-        let report = answer::report(&reply, items.len());
+        let report = match self.answers {
+            Answers::Codes => answer::report(&reply, items.len()),
+            Answers::Statuses => Report::all(items, answer::verdict_by_status(&reply)),
+        };
         let Some(settings) = self.acknowledgement else { return report };
         if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
             return self.acknowledged(reply.ack_id, items, settings, report).await;
@@ -164,15 +178,19 @@ impl Deliver for SplunkHec {
         Report { verdicts: report.verdicts.into_iter().map(unconfirmed).collect(), ..report }
     }
 
-    /// Requests the collector's health, and tests the token: with a valid one, the answer to an empty request is "no
-    /// data".
+    /// Requests Splunk's health, and tests the token: with a valid one, the answer to an empty request is "no data".
+    /// Sends only the empty request to another collector.
     async fn probe(&mut self) -> Result<String, Reason> {
+        if self.answers == Answers::Statuses {
+            let posted = self.post(&self.path, Vec::new()).await.map_err(Verdict::into_reason)?;
+            return answer::probed_by_status(&posted);
+        }
         let health = self.requests.get(&below(&self.base, "/services/collector/health")).await;
         let health = Reply::read(health?);
         if health.code != Some(answer::HEALTHY) {
             return Err(health.reason("the collector says that it is not healthy"));
         }
-        let posted = self.post("/services/collector/event", Vec::new()).await;
+        let posted = self.post(&self.path, Vec::new()).await;
         let posted = posted.map_err(Verdict::into_reason)?;
         match posted.code {
             Some(answer::NO_DATA) => Ok("healthy, and it knows the token".to_owned()),

@@ -158,3 +158,99 @@ fn an_event_is_wrapped_with_its_time_in_seconds() {
     assert!(sent.as_object().expect("an object").keys().all(|key| known.contains(&key.as_str())));
     assert!(sent["fields"].as_object().expect("flat").values().all(serde_json::Value::is_string));
 }
+
+fn parse(keys: &str) -> Result<config::Config, crate::settings::Problems> {
+    let text = format!("[sinks.s]\ntype = \"splunk_hec\"\ntoken_env = \"T\"\n{keys}\n");
+    config::parse(&text, None, [("T".into(), "t".into())].into_iter())
+}
+
+#[test]
+fn a_profile_decides_about_path_token_and_sourcetype() {
+    for (profile, endpoint, expected) in [
+        ("splunk", "https://x", "/services/collector/event Splunk pingone:davinci 1000 1048576"),
+        ("logscale", "https://x", "/api/v1/ingest/hec Bearer - 2000 4194304"),
+        (
+            "crowdstrike_ngsiem",
+            "https://x/a/services/collector",
+            "/a/services/collector Bearer - 2000 4194304",
+        ),
+        (
+            "cribl",
+            "https://x/in",
+            "/in/services/collector/event Splunk pingone:davinci 1000 1048576",
+        ),
+        (
+            "cloudwatch",
+            "https://x/?logGroup=a&logStream=b",
+            "/services/collector/event?logGroup=a&logStream=b Bearer pingone:davinci 1000 900000",
+        ),
+    ] {
+        let keys = format!("profile = \"{profile}\"\nendpoint = \"{endpoint}\"");
+        let config = parse(&keys).expect(profile);
+        let TargetConfig::SplunkHec(sink) = &config.sinks[0].target else { panic!("a sink") };
+        let url = below(&sink.client.url, &sink.path);
+        let path = url.as_str().strip_prefix("https://x").expect("a path");
+        let batch = &config.sinks[0].batch;
+        let sourcetype = sink.sourcetype.as_deref().unwrap_or("-");
+        let found = format!("{path} {} {sourcetype} {} {}", sink.scheme, batch.events, batch.bytes);
+        assert_eq!(found, expected, "{profile}");
+    }
+    let keys = "profile = \"logscale\"\nendpoint = \"https://x\"\npath = \"/services/collector\"\n\
+                authorization = \"Splunk\"\nsourcetype = \"json\"";
+    let config = parse(keys).expect("valid");
+    let TargetConfig::SplunkHec(sink) = &config.sinks[0].target else { panic!("a sink") };
+    let found = (sink.path.as_str(), sink.scheme, sink.sourcetype.as_deref());
+    assert_eq!(found, ("/services/collector", "Splunk", Some("json")), "a key wins");
+}
+
+#[test]
+fn mistakes_of_a_profile_are_reported() {
+    for (keys, said) in [
+        ("profile = \"humio\"\nendpoint = \"https://x\"", "profile: "),
+        ("profile = \"crowdstrike_ngsiem\"\nendpoint = \"https://x\"", "has no path; copy"),
+        ("profile = \"cloudwatch\"\nendpoint = \"https://x\"", "has no logGroup"),
+        ("profile = \"cloudwatch\"\nendpoint = \"https://x/?logGroup=a\"", "has no logStream"),
+        (
+            "profile = \"logscale\"\nendpoint = \"https://x/api/v1/ingest/hec\"",
+            "has /api/v1/ingest/hec, which the sink adds itself",
+        ),
+        (
+            "profile = \"cribl\"\nendpoint = \"https://x\"\nacknowledgement = {}",
+            "acknowledgement: is only for profile = \"splunk\"",
+        ),
+        ("endpoint = \"https://x\"\npath = \"collector\"", "path: is not a path such as"),
+    ] {
+        let found = parse(keys).expect_err(keys).to_string();
+        assert!(found.contains(said), "{keys}: {found}");
+    }
+}
+
+/// Collectors that are not Splunk: their status decides, and never the number of an event.
+#[test]
+fn another_collector_is_judged_by_its_status() {
+    for (status, body, expected) in [
+        (200, r#"{"text":"Success","code":0}"#, 'D'),
+        (200, "{}", 'D'),
+        (204, "", 'D'),
+        (200, "<html>welcome</html>", 'F'),
+        (200, r#"{"text":"Incorrect index","code":7}"#, 'F'),
+        (400, r#"{"text":"x","code":6,"invalid-event-number":2}"#, 'S'),
+        (400, "<html>no</html>", 'S'),
+        (413, "", 'S'),
+        (422, "{}", 'S'),
+        (401, r#"{"code":3}"#, 'F'),
+        (403, "", 'F'),
+        (404, "", 'F'),
+        (302, "", 'F'),
+        (408, "", 'R'),
+        (429, "{}", 'R'),
+        (500, r#"{"code":8}"#, 'R'),
+        (503, r#"{"code":9,"invalid-event-number":2}"#, 'R'),
+    ] {
+        let verdict = answer::verdict_by_status(&reply(status, body));
+        assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{status} {body}");
+    }
+    let mut torn = reply(200, "{\"text\":\"Suc");
+    torn.answer.is_whole = false;
+    assert_eq!(letters(&Report::from(vec![answer::verdict_by_status(&torn)])), "R");
+}

@@ -82,7 +82,7 @@ use recover::open;
 pub use recover::repair;
 pub use recover::salvage::Salvaged;
 pub use store::bounds::Shares;
-use store::{entries, plans, schema};
+use store::{bounds, entries, plans, schema};
 use write::command::WriterCommand;
 
 /// Time that a failure to store counts as lasting. A sender retries much sooner.
@@ -289,6 +289,13 @@ impl EmbeddedSpool {
     /// Returns true if appends are refused because `max_size` is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if events without a reader are removed before their retention is over.
+    pub(crate) fn is_tight(&self) -> bool {
+        let max_size = self.shared.max_size;
+        let used = self.shared.used.load(Ordering::Relaxed) + bounds::log(max_size);
+        used > bounds::resume_threshold(max_size)
     }
 
     /// Returns true if an entry exceeded the quarantine's bound and would be refused again.

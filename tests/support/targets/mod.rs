@@ -4,8 +4,11 @@
 pub mod azure;
 #[cfg(feature = "object_store")]
 pub mod bucket;
+pub mod clickhouse;
 pub mod collector;
+pub mod contract;
 pub mod elastic;
+pub mod loki;
 pub mod receiver;
 #[cfg(feature = "otlp")]
 pub mod spans;

@@ -276,3 +276,23 @@ async fn a_clock_that_is_set_ahead_forgets_no_id() {
     bench.append(&spool, [3]).await;
     assert_eq!(bench.append(&spool, [1]).await, receipt(1, 0), "a day has passed");
 }
+
+/// Events that the service makes of stored ones find room, because trimming waits for them.
+#[tokio::test]
+async fn a_full_spool_takes_derived_events_only() {
+    let bench = SpoolBench::new(|settings| settings.max_size = 16 * MIB);
+    let spool = bench.open();
+    register(&spool, &["sink"]).await;
+    let (stored, error) = fill(&bench, &spool, 0, 200_000).await;
+    assert_eq!((error, spool.is_full(), spool.is_tight()), (AppendError::Full, true, true));
+    let derived = Batch { is_derived: true, ..bench.batch([10_000]) };
+    assert_eq!(spool.append(derived.prepare()).await, Ok(receipt(1, 0)));
+    let refused = spool.append(bench.batch([10_001]).prepare()).await;
+    assert_eq!(refused, Err(AppendError::Full));
+    spool
+        .commit(&"sink".into(), stored + 1, Tally::default(), Vec::new())
+        .await
+        .expect("committed");
+    drop(spool.remove(Vec::new()).await);
+    assert!(!spool.is_tight());
+}

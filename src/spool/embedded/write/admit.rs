@@ -107,10 +107,11 @@ impl Writer {
         let (mut admitted, mut refused) = (Vec::with_capacity(group.len()), Vec::new());
         for command in group {
             let is_above = |water: u64| used + command.size(room) > water;
-            full |= command.is_append() && !command.is_copy() && has_events && is_above(high);
+            full |= command.is_refusable() && !command.is_copy() && has_events && is_above(high);
             // Copies must neither push out the events they repeat nor keep new events out.
             let is_too_much = command.is_copy() && is_above(low);
-            if is_too_much || (command.is_append() && (full || is_stuck)) {
+            if is_too_much || (command.is_refusable() && full) || (command.is_append() && is_stuck)
+            {
                 refused.push(command);
             } else {
                 used += command.size(room);

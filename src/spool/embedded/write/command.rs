@@ -62,6 +62,14 @@ impl WriterCommand {
         matches!(self, WriterCommand::Append { .. })
     }
 
+    /// Returns true for an append that a full spool refuses.
+    pub(crate) fn is_refusable(&self) -> bool {
+        match self {
+            WriterCommand::Append { batch, .. } => !batch.batch.is_derived,
+            _ => false,
+        }
+    }
+
     /// Returns true for a command that only moves a cursor.
     pub(crate) fn is_cursor(&self) -> bool {
         matches!(self, WriterCommand::Commit { .. })

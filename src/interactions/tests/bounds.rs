@@ -1,0 +1,96 @@
+//! The bound of memory, for any number of open interactions.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decode;
+use crate::event::Event;
+use crate::interactions::InteractionsConfig;
+use crate::interactions::table::{EndReason, LoggedEvent, OpenInteractions};
+
+const MEMORY: usize = 4 * 1024 * 1024;
+const OFFERED: u64 = 1_000_000;
+
+fn config(memory: usize) -> InteractionsConfig {
+    InteractionsConfig {
+        enabled: true,
+        timeout: Duration::from_hours(24),
+        settle: Duration::from_hours(24),
+        max_age: Duration::from_hours(24),
+        memory: memory as u64,
+        timeouts: [].into(),
+    }
+}
+
+#[test]
+fn a_million_open_interactions_stay_within_the_memory() {
+    let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
+    let mut event = decode::event(raw).expect("an event").event;
+    let source: Arc<str> = "pingone".into();
+    let mut table = OpenInteractions::new(&config(MEMORY));
+    table.advance(0);
+    let (mut ended, mut most) = (0, 0);
+    for position in 1..=OFFERED {
+        let Event::Interaction(run) = &mut event else { panic!("a run") };
+        run.flow.interaction_id = Cow::Owned(format!("run-{position:08}"));
+        let Event::Interaction(run) = &event else { panic!("a run") };
+        assert!(table.add(LoggedEvent { source: &source, position, event: &event, run }));
+        assert!(table.bytes() <= MEMORY, "{} bytes after {position}", table.bytes());
+        most = most.max(table.len());
+        for oldest in table.take_ended() {
+            ended += 1;
+            assert_eq!((oldest.ended_by, oldest.run.first), (EndReason::Limit, ended));
+        }
+    }
+    assert_eq!(ended + table.len() as u64, OFFERED, "none is lost");
+    assert!(most > 1000, "the memory is used: {most}");
+}
+
+#[test]
+fn lists_and_texts_of_one_interaction_are_bounded() {
+    let raw = include_bytes!("../../../fixtures/events/send_error_response.json");
+    let mut event = decode::event(raw).expect("an event").event;
+    let source: Arc<str> = "pingone".into();
+    let mut table = OpenInteractions::new(&config(usize::MAX));
+    table.advance(0);
+    let long = "x".repeat(100_000);
+    let mut add = |position: u64, id: String, table: &mut OpenInteractions| {
+        let Event::Interaction(run) = &mut event else { panic!("a run") };
+        run.flow.interaction_id = Cow::Owned(id);
+        run.flow.flow_name = Some(Cow::Owned(format!("{position}{long}")));
+        run.flow.reported.kind = Some(Cow::Owned(long.clone()));
+        let Event::Interaction(run) = &event else { panic!("a run") };
+        table.add(LoggedEvent { source: &source, position, event: &event, run })
+    };
+    for position in 1..=10_000 {
+        assert!(add(position, "run".to_owned(), &mut table));
+    }
+    assert!(table.bytes() < 32 * 1024, "{} bytes", table.bytes());
+    assert!(!add(10_001, "x".repeat(257), &mut table), "no interaction has such an id");
+    assert_eq!(table.len(), 1);
+    table.release(u64::MAX, 10);
+    let ended = table.take_ended();
+    assert_eq!((ended.len(), ended[0].run.errors()), (1, 10_000));
+    assert_eq!((ended[0].run.steps.len(), ended[0].run.steps_omitted), (64, 10_000 - 64));
+}
+
+/// A clock that was a day ahead does not keep interactions open for that day.
+#[test]
+fn a_clock_that_is_set_back_delays_no_summary() {
+    let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
+    let event = decode::event(raw).expect("an event").event;
+    let Event::Interaction(run) = &event else { panic!("a run") };
+    let source: Arc<str> = "pingone".into();
+    let minute = Duration::from_mins(1);
+    let mut table =
+        OpenInteractions::new(&InteractionsConfig { timeout: minute, ..config(usize::MAX) });
+    table.advance(86_400_000);
+    table.add(LoggedEvent { source: &source, position: 1, event: &event, run });
+    table.advance(0);
+    table.advance(59_999);
+    assert_eq!(table.take_ended().len(), 0);
+    table.advance(60_000);
+    let ended = table.take_ended();
+    assert_eq!((ended.len(), ended[0].ended_by), (1, EndReason::Timeout));
+}
