@@ -93,9 +93,11 @@ fn pyarrow_reads_every_event_as_the_file_sink_has_it() {
         std::fs::write(file, content).expect("written");
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/object_store_peers/parquet.py");
-    let output =
-        Command::new("/opt/object-stores/venv/bin/python").arg(script).arg(directory.path());
-    let output = { output }.output().expect("pyarrow runs: .ci/object-stores installs it");
+    let output = Command::new("/opt/object-stores/venv/bin/python")
+        .arg(script)
+        .arg(directory.path())
+        .output()
+        .expect("pyarrow runs: .ci/object-stores installs it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let found = by_id(text.lines().map(|line| serde_json::from_str(line).expect("JSON")));

@@ -11,7 +11,7 @@ use crate::event::OutcomeWords;
 use crate::format::FormatConfig;
 use crate::redact::RedactConfig;
 use crate::settings::Section;
-use crate::sinks::{SINK_TYPES, SinkRegistration, TargetConfig};
+use crate::sinks::{BatchDefaults, SINK_TYPES, SinkRegistration, TargetConfig};
 use crate::spool::Start;
 
 /// One sink.

@@ -113,7 +113,7 @@ macro_rules! sink_types {
                 match self { $(Self::$Type(config) => config.takes_name(path),)+ }
             }
 
-            pub(crate) fn objects(&self) -> Option<&dyn objects::ObjectLayout> {
+            pub(crate) fn objects(&self) -> Option<&dyn objects::ObjectScheme> {
                 match self { $(Self::$Type(config) => config.objects(),)+ }
             }
 

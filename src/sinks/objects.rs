@@ -40,7 +40,7 @@ pub(crate) struct PackedObject {
 }
 
 /// Layout of a sink's objects.
-pub(crate) trait ObjectLayout: Sync {
+pub(crate) trait ObjectScheme: Sync {
     /// Returns all settings of the sink that decide about the names and bytes of objects, besides the events' format.
     fn settings(&self) -> String;
 

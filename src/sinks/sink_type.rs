@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::objects::ObjectLayout;
+use super::objects::ObjectScheme;
 use super::{Deliver, Reason, Rendered, SinkFinding};
 #[cfg(not(all(
     feature = "kafka",
@@ -77,7 +77,7 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
 
     /// Returns the layout of the objects that the sink writes. A sink with a layout delivers objects, and each of its
     /// items holds one; any other sink delivers events.
-    fn objects(&self) -> Option<&dyn ObjectLayout> {
+    fn objects(&self) -> Option<&dyn ObjectScheme> {
         None
     }
 

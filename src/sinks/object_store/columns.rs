@@ -21,13 +21,13 @@ pub(super) enum ColumnType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Column {
     /// Steps from the document to the value.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<ColumnStep>,
     pub(super) kind: ColumnType,
 }
 
 /// A field on the way to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct ColumnStep {
     pub(super) name: &'static str,
     /// True if the field is a list, of which the following steps, or the value, are an element.
     pub(super) is_list: bool,
@@ -48,7 +48,7 @@ pub(super) fn columns(class: u32) -> Vec<Column> {
 /// Returns the schema of a class as a message type of Parquet. All columns are optional.
 pub(super) fn message_type(columns: &[Column]) -> String {
     let mut text = "message ocsf {".to_owned();
-    let mut open: Vec<&Step> = Vec::new();
+    let mut open: Vec<&ColumnStep> = Vec::new();
     for Column { steps, kind } in columns {
         let Some((last, groups)) = steps.split_last() else { continue };
         let shared = open.iter().zip(groups).take_while(|(open, step)| **open == *step).count();
@@ -74,7 +74,7 @@ pub(super) fn message_type(columns: &[Column]) -> String {
     text
 }
 
-fn leaf(step: &Step, kind: ColumnType) -> String {
+fn leaf(step: &ColumnStep, kind: ColumnType) -> String {
     let (physical, logical) = match kind {
         ColumnType::Text => ("binary", " (STRING)"),
         // A text: query engines read the annotation JSON differently.
@@ -92,10 +92,10 @@ fn leaf(step: &Step, kind: ColumnType) -> String {
     }
 }
 
-fn steps(name: &'static str) -> Vec<Step> {
+fn steps(name: &'static str) -> Vec<ColumnStep> {
     let step = |name: &'static str| match name.strip_suffix("[]") {
-        Some(name) => Step { name, is_list: true },
-        None => Step { name, is_list: false },
+        Some(name) => ColumnStep { name, is_list: true },
+        None => ColumnStep { name, is_list: false },
     };
     name.split('.').map(step).collect()
 }

@@ -21,14 +21,14 @@ pub struct ObjectStoreSinkConfig {
     pub store: StoreConfig,
     /// Beginning of all names, without `/` at its end; may be empty.
     pub prefix: String,
-    pub encoding: Encoding,
-    /// Names for Amazon Security Lake, with `Encoding::Parquet` only.
+    pub encoding: ObjectEncoding,
+    /// Names for Amazon Security Lake, with `ObjectEncoding::Parquet` only.
     pub security_lake: Option<SecurityLakeConfig>,
 }
 
 /// Encoding of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
+pub enum ObjectEncoding {
     /// One JSON document per line.
     Ndjson,
     /// Columns of an OCSF class. Needs the cargo feature `parquet`.
@@ -92,7 +92,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectSt
     let key = "endpoint";
     let client =
         HttpClientConfig::read_connection(section, (key, url), &COMPRESSIONS, "zstd", "2m");
-    let encodings = [("ndjson", Encoding::Ndjson), ("parquet", Encoding::Parquet)];
+    let encodings = [("ndjson", ObjectEncoding::Ndjson), ("parquet", ObjectEncoding::Parquet)];
     let doc = "Encoding of objects: lines of JSON, or columns of an OCSF class.";
     let encoding = section.choice("encoding", &encodings, doc).or("ndjson");
     let doc = "Names of objects as Amazon Security Lake expects them; for parquet only.";
@@ -107,8 +107,13 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectSt
     })
 }
 
-fn check_encoding(section: &mut Section<'_>, encoding: Encoding, format: Format, is_lake: bool) {
-    if encoding == Encoding::Ndjson {
+fn check_encoding(
+    section: &mut Section<'_>,
+    encoding: ObjectEncoding,
+    format: Format,
+    is_lake: bool,
+) {
+    if encoding == ObjectEncoding::Ndjson {
         if is_lake {
             section.report("security_lake", "needs encoding = \"parquet\"");
         }

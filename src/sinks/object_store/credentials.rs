@@ -16,11 +16,11 @@ use crate::sinks::{Reason, Verdict};
 pub(super) struct EntraTokens {
     tokens: Arc<TokenCache>,
     client: TokenClient,
-    state: Mutex<State>,
+    state: Mutex<EntraTokenState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct EntraTokenState {
     /// Token of the last request.
     used: Option<AccessToken>,
     /// True if the store has refused `used`.
@@ -73,7 +73,7 @@ impl EntraTokens {
         Ok(AzureCredential::BearerToken(bearer))
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, EntraTokenState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

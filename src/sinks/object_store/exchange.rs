@@ -62,12 +62,12 @@ pub(super) struct StoreAnswer {
 /// Makes clients for the library, and holds the last exchange of all of them.
 #[derive(Debug, Clone)]
 pub(super) struct Exchanges {
-    service: Service,
+    service: RecordingClient,
 }
 
 /// A client that records its exchanges.
 #[derive(Debug, Clone)]
-struct Service {
+struct RecordingClient {
     client: reqwest::Client,
     /// Client for `METADATA_HOSTS`, without a proxy.
     direct: reqwest::Client,
@@ -89,7 +89,7 @@ impl Exchanges {
             ..settings.clone()
         };
         Ok(Exchanges {
-            service: Service {
+            service: RecordingClient {
                 client: open_client(settings, HeaderMap::new())?,
                 direct: open_client(&direct, HeaderMap::new())?,
                 store: peer(&settings.url),
@@ -110,7 +110,7 @@ impl HttpConnector for Exchanges {
     }
 }
 
-impl HttpService for Service {
+impl HttpService for RecordingClient {
     fn call<'s, 'f>(
         &'s self,
         request: HttpRequest,
@@ -123,7 +123,7 @@ impl HttpService for Service {
     }
 }
 
-impl Service {
+impl RecordingClient {
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (parts, body) = request.into_parts();
         let url: Url =

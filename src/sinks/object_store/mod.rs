@@ -31,7 +31,7 @@ mod store;
 
 use std::path::PathBuf;
 
-use super::objects::{ObjectLayout, ObjectPacker, ObjectRange};
+use super::objects::{ObjectPacker, ObjectRange, ObjectScheme};
 use super::{BatchDefaults, Reason, Rendered, SinkFinding, SinkType};
 use crate::format::Format;
 use crate::settings::Section;
@@ -70,7 +70,7 @@ impl SinkType for ObjectStoreSinkConfig {
         format!("{origin}, {bucket}/{}", self.prefix)
     }
 
-    fn objects(&self) -> Option<&dyn ObjectLayout> {
+    fn objects(&self) -> Option<&dyn ObjectScheme> {
         Some(self)
     }
 
@@ -86,7 +86,7 @@ impl SinkType for ObjectStoreSinkConfig {
     }
 }
 
-impl ObjectLayout for ObjectStoreSinkConfig {
+impl ObjectScheme for ObjectStoreSinkConfig {
     fn settings(&self) -> String {
         let bucket = self.store.bucket();
         let ObjectStoreSinkConfig { client, prefix, encoding, security_lake, .. } = self;
@@ -96,7 +96,7 @@ impl ObjectLayout for ObjectStoreSinkConfig {
 
     fn pack(&self, range: ObjectRange) -> Box<dyn ObjectPacker> {
         #[cfg(feature = "parquet")]
-        if self.encoding == config::Encoding::Parquet {
+        if self.encoding == config::ObjectEncoding::Parquet {
             let lake = self.security_lake.as_ref();
             return Box::new(parquet::ParquetPacker::new(&self.prefix, lake, range));
         }

@@ -4,7 +4,7 @@
 use parquet::data_type::ByteArray;
 use serde_json::Value;
 
-use super::columns::{Column, ColumnType, Step};
+use super::columns::{Column, ColumnStep, ColumnType};
 
 /// Values of a column for some documents.
 #[derive(Debug, Default, PartialEq)]
@@ -39,7 +39,7 @@ impl Shredded {
     fn add(
         &mut self,
         object: &Value,
-        steps: &[Step],
+        steps: &[ColumnStep],
         kind: ColumnType,
         definition: i16,
         repetition: i16,
@@ -68,7 +68,7 @@ impl Shredded {
     fn inside(
         &mut self,
         value: &Value,
-        rest: &[Step],
+        rest: &[ColumnStep],
         kind: ColumnType,
         definition: i16,
         repetition: i16,

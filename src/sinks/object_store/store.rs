@@ -16,7 +16,7 @@ use super::answer::{Creation, StoreKind, failed};
 use super::assumed_role::AssumedRole;
 use super::aws::{Addressing, AwsCredentialsConfig, S3Config};
 use super::azure_blob::AzureBlobCredentials;
-use super::config::{Encoding, ObjectStoreSinkConfig, StoreConfig, without_slash};
+use super::config::{ObjectEncoding, ObjectStoreSinkConfig, StoreConfig, without_slash};
 use super::credentials::EntraTokens;
 use super::exchange::{Exchange, ExchangeResult, Exchanges, StoreAnswer};
 use crate::http_client::Compression;
@@ -96,7 +96,7 @@ impl Store {
             kind: StoreKind::of(&settings.store),
             bucket: settings.store.bucket().to_owned(),
             content_type: match (settings.encoding, settings.client.compression) {
-                (Encoding::Parquet, _) => "application/vnd.apache.parquet",
+                (ObjectEncoding::Parquet, _) => "application/vnd.apache.parquet",
 
                 (_, Compression::None) => "application/x-ndjson",
                 (_, Compression::Gzip) => "application/gzip",
