@@ -90,6 +90,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectSt
     let default = || store.as_ref().and_then(|store| store.default_endpoint().parse().ok());
     let url = endpoint.and_then(|endpoint| endpoint.or_else(default));
     let key = "endpoint";
+    let has_compression = section.is_given("compression");
     let client =
         HttpClientConfig::read_connection(section, (key, url), &COMPRESSIONS, "zstd", "2m");
     let encodings = [("ndjson", ObjectEncoding::Ndjson), ("parquet", ObjectEncoding::Parquet)];
@@ -97,7 +98,8 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<ObjectSt
     let encoding = section.choice("encoding", &encodings, doc).or("ndjson");
     let doc = "Names of objects as Amazon Security Lake expects them; for parquet only.";
     let security_lake = section.optional_table("security_lake", doc, read_security_lake);
-    check_encoding(section, encoding?, format, security_lake.as_ref()?.is_some());
+    let is_lake = security_lake.as_ref()?.is_some();
+    check_encoding(section, encoding?, format, is_lake, has_compression);
     Some(ObjectStoreSinkConfig {
         client: client?,
         store: store?,
@@ -112,6 +114,7 @@ fn check_encoding(
     encoding: ObjectEncoding,
     format: Format,
     is_lake: bool,
+    has_compression: bool,
 ) {
     if encoding == ObjectEncoding::Ndjson {
         if is_lake {
@@ -130,7 +133,7 @@ fn check_encoding(
             "\"parquet\" needs format = \"ocsf\", whose classes are its schemas",
         );
     }
-    if section.is_given("compression") {
+    if has_compression {
         let advice = "is for encoding = \"ndjson\"; leave it out: parquet is compressed inside";
         section.report("compression", advice);
     }
