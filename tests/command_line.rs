@@ -172,7 +172,7 @@ fn check_reports_four_mistakes_with_key_and_remedy() {
             "test.toml:2: listen.adress: is no key here; did you mean \"address\"?",
             "test.toml:4: limits.body: \"much\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 7",
-            "test.toml:8: sinks.a.type: \"splnk\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"loki\", \"clickhouse\", \"postgres\", \"sentinel\", \"datadog\", \"otlp\", \"google_secops\", \"pubsub\", \"kinesis\", \"firehose\", \"syslog\", \"nats\", \"kafka\"; did you mean \"splunk_hec\"?",
+            "test.toml:8: sinks.a.type: \"splnk\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"loki\", \"clickhouse\", \"postgres\", \"sentinel\", \"datadog\", \"otlp\", \"google_secops\", \"pubsub\", \"kinesis\", \"firehose\", \"syslog\", \"nats\", \"kafka\", \"object_store\"; did you mean \"splunk_hec\"?",
             "davinci-siem: 4 mistakes in the configuration",
         ]
     );

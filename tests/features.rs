@@ -21,6 +21,11 @@ fn check_names_the_feature_that_the_build_lacks() {
             cfg!(feature = "kafka"),
         ),
         (
+            "[sinks.a]\ntype = \"object_store\"\ngcs = { bucket = \"archive\" }\n",
+            "object_store",
+            cfg!(feature = "object_store"),
+        ),
+        (
             "[sinks.a]\ntype = \"postgres\"\naddress = \"127.0.0.1:1\"\ndatabase = \"d\"\nusername = \"u\"\n",
             "postgres",
             cfg!(feature = "postgres"),

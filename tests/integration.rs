@@ -51,6 +51,16 @@ mod lookers;
 mod metrics;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "object_store")]
+mod object_store;
+#[cfg(feature = "object_store")]
+mod object_store_credentials;
+#[cfg(feature = "object_store")]
+mod object_store_kills;
+#[cfg(feature = "parquet")]
+mod object_store_parquet;
+#[cfg(feature = "object_store")]
+mod object_store_peers;
 mod observed;
 mod odd_bodies;
 mod operators;
@@ -76,6 +86,8 @@ mod secrets;
 mod send;
 mod sentinel;
 mod sentinel_identities;
+#[cfg(all(feature = "nats", feature = "object_store"))]
+mod shared_archive;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]

@@ -76,6 +76,11 @@ impl AzureCloud {
         }
     }
 
+    /// Returns the audience of Azure Storage, which is the same in all clouds.
+    pub(crate) fn storage(self) -> &'static str {
+        "https://storage.azure.com"
+    }
+
     /// Returns the audience of Azure Monitor.
     pub(crate) fn monitor(self) -> &'static str {
         match self {

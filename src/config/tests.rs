@@ -54,7 +54,7 @@ fn all_mistakes_are_reported_at_once_with_their_place() {
             "test.toml:13: sources.x.basic[0].password: secrets are not written here; use password_file or password_env",
             "test.toml:4: limits.body: \"32 Mib!\" is not a size such as \"32 MiB\"",
             "test.toml:6: spool.retention: must be a string, not 3",
-            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"loki\", \"clickhouse\", \"postgres\", \"sentinel\", \"datadog\", \"otlp\", \"google_secops\", \"pubsub\", \"kinesis\", \"firehose\", \"syslog\", \"nats\", \"kafka\"; did you mean \"file\"?",
+            "test.toml:8: sinks.a.type: \"fiel\" is not one of \"stdout\", \"file\", \"http\", \"splunk_hec\", \"elasticsearch\", \"loki\", \"clickhouse\", \"postgres\", \"sentinel\", \"datadog\", \"otlp\", \"google_secops\", \"pubsub\", \"kinesis\", \"firehose\", \"syslog\", \"nats\", \"kafka\", \"object_store\"; did you mean \"file\"?",
             "test.toml: sinks.b.path: is missing; write for example path = \"/var/log/davinci/events.ndjson\"",
         ]
     );

@@ -1,5 +1,6 @@
 //! A batch in delivery: the events read, the items sent, and the final verdict of each position.
 
+mod objects;
 mod prepare;
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use crate::deliver::SinkConfig;
 use crate::redact::Redaction;
 use crate::sinks::{Item, Reason, Verdict};
 use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
+pub(super) use objects::{PackedRange, RangePacking};
 use prepare::{Prepared, prepare};
 
 /// Number of events that are encoded before the length of the others is estimated.
@@ -43,6 +45,8 @@ struct Slot {
 #[derive(Debug)]
 enum SlotState {
     Pending(StoredEvent),
+    /// An object with many events, without a final verdict. No verdict but `Delivered` is final for it.
+    Object,
     /// `received_at` is `None` for a replay or a retry, which has no latency.
     Delivered {
         received_at: Option<Millis>,
@@ -236,7 +240,8 @@ impl DeliveryBatch {
     /// Takes everything before the first position without a final verdict, in parts. Each dead letter
     /// begins a part, so that the cursor can stop before it.
     pub(super) fn take_final(&mut self) -> Vec<CommitPart> {
-        let is_pending = |slot: &Slot| matches!(slot.state, SlotState::Pending(_));
+        let is_pending =
+            |slot: &Slot| matches!(slot.state, SlotState::Pending(_) | SlotState::Object);
         let end = self.slots.iter().position(is_pending).unwrap_or(self.slots.len());
         let mut parts: Vec<CommitPart> = Vec::new();
         for Slot { last, count, state, .. } in self.slots.drain(..end) {
@@ -245,7 +250,7 @@ impl DeliveryBatch {
             }
             let Some(part) = parts.last_mut() else { break };
             match state {
-                SlotState::Pending(_) => break,
+                SlotState::Pending(_) | SlotState::Object => break,
                 SlotState::Delivered { received_at, bytes } => {
                     part.tally.delivered += count;
                     part.delivered_bytes += bytes as u64;
@@ -301,7 +306,15 @@ impl Slot {
     /// Applies the verdict for a payload of `bytes` bytes.
     fn apply(&mut self, verdict: Verdict, next: NextStep, bytes: usize, sink: &Arc<str>) {
         self.attempts += u32::from(verdict != Verdict::NotTried);
-        let SlotState::Pending(stored) = &self.state else { return };
+        let stored = match &self.state {
+            SlotState::Pending(stored) => stored,
+            SlotState::Object if verdict == Verdict::Delivered => {
+                // Its events were counted when they were packed.
+                self.state = SlotState::Delivered { received_at: None, bytes: 0 };
+                return;
+            }
+            _ => return,
+        };
         match verdict {
             Verdict::Delivered => {
                 let received_at = Some(stored.received_at).filter(|_| stored.only_sink.is_none());

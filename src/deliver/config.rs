@@ -75,6 +75,11 @@ pub(crate) const DEFAULT_NAME: &str = "stdout";
 const MAX_BATCH_EVENTS: u64 = 100_000;
 const MAX_BATCH_BYTES: u64 = 128 << 20;
 
+/// Upper bounds of a range of events that go into the same objects. Its events are never in memory together, its
+/// compressed objects are.
+const MAX_RANGE_EVENTS: u64 = 10_000_000;
+const MAX_RANGE_BYTES: u64 = 1 << 30;
+
 /// Upper bound of `concurrency`.
 const MAX_CONCURRENCY: u64 = 64;
 
@@ -105,9 +110,12 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     let doc = "Start of a new sink: the oldest stored event, or the next event.";
     let start = section.choice("start", &starts, doc).or("oldest");
     let defaults = target.as_ref().map_or(registered.batch, TargetConfig::batch);
-    let batch = section.table("batch", "Size of a batch.", |batch| read_batch(batch, defaults));
+    let batch =
+        section.table("batch", "Size of a batch.", |batch| read_batch(batch, registered, defaults));
     let concurrency = read_concurrency(section, registered.is_ordered);
-    let retry = section.table("retry", "Backoff between attempts.", read_retry);
+    let retry = section.table("retry", "Backoff between attempts.", |section| {
+        read_retry(section, registered.writes_objects)
+    });
     let config = SinkConfig {
         name: name.to_owned(),
         formatting: formatting?,
@@ -130,13 +138,28 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     Some(config)
 }
 
-fn read_batch(section: &mut Section<'_>, defaults: BatchDefaults) -> Option<BatchConfig> {
+fn read_batch(
+    section: &mut Section<'_>,
+    registered: SinkRegistration,
+    defaults: BatchDefaults,
+) -> Option<BatchConfig> {
+    let (max_events, max_bytes, bytes_doc) = match registered.writes_objects {
+        false => (
+            MAX_BATCH_EVENTS,
+            MAX_BATCH_BYTES,
+            "Upper bound of its bytes, as the target counts them. A single larger event is a batch of its own.",
+        ),
+        true => (
+            MAX_RANGE_EVENTS,
+            MAX_RANGE_BYTES,
+            "Bytes of received events after which their objects are written.",
+        ),
+    };
     let doc = "Upper bound of its events.";
-    let events = section.integer("events", 1..=MAX_BATCH_EVENTS, doc).or(defaults.events);
-    let doc = "Upper bound of its bytes, as the target counts them. A single larger event is a batch of its own.";
-    let bytes = section.size("bytes", 1..=MAX_BATCH_BYTES, doc).or(defaults.bytes);
-    // Long enough for events that arrive at the same time, and too short to be noticed.
-    let age = section.duration("age", "Time that an event waits for others.").or("20ms");
+    let events = section.integer("events", 1..=max_events, doc).or(defaults.events);
+    let bytes = section.size("bytes", 1..=max_bytes, bytes_doc).or(defaults.bytes);
+    let doc = "Time that an event waits for others.";
+    let age = section.duration("age", doc).or(registered.batch_age);
     Some(BatchConfig { events: events? as usize, bytes: bytes? as usize, age: age? })
 }
 
@@ -153,22 +176,29 @@ fn read_concurrency(section: &mut Section<'_>, is_ordered: bool) -> Option<usize
     section.integer("concurrency", 1..=most, doc).or("1").map(|concurrency| concurrency as usize)
 }
 
-fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
+/// Reads the backoff. An object holds many events, so none of them is given up because the object is refused.
+fn read_retry(section: &mut Section<'_>, writes_objects: bool) -> Option<RetryConfig> {
     let min = section.timeout("min", "The first waiting time.").or("1s");
     let doc = "The longest waiting time, also for a Retry-After, and the interval at which a paused sink is tried.";
     let max = section.timeout("max", doc).or("5m");
     let doc = "Condition under which an event that fails alone, while the target accepts others, goes to quarantine.";
-    let give_up = section.table("give_up", doc, |section| {
-        let doc = "Lower bound of the attempts with this event alone; 0: never.";
-        let attempts = section.integer("attempts", 0..=u64::MAX, doc).or("20");
-        let doc = "Lower bound of the time since the first of them.";
-        let after = section.duration("after", doc).or("1h");
-        let attempts = attempts.map(|attempts| u32::try_from(attempts).unwrap_or(u32::MAX));
-        Some(GiveUpConfig { attempts: attempts?, after: after? })
-    });
+    let give_up = if writes_objects {
+        Some(GiveUpConfig { attempts: 0, after: Duration::ZERO })
+    } else {
+        section.table("give_up", doc, read_give_up)
+    };
     let retry = RetryConfig { min: min?, max: max?, give_up: give_up? };
     if retry.min > retry.max {
         section.report("min", "must be more than 0 and at most retry.max");
     }
     Some(retry)
+}
+
+fn read_give_up(section: &mut Section<'_>) -> Option<GiveUpConfig> {
+    let doc = "Lower bound of the attempts with this event alone; 0: never.";
+    let attempts = section.integer("attempts", 0..=u64::MAX, doc).or("20");
+    let doc = "Lower bound of the time since the first of them.";
+    let after = section.duration("after", doc).or("1h");
+    let attempts = attempts.map(|attempts| u32::try_from(attempts).unwrap_or(u32::MAX));
+    Some(GiveUpConfig { attempts: attempts?, after: after? })
 }

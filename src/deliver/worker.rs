@@ -3,6 +3,7 @@
 mod encoding;
 mod handoff;
 mod leadership;
+mod ranges;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -242,12 +243,8 @@ impl Worker {
     }
 
     fn wait_with(&mut self, read: Read) {
-        self.read = match &read {
-            Read::Event(stored) => stored.position,
-            Read::Damaged(damage) => damage.last,
-            Read::Repeated(position) => *position,
-        };
-        self.waiting_bytes += size(&read);
+        self.read = read.last_position();
+        self.waiting_bytes += read.size();
         self.waiting.push_back(read);
         self.note_next();
     }
@@ -352,12 +349,4 @@ impl Worker {
 /// Returns the task's result, or continues its panic: a bug must end the process.
 fn joined<T>(done: Result<T, JoinError>) -> T {
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-fn size(read: &Read) -> usize {
-    match read {
-        Read::Event(stored) => stored.bytes.len(),
-        Read::Damaged(damage) => damage.bytes.len(),
-        Read::Repeated(_) => 0,
-    }
 }

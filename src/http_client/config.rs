@@ -105,7 +105,7 @@ impl HttpClientConfig {
         compression: &str,
     ) -> Option<HttpClientConfig> {
         let url = read_url(section, key, example).required(example);
-        HttpClientConfig::read_connection(section, key, url, compressions, compression)
+        HttpClientConfig::read_connection(section, (key, url), compressions, compression, "30s")
     }
 
     /// Reads the keys of a connection to a service with a URL of its own, which `words` describe and the key `endpoint`
@@ -119,19 +119,25 @@ impl HttpClientConfig {
     ) -> Option<HttpClientConfig> {
         let example = default.to_string();
         let url = read_url(section, "endpoint", &example).or_value(default, words);
-        HttpClientConfig::read_connection(section, "endpoint", url, compressions, compression)
+        HttpClientConfig::read_connection(
+            section,
+            ("endpoint", url),
+            compressions,
+            compression,
+            "30s",
+        )
     }
 
-    /// Reads the keys of a connection to `url`, which comes from `key`.
+    /// Reads the keys of a connection to `url`, which comes from `key`; `default_timeout` as the file would write it.
     pub(crate) fn read_connection(
         section: &mut Section<'_>,
-        key: &str,
-        url: Option<Url>,
+        (key, url): (&str, Option<Url>),
         compressions: &[(&'static str, Compression)],
         compression: &str,
+        default_timeout: &str,
     ) -> Option<HttpClientConfig> {
         let timeout = section.timeout("timeout", "Timeout of one request, its answer included.");
-        let timeout = timeout.or("30s");
+        let timeout = timeout.or(default_timeout);
         let connect_timeout = section.timeout("connect_timeout", "Timeout of connecting.");
         let connect_timeout = connect_timeout.or("10s");
         let tls = TlsConfig::read(section);

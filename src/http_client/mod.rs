@@ -25,7 +25,7 @@ use crate::error_chain::{connection_failure, error_chain, without_numbers};
 use crate::secret::SecretError;
 use crate::tls::{self, ClientTlsError};
 pub(crate) use answer::Answer;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "object_store"))]
 pub(crate) use answer::parse_retry_after;
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
@@ -84,33 +84,8 @@ impl HttpClient {
         settings: &HttpClientConfig,
         headers: HeaderMap,
     ) -> Result<HttpClient, RequestError> {
-        guard::check_literal(settings)?;
         let filter = Arc::new(credential_filter::CredentialFilter::of(settings, &headers));
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .timeout(settings.timeout)
-            .connect_timeout(settings.connect_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy();
-        let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
-        if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
-            let mut tls = tls::client_config(&settings.tls)?;
-            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-            builder = builder.tls_backend_preconfigured(tls);
-        } else {
-            builder = builder.tls_certs_only([]);
-        }
-        if !settings.allows_private {
-            builder = builder.dns_resolver(Arc::new(guard::PublicResolver));
-        }
-        if let Some(proxy) = &settings.proxy {
-            builder = builder.proxy(proxy_of(proxy)?);
-        }
-        let client = builder.build().map_err(|error| {
-            RequestError::new(format!("no HTTP client can be made: {}", error_chain(&error)))
-        })?;
+        let client = open_client(settings, headers)?;
         let peer = match &settings.proxy {
             Some(proxy) => format!("{} through {}", peer(&settings.url), peer(&proxy.url)),
             None => peer(&settings.url),
@@ -176,20 +151,59 @@ impl HttpClient {
     ) -> Result<Answer, RequestError> {
         match request.header(ACCEPT_ENCODING, "identity").send().await {
             Ok(response) => Ok(Answer::read(response, filter).await),
-            Err(error) => Err(self.no_answer(error)),
+            Err(error) => Err(no_answer(error, &self.peer)),
         }
     }
+}
 
-    fn no_answer(&self, error: reqwest::Error) -> RequestError {
-        if let Some(private) = guard::refused(&error) {
-            let message = format!("{}: {private}", self.peer);
-            return RequestError { is_permanent: true, ..RequestError::new(message) };
-        }
-        let is_late = error.is_timeout() && !error.is_connect();
-        // The URL may contain secrets, and the error chain is logged.
-        let message = connection_failure(&error.without_url(), &self.peer);
-        RequestError { is_late, ..RequestError::new(message) }
+/// Returns the error of a request to `peer` that got no answer.
+pub(crate) fn no_answer(error: reqwest::Error, peer: &str) -> RequestError {
+    if let Some(private) = guard::refused(&error) {
+        let message = format!("{peer}: {private}");
+        return RequestError { is_permanent: true, ..RequestError::new(message) };
     }
+    let is_late = error.is_timeout() && !error.is_connect();
+    // The URL may contain secrets, and the error chain is logged.
+    let message = connection_failure(&error.without_url(), peer);
+    RequestError { is_late, ..RequestError::new(message) }
+}
+
+/// Creates a client with the timeouts, certificates and proxy of `settings` that sends `headers` with every request.
+/// Opens no connection.
+///
+/// # Errors
+///
+/// The settings cannot be used, or a certificate or secret cannot be read.
+pub(crate) fn open_client(
+    settings: &HttpClientConfig,
+    headers: HeaderMap,
+) -> Result<reqwest::Client, RequestError> {
+    guard::check_literal(settings)?;
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("davinci-siem/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .timeout(settings.timeout)
+        .connect_timeout(settings.connect_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy();
+    let proxy = settings.proxy.as_ref().map(|proxy| proxy.url.scheme());
+    if [Some(settings.url.scheme()), proxy].contains(&Some("https")) {
+        let mut tls = tls::client_config(&settings.tls)?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        builder = builder.tls_backend_preconfigured(tls);
+    } else {
+        builder = builder.tls_certs_only([]);
+    }
+    if !settings.allows_private {
+        builder = builder.dns_resolver(Arc::new(guard::PublicResolver));
+    }
+    if let Some(proxy) = &settings.proxy {
+        builder = builder.proxy(proxy_of(proxy)?);
+    }
+    builder.build().map_err(|error| {
+        RequestError::new(format!("no HTTP client can be made: {}", error_chain(&error)))
+    })
 }
 
 /// Returns host and port of a URL.

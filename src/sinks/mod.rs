@@ -19,6 +19,8 @@ mod kafka;
 mod kinesis;
 mod loki;
 mod nats;
+mod object_store;
+pub(crate) mod objects;
 mod otlp;
 mod postgres;
 mod pubsub;
@@ -119,6 +121,10 @@ macro_rules! sink_types {
                 match self { $(Self::$Type(config) => config.takes_name(path),)+ }
             }
 
+            pub(crate) fn objects(&self) -> Option<&dyn objects::ObjectScheme> {
+                match self { $(Self::$Type(config) => config.objects(),)+ }
+            }
+
             pub(crate) fn target(&self) -> String {
                 match self { $(Self::$Type(config) => config.target(),)+ }
             }
@@ -177,6 +183,8 @@ macro_rules! registered {
     ($Type:ident($Config:ty)) => {
         SinkRegistration {
             batch: <$Config as SinkType>::BATCH,
+            batch_age: <$Config as SinkType>::BATCH_AGE,
+            writes_objects: <$Config as SinkType>::WRITES_OBJECTS,
             is_ordered: <$Config as SinkType>::IS_ORDERED,
             default_format: <$Config as SinkType>::DEFAULT_FORMAT,
             missing_feature: <$Config as SinkType>::MISSING_FEATURE,
@@ -224,12 +232,18 @@ sink_types! {
     Nats(nats::NatsSinkConfig),
     /// Topics of Kafka.
     Kafka(kafka::KafkaSinkConfig),
+    /// Objects in S3, Azure Blob Storage or Google Cloud Storage.
+    ObjectStore(object_store::ObjectStoreSinkConfig),
 }
 
 /// Properties of one sink type that a configuration needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SinkRegistration {
     pub(crate) batch: BatchDefaults,
+    /// Default time that an event waits for others.
+    pub(crate) batch_age: &'static str,
+    /// True if an item of the sink is an object with many events.
+    pub(crate) writes_objects: bool,
     /// True if `concurrency` must be 1.
     pub(crate) is_ordered: bool,
     pub(crate) default_format: Format,

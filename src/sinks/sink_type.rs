@@ -3,8 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::objects::ObjectScheme;
 use super::{Deliver, Reason, Rendered, SinkFinding};
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "otlp", feature = "postgres")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "otlp",
+    feature = "postgres"
+)))]
 use super::{Item, Report};
 use crate::format::Format;
 use crate::settings::Section;
@@ -15,6 +22,11 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     const NAME: &'static str;
     /// Default size of a batch.
     const BATCH: BatchDefaults;
+    /// Default time that an event waits for others: long enough for events that arrive at the same time, and too short
+    /// to be noticed.
+    const BATCH_AGE: &'static str = "20ms";
+    /// True if [`objects`](SinkType::objects) returns a layout.
+    const WRITES_OBJECTS: bool = false;
     /// True if the target is one ordered stream, so that `concurrency` must be 1.
     const IS_ORDERED: bool;
     /// Default of `format`.
@@ -64,6 +76,12 @@ pub(crate) trait SinkType: fmt::Debug + Clone + Sized {
     /// Returns the target for operators, without secrets.
     fn target(&self) -> String;
 
+    /// Returns the layout of the objects that the sink writes. A sink with a layout delivers objects, and each of its
+    /// items holds one; any other sink delivers events.
+    fn objects(&self) -> Option<&dyn ObjectScheme> {
+        None
+    }
+
     /// Encodes one event as the target gets it. Pure: the same event always makes the same bytes, so that the target
     /// can recognise a repetition.
     ///
@@ -102,11 +120,23 @@ pub(crate) struct OutputFile<'a> {
 
 /// Stands for the running sink of a type that this build does not have. The configuration is refused before one
 /// is opened.
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "otlp", feature = "postgres")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "otlp",
+    feature = "postgres"
+)))]
 #[derive(Debug)]
 pub(crate) enum NotBuilt {}
 
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "otlp", feature = "postgres")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "otlp",
+    feature = "postgres"
+)))]
 impl NotBuilt {
     /// Returns the reason why no such sink can be opened.
     pub(crate) fn reason() -> Reason {
@@ -114,7 +144,13 @@ impl NotBuilt {
     }
 }
 
-#[cfg(not(all(feature = "kafka", feature = "nats", feature = "otlp", feature = "postgres")))]
+#[cfg(not(all(
+    feature = "kafka",
+    feature = "nats",
+    feature = "object_store",
+    feature = "otlp",
+    feature = "postgres"
+)))]
 impl Deliver for NotBuilt {
     async fn deliver(&mut self, _items: &[Item]) -> Report {
         match *self {}

@@ -81,6 +81,8 @@ pub(crate) enum SinkFinding {
     AcknowledgementExpired,
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
     Unacknowledged,
+    /// Found in the store: an earlier attempt with the same object was not confirmed.
+    AlreadyStored,
 }
 
 impl SinkFinding {
@@ -96,6 +98,7 @@ impl SinkFinding {
             SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
+            SinkFinding::AlreadyStored => "already_stored",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`Spool::append`] | when it returns, all of the batch is on stable storage |
 //! | [`Reader::read`] | returns the events after a position, in order, damage included |
+//! | [`Spool::plan`] | when it returns, a sink that restarts is given the same range again |
 //! | [`Spool::commit`] | when it returns, a sink will never be given these events again |
 //! | [`Spool::between`] | returns the stored events of a period, for a replay |
 //! | [`Spool::quarantine`], [`Spool::entry`], [`Spool::remove`] | the entries that were refused |
@@ -28,6 +29,7 @@ pub mod inspect;
 pub mod jetstream;
 mod lease;
 mod moving;
+mod plan;
 mod quarantine;
 mod stats;
 mod stored;
@@ -40,6 +42,7 @@ pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use health::SpoolHealth;
 pub use lease::SharedSinkState;
+pub use plan::PlannedRange;
 pub use quarantine::{Entry, EntryOrigin, EntrySummary, NewEntry, Query, TargetAnswer};
 pub use stats::{Disposition, Loss, SinkStats, SpoolStats, StatsListing, Tally};
 pub use stored::{Damage, Read, StoredEvent};

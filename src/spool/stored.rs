@@ -46,3 +46,32 @@ pub enum Read {
     /// Position of an event that is in the log before. Only a shared spool has such events.
     Repeated(u64),
 }
+
+impl Read {
+    /// Returns the position of the first event.
+    pub fn first_position(&self) -> u64 {
+        match self {
+            Read::Event(stored) => stored.position,
+            Read::Damaged(damage) => damage.first,
+            Read::Repeated(position) => *position,
+        }
+    }
+
+    /// Returns the position of the last event.
+    pub fn last_position(&self) -> u64 {
+        match self {
+            Read::Event(stored) => stored.position,
+            Read::Damaged(damage) => damage.last,
+            Read::Repeated(position) => *position,
+        }
+    }
+
+    /// Returns the stored bytes that it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Read::Event(stored) => stored.bytes.len(),
+            Read::Damaged(damage) => damage.bytes.len(),
+            Read::Repeated(_) => 0,
+        }
+    }
+}

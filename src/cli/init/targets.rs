@@ -213,6 +213,20 @@ pub(super) const TARGETS: &[InitTarget] = &[
         "[postgres](postgres.md), [table](../../deploy/postgres/README.md)"
     ),
     target!(
+        "object_store",
+        "Amazon S3, MinIO, Azure Blob Storage, Google Cloud Storage: an archive or a data lake",
+        "`object_store`",
+        "`\"native\"`",
+        "[object_store](object_store.md)"
+    ),
+    target!(
+        "security_lake",
+        "Amazon Security Lake",
+        "`object_store` with `encoding = \"parquet\"`",
+        "`\"ocsf\"`",
+        "[object_store](object_store.md#amazon-security-lake)"
+    ),
+    target!(
         "syslog",
         "rsyslog, syslog-ng, another syslog receiver",
         "`syslog`",

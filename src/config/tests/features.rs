@@ -13,6 +13,7 @@ fn a_missing_feature_is_refused_with_its_name() {
         ("nats", "servers = [\"nats://x\"]", cfg!(feature = "nats")),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"", cfg!(feature = "kafka")),
         ("otlp", "endpoint = \"http://x\"", cfg!(feature = "otlp")),
+        ("object_store", "gcs = { bucket = \"archive\" }", cfg!(feature = "object_store")),
     ] {
         let text = format!("[sinks.a]\ntype = \"{kind}\"\n{required}\n");
         let found = parse_with(&text, &[]).map(drop).map_err(|problems| problems.to_string());

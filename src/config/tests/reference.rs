@@ -85,7 +85,7 @@ fn the_reference_with_its_examples_is_valid() {
 }
 
 /// Types of sinks, each with its required keys and its tables.
-pub(super) const SINKS: [(&str, &str, &[&str]); 18] = [
+pub(super) const SINKS: [(&str, &str, &[&str]); 19] = [
     (
         "stdout",
         "",
@@ -116,6 +116,24 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 18] = [
     ("syslog", "address = \"x:1\"\n", &["tls", "resend"]),
     ("kafka", "brokers = [\"x:1\"]\ntopic = \"t\"\n", &["tls", "sasl", "entra"]),
     ("nats", "servers = [\"nats://x\"]\n", &["tls", "basic"]),
+    (
+        "object_store",
+        "gcs = { bucket = \"archive\" }\n",
+        &[
+            "tls",
+            "proxy",
+            "s3",
+            "s3.access_key",
+            "s3.web_identity",
+            "s3.instance_role",
+            "s3.assume_role",
+            "security_lake",
+            "azure",
+            "azure.client_secret",
+            "azure.managed_identity",
+            "azure.workload_identity",
+        ],
+    ),
 ];
 
 /// Returns the keys of a table, which the message about an unknown key lists.

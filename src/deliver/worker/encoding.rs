@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::{READ_BYTES, Worker, joined, size};
+use super::{READ_BYTES, Worker, joined};
 use crate::deliver::batch::DeliveryBatch;
 use crate::sinks::SinkFinding;
 use crate::spool::{Millis, Read};
@@ -27,7 +27,7 @@ impl Worker {
         let count = self.waiting.len().min(config.batch.events);
         let following = self.waiting.split_off(count);
         let mut batch = std::mem::replace(&mut self.waiting, following);
-        self.waiting_bytes = self.waiting.iter().map(size).sum();
+        self.waiting_bytes = self.waiting.iter().map(Read::size).sum();
         let task = tokio::task::spawn_blocking(move || {
             let encoded = DeliveryBatch::take(&mut batch, &config, redaction.as_deref());
             (encoded, batch)
@@ -55,7 +55,7 @@ impl Worker {
         let Some(encoding) = &mut self.encoding else { return DeliveryBatch::default() };
         let (batch, mut rest) = joined((&mut encoding.task).await);
         self.encoding = None;
-        self.waiting_bytes += rest.iter().map(size).sum::<usize>();
+        self.waiting_bytes += rest.iter().map(Read::size).sum::<usize>();
         rest.append(&mut self.waiting);
         self.waiting = rest;
         self.filling_since = None;

@@ -21,7 +21,10 @@ impl Worker {
     pub(crate) async fn run(mut self, mut shutdown: Shutdown) {
         while let Ok(cursor) = self.wait_for_lease(&mut shutdown).await {
             self.begin_at(cursor);
-            let ended = self.deliver(&mut shutdown).await;
+            let ended = match self.config.target.objects().is_some() {
+                true => Box::pin(self.deliver_ranges(&mut shutdown)).await,
+                false => self.deliver(&mut shutdown).await,
+            };
             for connection in std::mem::take(&mut self.idle) {
                 connection.close().await;
             }

@@ -71,8 +71,13 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<HttpSink
         Some((url, secret)) => (Some(url), Some(secret)),
         None => (None, None),
     };
-    let client =
-        HttpClientConfig::read_connection(section, "url", url, &compressions, profile.compression);
+    let client = HttpClientConfig::read_connection(
+        section,
+        ("url", url),
+        &compressions,
+        profile.compression,
+        "30s",
+    );
     let is_body_given = section.is_given("body");
     let doc = "Events in a body: a JSON array, one line of JSON or of text per event, or one event per request.";
     let body = section.choice("body", &SHAPES, doc).or(profile.body);

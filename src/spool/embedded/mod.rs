@@ -14,6 +14,7 @@
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
 //! | `totals` | scope (source or sink), disposition | both |
 //! | `state` | (one row) the next position, the last one trimmed, and the spool's id | |
+//! | `plans` | sink that writes objects: the range that it is about to write | its name |
 //! | `losses` | range of positions whose events are known to be lost | running number |
 //!
 //! # Durability
@@ -71,8 +72,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth, SpoolStats,
-    Start, StoredEvent, Tally,
+    PlannedRange, PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
+    SpoolStats, Start, StoredEvent, Tally,
 };
 pub(super) use read::inspect;
 use read::reader;
@@ -81,7 +82,7 @@ use recover::open;
 pub use recover::repair;
 pub use recover::salvage::Salvaged;
 pub use store::bounds::Shares;
-use store::{bounds, entries, schema};
+use store::{bounds, entries, plans, schema};
 use write::command::WriterCommand;
 
 /// Time that a failure to store counts as lasting. A sender retries much sooner.
@@ -196,6 +197,23 @@ impl EmbeddedSpool {
         let (reply, answer) = oneshot::channel();
         self.send(WriterCommand::Pause { sink: Arc::clone(sink), is_paused, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// Stores the range that a sink is about to write.
+    pub(crate) async fn plan(
+        &self,
+        sink: &Arc<str>,
+        range: PlannedRange,
+    ) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(WriterCommand::Plan { sink: Arc::clone(sink), range, reply })?;
+        answer.await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// Returns the last planned range of a sink.
+    pub(crate) async fn planned(&self, sink: &Arc<str>) -> Result<Option<PlannedRange>, ReadError> {
+        let sink = Arc::clone(sink);
+        self.look(move |connection| plans::read(connection, &sink)).await
     }
 
     /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Refused if the quarantine has no

@@ -5,6 +5,7 @@ mod damage;
 mod identity;
 mod limits;
 mod model;
+mod plans;
 mod quarantine;
 mod search;
 mod steering;

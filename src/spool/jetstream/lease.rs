@@ -13,7 +13,9 @@ use super::streams::StreamHandles;
 use super::watch::POLL_INTERVAL;
 use super::{JetStreamSpool, REQUEST_TIMEOUT, checkpoint};
 use crate::error_chain::error_chain;
-use crate::spool::{CommitError, NewEntry, Registered, SharedSinkState, Start, Tally};
+use crate::spool::{
+    CommitError, NewEntry, PlannedRange, Registered, SharedSinkState, Start, Tally,
+};
 
 /// Time without progress after which a receiver that starts gives up: longer than a new stream takes to find a leader.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -221,6 +223,40 @@ impl JetStreamSpool {
         Err(busy())
     }
 
+    /// See [`crate::spool::Spool::plan`]. Only the holder of the lease can plan.
+    pub(crate) async fn plan(
+        &self,
+        sink: &Arc<str>,
+        range: PlannedRange,
+    ) -> Result<(), CommitError> {
+        let own = self.sinks.get(sink);
+        let mut held = own.held.lock().await;
+        let Some(HeldLease { lease, .. }) = held.as_ref() else {
+            return Err(CommitError::Superseded);
+        };
+        let (planned, again) = (lease.planned(range), |lease: &SinkLease| lease.planned(range));
+        let began = Instant::now();
+        let changed = change(&self.streams, sink, &self.holder, &mut held, planned, again).await;
+        changed.map_err(|error| self.explained(error, began))
+    }
+
+    /// Returns the last planned range in the lease of a sink that this process holds.
+    pub(crate) async fn planned(&self, sink: &Arc<str>) -> Option<PlannedRange> {
+        let own = self.sinks.get(sink);
+        let held = own.held.lock().await;
+        held.as_ref().and_then(|held| held.lease.plan)
+    }
+
+    /// Adds missing permissions to an error of a change that began at `began`.
+    fn explained(&self, error: CommitError, began: Instant) -> CommitError {
+        match error {
+            CommitError::Store(error) => {
+                CommitError::Store(self.status.denials.explain(error, began))
+            }
+            error => error,
+        }
+    }
+
     /// See [`crate::spool::Spool::commit`]. Dead letters are stored first: a failure may leave some that the cursor has
     /// not passed. A retry stores none of them twice.
     pub(crate) async fn commit(
@@ -232,12 +268,7 @@ impl JetStreamSpool {
     ) -> Result<(), CommitError> {
         let began = Instant::now();
         let committed = self.settle(sink, position, tally, dead_letters).await;
-        committed.map_err(|error| match error {
-            CommitError::Store(error) => {
-                CommitError::Store(self.status.denials.explain(error, began))
-            }
-            error => error,
-        })
+        committed.map_err(|error| self.explained(error, began))
     }
 
     async fn settle(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Checkpoint, Mark};
 use super::records::{self, Stored};
-use crate::spool::{Disposition, ReadError, Tally};
+use crate::spool::{Disposition, PlannedRange, ReadError, Tally};
 
 /// Time after which a lease that is not renewed may be taken over, by the clock of the receiver that takes it.
 pub(super) const LEASE_STALE_AFTER: Duration = Duration::from_secs(4);
@@ -29,6 +29,8 @@ pub(super) struct SinkLease {
     pub(super) epoch: String,
     /// Message that contains the event at `cursor`; before the first commit, the message before the first one to read.
     message: ReadMessage,
+    /// Last range that the sink was about to write, if it writes objects.
+    pub(super) plan: Option<PlannedRange>,
     delivered: u64,
     filtered: u64,
     dead_lettered: u64,
@@ -77,6 +79,11 @@ impl SinkLease {
         SinkLease { is_paused, ..self }
     }
 
+    /// Returns the lease after the sink has planned `range`.
+    pub(super) fn planned(&self, range: PlannedRange) -> SinkLease {
+        SinkLease { plan: Some(range), ..self.clone() }
+    }
+
     /// Returns the lease after a commit of `position`, whose event is in `message`, if that is known.
     pub(super) fn settled(
         &self,
@@ -116,6 +123,7 @@ impl SinkLease {
                 cursor: new.cursor,
                 epoch: new.epoch,
                 message: new.message,
+                plan: None,
                 retired: self.retired + skipped,
                 ..self.clone()
             },
@@ -184,13 +192,18 @@ mod tests {
         assert_eq!((moved.cursor, sum(&moved), moved.first_message()), (16, 16, (5, 12)));
         let again = moved.settled(12, Some(ReadMessage::default()), Tally::default());
         assert_eq!(again, moved);
+        let range = PlannedRange { after: 16, last: 20, id: 1, settings: 2 };
+        let moved = moved.planned(range);
+        assert_eq!((moved.cursor, moved.plan), (16, Some(range)));
         let stored = serde_json::to_vec(&moved).expect("JSON");
         assert_eq!(serde_json::from_slice::<SinkLease>(&stored).expect("a lease"), moved);
     }
 
     #[test]
     fn a_sink_of_another_epoch_restarts_at_the_oldest_event_and_its_totals_add_up() {
+        let range = PlannedRange { after: 10, last: 12, id: 1, settings: 2 };
         let held = SinkLease { is_paused: true, ..SinkLease::starting(mark(3, 10), "one") };
+        let held = held.planned(range);
         let checkpoint = |epoch: &str, position| Checkpoint {
             epoch: epoch.to_owned(),
             trimmed: mark(0, position),
@@ -206,6 +219,7 @@ mod tests {
             assert_eq!(held.is_outdated(&checkpoint), is_outdated, "{checkpoint:?}");
             let restarted = held.restarted(&checkpoint);
             assert!(restarted.is_paused && !restarted.is_outdated(&checkpoint));
+            assert_eq!(restarted.plan, None, "positions of another numbering");
             assert_eq!((restarted.cursor, sum(&restarted)), {
                 let position = checkpoint.trimmed.position;
                 (position, position)

@@ -3,6 +3,8 @@
 
 pub mod aws;
 pub mod azure;
+#[cfg(feature = "object_store")]
+pub mod bucket;
 pub mod clickhouse;
 pub mod collector;
 pub mod contract;

@@ -312,8 +312,10 @@ fn read_log(
     }
     // Reads every other table, so that a missing one is found.
     let lost = inspect::stats(&connection)?.lost;
-    let _: u64 =
-        connection.query_row("SELECT count(*) FROM sqlite_sequence", [], |row| row.get(0))?;
+    for table in ["sqlite_sequence", "plans"] {
+        let _: u64 =
+            connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+    }
     let dedup = ids::load(&connection, &settings.directory, settings.dedup_max_ids)?;
     let wanted = mark.map_or(0, |mark| mark.wanted).min(settings.quarantine_max_size);
     let room =

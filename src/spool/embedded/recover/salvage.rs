@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::spool::embedded::store::high_watermark::HighWatermark;
 use crate::spool::embedded::store::pages::{PageRecord, Pages};
 use crate::spool::embedded::store::row::ChunkRow;
-use crate::spool::embedded::store::{losses, schema};
-use crate::spool::{Loss, Millis};
+use crate::spool::embedded::store::{losses, plans, schema};
+use crate::spool::{Loss, Millis, PlannedRange};
 
 /// Contents of a salvaged database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -155,6 +155,16 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: PageRecord) -> rusqlite
             let known = small.cursors.get(sink).is_some_and(|(known, _)| *known <= position);
             if is_sound && !known {
                 small.cursors.insert(sink.clone(), (position, is_paused));
+            }
+        }
+        (
+            None,
+            [Text(sink), Integer(after), Integer(last), Integer(id), Integer(settings), sum],
+        ) if is_current => {
+            let [after, last, id, settings] = [after, last, id, settings].map(|n| n.unsigned_abs());
+            let range = PlannedRange { after, last, id, settings };
+            if *sum == Integer(i64::from(plans::checksum(sink, range))) {
+                plans::write(tx, sink, range)?;
             }
         }
         (None, [Text(_), Text(_), Text(_), Integer(_)]) if is_current => {

@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod ids;
 pub(crate) mod losses;
 pub(crate) mod pages;
+pub(crate) mod plans;
 pub(crate) mod room;
 pub(crate) mod row;
 pub(crate) mod schema;

@@ -12,7 +12,7 @@ use super::bounds;
 use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
 
 /// Layout that this version reads and writes. Changes to the tables raise it.
-pub(crate) const LAYOUT: i64 = 3;
+pub(crate) const LAYOUT: i64 = 4;
 
 /// Size of a database page in bytes. 16 KiB are faster than 4 and 8 KiB for chunks of this size.
 pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
@@ -81,6 +81,14 @@ CREATE TABLE losses (
     last        INTEGER NOT NULL,
     detail      TEXT    NOT NULL
 );
+CREATE TABLE plans (
+    sink        TEXT PRIMARY KEY,
+    after       INTEGER NOT NULL,      -- cursor of the sink at that time
+    last        INTEGER NOT NULL,      -- last position of the range
+    id          INTEGER NOT NULL,      -- random
+    settings    INTEGER NOT NULL,      -- fingerprint of what decides the written bytes
+    checksum    INTEGER NOT NULL       -- CRC-32 of the other columns
+) WITHOUT ROWID;
 INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
 ";
 
@@ -105,6 +113,18 @@ CREATE TABLE losses (
     last        INTEGER NOT NULL,
     detail      TEXT    NOT NULL
 );
+";
+
+/// Migration from layout 3 to 4.
+const TO_LAYOUT_4: &str = "
+CREATE TABLE plans (
+    sink        TEXT PRIMARY KEY,
+    after       INTEGER NOT NULL,
+    last        INTEGER NOT NULL,
+    id          INTEGER NOT NULL,
+    settings    INTEGER NOT NULL,
+    checksum    INTEGER NOT NULL
+) WITHOUT ROWID;
 ";
 
 /// Path of the database in a spool directory.
@@ -151,8 +171,9 @@ pub(crate) fn connect_writer(
     let found = layout(&connection)?;
     let statements = match found {
         0 => vec![TABLES],
-        1 => vec![TO_LAYOUT_2, TO_LAYOUT_3],
-        2 => vec![TO_LAYOUT_3],
+        1 => vec![TO_LAYOUT_2, TO_LAYOUT_3, TO_LAYOUT_4],
+        2 => vec![TO_LAYOUT_3, TO_LAYOUT_4],
+        3 => vec![TO_LAYOUT_4],
         _ => return Ok((connection, found)),
     };
     let statements = statements.concat();

@@ -80,6 +80,7 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
              ALTER TABLE state DROP COLUMN id;
              ALTER TABLE state DROP COLUMN checksum;
              DROP TABLE losses;
+             DROP TABLE plans;
              ALTER TABLE cursors DROP COLUMN is_paused;
              ALTER TABLE quarantine DROP COLUMN attempts;
              ALTER TABLE quarantine DROP COLUMN status;

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::spool::embedded::store::fault::Fault;
 use crate::spool::{
-    AppendError, CommitError, NewEntry, PreparedBatch, Receipt, Registered, Start, Tally,
+    AppendError, CommitError, NewEntry, PlannedRange, PreparedBatch, Receipt, Registered, Start,
+    Tally,
 };
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -26,6 +27,11 @@ pub(crate) enum WriterCommand {
     Pause {
         sink: Arc<str>,
         is_paused: bool,
+        reply: Reply<(), CommitError>,
+    },
+    Plan {
+        sink: Arc<str>,
+        range: PlannedRange,
         reply: Reply<(), CommitError>,
     },
     Commit {
@@ -100,6 +106,9 @@ impl WriterCommand {
             (WriterCommand::Pause { reply, .. }, CommandOutcome::Moved(result)) => {
                 drop(reply.send(result));
             }
+            (WriterCommand::Plan { reply, .. }, CommandOutcome::Moved(result)) => {
+                drop(reply.send(result));
+            }
             (WriterCommand::Commit { reply, .. }, CommandOutcome::Moved(result)) => {
                 drop(reply.send(result));
             }
@@ -123,6 +132,7 @@ impl WriterCommand {
             }))),
             WriterCommand::Register { reply, .. } => drop(reply.send(Err(store()))),
             WriterCommand::Pause { reply, .. } => drop(reply.send(Err(store()))),
+            WriterCommand::Plan { reply, .. } => drop(reply.send(Err(store()))),
             WriterCommand::Commit { reply, .. } => drop(reply.send(Err(store()))),
             WriterCommand::Remove { reply, .. } => drop(reply.send(Err(store()))),
             WriterCommand::Close => {}

@@ -18,6 +18,7 @@ use crate::spool::embedded::store::fault::{self, Fault};
 use crate::spool::embedded::store::high_watermark::HighWatermarkFile;
 use crate::spool::embedded::store::identity::SpoolFiles;
 use crate::spool::embedded::store::ids::Age;
+use crate::spool::embedded::store::plans;
 use crate::spool::embedded::store::schema::{self, PAGE_SIZE};
 use crate::spool::{Clock, SpoolConfig};
 
@@ -196,6 +197,10 @@ impl Writer {
                 }
                 WriterCommand::Pause { sink, is_paused, .. } => {
                     work.pause(sink, *is_paused)?;
+                    CommandOutcome::Moved(Ok(()))
+                }
+                WriterCommand::Plan { sink, range, .. } => {
+                    plans::write(work.tx, sink, *range)?;
                     CommandOutcome::Moved(Ok(()))
                 }
                 WriterCommand::Commit { sink, position, tally, dead_letters, .. } => {
