@@ -159,12 +159,12 @@ mod tests {
     #[test]
     fn only_temporary_credentials_are_renewed() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
-        let with = |expiry| Credentials::new("AKIA", "secret", None, expiry, "test");
+        let with = |expiry| Credentials::new("AKIA", "canary", None, expiry, "test");
         for (minutes, expected) in [(0, true), (4, true), (6, false)] {
             let expiry = now + Duration::from_mins(minutes);
             assert_eq!(is_stale(&with(Some(expiry)), now), expected, "{minutes}");
         }
         assert!(!is_stale(&with(None), now));
-        assert!(!format!("{:?}", with(None)).contains("secret"), "it is not printed");
+        assert!(!format!("{:?}", with(None)).contains("canary"), "it is not printed");
     }
 }
