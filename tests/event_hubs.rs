@@ -83,8 +83,6 @@ fn a_refused_token_pauses_the_sink_and_is_replaced() {
     let service = home.start();
     service.post(&batch(ids(3)));
     wait_until(&service, "paused", "the brokers refuse the credentials; correct sasl or entra");
-    let (is_good, said) = probe(&home);
-    assert!(!is_good && said.contains("the brokers refuse the credentials"), "{said}");
     wait_for("a second token", || {
         let is_other = |request: Vec<u8>| {
             let text = String::from_utf8_lossy(&request);
@@ -92,6 +90,8 @@ fn a_refused_token_pauses_the_sink_and_is_replaced() {
         };
         broker.sees.try_iter().any(is_other).then_some(())
     });
+    let (is_good, said) = probe(&home);
+    assert!(!is_good && said.contains("the brokers refuse the credentials"), "{said}");
 }
 
 #[test]

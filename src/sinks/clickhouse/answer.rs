@@ -51,7 +51,10 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
         }
         Some(code) if is_of_the_size(code, &answer.body) => Verdict::Retry {
             after: answer.retry_after,
-            reason: Reason { is_late: true, ..reason(": the insert is too large for the server now") },
+            reason: Reason {
+                is_late: true,
+                ..reason(": the insert is too large for the server now")
+            },
         },
         // Any other code is the server's state: parts, replicas, Keeper.
         Some(_) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
@@ -93,7 +96,8 @@ fn code_of(body: &[u8]) -> Option<u32> {
 
 /// Returns true if fewer rows per insert may help. Against too many parts of the table they would not.
 fn is_of_the_size(code: u32, body: &[u8]) -> bool {
-    let has_many_partitions = || memchr::memmem::find(body, b"partitions for single INSERT").is_some();
+    let has_many_partitions =
+        || memchr::memmem::find(body, b"partitions for single INSERT").is_some();
     OF_THE_SIZE.contains(&code) || (code == TOO_MANY_PARTS && has_many_partitions())
 }
 

@@ -121,12 +121,10 @@ fn verdict(answer: &Answer) -> Verdict {
             ),
         },
         // The page of a proxy; Loki has not received the request.
-        (_, Class::Refused) if answer.body.trim_ascii_start().starts_with(b"<") => {
-            Verdict::Retry {
-                after: answer.retry_after,
-                reason: reason(": something before Loki refuses the request"),
-            }
-        }
+        (_, Class::Refused) if answer.body.trim_ascii_start().starts_with(b"<") => Verdict::Retry {
+            after: answer.retry_after,
+            reason: reason(": something before Loki refuses the request"),
+        },
         (_, Class::TooLarge | Class::Refused) => Verdict::Split { reason: reason("") },
         (_, Class::Fatal) => Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) },
     }

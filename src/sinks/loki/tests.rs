@@ -104,7 +104,8 @@ fn every_status_has_its_verdict() {
         (413, "<html>no</html>", 'S'),
     ] {
         let verdict = verdict(&answer(status, body));
-        let is_advice = verdict.clone().into_reason().message.contains("structured_metadata = false");
+        let is_advice =
+            verdict.clone().into_reason().message.contains("structured_metadata = false");
         assert_eq!(is_advice, expected == 'F', "{body}");
         assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{body}");
     }

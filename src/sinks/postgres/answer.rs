@@ -85,7 +85,9 @@ pub(super) fn class_of(code: &str) -> (SqlClass, &'static str) {
             SqlClass::Fatal,
             ": a column that may be empty is NOT NULL; change it as in deploy/postgres",
         ),
-        "57014" => (SqlClass::Late, ": the server has canceled the insert, as statement_timeout does"),
+        "57014" => {
+            (SqlClass::Late, ": the server has canceled the insert, as statement_timeout does")
+        }
         "42P10" => (SqlClass::Fatal, ": the table needs a unique index on event_uid alone"),
         "42804" | "42883" => {
             (SqlClass::Fatal, ": a column has another type than in deploy/postgres")
