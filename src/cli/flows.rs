@@ -94,7 +94,11 @@ fn percent(rate: Option<f64>) -> String {
 }
 
 fn duration(milliseconds: Option<u64>) -> String {
-    milliseconds.map_or_else(|| "-".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0))
+    match milliseconds {
+        None => "-".to_owned(),
+        Some(ms @ ..1000) => format!("{ms} ms"),
+        Some(ms) => format!("{:.1} s", ms as f64 / 1000.0),
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
             success_rate: Some(0.75),
             abandonment_rate: Some(0.25),
             p50_ms: Some(1540),
-            p95_ms: None,
+            p95_ms: Some(999),
             failing_steps: vec![step("http", 4), step("other", 3), step("sms", 2), step("x", 1)],
         };
         let steps = "http.run 4, other 3, sms.run 2";
@@ -133,7 +137,7 @@ mod tests {
             "75.0 %",
             "25.0 %",
             "1.5 s",
-            "-",
+            "999 ms",
             "login=success 3",
             steps,
         ];

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use crate::event::{Event, Interaction};
 
+/// First and last positions by interaction id.
+type RangesById = HashMap<Box<str>, Vec<(u64, u64)>>;
+
 /// Ranges of positions by source and interaction id.
 #[derive(Debug, Default)]
 pub(super) struct CoveredRanges {
-    ranges: HashMap<Box<str>, HashMap<Box<str>, Vec<(u64, u64)>>>,
+    ranges: HashMap<Box<str>, RangesById>,
     /// Last position of all ranges.
     last: u64,
 }

@@ -142,6 +142,9 @@ pub(super) fn facts(bytes: &[u8]) -> Value {
     flow
 }
 
+/// Mention of a parent: source, parent, position, time of receipt, and child.
+type Mention = (String, String, u64, Millis, String);
+
 /// An event of the log, as the model sees it.
 struct Seen<'l> {
     position: u64,
@@ -184,7 +187,7 @@ pub(super) fn expected(log: &[StoredEvent]) -> Vec<Value> {
         let timeout = if source == SOURCES[1] { OTHER_TIMEOUT } else { TIMEOUT };
         split(events, timeout, |part, reason| parts.push((source.clone(), part, reason)));
     }
-    let children: Vec<(String, String, u64, Millis, String)> = parents(log);
+    let children: Vec<Mention> = parents(log);
     let mut found: Vec<Value> = parts
         .iter()
         .map(|(source, part, reason)| summary(source, part, reason, &children))
@@ -222,8 +225,8 @@ fn split<'l>(
     take(part, reason);
 }
 
-/// Returns each mention of a parent: source, parent, position, time of receipt, and child.
-fn parents(log: &[StoredEvent]) -> Vec<(String, String, u64, Millis, String)> {
+/// Returns each mention of a parent.
+fn parents(log: &[StoredEvent]) -> Vec<Mention> {
     let received = log.iter().filter(|stored| stored.only_sink.is_none());
     let mentions = received.filter_map(|stored| {
         let child = run_of(stored)?;
@@ -237,12 +240,7 @@ fn parents(log: &[StoredEvent]) -> Vec<(String, String, u64, Millis, String)> {
     mentions.collect()
 }
 
-fn summary(
-    source: &str,
-    part: &[Seen<'_>],
-    reason: &str,
-    children: &[(String, String, u64, Millis, String)],
-) -> Value {
+fn summary(source: &str, part: &[Seen<'_>], reason: &str, children: &[Mention]) -> Value {
     // Positions break ties of times.
     let latest = |has: &dyn Fn(&&Seen<'_>) -> bool| {
         part.iter().filter(|seen| has(seen)).max_by_key(|seen| (seen.time, seen.position))
