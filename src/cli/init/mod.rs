@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &InitArguments) -> Result<(), CommandFailure> {
         return Err(known::unknown("target", name, &names));
     };
     match &arguments.output {
-        None => Ok(std::io::stdout().write_all(target.text.as_bytes())?),
+        None => Ok(io::stdout().write_all(target.text.as_bytes())?),
         Some(path) => {
             write(path, target.text, arguments.force)?;
             eprintln!("{}", next_step(target, path));
