@@ -83,7 +83,11 @@ fn the_servers_state_is_waited_for_and_mistakes_pause() {
     wait_until(&service, "paused", "code 516: correct the credentials");
     assert_silent(&shown(&service), "s3cr3t-key", "while it is paused");
     target.state().has_no_table = false;
+    target.state().missing_column = Some("event");
     target.state().authorization = BASIC.to_owned();
+    wait_until(&service, "paused", "code 16: create the table as in deploy/clickhouse");
+    assert!(target.state().rows.is_empty(), "no row without its event");
+    target.state().missing_column = None;
     service.wait_until_settled("lake");
     assert_eq!(target.state().rows.len(), 6);
     assert!(home.quarantine().is_empty());

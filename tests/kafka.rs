@@ -11,8 +11,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::certificates::Certificates;
 use crate::support::events::{batch, documented, equal, id, ids, large, minted};
@@ -266,54 +267,72 @@ pub(crate) fn sasl_broker(
     runtime: &tokio::runtime::Runtime,
     mechanism: &'static str,
     accepts: bool,
+    tls: Option<TlsAcceptor>,
 ) -> (u16, std::sync::mpsc::Receiver<Vec<u8>>) {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (shown, sees) = std::sync::mpsc::channel();
     runtime.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            while let Ok(length) = stream.read_u32().await {
-                let mut request = vec![0; length as usize];
-                stream.read_exact(&mut request).await.expect("a request");
-                let (key, version) = ((request[0], request[1]), request[3]);
-                let mut answer = request[4..8].to_vec();
-                match key {
-                    // ApiVersions: answers its first version only, and the versions of the later requests.
-                    (0, 18) if version > 0 => answer.extend([0, 35, 0, 0, 0, 0]),
-                    (0, 18) => {
-                        answer.extend([0, 0, 0, 0, 0, 5]);
-                        for (api, newest) in [(0, 7), (3, 4), (17, 1), (18, 0), (36, 0)] {
-                            answer.extend([0, api, 0, 0, 0, newest]);
-                        }
-                    }
-                    // SaslHandshake: one mechanism.
-                    (0, 17) => {
-                        answer.extend([0, 0, 0, 0, 0, 1, 0, mechanism.len() as u8]);
-                        answer.extend(mechanism.as_bytes());
-                    }
-                    // SaslAuthenticate: accepted or refused, without a message.
-                    (0, 36) => {
-                        drop(shown.send(request));
-                        let error = if accepts { 0 } else { 58 };
-                        answer.extend([0, error, 0xff, 0xff, 0, 0, 0, 0]);
-                    }
-                    _ => {
-                        drop(shown.send(request));
-                        continue;
-                    }
+        while let Ok((stream, _)) = listener.accept().await {
+            match &tls {
+                None => answer_sign_in(stream, mechanism, accepts, shown.clone()).await,
+                Some(tls) => {
+                    let Ok(stream) = tls.accept(stream).await else { continue };
+                    answer_sign_in(stream, mechanism, accepts, shown.clone()).await;
                 }
-                stream.write_u32(answer.len() as u32).await.expect("written");
-                stream.write_all(&answer).await.expect("written");
             }
         }
     });
     (port, sees)
 }
 
+/// Answers the requests of one connection until it ends.
+async fn answer_sign_in(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mechanism: &'static str,
+    accepts: bool,
+    shown: std::sync::mpsc::Sender<Vec<u8>>,
+) {
+    while let Ok(length) = stream.read_u32().await {
+        let mut request = vec![0; length as usize];
+        stream.read_exact(&mut request).await.expect("a request");
+        let (key, version) = ((request[0], request[1]), request[3]);
+        let mut answer = request[4..8].to_vec();
+        match key {
+            // ApiVersions: answers its first version only, and the versions of the later requests.
+            (0, 18) if version > 0 => answer.extend([0, 35, 0, 0, 0, 0]),
+            (0, 18) => {
+                answer.extend([0, 0, 0, 0, 0, 5]);
+                for (api, newest) in [(0, 7), (3, 4), (17, 1), (18, 0), (36, 0)] {
+                    answer.extend([0, api, 0, 0, 0, newest]);
+                }
+            }
+            // SaslHandshake: one mechanism.
+            (0, 17) => {
+                answer.extend([0, 0, 0, 0, 0, 1, 0, mechanism.len() as u8]);
+                answer.extend(mechanism.as_bytes());
+            }
+            // SaslAuthenticate: accepted or refused, without a message.
+            (0, 36) => {
+                drop(shown.send(request));
+                let error = if accepts { 0 } else { 58 };
+                answer.extend([0, error, 0xff, 0xff, 0, 0, 0, 0]);
+            }
+            _ => {
+                drop(shown.send(request));
+                continue;
+            }
+        }
+        stream.write_u32(answer.len() as u32).await.expect("written");
+        stream.write_all(&answer).await.expect("written");
+        stream.flush().await.expect("written");
+    }
+}
+
 #[test]
 fn refused_credentials_pause_the_sink_at_once() {
     let runtime = runtime();
-    let (port, sees) = sasl_broker(&runtime, "PLAIN", false);
+    let (port, sees) = sasl_broker(&runtime, "PLAIN", false, None);
     let home = Home::new(&format!(
         "[sinks.kafka]\ntype = \"kafka\"\nbrokers = [\"localhost:{port}\"]\ntopic = \"t\"\n\
          transport = \"tcp\"\ntimeout = \"1h\"\n{QUICK}sasl = {{ mechanism = \"PLAIN\", \

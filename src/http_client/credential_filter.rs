@@ -7,11 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretSlice};
+use url::Url;
 
 use super::HttpClientConfig;
 
 /// Minimum length of a path segment that is treated as a secret.
 const MIN_SEGMENT_BYTES: usize = 16;
+
+/// The same, if the URL is a secret. Shorter texts are common in any answer.
+const MIN_SECRET_SEGMENT_BYTES: usize = 4;
 
 const REPLACEMENT: &[u8] = b"[secret]";
 
@@ -38,10 +42,18 @@ impl CredentialFilter {
         let values = query.split('&').filter_map(|pair| pair.split_once('='));
         secrets.extend(values.map(|(_, value)| value.as_bytes().to_vec()));
         // Some targets identify senders by a secret path.
-        let segments =
-            settings.url.path().split('/').filter(|part| part.len() >= MIN_SEGMENT_BYTES);
-        secrets.extend(segments.map(|segment| segment.as_bytes().to_vec()));
+        secrets.extend(segments_of(&settings.url, MIN_SEGMENT_BYTES));
         CredentialFilter::new(secrets, None)
+    }
+
+    /// Returns a filter that also removes a URL that is a secret: its text, its path, and the segments of the path.
+    pub(super) fn of_url(text: &str, url: &Url, base: Arc<CredentialFilter>) -> CredentialFilter {
+        let mut secrets = vec![text.as_bytes().to_vec(), url.as_str().as_bytes().to_vec()];
+        if url.path() != "/" {
+            secrets.push(url.path().as_bytes().to_vec());
+        }
+        secrets.extend(segments_of(url, MIN_SECRET_SEGMENT_BYTES));
+        CredentialFilter::new(secrets, Some(base))
     }
 
     /// Returns a filter that also removes the credentials in the headers of one request.
@@ -79,6 +91,12 @@ impl CredentialFilter {
             None => clean,
         }
     }
+}
+
+/// Returns the segments of a path that have at least `min_bytes`.
+fn segments_of(url: &Url, min_bytes: usize) -> Vec<Vec<u8>> {
+    let segments = url.path().split('/').filter(|segment| segment.len() >= min_bytes);
+    segments.map(|segment| segment.as_bytes().to_vec()).collect()
 }
 
 /// Returns the sensitive headers, and the tokens and passwords in them.
@@ -141,5 +159,23 @@ mod tests {
         let filter = CredentialFilter::with(&base, &own);
         assert_eq!(filter.erase(b"canary-7 canary-1 plain"), b"[secret] [secret] plain");
         assert!(Arc::ptr_eq(&base, &CredentialFilter::with(&base, &HeaderMap::new())));
+    }
+
+    #[test]
+    fn no_part_of_a_secret_url_stays() {
+        let text = "https://x/in/c4naryA/v1/c4n?id=c4naryB";
+        let url = Url::parse(text).expect("a URL");
+        let filter = CredentialFilter::of_url(text, &url, Arc::default());
+        for (text, clean) in [
+            ("POST https://x/in/c4naryA/v1/c4n?id=c4naryB failed", "POST [secret] failed"),
+            ("POST /in/c4naryA/v1/c4n: no", "POST [secret]: no"),
+            ("no source c4naryA", "no source [secret]"),
+            ("in v1", "in v1"),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&filter.erase(text.as_bytes())), clean);
+        }
+        let root = Url::parse("https://x/").expect("a URL");
+        let filter = CredentialFilter::of_url("https://x", &root, Arc::default());
+        assert_eq!(filter.erase(b"a/b https://x/ c"), b"a/b [secret] c");
     }
 }

@@ -93,6 +93,13 @@ impl HttpClient {
         Ok(HttpClient { client, compression: settings.compression, filter, peer })
     }
 
+    /// Returns the client with a filter that also removes every part of a URL that is a secret. `text` is the URL as
+    /// the operator has written it.
+    pub(crate) fn with_secret_url(self, text: &str, url: &Url) -> HttpClient {
+        let filter = credential_filter::CredentialFilter::of_url(text, url, self.filter);
+        HttpClient { filter: Arc::new(filter), ..self }
+    }
+
     /// Sends a POST request with a body. Credentials in `headers` are removed from quoted parts of the answer, too.
     ///
     /// # Errors
@@ -280,9 +287,12 @@ pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, RequestError> {
     Ok(value)
 }
 
-/// Returns the base URL with `path` appended to its path.
+/// Returns the base URL with `path` appended to its path. An empty path changes nothing.
 pub(crate) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
+    if path.is_empty() {
+        return url;
+    }
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     url
 }

@@ -65,6 +65,13 @@ impl TokenCache {
         self.replace(Some(refused), source).await
     }
 
+    /// Forgets a token that the target does not accept, so that the next one is requested.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn forget(&self, refused: &AccessToken) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(current.take_if(|token| token.authorization == refused.authorization));
+    }
+
     async fn replace(
         &self,
         refused: Option<&AccessToken>,
@@ -140,5 +147,18 @@ mod tests {
         cache.set(token("Bearer b", 3000, 3600));
         let found = cache.renewed(&refused, &Refusing).await.expect("the other one");
         assert_eq!(found.authorization, "Bearer b");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn only_the_refused_token_is_forgotten() {
+        let cache = TokenCache::default();
+        let refused = token("Bearer a", 3000, 3600);
+        cache.set(token("Bearer b", 3000, 3600));
+        cache.forget(&refused);
+        assert!(cache.get().is_some(), "another one");
+        cache.set(refused.clone());
+        cache.forget(&refused);
+        assert!(cache.get().is_none());
     }
 }

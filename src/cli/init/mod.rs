@@ -3,15 +3,18 @@
 mod targets;
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use uuid::Uuid;
 
 use super::CommandFailure;
 use super::known;
 use super::output::{self, safe};
+use crate::durable_dir;
 use crate::shown;
 use targets::{InitTarget, TARGETS};
 
@@ -35,7 +38,7 @@ pub(super) fn run(arguments: &InitArguments) -> Result<(), CommandFailure> {
         return Err(known::unknown("target", name, &names));
     };
     match &arguments.output {
-        None => Ok(std::io::stdout().write_all(target.text.as_bytes())?),
+        None => Ok(io::stdout().write_all(target.text.as_bytes())?),
         Some(path) => {
             write(path, target.text, arguments.force)?;
             eprintln!("{}", next_step(target, path));
@@ -61,16 +64,11 @@ fn first_page(links: &str) -> &str {
 
 /// Writes a file. Without `is_forced`, keeps an existing one.
 fn write(path: &Path, text: &str, is_forced: bool) -> Result<(), CommandFailure> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    match is_forced {
-        true => options.create(true).truncate(true),
-        false => options.create_new(true),
+    let fill = |file: &mut File| file.write_all(text.as_bytes());
+    let written = match is_forced {
+        true => replace(path, fill),
+        false => create(path, fill),
     };
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
     written.map_err(|error| {
         let path = safe(&path.display().to_string());
         CommandFailure::Failed(match error.kind() {
@@ -83,6 +81,51 @@ fn write(path: &Path, text: &str, is_forced: bool) -> Result<(), CommandFailure>
             ),
         })
     })
+}
+
+/// Creates a file with its content, or no file.
+///
+/// # Errors
+/// The file exists already, or cannot be written.
+fn create(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = fill(&mut file).and_then(|()| file.sync_all());
+    if written.is_err() {
+        drop(fs::remove_file(path));
+    }
+    written
+}
+
+/// Replaces a file as a whole, or creates it. The file keeps its owner and its permissions, and a link stays a link.
+///
+/// # Errors
+/// The new file cannot be written. The old one is unchanged.
+fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let old = fs::metadata(&path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        // A terminal or a pipe cannot be replaced. A directory is an error here.
+        return fill(&mut OpenOptions::new().write(true).open(&path)?);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", Uuid::new_v4()));
+    let new = path.with_file_name(name);
+    create(&new, fill)?;
+    let renamed = old.map_or(Ok(()), |old| {
+        // Only root may give a file away. Without that, the new file belongs to the user of this command.
+        drop(chown(&new, Some(old.uid()), Some(old.gid())));
+        fs::set_permissions(&new, old.permissions())
+    });
+    let renamed = renamed.and_then(|()| fs::rename(&new, &path));
+    if renamed.is_err() {
+        drop(fs::remove_file(&new));
+        return renamed;
+    }
+    match path.parent() {
+        Some(directory) if directory.as_os_str().is_empty() => durable_dir::sync(Path::new(".")),
+        Some(directory) => durable_dir::sync(directory),
+        None => Ok(()),
+    }
 }
 
 /// Returns the next step for operators: the secrets that the file names, and the command that checks it.

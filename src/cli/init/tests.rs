@@ -84,12 +84,12 @@ fn table() -> String {
 #[test]
 fn the_documentation_has_the_same_targets() {
     let path = root().join("docs/sinks/README.md");
-    let page = std::fs::read_to_string(&path).expect("a page");
+    let page = fs::read_to_string(&path).expect("a page");
     let from = page.find("| product |").expect("a table");
     let to = from + page[from..].find("\n\n").expect("its end") + 1;
     if std::env::var("INSTA_UPDATE").is_ok_and(|value| value == "always") {
         let new = format!("{}{}{}", &page[..from], table(), &page[to..]);
-        std::fs::write(&path, new).expect("the page is written");
+        fs::write(&path, new).expect("the page is written");
         return;
     }
     assert!(
@@ -111,11 +111,53 @@ fn a_file_is_kept_unless_it_is_forced() {
         run(&arguments)
     };
     assert!(init(false).is_ok());
-    std::fs::write(&path, "mine").expect("written");
+    fs::write(&path, "mine").expect("written");
     let Err(CommandFailure::Failed(message)) = init(false) else { panic!("it was overwritten") };
     assert!(message.ends_with("exists and is kept; --force overwrites it"), "{message}");
-    assert_eq!(std::fs::read_to_string(&path).expect("read"), "mine");
+    assert_eq!(fs::read_to_string(&path).expect("read"), "mine");
     assert!(init(true).is_ok());
-    let text = std::fs::read_to_string(&path).expect("read");
+    let text = fs::read_to_string(&path).expect("read");
     assert!(text.starts_with("# DaVinci events to Splunk.") && text.contains("[sinks.splunk]"));
+}
+
+/// Writes half of a file, and fails.
+fn fail(file: &mut File) -> io::Result<()> {
+    file.write_all(b"half")?;
+    Err(ErrorKind::StorageFull.into())
+}
+
+fn files_in(directory: &Path) -> Vec<OsString> {
+    let entries = directory.read_dir().expect("a directory");
+    let mut names: Vec<OsString> =
+        entries.map(|entry| entry.expect("an entry").file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_failed_write_leaves_no_half_of_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.toml");
+    assert!(create(&path, fail).is_err());
+    assert!(replace(&path, fail).is_err());
+    assert!(files_in(directory.path()).is_empty());
+    fs::write(&path, "mine").expect("written");
+    assert!(replace(&path, fail).is_err());
+    assert_eq!(fs::read_to_string(&path).expect("read"), "mine");
+    assert_eq!(files_in(directory.path()), ["a.toml"]);
+}
+
+#[test]
+fn a_forced_file_keeps_its_permissions_and_its_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, link) = (directory.path().join("a.toml"), directory.path().join("b.toml"));
+    fs::write(&path, "mine").expect("written");
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("set");
+    symlink("a.toml", &link).expect("linked");
+    replace(&link, |file| file.write_all(b"new")).expect("replaced");
+    assert_eq!(fs::read_to_string(&path).expect("read"), "new");
+    assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o640);
+    assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+    assert_eq!(files_in(directory.path()), ["a.toml", "b.toml"]);
 }

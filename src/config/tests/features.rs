@@ -53,6 +53,23 @@ fn mistakes_of_the_kafka_and_nats_sinks_are_reported() {
             "brokers = [\"x:1\"]\ntopic = \"t\"\nentra = {}",
             "entra.client_secret: is missing",
         ),
+        (
+            "kafka",
+            "profile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"\ncompression = \"lz4\"\n\
+             entra = { managed_identity = {} }",
+            "compression: must be \"none\" for this profile",
+        ),
+        (
+            "kafka",
+            "profile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"",
+            "sasl: is missing; this profile needs sasl or entra",
+        ),
+        (
+            "kafka",
+            "brokers = [\"x:1\"]\ntopic = \"t\"\ntransport = \"tcp\"\n\
+             entra = { managed_identity = {} }",
+            "transport: must be \"tls\" with entra",
+        ),
         ("kafka", "brokers = [\"u:p@x:1\"]\ntopic = \"t\"", "are hosts with their ports"),
         ("kafka", "brokers = [\"x:1\"]", "topic: is missing"),
         ("kafka", "brokers = [\"x:1\"]\ntopic = \"a b\"", "is not a topic name"),

@@ -2,21 +2,27 @@
 //! <https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>
 
 use crate::http_client::{Answer, Class, advice, class_of};
-use crate::sinks::Verdict;
+use crate::sinks::{Reason, Verdict};
 
 /// Codes by which a row is refused.
-const OF_A_ROW: [u32; 14] = [6, 26, 27, 33, 38, 41, 53, 69, 72, 117, 131, 321, 349, 469];
+const OF_A_ROW: [u32; 12] = [6, 26, 27, 38, 41, 69, 72, 117, 131, 321, 349, 469];
 
 /// Codes by which the table is not the expected one.
-const OF_THE_TABLE: [u32; 6] = [10, 16, 36, 47, 60, 81];
+const OF_THE_TABLE: [u32; 7] = [10, 16, 36, 47, 53, 60, 81];
 
-/// Codes by which the user may not insert.
-const OF_THE_USER: [u32; 7] = [164, 192, 193, 194, 291, 497, 516];
+/// Codes by which the user may not insert, or not with the settings of the insert.
+const OF_THE_USER: [u32; 8] = [164, 192, 193, 194, 291, 452, 497, 516];
 
 /// Codes by which the query is not understood, for example because the server is too old.
 const OF_THE_QUERY: [u32; 4] = [48, 62, 73, 115];
 
-/// Returns the verdict for all rows of an insert, which ClickHouse stores or refuses together.
+/// Codes by which the insert takes too much time or memory.
+const OF_THE_SIZE: [u32; 2] = [159, 241];
+
+/// Code for too many parts of the table, and for an insert with too many partitions.
+const TOO_MANY_PARTS: u32 = 252;
+
+/// Returns the verdict for all rows of an insert. After a refusal, the rows of some partitions may be stored.
 pub(super) fn verdict(answer: &Answer) -> Verdict {
     let status = answer.status;
     let code = code_of(&answer.body);
@@ -36,19 +42,28 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
             ),
         },
         Some(code) if OF_THE_USER.contains(&code) => Verdict::Fatal {
-            reason: reason(": correct the credentials, or let the user insert into the table"),
+            reason: reason(
+                ": correct the credentials, or let the user insert into the table, with the settings of the insert",
+            ),
         },
         Some(code) if OF_THE_QUERY.contains(&code) => {
             Verdict::Fatal { reason: reason(": the server does not understand the insert") }
         }
-        // Any other code is the server's state: memory, parts, replicas, Keeper.
+        Some(code) if is_of_the_size(code, &answer.body) => Verdict::Retry {
+            after: answer.retry_after,
+            reason: Reason {
+                is_late: true,
+                ..reason(": the insert is too large for the server now")
+            },
+        },
+        // Any other code is the server's state: parts, replicas, Keeper.
         Some(_) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
         None => by_status(answer, &reason),
     }
 }
 
 /// Returns the verdict for an answer without a code, which may come from a proxy.
-fn by_status(answer: &Answer, reason: &impl Fn(&str) -> crate::sinks::Reason) -> Verdict {
+fn by_status(answer: &Answer, reason: &impl Fn(&str) -> Reason) -> Verdict {
     let is_torn = !answer.is_whole && !answer.is_too_long;
     match class_of(answer.status) {
         Class::Success if is_torn => {
@@ -77,6 +92,13 @@ fn code_of(body: &[u8]) -> Option<u32> {
     let (digits, rest) = rest.split_once('.')?;
     let is_exception = rest.contains("Exception");
     digits.trim().parse().ok().filter(|_| is_exception)
+}
+
+/// Returns true if fewer rows per insert may help. Against too many parts of the table they would not.
+fn is_of_the_size(code: u32, body: &[u8]) -> bool {
+    let has_many_partitions =
+        || memchr::memmem::find(body, b"partitions for single INSERT").is_some();
+    OF_THE_SIZE.contains(&code) || (code == TOO_MANY_PARTS && has_many_partitions())
 }
 
 /// Returns true if the row has a column that the table does not have.

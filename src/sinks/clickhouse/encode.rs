@@ -8,7 +8,25 @@ use crate::event::Severity;
 use crate::sinks::event_ids::EventIds;
 use crate::sinks::{Item, Rendered};
 
-/// Columns of a row. The table has each of them.
+/// Columns of the insert, in the order of the table in `deploy/clickhouse`.
+pub(super) const COLUMNS: [&str; 14] = [
+    "time",
+    "recorded_at",
+    "event_id",
+    "event_uid",
+    "action_type",
+    "outcome",
+    "severity",
+    "interaction_id",
+    "flow_id",
+    "flow_name",
+    "connector_id",
+    "environment_id",
+    "source",
+    "event",
+];
+
+/// Values of a row. ClickHouse fills a missing one with the default of its column.
 #[derive(Serialize)]
 struct Row<'a> {
     /// UTC with milliseconds, as ClickHouse reads a `DateTime64(3, 'UTC')`.

@@ -1,7 +1,7 @@
 //! `clickhouse`: inserts into a table by ClickHouse's HTTP interface.
 //!
-//! An insert is stored as a whole or not at all. Its deduplication token is the same for a repetition of the same rows;
-//! the table of `deploy/clickhouse` also merges rows with the same uid.
+//! The rows of one partition are stored together or not at all. The deduplication token of an insert is the same for a
+//! repetition of the same rows; the table of `deploy/clickhouse` also merges rows with the same uid.
 //! <https://clickhouse.com/docs/interfaces/http>
 
 mod answer;
@@ -54,6 +54,15 @@ impl SinkType for ClickhouseSinkConfig {
     }
 }
 
+/// Settings of every insert, whatever the user's profile says: an answer waits until the rows are stored, and no row
+/// and no column is left out in silence.
+const SETTINGS: [(&str, &str); 4] = [
+    ("wait_for_async_insert", "1"),
+    ("input_format_skip_unknown_fields", "0"),
+    ("input_format_allow_errors_num", "0"),
+    ("input_format_allow_errors_ratio", "0"),
+];
+
 /// A target of `type = "clickhouse"`.
 #[derive(Debug)]
 pub(crate) struct Clickhouse {
@@ -73,12 +82,13 @@ impl Clickhouse {
         let ClickhouseSinkConfig { client, database, table, is_async, .. } = &self.settings;
         let mut url = client.url.clone();
         let mut query = url.query_pairs_mut();
-        query.append_pair("query", &format!("INSERT INTO {database}.{table} FORMAT JSONEachRow"));
+        // A named column that the table lacks is an error. Without names, its values would be dropped.
+        let columns = encode::COLUMNS.join(",");
+        let insert = format!("INSERT INTO {database}.{table} ({columns}) FORMAT JSONEachRow");
+        query.append_pair("query", &insert);
         query.append_pair("insert_deduplication_token", token);
-        if *is_async {
-            // Without waiting, a 200 would come before the rows are stored.
-            query.append_pair("async_insert", "1").append_pair("wait_for_async_insert", "1");
-        }
+        query.append_pair("async_insert", if *is_async { "1" } else { "0" });
+        query.extend_pairs(SETTINGS);
         drop(query);
         url
     }

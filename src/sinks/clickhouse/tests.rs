@@ -22,7 +22,7 @@ fn every_code_has_its_verdict() {
     for (status, code, expected) in [
         (400, 27, 'S'),
         (400, 117, 'S'),
-        (500, 53, 'S'),
+        (500, 53, 'F'),
         (400, 41, 'S'),
         (500, 469, 'S'),
         (404, 60, 'F'),
@@ -32,6 +32,7 @@ fn every_code_has_its_verdict() {
         (403, 516, 'F'),
         (403, 497, 'F'),
         (500, 164, 'F'),
+        (400, 452, 'F'),
         (400, 62, 'F'),
         (404, 115, 'F'),
         // The server's state.
@@ -39,6 +40,7 @@ fn every_code_has_its_verdict() {
         (500, 252, 'R'),
         (500, 242, 'R'),
         (500, 202, 'R'),
+        (400, 33, 'R'),
         (500, 319, 'R'),
         (408, 159, 'R'),
         (500, 99_999, 'R'),
@@ -52,6 +54,23 @@ fn every_code_has_its_verdict() {
     let unknown =
         "Code: 117. DB::Exception: Unknown field found while parsing JSONEachRow format: flow_id";
     assert_eq!(letter(400, unknown), "F", "a column is missing for every row");
+}
+
+#[test]
+fn an_insert_that_is_too_large_is_repeated_with_fewer_rows() {
+    for (code, said, expected) in [
+        (159, "Timeout exceeded", true),
+        (241, "Memory limit exceeded", true),
+        (252, "Too many partitions for single INSERT block (more than 100)", true),
+        // Fewer rows per insert would make more parts.
+        (252, "Too many parts (3000)", false),
+        (242, "Table is in readonly mode", false),
+    ] {
+        let body = format!("Code: {code}. DB::Exception: {said}. (NAME) (version 26.3.1.1)\n");
+        let verdict = answer::verdict(&answer(500, &body));
+        assert!(matches!(verdict, Verdict::Retry { .. }), "{code}");
+        assert_eq!(verdict.into_reason().is_late, expected, "{code} {said}");
+    }
 }
 
 #[test]
@@ -104,6 +123,7 @@ fn the_table_has_the_columns_of_a_row() {
         sql.split_once("(\n").and_then(|(_, rest)| rest.split_once("\n)")).expect("columns");
     let columns = columns.0.lines().filter_map(|line| line.split_whitespace().next());
     let mut columns: Vec<&str> = columns.filter(|name| *name != "--").collect();
+    assert_eq!(columns, encode::COLUMNS, "the insert names each of them");
     columns.sort_unstable();
     // The event of the fixture has all optional values.
     let row: Value = serde_json::from_slice(&row()).expect("JSON");
@@ -120,18 +140,31 @@ fn an_insert_names_the_table_and_has_a_token() {
     assert_ne!(one, token(&[item(1, "a"), item(3, "b")]));
     assert_ne!(one, token(&[item(1, "ab"), item(2, "")]));
     for (keys, expected) in [
-        ("", "INSERT+INTO+default.pingone_events+FORMAT+JSONEachRow&insert_deduplication_token=t"),
-        (
-            "database = \"iam\"\ntable = \"e\"\nasync_insert = true",
-            "INSERT+INTO+iam.e+FORMAT+JSONEachRow&insert_deduplication_token=t&async_insert=1&wait_for_async_insert=1",
-        ),
+        ("", ("default.pingone_events", "0")),
+        ("database = \"iam\"\ntable = \"e\"\nasync_insert = true", ("iam.e", "1")),
     ] {
         drop(rustls::crypto::ring::default_provider().install_default());
         let config = parse(&format!("endpoint = \"https://x/in\"\n{keys}")).expect("valid");
         let TargetConfig::Clickhouse(settings) = &config.sinks[0].target else { panic!("a sink") };
         let sink = Clickhouse::open(settings).expect("a sink");
         let url = sink.insert_url("t");
-        assert_eq!((url.path(), url.query()), ("/in", Some(format!("query={expected}").as_str())));
+        assert_eq!(url.path(), "/in");
+        let (table, is_async) = expected;
+        let insert = format!(
+            "INSERT INTO {table} (time,recorded_at,event_id,event_uid,action_type,outcome,severity,interaction_id,\
+             flow_id,flow_name,connector_id,environment_id,source,event) FORMAT JSONEachRow"
+        );
+        let sent: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let expected = [
+            ("query", insert.as_str()),
+            ("insert_deduplication_token", "t"),
+            ("async_insert", is_async),
+            ("wait_for_async_insert", "1"),
+            ("input_format_skip_unknown_fields", "0"),
+            ("input_format_allow_errors_num", "0"),
+            ("input_format_allow_errors_ratio", "0"),
+        ];
+        assert_eq!(sent, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }
 

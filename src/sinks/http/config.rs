@@ -2,7 +2,7 @@
 
 mod credentials;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::profile::{Envelope, GENERIC, HttpProfile, PROFILES};
@@ -200,6 +200,17 @@ fn report_conflicts(
     if is_authorized && api_key.is_some_and(|key| is_own_header(key.name())) {
         let advice = "and bearer or basic set the same header; use one, or write api_key_header";
         section.report("api_key", advice);
+    }
+    let is_in_headers =
+        |name: &HeaderName| config.headers.iter().any(|header| header.name() == name);
+    if api_key.is_some_and(|key| is_in_headers(key.name())) {
+        section.report("api_key_header", "names a header that headers has, too; leave one out");
+    }
+    if let Some(hmac) = &config.hmac
+        && (is_in_headers(&hmac.header) || api_key.is_some_and(|key| key.name() == hmac.header))
+    {
+        let message = "names a header that headers or api_key has, too; leave one out";
+        section.report("hmac.header", message);
     }
     let is_missing = match config.profile.credential {
         Some("api_key") => api_key.is_none(),

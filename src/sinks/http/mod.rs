@@ -88,11 +88,15 @@ impl Http {
             settings.signing_keys.iter().map(Secret::reread).collect();
         let hmac_key = settings.hmac.as_ref().map(|hmac| hmac.key.reread()).transpose()?;
         let mut settings = settings.clone();
-        if let Some(secret) = &settings.secret_url {
-            settings.client.url = config::parse_secret_url(&secret.reread()?, settings.profile)
+        let secret_url = settings.secret_url.as_ref().map(Secret::reread).transpose()?;
+        if let Some(secret) = &secret_url {
+            settings.client.url = config::parse_secret_url(secret, settings.profile)
                 .map_err(|problem| Reason::new(format!("the URL in its file {problem}")))?;
         }
-        let requests = HttpClient::open(&settings.client, headers)?;
+        let mut requests = HttpClient::open(&settings.client, headers)?;
+        if let Some(secret) = &secret_url {
+            requests = requests.with_secret_url(secret.expose(), &settings.client.url);
+        }
         Ok(Http { requests, settings, signing_keys: keys?, hmac_key })
     }
 

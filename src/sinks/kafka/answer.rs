@@ -40,6 +40,9 @@ pub(super) fn verdict(
             reason: reason("; give this user the permissions to write to it, and idempotently"),
         },
         _ if is_refused_credential(code) => Verdict::Fatal { reason: refused(code, cause) },
+        Code::UnsupportedCompressionType => Verdict::Fatal {
+            reason: reason("; the brokers do not accept it: set compression = \"none\""),
+        },
         Code::UnsupportedForMessageFormat
         | Code::InvalidRequiredAcks
         | Code::UnsupportedFeature

@@ -101,7 +101,23 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     if config.timeout > MAX_TIMEOUT {
         section.report("timeout", "must be at most 1h");
     }
+    report_profile_conflicts(section, &config);
     Some(config)
+}
+
+/// Reports keys that the brokers of the profile do not accept, and an access token without encryption.
+fn report_profile_conflicts(section: &mut Section<'_>, config: &KafkaSinkConfig) {
+    if !config.is_encrypted && config.entra.is_some() {
+        let message = "must be \"tls\" with entra: \"tcp\" would send the access token unencrypted";
+        section.report("transport", message);
+    }
+    if config.compression != "none" && !config.profile.accepts_compression {
+        let message = "must be \"none\" for this profile: Event Hubs accepts gzip only, which this sink does not have";
+        section.report("compression", message);
+    }
+    if config.profile.needs_sign_in && config.sasl.is_none() && config.entra.is_none() {
+        section.report("sasl", "is missing; this profile needs sasl or entra");
+    }
 }
 
 /// A text is not a broker or a topic.

@@ -1,6 +1,7 @@
 //! Access tokens of Microsoft Entra ID for librdkafka, which asks for them on its own threads (`OAUTHBEARER`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::client::OAuthToken;
@@ -8,7 +9,7 @@ use rdkafka::client::OAuthToken;
 use super::KafkaSinkConfig;
 use crate::azure::TokenClient;
 use crate::http_client::{Compression, HttpClientConfig};
-use crate::oauth::{TokenCache, TokenError};
+use crate::oauth::{AccessToken, TokenCache, TokenError};
 use crate::sinks::Reason;
 
 /// Timeout of a request for a token.
@@ -19,6 +20,8 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct TokenSource {
     client: TokenClient,
     cache: Arc<TokenCache>,
+    /// Token that the brokers were shown last.
+    shown: Mutex<Option<AccessToken>>,
 }
 
 impl TokenSource {
@@ -38,7 +41,8 @@ impl TokenSource {
             compression: Compression::None,
         };
         let client = TokenClient::open(entra, &target)?;
-        Ok(Some(TokenSource { client, cache: Arc::clone(&settings.tokens) }))
+        let cache = Arc::clone(&settings.tokens);
+        Ok(Some(TokenSource { client, cache, shown: Mutex::default() }))
     }
 
     /// Returns an access token. Blocks while it is requested.
@@ -48,19 +52,22 @@ impl TokenSource {
     pub(super) fn token(&self) -> Result<OAuthToken, TokenError> {
         // A thread and a runtime of its own: the caller may be a thread of librdkafka, or of a runtime, which may not
         // block on itself.
-        let token = std::thread::scope(|scope| {
+        let token = thread::scope(|scope| {
             let request = || {
                 let runtime =
                     tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
                 Some(runtime.block_on(self.cache.token(&self.client)))
             };
-            scope.spawn(request).join().ok().flatten()
+            // No panic if there is no thread: it would unwind into the C code of the caller.
+            let thread = thread::Builder::new().spawn_scoped(scope, request).ok()?;
+            thread.join().ok().flatten()
         });
         let failed = || TokenError::Unavailable {
             message: "no access token: no thread could be started".to_owned(),
             after: None,
         };
         let token = token.unwrap_or_else(|| Err(failed()))?;
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expiry = now.saturating_add(token.lifetime()).as_millis();
         Ok(OAuthToken {
@@ -69,5 +76,13 @@ impl TokenSource {
             principal_name: "davinci-siem".to_owned(),
             lifetime_ms: i64::try_from(expiry).unwrap_or(i64::MAX),
         })
+    }
+
+    /// Forgets the token that the brokers were shown last, which they have refused. The next one is requested.
+    pub(super) fn refuse(&self) {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(token) = shown {
+            self.cache.forget(&token);
+        }
     }
 }

@@ -125,6 +125,10 @@ impl ClientContext for BrokerErrors {
         // librdkafka reports a connection that breaks during the handshake with the code of a refusal.
         let is_broken = reason.contains("handshake failed: Local:");
         if answer::is_refused_credential(code) && !is_broken {
+            // The next producer must not show the same access token.
+            if let Some(tokens) = &self.0.tokens {
+                tokens.refuse();
+            }
             self.0.refused.send_replace(Some(code));
         }
     }

@@ -10,6 +10,10 @@ pub struct KafkaProfile {
     pub(super) username: Option<&'static str>,
     /// `compression`, as the file would write it.
     pub(super) compression: &'static str,
+    /// False if the brokers accept no compression that this sink has.
+    pub(super) accepts_compression: bool,
+    /// True if every client must sign in, by `sasl` or `entra`.
+    pub(super) needs_sign_in: bool,
     /// `timeout`, as the file would write it.
     pub(super) timeout: &'static str,
     /// Upper bound of `max_size`, in bytes.
@@ -23,6 +27,8 @@ pub(super) const KAFKA: KafkaProfile = KafkaProfile {
     mechanism: "SCRAM-SHA-512",
     username: None,
     compression: "lz4",
+    accepts_compression: true,
+    needs_sign_in: false,
     timeout: "30s",
     max_record_bytes: 100_000_000,
     client: &[],
@@ -35,6 +41,8 @@ const EVENT_HUBS: KafkaProfile = KafkaProfile {
     mechanism: "PLAIN",
     username: Some("$ConnectionString"),
     compression: "none",
+    accepts_compression: false,
+    needs_sign_in: true,
     timeout: "90s",
     max_record_bytes: 1_000_000,
     client: &[

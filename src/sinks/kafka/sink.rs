@@ -57,7 +57,8 @@ impl Kafka {
     /// Discards the producer and the records in its queue. The drop blocks, so it runs on a thread.
     fn discard_producer(&mut self) {
         if let Some(producer) = self.producer.take() {
-            std::thread::spawn(move || drop(producer));
+            // Without a thread, the producer is dropped here.
+            drop(std::thread::Builder::new().spawn(move || drop(producer)));
         }
         self.errors = self.errors.for_replacement();
     }

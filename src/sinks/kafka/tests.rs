@@ -1,5 +1,10 @@
 //! Keys of records, and the verdict of each error.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use serde_json::{Value, json};
 
@@ -56,6 +61,7 @@ fn every_error_has_its_verdict() {
         (Code::SaslAuthenticationFailed, 'F'),
         (Code::UnsupportedForMessageFormat, 'F'),
         (Code::InvalidRequiredAcks, 'F'),
+        (Code::UnsupportedCompressionType, 'F'),
         (Code::PurgeQueue, '-'),
         (Code::PurgeInflight, 'R'),
         (Code::MessageTimedOut, 'R'),
@@ -103,4 +109,70 @@ fn librdkafka_is_built_with_every_mechanism_and_compression() {
             assert!(opened.is_ok(), "{mechanism}, {compression}: {:?}", opened.err());
         }
     }
+}
+
+/// Reads a request with its body.
+fn read_request(stream: &mut TcpStream) {
+    let (mut request, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut part).expect("a request");
+        assert_ne!(count, 0, "the request broke off");
+        request.extend_from_slice(&part[..count]);
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if length.is_some_and(|length| length.parse() == Ok(body.len())) {
+            return;
+        }
+    }
+}
+
+/// Starts an issuer whose tokens are `token-1`, `token-2` and so on. Returns its port.
+fn issuer() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for (number, stream) in (1..).zip(listener.incoming()) {
+            let mut stream = stream.expect("a connection");
+            read_request(&mut stream);
+            let body = json!({
+                "token_type": "Bearer", "expires_in": 3599, "access_token": format!("token-{number}"),
+            });
+            let body = body.to_string();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all((head + &body).as_bytes()).expect("written");
+        }
+    });
+    port
+}
+
+/// Without the refusal, a token stays in use for an hour.
+#[test]
+fn a_refused_token_is_replaced() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let text = format!(
+        "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:1\"]\ntopic = \"t\"\n\
+         [sinks.k.entra]\nauthority = \"http://127.0.0.1:{}\"\nclient_secret = {{ \
+         tenant_id = \"11111111-2222-3333-4444-555555555555\", \
+         client_id = \"66666666-7777-8888-9999-000000000000\", secret_env = \"S\" }}\n",
+        issuer()
+    );
+    let config = config::parse(&text, None, [("S".into(), "secret".into())].into_iter());
+    let config = config.expect("valid");
+    let TargetConfig::Kafka(settings) = &config.sinks[0].target else { panic!("a kafka sink") };
+    let open = || oauth::TokenSource::open(settings).expect("opened").expect("a sign-in");
+    let (source, token) = (open(), |source: &oauth::TokenSource| source.token().map(|it| it.token));
+    assert_eq!(token(&source).as_deref(), Ok("token-1"));
+    assert_eq!(token(&source).as_deref(), Ok("token-1"));
+    let errors = producer::BrokerErrors::new(Some(Arc::new(source)));
+    let refused = KafkaError::Global(Code::Authentication);
+    errors.error(refused.clone(), "sasl_plaintext://x: handshake failed: Local: broken");
+    assert_eq!(token(&open()).as_deref(), Ok("token-1"), "no refusal");
+    errors.error(refused, "sasl_ssl://x: SASL authentication error");
+    assert!(errors.is_refused());
+    assert_eq!(token(&open()).as_deref(), Ok("token-2"), "also after the sink is opened again");
 }

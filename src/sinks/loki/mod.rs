@@ -115,9 +115,25 @@ fn verdict(answer: &Answer) -> Verdict {
             Verdict::Fatal { reason: reason(": this is not an answer of Loki; correct endpoint") }
         }
         (_, Class::Retry) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
+        (_, Class::Refused) if forbids_metadata(&answer.body) => Verdict::Fatal {
+            reason: reason(
+                ": structured metadata is disallowed; allow it in Loki, or set structured_metadata = false",
+            ),
+        },
+        // The page of a proxy; Loki has not received the request.
+        (_, Class::Refused) if answer.body.trim_ascii_start().starts_with(b"<") => Verdict::Retry {
+            after: answer.retry_after,
+            reason: reason(": something before Loki refuses the request"),
+        },
         (_, Class::TooLarge | Class::Refused) => Verdict::Split { reason: reason("") },
         (_, Class::Fatal) => Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) },
     }
+}
+
+/// Returns true if Loki stores no entry with structured metadata, whatever the entry is.
+fn forbids_metadata(body: &[u8]) -> bool {
+    let text = b"includes structured metadata, but this feature is disallowed";
+    memchr::memmem::find(body, text).is_some()
 }
 
 #[cfg(test)]

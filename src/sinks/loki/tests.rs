@@ -94,6 +94,21 @@ fn every_status_has_its_verdict() {
         let report = Report::from(vec![verdict(&answer(status, "entry too far behind"))]);
         assert_eq!(letters(&report), expected.to_string(), "{status}");
     }
+    let disallowed = "stream '{job=\"x\"}' includes structured metadata, but this feature is disallowed. \
+                      Please see `limits_config.allow_structured_metadata`";
+    for (status, body, expected) in [
+        (400, disallowed, 'F'),
+        (400, " <html>no</html>", 'R'),
+        (409, "<!DOCTYPE html>", 'R'),
+        // The limit is that of the proxy, and smaller requests fit into it.
+        (413, "<html>no</html>", 'S'),
+    ] {
+        let verdict = verdict(&answer(status, body));
+        let is_advice =
+            verdict.clone().into_reason().message.contains("structured_metadata = false");
+        assert_eq!(is_advice, expected == 'F', "{body}");
+        assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{body}");
+    }
 }
 
 #[test]

@@ -14,6 +14,9 @@ const MAX_MESSAGE_CHARS: usize = 1024;
 /// Returns the verdict for all rows of a statement. `peer` is the server's address.
 pub(super) fn verdict(error: &Error, peer: &str) -> Verdict {
     let Some(refusal) = error.as_db_error() else {
+        if let Some(words) = refused_by_the_client(error) {
+            return Verdict::Fatal { reason: Reason::new(format!("{peer}: {words}")) };
+        }
         let message = match error.source() {
             Some(cause) => connection_failure(cause, peer),
             None if error.is_closed() => format!("connection closed by {peer}"),
@@ -29,12 +32,31 @@ pub(super) fn verdict(error: &Error, peer: &str) -> Verdict {
         code: Some(code.to_owned()),
         // It may repeat values of an event: it is stored with a dead letter, and never logged.
         answer: refusal.message().chars().take(MAX_MESSAGE_CHARS).collect(),
+        is_late: class == SqlClass::Late,
         ..Reason::default()
     };
     match class {
-        SqlClass::Retry => Verdict::Retry { after: None, reason },
+        SqlClass::Retry | SqlClass::Late => Verdict::Retry { after: None, reason },
         SqlClass::Row => Verdict::Split { reason },
         SqlClass::Fatal => Verdict::Fatal { reason },
+    }
+}
+
+/// Returns the advice for a sign-in that the client itself gives up: the server wants something that the configuration
+/// does not have. The client shows its kinds of errors only as texts.
+fn refused_by_the_client(error: &Error) -> Option<&'static str> {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    match (error.to_string().as_str(), cause.as_str()) {
+        ("invalid configuration", "password missing") => {
+            Some("the server wants a password; write password_file or password_env")
+        }
+        ("error performing TLS handshake", "server does not support TLS") => {
+            Some("the server refuses TLS; turn it on there, or write transport = \"tcp\"")
+        }
+        ("authentication error", _) => Some(
+            "the sign-in does not work; let pg_hba.conf ask this role for SCRAM, MD5 or a password",
+        ),
+        _ => None,
     }
 }
 
@@ -43,6 +65,8 @@ pub(super) fn verdict(error: &Error, peer: &str) -> Verdict {
 pub(super) enum SqlClass {
     /// The server's state.
     Retry,
+    /// The insert takes too long for the server: fewer rows may not.
+    Late,
     /// At least one row is refused.
     Row,
     /// Credentials, table or permission.
@@ -56,6 +80,13 @@ pub(super) fn class_of(code: &str) -> (SqlClass, &'static str) {
         "42501" => (SqlClass::Fatal, ": grant INSERT and SELECT on the table to the role"),
         "42P01" | "42703" | "3F000" => {
             (SqlClass::Fatal, ": create the table as in deploy/postgres, or correct table")
+        }
+        "23502" => (
+            SqlClass::Fatal,
+            ": a column that may be empty is NOT NULL; change it as in deploy/postgres",
+        ),
+        "57014" => {
+            (SqlClass::Late, ": the server has canceled the insert, as statement_timeout does")
         }
         "42P10" => (SqlClass::Fatal, ": the table needs a unique index on event_uid alone"),
         "42804" | "42883" => {

@@ -64,8 +64,9 @@ pub(super) async fn connect(
             }
         })
     };
+    // No insert was sent, so that fewer events would not help.
     let late =
-        |_| retry(Reason::late(format!("no connection within {:?}", settings.connect_timeout)));
+        |_| retry(Reason::new(format!("no connection within {:?}", settings.connect_timeout)));
     timeout(settings.connect_timeout, connecting).await.map_err(late)?
 }
 

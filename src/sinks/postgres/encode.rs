@@ -65,6 +65,14 @@ pub(super) fn encode(rendered: Rendered<'_>) -> Result<Vec<u8>, Reason> {
     Ok(out)
 }
 
+/// Condition of the insert that is always true. It sets `synchronous_commit` for the transaction of the insert, so that
+/// a commit is on disk when the server answers. A setting of the session would not hold behind PgBouncer, whose
+/// transactions may each run in another session.
+#[cfg(any(test, feature = "postgres"))]
+const IS_DURABLE: &str = "(SELECT set_config('synchronous_commit', \
+     CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' \
+     ELSE current_setting('synchronous_commit') END, true)) IS NOT NULL";
+
 /// Returns the statement that inserts the rows of a JSON array, its only parameter. A row whose uid is in the table is
 /// left out.
 #[cfg(any(test, feature = "postgres"))]
@@ -73,6 +81,6 @@ pub(super) fn statement(table: &str) -> String {
     let types = COLUMNS.map(|(name, kind)| format!("{name} {kind}")).join(", ");
     format!(
         "INSERT INTO {table} ({names}) SELECT {names} FROM json_to_recordset($1::text::json) \
-         AS rows ({types}) ON CONFLICT (event_uid) DO NOTHING"
+         AS rows ({types}) WHERE {IS_DURABLE} ON CONFLICT (event_uid) DO NOTHING"
     )
 }

@@ -42,7 +42,7 @@ impl Postgres {
         let rows = array(items);
         let connection = match self.connection.take().filter(|it| !it.client.is_closed()) {
             Some(connection) => connection,
-            None => self.connected().await?,
+            None => connect(&self.settings, self.tls.as_ref()).await?,
         };
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
             [(&rows, Type::TEXT)];
@@ -60,22 +60,6 @@ impl Postgres {
                 Err(verdict)
             }
             // The statement may still be stored, so the connection is given up: a repetition changes nothing.
-            Err(_) => {
-                let message = format!("no answer within {:?}", self.settings.timeout);
-                Err(Verdict::Retry { after: None, reason: Reason::late(message) })
-            }
-        }
-    }
-
-    /// Connects. A server that answers before a commit is on disk is told to wait for it.
-    async fn connected(&self) -> Result<Connection, Verdict> {
-        let connection = connect(&self.settings, self.tls.as_ref()).await?;
-        let durable = "SELECT set_config('synchronous_commit', 'on', false) \
-                       WHERE current_setting('synchronous_commit') = 'off'";
-        let asked = timeout(self.settings.timeout, connection.client.batch_execute(durable)).await;
-        match asked {
-            Ok(Ok(())) => Ok(connection),
-            Ok(Err(error)) => Err(answer::verdict(&error, &self.settings.address)),
             Err(_) => {
                 let message = format!("no answer within {:?}", self.settings.timeout);
                 Err(Verdict::Retry { after: None, reason: Reason::late(message) })

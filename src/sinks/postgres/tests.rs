@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::config;
+#[cfg(feature = "postgres")]
+use crate::sinks::{TargetConfig, Verdict};
 
 const RAW: &[u8] = include_bytes!("../../../fixtures/events/custom_analytics.json");
 
@@ -45,6 +47,9 @@ fn the_table_has_the_columns_of_the_statement() {
     assert_eq!(columns, encode::COLUMNS);
     let statement = encode::statement("public.pingone_events");
     assert!(statement.starts_with("INSERT INTO public.pingone_events (event_uid, event_id, time,"));
+    // In the transaction of the insert: no session keeps it.
+    assert!(statement.contains("WHERE (SELECT set_config('synchronous_commit', CASE "));
+    assert!(statement.contains(" END, true)) IS NOT NULL ON CONFLICT"));
     assert!(statement.ends_with("ON CONFLICT (event_uid) DO NOTHING"));
 }
 
@@ -75,9 +80,12 @@ fn mistakes_are_reported() {
 fn every_code_has_its_consequence() {
     use super::answer::{SqlClass, class_of};
     for (codes, class) in [
-        (&["22P05", "22P02", "22021", "23502", "23514", "54000"][..], SqlClass::Row),
+        (&["22P05", "22P02", "22021", "23505", "23514", "54000"][..], SqlClass::Row),
         (
-            &["28P01", "28000", "3D000", "42501", "42P01", "42703", "42P10", "42804", "0A000"],
+            &[
+                "28P01", "28000", "3D000", "42501", "42P01", "42703", "42P10", "42804", "0A000",
+                "23502",
+            ],
             SqlClass::Fatal,
         ),
         (
@@ -87,9 +95,59 @@ fn every_code_has_its_consequence() {
             ],
             SqlClass::Retry,
         ),
+        (&["57014"], SqlClass::Late),
     ] {
         for code in codes {
             assert_eq!(class_of(code).0, class, "{code}");
         }
     }
+}
+
+/// Returns the verdict after the first answer of a server.
+#[cfg(feature = "postgres")]
+async fn verdict_after(first: &[u8], mode: tokio_postgres::config::SslMode) -> Verdict {
+    use tokio::io::AsyncWriteExt;
+    let (client, mut server) = tokio::io::duplex(1024);
+    server.write_all(first).await.expect("written");
+    let mut config = tokio_postgres::Config::new();
+    config.user("davinci_siem").ssl_mode(mode);
+    let error = config.connect_raw(client, tokio_postgres::NoTls).await.err().expect("refused");
+    answer::verdict(&error, "db:5432")
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_sign_in_that_the_client_gives_up_pauses_the_sink() {
+    use tokio_postgres::config::SslMode::{Disable, Require};
+    for (first, mode, said) in [
+        (&b"R\0\0\0\x08\0\0\0\x03"[..], Disable, "db:5432: the server wants a password"),
+        (b"R\0\0\0\x08\0\0\0\x07", Disable, "db:5432: the sign-in does not work"),
+        (b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0", Disable, "the server wants a password"),
+        (b"N", Require, "db:5432: the server refuses TLS"),
+    ] {
+        let verdict = verdict_after(first, mode).await;
+        assert!(matches!(verdict, Verdict::Fatal { .. }), "{said}: {verdict:?}");
+        let found = verdict.into_reason().message;
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    let unknown = verdict_after(b"Z\0\0\0\x05I", Disable).await;
+    assert!(matches!(unknown, Verdict::Retry { .. }), "{unknown:?}");
+}
+
+/// A server that accepts a connection and stays silent gets as many events as before.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_connection_that_takes_too_long_is_not_the_fault_of_the_batch() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let text = format!(
+        "[sinks.s]\ntype = \"postgres\"\naddress = \"{address}\"\ndatabase = \"d\"\nusername = \"u\"\n\
+         transport = \"tcp\"\nconnect_timeout = \"100ms\"\n"
+    );
+    let config = config::parse(&text, None, std::iter::empty()).expect("valid");
+    let TargetConfig::Postgres(settings) = &config.sinks[0].target else { panic!("a sink") };
+    let verdict = connect::connect(settings, None).await.err().expect("no connection");
+    assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+    let reason = verdict.into_reason();
+    assert!(reason.message.contains("no connection within") && !reason.is_late, "{reason:?}");
 }

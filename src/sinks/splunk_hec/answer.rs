@@ -6,6 +6,7 @@
 //! <https://help.splunk.com/en/splunk-enterprise/get-started/get-data-in/troubleshoot-http-event-collector>
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Report, SinkFinding, Verdict};
@@ -21,14 +22,19 @@ pub(in crate::sinks) struct Reply {
     pub(super) answer: Answer,
     pub(super) code: Option<i64>,
     pub(super) ack_id: Option<u64>,
-    /// True if the body is a JSON object, or empty.
-    is_of_collector: bool,
+    /// Error type of AWS, without its namespace.
+    error_type: Option<String>,
+    /// True if the body is a JSON object.
+    is_object: bool,
     invalid_event: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
 struct HecAnswer {
-    code: Option<i64>,
+    /// A number at Splunk, a text at AWS.
+    code: Option<Value>,
+    #[serde(rename = "__type")]
+    error_type: Option<String>,
     #[serde(rename = "ackId")]
     ack_id: Option<u64>,
     #[serde(rename = "invalid-event-number")]
@@ -38,9 +44,12 @@ struct HecAnswer {
 impl Reply {
     pub(in crate::sinks) fn read(answer: Answer) -> Reply {
         let read = serde_json::from_slice(&answer.body);
-        let is_of_collector = read.is_ok() || answer.body.is_empty();
-        let HecAnswer { code, ack_id, invalid_event } = read.unwrap_or_default();
-        Reply { answer, code, ack_id, is_of_collector, invalid_event }
+        let is_object = read.is_ok();
+        let HecAnswer { code, error_type, ack_id, invalid_event } = read.unwrap_or_default();
+        let named = error_type.as_deref().or_else(|| code.as_ref().and_then(Value::as_str));
+        let error_type = named.and_then(|name| name.rsplit('#').next()).map(str::to_owned);
+        let code = code.as_ref().and_then(Value::as_i64);
+        Reply { answer, code, ack_id, error_type, is_object, invalid_event }
     }
 
     pub(super) fn reason(&self, message: &str) -> Reason {
@@ -90,20 +99,52 @@ pub(in crate::sinks) fn report(reply: &Reply, count: usize) -> Report {
     }
 }
 
+/// Beginnings of AWS's error types that pass by themselves, although their status is 400.
+const TEMPORARY_TYPES: [&str; 4] =
+    ["InternalFailure", "LimitExceeded", "ServiceUnavailable", "Throttling"];
+
+/// Beginnings of AWS's error types that concern the token or the log group, and no event.
+const FATAL_TYPES: [&str; 8] = [
+    "AccessDenied",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignature",
+    "MissingAuthenticationToken",
+    "ResourceNotFound",
+    "UnrecognizedClient",
+];
+
+fn is_among(reply: &Reply, types: &[&str]) -> bool {
+    let name = reply.error_type.as_deref();
+    name.is_some_and(|name| types.iter().any(|beginning| name.starts_with(beginning)))
+}
+
 /// Returns the verdict of a collector that is not Splunk. It judges a request as a whole, and its codes have no defined
 /// meaning.
 pub(super) fn verdict_by_status(reply: &Reply) -> Verdict {
     let status = reply.answer.status;
     let is_torn = !reply.answer.is_whole && !reply.answer.is_too_long;
+    let has_error = reply.error_type.is_some() || reply.code.is_some_and(|code| code != 0);
+    let is_success = (reply.is_object || reply.answer.body.is_empty()) && !has_error;
     match class_of(status) {
         Class::Success if is_torn => retry(reply),
-        Class::Success if reply.is_of_collector && reply.code.is_none_or(|code| code == 0) => {
-            Verdict::Delivered
-        }
+        Class::Success if is_success => Verdict::Delivered,
         Class::Success => Verdict::Fatal {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
         },
         Class::Retry => retry(reply),
+        Class::Refused | Class::Fatal if is_among(reply, &TEMPORARY_TYPES) => retry(reply),
+        Class::Refused if is_among(reply, &FATAL_TYPES) => Verdict::Fatal {
+            reason: reply.reason(
+                "the collector does not let this token in, or has no such log group and stream; correct them",
+            ),
+        },
+        // A proxy refuses the request; the collector has not received it.
+        Class::Refused if !reply.is_object => Verdict::Retry {
+            after: reply.answer.retry_after,
+            reason: reply.reason("something before the collector refuses the request"),
+        },
         Class::TooLarge | Class::Refused => {
             Verdict::Split { reason: reply.reason("the collector refused the events") }
         }

@@ -174,6 +174,8 @@ fn a_profile_decides_about_path_token_and_sourcetype() {
             "https://x/a/services/collector",
             "/a/services/collector Bearer - 2000 4194304",
         ),
+        // The URL is complete: posted as it is.
+        ("crowdstrike_ngsiem", "https://x/a/", "/a/ Bearer - 2000 4194304"),
         (
             "cribl",
             "https://x/in",
@@ -235,7 +237,24 @@ fn another_collector_is_judged_by_its_status() {
         (200, "<html>welcome</html>", 'F'),
         (200, r#"{"text":"Incorrect index","code":7}"#, 'F'),
         (400, r#"{"text":"x","code":6,"invalid-event-number":2}"#, 'S'),
-        (400, "<html>no</html>", 'S'),
+        // Not of the collector: a proxy, or a listener for TLS.
+        (400, "<html>no</html>", 'R'),
+        (400, "The plain HTTP request was sent to HTTPS port", 'R'),
+        (400, "", 'R'),
+        (409, "[]", 'R'),
+        (400, r#"{"text":"no data"}"#, 'S'),
+        (413, "<html>no</html>", 'S'),
+        // AWS has its errors of the account in a 400, too.
+        (400, r#"{"__type":"ThrottlingException"}"#, 'R'),
+        (400, r#"{"__type":"com.amazonaws.logs#ServiceUnavailableException"}"#, 'R'),
+        (400, r#"{"code":"ThrottlingException","message":"x"}"#, 'R'),
+        (400, r#"{"__type":"com.amazonaws.logs#ResourceNotFoundException"}"#, 'F'),
+        (400, r#"{"__type":"AccessDeniedException"}"#, 'F'),
+        (400, r#"{"__type":"UnrecognizedClientException"}"#, 'F'),
+        (400, r#"{"code":"ExpiredTokenException"}"#, 'F'),
+        (403, r#"{"__type":"ThrottlingException"}"#, 'R'),
+        (400, r#"{"__type":"InvalidParameterException"}"#, 'S'),
+        (200, r#"{"__type":"InternalFailure"}"#, 'F'),
         (413, "", 'S'),
         (422, "{}", 'S'),
         (401, r#"{"code":3}"#, 'F'),
@@ -253,4 +272,21 @@ fn another_collector_is_judged_by_its_status() {
     let mut torn = reply(200, "{\"text\":\"Suc");
     torn.answer.is_whole = false;
     assert_eq!(letters(&Report::from(vec![answer::verdict_by_status(&torn)])), "R");
+}
+
+/// An empty request shows only by an answer of the collector that it knows the token.
+#[test]
+fn the_probe_of_another_collector_wants_an_answer_of_the_collector() {
+    for (status, body, is_good) in [
+        (200, "{}", true),
+        (400, r#"{"text":"no data"}"#, true),
+        (400, "<html>no</html>", false),
+        (400, "", false),
+        (400, r#"{"__type":"ThrottlingException"}"#, false),
+        (400, r#"{"__type":"ResourceNotFoundException"}"#, false),
+        (401, "{}", false),
+    ] {
+        let found = answer::probed_by_status(&reply(status, body));
+        assert_eq!(found.is_ok(), is_good, "{status} {body}: {found:?}");
+    }
 }

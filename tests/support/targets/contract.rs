@@ -94,7 +94,7 @@ impl Behaviour for Receiver {
         if events.iter().any(is_bad) {
             // A careless receiver repeats the request in its answer.
             let said = format!("POST {target} {headers:?}: one of these is refused");
-            return answer(400, said);
+            return super::json(400, &serde_json::json!({ "code": 6, "text": said }));
         }
         self.stored.extend(events);
         let (status, said) = self.contract.success;

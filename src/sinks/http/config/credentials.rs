@@ -34,10 +34,15 @@ pub(super) fn read_api_key(
     profile: &HttpProfile,
 ) -> Option<Option<HeaderConfig>> {
     let key = section.optional_secret("api_key", Form::Header, "Key in a header of every request.");
+    let is_header_given = section.is_given("api_key_header");
     let doc = "Header of api_key.";
     let header = section.text_as("api_key_header", doc, parse_key_header);
     let header = header.or(profile.api_key_header);
     let (key, header) = (key?, header?);
+    if is_header_given && key.is_none() {
+        let message = "has no key; write api_key_file or api_key_env, or leave it out";
+        section.report("api_key_header", message);
+    }
     Some(key.map(|key| HeaderConfig::Secret(header, key)))
 }
 

@@ -102,6 +102,22 @@ fn mistakes_are_reported_without_the_secret() {
             "hmac: and compression do not go together",
         ),
         ("url = \"https://x\"\nhmac = { header = \"X-S\" }", "hmac.key_file: is missing"),
+        ("url = \"https://x\"\napi_key_header = \"X-Key\"", "api_key_header: has no key"),
+        (
+            "url = \"https://x\"\napi_key_env = \"SECRET\"\napi_key_header = \"X-Key\"\n\
+             headers = [{ name = \"x-key\", value = \"a\" }]",
+            "api_key_header: names a header that headers has, too",
+        ),
+        (
+            "url = \"https://x\"\nhmac = { header = \"X-Key\", key_env = \"SECRET\" }\n\
+             headers = [{ name = \"x-key\", value = \"a\" }]",
+            "hmac.header: names a header that headers or api_key has",
+        ),
+        (
+            "url = \"https://x\"\nhmac = { header = \"X-Key\", key_env = \"SECRET\" }\n\
+             api_key_env = \"SECRET\"\napi_key_header = \"x-key\"",
+            "hmac.header: names a header that headers or api_key has",
+        ),
     ] {
         let found = parse(keys).expect_err(keys).to_string();
         assert!(found.contains(said), "{keys}: {found}");
