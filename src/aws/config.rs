@@ -30,11 +30,19 @@ pub enum AwsIdentity {
 /// An access key.
 #[derive(Debug, Clone)]
 pub struct AccessKeyConfig {
-    /// Its id, which is no secret.
-    pub id: String,
+    pub id: AccessKeyId,
     pub secret: Secret,
     /// Session token of temporary credentials.
     pub session_token: Option<Secret>,
+}
+
+/// Id of an access key, which is no secret.
+#[derive(Debug, Clone)]
+pub enum AccessKeyId {
+    /// Written in the configuration.
+    Fixed(String),
+    /// In a file or a variable. The process that replaces temporary credentials replaces their id, too.
+    Replaced(Secret),
 }
 
 /// Endpoint that gives credentials to a container.
@@ -72,14 +80,29 @@ impl AwsConfig {
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         match &self.identity {
             AwsIdentity::Key(key) => {
-                let secrets = [Some(&key.secret), key.session_token.as_ref()].into_iter().flatten();
-                secrets.filter_map(|secret| secret.file().map(PathBuf::from)).collect()
+                let id = match &key.id {
+                    AccessKeyId::Fixed(_) => None,
+                    AccessKeyId::Replaced(id) => Some(id),
+                };
+                let secrets = [id, Some(&key.secret), key.session_token.as_ref()];
+                let files = secrets.into_iter().flatten().filter_map(Secret::file);
+                files.map(PathBuf::from).collect()
             }
             AwsIdentity::Container(ContainerEndpoint {
                 authorization: ContainerToken::File(file),
                 ..
             }) => vec![file.clone()],
             AwsIdentity::Container(_) | AwsIdentity::Instance(_) => Vec::new(),
+        }
+    }
+
+    /// Returns the endpoint that gives temporary credentials; `None` for an access key.
+    #[cfg(test)]
+    pub(crate) fn endpoint(&self) -> Option<&Url> {
+        match &self.identity {
+            AwsIdentity::Key(_) => None,
+            AwsIdentity::Container(endpoint) => Some(&endpoint.url),
+            AwsIdentity::Instance(url) => Some(url),
         }
     }
 
@@ -106,20 +129,35 @@ impl AwsConfig {
     pub(crate) fn read(section: &mut Section<'_>, region: Option<String>) -> Option<AwsConfig> {
         let doc =
             "Access key. Default: temporary credentials of the role of this container or machine.";
-        let access_key = section.optional_table("access_key", doc, |section| {
-            let id = section.text_as("id", "Id of the access key.", parse_key_id);
-            let id = id.required("AKIAIOSFODNN7EXAMPLE");
-            let secret = section.secret("secret", Form::Line, "Secret access key.");
-            let doc = "Session token of temporary credentials.";
-            let session_token = section.optional_secret("session_token", Form::Header, doc);
-            Some(AccessKeyConfig { id: id?, secret: secret?, session_token: session_token? })
-        });
+        let access_key = section.optional_table("access_key", doc, read_access_key);
         let identity = match access_key? {
             Some(key) => AwsIdentity::Key(key),
             None => read_role(section)?,
         };
         Some(AwsConfig { region: region?, identity })
     }
+}
+
+fn read_access_key(section: &mut Section<'_>) -> Option<AccessKeyConfig> {
+    let fixed = section.text_as("id", "Id of the access key.", parse_key_id).optional();
+    let doc = "Id of temporary credentials, which changes with their secret.";
+    let replaced = section.optional_secret("id", Form::Line, doc);
+    let secret = section.secret("secret", Form::Line, "Secret access key.");
+    let doc = "Session token of temporary credentials.";
+    let session_token = section.optional_secret("session_token", Form::Header, doc);
+    let id = match (fixed?, replaced?) {
+        (Some(id), None) => Some(AccessKeyId::Fixed(id)),
+        (None, Some(id)) => Some(AccessKeyId::Replaced(id)),
+        (None, None) => {
+            section.report("id", "is missing; write id, id_file or id_env");
+            None
+        }
+        (Some(_), Some(_)) => {
+            section.report("id", "and id_file or id_env are both given; use one");
+            None
+        }
+    };
+    Some(AccessKeyConfig { id: id?, secret: secret?, session_token: session_token? })
 }
 
 /// Reads the variables by which a platform of AWS names the endpoint of its role.
@@ -200,7 +238,7 @@ fn parse_region(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses the id of an access key. Many write the secret in its place.
-fn parse_key_id(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_key_id(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
     match (16..=32).contains(&text.len()) && text.chars().all(is_plain) {
         true => Ok(text.to_owned()),

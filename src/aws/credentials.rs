@@ -12,7 +12,9 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use serde::Deserialize;
 use url::Url;
 
-use super::config::{AccessKeyConfig, AwsIdentity, ContainerEndpoint, ContainerToken};
+use super::config::{
+    AccessKeyConfig, AccessKeyId, AwsIdentity, ContainerEndpoint, ContainerToken, parse_key_id,
+};
 use super::signer::SigningError;
 use crate::http_client::{
     Answer, Class, Compression, HttpClient, HttpClientConfig, RequestError, class_of, peer,
@@ -120,10 +122,20 @@ pub(super) fn is_stale(credentials: &Credentials, now: SystemTime) -> bool {
 }
 
 fn of_key(key: &AccessKeyConfig) -> Result<Credentials, SigningError> {
+    let id = match &key.id {
+        AccessKeyId::Fixed(id) => id.clone(),
+        AccessKeyId::Replaced(id) => {
+            let id = id.reread()?;
+            parse_key_id(id.expose()).map_err(|mistake| SigningError {
+                message: format!("no AWS credentials: id_file or id_env {mistake}"),
+                is_permanent: true,
+            })?
+        }
+    };
     let secret = key.secret.reread()?;
     let token = key.session_token.as_ref().map(Secret::reread).transpose()?;
     let token = token.map(|token| token.expose().to_owned());
-    Ok(Credentials::new(&key.id, secret.expose(), token, None, "configuration"))
+    Ok(Credentials::new(id, secret.expose(), token, None, "configuration"))
 }
 
 async fn of_container(
