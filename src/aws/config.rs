@@ -96,16 +96,6 @@ impl AwsConfig {
         }
     }
 
-    /// Returns the endpoint that gives temporary credentials; `None` for an access key.
-    #[cfg(test)]
-    pub(crate) fn endpoint(&self) -> Option<&Url> {
-        match &self.identity {
-            AwsIdentity::Key(_) => None,
-            AwsIdentity::Container(endpoint) => Some(&endpoint.url),
-            AwsIdentity::Instance(url) => Some(url),
-        }
-    }
-
     /// Returns the host of a regional service, for example `kinesis.eu-central-1.amazonaws.com`; `None` for a region
     /// of a partition whose domain is not known here.
     pub(crate) fn host(region: &str, service: &str) -> Option<String> {
@@ -245,3 +235,6 @@ pub(super) fn parse_key_id(text: &str) -> Result<String, &'static str> {
         false => Err("is not the id of an access key, which has capital letters and digits"),
     }
 }
+
+#[cfg(test)]
+mod tests;
