@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Collected};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -71,6 +71,8 @@ impl Fault {
 pub struct Traffic {
     pub faults: VecDeque<Fault>,
     pub requests: usize,
+    /// Method of the request that the target processes.
+    pub method: Method,
     /// Headers of each request.
     pub headers: Vec<HeaderMap>,
     /// Time of each request.
@@ -108,7 +110,8 @@ impl<S: Behaviour> Target<S> {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
                 let query = parts.uri.query().unwrap_or_default().to_owned();
-                handle(&state, parts.uri.path(), &query, parts.headers, &body).await
+                let request = (parts.method, parts.uri.path(), query.as_str());
+                handle(&state, request, parts.headers, &body).await
             }
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -194,8 +197,7 @@ async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) 
 
 async fn handle<S: Behaviour>(
     state: &Mutex<S>,
-    path: &str,
-    query: &str,
+    (method, path, query): (Method, &str, &str),
     headers: HeaderMap,
     body: &Bytes,
 ) -> Response {
@@ -215,7 +217,9 @@ async fn handle<S: Behaviour>(
     state.lock().expect("a lock").traffic().now -= 1;
     let take = || {
         let body = inflate(&headers, body);
-        state.lock().expect("a lock").take(path, query, &headers, &body)
+        let mut state = state.lock().expect("a lock");
+        state.traffic().method = method;
+        state.take(path, query, &headers, &body)
     };
     match fault {
         _ if down.is_some() => {
