@@ -154,6 +154,20 @@ fn every_identity_signs_in_and_a_refused_token_is_renewed_once() {
     }
 }
 
+/// Google quotes the refused request, and the request has a word that also names a key.
+#[test]
+fn a_quoted_word_of_the_configuration_pauses_nothing() {
+    let google = Google::start();
+    google.apis.state().poison = HashSet::from(["event-0001".to_owned()]);
+    let home = google.home("google_secops", "forwarder = \"f\"\n");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("google");
+    assert_eq!(google.ids(), ["event-0000", "event-0002"]);
+    let entries = home.quarantine();
+    assert_eq!((entries.len(), &entries[0]["reason"]), (1, &"rejected".into()));
+}
+
 /// The token of an account that was replaced is valid, but has no role.
 #[test]
 fn a_token_without_a_role_is_renewed_once() {

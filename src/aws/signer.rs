@@ -82,12 +82,12 @@ impl AwsSigner {
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
         let credentials = self.credentials().await?;
-        signature(&self.region, self.service, credentials, url, headers, body).ok_or_else(
-            || SigningError {
+        signature(&self.region, self.service, credentials, url, headers, body).ok_or_else(|| {
+            SigningError {
                 message: "the request cannot be signed; correct endpoint".to_owned(),
                 is_permanent: true,
-            },
-        )
+            }
+        })
     }
 
     /// Returns the current credentials, or new ones shortly before they expire.

@@ -169,10 +169,9 @@ mod tests {
             "token_url": "https://sts.googleapis.com/v1/token",
             "credential_source": { "file": "/run/token" }
         });
-        for (content, other) in [
-            (federated.to_string(), Some(PathBuf::from("/run/token"))),
-            ("{}".to_owned(), None),
-        ] {
+        for (content, other) in
+            [(federated.to_string(), Some(PathBuf::from("/run/token"))), ("{}".to_owned(), None)]
+        {
             std::fs::write(&path, content).expect("written");
             let secret = Secret::from_file(&path, Form::Text).expect("a secret");
             let expected: Vec<PathBuf> = [path.clone()].into_iter().chain(other).collect();

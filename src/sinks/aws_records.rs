@@ -151,7 +151,8 @@ fn verdict(answer: &Answer, result: PutResult) -> Verdict {
     let is_of_aws = code.as_deref().is_some_and(|code| {
         THROTTLING.contains(&code) || EXPIRED.contains(&code) || OF_A_SIGNATURE.contains(&code)
     });
-    let after = if is_of_aws { answer.retry_after.or(Some(NOT_AN_EVENT)) } else { answer.retry_after };
+    let after =
+        if is_of_aws { answer.retry_after.or(Some(NOT_AN_EVENT)) } else { answer.retry_after };
     Verdict::Retry { after, reason }
 }
 
@@ -276,9 +277,7 @@ fn words_of(code: &str) -> &'static str {
         "IncompleteSignatureException" | "MissingAuthenticationTokenException" => {
             "a proxy removes headers of the request; correct endpoint"
         }
-        _ if code.contains("KMS") => {
-            "the key of the stream cannot be used; correct it in AWS KMS"
-        }
+        _ if code.contains("KMS") => "the key of the stream cannot be used; correct it in AWS KMS",
         _ => "see the error code in the documentation of AWS",
     }
 }

@@ -93,7 +93,9 @@ pub(super) fn failure(answer: &Answer, texts: GoogleAdvice) -> Option<Verdict> {
         (404, _) => fatal(texts.resource),
         (_, Class::Success) => return None,
         // CANCELLED: a proxy or Google gave the request up.
-        (499, _) | (_, Class::Retry) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
+        (499, _) | (_, Class::Retry) => {
+            Verdict::Retry { after: answer.retry_after, reason: reason("") }
+        }
         (_, Class::Fatal) => fatal(advice(status)),
         (400, _) if code.as_deref() == Some("FAILED_PRECONDITION") => fatal(
             "the project cannot serve it; check billing, the encryption key and the region policies of the project",

@@ -11,9 +11,7 @@ fn container(variables: &[(&str, &str)]) -> Result<(String, Vec<PathBuf>), Strin
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let config = config::parse(text, None, variables.into_iter());
     let config = config.map_err(|problems| problems.to_string())?;
-    let TargetConfig::Kinesis(sink) = &config.sinks[0].target else {
-        panic!("a sink")
-    };
+    let TargetConfig::Kinesis(sink) = &config.sinks[0].target else { panic!("a sink") };
     let url = match &sink.aws.identity {
         AwsIdentity::Container(endpoint) => endpoint.url.to_string(),
         other => panic!("{other:?}"),

@@ -33,7 +33,8 @@ pub(super) fn probed(answer: &Answer, is_own_endpoint: bool) -> Result<String, R
         200 => Ok("the API key is valid".to_owned()),
         401 | 403 => Err(answer.reason(format!("HTTP {status}: {KEY}"), None)),
         404 if is_own_endpoint => {
-            Ok("it answers, and the API key cannot be checked at this endpoint (HTTP 404)".to_owned())
+            Ok("it answers, and the API key cannot be checked at this endpoint (HTTP 404)"
+                .to_owned())
         }
         _ if class_of(status) == Class::Retry => Err(answer.reason(format!("HTTP {status}"), None)),
         _ => Err(answer.reason(format!("HTTP {status}: {}", advice(status)), None)),

@@ -89,10 +89,10 @@ fn described(answer: &Answer) -> Result<String, Reason> {
         Ok(read) if read.delivery_stream_description.delivery_stream_type == "DirectPut" => {
             Ok(message)
         }
-        Ok(_) => Err(answer.reason("the stream must have the source Direct PUT; correct stream", None)),
-        Err(_) => {
-            Err(answer.reason("the answer is not one of Firehose; correct endpoint", None))
+        Ok(_) => {
+            Err(answer.reason("the stream must have the source Direct PUT; correct stream", None))
         }
+        Err(_) => Err(answer.reason("the answer is not one of Firehose; correct endpoint", None)),
     }
 }
 

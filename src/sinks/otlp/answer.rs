@@ -84,7 +84,9 @@ fn rejected(answer: &Answer) -> Result<u64, Verdict> {
         Class::Retry => Err(Verdict::Retry { after: answer.retry_after, reason: reason("") }),
         Class::Fatal => Err(Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) }),
         Class::Refused if !is_refusal(answer) => Err(Verdict::Fatal {
-            reason: reason(": this is not an answer of an OTLP receiver; correct endpoint, or the proxy"),
+            reason: reason(
+                ": this is not an answer of an OTLP receiver; correct endpoint, or the proxy",
+            ),
         }),
         Class::TooLarge | Class::Refused => Err(Verdict::Split { reason: reason("") }),
     }

@@ -141,10 +141,8 @@ impl Aws {
             return error("ResourceNotFoundException", "no such stream");
         }
         if !is_kinesis && self.source != "DirectPut" {
-            let message = format!(
-                "This operation is not permitted on {} delivery stream type.",
-                self.source
-            );
+            let message =
+                format!("This operation is not permitted on {} delivery stream type.", self.source);
             return error("InvalidArgumentException", &message);
         }
         let records = read["Records"].as_array().expect("records");
