@@ -167,6 +167,69 @@ fn temporary_credentials_come_from_the_machine_or_the_pod() {
 }
 
 #[test]
+fn expired_credentials_are_replaced_once() {
+    let aws = Target::start(Aws::new());
+    let home = home_with(&aws.url, "kinesis", QUICK)
+        .with_variables(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &aws.url)]);
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("aws");
+    aws.state().expired = HashSet::from(["ASIATEMPORARY0000001".to_owned()]);
+    service.post(&batch(["other".to_owned()]));
+    service.wait_until_settled("aws");
+    assert_eq!(aws.state().ids().len(), 4);
+    assert_eq!(aws.state().sign_ins.len(), 2);
+    assert!(home.quarantine().is_empty(), "no event is to blame");
+}
+
+/// A process replaces the three files of temporary credentials, while the service runs.
+#[test]
+fn temporary_credentials_in_files_can_be_replaced() {
+    let aws = Target::start(Aws::new());
+    let home = Home::new("");
+    let files = ["id", "secret", "session"].map(|name| home.path(name).display().to_string());
+    let write = |id: &str| {
+        let session = format!("session-of-{id}");
+        for (file, content) in files.iter().zip([id, TOKEN, &session]) {
+            std::fs::write(file, content).expect("written");
+        }
+        aws.state().keys.insert(id.to_owned(), (TOKEN.to_owned(), session));
+    };
+    let [id, secret, session] = &files;
+    let key = format!(
+        "access_key = {{ id_file = \"{id}\", secret_file = \"{secret}\", session_token_file = \"{session}\" }}\n"
+    );
+    write("ASIATEMPORARY0000001");
+    let home = home_with(&aws.url, "firehose", &format!("{key}{QUICK}"));
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("aws");
+    write("ASIATEMPORARY0000002");
+    aws.state().expired = HashSet::from(["ASIATEMPORARY0000001".to_owned()]);
+    service.post(&batch(["other".to_owned()]));
+    service.wait_until_settled("aws");
+    assert_eq!(aws.state().ids().len(), 4);
+    aws.state().expired.insert("ASIATEMPORARY0000002".to_owned());
+    service.post(&batch(["third".to_owned()]));
+    let reason = paused(&service);
+    assert!(reason.contains("the session token has expired"), "{reason}");
+}
+
+#[test]
+fn a_stream_with_another_source_pauses_the_sink_and_check_says_so() {
+    let aws = Target::start(Aws::new());
+    aws.state().source = "KinesisStreamAsSource";
+    let home = home(&aws, "firehose", "");
+    let checked = home.run(&["check", "--connect"]);
+    assert!(text(&checked).contains("source Direct PUT"), "{}", text(&checked));
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let reason = paused(&service);
+    assert!(reason.contains("source Direct PUT"), "{reason}");
+    assert!(home.quarantine().is_empty(), "no event is to blame");
+}
+
+#[test]
 fn a_machine_without_a_role_pauses_the_sink() {
     let aws = Target::start(Aws::new());
     aws.state().has_role = false;

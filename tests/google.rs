@@ -154,6 +154,37 @@ fn every_identity_signs_in_and_a_refused_token_is_renewed_once() {
     }
 }
 
+/// Google quotes the refused request, and the request has a word that also names a key.
+#[test]
+fn a_quoted_word_of_the_configuration_pauses_nothing() {
+    let google = Google::start();
+    google.apis.state().poison = HashSet::from(["event-0001".to_owned()]);
+    let home = google.home("google_secops", "forwarder = \"f\"\n");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    service.wait_until_settled("google");
+    assert_eq!(google.ids(), ["event-0000", "event-0002"]);
+    let entries = home.quarantine();
+    assert_eq!((entries.len(), &entries[0]["reason"]), (1, &"rejected".into()));
+}
+
+/// The token of an account that was replaced is valid, but has no role.
+#[test]
+fn a_token_without_a_role_is_renewed_once() {
+    for sink in SINKS {
+        let google = Google::start();
+        google.apis.fail([Fault::status(403)]);
+        let home = google.home(sink, "");
+        let service = home.start();
+        service.post(&batch(ids(3)));
+        service.wait_until_settled("google");
+        assert_eq!(google.ids(), ids(3), "{sink}");
+        assert_eq!(google.issuer.state().issued, 2, "{sink}");
+        let failures = "davinci_siem_sink_failures_total{sink=\"google\",verdict=\"fatal\"}";
+        assert_eq!(service.metric(failures), 0.0, "{sink}: it was not paused");
+    }
+}
+
 #[test]
 fn connections_share_one_token() {
     let google = Google::start();

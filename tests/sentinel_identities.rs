@@ -7,6 +7,7 @@ use crate::support::azure::{Azure, QUICK, client_secret, fresh, paused, workload
 use crate::support::canary::{TOKEN, assert_silent, shown, text};
 use crate::support::certificates::Certificates;
 use crate::support::events::ids;
+use crate::support::targets::Fault;
 use crate::support::targets::azure::{CLIENT, RULE, STREAM, TENANT};
 use crate::support::wait_for;
 
@@ -39,6 +40,21 @@ fn a_refused_token_is_renewed_once_and_nothing_is_lost() {
     service.wait_until_settled("sentinel");
     assert_eq!(azure.ids(), ["event-0000", "other"]);
     assert_eq!((azure.issued(), azure.ingestion.state().unauthorized), (2, 1));
+    let failures = "davinci_siem_sink_failures_total{sink=\"sentinel\",verdict=\"fatal\"}";
+    assert_eq!(service.metric(failures), 0.0, "the sink was not paused");
+}
+
+/// The token of an identity that was replaced is valid, but has no role.
+#[test]
+fn a_token_without_a_role_is_renewed_once() {
+    let azure = Azure::start();
+    azure.ingestion.fail([Fault::status(403)]);
+    let home = azure.home("");
+    let service = home.start();
+    service.post(&fresh(ids(3)));
+    service.wait_until_settled("sentinel");
+    assert_eq!(azure.ids(), ids(3));
+    assert_eq!(azure.issued(), 2);
     let failures = "davinci_siem_sink_failures_total{sink=\"sentinel\",verdict=\"fatal\"}";
     assert_eq!(service.metric(failures), 0.0, "the sink was not paused");
 }

@@ -8,14 +8,20 @@ use aws_credential_types::Credentials;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use serde::Deserialize;
 use url::Url;
 
-use super::config::{AccessKeyConfig, AwsIdentity, ContainerEndpoint, ContainerToken};
+use super::config::{
+    AccessKeyConfig, AccessKeyId, AwsIdentity, ContainerEndpoint, ContainerToken, parse_key_id,
+};
 use super::signer::SigningError;
-use crate::http_client::{Answer, Class, HttpClient, RequestError, class_of, peer, secret_header};
+use crate::http_client::{
+    Answer, Class, Compression, HttpClient, HttpClientConfig, RequestError, class_of, peer,
+    secret_header,
+};
 use crate::secret::{Form, Secret, SecretError};
+use crate::tls::TlsConfig;
 
 /// Time before their expiry at which credentials are renewed.
 const RENEWAL_MARGIN: Duration = Duration::from_mins(5);
@@ -25,6 +31,53 @@ const SESSION_SECONDS: HeaderValue = HeaderValue::from_static("60");
 
 /// Path of the instance metadata service that lists the role.
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// Source of credentials, with the connection that it needs.
+#[derive(Debug)]
+pub(super) enum AwsCredentialSource {
+    /// An access key.
+    Key(AccessKeyConfig),
+    /// Endpoint of a container platform.
+    Container(ContainerEndpoint, HttpClient),
+    /// Instance metadata service.
+    Instance(Url, HttpClient),
+}
+
+impl AwsCredentialSource {
+    /// Creates a source with the timeouts of `target`. The endpoint of a role is on the same machine: it is reached
+    /// without proxy and TLS settings.
+    ///
+    /// # Errors
+    /// Returns an error if the client cannot be created.
+    pub(super) fn open(
+        identity: &AwsIdentity,
+        target: &HttpClientConfig,
+    ) -> Result<AwsCredentialSource, RequestError> {
+        let connection = |url: &Url| {
+            let mut url = url.clone();
+            // The origin only: the client takes segments of a path for secrets.
+            url.set_path("/");
+            let machine = HttpClientConfig {
+                url,
+                tls: TlsConfig::default(),
+                proxy: None,
+                allows_private: true,
+                compression: Compression::None,
+                ..target.clone()
+            };
+            HttpClient::open(&machine, HeaderMap::new())
+        };
+        Ok(match identity {
+            AwsIdentity::Key(key) => AwsCredentialSource::Key(key.clone()),
+            AwsIdentity::Container(endpoint) => {
+                AwsCredentialSource::Container(endpoint.clone(), connection(&endpoint.url)?)
+            }
+            AwsIdentity::Instance(url) => {
+                AwsCredentialSource::Instance(url.clone(), connection(url)?)
+            }
+        })
+    }
+}
 
 /// Credentials, as the endpoints write them.
 #[derive(Deserialize)]
@@ -53,14 +106,13 @@ impl From<SecretError> for SigningError {
 ///
 /// # Errors
 /// Returns the reason why there are none.
-pub(super) async fn request(
-    identity: &AwsIdentity,
-    requests: &HttpClient,
-) -> Result<Credentials, SigningError> {
-    match identity {
-        AwsIdentity::Key(key) => of_key(key),
-        AwsIdentity::Container(endpoint) => of_container(endpoint, requests).await,
-        AwsIdentity::Instance(service) => of_instance(service, requests).await,
+pub(super) async fn request(source: &AwsCredentialSource) -> Result<Credentials, SigningError> {
+    match source {
+        AwsCredentialSource::Key(key) => of_key(key),
+        AwsCredentialSource::Container(endpoint, requests) => {
+            of_container(endpoint, requests).await
+        }
+        AwsCredentialSource::Instance(service, requests) => of_instance(service, requests).await,
     }
 }
 
@@ -70,10 +122,20 @@ pub(super) fn is_stale(credentials: &Credentials, now: SystemTime) -> bool {
 }
 
 fn of_key(key: &AccessKeyConfig) -> Result<Credentials, SigningError> {
+    let id = match &key.id {
+        AccessKeyId::Fixed(id) => id.clone(),
+        AccessKeyId::Replaced(id) => {
+            let id = id.reread()?;
+            parse_key_id(id.expose()).map_err(|mistake| SigningError {
+                message: format!("no AWS credentials: id_file or id_env {mistake}"),
+                is_permanent: true,
+            })?
+        }
+    };
     let secret = key.secret.reread()?;
     let token = key.session_token.as_ref().map(Secret::reread).transpose()?;
     let token = token.map(|token| token.expose().to_owned());
-    Ok(Credentials::new(&key.id, secret.expose(), token, None, "configuration"))
+    Ok(Credentials::new(id, secret.expose(), token, None, "configuration"))
 }
 
 async fn of_container(

@@ -1,6 +1,6 @@
 //! Signatures of requests with the credentials of one connection.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -9,21 +9,30 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::config::{AwsConfig, AwsIdentity};
-use super::credentials;
-use crate::http_client::{Compression, HttpClient, HttpClientConfig, RequestError};
-use crate::tls::TlsConfig;
+use super::config::AwsConfig;
+use super::credentials::{self, AwsCredentialSource};
+use crate::http_client::{HttpClientConfig, RequestError};
 
 /// Signs requests to one service.
 #[derive(Debug)]
 pub(crate) struct AwsSigner {
-    config: AwsConfig,
+    region: String,
     /// Name of the service in signatures.
     service: &'static str,
-    /// Connection to the endpoint of a role.
-    requests: HttpClient,
-    current: Mutex<Option<Credentials>>,
+    source: AwsCredentialSource,
+    current: Mutex<Option<CurrentCredentials>>,
 }
+
+/// Credentials in use.
+#[derive(Debug)]
+struct CurrentCredentials {
+    credentials: Credentials,
+    /// Time before which stale credentials are not requested again.
+    renew_at: SystemTime,
+}
+
+/// Time between two attempts to renew credentials that are still valid.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Reason why a request could not be signed. The message holds no secret.
 #[derive(Debug)]
@@ -38,8 +47,7 @@ pub(crate) struct SigningError {
 const SENSITIVE: [&str; 2] = ["authorization", "x-amz-security-token"];
 
 impl AwsSigner {
-    /// Creates a signer with the timeouts of `target`. The endpoint of a role is on the same machine: it is reached
-    /// without proxy and TLS. Opens no connection.
+    /// Creates a signer with the timeouts of `target`. Opens no connection.
     ///
     /// # Errors
     /// Returns an error if the client cannot be created.
@@ -48,23 +56,19 @@ impl AwsSigner {
         service: &'static str,
         target: &HttpClientConfig,
     ) -> Result<AwsSigner, RequestError> {
-        let mut url = match &config.identity {
-            AwsIdentity::Key(_) => target.url.clone(),
-            AwsIdentity::Container(endpoint) => endpoint.url.clone(),
-            AwsIdentity::Instance(url) => url.clone(),
-        };
-        // The origin only: the client takes segments of a path for secrets.
-        url.set_path("/");
-        let machine = HttpClientConfig {
-            url,
-            tls: TlsConfig::default(),
-            proxy: None,
-            allows_private: true,
-            compression: Compression::None,
-            ..target.clone()
-        };
-        let requests = HttpClient::open(&machine, HeaderMap::new())?;
-        Ok(AwsSigner { config: config.clone(), service, requests, current: Mutex::default() })
+        let source = AwsCredentialSource::open(&config.identity, target)?;
+        let region = config.region.clone();
+        Ok(AwsSigner { region, service, source, current: Mutex::default() })
+    }
+
+    /// Returns true if the credentials are those of a role, which AWS replaces by itself.
+    pub(crate) fn has_role(&self) -> bool {
+        !matches!(self.source, AwsCredentialSource::Key(_))
+    }
+
+    /// Drops the current credentials. The next signature requests others: an access key is read from its file again.
+    pub(crate) async fn forget(&self) {
+        *self.current.lock().await = None;
     }
 
     /// Returns the headers that sign a POST request with these headers and this body.
@@ -78,31 +82,47 @@ impl AwsSigner {
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
         let credentials = self.credentials().await?;
-        signature(&self.config.region, self.service, credentials, url, headers, body).ok_or_else(
-            || SigningError {
+        signature(&self.region, self.service, credentials, url, headers, body).ok_or_else(|| {
+            SigningError {
                 message: "the request cannot be signed; correct endpoint".to_owned(),
                 is_permanent: true,
-            },
-        )
+            }
+        })
     }
 
     /// Returns the current credentials, or new ones shortly before they expire.
     async fn credentials(&self) -> Result<Credentials, SigningError> {
         let mut current = self.current.lock().await;
         let now = SystemTime::now();
-        if let Some(credentials) =
-            current.as_ref().filter(|known| !credentials::is_stale(known, now))
-        {
-            return Ok(credentials.clone());
+        if let Some(known) = current.as_ref().filter(|known| !known.is_due(now)) {
+            return Ok(known.credentials.clone());
         }
-        match credentials::request(&self.config.identity, &self.requests).await {
-            Ok(renewed) => Ok(current.insert(renewed).clone()),
+        let renew_at = now + RENEWAL_INTERVAL;
+        match credentials::request(&self.source).await {
+            Ok(credentials) => {
+                Ok(current.insert(CurrentCredentials { credentials, renew_at }).credentials.clone())
+            }
             // They remain in use until they expire.
-            Err(error) => match current.as_ref().filter(|known| known.expiry() > Some(now)) {
-                Some(known) => Ok(known.clone()),
+            Err(error) => match current.as_mut().filter(|known| !known.is_expired(now)) {
+                Some(known) => {
+                    known.renew_at = renew_at;
+                    Ok(known.credentials.clone())
+                }
                 None => Err(error),
             },
         }
+    }
+}
+
+impl CurrentCredentials {
+    /// Returns true if other credentials are to be requested.
+    fn is_due(&self, now: SystemTime) -> bool {
+        let is_due = credentials::is_stale(&self.credentials, now) && self.renew_at <= now;
+        is_due || self.is_expired(now)
+    }
+
+    fn is_expired(&self, now: SystemTime) -> bool {
+        self.credentials.expiry().is_some_and(|expiry| expiry <= now)
     }
 }
 
@@ -135,4 +155,29 @@ fn signature(
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, header))
     });
     headers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valid_credentials_are_renewed_at_most_every_30_seconds() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
+        let after = |seconds: i64| match u64::try_from(seconds) {
+            Ok(seconds) => now + Duration::from_secs(seconds),
+            Err(_) => now - Duration::from_secs(seconds.unsigned_abs()),
+        };
+        for (expiry, renew_at, is_due) in [
+            (Some(3600), -1, false),
+            (Some(60), 20, false),
+            (Some(60), -1, true),
+            (Some(-1), 20, true),
+            (None, -1, false),
+        ] {
+            let credentials = Credentials::new("AKIA", "s", None, expiry.map(after), "test");
+            let known = CurrentCredentials { credentials, renew_at: after(renew_at) };
+            assert_eq!(known.is_due(now), is_due, "{expiry:?} {renew_at}");
+        }
+    }
 }

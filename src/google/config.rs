@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::credentials;
 use crate::http_client::parse_url;
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
@@ -32,11 +33,15 @@ const METADATA: &str = "http://metadata.google.internal";
 const METADATA_HOST: &str = "GCE_METADATA_HOST";
 
 impl GoogleConfig {
-    /// Returns the file whose change may let the identity sign in.
-    pub(crate) fn file(&self) -> Option<PathBuf> {
+    /// Returns the files whose change may let the identity sign in: the credentials, and the token of the other issuer
+    /// that these name.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         match self {
-            GoogleConfig::Credentials(secret) => secret.file().map(PathBuf::from),
-            GoogleConfig::Metadata(_) => None,
+            GoogleConfig::Credentials(secret) => {
+                let own = secret.file().map(PathBuf::from);
+                own.into_iter().chain(credentials::token_file(secret)).collect()
+            }
+            GoogleConfig::Metadata(_) => Vec::new(),
         }
     }
 

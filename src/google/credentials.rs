@@ -82,6 +82,14 @@ pub(super) fn read(secret: &Secret) -> Result<GoogleCredentials, String> {
     serde_json::from_str(secret.expose()).map_err(|_| NO_CREDENTIALS.to_owned())
 }
 
+/// Returns the file of the other issuer's token; `None` without a federated identity.
+pub(super) fn token_file(secret: &Secret) -> Option<PathBuf> {
+    match read(secret).ok()? {
+        GoogleCredentials::ServiceAccount(_) => None,
+        GoogleCredentials::ExternalAccount(account) => account.credential_source.file,
+    }
+}
+
 /// Returns the form that exchanges a signed assertion for a token (RFC 7523). `now` is in seconds since the Unix epoch.
 ///
 /// # Errors
@@ -145,4 +153,29 @@ pub(super) fn exchange_form(account: &ExternalAccount) -> Result<String, String>
 /// Returns the body that requests a token of a service account for a federated identity.
 pub(super) fn impersonation_body() -> Vec<u8> {
     json!({ "scope": [SCOPE], "lifetime": format!("{LIFETIME}s") }).to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::google::GoogleConfig;
+
+    #[test]
+    fn the_token_of_the_other_issuer_is_watched() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("credentials.json");
+        let federated = json!({
+            "type": "external_account", "audience": "a", "subject_token_type": "t",
+            "token_url": "https://sts.googleapis.com/v1/token",
+            "credential_source": { "file": "/run/token" }
+        });
+        for (content, other) in
+            [(federated.to_string(), Some(PathBuf::from("/run/token"))), ("{}".to_owned(), None)]
+        {
+            std::fs::write(&path, content).expect("written");
+            let secret = Secret::from_file(&path, Form::Text).expect("a secret");
+            let expected: Vec<PathBuf> = [path.clone()].into_iter().chain(other).collect();
+            assert_eq!(GoogleConfig::Credentials(secret).files(), expected);
+        }
+    }
 }

@@ -20,6 +20,9 @@ const EXCERPT_BYTES: usize = 1024;
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
+    /// Media type without parameters, in lower case.
+    #[cfg(feature = "otlp")]
+    pub(crate) content_type: Option<String>,
     /// The body, or the part that arrived.
     pub(crate) body: Vec<u8>,
     /// False if the connection broke within the body, or the body was too long.
@@ -38,6 +41,8 @@ impl Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
+        #[cfg(feature = "otlp")]
+        let content_type = media_type(response.headers());
         let encoding = response.headers().get(CONTENT_ENCODING).cloned();
         let mut body = Vec::new();
         let mut is_too_long = false;
@@ -60,7 +65,16 @@ impl Answer {
             is_whole &= inflated.is_whole;
             body = inflated.bytes;
         }
-        Answer { status, retry_after, body, is_whole, is_too_long, filter }
+        Answer {
+            status,
+            retry_after,
+            #[cfg(feature = "otlp")]
+            content_type,
+            body,
+            is_whole,
+            is_too_long,
+            filter,
+        }
     }
 
     /// Returns the beginning of a part of the answer, without credentials.
@@ -69,6 +83,13 @@ impl Answer {
         let clean = self.filter.erase(&part[..part.len().min(16 * EXCERPT_BYTES)]);
         String::from_utf8_lossy(&clean[..clean.len().min(EXCERPT_BYTES)]).into_owned()
     }
+}
+
+/// Returns the media type of an answer.
+#[cfg(feature = "otlp")]
+fn media_type(headers: &http::HeaderMap) -> Option<String> {
+    let value = headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
 
 /// Parses `Retry-After` (RFC 9110, 10.2.3): seconds or a date. Fractional seconds, which some
@@ -92,6 +113,19 @@ pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "otlp")]
+    #[test]
+    fn a_media_type_has_no_parameters() {
+        for (value, expected) in
+            [("Application/JSON; charset=utf-8", "application/json"), ("text/html", "text/html")]
+        {
+            let value = http::HeaderValue::from_static(value);
+            let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, value)]);
+            assert_eq!(media_type(&headers).as_deref(), Some(expected));
+        }
+        assert_eq!(media_type(&http::HeaderMap::new()), None);
+    }
 
     #[test]
     fn a_wish_to_wait_is_seconds_or_a_date() {

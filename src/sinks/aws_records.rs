@@ -1,5 +1,7 @@
 //! Requests of Kinesis and Firehose: signed JSON, with a result for each record.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
@@ -9,7 +11,10 @@ use url::Url;
 
 use super::{Item, Reason, Report, Verdict};
 use crate::aws::{AwsConfig, AwsSigner, SigningError};
-use crate::http_client::{Answer, Class, HttpClient, HttpClientConfig, advice, class_of};
+use crate::http_client::{
+    Answer, Class, Compression, HttpClient, HttpClientConfig, advice, class_of, parse_url,
+};
+use crate::settings::Section;
 
 /// Media type of the protocol JSON 1.1 of AWS.
 const MEDIA_TYPE: &str = "application/x-amz-json-1.1";
@@ -29,10 +34,14 @@ impl From<SigningError> for Verdict {
         let reason = Reason::new(error.message);
         match error.is_permanent {
             true => Verdict::Fatal { reason },
-            false => Verdict::Retry { after: None, reason },
+            false => Verdict::Retry { after: Some(NOT_AN_EVENT), reason },
         }
     }
 }
+
+/// Waiting time of a failure that no event causes: no longer than the backoff. A verdict with a waiting time never
+/// makes a dead letter.
+const NOT_AN_EVENT: Duration = Duration::ZERO;
 
 impl AwsService {
     /// Creates a connection, and reads the access key again.
@@ -48,12 +57,25 @@ impl AwsService {
         })
     }
 
-    /// Calls an operation once.
+    /// Calls an operation once; a second time with other credentials, if AWS answers that they have expired.
     pub(super) async fn call(
         &self,
         operation: &'static str,
         body: Vec<u8>,
     ) -> Result<Answer, Verdict> {
+        let answer = self.attempt(operation, body.clone()).await?;
+        if !has_expired(&answer) {
+            return Ok(answer);
+        }
+        self.signer.forget().await;
+        let answer = self.attempt(operation, body).await?;
+        match has_expired(&answer) && self.signer.has_role() {
+            true => Err(expired_role(&answer)),
+            false => Ok(answer),
+        }
+    }
+
+    async fn attempt(&self, operation: &'static str, body: Vec<u8>) -> Result<Answer, Verdict> {
         let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)),
             (TARGET, HeaderValue::from_static(operation)),
@@ -126,7 +148,12 @@ fn verdict(answer: &Answer, result: PutResult) -> Verdict {
     let code = word(&code);
     let named = code.as_deref().unwrap_or("an error without a name");
     let reason = answer.reason(format!("the record was not stored: {named}"), code.clone());
-    Verdict::Retry { after: answer.retry_after, reason }
+    let is_of_aws = code.as_deref().is_some_and(|code| {
+        THROTTLING.contains(&code) || EXPIRED.contains(&code) || OF_A_SIGNATURE.contains(&code)
+    });
+    let after =
+        if is_of_aws { answer.retry_after.or(Some(NOT_AN_EVENT)) } else { answer.retry_after };
+    Verdict::Retry { after, reason }
 }
 
 /// Error of a whole request.
@@ -134,18 +161,43 @@ fn verdict(answer: &Answer, result: PutResult) -> Verdict {
 struct AwsError {
     #[serde(rename = "__type")]
     kind: String,
+    #[serde(alias = "Message", default)]
+    message: String,
 }
 
-/// Errors of a whole request that pass by themselves, although their status is 400.
-const TEMPORARY: [&str; 7] = [
-    "ExpiredTokenException",
-    "InternalFailure",
+/// Errors of an account or a stream that is asked for too much. No record causes them.
+const THROTTLING: [&str; 11] = [
     "KMSThrottlingException",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
-    "RequestExpired",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "ThrottledException",
+    "Throttling",
     "ThrottlingException",
+    "TooManyRequestsException",
 ];
+
+/// Errors of a whole request that pass by themselves, although their status is 400.
+const TEMPORARY: [&str; 3] = ["InternalFailure", "RequestTimeout", "RequestTimeoutException"];
+
+/// Errors of credentials that have expired.
+const EXPIRED: [&str; 3] = ["ExpiredToken", "ExpiredTokenException", "RequestExpired"];
+
+/// Errors of a signature.
+const OF_A_SIGNATURE: [&str; 6] = [
+    "AccessDeniedException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// Beginning of the message for a stream of Firehose that reads its records from another service.
+const OTHER_SOURCE: &str = "This operation is not permitted on ";
 
 /// Errors of a whole request whose cause is a record, or the number of records.
 const OF_A_RECORD: [&str; 3] =
@@ -155,23 +207,55 @@ const OF_A_RECORD: [&str; 3] =
 pub(super) fn failure(answer: &Answer) -> Option<Verdict> {
     let status = answer.status;
     let code = error_code(answer);
-    let named = code.as_deref().map_or(String::new(), |code| format!(", {code}"));
-    let reason = |words: &str| answer.reason(format!("HTTP {status}{named}{words}"), code.clone());
+    let reason = |words: &str| reason(answer, words);
     let fatal = |words: &str| Verdict::Fatal { reason: reason(&format!(": {words}")) };
     let is_among = |codes: &[&str]| code.as_deref().is_some_and(|code| codes.contains(&code));
     Some(match class_of(status) {
         Class::Success => return None,
+        _ if is_among(&THROTTLING) => {
+            Verdict::Retry { after: answer.retry_after.or(Some(NOT_AN_EVENT)), reason: reason("") }
+        }
         _ if is_among(&TEMPORARY) => {
             Verdict::Retry { after: answer.retry_after, reason: reason("") }
         }
         Class::Retry => Verdict::Retry { after: answer.retry_after, reason: reason("") },
         Class::TooLarge => Verdict::Split { reason: reason("") },
-        Class::Refused if code.is_none() || is_among(&OF_A_RECORD) => {
-            Verdict::Split { reason: reason("") }
+        // Not an answer of AWS: a page of a proxy, or plain HTTP at a port for TLS.
+        Class::Refused if code.is_none() => {
+            fatal("the answer is not one of AWS; correct endpoint, or the proxy")
         }
+        Class::Refused if has_other_source(answer) => {
+            fatal("the stream must have the source Direct PUT; correct stream")
+        }
+        Class::Refused if is_among(&OF_A_RECORD) => Verdict::Split { reason: reason("") },
         Class::Refused => fatal(words_of(code.as_deref().unwrap_or_default())),
         Class::Fatal => fatal(code.as_deref().map_or(advice(status), words_of)),
     })
+}
+
+/// Returns a reason with status and error code of an answer.
+fn reason(answer: &Answer, words: &str) -> Reason {
+    let code = error_code(answer);
+    let named = code.as_deref().map_or(String::new(), |code| format!(", {code}"));
+    answer.reason(format!("HTTP {}{named}{words}", answer.status), code)
+}
+
+fn has_expired(answer: &Answer) -> bool {
+    error_code(answer).is_some_and(|code| EXPIRED.contains(&code.as_str()))
+}
+
+/// Returns the verdict for new credentials of a role that AWS takes for expired: the machine gives others later.
+fn expired_role(answer: &Answer) -> Verdict {
+    let words = ": the credentials of the role have expired, or this machine's clock is wrong";
+    let after = answer.retry_after.or(Some(NOT_AN_EVENT));
+    Verdict::Retry { after, reason: reason(answer, words) }
+}
+
+/// Returns true if the stream accepts records of another service only. The message is compared at its beginning, where
+/// it cannot quote a record.
+fn has_other_source(answer: &Answer) -> bool {
+    serde_json::from_slice::<AwsError>(&answer.body)
+        .is_ok_and(|error| error.message.starts_with(OTHER_SOURCE))
 }
 
 /// Returns the advice for an error code.
@@ -181,6 +265,9 @@ fn words_of(code: &str) -> &'static str {
             "there is no such stream; create it, or correct stream or region"
         }
         "AccessDeniedException" => "allow the action on the stream in a policy of the identity",
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
+            "the session token has expired, or this machine's clock is wrong; replace access_key"
+        }
         "UnrecognizedClientException" | "InvalidClientTokenId" => {
             "AWS does not know the access key; correct access_key"
         }
@@ -190,9 +277,7 @@ fn words_of(code: &str) -> &'static str {
         "IncompleteSignatureException" | "MissingAuthenticationTokenException" => {
             "a proxy removes headers of the request; correct endpoint"
         }
-        _ if code.starts_with("KMS") => {
-            "the key of the stream cannot be used; correct it in AWS KMS"
-        }
+        _ if code.contains("KMS") => "the key of the stream cannot be used; correct it in AWS KMS",
         _ => "see the error code in the documentation of AWS",
     }
 }
@@ -223,6 +308,27 @@ pub(super) fn probed(answer: &Answer) -> Result<String, Reason> {
             "AWS knows the credentials, which may not describe the stream; the sink does not need that".to_owned(),
         ),
         Some(verdict) => Err(verdict.into_reason()),
+    }
+}
+
+/// Reads the keys of a connection to a service. A region of an unknown partition needs the key `endpoint`.
+pub(super) fn read_client(
+    section: &mut Section<'_>,
+    region: Option<&str>,
+    service: &str,
+) -> Option<HttpClientConfig> {
+    // Neither service accepts compressed bodies.
+    let compressions = [("none", Compression::None)];
+    match AwsConfig::host(region.unwrap_or("eu-central-1"), service) {
+        Some(host) => {
+            let url = parse_url(&format!("https://{host}")).ok()?;
+            let words = format!("https://{service}.REGION.amazonaws.com");
+            HttpClientConfig::read_with_default(section, url, &words, &compressions, "none")
+        }
+        None => {
+            let example = format!("https://{service}.example.com");
+            HttpClientConfig::read(section, "endpoint", &example, &compressions, "none")
+        }
     }
 }
 

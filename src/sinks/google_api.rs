@@ -57,11 +57,12 @@ impl GoogleApi {
         })
     }
 
-    /// Sends a JSON body once. After a 401, sends it a second time with another token.
+    /// Sends a JSON body once. After a 401 or 403, sends it a second time with another token: the credentials may have
+    /// been replaced by those of another account.
     pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Answer, Verdict> {
         let token = self.tokens.token(&self.identity).await?;
         let answer = self.attempt(url, &token, body.clone()).await?;
-        if answer.status != 401 {
+        if !matches!(answer.status, 401 | 403) {
             return Ok(answer);
         }
         let token = self.tokens.renewed(&token, &self.identity).await?;
@@ -91,8 +92,18 @@ pub(super) fn failure(answer: &Answer, texts: GoogleAdvice) -> Option<Verdict> {
         (403, _) => fatal(texts.role),
         (404, _) => fatal(texts.resource),
         (_, Class::Success) => return None,
-        (_, Class::Retry) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
+        // CANCELLED: a proxy or Google gave the request up.
+        (499, _) | (_, Class::Retry) => {
+            Verdict::Retry { after: answer.retry_after, reason: reason("") }
+        }
         (_, Class::Fatal) => fatal(advice(status)),
+        (400, _) if code.as_deref() == Some("FAILED_PRECONDITION") => fatal(
+            "the project cannot serve it; check billing, the encryption key and the region policies of the project",
+        ),
+        // Not an answer of Google: a page of a proxy, or plain HTTP at a port for TLS.
+        (_, Class::Refused) if code.is_none() => {
+            fatal("the answer is not one of Google; correct endpoint, or the proxy")
+        }
         (_, Class::TooLarge | Class::Refused) => Verdict::Split { reason: reason("") },
     })
 }

@@ -48,14 +48,22 @@ fn an_error_of_a_request_has_its_verdict() {
         (403, "InvalidSignatureException", 'F', "clock"),
         (400, "KMSDisabledException", 'F', "AWS KMS"),
         (400, "SomethingNew", 'F', "see the error code"),
-        (400, "ExpiredTokenException", 'R', ""),
+        (400, "InvalidKMSResourceException", 'F', "AWS KMS"),
+        (400, "ExpiredTokenException", 'F', "has expired"),
+        (400, "RequestExpired", 'F', "clock"),
+        (400, "Throttling", 'R', ""),
+        (400, "ThrottledException", 'R', ""),
+        (400, "RequestThrottled", 'R', ""),
+        (400, "TooManyRequestsException", 'R', ""),
+        (400, "RequestTimeout", 'R', ""),
+        (400, "RequestTimeoutException", 'R', ""),
         (400, "ThrottlingException", 'R', ""),
         (400, "LimitExceededException", 'R', ""),
         (400, "ProvisionedThroughputExceededException", 'R', ""),
         (400, "ValidationException", 'S', ""),
         (400, "InvalidArgumentException", 'S', ""),
         (400, "SerializationException", 'S', ""),
-        (400, "a canary!", 'S', ""),
+        (400, "a canary!", 'F', "not one of AWS"),
         (413, "RequestEntityTooLarge", 'S', ""),
         (500, "InternalFailure", 'R', ""),
         (503, "ServiceUnavailable", 'R', ""),
@@ -67,6 +75,59 @@ fn an_error_of_a_request_has_its_verdict() {
         let message = found.verdicts.into_iter().next().expect("one").into_reason().message;
         assert!(message.contains(words) && !message.contains("canary"), "{kind}: {message}");
     }
+}
+
+#[test]
+fn a_stream_with_another_source_is_no_fault_of_an_event() {
+    for (message, letter) in [
+        ("This operation is not permitted on KinesisStreamAsSource delivery stream type.", "F"),
+        ("canary: This operation is not permitted on KinesisStreamAsSource", "S"),
+    ] {
+        for key in ["message", "Message"] {
+            let body = json!({ "__type": "InvalidArgumentException", key: message }).to_string();
+            assert_eq!(letters(&report(&answer(400, &body), 1)), letter, "{message}");
+        }
+    }
+    for page in ["<html>canary</html>", "", "Client sent an HTTP request to an HTTPS server."] {
+        assert_eq!(letters(&report(&answer(400, page), 2)), "FF", "{page}");
+        assert_eq!(letters(&report(&answer(413, page), 2)), "SS", "{page}");
+    }
+}
+
+/// A failure with a waiting time never makes a dead letter.
+#[test]
+fn a_failure_of_aws_is_no_fault_of_an_event() {
+    let silent = |status: u16, body: Value| Answer {
+        retry_after: None,
+        ..answer(status, &body.to_string())
+    };
+    let waits = |verdict: &Verdict| match verdict {
+        Verdict::Retry { after, .. } => after.is_some(),
+        _ => false,
+    };
+    for (code, is_of_aws) in [
+        ("ProvisionedThroughputExceededException", true),
+        ("ServiceUnavailableException", true),
+        ("ThrottlingException", true),
+        ("ExpiredTokenException", true),
+        ("InvalidSignatureException", true),
+        ("InternalFailure", false),
+    ] {
+        let found = report(&silent(200, json!({ "Records": [{ "ErrorCode": code }] })), 1);
+        assert_eq!(waits(&found.verdicts[0]), is_of_aws, "{code}");
+    }
+    for (status, code, is_of_aws) in [
+        (400, "ThrottlingException", true),
+        (400, "ProvisionedThroughputExceededException", true),
+        (503, "ServiceUnavailableException", true),
+        (500, "InternalFailure", false),
+    ] {
+        let found = report(&silent(status, json!({ "__type": code })), 1);
+        assert_eq!(waits(&found.verdicts[0]), is_of_aws, "{code}");
+    }
+    assert!(waits(&expired_role(&silent(400, json!({ "__type": "ExpiredTokenException" })))));
+    let signing = |is_permanent| SigningError { message: "x".to_owned(), is_permanent };
+    assert!(waits(&signing(false).into()) && !waits(&signing(true).into()));
 }
 
 #[test]
@@ -113,6 +174,18 @@ fn mistakes_are_explained() {
             "write secret_file or secret_env",
         ),
         (
+            "region = \"eu-central-1\"\nstream = \"s\"\naccess_key = { secret_env = \"K\" }\n".to_owned(),
+            "access_key.id: is missing; write id, id_file or id_env",
+        ),
+        (
+            "region = \"eu-central-1\"\nstream = \"s\"\naccess_key = { id = \"AKIAIOSFODNN7EXAMPLE\", id_env = \"K\", \
+             secret_env = \"K\" }\n"
+                .to_owned(),
+            "access_key.id: and id_file or id_env are both given",
+        ),
+        ("region = \"us-iso-east-1\"\nstream = \"s\"\n".to_owned(), "endpoint: is missing"),
+        ("region = \"eusc-de-east-1\"\nstream = \"s\"\n".to_owned(), "endpoint: is missing"),
+        (
             format!("region = \"eu-central-1\"\nstream = \"s\"\n{key}compression = \"gzip\"\n"),
             "compression: ",
         ),
@@ -127,6 +200,7 @@ fn mistakes_are_explained() {
     for (region, url) in [
         ("eu-central-1", "https://kinesis.eu-central-1.amazonaws.com/"),
         ("cn-north-1", "https://kinesis.cn-north-1.amazonaws.com.cn/"),
+        ("us-gov-west-1", "https://kinesis.us-gov-west-1.amazonaws.com/"),
     ] {
         let text =
             format!("[sinks.s]\ntype = \"kinesis\"\nregion = \"{region}\"\nstream = \"s\"\n");

@@ -25,12 +25,18 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
     }
 }
 
-/// Returns the result of a request that asks if the key is valid.
-pub(super) fn probed(answer: &Answer) -> Result<String, Reason> {
+/// Returns the result of a request that asks if the key is valid. `is_own_endpoint` is true for an endpoint of the
+/// operator: a proxy of the intake may not know this request.
+pub(super) fn probed(answer: &Answer, is_own_endpoint: bool) -> Result<String, Reason> {
     let status = answer.status;
     match status {
         200 => Ok("the API key is valid".to_owned()),
         401 | 403 => Err(answer.reason(format!("HTTP {status}: {KEY}"), None)),
+        404 if is_own_endpoint => {
+            Ok("it answers, and the API key cannot be checked at this endpoint (HTTP 404)"
+                .to_owned())
+        }
+        _ if class_of(status) == Class::Retry => Err(answer.reason(format!("HTTP {status}"), None)),
         _ => Err(answer.reason(format!("HTTP {status}: {}", advice(status)), None)),
     }
 }

@@ -16,6 +16,8 @@ pub struct DatadogSinkConfig {
     pub api_key: Secret,
     /// URL that answers if the key is valid.
     pub validation: Url,
+    /// True if the configuration names the endpoint.
+    pub is_own_endpoint: bool,
     /// `ddsource`, by which Datadog selects the pipeline.
     pub source: String,
     pub service: String,
@@ -81,6 +83,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<DatadogS
     };
     Some(DatadogSinkConfig {
         validation: below(&api, "/api/v1/validate"),
+        is_own_endpoint: is_own,
         client,
         api_key: api_key?,
         source: source?,

@@ -68,6 +68,7 @@ pub(crate) struct Datadog {
     /// The validation of a key is at another host.
     api: HttpClient,
     validation: Url,
+    is_own_endpoint: bool,
 }
 
 impl Datadog {
@@ -80,6 +81,7 @@ impl Datadog {
             intake: below(&settings.client.url, "/api/v2/logs"),
             api: HttpClient::open(&api, headers)?,
             validation: settings.validation.clone(),
+            is_own_endpoint: settings.is_own_endpoint,
         })
     }
 }
@@ -130,7 +132,7 @@ impl Deliver for Datadog {
     /// Asks Datadog if the API key is valid.
     async fn probe(&mut self) -> Result<String, Reason> {
         let answer = self.api.get(&self.validation).await?;
-        answer::probed(&answer)
+        answer::probed(&answer, self.is_own_endpoint)
     }
 }
 

@@ -111,8 +111,29 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         assert_eq!(letters(&Report::from(vec![found.clone()])), verdict.to_string(), "{status}");
         assert!(!found.into_reason().message.contains("canary"));
     }
-    for (status, is_good) in [(200, true), (202, false), (401, false), (403, false), (503, false)] {
-        assert_eq!(answer::probed(&answer(status, "")).is_ok(), is_good, "{status}");
+}
+
+#[test]
+fn a_probe_says_what_the_answer_shows() {
+    for (status, is_own, expected) in [
+        (200, false, Ok("is valid")),
+        (202, false, Err("HTTP 202: ")),
+        (401, true, Err("correct api_key")),
+        (403, false, Err("correct api_key")),
+        (404, false, Err("does not know this URL")),
+        (404, true, Ok("cannot be checked at this endpoint")),
+    ] {
+        let found = answer::probed(&answer(status, ""), is_own).map_err(|reason| reason.message);
+        match (&found, expected) {
+            (Ok(found), Ok(words)) | (Err(found), Err(words)) => {
+                assert!(found.contains(words), "{status}: {found}");
+            }
+            _ => panic!("{status}: {found:?}"),
+        }
+    }
+    for status in [429, 500, 503] {
+        let reason = answer::probed(&answer(status, ""), false).expect_err("an outage");
+        assert_eq!(reason.message, format!("HTTP {status}"), "nothing is to be corrected");
     }
 }
 

@@ -1,9 +1,9 @@
 //! Settings of `type = "firehose"`: records for a stream of Amazon Data Firehose.
 
 use crate::aws::AwsConfig;
-use crate::http_client::{Compression, HttpClientConfig, parse_url};
+use crate::http_client::HttpClientConfig;
 use crate::settings::Section;
-use crate::sinks::aws_records::parse_stream;
+use crate::sinks::aws_records::{parse_stream, read_client};
 
 /// `type = "firehose"`.
 #[derive(Debug, Clone)]
@@ -19,21 +19,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<FirehoseSinkConfig> {
     let region = AwsConfig::read_region(section);
     let stream = section.text_as("stream", "Name of the stream.", parse_stream);
     let stream = stream.required("pingone-davinci");
-    let host = AwsConfig::host(region.as_deref().unwrap_or("eu-central-1"), "firehose");
-    let client = match parse_url(&format!("https://{host}")) {
-        // The service does not accept compressed bodies.
-        Ok(url) => {
-            let none = [("none", Compression::None)];
-            HttpClientConfig::read_with_default(
-                section,
-                url,
-                "https://firehose.REGION.amazonaws.com",
-                &none,
-                "none",
-            )
-        }
-        Err(_) => None,
-    };
+    let client = read_client(section, region.as_deref(), "firehose");
     let aws = AwsConfig::read(section, region);
     Some(FirehoseSinkConfig { client: client?, aws: aws?, stream: stream? })
 }

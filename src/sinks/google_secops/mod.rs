@@ -42,7 +42,7 @@ impl SinkType for GoogleSecopsSinkConfig {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.client.files().into_iter().chain(self.identity.file()).collect()
+        self.client.files().into_iter().chain(self.identity.files()).collect()
     }
 
     fn target(&self) -> String {
@@ -114,6 +114,19 @@ fn encode(settings: &GoogleSecopsSinkConfig, rendered: &Rendered<'_>) -> Vec<u8>
 }
 
 impl GoogleSecops {
+    /// Sends the logs in one request. A single log that is refused with a word of [`OF_THE_REQUEST`] is compared with an
+    /// empty list, since the answer may quote the log.
+    async fn import(&self, items: &[Item]) -> Result<Verdict, Verdict> {
+        let answer = self.api.post(&self.logs, self.body(items)).await?;
+        Ok(match (verdict(&answer), word_of_the_request(&answer)) {
+            (Verdict::Split { reason }, Some(word)) if items.len() == 1 => {
+                let probed = self.api.post(&self.logs, self.body(&[])).await?;
+                verdict_of_one(word, reason, &probed)
+            }
+            (verdict, _) => verdict,
+        })
+    }
+
     fn body(&self, items: &[Item]) -> Vec<u8> {
         let size = items.iter().map(|item| item.payload.len() + 1).sum::<usize>() + 256;
         let mut body = Vec::with_capacity(size);
@@ -134,7 +147,7 @@ impl GoogleSecops {
     }
 }
 
-/// Words of a 400 whose cause is the configuration and no log.
+/// Words of a 400 whose cause is the configuration and no log, unless the answer quotes the log.
 const OF_THE_REQUEST: [&str; 5] = ["forwarder", "log type", "log_type", "logtype", "customer"];
 
 /// Returns the verdict for all logs of a request.
@@ -144,10 +157,6 @@ fn verdict(answer: &Answer) -> Verdict {
         resource: "there is no such instance or log type; correct project, location, instance or log_type",
     };
     match failure(answer, texts) {
-        Some(Verdict::Split { reason }) if answer.status == 400 && is_of_the_request(answer) => {
-            let message = format!("{}: correct log_type, forwarder or instance", reason.message);
-            Verdict::Fatal { reason: Reason { message, ..reason } }
-        }
         Some(verdict) => verdict,
         None if !answer.is_whole => Verdict::Retry {
             after: answer.retry_after,
@@ -161,7 +170,25 @@ fn verdict(answer: &Answer) -> Verdict {
     }
 }
 
-fn is_of_the_request(answer: &Answer) -> bool {
+/// Returns the verdict for a log that was refused alone with a word of [`OF_THE_REQUEST`]. `probed` is the answer to an
+/// empty list: only if it has the same word, the configuration is the cause.
+fn verdict_of_one(word: &str, reason: Reason, probed: &Answer) -> Verdict {
+    match verdict(probed) {
+        Verdict::Split { .. } if word_of_the_request(probed) == Some(word) => {
+            Verdict::Fatal { reason: of_the_configuration(reason) }
+        }
+        Verdict::Split { .. } | Verdict::Delivered => Verdict::Rejected { reason },
+        other => other,
+    }
+}
+
+fn of_the_configuration(reason: Reason) -> Reason {
+    let message = format!("{}: correct log_type, forwarder or instance", reason.message);
+    Reason { message, ..reason }
+}
+
+/// Returns the word of [`OF_THE_REQUEST`] in the message of a 400.
+fn word_of_the_request(answer: &Answer) -> Option<&'static str> {
     #[derive(serde::Deserialize)]
     struct ImportRefusal {
         error: ImportRefusalMessage,
@@ -170,9 +197,10 @@ fn is_of_the_request(answer: &Answer) -> bool {
     struct ImportRefusalMessage {
         message: String,
     }
-    let read = serde_json::from_slice::<ImportRefusal>(&answer.body);
-    let message = read.map(|read| read.error.message.to_lowercase()).unwrap_or_default();
-    OF_THE_REQUEST.iter().any(|word| message.contains(word))
+    let read = serde_json::from_slice::<ImportRefusal>(&answer.body).ok()?;
+    let message = read.error.message.to_lowercase();
+    let word = OF_THE_REQUEST.into_iter().find(|word| message.contains(word));
+    word.filter(|_| answer.status == 400)
 }
 
 /// Returns true for a response without fields, or without a body.
@@ -185,10 +213,7 @@ fn is_empty_object(answer: &Answer) -> bool {
 
 impl Deliver for GoogleSecops {
     async fn deliver(&mut self, items: &[Item]) -> Report {
-        let verdict = match self.api.post(&self.logs, self.body(items)).await {
-            Ok(answer) => verdict(&answer),
-            Err(verdict) => verdict,
-        };
+        let verdict = self.import(items).await.unwrap_or_else(|verdict| verdict);
         Report::all(items, verdict)
     }
 
@@ -198,6 +223,9 @@ impl Deliver for GoogleSecops {
             self.api.post(&self.logs, self.body(&[])).await.map_err(Verdict::into_reason)?;
         match verdict(&answer) {
             Verdict::Delivered => Ok("it accepts the identity for this instance".to_owned()),
+            Verdict::Split { reason } if word_of_the_request(&answer).is_some() => {
+                Err(of_the_configuration(reason))
+            }
             Verdict::Split { .. } if answer.status == 400 => Ok(
                 "it accepts the identity for this instance, and refuses the empty list of the check (HTTP 400)".to_owned(),
             ),

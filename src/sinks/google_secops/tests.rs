@@ -90,9 +90,11 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         (200, "{\"canary\":1}".to_owned(), 'F'),
         (301, String::new(), 'F'),
         (400, error("INVALID_ARGUMENT", "canary is not valid"), 'S'),
-        (400, error("INVALID_ARGUMENT", "Log type canary does not exist"), 'F'),
-        (400, error("INVALID_ARGUMENT", "invalid forwarder"), 'F'),
-        (400, "canary".to_owned(), 'S'),
+        (400, error("INVALID_ARGUMENT", "Log type canary does not exist"), 'S'),
+        (400, error("INVALID_ARGUMENT", "invalid forwarder"), 'S'),
+        (400, error("FAILED_PRECONDITION", "canary"), 'F'),
+        (400, "canary".to_owned(), 'F'),
+        (400, String::new(), 'F'),
         (401, error("UNAUTHENTICATED", "canary"), 'F'),
         (403, error("PERMISSION_DENIED", "canary"), 'F'),
         (404, error("NOT_FOUND", "canary"), 'F'),
@@ -112,6 +114,27 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
     }
     let torn = Answer { is_whole: false, ..answer(200, "") };
     assert_eq!(letters(&Report::from(vec![verdict(&torn)])), "R");
+}
+
+#[test]
+fn an_empty_list_tells_a_wrong_key_from_a_log_with_the_same_word() {
+    let error = |message: &str| {
+        json!({ "error": { "status": "INVALID_ARGUMENT", "message": message } }).to_string()
+    };
+    let quoted = answer(400, &error("invalid log: {\"forwarder\":1}"));
+    let word = word_of_the_request(&quoted).expect("a word");
+    for (status, body, letter) in [
+        (400, error("invalid forwarder"), 'F'),
+        (400, error("logs must not be empty"), 'X'),
+        (400, error("log_type is unknown"), 'X'),
+        (200, "{}".to_owned(), 'X'),
+        (503, String::new(), 'R'),
+        (403, error("canary"), 'F'),
+    ] {
+        let found = verdict_of_one(word, Reason::new("HTTP 400"), &answer(status, &body));
+        assert_eq!(letters(&Report::from(vec![found])), letter.to_string(), "{status} {body}");
+    }
+    assert_eq!(word_of_the_request(&answer(503, &error("forwarder"))), None);
 }
 
 fn verdict_of(status: u16, body: &str) -> Verdict {

@@ -1,9 +1,9 @@
 //! Settings of `type = "kinesis"`: records in a stream of Amazon Kinesis Data Streams.
 
 use crate::aws::AwsConfig;
-use crate::http_client::{Compression, HttpClientConfig, parse_url};
+use crate::http_client::HttpClientConfig;
 use crate::settings::Section;
-use crate::sinks::aws_records::parse_stream;
+use crate::sinks::aws_records::{parse_stream, read_client};
 
 /// `type = "kinesis"`.
 #[derive(Debug, Clone)]
@@ -19,21 +19,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<KinesisSinkConfig> {
     let region = AwsConfig::read_region(section);
     let stream = section.text_as("stream", "Name of the stream.", parse_stream);
     let stream = stream.required("pingone-davinci");
-    let host = AwsConfig::host(region.as_deref().unwrap_or("eu-central-1"), "kinesis");
-    let client = match parse_url(&format!("https://{host}")) {
-        // The service does not accept compressed bodies.
-        Ok(url) => {
-            let none = [("none", Compression::None)];
-            HttpClientConfig::read_with_default(
-                section,
-                url,
-                "https://kinesis.REGION.amazonaws.com",
-                &none,
-                "none",
-            )
-        }
-        Err(_) => None,
-    };
+    let client = read_client(section, region.as_deref(), "kinesis");
     let aws = AwsConfig::read(section, region);
     Some(KinesisSinkConfig { client: client?, aws: aws?, stream: stream? })
 }

@@ -4,13 +4,14 @@
 use prost::Message;
 use serde::Deserialize;
 
-use super::messages::ExportLogsResponse;
+use super::messages::{ExportLogsResponse, RefusalStatus};
 use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
-/// The response in JSON, which some receivers send whatever the request was.
+/// The response in JSON, which some receivers send whatever the request was. Unknown fields are ignored, as OTLP
+/// requires.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct JsonResponse {
     #[serde(default)]
     partial_success: Option<JsonPartialSuccess>,
@@ -20,6 +21,22 @@ struct JsonResponse {
 #[serde(rename_all = "camelCase", default)]
 struct JsonPartialSuccess {
     rejected_log_records: serde_json::Value,
+}
+
+/// `google.rpc.Status` in JSON. Fields with their default value may be missing.
+#[derive(Deserialize)]
+struct JsonRefusalStatus {
+    code: Option<i32>,
+    message: Option<String>,
+}
+
+/// Encodings of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AnswerEncoding {
+    Protobuf,
+    Json,
+    /// Text, HTML, or no content type.
+    Other,
 }
 
 /// Returns the report for `count` records that were sent together.
@@ -60,27 +77,70 @@ fn rejected(answer: &Answer) -> Result<u64, Verdict> {
             after: answer.retry_after,
             reason: reason(", and the answer broke off"),
         }),
-        Class::Success => read(&answer.body).ok_or_else(|| Verdict::Fatal {
+        Class::Success => read(answer).ok_or_else(|| Verdict::Fatal {
             reason: reason(": this is not an answer of an OTLP receiver; correct endpoint"),
         }),
         // OTLP knows no retry after 408 and 500. Proxies answer so in an outage, which must not make dead letters.
         Class::Retry => Err(Verdict::Retry { after: answer.retry_after, reason: reason("") }),
         Class::Fatal => Err(Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) }),
+        Class::Refused if !is_refusal(answer) => Err(Verdict::Fatal {
+            reason: reason(
+                ": this is not an answer of an OTLP receiver; correct endpoint, or the proxy",
+            ),
+        }),
         Class::TooLarge | Class::Refused => Err(Verdict::Split { reason: reason("") }),
     }
 }
 
-/// Returns the number of rejected records; `None` if the body is no response.
-fn read(body: &[u8]) -> Option<u64> {
-    if let Ok(response) = ExportLogsResponse::decode(body) {
-        let rejected = response.partial_success.map_or(0, |part| part.rejected_log_records);
-        return Some(u64::try_from(rejected).unwrap_or(0));
+fn encoding(answer: &Answer) -> AnswerEncoding {
+    match answer.content_type.as_deref() {
+        Some("application/x-protobuf" | "application/protobuf") => AnswerEncoding::Protobuf,
+        Some("application/json") => AnswerEncoding::Json,
+        _ => AnswerEncoding::Other,
     }
-    let response: JsonResponse = serde_json::from_slice(body).ok()?;
+}
+
+/// Returns the number of rejected records; `None` if the answer is no response.
+fn read(answer: &Answer) -> Option<u64> {
+    let body = answer.body.as_slice();
+    let response: JsonResponse = match (encoding(answer), body.is_empty()) {
+        (AnswerEncoding::Protobuf | AnswerEncoding::Json, true) => return Some(0),
+        // Loki and Grafana Cloud answer so: the status itself says that there is no body, and so no content type.
+        (AnswerEncoding::Other, true) => return (answer.status == 204).then_some(0),
+        (AnswerEncoding::Protobuf, false) => {
+            let response = ExportLogsResponse::decode(body).ok()?;
+            let rejected = response.partial_success.map_or(0, |part| part.rejected_log_records);
+            return Some(u64::try_from(rejected).unwrap_or(0));
+        }
+        (AnswerEncoding::Json, false) => serde_json::from_slice(body).ok()?,
+        // Some receivers send JSON as text. Any other text may be a page of a proxy.
+        (AnswerEncoding::Other, false) => {
+            let fields: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_slice(body).ok()?;
+            if fields.keys().any(|name| name != "partialSuccess") {
+                return None;
+            }
+            serde_json::from_slice(body).ok()?
+        }
+    };
     // 64-bit numbers are texts in the JSON of protobuf.
     Some(match response.partial_success.unwrap_or_default().rejected_log_records {
         serde_json::Value::Number(number) => number.as_u64().unwrap_or(0),
         serde_json::Value::String(text) => text.parse().unwrap_or(0),
         _ => 0,
     })
+}
+
+/// Returns true if a receiver of OTLP refuses the request: the body is a `google.rpc.Status`, or empty. Any other body
+/// is a page of a proxy, which no record causes.
+fn is_refusal(answer: &Answer) -> bool {
+    let body = answer.body.as_slice();
+    match encoding(answer) {
+        _ if body.is_empty() => true,
+        AnswerEncoding::Protobuf => RefusalStatus::decode(body).is_ok(),
+        AnswerEncoding::Json | AnswerEncoding::Other => {
+            serde_json::from_slice::<JsonRefusalStatus>(body)
+                .is_ok_and(|status| status.code.is_some() || status.message.is_some())
+        }
+    }
 }

@@ -61,6 +61,18 @@ pub(super) struct ExportLogsResponse {
     pub(super) partial_success: Option<PartialSuccess>,
 }
 
+/// `google.rpc.Status`, the body of a refusal. <https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto>
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RefusalStatus {
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
+    /// Encoded messages of any type.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(super) details: Vec<Bytes>,
+}
+
 /// Rejection of a part of a request. The answer does not say which part.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PartialSuccess {

@@ -23,8 +23,8 @@ pub(crate) use config::OtlpSinkConfig;
 
 impl SinkType for OtlpSinkConfig {
     const NAME: &'static str = "otlp";
-    // Receivers accept a few megabytes: OpenTelemetry's collector 20 MiB, some vendors 1 to 10 MB.
-    const BATCH: BatchDefaults = BatchDefaults { events: "1000", bytes: "1 MiB" };
+    // OpenTelemetry's collector accepts 20 MiB in a request, some vendors 1 MB: below it, with a margin for the resource.
+    const BATCH: BatchDefaults = BatchDefaults { events: "1000", bytes: "900 kB" };
     const IS_ORDERED: bool = false;
     const MISSING_FEATURE: Option<&'static str> =
         if cfg!(feature = "otlp") { None } else { Some("otlp") };

@@ -7,7 +7,8 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use super::messages::{
-    ExportLogsRequest, ExportLogsResponse, LogRecord, PartialSuccess, ResourceLogs, ScopeLogs,
+    ExportLogsRequest, ExportLogsResponse, LogRecord, PartialSuccess, RefusalStatus, ResourceLogs,
+    ScopeLogs,
 };
 use super::*;
 use crate::decode;
@@ -119,28 +120,46 @@ fn partly(rejected: i64) -> Vec<u8> {
     ExportLogsResponse { partial_success: Some(partial_success) }.encode_to_vec()
 }
 
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+fn typed(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+    let content_type = Some(content_type.to_owned()).filter(|kind| !kind.is_empty());
+    Answer { content_type, body: body.into(), ..answer(status, "") }
+}
+
 #[test]
 fn a_partial_success_is_counted_and_never_repeated() {
-    for (body, letter, counted) in [
-        (Vec::new(), "DDD", None),
-        (partly(0), "DDD", None),
-        (partly(2), "DDD", Some(2)),
-        (partly(3), "XXX", None),
-        (partly(9), "XXX", None),
-        (partly(-1), "DDD", None),
-        (b"{}".to_vec(), "DDD", None),
-        (b"{\"partialSuccess\":{}}".to_vec(), "DDD", None),
-        (b"{\"partialSuccess\":{\"rejectedLogRecords\":\"1\"}}".to_vec(), "DDD", Some(1)),
+    for (kind, body, letter, counted) in [
+        (PROTOBUF, Vec::new(), "DDD", None),
+        ("application/protobuf", Vec::new(), "DDD", None),
+        (JSON, Vec::new(), "DDD", None),
+        ("", Vec::new(), "FFF", None),
+        ("text/html", Vec::new(), "FFF", None),
+        (PROTOBUF, partly(0), "DDD", None),
+        (PROTOBUF, partly(2), "DDD", Some(2)),
+        (PROTOBUF, partly(3), "XXX", None),
+        (PROTOBUF, partly(9), "XXX", None),
+        (PROTOBUF, partly(-1), "DDD", None),
+        (PROTOBUF, b"<html>welcome</html>".to_vec(), "FFF", None),
+        (JSON, b"{}".to_vec(), "DDD", None),
+        ("text/plain", b"{}".to_vec(), "DDD", None),
+        (JSON, b"{\"partialSuccess\":{}}".to_vec(), "DDD", None),
+        (JSON, b"{\"partialSuccess\":{\"rejectedLogRecords\":\"1\"}}".to_vec(), "DDD", Some(1)),
         (
+            JSON,
             b"{\"partialSuccess\":{\"rejectedLogRecords\":3,\"errorMessage\":\"m\"}}".to_vec(),
             "XXX",
             None,
         ),
-        (b"<html>welcome</html>".to_vec(), "FFF", None),
-        (b"{\"hello\":1}".to_vec(), "FFF", None),
+        (JSON, b"{\"hello\":1}".to_vec(), "DDD", None),
+        ("text/plain", b"{\"hello\":1}".to_vec(), "FFF", None),
+        (JSON, b"<html>welcome</html>".to_vec(), "FFF", None),
+        ("text/html", b"<html>welcome</html>".to_vec(), "FFF", None),
+        ("", b"welcome".to_vec(), "FFF", None),
     ] {
-        let found = answer::report(&Answer { body: body.clone(), ..answer(200, "") }, 3);
-        let text = String::from_utf8_lossy(&body);
+        let found = answer::report(&typed(200, kind, body.clone()), 3);
+        let text = format!("{kind}: {}", String::from_utf8_lossy(&body));
         assert_eq!(letters(&found), letter, "{text}");
         let counted = counted.map(|count| (SinkFinding::PartialSuccess, count));
         assert_eq!(found.findings, counted.into_iter().collect::<Vec<_>>(), "{text}");
@@ -148,6 +167,7 @@ fn a_partial_success_is_counted_and_never_repeated() {
             assert!(!verdict.into_reason().message.contains("canary"), "it may repeat an event");
         }
     }
+    assert_eq!(letters(&answer::report(&typed(204, "", ""), 1)), "D", "as Loki answers");
     let torn = Answer { is_whole: false, ..answer(200, "") };
     assert_eq!(letters(&answer::report(&torn, 1)), "R");
 }
@@ -156,7 +176,6 @@ fn a_partial_success_is_counted_and_never_repeated() {
 fn every_other_status_has_its_verdict() {
     for (status, letter) in [
         (301, 'F'),
-        (400, 'S'),
         (401, 'F'),
         (403, 'F'),
         (404, 'F'),
@@ -174,11 +193,38 @@ fn every_other_status_has_its_verdict() {
         assert_eq!(letters(&found), letter.to_string(), "{status}");
         let reasons = found.verdicts.into_iter().map(Verdict::into_reason);
         assert!(reasons.into_iter().all(|reason| !reason.message.contains("canary")));
-        let is_good = status == 400;
-        assert_eq!(answer::probed(&answer(status, "")).is_ok(), is_good, "{status}");
+        assert!(answer::probed(&answer(status, "")).is_err(), "{status}");
     }
-    assert!(answer::probed(&answer(200, "")).is_ok());
-    assert!(answer::probed(&answer(200, "<html>")).is_err());
+    assert!(answer::probed(&typed(200, PROTOBUF, "")).is_ok());
+    assert!(answer::probed(&typed(200, "text/html", "<html>")).is_err());
+}
+
+/// A 400 is a record's fault only if a receiver of OTLP says so.
+#[test]
+fn a_refusal_is_a_status_of_the_protocol() {
+    let status = RefusalStatus { code: 3, message: "canary".to_owned(), details: Vec::new() };
+    for (kind, body, letter) in [
+        (PROTOBUF, status.encode_to_vec(), 'S'),
+        (JSON, b"{\"code\":3,\"message\":\"canary\"}".to_vec(), 'S'),
+        (JSON, b"{\"message\":\"canary\",\"details\":[]}".to_vec(), 'S'),
+        ("text/plain", b"{\"code\":3}".to_vec(), 'S'),
+        ("", Vec::new(), 'S'),
+        (PROTOBUF, b"<html>canary</html>".to_vec(), 'F'),
+        (JSON, b"{\"error\":\"canary\"}".to_vec(), 'F'),
+        (JSON, b"[]".to_vec(), 'F'),
+        ("text/html", b"<html>canary</html>".to_vec(), 'F'),
+        ("text/plain", b"Client sent an HTTP request to an HTTPS server.\n".to_vec(), 'F'),
+    ] {
+        for status in [400, 422] {
+            let answer = typed(status, kind, body.clone());
+            let found = answer::report(&answer, 1);
+            let text = format!("{status} {kind}: {}", String::from_utf8_lossy(&body));
+            assert_eq!(letters(&found), letter.to_string(), "{text}");
+            assert_eq!(answer::probed(&answer).is_ok(), letter == 'S' && status == 400, "{text}");
+            let reasons = found.verdicts.into_iter().map(Verdict::into_reason);
+            assert!(reasons.into_iter().all(|reason| !reason.message.contains("canary")));
+        }
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl SinkType for PubsubSinkConfig {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.client.files().into_iter().chain(self.identity.file()).collect()
+        self.client.files().into_iter().chain(self.identity.files()).collect()
     }
 
     fn target(&self) -> String {

@@ -93,11 +93,12 @@ impl Sentinel {
         }
     }
 
-    /// Sends the records once. After a 401, sends them a second time with another token.
+    /// Sends the records once. After a 401 or 403, sends them a second time with another token: the credential may have
+    /// been replaced by that of another identity.
     async fn upload(&self, records: &[&Item]) -> Result<Answer, Verdict> {
         let token = self.tokens.token(&self.identity).await?;
         let answer = self.post(&token, records).await?;
-        if answer.status != 401 {
+        if !matches!(answer.status, 401 | 403) {
             return Ok(answer);
         }
         let token = self.tokens.renewed(&token, &self.identity).await?;

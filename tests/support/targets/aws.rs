@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +25,8 @@ pub struct Aws {
     pub traffic: Traffic,
     /// Secret access keys, by the id of the key, with the session token that belongs to it.
     pub keys: HashMap<String, (String, String)>,
+    /// Ids of keys that have expired.
+    pub expired: HashSet<String>,
     /// Lines in the order of arrival.
     pub stored: Vec<String>,
     /// Partition key of each line of Kinesis.
@@ -37,6 +39,8 @@ pub struct Aws {
     pub poison: HashSet<String>,
     /// Bytes of a body that are accepted.
     pub limit: usize,
+    /// Source of the stream of Firehose.
+    pub source: &'static str,
     /// True if the identity may write and describe.
     pub is_allowed: bool,
     /// True if the machine has a role.
@@ -51,12 +55,14 @@ impl Aws {
         Aws {
             traffic: Traffic::default(),
             keys: HashMap::from([key]),
+            expired: HashSet::new(),
             stored: Vec::new(),
             partitions: Vec::new(),
             sizes: Vec::new(),
             throttled: HashMap::new(),
             poison: HashSet::new(),
             limit: 5 << 20,
+            source: "DirectPut",
             is_allowed: true,
             has_role: true,
             sign_ins: Vec::new(),
@@ -101,6 +107,9 @@ impl Aws {
         let Some((secret, token)) = self.keys.get(id) else {
             return Some("UnrecognizedClientException");
         };
+        if self.expired.contains(id) {
+            return Some("ExpiredTokenException");
+        }
         if header(headers, "x-amz-security-token") != token {
             return Some("UnrecognizedClientException");
         }
@@ -130,6 +139,11 @@ impl Aws {
         let name = if is_kinesis { "StreamName" } else { "DeliveryStreamName" };
         if read[name] != STREAM {
             return error("ResourceNotFoundException", "no such stream");
+        }
+        if !is_kinesis && self.source != "DirectPut" {
+            let message =
+                format!("This operation is not permitted on {} delivery stream type.", self.source);
+            return error("InvalidArgumentException", &message);
         }
         let records = read["Records"].as_array().expect("records");
         if records.len() > MAX_RECORDS || body.len() > self.limit {
@@ -200,10 +214,21 @@ impl Behaviour for Aws {
     }
 
     fn take(&mut self, path: &str, _query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        let is_in_session = self.traffic.method == Method::GET
+            && header(headers, "x-aws-ec2-metadata-token") == "imds-token";
         match path {
-            "/latest/api/token" => return answer(200, "imds-token".to_owned()),
+            "/latest/api/token" => {
+                let ttl = header(headers, "x-aws-ec2-metadata-token-ttl-seconds").parse();
+                let is_valid = ttl.is_ok_and(|ttl: u32| (1..=21_600).contains(&ttl));
+                return match self.traffic.method == Method::PUT && is_valid {
+                    true => answer(200, "imds-token".to_owned()),
+                    false => answer(400, String::new()),
+                };
+            }
+            path if path.starts_with("/latest/meta-data/") && !is_in_session => {
+                return answer(401, String::new());
+            }
             "/latest/meta-data/iam/security-credentials/" if self.has_role => {
-                assert_eq!(header(headers, "x-aws-ec2-metadata-token"), "imds-token");
                 return answer(200, "role".to_owned());
             }
             "/latest/meta-data/iam/security-credentials/role" => {
@@ -232,7 +257,10 @@ impl Behaviour for Aws {
                 let read: Value = serde_json::from_slice(body).expect("JSON");
                 let is_there = read.as_object().expect("an object").values().any(|v| v == STREAM);
                 match is_there {
-                    true => super::json(200, &json!({})),
+                    true => {
+                        let description = json!({ "DeliveryStreamType": self.source });
+                        super::json(200, &json!({ "DeliveryStreamDescription": description }))
+                    }
                     false => error("ResourceNotFoundException", "no such stream"),
                 }
             }

@@ -113,7 +113,7 @@ impl Logs {
         }
         if records.iter().any(|record| self.poison.contains(&id(record))) {
             let text = format!("{headers:?} {}", String::from_utf8_lossy(body));
-            return answer(400, text);
+            return super::json(400, &json!({ "code": 3, "message": text }));
         }
         let count = records.len();
         records.retain(|record| !self.rejected.contains(&id(record)));

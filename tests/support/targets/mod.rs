@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Collected};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -74,6 +74,8 @@ impl Fault {
 pub struct Traffic {
     pub faults: VecDeque<Fault>,
     pub requests: usize,
+    /// Method of the request that the target processes.
+    pub method: Method,
     /// Headers of each request.
     pub headers: Vec<HeaderMap>,
     /// Time of each request.
@@ -111,7 +113,8 @@ impl<S: Behaviour> Target<S> {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
                 let query = parts.uri.query().unwrap_or_default().to_owned();
-                handle(&state, parts.uri.path(), &query, parts.headers, &body).await
+                let request = (parts.method, parts.uri.path(), query.as_str());
+                handle(&state, request, parts.headers, &body).await
             }
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -197,8 +200,7 @@ async fn serve(listener: TcpListener, router: Router, tls: Option<TlsAcceptor>) 
 
 async fn handle<S: Behaviour>(
     state: &Mutex<S>,
-    path: &str,
-    query: &str,
+    (method, path, query): (Method, &str, &str),
     headers: HeaderMap,
     body: &Bytes,
 ) -> Response {
@@ -218,7 +220,9 @@ async fn handle<S: Behaviour>(
     state.lock().expect("a lock").traffic().now -= 1;
     let take = || {
         let body = inflate(&headers, body);
-        state.lock().expect("a lock").take(path, query, &headers, &body)
+        let mut state = state.lock().expect("a lock");
+        state.traffic().method = method;
+        state.take(path, query, &headers, &body)
     };
     match fault {
         _ if down.is_some() => {
