@@ -274,7 +274,7 @@ fn an_ended_comparison_continues_where_it_stopped() {
     let stored: Value =
         serde_json::from_slice(&fs::read(home.path("state")).expect("a file")).expect("JSON");
     assert_eq!(stored["report"]["events"]["missing"], 3, "the first slices are kept");
-    let mut other = stored.clone();
+    let mut other = stored;
     other["report"]["source"] = "other".into();
     fs::write(home.path("other"), other.to_string()).expect("written");
     let (code, _, message) = reconcile(&home, &service, &["--from", "5h", "--resume", "other"]);

@@ -189,7 +189,7 @@ mod tests {
         match compression {
             Compression::None => text = String::from_utf8(content.to_vec()).expect("UTF-8"),
             Compression::Gzip => {
-                drop(flate2::read::GzDecoder::new(content).read_to_string(&mut text));
+                drop(flate2::read::MultiGzDecoder::new(content).read_to_string(&mut text));
             }
             Compression::Zstd => {
                 text = String::from_utf8(zstd::decode_all(content).expect("zstd")).expect("UTF-8");

@@ -134,7 +134,7 @@ fn mistakes_are_reported() {
     for (keys, said) in [
         (String::new(), "s3: is missing; write a table s3, azure or gcs"),
         (format!("{BUCKET}{KEY}gcs.bucket = \"archive\""), "exclude each other"),
-        (format!("{BUCKET}"), "access_key: is missing"),
+        (BUCKET.to_owned(), "access_key: is missing"),
         (format!("{BUCKET}{KEY}s3.instance_role = {{}}"), "exclude each other; use one"),
         (format!("{BUCKET}s3.web_identity = {{}}"), "it, or set AWS_ROLE_ARN"),
         (

@@ -146,7 +146,7 @@ async fn a_connection_that_takes_too_long_is_not_the_fault_of_the_batch() {
     );
     let config = config::parse(&text, None, std::iter::empty()).expect("valid");
     let TargetConfig::Postgres(settings) = &config.sinks[0].target else { panic!("a sink") };
-    let verdict = connect::connect(settings, None).await.err().expect("no connection");
+    let verdict = connect::connect(settings, None).await.expect_err("no connection");
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     let reason = verdict.into_reason();
     assert!(reason.message.contains("no connection within") && !reason.is_late, "{reason:?}");
