@@ -236,7 +236,7 @@ async fn garbage_that_finds_no_room_does_not_fill_the_spool() {
     // Just below the full threshold, if the events cannot be compressed.
     for id in 0..5 {
         let mut batch = bench.batch([id]);
-        batch.events[0].bytes = (0..500_000).map(|_| rand::random::<u8>()).collect();
+        batch.events[0].bytes = (0..490_000).map(|_| rand::random::<u8>()).collect();
         spool.append(batch.prepare()).await.expect("stored");
     }
     assert_eq!(append(&bench, &spool, 5, &[&[1; 900_000]]).await, stored(1, 0, 1));
