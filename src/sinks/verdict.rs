@@ -82,6 +82,7 @@ pub(crate) enum SinkFinding {
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
     Unacknowledged,
     /// Found in the store: an earlier attempt with the same object was not confirmed.
+    #[cfg(feature = "object_store")]
     AlreadyStored,
 }
 
@@ -98,6 +99,7 @@ impl SinkFinding {
             SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
+            #[cfg(feature = "object_store")]
             SinkFinding::AlreadyStored => "already_stored",
         }
     }

@@ -16,6 +16,7 @@ pub struct AzureBlobConfig {
     pub container: String,
     pub credentials: AzureBlobCredentials,
     /// Access token of a sign-in.
+    #[cfg_attr(not(feature = "object_store"), expect(dead_code, reason = "the sink reads it"))]
     pub(crate) tokens: Arc<TokenCache>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "object_store")]
 use url::Url;
 
 use super::aws::{self, S3Config};
