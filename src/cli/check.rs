@@ -33,7 +33,7 @@ pub(super) struct CheckArguments {
     /// Connect to every sink's target and check that it would take events; sends no event
     #[arg(long)]
     connect: bool,
-    /// Run the [[tests]] of the configuration
+    /// Run the tests of the configuration, its tables `tests`
     #[arg(long)]
     tests: bool,
     /// Print JSON
