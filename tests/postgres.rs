@@ -85,6 +85,8 @@ impl Server {
         server.sql("siem", &format!("CREATE ROLE davinci_siem LOGIN PASSWORD '{PASSWORD}'"));
         let grant = "GRANT INSERT, SELECT (event_uid) ON public.pingone_events TO davinci_siem";
         server.sql("siem", grant);
+        // With `synchronous_commit = off`, a crash soon after would lose the grant.
+        server.sql("siem", "CHECKPOINT");
         server
     }
 

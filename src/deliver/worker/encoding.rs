@@ -24,7 +24,15 @@ impl Worker {
     pub(super) fn encode(&mut self) {
         let (config, redaction) = (Arc::clone(&self.config), self.redaction.clone());
         let received_at = self.first_waiting();
-        let count = self.waiting.len().min(config.batch.events);
+        // Not more than a batch by the size received: what does not fit comes back, and would add up with what is read
+        // meanwhile.
+        let mut bytes = 0;
+        let fits = |read: &&Read| {
+            let is_within = bytes < config.batch.bytes;
+            bytes += read.size();
+            is_within
+        };
+        let count = self.waiting.iter().take(config.batch.events).take_while(fits).count();
         let following = self.waiting.split_off(count);
         let mut batch = std::mem::replace(&mut self.waiting, following);
         self.waiting_bytes = self.waiting.iter().map(Read::size).sum();

@@ -352,7 +352,11 @@ fn new_id() -> u64 {
 fn fingerprint(config: &SinkConfig) -> u64 {
     let SinkConfig { formatting, outcomes, test_events, routing, redact, target, .. } = config;
     let layout = target.objects().map(|layout| layout.settings()).unwrap_or_default();
-    let text = format!("{layout} {formatting:?} {outcomes:?} {test_events} {routing:?} {redact:?}");
+    // Another release may write other bytes, or other objects.
+    let release = env!("CARGO_PKG_VERSION");
+    let text = format!(
+        "{release} {layout} {formatting:?} {outcomes:?} {test_events} {routing:?} {redact:?}"
+    );
     let digest = Sha256::digest(text.as_bytes());
     let first = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
     first >> 1

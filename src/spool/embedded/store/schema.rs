@@ -163,9 +163,6 @@ pub(crate) fn connect_writer(
         bounds::log(max_size).min(KEPT_LOG_BYTES),
     )?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    let pages = bounds::pages(max_size);
-    let _limit: i64 =
-        connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
     // The last connection to close would otherwise checkpoint, also after a failed sync.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     let found = layout(&connection)?;
@@ -174,12 +171,18 @@ pub(crate) fn connect_writer(
         1 => vec![TO_LAYOUT_2, TO_LAYOUT_3, TO_LAYOUT_4],
         2 => vec![TO_LAYOUT_3, TO_LAYOUT_4],
         3 => vec![TO_LAYOUT_4],
-        _ => return Ok((connection, found)),
+        _ => Vec::new(),
     };
-    let statements = statements.concat();
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
-    ))?;
+    if !statements.is_empty() {
+        let statements = statements.concat();
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
+        ))?;
+    }
+    // After the migration: it may need a page more than a spool has that is full, or whose max_size was lowered.
+    let pages = bounds::pages(max_size);
+    let _limit: i64 =
+        connection.pragma_update_and_check(None, "max_page_count", pages, |row| row.get(0))?;
     Ok((connection, found))
 }
 
