@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::elements;
 use super::field_reader::{FieldRead, Findings, ReadKind};
+use super::interaction::RUN_SUMMARY;
 use super::split::Piece;
 use super::typed_event;
 use crate::event::registry;
@@ -49,8 +50,10 @@ pub fn schema() -> Value {
     if let Some(kind) = every.pointer_mut("/properties/action/properties/type") {
         insert(kind, "examples", json!(listed));
     }
+    // A summary of a run has the fields of its events.
+    let kinds: Vec<&str> = RUN_TIME.into_iter().chain([RUN_SUMMARY]).collect();
     let is_run_time =
-        json!({ "properties": { "action": { "properties": { "type": { "enum": RUN_TIME } } } } });
+        json!({ "properties": { "action": { "properties": { "type": { "enum": kinds } } } } });
     for (name, value) in [
         ("$schema", json!("https://json-schema.org/draft/2020-12/schema")),
         ("title", json!("PingOne event")),
