@@ -23,7 +23,7 @@ pub(super) struct GoogleApi {
     identity: GoogleTokenClient,
 }
 
-/// What the advice about an error depends on.
+/// Property of a sink that decides the advice about an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct GoogleAdvice {
     /// Sentence end for 403.
