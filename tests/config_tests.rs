@@ -117,11 +117,11 @@ fn an_event_that_would_be_quarantined_and_two_events_fail() {
 fn mistakes_in_a_test_are_mistakes_of_the_configuration() {
     for (test, key, message) in [
         ("sink = \"siem\"\nevent = '{}'", "tests[0].name", "is missing"),
-        ("name = \"t\"\nevent = '{}'\nsink = \"x\"", "tests[0].sink", "is none of the sinks"),
+        ("name = \"t\"\nevent = '{}'\nsink = \"x\"", "tests[0].sink", "is not one of the sinks"),
         (
             "name = \"t\"\nevent = '{}'\nsink = \"siem\"\nsource = \"x\"",
             "tests[0].source",
-            "is none of the sources pingone",
+            "is not one of the sources pingone",
         ),
         ("name = \"t\"\nsink = \"siem\"", "tests[0].event", "write either event or event_file"),
         (

@@ -135,11 +135,11 @@ pub(super) fn check(
     let sources: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     for (index, test) in tests.iter().enumerate() {
         if !sinks.contains(&test.sink.as_str()) {
-            let message = format!("is none of the sinks {}", sinks.join(", "));
+            let message = format!("is not one of the sinks {}", sinks.join(", "));
             root.report(&format!("tests[{index}].sink"), message);
         }
         if test.source.as_deref().is_some_and(|source| !sources.contains(&source)) {
-            let message = format!("is none of the sources {}", sources.join(", "));
+            let message = format!("is not one of the sources {}", sources.join(", "));
             root.report(&format!("tests[{index}].source"), message);
         }
     }

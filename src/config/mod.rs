@@ -240,7 +240,7 @@ fn check_pingone(
     let known = names.join(", ");
     match pingone.map(|pingone| pingone.source.as_deref()) {
         Some(Some(name)) if !names.contains(&name) => {
-            root.report("pingone.source", format!("is none of {known}; write one of them"));
+            root.report("pingone.source", format!("is not one of {known}; write one of them"));
         }
         Some(None) if names.len() > 1 => {
             let message =
@@ -292,7 +292,7 @@ fn check_filters(
             .flat_map(|filter| &filter.sources)
             .filter(|name| !names.contains(&name.as_str()))
         {
-            let message = format!("filters by a source that is none of {}", names.join(", "));
+            let message = format!("filters by a source that is not one of {}", names.join(", "));
             root.report(&format!("sinks.{}", sink.name), message);
         }
     }

@@ -240,7 +240,7 @@ fn every_check_refuses_what_it_is_for() {
         ),
         (
             &format!("{HTTP}url = \"http://x\"\nexclude = {{ sources = [\"b\"] }}"),
-            "filters by a source that is none of pingone",
+            "filters by a source that is not one of pingone",
         ),
         ("[sinks.a]\ntype = \"stdout\"\nconcurrency = 2", "must be 1, not 2"),
         (

@@ -75,8 +75,8 @@ pub(crate) const DEFAULT_NAME: &str = "stdout";
 const MAX_BATCH_EVENTS: u64 = 100_000;
 const MAX_BATCH_BYTES: u64 = 128 << 20;
 
-/// Upper bounds of a range of events that go into the same objects. Its events are never in memory together, its
-/// compressed objects are.
+/// Upper bounds of a range of events that go into the same objects. Its objects are in memory together: compressed, or
+/// for Parquet and without compression as formatted events.
 const MAX_RANGE_EVENTS: u64 = 10_000_000;
 const MAX_RANGE_BYTES: u64 = 1 << 30;
 

@@ -188,7 +188,7 @@ mod tests {
                 "region = \"eu\"\napi_url = \"https://api.pingone.eu/v1\"\n",
                 "pingone.api_url: has a path",
             ),
-            ("region = \"eu\"\nsource = \"other\"\n", "pingone.source: is none of pingone"),
+            ("region = \"eu\"\nsource = \"other\"\n", "pingone.source: is not one of pingone"),
             (
                 "region = \"eu\"\n[reconcile]\nevery = \"0s\"\n",
                 "reconcile.every: must be more than 0",

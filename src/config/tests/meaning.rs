@@ -36,7 +36,7 @@ fn every_mistake_says_what_to_write() {
         ),
         (
             "[sinks.a]\ntype = \"stdout\"\ninclude = { sources = [\"interactions\"] }".to_owned(),
-            "filters by a source that is none of pingone",
+            "filters by a source that is not one of pingone",
         ),
         (
             format!("{ecs}include = {{ severities = [\"hihg\"] }}"),

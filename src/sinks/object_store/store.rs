@@ -26,7 +26,7 @@ use crate::sinks::Reason;
 /// A store with its credentials.
 #[derive(Debug)]
 pub(super) struct Store {
-    library: Arc<dyn ObjectStore>,
+    client: Arc<dyn ObjectStore>,
     exchanges: Exchanges,
     /// Set if the store takes tokens of Microsoft Entra ID.
     entra: Option<Arc<EntraTokens>>,
@@ -43,7 +43,7 @@ impl Store {
     pub(super) fn open(settings: &ObjectStoreSinkConfig) -> Result<Store, Reason> {
         let exchanges = Exchanges::open(&settings.client)?;
         let mut entra = None;
-        let library: object_store::Result<Arc<dyn ObjectStore>> = match &settings.store {
+        let client: object_store::Result<Arc<dyn ObjectStore>> = match &settings.store {
             StoreConfig::S3(s3) => {
                 let builder = s3_builder(s3, settings)?.with_http_connector(exchanges.clone());
                 match &s3.assume_role {
@@ -90,7 +90,7 @@ impl Store {
         };
         Ok(Store {
             // The library's message may hold a part of a key.
-            library: library.map_err(|_| Reason::new(UNUSABLE))?,
+            client: client.map_err(|_| Reason::new(UNUSABLE))?,
             exchanges,
             entra,
             kind: StoreKind::of(&settings.store),
@@ -125,7 +125,7 @@ impl Store {
         };
         drop(self.exchanges.take());
         let Ok(path) = Path::parse(name) else { return Err(None) };
-        let created = self.library.put_opts(&path, PutPayload::from(content), options).await;
+        let created = self.client.put_opts(&path, PutPayload::from(content), options).await;
         created.map(drop).map_err(|_| self.exchanges.take())
     }
 
