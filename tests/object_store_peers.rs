@@ -40,14 +40,7 @@ impl Peer {
                 "node {PLACE}/node_modules/azurite/dist/src/blob/main.js --blobHost {host} --blobPort {port} \
                  --location {data} --silent --skipApiVersionCheck"
             ),
-            _ => format!(
-                "{} server -dir={data} -ip={host} -ip.bind={host} -s3 -s3.port={port} -master.port={} \
-                 -volume.port={} -filer.port={}",
-                venv("weed"),
-                free_port(),
-                free_port(),
-                free_port()
-            ),
+            _ => seaweedfs(&venv("weed"), &data, port),
         };
         let path = if kind == "azure" { "/devstoreaccount1" } else { "" };
         let mut peer = Peer {
@@ -138,6 +131,21 @@ impl Peer {
         ))
         .with_variables(&[("SECRET", secret)])
     }
+}
+
+/// Returns the command line of SeaweedFS. Each of its servers opens a second port, by default 10,000 above the first:
+/// there the system may have given it to another process.
+fn seaweedfs(program: &str, data: &str, port: u16) -> String {
+    let address = "127.0.0.1";
+    let mut command = format!(
+        "{program} server -dir={data} -ip={address} -ip.bind={address} -s3 -s3.port={port} -s3.port.iceberg=0 \
+         -s3.port.lance=0 -s3.port.grpc={}",
+        free_port()
+    );
+    for server in ["master", "volume", "filer"] {
+        command += &format!(" -{server}.port={} -{server}.port.grpc={}", free_port(), free_port());
+    }
+    command
 }
 
 impl Drop for Peer {
