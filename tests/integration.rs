@@ -76,6 +76,7 @@ mod proxies;
 mod quarantine;
 mod real_clients;
 mod reconcile;
+mod reconcile_certainty;
 mod redaction;
 mod reload;
 mod reload_access;
