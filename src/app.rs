@@ -156,16 +156,19 @@ impl App {
         let registered = spool.register(&starts).await?;
         let analytics = Arc::new(FlowAnalytics::new((clock)()));
         let summariser = match registered.get(config.sinks.len()) {
-            Some(Registered { cursor, .. }) => Some(Summariser::new(
-                config.interactions.clone(),
-                Arc::clone(&config.outcomes),
-                Arc::clone(&spool),
-                *cursor,
-                config.sinks.iter().map(|sink| sink.name.as_str().into()).collect(),
-                Arc::clone(&analytics),
-                Arc::clone(&metrics),
-                Arc::clone(&clock),
-            )?),
+            Some(Registered { cursor, .. }) => {
+                let summariser = Summariser::new(
+                    config.interactions.clone(),
+                    Arc::clone(&config.outcomes),
+                    Arc::clone(&spool),
+                    *cursor,
+                    Arc::clone(&analytics),
+                    Arc::clone(&metrics),
+                    Arc::clone(&clock),
+                )?;
+                let sinks = config.sinks.iter().map(|sink| sink.name.as_str().into());
+                Some(summariser.with_sinks(sinks))
+            }
             None => None,
         };
         let mut workers = Vec::with_capacity(starts.len());

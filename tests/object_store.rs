@@ -124,7 +124,10 @@ fn an_object_whose_confirmation_was_lost_is_not_written_again() {
 
 #[test]
 fn a_killed_process_repeats_the_same_object_and_a_changed_configuration_another_one() {
-    for (is_changed, objects) in [(false, 1), (true, 2)] {
+    let (format, fewer, same) =
+        ("format = \"ecs\"\n", "age = \"10ms\", events = 2", "age = \"10ms\", events = 3");
+    for (keys, limits, objects) in [("", "", 1), (format, "", 2), ("", fewer, 3), ("", same, 1)] {
+        let is_changed = objects > 1;
         let bucket = Target::start(Bucket::default());
         // The object is stored, and the process waits for the answer until it is killed.
         bucket.fail([Fault::StoreAndReset]);
@@ -137,13 +140,14 @@ fn a_killed_process_repeats_the_same_object_and_a_changed_configuration_another_
         wait_for("an object", || (bucket.state().objects.len() == 1).then_some(()));
         service.kill();
         toml = std::fs::read_to_string(home.path("test.toml")).expect("a file");
-        if is_changed {
-            toml.push_str("format = \"ecs\"\n");
+        toml.push_str(keys);
+        if !limits.is_empty() {
+            toml = toml.replace("age = \"10ms\"", limits);
         }
         std::fs::write(home.path("test.toml"), toml).expect("written");
         let service = home.start();
         service.wait_until_settled("archive");
-        assert_eq!(bucket.state().objects.len(), objects, "changed: {is_changed}");
+        assert_eq!(bucket.state().objects.len(), objects, "{keys}{limits}");
         let log = service.log();
         assert_eq!(log.contains("configuration has changed while it wrote objects"), is_changed);
         let names: BTreeSet<String> = bucket.lines().into_iter().map(|(name, _)| name).collect();

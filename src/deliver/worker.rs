@@ -4,6 +4,7 @@ mod encoding;
 mod handoff;
 mod leadership;
 mod ranges;
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl std::fmt::Debug for Summariser {
 struct SummariserStopped;
 
 impl Summariser {
-    /// Creates the task, which starts after `cursor`. `sinks` are those of the configuration.
+    /// Creates the task, which starts after `cursor`.
     ///
     /// # Errors
     ///
@@ -72,7 +72,6 @@ impl Summariser {
         outcomes: Arc<OutcomeWords>,
         spool: Arc<Spool>,
         cursor: u64,
-        sinks: Vec<Arc<str>>,
         analytics: Arc<FlowAnalytics>,
         metrics: SharedMetrics,
         clock: Clock,
@@ -84,13 +83,19 @@ impl Summariser {
             reader: spool.reader(CURSOR_NAME)?,
             spool,
             cursor,
-            sinks,
+            sinks: Vec::new(),
             name: CURSOR_NAME.into(),
             source: SUMMARY_SOURCE.into(),
             analytics,
             metrics,
             clock,
         })
+    }
+
+    /// Sets the sinks whose cursors keep events in the spool: those of the configuration.
+    #[must_use]
+    pub fn with_sinks(self, sinks: impl Iterator<Item = Arc<str>>) -> Summariser {
+        Summariser { sinks: sinks.collect(), ..self }
     }
 
     /// Makes summaries until shutdown. Open interactions stay open: the next process continues them.
