@@ -197,3 +197,23 @@ fn check_summarises_a_configuration_as_json() {
     };
     assert_eq!((good("one"), good("hook")), (json!(true), json!(false)));
 }
+
+#[test]
+fn top_prints_one_snapshot_with_rates_if_no_terminal_reads_it() {
+    let home = Home::with_two_sinks("");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let output = home.run_with(&service, &["top", "--interval", "200ms"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() && !text.contains('\u{1b}'), "{text}");
+    for words in ["SOURCE", "pingone", "receiving", "DELIVERED", "one", "running"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let output = home.run_with(&service, &["top", "--interval", "200ms", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&report["sinks"][1]["sink"], &report["sources"][0]["state"]),
+        (&"two".into(), &"receiving".into())
+    );
+    assert_eq!(home.run(&["top", "--interval", "1ms"]).status.code(), Some(64));
+}

@@ -20,6 +20,7 @@
 //! [`access`] defines operators.
 
 pub(crate) mod access;
+mod audited;
 mod config;
 mod console;
 pub(crate) mod fetched;
@@ -45,6 +46,7 @@ use thiserror::Error;
 
 use access::Access;
 
+use crate::audit::AuditLog;
 use crate::deliver::SinkStatus;
 use crate::interactions::FlowAnalytics;
 use crate::metrics::SharedMetrics;
@@ -73,6 +75,8 @@ enum StatsError {
 pub(crate) struct Admin {
     pub spool: Arc<Spool>,
     pub access: Arc<Access>,
+    /// Log of operators' actions.
+    pub audit: Arc<AuditLog>,
     /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
     /// Rules of a retry from quarantine.
@@ -126,6 +130,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/api/sources/{name}/fetched", post(fetched::take_in))
         .route("/api/quarantine/purge", post(operations::purge))
         .merge(console::router())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), audited::record))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))
         .layer(middleware::map_response(console::with_policy))
         .layer(DefaultBodyLimit::max(limit));

@@ -47,8 +47,6 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
     } else {
         sink.resume();
     }
-    let what = if is_paused { "paused" } else { "resumed" };
-    tracing::info!(sink = name, "an operator {what} the sink");
     Json(sink.state()).into_response()
 }
 

@@ -12,8 +12,10 @@ macro_rules! print_line {
 }
 
 mod admin_client;
+mod audit;
 mod check;
 mod config;
+mod confirm;
 mod doctor;
 mod drift;
 mod fields;
@@ -36,6 +38,7 @@ mod sink;
 mod spool;
 mod status;
 mod tail;
+mod top;
 mod trace;
 mod volume;
 
@@ -100,6 +103,14 @@ enum CliCommand {
     /// Prints readiness, spool, quarantine, each sink, and totals by result. Exit code 1 if the service is
     /// not ready or a sink is paused.
     Status(status::StatusArguments),
+    /// Show rates, backlog and state of each source and sink, live
+    ///
+    /// Updates the screen until it is interrupted. If standard output is no terminal, prints one snapshot.
+    Top(top::TopArguments),
+    /// List operators' actions: who, when, what, with which result
+    ///
+    /// Reads the audit log beside the spool, also while the service runs.
+    Audit(audit::AuditArguments),
     /// Follow accepted events as they arrive
     ///
     /// Begins with the last events. Shows events as they are stored, after `[redact]`.
@@ -210,6 +221,8 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Quarantine(command) => quarantine::run(command, loader),
         CliCommand::Spool(command) => spool::run(&command, &loader.spool()?),
         CliCommand::Status(status) => status::run(&status, &loader.admin()?),
+        CliCommand::Top(arguments) => top::run(&arguments, &loader.admin()?),
+        CliCommand::Audit(arguments) => audit::run(&arguments, &loader.spool()?),
         CliCommand::Tail(arguments) => tail::run(&arguments, &loader.admin()?),
         CliCommand::Trace(arguments) => {
             trace::run(&arguments, &loader.config_without(Secrets::None)?)

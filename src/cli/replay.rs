@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::admin_client::AdminClient;
+use super::confirm::{Unattended, confirm};
 use super::{CommandFailure, block_on, output};
 use crate::admin::AdminConfig;
 use crate::admin::sinks::ReplayRequest;
@@ -24,6 +25,9 @@ pub(super) struct ReplayArguments {
     /// Continue a stopped replay after the position that it printed
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     after: u64,
+    /// Replay without a question, which a terminal is asked otherwise
+    #[arg(short, long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -48,6 +52,10 @@ pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<()
     let (mut after, mut replayed) = (arguments.after, 0);
     let spinner = output::counter("events spooled again");
     block_on(client.check_sink("--sink", &arguments.sink))?;
+    let sink = &arguments.sink;
+    let question =
+        format!("Deliver the events received from {from} to {to} to sink {sink} once more?");
+    confirm(&question, "nothing was replayed", arguments.yes, Unattended::Proceed)?;
     let result = block_on(async {
         loop {
             let step =

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::AdminConfig;
+use crate::alerts::AlertsConfig;
 use crate::deliver::SinkConfig;
 use crate::event::OutcomeWords;
 use crate::interactions::{InteractionsConfig, SUMMARY_SOURCE};
@@ -53,6 +54,8 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[admin]`
     pub admin: AdminConfig,
+    /// `[alerts]`; without it no messages are sent.
+    pub alerts: Option<AlertsConfig>,
     /// `[log]`
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
@@ -170,6 +173,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         sink.outcomes = outcomes.clone().unwrap_or_default();
     }
     let admin = AdminConfig::read(root);
+    let alerts = AlertsConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
     let pingone = PingOneConfig::read(root);
@@ -215,6 +219,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         interactions: interactions?,
         sinks: sinks?,
         admin: admin?,
+        alerts: alerts?,
         log: log?,
         traces: traces?,
         pingone: pingone?,
