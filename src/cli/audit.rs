@@ -9,9 +9,6 @@ use crate::audit::{self, AuditRead, AuditRecord};
 use crate::spool::SpoolConfig;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  davinci-siem audit --since 7d\n  davinci-siem audit --json | jq 'select(.action == \"purge\")'"
-)]
 pub(super) struct AuditArguments {
     /// Start of the listing: 2026-03-01, 2026-03-01T12:00:00Z, or 6h for six hours ago; default: all records
     #[arg(long, value_name = "TIME", value_parser = replay::time)]

@@ -26,13 +26,10 @@ use crate::spool::jetstream;
 use assertions::TestResult;
 use report::{CheckReport, ProbeResult};
 
-const EXAMPLES: &str = "Examples:\n  davinci-siem check --connect -c new.toml\n  davinci-siem check --diff /etc/davinci-siem.toml -c new.toml";
-
 /// Timeout of one probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
 pub(super) struct CheckArguments {
     /// Connect to every sink's target and check that it would take events; sends no event
     #[arg(long)]

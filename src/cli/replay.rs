@@ -4,10 +4,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::confirm::{Unattended, confirm};
 use super::{CommandFailure, block_on, output};
-use crate::admin::AdminConfig;
 use crate::admin::sinks::ReplayRequest;
 use crate::deliver::replay::ReplayProgress;
 
@@ -43,7 +42,7 @@ struct ReplaySummary<'a> {
     stopped_after: Option<u64>,
 }
 
-pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &ReplayArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
     if from >= to {
         return Err(CommandFailure::Usage(format!("--from {from} is not before --to {to}")));

@@ -9,10 +9,9 @@ use clap::Args;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::output::{json, rate, safe, size, table};
 use super::{CommandFailure, block_on};
-use crate::admin::AdminConfig;
 use rates::{Rates, TopReport};
 
 /// Moves the cursor to the upper left corner.
@@ -25,9 +24,6 @@ const CLEAR_BELOW: &str = "\x1b[J";
 const NUMBER_WIDTH: usize = 12;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  davinci-siem top\n  davinci-siem top --json | jq '.sinks[] | select(.lag > 0)'"
-)]
 pub(super) struct TopArguments {
     /// Interval of updates, over which rates are counted; at least 100 ms
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
@@ -44,7 +40,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Prints updates on a terminal; one after the first interval elsewhere.
-pub(super) fn run(arguments: &TopArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &TopArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let is_live = std::io::stdout().is_terminal() && !arguments.json;
     block_on(async {

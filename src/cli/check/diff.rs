@@ -38,7 +38,7 @@ pub(super) fn run(old: &Path, loader: Loader<'_>, as_json: bool) -> Result<(), C
         let (text, config) = loader.text_and_config()?;
         Ok::<_, CommandFailure>(ConfigText { text, config })
     };
-    let (before, after) = (read(Loader { file: Some(old) })?, read(loader)?);
+    let (before, after) = (read(Loader { file: Some(old), ..loader })?, read(loader)?);
     let keys_of = |side: &ConfigText| keys(&side.text, environment.iter().cloned());
     let of_keys = (keys_of(&before), keys_of(&after));
     let sinks = sink_changes((&before.config, &of_keys.0), (&after.config, &of_keys.1));
