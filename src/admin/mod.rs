@@ -12,6 +12,7 @@
 //! | `GET /api/drift` | operators | differences between the events and PingOne's documentation |
 //! | `GET /api/tail` | operators | the last events and new ones, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | pauses or resumes a sink |
+//! | `GET /api/sinks/{name}/replay?from=&to=` | operators | number of events that a replay would deliver |
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
 //! | `POST /api/sources/{name}/fetched` | operators | takes in events that were fetched from PingOne |
 //! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the request body as replacement if not empty |
@@ -126,7 +127,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/api/quarantine/{id}/retry", post(operations::retry))
         .route("/api/sinks/{name}/pause", post(sinks::pause))
         .route("/api/sinks/{name}/resume", post(sinks::resume))
-        .route("/api/sinks/{name}/replay", post(sinks::replay))
+        .route("/api/sinks/{name}/replay", get(sinks::count_replay).post(sinks::replay))
         .route("/api/sources/{name}/fetched", post(fetched::take_in))
         .route("/api/quarantine/purge", post(operations::purge))
         .merge(console::router())

@@ -1,5 +1,7 @@
 //! `replay`: delivers the events of a time range to one sink again.
 
+use std::io::IsTerminal;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::Args;
 use serde::Serialize;
@@ -7,7 +9,7 @@ use serde::Serialize;
 use super::admin_client::{AdminClient, AdminTarget};
 use super::confirm::{Unattended, confirm};
 use super::{CommandFailure, block_on, output};
-use crate::admin::sinks::ReplayRequest;
+use crate::admin::sinks::{ReplayCount, ReplayRequest};
 use crate::deliver::replay::ReplayProgress;
 
 #[derive(Debug, Args)]
@@ -52,9 +54,15 @@ pub(super) fn run(arguments: &ReplayArguments, admin: &AdminTarget) -> Result<()
     let spinner = output::counter("events spooled again");
     block_on(client.check_sink("--sink", &arguments.sink))?;
     let sink = &arguments.sink;
-    let question =
-        format!("Deliver the events received from {from} to {to} to sink {sink} once more?");
-    confirm(&question, "nothing was replayed", arguments.yes, Unattended::Proceed)?;
+    if !arguments.yes && std::io::stdin().is_terminal() {
+        let range = format!("from={}&to={}", from.timestamp_millis(), to.timestamp_millis());
+        let path = format!("/api/sinks/{sink}/replay?{range}");
+        let ReplayCount { events } = block_on(client.request(client.get(&path)))?;
+        let events = output::count(events, "event");
+        let question =
+            format!("Deliver {events} received from {from} to {to} to sink {sink} again?");
+        confirm(&question, "nothing was replayed", false, Unattended::Proceed)?;
+    }
     let result = block_on(async {
         loop {
             let step =

@@ -22,7 +22,7 @@ use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
 use crate::reconcile::ReconcileConfig;
 use crate::redact::{RedactConfig, Redaction};
-use crate::settings::{self, Problems, Secrets, Section};
+use crate::settings::{self, Problems, Secrets, Section, suggestion};
 use crate::spool::{Engine, SpoolConfig};
 use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
@@ -245,7 +245,15 @@ fn check_pingone(
     let known = names.join(", ");
     match pingone.map(|pingone| pingone.source.as_deref()) {
         Some(Some(name)) if !names.contains(&name) => {
-            root.report("pingone.source", format!("is not one of {known}; write one of them"));
+            root.report(
+                "pingone.source",
+                match suggestion(name, &names) {
+                    meant if meant.is_empty() => {
+                        format!("is not one of {known}; write one of them")
+                    }
+                    meant => format!("is not one of {known}{meant}"),
+                },
+            );
         }
         Some(None) if names.len() > 1 => {
             let message =
@@ -293,11 +301,13 @@ fn check_filters(
     let names: Vec<&str> = names.chain(has_summaries.then_some(SUMMARY_SOURCE)).collect();
     for sink in sinks {
         let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
-        for _ in filters
+        for name in filters
             .flat_map(|filter| &filter.sources)
             .filter(|name| !names.contains(&name.as_str()))
         {
-            let message = format!("filters by a source that is not one of {}", names.join(", "));
+            let meant = suggestion(name, &names);
+            let message =
+                format!("filters by a source that is not one of {}{meant}", names.join(", "));
             root.report(&format!("sinks.{}", sink.name), message);
         }
     }
