@@ -98,11 +98,11 @@ pub async fn run(
                     Ok(prepared) => {
                         refused.clear();
                         let changed = prepared.changed.clone();
+                        running = apply(prepared, &running, &targets, cause, &clock, &metrics);
+                        watched = files_of(&reload, &running.config);
                         if cause == ReloadCause::Signal || !changed.is_empty() {
                             note(&targets.audit, cause, "ok", changed, clock()).await;
                         }
-                        running = apply(prepared, &running, &targets, cause, &clock, &metrics);
-                        watched = files_of(&reload, &running.config);
                     }
                     Err(problems) => {
                         if cause != ReloadCause::Time || problems != refused {
