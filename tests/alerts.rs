@@ -95,7 +95,9 @@ fn a_problem_is_announced_once_and_resolved_once_also_across_restarts() {
     logs += &service.log();
     assert!(logs.contains("alert sent"), "{logs}");
     assert!(!logs.contains("CANARY"), "{logs}");
-    let check = home.run(&["check"]);
+    let check = home.run(&["check", "--connect"]);
+    assert!(check.status.success(), "{check:?}");
+    assert_eq!(messages(&receiver).len(), 2, "check sends nothing");
     let text = String::from_utf8_lossy(&check.stdout);
     assert!(text.contains("alerts to http://localhost:") && !text.contains("CANARY"), "{text}");
 }

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
+use http_body_util::{BodyExt, Collected};
 use serde_json::Value;
 
 use super::Admin;
@@ -82,8 +83,8 @@ async fn counted(response: Response) -> (Response, BTreeMap<String, u64>) {
         return (response, BTreeMap::new());
     }
     let (parts, body) = response.into_parts();
-    // A body in memory cannot fail.
-    let bytes = axum::body::to_bytes(body, MAX_ANSWER_BYTES as usize).await.unwrap_or_default();
+    // A body in memory is whole at once, and cannot fail.
+    let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
     let fields = match serde_json::from_slice(&bytes) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),

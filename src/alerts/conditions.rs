@@ -171,7 +171,7 @@ pub(super) fn conditions(snapshot: &Snapshot, growth: &mut Growth) -> Vec<Condit
         let left = expires - snapshot.now;
         let summary = match left {
             ..=0 => format!("The certificate of {key} has expired. Replace the file."),
-            ..EXPIRY_MS => {
+            1..EXPIRY_MS => {
                 format!(
                     "The certificate of {key} expires in {} days. Replace the file.",
                     left / DAY
