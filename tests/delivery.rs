@@ -179,7 +179,7 @@ fn a_replay_delivers_once_more_to_one_sink() {
         |from: &str| home.run_with(&service, &["replay", "--sink", "again", "--from", from]);
     // On a terminal, the number of events is shown, and a line that is no "y" replays nothing.
     let command = format!("{BINARY} replay --sink again --from 1h -c test.toml");
-    let mut terminal = std::process::Command::new("script")
+    let mut terminal = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .current_dir(home.directory.path())
         .env("DAVINCI_SIEM__ADMIN__ADDRESS", service.admin.strip_prefix("http://").expect("a URL"))

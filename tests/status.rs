@@ -230,7 +230,7 @@ fn a_service_elsewhere_is_reached_by_its_url_and_a_password_file() {
     }
     let run = |command: &str, password: &[&str]| {
         let words: Vec<&str> = command.split(' ').collect();
-        home.run(&[&words, &["--admin-url", service.admin.as_str()], password].concat())
+        home.run(&[words.as_slice(), &["--admin-url", service.admin.as_str()], password].concat())
     };
     let right: &[&str] = &["--admin-password-file", "right"];
     for command in ["status", "sink list", "sink pause one", "sink resume one", "drift", "top"] {
