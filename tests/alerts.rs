@@ -117,8 +117,8 @@ fn a_receiver_that_fails_or_hangs_slows_nothing_down_and_gets_the_message_later(
     });
     service.wait_until_settled("one");
     assert_eq!(home.lines("one.ndjson").len(), 200);
-    assert_eq!(messages(&receiver), [] as [Value; 0]);
     let message = wait_for("the message", || messages(&receiver).first().cloned());
+    assert!(receiver.requests() >= 3, "one attempt hung, and one got 500");
     assert_eq!(message["routing_key"], "r0ut1ngk3y");
     assert_eq!(message["event_action"], "trigger");
     assert_eq!(message["payload"]["severity"], "warning");
