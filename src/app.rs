@@ -4,6 +4,8 @@
 //! the sinks deliver until the grace period ends, close the spool.
 
 mod scheduled;
+mod series;
+mod watching;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,11 +14,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::access::Access;
 use crate::admin::{self, Admin};
+
+use crate::audit::AuditLog;
 use crate::config::Config;
 use crate::deliver::{SinkStatus, Worker};
 use crate::interactions::{self, FlowAnalytics, Summariser};
@@ -140,7 +144,7 @@ impl App {
             );
         }
         metrics.started.set((clock)() / 1000);
-        create_series(&config, &metrics);
+        series::create(&config, &metrics);
         let names = config.sources.iter().map(|source| source.name.as_str());
         let observer = Arc::new(Observer::new(names, Arc::clone(&metrics), (clock)()));
         restore_totals(&spool, &metrics).await?;
@@ -246,6 +250,7 @@ impl App {
             grace,
         };
         let access = Arc::new(Access::new(&config.admin, config.limits.failed_logins));
+        let audit = Arc::new(AuditLog::new(config.spool.directory.clone()));
         let reloading = tokio::spawn(reload::run(
             reload,
             config.clone(),
@@ -253,6 +258,7 @@ impl App {
                 policy: Arc::clone(&policy),
                 access: Arc::clone(&access),
                 sinks: statuses.clone(),
+                audit: Arc::clone(&audit),
             },
             Arc::clone(&clock),
             Arc::clone(&metrics),
@@ -266,6 +272,8 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let watching =
+            watching::start(&config, &spool, &statuses, &observer, &policy, &metrics, &clock);
         let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
         scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
@@ -285,6 +293,7 @@ impl App {
             router: admin::router(Admin {
                 spool: Arc::clone(&spool),
                 access,
+                audit,
                 sinks: statuses,
                 rules: config.retry_rules_with(policy),
                 fetched,
@@ -349,6 +358,7 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
+        watching.iter().for_each(JoinHandle::abort);
         saving.abort();
         drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());
@@ -361,29 +371,6 @@ impl App {
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Bind { key, address, source })
-}
-
-/// Creates every series with configured labels: Prometheus `increase()` needs an initial 0 sample.
-fn create_series(config: &Config, metrics: &Metrics) {
-    let sources = [Disposition::Accepted, Disposition::Duplicate, Disposition::Quarantined]
-        .map(Disposition::as_str);
-    for source in &config.sources {
-        for disposition in sources.into_iter().chain(["refused"]) {
-            metrics.events.with_label_values(&[source.name.as_str(), disposition]);
-        }
-        metrics.empty_bodies.with_label_values(&[source.name.as_str()]);
-    }
-    for sink in &config.sinks {
-        for disposition in Disposition::OF_SINKS {
-            metrics.sink_events.with_label_values(&[sink.name.as_str(), disposition.as_str()]);
-        }
-        for attempt in ["first", "repeated"] {
-            metrics.sink_attempts.with_label_values(&[sink.name.as_str(), attempt]);
-        }
-        metrics.damaged.with_label_values(&[sink.name.as_str()]);
-        metrics.sink_bytes.with_label_values(&[sink.name.as_str()]);
-        metrics.sink_delivery.with_label_values(&[sink.name.as_str()]);
-    }
 }
 
 /// Restores the counters of events from the totals in the spool.

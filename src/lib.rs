@@ -9,13 +9,16 @@
 //! one. ARCHITECTURE.md describes all modules and the path of an event.
 
 pub(crate) mod admin;
+pub(crate) mod alerts;
 pub mod app;
+pub(crate) mod audit;
 mod aws;
 mod azure;
 pub mod cli;
 pub mod config;
 pub mod decode;
 pub(crate) mod deliver;
+mod disk_space;
 mod durable_dir;
 mod error_chain;
 pub mod event;

@@ -67,6 +67,12 @@ pub struct Metrics {
     pub certificate_expires: IntGaugeVec,
     /// Reloads of configuration, certificates and credentials, by result.
     pub reloads: IntCounterVec,
+    /// Operators' actions, by action and result.
+    pub operator_actions: IntCounterVec,
+    /// Refused requests on the admin listener, by reason.
+    pub admin_refused: IntCounterVec,
+    /// Messages of `[alerts]`, by result.
+    pub alerts: IntCounterVec,
     /// Events by sink and result.
     pub sink_events: IntCounterVec,
     /// Seconds from the receipt of an event to the commit that follows its delivery, by sink.
@@ -233,6 +239,21 @@ impl Metrics {
             reloads: counter(
                 "reloads_total",
                 "Reloads of configuration, certificates and credentials, by result",
+                &["result"],
+            )?,
+            operator_actions: counter(
+                "operator_actions_total",
+                "Actions of operators, by action and result",
+                &["action", "result"],
+            )?,
+            admin_refused: counter(
+                "admin_refused_total",
+                "Refused requests on the admin listener, by reason",
+                &["reason"],
+            )?,
+            alerts: counter(
+                "alerts_total",
+                "Attempts to send a message of [alerts], by result",
                 &["result"],
             )?,
             sink_events: counter(

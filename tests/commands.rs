@@ -100,7 +100,7 @@ fn operator_commands_need_no_secret_of_a_sink() {
         &["trace", "event-0001"][..],
         &["quarantine", "list", "--sink", "hook"],
         &["quarantine", "retry", "1"],
-        &["quarantine", "purge", "--all", "--sink", "hook"],
+        &["quarantine", "purge", "--all", "--yes", "--sink", "hook"],
         &["replay", "--sink", "hook", "--from", "1h"],
         &["sink", "list"],
         &["status"],

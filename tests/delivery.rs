@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::events::{batch, fixture_text, id, ids, minted};
-use crate::support::service::{Home, Service};
+use crate::support::service::{BINARY, Home, Service};
 use crate::support::targets::receiver::Receiver;
 use crate::support::targets::webhook::Webhook;
 use crate::support::targets::{Fault, Target, header};
@@ -177,6 +177,21 @@ fn a_replay_delivers_once_more_to_one_sink() {
     wait_until_settled(&service, "once");
     let replay =
         |from: &str| home.run_with(&service, &["replay", "--sink", "again", "--from", from]);
+    // On a terminal, the number of events is shown, and a line that is no "y" replays nothing.
+    let command = format!("{BINARY} replay --sink again --from 1h -c test.toml");
+    let mut terminal = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(home.directory.path())
+        .env("DAVINCI_SIEM__ADMIN__ADDRESS", service.admin.strip_prefix("http://").expect("a URL"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script runs");
+    std::io::Write::write_all(&mut terminal.stdin.take().expect("piped"), b"n\n").expect("written");
+    let asked = terminal.wait_with_output().expect("ended");
+    let question = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(question.contains("Deliver 1,200 events received from"), "{question}");
+    assert!(question.contains("nothing was replayed") && !asked.status.success(), "{question}");
     let replayed = replay("1h");
     assert!(replayed.status.success(), "{replayed:?}");
     assert!(String::from_utf8_lossy(&replayed.stdout).starts_with("1,200 events"), "{replayed:?}");

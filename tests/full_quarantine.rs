@@ -162,7 +162,7 @@ fn a_sink_waits_with_a_refused_event_until_the_quarantine_has_room() {
             .all(|id| { sent.iter().filter(|sent| sent == id).count() == 1 }),
         "what was settled is not sent again: {sent:?}"
     );
-    let purged = home.run_with(&service, &["quarantine", "purge", "--all"]);
+    let purged = home.run_with(&service, &["quarantine", "purge", "--all", "--yes"]);
     assert_eq!(String::from_utf8_lossy(&purged.stdout), format!("{garbage} removed\n"));
     service.wait_until_settled("hook");
     let kept = home.quarantine();

@@ -5,8 +5,10 @@
 mod support;
 
 mod admin;
+mod alerts;
 mod answers;
 mod attacks;
+mod audit;
 mod aws;
 mod canary;
 mod canary_tokens;
@@ -80,6 +82,8 @@ mod reconcile_certainty;
 mod redaction;
 mod reload;
 mod reload_access;
+mod reload_diff;
+mod reload_load;
 mod reload_pairs;
 mod request_ids;
 mod retries;

@@ -146,10 +146,14 @@ fn entries_are_filtered_exported_and_purged() {
     assert_eq!(home.run(&["quarantine", "show", "1"]).status.code(), Some(1));
     assert!(service.terminate().0.success());
     assert_eq!(
-        text(&home.run(&["quarantine", "purge", "--all", "--reason", "missing_field"])),
+        text(&home.run(&["quarantine", "purge", "--all", "--yes", "--reason", "missing_field"])),
         "1 removed\n"
     );
-    assert_eq!(text(&home.run(&["quarantine", "purge", "--all"])), "2 removed\n");
+    let refused = home.run(&["quarantine", "purge", "--all"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(64), "{said}");
+    assert!(said.contains("Remove 2 entries permanently?") && said.contains("--yes"), "{said}");
+    assert_eq!(text(&home.run(&["quarantine", "purge", "--all", "--yes"])), "2 removed\n");
 }
 
 #[test]

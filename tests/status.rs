@@ -197,3 +197,63 @@ fn check_summarises_a_configuration_as_json() {
     };
     assert_eq!((good("one"), good("hook")), (json!(true), json!(false)));
 }
+
+#[test]
+fn top_prints_one_snapshot_with_rates_if_no_terminal_reads_it() {
+    let home = Home::with_two_sinks("");
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let output = home.run_with(&service, &["top", "--interval", "200ms"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success() && !text.contains('\u{1b}'), "{text}");
+    for words in ["SOURCE", "pingone", "receiving", "DELIVERED", "one", "running"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let output = home.run_with(&service, &["top", "--interval", "200ms", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        (&report["sinks"][1]["sink"], &report["sources"][0]["state"]),
+        (&"two".into(), &"receiving".into())
+    );
+    assert_eq!(home.run(&["top", "--interval", "1ms"]).status.code(), Some(64));
+}
+
+#[test]
+fn a_service_elsewhere_is_reached_by_its_url_and_a_password_file() {
+    let home = Home::with_two_sinks("").with_variables(&[
+        ("DAVINCI_SIEM__ADMIN__PASSWORD_ENV", "PASSWORD"),
+        ("PASSWORD", "canary-password"),
+    ]);
+    let service = home.start();
+    for (file, password) in [("right", "canary-password\n"), ("wrong", "canary-wrong")] {
+        std::fs::write(home.path(file), password).expect("written");
+    }
+    let run = |command: &str, password: &[&str]| {
+        let words: Vec<&str> = command.split(' ').collect();
+        home.run(&[words.as_slice(), &["--admin-url", service.admin.as_str()], password].concat())
+    };
+    let right: &[&str] = &["--admin-password-file", "right"];
+    for command in ["status", "sink list", "sink pause one", "sink resume one", "drift", "top"] {
+        let output = run(command, right);
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+    assert!(run("health", &[]).status.success(), "no password is needed");
+    for (command, password, code, words) in [
+        ("status", &[][..], 1, "log in as user admin"),
+        ("status", &["--admin-password-file", "wrong"], 1, "log in as user admin"),
+        (
+            "status",
+            &["--admin-password-file", "nowhere.txt"],
+            64,
+            "--admin-password-file nowhere.txt cannot be read",
+        ),
+        ("check", right, 64, "does not take --admin-url"),
+    ] {
+        let output = run(command, password);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(words) && !said.contains("canary"), "{said}");
+    }
+    let misspelt = home.run(&["status", "--admin-url", "localhost:9090"]);
+    assert_eq!(misspelt.status.code(), Some(64), "{misspelt:?}");
+}

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// Modules of `src/`, each with the modules that it may name by `crate::`. None points upwards; `receive` and `deliver`
 /// do not know each other.
-const DIRECTIONS: [(&str, &[&str]); 40] = [
+const DIRECTIONS: [(&str, &[&str]); 43] = [
     ("error_chain", &[]),
     ("rlimit", &[]),
     ("file_fingerprint", &[]),
+    ("disk_space", &[]),
     ("durable_dir", &[]),
+    ("audit", &["durable_dir"]),
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
@@ -99,9 +101,26 @@ const DIRECTIONS: [(&str, &[&str]); 40] = [
     ),
     ("interactions", &["decode", "event", "metrics", "settings", "shutdown", "spool"]),
     (
-        "admin",
+        "alerts",
         &[
             "deliver",
+            "disk_space",
+            "durable_dir",
+            "http_client",
+            "metrics",
+            "observe",
+            "receive",
+            "secret",
+            "settings",
+            "spool",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "audit",
+            "deliver",
+            "disk_space",
             "interactions",
             "listener",
             "metrics",
@@ -119,6 +138,7 @@ const DIRECTIONS: [(&str, &[&str]); 40] = [
         "config",
         &[
             "admin",
+            "alerts",
             "deliver",
             "event",
             "interactions",
@@ -138,6 +158,7 @@ const DIRECTIONS: [(&str, &[&str]); 40] = [
         "reload",
         &[
             "admin",
+            "audit",
             "config",
             "deliver",
             "file_fingerprint",
@@ -146,6 +167,7 @@ const DIRECTIONS: [(&str, &[&str]); 40] = [
             "receive",
             "secret",
             "settings",
+            "shown",
             "spool",
         ],
     ),
@@ -153,6 +175,8 @@ const DIRECTIONS: [(&str, &[&str]); 40] = [
         "app",
         &[
             "admin",
+            "alerts",
+            "audit",
             "config",
             "deliver",
             "interactions",

@@ -62,6 +62,11 @@ impl Access {
         !rules.is_read_only && rules.credentials.is_some()
     }
 
+    /// Returns true if a password is required.
+    pub(super) fn has_password(&self) -> bool {
+        self.rules().credentials.is_some()
+    }
+
     /// Returns true if operations are refused.
     pub(super) fn is_read_only(&self) -> bool {
         self.rules().is_read_only
@@ -134,6 +139,19 @@ pub(crate) enum AccessRefusal {
     OtherSite,
 }
 
+impl AccessRefusal {
+    /// Returns the reason's name, for metrics.
+    fn as_str(self) -> &'static str {
+        match self {
+            AccessRefusal::Password => "password",
+            AccessRefusal::TooManyAttempts => "too_many_attempts",
+            AccessRefusal::Elsewhere => "elsewhere",
+            AccessRefusal::ReadOnly => "read_only",
+            AccessRefusal::OtherSite => "other_site",
+        }
+    }
+}
+
 /// Passes requests on that [`Access`] allows, and answers the others.
 pub(super) async fn guard(
     State(admin): State<Arc<Admin>>,
@@ -144,6 +162,7 @@ pub(super) async fn guard(
         Ok(()) => return next.run(request).await,
         Err(refusal) => refusal,
     };
+    admin.metrics.admin_refused.with_label_values(&[refusal.as_str()]).inc();
     let (status, message) = match refusal {
         AccessRefusal::Password => {
             (StatusCode::UNAUTHORIZED, "log in as user admin with admin.password")

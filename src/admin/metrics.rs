@@ -7,13 +7,17 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::{Gauge, GaugeVec, Opts, Registry};
 
-use super::{Admin, STATS_TIMEOUT, process};
+use super::{Admin, process};
 use crate::deliver::SinkState;
+use crate::disk_space::disk_space;
 use crate::spool::{Disposition, Loss, SpoolStats};
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let stats = admin.stats().await.ok();
-    let disk = disk_space(&admin).await;
+    let disk = match admin.disk.clone() {
+        Some(directory) => disk_space(directory).await,
+        None => None,
+    };
     let gauges = Registry::new_custom(Some("davinci_siem".to_owned()), None).and_then(|registry| {
         let set = |name: &str, help: &str, value: f64| {
             let gauge = Gauge::new(name, help)?;
@@ -121,15 +125,6 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => failed(&error),
     }
-}
-
-/// Returns the free space that an unprivileged process can use, and the size, of the file system of the spool, in
-/// bytes. Returns `None` if there is none, or if it does not answer.
-async fn disk_space(admin: &Admin) -> Option<(u64, u64)> {
-    let directory = admin.disk.clone()?;
-    let asked = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&directory));
-    let found = tokio::time::timeout(STATS_TIMEOUT, asked).await.ok()?.ok()?.ok()?;
-    Some((found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize))
 }
 
 /// Counts events that the spool removed before a sink had passed them, or that precede a sink's start. No worker

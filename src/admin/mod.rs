@@ -12,6 +12,7 @@
 //! | `GET /api/drift` | operators | differences between the events and PingOne's documentation |
 //! | `GET /api/tail` | operators | the last events and new ones, one JSON object per line |
 //! | `POST /api/sinks/{name}/pause`, `…/resume` | operators | pauses or resumes a sink |
+//! | `GET /api/sinks/{name}/replay?from=&to=` | operators | number of events that a replay would deliver |
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
 //! | `POST /api/sources/{name}/fetched` | operators | takes in events that were fetched from PingOne |
 //! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the request body as replacement if not empty |
@@ -20,6 +21,7 @@
 //! [`access`] defines operators.
 
 pub(crate) mod access;
+mod audited;
 mod config;
 mod console;
 pub(crate) mod fetched;
@@ -45,6 +47,7 @@ use thiserror::Error;
 
 use access::Access;
 
+use crate::audit::AuditLog;
 use crate::deliver::SinkStatus;
 use crate::interactions::FlowAnalytics;
 use crate::metrics::SharedMetrics;
@@ -73,6 +76,8 @@ enum StatsError {
 pub(crate) struct Admin {
     pub spool: Arc<Spool>,
     pub access: Arc<Access>,
+    /// Log of operators' actions.
+    pub audit: Arc<AuditLog>,
     /// State of every sink.
     pub sinks: Vec<Arc<SinkStatus>>,
     /// Rules of a retry from quarantine.
@@ -122,10 +127,11 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/api/quarantine/{id}/retry", post(operations::retry))
         .route("/api/sinks/{name}/pause", post(sinks::pause))
         .route("/api/sinks/{name}/resume", post(sinks::resume))
-        .route("/api/sinks/{name}/replay", post(sinks::replay))
+        .route("/api/sinks/{name}/replay", get(sinks::count_replay).post(sinks::replay))
         .route("/api/sources/{name}/fetched", post(fetched::take_in))
         .route("/api/quarantine/purge", post(operations::purge))
         .merge(console::router())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), audited::record))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))
         .layer(middleware::map_response(console::with_policy))
         .layer(DefaultBodyLimit::max(limit));

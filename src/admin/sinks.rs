@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
 
 use super::Admin;
 use super::operations::failure;
@@ -23,6 +24,13 @@ pub(crate) struct ReplayRequest {
     pub to: Millis,
     /// Position where the previous step ended; 0 for the first step.
     pub after: u64,
+}
+
+/// Answer to the question before a replay.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReplayCount {
+    /// Number of events that the replay would deliver.
+    pub events: u64,
 }
 
 pub(super) async fn pause(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Response {
@@ -47,8 +55,6 @@ async fn set_paused(admin: &Admin, name: &str, is_paused: bool) -> Response {
     } else {
         sink.resume();
     }
-    let what = if is_paused { "paused" } else { "resumed" };
-    tracing::info!(sink = name, "an operator {what} the sink");
     Json(sink.state()).into_response()
 }
 
@@ -73,6 +79,33 @@ pub(super) async fn replay(
     }
     match step.progress {
         Ok(progress) => Json(progress).into_response(),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// Returns the number of events that a replay would deliver, for the question before it. The query has `from` and `to`,
+/// as in [`ReplayRequest`].
+pub(super) async fn count_replay(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let sink = match find(&admin, &name) {
+        Ok(sink) => sink,
+        Err(response) => return *response,
+    };
+    let query = query.unwrap_or_default();
+    let bound = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(name, _)| name == wanted)?.1.parse::<Millis>().ok()
+    };
+    let (Some(from), Some(to)) = (bound("from"), bound("to")) else {
+        let message = "from and to have to be numbers of ms since the Unix epoch";
+        return failure(StatusCode::BAD_REQUEST, message);
+    };
+    let range = ReplayRange { positions: 0..sink.cursor(), time: from..to.min((admin.clock)()) };
+    match replay::count(&admin.spool, range).await {
+        Ok(events) => Json(ReplayCount { events }).into_response(),
         Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }

@@ -1,23 +1,27 @@
 //! HTTP client of the running service's admin listener.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use url::Url;
 
 use super::{CommandFailure, known};
 use crate::admin::access::USERNAME;
 use crate::admin::operations;
 use crate::admin::{AdminConfig, OPERATION_HEADER};
 use crate::error_chain::connection_failure;
-use crate::secret::Secret;
+use crate::http_client;
+use crate::secret::{Form, Secret};
+use crate::tls::{self, TlsConfig};
 
 /// Timeout of one request; a retry from quarantine waits for stable storage.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Client of the admin listener on this machine.
+/// Client of an admin listener.
 pub(super) struct AdminClient {
     client: Client,
     base: String,
@@ -26,17 +30,61 @@ pub(super) struct AdminClient {
     password: Option<Secret>,
 }
 
-impl AdminClient {
-    pub(super) fn new(admin: &AdminConfig) -> Result<AdminClient, CommandFailure> {
-        let password = admin.password.clone();
-        Ok(AdminClient { password, ..AdminClient::without_password(admin.address)? })
+/// Admin listener of a service, and the password for it.
+pub(super) struct AdminTarget {
+    /// URL without a slash at its end.
+    base: String,
+    /// Host and port.
+    peer: String,
+    password: Option<Secret>,
+}
+
+impl AdminTarget {
+    /// Returns the listener of `[admin]`, on this machine.
+    pub(super) fn of(admin: &AdminConfig) -> AdminTarget {
+        AdminTarget { password: admin.password.clone(), ..AdminTarget::at(admin.address) }
     }
 
-    /// Creates a client for endpoints that need no password.
-    pub(super) fn without_password(address: SocketAddr) -> Result<AdminClient, CommandFailure> {
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build()?;
+    /// Returns the listener at an address, for endpoints that need no password.
+    pub(super) fn at(address: SocketAddr) -> AdminTarget {
         let peer = reachable(address).to_string();
-        Ok(AdminClient { client, base: format!("http://{peer}"), peer, password: None })
+        AdminTarget { base: format!("http://{peer}"), peer, password: None }
+    }
+
+    /// Returns the listener at a URL, with the password in a file. Neither comes from a configuration, so that no
+    /// password goes to another service than its own.
+    pub(super) fn new(
+        url: &Url,
+        password_file: Option<&Path>,
+    ) -> Result<AdminTarget, CommandFailure> {
+        let read = |file| Secret::from_file(file, Form::Line);
+        let password = password_file.map(read).transpose().map_err(|error| {
+            CommandFailure::Usage(format!("davinci-siem: --admin-password-file {error}"))
+        })?;
+        let base = url.as_str().trim_end_matches('/').to_owned();
+        Ok(AdminTarget { base, peer: http_client::peer(url), password })
+    }
+}
+
+impl AdminClient {
+    pub(super) fn new(target: &AdminTarget) -> Result<AdminClient, CommandFailure> {
+        let mut builder = Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        if target.base.starts_with("https:") {
+            let tls = tls::client_config(&TlsConfig::default())?;
+            builder = builder.tls_backend_preconfigured(tls);
+        } else {
+            builder = builder.tls_certs_only([]);
+        }
+        let AdminTarget { base, peer, password } = target;
+        Ok(AdminClient {
+            client: builder.build()?,
+            base: base.clone(),
+            peer: peer.clone(),
+            password: password.clone(),
+        })
     }
 
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
@@ -103,7 +151,7 @@ impl AdminClient {
             let failure = connection_failure(&error, &self.peer);
             CommandFailure::Failed(format!(
                 "the service cannot be reached: {failure}. Is it running, and is admin.address the one \
-                 it uses? Give its configuration with -c"
+                 it uses? Give its configuration with -c, or its address with --admin-url"
             ))
         })
     }

@@ -1,9 +1,10 @@
 //! `check`: loads the configuration, prints a summary, and with `--connect` probes the targets.
 
 mod assertions;
+mod diff;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -36,6 +37,9 @@ pub(super) struct CheckArguments {
     /// Run the tests of the configuration, its tables `tests`
     #[arg(long)]
     tests: bool,
+    /// Print the effects of a reload: of this configuration, in a service that runs with OLD
+    #[arg(long, value_name = "OLD", conflicts_with_all = ["connect", "tests"])]
+    diff: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -82,6 +86,9 @@ impl ProblemReport {
 /// Loads the configuration and prints all mistakes, or a summary.
 pub(super) fn run(arguments: &CheckArguments, loader: Loader<'_>) -> Result<(), CommandFailure> {
     let file = loader.file;
+    if let Some(old) = &arguments.diff {
+        return diff::run(old, loader, arguments.json);
+    }
     if !arguments.json {
         return report(arguments, &loader.config()?, file);
     }

@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::{CommandFailure, block_on, output};
-use crate::admin::AdminConfig;
 use crate::observe::{DriftLine, DriftReport, ValueShape};
 
 #[derive(Debug, Args)]
@@ -14,7 +13,7 @@ pub(super) struct DriftArguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &DriftArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &DriftArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let drifted: DriftReport = block_on(client.request(client.get("/api/drift")))?;
     if arguments.json {

@@ -3,9 +3,8 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::{CommandFailure, block_on, output, replay};
-use crate::admin::AdminConfig;
 use crate::interactions::{FailingStep, FlowReport, FlowStatistics};
 
 /// Number of failing steps that the table shows per flow.
@@ -22,7 +21,7 @@ pub(super) struct FlowsArguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &FlowsArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &FlowsArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let since = arguments.since.map_or(0, |since| since.timestamp_millis());
     let path = format!("/api/flows?since={since}");

@@ -1,11 +1,9 @@
 //! `health`: queries readiness of the running service.
 
-use std::net::SocketAddr;
-
 use clap::Args;
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::output::{json, safe};
 use super::{CommandFailure, block_on};
 
@@ -17,8 +15,8 @@ pub(super) struct HealthArguments {
 }
 
 /// Prints the readiness document of the service; returns `Err` unless the service is ready.
-pub(super) fn run(_: &HealthArguments, address: SocketAddr) -> Result<(), CommandFailure> {
-    let admin = AdminClient::without_password(address)?;
+pub(super) fn run(_: &HealthArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
+    let admin = AdminClient::new(admin)?;
     let readiness: Value = block_on(async {
         let answer = admin.send(admin.get("/readyz")).await?;
         admin.json(answer).await

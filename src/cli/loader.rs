@@ -1,10 +1,12 @@
 //! Parts of the configuration that a command reads. Commands for operators read no secret of a sink.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::Path;
 
+use url::Url;
+
 use super::CommandFailure;
+use super::admin_client::AdminTarget;
 use crate::admin::AdminConfig;
 use crate::config::{self, Config};
 use crate::deliver;
@@ -17,6 +19,10 @@ use crate::spool::SpoolConfig;
 #[derive(Clone, Copy)]
 pub(super) struct Loader<'a> {
     pub(super) file: Option<&'a Path>,
+    /// URL of the admin listener, instead of `[admin]`.
+    pub(super) admin_url: Option<&'a Url>,
+    /// File with the password for `admin_url`.
+    pub(super) password_file: Option<&'a Path>,
 }
 
 impl Loader<'_> {
@@ -51,14 +57,20 @@ impl Loader<'_> {
         self.part(Secrets::All, |root| config::read_spool(root, 0))
     }
 
-    /// Reads `[admin]` alone, to reach the running service.
-    pub(super) fn admin(self) -> Result<AdminConfig, CommandFailure> {
-        self.part(Secrets::All, AdminConfig::read)
+    /// Returns the admin listener, to reach the running service: `--admin-url`, or `[admin]`.
+    pub(super) fn admin(self) -> Result<AdminTarget, CommandFailure> {
+        match self.admin_url {
+            Some(url) => AdminTarget::new(url, self.password_file),
+            None => Ok(AdminTarget::of(&self.part(Secrets::All, AdminConfig::read)?)),
+        }
     }
 
-    /// Reads the address of the admin listener, and no secret.
-    pub(super) fn admin_address(self) -> Result<SocketAddr, CommandFailure> {
-        self.part(Secrets::None, AdminConfig::read_address)
+    /// Returns the admin listener for endpoints that need no password. Reads no secret.
+    pub(super) fn public_admin(self) -> Result<AdminTarget, CommandFailure> {
+        match self.admin_url {
+            Some(url) => AdminTarget::new(url, None),
+            None => Ok(AdminTarget::at(self.part(Secrets::None, AdminConfig::read_address)?)),
+        }
     }
 
     /// Reads `[pingone]` alone; `None` without it.

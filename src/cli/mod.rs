@@ -12,10 +12,13 @@ macro_rules! print_line {
 }
 
 mod admin_client;
+mod audit;
 mod check;
 mod config;
+mod confirm;
 mod doctor;
 mod drift;
+mod examples;
 mod fields;
 mod flows;
 mod generate;
@@ -36,6 +39,7 @@ mod sink;
 mod spool;
 mod status;
 mod tail;
+mod top;
 mod trace;
 mod volume;
 
@@ -44,9 +48,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use url::Url;
 
 use crate::error_chain::{error_chain, io_message, without_numbers};
+use crate::http_client;
 use crate::settings::Secrets;
 use loader::Loader;
 
@@ -66,6 +72,12 @@ struct CommandLine {
     /// override its keys
     #[arg(short, long, global = true, value_name = "FILE", env = "DAVINCI_SIEM_CONFIG")]
     config: Option<PathBuf>,
+    /// URL of the admin listener of a running service, instead of `[admin]` of the configuration
+    #[arg(long, global = true, value_name = "URL", value_parser = admin_url)]
+    admin_url: Option<Url>,
+    /// File with the admin password, for --admin-url
+    #[arg(long, global = true, value_name = "FILE", requires = "admin_url")]
+    admin_password_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<CliCommand>,
 }
@@ -100,6 +112,14 @@ enum CliCommand {
     /// Prints readiness, spool, quarantine, each sink, and totals by result. Exit code 1 if the service is
     /// not ready or a sink is paused.
     Status(status::StatusArguments),
+    /// Show rates, backlog and state of each source and sink, live
+    ///
+    /// Updates the screen until it is interrupted. If standard output is no terminal, prints one snapshot.
+    Top(top::TopArguments),
+    /// List operators' actions: who, when, what, with which result
+    ///
+    /// Reads the audit log beside the spool, also while the service runs.
+    Audit(audit::AuditArguments),
     /// Follow accepted events as they arrive
     ///
     /// Begins with the last events. Shows events as they are stored, after `[redact]`.
@@ -168,7 +188,8 @@ impl<E: std::error::Error + 'static> From<E> for CommandFailure {
 
 /// Runs the command in `arguments` and returns the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match CommandLine::try_parse_from(arguments) {
+    let parsed = command_line().try_get_matches_from(arguments);
+    let arguments = match parsed.and_then(|found| CommandLine::from_arg_matches(&found)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
@@ -179,9 +200,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // One provider for every TLS client of the process; a second call finds it installed.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let file = arguments.config.as_deref();
+    let loader = Loader {
+        file: arguments.config.as_deref(),
+        admin_url: arguments.admin_url.as_ref(),
+        password_file: arguments.admin_password_file.as_deref(),
+    };
     let command = arguments.command.unwrap_or(CliCommand::Serve);
-    match run_command(command, file) {
+    match run_command(command, loader) {
         Ok(()) | Err(CommandFailure::OutputClosed) => ExitCode::SUCCESS,
         Err(CommandFailure::Failed(message)) => {
             eprintln!("davinci-siem: {}", without_numbers(&message));
@@ -194,12 +219,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFailure> {
-    let loader = Loader { file };
+/// Returns the definition of the command line, with examples in the help of each command.
+fn command_line() -> Command {
+    examples::with_examples(CommandLine::command())
+}
+
+/// Parses `--admin-url`.
+fn admin_url(text: &str) -> Result<Url, String> {
+    http_client::parse_url(text).map_err(|problem| format!("the URL {problem}"))
+}
+
+/// Returns true for a command that takes `--admin-url`: it needs the running service and nothing else.
+fn takes_admin_url(command: &CliCommand) -> bool {
+    use CliCommand::{Drift, Flows, Health, Replay, Sink, Status, Tail, Top};
+    matches!(
+        command,
+        Status(_) | Top(_) | Tail(_) | Sink(_) | Flows(_) | Drift(_) | Replay(_) | Health(_)
+    )
+}
+
+fn run_command(command: CliCommand, loader: Loader<'_>) -> Result<(), CommandFailure> {
+    if loader.admin_url.is_some() && !takes_admin_url(&command) {
+        let message =
+            "davinci-siem: this command does not take --admin-url; give the configuration with -c";
+        return Err(CommandFailure::Usage(message.to_owned()));
+    }
     match command {
         CliCommand::Serve => {
             let (text, config) = loader.text_and_config()?;
-            serve::run(config, text, file.map(Path::to_owned))
+            serve::run(config, text, loader.file.map(Path::to_owned))
         }
         CliCommand::Init(arguments) => init::run(&arguments),
         CliCommand::Check(check) => check::run(&check, loader),
@@ -210,6 +258,8 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Quarantine(command) => quarantine::run(command, loader),
         CliCommand::Spool(command) => spool::run(&command, &loader.spool()?),
         CliCommand::Status(status) => status::run(&status, &loader.admin()?),
+        CliCommand::Top(arguments) => top::run(&arguments, &loader.admin()?),
+        CliCommand::Audit(arguments) => audit::run(&arguments, &loader.spool()?),
         CliCommand::Tail(arguments) => tail::run(&arguments, &loader.admin()?),
         CliCommand::Trace(arguments) => {
             trace::run(&arguments, &loader.config_without(Secrets::None)?)
@@ -223,9 +273,9 @@ fn run_command(command: CliCommand, file: Option<&Path>) -> Result<(), CommandFa
         CliCommand::Volume(arguments) => {
             volume::run(&arguments, &loader.config_without(Secrets::None)?)
         }
-        CliCommand::Health(health) => health::run(&health, loader.admin_address()?),
-        CliCommand::Completions(shell) => generate::completions(&shell, CommandLine::command()),
-        CliCommand::Man(man) => generate::man(&man, CommandLine::command()),
+        CliCommand::Health(health) => health::run(&health, &loader.public_admin()?),
+        CliCommand::Completions(shell) => generate::completions(&shell, command_line()),
+        CliCommand::Man(man) => generate::man(&man, command_line()),
     }
 }
 

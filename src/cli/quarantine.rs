@@ -13,6 +13,7 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::confirm::{Unattended, confirm};
 use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{CommandFailure, known};
@@ -71,9 +72,12 @@ pub(super) enum QuarantineCommand {
         /// Numbers of the entries
         #[arg(required_unless_present = "all")]
         ids: Vec<i64>,
-        /// Remove every entry that matches the filter
+        /// Remove every entry that matches the filter; asks first, and needs --yes without a terminal
         #[arg(long, conflicts_with = "ids")]
         all: bool,
+        /// Remove without a question
+        #[arg(short, long)]
+        yes: bool,
         #[command(flatten)]
         filter: EntryFilter,
         /// Print JSON
@@ -159,29 +163,19 @@ pub(super) fn run(command: QuarantineCommand, loader: Loader<'_>) -> Result<(), 
             drop(spool);
             change::retry(loader, &settings, &ids, replacement.as_ref(), json)
         }
-        QuarantineCommand::Purge { ids, all, filter, json } => {
+        QuarantineCommand::Purge { ids, all, yes, filter, json } => {
             filter.only_with(all)?;
             let spool = open()?;
             filter.check(&spool, loader)?;
             let ids = if all { matching_ids(&spool, &filter)? } else { ids };
-            if all && !ids.is_empty() && !is_confirmed(ids.len() as u64)? {
-                return Err(CommandFailure::Failed("nothing was removed".to_owned()));
+            if all && !ids.is_empty() {
+                let question = format!("Remove {} permanently?", count(ids.len() as u64, "entry"));
+                confirm(&question, "nothing was removed", yes, Unattended::Refuse)?;
             }
             drop(spool);
             change::purge(loader, &settings, &ids, json)
         }
     }
-}
-
-/// Asks for confirmation on a terminal; returns true without one.
-fn is_confirmed(entries: u64) -> Result<bool, CommandFailure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(true);
-    }
-    eprint!("Remove {} permanently? [y/N] ", count(entries, "entry"));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn list(

@@ -1,13 +1,15 @@
 //! `replay`: delivers the events of a time range to one sink again.
 
+use std::io::IsTerminal;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::Args;
 use serde::Serialize;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
+use super::confirm::{Unattended, confirm};
 use super::{CommandFailure, block_on, output};
-use crate::admin::AdminConfig;
-use crate::admin::sinks::ReplayRequest;
+use crate::admin::sinks::{ReplayCount, ReplayRequest};
 use crate::deliver::replay::ReplayProgress;
 
 #[derive(Debug, Args)]
@@ -24,6 +26,9 @@ pub(super) struct ReplayArguments {
     /// Continue a stopped replay after the position that it printed
     #[arg(long, value_name = "POSITION", default_value_t = 0)]
     after: u64,
+    /// Replay without a question, which a terminal is asked otherwise
+    #[arg(short, long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,7 +44,7 @@ struct ReplaySummary<'a> {
     stopped_after: Option<u64>,
 }
 
-pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &ReplayArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let (from, to) = (arguments.from, arguments.to.unwrap_or_else(Utc::now));
     if from >= to {
         return Err(CommandFailure::Usage(format!("--from {from} is not before --to {to}")));
@@ -48,6 +53,16 @@ pub(super) fn run(arguments: &ReplayArguments, admin: &AdminConfig) -> Result<()
     let (mut after, mut replayed) = (arguments.after, 0);
     let spinner = output::counter("events spooled again");
     block_on(client.check_sink("--sink", &arguments.sink))?;
+    let sink = &arguments.sink;
+    if !arguments.yes && std::io::stdin().is_terminal() {
+        let range = format!("from={}&to={}", from.timestamp_millis(), to.timestamp_millis());
+        let path = format!("/api/sinks/{sink}/replay?{range}");
+        let ReplayCount { events } = block_on(client.request(client.get(&path)))?;
+        let events = output::count(events, "event");
+        let question =
+            format!("Deliver {events} received from {from} to {to} to sink {sink} again?");
+        confirm(&question, "nothing was replayed", false, Unattended::Proceed)?;
+    }
     let result = block_on(async {
         loop {
             let step =

@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::output::safe;
 use super::{CommandFailure, block_on};
-use crate::admin::AdminConfig;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SinkCommand {
@@ -31,7 +30,7 @@ pub(super) struct SinkArguments {
     json: bool,
 }
 
-pub(super) fn run(command: &SinkCommand, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(command: &SinkCommand, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     block_on(async {
         match command {

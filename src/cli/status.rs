@@ -4,10 +4,9 @@ use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::Value;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::output::{colored, count, json, safe, size, table, time};
 use super::{CommandFailure, block_on};
-use crate::admin::AdminConfig;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArguments {
@@ -17,7 +16,7 @@ pub(super) struct StatusArguments {
 }
 
 /// Prints the state of the service. Returns `Err` if it is not ready or a sink is paused.
-pub(super) fn run(arguments: &StatusArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &StatusArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let (readiness, status) = block_on(async {
         let readiness = client.send(client.get("/readyz")).await?;

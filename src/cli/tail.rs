@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::admin_client::AdminClient;
+use super::admin_client::{AdminClient, AdminTarget};
 use super::output::{colored, count, safe, time};
 use super::{CommandFailure, block_on, known};
-use crate::admin::AdminConfig;
 use crate::observe::DriftReport;
 
 /// Request timeout of the stream: one year.
@@ -114,7 +113,7 @@ fn check_kind(kind: &str, drifted: &DriftReport) -> Result<(), CommandFailure> {
 }
 
 /// Prints events until interrupted or until the service stops.
-pub(super) fn run(arguments: &TailArguments, admin: &AdminConfig) -> Result<(), CommandFailure> {
+pub(super) fn run(arguments: &TailArguments, admin: &AdminTarget) -> Result<(), CommandFailure> {
     let client = AdminClient::new(admin)?;
     let path = format!("/api/tail?{}", query(arguments));
     block_on(async {

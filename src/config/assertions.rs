@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::deliver::SinkConfig;
 use crate::receive::SourceConfig;
-use crate::settings::Section;
+use crate::settings::{Section, suggestion};
 
 /// An expectation about one event and one sink.
 #[derive(Debug, Clone)]
@@ -135,11 +135,13 @@ pub(super) fn check(
     let sources: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     for (index, test) in tests.iter().enumerate() {
         if !sinks.contains(&test.sink.as_str()) {
-            let message = format!("is not one of the sinks {}", sinks.join(", "));
+            let meant = suggestion(&test.sink, &sinks);
+            let message = format!("is not one of the sinks {}{meant}", sinks.join(", "));
             root.report(&format!("tests[{index}].sink"), message);
         }
-        if test.source.as_deref().is_some_and(|source| !sources.contains(&source)) {
-            let message = format!("is not one of the sources {}", sources.join(", "));
+        if let Some(source) = test.source.as_deref().filter(|source| !sources.contains(source)) {
+            let meant = suggestion(source, &sources);
+            let message = format!("is not one of the sources {}{meant}", sources.join(", "));
             root.report(&format!("tests[{index}].source"), message);
         }
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::admin::AdminConfig;
+use crate::alerts::AlertsConfig;
 use crate::deliver::SinkConfig;
 use crate::event::OutcomeWords;
 use crate::interactions::{InteractionsConfig, SUMMARY_SOURCE};
@@ -21,7 +22,7 @@ use crate::receive::retry::RetryRules;
 use crate::receive::{self, LimitsConfig, Policy, ReceiverConfig, SharedPolicy, SourceConfig};
 use crate::reconcile::ReconcileConfig;
 use crate::redact::{RedactConfig, Redaction};
-use crate::settings::{self, Problems, Secrets, Section};
+use crate::settings::{self, Problems, Secrets, Section, suggestion};
 use crate::spool::{Engine, SpoolConfig};
 use crate::telemetry::LogConfig;
 use crate::traces::TracesConfig;
@@ -53,6 +54,8 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// `[admin]`
     pub admin: AdminConfig,
+    /// `[alerts]`; without it no messages are sent.
+    pub alerts: Option<AlertsConfig>,
     /// `[log]`
     pub log: LogConfig,
     /// `[traces]`; without it no traces are made.
@@ -170,6 +173,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         sink.outcomes = outcomes.clone().unwrap_or_default();
     }
     let admin = AdminConfig::read(root);
+    let alerts = AlertsConfig::read(root);
     let log = LogConfig::read(root);
     let traces = TracesConfig::read(root);
     let pingone = PingOneConfig::read(root);
@@ -215,6 +219,7 @@ fn read(root: &mut Section<'_>) -> Option<Config> {
         interactions: interactions?,
         sinks: sinks?,
         admin: admin?,
+        alerts: alerts?,
         log: log?,
         traces: traces?,
         pingone: pingone?,
@@ -240,7 +245,15 @@ fn check_pingone(
     let known = names.join(", ");
     match pingone.map(|pingone| pingone.source.as_deref()) {
         Some(Some(name)) if !names.contains(&name) => {
-            root.report("pingone.source", format!("is not one of {known}; write one of them"));
+            root.report(
+                "pingone.source",
+                match suggestion(name, &names) {
+                    meant if meant.is_empty() => {
+                        format!("is not one of {known}; write one of them")
+                    }
+                    meant => format!("is not one of {known}{meant}"),
+                },
+            );
         }
         Some(None) if names.len() > 1 => {
             let message =
@@ -288,11 +301,13 @@ fn check_filters(
     let names: Vec<&str> = names.chain(has_summaries.then_some(SUMMARY_SOURCE)).collect();
     for sink in sinks {
         let filters = sink.routing.include.iter().chain(&sink.routing.exclude);
-        for _ in filters
+        for name in filters
             .flat_map(|filter| &filter.sources)
             .filter(|name| !names.contains(&name.as_str()))
         {
-            let message = format!("filters by a source that is not one of {}", names.join(", "));
+            let meant = suggestion(name, &names);
+            let message =
+                format!("filters by a source that is not one of {}{meant}", names.join(", "));
             root.report(&format!("sinks.{}", sink.name), message);
         }
     }

@@ -9,7 +9,8 @@ use crate::settings::Section;
 use crate::spool::SpoolConfig;
 
 /// Beginnings of the names of the service's own files in the spool's directory.
-const SPOOL_NAMES: [&str; 4] = ["spool.", "repair.", "drift.json", "damaged-"];
+const SPOOL_NAMES: [&str; 6] =
+    ["spool.", "repair.", "drift.json", "alerts.json", "audit.", "damaged-"];
 
 /// Files of a spool, to which links may lead.
 const SPOOL_FILES: [&str; 5] =

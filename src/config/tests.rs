@@ -82,7 +82,7 @@ fn every_check_refuses_what_it_is_for() {
     for (text, message) in [
         (
             "x = 1",
-            "test.toml:1: x: is no key here; the keys are listen, sources, limits, outcomes, redact, spool, interactions, sinks, admin, log, traces",
+            "test.toml:1: x: is no key here; the keys are listen, sources, limits, outcomes, redact, spool, interactions, sinks, admin, alerts, log, traces",
         ),
         ("\"\" = 1", "test.toml:1: \"\": is no key here"),
         ("\"a\\nb\" = 1", "test.toml:1: a\\nb: is no key here"),

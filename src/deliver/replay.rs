@@ -100,6 +100,22 @@ pub(crate) async fn step(spool: &Spool, sink: &Arc<str>, range: ReplayRange) -> 
     ReplayStep { sources, progress }
 }
 
+/// Returns the number of events that a replay of the range would spool.
+///
+/// # Errors
+///
+/// The spool cannot be read.
+pub(crate) async fn count(spool: &Spool, range: ReplayRange) -> Result<u64, ReadError> {
+    let ReplayRange { mut positions, time } = range;
+    let mut count = 0;
+    loop {
+        let (found, _) = spool.between(positions.clone(), time.clone(), STEP_BYTES).await?;
+        let Some(last) = found.last() else { return Ok(count) };
+        count += found.len() as u64;
+        positions.start = last.position;
+    }
+}
+
 fn copy(group: &[StoredEvent], sink: &Arc<str>) -> Batch {
     let first = group.first();
     // Copies are not deduplicated: the keys are ignored.

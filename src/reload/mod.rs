@@ -6,6 +6,7 @@
 //! has the reasons. Connections stay open. A reload never weakens access control: that needs a restart.
 
 mod plan;
+pub(crate) mod preview;
 mod watch;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::admin::access::Access;
+use crate::audit::{AuditLog, AuditRecord};
 use crate::config::{self, Config};
 use crate::deliver::SinkStatus;
 use crate::file_fingerprint::file_fingerprint;
@@ -51,6 +53,8 @@ pub struct Targets {
     pub access: Arc<Access>,
     /// Sinks, which read their own files again.
     pub sinks: Vec<Arc<SinkStatus>>,
+    /// Log of operators' actions.
+    pub(crate) audit: Arc<AuditLog>,
 }
 
 impl std::fmt::Debug for Reload {
@@ -93,12 +97,17 @@ pub async fn run(
                 match prepared {
                     Ok(prepared) => {
                         refused.clear();
+                        let changed = prepared.changed.clone();
                         running = apply(prepared, &running, &targets, cause, &clock, &metrics);
                         watched = files_of(&reload, &running.config);
+                        if cause == ReloadCause::Signal || !changed.is_empty() {
+                            note(&targets.audit, cause, "ok", changed, clock()).await;
+                        }
                     }
                     Err(problems) => {
                         if cause != ReloadCause::Time || problems != refused {
                             report_refusal(&problems, &metrics);
+                            note(&targets.audit, cause, "refused", Vec::new(), clock()).await;
                         }
                         refused = problems;
                     }
@@ -181,6 +190,24 @@ fn apply(
         }
     }
     running
+}
+
+/// Records a reload in the audit log. The first look at the files, at start, is no action. `now` is in ms since the
+/// Unix epoch.
+async fn note(
+    audit: &Arc<AuditLog>,
+    cause: ReloadCause,
+    result: &str,
+    changed: Vec<String>,
+    now: i64,
+) {
+    let actor = match cause {
+        ReloadCause::Signal => "signal",
+        ReloadCause::Time => "file",
+        ReloadCause::Start => return,
+    };
+    let record = AuditRecord::new(now, actor, "reload", "", result);
+    audit.note(AuditRecord { changed, ..record }).await;
 }
 
 fn report_refusal(problems: &[String], metrics: &Metrics) {

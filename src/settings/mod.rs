@@ -21,7 +21,7 @@ pub(crate) use keys::{Keys, keys};
 pub(crate) use pattern::Pattern;
 pub(crate) use problem::{Problem, Problems, Secrets};
 pub(crate) use schema::schema;
-pub(crate) use section::{Reading, Section};
+pub(crate) use section::{Reading, Section, suggestion};
 
 use problem::{Collector, Origin};
 

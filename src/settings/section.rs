@@ -363,7 +363,17 @@ fn wrong_type(wanted: &str, value: &Value) -> String {
     format!("must be {wanted}, not {found}")
 }
 
-/// Returns the word that was probably meant.
-fn closest<'w>(text: &str, mut words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    words.find(|word| strsim::jaro_winkler(text, word) > 0.8)
+/// Returns the word that was probably meant: the most similar one, if it is close.
+fn closest<'w>(text: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let likeness = |word: &&str| strsim::jaro_winkler(text, word);
+    let best = words.max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(&best) > 0.8).then_some(best)
+}
+
+/// Returns the end of a message about a name that is not among `names`: the one that was probably meant, or nothing.
+pub(crate) fn suggestion(text: &str, names: &[&str]) -> String {
+    match closest(text, names.iter().copied()) {
+        Some(name) => format!("; did you mean {name:?}?"),
+        None => String::new(),
+    }
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::assertions::TestResult;
+use crate::alerts::AlertsConfig;
 use crate::cli::{CommandFailure, output};
 use crate::config::Config;
 use crate::deliver::SinkConfig;
@@ -21,6 +22,8 @@ pub(super) struct CheckReport {
     spool: SpoolReport,
     sinks: Vec<SinkReport>,
     admin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alerts: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traces: Option<String>,
     /// Results of the probes, with `--connect`.
@@ -125,6 +128,7 @@ impl CheckReport {
             spool: SpoolReport::of(&config.spool),
             sinks: config.sinks.iter().map(target).collect(),
             admin: format!("http://{}", config.admin.address),
+            alerts: config.alerts.as_ref().map(AlertsConfig::target),
             traces: config.traces.as_ref().map(|traces| traces.client.origin()),
             probes: None,
             tests: None,
@@ -152,6 +156,9 @@ impl CheckReport {
             print_line!("  sink {name}: {target}")?;
         }
         print_line!("admin on {}", self.admin)?;
+        if let Some(alerts) = &self.alerts {
+            print_line!("alerts to {alerts}")?;
+        }
         if let Some(traces) = &self.traces {
             print_line!("traces to {traces}")?;
         }

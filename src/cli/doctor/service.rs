@@ -16,7 +16,7 @@ use super::finding::CheckResult;
 use super::webhook::shown;
 use crate::admin::AdminConfig;
 use crate::cli::CommandFailure;
-use crate::cli::admin_client::AdminClient;
+use crate::cli::admin_client::{AdminClient, AdminTarget};
 use crate::error_chain::connection_failure;
 use crate::http_client::peer;
 use crate::listener::Certificate;
@@ -50,7 +50,7 @@ struct CountedAnswer {
 pub(super) async fn readiness(admin: &AdminConfig) -> CheckResult {
     const CHECK: &str = "service ready";
     let read = async {
-        let client = AdminClient::without_password(admin.address)?;
+        let client = AdminClient::new(&AdminTarget::at(admin.address))?;
         let answer = client.send(client.get("/readyz")).await?;
         client.json::<Value>(answer).await
     };

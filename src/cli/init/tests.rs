@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 }
 
 /// Files of `config/` that are no target: the reference, and the engine for several receivers.
-const OTHER_FILES: [&str; 2] = ["davinci-siem", "jetstream"];
+const OTHER_FILES: [&str; 3] = ["alerts", "davinci-siem", "jetstream"];
 
 #[test]
 fn every_configuration_of_a_target_is_valid() {

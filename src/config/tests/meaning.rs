@@ -39,6 +39,16 @@ fn every_mistake_says_what_to_write() {
             "filters by a source that is not one of pingone",
         ),
         (
+            "[sinks.a]\ntype = \"stdout\"\ninclude = { sources = [\"pingon\"] }".to_owned(),
+            "filters by a source that is not one of pingone; did you mean \"pingone\"?",
+        ),
+        (
+            "[sinks.archive]\ntype = \"stdout\"\n[sinks.splunk]\ntype = \"stdout\"\n[[tests]]\nname = \"t\"\n\
+             sink = \"splnk\"\nevent = \"{}\""
+                .to_owned(),
+            "tests[0].sink: is not one of the sinks archive, splunk; did you mean \"splunk\"?",
+        ),
+        (
             format!("{ecs}include = {{ severities = [\"hihg\"] }}"),
             "include.severities: \"hihg\" is not one of \"informational\", \"low\", \"medium\", \"high\"; did you mean \"high\"?",
         ),

@@ -72,6 +72,7 @@ fn the_reference_with_its_examples_is_valid() {
     ];
     let mut secrets: Vec<(&str, &str)> = secrets.iter().map(|name| (*name, "secret")).collect();
     secrets.push(("SIGNING_KEY", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"));
+    secrets.push(("ALERTS_URL", "https://hooks.example.com/services/T0/B0/X0"));
     secrets.push(("REDACTION_KEY", "0123456789abcdef"));
     let config = parse_with(&text, &secrets).expect("valid examples");
     assert!(config.redact.is_some_and(|redact| redact.key.is_some()));
@@ -177,6 +178,9 @@ fn the_reference_names_every_key() {
     ] {
         keys.extend(keys_of(table, ""));
     }
+    for kind in ["slack", "json", "pagerduty"] {
+        keys.extend(keys_of("alerts", &format!("[alerts]\ntype = \"{kind}\"\n")));
+    }
     for (kind, required, tables) in SINKS {
         keys.extend(keys_of_sink(kind, required, tables));
     }
@@ -242,6 +246,7 @@ fn the_example_configurations_are_valid() {
         "firehose",
         "http",
         "syslog",
+        "alerts",
     ]
     .into_iter()
     .chain(shared)
@@ -259,6 +264,7 @@ fn the_example_configurations_are_valid() {
             "GOOGLE_CREDENTIALS",
             "COLLECTOR_TOKEN",
             "NATS_TOKEN",
+            "PAGERDUTY_ROUTING_KEY",
         ];
         let config = parse_with(&text, &secrets.map(|name| (name, "0r4ngUt4n-b1cycle-L3mon")))
             .expect("valid");

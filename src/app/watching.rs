@@ -1,0 +1,36 @@
+//! Wiring of `[alerts]`.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::alerts::{self, AlertInputs};
+use crate::config::Config;
+use crate::deliver::SinkStatus;
+use crate::metrics::SharedMetrics;
+use crate::observe::Observer;
+use crate::receive::SharedPolicy;
+use crate::spool::{Clock, Spool};
+
+/// Starts the messages about problems, if they are configured. The task is to be aborted at the end.
+pub(super) fn start(
+    config: &Config,
+    spool: &Arc<Spool>,
+    sinks: &[Arc<SinkStatus>],
+    observer: &Arc<Observer>,
+    policy: &Arc<SharedPolicy>,
+    metrics: &SharedMetrics,
+    clock: &Clock,
+) -> Option<JoinHandle<()>> {
+    let alerts = config.alerts.clone()?;
+    let inputs = AlertInputs {
+        spool: Arc::clone(spool),
+        sinks: sinks.to_vec(),
+        observer: Arc::clone(observer),
+        policy: Arc::clone(policy),
+        metrics: Arc::clone(metrics),
+        directory: config.spool.directory.clone(),
+        clock: Arc::clone(clock),
+    };
+    Some(tokio::spawn(alerts::run(alerts, inputs)))
+}
