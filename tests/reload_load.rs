@@ -18,8 +18,11 @@ const APPLIED: &str = "davinci_siem_reloads_total{result=\"applied\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
 const CLIENTS: u64 = 3;
 
+/// Changes the text of a configuration.
+type ConfigEdit = fn(&str) -> String;
+
 /// A change of the file, and the result of its reload.
-const CHANGES: [(&str, fn(&str) -> String, &str); 12] = [
+const CHANGES: [(&str, ConfigEdit, &str); 12] = [
     ("nothing", |base| format!("{base}# a comment\n"), APPLIED),
     ("strictness", |base| base.replace("path = \"/a\"", "path = \"/a\"\nstrict = true"), APPLIED),
     ("allowed networks", |base| base.replace("10.0.0.0/8", "192.168.0.0/16"), APPLIED),
