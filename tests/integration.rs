@@ -93,6 +93,8 @@ mod shared_delivery;
 #[cfg(feature = "nats")]
 mod shared_health;
 #[cfg(feature = "nats")]
+mod shared_move;
+#[cfg(feature = "nats")]
 mod shared_permissions;
 #[cfg(feature = "nats")]
 mod shared_spool;

@@ -59,6 +59,8 @@
 mod read;
 mod recover;
 mod store;
+#[cfg(feature = "nats")]
+pub(super) mod transfer;
 mod write;
 
 use std::collections::BTreeMap;
