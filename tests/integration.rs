@@ -14,6 +14,8 @@ mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
+#[cfg(feature = "nats")]
+mod cluster_operators;
 mod command_line;
 mod commands;
 mod config_tests;
