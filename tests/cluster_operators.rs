@@ -20,7 +20,7 @@ use crate::support::service::{Home, Service};
 use crate::support::{free_port, runtime, setting, wait_for};
 
 const CLIENTS: u64 = 3;
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 8;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Actions that mean something else here: any number of processes share the spool, and a receiver that is paused for a

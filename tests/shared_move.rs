@@ -15,8 +15,8 @@ use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
 use crate::support::{setting, wait_for};
 
-const BATCHES: u64 = 60;
-const KILLS: u64 = 6;
+const BATCHES: u64 = 40;
+const KILLS: u64 = 4;
 
 /// A home whose active configuration is one of three, and the ids that were acknowledged.
 struct Mover {

@@ -104,9 +104,7 @@ impl EmbeddedInspection {
 
 fn missing(first: u64, last: u64) -> MoveError {
     MoveError::Refused(format!(
-        "some events from {first} to {last} are lost or corrupt (spool verify), and cannot be moved. Start the service \
-         with the old configuration and retention = \"0s\", until every sink has passed position {last}, and repeat \
-         the command"
+        "some events from {first} to {last} are lost or corrupt (spool verify), and cannot be moved"
     ))
 }
 
@@ -118,15 +116,15 @@ pub(in crate::spool) struct SpoolDraft {
 }
 
 impl SpoolDraft {
-    /// Begins a new draft, in place of one that was not published. Returns `None` if the spool with this id is there
-    /// already.
+    /// Begins a new draft, in place of one that was not published. Returns `None` if the spool with the id `known` is
+    /// there already.
     pub(in crate::spool) fn begin(
         directory: &Path,
-        id: &str,
+        known: Option<&str>,
     ) -> Result<Option<SpoolDraft>, MoveError> {
         let locks = identity::lock(directory)?;
         if exists(directory) {
-            if super::inspect::open(directory)?.id()? == id {
+            if known == Some(super::inspect::open(directory)?.id()?.as_str()) {
                 return Ok(None);
             }
             return Err(MoveError::Refused(format!(

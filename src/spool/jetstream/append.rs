@@ -31,8 +31,8 @@ impl JetStreamSpool {
             error => error,
         });
         match &stored {
-            Ok(_) => self.status.set_failing(None),
-            Err(AppendError::Store(error)) => self.status.set_failing(Some(error.clone())),
+            Ok(_) => self.status.failing.set(None),
+            Err(AppendError::Store(error)) => self.status.failing.set(Some(error.clone())),
             Err(AppendError::Full) => self.status.set_full(true),
             Err(AppendError::QuarantineFull) => self.status.set_quarantine_full(true),
             Err(_) => {}

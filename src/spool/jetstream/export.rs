@@ -19,6 +19,12 @@ use crate::spool::{DedupKey, Millis};
 const NO_SINK: &str = "";
 
 impl JetStreamSpool {
+    /// Returns the id of the new spool, if the streams are marked as moved to `to`.
+    pub(in crate::spool) async fn moved_id(&self, to: &str) -> Result<Option<String>, MoveError> {
+        let (record, _) = move_record::read(&self.streams.leases).await?;
+        Ok(record.outgoing.filter(|outgoing| outgoing.to == to).map(|outgoing| outgoing.id))
+    }
+
     /// Marks the streams as moved to `to`, so that no receiver starts with them. Returns the id of the new spool, which
     /// is the same at each repetition.
     pub(in crate::spool) async fn mark_as_moved(&self, to: &str) -> Result<String, MoveError> {
@@ -105,10 +111,9 @@ impl JetStreamSpool {
         self.scan(checkpoint.trimmed, |before, sequence, frame| {
             let corrupt = || {
                 MoveError::Refused(format!(
-                    "message {sequence} of stream {} is corrupt, or of another program (spool verify). Let the \
-                     receivers pass it first: every sink has to be past position {}",
-                    self.stream,
-                    before + 1
+                    "message {sequence} of stream {} is corrupt, or of another program (spool verify), and cannot \
+                     be moved",
+                    self.stream
                 ))
             };
             result = (|| {

@@ -334,6 +334,33 @@ mod tests {
     }
 
     #[test]
+    fn a_moved_chunk_is_unchanged_and_keys_travel_without_events() {
+        let whole = batch();
+        let chunks = chunk::encode(whole.events.iter().map(|event| event.bytes.as_ref()));
+        let only_sink = Some("siem".to_owned());
+        let moved = |chunk: Chunk| {
+            let (source, only_sink) = ("pingone".to_owned(), only_sink.clone());
+            MovedChunk { last: 9000, received_at: 7, source, only_sink, chunk }
+        };
+        for chunk in chunks {
+            let frame = parse(&encode_moved(moved(chunk.clone()))).expect("a frame");
+            assert_eq!(
+                (frame.form(0), &frame.raw_chunk(0)[..]),
+                ((chunk.count, chunk.codec), &chunk.body[..])
+            );
+            assert_eq!(frame.chunk(0).expect("sound").len(), chunk.count as usize);
+            assert!(frame.event_keys().is_empty() && frame.entry_keys().is_empty());
+            assert_eq!(frame.head.only_sink, only_sink);
+        }
+        let keys: Vec<DedupKey> = whole.events.iter().map(|event| event.key).collect();
+        let frame = parse(&encode_keys("pingone", 7, &keys)).expect("a frame");
+        assert_eq!(
+            (frame.events(), frame.entries().count(), frame.entry_keys()),
+            (0, 0, &keys[..])
+        );
+    }
+
+    #[test]
     fn a_flipped_bit_spoils_its_chunk_or_the_message() {
         let message = encoded(&batch(), Disposition::Accepted);
         let sound = parse(&message).expect("a frame");

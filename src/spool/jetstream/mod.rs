@@ -224,7 +224,7 @@ impl JetStreamSpool {
     /// See [`crate::spool::Spool::health`].
     pub(crate) fn health(&self) -> SpoolHealth {
         SpoolHealth {
-            failing: self.status.failing(),
+            failing: self.status.failing.get(),
             denied: self.status.denials.recent(),
             ..SpoolHealth::default()
         }

@@ -41,8 +41,11 @@ pub(super) struct OutgoingMove {
 
 /// Reads the record and its revision; 0 if there is none.
 pub(super) async fn read(leases: &Store) -> Result<(MoveRecord, u64), ReadError> {
-    let stored = records::read::<MoveRecord>(leases, KEY).await?;
-    Ok(stored.map(|stored| (stored.value, stored.revision)).unwrap_or_default())
+    match records::read::<MoveRecord>(leases, KEY).await? {
+        Some(stored) => Ok((stored.value, stored.revision)),
+        // An administrator may have deleted it, to give a move up.
+        None => Ok((MoveRecord::default(), records::revision(leases, KEY).await?)),
+    }
 }
 
 /// Refuses a stream that is being filled, or that was moved elsewhere.

@@ -132,5 +132,9 @@ mod tests {
         spool.commit(&sink, 1, tally, Vec::new()).await.expect("committed");
         assert!(refuse_left_behind(directory.path(), &own).is_ok(), "it is delivered");
         spool.close();
+        mark::write(directory.path(), "stream davinci-siem").expect("marked");
+        let refused =
+            Spool::open(&config.spool, Arc::new(|| 1)).expect_err("it is moved").to_string();
+        assert!(refused.contains("was moved to stream davinci-siem"), "{refused}");
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::contents::MovedState;
 use super::{MoveError, STREAM_FILE, mark, verify};
 use crate::spool::embedded::transfer::{self, SpoolDraft};
-use crate::spool::inspect::{self, Inspection};
+use crate::spool::inspect::{self, Inspection, Verification};
 use crate::spool::jetstream::StreamImport;
 use crate::spool::{Clock, Engine, JetStreamConfig, Millis, OpenError, SpoolConfig, embedded};
 
@@ -68,15 +68,8 @@ fn to_stream(
         mark::refuse(&old.directory)?;
     }
     let source = embedded::inspect::open(&old.directory)?;
-    let found = source.verify(|_, _| ())?;
-    if let Some(problem) = found.problems.first() {
-        return Err(MoveError::Refused(format!(
-            "the spool in {} has {} problems, the first: {problem}. Start the service once, or run davinci-siem spool \
-             repair, and repeat the command",
-            old.directory.display(),
-            found.problems.len()
-        )));
-    }
+    let state = source.export_state()?;
+    refuse_damage(&source.verify(|_, _| ())?, &directory(old), state.trimmed)?;
     let id = source.id()?;
     let runtime = runtime()?;
     let since = since(clock(), new);
@@ -92,7 +85,6 @@ fn to_stream(
     // From here on, neither the old nor the new spool is used, until the move is complete.
     runtime.block_on(import.announce())?;
     mark::write(&old.directory, &to)?;
-    let state = source.export_state()?;
     let mut ids = 0;
     let name = state.totals_of(false).next().map_or("moved", |(source, ..)| source).to_owned();
     source.each_id(import.since(), |at, keys| {
@@ -115,18 +107,24 @@ fn to_directory(
     own: &JetStreamConfig,
     new: &SpoolConfig,
 ) -> Result<Moved, MoveError> {
-    mark::refuse(&new.directory)?;
     let (from, to) = (stream(own), directory(new));
+    if mark::read(&new.directory).is_some() {
+        return Err(MoveError::Refused(format!(
+            "{to} has a spool that was moved: set another spool.directory, or delete that one"
+        )));
+    }
     let source = inspect::open(old)?;
+    refuse_damage(&source.verify(|_, _| ())?, &from, 0)?;
     let Inspection::Jetstream(spool, runtime) = &source else {
         return Err(OpenError::NoStream(from).into());
     };
     runtime.block_on(spool.refuse_receivers())?;
-    let id = runtime.block_on(spool.mark_as_moved(&to))?;
-    let Some(draft) = SpoolDraft::begin(&new.directory, &id)? else {
+    let known = runtime.block_on(spool.moved_id(&to))?;
+    let Some(draft) = SpoolDraft::begin(&new.directory, known.as_deref())? else {
         forget_stream(&new.directory, &own.stream);
         return Ok(complete(from, to));
     };
+    let id = runtime.block_on(spool.mark_as_moved(&to))?;
     let last = runtime.block_on(spool.last_message())?;
     let mut ids = 0;
     let mut state = runtime.block_on(spool.export_state(|at, keys| {
@@ -148,6 +146,19 @@ fn to_directory(
     draft.publish()?;
     forget_stream(&new.directory, &own.stream);
     Ok(moved(from, to, &state, compared, ids))
+}
+
+/// Refuses a spool with problems, or with lost events after the position `trimmed`.
+fn refuse_damage(found: &Verification, spool: &str, trimmed: u64) -> Result<(), MoveError> {
+    let lost = found.losses.iter().find(|loss| loss.last > trimmed);
+    let lost = lost.map(|loss| format!("events {} to {} are lost", loss.first, loss.last));
+    match found.problems.first().cloned().or(lost) {
+        None => Ok(()),
+        Some(problem) => Err(MoveError::Refused(format!(
+            "{spool} cannot be moved as it is: {problem} (spool verify shows all). Start the service with it and \
+             retention = \"0s\", until every sink has passed these events, and repeat the command"
+        ))),
+    }
 }
 
 /// Removes the note that a receiver of this directory has used the stream: nothing is left in it.

@@ -26,6 +26,7 @@ use crate::spool::embedded::write::command::WriterCommand;
 use crate::spool::embedded::write::group::LogState;
 use crate::spool::embedded::write::writer::Writer;
 use crate::spool::embedded::{EmbeddedSpool, WriterStatus};
+use crate::spool::health::RecentFailure;
 use crate::spool::{Clock, Loss, Millis, OpenError, SpoolConfig, moving};
 
 /// Waits for the next command of the writer, up to a timeout.
@@ -82,7 +83,7 @@ pub(crate) fn recover(
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
         full: AtomicBool::new(was_full),
-        failing: Mutex::new(None),
+        failing: RecentFailure::default(),
         misplaced: Mutex::new(None),
         stuck_log: Mutex::new(None),
         used: AtomicU64::new(0),
