@@ -161,6 +161,7 @@ impl App {
                 Arc::clone(&config.outcomes),
                 Arc::clone(&spool),
                 *cursor,
+                config.sinks.iter().map(|sink| sink.name.as_str().into()).collect(),
                 Arc::clone(&analytics),
                 Arc::clone(&metrics),
                 Arc::clone(&clock),

@@ -83,6 +83,8 @@ pub struct Metrics {
     pub damaged: IntCounterVec,
     /// Records of PingOne that were not received, by source and family, in the last scheduled comparison.
     pub reconcile_missing: IntGaugeVec,
+    /// Records of PingOne that are neither received nor missing for certain, by source, in the last scheduled comparison.
+    pub reconcile_not_judged: IntGaugeVec,
     /// Unix time until which the last scheduled comparison is complete, by source.
     pub reconcile_checked: IntGaugeVec,
     /// Missing events that were fetched from PingOne and accepted, by source.
@@ -273,6 +275,11 @@ impl Metrics {
                 "reconcile_missing",
                 "Records of PingOne that were not received, by source and family",
                 &["source", "family"],
+            )?,
+            reconcile_not_judged: gauge(
+                "reconcile_not_judged",
+                "Records of PingOne that are neither received nor missing for certain, by source",
+                &["source"],
             )?,
             reconcile_checked: gauge(
                 "reconcile_checked_timestamp_seconds",

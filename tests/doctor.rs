@@ -130,6 +130,47 @@ fn each_broken_set_up_is_named() {
 }
 
 #[test]
+fn credentials_go_only_to_the_one_enabled_webhook_and_never_in_clear_text() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
+    let own = certificates.issue("localhost", |_| ());
+    let pingone = Target::start(PingOne::new());
+    let home = home(&pingone, &own);
+    let service = home.start();
+    // Another receiver, in place of the service.
+    let stranger = Target::start_with(PingOne::new(), Some(certificates.acceptor(false)));
+    let open = Target::start(PingOne::new());
+    let ca = certificates.ca.display().to_string();
+    let port = service.address().rsplit(':').next().expect("a port").to_owned();
+    let urls = [
+        format!("{}{PATH}", stranger.url),
+        format!("https://localhost:{port}{PATH}"),
+        format!("{}{PATH}", open.url.replace("127.0.0.1", "localhost")),
+    ];
+    let of = |urls: &[&String]| urls.iter().map(|url| subscription(url)).collect::<Vec<_>>();
+    let authorized = |target: &Target<PingOne>| {
+        let state = target.state();
+        state.traffic.headers.iter().filter(|it| it.contains_key("authorization")).count()
+    };
+    // Two enabled webhooks: one of them is another receiver.
+    pingone.state().subscriptions = of(&[&urls[0], &urls[1]]);
+    let (_, checks) = doctor(&home, &service, &["--cacert", &ca]);
+    assert_eq!(in_state(&checks, "skipped"), ["reachable"], "{checks:?}");
+    // The other one is disabled.
+    pingone.state().subscriptions[0]["enabled"] = json!(false);
+    let (_, checks) = doctor(&home, &service, &["--cacert", &ca]);
+    assert_eq!(in_state(&checks, "skipped"), [""; 0], "{checks:?}");
+    assert!(in_state(&checks, "ok").contains(&"credentials".to_owned()), "{checks:?}");
+    assert_eq!(authorized(&stranger), 0);
+    // A URL without TLS.
+    pingone.state().subscriptions = of(&[&urls[2]]);
+    let (code, checks) = doctor(&home, &service, &[]);
+    assert_eq!((code, in_state(&checks, "skipped")), (Some(1), owned(&["credentials"])));
+    assert!(!open.state().traffic.headers.is_empty(), "the URL was asked");
+    assert_eq!(authorized(&open), 0);
+}
+
+#[test]
 fn an_expired_certificate_and_a_stopped_service_are_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let certificates = Certificates::new(directory.path(), "a");

@@ -78,6 +78,7 @@ mod proxies;
 mod quarantine;
 mod real_clients;
 mod reconcile;
+mod reconcile_certainty;
 mod redaction;
 mod reload;
 mod reload_access;

@@ -1,6 +1,7 @@
 //! Summaries of flow runs: made, filtered, counted and continued by the real service.
 
 use serde_json::{Value, json};
+use std::fs;
 
 use crate::support::events::{fixture_text, large};
 use crate::support::service::{Home, Service};
@@ -132,7 +133,7 @@ fn flows_are_counted_by_version() {
     assert_eq!(known["outcomes"], json!({ "enrollment=denied": 1, "enrollment=success": 3 }));
     assert_eq!((&known["starts"], &known["success_rate"]), (&json!(3), &json!(0.75)));
     let unknown = of(Value::Null);
-    assert_eq!((&unknown["abandoned"], &unknown["abandonment_rate"]), (&json!(1), &json!(1.0)));
+    assert_eq!((&unknown["abandoned"], &unknown["abandonment_rate"]), (&json!(1), &Value::Null));
     let printed = home.run_with(&service, &["flows", "--since", "1h"]);
     let text = String::from_utf8(printed.stdout).expect("UTF-8");
     assert!(text.contains("75.0 %") && text.contains("enrollment=success 3"), "{text}");
@@ -163,11 +164,18 @@ fn without_summaries_the_command_tells_how_to_get_them() {
 #[test]
 fn open_runs_do_not_fill_the_spool() {
     const EVENTS: u64 = 200;
+    const GONE: &str = "[sinks.gone]\ntype = \"file\"\npath = \"gone.ndjson\"\n";
     let home = Home::new(&format!(
-        "{SINKS}[interactions]\nenabled = true\ntimeout = \"1h\"\nsettle = \"1h\"\n\
+        "{SINKS}{GONE}[interactions]\nenabled = true\ntimeout = \"1h\"\nsettle = \"1h\"\n\
          [limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n\
          [spool]\nmax_size = \"6 MiB\"\ndedup = {{ max_ids = 1000 }}\n"
     ));
+    // The cursor of a sink that was removed stays in the spool, and keeps nothing.
+    let service = home.start();
+    service.post(&large("first"));
+    service.terminate();
+    let config = fs::read_to_string(home.path("test.toml")).expect("read");
+    fs::write(home.path("test.toml"), config.replace(GONE, "")).expect("written");
     let service = home.start();
     block_on(async {
         let client = reqwest::Client::new();

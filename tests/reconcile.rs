@@ -15,9 +15,9 @@ use crate::support::targets::pingone::{Accepts, ENVIRONMENT, PingOne, WORKER};
 use crate::support::{setting, wait_for};
 
 const SINK: &str = "[sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n";
-const KEEP: &str = "[spool]\nretention = \"7d\"\n";
+pub const KEEP: &str = "[spool]\nretention = \"7d\"\n";
 
-fn home(pingone: &Target<PingOne>, more: &str) -> Home {
+pub fn home(pingone: &Target<PingOne>, more: &str) -> Home {
     let url = &pingone.url;
     let access = format!(
         "[pingone]\nenvironment = \"{ENVIRONMENT}\"\nregion = \"eu\"\nclient_id = \"{WORKER}\"\n\
@@ -32,7 +32,11 @@ fn text(at: DateTime<Utc>) -> String {
 }
 
 /// Runs the command; no part of a secret may be shown.
-fn reconcile(home: &Home, service: &Service, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub fn reconcile(
+    home: &Home,
+    service: &Service,
+    arguments: &[&str],
+) -> (Option<i32>, Value, String) {
     let arguments = [&["reconcile", "--json"], arguments].concat();
     let output = home.run_with(service, &arguments);
     assert_silent(&canary::text(&output), TOKEN, "reconcile");
@@ -41,12 +45,12 @@ fn reconcile(home: &Home, service: &Service, arguments: &[&str]) -> (Option<i32>
     (status.code(), report, String::from_utf8(stderr).expect("UTF-8"))
 }
 
-fn ids(list: &Value) -> BTreeSet<String> {
+pub fn ids(list: &Value) -> BTreeSet<String> {
     let list = list.as_array().expect("a list").iter();
     list.map(|record| record["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-fn post_all(service: &Service, events: &[Value]) {
+pub fn post_all(service: &Service, events: &[Value]) {
     for batch in events.chunks(500) {
         service.post(&json!(batch).to_string());
     }

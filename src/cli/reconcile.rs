@@ -12,7 +12,6 @@ use super::loader::Loader;
 use super::output::{count, json, progress, safe, table, time};
 use super::{CommandFailure, known, replay};
 use crate::admin::fetched::FetchedResponse;
-use crate::app::system_clock;
 use crate::config::Config;
 use crate::pingone::PingOneConfig;
 use crate::reconcile::{
@@ -86,7 +85,6 @@ pub(super) fn run(
         spool: &config.spool,
         pingone: &pingone,
         resume: arguments.resume.clone(),
-        now: (system_clock())(),
     };
     let bar = progress(0, "");
     let compared =
@@ -218,6 +216,10 @@ fn print(report: &ReconcileReport) -> Result<(), CommandFailure> {
     }
     for (number, meaning) in [
         (report.events.time_differs, "received with another recordedAt than PingOne's"),
+        (
+            report.events.unknown + report.runs.as_ref().map_or(0, |runs| runs.unknown),
+            "not found, and so old that they may have been received and forgotten: neither received nor missing",
+        ),
         (report.unreadable, "listed by PingOne without id, time or type, and not compared"),
         (report.unsearched_entries, "in quarantine as bytes that cannot be searched"),
     ] {

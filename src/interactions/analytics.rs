@@ -14,7 +14,7 @@ use crate::spool::Millis;
 const HOUR: Millis = 3_600_000;
 
 /// Number of hours that are kept.
-const MAX_HOURS: usize = 48;
+const MAX_HOURS: Millis = 48;
 
 /// Maximum number of flows and versions per hour; a row with empty names sums up the rest.
 const MAX_FLOWS: usize = 256;
@@ -66,11 +66,11 @@ pub struct FlowStatistics {
     pub successes: u64,
     /// See `successes`.
     pub failures: u64,
-    /// Number of starts that fell silent without an outcome and without an error.
+    /// Number of starts that fell silent without an outcome and without an error; subflows do not count.
     pub abandoned: u64,
     /// Successes per success or failure, from 0 to 1.
     pub success_rate: Option<f64>,
-    /// Abandoned starts per start, from 0 to 1.
+    /// Abandoned starts per start, from 0 to 1. `None` without any outcome: the flow may report none.
     pub abandonment_rate: Option<f64>,
     /// Median of the durations in ms, of summaries with an outcome.
     pub p50_ms: Option<u64>,
@@ -125,13 +125,13 @@ impl FlowAnalytics {
     pub(super) fn count(&self, ended: &EndedInteraction, now: Millis) {
         let start = now.div_euclid(HOUR) * HOUR;
         let mut hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
+        // Hours of a clock that was set back are in the future now.
+        let kept = oldest_hour(start)..=start + HOUR;
+        hours.retain(|hour| kept.contains(&hour.start));
         if hours.back().is_none_or(|hour| hour.start < start) {
             hours.push_back(FlowHour { start, rows: HashMap::new() });
-            if hours.len() > MAX_HOURS {
-                hours.pop_front();
-            }
         }
-        // A clock that was set back counts in the newest hour.
+        // A clock that was set back by less than an hour counts in the newest hour.
         let Some(hour) = hours.back_mut() else { return };
         let run = &ended.run;
         let id: Box<str> =
@@ -147,8 +147,8 @@ impl FlowAnalytics {
         let first = since.max(0).div_euclid(HOUR) * HOUR;
         let mut rows: BTreeMap<FlowKey, FlowCounts> = BTreeMap::new();
         let hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = hours.front().filter(|_| hours.len() == MAX_HOURS);
-        let oldest = oldest.map_or(self.started, |hour| hour.start);
+        let oldest = hours.back().map_or(self.started, |hour| oldest_hour(hour.start));
+        let oldest = oldest.max(self.started);
         for hour in hours.iter().filter(|hour| hour.start >= first) {
             for (key, counts) in &hour.rows {
                 rows.entry(key.clone()).or_default().merge(counts);
@@ -175,7 +175,9 @@ impl FlowCounts {
             Outcome::Failure => self.failures += 1,
             Outcome::Unknown => {}
         }
-        let is_silent = ended.ended_by == EndReason::Timeout && run.errors() == 0;
+        // The outcome of a subflow is reported by its parent.
+        let is_silent =
+            ended.ended_by == EndReason::Timeout && run.errors() == 0 && run.parent.is_none();
         self.abandoned += u64::from(is_silent && run.start_seen());
         if let Some(outcome) = &run.outcome {
             let name = format!("{}={}", outcome.value.kind.trim(), outcome.value.status.trim());
@@ -227,6 +229,7 @@ impl FlowCounts {
             })
             .collect();
         failing_steps.sort_by_key(|step| std::cmp::Reverse(step.errors));
+        let starts = if self.outcomes.is_empty() { 0 } else { self.starts };
         let outcomes = self.outcomes.into_iter().map(|(name, count)| (name.into(), count));
         FlowStatistics {
             flow_id: flow_id.into(),
@@ -239,12 +242,17 @@ impl FlowCounts {
             failures: self.failures,
             abandoned: self.abandoned,
             success_rate: rate(self.successes, self.successes + self.failures),
-            abandonment_rate: rate(self.abandoned, self.starts),
+            abandonment_rate: rate(self.abandoned, starts),
             p50_ms: percentile(&self.durations, 50),
             p95_ms: percentile(&self.durations, 95),
             failing_steps,
         }
     }
+}
+
+/// Returns the start of the oldest hour that is kept beside an hour.
+fn oldest_hour(start: Millis) -> Millis {
+    start - (MAX_HOURS - 1) * HOUR
 }
 
 /// Returns the count of a key, or that of `others` if the table is full.
@@ -327,12 +335,13 @@ mod tests {
         }
         let all = analytics.report(0);
         assert_eq!((all.since, all.flows[0].interactions), (2 * HOUR, 48));
-        assert_eq!((all.flows[0].abandoned, all.flows[0].abandonment_rate), (48, Some(1.0)));
+        // The flow has reported no outcome, and may never report one.
+        assert_eq!((all.flows[0].abandoned, all.flows[0].abandonment_rate), (48, None));
         let late = analytics.report(48 * HOUR + 17);
         assert_eq!((late.since, late.flows[0].interactions), (48 * HOUR, 2));
         assert_eq!(analytics.report(Millis::MAX).flows, []);
-        // A clock that was set back counts in the newest hour.
-        ended(0, 1, &analytics);
+        // A clock that was set back by an hour counts in the newest hour.
+        ended(48, 1, &analytics);
         assert_eq!(analytics.report(49 * HOUR).flows[0].interactions, 2);
         for version in 0..1000 {
             ended(49, version, &analytics);
@@ -341,5 +350,10 @@ mod tests {
         assert_eq!(bounded.len(), MAX_FLOWS + 1);
         assert_eq!(bounded.iter().map(|flow| flow.interactions).sum::<u64>(), 1002);
         assert_eq!((&*bounded[0].flow_id, bounded[0].interactions), ("", 1000 - MAX_FLOWS as u64));
+        // After a clock that was far ahead, and after a long silence, other hours are forgotten.
+        ended(9_000, 1, &analytics);
+        ended(50, 1, &analytics);
+        let report = analytics.report(0);
+        assert_eq!((report.since, report.flows[0].interactions), (3 * HOUR, 1));
     }
 }

@@ -170,12 +170,12 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// Returns the summary as a new event of the spool. The same interaction yields the same key and the same bytes.
-pub(super) fn event(ended: &EndedInteraction) -> NewEvent {
+/// Returns the summary as a new event of the spool. The same events yield the same key. `copy` counts the summaries of
+/// these events that the spool has stored and cannot read any more.
+pub(super) fn event(ended: &EndedInteraction, copy: u32) -> NewEvent {
     let id = id(&ended.run);
-    let recorded_at = ended.run.active_at;
-    let instant = (recorded_at.div_euclid(1000), recorded_at.rem_euclid(1000) as u32 * 1_000_000);
-    let key = DedupKey::of_id(SUMMARY_SOURCE, id.as_bytes(), instant);
+    let covered = format!("{id}:{}:{copy}", ended.run.last);
+    let key = DedupKey::of_id(SUMMARY_SOURCE, covered.as_bytes(), (0, 0));
     // Texts and numbers always serialize.
     let bytes = serde_json::to_vec(&summary(ended, id)).unwrap_or_default();
     NewEvent { key, bytes: bytes.into() }

@@ -42,6 +42,8 @@ pub struct Summariser {
     spool: Arc<Spool>,
     reader: Reader,
     cursor: u64,
+    /// Sinks of the configuration.
+    sinks: Vec<Arc<str>>,
     name: Arc<str>,
     source: Arc<str>,
     analytics: Arc<FlowAnalytics>,
@@ -60,7 +62,7 @@ impl std::fmt::Debug for Summariser {
 struct SummariserStopped;
 
 impl Summariser {
-    /// Creates the task, which starts after `cursor`.
+    /// Creates the task, which starts after `cursor`. `sinks` are those of the configuration.
     ///
     /// # Errors
     ///
@@ -70,6 +72,7 @@ impl Summariser {
         outcomes: Arc<OutcomeWords>,
         spool: Arc<Spool>,
         cursor: u64,
+        sinks: Vec<Arc<str>>,
         analytics: Arc<FlowAnalytics>,
         metrics: SharedMetrics,
         clock: Clock,
@@ -81,6 +84,7 @@ impl Summariser {
             reader: spool.reader(CURSOR_NAME)?,
             spool,
             cursor,
+            sinks,
             name: CURSOR_NAME.into(),
             source: SUMMARY_SOURCE.into(),
             analytics,
@@ -197,7 +201,9 @@ impl Summariser {
         }
         // Without the cursors of the sinks, nothing is ended early; the next tick asks again.
         let Ok(stats) = self.spool.stats().await else { return true };
-        let sinks = stats.sinks.iter().filter(|sink| sink.sink != *self.name);
+        // The cursor of a sink that was removed from the configuration keeps no event.
+        let is_configured = |sink: &str| self.sinks.iter().any(|name| **name == *sink);
+        let sinks = stats.sinks.iter().filter(|sink| is_configured(&sink.sink));
         let lowest = sinks.map(|sink| sink.cursor).min();
         tracker.release(lowest.unwrap_or(stats.head));
         true
@@ -223,13 +229,15 @@ impl Summariser {
         part: &[EndedInteraction],
         shutdown: &mut Shutdown,
     ) -> Result<(), SummariserStopped> {
-        let mut is_reported = false;
+        let (mut left, mut copy): (Vec<&EndedInteraction>, u32) = (part.iter().collect(), 0);
+        // After a failure, a summary may be stored.
+        let mut has_failed = false;
         loop {
             let now = (self.clock)();
             let batch = Batch {
                 source: Arc::clone(&self.source),
                 received_at: now,
-                events: part.iter().map(document::event).collect(),
+                events: left.iter().map(|ended| document::event(ended, copy)).collect(),
                 is_derived: true,
                 ..Batch::default()
             };
@@ -242,12 +250,22 @@ impl Summariser {
                         let labels = [SUMMARY_SOURCE, disposition.as_str()];
                         self.metrics.events.with_label_values(&labels).inc_by(count);
                     }
-                    part.iter().for_each(|ended| self.count(ended, now));
-                    return Ok(());
+                    // The log has no readable summary of these events, or they would not be open. Its key was
+                    // stored with a summary that is corrupt now.
+                    let repeated = if has_failed { Vec::new() } else { receipt.repeated };
+                    let is_repeated = |index: usize| repeated.contains(&(index as u32));
+                    let (again, stored): (Vec<_>, Vec<_>) =
+                        left.into_iter().enumerate().partition(|(index, _)| is_repeated(*index));
+                    stored.into_iter().for_each(|(_, ended)| self.count(ended, now));
+                    if again.is_empty() {
+                        return Ok(());
+                    }
+                    left = again.into_iter().map(|(_, ended)| ended).collect();
+                    copy += 1;
                 }
                 Err(AppendError::Closed) => return Err(SummariserStopped),
                 Err(error) => {
-                    if !std::mem::replace(&mut is_reported, true) {
+                    if !std::mem::replace(&mut has_failed, true) {
                         tracing::error!(%error, "cannot store summaries of interactions; retrying");
                     }
                     pause(shutdown).await?;

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::InteractionsConfig;
+use super::covered::RANGE_BYTES;
 use super::open::{MAX_ID_BYTES, OpenInteraction};
 use crate::event::{Event, InteractionEvent};
 use crate::spool::Millis;
 
-/// Maximum number of positions from the first event of an open interaction to the newest event. Bounds what a restart
+/// Maximum number of positions from the first event of an open interaction to the end of the log. Bounds what a restart
 /// reads again.
 const MAX_SPAN: u64 = 4_000_000;
+
+/// Number of positions that is always allowed.
+const MIN_SPAN: u64 = 250_000;
 
 /// Reason of a summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +84,8 @@ struct TableSettings {
     settle: Millis,
     max_age: Millis,
     memory: usize,
+    /// See [`MAX_SPAN`]. A restart remembers each summary in the span, within the same memory.
+    span: u64,
 }
 
 impl OpenInteractions {
@@ -91,6 +97,7 @@ impl OpenInteractions {
             settle: millis(config.settle),
             max_age: millis(config.max_age),
             memory: usize::try_from(config.memory).unwrap_or(usize::MAX),
+            span: (config.memory / RANGE_BYTES).clamp(MIN_SPAN, MAX_SPAN),
         };
         OpenInteractions {
             settings,
@@ -147,11 +154,20 @@ impl OpenInteractions {
             self.due.insert((due_at(&self.settings, open), first));
         }
         while let Some(oldest) = self.lowest()
-            && (self.bytes > self.settings.memory || position - oldest > MAX_SPAN)
+            && self.bytes > self.settings.memory
         {
             self.end(oldest, EndReason::Limit);
         }
         true
+    }
+
+    /// Ends the interactions that began too many positions before `position`, the end of the log.
+    pub(super) fn bound_span(&mut self, position: u64) {
+        while let Some(oldest) = self.lowest()
+            && position.saturating_sub(oldest) > self.settings.span
+        {
+            self.end(oldest, EndReason::Limit);
+        }
     }
 
     /// Notes a subflow with its parent, if that is open.

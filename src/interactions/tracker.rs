@@ -41,9 +41,10 @@ impl Tracker {
     pub(super) fn new(
         config: &InteractionsConfig,
         outcomes: Arc<OutcomeWords>,
-        covered: CoveredRanges,
+        mut covered: CoveredRanges,
         cursor: u64,
     ) -> Tracker {
+        covered.sort();
         Tracker {
             outcomes,
             open: OpenInteractions::new(config),
@@ -160,6 +161,7 @@ impl Tracker {
         let first = self.read + 1;
         self.read = last;
         self.covered.pass(last);
+        self.open.bound_span(last);
         match self.sections.back_mut() {
             Some(section) if last - section.first < SECTION_POSITIONS => {
                 section.last = last;

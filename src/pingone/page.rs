@@ -39,7 +39,10 @@ impl Page {
         let PageDocument { embedded, links } = serde_json::from_slice(body).ok()?;
         let elements = match embedded.get(name) {
             Some(list) => serde_json::from_str(list.get()).ok()?,
-            None => Vec::new(),
+            // PingOne may leave an empty list out. A document with nothing or with another list is no page: taken for
+            // an empty one, it would end the list in silence.
+            None if embedded.is_empty() && !links.is_empty() => Vec::new(),
+            None => return None,
         };
         let next = links.get("next").and_then(|link| serde_json::from_str(link.get()).ok());
         let next = next.and_then(|Link { href }| query_of(&href));
@@ -72,9 +75,11 @@ mod tests {
     fn a_page_has_elements_and_the_query_of_the_next_one() {
         let cursor = || Some("cursor=a%2Bb&limit=5".to_owned());
         for (body, expected) in [
-            ("{}", Some((0, None))),
+            ("{}", None),
+            (r#"{"code":"INVALID","message":"an error with 200"}"#, None),
+            (r#"{"_links":{"self":{"href":"https://api.example/x"}}}"#, Some((0, None))),
             (r#"{"_embedded":{"activities":[{"id":"a"},7]}}"#, Some((2, None))),
-            (r#"{"_embedded":{"flows":[1]},"size":0}"#, Some((0, None))),
+            (r#"{"_links":{"self":{}},"_embedded":{"flows":[1]},"size":0}"#, None),
             (
                 r#"{"_links":{"next":{"href":"https://elsewhere.example/x?cursor=a%2Bb&limit=5"}}}"#,
                 Some((0, cursor())),

@@ -5,6 +5,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use url::Url;
 
 /// An audit event of `/activities`.
 #[derive(Debug)]
@@ -120,10 +121,12 @@ impl Subscription {
         serde_json::from_str(raw.get()).ok()
     }
 
-    /// Returns true if the webhook's URL ends with the path of a source. A proxy may add a prefix.
+    /// Returns true if the path of the webhook's URL ends with the path of a source. A proxy may add a prefix, except to
+    /// the path `/`.
     pub(crate) fn posts_to(&self, path: &str) -> bool {
-        let url = self.http_endpoint.url.split(['?', '#']).next().unwrap_or_default();
-        url.strip_suffix('/').unwrap_or(url).ends_with(path.trim_end_matches('/'))
+        let Ok(url) = self.http_endpoint.url.parse::<Url>() else { return false };
+        let (own, path) = (url.path().trim_end_matches('/'), path.trim_end_matches('/'));
+        if path.is_empty() { own.is_empty() } else { own.ends_with(path) }
     }
 
     /// Returns true if the webhook sends events of this type, as far as the type decides.
@@ -185,5 +188,12 @@ mod tests {
         assert!(at("https://siem.example.com:8443/prefix/webhooks/pingone/"));
         assert!(at("https://siem.example.com/webhooks/pingone?key=1"));
         assert!(!at("https://siem.example.com/webhooks/other") && !at(""));
+        assert!(!at("https://siem.example.com/?next=/webhooks/pingone"));
+        let at_root = |url: &str| {
+            let text = format!(r#"{{"httpEndpoint":{{"url":"{url}"}}}}"#);
+            Subscription::read(&raw(&text)).is_some_and(|it| it.posts_to("/"))
+        };
+        assert!(at_root("https://siem.example.com") && at_root("https://siem.example.com/?a=1"));
+        assert!(!at_root("https://other.example.com/webhooks/pingone"));
     }
 }

@@ -12,7 +12,7 @@ use url::form_urlencoded::Serializer;
 
 use super::client::PingOneError;
 use super::config::PingOneConfig;
-use super::verdict::wait;
+use super::verdict::{too_long, wait};
 use crate::http_client::{Answer, Class, HttpClient, below, class_of, secret_header};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -116,10 +116,13 @@ fn judge(answer: &Answer, sent_at: Instant, attempt: u32) -> TokenVerdict {
     let OAuthError { error } = serde_json::from_slice(&answer.body).unwrap_or_default();
     match status {
         401 if error == "invalid_client" => TokenVerdict::InvalidClient,
-        _ if class_of(status) == Class::Retry => TokenVerdict::Retry(
-            wait(answer.retry_after, attempt),
-            PingOneError::Unavailable(message),
-        ),
+        _ if class_of(status) == Class::Retry => match too_long(answer, &message) {
+            Some(error) => TokenVerdict::Failed(error),
+            None => TokenVerdict::Retry(
+                wait(answer.retry_after, attempt),
+                PingOneError::Unavailable(message),
+            ),
+        },
         404 => TokenVerdict::Failed(PingOneError::Credentials(format!(
             "{message}: there is no such environment in this region; correct pingone.environment or pingone.region"
         ))),

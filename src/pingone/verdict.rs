@@ -10,6 +10,9 @@ use crate::http_client::{Answer, Class, class_of};
 /// Longest wait between two attempts, unless PingOne requests a longer one.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
+/// Longest requested wait that is kept to. After a longer request, the command ends and says so.
+const MAX_REQUESTED: Duration = Duration::from_mins(10);
+
 /// Consequence of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AnswerVerdict {
@@ -61,12 +64,23 @@ pub(super) fn verdict(answer: &Answer, object: &str, attempt: u32) -> AnswerVerd
         (404, _) => AnswerVerdict::Failed(PingOneError::Unsupported(format!(
             "{message}: correct pingone.environment and pingone.region"
         ))),
-        (_, Class::Retry) => AnswerVerdict::Retry(
-            wait(answer.retry_after, attempt),
-            PingOneError::Unavailable(message),
-        ),
+        (_, Class::Retry) => match too_long(answer, &message) {
+            Some(error) => AnswerVerdict::Failed(error),
+            None => AnswerVerdict::Retry(
+                wait(answer.retry_after, attempt),
+                PingOneError::Unavailable(message),
+            ),
+        },
         _ => AnswerVerdict::Failed(PingOneError::Unexpected(message)),
     }
+}
+
+/// Returns the error of an answer that requests a wait of more than ten minutes.
+pub(super) fn too_long(answer: &Answer, message: &str) -> Option<PingOneError> {
+    answer.retry_after.filter(|requested| *requested > MAX_REQUESTED)?;
+    Some(PingOneError::Unavailable(format!(
+        "{message} and requests a wait of more than ten minutes; try again later"
+    )))
 }
 
 /// Returns the time before the next attempt: at least what PingOne requests.
@@ -115,6 +129,14 @@ mod tests {
                 "retry 7000 HTTP 429 (REQUEST_LIMITED)",
             ),
             (429, "", Some(0), "retry 1 HTTP 429"),
+            (429, "", Some(600), "retry 600000 HTTP 429"),
+            (
+                429,
+                "",
+                Some(601),
+                "failed HTTP 429 to the request for x and requests a wait of more",
+            ),
+            (503, "", Some(u64::MAX), "failed HTTP 503 to the request for x and requests a wait"),
             (429, "", None, "retry 4000 HTTP 429"),
             (503, "<html>canary</html>", None, "retry 4000 HTTP 503"),
         ] {

@@ -18,6 +18,9 @@ use crate::spool::{DedupKey, EntryOrigin, Millis, Query, ReadError, StoredEvent}
 /// Distance from the time range within which an event is still collected: `recordedAt` here may differ from PingOne's.
 const MARGIN: Millis = 3_600_000;
 
+/// Difference of PingOne's clock and this machine's up to which an event's absence is judged rightly.
+const CLOCK_MARGIN: Millis = 900_000;
+
 /// Quarantine entries per query.
 const PAGE_ENTRIES: u32 = 1000;
 
@@ -55,13 +58,7 @@ impl LocalIndex {
             |done, total| progress(Progress::Spool(done, total)),
         )?;
         let stats = spool.stats()?;
-        // With JetStream, the remembered keys are not known.
-        let config = comparison.spool;
-        let knows_keys = !spool.remembers(&[DedupKey::new("", "", (0, 0))])?.is_empty();
-        let has_room = stats.dedup_ids < config.dedup_max_ids;
-        let window = i64::try_from(config.dedup_window.as_millis()).unwrap_or(i64::MAX);
-        let remembered_from =
-            (knows_keys && has_room).then(|| comparison.now.saturating_sub(window));
+        let remembered_from = spool.keys_since()?;
         let has_removed = stats.head > stats.events || !unread.is_empty();
         let removed_before = match unread.is_empty() {
             true => has_removed.then(|| stats.oldest_at.unwrap_or(Millis::MAX)),
@@ -124,15 +121,23 @@ impl LocalIndex {
         self.runs.contains(id)
     }
 
+    /// Reads the spool again, for runs that were received after the first look.
+    pub(super) fn refresh_runs(&mut self, comparison: &Comparison<'_>) -> Result<(), ReadError> {
+        let mut collector = IdCollector::new(comparison);
+        self.spool.each_event(|stored| collector.add(&stored), |_, _| ())?;
+        self.runs.extend(collector.runs);
+        Ok(())
+    }
+
     /// Returns true if an audit event of this time would have been found, had it been received.
     pub(super) fn is_certain(&self, recorded_at: Millis) -> bool {
         self.is_retained(recorded_at)
-            || self.remembered_from.is_some_and(|from| recorded_at >= from)
+            || self.remembered_from.is_some_and(|from| is_safely_after(recorded_at, from))
     }
 
-    /// Returns true if every event that was received since this time is in the spool.
+    /// Returns true if every event that was recorded since this time is in the spool, had it been received.
     pub(super) fn is_retained(&self, since: Millis) -> bool {
-        self.removed_before.is_none_or(|before| since >= before)
+        self.removed_before.is_none_or(|before| is_safely_after(since, before))
     }
 
     /// Returns the events of a time range that PingOne has not listed, by time.
@@ -144,6 +149,11 @@ impl LocalIndex {
         found.sort_unstable_by_key(|(id, event)| (event.recorded_at, *id));
         found
     }
+}
+
+/// Returns true if a time of PingOne is after a time of this machine, whatever their clocks differ by.
+fn is_safely_after(recorded_at: Millis, received_at: Millis) -> bool {
+    recorded_at >= received_at.saturating_add(CLOCK_MARGIN)
 }
 
 /// Collects the ids of one source.

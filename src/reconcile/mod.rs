@@ -58,8 +58,6 @@ pub(crate) struct Comparison<'a> {
     pub(crate) pingone: &'a PingOneConfig,
     /// File from which an ended comparison continues.
     pub(crate) resume: Option<PathBuf>,
-    /// Current time, in ms since the Unix epoch.
-    pub(crate) now: Millis,
 }
 
 /// Progress of a comparison.
@@ -124,6 +122,13 @@ pub(crate) fn compare(
         &mut resume_point,
         progress,
     )?;
-    runs::compare(comparison, network, &subscribed, &local, &mut resume_point.report, progress)?;
+    runs::compare(
+        comparison,
+        network,
+        &subscribed,
+        &mut local,
+        &mut resume_point.report,
+        progress,
+    )?;
     resume_point.finish()
 }

@@ -1,5 +1,7 @@
 //! Blocking requests to PingOne. Reads of the spool block, too, so a comparison runs on a thread of its own.
 
+use std::collections::HashSet;
+
 use tokio::runtime::Handle;
 
 use super::ReconcileError;
@@ -38,7 +40,9 @@ impl Network {
         mut read: impl FnMut(Box<serde_json::value::RawValue>) -> Option<T>,
     ) -> Result<u64, ReconcileError> {
         let (mut next, mut unreadable) = (Some(query), 0);
-        while let Some(query) = next {
+        // A list that leads in a circle would never end.
+        let mut asked = HashSet::new();
+        while let Some(query) = next.filter(|query| asked.insert(query.clone())) {
             let Page { elements, next: after } = self.page(path, &query, name)?;
             if elements.is_empty() {
                 break;
@@ -47,8 +51,7 @@ impl Network {
             let found: Vec<T> = elements.into_iter().filter_map(&mut read).collect();
             unreadable += (count - found.len()) as u64;
             take(found)?;
-            // A list that leads back to the same page would never end.
-            next = after.filter(|after| *after != query);
+            next = after;
         }
         Ok(unreadable)
     }

@@ -89,6 +89,12 @@ impl ReconcileReport {
         self.events.missing.saturating_sub(self.events.fetched) + runs
     }
 
+    /// Returns the number of records that could not be judged: neither received nor missing is certain.
+    pub(crate) fn not_judged(&self) -> u64 {
+        let runs = self.runs.as_ref().map_or(0, |runs| runs.unknown);
+        self.events.unknown + runs + self.unreadable
+    }
+
     pub(super) fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);

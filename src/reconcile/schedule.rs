@@ -67,7 +67,6 @@ impl Schedule {
             spool: &self.spool,
             pingone: &self.pingone,
             resume: None,
-            now,
         };
         let mut store = |body| (self.store)(body);
         let take_in = self.config.takes_in.then_some(&mut store as &mut super::TakeIn<'_>);
@@ -82,9 +81,14 @@ impl Schedule {
         };
         let events = &report.events;
         set("event", events.missing.saturating_sub(events.fetched));
-        if let Some(runs) = &report.runs {
-            set("run", runs.missing);
+        match &report.runs {
+            Some(runs) => set("run", runs.missing),
+            // The number of an earlier comparison would pass for the present one.
+            None => drop(missing.remove_label_values(&[&*self.source, "run"])),
         }
+        let not_judged = &self.metrics.reconcile_not_judged;
+        let count = i64::try_from(report.not_judged()).unwrap_or(i64::MAX);
+        not_judged.with_label_values(&[&*self.source]).set(count);
         let checked = &self.metrics.reconcile_checked;
         checked.with_label_values(&[&*self.source]).set(report.to / 1000);
         let (from, to) = (time_text(report.from), time_text(report.to));
@@ -98,6 +102,17 @@ impl Schedule {
                 runs,
                 fetched = events.fetched,
                 "PingOne has records that were not received; davinci-siem reconcile lists them"
+            );
+        } else if report.not_judged() > 0 || runs.is_none() {
+            tracing::warn!(
+                source = self.source,
+                from,
+                to,
+                received = events.received,
+                fetched = events.fetched,
+                not_judged = report.not_judged(),
+                are_runs_compared = runs.is_some(),
+                "no record of PingOne is known to be missing, but not all could be judged; see docs/reconcile.md"
             );
         } else {
             tracing::info!(

@@ -5,7 +5,7 @@ use serde::Serialize;
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, EntrySummary, Loss, OpenError, Query, ReadError, SpoolConfig,
+    DedupKey, Engine, Entry, EntrySummary, Loss, Millis, OpenError, Query, ReadError, SpoolConfig,
     SpoolStats, StoredEvent, embedded,
 };
 
@@ -147,6 +147,21 @@ impl Inspection {
             Inspection::Embedded(spool) => spool.remembers(keys),
             #[cfg(feature = "nats")]
             Inspection::Jetstream(spool, runtime) => runtime.block_on(spool.remembers(keys)),
+        }
+    }
+
+    /// Returns the time since which the key of each accepted event is remembered, in ms since the Unix epoch.
+    /// `None` if that is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
+    pub(crate) fn keys_since(&self) -> Result<Option<Millis>, ReadError> {
+        match self {
+            Inspection::Embedded(spool) => spool.keys_since(),
+            // The keys are those of the log, whose removed part is not known.
+            #[cfg(feature = "nats")]
+            Inspection::Jetstream(..) => Ok(None),
         }
     }
 }

@@ -6,6 +6,7 @@ mod pingone;
 mod service;
 mod webhook;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -17,6 +18,7 @@ use super::output::{colored, count, json, safe};
 use super::{CommandFailure, block_on, known};
 use crate::config::Config;
 use crate::http_client::parse_url;
+use crate::pingone::Subscription;
 use crate::receive::SourceConfig;
 use finding::{CheckResult, CheckState, Examination};
 use service::Probe;
@@ -65,18 +67,31 @@ async fn examine(
 ) -> Examination {
     let mut checks = vec![service::readiness(&config.admin).await];
     let webhooks = pingone::examine(config.pingone.as_ref(), &source.path, &mut checks).await;
-    let by_webhook = webhooks.iter().find_map(|webhook| webhook.http_endpoint.url.parse().ok());
-    match arguments.url.clone().or(by_webhook) {
-        Some(url) => {
+    match arguments.url.clone().map_or_else(|| url_of(&webhooks), Ok) {
+        Ok(url) => {
             let probe = Probe { url, authorities: arguments.cacert.clone(), source };
             probe.examine(&mut checks).await;
         }
-        None => checks.push(CheckResult::skipped(
-            "reachable",
-            "the webhook's URL is not known; give it with --url",
-        )),
+        Err(reason) => checks.push(CheckResult::skipped("reachable", reason)),
     }
     Examination { source: source.name.clone(), checks }
+}
+
+/// Returns the URL to which the enabled webhooks post. It gets the source's credentials, so it must be the only one.
+fn url_of(webhooks: &[Subscription]) -> Result<Url, &'static str> {
+    let enabled = webhooks.iter().filter(|webhook| webhook.enabled);
+    let urls: HashSet<Url> =
+        enabled.filter_map(|webhook| webhook.http_endpoint.url.parse().ok()).collect();
+    let mut urls = urls.into_iter();
+    match (urls.next(), urls.next()) {
+        (Some(mut url), None) => {
+            // A URL with a host takes them.
+            let _ = (url.set_username(""), url.set_password(None));
+            Ok(url)
+        }
+        (None, _) => Err("the webhook's URL is not known; give it with --url"),
+        _ => Err("webhooks post to several URLs; give the URL of this service with --url"),
+    }
 }
 
 fn source_of<'c>(

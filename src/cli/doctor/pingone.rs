@@ -23,7 +23,7 @@ pub(super) async fn examine(
     match webhooks(config, path).await {
         Ok(found) => {
             checks.push(CheckResult::ok(ACCESS, "PingOne accepts the credentials of [pingone]"));
-            checks.extend(found.iter().flat_map(webhook::examine));
+            webhook::examine(&found, checks);
             if found.is_empty() {
                 checks.push(CheckResult::problem(
                     "webhook",

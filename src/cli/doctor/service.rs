@@ -10,7 +10,7 @@ use reqwest::tls::TlsInfo;
 use reqwest::{Client, RequestBuilder, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
+use url::{Host, Url};
 
 use super::finding::CheckResult;
 use super::webhook::shown;
@@ -88,6 +88,11 @@ impl Probe<'_> {
         checks.push(CheckResult::ok(REACHABLE, format!("{} answers", shown(&self.url))));
         checks.push(self.certificate(&answer));
         checks.push(probe_answer(answer.status().as_u16()));
+        if !is_private(&self.url) && !self.source.credentials.is_empty() {
+            let reason = "no credential is sent over http, where anyone on the way could read it";
+            checks.push(CheckResult::skipped(CREDENTIALS, reason));
+            return;
+        }
         for credential in &self.source.credentials {
             if let Some(check) = self.credential(&client, credential).await {
                 checks.push(check);
@@ -168,6 +173,16 @@ impl Probe<'_> {
         let counted: Option<CountedAnswer> = answer.json().await.ok();
         post_answer(status, counted.is_some_and(|counted| counted.received == 0), name)
     }
+}
+
+/// Returns true if nobody on the way can read a request.
+fn is_private(url: &Url) -> bool {
+    url.scheme() == "https"
+        || match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            _ => false,
+        }
 }
 
 fn probe_answer(status: u16) -> CheckResult {

@@ -1,5 +1,6 @@
 //! Checks of a webhook as PingOne has it. Pure.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use url::{Host, Url};
@@ -14,9 +15,17 @@ const EXPECTED_TYPES: [&str; 3] = [
     "DAVINCI_INTERACTION.SEND_ERROR_RESPONSE",
 ];
 
-/// Returns the results of all checks of a webhook.
-pub(super) fn examine(webhook: &Subscription) -> Vec<CheckResult> {
-    vec![enabled(webhook), url(webhook), verification(webhook), format(webhook), types(webhook)]
+/// Checks the webhooks to one source: each enabled one, or all if none is enabled, and the types of all together.
+pub(super) fn examine(webhooks: &[Subscription], checks: &mut Vec<CheckResult>) {
+    let is_any_enabled = webhooks.iter().any(|webhook| webhook.enabled);
+    let in_use: Vec<&Subscription> =
+        webhooks.iter().filter(|webhook| webhook.enabled == is_any_enabled).collect();
+    for webhook in &in_use {
+        checks.extend([enabled(webhook), url(webhook), verification(webhook), format(webhook)]);
+    }
+    if !in_use.is_empty() {
+        checks.push(types(&in_use));
+    }
 }
 
 fn enabled(webhook: &Subscription) -> CheckResult {
@@ -47,6 +56,13 @@ fn url(webhook: &Subscription) -> CheckResult {
             CHECK,
             format!("the webhook does not use HTTPS, but {protocol} with a {} URL", url.scheme()),
             "Select the protocol HTTPS in PingOne, and write a URL with https://",
+        );
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return CheckResult::problem(
+            CHECK,
+            format!("the webhook's URL, {}, contains credentials", shown(&url)),
+            "Write them into the webhook's authentication in PingOne, and remove them from the URL",
         );
     }
     match url.host() {
@@ -93,21 +109,19 @@ fn format(webhook: &Subscription) -> CheckResult {
     }
 }
 
-fn types(webhook: &Subscription) -> CheckResult {
+fn types(webhooks: &[&Subscription]) -> CheckResult {
     const CHECK: &str = "event types";
-    let missing: Vec<&str> =
-        EXPECTED_TYPES.into_iter().filter(|kind| !webhook.includes(kind)).collect();
+    let is_sent = |kind: &&str| webhooks.iter().any(|webhook| webhook.includes(kind));
+    let missing: Vec<&str> = EXPECTED_TYPES.into_iter().filter(|kind| !is_sent(kind)).collect();
     match missing.is_empty() {
         true => {
-            let number = webhook.filter_options.included_action_types.len();
-            CheckResult::ok(
-                CHECK,
-                format!("the webhook sends {number} types, those of DaVinci included"),
-            )
+            let included = webhooks.iter().flat_map(|it| &it.filter_options.included_action_types);
+            let number = included.collect::<HashSet<_>>().len();
+            CheckResult::ok(CHECK, format!("{number} types are sent, those of DaVinci included"))
         }
         false => CheckResult::problem(
             CHECK,
-            format!("the webhook does not send {}", missing.join(", ")),
+            format!("no webhook sends {}", missing.join(", ")),
             "Select these types in the webhook's filter in PingOne (docs/setup.md)",
         ),
     }
@@ -117,9 +131,10 @@ fn is_private(address: Ipv4Addr) -> bool {
     address.is_private() || address.is_loopback() || address.is_link_local()
 }
 
-/// Returns the URL without its query, which may hold a secret.
+/// Returns the URL without credentials and query, which may hold a secret.
 pub(super) fn shown(url: &Url) -> String {
-    url[..url::Position::AfterPath].to_owned()
+    let scheme = url.scheme();
+    format!("{scheme}://{}", &url[url::Position::BeforeHost..url::Position::AfterPath])
 }
 
 #[cfg(test)]
@@ -127,8 +142,7 @@ mod tests {
     use super::super::finding::CheckState;
     use super::*;
 
-    /// Returns the names of the checks that find a problem.
-    fn problems(change: impl FnOnce(&mut Subscription)) -> Vec<&'static str> {
+    fn webhook() -> Subscription {
         let mut webhook = Subscription {
             enabled: true,
             format: "ACTIVITY".to_owned(),
@@ -136,8 +150,19 @@ mod tests {
         };
         webhook.http_endpoint.url = "https://siem.example.com/webhooks/pingone".to_owned();
         webhook.filter_options.included_action_types = EXPECTED_TYPES.map(str::to_owned).into();
+        webhook
+    }
+
+    /// Returns the names of the checks that find a problem.
+    fn problems(change: impl FnOnce(&mut Subscription)) -> Vec<&'static str> {
+        let mut webhook = webhook();
         change(&mut webhook);
-        let checks = examine(&webhook);
+        problems_of(&[webhook])
+    }
+
+    fn problems_of(webhooks: &[Subscription]) -> Vec<&'static str> {
+        let mut checks = Vec::new();
+        examine(webhooks, &mut checks);
         assert!(checks.iter().all(|it| (it.state == CheckState::Problem) == it.fix.is_some()));
         checks.iter().filter(|it| it.state == CheckState::Problem).map(|it| it.check).collect()
     }
@@ -157,6 +182,7 @@ mod tests {
             "https://10.1.2.3/webhooks/pingone",
             "https://localhost/webhooks/pingone",
             "siem.example.com",
+            "https://user:canary@siem.example.com/webhooks/pingone",
         ] {
             assert_eq!(
                 problems(|it| it.http_endpoint.url = url.to_owned()),
@@ -164,5 +190,33 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn webhooks_to_one_source_are_judged_together() {
+        let with = |types: &[&str]| {
+            let mut webhook = webhook();
+            let types = types.iter().map(|&kind| kind.to_owned()).collect();
+            webhook.filter_options.included_action_types = types;
+            webhook
+        };
+        let [first, others @ ..] = EXPECTED_TYPES;
+        assert_eq!(problems_of(&[with(&[first, "USER.UPDATED"]), with(&others)]), [""; 0]);
+        assert_eq!(problems_of(&[with(&[first]), with(&["USER.UPDATED"])]), ["event types"]);
+        let disabled = |mut webhook: Subscription| {
+            webhook.enabled = false;
+            webhook
+        };
+        assert_eq!(problems_of(&[webhook(), disabled(webhook())]), [""; 0]);
+        // A disabled webhook sends nothing.
+        assert_eq!(problems_of(&[with(&[first]), disabled(with(&others))]), ["event types"]);
+        assert_eq!(problems_of(&[disabled(webhook())]), ["webhook enabled"]);
+    }
+
+    #[test]
+    fn no_credential_of_a_url_is_shown() {
+        let url = "https://user:canary@siem.example.com:8443/a?key=canary#canary";
+        let url: Url = url.parse().expect("a URL");
+        assert_eq!(shown(&url), "https://siem.example.com:8443/a");
     }
 }

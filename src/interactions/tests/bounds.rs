@@ -79,6 +79,25 @@ fn lists_and_texts_of_one_interaction_are_bounded() {
     assert_eq!((ended[0].run.steps.len(), ended[0].run.steps_omitted), (64, 10_000 - 64));
 }
 
+/// Events without a run, and copies for replays, move the end of the log, too.
+#[test]
+fn a_run_ends_when_it_keeps_too_much_of_the_log() {
+    let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
+    let event = decode::event(raw).expect("an event").event;
+    let Event::Interaction(run) = &event else { panic!("a run") };
+    let source: Arc<str> = "pingone".into();
+    for (memory, span) in [(1 << 20, 250_000), (64 << 20, (64 << 20) / 64), (1 << 40, 4_000_000)] {
+        let mut table = OpenInteractions::new(&config(memory));
+        table.advance(0);
+        assert!(table.add(LoggedEvent { source: &source, position: 7, event: &event, run }));
+        table.bound_span(7 + span);
+        assert_eq!(table.len(), 1, "{memory}");
+        table.bound_span(8 + span);
+        let ended = table.take_ended();
+        assert_eq!((ended.len(), ended[0].ended_by), (1, EndReason::Limit), "{memory}");
+    }
+}
+
 /// A clock that was a day ahead does not keep interactions open for that day.
 #[test]
 fn a_clock_that_is_set_back_delays_no_summary() {

@@ -130,7 +130,7 @@ impl World {
     /// Stores the summaries that are due; the process may be killed before it moves its cursor.
     fn store(&mut self, commits: bool) {
         for ended in self.tracker.take_ended() {
-            let event = document::event(&ended);
+            let event = document::event(&ended, 0);
             let is_new = self.keys.insert(format!("{:?}", event.key).into_bytes());
             assert!(is_new, "the same summary twice: {}", String::from_utf8_lossy(&event.bytes));
             self.append(SUMMARY_SOURCE, None, event.bytes.to_vec());

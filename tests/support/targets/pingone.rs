@@ -53,6 +53,12 @@ pub struct PingOne {
     pub refused_after: Option<usize>,
     /// Requests until one is answered with 429; `None` for no limit.
     pub limited_after: Option<usize>,
+    /// Requests for lists until all tokens expire; `None` for never.
+    pub expires_after: Option<usize>,
+    /// Flows that were deleted after they were listed.
+    pub deleted: HashSet<String>,
+    /// Called at the first request for runs.
+    pub before_runs: Option<Box<dyn FnOnce() + Send>>,
     /// Time until which each request is too early.
     blocked_until: Option<Instant>,
     /// Requests before `Retry-After` was over.
@@ -80,6 +86,9 @@ impl PingOne {
             forbidden: HashSet::new(),
             refused_after: None,
             limited_after: None,
+            expires_after: None,
+            deleted: HashSet::new(),
+            before_runs: None,
             blocked_until: None,
             too_early: 0,
             cursors: HashMap::new(),
@@ -235,8 +244,20 @@ impl Behaviour for PingOne {
         if !self.tokens.contains(token) {
             return failure(401, "ACCESS_FAILED", "the token is not valid");
         }
+        if let Some(left) = &mut self.expires_after {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                (self.expires_after, self.tokens) = (None, HashSet::new());
+            }
+        }
         let name = below.rsplit('/').next().unwrap_or_default();
         self.requested.push(below.clone());
+        if is_run_list && let Some(call) = self.before_runs.take() {
+            call();
+        }
+        if self.deleted.iter().any(|flow| below == format!("flows/{flow}/interactions")) {
+            return failure(404, "NOT_FOUND", "the flow does not exist");
+        }
         if self.forbidden.contains(name)
             || (name == "activities"
                 && self.refused_after.is_some_and(|most| self.count("activities") > most))

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::gap;
 use super::inspect::EmbeddedInspection;
@@ -10,7 +10,7 @@ use super::reader::{RowsOrGap, look};
 use crate::spool::embedded::store::schema::retry_recovery;
 use crate::spool::embedded::store::{fault, ids};
 use crate::spool::embedded::unreadable;
-use crate::spool::{DedupKey, Read, ReadError, StoredEvent};
+use crate::spool::{DedupKey, Millis, Read, ReadError, StoredEvent};
 
 /// Rows of remembered ids per query: a long query would keep a running service from reusing its WAL.
 const ROWS: u32 = 1000;
@@ -86,6 +86,27 @@ impl EmbeddedInspection {
     /// Returns for each key if it is remembered: an event with it would be a duplicate.
     pub(crate) fn remembers(&self, keys: &[DedupKey]) -> Result<Vec<bool>, ReadError> {
         retry_recovery(|| self.find_keys(keys)).map_err(unreadable)
+    }
+
+    /// Returns the time since which each accepted event's key is remembered; the earliest time if no key was ever removed.
+    /// `None` if no key is left.
+    pub(crate) fn keys_since(&self) -> Result<Option<Millis>, ReadError> {
+        retry_recovery(|| self.oldest_key()).map_err(unreadable)
+    }
+
+    fn oldest_key(&self) -> rusqlite::Result<Option<Millis>> {
+        let first = "SELECT number, received_at FROM ids ORDER BY number LIMIT 1";
+        let first = self.connection.query_row(first, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        match first.optional()? {
+            // Keys are removed from the front, and no number is used again.
+            Some((1_i64, _)) => Ok(Some(Millis::MIN)),
+            Some((_, received_at)) => Ok(Some(received_at)),
+            None => {
+                let used = "SELECT count(*) FROM sqlite_sequence WHERE name = 'ids' AND seq > 0";
+                let used: i64 = self.connection.query_row(used, [], |row| row.get(0))?;
+                Ok((used == 0).then_some(Millis::MIN))
+            }
+        }
     }
 
     fn find_keys(&self, keys: &[DedupKey]) -> rusqlite::Result<Vec<bool>> {
