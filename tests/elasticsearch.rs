@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use crate::support::canary::{self, TOKEN};
 use crate::support::events::{batch, ids};
 use crate::support::service::{Home, Service};
 use crate::support::targets::elastic::Elastic;
@@ -57,6 +58,38 @@ fn each_document_gets_what_it_needs() {
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["target"]["code"], "document_parsing_exception");
     assert!(!service.log().contains("failed to parse field"), "no part of an event in the log");
+}
+
+#[test]
+fn requests_are_signed_for_amazon_opensearch_service() {
+    for compression in ["gzip", "none"] {
+        let target = Target::start(Elastic {
+            signed_with: Some(TOKEN.to_owned()),
+            is_opensearch: true,
+            ..Elastic::new("")
+        });
+        let aws = format!(
+            "flavor = \"opensearch\"\ncompression = \"{compression}\"\n\
+             aws = {{ region = \"eu-central-1\", access_key = {{ id = \"AKIAIOSFODNN7EXAMPLE\", secret_env = \"KEY\" }} }}\n"
+        );
+        let home = home(&target, &aws).with_variables(&[("KEY", TOKEN)]);
+        let checked = home.run(&["check", "--connect"]);
+        assert!(checked.status.success(), "{}", canary::text(&checked));
+        let service = home.start();
+        service.post(&batch(ids(100)));
+        wait_until_settled(&service);
+        assert_eq!(target.state().ids(), ids(100));
+        // The key was replaced at AWS.
+        target.state().signed_with = Some("another".to_owned());
+        service.post(&batch(["later".to_owned()]));
+        wait_for("a pause", || {
+            (service.readiness()["sinks"][0]["state"] == "paused").then_some(())
+        });
+        assert!(home.quarantine().is_empty(), "no event is to blame");
+        canary::assert_silent(&canary::shown(&service), TOKEN, "pages");
+        let (_, log) = service.terminate();
+        canary::assert_silent(&log, TOKEN, "log");
+    }
 }
 
 #[test]

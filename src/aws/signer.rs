@@ -71,22 +71,28 @@ impl AwsSigner {
         *self.current.lock().await = None;
     }
 
-    /// Returns the headers that sign a POST request with these headers and this body.
+    /// Returns the headers that sign a request with these headers and this body.
     ///
     /// # Errors
     /// Returns an error if there are no credentials.
     pub(crate) async fn sign(
         &self,
+        method: &str,
         url: &Url,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
         let credentials = self.credentials().await?;
-        signature(&self.region, self.service, credentials, url, headers, body).ok_or_else(|| {
-            SigningError {
-                message: "the request cannot be signed; correct endpoint".to_owned(),
-                is_permanent: true,
-            }
+        let headers =
+            headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let request =
+            SignableRequest::new(method, url.as_str(), headers, SignableBody::Bytes(body));
+        let signed = request
+            .ok()
+            .and_then(|request| signature(&self.region, self.service, credentials, request));
+        signed.ok_or_else(|| SigningError {
+            message: "the request cannot be signed; correct endpoint".to_owned(),
+            is_permanent: true,
         })
     }
 
@@ -131,9 +137,7 @@ fn signature(
     region: &str,
     service: &str,
     credentials: Credentials,
-    url: &Url,
-    headers: &HeaderMap,
-    body: &[u8],
+    request: SignableRequest<'_>,
 ) -> Option<HeaderMap> {
     let identity = credentials.into();
     let params = v4::SigningParams::builder()
@@ -144,10 +148,6 @@ fn signature(
         .settings(SigningSettings::default())
         .build()
         .ok()?;
-    let headers =
-        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let body = SignableBody::Bytes(body);
-    let request = SignableRequest::new("POST", url.as_str(), headers, body).ok()?;
     let (signed, _) = sign(request, &params.into()).ok()?.into_parts();
     let headers = signed.headers().map(|(name, value)| {
         let mut header = HeaderValue::from_str(value).ok()?;

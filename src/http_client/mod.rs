@@ -109,21 +109,50 @@ impl HttpClient {
         &self,
         url: &Url,
         content_type: &str,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, RequestError> {
+        let (own, body) = self.encode(content_type, body).await?;
+        headers.extend(own);
+        self.post_encoded(url, headers, body).await
+    }
+
+    /// Compresses a body as configured. Returns it with the headers that describe it, for a signature.
+    ///
+    /// # Errors
+    ///
+    /// The content type cannot be sent, or the process ends.
+    pub(crate) async fn encode(
+        &self,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<(HeaderMap, Vec<u8>), RequestError> {
+        let (body, encoding) = compress::compress(body, self.compression).await?;
+        let value = |text: &str| {
+            let unusable = |_| RequestError::new("the content type cannot be sent in a header");
+            HeaderValue::from_str(text).map_err(unusable)
+        };
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, value(content_type)?)]);
+        if let Some(encoding) = encoding {
+            headers.insert(CONTENT_ENCODING, value(encoding)?);
+        }
+        Ok((headers, body))
+    }
+
+    /// Sends a POST request with a body of [`encode`](HttpClient::encode) and its headers.
+    ///
+    /// # Errors
+    ///
+    /// See [`post`](HttpClient::post).
+    pub(crate) async fn post_encoded(
+        &self,
+        url: &Url,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Answer, RequestError> {
-        let (body, encoding) = compress::compress(body, self.compression).await?;
         let filter = credential_filter::CredentialFilter::with(&self.filter, &headers);
-        let mut request = self
-            .client
-            .post(url.clone())
-            .headers(headers)
-            .header(CONTENT_TYPE, content_type)
-            .header(ACCEPT, "application/json")
-            .body(Bytes::from(body));
-        if let Some(encoding) = encoding {
-            request = request.header(CONTENT_ENCODING, encoding);
-        }
+        let request = self.client.post(url.clone()).headers(headers);
+        let request = request.header(ACCEPT, "application/json").body(Bytes::from(body));
         self.send(request, filter).await
     }
 
@@ -133,7 +162,22 @@ impl HttpClient {
     ///
     /// No answer came.
     pub(crate) async fn get(&self, url: &Url) -> Result<Answer, RequestError> {
-        self.send(self.client.get(url.clone()), Arc::clone(&self.filter)).await
+        self.get_with(url, HeaderMap::new()).await
+    }
+
+    /// Does the same as [`get`](HttpClient::get), with headers. Credentials in them are removed from quoted parts of
+    /// the answer, too.
+    ///
+    /// # Errors
+    ///
+    /// No answer came.
+    pub(crate) async fn get_with(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<Answer, RequestError> {
+        let filter = credential_filter::CredentialFilter::with(&self.filter, &headers);
+        self.send(self.client.get(url.clone()).headers(headers), filter).await
     }
 
     /// Sends a request that a library has made.

@@ -1,7 +1,5 @@
 //! Requests of Kinesis and Firehose: signed JSON, with a result for each record.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
@@ -9,8 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use url::Url;
 
+use super::verdict::NOT_AN_EVENT;
 use super::{Item, Reason, Report, Verdict};
-use crate::aws::{AwsConfig, AwsSigner, SigningError};
+use crate::aws::{AwsConfig, AwsSigner};
 use crate::http_client::{
     Answer, Class, Compression, HttpClient, HttpClientConfig, advice, class_of, parse_url,
 };
@@ -28,20 +27,6 @@ pub(super) struct AwsService {
     signer: AwsSigner,
     url: Url,
 }
-
-impl From<SigningError> for Verdict {
-    fn from(error: SigningError) -> Verdict {
-        let reason = Reason::new(error.message);
-        match error.is_permanent {
-            true => Verdict::Fatal { reason },
-            false => Verdict::Retry { after: Some(NOT_AN_EVENT), reason },
-        }
-    }
-}
-
-/// Waiting time of a failure that no event causes: no longer than the backoff. A verdict with a waiting time never
-/// makes a dead letter.
-const NOT_AN_EVENT: Duration = Duration::ZERO;
 
 impl AwsService {
     /// Creates a connection, and reads the access key again.
@@ -80,7 +65,7 @@ impl AwsService {
             (CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE)),
             (TARGET, HeaderValue::from_static(operation)),
         ]);
-        headers.extend(self.signer.sign(&self.url, &headers, &body).await?);
+        headers.extend(self.signer.sign("POST", &self.url, &headers, &body).await?);
         // The client sets this one itself.
         headers.remove(CONTENT_TYPE);
         Ok(self.requests.post(&self.url, MEDIA_TYPE, headers, body).await?)

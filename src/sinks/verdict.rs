@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Item;
+use crate::aws::SigningError;
 use crate::error_chain::without_numbers;
 use crate::http_client::{Answer, RequestError};
 use crate::oauth::TokenError;
@@ -169,6 +170,20 @@ impl From<RequestError> for Reason {
     fn from(error: RequestError) -> Reason {
         let RequestError { message, is_late, .. } = error;
         Reason { message, is_late, ..Reason::default() }
+    }
+}
+
+/// Waiting time of a failure that no event causes: no longer than the backoff. A verdict with a waiting time never
+/// makes a dead letter.
+pub(super) const NOT_AN_EVENT: Duration = Duration::ZERO;
+
+impl From<SigningError> for Verdict {
+    fn from(error: SigningError) -> Verdict {
+        let reason = Reason::new(error.message);
+        match error.is_permanent {
+            true => Verdict::Fatal { reason },
+            false => Verdict::Retry { after: Some(NOT_AN_EVENT), reason },
+        }
     }
 }
 

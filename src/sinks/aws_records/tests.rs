@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::aws::SigningError;
 use crate::config;
 use crate::sinks::tests::{answer, letters};
 

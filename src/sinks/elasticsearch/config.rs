@@ -1,5 +1,6 @@
 //! Settings of `type = "elasticsearch"`: the bulk API of Elasticsearch and OpenSearch.
 
+use crate::aws::AwsConfig;
 use crate::format::Format;
 use crate::http_client::{Authorization, HttpClientConfig, NONE_OR_GZIP};
 use crate::settings::Section;
@@ -10,6 +11,8 @@ pub struct ElasticsearchSinkConfig {
     /// Connection; the URL has no path, or the path that a proxy adds.
     pub client: HttpClientConfig,
     pub authorization: Authorization,
+    /// Credentials of AWS, for Amazon OpenSearch Service.
+    pub aws: Option<AwsConfig>,
     /// The product, which decides about the parameters of a request.
     pub flavor: Flavor,
     /// The data stream that is written.
@@ -38,6 +41,11 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<Elastics
         client.refuse_api_path(section, &["/_bulk", "/_doc", "/_create"]);
     }
     let authorization = Authorization::read(section, "api_key", "ApiKey");
+    let doc = "Signs requests for Amazon OpenSearch Service, instead of basic.";
+    let aws = section.optional_table("aws", doc, |section| {
+        let region = AwsConfig::read_region(section);
+        AwsConfig::read(section, region)
+    });
     let flavors = [("elasticsearch", Flavor::Elasticsearch), ("opensearch", Flavor::Opensearch)];
     let flavor = section.choice("flavor", &flavors, "The product.").or("elasticsearch");
     let doc = "The data stream that is written.";
@@ -47,6 +55,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<Elastics
     let config = ElasticsearchSinkConfig {
         client: client?,
         authorization: authorization?,
+        aws: aws?,
         flavor: flavor?,
         data_stream: data_stream?,
         pipeline: pipeline?,
@@ -56,6 +65,14 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<Elastics
         && matches!(config.authorization, Authorization::Token(..))
     {
         section.report("api_key", "is not known to OpenSearch; use basic");
+    }
+    if config.aws.is_some() {
+        if config.flavor != Flavor::Opensearch {
+            section.report("aws", "is for Amazon OpenSearch Service; set flavor = \"opensearch\"");
+        }
+        if !matches!(config.authorization, Authorization::None) {
+            section.report("aws", "and basic or api_key are both given; use one");
+        }
     }
     Some(config)
 }

@@ -7,20 +7,23 @@
 pub(super) mod answer;
 mod config;
 mod encode;
+mod requests;
 mod template;
 
 use std::path::PathBuf;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use url::Url;
 
-use super::{BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, lines};
+use super::{
+    BatchDefaults, Deliver, Item, Reason, Rendered, Report, SinkFinding, SinkType, Verdict, lines,
+};
+use crate::aws::AwsConfig;
 use crate::format::Format;
-use crate::http_client::{HttpClient, authorization, below};
+use crate::http_client::below;
 use crate::settings::Section;
 pub(crate) use config::{ElasticsearchSinkConfig, Flavor};
+use requests::BulkClient;
 
 impl SinkType for ElasticsearchSinkConfig {
     const NAME: &'static str = "elasticsearch";
@@ -36,7 +39,8 @@ impl SinkType for ElasticsearchSinkConfig {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        self.client.files().into_iter().chain(self.authorization.file()).collect()
+        let files = self.client.files().into_iter().chain(self.authorization.file());
+        files.chain(self.aws.iter().flat_map(AwsConfig::files)).collect()
     }
 
     fn target(&self) -> String {
@@ -55,7 +59,7 @@ impl SinkType for ElasticsearchSinkConfig {
 /// A target of `type = "elasticsearch"`.
 #[derive(Debug)]
 pub(crate) struct Elasticsearch {
-    requests: HttpClient,
+    requests: BulkClient,
     base: Url,
     bulk: Url,
     data_stream: String,
@@ -79,12 +83,8 @@ struct Version {
 
 impl Elasticsearch {
     pub(super) fn open(settings: &ElasticsearchSinkConfig) -> Result<Elasticsearch, Reason> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = authorization(&settings.authorization)? {
-            headers.insert(AUTHORIZATION, value);
-        }
         Ok(Elasticsearch {
-            requests: HttpClient::open(&settings.client, headers)?,
+            requests: BulkClient::open(settings)?,
             base: settings.client.url.clone(),
             bulk: bulk_url(settings),
             data_stream: settings.data_stream.clone(),
@@ -117,10 +117,9 @@ fn bulk_url(settings: &ElasticsearchSinkConfig) -> Url {
 impl Deliver for Elasticsearch {
     async fn deliver(&mut self, items: &[Item]) -> Report {
         let body = lines(items);
-        let posted = self.requests.post(&self.bulk, "application/x-ndjson", HeaderMap::new(), body);
-        match posted.await {
+        match self.requests.post(&self.bulk, "application/x-ndjson", body).await {
             Ok(answer) => answer::report(&answer, items.len()),
-            Err(error) => Report::all(items, error.into()),
+            Err(verdict) => Report::all(items, verdict),
         }
     }
 
@@ -140,7 +139,7 @@ impl Elasticsearch {
     /// Requests the root endpoint, which refuses a valid key that may only create documents. Returns name and version.
     async fn version(&self) -> Result<String, Reason> {
         let answer = self.requests.get(&below(&self.base, "/")).await;
-        let answer = answer?;
+        let answer = answer.map_err(Verdict::into_reason)?;
         match answer.status {
             200 => {
                 let root: Result<Root, _> = serde_json::from_slice(&answer.body);

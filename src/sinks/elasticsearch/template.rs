@@ -6,13 +6,13 @@
 //! would get.
 //! <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-simulate-index-template>
 
-use http::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
 use super::config::Flavor;
-use crate::http_client::{Answer, HttpClient, RequestError, below};
-use crate::sinks::Reason;
+use super::requests::BulkClient;
+use crate::http_client::{Answer, below};
+use crate::sinks::{Reason, Verdict};
 
 /// Version of the mapping in `deploy/`, as `_meta.davinci_siem_mapping`. It grows with each change of the mapping.
 pub(super) const VERSION: u64 = 3;
@@ -43,7 +43,7 @@ enum InstalledMapping {
 /// Data stream whose mapping is checked.
 #[derive(Debug)]
 pub(super) struct CheckedStream<'a> {
-    pub(super) requests: &'a HttpClient,
+    pub(super) requests: &'a BulkClient,
     pub(super) base: &'a Url,
     pub(super) name: &'a str,
     pub(super) flavor: Flavor,
@@ -113,20 +113,21 @@ fn hidden(name: &str, status: u16) -> String {
 }
 
 /// Returns the mapping of the newest index of the data stream.
-async fn of_stream(stream: &CheckedStream<'_>) -> Result<InstalledMapping, RequestError> {
+async fn of_stream(stream: &CheckedStream<'_>) -> Result<InstalledMapping, Reason> {
     let url = filtered(stream, &format!("/{}/_mapping", stream.name), "*.mappings");
-    Ok(read(&stream.requests.get(&url).await?, |body| {
+    let answer = stream.requests.get(&url).await.map_err(Verdict::into_reason)?;
+    Ok(read(&answer, |body| {
         let indices = body.as_object()?;
         indices.iter().max_by_key(|(name, _)| generation(name)).map(|(_, index)| index)
     }))
 }
 
 /// Returns the mapping that a new index of the data stream would get.
-async fn of_template(stream: &CheckedStream<'_>) -> Result<InstalledMapping, RequestError> {
+async fn of_template(stream: &CheckedStream<'_>) -> Result<InstalledMapping, Reason> {
     let path = format!("/_index_template/_simulate_index/{}", stream.name);
     let url = filtered(stream, &path, "template.mappings");
-    let answer = stream.requests.post(&url, "application/json", HeaderMap::new(), Vec::new()).await;
-    Ok(match answer? {
+    let answer = stream.requests.post(&url, "application/json", Vec::new()).await;
+    Ok(match answer.map_err(Verdict::into_reason)? {
         // The endpoint itself is unknown, or forbidden by a proxy.
         Answer { status: 404, .. } => InstalledMapping::Hidden(404),
         answer => read(&answer, |body| body.get("template")),

@@ -93,15 +93,11 @@ impl Aws {
             let (_, rest) = authorization.split_once(&format!("{name}="))?;
             rest.split(',').next().map(str::trim)
         };
-        let Some((credential, signed, signature)) = field("Credential")
-            .zip(field("SignedHeaders"))
-            .zip(field("Signature"))
-            .map(|((one, two), three)| (one, two, three))
-        else {
+        let Some((credential, signed)) = field("Credential").zip(field("SignedHeaders")) else {
             return Some("MissingAuthenticationTokenException");
         };
         let scope: Vec<&str> = credential.split('/').collect();
-        let [id, date, region, service, "aws4_request"] = scope[..] else {
+        let [id, _, region, _, "aws4_request"] = scope[..] else {
             return Some("IncompleteSignatureException");
         };
         let Some((secret, token)) = self.keys.get(id) else {
@@ -113,24 +109,9 @@ impl Aws {
         if header(headers, "x-amz-security-token") != token {
             return Some("UnrecognizedClientException");
         }
-        let time = header(headers, "x-amz-date");
-        let sent = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").expect("a time").and_utc();
-        let age = (Utc::now() - sent).abs();
-        let names: Vec<&str> = signed.split(';').collect();
-        assert!(names.contains(&"host") && names.contains(&"x-amz-target"), "{signed}");
-        let lines: String =
-            names.iter().map(|name| format!("{name}:{}\n", header(headers, name).trim())).collect();
-        let request = format!("POST\n{path}\n\n{lines}\n{signed}\n{}", hex(&Sha256::digest(body)));
-        let scope = scope[1..].join("/");
-        let hash = hex(&Sha256::digest(request.as_bytes()));
-        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
-        let key = [date, region, service, "aws4_request"]
-            .iter()
-            .fold(format!("AWS4{secret}").into_bytes(), |key, part| hmac(&key, part));
-        let is_good = hex(&hmac(&key, &text)) == signature
-            && age < TimeDelta::minutes(5)
-            && region == REGION
-            && time.starts_with(date);
+        assert!(signed.contains("x-amz-target"), "{signed}");
+        let request = SignedRequest { method: "POST", path, query: "", headers, body };
+        let is_good = request.is_signed_with(secret, "") && region == REGION;
         (!is_good).then_some("InvalidSignatureException")
     }
 
@@ -186,6 +167,72 @@ impl Aws {
             false => json!({ "FailedPutCount": failed, "RequestResponses": results }),
         };
         super::json(200, &body)
+    }
+}
+
+/// A request with a signature of version 4.
+pub struct SignedRequest<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
+    pub headers: &'a HeaderMap,
+    /// As it was sent.
+    pub body: &'a [u8],
+}
+
+impl SignedRequest<'_> {
+    /// Returns true if the request was signed with the secret in the last five minutes, for a service ("" for any).
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
+    pub fn is_signed_with(&self, secret: &str, service: &str) -> bool {
+        let field = |name: &str| {
+            let (_, rest) =
+                header(self.headers, "authorization").split_once(&format!("{name}="))?;
+            rest.split(',').next().map(str::trim)
+        };
+        let (Some(credential), Some(signed), Some(signature)) =
+            (field("Credential"), field("SignedHeaders"), field("Signature"))
+        else {
+            return false;
+        };
+        let Some((_, scope)) = credential.split_once('/') else { return false };
+        let parts: Vec<&str> = scope.split('/').collect();
+        let time = header(self.headers, "x-amz-date");
+        let sent = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").expect("a time").and_utc();
+        let names: Vec<&str> = signed.split(';').collect();
+        assert!(names.contains(&"host"), "{signed}");
+        let line = |name: &&str| format!("{name}:{}\n", header(self.headers, name).trim());
+        let lines: String = names.iter().map(line).collect();
+        let request = format!(
+            "{}\n{}\n{}\n{lines}\n{signed}\n{}",
+            self.method,
+            self.path,
+            self.canonical_query(),
+            hex(&Sha256::digest(self.body))
+        );
+        let hash = hex(&Sha256::digest(request.as_bytes()));
+        let text = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hash}");
+        let start = format!("AWS4{secret}").into_bytes();
+        let key = parts.iter().fold(start, |key, part| hmac(&key, part));
+        hex(&hmac(&key, &text)) == signature
+            && (Utc::now() - sent).abs() < TimeDelta::minutes(5)
+            && time.starts_with(parts[0])
+            && (service.is_empty() || parts[2] == service)
+    }
+
+    fn canonical_query(&self) -> String {
+        let strict = |text: &str| -> String {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+            let one = |byte: u8| match plain(byte) {
+                true => char::from(byte).to_string(),
+                false => format!("%{byte:02X}"),
+            };
+            text.bytes().map(one).collect()
+        };
+        let pairs = url::form_urlencoded::parse(self.query.as_bytes());
+        let mut pairs: Vec<String> =
+            pairs.map(|(name, value)| format!("{}={}", strict(&name), strict(&value))).collect();
+        pairs.sort();
+        pairs.join("&")
     }
 }
 

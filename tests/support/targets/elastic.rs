@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use super::aws::SignedRequest;
 use super::{Behaviour, Traffic, answer, header, json as json_answer};
 
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub struct Elastic {
     pub failures: HashSet<String>,
     /// Documents refused because their id was already stored.
     pub conflicts: usize,
+    /// Secret access key with which each request is signed, as Amazon OpenSearch Service requires.
+    pub signed_with: Option<String>,
     /// Behaves as OpenSearch.
     pub is_opensearch: bool,
     /// Answers to requests for mappings, by path. If there are none, such requests get 403.
@@ -104,7 +107,14 @@ impl Behaviour for Elastic {
     }
 
     fn take(&mut self, path: &str, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-        if header(headers, "authorization") != self.authorization {
+        if let Some(secret) = &self.signed_with {
+            let (method, body) = (self.traffic.method.to_string(), self.traffic.raw.clone());
+            let request = SignedRequest { method: &method, path, query, headers, body: &body };
+            if !request.is_signed_with(secret, "es") {
+                let text = "The request signature we calculated does not match";
+                return json_answer(403, &json!({ "message": text }));
+            }
+        } else if header(headers, "authorization") != self.authorization {
             return json_answer(401, &error("security_exception", "who?"));
         }
         if self.limit.is_some_and(|limit| body.len() > limit) {

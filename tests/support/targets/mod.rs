@@ -76,6 +76,8 @@ pub struct Traffic {
     pub requests: usize,
     /// Method of the request that the target processes.
     pub method: Method,
+    /// Body of that request, as it was sent.
+    pub raw: Bytes,
     /// Headers of each request.
     pub headers: Vec<HeaderMap>,
     /// Time of each request.
@@ -219,10 +221,11 @@ async fn handle<S: Behaviour>(
     tokio::time::sleep(delay).await;
     state.lock().expect("a lock").traffic().now -= 1;
     let take = || {
-        let body = inflate(&headers, body);
+        let plain = inflate(&headers, body);
         let mut state = state.lock().expect("a lock");
         state.traffic().method = method;
-        state.take(path, query, &headers, &body)
+        state.traffic().raw = body.clone();
+        state.take(path, query, &headers, &plain)
     };
     match fault {
         _ if down.is_some() => {

@@ -12,7 +12,7 @@ use crate::spool::embedded::store::high_watermark::{self, HighWatermark};
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema::retry_recovery;
 use crate::spool::embedded::store::wal::{self, WalTail};
-use crate::spool::embedded::store::{entries, fault, losses, schema};
+use crate::spool::embedded::store::{entries, fault, losses, plans, schema};
 use crate::spool::embedded::unreadable;
 use crate::spool::inspect::Verification;
 use crate::spool::{
@@ -43,7 +43,7 @@ pub(in crate::spool) fn open(directory: &Path) -> Result<EmbeddedInspection, Ope
     let opened =
         connect(directory).and_then(|connection| Ok((schema::layout(&connection)?, connection)));
     match opened {
-        Ok((schema::LAYOUT, connection)) => {
+        Ok((schema::INSPECTED_FROM..=schema::LAYOUT, connection)) => {
             Ok(EmbeddedInspection { connection, directory: directory.to_owned(), mark })
         }
         Ok((found, _)) => {
@@ -155,6 +155,12 @@ impl EmbeddedInspection {
                     .problems
                     .push(format!("the cursor of sink {sink} does not match its checksum"));
             }
+        }
+        if schema::layout(&self.connection)? >= plans::SINCE_LAYOUT {
+            let corrupt = plans::corrupt(&self.connection)?.into_iter();
+            found.problems.extend(corrupt.map(|sink| {
+                format!("the planned range of sink {sink} does not match its checksum")
+            }));
         }
         let Some(mark) = self.mark.filter(|mark| Some(mark.id) == id) else { return Ok(()) };
         if mark.next > next {

@@ -220,7 +220,14 @@ fn settle(
     let has_id = small.state.is_some_and(|(.., id)| id.is_some());
     let trimmed = if has_id { state } else { marked.or(state) }.map(|(_, trimmed)| trimmed);
     let cursors = small.cursors.values().map(|(position, _)| position + 1);
-    let next = [state.map_or(1, |(next, _)| next), marked.map_or(1, |(next, _)| next), newest + 1];
+    // A sink plans only ranges of stored events.
+    let planned: u64 =
+        tx.query_row("SELECT coalesce(max(last), 0) FROM plans", [], |row| row.get(0))?;
+    let next = [
+        state.map_or(1, |(next, _)| next),
+        marked.map_or(1, |(next, _)| next),
+        newest.max(planned) + 1,
+    ];
     let next = next.into_iter().chain(cursors).max().unwrap_or(1);
     let trimmed = trimmed.or(oldest).unwrap_or(next - 1).min(next - 1);
     let id = small.state.and_then(|(.., id)| id).or(mark.map(|mark| mark.id));

@@ -14,6 +14,9 @@ use crate::spool::embedded::write::writer::BUSY_TIMEOUT;
 /// Layout that this version reads and writes. Changes to the tables raise it.
 pub(crate) const LAYOUT: i64 = 4;
 
+/// Oldest layout that is inspected without a migration: it differs only by tables that no inspection requires.
+pub(crate) const INSPECTED_FROM: i64 = 3;
+
 /// Size of a database page in bytes. 16 KiB are faster than 4 and 8 KiB for chunks of this size.
 pub(crate) const PAGE_SIZE: u64 = 16 * 1024;
 

@@ -3,7 +3,7 @@
 use super::recover::salvage;
 use super::store::plans;
 use super::*;
-use crate::spool::{PlannedRange, Spool};
+use crate::spool::{OpenError, PlannedRange, Spool};
 
 const RANGE: PlannedRange = PlannedRange { after: 0, last: 3, id: u64::MAX >> 1, settings: 7 };
 
@@ -42,6 +42,27 @@ async fn a_repair_keeps_a_planned_range_and_a_corrupt_one_counts_as_none() {
     salvage::rebuild(directory, &rebuilt, None, 0).expect("rebuilt");
     let connection = Connection::open(rebuilt).expect("opened");
     assert_eq!(plans::read(&connection, "sink").expect("read"), Some(RANGE));
+    let next: u64 =
+        connection.query_row("SELECT next FROM state", [], |row| row.get(0)).expect("read");
+    assert_eq!(next, RANGE.last + 1, "no position of the range is given to another event");
     connection.execute("UPDATE plans SET last = 4", []).expect("changed");
     assert_eq!(plans::read(&connection, "sink").expect("read"), None);
+}
+
+#[test]
+fn a_verification_finds_a_corrupt_plan_and_reads_the_layout_before_plans() {
+    let bench = SpoolBench::new(|_| {});
+    bench.open().close();
+    let directory = &bench.settings.directory;
+    let problems =
+        || inspect::open(directory).expect("opened").verify(|_, _| ()).expect("read").problems;
+    let connection = Connection::open(schema::database(directory)).expect("opened");
+    plans::write(&connection, "sink", RANGE).expect("stored");
+    assert_eq!(problems(), [""; 0]);
+    connection.execute("UPDATE plans SET last = 4", []).expect("changed");
+    assert_eq!(problems(), ["the planned range of sink sink does not match its checksum"]);
+    connection.execute_batch("DROP TABLE plans; PRAGMA user_version = 3;").expect("changed");
+    assert_eq!(problems(), [""; 0]);
+    connection.execute_batch("PRAGMA user_version = 2;").expect("changed");
+    assert!(matches!(inspect::open(directory), Err(OpenError::Layout { found: 2, .. })));
 }
