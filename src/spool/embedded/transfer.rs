@@ -41,11 +41,16 @@ impl EmbeddedInspection {
     /// Returns everything besides chunks, ids and entries.
     pub(in crate::spool) fn export_state(&self) -> Result<MovedState, MoveError> {
         let stats = self.stats()?;
+        let layout = schema::layout(&self.connection).map_err(unreadable)?;
+        let has_plans = layout >= plans::SINCE_LAYOUT;
         let sql = "SELECT sink, position, is_paused FROM cursors ORDER BY sink";
         let mut cursors = self.connection.prepare(sql).map_err(unreadable)?;
         let sinks = cursors.query_map([], |row| {
             let name: String = row.get(0)?;
-            let plan = plans::read(&self.connection, &name)?;
+            let plan = match has_plans {
+                true => plans::read(&self.connection, &name)?,
+                false => None,
+            };
             Ok(MovedSink { cursor: row.get(1)?, is_paused: row.get(2)?, plan, name })
         });
         let sinks = sinks.and_then(Iterator::collect).map_err(unreadable)?;
