@@ -33,7 +33,7 @@ fn no_acknowledged_event_is_lost_whatever_happens_to_servers_and_receivers() {
     let seed = setting("CLUSTER_SEED").unwrap_or_else(|| rand::rng().random());
     println!("CLUSTER_SEED={seed} CLUSTER_ROUNDS={rounds}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::shipped(3);
+    let mut cluster = Cluster::partitionable(3);
     let target = Target::start(Webhook::default());
     let mut receivers = Receivers::start(&cluster, &target, &[]);
     let balancer = Proxy::before_two(cluster.directory(), receivers.addresses());
@@ -85,7 +85,7 @@ fn break_something(
     let node = random.random_range(0..3);
     let other = (node + random.random_range(1..3)) % 3;
     let receiver = random.random_range(0..2);
-    let what = match random.random_range(0..9) {
+    let what = match random.random_range(0..11) {
         0 => {
             cluster.nodes[node].kill();
             format!("server {node} killed")
@@ -126,6 +126,15 @@ fn break_something(
             let (status, log) = receivers.running[receiver].take().expect("it runs").terminate();
             assert!(status.success(), "{log}");
             format!("receiver {receiver} stopped")
+        }
+        8 if cluster.cut(node) => {
+            // Longer than its connections wait for an answer.
+            std::thread::sleep(Duration::from_secs(6));
+            format!("server {node} cut off")
+        }
+        9 if cluster.cut(node) && cluster.cut(other) => {
+            std::thread::sleep(Duration::from_secs(6));
+            format!("servers {node} and {other} cut off, also from each other")
         }
         _ => {
             cluster.nodes[node].kill();

@@ -98,26 +98,33 @@ fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>
 
 /// Asserts that each source's events have a position or an entry, and that each sink has a disposition per position.
 fn judge_sums(stats: &Value) {
-    let rows = stats["totals"].as_array().expect("rows");
-    let sum = |names: &[&str], dispositions: &[&str]| -> u64 {
-        let rows = rows.iter().filter(|row| {
-            names.iter().any(|name| row[0] == *name)
-                && dispositions.iter().any(|disposition| row[1] == *disposition)
-        });
-        rows.map(|row| row[2].as_u64().expect("a number")).sum()
-    };
+    judge_positions(stats);
     let sources = ["pingone", "other"];
-    let head = stats["head"].as_u64().expect("a number");
-    assert_eq!(sum(&sources, &["accepted", "released", "replayed"]), head, "{stats}");
     let entries = stats["quarantined"].as_u64().expect("a number");
     // Each released or purged event had an entry.
-    let left = sum(&sources, &["released", "purged"]) + entries;
-    assert_eq!(sum(&sources, &["quarantined"]), left, "{stats}");
+    let left = sum(stats, &sources, &["released", "purged"]) + entries;
+    assert_eq!(sum(stats, &sources, &["quarantined"]), left, "{stats}");
+}
+
+/// Asserts that each position has an event of a source, and a disposition of each sink.
+pub(crate) fn judge_positions(stats: &Value) {
+    let head = stats["head"].as_u64().expect("a number");
+    let stored = sum(stats, &["pingone", "other"], &["accepted", "released", "replayed"]);
+    assert_eq!(stored, head, "{stats}");
     for sink in ["one", "two"] {
-        let of_sink = rows.iter().filter(|row| row[0] == sink);
-        let passed: u64 = of_sink.map(|row| row[2].as_u64().expect("a number")).sum();
+        let rows = stats["totals"].as_array().expect("rows").iter().filter(|row| row[0] == sink);
+        let passed: u64 = rows.map(|row| row[2].as_u64().expect("a number")).sum();
         assert_eq!(passed, head, "sink {sink}: the dispositions add up: {stats}");
     }
+}
+
+/// Returns the sum of the totals with these names and dispositions.
+fn sum(stats: &Value, names: &[&str], dispositions: &[&str]) -> u64 {
+    let rows = stats["totals"].as_array().expect("rows").iter().filter(|row| {
+        names.iter().any(|name| row[0] == *name)
+            && dispositions.iter().any(|disposition| row[1] == *disposition)
+    });
+    rows.map(|row| row[2].as_u64().expect("a number")).sum()
 }
 
 /// Returns the lines of the sink `two`, which rotates its own file: rotated names sort by time.
@@ -134,8 +141,13 @@ fn lines_of_two(home: &Home) -> Vec<String> {
 
 /// Returns the webhook's URL with PingOne's credentials.
 fn with_login(service: &Service) -> String {
+    with_credentials(&service.url)
+}
+
+/// Returns a URL with PingOne's credentials.
+pub(crate) fn with_credentials(url: &str) -> String {
     let [name, password] = LOGIN;
-    service.url.replacen("http://", &format!("http://{name}:{password}@"), 1)
+    url.replacen("http://", &format!("http://{name}:{password}@"), 1)
 }
 
 /// A sender without credentials, whose requests must all be refused.

@@ -16,6 +16,8 @@ mod clickhouse;
 mod client_address;
 #[cfg(feature = "nats")]
 mod cluster;
+#[cfg(feature = "nats")]
+mod cluster_operators;
 mod command_line;
 mod commands;
 mod config_tests;
@@ -97,6 +99,8 @@ mod shared_archive;
 mod shared_delivery;
 #[cfg(feature = "nats")]
 mod shared_health;
+#[cfg(feature = "nats")]
+mod shared_move;
 #[cfg(feature = "nats")]
 mod shared_permissions;
 #[cfg(feature = "nats")]

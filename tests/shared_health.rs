@@ -79,7 +79,7 @@ fn a_batch_above_max_payload_is_refused_with_the_name_of_the_setting() {
     // Nothing of it is stored, also not the events that would fit.
     let (status, answer) = receivers.get(0).try_post(&body(20));
     assert_eq!(status, 503, "{answer}");
-    receivers.get(0).wait_for_log("larger than max_payload of the NATS servers");
+    receivers.get(0).wait_for_log("larger than max_payload of the NATS servers, 1048576 bytes");
     receivers.get(0).post(&batch(ids(3)));
     wait_for("the others", || (target.state().stored.len() == 3).then_some(()));
     // A megabyte and more that compresses is no obstacle.

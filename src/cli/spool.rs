@@ -2,9 +2,13 @@
 
 use clap::{Args, Subcommand};
 
+#[cfg(feature = "nats")]
+use super::loader::Loader;
 use super::output::{count, json, progress, size, table, time};
 use super::{CommandFailure, output};
 use crate::app::system_clock;
+#[cfg(feature = "nats")]
+use crate::spool::moving;
 use crate::spool::{Engine, Loss, SpoolConfig, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
@@ -15,10 +19,27 @@ pub(super) enum SpoolCommand {
     Verify(SpoolArguments),
     /// Set corrupt files aside and keep everything readable; needs a stopped service
     Repair(SpoolArguments),
+    /// Move everything to the spool of another configuration; needs a stopped service
+    ///
+    /// Moves events, cursors, totals, quarantine and ids to the other spool.engine. Sinks continue where they were.
+    /// Repeat the command after an interruption: it continues. The old spool stays, and the service refuses it.
+    #[cfg(feature = "nats")]
+    Move(MoveArguments),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SpoolArguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(feature = "nats")]
+#[derive(Debug, Args)]
+pub(super) struct MoveArguments {
+    /// Configuration file of the new spool, with another spool.engine
+    #[arg(long, value_name = "FILE")]
+    to: std::path::PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -30,6 +51,8 @@ pub(super) fn run(command: &SpoolCommand, settings: &SpoolConfig) -> Result<(), 
         SpoolCommand::Stats(arguments) => stats(&open()?, settings, arguments.json),
         SpoolCommand::Verify(arguments) => verify(&open()?, arguments.json),
         SpoolCommand::Repair(arguments) => mend(settings, arguments.json),
+        #[cfg(feature = "nats")]
+        SpoolCommand::Move(arguments) => relocate(settings, arguments),
     }
 }
 
@@ -146,6 +169,33 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
         count(kept.sinks.len() as u64, "sink")
     )?;
     losses(&kept.lost)
+}
+
+#[cfg(feature = "nats")]
+fn relocate(settings: &SpoolConfig, arguments: &MoveArguments) -> Result<(), CommandFailure> {
+    let new = Loader { file: Some(&arguments.to), admin_url: None, password_file: None }.spool()?;
+    let spinner = output::spinner("moving");
+    let moved = moving::run(settings, &new, &system_clock());
+    spinner.finish_and_clear();
+    let moved = moved?;
+    if arguments.json {
+        return json(&moved);
+    }
+    let (from, to) = (output::safe(&moved.from), output::safe(&moved.to));
+    if moved.was_complete {
+        return print_line!("{from} was moved to {to} before; nothing was changed");
+    }
+    print_line!(
+        "moved from {from} to {to}: {}, {} in quarantine, {}, the cursors of {}",
+        count(moved.events, "event"),
+        count(moved.entries, "entry"),
+        count(moved.ids, "id"),
+        count(moved.sinks.len() as u64, "sink")
+    )?;
+    print_line!(
+        "the new spool was compared with the old one and is equal. Start the service with {}",
+        arguments.to.display()
+    )
 }
 
 fn losses(losses: &[Loss]) -> Result<(), CommandFailure> {

@@ -85,7 +85,7 @@ impl Spool {
             }
             #[cfg(feature = "nats")]
             Engine::Jetstream(own) => {
-                moving::refuse_left_behind(&settings.directory)?;
+                moving::refuse_left_behind(&settings.directory, own)?;
                 moving::note_stream(&settings.directory, &own.stream);
                 let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
                 Ok(Spool::Jetstream(Box::new(spool)))

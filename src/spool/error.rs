@@ -26,8 +26,13 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another process has it open.
-    #[error("the spool in {} is in use by another process. Stop that one first, or set spool.directory", .0.display())]
-    InUse(PathBuf),
+    #[error("the spool in {} is in use by another process{}. Stop that one first, or set spool.directory", directory.display(), holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    InUse {
+        /// Directory of the spool.
+        directory: PathBuf,
+        /// Id of the process that holds the lock, if the system tells it.
+        holder: Option<u32>,
+    },
     /// There is no spool.
     #[error("there is no spool in {}. Check spool.directory, or start the service once", .0.display())]
     Missing(PathBuf),
@@ -61,10 +66,28 @@ pub enum OpenError {
         /// Description of the problem and its remedy.
         detail: String,
     },
+    /// `spool move` has moved it, or has begun to.
+    #[error(
+        "{spool} was moved to {to}, or its move has begun. Repeat davinci-siem spool move until it succeeds, then start the service with the new configuration. To use the old spool again, {undo}: events that the new one has delivered are then delivered twice"
+    )]
+    Moved {
+        /// The spool that may not be used.
+        spool: String,
+        /// Description of the new spool.
+        to: String,
+        /// Action that removes the mark.
+        undo: String,
+    },
+    /// A move into the stream has not ended.
+    #[cfg(feature = "nats")]
+    #[error(
+        "the move into stream {0} has not ended. Repeat davinci-siem spool move until it succeeds, or set another spool.jetstream.stream"
+    )]
+    Moving(String),
     /// The directory has events of the embedded engine that would be left behind.
     #[cfg(feature = "nats")]
     #[error(
-        "the embedded spool in {} has {events} undelivered events and {entries} quarantine entries, which the engine jetstream would leave behind. Deliver them with engine = \"embedded\" first (docs/scaling.md, \"Moving\"), or set another spool.directory", directory.display()
+        "the embedded spool in {} has {events} undelivered events and {entries} quarantine entries, which the engine jetstream would leave behind. Take them along with davinci-siem spool move, or deliver them with engine = \"embedded\" first (docs/scaling.md, \"Moving\"), or set another spool.directory", directory.display()
     )]
     LeftBehind {
         /// Directory of the embedded spool.
@@ -110,9 +133,14 @@ pub enum AppendError {
     QuarantineFull,
     /// The batch, compressed, is larger than a message of the servers may be.
     #[error(
-        "the batch is larger than max_payload of the NATS servers, and PingOne repeats it: raise max_payload there"
+        "the batch, compressed {size} bytes, is larger than max_payload of the NATS servers, {max} bytes. PingOne repeats it: raise max_payload at every server"
     )]
-    TooLarge,
+    TooLarge {
+        /// Size of the message, in bytes.
+        size: usize,
+        /// `max_payload`, in bytes.
+        max: usize,
+    },
     /// The quarantine entry that the batch replaces does not exist any more.
     #[error("the quarantine entry has gone meanwhile")]
     EntryGone,

@@ -28,7 +28,7 @@ pub mod inspect;
 #[cfg(feature = "nats")]
 pub mod jetstream;
 mod lease;
-mod moving;
+pub mod moving;
 mod plan;
 mod quarantine;
 mod stats;

@@ -98,12 +98,19 @@ pub struct Operator<'a> {
     rotated: Vec<PathBuf>,
     /// Serial number of created events and files.
     made: usize,
+    /// True if the spool's servers are killed meanwhile: commands and starts are repeated until they succeed.
+    is_patient: bool,
 }
 
 impl<'a> Operator<'a> {
     pub fn new(home: &'a Home, oracle: &'a Oracle, random: &mut StdRng) -> Operator<'a> {
         let random = StdRng::seed_from_u64(random.random());
-        Operator { home, oracle, random, rotated: Vec::new(), made: 0 }
+        Operator { home, oracle, random, rotated: Vec::new(), made: 0, is_patient: false }
+    }
+
+    /// Returns an operator who repeats what fails.
+    pub fn patient(self) -> Operator<'a> {
+        Operator { is_patient: true, ..self }
     }
 
     /// Returns a random action.
@@ -158,7 +165,7 @@ impl<'a> Operator<'a> {
             Action::RetryWithNothing => self.retry_with_nothing(&service),
             Action::Purge => {
                 if let Some(id) = self.first_entry(&service) {
-                    self.succeed(&service, &["quarantine", "purge", &id]);
+                    self.settle(&service, &id, &["quarantine", "purge", &id]);
                 }
             }
             Action::Replay => {
@@ -176,12 +183,12 @@ impl<'a> Operator<'a> {
             Action::SecondProcessElsewhere => self.second_process_elsewhere(),
             Action::Kill => {
                 service.kill();
-                return self.home.start();
+                return self.start();
             }
             Action::Restart => {
                 let (status, log) = service.terminate();
                 assert!(status.success(), "{log}");
-                return self.home.start();
+                return self.start();
             }
         }
         service
@@ -200,8 +207,37 @@ impl<'a> Operator<'a> {
     }
 
     fn succeed(&self, service: &Service, arguments: &[&str]) {
+        self.output(service, arguments);
+    }
+
+    /// Returns the output of a command that succeeds.
+    fn output(&self, service: &Service, arguments: &[&str]) -> Output {
+        if self.is_patient {
+            return wait_for("a command to succeed", || {
+                Some(self.run(service, arguments)).filter(|output| output.status.success())
+            });
+        }
         let output = self.run(service, arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output
+    }
+
+    /// Runs a command that removes the oldest entry. The answer of a command that has done so may be lost.
+    fn settle(&self, service: &Service, id: &str, arguments: &[&str]) {
+        if !self.is_patient {
+            return self.succeed(service, arguments);
+        }
+        wait_for("an entry to be removed", || {
+            let is_gone = || self.first_entry(service).as_deref() != Some(id);
+            (self.run(service, arguments).status.success() || is_gone()).then_some(())
+        });
+    }
+
+    fn start(&self) -> Service {
+        match self.is_patient {
+            true => wait_for("the service to start", || self.home.try_start().ok()),
+            false => self.home.start(),
+        }
     }
 
     /// Replaces the configuration like an editor: a new file is renamed.
@@ -253,8 +289,7 @@ impl<'a> Operator<'a> {
 
     /// Returns the number of the oldest entry.
     fn first_entry(&self, service: &Service) -> Option<String> {
-        let output = self.run(service, &["quarantine", "list", "--json", "--limit", "1"]);
-        assert!(output.status.success(), "{output:?}");
+        let output = self.output(service, &["quarantine", "list", "--json", "--limit", "1"]);
         let entry: Option<Value> = serde_json::from_slice(&output.stdout).ok();
         entry.map(|entry| entry["id"].to_string())
     }
@@ -264,7 +299,7 @@ impl<'a> Operator<'a> {
         let Some(id) = self.first_entry(service) else { return };
         let batch = self.oracle.mint(CLIENT, 1);
         std::fs::write(self.home.path("corrected.json"), &batch.body).expect("written");
-        self.succeed(service, &["quarantine", "retry", &id, "--replace", "corrected.json"]);
+        self.settle(service, &id, &["quarantine", "retry", &id, "--replace", "corrected.json"]);
         self.oracle.release(&batch);
     }
 

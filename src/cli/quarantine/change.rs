@@ -196,7 +196,7 @@ async fn open_access(
                 Err(failure)
             }
         },
-        Err(OpenError::InUse(_)) => {
+        Err(OpenError::InUse { .. }) => {
             Ok(QuarantineAccess::Service(AdminClient::new(&loader.admin()?)?))
         }
         Err(error) => Err(error.into()),

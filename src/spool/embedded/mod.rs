@@ -59,17 +59,20 @@
 mod read;
 mod recover;
 mod store;
+#[cfg(feature = "nats")]
+pub(super) mod transfer;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
+use super::health::RecentFailure;
 use super::{
     AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
     PlannedRange, PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
@@ -84,9 +87,6 @@ pub use recover::salvage::Salvaged;
 pub use store::bounds::Shares;
 use store::{bounds, entries, plans, schema};
 use write::command::WriterCommand;
-
-/// Time that a failure to store counts as lasting. A sender retries much sooner.
-const FAILURE_LASTS: Duration = Duration::from_secs(30);
 
 /// An open spool. Cheap to share behind an `Arc`; every method may be called from any task.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ struct WriterStatus {
     fatal: watch::Sender<Option<String>>,
     full: AtomicBool,
     /// Time and reason of the last failure to store events, until some are stored.
-    failing: Mutex<Option<(Instant, String)>>,
+    failing: RecentFailure,
     /// File that is not in its place any more, and the remedy.
     misplaced: Mutex<Option<String>>,
     /// The obstacle to writing the write-ahead log back, while there is no room for more of it.
@@ -128,17 +128,6 @@ struct WriterStatus {
 }
 
 impl WriterStatus {
-    fn set_failing(&self, error: Option<String>) {
-        let failure = error.map(|error| (Instant::now(), error));
-        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-    }
-
-    /// Returns the reason of a recent failure to store events.
-    fn failing_store(&self) -> Option<String> {
-        let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
-    }
-
     fn misplaced(&self) -> Option<String> {
         self.misplaced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -309,12 +298,12 @@ impl EmbeddedSpool {
     }
 
     /// See [`crate::spool::Spool::health`]. Events cannot be stored if a file is not in its place, the log has no
-    /// room, or the store has refused events within [`FAILURE_LASTS`].
+    /// room, or the store has refused events recently.
     pub(crate) fn health(&self) -> SpoolHealth {
         let shared = &self.shared;
         let failing = shared.misplaced().or_else(|| shared.stuck_log());
         SpoolHealth {
-            failing: failing.or_else(|| shared.failing_store()),
+            failing: failing.or_else(|| shared.failing.get()),
             denied: None,
             is_damaged: shared.damaged.load(Ordering::Relaxed),
             lost: shared.lost,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::frame::{self, BatchFrame};
 use super::sink_lease::SinkLease;
-use super::{JetStreamSpool, REQUEST_TIMEOUT, entry, error_code, streams};
+use super::{JetStreamSpool, OVERHEAD, REQUEST_TIMEOUT, entry, error_code, streams};
 use crate::error_chain::error_chain;
 use crate::spool::{
     AppendError, Batch, CommitError, DedupKey, Disposition, NewEntry, PreparedBatch, Receipt, chunk,
@@ -31,8 +31,8 @@ impl JetStreamSpool {
             error => error,
         });
         match &stored {
-            Ok(_) => self.status.set_failing(None),
-            Err(AppendError::Store(error)) => self.status.set_failing(Some(error.clone())),
+            Ok(_) => self.status.failing.set(None),
+            Err(AppendError::Store(error)) => self.status.failing.set(Some(error.clone())),
             Err(AppendError::Full) => self.status.set_full(true),
             Err(AppendError::QuarantineFull) => self.status.set_quarantine_full(true),
             Err(_) => {}
@@ -133,6 +133,9 @@ impl JetStreamSpool {
         let subject = streams::batch_subject(&self.stream, &batch.source);
         let max_payload = self.max_payload();
         let bytes = frame::encode(batch, &chunks, disposition, (self.clock)(), max_payload);
+        if bytes.len() > self.largest() {
+            return Err(AppendError::TooLarge { size: bytes.len() + OVERHEAD, max: max_payload });
+        }
         let frame = frame::parse(&bytes);
         let id = frame.as_ref().and_then(message_id);
         let ack = self.publish(&subject, bytes, id).await?;
@@ -262,13 +265,12 @@ fn stored(
     }
 }
 
-fn refusal(error: &PublishError, full: AppendError) -> AppendError {
+pub(super) fn refusal(error: &PublishError, full: AppendError) -> AppendError {
     let message = error_chain(error);
     // This code also covers other failures of the stream's storage.
     let is_full = error_code(error) == Some(ErrorCode::STREAM_STORE_FAILED)
         && message.contains("maximum bytes exceeded");
     match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => AppendError::TooLarge,
         _ if is_full => full,
         PublishErrorKind::StreamNotFound => AppendError::Store(
             "no server answers for the stream: is a majority of them there?".to_owned(),

@@ -7,7 +7,7 @@
 //! | CRC-32 of head, keys and entries | 4, little-endian |
 //! | length of the head | 4, little-endian |
 //! | head | JSON, [`FrameHead`] |
-//! | keys | 16 each: of the events, then of the entries |
+//! | keys | 16 each: of the events, then of the entries, then those that a move has brought along |
 //! | entries | bytes of each, one after another |
 //! | chunks | bodies of [`chunk`], one after another |
 //!
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entry;
 use crate::spool::chunk::{self, Chunk, Label};
+use crate::spool::moving::contents::MovedChunk;
 use crate::spool::{Batch, DedupKey, Disposition, EntrySummary, Millis};
 
 const MAGIC: &[u8; 4] = b"DSB1";
@@ -47,8 +48,16 @@ pub(super) struct FrameHead {
     pub(super) disposition: Disposition,
     /// True if the events have keys. A replay has none: its events are never duplicates.
     is_keyed: bool,
+    /// Number of keys whose events are not in the message: `spool move` has brought them along.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    carried_keys: u32,
     chunks: Vec<ChunkHead>,
     entries: Vec<EntryHead>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,14 +85,6 @@ pub(super) fn encode(
 ) -> Bytes {
     let Batch { source, received_at, events, quarantine, only_sink, .. } = batch;
     let is_keyed = disposition != Disposition::Replayed;
-    let (mut heads, mut last) = (Vec::with_capacity(chunks.len()), 0);
-    for Chunk { count, codec, body } in chunks {
-        last += u64::from(*count);
-        let (count, codec, only_sink) = (*count, *codec, only_sink.as_deref());
-        let label = Label { last, count, received_at, source: &source, only_sink, codec };
-        let (checksum, length) = (chunk::checksum(label, body), body.len() as u32);
-        heads.push(ChunkHead { count, codec, checksum, length });
-    }
     let mut keys: Vec<DedupKey> = match is_keyed {
         true => events.iter().map(|event| event.key).collect(),
         false => Vec::new(),
@@ -96,17 +97,53 @@ pub(super) fn encode(
         entry_bytes.push(refused.bytes.clone());
         entries.push(EntryHead { is_keyed, summary: entry::summary_of(&refused, &source, at) });
     }
+    let only_sink = only_sink.map(|sink| sink.to_string());
+    let source = source.to_string();
     let head = FrameHead {
-        id: uuid::Uuid::new_v4().to_string(),
-        source: source.to_string(),
-        received_at,
-        only_sink: only_sink.map(|sink| sink.to_string()),
         disposition,
         is_keyed,
-        chunks: heads,
+        chunks: chunk_heads(chunks, received_at, &source, only_sink.as_deref()),
         entries,
+        ..FrameHead::new(source, received_at, only_sink)
     };
-    let head = serde_json::to_vec(&head).unwrap_or_default();
+    assemble(&head, &keys, &entry_bytes, chunks)
+}
+
+/// Encodes a chunk of another engine's log. Its events have no keys here: a move brings the keys along on their own.
+pub(super) fn encode_moved(moved: MovedChunk) -> Bytes {
+    let MovedChunk { received_at, source, only_sink, chunk, .. } = moved;
+    let chunks = [chunk];
+    let heads = chunk_heads(&chunks, received_at, &source, only_sink.as_deref());
+    let head = FrameHead { chunks: heads, ..FrameHead::new(source, received_at, only_sink) };
+    assemble(&head, &[], &[], &chunks)
+}
+
+/// Encodes keys whose events are not in the message.
+pub(super) fn encode_keys(source: &str, received_at: Millis, keys: &[DedupKey]) -> Bytes {
+    let carried_keys = keys.len() as u32;
+    let head = FrameHead { carried_keys, ..FrameHead::new(source.to_owned(), received_at, None) };
+    assemble(&head, keys, &[], &[])
+}
+
+fn chunk_heads(
+    chunks: &[Chunk],
+    received_at: Millis,
+    source: &str,
+    only_sink: Option<&str>,
+) -> Vec<ChunkHead> {
+    let mut last = 0;
+    let heads = chunks.iter().map(|Chunk { count, codec, body }| {
+        last += u64::from(*count);
+        let (count, codec) = (*count, *codec);
+        let label = Label { last, count, received_at, source, only_sink, codec };
+        let (checksum, length) = (chunk::checksum(label, body), body.len() as u32);
+        ChunkHead { count, codec, checksum, length }
+    });
+    heads.collect()
+}
+
+fn assemble(head: &FrameHead, keys: &[DedupKey], entry_bytes: &[Bytes], chunks: &[Chunk]) -> Bytes {
+    let head = serde_json::to_vec(head).unwrap_or_default();
     let size: usize = chunks.iter().map(|chunk| chunk.body.len()).sum::<usize>()
         + entry_bytes.iter().map(Bytes::len).sum::<usize>();
     let mut text = BytesMut::with_capacity(PREFIX + head.len() + 16 * keys.len() + size);
@@ -138,6 +175,7 @@ pub(super) fn parse(message: &Bytes) -> Option<BatchFrame> {
     let events: usize = head.chunks.iter().map(|chunk| chunk.count as usize).sum();
     let keyed_entries = head.entries.iter().filter(|entry| entry.is_keyed).count();
     let keys = if head.is_keyed { events } else { 0 } + keyed_entries;
+    let keys = keys.checked_add(head.carried_keys as usize)?;
     let keys = take(keys.checked_mul(DedupKey::SIZE)?)?;
     let (keys, _) = keys.as_chunks::<{ DedupKey::SIZE }>();
     let keys = keys.iter().map(|key| DedupKey::from_bytes(*key)).collect();
@@ -148,6 +186,23 @@ pub(super) fn parse(message: &Bytes) -> Option<BatchFrame> {
     let checked = message.len() - rest.len() - chunks.iter().map(Bytes::len).sum::<usize>();
     let is_sound = crc32fast::hash(&message[PREFIX..checked]) == checksum;
     is_sound.then_some(BatchFrame { head, keys, entries, chunks })
+}
+
+impl FrameHead {
+    /// Returns the head of a message without content.
+    fn new(source: String, received_at: Millis, only_sink: Option<String>) -> FrameHead {
+        FrameHead {
+            id: uuid::Uuid::new_v4().to_string(),
+            source,
+            received_at,
+            only_sink,
+            disposition: Disposition::Accepted,
+            is_keyed: false,
+            carried_keys: 0,
+            chunks: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
 }
 
 impl BatchFrame {
@@ -162,7 +217,7 @@ impl BatchFrame {
         &self.keys[..count]
     }
 
-    /// Returns the keys of the entries.
+    /// Returns the keys of the entries, and those that a move has brought along.
     pub(super) fn entry_keys(&self) -> &[DedupKey] {
         &self.keys[self.event_keys().len()..]
     }
@@ -200,6 +255,11 @@ impl BatchFrame {
         let label = Label { last, count, received_at, source, only_sink, codec };
         let is_sound = chunk::checksum(label, body) == checksum;
         if is_sound { chunk::decode(codec, count, body) } else { None }
+    }
+
+    /// Returns the number of events in a chunk, and its codec.
+    pub(super) fn form(&self, index: usize) -> (u32, u8) {
+        self.head.chunks.get(index).map_or((0, 0), |chunk| (chunk.count, chunk.codec))
     }
 
     /// Returns the bytes of a chunk as they are stored.
@@ -271,6 +331,33 @@ mod tests {
         let copy = Batch { only_sink: Some("siem".into()), quarantine: Vec::new(), ..whole };
         let copy = parse(&encoded(&copy, Disposition::Replayed)).expect("a frame");
         assert_eq!((copy.event_keys().len(), copy.head.only_sink.as_deref()), (0, Some("siem")));
+    }
+
+    #[test]
+    fn a_moved_chunk_is_unchanged_and_keys_travel_without_events() {
+        let whole = batch();
+        let chunks = chunk::encode(whole.events.iter().map(|event| event.bytes.as_ref()));
+        let only_sink = Some("siem".to_owned());
+        let moved = |chunk: Chunk| {
+            let (source, only_sink) = ("pingone".to_owned(), only_sink.clone());
+            MovedChunk { last: 9000, received_at: 7, source, only_sink, chunk }
+        };
+        for chunk in chunks {
+            let frame = parse(&encode_moved(moved(chunk.clone()))).expect("a frame");
+            assert_eq!(
+                (frame.form(0), &frame.raw_chunk(0)[..]),
+                ((chunk.count, chunk.codec), &chunk.body[..])
+            );
+            assert_eq!(frame.chunk(0).expect("sound").len(), chunk.count as usize);
+            assert!(frame.event_keys().is_empty() && frame.entry_keys().is_empty());
+            assert_eq!(frame.head.only_sink, only_sink);
+        }
+        let keys: Vec<DedupKey> = whole.events.iter().map(|event| event.key).collect();
+        let frame = parse(&encode_keys("pingone", 7, &keys)).expect("a frame");
+        assert_eq!(
+            (frame.events(), frame.entries().count(), frame.entry_keys()),
+            (0, 0, &keys[..])
+        );
     }
 
     #[test]

@@ -163,6 +163,11 @@ impl LogIndex {
         self.keys.contains(key)
     }
 
+    /// Returns the keys in the window, with the storage time of their message in ns, oldest first.
+    pub(super) fn remembered(&self) -> impl Iterator<Item = (i64, &[DedupKey])> {
+        self.ages.iter().map(|(at, keys)| (*at, &**keys))
+    }
+
     /// Returns the totals up to the head.
     pub(super) fn totals(&self) -> Vec<(String, Disposition, u64)> {
         let totals = self.totals.iter();

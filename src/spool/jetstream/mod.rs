@@ -49,12 +49,15 @@ mod append;
 mod check;
 mod checkpoint;
 mod entry;
+mod export;
 mod follow;
 mod frame;
 mod identity;
+mod import;
 mod index;
 mod lease;
 mod log;
+mod move_record;
 mod permissions;
 mod quarantine;
 mod reader;
@@ -78,11 +81,12 @@ use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Clock, OpenError, ReadError, SpoolHealth};
-use crate::error_chain::chain;
+use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
 pub use crate::spool::JetStreamConfig;
 pub use check::check;
+pub(super) use import::StreamImport;
 use index::DedupWindow;
 use permissions::Denials;
 pub use reader::JetStreamReader;
@@ -131,6 +135,7 @@ impl JetStreamSpool {
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
+        spool.refuse_moved().await?;
         let (streams, status) = (&spool.streams, &spool.status);
         let keeping =
             Keeping { retention: settings.retention, dedup_window: settings.dedup_window };
@@ -147,6 +152,15 @@ impl JetStreamSpool {
             spawn(upkeep::run(spool.without_tasks(), keeping)),
         ];
         Ok(spool)
+    }
+
+    async fn refuse_moved(&self) -> Result<(), OpenError> {
+        let began = Instant::now();
+        let (record, _) = move_record::read(&self.streams.leases).await.map_err(|error| {
+            let detail = self.status.denials.explain(error_chain(&error), began);
+            OpenError::Stream { stream: format!("{}-sinks", self.stream), detail }
+        })?;
+        move_record::refuse(&record, &self.stream)
     }
 
     /// Connects to existing streams, for inspection and the quarantine.
@@ -210,7 +224,7 @@ impl JetStreamSpool {
     /// See [`crate::spool::Spool::health`].
     pub(crate) fn health(&self) -> SpoolHealth {
         SpoolHealth {
-            failing: self.status.failing(),
+            failing: self.status.failing.get(),
             denied: self.status.denials.recent(),
             ..SpoolHealth::default()
         }

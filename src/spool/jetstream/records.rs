@@ -40,6 +40,16 @@ pub(super) async fn read<T: DeserializeOwned>(
     Ok(Some(Stored { value, revision: found.sequence, at: found.time.timestamp_millis() }))
 }
 
+/// Returns the revision of a record, also of a deleted one; 0 if there never was one.
+pub(super) async fn revision(store: &Store, key: &str) -> Result<u64, ReadError> {
+    let subject = format!("$KV.{}.{key}", store.name);
+    match store.stream.get_last_raw_message_by_subject(&subject).await {
+        Ok(found) => Ok(found.sequence),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
 /// Lists the keys of all records, sorted.
 pub(super) async fn keys(store: &Store) -> Result<Vec<String>, ReadError> {
     let prefix = format!("$KV.{}.", store.name);

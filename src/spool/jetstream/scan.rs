@@ -163,13 +163,13 @@ impl JetStreamSpool {
         })
     }
 
-    async fn stored_checkpoint(&self) -> Result<Checkpoint, ReadError> {
+    pub(super) async fn stored_checkpoint(&self) -> Result<Checkpoint, ReadError> {
         let stored = records::read(&self.streams.leases, checkpoint::KEY).await?;
         Ok(stored.map(|stored| stored.value).unwrap_or_default())
     }
 
     /// Indexes what is stored after `start`.
-    async fn read_index(
+    pub(super) async fn read_index(
         &self,
         checkpoint: &Checkpoint,
         start: Mark,
@@ -191,7 +191,7 @@ impl JetStreamSpool {
 
     /// Calls `visit` with each message after `start`, until it returns false: the position before the message, its
     /// sequence, and its content, unless that is corrupt.
-    async fn scan(
+    pub(super) async fn scan(
         &self,
         start: Mark,
         mut visit: impl FnMut(u64, u64, Option<BatchFrame>) -> bool,

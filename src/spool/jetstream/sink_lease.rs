@@ -7,7 +7,9 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Checkpoint, Mark};
+use super::move_record;
 use super::records::{self, Stored};
+use crate::spool::moving::contents::{MovedSink, MovedState};
 use crate::spool::{Disposition, PlannedRange, ReadError, Tally};
 
 /// Time after which a lease that is not renewed may be taken over, by the clock of the receiver that takes it.
@@ -66,6 +68,29 @@ impl SinkLease {
             message: ReadMessage { mark: Mark { sequence, position, at: 0 }, before: position },
             before_start: position,
             ..SinkLease::default()
+        }
+    }
+
+    /// Returns the lease of a sink that was moved. `start` is the message before the first one to read.
+    pub(super) fn moved(
+        start: Mark,
+        epoch: &str,
+        sink: &MovedSink,
+        state: &MovedState,
+    ) -> SinkLease {
+        let total = |disposition| state.total(&sink.name, disposition);
+        SinkLease {
+            cursor: sink.cursor,
+            is_paused: sink.is_paused,
+            plan: sink.plan,
+            delivered: total(Disposition::Delivered),
+            filtered: total(Disposition::Filtered),
+            dead_lettered: total(Disposition::DeadLettered),
+            not_addressed: total(Disposition::NotAddressed),
+            repeated: total(Disposition::Repeated),
+            retired: total(Disposition::Retired),
+            before_start: total(Disposition::BeforeStart),
+            ..SinkLease::starting(start, epoch)
         }
     }
 
@@ -162,7 +187,8 @@ impl SinkLease {
 
 /// Reads the leases of all sinks, by name.
 pub(super) async fn all(store: &Store) -> Result<Vec<(String, Stored<SinkLease>)>, ReadError> {
-    let sinks = records::keys(store).await?.into_iter().filter(|key| key != checkpoint::KEY);
+    let is_sink = |key: &String| ![checkpoint::KEY, move_record::KEY].contains(&key.as_str());
+    let sinks = records::keys(store).await?.into_iter().filter(is_sink);
     let leases = sinks.map(|sink| async {
         let lease = records::read(store, &sink).await?;
         Ok::<_, ReadError>(lease.map(|lease| (sink, lease)))

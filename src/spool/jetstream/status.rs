@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -10,12 +9,7 @@ use super::checkpoint::{Checkpoint, Mark};
 use super::frame::BatchFrame;
 use super::index::{DedupWindow, LogIndex};
 use super::permissions::Denials;
-
-/// Time that a failure to store counts as lasting. A sender retries much sooner.
-const FAILURE_LASTS: Duration = Duration::from_secs(30);
-
-/// Time that a majority has to answer after a failure to count as healthy.
-const RECOVERED_AFTER: Duration = Duration::from_secs(5);
+use crate::spool::health::RecentFailure;
 
 /// State of the log and the streams, shared by all tasks of the engine.
 #[derive(Debug)]
@@ -33,7 +27,7 @@ pub(super) struct LogStatus {
     crowded: AtomicBool,
     quarantine_full: AtomicBool,
     quarantine_size: watch::Sender<u64>,
-    failing: Mutex<Option<(Instant, String)>>,
+    pub(super) failing: RecentFailure,
     pub(super) denials: Arc<Denials>,
 }
 
@@ -49,7 +43,7 @@ impl LogStatus {
             crowded: AtomicBool::new(false),
             quarantine_full: AtomicBool::new(false),
             quarantine_size: watch::Sender::new(0),
-            failing: Mutex::default(),
+            failing: RecentFailure::default(),
             denials,
         }
     }
@@ -150,24 +144,5 @@ impl LogStatus {
         if size < before {
             self.set_quarantine_full(false);
         }
-    }
-
-    /// Records that a majority of the servers answers, which clears an older failure.
-    pub(super) fn set_answering(&self) {
-        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing.as_ref().is_some_and(|(at, _)| at.elapsed() >= RECOVERED_AFTER) {
-            *failing = None;
-        }
-    }
-
-    /// Returns the reason of a recent failure to store events.
-    pub(super) fn failing(&self) -> Option<String> {
-        let failure = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        failure.filter(|(at, _)| at.elapsed() < FAILURE_LASTS).map(|(_, error)| error)
-    }
-
-    pub(super) fn set_failing(&self, error: Option<String>) {
-        let failure = error.map(|error| (Instant::now(), error));
-        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 }

@@ -81,7 +81,7 @@ impl JetStreamSpool {
     }
 
     /// Copies the entries of messages that may not be in the quarantine's stream yet. Returns false if it is full.
-    async fn complete_quarantine(&self, entries: &[u64]) -> Result<bool, ReadError> {
+    pub(super) async fn complete_quarantine(&self, entries: &[u64]) -> Result<bool, ReadError> {
         for sequence in entries {
             let message = match self.streams.events.get_raw_message(*sequence).await {
                 Ok(message) => message,

@@ -17,6 +17,9 @@ use super::{lease, max_bytes, records, unreadable};
 use crate::error_chain::error_chain;
 use crate::spool::ReadError;
 
+/// Age of a failure after which an answer of a majority clears it.
+const RECOVERED_AFTER: Duration = Duration::from_secs(5);
+
 /// Polling interval.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -45,7 +48,7 @@ pub(super) async fn streams(streams: StreamHandles, status: Arc<LogStatus>) {
             }
             Err(error) => {
                 let error = status.denials.explain(error_chain(&error), began);
-                status.set_failing(Some(error));
+                status.failing.set(Some(error));
                 continue;
             }
         };
@@ -56,7 +59,7 @@ pub(super) async fn streams(streams: StreamHandles, status: Arc<LogStatus>) {
         if let Ok(info) = streams.quarantine.get_info().await {
             status.note_quarantine(info.state.bytes);
             if let Some(mistake) = streams::mistake(&info.config) {
-                status.set_failing(Some(format!("the quarantine's stream was changed: {mistake}")));
+                status.failing.set(Some(format!("the quarantine's stream was changed: {mistake}")));
             }
         }
     }
@@ -71,10 +74,10 @@ fn note_info(info: &Info, status: &LogStatus) {
     status.set_crowded(share > CROWDED);
     match (streams::mistake(&info.config), quorum_loss(info.cluster.as_ref())) {
         (Some(mistake), _) => {
-            status.set_failing(Some(format!("the stream was changed: {mistake}")));
+            status.failing.set(Some(format!("the stream was changed: {mistake}")));
         }
-        (None, Some(loss)) => status.set_failing(Some(loss)),
-        (None, None) => status.set_answering(),
+        (None, Some(loss)) => status.failing.set(Some(loss)),
+        (None, None) => status.failing.forget_older(RECOVERED_AFTER),
     }
 }
 

@@ -54,6 +54,14 @@ impl Client {
         });
     }
 
+    /// Returns the number of the last message.
+    pub fn last_of(&self, stream: &str) -> u64 {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.cached_info().state.last_sequence
+        })
+    }
+
     /// Stores a message once more, as a server might that has forgotten its id.
     pub fn repeat(&self, stream: &str, number: u64) {
         self.runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod impostor;
+pub mod namespace;
 pub mod operator;
 pub mod shipped;
 
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::support::{block_on, free_port, runtime, wait_for};
 pub use client::{Client, Stored};
+use namespace::Network;
 use shipped::{Changes, Ports, Shipped, TEST_PASSWORD, TEST_USER};
 
 /// Default program; `NATS_SERVER` names another.
@@ -37,6 +39,8 @@ pub struct Cluster {
     /// The shipped configuration, if the servers use it.
     shipped: Option<Shipped>,
     directory: TempDir,
+    /// Namespaces of the servers, if each has its own.
+    network: Option<Network>,
 }
 
 /// A running, paused or killed server; always on the same ports.
@@ -44,6 +48,9 @@ pub struct Node {
     name: String,
     program: PathBuf,
     scheme: &'static str,
+    address: String,
+    /// Network namespace, unless it is the one of the test.
+    namespace: Option<String>,
     port: u16,
     monitor: u16,
     directory: PathBuf,
@@ -68,7 +75,18 @@ impl Cluster {
 
     /// Does the same as [`shipped`](Cluster::shipped), with changes.
     pub fn shipped_with(count: usize, changes: Changes<'_>) -> Cluster {
-        Cluster::formed(|| Cluster::of_shipped(count, changes))
+        Cluster::formed(|| Cluster::of_shipped(count, changes, None))
+    }
+
+    /// Does the same as [`shipped`](Cluster::shipped), with a network namespace for each server where root can create
+    /// them.
+    pub fn partitionable(count: usize) -> Cluster {
+        Cluster::formed(|| Cluster::of_shipped(count, Changes::default(), Network::new(count)))
+    }
+
+    /// Cuts a server off from everything else. Returns false if the servers have no namespaces.
+    pub fn cut(&self, index: usize) -> bool {
+        self.network.as_ref().map(|network| network.cut(index)).is_some()
     }
 
     /// Lets the receivers publish to a denied subject again.
@@ -122,20 +140,28 @@ impl Cluster {
             node.configure(&format!("{cluster}{more}"));
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: None, directory }
+        Cluster { nodes: nodes.collect(), shipped: None, directory, network: None }
     }
 
-    fn of_shipped(count: usize, changes: Changes<'_>) -> Cluster {
+    fn of_shipped(count: usize, changes: Changes<'_>, network: Option<Network>) -> Cluster {
         let directory = tempfile::tempdir().expect("a directory");
-        let routes: Vec<u16> = (0..count).map(|_| free_port()).collect();
-        let shipped = Shipped::new(directory.path(), routes.clone(), changes);
-        let nodes = routes.into_iter().enumerate().map(|(index, route)| {
-            let node = Node::new(directory.path(), index, "tls", changes.program);
-            let ports = Ports { client: node.port, monitor: node.monitor, route };
-            shipped.write(&node.directory, ports);
+        let nodes = (0..count).map(|index| {
+            let mut node = Node::new(directory.path(), index, "tls", changes.program);
+            if let Some(network) = &network {
+                node.address = network.address(index);
+                node.namespace = Some(network.namespace(index));
+            }
             node
         });
-        Cluster { nodes: nodes.collect(), shipped: Some(shipped), directory }
+        let nodes: Vec<Node> = nodes.collect();
+        let route = |node: &Node| (node.address.clone(), free_port());
+        let routes: Vec<(String, u16)> = nodes.iter().map(route).collect();
+        let shipped = Shipped::new(directory.path(), routes.clone(), changes);
+        for (node, (address, route)) in nodes.iter().zip(routes) {
+            let ports = Ports { client: node.port, monitor: node.monitor, route };
+            shipped.write(&node.directory, &address, ports);
+        }
+        Cluster { nodes, shipped: Some(shipped), directory, network }
     }
 
     /// Returns true if every server is healthy and the leader knows all others.
@@ -160,8 +186,9 @@ impl Cluster {
         self.directory.path()
     }
 
-    /// Starts or continues each server that was killed or paused.
+    /// Starts, continues or connects each server that was killed, paused or cut off.
     pub fn mend(&mut self) {
+        self.network.iter().for_each(Network::mend);
         for node in &mut self.nodes {
             node.resume();
             if node.child.is_none() {
@@ -226,7 +253,8 @@ impl Node {
         let chosen = || std::env::var_os("NATS_SERVER").unwrap_or_else(|| SERVER.into());
         let program = program.map_or_else(|| chosen().into(), PathBuf::from);
         let (port, monitor) = (free_port(), free_port());
-        Node { name, program, scheme, port, monitor, directory, child: None }
+        let (address, namespace) = ("127.0.0.1".to_owned(), None);
+        Node { name, program, scheme, address, namespace, port, monitor, directory, child: None }
     }
 
     fn configure(&self, more: &str) {
@@ -241,7 +269,16 @@ impl Node {
 
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.directory.join("log"));
-        let child = Command::new(&self.program)
+        let mut command = match &self.namespace {
+            None => Command::new(&self.program),
+            Some(namespace) => {
+                // `ip` becomes the server: a signal to the child reaches it.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.program);
+                command
+            }
+        };
+        let child = command
             .arg("-c")
             .arg(self.directory.join("nats.conf"))
             .env("SERVER_NAME", &self.name)
@@ -259,7 +296,7 @@ impl Node {
 
     /// Returns an answer of the server's monitoring; `None` without one.
     fn monitored(&self, path: &str) -> Option<Value> {
-        let url = format!("http://127.0.0.1:{}{path}", self.monitor);
+        let url = format!("http://{}:{}{path}", self.address, self.monitor);
         block_on(async {
             let answer = reqwest::get(url).await.ok()?.error_for_status().ok()?;
             answer.json().await.ok()
@@ -275,7 +312,7 @@ impl Node {
     }
 
     pub fn url(&self) -> String {
-        format!("{}://localhost:{}", self.scheme, self.port)
+        format!("{}://{}:{}", self.scheme, shipped::host(&self.address), self.port)
     }
 
     /// Sends SIGKILL. Does nothing if it does not run.

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rcgen::SanType;
+
 use crate::support::certificates::Certificates;
 
 const TEXT: &str = include_str!("../../../deploy/jetstream/nats-server.conf");
@@ -30,8 +32,8 @@ pub struct Shipped {
     pub ca: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
-    /// Cluster ports of all servers.
-    routes: Vec<u16>,
+    /// Address and cluster port of each server.
+    routes: Vec<(String, u16)>,
     text: String,
 }
 
@@ -45,9 +47,12 @@ pub struct Ports {
 
 impl Shipped {
     /// Creates certificates below `directory`.
-    pub fn new(directory: &Path, routes: Vec<u16>, changes: Changes<'_>) -> Shipped {
+    pub fn new(directory: &Path, routes: Vec<(String, u16)>, changes: Changes<'_>) -> Shipped {
         let certificates = Certificates::new(directory, "nats");
-        let issued = certificates.issue("localhost", |_| ());
+        let issued = certificates.issue("localhost", |parameters| {
+            let addresses = routes.iter().map(|(address, _)| address.parse().expect("an address"));
+            parameters.subject_alt_names.extend(addresses.map(SanType::IpAddress));
+        });
         let user = format!("{{ user: {TEST_USER}, password: \"{TEST_PASSWORD}\" }}");
         let text = replaced(TEXT, "  users: [\n", &format!("  users: [\n    {user}\n"));
         // Tests kill processes; no machine loses its power, so syncing every message is not necessary.
@@ -79,7 +84,7 @@ impl Shipped {
     }
 
     /// Writes `nats.conf` of one server into its directory, with all files that it names.
-    pub fn write(&self, directory: &Path, ports: Ports) {
+    pub fn write(&self, directory: &Path, address: &str, ports: Ports) {
         let secrets = directory.join("secrets");
         fs::create_dir(&secrets).expect("a directory");
         let password = format!("password: \"{PASSWORD}\"\n");
@@ -94,9 +99,9 @@ impl Shipped {
         let text = [
             ("/etc/nats/", format!("{directory_name}/")),
             ("/var/lib/nats", format!("{directory_name}/store")),
-            ("0.0.0.0:4222", format!("127.0.0.1:{client}")),
-            ("0.0.0.0:8222", format!("127.0.0.1:{monitor}")),
-            ("0.0.0.0:6222", format!("127.0.0.1:{route}")),
+            ("0.0.0.0:4222", format!("{address}:{client}")),
+            ("0.0.0.0:8222", format!("{address}:{monitor}")),
+            ("0.0.0.0:6222", format!("{address}:{route}")),
         ]
         .iter()
         .fold(self.text.clone(), |text, (shipped, own)| replaced(&text, shipped, own));
@@ -105,13 +110,19 @@ impl Shipped {
             [_] => text.split("\ncluster {").next().expect("the beginning").to_owned(),
             _ => {
                 let shipped = [1, 2, 3].map(|number| format!("nats://nats-{number}:6222"));
-                let own = self.routes.iter().map(|port| format!("nats://localhost:{port}"));
+                let own = self.routes.iter();
+                let own = own.map(|(address, port)| format!("nats://{}:{port}", host(address)));
                 let own: Vec<String> = own.collect();
                 replaced(&text, &format!("{shipped:?}"), &format!("{own:?}"))
             }
         };
         fs::write(directory.join("nats.conf"), text).expect("written");
     }
+}
+
+/// Returns the name by which clients and servers reach an address: the certificate contains both.
+pub fn host(address: &str) -> &str {
+    if address == "127.0.0.1" { "localhost" } else { address }
 }
 
 /// Returns the subjects that the receivers may publish to.

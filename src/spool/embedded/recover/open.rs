@@ -26,7 +26,8 @@ use crate::spool::embedded::write::command::WriterCommand;
 use crate::spool::embedded::write::group::LogState;
 use crate::spool::embedded::write::writer::Writer;
 use crate::spool::embedded::{EmbeddedSpool, WriterStatus};
-use crate::spool::{Clock, Loss, Millis, OpenError, SpoolConfig};
+use crate::spool::health::RecentFailure;
+use crate::spool::{Clock, Loss, Millis, OpenError, SpoolConfig, moving};
 
 /// Waits for the next command of the writer, up to a timeout.
 pub(crate) type ReceiveCommand =
@@ -41,6 +42,7 @@ pub(crate) fn recover(
 ) -> Result<Writer, OpenError> {
     let directory = settings.directory.clone();
     let locks = identity::lock(&directory)?;
+    moving::mark::refuse(&directory)?;
     let now = clock();
     let unusable = |source| OpenError::Directory { directory: directory.clone(), source };
     let mut set_aside = repair::finish(&directory, now).map_err(unusable)?;
@@ -81,7 +83,7 @@ pub(crate) fn recover(
         head: watch::Sender::new(log.next - 1),
         fatal: watch::Sender::new(None),
         full: AtomicBool::new(was_full),
-        failing: Mutex::new(None),
+        failing: RecentFailure::default(),
         misplaced: Mutex::new(None),
         stuck_log: Mutex::new(None),
         used: AtomicU64::new(0),

@@ -54,6 +54,50 @@ pub(crate) fn insert(
     Ok(())
 }
 
+/// Stores an entry with its number.
+#[cfg(feature = "nats")]
+pub(crate) fn restore(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    let EntrySummary {
+        id,
+        at,
+        source,
+        origin,
+        reason,
+        detail,
+        path,
+        index,
+        request_id,
+        encoding,
+        sink,
+        target,
+        size: _,
+    } = &entry.summary;
+    let target = target.as_ref();
+    connection
+        .prepare_cached(
+            "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            id,
+            at,
+            source,
+            origin.as_str(),
+            reason,
+            detail,
+            path,
+            index,
+            request_id,
+            encoding,
+            sink,
+            entry.bytes,
+            target.map(|target| target.attempts),
+            target.and_then(|target| target.status),
+            target.and_then(|target| target.code.as_deref()),
+            target.map(|target| target.text.as_str()),
+        ])
+        .map(drop)
+}
+
 /// Removes an entry. Returns its source and size, if there was one.
 pub(crate) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(String, u64)>> {
     let sql =

@@ -74,11 +74,27 @@ pub(crate) fn lock(directory: &Path) -> Result<Locks, OpenError> {
 fn take(file: &File, directory: &Path) -> Result<(), OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::WouldBlock) => {
+            let (directory, holder) = (directory.to_owned(), holder(file));
+            Err(OpenError::InUse { directory, holder })
+        }
         Err(TryLockError::Error(source)) => {
             Err(OpenError::Directory { directory: directory.to_owned(), source })
         }
     }
+}
+
+/// Returns the process that holds the lock of a file. Linux lists the locks with device, inode and pid.
+fn holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else { return None };
+        let is_same = file.rsplit(':').next() == Some(inode.as_str());
+        // A process of another container has no pid here.
+        pid.parse().ok().filter(|pid| is_same && *pid > 0)
+    })
 }
 
 impl Locks {

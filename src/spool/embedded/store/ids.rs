@@ -52,11 +52,7 @@ pub(crate) fn load(
 }
 
 /// Stores the ids that a commit adds.
-pub(crate) fn insert(
-    tx: &Transaction<'_>,
-    now: Millis,
-    added: &[DedupKey],
-) -> rusqlite::Result<()> {
+pub(crate) fn insert(tx: &Connection, now: Millis, added: &[DedupKey]) -> rusqlite::Result<()> {
     if added.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,11 @@ use rusqlite::Row;
 use rusqlite::types::Value;
 
 use crate::spool::Millis;
+#[cfg(feature = "nats")]
+use crate::spool::chunk::Chunk;
 use crate::spool::chunk::{self, Label};
+#[cfg(feature = "nats")]
+use crate::spool::moving::contents::MovedChunk;
 
 /// A row of the table `chunks`.
 #[derive(Debug, Clone)]
@@ -69,6 +73,13 @@ impl ChunkRow {
 
     pub(crate) fn first(&self) -> u64 {
         (self.last + 1).saturating_sub(u64::from(self.count))
+    }
+
+    /// Returns the chunk as another engine takes it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn into_moved(self) -> MovedChunk {
+        let ChunkRow { last, count, received_at, source, only_sink, codec, body, .. } = self;
+        MovedChunk { last, received_at, source, only_sink, chunk: Chunk { count, codec, body } }
     }
 
     /// Contents of the columns.

@@ -82,14 +82,14 @@ async fn a_second_process_is_refused_though_the_lock_file_is_gone() {
     let directory = &bench.settings.directory;
     std::fs::remove_file(directory.join("spool.lock")).expect("removed");
     let second = EmbeddedSpool::open(&bench.settings, bench.clock());
-    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert!(matches!(second, Err(OpenError::InUse { holder: Some(_), .. })), "{second:?}");
     // Also through another name of the same database.
     let other = directory.with_extension("other");
     std::fs::create_dir(&other).expect("made");
     std::fs::hard_link(schema::database(directory), schema::database(&other)).expect("linked");
     let settings = SpoolConfig { directory: other, ..bench.settings.clone() };
     let second = EmbeddedSpool::open(&settings, bench.clock());
-    assert!(matches!(second, Err(OpenError::InUse(_))), "{second:?}");
+    assert!(matches!(second, Err(OpenError::InUse { holder: Some(_), .. })), "{second:?}");
     spool.close();
 }
 

@@ -85,7 +85,7 @@ impl Writer {
     /// failure.
     pub(crate) fn probe(&mut self) {
         if let Err(error) = schema::probe(&self.connection) {
-            self.shared.set_failing(Some(error.to_string()));
+            self.shared.failing.set(Some(error.to_string()));
         }
     }
 

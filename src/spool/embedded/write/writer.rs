@@ -126,7 +126,7 @@ impl Writer {
             group.into_iter().for_each(|command| command.fail(&reason, Fault::Other));
             return Ok(false);
         }
-        if group.is_empty() && self.shared.failing_store().is_some() {
+        if group.is_empty() && self.shared.failing.get().is_some() {
             self.probe();
         }
         self.make_room(&group)?;
@@ -148,7 +148,7 @@ impl Writer {
                 continue;
             }
             if group.iter().any(WriterCommand::is_append) {
-                self.shared.set_failing(Some(error.to_string()));
+                self.shared.failing.set(Some(error.to_string()));
             }
             if fault != Fault::Fatal && group.iter().any(WriterCommand::is_append) {
                 // Cursors and removals make room, so they are committed without the appends.
@@ -243,7 +243,7 @@ impl Writer {
         self.publish();
         self.write_high_watermark();
         if done.iter().any(|done| matches!(done, CommandOutcome::Appended(Ok(_)))) {
-            self.shared.set_failing(None);
+            self.shared.failing.set(None);
         }
         // The batch is stored in a file that a restart would not find.
         let misplaced = if done.is_empty() {

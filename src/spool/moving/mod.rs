@@ -1,9 +1,49 @@
-//! A change of the engine in place: events that the other engine still holds are not left behind silently.
+//! A change of the engine: `spool move`, and a guard against events that the other engine still holds.
+
+#[cfg(feature = "nats")]
+pub(super) mod contents;
+pub(super) mod mark;
+#[cfg(feature = "nats")]
+mod run;
+#[cfg(feature = "nats")]
+mod verify;
 
 use std::path::Path;
 
 #[cfg(feature = "nats")]
-use super::{OpenError, embedded};
+use super::{AppendError, CommitError, JetStreamConfig, OpenError, ReadError, embedded};
+#[cfg(feature = "nats")]
+pub use run::{Moved, run};
+
+/// Error of a move. Repeating the move continues it.
+#[cfg(feature = "nats")]
+#[derive(Debug, thiserror::Error)]
+pub enum MoveError {
+    /// One of the spools cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// One of the spools cannot be read.
+    #[error("a spool cannot be read: {0}. Repeat the command: it continues")]
+    Read(#[from] ReadError),
+    /// A message was not stored.
+    #[error(
+        "the new spool does not take the content: {0}. Repeat the command when that is corrected: it continues"
+    )]
+    Append(#[from] AppendError),
+    /// A record was not stored.
+    #[error(
+        "the new spool does not take the state: {0}. Repeat the command when that is corrected: it continues"
+    )]
+    Commit(#[from] CommitError),
+    /// The move may not begin or go on.
+    #[error("{0}")]
+    Refused(String),
+    /// The new spool differs from the old one.
+    #[error(
+        "{0} of the new spool differ from the old one, which is unchanged. Delete the new spool and the mark of the old one, and repeat the command (docs/scaling.md, \"Moving\")"
+    )]
+    Differs(String),
+}
 
 /// File with the name of the stream that a receiver of this directory has used.
 const STREAM_FILE: &str = "spool.stream";
@@ -14,7 +54,10 @@ const STREAM_FILE: &str = "spool.stream";
 ///
 /// [`OpenError::LeftBehind`] with their numbers and the remedy.
 #[cfg(feature = "nats")]
-pub(super) fn refuse_left_behind(directory: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_left_behind(directory: &Path, own: &JetStreamConfig) -> Result<(), OpenError> {
+    if mark::read(directory).is_some_and(|to| to == run::stream(own)) {
+        return Ok(());
+    }
     // A spool that cannot be read was never one, or the embedded engine reports it.
     let Ok(spool) = embedded::inspect::open(directory) else { return Ok(()) };
     let Ok(stats) = spool.stats() else { return Ok(()) };
@@ -57,27 +100,41 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::spool::{Batch, DedupKey, NewEvent, Spool, Start, Tally};
+    use crate::spool::{Batch, DedupKey, Engine, NewEvent, Spool, Start, Tally};
 
     #[tokio::test]
     async fn a_directory_with_undelivered_events_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let text = format!("[spool]\ndirectory = {:?}\n", directory.path());
         let config = crate::config::parse(&text, None, std::iter::empty()).expect("valid");
-        assert!(refuse_left_behind(directory.path()).is_ok(), "there is no spool");
+        let shared =
+            "[spool]\nengine = \"jetstream\"\n[spool.jetstream]\nservers = [\"nats://n:4222\"]\n";
+        let shared = crate::config::parse(shared, None, std::iter::empty()).expect("valid");
+        let Engine::Jetstream(own) = shared.spool.engine else { panic!("another engine") };
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "there is no spool");
         let spool = Spool::open(&config.spool, Arc::new(|| 1)).expect("a spool");
         let sink: Arc<str> = "siem".into();
         spool.register(&[(Arc::clone(&sink), Start::Oldest)]).await.expect("registered");
-        assert!(refuse_left_behind(directory.path()).is_ok(), "it is empty");
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "it is empty");
         let key = DedupKey::new("pingone", "a", (0, 0));
         let events = vec![NewEvent { key, bytes: "{}".into() }];
         let batch = Batch { source: "pingone".into(), events, ..Batch::default() };
         spool.append(batch.prepare()).await.expect("stored");
-        let refused = refuse_left_behind(directory.path()).expect_err("one event").to_string();
+        let refused =
+            refuse_left_behind(directory.path(), &own).expect_err("one event").to_string();
+        mark::write(directory.path(), "stream other").expect("marked");
+        assert!(refuse_left_behind(directory.path(), &own).is_err(), "another stream has it");
+        mark::write(directory.path(), "stream davinci-siem").expect("marked");
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
+        std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
         assert!(refused.contains("has 1 undelivered events and 0 quarantine entries"), "{refused}");
         let tally = Tally { delivered: 1, ..Tally::default() };
         spool.commit(&sink, 1, tally, Vec::new()).await.expect("committed");
-        assert!(refuse_left_behind(directory.path()).is_ok(), "it is delivered");
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "it is delivered");
         spool.close();
+        mark::write(directory.path(), "stream davinci-siem").expect("marked");
+        let refused =
+            Spool::open(&config.spool, Arc::new(|| 1)).expect_err("it is moved").to_string();
+        assert!(refused.contains("was moved to stream davinci-siem"), "{refused}");
     }
 }
