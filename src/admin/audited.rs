@@ -38,6 +38,12 @@ pub(super) async fn record(
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
+    // On a task of its own: an operation is recorded although the client closes the connection before the answer.
+    let recorded = tokio::spawn(record_operation(admin, request, next)).await;
+    recorded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+async fn record_operation(admin: Arc<Admin>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let known =
         ACTIONS.iter().find_map(|(template, action)| Some((*action, object_of(template, path)?)));

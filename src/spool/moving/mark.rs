@@ -1,11 +1,9 @@
 //! `spool.moved`: marks the directory of an embedded spool that was moved to a stream, or is being moved.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::durable_dir;
 use crate::spool::OpenError;
 
 fn file(directory: &Path) -> PathBuf {
@@ -41,6 +39,9 @@ pub(in crate::spool) fn refuse(directory: &Path) -> Result<(), OpenError> {
 /// Marks the spool, durably. Nothing else in the directory changes.
 #[cfg(feature = "nats")]
 pub(super) fn write(directory: &Path, to: &str) -> Result<(), OpenError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
     let failed = |source| OpenError::File { file: file(directory), source };
     let mut options = fs::File::options();
     let written = options.create(true).truncate(true).write(true).mode(0o600).open(file(directory));
@@ -49,6 +50,6 @@ pub(super) fn write(directory: &Path, to: &str) -> Result<(), OpenError> {
             writeln!(written, "{to}")?;
             written.sync_all()
         })
-        .and_then(|()| durable_dir::sync(directory))
+        .and_then(|()| crate::durable_dir::sync(directory))
         .map_err(failed)
 }
