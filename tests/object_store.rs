@@ -124,9 +124,9 @@ fn an_object_whose_confirmation_was_lost_is_not_written_again() {
 
 #[test]
 fn a_killed_process_repeats_the_same_object_and_a_changed_configuration_another_one() {
-    let (format, fewer, same) =
-        ("format = \"ecs\"\n", "age = \"10ms\", events = 2", "age = \"10ms\", events = 3");
-    for (keys, limits, objects) in [("", "", 1), (format, "", 2), ("", fewer, 3), ("", same, 1)] {
+    // A lower limit makes no other object: nothing tells if the former one exists.
+    let (format, fewer) = ("format = \"ecs\"\n", "age = \"10ms\", events = 2");
+    for (keys, limits, objects) in [("", "", 1), (format, "", 2), ("", fewer, 1)] {
         let is_changed = objects > 1;
         let bucket = Target::start(Bucket::default());
         // The object is stored, and the process waits for the answer until it is killed.

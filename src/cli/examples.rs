@@ -3,7 +3,7 @@
 use clap::Command;
 
 /// Commands by their names, each with its examples. Options follow `davinci-siem NAME`.
-const EXAMPLES: [(&str, &[&str]); 32] = [
+const EXAMPLES: [(&str, &[&str]); 33] = [
     ("serve", &["-c /etc/davinci-siem.toml"]),
     ("init", &["", "splunk --output davinci-siem.toml"]),
     ("check", &["--connect -c new.toml", "--diff /etc/davinci-siem.toml -c new.toml"]),
@@ -19,6 +19,7 @@ const EXAMPLES: [(&str, &[&str]); 32] = [
     ("spool stats", &["", "--json"]),
     ("spool verify", &[""]),
     ("spool repair", &[""]),
+    ("spool move", &["--to new.toml -c old.toml"]),
     ("status", &["", "--json"]),
     ("top", &["", "--json --interval 10s"]),
     ("audit", &["--since 7d", "--json"]),

@@ -38,11 +38,9 @@ impl Worker {
     ) -> Result<std::convert::Infallible, WorkerExit> {
         let settings = fingerprint(&self.config);
         if let Some(found) = self.planned(shutdown).await? {
-            // The limits may have been lowered because the target refuses objects of this size.
-            let last = self.fitting(found, shutdown).await?;
-            let range = match found.settings == settings && found.last == last {
+            let range = match found.settings == settings {
                 true => found,
-                false => self.replan(PlannedRange { last, ..found }, settings, shutdown).await?,
+                false => self.replan(found, settings, shutdown).await?,
             };
             self.write_range(range, shutdown).await?;
         }
@@ -71,29 +69,6 @@ impl Worker {
                 Err(error) => self.retry_later(&error.to_string(), &mut backoff, shutdown).await?,
             }
         }
-    }
-
-    /// Returns the last position of a stored range that the present limits allow.
-    async fn fitting(
-        &mut self,
-        found: PlannedRange,
-        shutdown: &mut Shutdown,
-    ) -> Result<u64, WorkerExit> {
-        let (limits, mut backoff) = (self.config.batch, self.backoff());
-        let mut window = Window::after(found.after);
-        while window.last < found.last {
-            match self.reader.read(window.last, READ_BYTES).await {
-                Ok(reads) if reads.is_empty() => return Ok(found.last),
-                Ok(reads) => {
-                    let mut of_range = reads.iter().filter(|it| it.first_position() <= found.last);
-                    if !of_range.all(|read| window.take(read, limits)) {
-                        break;
-                    }
-                }
-                Err(error) => self.retry_later(&error.to_string(), &mut backoff, shutdown).await?,
-            }
-        }
-        Ok(window.last.min(found.last))
     }
 
     /// Plans a range again under another id: its objects would differ from those that an earlier process may have
