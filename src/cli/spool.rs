@@ -23,7 +23,6 @@ pub(super) enum SpoolCommand {
     ///
     /// Moves events, cursors, totals, quarantine and ids to the other spool.engine. Sinks continue where they were.
     /// Repeat the command after an interruption: it continues. The old spool stays, and the service refuses it.
-    #[cfg(feature = "nats")]
     Move(MoveArguments),
 }
 
@@ -34,7 +33,6 @@ pub(super) struct SpoolArguments {
     json: bool,
 }
 
-#[cfg(feature = "nats")]
 #[derive(Debug, Args)]
 pub(super) struct MoveArguments {
     /// Configuration file of the new spool, with another spool.engine
@@ -51,7 +49,6 @@ pub(super) fn run(command: &SpoolCommand, settings: &SpoolConfig) -> Result<(), 
         SpoolCommand::Stats(arguments) => stats(&open()?, settings, arguments.json),
         SpoolCommand::Verify(arguments) => verify(&open()?, arguments.json),
         SpoolCommand::Repair(arguments) => mend(settings, arguments.json),
-        #[cfg(feature = "nats")]
         SpoolCommand::Move(arguments) => relocate(settings, arguments),
     }
 }
@@ -169,6 +166,13 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
         count(kept.sinks.len() as u64, "sink")
     )?;
     losses(&kept.lost)
+}
+
+#[cfg(not(feature = "nats"))]
+fn relocate(_: &SpoolConfig, _: &MoveArguments) -> Result<(), CommandFailure> {
+    let message = "this program was built without the feature nats, which spool move needs. The releases and the image \
+                   have it; or build it with --features nats";
+    Err(CommandFailure::Failed(message.to_owned()))
 }
 
 #[cfg(feature = "nats")]
