@@ -109,6 +109,7 @@ impl<'a> Operator<'a> {
     }
 
     /// Returns an operator who repeats what fails.
+    #[cfg(feature = "nats")]
     pub fn patient(self) -> Operator<'a> {
         Operator { is_patient: true, ..self }
     }
