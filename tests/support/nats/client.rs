@@ -30,6 +30,18 @@ impl Client {
         self.runtime.block_on(self.context.create_stream(config)).expect("a stream");
     }
 
+    /// Creates a stream on `count` servers and deletes it. Returns false if the servers refuse that.
+    pub fn can_create_stream(&self, count: usize) -> bool {
+        let name = "formation".to_owned();
+        let config = jetstream::stream::Config { name, num_replicas: count, ..Default::default() };
+        self.runtime.block_on(async {
+            let is_created = self.context.create_stream(config).await.is_ok();
+            // Also after a refusal: a request that timed out may have created it.
+            let is_deleted = self.context.delete_stream("formation").await.is_ok();
+            is_created && is_deleted
+        })
+    }
+
     /// Returns the server that leads a stream.
     pub fn leader_of(&self, stream: &str) -> Option<String> {
         self.runtime.block_on(async {
