@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
@@ -22,7 +23,7 @@ use crate::admin::{self, Admin};
 
 use crate::audit::AuditLog;
 use crate::config::Config;
-use crate::deliver::{SinkStatus, Worker};
+use crate::deliver::{RegisterError, RunningSinks, Worker};
 use crate::interactions::{self, FlowAnalytics, Summariser};
 use crate::listener::tls::{self, TlsError};
 use crate::listener::{self, Listener, Timeouts};
@@ -32,9 +33,7 @@ use crate::receive::{self, Policy, Receiver, SharedPolicy};
 use crate::reload::{self, Reload, Targets};
 use crate::rlimit::{self, DescriptorLimitError};
 use crate::shutdown::{self, Shutdown};
-use crate::spool::{
-    Clock, CommitError, Disposition, OpenError, ReadError, Registered, Spool, Start,
-};
+use crate::spool::{Clock, Disposition, OpenError, ReadError, Registered, Spool, Start};
 
 /// Maximum number of connections to the admin listener: kubelet, Prometheus, operators.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -51,9 +50,9 @@ pub enum StartError {
     /// The spool was opened and could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The sinks' cursors could not be set up.
-    #[error("the sinks' cursors cannot be set up: {0}")]
-    Register(#[from] CommitError),
+    /// The sinks could not be set up.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     /// A certificate cannot be used.
     #[error("{0}. Correct the file, or the key")]
     Tls(#[from] TlsError),
@@ -103,10 +102,11 @@ pub struct App {
     listener: TcpListener,
     admin: TcpListener,
     policy: Arc<SharedPolicy>,
-    workers: Vec<Worker>,
+    sinks: Arc<RunningSinks>,
+    /// Workers to run: those of the start, and those of sinks that a reload adds.
+    workers: mpsc::UnboundedReceiver<Worker>,
     summariser: Option<Summariser>,
     analytics: Arc<FlowAnalytics>,
-    statuses: Vec<Arc<SinkStatus>>,
     metrics: SharedMetrics,
     observer: Arc<Observer>,
     clock: Clock,
@@ -152,14 +152,14 @@ impl App {
         if !spool.is_shared() {
             observer.restore_sources(&config.spool.directory, (clock)());
         }
-        let mut starts: Vec<(Arc<str>, Start)> =
-            config.sinks.iter().map(|sink| (sink.name.as_str().into(), sink.start)).collect();
-        if config.interactions.enabled {
-            starts.push((interactions::CURSOR_NAME.into(), Start::Oldest));
-        }
-        let registered = spool.register(&starts).await?;
+        let others = match config.interactions.enabled {
+            true => vec![(interactions::CURSOR_NAME.into(), Start::Oldest)],
+            false => Vec::new(),
+        };
+        let (sinks, registered, workers) =
+            RunningSinks::start(&config.sinks, others, &spool, &metrics, &clock).await?;
         let analytics = Arc::new(FlowAnalytics::new((clock)()));
-        let summariser = match registered.get(config.sinks.len()) {
+        let summariser = match registered.first() {
             Some(Registered { cursor, .. }) => {
                 let summariser = Summariser::new(
                     config.interactions.clone(),
@@ -170,28 +170,10 @@ impl App {
                     Arc::clone(&metrics),
                     Arc::clone(&clock),
                 )?;
-                let sinks = config.sinks.iter().map(|sink| sink.name.as_str().into());
-                Some(summariser.with_sinks(sinks))
+                Some(summariser.with_sinks(sinks.names()))
             }
             None => None,
         };
-        let mut workers = Vec::with_capacity(starts.len());
-        let mut statuses = Vec::with_capacity(starts.len());
-        for ((sink, (name, _)), Registered { cursor, is_paused }) in
-            config.sinks.iter().zip(starts).zip(registered)
-        {
-            let reader = spool.reader(&name)?;
-            let status = Arc::new(SinkStatus::new(name, cursor, is_paused, sink.concurrency));
-            statuses.push(Arc::clone(&status));
-            workers.push(Worker::new(
-                sink.clone(),
-                Arc::clone(&spool),
-                reader,
-                status,
-                Arc::clone(&metrics),
-                Arc::clone(&clock),
-            ));
-        }
         let loaded = config.listen.tls.as_ref().map(tls::load).transpose()?;
         let policy = Policy::new(&config.listen, &config.sources, loaded);
         let policy = Arc::new(SharedPolicy::new(policy));
@@ -203,10 +185,10 @@ impl App {
             listener,
             admin,
             policy,
+            sinks,
             workers,
             summariser,
             analytics,
-            statuses,
             metrics,
             observer,
             clock,
@@ -235,10 +217,10 @@ impl App {
             listener,
             admin,
             policy,
+            sinks,
             workers,
             summariser,
             analytics,
-            statuses,
             metrics,
             observer,
             clock,
@@ -257,7 +239,7 @@ impl App {
             Targets {
                 policy: Arc::clone(&policy),
                 access: Arc::clone(&access),
-                sinks: statuses.clone(),
+                sinks: Arc::clone(&sinks),
                 audit: Arc::clone(&audit),
             },
             Arc::clone(&clock),
@@ -273,7 +255,7 @@ impl App {
             shutdown.clone(),
         );
         let watching =
-            watching::start(&config, &spool, &statuses, &observer, &policy, &metrics, &clock);
+            watching::start(&config, &spool, &sinks, &observer, &policy, &metrics, &clock);
         let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
         scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
@@ -294,7 +276,7 @@ impl App {
                 spool: Arc::clone(&spool),
                 access,
                 audit,
-                sinks: statuses,
+                sinks,
                 rules: config.retry_rules_with(policy),
                 fetched,
                 metrics: Arc::clone(&metrics),
@@ -316,18 +298,11 @@ impl App {
         let admin_task = tokio::spawn(listener::serve(operations, admin, admin_shutdown));
         // Sinks stop after the requests in flight, so that events of these requests are delivered, too.
         let (end_workers, workers_shutdown) = shutdown::channel();
-        let runs = workers.into_iter().map(|worker| worker.run(workers_shutdown.clone()));
-        let mut workers: JoinSet<()> = runs.collect();
+        let mut running = JoinSet::new();
         if let Some(summariser) = summariser {
-            workers.spawn(summariser.run(workers_shutdown.clone()));
+            running.spawn(summariser.run(workers_shutdown.clone()));
         }
-        // A worker ends only at shutdown, or by a panic.
-        let delivering = async {
-            while let Some(ended) = workers.join_next().await {
-                ended?;
-            }
-            Ok::<(), RunError>(())
-        };
+        let delivering = deliver(workers, running, workers_shutdown);
         tokio::pin!(delivering);
         let mut requested = shutdown.clone();
         let receiving = async {
@@ -366,6 +341,26 @@ impl App {
             tracing::error!("the spool did not close cleanly; nothing is lost");
         }
         Ok(())
+    }
+}
+
+/// Runs the workers of the start, and those that are added, until shutdown.
+async fn deliver(
+    mut workers: mpsc::UnboundedReceiver<Worker>,
+    mut running: JoinSet<()>,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let mut ended = shutdown.clone();
+    loop {
+        tokio::select! {
+            biased;
+            Some(worker) = workers.recv() => {
+                running.spawn(worker.run(shutdown.clone()));
+            }
+            // A worker ends only at shutdown, or by a panic.
+            Some(ended) = running.join_next(), if !running.is_empty() => ended?,
+            () = ended.begun(), if running.is_empty() => return Ok(()),
+        }
     }
 }
 

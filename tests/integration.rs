@@ -87,6 +87,7 @@ mod reload_access;
 mod reload_diff;
 mod reload_load;
 mod reload_pairs;
+mod reload_sinks;
 mod request_ids;
 mod retries;
 mod secrets;

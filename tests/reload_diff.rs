@@ -33,12 +33,15 @@ fn the_effects_of_a_reload_are_predicted_without_values_that_may_be_secrets() {
     let added = format!("{base}[sinks.b]\ntype = \"http\"\nurl = \"http://localhost:1/canary\"\n");
     let (code, answer) = diff(&home, &base, &added);
     assert_eq!((code, &answer["refused"]), (0, &json!([])));
-    assert_eq!(answer["needs_restart"], json!([{ "key": "sinks.b" }]));
+    assert_eq!((&answer["applied"], &answer["needs_restart"]), (&json!(["sinks.b"]), &json!([])));
     assert_eq!(answer["sinks"][0]["change"], "added");
     assert!(answer["sinks"][0]["consequence"].as_str().expect("text").contains("oldest stored"));
     let (code, answer) = diff(&home, &base, &after);
     assert_eq!(code, 1, "{answer}");
-    assert_eq!(answer["applied"], json!(["listen.reload"]));
+    assert_eq!(
+        answer["applied"],
+        json!(["listen.reload", "sinks.a.path", "sinks.a.type", "sinks.b"])
+    );
     let size = json!({ "key": "spool.max_size", "before": "\"1 GiB\"", "after": "\"2 GiB\"" });
     assert!(answer["needs_restart"].as_array().expect("a list").contains(&size), "{answer}");
     let reasons = answer["refused"].to_string();

@@ -10,12 +10,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::Client;
 
-use crate::support::events::{batch, id};
+use crate::support::events::batch;
 use crate::support::service::{Home, Service};
 use crate::support::{runtime, setting, wait_for};
 
 const APPLIED: &str = "davinci_siem_reloads_total{result=\"applied\"}";
 const REFUSED: &str = "davinci_siem_reloads_total{result=\"refused\"}";
+const FILTERED: &str = "davinci_siem_sink_events_total{result=\"filtered\",sink=\"two\"}";
 const CLIENTS: u64 = 3;
 
 /// Changes the text of a configuration.
@@ -29,7 +30,7 @@ const CHANGES: [(&str, ConfigEdit, &str); 12] = [
     (
         "a filter",
         |base| {
-            base.replace("\"two.ndjson\"", "\"two.ndjson\"\nexclude = { outcomes = [\"failure\"] }")
+            base.replace("\"two.ndjson\"", "\"two.ndjson\"\nexclude = { types = [\"DAVINCI*\"] }")
         },
         APPLIED,
     ),
@@ -39,13 +40,19 @@ const CHANGES: [(&str, ConfigEdit, &str); 12] = [
         APPLIED,
     ),
     ("limits", |base| format!("{base}[limits]\nbody = \"1 MiB\"\n"), APPLIED),
-    ("an added sink", |base| format!("{base}[sinks.new]\ntype = \"stdout\"\n"), APPLIED),
+    (
+        "an added sink",
+        |base| base.replace(NEW, "").replace("[sinks.one]", &format!("{NEW}[sinks.one]")),
+        APPLIED,
+    ),
     ("a removed sink", |base| base.replace(TWO, ""), REFUSED),
     ("a renamed sink", |base| base.replace("[sinks.two]", "[sinks.three]"), REFUSED),
     ("an empty file", |_| String::new(), REFUSED),
     ("bad syntax", |base| format!("{base}[sinks\n"), REFUSED),
     ("half a file", |base| base[..base.len() / 2].to_owned(), REFUSED),
 ];
+
+const NEW: &str = "[sinks.new]\ntype = \"file\"\npath = \"new.ndjson\"\n";
 
 const TWO: &str = "[sinks.two]\ntype = \"file\"\npath = \"two.ndjson\"\n";
 
@@ -64,9 +71,16 @@ fn reloads(service: &Service) -> (f64, f64) {
     (service.metric(APPLIED), service.metric(REFUSED))
 }
 
+/// Returns the number of lines of a file, and the ids in them, in whatever format.
 fn delivered(home: &Home, file: &str) -> (usize, HashSet<String>) {
     let lines = home.lines(file);
-    (lines.len(), lines.iter().map(|line| id(line)).collect())
+    let id = |line: &String| {
+        let begin = ["load-", "later-"].iter().find_map(|prefix| line.find(prefix));
+        let rest = &line[begin.expect("an id")..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        rest[..end.unwrap_or(rest.len())].to_owned()
+    };
+    (lines.len(), lines.iter().map(id).collect())
 }
 
 #[test]
@@ -79,10 +93,10 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
         "reload = \"1h\"",
         &format!(
             "[spool]\nretention = \"1h\"\n[sources.a]\npath = \"/a\"\nallow_from = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n\
-             [sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n{TWO}"
+             {TWO}[sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n"
         ),
     );
-    let base = std::fs::read_to_string(home.path("test.toml")).expect("read");
+    let mut base = std::fs::read_to_string(home.path("test.toml")).expect("read");
     let write = |text: &str| {
         std::fs::write(home.path("next.toml"), text).expect("written");
         std::fs::rename(home.path("next.toml"), home.path("test.toml")).expect("replaced");
@@ -102,6 +116,10 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
         let index =
             if index < CHANGES.len() { index } else { random.random_range(0..CHANGES.len()) };
         let (name, change, expected) = CHANGES[index];
+        if name == "an added sink" {
+            // No reload removes it again.
+            base = change(&base);
+        }
         for (text, expected) in [(change(&base), expected), (base.clone(), APPLIED)] {
             write(&text);
             let before = reloads(&service);
@@ -117,16 +135,17 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
         runtime.block_on(client).expect("every request was acknowledged");
     }
     let posted = next.load(Ordering::Relaxed) as usize * 5;
-    ["one", "two"].iter().for_each(|sink| service.wait_until_settled(sink));
+    ["one", "two", "new"].iter().for_each(|sink| service.wait_until_settled(sink));
     println!("{posted} events, {} applied and {} refused reloads", counts.0, counts.1);
-    for file in ["one.ndjson", "two.ndjson"] {
+    let filtered = service.metric(FILTERED) as usize;
+    for (file, filtered) in [("one.ndjson", 0), ("two.ndjson", filtered), ("new.ndjson", 0)] {
         let (lines, ids) = delivered(&home, file);
-        assert_eq!(
-            (lines, ids.len()),
-            (posted, posted),
-            "{file}: each event once, in its old format"
-        );
+        let expected = posted - filtered;
+        assert_eq!((lines, ids.len()), (expected, expected), "{file}: each event once");
     }
+    assert!(filtered > 0, "two.ndjson: the filter was in force for some events");
+    assert!(home.lines("two.ndjson").iter().any(|line| line.starts_with("CEF:")));
+    let lines_of_two = delivered(&home, "two.ndjson").0;
     // The cursors of added, removed and renamed sinks, after a restart.
     drop(service);
     write(&base.replace("[sinks.two]", "[sinks.three]").replace("two.ndjson", "three.ndjson"));
@@ -141,7 +160,7 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
         posted + 5,
         "a new name starts with the oldest"
     );
-    assert_eq!(delivered(&home, "two.ndjson").0, posted);
+    assert_eq!(delivered(&home, "two.ndjson").0, lines_of_two);
     drop(service);
     write(&base);
     let service = home.start();
@@ -149,7 +168,7 @@ fn reloads_under_load_fail_no_request_and_lose_no_event() {
     let (lines, ids) = delivered(&home, "two.ndjson");
     assert_eq!(
         (lines, ids.len()),
-        (posted + 5, posted + 5),
+        (lines_of_two + 5, lines_of_two + 5),
         "a sink that returns continues at its cursor"
     );
 }

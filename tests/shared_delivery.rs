@@ -110,3 +110,36 @@ fn an_entry_of_a_quarantine_that_was_made_anew_is_not_taken_for_an_older_one() {
     receivers.restart();
     bury_and_retry(&receivers, &all[4..]);
 }
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_sink_that_a_reload_adds_delivers_at_one_receiver_and_is_taken_over() {
+    let cluster = Cluster::shipped(1);
+    let target = Target::start(Webhook::default());
+    let mut receivers = Receivers::start(&cluster, &target, &[]);
+    let added = Target::start(Webhook::default());
+    let all = ids(30);
+    receivers.get(0).post(&batch(all[..10].to_vec()));
+    for index in [0, 1] {
+        let (home, service) = (&receivers.homes[index], receivers.get(index));
+        let text = std::fs::read_to_string(home.path("test.toml")).expect("read");
+        let sink =
+            format!("[sinks.added]\ntype = \"http\"\nurl = \"{}/events\"\n[spool]", added.url);
+        std::fs::write(home.path("test.toml"), text.replace("[spool]", &sink)).expect("written");
+        service.signal("HUP");
+        service.wait_for_log("\"changed\":\"sinks.added\"");
+    }
+    receivers.get(1).post(&batch(all[10..20].to_vec()));
+    let arrived = |count: usize| {
+        wait_for("events at the added sink", || (seen(&added).len() == count).then_some(()));
+    };
+    // Those that were in the stream, too, unless the only sink has had them and they were removed.
+    wait_for("the new events", || {
+        all[10..20].iter().all(|id| seen(&added).contains(id)).then_some(())
+    });
+    let before = seen(&added).len();
+    receivers.running[0].take().expect("it runs").kill();
+    receivers.get(1).post(&batch(all[20..].to_vec()));
+    arrived(before + 10);
+    receivers.get(1).wait_until_settled("added");
+}

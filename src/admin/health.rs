@@ -72,7 +72,8 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let spool = admin.spool.health();
     let sinks = admin
         .sinks
-        .iter()
+        .all()
+        .into_iter()
         .map(|sink| SinkReadiness { sink: sink.name.to_string(), state: sink.state() });
     let readiness = Readiness {
         ready: reason.is_none(),

@@ -105,7 +105,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         )?;
         let state =
             labelled("sink_state", "1 for the current state of a sink", &["sink", "state"])?;
-        for sink in &admin.sinks {
+        for sink in admin.sinks.all() {
             if let Some(stats) = &stats {
                 lag.with_label_values(&[&*sink.name])
                     .set(stats.head.saturating_sub(sink.cursor()) as f64);

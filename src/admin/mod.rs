@@ -48,7 +48,7 @@ use thiserror::Error;
 use access::Access;
 
 use crate::audit::AuditLog;
-use crate::deliver::SinkStatus;
+use crate::deliver::RunningSinks;
 use crate::interactions::FlowAnalytics;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
@@ -79,7 +79,7 @@ pub(crate) struct Admin {
     /// Log of operators' actions.
     pub audit: Arc<AuditLog>,
     /// State of every sink.
-    pub sinks: Vec<Arc<SinkStatus>>,
+    pub sinks: Arc<RunningSinks>,
     /// Rules of a retry from quarantine.
     pub rules: RetryRules,
     /// Intake of events that were fetched from PingOne.

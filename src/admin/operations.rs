@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use crate::deliver::SinkState;
-use crate::receive::retry::{self, RetryError};
+use crate::receive::retry::{self, RetryError, RetryRules};
 use crate::spool::{Disposition, Receipt, StatsListing};
 
 /// Document of `/api/status`.
@@ -79,7 +79,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     };
     let head = spool.as_ref().map(|spool| spool.head);
     let spool = spool.as_ref().map(StatsListing::from);
-    let sinks = admin.sinks.iter().map(|sink| SinkStatusLine {
+    let sinks = admin.sinks.all().into_iter().map(|sink| SinkStatusLine {
         sink: sink.name.to_string(),
         cursor: sink.cursor(),
         lag: head.map(|head| head.saturating_sub(sink.cursor())),
@@ -96,7 +96,9 @@ pub(super) async fn retry(
     replacement: Bytes,
 ) -> Response {
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
-    match retry::retry(&admin.spool, id, replacement, &admin.rules).await {
+    let names = admin.sinks.all().into_iter().map(|sink| sink.name.to_string());
+    let rules = RetryRules { sinks: names.collect(), ..admin.rules.clone() };
+    match retry::retry(&admin.spool, id, replacement, &rules).await {
         Ok((source, receipt)) => {
             let dispositions = [
                 (Disposition::Released, receipt.accepted),

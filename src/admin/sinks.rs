@@ -110,9 +110,10 @@ pub(super) async fn count_replay(
     }
 }
 
-fn find<'a>(admin: &'a Admin, name: &str) -> Result<&'a Arc<SinkStatus>, Box<Response>> {
-    admin.sinks.iter().find(|sink| &*sink.name == name).ok_or_else(|| {
-        let names: Vec<&str> = admin.sinks.iter().map(|sink| &*sink.name).collect();
+fn find(admin: &Admin, name: &str) -> Result<Arc<SinkStatus>, Box<Response>> {
+    admin.sinks.find(name).ok_or_else(|| {
+        let sinks = admin.sinks.all();
+        let names: Vec<&str> = sinks.iter().map(|sink| &*sink.name).collect();
         let message = format!("unknown sink {name:?}; known are {}", names.join(", "));
         Box::new(failure(StatusCode::NOT_FOUND, &message))
     })

@@ -11,7 +11,7 @@ use super::conditions::{Growth, Snapshot, conditions};
 use super::post::post;
 use super::state_file::{self, AlertState};
 use super::tracker::{AlertStatus, millis};
-use crate::deliver::{SinkState, SinkStatus};
+use crate::deliver::{RunningSinks, SinkState, SinkStatus};
 use crate::disk_space::disk_space;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
@@ -30,7 +30,7 @@ const MAX_BACKOFF: Duration = Duration::from_mins(10);
 /// Parts of the service that the alerts read.
 pub(crate) struct AlertInputs {
     pub(crate) spool: Arc<Spool>,
-    pub(crate) sinks: Vec<Arc<SinkStatus>>,
+    pub(crate) sinks: Arc<RunningSinks>,
     pub(crate) observer: Arc<Observer>,
     pub(crate) policy: Arc<SharedPolicy>,
     pub(crate) metrics: SharedMetrics,
@@ -123,6 +123,7 @@ async fn save(inputs: &AlertInputs, state: &AlertState) {
 async fn snapshot(config: &AlertsConfig, inputs: &AlertInputs) -> Snapshot {
     let AlertInputs { spool, sinks, observer, policy, metrics, directory, clock } = inputs;
     let now = clock();
+    let sinks = sinks.all();
     let sources = observer.sources(now);
     let stats = timeout(STATS_TIMEOUT, spool.stats()).await.ok().and_then(Result::ok);
     let is_embedded = matches!(**spool, Spool::Embedded(_));

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::alerts::{self, AlertInputs};
 use crate::config::Config;
-use crate::deliver::SinkStatus;
+use crate::deliver::RunningSinks;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::SharedPolicy;
@@ -16,7 +16,7 @@ use crate::spool::{Clock, Spool};
 pub(super) fn start(
     config: &Config,
     spool: &Arc<Spool>,
-    sinks: &[Arc<SinkStatus>],
+    sinks: &Arc<RunningSinks>,
     observer: &Arc<Observer>,
     policy: &Arc<SharedPolicy>,
     metrics: &SharedMetrics,
@@ -25,7 +25,7 @@ pub(super) fn start(
     let alerts = config.alerts.clone()?;
     let inputs = AlertInputs {
         spool: Arc::clone(spool),
-        sinks: sinks.to_vec(),
+        sinks: Arc::clone(sinks),
         observer: Arc::clone(observer),
         policy: Arc::clone(policy),
         metrics: Arc::clone(metrics),

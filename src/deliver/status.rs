@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 /// State of a sink, shared by its worker, the admin API and the metrics.
 #[derive(Debug)]
-pub struct SinkStatus {
+pub(crate) struct SinkStatus {
     /// The sink's name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     cursor: AtomicU64,
     /// Receive time of the oldest uncommitted event, in ms since the Unix epoch; 0 if there is none.
     waiting_since: AtomicI64,
@@ -35,7 +35,7 @@ pub(super) struct Control {
 /// State of delivery to a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum SinkState {
+pub(crate) enum SinkState {
     /// Delivering, or waiting for events.
     Running,
     /// The last attempt failed; the next follows after the backoff.
@@ -59,7 +59,7 @@ pub enum SinkState {
 
 impl SinkState {
     /// Names of all states.
-    pub const NAMES: [&str; 4] = ["running", "retrying", "paused", "standby"];
+    pub(crate) const NAMES: [&str; 4] = ["running", "retrying", "paused", "standby"];
 
     fn severity(&self) -> u8 {
         match self {
@@ -72,7 +72,7 @@ impl SinkState {
     }
 
     /// Returns the state's name, for metrics.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             SinkState::Running => "running",
             SinkState::Retrying { .. } => "retrying",
@@ -84,7 +84,12 @@ impl SinkState {
 
 impl SinkStatus {
     /// Creates the status of a sink that has not started.
-    pub fn new(name: Arc<str>, cursor: u64, is_paused: bool, connections: usize) -> SinkStatus {
+    pub(crate) fn new(
+        name: Arc<str>,
+        cursor: u64,
+        is_paused: bool,
+        connections: usize,
+    ) -> SinkStatus {
         SinkStatus {
             name,
             cursor: AtomicU64::new(cursor),
@@ -98,17 +103,17 @@ impl SinkStatus {
     }
 
     /// Returns the committed cursor.
-    pub fn cursor(&self) -> u64 {
+    pub(crate) fn cursor(&self) -> u64 {
         self.cursor.load(Ordering::Relaxed)
     }
 
     /// Returns the receive time of the oldest uncommitted event, in ms since the Unix epoch.
-    pub fn waiting_since(&self) -> Option<i64> {
+    pub(crate) fn waiting_since(&self) -> Option<i64> {
         Some(self.waiting_since.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
     /// Returns the state: paused by an operator, or else the most severe of its connections and worker.
-    pub fn state(&self) -> SinkState {
+    pub(crate) fn state(&self) -> SinkState {
         if self.control.borrow().is_paused {
             return by_operator();
         }
@@ -117,17 +122,17 @@ impl SinkStatus {
     }
 
     /// Returns the reason of the last failure since the start, also after recovery.
-    pub fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Pauses the sink after the attempt in flight.
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.control.send_modify(|control| control.is_paused = true);
     }
 
     /// Resumes the sink. Its credentials and certificates are read again.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.control.send_modify(|control| {
             control.is_paused = false;
             control.reloads += 1;
@@ -144,13 +149,14 @@ impl SinkStatus {
         }
     }
 
-    /// Resets all connections and the worker to running.
-    pub(super) fn begin(&self) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).fill(SinkState::Running);
+    /// Resets the connections, of which there are `connections` now, and the worker to running.
+    pub(super) fn begin(&self, connections: usize) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        *states = vec![SinkState::Running; connections + 1];
     }
 
     /// Reads credentials and certificates again and retries at once.
-    pub fn reload(&self) {
+    pub(crate) fn reload(&self) {
         self.control.send_modify(|control| control.reloads += 1);
     }
 

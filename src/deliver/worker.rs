@@ -32,6 +32,8 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Worker of one sink.
 pub(crate) struct Worker {
     config: Arc<SinkConfig>,
+    /// Settings that a reload replaces.
+    configs: watch::Receiver<Arc<SinkConfig>>,
     redaction: Option<Arc<Redaction>>,
     name: Arc<str>,
     spool: Arc<Spool>,
@@ -77,14 +79,14 @@ enum WorkerExit {
 impl Worker {
     /// Creates the worker of a sink that starts at the cursor in `status`.
     pub(crate) fn new(
-        config: SinkConfig,
+        mut configs: watch::Receiver<Arc<SinkConfig>>,
         spool: Arc<Spool>,
         reader: Reader,
         status: Arc<SinkStatus>,
         metrics: SharedMetrics,
         clock: Clock,
     ) -> Worker {
-        let config = Arc::new(config);
+        let config = Arc::clone(&configs.borrow_and_update());
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),
@@ -99,8 +101,9 @@ impl Worker {
             in_flight: VecDeque::new(),
             idle: Vec::new(),
             has_failed: false,
-            redaction: config.redact.as_ref().map(Redaction::new).map(Arc::new),
+            redaction: redaction_of(&config),
             config,
+            configs,
             spool,
             reader,
             status,
@@ -114,7 +117,16 @@ impl Worker {
         let mut deliveries = Deliveries::new();
         let mut has_more = true;
         while has_more || self.ready.is_some() || !deliveries.is_empty() {
-            self.begin_next(&mut deliveries, shutdown);
+            if self.has_new_config() {
+                // What is under way is finished; the rest is read again and delivered with the new settings.
+                self.forget_unsent();
+                has_more = false;
+                if deliveries.is_empty() {
+                    break;
+                }
+            } else {
+                self.begin_next(&mut deliveries, shutdown);
+            }
             let mut shared = self.shared.clone();
             tokio::select! {
                 biased;
@@ -129,7 +141,7 @@ impl Worker {
                     self.idle.push(connection);
                     self.returned = remaining;
                     self.in_flight.pop_front();
-                    if !is_stopped {
+                    if !is_stopped && !self.has_new_config() {
                         // The target works while the spool syncs the commit.
                         self.begin_next(&mut deliveries, shutdown);
                     }
@@ -345,6 +357,11 @@ impl Worker {
     fn backoff(&self) -> Backoff {
         Backoff::new(self.config.retry.min, self.config.retry.max)
     }
+}
+
+/// Returns the rules of a sink's own `[redact]`.
+fn redaction_of(config: &SinkConfig) -> Option<Arc<Redaction>> {
+    config.redact.as_ref().map(Redaction::new).map(Arc::new)
 }
 
 /// Returns the task's result, or continues its panic: a bug must end the process.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::analytics::FlowAnalytics;
@@ -43,7 +44,7 @@ pub struct Summariser {
     reader: Reader,
     cursor: u64,
     /// Sinks of the configuration.
-    sinks: Vec<Arc<str>>,
+    sinks: watch::Receiver<Vec<Arc<str>>>,
     name: Arc<str>,
     source: Arc<str>,
     analytics: Arc<FlowAnalytics>,
@@ -83,7 +84,7 @@ impl Summariser {
             reader: spool.reader(CURSOR_NAME)?,
             spool,
             cursor,
-            sinks: Vec::new(),
+            sinks: watch::channel(Vec::new()).1,
             name: CURSOR_NAME.into(),
             source: SUMMARY_SOURCE.into(),
             analytics,
@@ -94,8 +95,8 @@ impl Summariser {
 
     /// Sets the sinks whose cursors keep events in the spool: those of the configuration.
     #[must_use]
-    pub fn with_sinks(self, sinks: impl Iterator<Item = Arc<str>>) -> Summariser {
-        Summariser { sinks: sinks.collect(), ..self }
+    pub fn with_sinks(self, sinks: watch::Receiver<Vec<Arc<str>>>) -> Summariser {
+        Summariser { sinks, ..self }
     }
 
     /// Makes summaries until shutdown. Open interactions stay open: the next process continues them.
@@ -207,7 +208,8 @@ impl Summariser {
         // Without the cursors of the sinks, nothing is ended early; the next tick asks again.
         let Ok(stats) = self.spool.stats().await else { return true };
         // The cursor of a sink that was removed from the configuration keeps no event.
-        let is_configured = |sink: &str| self.sinks.iter().any(|name| **name == *sink);
+        let sinks = self.sinks.borrow().clone();
+        let is_configured = |sink: &str| sinks.iter().any(|name| **name == *sink);
         let sinks = stats.sinks.iter().filter(|sink| is_configured(&sink.sink));
         let lowest = sinks.map(|sink| sink.cursor).min();
         tracker.release(lowest.unwrap_or(stats.head));

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::admin::access::Access;
 use crate::audit::{AuditLog, AuditRecord};
 use crate::config::{self, Config};
-use crate::deliver::SinkStatus;
+use crate::deliver::{PreparedSinks, RunningSinks};
 use crate::file_fingerprint::file_fingerprint;
 use crate::listener::tls::{self, LoadedTls};
 use crate::metrics::{Metrics, SharedMetrics};
@@ -51,8 +51,8 @@ pub struct Targets {
     pub policy: Arc<SharedPolicy>,
     /// Access to the admin listener.
     pub access: Arc<Access>,
-    /// Sinks, which read their own files again.
-    pub sinks: Vec<Arc<SinkStatus>>,
+    /// Sinks, which read their own files again, take up their settings, and become more.
+    pub(crate) sinks: Arc<RunningSinks>,
     /// Log of operators' actions.
     pub(crate) audit: Arc<AuditLog>,
 }
@@ -94,11 +94,12 @@ pub async fn run(
                 state = WatchState::Settling;
             } else {
                 watch.reloaded(fingerprint, prepared.is_err());
-                match prepared {
-                    Ok(prepared) => {
+                match registered(prepared, &targets.sinks).await {
+                    Ok((prepared, added)) => {
                         refused.clear();
                         let changed = prepared.changed.clone();
-                        running = apply(prepared, &running, &targets, cause, &clock, &metrics);
+                        running =
+                            apply(prepared, added, &running, &targets, cause, &clock, &metrics);
                         watched = files_of(&reload, &running.config);
                         if cause == ReloadCause::Signal || !changed.is_empty() {
                             note(&targets.audit, cause, "ok", changed, clock()).await;
@@ -160,24 +161,38 @@ fn prepare(
     Ok(running.prepare(text, keys, config, loaded, policy.tls()))
 }
 
+/// Registers the sinks that a prepared configuration adds: the only step that can fail beside reading.
+async fn registered(
+    prepared: Result<PreparedReload, Vec<String>>,
+    sinks: &RunningSinks,
+) -> Result<(PreparedReload, PreparedSinks), Vec<String>> {
+    let prepared = prepared?;
+    match sinks.prepare(&prepared.running.config.sinks).await {
+        Ok(added) => Ok((prepared, added)),
+        Err(error) => Err(vec![error.to_string()]),
+    }
+}
+
 /// Applies a prepared configuration and logs the changes. Cannot fail.
 fn apply(
     prepared: PreparedReload,
+    added: PreparedSinks,
     before: &RunningConfig,
     targets: &Targets,
     cause: ReloadCause,
     clock: &Clock,
     metrics: &Metrics,
 ) -> RunningConfig {
-    let PreparedReload { running, policy, changed, ignored } = prepared;
+    let PreparedReload { running, policy, changed, changed_sinks, ignored } = prepared;
     if let Some(loaded) = policy.tls() {
         note_expiry(loaded, clock(), metrics);
     }
     // Each request sees either the old or the new policy.
     targets.policy.replace(policy);
     targets.access.replace(&running.config.admin);
+    targets.sinks.apply(&running.config.sinks, &changed_sinks, added);
     if cause == ReloadCause::Signal {
-        targets.sinks.iter().for_each(|sink| sink.reload());
+        targets.sinks.all().iter().for_each(|sink| sink.reload());
         tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
     }
     if cause == ReloadCause::Signal || !changed.is_empty() || running.text != before.text {

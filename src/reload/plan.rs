@@ -1,6 +1,8 @@
 //! Comparison of a new configuration with the running one: reasons to refuse it, its changes, and changes that need a
 //! restart.
 
+use std::sync::Arc;
+
 use ipnet::IpNet;
 
 use super::Reload;
@@ -28,6 +30,8 @@ pub(super) struct PreparedReload {
     pub(super) policy: Policy,
     /// Keys that it changes.
     pub(super) changed: Vec<String>,
+    /// Names of the sinks that have other keys than before, added ones included.
+    pub(super) changed_sinks: Vec<String>,
     /// Changed keys that need a restart.
     pub(super) ignored: Vec<String>,
 }
@@ -49,6 +53,9 @@ const LISTEN: [&str; 10] = [
 const SOURCE: [&str; 7] =
     ["allow_from", "basic", "certificates", "headers", "on_unparseable", "path", "strict"];
 const ADMIN: [&str; 4] = ["address", "password_env", "password_file", "read_only"];
+
+/// Prefix of the keys of sinks. Their changes are applied, sink by sink.
+const SINKS: &str = "sinks.";
 
 const WRITE_WHOLE: &str = "Write the complete file; if the change is intended, restart";
 const RESTART: &str = "a change needs a restart";
@@ -81,6 +88,7 @@ impl RunningConfig {
         let mut report = |key: &str, message: &str| problems.push(format!("{key}: {message}"));
         listen(&self.config.listen, &new.listen, &mut report);
         sources(&self.config.sources, &new.sources, &mut report);
+        sinks(&self.config, new, &self.keys, &mut report);
         admin(&self.config.admin, &new.admin, &mut report);
         secrets(&self.config, new, &mut report);
         // Rules for credentials depend on the bound address, not on the address in the new file.
@@ -100,21 +108,27 @@ impl RunningConfig {
         loaded: Option<LoadedTls>,
         before: Option<&LoadedTls>,
     ) -> PreparedReload {
-        let ignored = ignored(&self.keys, &keys);
+        let ignored = differing(&self.keys, &keys, |key| !is_compared(key));
         let mut changed = changed(&self.config, &new);
+        changed.extend(differing(&self.keys, &keys, |key| key.starts_with(SINKS)));
+        let changed_sinks = changed_sinks(&self.keys, &keys, &new);
         if let (Some(loaded), Some(before)) = (&loaded, before) {
             let files = loaded.changes(before).into_iter();
             changed.extend(files.map(|key| format!("the file of listen.tls.{key}")));
         }
-        let Config { listen, sources, admin, .. } = new;
+        let Config { listen, sources, mut sinks, admin, .. } = new;
+        // `[outcomes]` needs a restart, for the sinks, too.
+        sinks.iter_mut().for_each(|sink| sink.outcomes = Arc::clone(&self.config.outcomes));
         let policy = Policy::new(&listen, &sources, loaded);
-        let config = Config { listen, sources, admin, ..self.config.clone() };
+        let config = Config { listen, sources, sinks, admin, ..self.config.clone() };
         // Keys that need a restart keep the values of the start.
         keys.values.retain(|key, _| is_compared(key));
         keys.values.extend(self.keys.values.iter().filter(|(key, _)| !is_compared(key)).map(owned));
         keys.tables.retain(|table| is_compared_table(table));
-        keys.tables.extend(self.keys.tables.iter().cloned());
-        PreparedReload { running: RunningConfig { text, config, keys }, policy, changed, ignored }
+        let kept = self.keys.tables.iter().filter(|table| !is_compared_table(table));
+        keys.tables.extend(kept.cloned());
+        let running = RunningConfig { text, config, keys };
+        PreparedReload { running, policy, changed, changed_sinks, ignored }
     }
 }
 
@@ -135,17 +149,23 @@ fn is_compared(key: &str) -> bool {
     within("listen.", &LISTEN)
         || key == "listen.trusted_proxies"
         || within("admin.", &ADMIN)
+        || key.starts_with(SINKS)
         || source.is_some_and(|(_, rest)| SOURCE.contains(&rest))
 }
 
 fn is_compared_table(table: &str) -> bool {
-    matches!(table.split('.').next(), Some("listen" | "sources" | "admin"))
+    matches!(table.split('.').next(), Some("listen" | "sources" | "sinks" | "admin"))
 }
 
-/// Returns problems for sections that are missing. Sources and TLS have messages of their own.
+/// Returns problems for sections that are missing. Sources and TLS have messages of their own; a table within a sink
+/// may be removed.
 fn vanished(before: &Keys, after: &Keys) -> Vec<String> {
+    let is_within_sink =
+        |table: &str| table.strip_prefix(SINKS).is_some_and(|rest| rest.contains('.'));
     let gone = before.tables.difference(&after.tables);
-    let gone = gone.filter(|table| *table != "listen.tls" && !table.starts_with("sources."));
+    let gone = gone.filter(|table| {
+        *table != "listen.tls" && !table.starts_with("sources.") && !is_within_sink(table)
+    });
     gone.map(|table| {
         format!(
             "{table}: the section is missing from the configuration file, as if the file were incomplete. \
@@ -215,6 +235,28 @@ fn sources(before: &[SourceConfig], after: &[SourceConfig], report: &mut impl Fn
         if covers_all_now(&old.allow_from, &new.allow_from, true) {
             let message = format!("now allows every address: {WEAKENS}");
             report(&format!("{key}.allow_from"), &message);
+        }
+    }
+}
+
+/// Reports a sink that is gone, and one whose events would no longer be redacted. A sink with a section in the file is
+/// reported as missing; here is the default sink, which another one replaces.
+fn sinks(before: &Config, after: &Config, keys: &Keys, report: &mut impl FnMut(&str, &str)) {
+    let is_kept = |name: &str| after.sinks.iter().any(|sink| sink.name == name);
+    for sink in before.sinks.iter().filter(|sink| !is_kept(&sink.name)) {
+        let key = format!("{SINKS}{}", sink.name);
+        if !keys.tables.contains(&key) {
+            report(&key, "removing a sink needs a restart");
+        }
+    }
+    for old in before.sinks.iter().filter(|old| old.redact.is_some()) {
+        let new = after.sinks.iter().find(|new| new.name == old.name);
+        if new.is_some_and(|new| new.redact.is_none()) {
+            let key = format!("{SINKS}{}.redact", old.name);
+            report(
+                &key,
+                "was removed: a reload must not stop redaction. Restore the setting, or restart",
+            );
         }
     }
 }
@@ -308,11 +350,21 @@ fn changed(before: &Config, after: &Config) -> Vec<String> {
     keys
 }
 
-/// Returns keys that are read only at start and whose text differs from the start. A new section is listed as a whole.
-fn ignored(running: &Keys, new: &Keys) -> Vec<String> {
+/// Returns the names of the sinks whose keys differ.
+fn changed_sinks(running: &Keys, new: &Keys, config: &Config) -> Vec<String> {
+    let names = config.sinks.iter().map(|sink| sink.name.clone());
+    let differs = |name: &String| {
+        let own = format!("{SINKS}{name}.");
+        !differing(running, new, |key| key.starts_with(&own)).is_empty()
+    };
+    names.filter(differs).collect()
+}
+
+/// Returns those of the keys `wanted` whose text differs. A new section is listed as a whole.
+fn differing(running: &Keys, new: &Keys, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let names = running.values.keys().chain(new.values.keys());
     let differing =
-        names.filter(|key| !is_compared(key) && running.values.get(*key) != new.values.get(*key));
+        names.filter(|key| wanted(key) && running.values.get(*key) != new.values.get(*key));
     let mut found: Vec<String> = differing.map(|key| section_of(key, running)).collect();
     found.sort_unstable();
     found.dedup();

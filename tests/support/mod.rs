@@ -67,10 +67,14 @@ pub fn block_on<T>(task: impl Future<Output = T>) -> T {
     runtime().block_on(task)
 }
 
+/// Installs the provider that every HTTP client requires, also without TLS. The first call installs it for all tests.
+pub fn provide_tls() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 /// Returns a runtime, for a test with background tasks.
 pub fn runtime() -> tokio::runtime::Runtime {
-    // The HTTP client requires a provider, also without TLS; the first test installs it for all.
-    drop(rustls::crypto::ring::default_provider().install_default());
+    provide_tls();
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, provide_tls};
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_davinci-siem");
@@ -120,6 +120,7 @@ impl Home {
 
     /// Starts the service. Returns status and log if it exits before it is ready.
     pub fn try_start(&self) -> Result<Service, (ExitStatus, String)> {
+        provide_tls();
         let stdout =
             File::options().create(true).append(true).open(self.path("stdout")).expect("a file");
         let mut child = self

@@ -21,7 +21,7 @@ use axum::routing::get;
 use maud::{Markup, html};
 
 use super::{Admin, StatsError, health};
-use crate::deliver::SinkState;
+use crate::deliver::{SinkState, SinkStatus};
 use crate::interactions::FlowReport;
 use crate::observe::{DriftReport, Observed};
 use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
@@ -94,7 +94,9 @@ async fn view(admin: &Admin) -> View {
     let now = (admin.clock)();
     let stored = stored(admin).await;
     let head = stored.as_ref().ok().map(|stored| stored.stats.head);
-    let sinks = admin.sinks.iter().zip(dead_letters(admin, &stored).await);
+    let sinks = admin.sinks.all();
+    let letters = dead_letters(admin, &sinks, &stored).await;
+    let sinks = sinks.iter().zip(letters);
     let sinks = sinks.map(|(sink, dead_letters)| SinkView {
         dead_letters,
         name: Arc::clone(&sink.name),
@@ -127,10 +129,14 @@ async fn stored(admin: &Admin) -> Result<StoredView, StatsError> {
 
 /// Counts the dead letters of each sink in quarantine. The spool keeps no such count; an empty quarantine is not
 /// queried.
-async fn dead_letters(admin: &Admin, stored: &Result<StoredView, StatsError>) -> Vec<usize> {
+async fn dead_letters(
+    admin: &Admin,
+    sinks: &[Arc<SinkStatus>],
+    stored: &Result<StoredView, StatsError>,
+) -> Vec<usize> {
     let is_empty = stored.as_ref().is_ok_and(|stored| stored.stats.quarantined == 0);
-    let mut counts = Vec::with_capacity(admin.sinks.len());
-    for sink in &admin.sinks {
+    let mut counts = Vec::with_capacity(sinks.len());
+    for sink in sinks {
         let sink = Some(sink.name.to_string());
         let query =
             Query { sink, newest_first: true, limit: MAX_COUNTED_DEAD_LETTERS, ..Query::default() };

@@ -46,12 +46,13 @@ impl Worker {
         }
         // Events that have waited in an earlier process wait only for the rest of the time.
         let mut now = Some((self.clock)());
-        loop {
+        while !self.has_new_config() {
             let last = self.fill(now.take(), shutdown).await?;
             let range = PlannedRange { after: self.read, last, id: new_id(), settings };
             self.plan(range, shutdown).await?;
             self.write_range(range, shutdown).await?;
         }
+        Err(WorkerExit::Stopped)
     }
 
     /// Returns the range that an earlier process has begun to write.

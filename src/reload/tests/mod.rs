@@ -258,7 +258,10 @@ fn applied_and_ignored_keys_are_listed() {
         ),
         ("@/s1", "@/s3"),
         ("8 MiB", "9 MiB"),
-        ("type = \"file\"\n", "type = \"file\"\nretry = { max = \"1m\" }\n"),
+        (
+            "type = \"file\"\n",
+            "type = \"file\"\nretry = { max = \"1m\" }\nredact = { pii = \"drop\" }\n",
+        ),
         ("# The end.", "[sinks.g]\ntype = \"stdout\"\n[redact]\npii = \"drop\"\n"),
     ]);
     for round in ["first", "again"] {
@@ -276,19 +279,33 @@ fn applied_and_ignored_keys_are_listed() {
                     "sources.p.allow_from",
                     "sources.p.strict",
                     "sources.p.on_unparseable",
+                    "sinks.f.redact",
+                    "sinks.f.retry",
+                    "sinks.g",
                 ]
             );
+            assert_eq!(read.changed_sinks, ["f", "g"]);
         } else {
             assert_eq!(read.changed, <[String; 0]>::default(), "the base is the last reload");
+            assert_eq!(read.changed_sinks, <[String; 0]>::default());
         }
         // They still need a restart.
-        assert_eq!(read.ignored, ["limits.body", "redact", "sinks.f.retry", "sinks.g"], "{round}");
+        assert_eq!(read.ignored, ["limits.body", "redact"], "{round}");
+        let words = read.running.config.sinks.iter().map(|sink| &sink.outcomes);
+        let at_start = Arc::clone(&service.running.config.outcomes);
+        assert!(words.into_iter().all(|words| Arc::ptr_eq(words, &at_start)), "they need one, too");
         service = Service { reload: service.reload, running: read.running, policy: read.policy };
     }
-    let back = changed(&[("[sources.p]\n", "[sources.p]\nstrict = true\n")]);
+    let sink = ("# The end.", "[sinks.g]\ntype = \"stdout\"\n");
+    let back = changed(&[("[sources.p]\n", "[sources.p]\nstrict = true\n"), sink]);
+    let refused = bench.reload(&service, Some(&back)).err().expect("refused").concat();
+    assert!(refused.starts_with("sinks.f.redact: was removed"), "{refused}");
+    let redact = ("type = \"file\"\n", "type = \"file\"\nredact = { pii = \"mask\" }\n");
+    let back = changed(&[("[sources.p]\n", "[sources.p]\nstrict = true\n"), sink, redact]);
     let read =
         bench.reload(&service, Some(&back)).unwrap_or_else(|problems| panic!("{problems:?}"));
     assert_eq!(read.ignored, <[String; 0]>::default(), "an ignored key may be removed again");
+    assert_eq!(read.changed_sinks, ["f"], "its retry table is removed again");
 }
 
 #[test]
