@@ -1,7 +1,10 @@
 //! `check --diff`: its predictions, compared with a running service.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
+use crate::support::certificates::Certificates;
 use crate::support::service::Home;
 use crate::support::wait_for;
 
@@ -38,10 +41,7 @@ fn the_effects_of_a_reload_are_predicted_without_values_that_may_be_secrets() {
     assert!(answer["sinks"][0]["consequence"].as_str().expect("text").contains("oldest stored"));
     let (code, answer) = diff(&home, &base, &after);
     assert_eq!(code, 1, "{answer}");
-    assert_eq!(
-        answer["applied"],
-        json!(["listen.reload", "sinks.a.path", "sinks.a.type", "sinks.b"])
-    );
+    assert_eq!(answer["applied"], json!([]), "it is refused");
     let size = json!({ "key": "spool.max_size", "before": "\"1 GiB\"", "after": "\"2 GiB\"" });
     assert!(answer["needs_restart"].as_array().expect("a list").contains(&size), "{answer}");
     let reasons = answer["refused"].to_string();
@@ -58,6 +58,57 @@ fn the_effects_of_a_reload_are_predicted_without_values_that_may_be_secrets() {
     assert_eq!(answer["sinks"].as_array().map(Vec::len), Some(1));
     assert_eq!(answer["sinks"][0]["change"], "renamed");
     drop(service);
+}
+
+#[test]
+fn the_new_file_is_read_as_if_it_were_at_the_place_of_the_old_one() {
+    let home = Home::with_listen("reload = \"1h\"", "");
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let base = std::fs::read_to_string(home.path("test.toml")).expect("read");
+    let secret = "[sources.a]\nbasic = [{ username = \"u\", password_file = \"secret\" }]\n";
+    // The secret is beside the old file alone.
+    std::fs::write(elsewhere.path().join("secret"), "q3Vx8LmZ0tR7yBnK").expect("written");
+    let old = elsewhere.path().join("old.toml");
+    std::fs::write(&old, format!("{base}{secret}")).expect("written");
+    let diff = |new: &str| {
+        std::fs::write(home.path("test.toml"), format!("{base}{new}")).expect("written");
+        home.run(&["check", "--diff", old.to_str().expect("UTF-8")])
+    };
+    let output = diff(secret);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "no difference\n");
+    let output = diff(&secret.replace("\"secret\"", "\"absent\""));
+    assert_eq!(output.status.code(), Some(64));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("test.toml:") && !message.contains("old.toml"), "{message}");
+}
+
+#[test]
+fn a_certificate_that_a_reload_refuses_is_refused_here_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let certificates = Certificates::new(directory.path(), "a");
+    let [good, other] = [0, 1].map(|_| certificates.issue("127.0.0.1", |_| ()));
+    let expired = certificates
+        .issue("127.0.0.1", |params| params.not_after = rcgen::date_time_ymd(2021, 1, 1));
+    let text = |certificate: &Path, key: &Path| {
+        format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n[listen.tls]\ncertificate = {certificate:?}\nkey = {key:?}\n"
+        )
+    };
+    let home = Home::new("");
+    let before = text(&good.certificate, &good.key);
+    for (certificate, key, message) in [
+        (&good.certificate, &good.key, None),
+        (&other.certificate, &other.key, None),
+        (&expired.certificate, &expired.key, Some("listen.tls.certificate: has expired")),
+        (&good.certificate, &other.key, Some("does not belong to")),
+    ] {
+        let (code, answer) = diff(&home, &before, &text(certificate, key));
+        assert_eq!(code, i32::from(message.is_some()), "{answer}");
+        let refused = answer["refused"].to_string();
+        assert!(message.is_none_or(|message| refused.contains(message)), "{answer}");
+        assert!(message.is_none() || answer["applied"] == json!([]), "{answer}");
+    }
 }
 
 #[test]

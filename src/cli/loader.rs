@@ -33,9 +33,20 @@ impl Loader<'_> {
 
     /// Reads the whole configuration. Returns also the text of the file.
     pub(super) fn text_and_config(self) -> Result<(String, Config), CommandFailure> {
+        self.text_and_config_at(self.file)
+    }
+
+    /// Does the same as if the file were at `path`, where relative paths begin. Mistakes name the file itself.
+    pub(super) fn text_and_config_at(
+        self,
+        path: Option<&Path>,
+    ) -> Result<(String, Config), CommandFailure> {
         let text = config::text_of(self.file).map_err(|problems| mistakes(&problems))?;
-        let config = config::parse(&text, self.file, std::env::vars_os());
-        config.map(|config| (text, config)).map_err(|problems| mistakes(&problems))
+        match (config::parse(&text, path, std::env::vars_os()), path, self.file) {
+            (Ok(config), _, _) => Ok((text, config)),
+            (Err(problems), Some(path), Some(file)) => Err(mistakes(&problems.moved(path, file))),
+            (Err(problems), _, _) => Err(mistakes(&problems)),
+        }
     }
 
     /// Reads the whole configuration, or returns every mistake.

@@ -150,15 +150,26 @@ fn prepare(
     if !refusals.is_empty() {
         return Err(refusals);
     }
+    let loaded = load_tls(&config, policy.tls(), now)?;
+    Ok(running.prepare(text, keys, config, loaded, policy.tls()))
+}
+
+/// Loads the files of `[listen.tls]`. Refuses an expired certificate, unless it is the one in use: that must not block
+/// the reload of other secrets. `now` is in seconds since the Unix epoch.
+fn load_tls(
+    config: &Config,
+    before: Option<&LoadedTls>,
+    now: i64,
+) -> Result<Option<LoadedTls>, Vec<String>> {
     let settings = config.listen.tls.as_ref();
     let loaded = settings.map(tls::load).transpose().map_err(|error| vec![error.to_string()])?;
-    if let (Some(loaded), Some(before)) = (&loaded, policy.tls()) {
-        // A certificate that is in use already does not block the reload of other secrets.
-        if loaded.own.expires <= now && loaded.own != before.own {
-            return Err(vec!["listen.tls.certificate: has expired; replace the file".to_owned()]);
-        }
+    if let (Some(loaded), Some(before)) = (&loaded, before)
+        && loaded.own.expires <= now
+        && loaded.own != before.own
+    {
+        return Err(vec!["listen.tls.certificate: has expired; replace the file".to_owned()]);
     }
-    Ok(running.prepare(text, keys, config, loaded, policy.tls()))
+    Ok(loaded)
 }
 
 /// Registers the sinks that a prepared configuration adds: the only step that can fail beside reading.

@@ -337,7 +337,8 @@ fn changed(before: &Config, after: &Config) -> Vec<String> {
     .filter(|(_, differs)| *differs)
     .map(|(key, _)| key.to_owned())
     .collect();
-    for (old, new) in before.sources.iter().zip(&after.sources) {
+    for new in &after.sources {
+        let Some(old) = before.sources.iter().find(|old| old.name == new.name) else { continue };
         let parts = [
             ("credentials", old.credentials != new.credentials),
             ("allow_from", old.allow_from != new.allow_from),

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
-use super::Reload;
 use super::plan::{PreparedReload, RunningConfig};
+use super::{Reload, load_tls};
 use crate::config::Config;
+use crate::listener::tls;
 use crate::settings::{Keys, keys};
 use crate::shown;
 
@@ -19,7 +20,7 @@ pub(crate) struct ConfigText {
 /// Effects of a reload.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReloadPreview {
-    /// Keys that the reload applies.
+    /// Keys that the reload applies; none if it is refused.
     pub(crate) applied: Vec<String>,
     /// Keys that need a restart. The reload ignores their changes.
     pub(crate) needs_restart: Vec<KeyChange>,
@@ -39,25 +40,36 @@ pub(crate) struct KeyChange {
     pub(crate) after: Option<String>,
 }
 
-/// Returns the effects of a reload of `new` in a service that runs with `old`. Both have the same environment. Changes
-/// of files that both name, such as certificates, are not part of it.
+/// Returns the effects of a reload of `new` in a service that runs with `old` and with the present content of the files
+/// that `old` names. Both have the same environment. `now` is in seconds since the Unix epoch.
 pub(crate) fn preview(
     old: ConfigText,
     new: ConfigText,
     environment: Vec<(OsString, OsString)>,
+    now: i64,
 ) -> ReloadPreview {
     let of_new = keys(&new.text, environment.iter().cloned());
     let of_old = keys(&old.text, environment.iter().cloned());
     let reload = Reload { now: Default::default(), file: None, text: old.text, environment };
+    // A service may run although the files have become unusable since.
+    let before = old.config.listen.tls.as_ref().and_then(|settings| tls::load(settings).ok());
     let running = RunningConfig::new(&reload, old.config);
     let mut refused = running.missing_in(&new.text, &of_new);
     if refused.is_empty() {
         refused = running.refusals(&of_new, &new.config);
     }
-    let prepared = running.prepare(new.text, of_new.clone(), new.config, None, None);
+    let mut loaded = None;
+    if refused.is_empty() {
+        match load_tls(&new.config, before.as_ref(), now) {
+            Ok(usable) => loaded = usable,
+            Err(problems) => refused = problems,
+        }
+    }
+    let prepared = running.prepare(new.text, of_new.clone(), new.config, loaded, before.as_ref());
     let PreparedReload { changed, ignored, .. } = prepared;
     let needs_restart = ignored.into_iter().map(|key| change(key, &of_old, &of_new)).collect();
-    ReloadPreview { applied: changed, needs_restart, refused }
+    let applied = if refused.is_empty() { changed } else { Vec::new() };
+    ReloadPreview { applied, needs_restart, refused }
 }
 
 fn change(key: String, before: &Keys, after: &Keys) -> KeyChange {

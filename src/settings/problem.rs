@@ -37,6 +37,16 @@ impl Problems {
         let place = file.map(|file| file.display().to_string()).unwrap_or_default();
         Problems(vec![Problem { place, key: String::new(), message }])
     }
+
+    /// Returns the problems of a text that was read as if it were the file `from`, as problems of the file `to`.
+    pub(crate) fn moved(self, from: &Path, to: &Path) -> Problems {
+        let (from, to) = (from.display().to_string(), to.display().to_string());
+        let moved = |problem: Problem| match problem.place.strip_prefix(&from) {
+            Some(rest) => Problem { place: format!("{to}{rest}"), ..problem },
+            None => problem,
+        };
+        Problems(self.0.into_iter().map(moved).collect())
+    }
 }
 
 fn lines(problems: &[Problem]) -> String {

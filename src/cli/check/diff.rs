@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::app;
 use crate::cli::CommandFailure;
 use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, safe};
@@ -34,15 +35,17 @@ struct SinkChange {
 /// Prints the effects of replacing `old` by the configuration of `loader`. Returns `Err` if a reload would be refused.
 pub(super) fn run(old: &Path, loader: Loader<'_>, as_json: bool) -> Result<(), CommandFailure> {
     let environment: Vec<_> = std::env::vars_os().collect();
+    // A reload finds the new file where the old one is, so relative paths lead from there.
     let read = |loader: Loader<'_>| {
-        let (text, config) = loader.text_and_config()?;
+        let (text, config) = loader.text_and_config_at(Some(old))?;
         Ok::<_, CommandFailure>(ConfigText { text, config })
     };
     let (before, after) = (read(Loader { file: Some(old), ..loader })?, read(loader)?);
     let keys_of = |side: &ConfigText| keys(&side.text, environment.iter().cloned());
     let of_keys = (keys_of(&before), keys_of(&after));
     let sinks = sink_changes((&before.config, &of_keys.0), (&after.config, &of_keys.1));
-    let report = DiffReport { reload: preview(before, after, environment), sinks };
+    let now = app::system_clock()() / 1000;
+    let report = DiffReport { reload: preview(before, after, environment, now), sinks };
     if as_json {
         json(&report)?;
     } else {
@@ -65,9 +68,8 @@ fn print(report: &DiffReport) -> Result<(), CommandFailure> {
     for reason in refused {
         print_line!("refused by a reload: {}", safe(reason))?;
     }
-    let verb = if refused.is_empty() { "applied by a reload" } else { "changed" };
     for key in applied {
-        print_line!("{verb}: {}", safe(key))?;
+        print_line!("applied by a reload: {}", safe(key))?;
     }
     for KeyChange { key, before, after } in needs_restart {
         let values = match (before, after) {
