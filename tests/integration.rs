@@ -44,6 +44,7 @@ mod http_sink;
 mod interactions;
 mod interactions_kills;
 mod invariants;
+mod json_output;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "kafka")]

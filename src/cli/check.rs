@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &CheckArguments, loader: Loader<'_>) -> Result<(), 
                 problems.0.iter().map(|problem| ProblemReport::of(problem, file)).collect();
             let mistakes = count(problems.len() as u64, "mistake");
             json(&ProblemList { problems })?;
-            Err(CommandFailure::Usage(format!("davinci-siem: {mistakes} in the configuration")))
+            Err(CommandFailure::Mistakes(format!("davinci-siem: {mistakes} in the configuration")))
         }
     }
 }
@@ -119,7 +119,7 @@ fn report(
             let mistake = ProblemReport { file, line: None, variable: None, key, message };
             json(&ProblemList { problems: vec![mistake] })?;
         }
-        return Err(CommandFailure::Usage(message));
+        return Err(CommandFailure::Mistakes(message));
     }
     let mut report = CheckReport::of(config, file)?;
     if !arguments.json {
@@ -129,7 +129,7 @@ fn report(
         if arguments.json {
             json(&report)?;
         }
-        return Err(CommandFailure::Failed(format!(
+        return Err(CommandFailure::Answered(format!(
             "listen.tls.{key} expired on {day}: replace it"
         )));
     }
@@ -152,12 +152,12 @@ fn report(
     let failed: Vec<&str> = failed.map(|probe| probe.sink.as_str()).collect();
     if failed_tests > 0 {
         let tests = count(failed_tests, "test");
-        return Err(CommandFailure::Failed(format!("{tests} of the configuration failed")));
+        return Err(CommandFailure::Answered(format!("{tests} of the configuration failed")));
     }
     if failed.is_empty() {
         return Ok(());
     }
-    Err(CommandFailure::Failed(format!(
+    Err(CommandFailure::Answered(format!(
         "these targets are not ready for events: {}",
         failed.join(", ")
     )))

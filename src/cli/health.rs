@@ -26,5 +26,5 @@ pub(super) fn run(_: &HealthArguments, admin: &AdminTarget) -> Result<(), Comman
         return Ok(());
     }
     let reason = readiness["reason"].as_str().unwrap_or_default();
-    Err(CommandFailure::Failed(format!("not ready: {}", safe(reason))))
+    Err(CommandFailure::Answered(format!("not ready: {}", safe(reason))))
 }

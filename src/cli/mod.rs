@@ -48,7 +48,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use url::Url;
 
 use crate::error_chain::{error_chain, io_message, without_numbers};
@@ -167,10 +167,35 @@ enum CliCommand {
 enum CommandFailure {
     /// The command failed; exit code 1.
     Failed(String),
+    /// The command has printed its result, and the answer is no; exit code 1.
+    Answered(String),
     /// The configuration or an argument is wrong; exit code 64.
     Usage(String),
+    /// The mistakes of the configuration are printed; exit code 64.
+    Mistakes(String),
     /// Standard output was closed by its reader, as `head` does; exit code 0.
     OutputClosed,
+}
+
+impl CommandFailure {
+    /// Returns the message; `None` if the output was closed.
+    fn message(self) -> Option<String> {
+        match self {
+            CommandFailure::Failed(message)
+            | CommandFailure::Answered(message)
+            | CommandFailure::Usage(message)
+            | CommandFailure::Mistakes(message) => Some(message),
+            CommandFailure::OutputClosed => None,
+        }
+    }
+
+    /// Returns the failure of a command that has printed its result already.
+    fn after_result(self) -> CommandFailure {
+        match self {
+            CommandFailure::Failed(message) => CommandFailure::Answered(message),
+            other => other,
+        }
+    }
 }
 
 impl<E: std::error::Error + 'static> From<E> for CommandFailure {
@@ -188,9 +213,12 @@ impl<E: std::error::Error + 'static> From<E> for CommandFailure {
 
 /// Runs the command in `arguments` and returns the exit code of the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = command_line().try_get_matches_from(arguments);
-    let arguments = match parsed.and_then(|found| CommandLine::from_arg_matches(&found)) {
-        Ok(arguments) => arguments,
+    let parsed = command_line().try_get_matches_from(arguments).and_then(|found| {
+        let as_json = wants_json(&found);
+        CommandLine::from_arg_matches(&found).map(|arguments| (arguments, as_json))
+    });
+    let (arguments, as_json) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             // A failure to print has no other channel.
@@ -206,17 +234,35 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         password_file: arguments.admin_password_file.as_deref(),
     };
     let command = arguments.command.unwrap_or(CliCommand::Serve);
-    match run_command(command, loader) {
-        Ok(()) | Err(CommandFailure::OutputClosed) => ExitCode::SUCCESS,
-        Err(CommandFailure::Failed(message)) => {
-            eprintln!("davinci-siem: {}", without_numbers(&message));
-            ExitCode::FAILURE
+    let failure = match run_command(command, loader) {
+        Ok(()) | Err(CommandFailure::OutputClosed) => return ExitCode::SUCCESS,
+        Err(failure) => failure,
+    };
+    let (message, code, is_printed) = match failure {
+        CommandFailure::Answered(message) => {
+            (format!("davinci-siem: {message}"), ExitCode::FAILURE, true)
         }
-        Err(CommandFailure::Usage(message)) => {
-            eprintln!("{}", without_numbers(&message));
-            ExitCode::from(USAGE)
+        CommandFailure::Failed(message) => {
+            (format!("davinci-siem: {message}"), ExitCode::FAILURE, false)
         }
+        CommandFailure::Mistakes(message) => (message, ExitCode::from(USAGE), true),
+        CommandFailure::Usage(message) => (message, ExitCode::from(USAGE), false),
+        CommandFailure::OutputClosed => return ExitCode::SUCCESS,
+    };
+    let message = without_numbers(&message);
+    eprintln!("{message}");
+    if as_json && !is_printed {
+        let error = message.strip_prefix("davinci-siem: ").unwrap_or(&message);
+        // The exit code tells the failure, too, if the reader of the output has gone.
+        drop(output::json(&serde_json::json!({ "error": error })));
     }
+    code
+}
+
+/// Returns true if the command has the flag `--json`.
+fn wants_json(matches: &ArgMatches) -> bool {
+    let is_set = matches!(matches.try_get_one::<bool>("json"), Ok(Some(true)));
+    is_set || matches.subcommand().is_some_and(|(_, matches)| wants_json(matches))
 }
 
 /// Returns the definition of the command line, with examples in the help of each command.

@@ -150,8 +150,9 @@ async fn post(admin: &AdminClient, source: &str, body: Vec<u8>) -> Result<TakenI
         Ok(FetchedResponse { accepted, duplicates, quarantined }) => {
             Ok(TakenIn { accepted, duplicates, quarantined })
         }
-        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => Err(message),
-        Err(CommandFailure::OutputClosed) => Err("the connection was closed".to_owned()),
+        Err(failure) => {
+            Err(failure.message().unwrap_or_else(|| "the connection was closed".to_owned()))
+        }
     }
 }
 
@@ -272,7 +273,7 @@ fn verdict(report: &ReconcileReport) -> Result<(), CommandFailure> {
     let events = report.events.missing.saturating_sub(report.events.fetched);
     let runs = report.runs.as_ref().map_or(0, |runs| runs.missing);
     let advice = if events > 0 { ". --fetch takes missing events in" } else { "" };
-    Err(CommandFailure::Failed(format!(
+    Err(CommandFailure::Answered(format!(
         "missing: {}, {}{advice}",
         count(events, "audit event"),
         count(runs, "flow run")

@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &ReplayArguments, admin: &AdminTarget) -> Result<()
     if replayed == 0 && result.is_ok() {
         eprintln!("the spool holds no events of that time; see spool.retention");
     }
-    result
+    result.map_err(CommandFailure::after_result)
 }
 
 /// Parses a date, a date and time, or an age.

@@ -126,7 +126,7 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), CommandFailu
     }
     match found.problems.len() {
         0 => Ok(()),
-        problems => Err(CommandFailure::Failed(format!(
+        problems => Err(CommandFailure::Answered(format!(
             "{}; readable events are delivered, corrupt ones go to quarantine. Stop the service and run \
              davinci-siem spool repair to set the corrupt part aside",
             count(problems as u64, "problem")
@@ -145,7 +145,7 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     spinner.finish_and_clear();
     let Some(done) = done? else {
         if as_json {
-            return json(&serde_json::Value::Null);
+            return json(&serde_json::json!({ "problems": [] }));
         }
         return print_line!("the spool has no corruption; nothing was changed");
     };

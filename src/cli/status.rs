@@ -36,16 +36,16 @@ pub(super) fn run(arguments: &StatusArguments, admin: &AdminTarget) -> Result<()
 fn verdict(readiness: &Value, status: &Value) -> Result<(), CommandFailure> {
     if readiness["ready"] != true {
         let reason = text(&readiness["reason"]);
-        return Err(CommandFailure::Failed(format!("not ready: {}", safe(reason))));
+        return Err(CommandFailure::Answered(format!("not ready: {}", safe(reason))));
     }
     if let Some(error) = status["spool_error"].as_str() {
-        return Err(CommandFailure::Failed(format!("the spool cannot be read: {}", safe(error))));
+        return Err(CommandFailure::Answered(format!("the spool cannot be read: {}", safe(error))));
     }
     let paused = rows(&status["sinks"]).filter(|sink| sink["state"] == "paused");
     let paused: Vec<String> = paused.map(|sink| safe(text(&sink["sink"]))).collect();
     match paused.is_empty() {
         true => Ok(()),
-        false => Err(CommandFailure::Failed(format!("paused: {}", paused.join(", ")))),
+        false => Err(CommandFailure::Answered(format!("paused: {}", paused.join(", ")))),
     }
 }
 

@@ -132,7 +132,8 @@ pub(super) fn run(arguments: &TailArguments, admin: &AdminTarget) -> Result<(), 
                 }
             }
         }
-        Err(CommandFailure::Failed("the service has stopped".to_owned()))
+        // A stream of events has no object that is none.
+        Err(CommandFailure::Answered("the service has stopped".to_owned()))
     })
 }
 

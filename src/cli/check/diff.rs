@@ -53,7 +53,7 @@ pub(super) fn run(old: &Path, loader: Loader<'_>, as_json: bool) -> Result<(), C
     }
     match report.reload.refused.len() {
         0 => Ok(()),
-        reasons => Err(CommandFailure::Failed(format!(
+        reasons => Err(CommandFailure::Answered(format!(
             "a reload would be refused for {}; a restart takes up the configuration as a whole",
             count(reasons as u64, "reason")
         ))),

@@ -56,7 +56,9 @@ pub(super) fn run(arguments: &DoctorArguments, loader: Loader<'_>) -> Result<(),
     let problems = examination.checks.iter().filter(|check| check.state == CheckState::Problem);
     match problems.count() {
         0 => Ok(()),
-        number => Err(CommandFailure::Failed(format!("found {}", count(number as u64, "problem")))),
+        number => {
+            Err(CommandFailure::Answered(format!("found {}", count(number as u64, "problem"))))
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use url::{Host, Url};
 use super::finding::CheckResult;
 use super::webhook::shown;
 use crate::admin::AdminConfig;
-use crate::cli::CommandFailure;
 use crate::cli::admin_client::{AdminClient, AdminTarget};
 use crate::error_chain::connection_failure;
 use crate::http_client::peer;
@@ -61,10 +60,14 @@ pub(super) async fn readiness(admin: &AdminConfig) -> CheckResult {
             format!("not ready: {}", state["reason"].as_str().unwrap_or("no reason given")),
             "See docs/runbook.md, \"PingOne gets no 200\"",
         ),
-        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => {
-            CheckResult::problem(CHECK, message, "Start the service, or run doctor on its machine")
-        }
-        Err(CommandFailure::OutputClosed) => CheckResult::skipped(CHECK, "the answer was cut off"),
+        Err(failure) => match failure.message() {
+            Some(message) => CheckResult::problem(
+                CHECK,
+                message,
+                "Start the service, or run doctor on its machine",
+            ),
+            None => CheckResult::skipped(CHECK, "the answer was cut off"),
+        },
     }
 }
 

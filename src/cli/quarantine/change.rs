@@ -68,7 +68,7 @@ pub(super) fn retry(
         failed => {
             let entries = count(ids.len() as u64, "entry");
             let verb = if failed == 1 { "stays" } else { "stay" };
-            Err(CommandFailure::Failed(format!("{failed} of {entries} {verb} in quarantine")))
+            Err(CommandFailure::Answered(format!("{failed} of {entries} {verb} in quarantine")))
         }
     }
 }
@@ -80,10 +80,10 @@ fn print_result(
 ) -> Result<(), CommandFailure> {
     let (result, error) = match result {
         Ok(result) => (Some(result), None),
-        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => {
-            (None, Some(message))
-        }
-        Err(CommandFailure::OutputClosed) => return Err(CommandFailure::OutputClosed),
+        Err(failure) => match failure.message() {
+            Some(message) => (None, Some(message)),
+            None => return Err(CommandFailure::OutputClosed),
+        },
     };
     if as_json {
         return json(&RetryResult { id, result, error });

@@ -97,13 +97,13 @@ pub(super) fn run(arguments: &SendArguments) -> Result<(), CommandFailure> {
         print_line!("{}", sent.summary)?;
     }
     match (sent.permanent, sent.given_up) {
-        (None, None) => sent.unread.map_or(Ok(()), Err),
-        (Some(failure), _) => Err(CommandFailure::Failed(format!(
+        (None, None) => sent.unread.map_or(Ok(()), |failure| Err(failure.after_result())),
+        (Some(failure), _) => Err(CommandFailure::Answered(format!(
             "{failure}. The batch was not retried; --like-pingone retries until the answer is 200"
         ))),
         (None, Some(failure)) => {
             let batches = output::count(sent.summary.given_up, "batch");
-            Err(CommandFailure::Failed(format!("gave up on {batches}: {failure}")))
+            Err(CommandFailure::Answered(format!("gave up on {batches}: {failure}")))
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &TraceArguments, config: &Config) -> Result<(), Com
     if report.has_trace() {
         return Ok(());
     }
-    Err(CommandFailure::Failed(format!("no trace of event {}", output::safe(&arguments.id))))
+    Err(CommandFailure::Answered(format!("no trace of event {}", output::safe(&arguments.id))))
 }
 
 fn trace(
