@@ -62,20 +62,37 @@ pub(super) fn colored(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints rows under a heading, each column as wide as its widest cell.
+/// Prints rows under a heading, each column as wide as its widest cell, columns of numbers to the right.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), CommandFailure> {
+    table_lines(heading, rows).iter().try_for_each(|line| print_line!("{line}"))
+}
+
+fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let widths: Vec<usize> = (0..heading.len())
+    let columns: Vec<(usize, bool)> = (0..heading.len())
         .map(|column| {
-            let cells = std::iter::once(&heading).chain(rows).filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            let cells = || rows.iter().filter_map(|row| row.get(column));
+            let all = cells().chain(heading.get(column));
+            let width = all.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            (width, cells().next().is_some() && cells().all(|cell| is_number(cell)))
         })
         .collect();
-    for row in std::iter::once(&heading).chain(rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        print_line!("{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&columns).map(|(cell, (width, is_number))| match is_number {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    std::iter::once(&heading).chain(rows).map(line).collect()
+}
+
+/// Returns true for a cell with an amount, such as `1,200`, `3.3/s`, `12.5 MiB`, `4 %`, or none.
+fn is_number(cell: &str) -> bool {
+    const UNITS: [&str; 11] = ["", "/s", "%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "B/s"];
+    let unit = cell.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',' || c == '.');
+    let is_missing = matches!(cell, "" | "-" | "?");
+    is_missing || (unit.len() < cell.len() && UNITS.contains(&unit.trim_start()))
 }
 
 /// Returns a running counter on a terminal; hidden elsewhere.
@@ -143,6 +160,26 @@ pub(super) fn rate(per_second: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_numbers_are_aligned_to_the_right() {
+        let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+        let rows = [
+            row(["siem", "1,200", "9.5/s", "2026-01-01"]),
+            row(["9", "7", "", "?"]),
+            row(["x", "-", "12/s", "1.5 KiB"]),
+        ];
+        assert_eq!(
+            table_lines(&["NAME", "EVENTS", "RATE", "SIZE"], &rows),
+            [
+                "NAME  EVENTS   RATE  SIZE",
+                "siem   1,200  9.5/s  2026-01-01",
+                "9          7         ?",
+                "x          -   12/s  1.5 KiB",
+            ]
+        );
+        assert_eq!(table_lines(&["EVENTS"], &[]), ["EVENTS"]);
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {
