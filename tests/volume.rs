@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::events::{batch, documented, ids};
+use crate::support::events::{batch, documented, ids, minted};
 use crate::support::service::Home;
 
 const KEEP: &str = "[spool]\nretention = \"1h\"\n";
@@ -77,6 +77,22 @@ fn sums_are_those_of_the_delivered_lines() {
     let before = row(&report, &["one"]);
     let after = row(&volume(&home, &[]), &["one"]);
     assert_eq!([after[0], after[1]], [before[0] - before[2], before[1] - before[3]]);
+}
+
+#[test]
+fn a_value_of_any_length_is_a_group_with_a_short_name() {
+    let home = Home::with_two_sinks(KEEP);
+    let service = home.start();
+    let mut event: Value = serde_json::from_str(&minted("long")).expect("JSON");
+    event["action"]["type"] = "x".repeat(70_000).into();
+    service.post(&format!("[{event}]"));
+    service.wait_until_settled("one");
+    let report = volume(&home, &["--by", "type"]);
+    let name = format!("{}…", "x".repeat(256));
+    assert_eq!(row(&report, &[&name])[0], 1);
+    let output = home.run(&["volume", "--by", "type"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&name));
 }
 
 #[test]

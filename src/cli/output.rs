@@ -62,6 +62,9 @@ pub(super) fn colored(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Maximum width of a column, in characters. A longer cell moves the rest of its row to the right.
+const MAX_COLUMN_WIDTH: usize = 120;
+
 /// Prints rows under a heading, each column as wide as its widest cell, columns of numbers to the right.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), CommandFailure> {
     table_lines(heading, rows).iter().try_for_each(|line| print_line!("{line}"))
@@ -74,7 +77,10 @@ fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
             let cells = || rows.iter().filter_map(|row| row.get(column));
             let all = cells().chain(heading.get(column));
             let width = all.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            (width, cells().next().is_some() && cells().all(|cell| is_number(cell)))
+            (
+                width.min(MAX_COLUMN_WIDTH),
+                cells().next().is_some() && cells().all(|cell| is_number(cell)),
+            )
         })
         .collect();
     let line = |row: &Vec<String>| {
@@ -179,6 +185,10 @@ mod tests {
             ]
         );
         assert_eq!(table_lines(&["EVENTS"], &[]), ["EVENTS"]);
+        // Formatting with a width above 65,535 panics.
+        let long = "x".repeat(70_000);
+        let lines = table_lines(&["NAME"], &[vec![long.clone()], vec!["a".to_owned()]]);
+        assert_eq!(lines, ["NAME", &long, "a"]);
     }
 
     #[test]

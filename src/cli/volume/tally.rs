@@ -16,6 +16,9 @@ use crate::spool::{Millis, StoredEvent};
 /// Upper bound of the groups. Further events are counted in one group of their own.
 const MAX_GROUPS: usize = 10_000;
 
+/// Maximum length of a value by which events are grouped, in characters. The sender chooses it.
+const MAX_VALUE_CHARS: usize = 256;
+
 /// Group of the events beyond the bound, and of values that an event does not have.
 const OTHER: &str = "(other)";
 const NONE: &str = "-";
@@ -137,7 +140,15 @@ fn group(by: &[GroupBy], event: &Event<'_>, stored: &StoredEvent, sink: &str) ->
         GroupBy::Connector => event.connector_id().unwrap_or(NONE).to_owned(),
         GroupBy::Source => stored.source.to_string(),
     };
-    by.iter().map(value).collect()
+    by.iter().map(|by| bounded(value(by))).collect()
+}
+
+fn bounded(mut value: String) -> String {
+    if let Some((end, _)) = value.char_indices().nth(MAX_VALUE_CHARS) {
+        value.truncate(end);
+        value.push('…');
+    }
+    value
 }
 
 fn count(
