@@ -93,12 +93,15 @@ fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     std::iter::once(&heading).chain(rows).map(line).collect()
 }
 
-/// Returns true for a cell with an amount, such as `1,200`, `3.3/s`, `12.5 MiB`, `4 %`, or none.
+/// Returns true for a cell with an amount, such as `1,200`, `3.3/s`, `12.5 MiB`, `4 %`.
 fn is_number(cell: &str) -> bool {
     const UNITS: [&str; 11] = ["", "/s", "%", "B", "KiB", "MiB", "GiB", "TiB", "ms", "s", "B/s"];
     let unit = cell.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',' || c == '.');
-    let is_missing = matches!(cell, "" | "-" | "?");
-    is_missing || (unit.len() < cell.len() && UNITS.contains(&unit.trim_start()))
+    unit.len() < cell.len() && UNITS.contains(&unit.trim_start())
+}
+
+fn is_none(cell: &str) -> bool {
+    matches!(cell, "" | "-" | "?")
 }
 
 /// Returns a running counter on a terminal; hidden elsewhere.
@@ -185,6 +188,8 @@ mod tests {
             ]
         );
         assert_eq!(table_lines(&["EVENTS"], &[]), ["EVENTS"]);
+        let none = [vec!["-".to_owned(), "a".to_owned()]];
+        assert_eq!(table_lines(&["ADDRESS", "B"], &none), ["ADDRESS  B", "-        a"]);
         // Formatting with a width above 65,535 panics.
         let long = "x".repeat(70_000);
         let lines = table_lines(&["NAME"], &[vec![long.clone()], vec!["a".to_owned()]]);
