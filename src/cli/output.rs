@@ -77,10 +77,9 @@ fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
             let cells = || rows.iter().filter_map(|row| row.get(column));
             let all = cells().chain(heading.get(column));
             let width = all.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            (
-                width.min(MAX_COLUMN_WIDTH),
-                cells().next().is_some() && cells().all(|cell| is_number(cell)),
-            )
+            let is_amount = cells().any(|cell| is_number(cell))
+                && cells().all(|cell| is_number(cell) || is_none(cell));
+            (width.min(MAX_COLUMN_WIDTH), is_amount)
         })
         .collect();
     let line = |row: &Vec<String>| {
