@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::access::Access;
@@ -272,8 +272,9 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let times = (&clock, &shutdown);
         let watching =
-            watching::start(&config, &spool, &statuses, &observer, &policy, &metrics, &clock);
+            watching::start(&config, &spool, &statuses, &observer, &policy, &metrics, times);
         let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
         scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
@@ -358,7 +359,9 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
-        watching.iter().for_each(JoinHandle::abort);
+        if let Some(watching) = watching {
+            drop(watching.await);
+        }
         saving.abort();
         drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());

@@ -112,6 +112,7 @@ const DIRECTIONS: [(&str, &[&str]); 43] = [
             "receive",
             "secret",
             "settings",
+            "shutdown",
             "spool",
         ],
     ),
