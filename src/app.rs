@@ -250,7 +250,8 @@ impl App {
             grace,
         };
         let access = Arc::new(Access::new(&config.admin, config.limits.failed_logins));
-        let audit = Arc::new(AuditLog::new(config.spool.directory.clone()));
+        let audit = AuditLog::new(config.spool.directory.clone());
+        let audit = Arc::new(audit.counting(metrics.audit_failures.clone()));
         let reloading = tokio::spawn(reload::run(
             reload,
             config.clone(),

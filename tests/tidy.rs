@@ -12,7 +12,7 @@ const DIRECTIONS: [(&str, &[&str]); 43] = [
     ("file_fingerprint", &[]),
     ("disk_space", &[]),
     ("durable_dir", &[]),
-    ("audit", &["durable_dir"]),
+    ("audit", &["durable_dir", "error_chain"]),
     ("json", &[]),
     ("paths", &[]),
     ("printable", &[]),
