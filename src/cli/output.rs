@@ -64,6 +64,11 @@ pub(super) fn colored(text: &str, style: Style) -> String {
 
 /// Prints rows under a heading, each column as wide as its widest cell.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), CommandFailure> {
+    table_lines(heading, rows).iter().try_for_each(|line| print_line!("{line}"))
+}
+
+/// Returns the lines of [`table`].
+pub(super) fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
     let widths: Vec<usize> = (0..heading.len())
         .map(|column| {
@@ -71,11 +76,11 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Comman
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
-    for row in std::iter::once(&heading).chain(rows) {
+    let lines = std::iter::once(&heading).chain(rows).map(|row| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        print_line!("{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect()
 }
 
 /// Returns a running counter on a terminal; hidden elsewhere.
