@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::access::Access;
@@ -232,7 +232,8 @@ impl App {
             grace,
         };
         let access = Arc::new(Access::new(&config.admin, config.limits.failed_logins));
-        let audit = Arc::new(AuditLog::new(config.spool.directory.clone()));
+        let audit = AuditLog::new(config.spool.directory.clone());
+        let audit = Arc::new(audit.counting(metrics.audit_failures.clone()));
         let reloading = tokio::spawn(reload::run(
             reload,
             config.clone(),
@@ -254,8 +255,9 @@ impl App {
             Arc::clone(&clock),
             shutdown.clone(),
         );
+        let times = (&clock, &shutdown);
         let watching =
-            watching::start(&config, &spool, &sinks, &observer, &policy, &metrics, &clock);
+            watching::start(&config, &spool, &sinks, &observer, &policy, &metrics, times);
         let fetched = scheduled::intake(&config, &spool, &metrics, &observer, &clock);
         scheduled::start(&config, &fetched, &metrics, &clock, &shutdown);
         let directory = config.spool.directory.clone();
@@ -333,7 +335,9 @@ impl App {
         }
         admin_task.abort();
         reloading.abort();
-        watching.iter().for_each(JoinHandle::abort);
+        if let Some(watching) = watching {
+            drop(watching.await);
+        }
         saving.abort();
         drift::save_now(&observer, &directory).await;
         let closing = tokio::task::spawn_blocking(move || spool.close());

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, exponential_buckets,
 };
 
 use crate::event::FindingKind;
@@ -69,6 +69,8 @@ pub struct Metrics {
     pub reloads: IntCounterVec,
     /// Operators' actions, by action and result.
     pub operator_actions: IntCounterVec,
+    /// Records of the audit log that could not be stored, and failed rotations.
+    pub audit_failures: IntCounter,
     /// Refused requests on the admin listener, by reason.
     pub admin_refused: IntCounterVec,
     /// Messages of `[alerts]`, by result.
@@ -146,6 +148,11 @@ impl Metrics {
         let started =
             IntGauge::new("start_timestamp_seconds", "Unix time of the start of the service")?;
         registry.register(Box::new(started.clone()))?;
+        let audit_failures = IntCounter::new(
+            "audit_failures_total",
+            "Records of the audit log that could not be stored, and failed rotations",
+        )?;
+        registry.register(Box::new(audit_failures.clone()))?;
         let open_interactions = IntGauge::new("open_interactions", "Flow runs without a summary")?;
         registry.register(Box::new(open_interactions.clone()))?;
         let interaction_seconds = Histogram::with_opts(
@@ -246,6 +253,7 @@ impl Metrics {
                 "Actions of operators, by action and result",
                 &["action", "result"],
             )?,
+            audit_failures,
             admin_refused: counter(
                 "admin_refused_total",
                 "Refused requests on the admin listener, by reason",

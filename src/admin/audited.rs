@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::RequestExt;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{RawPathParams, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use super::Admin;
 use super::access::USERNAME;
-use crate::audit::AuditRecord;
+use crate::audit::{AuditDetails, AuditRecord};
 use crate::listener::Peer;
 
 /// Maximum size of an answer whose numbers are recorded, in bytes.
@@ -43,13 +44,19 @@ pub(super) async fn record(
     recorded.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-async fn record_operation(admin: Arc<Admin>, request: Request, next: Next) -> Response {
+async fn record_operation(admin: Arc<Admin>, mut request: Request, next: Next) -> Response {
+    let parameters = request.extract_parts::<RawPathParams>().await.ok();
+    let decoded = parameters.and_then(|all| all.iter().next().map(|(_, value)| value.to_owned()));
     let path = request.uri().path();
     let known =
         ACTIONS.iter().find_map(|(template, action)| Some((*action, object_of(template, path)?)));
-    let (label, object) = known.unwrap_or(("other", ""));
+    let (label, part) = known.unwrap_or(("other", ""));
     let action = if label == "other" { path } else { label }.to_owned();
-    let object = object.to_owned();
+    let object = if part.is_empty() {
+        String::new()
+    } else {
+        plain(label, decoded.as_deref().unwrap_or(part))
+    };
     let peer = request.extensions().get::<Peer>();
     let address = peer.map(|peer| peer.address.ip().to_canonical().to_string());
     let actor = if admin.access.has_password() { USERNAME } else { "local" };
@@ -61,7 +68,8 @@ async fn record_operation(admin: Arc<Admin>, request: Request, next: Next) -> Re
     };
     admin.metrics.operator_actions.with_label_values(&[label, label_result]).inc();
     let record = AuditRecord::new((admin.clock)(), actor, &action, &object, &result);
-    admin.audit.note(AuditRecord { address, counts, ..record }).await;
+    let details = response.extensions().get::<AuditDetails>().cloned().unwrap_or_default();
+    admin.audit.note(AuditRecord { address, counts, details, ..record }).await;
     response
 }
 
@@ -80,6 +88,15 @@ fn object_of<'a>(template: &str, path: &'a str) -> Option<&'a str> {
         }
     }
     Some(object)
+}
+
+/// Returns the decoded object of an action in its one spelling: an entry has a number, which may have leading zeros in a
+/// path.
+fn plain(action: &str, object: &str) -> String {
+    match object.parse::<i64>() {
+        Ok(id) if action == "retry" => id.to_string(),
+        _ => object.to_owned(),
+    }
 }
 
 /// Returns an answer, and the numbers in its JSON object. Texts are left out: they may quote an event.

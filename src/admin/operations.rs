@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
+use crate::audit::AuditDetails;
 use crate::deliver::SinkState;
 use crate::receive::retry::{self, RetryError, RetryRules};
 use crate::spool::{Disposition, Receipt, StatsListing};
@@ -96,6 +97,11 @@ pub(super) async fn retry(
     replacement: Bytes,
 ) -> Response {
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
+    let details = AuditDetails::retry(replacement.is_some());
+    (Extension(details), retry_entry(&admin, id, replacement).await).into_response()
+}
+
+async fn retry_entry(admin: &Admin, id: i64, replacement: Option<Bytes>) -> Response {
     let names = admin.sinks.all().into_iter().map(|sink| sink.name.to_string());
     let rules = RetryRules { sinks: names.collect(), ..admin.rules.clone() };
     match retry::retry(&admin.spool, id, replacement, &rules).await {
@@ -127,7 +133,8 @@ pub(super) async fn purge(
     State(admin): State<Arc<Admin>>,
     Json(purge): Json<PurgeRequest>,
 ) -> Response {
-    match admin.spool.remove(purge.ids).await {
+    let details = Extension(AuditDetails::purge(&purge.ids));
+    let response = match admin.spool.remove(purge.ids).await {
         Ok(removed) => {
             let disposition = Disposition::Purged.as_str();
             for (source, count) in &removed {
@@ -136,7 +143,8 @@ pub(super) async fn purge(
             Json(PurgeResponse { removed: removed.values().sum() }).into_response()
         }
         Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
-    }
+    };
+    (details, response).into_response()
 }
 
 pub(super) fn failure(status: StatusCode, message: &str) -> Response {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
 use super::Admin;
 use super::operations::failure;
+use crate::audit::AuditDetails;
 use crate::deliver::SinkStatus;
 use crate::deliver::replay::{self, ReplayRange};
 use crate::spool::{Disposition, Millis};
@@ -63,7 +64,12 @@ pub(super) async fn replay(
     Path(name): Path<String>,
     Json(request): Json<ReplayRequest>,
 ) -> Response {
-    let sink = match find(&admin, &name) {
+    let details = AuditDetails::replay(request.from, request.to);
+    (Extension(details), replay_step(&admin, &name, &request).await).into_response()
+}
+
+async fn replay_step(admin: &Admin, name: &str, request: &ReplayRequest) -> Response {
+    let sink = match find(admin, name) {
         Ok(sink) => sink,
         Err(response) => return *response,
     };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{AlertKind, Condition};
 
 /// Share of `spool.max_size` in percent from which the spool is filling; retention gives way at 70 %.
@@ -15,6 +17,9 @@ const EXPIRY_MS: i64 = 14 * DAY;
 
 /// Time for which a new dead letter counts as growth, in ms.
 const GROWTH_MS: i64 = 15 * 60 * 1000;
+
+/// Maximum length of a summary, in characters: the limit of PagerDuty. The reason of a pause may be long.
+const MAX_SUMMARY_CHARS: usize = 1024;
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -42,32 +47,46 @@ pub(super) struct Snapshot {
     pub(super) certificates: Vec<(String, i64)>,
 }
 
-/// Totals of dead letters, and the time of their last growth.
-#[derive(Debug, Default)]
-pub(super) struct Growth(BTreeMap<String, (u64, i64)>);
+impl Snapshot {
+    /// Fills in the sizes that could not be read from the previous snapshot: an unknown size is no end of a problem.
+    pub(super) fn completed(mut self, previous: &Snapshot) -> Snapshot {
+        self.spool = self.spool.or(previous.spool);
+        self.disk = self.disk.or(previous.disk);
+        self
+    }
+}
+
+/// Totals of dead letters by sink, with the time of their last growth.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Growth(BTreeMap<String, SinkGrowth>);
+
+/// Dead letters of one sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct SinkGrowth {
+    total: u64,
+    /// Time of the last growth; `None` before the first.
+    grown_at: Option<i64>,
+}
 
 impl Growth {
-    /// Continues with the totals of the previous process.
-    pub(super) fn restored(totals: &BTreeMap<String, u64>) -> Growth {
-        Growth(totals.iter().map(|(sink, total)| (sink.clone(), (*total, i64::MIN))).collect())
-    }
-
-    /// Returns the totals, for the next process.
-    pub(super) fn totals(&self) -> BTreeMap<String, u64> {
-        self.0.iter().map(|(sink, (total, _))| (sink.clone(), *total)).collect()
-    }
-
     /// Takes over the totals of a snapshot. Returns each sink with recent growth. The first total of a sink is no
     /// growth: the dead letters may be old.
     fn observe(&mut self, snapshot: &Snapshot) -> Vec<(String, u64)> {
+        let now = snapshot.now;
         self.0.retain(|sink, _| snapshot.dead_letters.contains_key(sink));
         for (sink, total) in &snapshot.dead_letters {
-            let entry = self.0.entry(sink.clone()).or_insert((*total, i64::MIN));
+            let first = SinkGrowth { total: *total, grown_at: None };
+            let entry = self.0.entry(sink.clone()).or_insert(first);
             // A receiver that shares its spool counts from 0 after a restart.
-            *entry = (*total, if *total > entry.0 { snapshot.now } else { entry.1 });
+            let grown_at = if *total > entry.total { Some(now) } else { entry.grown_at };
+            // The clock may have been set back.
+            *entry = SinkGrowth { total: *total, grown_at: grown_at.map(|at| at.min(now)) };
         }
-        let grown = self.0.iter().filter(|(_, (_, at))| *at > snapshot.now - GROWTH_MS);
-        grown.map(|(sink, (total, _))| (sink.clone(), *total)).collect()
+        let is_recent =
+            |growth: &SinkGrowth| growth.grown_at.is_some_and(|at| at > now - GROWTH_MS);
+        let grown = self.0.iter().filter(|(_, growth)| is_recent(growth));
+        grown.map(|(sink, growth)| (sink.clone(), growth.total)).collect()
     }
 }
 
@@ -75,6 +94,10 @@ impl Growth {
 pub(super) fn conditions(snapshot: &Snapshot, growth: &mut Growth) -> Vec<Condition> {
     let mut found = Vec::new();
     let mut add = |kind, subject: &str, summary: String| {
+        let summary = match summary.char_indices().nth(MAX_SUMMARY_CHARS) {
+            Some((end, _)) => summary[..end].to_owned(),
+            None => summary,
+        };
         found.push(Condition { kind, subject: subject.to_owned(), summary });
     };
     if let Some(error) = &snapshot.failing {
@@ -94,9 +117,10 @@ pub(super) fn conditions(snapshot: &Snapshot, growth: &mut Growth) -> Vec<Condit
             Correct the sink that lags, or raise spool.max_size."
                 .to_owned(),
         );
-    } else if let Some((size, max)) = snapshot.spool
-        && is_above(size, max, SPOOL_PERCENT)
-    {
+    }
+    // A full spool is filling, too: the alert about it is not resolved by becoming worse.
+    let is_filling = |(size, max)| is_above(size, max, SPOOL_PERCENT);
+    if snapshot.is_spool_full || snapshot.spool.is_some_and(is_filling) {
         add(
             AlertKind::SpoolFilling,
             "spool",
@@ -225,7 +249,8 @@ mod tests {
             ]
         );
         filling.is_spool_full = true;
-        assert_eq!(kinds(&filling, growth)[0], AlertKind::SpoolFull, "instead of filling");
+        let full = [AlertKind::SpoolFull, AlertKind::SpoolFilling];
+        assert_eq!(kinds(&filling, growth)[..2], full, "a full spool is filling, too");
         filling.blocked = vec![("pingone".to_owned(), 99 * DAY)];
         let found = conditions(&filling, growth);
         let blocked = found.iter().find(|found| found.kind == AlertKind::SourceBlocked);
@@ -245,8 +270,32 @@ mod tests {
         assert_eq!(kinds(&at(1, 6), &mut growth), [AlertKind::DeadLetters]);
         assert_eq!(kinds(&at(15, 6), &mut growth), [AlertKind::DeadLetters]);
         assert_eq!(kinds(&at(16, 6), &mut growth), [], "no growth for 15 minutes");
-        let mut restored = Growth::restored(&growth.totals());
-        assert_eq!(kinds(&at(17, 6), &mut restored), []);
-        assert_eq!(kinds(&at(18, 7), &mut restored), [AlertKind::DeadLetters]);
+        assert_eq!(kinds(&at(18, 7), &mut growth), [AlertKind::DeadLetters]);
+        let text = serde_json::to_string(&growth).expect("JSON");
+        let mut restored: Growth = serde_json::from_str(&text).expect("read");
+        assert_eq!(kinds(&at(19, 7), &mut restored), [AlertKind::DeadLetters], "still recent");
+        assert_eq!(kinds(&at(33, 7), &mut restored), []);
+        assert_eq!(kinds(&at(34, 8), &mut restored), [AlertKind::DeadLetters]);
+        assert_eq!(kinds(&at(0, 8), &mut restored), [AlertKind::DeadLetters], "set back");
+        assert_eq!(kinds(&at(15, 8), &mut restored), [], "not longer than 15 minutes");
+    }
+
+    #[test]
+    fn an_unknown_size_is_no_end_of_a_problem() {
+        let growth = &mut Growth::default();
+        let filling =
+            Snapshot { spool: Some((80, 100)), disk: Some((9, 100)), ..Snapshot::default() };
+        let expected = [AlertKind::SpoolFilling, AlertKind::DiskFilling];
+        assert_eq!(kinds(&filling, growth), expected);
+        let unknown = Snapshot::default().completed(&filling);
+        assert_eq!(kinds(&unknown, growth), expected);
+    }
+
+    #[test]
+    fn a_summary_is_bounded() {
+        let paused = vec![("siem".to_owned(), "ä".repeat(5000))];
+        let snapshot = Snapshot { paused, ..Snapshot::default() };
+        let found = conditions(&snapshot, &mut Growth::default());
+        assert_eq!(found[0].summary.chars().count(), MAX_SUMMARY_CHARS);
     }
 }

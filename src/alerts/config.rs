@@ -13,6 +13,9 @@ use crate::settings::Section;
 /// PagerDuty's endpoint in its service region US.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
+/// Maximum length of `name`, in characters.
+const MAX_NAME_CHARS: usize = 100;
+
 /// Stands for a URL that a command does not read.
 const UNREAD_URL: &str = "https://unread.invalid/";
 
@@ -103,7 +106,8 @@ fn read(receiver: ReceiverType, section: &mut Section<'_>) -> Option<AlertsConfi
     let compressions: &[(&str, Compression)] = &NONE_OR_GZIP;
     let client =
         HttpClientConfig::read_connection(section, ("url", url), compressions, "none", "10s");
-    let name = section.text("name", "Name of this service in messages.").or("davinci-siem");
+    let doc = "Name of this service in messages, at most 100 characters.";
+    let name = section.text_as("name", doc, parse_name).or("davinci-siem");
     let second = Duration::from_secs(1);
     let doc = "Interval between two looks at the state of the service.";
     let interval = section.timeout("interval", doc).or("15s");
@@ -127,6 +131,17 @@ fn read(receiver: ReceiverType, section: &mut Section<'_>) -> Option<AlertsConfi
         silent_after: silent_after?,
         max_per_hour: max_per_hour?,
     })
+}
+
+/// Checks the name of the service: PagerDuty requires one, and limits the key that contains it.
+fn parse_name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+        return Err(format!(
+            "is not a name of 1 to {MAX_NAME_CHARS} characters without control characters"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads the endpoint of PagerDuty, which is no secret.

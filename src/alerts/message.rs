@@ -10,9 +10,6 @@ use super::config::{AlertReceiver, AlertsConfig};
 use super::tracker::{AlertStatus, OpenAlert};
 use crate::secret::SecretError;
 
-/// Maximum length of PagerDuty's `summary`, in characters.
-const MAX_SUMMARY_CHARS: usize = 1024;
-
 /// Returns the body of a message about `alert`.
 ///
 /// # Errors
@@ -71,6 +68,7 @@ fn slack_text(config: &AlertsConfig, status: AlertStatus, alert: &OpenAlert) -> 
 }
 
 /// Returns an event. All messages about a problem have the same `dedup_key`, so that one incident stands for it.
+/// The key fits PagerDuty's 255 characters: the name has at most 100, a sink or source at most 64.
 fn pagerduty(
     config: &AlertsConfig,
     status: AlertStatus,
@@ -88,7 +86,7 @@ fn pagerduty(
     });
     if status == AlertStatus::Firing {
         event["payload"] = json!({
-            "summary": alert.summary.chars().take(MAX_SUMMARY_CHARS).collect::<String>(),
+            "summary": alert.summary,
             "source": config.name,
             "severity": severity(alert),
             "timestamp": time(alert.since),

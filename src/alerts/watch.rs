@@ -4,28 +4,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::AlertsConfig;
-use super::conditions::{Growth, Snapshot, conditions};
-use super::post::post;
+use super::conditions::{Snapshot, conditions};
+use super::post::{PostFailure, post};
 use super::state_file::{self, AlertState};
-use super::tracker::{AlertStatus, millis};
+use super::tracker::{AlertStatus, OpenAlert, millis};
 use crate::deliver::{RunningSinks, SinkState, SinkStatus};
 use crate::disk_space::disk_space;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::SharedPolicy;
+use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Disposition, Spool};
 
 /// Timeout of a query to a spool on other machines.
 const STATS_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Wait after the first failed message; doubled after each further one.
-const MIN_BACKOFF: Duration = Duration::from_secs(1);
-
-/// Maximum wait after a failed message.
-const MAX_BACKOFF: Duration = Duration::from_mins(10);
 
 /// Parts of the service that the alerts read.
 pub(crate) struct AlertInputs {
@@ -37,91 +32,109 @@ pub(crate) struct AlertInputs {
     /// Directory of the spool, and of the file of open alerts.
     pub(crate) directory: PathBuf,
     pub(crate) clock: Clock,
+    pub(crate) shutdown: Shutdown,
+    /// Time for the message that is being sent at shutdown.
+    pub(crate) grace: Duration,
 }
 
-/// Watches until aborted.
+/// Watches until shutdown. A message that is being sent then is awaited for the grace period, so that a restart does not
+/// repeat it.
 pub(crate) async fn run(config: AlertsConfig, inputs: AlertInputs) {
     for result in ["sent", "failed"] {
         inputs.metrics.alerts.with_label_values(&[result]);
     }
-    let AlertState { tracker, dead_letters } =
-        state_file::load(&inputs.directory).unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot read alerts.json; open alerts are sent again");
-            AlertState::default()
-        });
-    let mut growth = Growth::restored(&dead_letters);
-    let mut state = AlertState { tracker: tracker.restored((inputs.clock)()), dead_letters };
-    let mut backoff = PostBackoff::default();
+    let mut state = state_file::load(&inputs.directory).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot read alerts.json; open alerts are sent again");
+        AlertState::default()
+    });
+    let mut shutdown = inputs.shutdown.clone();
+    let mut last = Snapshot::default();
+    let mut saved = Vec::new();
+    let mut wait = config.interval;
     loop {
-        sleep(config.interval).await;
-        let snapshot = snapshot(&config, &inputs).await;
-        state.tracker.observe(snapshot.now, &conditions(&snapshot, &mut growth));
-        if growth.totals() != state.dead_letters {
-            state.dead_letters = growth.totals();
-            save(&inputs, &state).await;
+        tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            () = sleep(wait) => {}
         }
-        while !backoff.is_waiting()
-            && let Some((status, alert)) = state.tracker.due((inputs.clock)(), &config)
-        {
-            let (kind, subject) = (alert.kind.as_str(), &alert.subject);
-            match post(&config, status, &alert).await {
-                Ok(()) => {
-                    backoff = PostBackoff::default();
-                    state.tracker.sent((inputs.clock)(), status, &alert);
-                    inputs.metrics.alerts.with_label_values(&["sent"]).inc();
-                    let resolved = status == AlertStatus::Resolved;
-                    tracing::info!(kind, subject, resolved, "alert sent");
-                    save(&inputs, &state).await;
-                }
-                Err(failure) => {
-                    let wait = backoff.failed(failure.retry_after);
-                    inputs.metrics.alerts.with_label_values(&["failed"]).inc();
-                    let reason = failure.reason;
-                    let seconds = wait.as_secs();
-                    tracing::warn!(
-                        kind,
-                        subject,
-                        reason,
-                        retry_in_seconds = seconds,
-                        "alert not sent"
-                    );
-                }
+        last = snapshot(&config, &inputs).await.completed(&last);
+        let found = conditions(&last, &mut state.dead_letters);
+        state.tracker.observe(last.now, &found, config.after);
+        save(&inputs, &state, &mut saved).await;
+        wait = config.interval;
+        // One message per look: after a slow receiver, the next message is about the state of then.
+        let Some((status, alert)) = state.tracker.due(last.now, &config) else { continue };
+        let sending = post(&config, status, &alert);
+        let sent = tokio::select! {
+            biased;
+            sent = sending => sent,
+            () = grace_over(&inputs) => {
+                tracing::warn!("an alert was not sent within limits.shutdown_grace; it is sent after the next start");
+                return;
             }
+        };
+        if note(&inputs, &mut state, status, &alert, sent) {
+            wait = Duration::ZERO;
         }
+        save(&inputs, &state, &mut saved).await;
     }
 }
 
-/// Wait between failed messages.
-#[derive(Debug, Default)]
-struct PostBackoff {
-    wait: Duration,
-    until: Option<Instant>,
+/// Waits for the end of the grace period.
+async fn grace_over(inputs: &AlertInputs) {
+    inputs.shutdown.clone().begun().await;
+    sleep(inputs.grace).await;
 }
 
-impl PostBackoff {
-    fn is_waiting(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// Returns the wait after a failure: at least what the receiver requests, within the bounds.
-    fn failed(&mut self, retry_after: Option<Duration>) -> Duration {
-        self.wait = (self.wait * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        let wait = self.wait.max(retry_after.unwrap_or_default()).min(MAX_BACKOFF);
-        self.until = Some(Instant::now() + wait);
-        wait
-    }
+/// Notes the result of a message. Returns true if it was sent.
+fn note(
+    inputs: &AlertInputs,
+    state: &mut AlertState,
+    status: AlertStatus,
+    alert: &OpenAlert,
+    sent: Result<(), PostFailure>,
+) -> bool {
+    let now = (inputs.clock)();
+    let (kind, subject) = (alert.kind.as_str(), &alert.subject);
+    let result = match &sent {
+        Ok(()) => {
+            state.tracker.sent(now, status, alert);
+            let resolved = status == AlertStatus::Resolved;
+            tracing::info!(kind, subject, resolved, "alert sent");
+            "sent"
+        }
+        Err(PostFailure { reason, retry_after }) => {
+            let wait = state.tracker.failed(now, alert, *retry_after);
+            let seconds = wait.as_secs();
+            tracing::warn!(kind, subject, reason, retry_in_seconds = seconds, "alert not sent");
+            "failed"
+        }
+    };
+    inputs.metrics.alerts.with_label_values(&[result]).inc();
+    sent.is_ok()
 }
 
-async fn save(inputs: &AlertInputs, state: &AlertState) {
-    let (directory, text) = (inputs.directory.clone(), state.clone());
-    let saving = tokio::task::spawn_blocking(move || state_file::save(&directory, &text));
-    if let Ok(Err(error)) = saving.await {
-        tracing::warn!(%error, "cannot write alerts.json; after a restart, open alerts are sent again");
+/// Saves the state if it differs from the saved one: also alerts without a message, so that a service that restarts
+/// again and again sends them, too. A failed write is repeated after the next look.
+async fn save(inputs: &AlertInputs, state: &AlertState, saved: &mut Vec<u8>) {
+    let Ok(text) = serde_json::to_vec(state) else { return };
+    if text == *saved {
+        return;
+    }
+    let (directory, bytes) = (inputs.directory.clone(), text.clone());
+    let saving = tokio::task::spawn_blocking(move || state_file::save(&directory, &bytes));
+    match saving.await {
+        Ok(Ok(())) => *saved = text,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot write alerts.json; after a restart, open alerts are sent again");
+        }
+        // The runtime is shutting down.
+        Err(_) => {}
     }
 }
 
 async fn snapshot(config: &AlertsConfig, inputs: &AlertInputs) -> Snapshot {
-    let AlertInputs { spool, sinks, observer, policy, metrics, directory, clock } = inputs;
+    let AlertInputs { spool, sinks, observer, policy, metrics, directory, clock, .. } = inputs;
     let now = clock();
     let sinks = sinks.all();
     let sources = observer.sources(now);

@@ -10,9 +10,10 @@ use crate::deliver::RunningSinks;
 use crate::metrics::SharedMetrics;
 use crate::observe::Observer;
 use crate::receive::SharedPolicy;
+use crate::shutdown::Shutdown;
 use crate::spool::{Clock, Spool};
 
-/// Starts the messages about problems, if they are configured. The task is to be aborted at the end.
+/// Starts the messages about problems, if they are configured. The task ends at shutdown, within the grace period.
 pub(super) fn start(
     config: &Config,
     spool: &Arc<Spool>,
@@ -20,7 +21,7 @@ pub(super) fn start(
     observer: &Arc<Observer>,
     policy: &Arc<SharedPolicy>,
     metrics: &SharedMetrics,
-    clock: &Clock,
+    (clock, shutdown): (&Clock, &Shutdown),
 ) -> Option<JoinHandle<()>> {
     let alerts = config.alerts.clone()?;
     let inputs = AlertInputs {
@@ -31,6 +32,8 @@ pub(super) fn start(
         metrics: Arc::clone(metrics),
         directory: config.spool.directory.clone(),
         clock: Arc::clone(clock),
+        shutdown: shutdown.clone(),
+        grace: config.limits.shutdown_grace,
     };
     Some(tokio::spawn(alerts::run(alerts, inputs)))
 }

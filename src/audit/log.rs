@@ -1,16 +1,36 @@
 //! Writer of the audit log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::IntCounter;
+use thiserror::Error;
+
 use super::{AuditRecord, CURRENT, PREVIOUS};
 use crate::durable_dir;
+use crate::error_chain::io_message;
 
 /// Size from which the next record begins a new file, in bytes.
 const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Database of the embedded spool. Its owner is the user of the service.
+const SPOOL_FILE: &str = "spool.db";
+
+/// Failure of the audit log.
+#[derive(Debug, Error)]
+pub(crate) enum AuditError {
+    /// The record is not stored.
+    #[error(
+        "cannot write {}: {}. The user of the service has to own the file", path.display(), io_message(error)
+    )]
+    Write { path: PathBuf, error: io::Error },
+    /// The record is stored in a file that has outgrown its limit.
+    #[error("cannot rename {} to {PREVIOUS}: {}. The record is stored, and the file grows", path.display(), io_message(error))]
+    Rotate { path: PathBuf, error: io::Error },
+}
 
 /// Appends records. The file is opened for each record, because operators act rarely.
 #[derive(Debug)]
@@ -19,16 +39,24 @@ pub(crate) struct AuditLog {
     /// Held while a record is written, so that lines do not mix.
     writing: Mutex<()>,
     max_bytes: u64,
+    /// Counter of failures, in a service.
+    failures: Option<IntCounter>,
 }
 
 impl AuditLog {
     /// Creates a log in the spool's directory. Opens nothing.
     pub(crate) fn new(directory: PathBuf) -> AuditLog {
-        AuditLog { directory, writing: Mutex::default(), max_bytes: MAX_FILE_BYTES }
+        let (writing, max_bytes) = (Mutex::default(), MAX_FILE_BYTES);
+        AuditLog { directory, writing, max_bytes, failures: None }
     }
 
-    /// Writes a record to the file and to the log of the service. A record that cannot be stored is logged as such: the
-    /// action has happened.
+    /// Counts failures.
+    pub(crate) fn counting(self, failures: IntCounter) -> AuditLog {
+        AuditLog { failures: Some(failures), ..self }
+    }
+
+    /// Writes a record to the file and to the log of the service. A failure is logged and counted: the action has
+    /// happened.
     pub(crate) async fn note(self: &Arc<AuditLog>, record: AuditRecord) {
         let AuditRecord { actor, action, object, result, .. } = &record;
         let address = record.address.as_deref();
@@ -36,23 +64,39 @@ impl AuditLog {
         let log = Arc::clone(self);
         let writing = tokio::task::spawn_blocking(move || log.append(&record));
         if let Ok(Err(error)) = writing.await {
-            tracing::error!(file = CURRENT, %error, "cannot write the audit log; the action is in this log only");
+            self.failures.iter().for_each(IntCounter::inc);
+            tracing::error!(%error, "audit log: this action is in the log of the service");
         }
     }
 
-    /// Appends a record and syncs it.
+    /// Appends a record and syncs it. A file that cannot be renamed grows: no record is lost for that.
     ///
     /// # Errors
     ///
-    /// The record cannot be stored.
-    pub(crate) fn append(&self, record: &AuditRecord) -> io::Result<()> {
+    /// The record cannot be stored, or the file cannot be renamed.
+    pub(crate) fn append(&self, record: &AuditRecord) -> Result<(), AuditError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(CURRENT);
-        let (mut file, mut size) = open(&path)?;
-        if size >= self.max_bytes {
-            fs::rename(&path, self.directory.join(PREVIOUS))?;
-            (file, size) = open(&path)?;
+        let rotated = self.rotate(&path);
+        match self.write(&path, record) {
+            Err(error) => Err(AuditError::Write { path, error }),
+            Ok(()) => rotated.map_err(|error| AuditError::Rotate { path, error }),
         }
+    }
+
+    fn rotate(&self, path: &Path) -> io::Result<()> {
+        match fs::metadata(path) {
+            Ok(file) if file.len() >= self.max_bytes => {
+                fs::rename(path, self.directory.join(PREVIOUS))
+            }
+            // A file that cannot be read is reported by the write.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn write(&self, path: &Path, record: &AuditRecord) -> io::Result<()> {
+        let (mut file, size) = open(path)?;
+        give_to_owner(&file, &self.directory)?;
         let mut line = Vec::new();
         if size > 0 && last_byte(&mut file)? != b'\n' {
             // The rest of a record whose write was interrupted stays a line of its own.
@@ -63,6 +107,20 @@ impl AuditLog {
         file.write_all(&line)?;
         file.sync_data()?;
         if size == 0 { durable_dir::sync(&self.directory) } else { Ok(()) }
+    }
+}
+
+/// Gives the file to the owner of the spool, if root runs a command: the service could not write it. SQLite does the
+/// same with its files.
+fn give_to_owner(file: &File, directory: &Path) -> io::Result<()> {
+    let owner = fs::metadata(directory.join(SPOOL_FILE)).or_else(|_| fs::metadata(directory))?;
+    if file.metadata()?.uid() == owner.uid() {
+        return Ok(());
+    }
+    match fchown(file, Some(owner.uid()), Some(owner.gid())) {
+        // Another user than root: the record is stored, and the owner is as it was.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        given => given,
     }
 }
 
@@ -121,5 +179,54 @@ mod tests {
         log.append(&record(2)).expect("stored");
         let AuditRead { records, malformed } = read(directory, 0).expect("read");
         assert_eq!((records, malformed), (vec![record(1), record(2)], 1));
+    }
+
+    #[test]
+    fn a_failing_rotation_loses_no_record() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path();
+        let log = AuditLog { max_bytes: 1, ..AuditLog::new(directory.to_owned()) };
+        fs::create_dir(directory.join(PREVIOUS)).expect("created");
+        log.append(&record(1)).expect("no rotation yet");
+        let error = log.append(&record(2)).expect_err("no rotation").to_string();
+        assert!(error.contains("audit.ndjson to audit.1.ndjson: Is a directory"), "{error}");
+        fs::remove_dir(directory.join(PREVIOUS)).expect("removed");
+        let AuditRead { records, malformed } = read(directory, 0).expect("read");
+        assert_eq!((records, malformed), (vec![record(1), record(2)], 0));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::create_dir(directory.path().join(CURRENT)).expect("created");
+        let failures = IntCounter::new("failures", "failures").expect("a counter");
+        let log = AuditLog::new(directory.path().to_owned()).counting(failures.clone());
+        Arc::new(log).note(record(1)).await;
+        assert_eq!(failures.get(), 1);
+    }
+
+    #[test]
+    fn root_leaves_the_files_to_the_owner_of_the_spool() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        const SERVICE: u32 = 65_534;
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path();
+        std::os::unix::fs::chown(directory, Some(SERVICE), Some(SERVICE)).expect("changed");
+        let log = AuditLog { max_bytes: 1, ..AuditLog::new(directory.to_owned()) };
+        let owner = |name: &str| {
+            let file = fs::metadata(directory.join(name)).expect("there");
+            (file.uid(), file.gid(), file.mode() & 0o777)
+        };
+        for time in 0..2 {
+            log.append(&record(time)).expect("stored");
+        }
+        assert_eq!([CURRENT, PREVIOUS].map(owner), [(SERVICE, SERVICE, 0o600); 2]);
+        // The spool may be in a directory of root.
+        fs::write(directory.join(SPOOL_FILE), "").expect("written");
+        std::os::unix::fs::chown(directory.join(SPOOL_FILE), Some(1), Some(2)).expect("changed");
+        log.append(&record(2)).expect("stored");
+        assert_eq!(owner(CURRENT), (1, 2, 0o600));
     }
 }

@@ -3,6 +3,7 @@
 //! A record is written after the action, and synced. The log is bounded: at 8 MiB it becomes `audit.1.ndjson`, which
 //! replaces the previous one. Records hold names, numbers and addresses; no secret and nothing of an event.
 
+mod details;
 mod log;
 mod read;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use details::AuditDetails;
 pub(crate) use log::AuditLog;
 pub(crate) use read::{AuditRead, read};
 
@@ -33,7 +35,7 @@ pub(crate) struct AuditRecord {
     /// IP address of the client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) address: Option<String>,
-    /// `pause`, `resume`, `replay`, `retry`, `purge`, `fetched`, `reload`, or the path of another operation.
+    /// `pause`, `resume`, `replay`, `retry`, `purge`, `fetched`, `reload`, `repair`, or the path of another operation.
     pub(crate) action: String,
     /// Name of the sink or source, or number of the quarantine entry.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -46,6 +48,12 @@ pub(crate) struct AuditRecord {
     /// Keys of the configuration that a reload has changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) changed: Vec<String>,
+    /// Changed keys that a reload has ignored: they need a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ignored: Vec<String>,
+    /// Parameters of the operation.
+    #[serde(flatten)]
+    pub(crate) details: AuditDetails,
 }
 
 impl AuditRecord {
@@ -56,10 +64,20 @@ impl AuditRecord {
             actor: actor.to_owned(),
             address: None,
             action: action.to_owned(),
-            object: object.chars().take(MAX_OBJECT_CHARS).collect(),
+            object: shortened(object),
             result: result.to_owned(),
             counts: BTreeMap::new(),
             changed: Vec::new(),
+            ignored: Vec::new(),
+            details: AuditDetails::default(),
         }
+    }
+}
+
+/// Returns a name, or its beginning with `…`: the name of a sink or source is shorter.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_OBJECT_CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
 }

@@ -136,6 +136,11 @@ impl AdminClient {
         request: RequestBuilder,
     ) -> Result<Response, CommandFailure> {
         let response = self.send(request).await?;
+        self.ok(response).await
+    }
+
+    /// Returns an answer with status 2xx. Returns `Err` with the service's message for any other.
+    pub(super) async fn ok(&self, response: Response) -> Result<Response, CommandFailure> {
         if response.status().is_success() {
             return Ok(response);
         }

@@ -5,7 +5,8 @@ use clap::Args;
 
 use super::output::{count, json, safe, table, time};
 use super::{CommandFailure, replay};
-use crate::audit::{self, AuditRead, AuditRecord};
+use crate::app::system_clock;
+use crate::audit::{self, AuditDetails, AuditLog, AuditRead, AuditRecord};
 use crate::spool::SpoolConfig;
 
 #[derive(Debug, Args)]
@@ -31,14 +32,30 @@ pub(super) fn run(arguments: &AuditArguments, spool: &SpoolConfig) -> Result<(),
     table(&["TIME", "ACTOR", "ADDRESS", "ACTION", "OBJECT", "RESULT"], &rows)
 }
 
+/// Records an action on the spool itself, while no service runs. A failure is printed: the action has happened.
+pub(super) fn note_offline(
+    spool: &SpoolConfig,
+    (action, object): (&str, &str),
+    is_ok: bool,
+    counts: &[(&str, u64)],
+    details: AuditDetails,
+) {
+    let actor = format!("uid:{}", rustix::process::getuid().as_raw());
+    let result = if is_ok { "ok" } else { "failed" };
+    let record = AuditRecord::new((system_clock())(), &actor, action, object, result);
+    let counts = counts.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+    let log = AuditLog::new(spool.directory.clone());
+    if let Err(error) = log.append(&AuditRecord { counts, details, ..record }) {
+        eprintln!("audit log: {error}");
+    }
+}
+
 fn row(record: &AuditRecord) -> Vec<String> {
-    let AuditRecord { actor, address, action, object, result, counts, changed, .. } = record;
-    let counts = counts.iter().map(|(name, number)| format!("{name} {number}"));
-    let changed = (!changed.is_empty()).then(|| format!("changed {}", changed.join(", ")));
-    let details: Vec<String> = counts.chain(changed).collect();
-    let result = match details.is_empty() {
+    let AuditRecord { actor, address, action, object, result, .. } = record;
+    let parameters = parameters(record);
+    let result = match parameters.is_empty() {
         true => result.clone(),
-        false => format!("{result}: {}", details.join("; ")),
+        false => format!("{result}: {}", parameters.join("; ")),
     };
     let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { safe(text) };
     vec![
@@ -49,4 +66,22 @@ fn row(record: &AuditRecord) -> Vec<String> {
         or_dash(object),
         safe(&result),
     ]
+}
+
+/// Returns numbers, keys and parameters of a record, each with its name.
+fn parameters(record: &AuditRecord) -> Vec<String> {
+    let AuditRecord { counts, changed, ignored, details, .. } = record;
+    let AuditDetails { replaced, entries, from, to } = details;
+    let keys =
+        |name, keys: &[String]| (!keys.is_empty()).then(|| format!("{name} {}", keys.join(", ")));
+    let counts = counts.iter().map(|(name, number)| format!("{name} {number}"));
+    let replaced = replaced.then(|| "content replaced".to_owned());
+    let entries = (!entries.is_empty()).then(|| format!("entries {entries}"));
+    let from = from.map(|from| format!("from {}", time(from)));
+    let to = to.map(|to| format!("to {}", time(to)));
+    counts
+        .chain(keys("changed", changed))
+        .chain(keys("ignored", ignored))
+        .chain([replaced, entries, from, to].into_iter().flatten())
+        .collect()
 }

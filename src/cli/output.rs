@@ -70,7 +70,8 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), Comman
     table_lines(heading, rows).iter().try_for_each(|line| print_line!("{line}"))
 }
 
-fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+/// Returns the lines of [`table`].
+pub(super) fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
     let columns: Vec<(usize, bool)> = (0..heading.len())
         .map(|column| {

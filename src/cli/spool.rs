@@ -2,14 +2,16 @@
 
 use clap::{Args, Subcommand};
 
+use super::audit::note_offline;
 #[cfg(feature = "nats")]
 use super::loader::Loader;
 use super::output::{count, json, progress, size, table, time};
 use super::{CommandFailure, output};
 use crate::app::system_clock;
+use crate::audit::AuditDetails;
 #[cfg(feature = "nats")]
 use crate::spool::moving;
-use crate::spool::{Engine, Loss, SpoolConfig, StatsListing, inspect, repair};
+use crate::spool::{Engine, Loss, OpenError, SpoolConfig, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SpoolCommand {
@@ -143,6 +145,7 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     let spinner = output::spinner("repairing");
     let done = repair::repair(&settings.directory, system_clock()());
     spinner.finish_and_clear();
+    note_repair(settings, &done);
     let Some(done) = done? else {
         if as_json {
             return json(&serde_json::json!({ "problems": [] }));
@@ -166,6 +169,21 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
         count(kept.sinks.len() as u64, "sink")
     )?;
     losses(&kept.lost)
+}
+
+/// Records a repair that has changed something or has failed. Without a directory, there is no audit log.
+fn note_repair(settings: &SpoolConfig, done: &Result<Option<repair::Repaired>, OpenError>) {
+    let counts = match done {
+        Ok(None) => return,
+        Ok(Some(done)) => {
+            let lost = done.salvaged.lost.iter().map(Loss::events).sum();
+            vec![("kept", done.salvaged.events), ("lost", lost)]
+        }
+        Err(_) if !settings.directory.is_dir() => return,
+        Err(_) => Vec::new(),
+    };
+    let details = AuditDetails::default();
+    note_offline(settings, ("repair", ""), done.is_ok(), &counts, details);
 }
 
 #[cfg(not(feature = "nats"))]

@@ -1,8 +1,9 @@
 //! `top`: rates, backlog and state of each source and sink, updated until the command is interrupted.
 
 mod rates;
+mod screen;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,18 +11,9 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::admin_client::{AdminClient, AdminTarget};
-use super::output::{json, rate, safe, size, table};
+use super::output::{json, safe};
 use super::{CommandFailure, block_on};
-use rates::{Rates, TopReport};
-
-/// Moves the cursor to the upper left corner.
-const HOME: &str = "\x1b[H";
-
-/// Clears the rest of the screen.
-const CLEAR_BELOW: &str = "\x1b[J";
-
-/// Width of a column of numbers.
-const NUMBER_WIDTH: usize = 12;
+use rates::Rates;
 
 #[derive(Debug, Args)]
 pub(super) struct TopArguments {
@@ -45,69 +37,73 @@ pub(super) fn run(arguments: &TopArguments, admin: &AdminTarget) -> Result<(), C
     let is_live = std::io::stdout().is_terminal() && !arguments.json;
     block_on(async {
         let mut rates = Rates::default();
-        rates.update(&status(&client).await?, Instant::now());
+        let mut report = rates.update(&status(&client).await?, Instant::now());
         loop {
             sleep(arguments.interval).await;
-            let status = status(&client).await?;
-            let report = rates.update(&status, Instant::now());
-            if arguments.json {
-                return json(&report);
-            }
+            let failure = match status(&client).await {
+                Ok(status) => {
+                    report = rates.update(&status, Instant::now());
+                    None
+                }
+                Err(StatusFailure::Transient(message)) if is_live => Some(message),
+                Err(failure) => return Err(failure.into()),
+            };
             if is_live {
-                print!("{HOME}{CLEAR_BELOW}");
+                screen::show(&report, failure.as_deref())?;
+                continue;
             }
-            print(&report)?;
-            if !is_live {
-                return Ok(());
+            match arguments.json {
+                true => json(&report)?,
+                false => screen::lines(&report, usize::MAX)
+                    .iter()
+                    .try_for_each(|line| print_line!("{line}"))?,
             }
-            std::io::stdout().flush()?;
+            return match &report.spool_error {
+                None => Ok(()),
+                Some(error) => Err(CommandFailure::Failed(format!(
+                    "the spool cannot be read: {}",
+                    safe(error)
+                ))),
+            };
         }
     })
 }
 
+/// Failure of a request for the status.
+enum StatusFailure {
+    /// The service does not answer, or answers with 5xx: it may be restarting.
+    Transient(String),
+    /// The service refuses the request. Repetitions would count as failed logins.
+    Refused(CommandFailure),
+}
+
+impl From<StatusFailure> for CommandFailure {
+    fn from(failure: StatusFailure) -> CommandFailure {
+        match failure {
+            StatusFailure::Transient(message) => CommandFailure::Failed(message),
+            StatusFailure::Refused(failure) => failure,
+        }
+    }
+}
+
 /// Returns the documents of `/api/status` and of the sources.
-async fn status(client: &AdminClient) -> Result<Value, CommandFailure> {
-    let mut status: Value = client.request(client.get("/api/status")).await?;
-    let mut observed: Value = client.request(client.get("/api/observed")).await?;
+async fn status(client: &AdminClient) -> Result<Value, StatusFailure> {
+    let mut status = document(client, "/api/status").await?;
+    let mut observed = document(client, "/api/observed").await?;
     status["sources"] = observed["sources"].take();
     Ok(status)
 }
 
-fn print(report: &TopReport) -> Result<(), CommandFailure> {
-    print_line!(
-        "davinci-siem {}: {} of {} in the spool, {} in quarantine",
-        safe(&report.version),
-        size(report.spool_bytes),
-        size(report.spool_max_bytes),
-        super::output::count(report.quarantined, "entry")
-    )?;
-    print_line!("")?;
-    let sources: Vec<Vec<String>> = report
-        .sources
-        .iter()
-        .map(|source| {
-            let rates = [source.accepted, source.duplicates, source.quarantined];
-            row(&source.source, rates.map(rate), &source.state)
-        })
-        .collect();
-    let heading = |name, numbers| row(name, <[&str; 3]>::map(numbers, str::to_owned), "STATE");
-    let first = heading("SOURCE", ["ACCEPTED", "DUPLICATE", "QUARANTINED"]);
-    table(&first.iter().map(String::as_str).collect::<Vec<_>>(), &sources)?;
-    print_line!("")?;
-    let sinks: Vec<Vec<String>> = report
-        .sinks
-        .iter()
-        .map(|sink| {
-            let lag = sink.lag.map_or("?".to_owned(), |lag| lag.to_string());
-            row(&sink.sink, [rate(sink.delivered), rate(sink.dead_lettered), lag], &sink.state)
-        })
-        .collect();
-    let second = heading("SINK", ["DELIVERED", "REFUSED", "LAG"]);
-    table(&second.iter().map(String::as_str).collect::<Vec<_>>(), &sinks)
-}
-
-/// Returns a row with numbers aligned to the right.
-fn row(name: &str, numbers: [String; 3], state: &str) -> Vec<String> {
-    let numbers = numbers.into_iter().map(|number| format!("{number:>NUMBER_WIDTH$}"));
-    std::iter::once(safe(name)).chain(numbers).chain([safe(state)]).collect()
+async fn document(client: &AdminClient, path: &str) -> Result<Value, StatusFailure> {
+    let transient = |failure| match failure {
+        CommandFailure::Failed(message) => StatusFailure::Transient(message),
+        other => StatusFailure::Refused(other),
+    };
+    let answer = client.send(client.get(path)).await.map_err(transient)?;
+    let is_refused = answer.status().is_client_error();
+    let answer = client.ok(answer).await.map_err(|failure| match is_refused {
+        true => StatusFailure::Refused(failure),
+        false => transient(failure),
+    })?;
+    client.json(answer).await.map_err(transient)
 }

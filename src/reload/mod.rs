@@ -77,7 +77,7 @@ pub async fn run(
         note_expiry(loaded, clock(), &metrics);
     }
     let (mut watch, mut cause) = (FileWatch::default(), ReloadCause::Start);
-    let mut refused: Vec<String> = Vec::new();
+    let mut refused: Option<(u64, Vec<String>)> = None;
     loop {
         let fingerprint = file_fingerprint(watched.clone()).await;
         let mut state = watch.observe(fingerprint, cause);
@@ -96,21 +96,27 @@ pub async fn run(
                 watch.reloaded(fingerprint, prepared.is_err());
                 match registered(prepared, &targets.sinks).await {
                     Ok((prepared, added)) => {
-                        refused.clear();
-                        let changed = prepared.changed.clone();
+                        refused = None;
+                        let (changed, ignored) =
+                            (prepared.changed.clone(), prepared.ignored.clone());
+                        let is_action = is_action(&prepared, &running, cause);
                         running =
                             apply(prepared, added, &running, &targets, cause, &clock, &metrics);
                         watched = files_of(&reload, &running.config);
-                        if cause == ReloadCause::Signal || !changed.is_empty() {
-                            note(&targets.audit, cause, "ok", changed, clock()).await;
+                        if is_action {
+                            let keys = (changed, ignored);
+                            note(&targets.audit, cause, "ok", keys, clock()).await;
                         }
                     }
                     Err(problems) => {
-                        if cause != ReloadCause::Time || problems != refused {
+                        // Unchanged files are read again and again, and refused again.
+                        let refusal = Some((fingerprint, problems.clone()));
+                        if cause != ReloadCause::Time || refusal != refused {
                             report_refusal(&problems, &metrics);
-                            note(&targets.audit, cause, "refused", Vec::new(), clock()).await;
+                            let keys = (Vec::new(), Vec::new());
+                            note(&targets.audit, cause, "refused", keys, clock()).await;
                         }
-                        refused = problems;
+                        refused = refusal;
                     }
                 }
             }
@@ -184,6 +190,13 @@ async fn registered(
     }
 }
 
+/// Returns true for a reload that somebody has requested, by a signal or by another text or file.
+fn is_action(prepared: &PreparedReload, before: &RunningConfig, cause: ReloadCause) -> bool {
+    cause == ReloadCause::Signal
+        || !prepared.changed.is_empty()
+        || prepared.running.text != before.text
+}
+
 /// Applies a prepared configuration and logs the changes. Cannot fail.
 fn apply(
     prepared: PreparedReload,
@@ -194,6 +207,7 @@ fn apply(
     clock: &Clock,
     metrics: &Metrics,
 ) -> RunningConfig {
+    let is_reported = is_action(&prepared, before, cause);
     let PreparedReload { running, policy, changed, changed_sinks, ignored } = prepared;
     if let Some(loaded) = policy.tls() {
         note_expiry(loaded, clock(), metrics);
@@ -206,7 +220,7 @@ fn apply(
         targets.sinks.all().iter().for_each(|sink| sink.reload());
         tracing::info!("SIGHUP: every sink reads its credentials and certificates again");
     }
-    if cause == ReloadCause::Signal || !changed.is_empty() || running.text != before.text {
+    if is_reported {
         let changed = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
         tracing::info!(changed, "reload applied");
         metrics.reloads.with_label_values(&["applied"]).inc();
@@ -224,7 +238,7 @@ async fn note(
     audit: &Arc<AuditLog>,
     cause: ReloadCause,
     result: &str,
-    changed: Vec<String>,
+    (changed, ignored): (Vec<String>, Vec<String>),
     now: i64,
 ) {
     let actor = match cause {
@@ -233,7 +247,7 @@ async fn note(
         ReloadCause::Start => return,
     };
     let record = AuditRecord::new(now, actor, "reload", "", result);
-    audit.note(AuditRecord { changed, ..record }).await;
+    audit.note(AuditRecord { changed, ignored, ..record }).await;
 }
 
 fn report_refusal(problems: &[String], metrics: &Metrics) {

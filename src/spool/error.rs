@@ -97,6 +97,21 @@ pub enum OpenError {
         /// Entries in quarantine.
         entries: u64,
     },
+    /// The embedded spool was moved to a stream of this name, which is not this stream.
+    #[cfg(feature = "nats")]
+    #[error(
+        "the spool in {} was moved to stream {stream}, but the stream {stream} of spool.jetstream.servers was not filled from it: it is in another cluster, or was created again. The directory has {events} undelivered events and {entries} quarantine entries. Correct spool.jetstream.servers; or delete {}/spool.moved and run davinci-siem spool move (docs/scaling.md, \"Moving\")", directory.display(), directory.display()
+    )]
+    NotMovedHere {
+        /// Directory of the embedded spool.
+        directory: PathBuf,
+        /// Name of the stream.
+        stream: String,
+        /// Events that some sink had not committed.
+        events: u64,
+        /// Entries in quarantine.
+        entries: u64,
+    },
     /// There is no stream.
     #[error("there is no stream {0}. Check spool.jetstream.stream, or start the service once")]
     NoStream(String),

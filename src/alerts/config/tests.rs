@@ -18,7 +18,8 @@ fn settings(keys: &str) -> Result<Option<AlertsConfig>, String> {
 }
 
 #[test]
-fn urls_and_keys_are_checked_without_being_shown() {
+fn urls_keys_and_names_are_checked_without_being_shown() {
+    let long_name = format!("type = \"json\"\nurl_env = \"URL\"\nname = \"{}\"", "n".repeat(101));
     for (keys, expected) in [
         ("", "type"),
         ("type = \"slak\"\nurl_env = \"URL\"", "did you mean \"slack\""),
@@ -32,6 +33,8 @@ fn urls_and_keys_are_checked_without_being_shown() {
         ("type = \"pagerduty\"", "routing_key_env"),
         ("type = \"slack\"\nurl_env = \"URL\"\nbearer_env = \"KEY\"", "bearer_env: is no key here"),
         ("type = \"json\"\nurl_env = \"URL\"\nmax_per_hour = 0", "from 1 to 1000"),
+        ("type = \"json\"\nurl_env = \"URL\"\nname = \" \"", "name: is not a name of 1 to 100"),
+        (&long_name, "name: is not a name of 1 to 100 characters"),
     ] {
         let problems = settings(keys).expect_err(keys);
         assert!(problems.contains(expected), "{keys}: {problems}");

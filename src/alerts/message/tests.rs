@@ -13,7 +13,7 @@ fn a_reason_is_no_markup_in_slack() {
     let mut tracker = AlertTracker::default();
     let summary = "Sink a is paused: <!channel> & co".to_owned();
     let condition = Condition { kind: AlertKind::SinkPaused, subject: "a".to_owned(), summary };
-    tracker.observe(0, &[condition]);
+    tracker.observe(0, &[condition], config.after);
     let (status, alert) = tracker.due(0, &config).expect("due");
     let message = body(&config, status, &alert).expect("a body");
     let expected = "[warning] davinci-siem: Sink a is paused: &lt;!channel&gt; &amp; co";

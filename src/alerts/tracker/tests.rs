@@ -13,6 +13,15 @@ fn config(keys: &str) -> AlertsConfig {
     read.expect("valid").expect("there")
 }
 
+fn conditions(problems: &[(AlertKind, &str)]) -> Vec<Condition> {
+    let problems = problems.iter().map(|(kind, subject)| Condition {
+        kind: *kind,
+        subject: (*subject).to_owned(),
+        summary: format!("{kind:?}"),
+    });
+    problems.collect()
+}
+
 /// Returns the messages of a look, all of which are sent.
 fn look(
     tracker: &mut AlertTracker,
@@ -21,15 +30,8 @@ fn look(
     problems: &[(AlertKind, &str)],
 ) -> Vec<(AlertStatus, String)> {
     let now = second * 1000;
-    let conditions: Vec<Condition> = problems
-        .iter()
-        .map(|(kind, subject)| Condition {
-            kind: *kind,
-            subject: (*subject).to_owned(),
-            summary: format!("{kind:?}"),
-        })
-        .collect();
-    tracker.observe(now, &conditions);
+    let conditions = conditions(problems);
+    tracker.observe(now, &conditions, config.after);
     let mut messages = Vec::new();
     while let Some((status, alert)) = tracker.due(now, config) {
         tracker.sent(now, status, &alert);
@@ -75,12 +77,27 @@ fn a_problem_has_one_message_per_interval_and_one_at_its_end() {
 #[test]
 fn a_problem_that_passes_quickly_has_no_message() {
     let (config, mut tracker) = (config(""), AlertTracker::default());
-    for minute in 0..10 {
-        let at = minute * MINUTE;
+    for round in 0..10 {
+        let at = round * 3 * MINUTE;
         assert_eq!(look(&mut tracker, &config, at, &[PAUSED]), []);
         assert_eq!(look(&mut tracker, &config, at + 30, &[]), []);
+        assert_eq!(look(&mut tracker, &config, at + 90, &[]), []);
     }
     assert_eq!(tracker, AlertTracker::default());
+}
+
+#[test]
+fn a_problem_that_comes_and_goes_is_one_problem() {
+    let (config, mut tracker) = (config(""), AlertTracker::default());
+    let mut at = |second, problems: &[_]| look(&mut tracker, &config, second, problems);
+    assert_eq!(at(0, &[PAUSED]), []);
+    assert_eq!(at(40, &[]), []);
+    assert_eq!(at(70, &[]), [], "no message while it is gone");
+    assert_eq!(at(80, &[PAUSED]), [firing("a")]);
+    assert_eq!(at(120, &[]), []);
+    assert_eq!(at(150, &[PAUSED]), []);
+    assert_eq!(at(160, &[]), []);
+    assert_eq!(at(220, &[]), [resolved("a")]);
 }
 
 #[test]
@@ -99,14 +116,64 @@ fn the_rate_is_bounded_and_what_does_not_fit_is_sent_later_the_most_severe_first
 }
 
 #[test]
+fn a_reminder_waits_for_first_messages_and_for_older_reminders() {
+    let keys = "after = \"0s\"\nmax_per_hour = 1\nrepeat = \"1h\"";
+    let (config, mut tracker) = (config(keys), AlertTracker::default());
+    let problems = ["a", "b", "c"].map(|sink| (AlertKind::SinkPaused, sink));
+    let sent: Vec<_> = (0..6)
+        .flat_map(|round| look(&mut tracker, &config, round * (HOUR_MS / 1000 + 1), &problems))
+        .collect();
+    assert_eq!(sent, ["a", "b", "c", "a", "b", "c"].map(firing));
+}
+
+#[test]
+fn a_message_that_is_refused_does_not_block_others() {
+    let (config, mut tracker) = (config("after = \"0s\""), AlertTracker::default());
+    tracker.observe(0, &conditions(&[PAUSED, (AlertKind::SinkPaused, "b")]), config.after);
+    let mut attempt = |now: i64| {
+        let (status, alert) = tracker.due(now, &config)?;
+        if alert.subject == "a" {
+            let wait = tracker.failed(now, &alert, None);
+            return Some((alert.subject, Some(wait.as_secs())));
+        }
+        tracker.sent(now, status, &alert);
+        Some((alert.subject, None))
+    };
+    let refused = |seconds| Some(("a".to_owned(), Some(seconds)));
+    assert_eq!(attempt(0), refused(1));
+    assert_eq!(attempt(1), Some(("b".to_owned(), None)));
+    assert_eq!(attempt(999), None);
+    let mut now = 1000;
+    for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
+        assert_eq!(attempt(now), refused(seconds));
+        let wait = i64::try_from(seconds).expect("small") * 1000;
+        assert_eq!(attempt(now + wait - 1), None);
+        now += wait;
+    }
+}
+
+#[test]
+fn a_wait_that_the_receiver_requests_holds_for_all_messages_up_to_an_hour() {
+    let (config, mut tracker) = (config("after = \"0s\""), AlertTracker::default());
+    tracker.observe(0, &conditions(&[PAUSED, BLOCKED]), config.after);
+    let (_, alert) = tracker.due(0, &config).expect("due");
+    let day = Duration::from_hours(24);
+    assert_eq!(tracker.failed(0, &alert, Some(day)), Duration::from_hours(1));
+    assert_eq!(tracker.due(HOUR_MS - 1, &config), None);
+    assert!(tracker.due(HOUR_MS, &config).is_some());
+    let wait = Duration::from_millis(1500);
+    assert_eq!(tracker.failed(HOUR_MS, &alert, Some(wait)), wait);
+    assert_eq!(tracker.due(HOUR_MS + 1499, &config), None);
+}
+
+#[test]
 fn a_restart_repeats_nothing_and_forgets_nothing() {
     let (config, mut tracker) = (config(""), AlertTracker::default());
     look(&mut tracker, &config, 0, &[PAUSED]);
     assert_eq!(look(&mut tracker, &config, 60, &[PAUSED]), [firing("a")]);
     for restart in 1..=50 {
         let text = serde_json::to_string(&tracker).expect("JSON");
-        let read: AlertTracker = serde_json::from_str(&text).expect("read");
-        tracker = read.restored((60 + restart) * 1000);
+        tracker = serde_json::from_str(&text).expect("read");
         assert_eq!(look(&mut tracker, &config, 60 + restart, &[PAUSED]), []);
     }
     look(&mut tracker, &config, 200, &[]);
@@ -115,6 +182,6 @@ fn a_restart_repeats_nothing_and_forgets_nothing() {
     let mut ahead = AlertTracker::default();
     look(&mut ahead, &config, 1_000_000, &[PAUSED]);
     look(&mut ahead, &config, 1_000_060, &[PAUSED]);
-    let mut back = ahead.restored(0);
-    assert_eq!(look(&mut back, &config, 4 * 3600, &[PAUSED]), [firing("a")]);
+    assert_eq!(look(&mut ahead, &config, 0, &[PAUSED]), []);
+    assert_eq!(look(&mut ahead, &config, 4 * 3600, &[PAUSED]), [firing("a")]);
 }

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::PAGE_ENTRIES;
 use crate::admin::operations::{PurgeRequest, PurgeResponse, RetryResponse};
 use crate::app::system_clock;
-use crate::audit::{AuditLog, AuditRecord};
+use crate::audit::AuditDetails;
 use crate::cli::admin_client::AdminClient;
+use crate::cli::audit::note_offline;
 use crate::cli::loader::Loader;
 use crate::cli::output::{count, json, progress, safe};
 use crate::cli::{CommandFailure, block_on};
-use crate::error_chain::io_message;
 use crate::receive::retry::{self, RetryRules};
 use crate::settings::Secrets;
 use crate::spool::{OpenError, Spool, SpoolConfig};
@@ -49,7 +49,9 @@ pub(super) fn retry(
             let result = match &access {
                 QuarantineAccess::Spool(spool, rules) => {
                     let result = retry_offline(spool, rules, id, replacement.cloned()).await;
-                    note_offline(settings, "retry", &id.to_string(), result.is_ok(), &[]);
+                    let details = AuditDetails::retry(replacement.is_some());
+                    let object = id.to_string();
+                    note_offline(settings, ("retry", &object), result.is_ok(), &[], details);
                     result
                 }
                 QuarantineAccess::Service(admin) => {
@@ -113,24 +115,6 @@ async fn retry_offline(
     Ok(RetryResponse::from(receipt))
 }
 
-/// Records an action on the spool itself, while no service runs. A failure is printed: the action has happened.
-fn note_offline(
-    settings: &SpoolConfig,
-    action: &str,
-    object: &str,
-    is_ok: bool,
-    counts: &[(&str, u64)],
-) {
-    let actor = format!("uid:{}", rustix::process::getuid().as_raw());
-    let result = if is_ok { "ok" } else { "failed" };
-    let record = AuditRecord::new((system_clock())(), &actor, action, object, result);
-    let counts = counts.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
-    let log = AuditLog::new(settings.directory.clone());
-    if let Err(error) = log.append(&AuditRecord { counts, ..record }) {
-        eprintln!("cannot write the audit log: {}", io_message(&error));
-    }
-}
-
 /// Removes entries permanently.
 pub(super) fn purge(
     loader: Loader<'_>,
@@ -145,9 +129,17 @@ pub(super) fn purge(
         for ids in ids.chunks(PAGE_ENTRIES as usize).map(<[i64]>::to_vec) {
             removed += match &access {
                 QuarantineAccess::Spool(spool, _) => {
-                    let removed = spool.remove(ids).await?.values().sum();
-                    note_offline(settings, "purge", "", true, &[("removed", removed)]);
-                    removed
+                    let details = AuditDetails::purge(&ids);
+                    let result = spool.remove(ids).await.map(|removed| removed.values().sum());
+                    let counts = result.as_ref().ok().map(|removed| ("removed", *removed));
+                    note_offline(
+                        settings,
+                        ("purge", ""),
+                        result.is_ok(),
+                        counts.as_slice(),
+                        details,
+                    );
+                    result?
                 }
                 QuarantineAccess::Service(admin) => {
                     let request = admin.post("/api/quarantine/purge").json(&PurgeRequest { ids });

@@ -10,62 +10,76 @@ use tokio::time::Instant;
 #[derive(Debug, Default, Serialize)]
 pub(super) struct TopReport {
     pub(super) version: String,
-    pub(super) spool_bytes: u64,
-    pub(super) spool_max_bytes: u64,
+    /// Reason why the spool cannot be read. Its numbers and all rates are unknown then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spool_error: Option<String>,
+    pub(super) spool_bytes: Option<u64>,
+    pub(super) spool_max_bytes: Option<u64>,
     /// Entries in quarantine.
-    pub(super) quarantined: u64,
+    pub(super) quarantined: Option<u64>,
     pub(super) sources: Vec<SourceRates>,
     pub(super) sinks: Vec<SinkRates>,
 }
 
-/// Rates of a source, in events per second.
+/// Rates of a source, in events per second; `null` if they are unknown.
 #[derive(Debug, Serialize)]
 pub(super) struct SourceRates {
     pub(super) source: String,
-    pub(super) accepted: f64,
-    pub(super) duplicates: f64,
-    pub(super) quarantined: f64,
+    pub(super) accepted: Option<f64>,
+    pub(super) duplicates: Option<f64>,
+    pub(super) quarantined: Option<f64>,
     /// `receiving`, `blocked`, or the time since the last request.
     pub(super) state: String,
 }
 
-/// Rates of a sink, in events per second.
+/// Rates of a sink, in events per second; `null` if they are unknown.
 #[derive(Debug, Serialize)]
 pub(super) struct SinkRates {
     pub(super) sink: String,
-    pub(super) delivered: f64,
-    pub(super) dead_lettered: f64,
+    pub(super) delivered: Option<f64>,
+    pub(super) dead_lettered: Option<f64>,
     /// Events that the sink has not committed; `null` if the spool cannot be read.
     pub(super) lag: Option<u64>,
     /// State, with the reason of a failure.
     pub(super) state: String,
 }
 
-/// Totals of the previous document.
+/// Totals of the last document that had any, and its time.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
-    totals: HashMap<(String, String), u64>,
-    at: Option<Instant>,
-}
+pub(super) struct Rates(Option<(Totals, Instant)>);
+
+/// Totals by name of the source or sink, and disposition.
+type Totals = HashMap<(String, String), u64>;
 
 impl Rates {
-    /// Returns the state in a document, with the rates since the previous one; they are 0 in the first.
+    /// Returns the state in a document, with the rates since the previous document with totals. They are unknown in the
+    /// first one, and while the spool cannot be read.
     pub(super) fn update(&mut self, status: &Value, now: Instant) -> TopReport {
-        let seconds = self.at.map(|at| (now - at).as_secs_f64()).filter(|seconds| *seconds > 0.0);
-        let totals: HashMap<(String, String), u64> = list(&status["spool"]["totals"])
-            .map(|total| ((text(&total[0]), text(&total[1])), total[2].as_u64().unwrap_or(0)))
-            .collect();
-        let before = std::mem::replace(&mut self.totals, totals);
-        self.at = Some(now);
-        let rate = |name: &str, disposition: &str| {
-            let key = (name.to_owned(), disposition.to_owned());
-            let of = |totals: &HashMap<_, u64>| totals.get(&key).copied().unwrap_or(0);
-            let count = of(&self.totals).saturating_sub(of(&before));
-            seconds.map_or(0.0, |seconds| count as f64 / seconds)
+        let totals: Option<Totals> = status["spool"]["totals"].as_array().map(|totals| {
+            let totals = totals.iter();
+            totals
+                .map(|total| ((text(&total[0]), text(&total[1])), total[2].as_u64().unwrap_or(0)))
+                .collect()
+        });
+        let period = match (&totals, &self.0) {
+            (Some(totals), Some((before, at))) => {
+                Some((totals.clone(), before.clone(), (now - *at).as_secs_f64()))
+            }
+            _ => None,
         };
-        let number = |key: &str| status["spool"][key].as_u64().unwrap_or(0);
+        let rate = |name: &str, disposition: &str| {
+            let (totals, before, seconds) = period.as_ref().filter(|(.., it)| *it > 0.0)?;
+            let key = (name.to_owned(), disposition.to_owned());
+            let of = |totals: &Totals| totals.get(&key).copied().unwrap_or(0);
+            Some(of(totals).saturating_sub(of(before)) as f64 / seconds)
+        };
+        if let Some(totals) = totals {
+            self.0 = Some((totals, now));
+        }
+        let number = |key: &str| status["spool"][key].as_u64();
         TopReport {
             version: text(&status["version"]),
+            spool_error: status["spool_error"].as_str().map(str::to_owned),
             spool_bytes: number("size"),
             spool_max_bytes: number("max_size"),
             quarantined: number("quarantined"),
@@ -141,10 +155,11 @@ mod tests {
             })
         };
         let (mut rates, start) = (Rates::default(), Instant::now());
+        let of = |report: &TopReport| (report.sinks[0].delivered, report.sources[0].accepted);
         let first = rates.update(&status(1000, 0), start);
-        assert_eq!((first.sinks[0].delivered, first.sources[0].accepted), (0.0, 0.0));
+        assert_eq!(of(&first), (None, None));
         let second = rates.update(&status(1500, 7_260_000), start + Duration::from_secs(2));
-        assert_eq!((second.sinks[0].delivered, second.sources[0].accepted), (250.0, 250.0));
+        assert_eq!(of(&second), (Some(250.0), Some(250.0)));
         assert_eq!(
             (second.sinks[0].lag, second.sinks[0].state.as_str()),
             (Some(7), "paused: token")
@@ -152,6 +167,14 @@ mod tests {
         assert_eq!(second.sources[0].state, "silent for 2h 1m");
         // A restored spool has lower totals.
         let third = rates.update(&status(10, 0), start + Duration::from_secs(3));
-        assert_eq!(third.sinks[0].delivered, 0.0);
+        assert_eq!(third.sinks[0].delivered, Some(0.0));
+        let mut unreadable = status(0, 0);
+        (unreadable["spool"], unreadable["spool_error"]) = (Value::Null, "no answer".into());
+        let fourth = rates.update(&unreadable, start + Duration::from_secs(4));
+        assert_eq!(of(&fourth), (None, None));
+        assert_eq!((fourth.spool_bytes, fourth.quarantined), (None, None));
+        assert_eq!(fourth.spool_error.as_deref(), Some("no answer"));
+        let fifth = rates.update(&status(110, 0), start + Duration::from_secs(8));
+        assert_eq!(of(&fifth), (Some(20.0), Some(20.0)), "since the last known totals");
     }
 }

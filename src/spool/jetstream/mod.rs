@@ -70,6 +70,7 @@ mod streams;
 mod upkeep;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, OpenError, ReadError, SpoolHealth};
+use super::{Clock, OpenError, ReadError, SpoolHealth, moving};
 use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
@@ -135,7 +136,7 @@ impl JetStreamSpool {
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
-        spool.refuse_moved().await?;
+        spool.refuse_moved(&settings.directory).await?;
         let (streams, status) = (&spool.streams, &spool.status);
         let keeping =
             Keeping { retention: settings.retention, dedup_window: settings.dedup_window };
@@ -154,13 +155,15 @@ impl JetStreamSpool {
         Ok(spool)
     }
 
-    async fn refuse_moved(&self) -> Result<(), OpenError> {
+    async fn refuse_moved(&self, directory: &Path) -> Result<(), OpenError> {
         let began = Instant::now();
         let (record, _) = move_record::read(&self.streams.leases).await.map_err(|error| {
             let detail = self.status.denials.explain(error_chain(&error), began);
             OpenError::Stream { stream: format!("{}-sinks", self.stream), detail }
         })?;
-        move_record::refuse(&record, &self.stream)
+        move_record::refuse(&record, &self.stream)?;
+        let moved_from = record.incoming.as_ref().map(|incoming| incoming.from.as_str());
+        moving::refuse_other_stream(directory, &self.stream, moved_from)
     }
 
     /// Connects to existing streams, for inspection and the quarantine.

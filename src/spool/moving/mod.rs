@@ -58,17 +58,63 @@ pub(super) fn refuse_left_behind(directory: &Path, own: &JetStreamConfig) -> Res
     if mark::read(directory).is_some_and(|to| to == run::stream(own)) {
         return Ok(());
     }
-    // A spool that cannot be read was never one, or the embedded engine reports it.
-    let Ok(spool) = embedded::inspect::open(directory) else { return Ok(()) };
-    let Ok(stats) = spool.stats() else { return Ok(()) };
+    match left_behind(directory) {
+        None => Ok(()),
+        Some(LeftBehind { events, entries, .. }) => {
+            Err(OpenError::LeftBehind { directory: directory.to_owned(), events, entries })
+        }
+    }
+}
+
+/// Refuses a stream that has the name of the one to which the directory was moved, and not its content: it is in another
+/// cluster, or was created again. `moved_from` is the id of the spool that was moved to the stream.
+///
+/// # Errors
+///
+/// [`OpenError::NotMovedHere`] with the numbers of the directory and the remedy.
+#[cfg(feature = "nats")]
+pub(super) fn refuse_other_stream(
+    directory: &Path,
+    stream: &str,
+    moved_from: Option<&str>,
+) -> Result<(), OpenError> {
+    if mark::read(directory).is_none() {
+        return Ok(());
+    }
+    match left_behind(directory) {
+        Some(LeftBehind { id, events, entries }) if moved_from != Some(&id) => {
+            let (directory, stream) = (directory.to_owned(), stream.to_owned());
+            Err(OpenError::NotMovedHere { directory, stream, events, entries })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Content of an embedded spool that a receiver with the engine jetstream would not deliver.
+#[cfg(feature = "nats")]
+struct LeftBehind {
+    /// Id of the spool; empty if it cannot be read.
+    id: String,
+    /// Events that some sink has not committed.
+    events: u64,
+    /// Entries in quarantine.
+    entries: u64,
+}
+
+/// Returns the undelivered content of a directory. A spool that cannot be read was never one, or the embedded engine
+/// reports it.
+#[cfg(feature = "nats")]
+fn left_behind(directory: &Path) -> Option<LeftBehind> {
+    let spool = embedded::inspect::open(directory).ok()?;
+    let stats = spool.stats().ok()?;
     // A sink that was removed from the configuration stays behind; its events do not stay.
     let lag = stats.sinks.iter().map(|sink| sink.lag).max().unwrap_or(stats.events);
-    let events = lag.min(stats.events);
-    let entries = stats.quarantined;
-    match events + entries {
-        0 => Ok(()),
-        _ => Err(OpenError::LeftBehind { directory: directory.to_owned(), events, entries }),
-    }
+    let (events, entries) = (lag.min(stats.events), stats.quarantined);
+    (events + entries > 0).then(|| LeftBehind {
+        id: spool.id().unwrap_or_default(),
+        events,
+        entries,
+    })
 }
 
 /// Records that the directory belongs to a receiver with the engine jetstream.
@@ -126,11 +172,21 @@ mod tests {
         assert!(refuse_left_behind(directory.path(), &own).is_err(), "another stream has it");
         mark::write(directory.path(), "stream davinci-siem").expect("marked");
         assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
+        let id = embedded::inspect::open(directory.path()).expect("a spool").id().expect("an id");
+        let check =
+            |from: Option<&str>| refuse_other_stream(directory.path(), "davinci-siem", from);
+        assert!(check(Some(&id)).is_ok(), "it has its content");
+        assert!(check(Some("another")).is_err(), "another spool was moved to it");
+        let refused_stream = check(None).expect_err("another cluster").to_string();
+        assert!(refused_stream.contains("has 1 undelivered events"), "{refused_stream}");
         std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
         assert!(refused.contains("has 1 undelivered events and 0 quarantine entries"), "{refused}");
         let tally = Tally { delivered: 1, ..Tally::default() };
         spool.commit(&sink, 1, tally, Vec::new()).await.expect("committed");
         assert!(refuse_left_behind(directory.path(), &own).is_ok(), "it is delivered");
+        mark::write(directory.path(), "stream davinci-siem").expect("marked");
+        let other = refuse_other_stream(directory.path(), "davinci-siem", None);
+        assert!(other.is_ok(), "nothing is left");
         spool.close();
         mark::write(directory.path(), "stream davinci-siem").expect("marked");
         let refused =
