@@ -35,6 +35,9 @@ impl JetStreamSpool {
             Err(AppendError::Store(error)) => self.status.failing.set(Some(error.clone())),
             Err(AppendError::Full) => self.status.set_full(true),
             Err(AppendError::QuarantineFull) => self.status.set_quarantine_full(true),
+            Err(error @ AppendError::TooLarge { .. }) => {
+                self.status.too_large.set(Some(error.to_string()));
+            }
             Err(_) => {}
         }
         stored

@@ -226,6 +226,7 @@ impl JetStreamSpool {
         SpoolHealth {
             failing: self.status.failing.get(),
             denied: self.status.denials.recent(),
+            too_large: self.status.too_large.get(),
             ..SpoolHealth::default()
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct LogStatus {
     quarantine_full: AtomicBool,
     quarantine_size: watch::Sender<u64>,
     pub(super) failing: RecentFailure,
+    /// Last batch above `max_payload`.
+    pub(super) too_large: RecentFailure,
     pub(super) denials: Arc<Denials>,
 }
 
@@ -44,6 +46,7 @@ impl LogStatus {
             quarantine_full: AtomicBool::new(false),
             quarantine_size: watch::Sender::new(0),
             failing: RecentFailure::default(),
+            too_large: RecentFailure::default(),
             denials,
         }
     }

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream;
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 /// A client that creates streams and reads messages.
@@ -46,6 +47,28 @@ impl Client {
             change(&mut config);
             self.context.update_stream(config).await.expect("changed");
         });
+    }
+
+    /// Deletes all consumers of a stream. Returns their number.
+    pub fn delete_consumers(&self, stream: &str) -> usize {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let names: Vec<String> =
+                stream.consumer_names().map(|name| name.expect("a name")).collect().await;
+            for name in &names {
+                stream.delete_consumer(name).await.expect("deleted");
+            }
+            names.len()
+        })
+    }
+
+    /// Returns the JSON of the last message of a subject; `None` if there is none.
+    pub fn last_of_subject(&self, stream: &str, subject: &str) -> Option<Value> {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let message = stream.get_last_raw_message_by_subject(subject).await.ok()?;
+            serde_json::from_slice(&message.payload).ok()
+        })
     }
 
     pub fn delete(&self, stream: &str) {
