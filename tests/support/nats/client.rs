@@ -49,8 +49,8 @@ impl Client {
         });
     }
 
-    /// Deletes all consumers of a stream. Returns their number.
-    pub fn delete_consumers(&self, stream: &str) -> usize {
+    /// Deletes all consumers of a stream.
+    pub fn delete_consumers(&self, stream: &str) {
         self.runtime.block_on(async {
             let stream = self.context.get_stream(stream).await.expect("a stream");
             let names: Vec<String> =
@@ -58,8 +58,23 @@ impl Client {
             for name in &names {
                 stream.delete_consumer(name).await.expect("deleted");
             }
-            names.len()
+        });
+    }
+
+    /// Returns the number of consumers of a stream.
+    pub fn consumers(&self, stream: &str) -> usize {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.cached_info().state.consumer_count
         })
+    }
+
+    /// Stores a message as another program would.
+    pub fn publish(&self, subject: &str, body: &'static str) {
+        self.runtime.block_on(async {
+            let sent = self.context.publish(subject.to_owned(), body.into()).await;
+            sent.expect("sent").await.expect("stored");
+        });
     }
 
     /// Returns the JSON of the last message of a subject; `None` if there is none.
