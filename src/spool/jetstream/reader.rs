@@ -200,13 +200,10 @@ impl ReadBuffer {
             return true;
         }
         let Some(events) = open.frame.chunk(index) else {
-            let (source, bytes) = (open.frame.head.source.clone(), open.frame.raw_chunk(index));
-            self.add_damage(
-                last,
-                source,
-                "the chunk does not match its checksum".to_owned(),
-                bytes,
-            );
+            let bytes = open.frame.raw_chunk(index).map_or_else(Vec::new, |chunk| chunk.body);
+            let source = open.frame.head.source.clone();
+            let detail = "the chunk does not match its checksum".to_owned();
+            self.add_damage(last, source, detail, bytes.into());
             return true;
         };
         let head = &open.frame.head;
