@@ -208,12 +208,12 @@ impl JetStreamSpool {
 
     /// See [`crate::spool::Spool::is_full`].
     pub(crate) fn is_full(&self) -> bool {
-        self.status.is_full()
+        self.status.full.get()
     }
 
     /// See [`crate::spool::Spool::is_quarantine_full`].
     pub(crate) fn is_quarantine_full(&self) -> bool {
-        self.status.is_quarantine_full()
+        self.status.quarantine_full.get()
     }
 
     /// See [`crate::spool::Spool::quarantine_size`].

@@ -151,12 +151,12 @@ impl JetStreamSpool {
             // Only of the events: their stream fills on its own.
             size: events.state.bytes,
             max_size: max_bytes(&events),
-            full: self.status.is_full(),
+            full: self.status.full.get(),
             dedup_ids: summary.keys,
             quarantined: quarantine.state.messages,
             quarantine_size: quarantine.state.bytes,
             quarantine_max_size: max_bytes(&quarantine),
-            quarantine_full: self.status.is_quarantine_full(),
+            quarantine_full: self.status.quarantine_full.get(),
             sinks: sinks.collect(),
             totals,
             ..SpoolStats::default()

@@ -118,7 +118,7 @@ impl JetStreamSpool {
         let since = now.saturating_sub(nanos(keeping.retention));
         let since = since.min(read.unwrap_or(now).saturating_sub(nanos(keeping.dedup_window)));
         // Events kept for a replay, and the window, make room for new events.
-        let is_crowded = self.status.is_crowded();
+        let is_crowded = self.status.crowded.get();
         let may_go = |mark: &Mark| {
             mark.sequence < first
                 && mark.sequence <= checkpoint.head.sequence
