@@ -108,7 +108,8 @@ impl JetStreamSpool {
         let checkpoint = self.stored_checkpoint().await?;
         let index = self.read_index(&checkpoint, checkpoint.trimmed).await?;
         let mut result = Ok(());
-        self.scan(checkpoint.trimmed, |before, sequence, frame| {
+        self.scan(checkpoint.trimmed, |before, message, frame| {
+            let sequence = message.sequence;
             let corrupt = || {
                 MoveError::Refused(format!(
                     "message {sequence} of stream {} is corrupt, or of another program (spool verify), and cannot \

@@ -24,6 +24,12 @@ const CONSUMER_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time after the end of a pull that waits, within which the server reports the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Timeout for stored messages to become readable: the serving replica may lag.
+pub(super) const LAG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause before another attempt to read what a lagging replica does not have yet.
+pub(super) const LAG_PAUSE: Duration = Duration::from_millis(20);
+
 /// Bytes that a pull asks for, judged by the size of the last messages.
 const PULL_BYTES: usize = 4 * 1024 * 1024;
 

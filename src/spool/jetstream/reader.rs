@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
 use tokio::sync::{Mutex, watch};
@@ -11,18 +10,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::REQUEST_TIMEOUT;
 use super::checkpoint::Mark;
 use super::frame::{self, BatchFrame};
-use super::log::{LogMessage, LogReader, LogStep};
+use super::log::{LAG_PAUSE, LAG_TIMEOUT, LogMessage, LogReader, LogStep};
 use super::sink_lease::ReadMessage;
 use super::sinks::SinkLeaseState;
 use super::status::LogStatus;
 use crate::error_chain::error_chain;
 use crate::spool::{Damage, Read, ReadError, StoredEvent};
-
-/// Timeout for stored events to become readable: the serving replica may lag.
-const LAG_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Pause before another attempt to read what a lagging replica does not have yet.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Reader of one sink.
 #[derive(Debug)]
@@ -133,7 +126,7 @@ impl JetStreamReader {
                 LogStep::End if since.elapsed() > LAG_TIMEOUT => {
                     return Err(ReadError("stored events cannot be read yet".into()));
                 }
-                LogStep::End => sleep(PAUSE).await,
+                LogStep::End => sleep(LAG_PAUSE).await,
             }
         }
     }
@@ -246,6 +239,8 @@ impl ReadBuffer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt;
 
     use super::*;
