@@ -100,6 +100,8 @@ mod shared_archive;
 #[cfg(feature = "nats")]
 mod shared_delivery;
 #[cfg(feature = "nats")]
+mod shared_faults;
+#[cfg(feature = "nats")]
 mod shared_health;
 #[cfg(feature = "nats")]
 mod shared_move;

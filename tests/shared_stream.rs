@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::shared_spool::{roles, wait_for_ids};
@@ -29,6 +30,51 @@ fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     receivers.get(waits).post(&batch(all[60..].to_vec()));
     wait_for_ids(&target, &all);
     wait_for_reason(&receivers, "the stream was recreated");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_purge_after_everything_was_delivered_skips_nothing() {
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    let all = ids(90);
+    for part in all.chunks(30) {
+        receivers.get(0).post(&batch(part.to_vec()));
+        receivers.get(0).wait_until_settled("siem");
+    }
+    cluster.client().purge("davinci-siem");
+    wait_for_reason(&receivers, "another program has removed messages from the stream");
+    let more: Vec<String> = (0..30).map(|number| format!("more-{number:02}")).collect();
+    receivers.get(1).post(&batch(more.clone()));
+    wait_for_ids(&target, &[all, more].concat());
+    receivers.get(1).wait_until_settled("siem");
+    let stats = receivers.homes[0].run(&["spool", "stats", "--json"]).stdout;
+    let stats: Value = serde_json::from_slice(&stats).expect("JSON");
+    assert_eq!(stats["head"], 120, "{stats}");
+    assert_eq!(stats["dispositions"]["siem"], json!({ "delivered": 120 }), "nothing is retired");
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_message_of_another_program_is_reported_and_the_rest_is_delivered() {
+    let (cluster, target) = (Cluster::shipped(1), Target::start(Webhook::default()));
+    let receivers = Receivers::start(&cluster, &target, &[]);
+    let (all, home) = (ids(40), &receivers.homes[0]);
+    receivers.get(0).post(&batch(all[..20].to_vec()));
+    cluster.client().publish("davinci-siem.batch.pingone", "{\"of\":\"another program\"}");
+    receivers.get(1).post(&batch(all[20..].to_vec()));
+    wait_for_ids(&target, &all);
+    wait_for("the entry", || (home.quarantine().len() == 1).then_some(()));
+    let verified = home.run(&["spool", "verify"]);
+    let printed = String::from_utf8(verified.stdout).expect("UTF-8");
+    let error = String::from_utf8(verified.stderr).expect("UTF-8");
+    assert!(!verified.status.success());
+    assert!(printed.contains("message 2: corrupt, or of another program"), "{printed}");
+    // There is no file that could be set aside.
+    assert!(error.contains("1 problem") && !error.contains("repair"), "{error}");
+    let repaired = home.run(&["spool", "repair"]);
+    let error = String::from_utf8(repaired.stderr).expect("UTF-8");
+    assert!(!repaired.status.success() && error.contains("nothing to repair here"), "{error}");
 }
 
 #[test]

@@ -33,6 +33,10 @@ struct Readiness {
     /// Permissions that the NATS servers have denied, with advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_denied: Option<String>,
+    /// Batch above `max_payload` of the NATS servers, with advice. The service stays ready, because it still accepts
+    /// smaller batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_too_large: Option<String>,
     /// Advice about a corrupt page of the spool.
     #[serde(skip_serializing_if = "Option::is_none")]
     spool_damaged: Option<&'static str>,
@@ -84,6 +88,7 @@ pub(super) async fn ready(State(admin): State<Arc<Admin>>) -> Response {
             "batches with refused elements are answered with 503: see davinci-siem quarantine list, then retry or purge entries, or raise spool.quarantine_max_size",
         ),
         spool_denied: spool.denied,
+        batch_too_large: spool.too_large,
         spool_damaged: spool.is_damaged.then_some(
             "a page is corrupt: restart the service, which repairs it, or stop it and run davinci-siem spool repair",
         ),

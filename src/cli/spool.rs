@@ -49,7 +49,7 @@ pub(super) fn run(command: &SpoolCommand, settings: &SpoolConfig) -> Result<(), 
     let open = || inspect::open(settings);
     match command {
         SpoolCommand::Stats(arguments) => stats(&open()?, settings, arguments.json),
-        SpoolCommand::Verify(arguments) => verify(&open()?, arguments.json),
+        SpoolCommand::Verify(arguments) => verify(&open()?, settings, arguments.json),
         SpoolCommand::Repair(arguments) => mend(settings, arguments.json),
         SpoolCommand::Move(arguments) => relocate(settings, arguments),
     }
@@ -107,7 +107,11 @@ fn stats(
     table(&["SOURCE/SINK", "RESULT", "EVENTS"], &totals)
 }
 
-fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), CommandFailure> {
+fn verify(
+    spool: &inspect::Inspection,
+    settings: &SpoolConfig,
+    as_json: bool,
+) -> Result<(), CommandFailure> {
     let bar = progress(0, "chunks");
     let found = spool.verify(|done, total| {
         bar.set_length(total);
@@ -126,11 +130,18 @@ fn verify(spool: &inspect::Inspection, as_json: bool) -> Result<(), CommandFailu
         found.notes.iter().try_for_each(|note| print_line!("{note}"))?;
         losses(&found.losses)?;
     }
+    // The JetStream engine has nothing to set aside.
+    let advice = match settings.engine {
+        Engine::Embedded => {
+            ". Stop the service and run davinci-siem spool repair to set the corrupt part aside"
+        }
+        #[cfg(feature = "nats")]
+        Engine::Jetstream(_) => "",
+    };
     match found.problems.len() {
         0 => Ok(()),
         problems => Err(CommandFailure::Answered(format!(
-            "{}; readable events are delivered, corrupt ones go to quarantine. Stop the service and run \
-             davinci-siem spool repair to set the corrupt part aside",
+            "{}; readable events are delivered, corrupt ones go to quarantine{advice}",
             count(problems as u64, "problem")
         ))),
     }

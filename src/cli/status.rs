@@ -56,7 +56,9 @@ fn print(readiness: &Value, status: &Value) -> Result<(), CommandFailure> {
         false => colored(&format!("not ready: {}", safe(text(&readiness["reason"]))), bad),
     };
     print_line!("davinci-siem {}: {ready}", safe(text(&status["version"])))?;
-    for warning in ["quarantine_full", "spool_denied", "spool_damaged", "spool_set_aside"] {
+    let warnings =
+        ["quarantine_full", "batch_too_large", "spool_denied", "spool_damaged", "spool_set_aside"];
+    for warning in warnings {
         if let Some(what) = readiness[warning].as_str() {
             print_line!("{}", colored(&format!("{warning}: {}", safe(what)), bad))?;
         }

@@ -89,6 +89,9 @@ impl Unavailable {
             Unavailable::InFlight => "too many bytes in flight",
             Unavailable::ShuttingDown => "shutting down",
             Unavailable::Spool(AppendError::QuarantineFull) => "the quarantine is full",
+            Unavailable::Spool(AppendError::TooLarge { .. }) => {
+                "the batch, compressed, is larger than max_payload of the NATS servers"
+            }
             Unavailable::Spool(_) => "the events could not be stored",
             Unavailable::Panic => "internal error",
         }

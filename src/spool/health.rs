@@ -15,6 +15,9 @@ pub struct SpoolHealth {
     pub failing: Option<String>,
     /// Permissions that the servers have denied recently, and the remedy. JetStream only.
     pub denied: Option<String>,
+    /// Size of a batch that was refused recently because it is larger than `max_payload`, and the remedy. Other batches
+    /// are stored. JetStream only.
+    pub too_large: Option<String>,
     /// True if a page of the database is corrupt and needs a repair.
     pub is_damaged: bool,
     /// Acknowledged events that were known to be lost at start.

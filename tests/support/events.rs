@@ -36,9 +36,13 @@ pub fn minted_with(id: &str, description: &str) -> String {
 
 /// Returns an array with one event of about 100 kB that cannot be compressed.
 pub fn large(id: &str) -> String {
+    large_of(id, 100_000)
+}
+
+/// Returns an array with one event of about this size that cannot be compressed much.
+pub fn large_of(id: &str, size: usize) -> String {
     let mut random = rand::rng();
-    let noise: String =
-        (0..100_000).map(|_| char::from(random.random_range(b'!'..=b'['))).collect();
+    let noise: String = (0..size).map(|_| char::from(random.random_range(b'!'..=b'['))).collect();
     format!("[{}]", minted_with(id, &noise))
 }
 

@@ -21,7 +21,8 @@ impl Machine {
         Machine::of(Home::with_two_sinks(config))
     }
 
-    fn of(mut home: Home) -> Machine {
+    /// Makes a machine of a home.
+    pub fn of(mut home: Home) -> Machine {
         home.preload("failing_machine.c");
         let names = [
             ("FAIL_SYNC", "fail-sync"),

@@ -21,6 +21,16 @@ impl Receivers {
         target: &Target<Webhook>,
         settings: &[(&str, &str)],
     ) -> Receivers {
+        Receivers::start_in(cluster, target, settings, |home| home)
+    }
+
+    /// Does the same as [`start`](Receivers::start), each in a home that `prepared` returns.
+    pub fn start_in(
+        cluster: &Cluster,
+        target: &Target<Webhook>,
+        settings: &[(&str, &str)],
+        prepared: impl Fn(Home) -> Home,
+    ) -> Receivers {
         let home = || {
             let port = free_port();
             let config = format!(
@@ -29,14 +39,12 @@ impl Receivers {
                 cluster.spool(),
             );
             let address = format!("127.0.0.1:{port}");
-            settings.iter().fold(
-                Home::new(&config)
-                    .with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)])
-                    .with_variables(&cluster.variables()),
-                |home, (key, value)| {
-                    home.with_variables(&[(&format!("DAVINCI_SIEM__{key}"), value)])
-                },
-            )
+            let home = Home::new(&config)
+                .with_variables(&[("DAVINCI_SIEM__LISTEN__ADDRESS", &address)])
+                .with_variables(&cluster.variables());
+            settings.iter().fold(prepared(home), |home, (key, value)| {
+                home.with_variables(&[(&format!("DAVINCI_SIEM__{key}"), value)])
+            })
         };
         let mut receivers = Receivers { homes: [home(), home()], running: [None, None] };
         receivers.restart();

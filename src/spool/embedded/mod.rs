@@ -305,6 +305,7 @@ impl EmbeddedSpool {
         SpoolHealth {
             failing: failing.or_else(|| shared.failing.get()),
             denied: None,
+            too_large: None,
             is_damaged: shared.damaged.load(Ordering::Relaxed),
             lost: shared.lost,
             set_aside: shared.set_aside.clone(),

@@ -33,15 +33,18 @@ impl JetStreamSpool {
         match &stored {
             Ok(_) => self.status.failing.set(None),
             Err(AppendError::Store(error)) => self.status.failing.set(Some(error.clone())),
-            Err(AppendError::Full) => self.status.set_full(true),
-            Err(AppendError::QuarantineFull) => self.status.set_quarantine_full(true),
+            Err(AppendError::Full) => self.status.full.set(true),
+            Err(AppendError::QuarantineFull) => self.status.quarantine_full.set(true),
+            Err(error @ AppendError::TooLarge { .. }) => {
+                self.status.too_large.set(Some(error.to_string()));
+            }
             Err(_) => {}
         }
         stored
     }
 
     async fn store(&self, prepared: PreparedBatch) -> Result<Receipt, AppendError> {
-        if prepared.is_copy() && self.status.is_crowded() {
+        if prepared.is_copy() && self.status.crowded.get() {
             return Err(AppendError::Full);
         }
         let (received, events) = (prepared.events() as u64, prepared.batch.events.len() as u32);
@@ -227,7 +230,7 @@ impl JetStreamSpool {
                 Ok(None) => return Err(AppendError::Store("the servers do not answer".to_owned())),
                 Err(error) => {
                     if error == full() {
-                        self.status.set_quarantine_full(true);
+                        self.status.quarantine_full.set(true);
                     }
                     return Err(error);
                 }

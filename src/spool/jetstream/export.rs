@@ -10,7 +10,7 @@ use super::index::MILLI;
 use super::move_record::{self, MoveRecord, OutgoingMove};
 use super::sink_lease::{self, RENEW_INTERVAL, SinkLease};
 use super::{JetStreamSpool, records, unreadable};
-use crate::spool::chunk::{self, Chunk};
+use crate::spool::chunk;
 use crate::spool::moving::MoveError;
 use crate::spool::moving::contents::{MovedChunk, MovedSink, MovedState};
 use crate::spool::{DedupKey, Millis};
@@ -108,7 +108,8 @@ impl JetStreamSpool {
         let checkpoint = self.stored_checkpoint().await?;
         let index = self.read_index(&checkpoint, checkpoint.trimmed).await?;
         let mut result = Ok(());
-        self.scan(checkpoint.trimmed, |before, sequence, frame| {
+        self.scan(checkpoint.trimmed, |before, message, frame| {
+            let sequence = message.sequence;
             let corrupt = || {
                 MoveError::Refused(format!(
                     "message {sequence} of stream {} is corrupt, or of another program (spool verify), and cannot \
@@ -136,9 +137,8 @@ impl JetStreamSpool {
                     };
                     let events = frame.chunk(number).ok_or_else(corrupt)?;
                     if !(first + 1..=last).any(is_repeated) {
-                        let (count, codec) = frame.form(number);
-                        let body = frame.raw_chunk(number).to_vec();
-                        visit(moved(last, Chunk { count, codec, body }, head.only_sink.clone()))?;
+                        let chunk = frame.raw_chunk(number).ok_or_else(corrupt)?;
+                        visit(moved(last, chunk, head.only_sink.clone()))?;
                         continue;
                     }
                     let events: Vec<(u64, Bytes)> = (first + 1..).zip(events).collect();

@@ -257,14 +257,10 @@ impl BatchFrame {
         if is_sound { chunk::decode(codec, count, body) } else { None }
     }
 
-    /// Returns the number of events in a chunk, and its codec.
-    pub(super) fn form(&self, index: usize) -> (u32, u8) {
-        self.head.chunks.get(index).map_or((0, 0), |chunk| (chunk.count, chunk.codec))
-    }
-
-    /// Returns the bytes of a chunk as they are stored.
-    pub(super) fn raw_chunk(&self, index: usize) -> Bytes {
-        self.chunks.get(index).cloned().unwrap_or_default()
+    /// Returns a chunk as it is stored.
+    pub(super) fn raw_chunk(&self, index: usize) -> Option<Chunk> {
+        let (body, chunk) = (self.chunks.get(index)?, self.head.chunks.get(index)?);
+        Some(Chunk { count: chunk.count, codec: chunk.codec, body: body.to_vec() })
     }
 }
 
@@ -344,10 +340,8 @@ mod tests {
         };
         for chunk in chunks {
             let frame = parse(&encode_moved(moved(chunk.clone()))).expect("a frame");
-            assert_eq!(
-                (frame.form(0), &frame.raw_chunk(0)[..]),
-                ((chunk.count, chunk.codec), &chunk.body[..])
-            );
+            let raw = frame.raw_chunk(0).expect("a chunk");
+            assert_eq!((raw.count, raw.codec, &raw.body), (chunk.count, chunk.codec, &chunk.body));
             assert_eq!(frame.chunk(0).expect("sound").len(), chunk.count as usize);
             assert!(frame.event_keys().is_empty() && frame.entry_keys().is_empty());
             assert_eq!(frame.head.only_sink, only_sink);
@@ -364,7 +358,7 @@ mod tests {
     fn a_flipped_bit_spoils_its_chunk_or_the_message() {
         let message = encoded(&batch(), Disposition::Accepted);
         let sound = parse(&message).expect("a frame");
-        let bodies: usize = (0..sound.chunks()).map(|index| sound.raw_chunk(index).len()).sum();
+        let bodies: usize = sound.chunks.iter().map(Bytes::len).sum();
         for at in (0..message.len()).step_by(101) {
             let mut bytes = message.to_vec();
             bytes[at] ^= 1;

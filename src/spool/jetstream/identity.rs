@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{Info, Stream};
 use tokio::time::Instant;
 
 use super::checkpoint::{Checkpoint, Mark, created};
-use super::unreadable;
+use super::log;
 use crate::spool::ReadError;
 
 /// Time that the leader may lack a message that was read, without progress, before the message counts as lost.
@@ -69,9 +69,10 @@ impl StreamIdentity {
         }
         let found = match mark.at {
             0 => None,
-            _ => stored_at(stream, mark.sequence).await?,
+            _ => log::message(stream, mark.sequence).await?,
         };
-        if found.is_some_and(|at| at != mark.at) {
+        let at = found.map(|found| found.time.timestamp_nanos_opt().unwrap_or_default());
+        if at.is_some_and(|at| at != mark.at) {
             return Ok(Some(LOST_END));
         }
         self.to_compare = Some((read, now));
@@ -118,15 +119,6 @@ fn last_known(checkpoint: &Checkpoint, read: Mark) -> Mark {
 }
 
 const LOST_END: &str = "the stream has lost its end, or was restored from an older copy";
-
-/// Returns the storage time of a message, in ns since the Unix epoch; `None` if the leader does not have it.
-async fn stored_at(stream: &Stream, sequence: u64) -> Result<Option<i64>, ReadError> {
-    match stream.get_raw_message(sequence).await {
-        Ok(found) => Ok(Some(found.time.timestamp_nanos_opt().unwrap_or_default())),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(unreadable(error)),
-    }
-}
 
 #[cfg(test)]
 mod tests {

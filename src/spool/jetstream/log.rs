@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
@@ -22,6 +23,12 @@ const CONSUMER_IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Time after the end of a pull that waits, within which the server reports the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Timeout for stored messages to become readable: the serving replica may lag.
+pub(super) const LAG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Pause before another attempt to read what a lagging replica does not have yet.
+pub(super) const LAG_PAUSE: Duration = Duration::from_millis(20);
 
 /// Bytes that a pull asks for, judged by the size of the last messages.
 const PULL_BYTES: usize = 4 * 1024 * 1024;
@@ -247,6 +254,25 @@ async fn consumer(
         ..pull::Config::default()
     };
     stream.create_consumer(config).await.map_err(unreadable)
+}
+
+/// Returns a message of a stream, which the leader is asked for; `None` if it is not stored.
+pub(super) async fn message(
+    stream: &Stream,
+    sequence: u64,
+) -> Result<Option<StreamMessage>, ReadError> {
+    stored(stream.get_raw_message(sequence).await)
+}
+
+/// Returns the message of an answer; `None` if it is not stored.
+pub(super) fn stored(
+    answer: Result<StreamMessage, LastRawMessageError>,
+) -> Result<Option<StreamMessage>, ReadError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(unreadable(error)),
+    }
 }
 
 /// Returns true if the stream's leader has no message from `first` to `last`.

@@ -211,12 +211,12 @@ impl JetStreamSpool {
 
     /// See [`crate::spool::Spool::is_full`].
     pub(crate) fn is_full(&self) -> bool {
-        self.status.is_full()
+        self.status.full.get()
     }
 
     /// See [`crate::spool::Spool::is_quarantine_full`].
     pub(crate) fn is_quarantine_full(&self) -> bool {
-        self.status.is_quarantine_full()
+        self.status.quarantine_full.get()
     }
 
     /// See [`crate::spool::Spool::quarantine_size`].
@@ -229,6 +229,7 @@ impl JetStreamSpool {
         SpoolHealth {
             failing: self.status.failing.get(),
             denied: self.status.denials.recent(),
+            too_large: self.status.too_large.get(),
             ..SpoolHealth::default()
         }
     }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 
-use super::log::{LogReader, LogStep};
+use super::log::{self, LogReader, LogStep};
 use super::{JetStreamSpool, entry, unreadable};
 use crate::error_chain::error_chain;
 use crate::spool::{CommitError, Entry, EntrySummary, Query, ReadError};
@@ -74,11 +73,7 @@ impl JetStreamSpool {
     /// Returns the message of an entry, if there is one.
     pub(super) async fn raw(&self, id: i64) -> Result<Option<StreamMessage>, ReadError> {
         let Ok(sequence) = u64::try_from(id) else { return Ok(None) };
-        match self.streams.quarantine.get_raw_message(sequence).await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(unreadable(error)),
-        }
+        log::message(&self.streams.quarantine, sequence).await
     }
 
     /// See [`crate::spool::Spool::remove`].

@@ -1,12 +1,12 @@
 //! Records in the engine's key-value bucket: read from the leader, changed by compare-and-set.
 
 use async_nats::jetstream::kv::{Store, UpdateErrorKind};
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::message::StreamMessage;
 use futures_util::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::unreadable;
+use super::{log, unreadable};
 use crate::error_chain::error_chain;
 use crate::spool::{CommitError, ReadError};
 
@@ -20,34 +20,28 @@ pub(super) struct Stored<T> {
     pub(super) at: i64,
 }
 
-/// Reads a record, if there is one. Asks the leader, also where the bucket allows direct reads, which any server
-/// answers and which need a permission of their own.
+/// Reads a record, if there is one.
 pub(super) async fn read<T: DeserializeOwned>(
     store: &Store,
     key: &str,
 ) -> Result<Option<Stored<T>>, ReadError> {
-    let subject = format!("$KV.{}.{key}", store.name);
-    let found = match store.stream.get_last_raw_message_by_subject(&subject).await {
-        Ok(found) => found,
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    };
     // The header marks a deleted record.
-    if found.headers.get("KV-Operation").is_some() {
-        return Ok(None);
-    }
+    let is_there = |found: &StreamMessage| found.headers.get("KV-Operation").is_none();
+    let Some(found) = last(store, key).await?.filter(is_there) else { return Ok(None) };
     let value = serde_json::from_slice(&found.payload).map_err(unreadable)?;
     Ok(Some(Stored { value, revision: found.sequence, at: found.time.timestamp_millis() }))
 }
 
 /// Returns the revision of a record, also of a deleted one; 0 if there never was one.
 pub(super) async fn revision(store: &Store, key: &str) -> Result<u64, ReadError> {
+    Ok(last(store, key).await?.map_or(0, |found| found.sequence))
+}
+
+/// Returns the last message of a key. Asks the leader, also where the bucket allows direct reads, which any server
+/// answers and which need a permission of their own.
+async fn last(store: &Store, key: &str) -> Result<Option<StreamMessage>, ReadError> {
     let subject = format!("$KV.{}.{key}", store.name);
-    match store.stream.get_last_raw_message_by_subject(&subject).await {
-        Ok(found) => Ok(found.sequence),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
-        Err(error) => Err(unreadable(error)),
-    }
+    log::stored(store.stream.get_last_raw_message_by_subject(&subject).await)
 }
 
 /// Lists the keys of all records, sorted.

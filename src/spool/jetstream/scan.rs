@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use super::checkpoint::{Checkpoint, Mark};
 use super::frame::{self, BatchFrame};
 use super::index::{LogIndex, MILLI};
-use super::log::{LogReader, LogStep};
+use super::log::{LAG_PAUSE, LAG_TIMEOUT, LogMessage, LogReader, LogStep};
 use super::{JetStreamSpool, checkpoint, max_bytes, records, sink_lease, unreadable};
 use crate::spool::inspect::Verification;
 use crate::spool::{DedupKey, Millis, ReadError, SinkStats, SpoolStats, StoredEvent};
@@ -31,7 +33,7 @@ impl JetStreamSpool {
         };
         let (mut found, mut size) = (Vec::new(), 0);
         self.scan(start, |before, message, frame| {
-            let repeated = self.status.index().repeated(message);
+            let repeated = self.status.index().repeated(message.sequence);
             let Some(frame) = frame.filter(|frame| frame.head.only_sink.is_none()) else {
                 return before < positions.end;
             };
@@ -94,6 +96,7 @@ impl JetStreamSpool {
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
         let mut found = Verification::default();
         self.scan(start, |before, message, frame| {
+            let message = message.sequence;
             progress(message - start.sequence, info.state.last_sequence - start.sequence);
             let Some(frame) = frame else {
                 let problem = format!("message {message}: corrupt, or of another program");
@@ -151,12 +154,12 @@ impl JetStreamSpool {
             // Only of the events: their stream fills on its own.
             size: events.state.bytes,
             max_size: max_bytes(&events),
-            full: self.status.is_full(),
+            full: self.status.full.get(),
             dedup_ids: summary.keys,
             quarantined: quarantine.state.messages,
             quarantine_size: quarantine.state.bytes,
             quarantine_max_size: max_bytes(&quarantine),
-            quarantine_full: self.status.is_quarantine_full(),
+            quarantine_full: self.status.quarantine_full.get(),
             sinks: sinks.collect(),
             totals,
             ..SpoolStats::default()
@@ -176,47 +179,45 @@ impl JetStreamSpool {
     ) -> Result<LogIndex, ReadError> {
         let mut index = LogIndex::new(checkpoint, self.status.window());
         index.skip_to(start);
-        let mut log = LogReader::new(self.streams.events.clone(), start.sequence + 1);
-        loop {
-            match log.step().await? {
-                LogStep::Message(message) => {
-                    let frame = frame::parse(&message.payload);
-                    index.add(message.sequence, message.at, frame.as_ref());
-                }
-                LogStep::Gone { .. } => {}
-                LogStep::End => return Ok(index),
-            }
-        }
+        self.scan(start, |_, message, frame| {
+            index.add(message.sequence, message.at, frame.as_ref());
+            true
+        })
+        .await?;
+        Ok(index)
     }
 
-    /// Calls `visit` with each message after `start`, until it returns false: the position before the message, its
-    /// sequence, and its content, unless that is corrupt.
+    /// Calls `visit` with each message after `start`, until it returns false: the position before the message, the
+    /// message, and its content, unless that is corrupt.
     pub(super) async fn scan(
         &self,
         start: Mark,
-        mut visit: impl FnMut(u64, u64, Option<BatchFrame>) -> bool,
+        mut visit: impl FnMut(u64, &LogMessage, Option<BatchFrame>) -> bool,
     ) -> Result<(), ReadError> {
         let info = self.streams.events.get_info().await.map_err(unreadable)?;
-        let last = info.state.last_sequence;
+        // A purged stream has a last sequence, and no message with it.
+        let last = if info.state.messages == 0 { 0 } else { info.state.last_sequence };
         let mut log = LogReader::new(self.streams.events.clone(), start.sequence + 1);
         let (mut position, mut reached) = (start.position, start.sequence);
+        let mut moved = Instant::now();
         while reached < last {
             match log.step().await? {
                 LogStep::Message(message) => {
-                    reached = message.sequence;
+                    (reached, moved) = (message.sequence, Instant::now());
                     let frame = frame::parse(&message.payload);
                     let before = position;
                     position += frame.as_ref().map_or(1, BatchFrame::events);
-                    if !visit(before, message.sequence, frame) {
+                    if !visit(before, &message, frame) {
                         return Ok(());
                     }
                 }
                 LogStep::Gone { last, .. } => reached = last,
-                LogStep::End => {
+                LogStep::End if moved.elapsed() > LAG_TIMEOUT => {
                     return Err(ReadError(
                         "the server that is read from is behind; try again".into(),
                     ));
                 }
+                LogStep::End => sleep(LAG_PAUSE).await,
             }
         }
         Ok(())

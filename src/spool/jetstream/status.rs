@@ -11,6 +11,20 @@ use super::index::{DedupWindow, LogIndex};
 use super::permissions::Denials;
 use crate::spool::health::RecentFailure;
 
+/// Value that any task may read and set.
+#[derive(Debug, Default)]
+pub(super) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// State of the log and the streams, shared by all tasks of the engine.
 #[derive(Debug)]
 pub(super) struct LogStatus {
@@ -22,12 +36,14 @@ pub(super) struct LogStatus {
     /// Checkpoint as last read, with its revision.
     checkpoint: watch::Sender<Option<(Arc<Checkpoint>, u64)>>,
     window: DedupWindow,
-    full: AtomicBool,
+    pub(super) full: Flag,
     /// True while replays are refused, so that they leave room for new events.
-    crowded: AtomicBool,
-    quarantine_full: AtomicBool,
+    pub(super) crowded: Flag,
+    pub(super) quarantine_full: Flag,
     quarantine_size: watch::Sender<u64>,
     pub(super) failing: RecentFailure,
+    /// Last batch above `max_payload`.
+    pub(super) too_large: RecentFailure,
     pub(super) denials: Arc<Denials>,
 }
 
@@ -39,11 +55,12 @@ impl LogStatus {
             indexed: watch::Sender::default(),
             checkpoint: watch::Sender::default(),
             window,
-            full: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
-            quarantine_full: AtomicBool::new(false),
+            full: Flag::default(),
+            crowded: Flag::default(),
+            quarantine_full: Flag::default(),
             quarantine_size: watch::Sender::new(0),
             failing: RecentFailure::default(),
+            too_large: RecentFailure::default(),
             denials,
         }
     }
@@ -110,30 +127,6 @@ impl LogStatus {
         });
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_full(&self, is_full: bool) {
-        self.full.store(is_full, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_crowded(&self, is_crowded: bool) {
-        self.crowded.store(is_crowded, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_quarantine_full(&self) -> bool {
-        self.quarantine_full.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_quarantine_full(&self, is_full: bool) {
-        self.quarantine_full.store(is_full, Ordering::Relaxed);
-    }
-
     pub(super) fn quarantine_size(&self) -> watch::Receiver<u64> {
         self.quarantine_size.subscribe()
     }
@@ -142,7 +135,7 @@ impl LogStatus {
     pub(super) fn note_quarantine(&self, size: u64) {
         let before = self.quarantine_size.send_replace(size);
         if size < before {
-            self.set_quarantine_full(false);
+            self.quarantine_full.set(false);
         }
     }
 }

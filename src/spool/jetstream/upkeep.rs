@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::checkpoint::{self, Checkpoint, Mark};
 use super::index::MILLI;
 use super::sink_lease::{self, SinkLease};
-use super::{JetStreamSpool, frame, records, unreadable};
+use super::{JetStreamSpool, frame, log, records, unreadable};
 use crate::error_chain::error_chain;
 use crate::spool::ReadError;
 use crate::spool::jetstream::records::Stored;
@@ -83,12 +82,10 @@ impl JetStreamSpool {
     /// Copies the entries of messages that may not be in the quarantine's stream yet. Returns false if it is full.
     pub(super) async fn complete_quarantine(&self, entries: &[u64]) -> Result<bool, ReadError> {
         for sequence in entries {
-            let message = match self.streams.events.get_raw_message(*sequence).await {
-                Ok(message) => message,
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => continue,
-                Err(error) => return Err(unreadable(error)),
+            let message = log::message(&self.streams.events, *sequence).await?;
+            let Some(frame) = message.and_then(|message| frame::parse(&message.payload)) else {
+                continue;
             };
-            let Some(frame) = frame::parse(&message.payload) else { continue };
             if let Err(error) = self.copy_entries(&frame).await {
                 tracing::debug!(%error, sequence, "quarantine entries are not listed yet");
                 return Ok(false);
@@ -121,7 +118,7 @@ impl JetStreamSpool {
         let since = now.saturating_sub(nanos(keeping.retention));
         let since = since.min(read.unwrap_or(now).saturating_sub(nanos(keeping.dedup_window)));
         // Events kept for a replay, and the window, make room for new events.
-        let is_crowded = self.status.is_crowded();
+        let is_crowded = self.status.crowded.get();
         let may_go = |mark: &Mark| {
             mark.sequence < first
                 && mark.sequence <= checkpoint.head.sequence

@@ -69,9 +69,9 @@ pub(super) async fn streams(streams: StreamHandles, status: Arc<LogStatus>) {
 fn note_info(info: &Info, status: &LogStatus) {
     let share = info.state.bytes as f64 / max_bytes(info) as f64;
     if share < LOW {
-        status.set_full(false);
+        status.full.set(false);
     }
-    status.set_crowded(share > CROWDED);
+    status.crowded.set(share > CROWDED);
     match (streams::mistake(&info.config), quorum_loss(info.cluster.as_ref())) {
         (Some(mistake), _) => {
             status.failing.set(Some(format!("the stream was changed: {mistake}")));

@@ -2,6 +2,7 @@
 
 use async_nats::jetstream;
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 /// A client that creates streams and reads messages.
@@ -58,6 +59,43 @@ impl Client {
             change(&mut config);
             self.context.update_stream(config).await.expect("changed");
         });
+    }
+
+    /// Deletes all consumers of a stream.
+    pub fn delete_consumers(&self, stream: &str) {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let names: Vec<String> =
+                stream.consumer_names().map(|name| name.expect("a name")).collect().await;
+            for name in &names {
+                stream.delete_consumer(name).await.expect("deleted");
+            }
+        });
+    }
+
+    /// Returns the number of consumers of a stream.
+    pub fn consumers(&self, stream: &str) -> usize {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            stream.cached_info().state.consumer_count
+        })
+    }
+
+    /// Stores a message as another program would.
+    pub fn publish(&self, subject: &str, body: &'static str) {
+        self.runtime.block_on(async {
+            let sent = self.context.publish(subject.to_owned(), body.into()).await;
+            sent.expect("sent").await.expect("stored");
+        });
+    }
+
+    /// Returns the JSON of the last message of a subject; `None` if there is none.
+    pub fn last_of_subject(&self, stream: &str, subject: &str) -> Option<Value> {
+        self.runtime.block_on(async {
+            let stream = self.context.get_stream(stream).await.expect("a stream");
+            let message = stream.get_last_raw_message_by_subject(subject).await.ok()?;
+            serde_json::from_slice(&message.payload).ok()
+        })
     }
 
     pub fn delete(&self, stream: &str) {

@@ -4,6 +4,7 @@ pub mod client;
 pub mod impostor;
 pub mod namespace;
 pub mod operator;
+pub mod restart;
 pub mod shipped;
 
 use std::fs::{self, File};
@@ -78,10 +79,10 @@ impl Cluster {
         Cluster::formed(|| Cluster::of_shipped(count, changes, None))
     }
 
-    /// Does the same as [`shipped`](Cluster::shipped), with a network namespace for each server where root can create
-    /// them.
-    pub fn partitionable(count: usize) -> Cluster {
-        Cluster::formed(|| Cluster::of_shipped(count, Changes::default(), Network::new(count)))
+    /// Does the same as [`shipped_with`](Cluster::shipped_with), with a network namespace for each server where root can
+    /// create them.
+    pub fn partitionable_with(count: usize, changes: Changes<'_>) -> Cluster {
+        Cluster::formed(|| Cluster::of_shipped(count, changes, Network::new(count)))
     }
 
     /// Cuts a server off from everything else. Returns false if the servers have no namespaces.

@@ -25,6 +25,8 @@ pub struct Changes<'a> {
     pub max_payload: Option<&'a str>,
     /// Another nats-server.
     pub program: Option<&'a str>,
+    /// Keeps `sync_interval: always`.
+    pub is_synced: bool,
 }
 
 /// Configuration that the servers of a cluster and their receivers share.
@@ -55,8 +57,11 @@ impl Shipped {
         });
         let user = format!("{{ user: {TEST_USER}, password: \"{TEST_PASSWORD}\" }}");
         let text = replaced(TEXT, "  users: [\n", &format!("  users: [\n    {user}\n"));
-        // Tests kill processes; no machine loses its power, so syncing every message is not necessary.
-        let text = replaced(&text, "  sync_interval: always\n", "");
+        // Most tests kill processes; no machine loses its power, so syncing every message is not necessary.
+        let text = match changes.is_synced {
+            true => text,
+            false => replaced(&text, "  sync_interval: always\n", ""),
+        };
         let text = match changes.max_payload {
             None => text,
             Some(size) => replaced(&text, "max_payload: 36MB", &format!("max_payload: {size}")),
@@ -140,17 +145,19 @@ fn denied(subject: &str) -> String {
 
 /// Restores the permission for a subject. The server must read its configuration again.
 pub fn grant(directory: &Path, subject: &str) {
-    let file = directory.join("nats.conf");
-    let text = fs::read_to_string(&file).expect("a configuration");
-    fs::write(file, replaced(&text, &denied(subject), &format!("\"{subject}\""))).expect("written");
+    replace(directory, &denied(subject), &format!("\"{subject}\""));
 }
 
 /// Removes a subject from the permissions. Takes effect when the server reads its configuration.
 pub fn deny(directory: &Path, subject: &str) {
+    replace(directory, &format!("\"{subject}\"\n"), &format!("{}\n", denied(subject)));
+}
+
+/// Replaces a part of the configuration. Takes effect when the server reads its configuration.
+pub fn replace(directory: &Path, text: &str, by: &str) {
     let file = directory.join("nats.conf");
-    let text = fs::read_to_string(&file).expect("a configuration");
-    let text = replaced(&text, &format!("\"{subject}\"\n"), &format!("{}\n", denied(subject)));
-    fs::write(file, text).expect("written");
+    let configured = fs::read_to_string(&file).expect("a configuration");
+    fs::write(file, replaced(&configured, text, by)).expect("written");
 }
 
 /// Replaces the single occurrence of `shipped` in `text`.
