@@ -1,4 +1,7 @@
-//! `spool stats`, `spool verify` and `spool repair`: content of the spool, its integrity, and its repair.
+//! `spool stats`, `spool verify`, `spool repair` and `spool move`: content of the spool, its integrity, its repair, and
+//! its move to another engine.
+
+mod recorded;
 
 use clap::{Args, Subcommand};
 
@@ -143,6 +146,11 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     let spinner = output::spinner("repairing");
     let done = repair::repair(&settings.directory, system_clock()());
     spinner.finish_and_clear();
+    match &done {
+        Ok(None) => {}
+        Ok(Some(done)) => recorded::repair(&settings.directory, Some(&done.salvaged)),
+        Err(_) => recorded::repair(&settings.directory, None),
+    }
     let Some(done) = done? else {
         if as_json {
             return json(&serde_json::Value::Null);
@@ -181,6 +189,7 @@ fn relocate(settings: &SpoolConfig, arguments: &MoveArguments) -> Result<(), Com
     let spinner = output::spinner("moving");
     let moved = moving::run(settings, &new, &system_clock());
     spinner.finish_and_clear();
+    recorded::relocation(settings, &new, moved.as_ref().ok());
     let moved = moved?;
     if arguments.json {
         return json(&moved);
@@ -196,6 +205,19 @@ fn relocate(settings: &SpoolConfig, arguments: &MoveArguments) -> Result<(), Com
         count(moved.ids, "id"),
         count(moved.sinks.len() as u64, "sink")
     )?;
+    if !moved.cursors_left.is_empty() {
+        print_line!(
+            "not moved: the cursor {}. The engine jetstream makes no summaries of flow runs",
+            moved.cursors_left.join(", ")
+        )?;
+    }
+    if !moved.files.is_empty() {
+        print_line!("moved along to the new spool.directory: {}", moved.files.join(", "))?;
+    }
+    if !moved.files_left.is_empty() {
+        let left = moved.files_left.join(", ");
+        print_line!("not moved, because the new spool.directory has others of the name: {left}")?;
+    }
     print_line!(
         "the new spool was compared with the old one and is equal. Start the service with {}",
         arguments.to.display()

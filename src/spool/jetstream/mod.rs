@@ -80,6 +80,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::moving::MovedBacklog;
 use super::{Clock, OpenError, ReadError, SpoolHealth};
 use crate::error_chain::{chain, error_chain};
 use crate::nats;
@@ -88,6 +89,7 @@ pub use crate::spool::JetStreamConfig;
 pub use check::check;
 pub(super) use import::StreamImport;
 use index::DedupWindow;
+use move_record::MoveRecord;
 use permissions::Denials;
 pub use reader::JetStreamReader;
 use sinks::Sinks;
@@ -155,12 +157,17 @@ impl JetStreamSpool {
     }
 
     async fn refuse_moved(&self) -> Result<(), OpenError> {
+        move_record::refuse(&self.move_record().await?, &self.stream)
+    }
+
+    async fn move_record(&self) -> Result<MoveRecord, OpenError> {
         let began = Instant::now();
-        let (record, _) = move_record::read(&self.streams.leases).await.map_err(|error| {
+        let read = move_record::read(&self.streams.leases).await;
+        let (record, _) = read.map_err(|error| {
             let detail = self.status.denials.explain(error_chain(&error), began);
             OpenError::Stream { stream: format!("{}-sinks", self.stream), detail }
         })?;
-        move_record::refuse(&record, &self.stream)
+        Ok(record)
     }
 
     /// Connects to existing streams, for inspection and the quarantine.
@@ -228,6 +235,30 @@ impl JetStreamSpool {
             denied: self.status.denials.recent(),
             ..SpoolHealth::default()
         }
+    }
+}
+
+/// Refuses streams into which the spool with this backlog was not moved: those of another cluster, or of one that was
+/// emptied. Creates nothing.
+pub(super) async fn refuse_without(
+    backlog: &MovedBacklog,
+    settings: &spool::SpoolConfig,
+    clock: &Clock,
+) -> Result<(), OpenError> {
+    let record = match JetStreamSpool::look(settings, Clock::clone(clock)).await {
+        Ok(spool) => spool.move_record().await?,
+        Err(OpenError::NoStream(_)) => MoveRecord::default(),
+        Err(error) => return Err(error),
+    };
+    let spool::Engine::Jetstream(own) = &settings.engine else { return Ok(()) };
+    match record.incoming {
+        Some(incoming) if incoming.from == backlog.id => Ok(()),
+        _ => Err(OpenError::NotInStream {
+            stream: own.stream.clone(),
+            directory: backlog.directory.clone(),
+            events: backlog.events,
+            entries: backlog.entries,
+        }),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A change of the engine: `spool move`, and a guard against events that the other engine still holds.
 
 #[cfg(feature = "nats")]
+mod companions;
+#[cfg(feature = "nats")]
 pub(super) mod contents;
 pub(super) mod mark;
 #[cfg(feature = "nats")]
@@ -9,11 +11,13 @@ mod run;
 mod verify;
 
 use std::path::Path;
+#[cfg(feature = "nats")]
+use std::path::PathBuf;
 
 #[cfg(feature = "nats")]
 use super::{AppendError, CommitError, JetStreamConfig, OpenError, ReadError, embedded};
 #[cfg(feature = "nats")]
-pub use run::{Moved, run};
+pub use run::{Moved, describe, run};
 
 /// Error of a move. Repeating the move continues it.
 #[cfg(feature = "nats")]
@@ -48,26 +52,43 @@ pub enum MoveError {
 /// File with the name of the stream that a receiver of this directory has used.
 const STREAM_FILE: &str = "spool.stream";
 
-/// Refuses a directory whose embedded spool has undelivered events or quarantine entries.
+/// Undelivered content of an embedded spool that is marked as moved to a stream.
+#[cfg(feature = "nats")]
+#[derive(Debug)]
+pub(super) struct MovedBacklog {
+    /// Id of the spool.
+    pub(super) id: String,
+    pub(super) directory: PathBuf,
+    pub(super) events: u64,
+    pub(super) entries: u64,
+}
+
+/// Refuses a directory whose embedded spool has undelivered events or quarantine entries. Returns them if the spool is
+/// marked as moved to a stream of this name: then the stream has to prove that it has them.
 ///
 /// # Errors
 ///
 /// [`OpenError::LeftBehind`] with their numbers and the remedy.
 #[cfg(feature = "nats")]
-pub(super) fn refuse_left_behind(directory: &Path, own: &JetStreamConfig) -> Result<(), OpenError> {
-    if mark::read(directory).is_some_and(|to| to == run::stream(own)) {
-        return Ok(());
-    }
+pub(super) fn refuse_left_behind(
+    directory: &Path,
+    own: &JetStreamConfig,
+) -> Result<Option<MovedBacklog>, OpenError> {
     // A spool that cannot be read was never one, or the embedded engine reports it.
-    let Ok(spool) = embedded::inspect::open(directory) else { return Ok(()) };
-    let Ok(stats) = spool.stats() else { return Ok(()) };
+    let Ok(spool) = embedded::inspect::open(directory) else { return Ok(None) };
+    let (Ok(stats), Ok(id)) = (spool.stats(), spool.id()) else { return Ok(None) };
     // A sink that was removed from the configuration stays behind; its events do not stay.
-    let lag = stats.sinks.iter().map(|sink| sink.lag).max().unwrap_or(stats.events);
+    let sinks = stats.sinks.iter().filter(|sink| !sink.sink.starts_with(contents::INTERNAL_PREFIX));
+    let lag = sinks.map(|sink| sink.lag).max().unwrap_or(stats.events);
     let events = lag.min(stats.events);
     let entries = stats.quarantined;
+    let directory = directory.to_owned();
     match events + entries {
-        0 => Ok(()),
-        _ => Err(OpenError::LeftBehind { directory: directory.to_owned(), events, entries }),
+        0 => Ok(None),
+        _ if mark::read(&directory).is_some_and(|to| to == run::stream(own)) => {
+            Ok(Some(MovedBacklog { id, directory, events, entries }))
+        }
+        _ => Err(OpenError::LeftBehind { directory, events, entries }),
     }
 }
 
@@ -125,7 +146,8 @@ mod tests {
         mark::write(directory.path(), "stream other").expect("marked");
         assert!(refuse_left_behind(directory.path(), &own).is_err(), "another stream has it");
         mark::write(directory.path(), "stream davinci-siem").expect("marked");
-        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
+        let backlog = refuse_left_behind(directory.path(), &own).expect("this stream has it");
+        assert_eq!(backlog.map(|backlog| (backlog.events, backlog.entries)), Some((1, 0)));
         std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
         assert!(refused.contains("has 1 undelivered events and 0 quarantine entries"), "{refused}");
         let tally = Tally { delivered: 1, ..Tally::default() };
@@ -136,5 +158,16 @@ mod tests {
         let refused =
             Spool::open(&config.spool, Arc::new(|| 1)).expect_err("it is moved").to_string();
         assert!(refused.contains("was moved to stream davinci-siem"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_that_is_being_filled_is_refused_and_stays_empty() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = format!("[spool]\ndirectory = {:?}\n", directory.path());
+        let config = crate::config::parse(&text, None, std::iter::empty()).expect("valid");
+        std::fs::create_dir(directory.path().join("moving")).expect("made");
+        let refused = Spool::open(&config.spool, Arc::new(|| 1)).expect_err("refused").to_string();
+        assert!(refused.contains("has not ended") && refused.contains("moving"), "{refused}");
+        assert!(!directory.path().join("spool.db").exists());
     }
 }
