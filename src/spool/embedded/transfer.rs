@@ -16,7 +16,7 @@ use crate::durable_dir;
 use crate::spool::chunk::{self, Chunk, Label};
 use crate::spool::moving::contents::{MovedChunk, MovedSink, MovedState};
 use crate::spool::moving::{MoveError, mark};
-use crate::spool::{DedupKey, Disposition, Entry, Millis, OpenError, inspect};
+use crate::spool::{DedupKey, Disposition, Entry, Millis, OpenError, ReadError, inspect};
 
 /// Locks a spool against services and other commands, until the result is dropped.
 pub(in crate::spool) fn lock(directory: &Path) -> Result<Locks, OpenError> {
@@ -30,10 +30,10 @@ pub(in crate::spool) fn exists(directory: &Path) -> bool {
 
 impl EmbeddedInspection {
     /// Returns the id of the spool.
-    pub(in crate::spool) fn id(&self) -> Result<String, MoveError> {
+    pub(in crate::spool) fn id(&self) -> Result<String, ReadError> {
         let id =
             self.connection.query_row("SELECT coalesce(id, '') FROM state", [], |row| row.get(0));
-        Ok(id.map_err(unreadable)?)
+        id.map_err(unreadable)
     }
 
     /// Returns everything besides chunks, ids and entries.

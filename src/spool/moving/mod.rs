@@ -15,7 +15,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 #[cfg(feature = "nats")]
-use super::{AppendError, CommitError, JetStreamConfig, OpenError, ReadError, embedded};
+use super::{
+    AppendError, CommitError, JetStreamConfig, OpenError, ReadError, SpoolStats, embedded,
+};
 #[cfg(feature = "nats")]
 pub use run::{Moved, describe, run};
 
@@ -68,15 +70,21 @@ pub(super) struct MovedBacklog {
 ///
 /// # Errors
 ///
-/// [`OpenError::LeftBehind`] with their numbers and the remedy.
+/// [`OpenError::LeftBehind`] with their numbers and the remedy; the error of a spool that cannot be read and may have
+/// some.
 #[cfg(feature = "nats")]
 pub(super) fn refuse_left_behind(
     directory: &Path,
     own: &JetStreamConfig,
 ) -> Result<Option<MovedBacklog>, OpenError> {
-    // A spool that cannot be read was never one, or the embedded engine reports it.
-    let Ok(spool) = embedded::inspect::open(directory) else { return Ok(None) };
-    let (Ok(stats), Ok(id)) = (spool.stats(), spool.id()) else { return Ok(None) };
+    let is_marked = mark::read(directory).is_some_and(|to| to == run::stream(own));
+    let (stats, id) = match backlog(directory) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        // The move has read and compared it.
+        Err(_) if is_marked => return Ok(None),
+        Err(error) => return Err(error),
+    };
     // A sink that was removed from the configuration stays behind; its events do not stay.
     let sinks = stats.sinks.iter().filter(|sink| !sink.sink.starts_with(contents::INTERNAL_PREFIX));
     let lag = sinks.map(|sink| sink.lag).max().unwrap_or(stats.events);
@@ -85,11 +93,23 @@ pub(super) fn refuse_left_behind(
     let directory = directory.to_owned();
     match events + entries {
         0 => Ok(None),
-        _ if mark::read(&directory).is_some_and(|to| to == run::stream(own)) => {
-            Ok(Some(MovedBacklog { id, directory, events, entries }))
-        }
+        _ if is_marked => Ok(Some(MovedBacklog { id, directory, events, entries })),
         _ => Err(OpenError::LeftBehind { directory, events, entries }),
     }
+}
+
+/// Returns content and id of an embedded spool; `None` if there is none, or its database has no tables yet.
+#[cfg(feature = "nats")]
+fn backlog(directory: &Path) -> Result<Option<(SpoolStats, String)>, OpenError> {
+    let spool = match embedded::inspect::open(directory) {
+        Err(OpenError::Missing(_) | OpenError::Layout { found: 0, .. }) => return Ok(None),
+        opened => opened?,
+    };
+    let unreadable = |error: ReadError| OpenError::Store {
+        directory: directory.to_owned(),
+        source: Box::new(error),
+    };
+    Ok(Some((spool.stats().map_err(unreadable)?, spool.id().map_err(unreadable)?)))
 }
 
 /// Records that the directory belongs to a receiver with the engine jetstream.
@@ -158,6 +178,11 @@ mod tests {
         let refused =
             Spool::open(&config.spool, Arc::new(|| 1)).expect_err("it is moved").to_string();
         assert!(refused.contains("was moved to stream davinci-siem"), "{refused}");
+        std::fs::write(directory.path().join("spool.db"), [7; 4096]).expect("written");
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
+        std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
+        let refused = refuse_left_behind(directory.path(), &own).expect_err("unreadable");
+        assert!(refused.to_string().contains("cannot be opened"), "{refused}");
     }
 
     #[test]
