@@ -154,6 +154,9 @@ fn a_broken_page_stops_no_sink_and_is_repaired_on_demand() {
     assert!(home.path(repaired["set_aside"].as_str().expect("a path")).join("spool.db").exists());
     assert!(verify(&home).0, "the new one is sound");
     assert_eq!(repair(&home), Value::Null);
+    let audit = home.run(&["audit", "--json"]).stdout;
+    let audit: Value = serde_json::from_slice(&audit).expect("one record");
+    assert_eq!((&audit["action"], &audit["counts"]["events"]), (&"repair".into(), &kept.into()));
     let service = home.start();
     service.post(&batch(["fresh".to_owned()]));
     let ids: HashSet<String> = delivered(&home, kept as usize + 1).into_iter().collect();

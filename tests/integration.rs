@@ -106,6 +106,8 @@ mod shared_health;
 #[cfg(feature = "nats")]
 mod shared_move;
 #[cfg(feature = "nats")]
+mod shared_move_interrupted;
+#[cfg(feature = "nats")]
 mod shared_permissions;
 #[cfg(feature = "nats")]
 mod shared_spool;

@@ -87,19 +87,22 @@ impl Mover {
         assert!(status.success(), "{log}");
     }
 
-    /// Moves the spool, and kills the command several times before it ends.
-    fn relocate(&mut self, to: &str) {
+    /// Moves the spool, and kills the command several times before it ends: after up to `longest` milliseconds, at first
+    /// soon, because it may end early.
+    fn relocate(&mut self, to: &str, longest: u64) {
         let before = self.stats();
         let entries = self.run(&["quarantine", "export"]);
         let arguments = ["spool", "move", "--to", to];
         let mut killed = 0;
-        for _ in 0..KILLS {
+        for attempt in 1..=KILLS {
             let mut command = self.home.command(&arguments);
             let command = command.stdout(Stdio::null()).stderr(Stdio::null());
             let mut child = command.spawn().expect("it starts");
-            std::thread::sleep(Duration::from_millis(self.random.random_range(20..200)));
+            let most = longest * attempt / KILLS;
+            std::thread::sleep(Duration::from_millis(self.random.random_range(5..most)));
             drop(child.kill());
             killed += u64::from(!child.wait().expect("a status").success());
+            self.refuse_incomplete(to);
         }
         assert!(killed > 0, "the move was never interrupted");
         let moved = self.run(&arguments);
@@ -116,6 +119,17 @@ impl Mover {
             assert_eq!(after[part], before[part], "{part}");
         }
         assert_eq!(contents(&self.run(&["quarantine", "export"])), contents(&entries));
+    }
+
+    /// Asserts that no service starts with the new spool while the move is incomplete.
+    fn refuse_incomplete(&self, to: &str) {
+        if self.home.path("back/moving").exists() {
+            let active = std::fs::read(self.home.path("test.toml")).expect("a configuration");
+            self.configure(to);
+            let (_, log) = self.home.try_start().err().expect("the new spool is refused");
+            assert!(log.contains("has not ended"), "{log}");
+            std::fs::write(self.home.path("test.toml"), active).expect("written");
+        }
     }
 
     fn stats(&self) -> Value {
@@ -174,13 +188,14 @@ fn a_spool_moves_to_a_stream_and_back_although_the_move_is_killed() {
     let cluster = Cluster::shipped(1);
     let mut mover = Mover::new(&cluster);
     mover.fill("one");
-    mover.relocate("new.toml");
+    mover.relocate("new.toml", 160);
     mover.deliver();
     mover.fill("two");
     // A directory has no repeated events: these are delivered to nobody.
     let client = cluster.client();
     client.repeat("davinci-siem", client.last_of("davinci-siem"));
-    mover.relocate("back.toml");
+    // It waits twice for two seconds, to see whether a receiver renews its leases.
+    mover.relocate("back.toml", 4400);
     mover.deliver();
     mover.run(&["spool", "verify"]);
     println!("{} acknowledged, each delivered once to each sink", mover.acknowledged.len());

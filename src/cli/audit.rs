@@ -1,5 +1,7 @@
 //! `audit`: operators' actions. Reads the audit log beside the spool, also while the service runs.
 
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use clap::Args;
 
@@ -34,7 +36,7 @@ pub(super) fn run(arguments: &AuditArguments, spool: &SpoolConfig) -> Result<(),
 
 /// Records an action on the spool itself, while no service runs. A failure is printed: the action has happened.
 pub(super) fn note_offline(
-    spool: &SpoolConfig,
+    directory: &Path,
     (action, object): (&str, &str),
     is_ok: bool,
     counts: &[(&str, u64)],
@@ -44,7 +46,7 @@ pub(super) fn note_offline(
     let result = if is_ok { "ok" } else { "failed" };
     let record = AuditRecord::new((system_clock())(), &actor, action, object, result);
     let counts = counts.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
-    let log = AuditLog::new(spool.directory.clone());
+    let log = AuditLog::new(directory.to_owned());
     if let Err(error) = log.append(&AuditRecord { counts, details, ..record }) {
         eprintln!("audit log: {error}");
     }

@@ -1,17 +1,18 @@
-//! `spool stats`, `spool verify` and `spool repair`: content of the spool, its integrity, and its repair.
+//! `spool stats`, `spool verify`, `spool repair` and `spool move`: content of the spool, its integrity, its repair, and
+//! its move to another engine.
+
+mod recorded;
 
 use clap::{Args, Subcommand};
 
-use super::audit::note_offline;
 #[cfg(feature = "nats")]
 use super::loader::Loader;
 use super::output::{count, json, progress, size, table, time};
 use super::{CommandFailure, output};
 use crate::app::system_clock;
-use crate::audit::AuditDetails;
 #[cfg(feature = "nats")]
 use crate::spool::moving;
-use crate::spool::{Engine, Loss, OpenError, SpoolConfig, StatsListing, inspect, repair};
+use crate::spool::{Engine, Loss, SpoolConfig, StatsListing, inspect, repair};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SpoolCommand {
@@ -156,7 +157,11 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     let spinner = output::spinner("repairing");
     let done = repair::repair(&settings.directory, system_clock()());
     spinner.finish_and_clear();
-    note_repair(settings, &done);
+    match &done {
+        Ok(None) => {}
+        Ok(Some(done)) => recorded::repair(&settings.directory, Some(&done.salvaged)),
+        Err(_) => recorded::repair(&settings.directory, None),
+    }
     let Some(done) = done? else {
         if as_json {
             return json(&serde_json::json!({ "problems": [] }));
@@ -182,21 +187,6 @@ fn mend(settings: &SpoolConfig, as_json: bool) -> Result<(), CommandFailure> {
     losses(&kept.lost)
 }
 
-/// Records a repair that has changed something or has failed. Without a directory, there is no audit log.
-fn note_repair(settings: &SpoolConfig, done: &Result<Option<repair::Repaired>, OpenError>) {
-    let counts = match done {
-        Ok(None) => return,
-        Ok(Some(done)) => {
-            let lost = done.salvaged.lost.iter().map(Loss::events).sum();
-            vec![("kept", done.salvaged.events), ("lost", lost)]
-        }
-        Err(_) if !settings.directory.is_dir() => return,
-        Err(_) => Vec::new(),
-    };
-    let details = AuditDetails::default();
-    note_offline(settings, ("repair", ""), done.is_ok(), &counts, details);
-}
-
 #[cfg(not(feature = "nats"))]
 fn relocate(_: &SpoolConfig, _: &MoveArguments) -> Result<(), CommandFailure> {
     let message = "this program was built without the feature nats, which spool move needs. The releases and the image \
@@ -210,6 +200,7 @@ fn relocate(settings: &SpoolConfig, arguments: &MoveArguments) -> Result<(), Com
     let spinner = output::spinner("moving");
     let moved = moving::run(settings, &new, &system_clock());
     spinner.finish_and_clear();
+    recorded::relocation(settings, &new, moved.as_ref().ok());
     let moved = moved?;
     if arguments.json {
         return json(&moved);
@@ -225,6 +216,19 @@ fn relocate(settings: &SpoolConfig, arguments: &MoveArguments) -> Result<(), Com
         count(moved.ids, "id"),
         count(moved.sinks.len() as u64, "sink")
     )?;
+    if !moved.cursors_left.is_empty() {
+        print_line!(
+            "not moved: the cursor {}. The engine jetstream makes no summaries of flow runs",
+            moved.cursors_left.join(", ")
+        )?;
+    }
+    if !moved.files.is_empty() {
+        print_line!("moved along to the new spool.directory: {}", moved.files.join(", "))?;
+    }
+    if !moved.files_left.is_empty() {
+        let left = moved.files_left.join(", ");
+        print_line!("not moved, because the new spool.directory has others of the name: {left}")?;
+    }
     print_line!(
         "the new spool was compared with the old one and is equal. Start the service with {}",
         arguments.to.display()

@@ -85,7 +85,9 @@ impl Spool {
             }
             #[cfg(feature = "nats")]
             Engine::Jetstream(own) => {
-                moving::refuse_left_behind(&settings.directory, own)?;
+                if let Some(backlog) = moving::refuse_left_behind(&settings.directory, own)? {
+                    jetstream::refuse_without(&backlog, settings, &clock).await?;
+                }
                 moving::note_stream(&settings.directory, &own.stream);
                 let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
                 Ok(Spool::Jetstream(Box::new(spool)))

@@ -78,6 +78,31 @@ pub enum OpenError {
         /// Action that removes the mark.
         undo: String,
     },
+    /// `spool move` builds a spool in the directory.
+    #[error(
+        "a move into the directory {} has not ended. Repeat davinci-siem spool move until it succeeds. To give the move up, delete {} and the key MOVE of the bucket that the old stream has (docs/scaling.md, \"Moving\")", directory.display(), draft.display()
+    )]
+    Incoming {
+        /// Directory of the new spool.
+        directory: PathBuf,
+        /// Directory of the draft, which marks it.
+        draft: PathBuf,
+    },
+    /// The spool in the directory was moved to a stream of this name, and not to this stream.
+    #[cfg(feature = "nats")]
+    #[error(
+        "stream {stream} of these servers does not have the content of the spool in {}, which was moved to a stream of this name, with {events} events and {entries} quarantine entries that were not delivered. Check spool.jetstream.servers and the account. If the stream or its bucket was deleted, delete the file spool.moved in the directory and repeat davinci-siem spool move: events that the stream has delivered are then delivered twice. If the stream has delivered all of them, delete spool.db in the directory (docs/scaling.md, \"Moving\")", directory.display()
+    )]
+    NotInStream {
+        /// Name of the stream.
+        stream: String,
+        /// Directory of the embedded spool.
+        directory: PathBuf,
+        /// Events that some sink had not committed at the move.
+        events: u64,
+        /// Entries in quarantine at the move.
+        entries: u64,
+    },
     /// A move into the stream has not ended.
     #[cfg(feature = "nats")]
     #[error(
@@ -93,21 +118,6 @@ pub enum OpenError {
         /// Directory of the embedded spool.
         directory: PathBuf,
         /// Events that some sink has not committed.
-        events: u64,
-        /// Entries in quarantine.
-        entries: u64,
-    },
-    /// The embedded spool was moved to a stream of this name, which is not this stream.
-    #[cfg(feature = "nats")]
-    #[error(
-        "the spool in {} was moved to stream {stream}, but the stream {stream} of spool.jetstream.servers was not filled from it: it is in another cluster, or was created again. The directory has {events} undelivered events and {entries} quarantine entries. Correct spool.jetstream.servers; or delete {}/spool.moved and run davinci-siem spool move (docs/scaling.md, \"Moving\")", directory.display(), directory.display()
-    )]
-    NotMovedHere {
-        /// Directory of the embedded spool.
-        directory: PathBuf,
-        /// Name of the stream.
-        stream: String,
-        /// Events that some sink had not committed.
         events: u64,
         /// Entries in quarantine.
         entries: u64,

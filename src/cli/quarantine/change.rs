@@ -51,7 +51,13 @@ pub(super) fn retry(
                     let result = retry_offline(spool, rules, id, replacement.cloned()).await;
                     let details = AuditDetails::retry(replacement.is_some());
                     let object = id.to_string();
-                    note_offline(settings, ("retry", &object), result.is_ok(), &[], details);
+                    note_offline(
+                        &settings.directory,
+                        ("retry", &object),
+                        result.is_ok(),
+                        &[],
+                        details,
+                    );
                     result
                 }
                 QuarantineAccess::Service(admin) => {
@@ -133,7 +139,7 @@ pub(super) fn purge(
                     let result = spool.remove(ids).await.map(|removed| removed.values().sum());
                     let counts = result.as_ref().ok().map(|removed| ("removed", *removed));
                     note_offline(
-                        settings,
+                        &settings.directory,
                         ("purge", ""),
                         result.is_ok(),
                         counts.as_slice(),

@@ -1,24 +1,22 @@
 //! `spool move`: reads a whole spool that no service uses, and builds one from the content of another engine.
 
 use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
 use super::read::inspect::EmbeddedInspection;
-use super::recover::salvage;
+use super::recover::{repair, salvage};
 use super::store::identity::{self, Locks};
 use super::store::row::ChunkRow;
-use super::store::{entries, ids, plans, schema};
+use super::store::{entries, ids, plans, schema, wal};
 use super::unreadable;
 use crate::durable_dir;
 use crate::spool::chunk::{self, Chunk, Label};
-use crate::spool::moving::MoveError;
 use crate::spool::moving::contents::{MovedChunk, MovedSink, MovedState};
-use crate::spool::{DedupKey, Disposition, Entry, Millis, OpenError, inspect};
-
-/// Directory in which a spool is built.
-const DRAFT: &str = "moving";
+use crate::spool::moving::{MoveError, mark};
+use crate::spool::{DedupKey, Disposition, Entry, Millis, OpenError, ReadError, inspect};
 
 /// Locks a spool against services and other commands, until the result is dropped.
 pub(in crate::spool) fn lock(directory: &Path) -> Result<Locks, OpenError> {
@@ -32,10 +30,10 @@ pub(in crate::spool) fn exists(directory: &Path) -> bool {
 
 impl EmbeddedInspection {
     /// Returns the id of the spool.
-    pub(in crate::spool) fn id(&self) -> Result<String, MoveError> {
+    pub(in crate::spool) fn id(&self) -> Result<String, ReadError> {
         let id =
             self.connection.query_row("SELECT coalesce(id, '') FROM state", [], |row| row.get(0));
-        Ok(id.map_err(unreadable)?)
+        id.map_err(unreadable)
     }
 
     /// Returns everything besides chunks, ids and entries.
@@ -113,7 +111,113 @@ fn missing(first: u64, last: u64) -> MoveError {
     ))
 }
 
-/// A spool under construction. The service does not see it until it is published.
+/// A directory in which no service starts until the new spool is there.
+pub(in crate::spool) struct ReservedDirectory {
+    directory: PathBuf,
+    locks: Locks,
+}
+
+impl ReservedDirectory {
+    /// Marks the directory durably by that of the draft ([`mark::draft`]). Returns `None` if the spool with the id
+    /// `known`, which the old spool names, is there already.
+    pub(in crate::spool) fn reserve(
+        directory: &Path,
+        known: Option<&str>,
+    ) -> Result<Option<ReservedDirectory>, MoveError> {
+        let locks = identity::lock(directory)?;
+        let draft = mark::draft(directory);
+        if exists(directory) && !is_unused(directory)? {
+            if known.is_some_and(|known| is_spool(directory, known)) {
+                remove_draft(directory).map_err(|error| unusable(&draft, error))?;
+                return Ok(None);
+            }
+            return Err(MoveError::Refused(foreign_spool(directory, known.is_some())));
+        }
+        if let Some(name) = foreign_file(directory) {
+            return Err(MoveError::Refused(format!(
+                "{} has the file {name} of another spool: set another spool.directory, or move the file away",
+                directory.display()
+            )));
+        }
+        if known.is_none() && exists(&draft) {
+            return Err(MoveError::Refused(format!(
+                "the copy in {} was made of another stream, or the stream was emptied or its move was given up since: \
+                 check spool.jetstream. To begin anew, delete the copy",
+                draft.display()
+            )));
+        }
+        durable_dir::make(&draft, 0o700).map_err(|error| unusable(&draft, error))?;
+        Ok(Some(ReservedDirectory { directory: directory.to_owned(), locks }))
+    }
+
+    /// Begins a new draft, in place of one that was not published.
+    pub(in crate::spool) fn begin(self) -> Result<SpoolDraft, MoveError> {
+        let ReservedDirectory { directory, locks } = self;
+        let draft = mark::draft(&directory);
+        // The directory itself stays: it is the mark.
+        remove_files(&draft).map_err(|error| unusable(&draft, error))?;
+        let connection = schema::create(&schema::database(&draft)).map_err(unreadable)?;
+        connection.execute_batch("BEGIN").map_err(unreadable)?;
+        Ok(SpoolDraft { connection, directory, _locks: locks })
+    }
+}
+
+/// Returns true if the directory has the spool with this id. A damaged spool has none.
+fn is_spool(directory: &Path, id: &str) -> bool {
+    let found = super::inspect::open(directory).map(|spool| spool.id());
+    matches!(found, Ok(Ok(found)) if found == id)
+}
+
+/// Returns true if the database has no table and no commit, as a first start leaves it on a full disk.
+fn is_unused(directory: &Path) -> Result<bool, MoveError> {
+    let Err(OpenError::Layout { found: 0, .. }) = super::inspect::open(directory) else {
+        return Ok(false);
+    };
+    let connection = schema::connect_reader(directory).map_err(unreadable)?;
+    let tables = "SELECT count(*) FROM sqlite_master";
+    let tables: u64 = connection.query_row(tables, [], |row| row.get(0)).map_err(unreadable)?;
+    Ok(tables == 0 && wal::read(&schema::log(directory)).commits == 0)
+}
+
+/// Returns the file of another spool that would take effect on the new one.
+fn foreign_file(directory: &Path) -> Option<&'static str> {
+    let is_there = |name: &&str| directory.join(name).metadata().is_ok_and(|file| file.len() > 0);
+    let log = (!exists(directory)).then_some("spool.db-wal");
+    log.into_iter().chain(["repair.db"]).find(is_there)
+}
+
+fn foreign_spool(directory: &Path, has_begun: bool) -> String {
+    let directory = directory.display();
+    match has_begun {
+        false => format!("{directory} has a spool already: set another spool.directory"),
+        true => format!(
+            "{directory} has another spool than this move builds there. It may have events: move its files (spool.db, \
+             spool.db-wal, spool.db-shm, spool.mark) to a new directory, deliver them from there with \
+             spool.directory set to that, and repeat the command"
+        ),
+    }
+}
+
+/// Removes the database of a directory, with its log and index.
+fn remove_files(directory: &Path) -> io::Result<()> {
+    for name in repair::FILES {
+        match fs::remove_file(directory.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    durable_dir::sync(directory)
+}
+
+/// Removes the mark of an incoming move, durably: it must not come back after a power loss.
+fn remove_draft(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(mark::draft(directory)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| durable_dir::sync(directory)),
+    }
+}
+
+/// A spool under construction. The service does not start until it is published.
 pub(in crate::spool) struct SpoolDraft {
     connection: Connection,
     directory: PathBuf,
@@ -121,32 +225,6 @@ pub(in crate::spool) struct SpoolDraft {
 }
 
 impl SpoolDraft {
-    /// Begins a new draft, in place of one that was not published. Returns `None` if the spool with the id `known` is
-    /// there already.
-    pub(in crate::spool) fn begin(
-        directory: &Path,
-        known: Option<&str>,
-    ) -> Result<Option<SpoolDraft>, MoveError> {
-        let locks = identity::lock(directory)?;
-        if exists(directory) {
-            if known == Some(super::inspect::open(directory)?.id()?.as_str()) {
-                return Ok(None);
-            }
-            return Err(MoveError::Refused(format!(
-                "{} has a spool already: set another spool.directory",
-                directory.display()
-            )));
-        }
-        let draft = directory.join(DRAFT);
-        if draft.exists() {
-            fs::remove_dir_all(&draft).map_err(|error| unusable(&draft, error))?;
-        }
-        durable_dir::make(&draft, 0o700).map_err(|error| unusable(&draft, error))?;
-        let connection = schema::create(&schema::database(&draft)).map_err(unreadable)?;
-        connection.execute_batch("BEGIN").map_err(unreadable)?;
-        Ok(Some(SpoolDraft { connection, directory: directory.to_owned(), _locks: locks }))
-    }
-
     /// Adds ids that were received at the same time.
     pub(in crate::spool) fn add_ids(&self, at: Millis, keys: &[DedupKey]) -> Result<(), MoveError> {
         ids::insert(&self.connection, at, keys).map_err(unreadable)?;
@@ -187,7 +265,7 @@ impl SpoolDraft {
     ) -> Result<inspect::Inspection, MoveError> {
         let number = u128::from_str_radix(id, 16).unwrap_or_default();
         self.add_state(state, number).map_err(unreadable)?;
-        let draft = self.directory.join(DRAFT);
+        let draft = mark::draft(&self.directory);
         let file = schema::database(&draft);
         File::open(&file)
             .and_then(|written| written.sync_all())
@@ -220,18 +298,20 @@ impl SpoolDraft {
         connection.execute_batch("COMMIT")
     }
 
-    /// Puts the draft in the place of the spool.
+    /// Puts the draft in the place of the spool, and lets the service start.
     pub(in crate::spool) fn publish(self) -> Result<(), MoveError> {
         let SpoolDraft { connection, directory, _locks } = self;
         connection.close().map_err(|(_, error)| unreadable(error))?;
-        let draft = directory.join(DRAFT);
-        fs::rename(schema::database(&draft), schema::database(&directory))
+        let draft = mark::draft(&directory);
+        // SQLite would apply the log of an unused database to the new one.
+        remove_files(&directory)
+            .and_then(|()| fs::rename(schema::database(&draft), schema::database(&directory)))
             .and_then(|()| durable_dir::sync(&directory))
-            .and_then(|()| fs::remove_dir_all(&draft))
+            .and_then(|()| remove_draft(&directory))
             .map_err(|error| unusable(&directory, error).into())
     }
 }
 
-fn unusable(file: &Path, source: std::io::Error) -> OpenError {
+fn unusable(file: &Path, source: io::Error) -> OpenError {
     OpenError::File { file: file.to_owned(), source }
 }

@@ -19,10 +19,14 @@ use crate::spool::{DedupKey, Millis};
 const NO_SINK: &str = "";
 
 impl JetStreamSpool {
-    /// Returns the id of the new spool, if the streams are marked as moved to `to`.
+    /// Returns the id of the new spool, if the streams are marked as moved to `to`. Refuses streams that may not be
+    /// moved there.
     pub(in crate::spool) async fn moved_id(&self, to: &str) -> Result<Option<String>, MoveError> {
         let (record, _) = move_record::read(&self.streams.leases).await?;
-        Ok(record.outgoing.filter(|outgoing| outgoing.to == to).map(|outgoing| outgoing.id))
+        match record.outgoing {
+            Some(outgoing) if outgoing.to == to => Ok(Some(outgoing.id)),
+            _ => Ok(move_record::refuse(&record, &self.stream).map(|()| None)?),
+        }
     }
 
     /// Marks the streams as moved to `to`, so that no receiver starts with them. Returns the id of the new spool, which

@@ -91,6 +91,11 @@ impl StreamImport {
         self.is_new
     }
 
+    /// Returns true if an earlier attempt has stored messages.
+    pub(in crate::spool) fn has_content(&self) -> bool {
+        self.events.stored + self.quarantine.stored > 0
+    }
+
     /// Records that the move has begun: from here on, no receiver starts with the streams.
     pub(in crate::spool) async fn announce(&mut self) -> Result<(), MoveError> {
         if self.is_new {

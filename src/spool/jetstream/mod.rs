@@ -70,7 +70,6 @@ mod streams;
 mod upkeep;
 mod watch;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,7 +80,8 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::{self, ErrorCode};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Clock, OpenError, ReadError, SpoolHealth, moving};
+use super::moving::MovedBacklog;
+use super::{Clock, OpenError, ReadError, SpoolHealth};
 use crate::error_chain::{chain, error_chain};
 use crate::nats;
 use crate::spool;
@@ -89,6 +89,7 @@ pub use crate::spool::JetStreamConfig;
 pub use check::check;
 pub(super) use import::StreamImport;
 use index::DedupWindow;
+use move_record::MoveRecord;
 use permissions::Denials;
 pub use reader::JetStreamReader;
 use sinks::Sinks;
@@ -136,7 +137,7 @@ impl JetStreamSpool {
         clock: Clock,
     ) -> Result<JetStreamSpool, OpenError> {
         let mut spool = connect(settings, clock, true).await?;
-        spool.refuse_moved(&settings.directory).await?;
+        spool.refuse_moved().await?;
         let (streams, status) = (&spool.streams, &spool.status);
         let keeping =
             Keeping { retention: settings.retention, dedup_window: settings.dedup_window };
@@ -155,15 +156,18 @@ impl JetStreamSpool {
         Ok(spool)
     }
 
-    async fn refuse_moved(&self, directory: &Path) -> Result<(), OpenError> {
+    async fn refuse_moved(&self) -> Result<(), OpenError> {
+        move_record::refuse(&self.move_record().await?, &self.stream)
+    }
+
+    async fn move_record(&self) -> Result<MoveRecord, OpenError> {
         let began = Instant::now();
-        let (record, _) = move_record::read(&self.streams.leases).await.map_err(|error| {
+        let read = move_record::read(&self.streams.leases).await;
+        let (record, _) = read.map_err(|error| {
             let detail = self.status.denials.explain(error_chain(&error), began);
             OpenError::Stream { stream: format!("{}-sinks", self.stream), detail }
         })?;
-        move_record::refuse(&record, &self.stream)?;
-        let moved_from = record.incoming.as_ref().map(|incoming| incoming.from.as_str());
-        moving::refuse_other_stream(directory, &self.stream, moved_from)
+        Ok(record)
     }
 
     /// Connects to existing streams, for inspection and the quarantine.
@@ -232,6 +236,30 @@ impl JetStreamSpool {
             too_large: self.status.too_large.get(),
             ..SpoolHealth::default()
         }
+    }
+}
+
+/// Refuses streams into which the spool with this backlog was not moved: those of another cluster, or of one that was
+/// emptied. Creates nothing.
+pub(super) async fn refuse_without(
+    backlog: &MovedBacklog,
+    settings: &spool::SpoolConfig,
+    clock: &Clock,
+) -> Result<(), OpenError> {
+    let record = match JetStreamSpool::look(settings, Clock::clone(clock)).await {
+        Ok(spool) => spool.move_record().await?,
+        Err(OpenError::NoStream(_)) => MoveRecord::default(),
+        Err(error) => return Err(error),
+    };
+    let spool::Engine::Jetstream(own) = &settings.engine else { return Ok(()) };
+    match record.incoming {
+        Some(incoming) if incoming.from == backlog.id => Ok(()),
+        _ => Err(OpenError::NotInStream {
+            stream: own.stream.clone(),
+            directory: backlog.directory.clone(),
+            events: backlog.events,
+            entries: backlog.entries,
+        }),
     }
 }
 

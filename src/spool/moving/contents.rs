@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use crate::spool::chunk::Chunk;
 use crate::spool::{Disposition, Millis, PlannedRange};
 
+/// First character of a cursor that is not of a sink. A key of a bucket cannot have it.
+pub(in crate::spool) const INTERNAL_PREFIX: char = '@';
+
 /// A chunk, and the columns around it.
 #[derive(Debug)]
 pub(in crate::spool) struct MovedChunk {
@@ -41,6 +44,17 @@ pub(in crate::spool) struct MovedState {
 }
 
 impl MovedState {
+    /// Removes the cursors that the service keeps for itself, such as that of `[interactions]`, with their totals. No
+    /// sink has a name with `@`. Returns their names.
+    pub(in crate::spool) fn remove_internal_cursors(&mut self) -> Vec<String> {
+        let is_internal = |name: &str| name.starts_with(INTERNAL_PREFIX);
+        let names = self.sinks.iter().map(|sink| sink.name.clone());
+        let names = names.filter(|name| is_internal(name)).collect();
+        self.sinks.retain(|sink| !is_internal(&sink.name));
+        self.totals.retain(|(name, ..)| !is_internal(name));
+        names
+    }
+
     /// Returns the total of a source or sink.
     pub(in crate::spool) fn total(&self, name: &str, disposition: Disposition) -> u64 {
         let found =

@@ -1,4 +1,5 @@
-//! `spool.moved`: marks the directory of an embedded spool that was moved to a stream, or is being moved.
+//! Marks of a move in the directories of embedded spools: `spool.moved` in one that was moved to a stream, or is being
+//! moved, and the directory `moving` in one that is being filled from a stream.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,13 +21,23 @@ pub(in crate::spool) fn read(directory: &Path) -> Option<String> {
     }
 }
 
-/// Refuses a spool that was moved.
+/// Returns the directory in which a move builds a spool. It exists from before the old spool is marked until the new one
+/// is complete.
+pub(in crate::spool) fn draft(directory: &Path) -> PathBuf {
+    directory.join("moving")
+}
+
+/// Refuses a spool that was moved, and a directory that is being filled.
 ///
 /// # Errors
 ///
-/// [`OpenError::Moved`] with the destination and the remedy.
+/// [`OpenError::Moved`] and [`OpenError::Incoming`] with the remedy.
 pub(in crate::spool) fn refuse(directory: &Path) -> Result<(), OpenError> {
+    let draft = draft(directory);
     match read(directory) {
+        None if draft.exists() => {
+            Err(OpenError::Incoming { directory: directory.to_owned(), draft })
+        }
         None => Ok(()),
         Some(to) => Err(OpenError::Moved {
             spool: format!("the spool in {}", directory.display()),
@@ -43,13 +54,19 @@ pub(super) fn write(directory: &Path, to: &str) -> Result<(), OpenError> {
     use std::os::unix::fs::OpenOptionsExt;
 
     let failed = |source| OpenError::File { file: file(directory), source };
+    // A mark without its text, as a full disk leaves it, would name no destination to which the move may go on.
+    let new = directory.join("spool.moved.new");
     let mut options = fs::File::options();
-    let written = options.create(true).truncate(true).write(true).mode(0o600).open(file(directory));
+    let written = options.create(true).truncate(true).write(true).mode(0o600).open(&new);
     written
         .and_then(|mut written| {
             writeln!(written, "{to}")?;
             written.sync_all()
         })
+        .and_then(|()| fs::rename(&new, file(directory)))
         .and_then(|()| crate::durable_dir::sync(directory))
-        .map_err(failed)
+        .map_err(|error| {
+            drop(fs::remove_file(&new));
+            failed(error)
+        })
 }

@@ -1,6 +1,8 @@
 //! A change of the engine: `spool move`, and a guard against events that the other engine still holds.
 
 #[cfg(feature = "nats")]
+mod companions;
+#[cfg(feature = "nats")]
 pub(super) mod contents;
 pub(super) mod mark;
 #[cfg(feature = "nats")]
@@ -9,11 +11,15 @@ mod run;
 mod verify;
 
 use std::path::Path;
+#[cfg(feature = "nats")]
+use std::path::PathBuf;
 
 #[cfg(feature = "nats")]
-use super::{AppendError, CommitError, JetStreamConfig, OpenError, ReadError, embedded};
+use super::{
+    AppendError, CommitError, JetStreamConfig, OpenError, ReadError, SpoolStats, embedded,
+};
 #[cfg(feature = "nats")]
-pub use run::{Moved, run};
+pub use run::{Moved, describe, run};
 
 /// Error of a move. Repeating the move continues it.
 #[cfg(feature = "nats")]
@@ -48,73 +54,62 @@ pub enum MoveError {
 /// File with the name of the stream that a receiver of this directory has used.
 const STREAM_FILE: &str = "spool.stream";
 
-/// Refuses a directory whose embedded spool has undelivered events or quarantine entries.
-///
-/// # Errors
-///
-/// [`OpenError::LeftBehind`] with their numbers and the remedy.
+/// Undelivered content of an embedded spool that is marked as moved to a stream.
 #[cfg(feature = "nats")]
-pub(super) fn refuse_left_behind(directory: &Path, own: &JetStreamConfig) -> Result<(), OpenError> {
-    if mark::read(directory).is_some_and(|to| to == run::stream(own)) {
-        return Ok(());
-    }
-    match left_behind(directory) {
-        None => Ok(()),
-        Some(LeftBehind { events, entries, .. }) => {
-            Err(OpenError::LeftBehind { directory: directory.to_owned(), events, entries })
-        }
-    }
+#[derive(Debug)]
+pub(super) struct MovedBacklog {
+    /// Id of the spool.
+    pub(super) id: String,
+    pub(super) directory: PathBuf,
+    pub(super) events: u64,
+    pub(super) entries: u64,
 }
 
-/// Refuses a stream that has the name of the one to which the directory was moved, and not its content: it is in another
-/// cluster, or was created again. `moved_from` is the id of the spool that was moved to the stream.
+/// Refuses a directory whose embedded spool has undelivered events or quarantine entries. Returns them if the spool is
+/// marked as moved to a stream of this name: then the stream has to prove that it has them.
 ///
 /// # Errors
 ///
-/// [`OpenError::NotMovedHere`] with the numbers of the directory and the remedy.
+/// [`OpenError::LeftBehind`] with their numbers and the remedy; the error of a spool that cannot be read and may have
+/// some.
 #[cfg(feature = "nats")]
-pub(super) fn refuse_other_stream(
+pub(super) fn refuse_left_behind(
     directory: &Path,
-    stream: &str,
-    moved_from: Option<&str>,
-) -> Result<(), OpenError> {
-    if mark::read(directory).is_none() {
-        return Ok(());
-    }
-    match left_behind(directory) {
-        Some(LeftBehind { id, events, entries }) if moved_from != Some(&id) => {
-            let (directory, stream) = (directory.to_owned(), stream.to_owned());
-            Err(OpenError::NotMovedHere { directory, stream, events, entries })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Content of an embedded spool that a receiver with the engine jetstream would not deliver.
-#[cfg(feature = "nats")]
-struct LeftBehind {
-    /// Id of the spool; empty if it cannot be read.
-    id: String,
-    /// Events that some sink has not committed.
-    events: u64,
-    /// Entries in quarantine.
-    entries: u64,
-}
-
-/// Returns the undelivered content of a directory. A spool that cannot be read was never one, or the embedded engine
-/// reports it.
-#[cfg(feature = "nats")]
-fn left_behind(directory: &Path) -> Option<LeftBehind> {
-    let spool = embedded::inspect::open(directory).ok()?;
-    let stats = spool.stats().ok()?;
+    own: &JetStreamConfig,
+) -> Result<Option<MovedBacklog>, OpenError> {
+    let is_marked = mark::read(directory).is_some_and(|to| to == run::stream(own));
+    let (stats, id) = match backlog(directory) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        // The move has read and compared it.
+        Err(_) if is_marked => return Ok(None),
+        Err(error) => return Err(error),
+    };
     // A sink that was removed from the configuration stays behind; its events do not stay.
-    let lag = stats.sinks.iter().map(|sink| sink.lag).max().unwrap_or(stats.events);
-    let (events, entries) = (lag.min(stats.events), stats.quarantined);
-    (events + entries > 0).then(|| LeftBehind {
-        id: spool.id().unwrap_or_default(),
-        events,
-        entries,
-    })
+    let sinks = stats.sinks.iter().filter(|sink| !sink.sink.starts_with(contents::INTERNAL_PREFIX));
+    let lag = sinks.map(|sink| sink.lag).max().unwrap_or(stats.events);
+    let events = lag.min(stats.events);
+    let entries = stats.quarantined;
+    let directory = directory.to_owned();
+    match events + entries {
+        0 => Ok(None),
+        _ if is_marked => Ok(Some(MovedBacklog { id, directory, events, entries })),
+        _ => Err(OpenError::LeftBehind { directory, events, entries }),
+    }
+}
+
+/// Returns content and id of an embedded spool; `None` if there is none, or its database has no tables yet.
+#[cfg(feature = "nats")]
+fn backlog(directory: &Path) -> Result<Option<(SpoolStats, String)>, OpenError> {
+    let spool = match embedded::inspect::open(directory) {
+        Err(OpenError::Missing(_) | OpenError::Layout { found: 0, .. }) => return Ok(None),
+        opened => opened?,
+    };
+    let unreadable = |error: ReadError| OpenError::Store {
+        directory: directory.to_owned(),
+        source: Box::new(error),
+    };
+    Ok(Some((spool.stats().map_err(unreadable)?, spool.id().map_err(unreadable)?)))
 }
 
 /// Records that the directory belongs to a receiver with the engine jetstream.
@@ -171,26 +166,33 @@ mod tests {
         mark::write(directory.path(), "stream other").expect("marked");
         assert!(refuse_left_behind(directory.path(), &own).is_err(), "another stream has it");
         mark::write(directory.path(), "stream davinci-siem").expect("marked");
-        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
-        let id = embedded::inspect::open(directory.path()).expect("a spool").id().expect("an id");
-        let check =
-            |from: Option<&str>| refuse_other_stream(directory.path(), "davinci-siem", from);
-        assert!(check(Some(&id)).is_ok(), "it has its content");
-        assert!(check(Some("another")).is_err(), "another spool was moved to it");
-        let refused_stream = check(None).expect_err("another cluster").to_string();
-        assert!(refused_stream.contains("has 1 undelivered events"), "{refused_stream}");
+        let backlog = refuse_left_behind(directory.path(), &own).expect("this stream has it");
+        assert_eq!(backlog.map(|backlog| (backlog.events, backlog.entries)), Some((1, 0)));
         std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
         assert!(refused.contains("has 1 undelivered events and 0 quarantine entries"), "{refused}");
         let tally = Tally { delivered: 1, ..Tally::default() };
         spool.commit(&sink, 1, tally, Vec::new()).await.expect("committed");
         assert!(refuse_left_behind(directory.path(), &own).is_ok(), "it is delivered");
-        mark::write(directory.path(), "stream davinci-siem").expect("marked");
-        let other = refuse_other_stream(directory.path(), "davinci-siem", None);
-        assert!(other.is_ok(), "nothing is left");
         spool.close();
         mark::write(directory.path(), "stream davinci-siem").expect("marked");
         let refused =
             Spool::open(&config.spool, Arc::new(|| 1)).expect_err("it is moved").to_string();
         assert!(refused.contains("was moved to stream davinci-siem"), "{refused}");
+        std::fs::write(directory.path().join("spool.db"), [7; 4096]).expect("written");
+        assert!(refuse_left_behind(directory.path(), &own).is_ok(), "this stream has it");
+        std::fs::remove_file(directory.path().join("spool.moved")).expect("removed");
+        let refused = refuse_left_behind(directory.path(), &own).expect_err("unreadable");
+        assert!(refused.to_string().contains("cannot be opened"), "{refused}");
+    }
+
+    #[test]
+    fn a_directory_that_is_being_filled_is_refused_and_stays_empty() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = format!("[spool]\ndirectory = {:?}\n", directory.path());
+        let config = crate::config::parse(&text, None, std::iter::empty()).expect("valid");
+        std::fs::create_dir(directory.path().join("moving")).expect("made");
+        let refused = Spool::open(&config.spool, Arc::new(|| 1)).expect_err("refused").to_string();
+        assert!(refused.contains("has not ended") && refused.contains("moving"), "{refused}");
+        assert!(!directory.path().join("spool.db").exists());
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::companions::{self, Companions};
 use super::contents::MovedState;
 use super::{MoveError, STREAM_FILE, mark, verify};
-use crate::spool::embedded::transfer::{self, SpoolDraft};
+use crate::spool::embedded::transfer::{self, ReservedDirectory};
 use crate::spool::inspect::{self, Inspection, Verification};
 use crate::spool::jetstream::StreamImport;
 use crate::spool::{Clock, Engine, JetStreamConfig, Millis, OpenError, SpoolConfig, embedded};
@@ -16,7 +17,7 @@ use crate::spool::{Clock, Engine, JetStreamConfig, Millis, OpenError, SpoolConfi
 const IDS_PER_MESSAGE: usize = 8192;
 
 /// Result of a move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Moved {
     /// Description of the old spool.
     pub from: String,
@@ -30,8 +31,21 @@ pub struct Moved {
     pub ids: u64,
     /// Sinks that continue at their cursors.
     pub sinks: Vec<String>,
+    /// Cursors of the service itself that the new engine does not have.
+    pub cursors_left: Vec<String>,
+    /// Files beside the spool that were copied to another directory.
+    pub files: Vec<String>,
+    /// Files that stay in the old directory, because the new one has others of the same name.
+    pub files_left: Vec<String>,
     /// True if an earlier command had completed the move.
     pub was_complete: bool,
+}
+
+impl Moved {
+    fn with(self, companions: Companions) -> Moved {
+        let Companions { copied, left } = companions;
+        Moved { files: copied, files_left: left, ..self }
+    }
 }
 
 /// Moves the content of the spool `old` to the spool `new` of the other engine. A repetition after any interruption
@@ -64,11 +78,12 @@ fn to_stream(
     let _locks = transfer::lock(&old.directory)?;
     let to = stream(own);
     let known = mark::read(&old.directory);
-    if known.as_ref().is_some_and(|known| *known != to) {
+    if known.as_ref() != Some(&to) {
         mark::refuse(&old.directory)?;
     }
     let source = embedded::inspect::open(&old.directory)?;
-    let state = source.export_state()?;
+    let mut state = source.export_state()?;
+    let cursors_left = state.remove_internal_cursors();
     refuse_damage(&source.verify(|_, _| ())?, &directory(old), state.trimmed)?;
     let id = source.id()?;
     let runtime = runtime()?;
@@ -76,15 +91,37 @@ fn to_stream(
     let begun = runtime.block_on(StreamImport::begin(new, Clock::clone(clock), &id, since))?;
     if known.is_some() && begun.as_ref().is_some_and(StreamImport::is_new) {
         // A stream of the same name elsewhere has the content, or had it.
-        mark::refuse(&old.directory)?;
+        return Err(MoveError::Refused(format!(
+            "{} was moved to {to}, or its move has begun, and {to} of these servers does not have the content: check \
+             spool.jetstream. If that stream was deleted, delete the file spool.moved in the directory and repeat the \
+             command: events that it has delivered are then delivered twice",
+            directory(old)
+        )));
+    }
+    if known.is_none() && begun.as_ref().is_some_and(StreamImport::has_content) {
+        // A service may have used the spool since, and the messages would be those of an earlier state.
+        return Err(MoveError::Refused(format!(
+            "the move to {to} was given up: it has content that {} may not have any more. Delete the stream, its \
+             quarantine and its bucket, and repeat the command",
+            directory(old)
+        )));
     }
     let Some(mut import) = begun else {
-        mark::write(&old.directory, &to)?;
-        return Ok(complete(directory(old), to));
+        return match known {
+            Some(_) => Ok(complete(directory(old), to)),
+            // A service may have used the spool since.
+            None => Err(MoveError::Refused(format!(
+                "{} was moved to {to} before, and its mark spool.moved was deleted since: events that it has accepted \
+                 after that are not in the stream. Start the service with it until every sink has passed them and its \
+                 quarantine is empty; or move it to another spool.jetstream.stream",
+                directory(old)
+            ))),
+        };
     };
     // From here on, neither the old nor the new spool is used, until the move is complete.
     runtime.block_on(import.announce())?;
     mark::write(&old.directory, &to)?;
+    let companions = companions::copy(&old.directory, &new.directory)?;
     let mut ids = 0;
     let name = state.totals_of(false).next().map_or("moved", |(source, ..)| source).to_owned();
     source.each_id(import.since(), |at, keys| {
@@ -99,7 +136,8 @@ fn to_stream(
     runtime.block_on(import.store_state(&state))?;
     let compared = verify::compare(&source, &inspect::open(new)?, &state)?;
     runtime.block_on(import.complete())?;
-    Ok(moved(directory(old), to, &state, compared, ids))
+    let moved = moved(directory(old), to, &state, compared, ids);
+    Ok(Moved { cursors_left, ..moved.with(companions) })
 }
 
 fn to_directory(
@@ -110,7 +148,8 @@ fn to_directory(
     let (from, to) = (stream(own), directory(new));
     if mark::read(&new.directory).is_some() {
         return Err(MoveError::Refused(format!(
-            "{to} has a spool that was moved: set another spool.directory, or delete that one"
+            "{to} has a spool that was moved: set another spool.directory, or delete that one (spool.db, spool.db-wal, \
+             spool.db-shm, spool.mark, spool.moved)"
         )));
     }
     let source = inspect::open(old)?;
@@ -120,11 +159,14 @@ fn to_directory(
     };
     runtime.block_on(spool.refuse_receivers())?;
     let known = runtime.block_on(spool.moved_id(&to))?;
-    let Some(draft) = SpoolDraft::begin(&new.directory, known.as_deref())? else {
+    let Some(reserved) = ReservedDirectory::reserve(&new.directory, known.as_deref())? else {
         forget_stream(&new.directory, &own.stream);
         return Ok(complete(from, to));
     };
+    // From here on, no service starts in the new directory, and then none with the old stream.
     let id = runtime.block_on(spool.mark_as_moved(&to))?;
+    let companions = companions::copy(&old.directory, &new.directory)?;
+    let draft = reserved.begin()?;
     let last = runtime.block_on(spool.last_message())?;
     let mut ids = 0;
     let mut state = runtime.block_on(spool.export_state(|at, keys| {
@@ -145,7 +187,7 @@ fn to_directory(
     drop(target);
     draft.publish()?;
     forget_stream(&new.directory, &own.stream);
-    Ok(moved(from, to, &state, compared, ids))
+    Ok(moved(from, to, &state, compared, ids).with(companions))
 }
 
 /// Refuses a spool with problems, or with lost events after the position `trimmed`.
@@ -178,17 +220,25 @@ fn moved(
 ) -> Moved {
     let verify::Compared { events, entries } = compared;
     let sinks = state.sinks.iter().map(|sink| sink.name.clone()).collect();
-    Moved { from, to, events, entries, ids, sinks, was_complete: false }
+    Moved { from, to, events, entries, ids, sinks, ..Moved::default() }
 }
 
 fn complete(from: String, to: String) -> Moved {
-    Moved { from, to, events: 0, entries: 0, ids: 0, sinks: Vec::new(), was_complete: true }
+    Moved { from, to, was_complete: true, ..Moved::default() }
 }
 
 /// Returns the time of the oldest ids that the new spool remembers.
 fn since(now: Millis, new: &SpoolConfig) -> Millis {
     let window = i64::try_from(new.dedup_window.as_millis()).unwrap_or(i64::MAX);
     now.saturating_sub(window)
+}
+
+/// Describes the spool of a configuration.
+pub fn describe(settings: &SpoolConfig) -> String {
+    match &settings.engine {
+        Engine::Embedded => directory(settings),
+        Engine::Jetstream(own) => stream(own),
+    }
 }
 
 /// Describes the stream of an engine.
