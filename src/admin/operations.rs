@@ -1,6 +1,7 @@
 //! Operations of operators on the running service; the command line calls them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,9 +9,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Admin;
-use crate::deliver::SinkState;
+use crate::deliver::{SinkState, SinkStatus, SinkTarget};
 use crate::receive::retry::{self, RetryError};
 use crate::spool::{Disposition, Receipt, StatsListing};
 
@@ -34,6 +36,42 @@ struct SinkStatusLine {
     lag: Option<u64>,
     #[serde(flatten)]
     state: SinkState,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Address of the target, without credentials.
+    target: String,
+    /// Time of the next attempt, in ms since the Unix epoch; `null` if the sink does not wait for one.
+    next_attempt_at: Option<i64>,
+    /// Reason of the last failure since the start, also after recovery.
+    last_error: Option<String>,
+    /// Time of `last_error`, in ms since the Unix epoch.
+    last_error_at: Option<i64>,
+}
+
+impl SinkStatusLine {
+    fn new(sink: &SinkStatus, head: Option<u64>, now: i64) -> SinkStatusLine {
+        let SinkTarget { kind, address } = sink.target();
+        let last_error = sink.last_error();
+        SinkStatusLine {
+            sink: sink.name.to_string(),
+            cursor: sink.cursor(),
+            lag: head.map(|head| head.saturating_sub(sink.cursor())),
+            state: sink.state(),
+            kind,
+            target: address,
+            next_attempt_at: sink.next_attempt().map(|at| moment(at, now)),
+            last_error_at: last_error.as_ref().map(|error| moment(error.at, now)),
+            last_error: last_error.map(|error| error.reason),
+        }
+    }
+}
+
+/// Converts a time of the process to ms since the Unix epoch.
+pub(super) fn moment(at: Instant, now: i64) -> i64 {
+    let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let current = Instant::now();
+    now + millis(at.saturating_duration_since(current))
+        - millis(current.saturating_duration_since(at))
 }
 
 /// Body of a purge.
@@ -79,12 +117,8 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     };
     let head = spool.as_ref().map(|spool| spool.head);
     let spool = spool.as_ref().map(StatsListing::from);
-    let sinks = admin.sinks.iter().map(|sink| SinkStatusLine {
-        sink: sink.name.to_string(),
-        cursor: sink.cursor(),
-        lag: head.map(|head| head.saturating_sub(sink.cursor())),
-        state: sink.state(),
-    });
+    let now = (admin.clock)();
+    let sinks = admin.sinks.iter().map(|sink| SinkStatusLine::new(sink, head, now));
     let sinks = sinks.collect();
     Json(StatusDocument { version: env!("CARGO_PKG_VERSION"), spool, spool_error, sinks })
         .into_response()
@@ -96,18 +130,8 @@ pub(super) async fn retry(
     replacement: Bytes,
 ) -> Response {
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
-    match retry::retry(&admin.spool, id, replacement, &admin.rules).await {
-        Ok((source, receipt)) => {
-            let dispositions = [
-                (Disposition::Released, receipt.accepted),
-                (Disposition::Duplicate, receipt.duplicates),
-            ];
-            for (disposition, count) in dispositions {
-                let events = &admin.metrics.events;
-                events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
-            }
-            Json(RetryResponse::from(receipt)).into_response()
-        }
+    match retry_one(&admin, id, replacement).await {
+        Ok(receipt) => Json(RetryResponse::from(receipt)).into_response(),
         Err(error) => {
             let status = match &error {
                 RetryError::Missing(_) => StatusCode::NOT_FOUND,
@@ -119,6 +143,22 @@ pub(super) async fn retry(
             failure(status, &error.to_string())
         }
     }
+}
+
+/// Retries one entry and counts its events.
+pub(super) async fn retry_one(
+    admin: &Admin,
+    id: i64,
+    replacement: Option<Bytes>,
+) -> Result<Receipt, RetryError> {
+    let (source, receipt) = retry::retry(&admin.spool, id, replacement, &admin.rules).await?;
+    let dispositions =
+        [(Disposition::Released, receipt.accepted), (Disposition::Duplicate, receipt.duplicates)];
+    for (disposition, count) in dispositions {
+        let events = &admin.metrics.events;
+        events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
+    }
+    Ok(receipt)
 }
 
 pub(super) async fn purge(

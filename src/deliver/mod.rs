@@ -29,5 +29,5 @@ pub(crate) use backoff::Backoff;
 pub(crate) use config::DEFAULT_NAME as DEFAULT_SINK;
 pub(crate) use config::{FilterConfig, GiveUpConfig, RoutingConfig, SinkConfig};
 pub(crate) use filter::filter_reason;
-pub(crate) use status::{SinkState, SinkStatus};
+pub(crate) use status::{SinkState, SinkStatus, SinkTarget};
 pub(crate) use worker::Worker;

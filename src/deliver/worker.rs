@@ -85,6 +85,7 @@ impl Worker {
         clock: Clock,
     ) -> Worker {
         let config = Arc::new(config);
+        status.set_target(config.target.kind(), config.target.target());
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),
