@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admin::access::Access;
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, ConsoleState, Tracer};
 
 use crate::audit::AuditLog;
 use crate::config::Config;
@@ -110,6 +110,7 @@ pub struct App {
     metrics: SharedMetrics,
     observer: Arc<Observer>,
     clock: Clock,
+    tracer: Option<Tracer>,
 }
 
 impl std::fmt::Debug for App {
@@ -192,7 +193,14 @@ impl App {
             metrics,
             observer,
             clock,
+            tracer: None,
         })
+    }
+
+    /// Adds the search of the console for one event.
+    #[must_use]
+    pub(crate) fn with_tracer(self, tracer: Tracer) -> App {
+        App { tracer: Some(tracer), ..self }
     }
 
     /// Returns the address of the webhook listener, with the actual port if 0 was configured.
@@ -224,6 +232,7 @@ impl App {
             metrics,
             observer,
             clock,
+            tracer,
         } = self;
         let grace = config.limits.shutdown_grace;
         let timeouts = Timeouts {
@@ -285,6 +294,7 @@ impl App {
                 observer: Arc::clone(&observer),
                 analytics: config.interactions.enabled.then_some(analytics),
                 dedup_max_ids: config.spool.dedup_max_ids,
+                console: ConsoleState::new(tracer),
                 disk: Some(directory.clone()).filter(|_| matches!(*spool, Spool::Embedded(_))),
                 clock,
                 shutdown: shutdown.clone(),

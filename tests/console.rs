@@ -18,7 +18,7 @@ const PASSWORD: &str = "r3d-Lantern-by-the-Sea";
 const HOSTILE: &str =
     "</pre><script>window.hacked=1</script><img src=x onerror=\"window.hacked=1\">";
 
-fn home(more: &str) -> Home {
+pub fn home(more: &str) -> Home {
     let home = Home::new(more).with_variables(&[("ADMIN_PASSWORD", PASSWORD)]);
     let text = std::fs::read_to_string(home.path("test.toml")).expect("read");
     let text = text.replace("[admin]\n", "[admin]\npassword_env = \"ADMIN_PASSWORD\"\n");
@@ -27,7 +27,7 @@ fn home(more: &str) -> Home {
 }
 
 /// Returns the console's address with the admin's credentials.
-fn console(service: &Service) -> String {
+pub fn console(service: &Service) -> String {
     service.admin.replace("http://", &format!("http://admin:{PASSWORD}@")) + "/console"
 }
 
@@ -75,19 +75,20 @@ fn without_a_password_the_console_only_shows() {
     let service = home.start();
     service.post("[{\"bad\":1}]");
     let page = service.ask_admin("/console").1;
-    assert!(page.contains("Quarantine") && !page.contains("data-post"), "{page}");
+    assert!(page.contains("Quarantine") && page.contains("no data before"), "{page}");
+    assert!(!page.contains("data-post") && !page.contains("data-group"), "{page}");
     let entry = service.ask_admin("/console/quarantine/1").1;
     assert!(entry.contains("admin.password_file") && !entry.contains("data-post"), "{entry}");
 }
 
 /// Directory of the screenshots, for review by people.
-fn screenshots() -> PathBuf {
+pub fn screenshots() -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("console");
     std::fs::create_dir_all(&directory).expect("a directory");
     directory
 }
 
-fn is_clean(browser: &Browser) {
+pub fn is_clean(browser: &Browser) {
     assert_eq!(browser.violations(), [""; 0], "axe-core");
     assert_eq!(browser.complaints(), [""; 0], "what the browser says");
     assert_eq!(browser.run("return window.hacked ?? null"), Value::Null, "text is text");
@@ -112,8 +113,8 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     service.post(&fixture_text("documented_batch.json"));
     service.post(&hostile());
     browser.wait_for_text("#verdict", "Events flow");
-    browser.wait_for_text("#events", "start_interaction");
-    let bars = "return document.querySelectorAll('#events rect').length";
+    browser.wait_for_text("#events", "start interaction");
+    let bars = "return document.querySelectorAll('#events rect:not(.hit)').length";
     wait_for("bars", || (browser.run(bars).as_u64() >= Some(2)).then_some(()));
     browser.wait_for_text("#tail", "START_INTERACTION");
     browser.wait_for_text("#flows", "<script>");
@@ -137,11 +138,21 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     target.stop();
     service.post(&format!("[{}]", minted("while-down")));
     browser.wait_for_text("#verdict", "Sink hook is retrying");
+    browser.wait_for_text("#sinks", "Next attempt");
     target.restart();
     browser.wait_for_text("#verdict", "Events flow");
+    // A pause asks first.
     browser.click("#sinks button");
-    browser.wait_for_text("#sinks", "paused by an operator");
-    browser.wait_for_text("#verdict", "Sink hook is paused");
+    browser.wait_for_text("#confirm-text", "Pause sink hook?");
+    is_clean(&browser);
+    browser.click("#confirm-no");
+    assert_eq!(service.readiness()["sinks"][0]["state"], "running", "it was only asked");
+    browser.click("#sinks button");
+    browser.click("#confirm-yes");
+    browser.wait_for_text("#operation-result", "Sink hook is paused. Its events are kept.");
+    browser.wait_for_text("#sinks", "By an operator");
+    browser.wait_for_text("#verdict", "Sink hook is paused by an operator.");
+    assert_eq!(browser.text("#verdict a"), "Go to sink hook");
     is_clean(&browser);
     browser.click("#sinks button");
     browser.wait_for_text("#verdict", "Events flow");
@@ -150,11 +161,16 @@ fn in_a_browser_events_move_the_page_and_operations_work() {
     service.post(&format!("[{bad}]"));
     browser.wait_for_text("#quarantine", "1 entry");
     browser.click("#quarantine a");
+    browser.wait_for_text("h1", "Quarantine:");
+    is_clean(&browser);
+    browser.click("table a");
     browser.wait_for_text("h1", "entry 1");
+    let formatted = browser.text("pre");
+    assert!(formatted.contains("\n  \"id\": \"corrected\""), "{formatted}");
     is_clean(&browser);
     browser.run("const t = document.getElementById('bytes'); t.value = t.value.replace('\"recorded\"', '\"recordedAt\"')");
     browser.click("#retry button");
-    browser.wait_for_text("#operation-result", "\"released\":1");
+    browser.wait_for_text("#operation-result", "1 event returned to the spool");
     wait_for("it at the sink", || {
         target.state().ids().contains(&"corrected".to_owned()).then_some(())
     });

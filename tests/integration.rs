@@ -24,6 +24,7 @@ mod config_tests;
 mod conservation;
 mod conservation_operators;
 mod console;
+mod console_operations;
 mod damage;
 mod datadog;
 mod delivery;

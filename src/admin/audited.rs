@@ -21,13 +21,14 @@ use crate::listener::Peer;
 const MAX_ANSWER_BYTES: u64 = 4096;
 
 /// Paths of the operations, each with its action.
-const ACTIONS: [(&str, &str); 6] = [
+const ACTIONS: [(&str, &str); 7] = [
     ("/api/sinks/{name}/pause", "pause"),
     ("/api/sinks/{name}/resume", "resume"),
     ("/api/sinks/{name}/replay", "replay"),
     ("/api/sources/{name}/fetched", "fetched"),
     ("/api/quarantine/{id}/retry", "retry"),
     ("/api/quarantine/purge", "purge"),
+    ("/api/quarantine/retry", "retry"),
 ];
 
 /// Runs a request, and records it if it is an operation. Access was checked before.
@@ -129,5 +130,6 @@ mod tests {
         assert_eq!(object(4, "/api/quarantine/17/retry"), Some("17"));
         assert_eq!(object(5, "/api/quarantine/purge"), Some(""));
         assert_eq!(object(5, "/api/quarantine/purge/more"), None);
+        assert_eq!(object(6, "/api/quarantine/retry"), Some(""));
     }
 }

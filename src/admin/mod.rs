@@ -16,7 +16,10 @@
 //! | `POST /api/sinks/{name}/replay` | operators | one step of a replay |
 //! | `POST /api/sources/{name}/fetched` | operators | takes in events that were fetched from PingOne |
 //! | `POST /api/quarantine/{id}/retry` | operators | retries one entry, with the request body as replacement if not empty |
+//! | `POST /api/quarantine/retry` | operators | retries several entries |
 //! | `POST /api/quarantine/purge` | operators | removes entries permanently |
+//! | `GET /api/quarantine/groups/{key}` | operators | numbers of the entries of a group |
+//! | `GET /api/quarantine/groups/{key}/export` | operators | the entries of a group, one JSON object per line |
 //!
 //! [`access`] defines operators.
 
@@ -31,9 +34,12 @@ mod metrics;
 mod observed;
 pub(crate) mod operations;
 mod process;
+pub(crate) mod quarantine;
+mod rates;
 pub(crate) mod sinks;
 
 pub(crate) use config::AdminConfig;
+pub(crate) use console::{ConsoleState, Tracer};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,6 +100,8 @@ pub(crate) struct Admin {
     pub dedup_max_ids: u64,
     /// Directory of the spool, if the engine stores events on this machine.
     pub disk: Option<PathBuf>,
+    /// Data that the console keeps between two requests.
+    pub console: ConsoleState,
     /// Clock, in ms since the Unix epoch.
     pub clock: Clock,
     pub shutdown: Shutdown,
@@ -118,6 +126,7 @@ impl std::fmt::Debug for Admin {
 pub(crate) fn router(admin: Admin) -> Router {
     let limit = usize::try_from(admin.rules.body_limit).unwrap_or(usize::MAX);
     let admin = Arc::new(admin);
+    drop(tokio::spawn(rates::sample_periodically(Arc::downgrade(&admin))));
     let operations = Router::new()
         .route("/api/status", get(operations::status))
         .route("/api/observed", get(observed::observed))
@@ -130,6 +139,9 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/api/sinks/{name}/replay", get(sinks::count_replay).post(sinks::replay))
         .route("/api/sources/{name}/fetched", post(fetched::take_in))
         .route("/api/quarantine/purge", post(operations::purge))
+        .route("/api/quarantine/retry", post(quarantine::retry))
+        .route("/api/quarantine/groups/{key}", get(quarantine::ids))
+        .route("/api/quarantine/groups/{key}/export", get(quarantine::export))
         .merge(console::router())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), audited::record))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&admin), access::guard))

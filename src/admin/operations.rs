@@ -1,6 +1,7 @@
 //! Operations of operators on the running service; the command line calls them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -8,10 +9,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Admin;
 use crate::audit::AuditDetails;
-use crate::deliver::SinkState;
+use crate::deliver::{SinkState, SinkStatus, SinkTarget};
 use crate::receive::retry::{self, RetryError, RetryRules};
 use crate::spool::{Disposition, Receipt, StatsListing};
 
@@ -35,6 +37,42 @@ struct SinkStatusLine {
     lag: Option<u64>,
     #[serde(flatten)]
     state: SinkState,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Address of the target, without credentials.
+    target: String,
+    /// Time of the next attempt, in ms since the Unix epoch; `null` if the sink does not wait for one.
+    next_attempt_at: Option<i64>,
+    /// Reason of the last failure since the start, also after recovery.
+    last_error: Option<String>,
+    /// Time of `last_error`, in ms since the Unix epoch.
+    last_error_at: Option<i64>,
+}
+
+impl SinkStatusLine {
+    fn new(sink: &SinkStatus, head: Option<u64>, now: i64) -> SinkStatusLine {
+        let SinkTarget { kind, address } = sink.target();
+        let last_error = sink.last_error();
+        SinkStatusLine {
+            sink: sink.name.to_string(),
+            cursor: sink.cursor(),
+            lag: head.map(|head| head.saturating_sub(sink.cursor())),
+            state: sink.state(),
+            kind,
+            target: address,
+            next_attempt_at: sink.next_attempt().map(|at| moment(at, now)),
+            last_error_at: last_error.as_ref().map(|error| moment(error.at, now)),
+            last_error: last_error.map(|error| error.reason),
+        }
+    }
+}
+
+/// Converts a time of the process to ms since the Unix epoch.
+pub(super) fn moment(at: Instant, now: i64) -> i64 {
+    let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let current = Instant::now();
+    now + millis(at.saturating_duration_since(current))
+        - millis(current.saturating_duration_since(at))
 }
 
 /// Body of a purge.
@@ -80,12 +118,9 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     };
     let head = spool.as_ref().map(|spool| spool.head);
     let spool = spool.as_ref().map(StatsListing::from);
-    let sinks = admin.sinks.all().into_iter().map(|sink| SinkStatusLine {
-        sink: sink.name.to_string(),
-        cursor: sink.cursor(),
-        lag: head.map(|head| head.saturating_sub(sink.cursor())),
-        state: sink.state(),
-    });
+    let now = (admin.clock)();
+    let sinks = admin.sinks.all();
+    let sinks = sinks.iter().map(|sink| SinkStatusLine::new(sink, head, now));
     let sinks = sinks.collect();
     Json(StatusDocument { version: env!("CARGO_PKG_VERSION"), spool, spool_error, sinks })
         .into_response()
@@ -98,24 +133,8 @@ pub(super) async fn retry(
 ) -> Response {
     let replacement = Some(replacement).filter(|bytes| !bytes.is_empty());
     let details = AuditDetails::retry(replacement.is_some());
-    (Extension(details), retry_entry(&admin, id, replacement).await).into_response()
-}
-
-async fn retry_entry(admin: &Admin, id: i64, replacement: Option<Bytes>) -> Response {
-    let names = admin.sinks.all().into_iter().map(|sink| sink.name.to_string());
-    let rules = RetryRules { sinks: names.collect(), ..admin.rules.clone() };
-    match retry::retry(&admin.spool, id, replacement, &rules).await {
-        Ok((source, receipt)) => {
-            let dispositions = [
-                (Disposition::Released, receipt.accepted),
-                (Disposition::Duplicate, receipt.duplicates),
-            ];
-            for (disposition, count) in dispositions {
-                let events = &admin.metrics.events;
-                events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
-            }
-            Json(RetryResponse::from(receipt)).into_response()
-        }
+    let response = match retry_one(&admin, id, replacement).await {
+        Ok(receipt) => Json(RetryResponse::from(receipt)).into_response(),
         Err(error) => {
             let status = match &error {
                 RetryError::Missing(_) => StatusCode::NOT_FOUND,
@@ -126,7 +145,27 @@ async fn retry_entry(admin: &Admin, id: i64, replacement: Option<Bytes>) -> Resp
             };
             failure(status, &error.to_string())
         }
+    };
+    (Extension(details), response).into_response()
+}
+
+/// Retries one entry and counts its events.
+pub(super) async fn retry_one(
+    admin: &Admin,
+    id: i64,
+    replacement: Option<Bytes>,
+) -> Result<Receipt, RetryError> {
+    // A reload adds sinks.
+    let names = admin.sinks.all().into_iter().map(|sink| sink.name.to_string());
+    let rules = RetryRules { sinks: names.collect(), ..admin.rules.clone() };
+    let (source, receipt) = retry::retry(&admin.spool, id, replacement, &rules).await?;
+    let dispositions =
+        [(Disposition::Released, receipt.accepted), (Disposition::Duplicate, receipt.duplicates)];
+    for (disposition, count) in dispositions {
+        let events = &admin.metrics.events;
+        events.with_label_values(&[&source, disposition.as_str()]).inc_by(count);
     }
+    Ok(receipt)
 }
 
 pub(super) async fn purge(

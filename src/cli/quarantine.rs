@@ -7,8 +7,6 @@ mod entry_event;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -17,6 +15,7 @@ use super::confirm::{Unattended, confirm};
 use super::loader::Loader;
 use super::output::{count, count_beside_output, json, safe, table, time};
 use super::{CommandFailure, known};
+use crate::admin::quarantine::ExportedEntry;
 use crate::error_chain::io_message;
 use crate::spool::{Entry, EntrySummary, Query, inspect};
 use entry_event::EntryEvent;
@@ -97,20 +96,6 @@ pub(super) struct EntryFilter {
     /// Select dead letters of this sink
     #[arg(long)]
     sink: Option<String>,
-}
-
-/// An entry as JSON: the summary's fields and the bytes.
-#[derive(Serialize)]
-struct ExportedEntry<'a> {
-    #[serde(flatten)]
-    summary: &'a EntrySummary,
-    bytes_base64: String,
-}
-
-impl<'a> From<&'a Entry> for ExportedEntry<'a> {
-    fn from(entry: &'a Entry) -> ExportedEntry<'a> {
-        ExportedEntry { summary: &entry.summary, bytes_base64: STANDARD.encode(&entry.bytes) }
-    }
 }
 
 /// A listed entry and the event it holds.

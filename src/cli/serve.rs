@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
-use super::CommandFailure;
+use super::{CommandFailure, trace};
+use crate::admin::Tracer;
 use crate::app::App;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -81,7 +82,9 @@ async fn serve(config: Config, text: String, file: Option<PathBuf>) -> Result<()
     let telemetry = telemetry::start(&config.log, config.traces.as_ref(), &metrics);
     let grace = config.limits.shutdown_grace;
     let directory = std::path::absolute(&config.spool.directory)?;
-    let app = Box::pin(App::build(config, metrics)).await?;
+    let traced = Arc::new(config.clone());
+    let tracer: Tracer = Arc::new(move |id| trace::for_console(id, &traced));
+    let app = Box::pin(App::build(config, metrics)).await?.with_tracer(tracer);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = app.address().map(tracing::field::display),

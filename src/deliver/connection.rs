@@ -305,6 +305,7 @@ impl SinkConnection {
         shutdown: &mut Shutdown,
     ) -> Result<(), Stopped> {
         let wait = backoff.next_wait(requested, &mut rand::rng());
+        self.status.set_next_attempt(self.number, Instant::now() + wait);
         tokio::select! {
             () = tokio::time::sleep(wait) => Ok(()),
             changed = self.control.changed() => changed.map_err(|_| Stopped),
@@ -320,6 +321,7 @@ impl SinkConnection {
         shutdown: &mut Shutdown,
     ) -> Result<(), Stopped> {
         let end = Instant::now() + self.config.retry.max;
+        self.status.set_next_attempt(self.number, end);
         let files = self.config.target.files();
         let mut look = Instant::now() + if at_once { Duration::ZERO } else { FILE_CHECK_INTERVAL };
         loop {

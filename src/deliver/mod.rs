@@ -32,5 +32,5 @@ pub(crate) use config::{FilterConfig, GiveUpConfig, RoutingConfig, SinkConfig};
 pub(crate) use filter::filter_reason;
 pub(crate) use running::RegisterError;
 pub(crate) use running::{PreparedSinks, RunningSinks};
-pub(crate) use status::{SinkState, SinkStatus};
+pub(crate) use status::{SinkState, SinkStatus, SinkTarget};
 pub(crate) use worker::Worker;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// State of a sink, shared by its worker, the admin API and the metrics.
 #[derive(Debug)]
@@ -19,9 +20,35 @@ pub(crate) struct SinkStatus {
     /// True if a batch waits for an idle connection.
     has_next: AtomicBool,
     /// One state per connection, and the worker's as the last.
-    states: Mutex<Vec<SinkState>>,
-    last_error: Mutex<Option<String>>,
+    states: Mutex<Vec<PartState>>,
+    last_error: Mutex<Option<LastError>>,
+    target: Mutex<SinkTarget>,
     control: watch::Sender<Control>,
+}
+
+/// State of one connection or of the worker, and the time of its next attempt.
+#[derive(Debug, Clone)]
+struct PartState {
+    state: SinkState,
+    next_attempt: Option<Instant>,
+}
+
+/// Last failure of a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastError {
+    /// Reason, in an operator's words.
+    pub(crate) reason: String,
+    /// Time of the failure.
+    pub(crate) at: Instant,
+}
+
+/// Type and address of a sink's target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SinkTarget {
+    /// Value of `type` in the configuration.
+    pub(crate) kind: &'static str,
+    /// Address without credentials.
+    pub(crate) address: String,
 }
 
 /// State requested by operators.
@@ -96,8 +123,9 @@ impl SinkStatus {
             waiting_since: AtomicI64::new(0),
             delivered: AtomicU64::new(0),
             has_next: AtomicBool::new(false),
-            states: Mutex::new(vec![SinkState::Running; connections + 1]),
+            states: Mutex::new(vec![PartState::running(); connections + 1]),
             last_error: Mutex::default(),
+            target: Mutex::default(),
             control: watch::Sender::new(Control { is_paused, reloads: 0 }),
         }
     }
@@ -118,12 +146,39 @@ impl SinkStatus {
             return by_operator();
         }
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.iter().max_by_key(|state| state.severity()).cloned().unwrap_or(SinkState::Running)
+        let states = states.iter().map(|part| &part.state);
+        states.max_by_key(|state| state.severity()).cloned().unwrap_or(SinkState::Running)
     }
 
-    /// Returns the reason of the last failure since the start, also after recovery.
-    pub(crate) fn last_error(&self) -> Option<String> {
+    /// Returns the last failure since the start, also after recovery.
+    pub(crate) fn last_error(&self) -> Option<LastError> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the time of the next attempt of a sink that waits after a failure. A sink that an operator has paused
+    /// makes none.
+    pub(crate) fn next_attempt(&self) -> Option<Instant> {
+        if self.control.borrow().is_paused {
+            return None;
+        }
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.iter().filter_map(|part| part.next_attempt).min()
+    }
+
+    /// Returns type and address of the target.
+    pub(crate) fn target(&self) -> SinkTarget {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets type and address of the target. `address` contains no credentials.
+    pub(super) fn set_target(&self, kind: &'static str, address: String) {
+        let target = SinkTarget { kind, address };
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    /// Returns true if an operator has paused the sink.
+    pub(crate) fn is_paused_by_operator(&self) -> bool {
+        self.control.borrow().is_paused
     }
 
     /// Pauses the sink after the attempt in flight.
@@ -152,7 +207,7 @@ impl SinkStatus {
     /// Resets the connections, of which there are `connections` now, and the worker to running.
     pub(super) fn begin(&self, connections: usize) {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        *states = vec![SinkState::Running; connections + 1];
+        *states = vec![PartState::running(); connections + 1];
     }
 
     /// Reads credentials and certificates again and retries at once.
@@ -189,13 +244,30 @@ impl SinkStatus {
     pub(super) fn set(&self, part: usize, state: SinkState) -> SinkState {
         if let SinkState::Retrying { reason, .. } | SinkState::Paused { reason } = &state {
             let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some(reason.clone());
+            *last = Some(LastError { reason: reason.clone(), at: Instant::now() });
         }
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         match states.get_mut(part) {
-            Some(current) => std::mem::replace(current, state),
+            Some(current) => {
+                let new = PartState { state, next_attempt: None };
+                std::mem::replace(current, new).state
+            }
             None => state,
         }
+    }
+
+    /// Sets the time of the next attempt of one connection. [`set`](SinkStatus::set) removes it.
+    pub(super) fn set_next_attempt(&self, part: usize, at: Instant) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = states.get_mut(part) {
+            current.next_attempt = Some(at);
+        }
+    }
+}
+
+impl PartState {
+    fn running() -> PartState {
+        PartState { state: SinkState::Running, next_attempt: None }
     }
 }
 
@@ -221,12 +293,17 @@ mod tests {
         assert_eq!(status.state(), retrying);
         status.set(2, SinkState::Running);
         assert_eq!(status.state(), SinkState::Running);
-        assert_eq!(status.last_error().as_deref(), Some("busy"));
+        let at = Instant::now();
+        status.set_next_attempt(0, at);
+        assert_eq!(status.next_attempt(), Some(at));
+        assert_eq!(status.last_error().map(|error| error.reason).as_deref(), Some("busy"));
         status.pause();
+        assert_eq!(status.next_attempt(), None, "a paused sink makes no attempt");
         status.set(0, SinkState::Running);
         assert_eq!(status.state(), by_operator(), "no failure hides an operator's pause");
         status.resume();
         assert_eq!(status.state(), SinkState::Running);
+        assert_eq!(status.next_attempt(), None, "the attempt was made");
         assert_eq!(*status.control().borrow(), Control { is_paused: false, reloads: 1 });
     }
 }

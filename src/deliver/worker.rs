@@ -87,6 +87,7 @@ impl Worker {
         clock: Clock,
     ) -> Worker {
         let config = Arc::clone(&configs.borrow_and_update());
+        status.set_target(config.target.kind(), config.target.target());
         Worker {
             name: Arc::clone(&status.name),
             head: reader.head(),

@@ -125,6 +125,11 @@ macro_rules! sink_types {
                 match self { $(Self::$Type(config) => config.objects(),)+ }
             }
 
+            /// Returns the value of `type` in the configuration.
+            pub(crate) fn kind(&self) -> &'static str {
+                match self { $(Self::$Type(_) => <$Config as SinkType>::NAME,)+ }
+            }
+
             pub(crate) fn target(&self) -> String {
                 match self { $(Self::$Type(config) => config.target(),)+ }
             }

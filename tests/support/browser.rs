@@ -97,6 +97,11 @@ impl Browser {
         self.ask("/execute/sync", Some(json!({ "script": script, "args": [] })))
     }
 
+    /// Runs the body of a function that passes its result to its last argument, and returns the result.
+    pub fn run_async(&self, script: &str) -> Value {
+        self.ask("/execute/async", Some(json!({ "script": script, "args": [] })))
+    }
+
     /// Returns the text of the first element that matches a selector; empty if there is none.
     pub fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");

@@ -4,154 +4,105 @@
 //! listener; the content security policy allows no other source, nothing inline, and no frame. The script updates the
 //! page, follows the tail and sends operations.
 
+mod bins;
+mod drift;
+mod entry;
+mod events;
+mod flows;
+mod group;
+mod json_text;
 mod page;
-mod plot;
 mod quarantine;
-mod tables;
+mod replay;
+mod sinks;
+mod sources;
+mod table;
+mod tail;
+mod trace;
 mod verdict;
+mod view;
 mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use serde_json::Value;
+use tokio::sync::Semaphore;
 
-use super::{Admin, StatsError, health};
-use crate::deliver::{SinkState, SinkStatus};
-use crate::interactions::FlowReport;
-use crate::observe::{DriftReport, Observed};
-use crate::spool::{EntrySummary, Query, ReadError, SpoolStats};
+use super::quarantine::GroupCache;
+use super::rates::Rates;
+use super::{Admin, health, quarantine as groups};
+use bins::ChartRange;
 
-/// Maximum number of dead letters counted per sink.
-const MAX_COUNTED_DEAD_LETTERS: u32 = 1000;
-
-/// Maximum number of quarantine entries in the overview.
-const MAX_LISTED_ENTRIES: u32 = 20;
-
+/// Policy of all pages. Forms send searches only; operations need a header that no form sends.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Search for an event by its id in the whole spool and quarantine. Blocks; returns the document of
+/// `davinci-siem trace --json`, with a `text` per sink, or an error for people.
+pub(crate) type Tracer = Arc<dyn Fn(&str) -> Result<Value, String> + Send + Sync>;
+
+/// Data that the console keeps between two requests.
+pub(crate) struct ConsoleState {
+    pub(super) rates: Rates,
+    pub(super) groups: GroupCache,
+    tracer: Option<Tracer>,
+    /// One search at a time: it reads the whole spool.
+    searches: Arc<Semaphore>,
+}
+
+impl ConsoleState {
+    pub(crate) fn new(tracer: Option<Tracer>) -> ConsoleState {
+        ConsoleState {
+            rates: Rates::default(),
+            groups: GroupCache::default(),
+            tracer,
+            searches: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
 
 /// Returns the console's routes.
 pub(super) fn router() -> Router<Arc<Admin>> {
-    let style = ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("style.css"));
-    let script =
-        ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("script.js"));
+    const STYLE: [&str; 2] = [include_str!("style.css"), include_str!("parts.css")];
+    let style = ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE.concat());
+    let script = |text: &'static str| {
+        let answer = ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], text);
+        get(move || async move { answer })
+    };
     Router::new()
         .route("/", get(|| async { Redirect::to("/console") }))
         .route("/console", get(overview))
+        .route("/console/trace", get(trace))
         .route("/console/quarantine/{id}", get(entry))
+        .route("/console/quarantine/group/{key}", get(group))
         .route("/console/style.css", get(|| async move { style }))
-        .route("/console/script.js", get(|| async move { script }))
+        .route("/console/preferences.js", script(include_str!("preferences.js")))
+        .route("/console/script.js", script(include_str!("script.js")))
+        .route("/console/operations.js", script(include_str!("operations.js")))
+        .route("/console/tail.js", script(include_str!("tail.js")))
 }
 
-/// Data of the overview.
-struct View {
-    now: i64,
-    /// Reason why batches are refused.
-    unready: Option<String>,
-    is_damaged: bool,
-    is_quarantine_full: bool,
-    /// True if other receivers share the spool.
-    is_shared: bool,
-    offers_operations: bool,
-    /// Content of the spool, or the reason why it cannot be read.
-    stored: Result<StoredView, StatsError>,
-    sinks: Vec<SinkView>,
-    observed: Observed,
-    /// Statistics from summaries, if they are made.
-    runs: Option<FlowReport>,
-    drifted: DriftReport,
+async fn overview(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let range = ChartRange::parse(query.as_deref().unwrap_or_default());
+    page::overview(&view::view(&admin, range).await).into_response()
 }
 
-/// Content of the spool.
-struct StoredView {
-    stats: SpoolStats,
-    /// Newest entries of the quarantine.
-    entries: Vec<EntrySummary>,
-}
-
-struct SinkView {
-    name: Arc<str>,
-    state: SinkState,
-    /// `None` if the spool cannot be read.
-    lag: Option<u64>,
-    /// Receive time of the oldest uncommitted event, in ms since the Unix epoch.
-    waiting_since: Option<i64>,
-    last_error: Option<String>,
-    /// Dead letters in quarantine, counted up to `MAX_COUNTED_DEAD_LETTERS`.
-    dead_letters: usize,
-}
-
-async fn overview(State(admin): State<Arc<Admin>>) -> Response {
-    page::overview(&view(&admin).await).into_response()
-}
-
-async fn view(admin: &Admin) -> View {
-    let now = (admin.clock)();
-    let stored = stored(admin).await;
-    let head = stored.as_ref().ok().map(|stored| stored.stats.head);
-    let sinks = admin.sinks.all();
-    let letters = dead_letters(admin, &sinks, &stored).await;
-    let sinks = sinks.iter().zip(letters);
-    let sinks = sinks.map(|(sink, dead_letters)| SinkView {
-        dead_letters,
-        name: Arc::clone(&sink.name),
-        state: sink.state(),
-        lag: head.map(|head| head.saturating_sub(sink.cursor())),
-        waiting_since: sink.waiting_since(),
-        last_error: sink.last_error(),
-    });
-    View {
-        now,
-        unready: health::unready(admin),
-        is_damaged: admin.spool.health().is_damaged,
-        is_quarantine_full: admin.spool.is_quarantine_full(),
-        is_shared: admin.spool.is_shared(),
-        offers_operations: admin.access.offers_operations(),
-        sinks: sinks.collect(),
-        observed: admin.observer.observed(now),
-        runs: admin.analytics.as_ref().map(|analytics| analytics.report(0)),
-        drifted: admin.observer.drifted(),
-        stored,
-    }
-}
-
-async fn stored(admin: &Admin) -> Result<StoredView, StatsError> {
-    let stats = admin.stats().await?;
-    let newest = Query { newest_first: true, limit: MAX_LISTED_ENTRIES, ..Query::default() };
-    let entries = admin.spool.quarantine(newest).await?;
-    Ok(StoredView { stats, entries })
-}
-
-/// Counts the dead letters of each sink in quarantine. The spool keeps no such count; an empty quarantine is not
-/// queried.
-async fn dead_letters(
-    admin: &Admin,
-    sinks: &[Arc<SinkStatus>],
-    stored: &Result<StoredView, StatsError>,
-) -> Vec<usize> {
-    let is_empty = stored.as_ref().is_ok_and(|stored| stored.stats.quarantined == 0);
-    let mut counts = Vec::with_capacity(sinks.len());
-    for sink in sinks {
-        let sink = Some(sink.name.to_string());
-        let query =
-            Query { sink, newest_first: true, limit: MAX_COUNTED_DEAD_LETTERS, ..Query::default() };
-        counts.push(match stored.is_ok() && !is_empty {
-            true => admin.spool.quarantine(query).await.map_or(0, |letters| letters.len()),
-            false => 0,
-        });
-    }
-    counts
+async fn trace(State(admin): State<Arc<Admin>>, RawQuery(query): RawQuery) -> Response {
+    let id = trace::id_of(query.as_deref().unwrap_or_default());
+    let found = trace::search(&admin.console, &id).await;
+    page::page("davinci-siem, search", &trace::page(&id, &found, (admin.clock)())).into_response()
 }
 
 async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response {
     match admin.spool.entry(id).await {
         Ok(Some(entry)) => {
-            let body = quarantine::entry(&entry, &admin.access, (admin.clock)());
+            let body = entry::page(&entry, &admin.access, (admin.clock)());
             page::page(&format!("davinci-siem, entry {id}"), &body).into_response()
         }
         Ok(None) => {
@@ -162,7 +113,27 @@ async fn entry(State(admin): State<Arc<Admin>>, Path(id): Path<i64>) -> Response
     }
 }
 
-fn failed(error: &ReadError) -> Response {
+async fn group(State(admin): State<Arc<Admin>>, Path(key): Path<String>) -> Response {
+    let stats = match admin.stats().await {
+        Ok(stats) => stats,
+        Err(error) => return failed(&error),
+    };
+    let groups = match groups::groups(&admin.spool, &admin.console.groups, &stats).await {
+        Ok(groups) => groups,
+        Err(error) => return failed(&error),
+    };
+    let Some(group) = groups.find(&key) else {
+        let body = message("This group has no entries any more.");
+        return (StatusCode::NOT_FOUND, page::page("davinci-siem", &body)).into_response();
+    };
+    let offers_operations = admin.access.offers_operations();
+    match group::page(&admin.spool, group, offers_operations, (admin.clock)()).await {
+        Ok(body) => page::page("davinci-siem, quarantine group", &body).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
     tracing::warn!(%error, "the console cannot read the spool");
     let body = message("The spool cannot be read; see the log.");
     (StatusCode::INTERNAL_SERVER_ERROR, page::page("davinci-siem", &body)).into_response()

@@ -2,12 +2,14 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::verdict::{self, verdict};
-use super::words::{clock, count, number, size};
-use super::{View, plot, quarantine, tables};
-use crate::observe::Kind;
+use super::verdict::{Finding, verdict};
+use super::view::View;
+use super::words::count;
+use super::{drift, events, flows, quarantine, replay, sinks, sources, tail};
 use crate::printable;
-use crate::spool::{Disposition, Loss, SpoolStats};
+
+/// Maximum number of findings of the verdict that are shown.
+const MAX_FINDINGS: usize = 8;
 
 /// Renders a page. Text of events is escaped, also control and direction characters.
 pub(super) fn page(title: &str, body: &Markup) -> Markup {
@@ -20,16 +22,21 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="stylesheet" href="/console/style.css";
+                // Before the first paint: it sets the theme.
+                script src="/console/preferences.js" {}
+                script src="/console/operations.js" defer {}
+                script src="/console/tail.js" defer {}
                 script src="/console/script.js" defer {}
             }
             body {
                 a class="skip" href="#main" { "Skip to content" }
-                header { a href="/console" { "davinci-siem" } }
+                (header())
                 main id="main" { (body) }
                 // Result of an operation.
                 p id="operation-result" role="status" aria-live="polite" {}
                 // Announcement for screen readers when the level of the verdict changes.
                 p id="announcement" class="visually-hidden" role="status" aria-live="polite" {}
+                (confirmation())
                 footer { "davinci-siem " (env!("CARGO_PKG_VERSION")) }
             }
         }
@@ -37,53 +44,73 @@ pub(super) fn page(title: &str, body: &Markup) -> Markup {
     PreEscaped(printable::lines(&page.into_string()).into_owned())
 }
 
+fn header() -> Markup {
+    html! {
+        header {
+            a class="brand" href="/console" { "davinci-siem" }
+            form class="search" action="/console/trace" method="get" role="search" {
+                label { "Event id " input name="id" type="search" required maxlength="1024" autocomplete="off"; }
+                button type="submit" { "Find" }
+            }
+            // The script shows it and keeps the choices in the browser.
+            div id="preferences" class="preferences" hidden {
+                label { "Times " select id="zone" {
+                    option value="utc" { "UTC" } option value="local" { "your time zone" }
+                } }
+                label { "Theme " select id="theme" {
+                    option value="" { "system" } option value="light" { "light" } option value="dark" { "dark" }
+                } }
+            }
+        }
+    }
+}
+
+/// Renders the dialog that asks before an operation.
+fn confirmation() -> Markup {
+    html! {
+        dialog id="confirm" aria-labelledby="confirm-text" {
+            p id="confirm-text" {}
+            div class="buttons" {
+                button type="button" id="confirm-no" { "Cancel" }
+                button type="button" id="confirm-yes" class="primary" { "Confirm" }
+            }
+        }
+    }
+}
+
 /// Renders the overview. The script replaces parts marked `data-live`.
 pub(super) fn overview(view: &View) -> Markup {
-    let (level, sentence) = verdict(view);
     let body = html! {
         h1 class="visually-hidden" { "Console" }
         // Not a live region itself: screen readers would read out every second.
-        div id="verdict" data-live {
-            p class={ "verdict " (level.class()) } {
-                b { (level.word()) ". " } (sentence)
-                @if let Some(section) = verdict::section(view, &sentence) { " " a href=(section) { "Go to the quarantine" } }
-            }
-        }
-        (section("events", "Events", &html! {
-            (plot::plots(&view.observed))
-            p class="facts" {
-                @match &view.stored { Ok(stored) => (spool(&stored.stats)), Err(_) => { span { "Spool unreadable" } " " } }
-                span { "Counted since " (clock(view.observed.since)) " UTC" }
-            }
-        }))
-        (section("sources", "Sources", &tables::sources(view)))
-        (section("sinks", "Sinks", &tables::sinks(view)))
-        (section("flows", "Flows", &tables::flows(view)))
-        @if let Some(report) = &view.runs { (section("runs", "Flow runs", &tables::runs(report))) }
-        (section("connectors", "Failing connectors", &tables::connectors(view)))
+        div id="verdict" data-live { (findings(&verdict(view))) }
+        (section("sources", "Sources", &sources::sources(view)))
+        (section("sinks", "Sinks", &sinks::sinks(view)))
+        (replay::form(view))
+        (section("events", "Events", &events::events(view)))
+        (section("flows", "Flows", &flows::flows(view)))
+        @if let Some(report) = &view.runs { (section("runs", "Flow runs", &flows::runs(report))) }
+        (section("connectors", "Failing connectors", &flows::connectors(view)))
         (section("quarantine", "Quarantine", &quarantine::list(view)))
-        (section("drift", "Schema drift", &tables::drift(view)))
+        (section("drift", "Schema drift", &drift::drift(view)))
         section aria-labelledby="tail-title" {
             h2 id="tail-title" { "Live tail" }
-            (tail())
+            (tail::tail())
         }
     };
     page("davinci-siem", &body)
 }
 
-fn spool(stats: &SpoolStats) -> Markup {
-    let accepted =
-        stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Accepted);
-    let accepted: u64 = accepted.map(|(_, _, count)| count).sum();
-    let lost: u64 = stats.lost.iter().map(Loss::events).sum();
+fn findings(findings: &[Finding]) -> Markup {
+    let rest = findings.len().saturating_sub(MAX_FINDINGS);
     html! {
-        span { "Spool: " b { (number(stats.events)) } " events, " b { (size(stats.size)) } " of " (size(stats.max_size)) } " "
-        // Some engines do not count accepted events.
-        @if accepted > 0 { span { "Accepted in total: " b { (number(accepted)) } } " " }
-        // Shown here and not in the verdict: it never goes away, and would hide newer problems.
-        @if lost > 0 {
-            strong class="bad" { (count(lost, "acknowledged event")) " lost; see davinci-siem spool stats" } " "
+        @for (index, finding) in findings.iter().take(MAX_FINDINGS).enumerate() {
+            p class={ "verdict " (finding.level.class()) @if index > 0 { " further" } } {
+                b { (finding.level.word()) ". " } (finding.sentence)
+                @if let Some((address, text)) = &finding.link { " " a href=(address) { (text) } }
+            }
         }
+        @if rest > 0 { p class="verdict warning further" { "and " (count(rest as u64, "more problem")) "; the rows below have them" } }
     }
 }
 
@@ -94,26 +121,5 @@ fn section(id: &str, title: &str, body: &Markup) -> Markup {
             h2 id=(title_id) { (title) }
             div id=(id) data-live { (body) }
         }
-    }
-}
-
-/// Renders the frame of the tail, which the script fills.
-fn tail() -> Markup {
-    html! {
-        form id="filter" class="filter" {
-            label { "Type " select name="type" {
-                option value="" { "all" }
-                @for kind in Kind::ALL { option value=(kind.as_str()) { (kind.as_str().replace('_', " ")) } }
-            } }
-            label { "Outcome " select name="outcome" {
-                option value="" { "all" }
-                @for outcome in ["success", "failure", "unknown"] { option { (outcome) } }
-            } }
-            label { "Flow " input name="flow" autocomplete="off" maxlength="128"; }
-            label { "Text " input name="match" autocomplete="off" maxlength="128"; }
-            button type="button" id="pause" aria-pressed="false" { "Pause" }
-        }
-        noscript { p { "The tail needs JavaScript; without it, use " code { "davinci-siem tail" } "." } }
-        ol id="tail" class="tail" tabindex="0" aria-label="Accepted events, newest first" {}
     }
 }

@@ -1,97 +1,78 @@
-//! Quarantine: list of entries, and the page of one entry with its bytes and a retry form.
+//! Quarantine on the overview: groups of entries, each with its operations.
 
 use maud::{Markup, html};
 
-use super::words::{ago, count, number, size};
-use super::{StoredView, View};
-use crate::admin::access::Access;
-use crate::spool::{Entry, EntrySummary};
+use super::table::{Cell, Column, row, table};
+use super::view::{StoredView, View};
+use super::words::{ago, entries, number, size};
+use crate::admin::quarantine::Group;
 
-/// Maximum number of shown bytes of an entry; `davinci-siem quarantine show` prints all.
-const MAX_SHOWN_BYTES: usize = 256 * 1024;
+/// Maximum number of groups in the overview.
+const MAX_ROWS: usize = 20;
 
+const FROM: Column = Column::Text("Sink or source");
+const ANSWER: Column = Column::Text("Answer or detail");
+const COUNT: Column = Column::Number("Entries");
+const BYTES: Column = Column::Number("Size");
+const NEWEST: Column = Column::Text("Newest");
+const OPERATION: Column = Column::Text("Operation");
+
+/// Renders the groups, those with the most entries first.
 pub(super) fn list(view: &View) -> Markup {
-    let StoredView { stats, entries } = match &view.stored {
+    let StoredView { stats, groups } = match &view.stored {
         Ok(stored) => stored,
         Err(error) => {
             return html! { p { "The quarantine cannot be read: " (error.to_string()) "." } };
         }
     };
+    let columns = [Column::Text("Reason"), FROM, ANSWER, COUNT, BYTES, NEWEST, OPERATION];
+    let shown = columns.len() - usize::from(!view.offers_operations);
+    let rows = html! {
+        @for group in groups.groups.iter().take(MAX_ROWS) { (group_row(group, view)) }
+    };
+    let rest = groups.groups.len().saturating_sub(MAX_ROWS);
     html! {
         p {
-            (count(stats.quarantined, "entry").replace("entrys", "entries")) ", "
+            (entries(stats.quarantined)) ", "
             (size(stats.quarantine_size)) " of " (size(stats.quarantine_max_size))
-            @if entries.len() < usize::try_from(stats.quarantined).unwrap_or(usize::MAX) {
-                "; newest " (entries.len()) ":"
+            @if groups.counted < stats.quarantined {
+                "; grouped are the newest " (number(groups.counted))
             }
         }
-        @if !entries.is_empty() {
-            div class="scroll" role="group" aria-label="Quarantine" tabindex="0" {
-                table {
-                    thead { tr {
-                        @for name in ["Entry", "Reason", "Detail", "Source or sink", "Size", "Age"] { th scope="col" { (name) } }
-                    } }
-                    tbody { @for entry in entries { (row(entry, view.now)) } }
-                }
-            }
-        }
+        (table("Quarantine", columns.get(..shown).unwrap_or(&columns), &rows, groups.groups.is_empty(), "The quarantine is empty."))
+        @if rest > 0 { p class="empty" { "and " (super::words::count(rest as u64, "smaller group")) } }
     }
 }
 
-fn row(entry: &EntrySummary, now: i64) -> Markup {
-    html! {
-        tr {
-            th scope="row" { a href={ "/console/quarantine/" (entry.id) } { (entry.id) } }
-            td { (entry.reason.replace('_', " ")) }
-            td { (entry.detail) }
-            td { @match &entry.sink { Some(sink) => { "sink " (sink) } None => (entry.source) } }
-            td class="number" { (size(entry.size)) }
-            td { (ago(entry.at, now)) }
-        }
+fn group_row(group: &Group, view: &View) -> Markup {
+    let reason = html! {
+        a href={ "/console/quarantine/group/" (group.key) } { (group.reason.replace('_', " ")) }
+    };
+    let mut cells = vec![
+        Cell(FROM, place(group)),
+        Cell(ANSWER, html! { (group.answer) }),
+        Cell(COUNT, html! { (number(group.ids.len() as u64)) }),
+        Cell(BYTES, html! { (size(group.bytes)) }),
+        Cell(NEWEST, ago(group.newest_at, view.now)),
+    ];
+    if view.offers_operations {
+        cells.push(Cell(OPERATION, operations(group)));
     }
+    row(None, "", &reason, &cells)
 }
 
-/// Renders the page of one entry.
-pub(super) fn entry(entry: &Entry, access: &Access, now: i64) -> Markup {
-    let Entry { summary, bytes } = entry;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_SHOWN_BYTES)]);
-    // Bytes that a text area would change are not sent back.
-    let is_whole = bytes.len() <= MAX_SHOWN_BYTES && std::str::from_utf8(bytes).is_ok();
+/// Names the sink or the source of a group.
+pub(super) fn place(group: &Group) -> Markup {
+    html! { @match &group.sink { Some(sink) => { "sink " (sink) } None => { "source " (group.source) } } }
+}
+
+/// Renders the buttons of a group.
+pub(super) fn operations(group: &Group) -> Markup {
+    let of = html! { span class="visually-hidden" { " the group " (group.reason.replace('_', " ")) " of " (place(group)) } };
     html! {
-        h1 { "Quarantine entry " (summary.id) }
-        dl {
-            dt { "Reason" } dd { (summary.reason.replace('_', " ")) }
-            dt { "Detail" } dd { (summary.detail) }
-            dt { "Location" } dd { code { (summary.path) } ", element " (number(summary.index)) " of its body" }
-            dt { "Source" } dd { (summary.source) }
-            @if let Some(sink) = &summary.sink { dt { "Sink" } dd { (sink) } }
-            @if let Some(target) = &summary.target {
-                dt { "Target's answer" } dd { @if let Some(code) = &target.code { (code) " " } (target.text) }
-            }
-            @if !summary.request_id.is_empty() { dt { "Request id" } dd { (summary.request_id) } }
-            @if !summary.encoding.is_empty() { dt { "Content-Encoding" } dd { (summary.encoding) } }
-            dt { "Received" } dd { (ago(summary.at, now)) }
+        span class="buttons" {
+            button type="button" data-group=(group.key) data-verb="retry" { "Retry" (of) }
+            button type="button" data-group=(group.key) data-verb="purge" { "Purge" (of) }
         }
-        @if access.offers_operations() {
-            form id="retry" data-post={ "/api/quarantine/" (summary.id) "/retry" } {
-                label for="bytes" { "Bytes" @if !is_whole { " (incomplete: too large or not UTF-8)" } }
-                textarea id="bytes" name="bytes" rows="16" spellcheck="false" readonly[!is_whole] { (text) }
-                p {
-                    button type="submit" { "Retry" }
-                    " the stored bytes" @if is_whole { ", or your correction" }
-                    ". Accepted events go to the sinks, and the entry is removed."
-                }
-            }
-        } @else {
-            h2 { "Bytes" }
-            pre tabindex="0" { (text) }
-            @if access.is_read_only() {
-                p { "Retry needs " code { "admin.read_only" } " to be off." }
-            } @else {
-                p { "To retry the entry here, set " code { "admin.password_file" } ", or use "
-                    code { "davinci-siem quarantine retry " (summary.id) } "." }
-            }
-        }
-        p { a href="/console" { "Back to the console" } }
     }
 }

@@ -27,6 +27,22 @@ pub(super) fn count(amount: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", number(amount))
 }
 
+/// `1 entry`, `2 entries`.
+pub(super) fn entries(amount: u64) -> String {
+    format!("{} {}", number(amount), if amount == 1 { "entry" } else { "entries" })
+}
+
+/// Formats a rate per second; a dash if it is unknown.
+pub(super) fn per_second(rate: Option<f64>) -> String {
+    match rate {
+        None => "–".to_owned(),
+        Some(rate) if rate >= 99.95 => number(rate.round() as u64),
+        Some(rate) if rate == 0.0 => "0".to_owned(),
+        Some(rate) if rate < 0.05 => "< 0.1".to_owned(),
+        Some(rate) => format!("{rate:.1}"),
+    }
+}
+
 pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
@@ -51,13 +67,23 @@ pub(super) fn span(millis: i64) -> String {
 
 /// Renders the age of a time, with the exact time as attribute.
 pub(super) fn ago(moment: i64, now: i64) -> Markup {
-    let exact = moment_of(moment).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let exact = exact(moment);
     html! { time datetime=(exact) title=(exact) { (span(now - moment)) " ago" } }
 }
 
+/// Renders a time as hours and minutes in UTC. The script shows it in the time zone that the operator has chosen.
+pub(super) fn clock(moment: i64) -> Markup {
+    html! { time datetime=(exact(moment)) data-clock=(moment) { (hours(moment)) } }
+}
+
 /// Formats a time as hours and minutes, in UTC.
-pub(super) fn clock(moment: i64) -> String {
+pub(super) fn hours(moment: i64) -> String {
     moment_of(moment).format("%H:%M").to_string()
+}
+
+/// Formats a time to the millisecond, in UTC.
+pub(super) fn exact(moment: i64) -> String {
+    moment_of(moment).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn moment_of(millis: i64) -> DateTime<Utc> {
@@ -79,5 +105,8 @@ mod tests {
         let numbers = [0, 999, 1000, 1_234_567].map(number);
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([count(1, "sink"), count(2, "sink")], ["1 sink", "2 sinks"]);
+        assert_eq!([entries(1), entries(1200)], ["1 entry", "1,200 entries"]);
+        let rates = [None, Some(0.0), Some(0.01), Some(2.25), Some(99.96), Some(1234.5)];
+        assert_eq!(rates.map(per_second), ["–", "0", "< 0.1", "2.2", "100", "1,235"]);
     }
 }

@@ -7,6 +7,7 @@ mod stored_copy;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use serde_json::Value;
 
 use super::output::{json, progress};
 use super::{CommandFailure, output};
@@ -43,6 +44,26 @@ fn recorded_at(text: &str) -> Result<DateTime<Utc>, String> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
         .map_err(|_| "give the time as in the event, such as 2026-03-01T12:00:00.123Z".to_owned())
+}
+
+/// Searches the event for the console. Returns the report as JSON, with a `text` for people per sink.
+pub(super) fn for_console(id: &str, config: &Config) -> Result<Value, String> {
+    let arguments = TraceArguments { id: id.to_owned(), recorded_at: None, json: true };
+    let spool = inspect::open(&config.spool).map_err(|error| error.to_string())?;
+    let report = match trace(&spool, &arguments, config) {
+        Ok(report) => report,
+        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => {
+            return Err(message);
+        }
+        Err(_) => return Err("the search has failed".to_owned()),
+    };
+    let mut document = serde_json::to_value(&report).map_err(|error| error.to_string())?;
+    for (index, location) in report.stored.iter().enumerate() {
+        for (sink, fate) in location.sinks.iter().enumerate() {
+            document["stored"][index]["sinks"][sink]["text"] = fate.describe().into();
+        }
+    }
+    Ok(document)
 }
 
 /// Prints the report. Returns `Err` if there is no trace of the event.

@@ -75,6 +75,7 @@ impl Worker {
         let config = Arc::clone(&self.configs.borrow_and_update());
         if !Arc::ptr_eq(&config, &self.config) {
             self.redaction = redaction_of(&config);
+            self.status.set_target(config.target.kind(), config.target.target());
             self.config = config;
         }
     }
