@@ -20,6 +20,8 @@ const SECRET: &str = "T0CANARY/B0SECRET";
 struct Receiver {
     traffic: Traffic,
     messages: Vec<Value>,
+    /// Text of the messages that are refused.
+    refused: Option<&'static str>,
 }
 
 impl Behaviour for Receiver {
@@ -31,7 +33,11 @@ impl Behaviour for Receiver {
         if path != format!("/{SECRET}") || headers["content-type"] != "application/json" {
             return answer(404, "no_service".to_owned());
         }
-        self.messages.push(serde_json::from_slice(body).expect("JSON"));
+        let text = String::from_utf8_lossy(body);
+        if self.refused.is_some_and(|refused| text.contains(refused)) {
+            return answer(400, "invalid_payload".to_owned());
+        }
+        self.messages.push(serde_json::from_str(&text).expect("JSON"));
         answer(202, "ok".to_owned())
     }
 }
@@ -157,4 +163,95 @@ fn dead_letters_and_silence_are_announced_in_slack() {
     let silent = wait_for("a second message", || messages(&receiver).get(1).cloned());
     let text = silent["text"].as_str().expect("text");
     assert!(text.starts_with("[warning] siem-1: Source pingone has sent no request"), "{text}");
+}
+
+/// Returns a home with a message at once, and more keys of `[alerts]`.
+fn plain_home(receiver: &Target<Receiver>, alerts: &str) -> Home {
+    let url = format!("{}/{SECRET}", receiver.url);
+    Home::with_two_sinks(&format!(
+        "[limits]\nshutdown_grace = \"2s\"\n[alerts]\ntype = \"json\"\nurl = \"{url}\"\ninterval = \"20ms\"\n{alerts}\n"
+    ))
+}
+
+#[test]
+fn a_message_that_is_refused_does_not_block_the_others() {
+    let receiver = Target::start(Receiver { refused: Some("Sink one"), ..Receiver::default() });
+    let home = plain_home(&receiver, "after = \"0s\"");
+    let service = home.start();
+    set(&home, &service, "pause", "one");
+    wait_for("the refusal", || (receiver.requests() > 0).then_some(()));
+    // The wait of the refused message doubles: without the mend, no other is sent meanwhile.
+    set(&home, &service, "pause", "two");
+    wait_for("two attempts more", || (receiver.requests() > 2).then_some(()));
+    let sent = wait_for("the other message", || messages(&receiver).first().cloned());
+    assert_eq!(sent["subject"], "two");
+    receiver.state().refused = None;
+    let sent = wait_for("the first message", || messages(&receiver).get(1).cloned());
+    assert_eq!(sent["subject"], "one");
+}
+
+#[test]
+fn a_shutdown_waits_for_the_message_that_is_being_sent() {
+    let receiver = Target::start(Receiver::default());
+    let home = plain_home(&receiver, "after = \"0s\"");
+    receiver.state().traffic.delay = Duration::from_secs(1);
+    let service = home.start();
+    set(&home, &service, "pause", "one");
+    wait_for("the request", || (receiver.requests() > 0).then_some(()));
+    assert_eq!(messages(&receiver), [] as [Value; 0], "it is being sent");
+    let (status, log) = service.terminate();
+    assert!(status.success() && log.contains("alert sent"), "{log}");
+    receiver.state().traffic.delay = Duration::ZERO;
+    let service = home.start();
+    set(&home, &service, "resume", "one");
+    wait_for("the second message", || messages(&receiver).get(1).cloned());
+    let statuses: Vec<Value> =
+        messages(&receiver).iter().map(|message| message["status"].clone()).collect();
+    assert_eq!(statuses, ["firing", "resolved"]);
+    // A receiver that hangs delays the shutdown for the grace period only.
+    receiver.fail([Fault::Hang]);
+    set(&home, &service, "pause", "one");
+    wait_for("the request", || (receiver.requests() > 2).then_some(()));
+    let (status, log) = service.terminate();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("an alert was not sent within limits.shutdown_grace"), "{log}");
+    let service = home.start();
+    wait_for("the third message", || messages(&receiver).get(2).cloned());
+    drop(service);
+}
+
+#[test]
+fn an_alert_without_a_message_is_stored_also_after_a_failed_write() {
+    let receiver = Target::start(Receiver::default());
+    let home = plain_home(&receiver, "after = \"1h\"");
+    let blocking = home.path("data/alerts.json.new");
+    std::fs::create_dir_all(&blocking).expect("created");
+    let service = home.start();
+    set(&home, &service, "pause", "one");
+    service.wait_for_log("cannot write alerts.json");
+    std::fs::remove_dir(&blocking).expect("removed");
+    let state = wait_for("the state on disk", || {
+        let text = std::fs::read_to_string(home.path("data/alerts.json")).ok()?;
+        text.contains("sink_paused").then_some(text)
+    });
+    assert!(state.contains("\"sent_at\":null"), "{state}");
+}
+
+#[test]
+fn a_slow_receiver_gets_no_message_about_a_problem_that_is_over() {
+    let receiver = Target::start(Receiver::default());
+    let home = plain_home(&receiver, "after = \"1s\"");
+    receiver.state().traffic.delay = Duration::from_secs(5);
+    let service = home.start();
+    set(&home, &service, "pause", "one");
+    set(&home, &service, "pause", "two");
+    wait_for("the request", || (receiver.requests() > 0).then_some(()));
+    set(&home, &service, "resume", "two");
+    receiver.state().traffic.delay = Duration::ZERO;
+    wait_for("the message", || messages(&receiver).first().cloned());
+    set(&home, &service, "resume", "one");
+    wait_for("the end", || messages(&receiver).get(1).cloned());
+    let subjects: Vec<Value> =
+        messages(&receiver).iter().map(|message| message["subject"].clone()).collect();
+    assert_eq!(subjects, ["one", "one"]);
 }

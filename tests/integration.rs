@@ -125,6 +125,7 @@ mod status;
 mod syslog;
 mod syslog_peers;
 mod tls;
+mod top;
 mod trace;
 #[cfg(feature = "otlp")]
 mod traces;

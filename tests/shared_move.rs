@@ -233,3 +233,41 @@ fn a_spool_in_use_is_not_moved_and_neither_is_one_into_a_used_stream() {
     // The refusal has left no mark.
     drop(mover.home.start().terminate());
 }
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_moved_directory_starts_only_with_the_stream_that_has_its_content() {
+    let (cluster, other) = (Cluster::shipped(1), Cluster::shipped(1));
+    let mut mover = Mover::new(&cluster);
+    mover.fill("one");
+    mover.run(&["spool", "move", "--to", "new.toml"]);
+    let new = std::fs::read_to_string(mover.home.path("new.toml")).expect("read");
+    let elsewhere = new.replace(&cluster.spool(), &other.spool());
+    assert_ne!(elsewhere, new);
+    std::fs::write(mover.home.path("elsewhere.toml"), elsewhere).expect("written");
+    mover.configure("elsewhere.toml");
+    let (_, log) = mover.home.try_start().err().expect("the other stream is refused");
+    assert!(log.contains("was not filled from it") && log.contains("undelivered events"), "{log}");
+    mover.configure("new.toml");
+    mover.deliver();
+}
+
+#[test]
+#[ignore = "needs nats-server; .ci/nats installs it"]
+fn a_moved_directory_is_moved_to_another_stream_without_its_mark() {
+    let (cluster, other) = (Cluster::shipped(1), Cluster::shipped(1));
+    let mut mover = Mover::new(&cluster);
+    mover.fill("one");
+    mover.run(&["spool", "move", "--to", "new.toml"]);
+    let new = std::fs::read_to_string(mover.home.path("new.toml")).expect("read");
+    let elsewhere = new.replace(&cluster.spool(), &other.spool());
+    std::fs::write(mover.home.path("elsewhere.toml"), elsewhere).expect("written");
+    mover.configure("elsewhere.toml");
+    drop(mover.home.try_start().err().expect("the other stream is refused"));
+    // As the message of the refusal says.
+    std::fs::remove_file(mover.home.path("data/spool.moved")).expect("removed");
+    mover.configure("old.toml");
+    mover.run(&["spool", "move", "--to", "elsewhere.toml"]);
+    mover.configure("elsewhere.toml");
+    mover.deliver();
+}

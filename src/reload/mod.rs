@@ -232,8 +232,7 @@ fn apply(
     running
 }
 
-/// Records a reload in the audit log. The first look at the files, at start, is no action. `now` is in ms since the
-/// Unix epoch.
+/// Records a reload in the audit log. `now` is in ms since the Unix epoch.
 async fn note(
     audit: &Arc<AuditLog>,
     cause: ReloadCause,
@@ -243,8 +242,8 @@ async fn note(
 ) {
     let actor = match cause {
         ReloadCause::Signal => "signal",
-        ReloadCause::Time => "file",
-        ReloadCause::Start => return,
+        // The file was changed while the service started.
+        ReloadCause::Start | ReloadCause::Time => "file",
     };
     let record = AuditRecord::new(now, actor, "reload", "", result);
     audit.note(AuditRecord { changed, ignored, ..record }).await;
