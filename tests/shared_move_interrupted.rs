@@ -143,6 +143,9 @@ fn no_service_starts_between_the_steps_of_a_move_to_a_directory() {
     std::fs::write(all.home.path("fail-after"), "0").expect("written");
     std::fs::write(all.home.path("fail-write"), "").expect("written");
     assert!(all.refused_start("back.toml").contains("has not ended"), "also on a full disk");
+    all.activate("new.toml");
+    let error = all.fails(&["spool", "move", "--to", "back.toml"]);
+    assert!(error.contains("back cannot be written") && error.contains("full"), "{error}");
     std::fs::remove_file(all.home.path("fail-write")).expect("removed");
     let log = all.refused_start("back.toml");
     assert!(log.contains("Repeat davinci-siem spool move") && !database.exists(), "{log}");

@@ -156,8 +156,9 @@ impl ReservedDirectory {
         let draft = mark::draft(&directory);
         // The directory itself stays: it is the mark.
         remove_files(&draft).map_err(|error| unusable(&draft, error))?;
-        let connection = schema::create(&schema::database(&draft)).map_err(unreadable)?;
-        connection.execute_batch("BEGIN").map_err(unreadable)?;
+        let connection =
+            schema::create(&schema::database(&draft)).map_err(unwritable(&directory))?;
+        connection.execute_batch("BEGIN").map_err(unwritable(&directory))?;
         Ok(SpoolDraft { connection, directory, _locks: locks })
     }
 }
@@ -227,7 +228,7 @@ pub(in crate::spool) struct SpoolDraft {
 impl SpoolDraft {
     /// Adds ids that were received at the same time.
     pub(in crate::spool) fn add_ids(&self, at: Millis, keys: &[DedupKey]) -> Result<(), MoveError> {
-        ids::insert(&self.connection, at, keys).map_err(unreadable)?;
+        ids::insert(&self.connection, at, keys).map_err(unwritable(&self.directory))?;
         Ok(())
     }
 
@@ -245,15 +246,16 @@ impl SpoolDraft {
         };
         let sum = chunk::checksum(label, &body);
         let sql = "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-        let mut insert = self.connection.prepare_cached(sql).map_err(unreadable)?;
+        let mut insert =
+            self.connection.prepare_cached(sql).map_err(unwritable(&self.directory))?;
         let values = params![last, count, received_at, source, only_sink, codec, sum, body];
-        insert.execute(values).map_err(unreadable)?;
+        insert.execute(values).map_err(unwritable(&self.directory))?;
         Ok(())
     }
 
     /// Adds a quarantine entry, which keeps its number.
     pub(in crate::spool) fn add_entry(&self, entry: &Entry) -> Result<(), MoveError> {
-        entries::restore(&self.connection, entry).map_err(unreadable)?;
+        entries::restore(&self.connection, entry).map_err(unwritable(&self.directory))?;
         Ok(())
     }
 
@@ -264,7 +266,7 @@ impl SpoolDraft {
         id: &str,
     ) -> Result<inspect::Inspection, MoveError> {
         let number = u128::from_str_radix(id, 16).unwrap_or_default();
-        self.add_state(state, number).map_err(unreadable)?;
+        self.add_state(state, number).map_err(unwritable(&self.directory))?;
         let draft = mark::draft(&self.directory);
         let file = schema::database(&draft);
         File::open(&file)
@@ -301,7 +303,7 @@ impl SpoolDraft {
     /// Puts the draft in the place of the spool, and lets the service start.
     pub(in crate::spool) fn publish(self) -> Result<(), MoveError> {
         let SpoolDraft { connection, directory, _locks } = self;
-        connection.close().map_err(|(_, error)| unreadable(error))?;
+        connection.close().map_err(|(_, error)| unwritable(&directory)(error))?;
         let draft = mark::draft(&directory);
         // SQLite would apply the log of an unused database to the new one.
         remove_files(&directory)
@@ -314,4 +316,8 @@ impl SpoolDraft {
 
 fn unusable(file: &Path, source: io::Error) -> OpenError {
     OpenError::File { file: file.to_owned(), source }
+}
+
+fn unwritable(directory: &Path) -> impl Fn(rusqlite::Error) -> MoveError {
+    move |error| MoveError::Draft { directory: directory.to_owned(), message: error.to_string() }
 }

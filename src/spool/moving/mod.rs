@@ -31,6 +31,16 @@ pub enum MoveError {
     /// One of the spools cannot be read.
     #[error("a spool cannot be read: {0}. Repeat the command: it continues")]
     Read(#[from] ReadError),
+    /// The draft of a new spool cannot be written.
+    #[error(
+        "the new spool in {} cannot be written: {message}. Make room there, and repeat the command: it continues", directory.display()
+    )]
+    Draft {
+        /// Directory of the new spool.
+        directory: PathBuf,
+        /// Error of the store.
+        message: String,
+    },
     /// A message was not stored.
     #[error(
         "the new spool does not take the content: {0}. Repeat the command when that is corrected: it continues"
