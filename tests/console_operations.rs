@@ -97,7 +97,7 @@ fn in_a_browser_groups_are_retried_purged_and_exported() {
 #[ignore = "needs Chromium and axe-core"]
 fn in_a_browser_events_are_found_and_replayed() {
     let target = Target::start(Webhook::default());
-    let home = home(&hook(&target));
+    let home = home(&(hook(&target) + "[spool]\nretention = \"1h\"\n"));
     let service = home.start();
     let browser = Browser::start("light");
     browser.resize(1280, 900);
@@ -109,8 +109,7 @@ fn in_a_browser_events_are_found_and_replayed() {
     let soon = "document.querySelector('#replay [name=to]').value = new Date(Date.now() + 3600000).toISOString().slice(0, 19)";
     browser.run(soon);
     browser.click("#replay button");
-    browser.wait_for_text("body", "hook again?");
-    assert!(browser.text("#confirm-text").starts_with("Deliver 3 events to sink hook again?"));
+    browser.wait_for_text("#confirm-text", "Deliver 3 events to sink hook again?");
     is_clean(&browser);
     browser.click("#confirm-no");
     assert_eq!(target.state().stored.len(), 3, "it was only asked");
