@@ -223,7 +223,7 @@ fn the_console_is_amber_while_a_target_refuses_events() {
     let amber = service.ask_admin("/console").1;
     assert!(amber.contains("verdict warning") && !amber.contains("Healthy"), "{amber}");
     assert!(amber.contains("sink hook refuses events: 2 dead letters in quarantine"), "{amber}");
-    assert!(amber.contains("<a href=\"#quarantine\">"), "{amber}");
+    assert!(amber.contains("<a href=\"#quarantine-title\">"), "{amber}");
     target.state().poison.clear();
     assert!(home.run_with(&service, &["quarantine", "retry", "--all"]).status.success());
     assert!(service.ask_admin("/console").1.contains("verdict good"));

@@ -31,10 +31,14 @@ pub fn console(service: &Service) -> String {
     service.admin.replace("http://", &format!("http://admin:{PASSWORD}@")) + "/console"
 }
 
-fn admin(service: &Service, path: &str) -> reqwest::Response {
+/// Returns status, content security policy and body of an answer.
+fn admin(service: &Service, path: &str) -> (u16, String, String) {
     block_on(async {
         let get = Client::new().get(format!("{}{path}", service.admin));
-        get.basic_auth("admin", Some(PASSWORD)).send().await.expect("an answer")
+        let answer = get.basic_auth("admin", Some(PASSWORD)).send().await.expect("an answer");
+        let policy = answer.headers().get("content-security-policy");
+        let policy = policy.map_or("", |policy| policy.to_str().expect("text")).to_owned();
+        (answer.status().as_u16(), policy, answer.text().await.expect("text"))
     })
 }
 
@@ -57,16 +61,17 @@ fn the_page_allows_nothing_inline_and_escapes_hostile_text() {
     let service = home.start();
     service.post(&hostile());
     service.post(&format!("[{{\"{}\":1}}]", HOSTILE.replace('"', "\\\"")));
-    let answer = admin(&service, "/console");
-    assert_eq!(answer.status(), 200);
-    let policy = answer.headers()["content-security-policy"].to_str().expect("text").to_owned();
+    let (status, policy, page) = admin(&service, "/console");
+    assert_eq!(status, 200);
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    let page = block_on(answer.text()).expect("text");
     assert!(!page.contains("<script>") && !page.contains("<img"), "{page}");
     assert!(!page.contains("style=") && !page.contains("onclick"), "nothing inline: {page}");
-    let entry = block_on(admin(&service, "/console/quarantine/1").text()).expect("text");
+    let entry = admin(&service, "/console/quarantine/1").2;
     assert!(entry.contains("&lt;script&gt;") && !entry.contains("<script>"), "{entry}");
-    assert_eq!(admin(&service, "/console/quarantine/77").status(), 404);
+    assert_eq!(admin(&service, "/console/quarantine/77").0, 404);
+    assert_eq!(admin(&service, "/console/quarantine/group/77").0, 404);
+    let found = admin(&service, "/console/trace?id=%3C%2Fpre%3E%3Cscript%3E").2;
+    assert!(found.contains("&lt;script&gt;") && !found.contains("<script>"), "{found}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::console::{console, home, is_clean, screenshots};
 use crate::support::browser::Browser;
-use crate::support::events::{batch, minted};
+use crate::support::events::{batch, large, minted};
 use crate::support::service::Service;
 use crate::support::targets::Target;
 use crate::support::targets::webhook::Webhook;
@@ -49,7 +49,7 @@ fn in_a_browser_groups_are_retried_purged_and_exported() {
     let browser = Browser::start("light");
     browser.resize(1280, 900);
     browser.open(&console(&service));
-    service.post(&batch(named("poison", 30).map(|id| minted(&id))));
+    service.post(&batch(named("poison", 30)));
     refuse(&service, 20);
     browser.wait_for_text("#verdict", "The target of sink hook refuses events: 30 dead letters");
     assert_eq!(
@@ -97,11 +97,11 @@ fn in_a_browser_groups_are_retried_purged_and_exported() {
 #[ignore = "needs Chromium and axe-core"]
 fn in_a_browser_events_are_found_and_replayed() {
     let target = Target::start(Webhook::default());
-    let home = home(&hook(&target));
+    let home = home(&(hook(&target) + "[spool]\nretention = \"1h\"\n"));
     let service = home.start();
     let browser = Browser::start("light");
     browser.resize(1280, 900);
-    service.post(&batch(named("event", 3).map(|id| minted(&id))));
+    service.post(&batch(named("event", 3)));
     service.wait_until_settled("hook");
     browser.open(&console(&service));
     // Replay, with the count in the question.
@@ -225,27 +225,18 @@ fn in_a_browser_many_sinks_and_entries_stay_usable() {
 fn in_a_browser_a_lost_service_and_a_full_spool_are_shown() {
     let mut target = Target::start(Webhook::default());
     target.stop();
-    let home = home(&(hook(&target) + "[spool]\nmax_size = \"8 MiB\"\n"));
+    let small = "[limits]\nbody = \"512 KiB\"\nin_flight = \"4 MiB\"\n[spool]\nmax_size = \"6 MiB\"\n\
+                 dedup = { max_ids = 1000 }\n";
+    let home = home(&(hook(&target) + small));
     let service = home.start();
     let browser = Browser::start("light");
     browser.resize(1280, 900);
     browser.open(&console(&service));
     browser.wait_for_text("#verdict", "No request from PingOne");
     shot(&browser, "empty-desktop-light");
-    let noise = |number: usize| {
-        let text: String = (0..20_000_u64)
-            .map(|index| {
-                let mixed = (index + number as u64 * 77_777).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                char::from(b'a' + (mixed >> 59) as u8 % 26)
-            })
-            .collect();
-        crate::support::events::minted_with(&format!("filler-{number}"), &text)
-    };
-    for number in 0..4000 {
-        if service.try_post(&format!("[{}]", noise(number))).0 != 200 {
-            break;
-        }
-    }
+    let mut bodies = (0..200).map(|number| large(&format!("filler-{number}")));
+    let is_refused = |body: String| service.try_post(&body).0 == 503;
+    assert!(bodies.any(is_refused), "the spool is full");
     browser.wait_for_text("#verdict", "No events are accepted: the spool is full");
     browser.wait_for_text("#verdict", "PingOne will lose events in");
     browser.wait_for_text("#verdict", "Sink hook is retrying");

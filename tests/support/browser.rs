@@ -68,6 +68,13 @@ impl Browser {
     }
 
     fn ask(&self, path: &str, body: Option<Value>) -> Value {
+        let answer = self.try_ask(path, body);
+        assert!(answer["error"].is_null(), "{path}: {answer}");
+        answer
+    }
+
+    /// Returns the driver's value, which has an `error` after a failure.
+    fn try_ask(&self, path: &str, body: Option<Value>) -> Value {
         let url = format!("{}{path}", self.session);
         let request = match body {
             Some(body) => self.client.post(url).json(&body),
@@ -77,7 +84,6 @@ impl Browser {
             let sent = request.timeout(PATIENCE).send().await.expect("an answer");
             sent.json().await.expect("JSON")
         });
-        assert!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
         answer["value"].clone()
     }
 
@@ -115,12 +121,18 @@ impl Browser {
         });
     }
 
-    /// Clicks as a user does: an element that covers it prevents the click.
+    /// Clicks as a user does: an element that covers it prevents the click. The page may replace the element meanwhile.
     pub fn click(&self, selector: &str) {
-        let found =
-            self.ask("/element", Some(json!({ "using": "css selector", "value": selector })));
-        let id = found.as_object().expect("an element").values().next().expect("its id").clone();
-        self.ask(&format!("/element/{}/click", id.as_str().expect("text")), Some(json!({})));
+        wait_for(&format!("a click on {selector}"), || {
+            let found =
+                self.ask("/element", Some(json!({ "using": "css selector", "value": selector })));
+            let id = found.as_object().expect("an element").values().next().expect("its id");
+            let path = format!("/element/{}/click", id.as_str().expect("text"));
+            let answer = self.try_ask(&path, Some(json!({})));
+            let is_stale = answer["error"] == "stale element reference";
+            assert!(is_stale || answer["error"].is_null(), "{selector}: {answer}");
+            (!is_stale).then_some(())
+        });
     }
 
     /// Returns the browser's errors, such as a script that the page's policy has blocked.

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::flows::MAX_ROWS;
 use super::table::{Cell, Column, row, table};
 use super::view::View;
-use super::words::{ago, number};
+use super::words::{ago, breakable, number};
 
 /// Renders one row per difference.
 pub(super) fn drift(view: &View) -> Markup {
@@ -19,9 +19,9 @@ pub(super) fn drift(view: &View) -> Markup {
     ];
     let rows = html! {
         @for line in view.drifted.drift.iter().take(MAX_ROWS) {
-            (row(None, "", &html! { (line.kind) }, &[
+            (row(None, "", &breakable(&line.kind), &[
                 Cell(finding, html! { (line.finding.replace('_', " ")) }),
-                Cell(field, html! { code { (line.path) } }),
+                Cell(field, html! { code { (breakable(&line.path)) } }),
                 Cell(example, html! {
                     @if let Some(example) = &line.example {
                         (example.kind) @if let Some(length) = example.length { " of " (length) }

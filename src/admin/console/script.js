@@ -24,7 +24,8 @@ async function refresh() {
     if (!response.ok) throw new Error(`the service answered ${response.status}`);
     text = await response.text();
   } catch (error) {
-    showOutage(error.message);
+    // The browser reports a lost connection as a TypeError, each in other words.
+    showOutage(error instanceof TypeError ? "no connection" : error.message);
     return;
   }
   const current = new DOMParser().parseFromString(text, "text/html");
@@ -43,7 +44,7 @@ async function refresh() {
 const tooltip = document.createElement("div");
 tooltip.className = "tooltip";
 tooltip.hidden = true;
-document.body.append(tooltip);
+document.getElementById("main").append(tooltip);
 
 function hideValues() { tooltip.hidden = true; }
 

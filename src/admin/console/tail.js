@@ -22,6 +22,12 @@ function messageRow(text) {
   return item;
 }
 
+// Returns the name of a flow in the table of flows, because most events have only the id; else the id.
+function knownFlow(id) {
+  const known = id && document.querySelector(`#flows [title="${CSS.escape(id)}"]`);
+  return known ? known.textContent : id;
+}
+
 function eventRow(entry) {
   if (entry.missed) return messageRow(`${entry.missed} events skipped`);
   const item = document.createElement("li");
@@ -34,7 +40,7 @@ function eventRow(entry) {
   const outcome = document.createElement("b");
   outcome.className = entry.outcome;
   outcome.textContent = entry.outcome;
-  summary.append(outcome, plain(` ${entry.flow_name || entry.flow_id} ${entry.id}`));
+  summary.append(outcome, plain(` ${entry.flow_name || knownFlow(entry.flow_id)} ${entry.id}`));
   const event = document.createElement("pre");
   event.textContent = entry.event === null ? "Too large to show" : plain(JSON.stringify(entry.event, null, 2));
   details.append(summary, event);

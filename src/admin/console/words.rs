@@ -43,6 +43,11 @@ pub(super) fn per_second(rate: Option<f64>) -> String {
     }
 }
 
+/// Renders a name that may break after `.` and `_`.
+pub(super) fn breakable(name: &str) -> Markup {
+    html! { @for part in name.split_inclusive(['.', '_']) { (part) wbr; } }
+}
+
 pub(super) fn size(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().iec().to_string()
 }
