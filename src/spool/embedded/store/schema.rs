@@ -95,7 +95,7 @@ CREATE TABLE plans (
 INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
 ";
 
-/// Table of the record, which layout 4 has since it exists in a release. A spool may be older.
+/// Record of dispositions. A spool of layout 4 may lack the table if no release has written it.
 const DISPOSITIONS: &str = "
 CREATE TABLE IF NOT EXISTS dispositions (
     number      INTEGER PRIMARY KEY,
@@ -192,10 +192,10 @@ pub(crate) fn connect_writer(
     if !statements.is_empty() {
         let statements = statements.concat();
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
+            "BEGIN IMMEDIATE; {statements} {DISPOSITIONS} PRAGMA user_version = {LAYOUT}; COMMIT;"
         ))?;
     }
-    if (0..=LAYOUT).contains(&found) {
+    if found == LAYOUT {
         connection.execute_batch(DISPOSITIONS)?;
     }
     // After the migration: it may need a page more than a spool has that is full, or whose max_size was lowered.
