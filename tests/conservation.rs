@@ -22,7 +22,7 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     let rounds = setting("CONSERVATION_ROUNDS").unwrap_or(ROUNDS);
     let seed = setting("CONSERVATION_SEED").unwrap_or_else(|| rand::rng().random());
     println!("CONSERVATION_SEED={seed} CONSERVATION_ROUNDS={rounds}");
-    let home = Home::with_two_sinks("[spool]\nmax_size = \"1 GiB\"\n");
+    let home = Home::with_two_sinks("[spool]\nmax_size = \"1 GiB\"\nretention = \"1h\"\n");
     let oracle = Arc::new(Oracle::default());
     block_on(kill_again_and_again(&home, &oracle, rounds, seed));
 
@@ -53,8 +53,14 @@ fn no_acknowledged_event_is_lost_however_often_the_process_is_killed() {
     let (status, log) = service.terminate();
     assert!(status.success(), "{log}");
     let stats = home.run(&["spool", "stats", "--json"]).stdout;
-    oracle.judge_doors(&serde_json::from_slice(&stats).expect("JSON"), &["one", "two"]);
-    let verified = home.run(&["spool", "verify"]);
+    let stats = serde_json::from_slice(&stats).expect("JSON");
+    oracle.judge_doors(&stats, &["one", "two"]);
+    let verified = home.run(&["spool", "verify", "--json"]);
+    Oracle::judge_record(
+        &serde_json::from_slice(&verified.stdout).expect("JSON"),
+        &stats,
+        &["one", "two"],
+    );
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 

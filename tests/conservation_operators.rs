@@ -91,8 +91,11 @@ fn judge(service: Service, home: &Home, oracle: &Oracle, operator: &Operator<'_>
     let (status, log) = service.terminate();
     assert!(status.success(), "{log}");
     let stats = home.run(&["spool", "stats", "--json"]).stdout;
-    judge_sums(&serde_json::from_slice(&stats).expect("JSON"));
-    let verified = home.run(&["spool", "verify"]);
+    let stats = serde_json::from_slice(&stats).expect("JSON");
+    judge_sums(&stats);
+    let verified = home.run(&["spool", "verify", "--json"]);
+    let record = serde_json::from_slice(&verified.stdout).expect("JSON");
+    Oracle::judge_record(&record, &stats, &["one", "two"]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 

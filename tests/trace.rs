@@ -50,20 +50,45 @@ fn an_event_that_waits_for_one_sink_has_been_delivered_by_the_other() {
         (&json!(651), &json!("pingone"), &json!(RECORDED), &json!(true))
     );
     assert!(place["received_at"].as_i64().expect("a time") > 1_700_000_000_000);
-    assert_eq!(fate(place, "one"), (&json!("passed"), &json!(["delivered"])));
-    assert_eq!(fate(place, "two"), (&json!("waiting"), &Value::Null));
+    let mut sinks = place["sinks"].clone();
+    let at = sinks[0]["committed_at"].take().as_i64().expect("a time");
+    assert!(at >= place["received_at"].as_i64().expect("a time"), "{found}");
+    assert_eq!(
+        sinks,
+        json!([
+            {
+                "sink": "one",
+                "state": "delivered",
+                "committed_at": null,
+                "attempts": 1,
+                "is_configured": true,
+            },
+            {
+                "sink": "two",
+                "state": "waiting",
+                "behind": 650,
+                "passes_filter": true,
+                "is_configured": true,
+            },
+        ])
+    );
+    assert_eq!(found["has_record"], true);
     assert_eq!((&found["searched_events"], &found["quarantine"]), (&json!(700), &json!([])));
     let text = words(&home, &["event-0650"]);
-    for line in ["position 651 of the spool", "sink one: delivered", "sink two: not delivered yet"]
-    {
+    let lines = ["position 651 of the spool", "sink two: not delivered yet, behind 650 events"];
+    for line in lines {
         assert!(text.lines().any(|found| found.trim() == line), "{line}: {text}");
     }
+    let delivered = |line: &str| {
+        line.trim().starts_with("sink one: delivered at 2") && line.ends_with("Z, attempt 1")
+    };
+    assert!(text.lines().any(delivered), "{text}");
     assert!(text.contains("repetition would be dropped"), "{text}");
     assert!(!text.contains("event-065"), "no neighbours, and none of the event itself: {text}");
 }
 
 #[test]
-fn the_filter_decides_what_the_totals_do_not() {
+fn a_filtered_event_names_the_filter_of_that_time_whatever_is_configured_now() {
     let other = "[sinks.other]\ntype = \"file\"\npath = \"other\"\n\
                  exclude = { types = [\"CUSTOM_ANALYTICS\"] }\n";
     let home = Home::with_two_sinks(&format!("{KEEP}{other}"));
@@ -72,38 +97,65 @@ fn the_filter_decides_what_the_totals_do_not() {
     service.post(&batch(["filtered".to_owned()]));
     service.wait_until_settled("other");
     let (_, found) = traced(&home, &["filtered"]);
-    assert_eq!(fate(&found["stored"][0], "other"), (&json!("passed"), &json!(["filtered"])));
+    assert_eq!(fate(&found["stored"][0], "other").0, "filtered");
     service.post(&plain);
     service.wait_until_settled("other");
     let (_, found) = traced(&home, &["plain"]);
-    assert_eq!(
-        fate(&found["stored"][0], "other"),
-        (&json!("passed"), &json!(["delivered"])),
-        "its filter lets it through"
-    );
-    let text = words(&home, &["plain"]);
-    assert!(text.lines().any(|line| line.trim() == "sink other: delivered"), "{text}");
+    assert_eq!(fate(&found["stored"][0], "other").0, "delivered", "its filter lets it through");
+    let has = |text: &str, begin: &str, end: &str| {
+        text.lines().any(|line| line.trim().starts_with(begin) && line.ends_with(end))
+    };
     let text = words(&home, &["filtered"]);
-    assert!(text.contains("sink other: filtered: exclude types"), "{text}");
+    assert!(has(&text, "sink other: filtered at 2", "Z by sinks.other.exclude.types"), "{text}");
     // A copy for one sink leaves no doubt about the other sinks.
     assert!(home.run_with(&service, &["replay", "--sink", "one", "--from", "1h"]).status.success());
     for sink in ["one", "two", "other"] {
         service.wait_until_settled(sink);
     }
     let text = words(&home, &["plain"]);
-    assert!(text.lines().any(|line| line.trim() == "sink two: delivered"), "{text}");
+    assert!(has(&text, "sink two: delivered at 2", "Z, attempt 1"), "{text}");
     assert!(text.contains("sink two: copy for sink one only, by a replay or a retry"), "{text}");
     drop(service);
     // A sink with `start = "next"` did not get the events that were already there.
     let config = std::fs::read_to_string(home.path("test.toml")).expect("read");
     let late = "[sinks.late]\ntype = \"file\"\npath = \"late\"\nstart = \"now\"\n";
+    let config = config.replace("CUSTOM_ANALYTICS", "RECEIVE_REQUEST");
     std::fs::write(home.path("test.toml"), format!("{config}{late}")).expect("written");
+    let text = words(&home, &["filtered"]);
+    assert!(has(&text, "sink other: filtered at 2", "Z by sinks.other.exclude.types"), "{text}");
+    assert!(has(&words(&home, &["plain"]), "sink other: delivered at 2", "Z, attempt 1"));
     let new = traced(&home, &["plain"]).1;
     assert_eq!(fate(&new["stored"][0], "late").0, "waiting", "it has never run");
     let service = home.start();
     let (_, found) = traced(&home, &["plain"]);
-    assert_eq!(fate(&found["stored"][0], "late"), (&json!("passed"), &json!(["skipped"])));
+    assert_eq!(fate(&found["stored"][0], "late"), (&json!("before_start"), &Value::Null));
     drop(service);
+}
+
+#[test]
+fn without_a_record_the_result_is_deduced() {
+    let other = "[sinks.other]\ntype = \"file\"\npath = \"other\"\n\
+                 exclude = { types = [\"CUSTOM_ANALYTICS\"] }\n";
+    let home = Home::with_two_sinks(&format!("{KEEP}{other}"));
+    let service = home.start();
+    service.post(&batch(["filtered".to_owned()]));
+    service.post(&minted("plain").replace("CUSTOM_ANALYTICS", "RECEIVE_REQUEST"));
+    service.wait_until_settled("other");
+    assert!(service.terminate().0.success());
+    let store = Connection::open(home.path("data/spool.db")).expect("opened");
+    store.execute("DELETE FROM dispositions", []).expect("deleted");
+    let (_, found) = traced(&home, &["filtered"]);
+    assert_eq!(fate(&found["stored"][0], "other"), (&json!("passed"), &json!(["filtered"])));
+    let (_, found) = traced(&home, &["plain"]);
+    assert_eq!(fate(&found["stored"][0], "other"), (&json!("passed"), &json!(["delivered"])));
+    assert!(!words(&home, &["plain"]).contains("no record of each event"));
+    store.execute("DROP TABLE dispositions", []).expect("dropped");
+    drop(store);
+    assert_eq!(traced(&home, &["plain"]).1["has_record"], false);
+    let text = words(&home, &["filtered"]);
+    assert!(text.contains("sink other: filtered: exclude types"), "{text}");
+    assert!(text.contains("no record of each event"), "{text}");
+    assert!(home.run(&["spool", "verify"]).status.success(), "an older spool is intact");
 }
 
 #[test]
@@ -153,18 +205,18 @@ fn a_dead_letter_names_its_sink_and_a_retry_is_a_copy_for_it() {
     service.wait_until_settled("one");
     let (_, found) = traced(&home, &["event-0001"]);
     let place = &found["stored"][0];
-    assert_eq!(fate(place, "hook"), (&json!("passed"), &json!(["dead_lettered"])));
-    assert_eq!(fate(place, "one"), (&json!("passed"), &json!(["delivered"])));
+    assert_eq!(fate(place, "hook").0, "dead_lettered");
+    let sinks = place["sinks"].as_array().expect("sinks");
+    let hook = sinks.iter().find(|fate| fate["sink"] == "hook").expect("the sink");
+    assert_eq!((&hook["cause"], &hook["dead_letters"]), (&json!("rejected 400"), &json!([1])));
+    assert!(hook["attempts"].as_u64() > Some(1), "alone after the batch: {hook}");
+    assert_eq!(fate(place, "one").0, "delivered");
     let letter = &found["quarantine"][0];
     assert_eq!((&letter["sink"], &letter["match"]), (&json!("hook"), &json!("id")));
     let text = words(&home, &["event-0001"]);
-    assert!(text.contains("sink hook: dead-lettered (quarantine 1)"), "{text}");
+    assert!(text.contains(": rejected 400 (quarantine 1)"), "{text}");
     let (_, found) = traced(&home, &["event-0002"]);
-    assert_eq!(
-        fate(&found["stored"][0], "hook"),
-        (&json!("passed"), &json!(["delivered"])),
-        "every dead letter is still there, and it is none of them"
-    );
+    assert_eq!(fate(&found["stored"][0], "hook").0, "delivered");
     assert!(home.run_with(&service, &["sink", "pause", "hook"]).status.success());
     assert!(home.run_with(&service, &["quarantine", "retry", "1"]).status.success());
     service.wait_until_settled("one");
@@ -173,6 +225,8 @@ fn a_dead_letter_names_its_sink_and_a_retry_is_a_copy_for_it() {
     assert_eq!((&copy["position"], &copy["only_sink"]), (&json!(4), &json!("hook")));
     assert_eq!(fate(copy, "hook").0, "waiting");
     assert_eq!(fate(copy, "one").0, "not_addressed");
+    let text = words(&home, &["event-0001"]);
+    assert!(text.contains("rejected 400; the dead letter was retried or purged since"), "{text}");
 }
 
 #[test]
@@ -187,23 +241,26 @@ fn a_dead_letter_is_blamed_on_no_other_event() {
     service.wait_until_settled("hook");
     let (_, found) = traced(&home, &["event-0002"]);
     assert_eq!(found["quarantine"][0]["match"], "text", "it is named there");
-    assert_eq!(fate(&found["stored"][0], "hook"), (&json!("passed"), &json!(["delivered"])));
+    assert_eq!(fate(&found["stored"][0], "hook").0, "delivered");
     assert!(found["stored"][0]["sinks"][0].get("dead_letters").is_none(), "{found}");
     // Another event with the same id is accepted.
     target.state().poison.clear();
     service.post(&mentions.replace(RECORDED, "2024-02-15T16:07:04Z"));
     service.wait_until_settled("hook");
     let (_, found) = traced(&home, &["event-0001"]);
-    let letters = |place: usize| &found["stored"][place]["sinks"][0]["dead_letters"];
-    assert_eq!((letters(0), letters(1)), (&json!([1]), &Value::Null), "{found}");
-    // Another copy for the sink may be the delivered one.
+    let letters =
+        |found: &Value, place: usize| found["stored"][place]["sinks"][0]["dead_letters"].clone();
+    assert_eq!((letters(&found, 0), letters(&found, 1)), (json!([1]), Value::Null), "{found}");
+    // Another copy for the sink is delivered.
     assert!(
         home.run_with(&service, &["replay", "--sink", "hook", "--from", "1h"]).status.success()
     );
     service.wait_until_settled("hook");
     let (_, found) = traced(&home, &["event-0001"]);
-    let open = json!(["delivered", "dead_lettered"]);
-    assert_eq!(fate(&found["stored"][0], "hook"), (&json!("passed"), &open), "{found}");
+    let states: Vec<_> = found["stored"].as_array().expect("copies").iter().collect();
+    let states: Vec<_> = states.into_iter().map(|copy| fate(copy, "hook").0).collect();
+    assert_eq!(states, ["dead_lettered", "delivered", "delivered", "delivered"], "{found}");
+    assert_eq!((letters(&found, 0), letters(&found, 1)), (json!([1]), Value::Null));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A batch in delivery: the events read, the items sent, and the final verdict of each position.
 
 mod objects;
+mod part;
 mod prepare;
 
 use std::collections::VecDeque;
@@ -11,8 +12,12 @@ use super::parallel;
 use crate::deliver::SinkConfig;
 use crate::redact::Redaction;
 use crate::sinks::{Item, Reason, Verdict};
-use crate::spool::{Damage, EntryOrigin, Millis, NewEntry, Read, StoredEvent, Tally, TargetAnswer};
+use crate::spool::{
+    Damage, Disposition, DispositionRun, EntryOrigin, Millis, NewEntry, Read, StoredEvent,
+    TargetAnswer,
+};
 pub(super) use objects::{PackedRange, RangePacking};
+pub(super) use part::CommitPart;
 use prepare::{Prepared, prepare};
 
 /// Number of events that are encoded before the length of the others is estimated.
@@ -52,25 +57,11 @@ enum SlotState {
         received_at: Option<Millis>,
         bytes: usize,
     },
-    Filtered,
+    /// The filter's key.
+    Filtered(Arc<str>),
     NotAddressed,
     Repeated,
     DeadLetter(String, Box<NewEntry>),
-}
-
-/// Consecutive positions with final verdicts, which one commit may cover.
-#[derive(Debug, Default)]
-pub(super) struct CommitPart {
-    pub(super) position: Option<u64>,
-    pub(super) tally: Tally,
-    /// Bytes of the delivered events as the target got them, before compression.
-    pub(super) delivered_bytes: u64,
-    /// Receive times of the delivered events, each with the number of consecutive events that have it. Replays and
-    /// retries are left out.
-    pub(super) received: Vec<(Millis, u64)>,
-    /// Number of dead letters that stand for events that could not be read back.
-    pub(super) damaged: u64,
-    pub(super) dead_letters: Vec<(String, NewEntry)>,
 }
 
 impl DeliveryBatch {
@@ -244,23 +235,29 @@ impl DeliveryBatch {
             |slot: &Slot| matches!(slot.state, SlotState::Pending(_) | SlotState::Object);
         let end = self.slots.iter().position(is_pending).unwrap_or(self.slots.len());
         let mut parts: Vec<CommitPart> = Vec::new();
-        for Slot { last, count, state, .. } in self.slots.drain(..end) {
+        for Slot { last, count, attempts, state } in self.slots.drain(..end) {
             if parts.is_empty() || matches!(state, SlotState::DeadLetter(..)) {
                 parts.push(CommitPart::default());
             }
             let Some(part) = parts.last_mut() else { break };
+            let run = |disposition, cause| DispositionRun {
+                disposition: Some(disposition),
+                attempts,
+                cause,
+                count,
+            };
             match state {
                 SlotState::Pending(_) | SlotState::Object => break,
                 SlotState::Delivered { received_at, bytes } => {
-                    part.tally.delivered += count;
+                    part.add(run(Disposition::Delivered, None));
                     part.delivered_bytes += bytes as u64;
                     part.note_received(received_at, count);
                 }
-                SlotState::Filtered => part.tally.filtered += count,
-                SlotState::NotAddressed => part.tally.not_addressed += count,
-                SlotState::Repeated => part.tally.repeated += count,
+                SlotState::Filtered(key) => part.add(run(Disposition::Filtered, Some(key))),
+                SlotState::NotAddressed => part.add(run(Disposition::NotAddressed, None)),
+                SlotState::Repeated => part.add(run(Disposition::Repeated, None)),
                 SlotState::DeadLetter(source, entry) => {
-                    part.tally.dead_lettered += count;
+                    part.add(run(Disposition::DeadLettered, Some(cause_of(&entry))));
                     part.damaged += if entry.origin == EntryOrigin::Damage { count } else { 0 };
                     part.dead_letters.push((source, *entry));
                 }
@@ -274,38 +271,11 @@ impl DeliveryBatch {
     }
 }
 
-impl CommitPart {
-    fn note_received(&mut self, received_at: Option<Millis>, count: u64) {
-        match (received_at, self.received.last_mut()) {
-            (Some(received_at), Some((last, events))) if *last == received_at => *events += count,
-            (Some(received_at), _) => self.received.push((received_at, count)),
-            (None, _) => {}
-        }
-    }
-
-    /// Merges consecutive parts into one.
-    pub(super) fn of(parts: &[CommitPart]) -> CommitPart {
-        let mut all = CommitPart::default();
-        for part in parts {
-            all.position = part.position.or(all.position);
-            all.tally.delivered += part.tally.delivered;
-            all.delivered_bytes += part.delivered_bytes;
-            all.received.extend_from_slice(&part.received);
-            all.tally.filtered += part.tally.filtered;
-            all.tally.dead_lettered += part.tally.dead_lettered;
-            all.tally.not_addressed += part.tally.not_addressed;
-            all.tally.repeated += part.tally.repeated;
-            all.damaged += part.damaged;
-            all.dead_letters.extend_from_slice(&part.dead_letters);
-        }
-        all
-    }
-}
-
 impl Slot {
     /// Applies the verdict for a payload of `bytes` bytes.
     fn apply(&mut self, verdict: Verdict, next: NextStep, bytes: usize, sink: &Arc<str>) {
-        self.attempts += u32::from(verdict != Verdict::NotTried);
+        let is_attempt = !matches!(verdict, Verdict::NotTried | Verdict::TooOld { .. });
+        self.attempts += u32::from(is_attempt);
         let stored = match &self.state {
             SlotState::Pending(stored) => stored,
             SlotState::Object if verdict == Verdict::Delivered => {
@@ -357,6 +327,14 @@ fn dead_letter(
         bytes: stored.bytes.clone(),
     };
     SlotState::DeadLetter(stored.source.to_string(), Box::new(entry))
+}
+
+/// Returns the reason of a dead letter, with the target's status.
+fn cause_of(entry: &NewEntry) -> Arc<str> {
+    match entry.target.as_ref().and_then(|target| target.status) {
+        Some(status) => format!("{} {status}", entry.reason).into(),
+        None => entry.reason.into(),
+    }
 }
 
 fn damaged_slot(damage: Damage, sink: &SinkConfig) -> Slot {

@@ -11,13 +11,8 @@ pub(crate) enum FilterReason<'a> {
     ConnectionTest,
     /// No entry of `include` matches.
     NotIncluded,
-    /// This entry of `exclude` matches.
-    Excluded(&'a FilterConfig),
-}
-
-/// Returns true if the sink's filters and `test_events` let an event of `source` through.
-pub(crate) fn wants(sink: &SinkConfig, event: &Event<'_>, source: &str) -> bool {
-    filter_reason(sink, event, source).is_none()
+    /// This entry of `exclude` matches. The index is that of several entries.
+    Excluded(Option<usize>, &'a FilterConfig),
 }
 
 /// Returns the reason why a sink does not get an event of `source`; `None` if the sink gets the event.
@@ -42,28 +37,51 @@ fn routing_reason<'a>(
     if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
         return Some(FilterReason::NotIncluded);
     }
-    routing.exclude.iter().find(matches).map(FilterReason::Excluded)
+    let (index, filter) = routing.exclude.iter().enumerate().find(|(_, filter)| matches(filter))?;
+    Some(FilterReason::Excluded(Some(index).filter(|_| routing.exclude.len() > 1), filter))
+}
+
+impl FilterReason<'_> {
+    /// Returns the configuration key that excludes the event, such as `sinks.x.exclude.types`. An entry with several
+    /// lists, all of which match, has them in parentheses.
+    pub(crate) fn key(&self, sink: &str) -> String {
+        let (index, filter) = match self {
+            FilterReason::ConnectionTest => return format!("sinks.{sink}.test_events"),
+            FilterReason::NotIncluded => return format!("sinks.{sink}.include"),
+            FilterReason::Excluded(index, filter) => (index, filter),
+        };
+        let index = index.map(|index| format!("[{index}]")).unwrap_or_default();
+        match &*given(filter) {
+            [list] => format!("sinks.{sink}.exclude{index}.{list}"),
+            lists => format!("sinks.{sink}.exclude{index} ({})", lists.join(", ")),
+        }
+    }
 }
 
 impl std::fmt::Display for FilterReason<'_> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let filter = match self {
-            FilterReason::ConnectionTest => return out.write_str("test_events is off"),
-            FilterReason::NotIncluded => return out.write_str("no entry of include matches"),
-            FilterReason::Excluded(filter) => filter,
-        };
-        let FilterConfig { types, outcomes, severities, sources, flows, connectors } = filter;
-        let lists = [
-            ("types", types.is_empty()),
-            ("outcomes", outcomes.is_empty()),
-            ("severities", severities.is_empty()),
-            ("sources", sources.is_empty()),
-            ("flows", flows.is_empty()),
-            ("connectors", connectors.is_empty()),
-        ];
-        let given = lists.into_iter().filter(|(_, is_empty)| !is_empty).map(|(name, _)| name);
-        write!(out, "exclude {}", given.collect::<Vec<_>>().join(", "))
+        match self {
+            FilterReason::ConnectionTest => out.write_str("test_events is off"),
+            FilterReason::NotIncluded => out.write_str("no entry of include matches"),
+            FilterReason::Excluded(_, filter) => {
+                write!(out, "exclude {}", given(filter).join(", "))
+            }
+        }
     }
+}
+
+/// Returns the names of the lists that a filter has.
+fn given(filter: &FilterConfig) -> Vec<&'static str> {
+    let FilterConfig { types, outcomes, severities, sources, flows, connectors } = filter;
+    let lists = [
+        ("types", types.is_empty()),
+        ("outcomes", outcomes.is_empty()),
+        ("severities", severities.is_empty()),
+        ("sources", sources.is_empty()),
+        ("flows", flows.is_empty()),
+        ("connectors", connectors.is_empty()),
+    ];
+    lists.into_iter().filter(|(_, is_empty)| !is_empty).map(|(name, _)| name).collect()
 }
 
 /// Returns true if every list that is given has an entry for the event.

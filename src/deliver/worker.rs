@@ -300,7 +300,8 @@ impl Worker {
             let mut room = self.spool.quarantine_size();
             let full = *room.borrow();
             let dead_letters = merged.dead_letters.clone();
-            match self.spool.commit(&self.name, position, merged.tally, dead_letters).await {
+            let record = merged.record.clone();
+            match self.spool.commit(&self.name, position, record, dead_letters).await {
                 Ok(()) => {
                     self.clear_failure();
                     backoff = self.backoff();

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 #[cfg(feature = "nats")]
 use super::jetstream;
 use super::{
-    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PreparedBatch, Query, Read, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
-    SpoolStats, Start, StoredEvent, Tally, embedded, moving,
+    AppendError, Clock, CommitError, CommitRecord, Entry, EntrySummary, Millis, NewEntry,
+    OpenError, PreparedBatch, Query, Read, ReadError, Receipt, Registered, SpoolConfig,
+    SpoolHealth, SpoolStats, Start, StoredEvent, embedded, moving,
 };
 
 /// Engine that stores the events.
@@ -137,8 +137,8 @@ impl Spool {
         engine!(self, engine => engine.pause(sink, is_paused).await)
     }
 
-    /// Moves a sink's cursor to `position` and stores its dead letters; see [`CommitError`] for what a
-    /// failure leaves.
+    /// Moves a sink's cursor to `position`, records the dispositions of the events up to there, and stores its dead
+    /// letters; see [`CommitError`] for what a failure leaves.
     ///
     /// # Errors
     ///
@@ -147,10 +147,11 @@ impl Spool {
         &self,
         sink: &Arc<str>,
         position: u64,
-        tally: Tally,
+        record: impl Into<CommitRecord>,
         dead_letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
-        engine!(self, engine => engine.commit(sink, position, tally, dead_letters).await)
+        let record = record.into();
+        engine!(self, engine => engine.commit(sink, position, record, dead_letters).await)
     }
 
     /// Creates a reader for one sink.

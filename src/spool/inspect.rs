@@ -5,8 +5,8 @@ use serde::Serialize;
 #[cfg(feature = "nats")]
 use super::{Clock, jetstream};
 use super::{
-    DedupKey, Engine, Entry, EntrySummary, Loss, Millis, OpenError, Query, ReadError, SpoolConfig,
-    SpoolStats, StoredEvent, embedded,
+    Coverage, DedupKey, Engine, Entry, EntrySummary, Loss, Millis, OpenError, Query, ReadError,
+    RecordedDisposition, SpoolConfig, SpoolStats, StoredEvent, embedded,
 };
 
 /// A view of a spool.
@@ -32,6 +32,8 @@ pub struct Verification {
     pub notes: Vec<String>,
     /// Events that are known to be lost.
     pub losses: Vec<Loss>,
+    /// Events whose dispositions are recorded, by sink.
+    pub records: Vec<Coverage>,
 }
 
 /// Opens the configured spool read-only.
@@ -147,6 +149,23 @@ impl Inspection {
             Inspection::Embedded(spool) => spool.remembers(keys),
             #[cfg(feature = "nats")]
             Inspection::Jetstream(spool, runtime) => runtime.block_on(spool.remembers(keys)),
+        }
+    }
+
+    /// Returns the recorded dispositions of the events at `positions`; `None` if the engine or an older spool keeps no
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the store cannot be read.
+    pub fn dispositions(
+        &self,
+        positions: &[u64],
+    ) -> Result<Option<Vec<RecordedDisposition>>, ReadError> {
+        match self {
+            Inspection::Embedded(spool) => spool.dispositions(positions),
+            #[cfg(feature = "nats")]
+            Inspection::Jetstream(..) => Ok(None),
         }
     }
 

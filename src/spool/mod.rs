@@ -31,19 +31,21 @@ mod lease;
 pub mod moving;
 mod plan;
 mod quarantine;
+mod record;
 mod stats;
 mod stored;
 
 pub use batch::{Batch, NewEvent, PreparedBatch, Receipt};
 pub use config::{JetStreamConfig, SpoolConfig, Start};
 pub use dedup::DedupKey;
-pub use embedded::{Salvaged, Shares, repair};
+pub use embedded::{Coverage, Salvaged, Shares, repair};
 pub use engine::{Engine, Reader, Spool};
 pub use error::{AppendError, CommitError, OpenError, ReadError, StoreError};
 pub use health::SpoolHealth;
 pub use lease::SharedSinkState;
 pub use plan::PlannedRange;
 pub use quarantine::{Entry, EntryOrigin, EntrySummary, NewEntry, Query, TargetAnswer};
+pub use record::{CommitRecord, DispositionRun, RecordedDisposition, Runs};
 pub use stats::{Disposition, Loss, SinkStats, SpoolStats, StatsListing, Tally};
 pub use stored::{Damage, Read, StoredEvent};
 

@@ -104,6 +104,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds events of a disposition that a commit can have.
+    pub fn add(&mut self, disposition: Disposition, count: u64) {
+        let total = match disposition {
+            Disposition::Delivered => &mut self.delivered,
+            Disposition::Filtered => &mut self.filtered,
+            Disposition::DeadLettered => &mut self.dead_lettered,
+            Disposition::NotAddressed => &mut self.not_addressed,
+            Disposition::Repeated => &mut self.repeated,
+            _ => return,
+        };
+        *total += count;
+    }
+
     /// Returns each disposition with its count.
     pub fn counts(self) -> [(Disposition, u64); 5] {
         [

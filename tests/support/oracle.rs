@@ -142,6 +142,32 @@ impl Oracle {
         }
     }
 
+    /// Checks the record of `spool verify --json`: it covers the stored events up to the cursor of each sink, each with
+    /// its disposition, and without trimmed events adds up to the totals.
+    pub fn judge_record(verified: &Value, stats: &Value, sinks: &[&str]) {
+        let number = |value: &Value| value.as_u64().expect("a number");
+        let trimmed = number(&stats["head"]) - number(&stats["events"]);
+        for sink in sinks {
+            let find = |list: &Value| {
+                let list = list.as_array().expect("a list");
+                list.iter().find(|found| found["sink"] == *sink).cloned()
+            };
+            let cursor = number(&find(&stats["sinks"]).expect("the sink")["cursor"]);
+            let Some(record) = find(&verified["records"]) else {
+                assert_eq!(cursor, trimmed, "sink {sink} has no record: {verified}");
+                continue;
+            };
+            let first = number(&record["first"]);
+            assert!(first <= trimmed + 1, "sink {sink}, trimmed {trimmed}: {record}");
+            assert_eq!(record["last"], cursor, "sink {sink}: {record}");
+            assert_eq!(record["unrecorded"], 0, "sink {sink}: {record}");
+            if first == 1 {
+                let totals = &stats["dispositions"][sink];
+                assert_eq!(&record["dispositions"], totals, "sink {sink}");
+            }
+        }
+    }
+
     /// Checks one sink's durable totals, after everything was delivered.
     pub fn judge_sink(&self, stats: &Value, sink: &str) {
         let head = stats["head"].as_u64().expect("a number");

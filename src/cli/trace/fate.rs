@@ -1,19 +1,32 @@
-//! Deduces the result of an event for each sink. The spool stores cursors and totals, no record per event: where
-//! they allow several results, all of them are listed.
+//! Result of an event for each sink: as recorded in the commit that passed the event. Without a record, the result is
+//! deduced from cursors, totals and dead letters: where they allow several results, all of them are listed.
 
 use serde::Serialize;
 
+use super::recorded;
 use super::stored_copy::StoredCopy;
-use crate::cli::output::safe;
+use crate::cli::output::{count, safe};
 use crate::config::Config;
 use crate::deliver::SinkConfig;
-use crate::spool::{DedupKey, Disposition, Millis, SpoolStats};
+use crate::spool::{DedupKey, Disposition, Millis, RecordedDisposition, SpoolStats};
 
 /// Result of a stored event for one sink.
 #[derive(Debug, Serialize)]
 pub(super) struct SinkFate {
     pub(super) sink: String,
-    pub(super) state: DeliveryState,
+    pub(super) state: FateState,
+    /// Time of the commit that passed the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) committed_at: Option<Millis>,
+    /// Attempts with the event, the last one included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<u32>,
+    /// Key of the filter that excluded the event, or reason of the dead letter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<String>,
+    /// Number of events between the sink's cursor and a waiting event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) behind: Option<u64>,
     /// Possible results, if the sink's cursor has passed the event; one, if it is certain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) possible: Vec<PossibleResult>,
@@ -25,11 +38,21 @@ pub(super) struct SinkFate {
     pub(super) filtered_by: Option<String>,
     /// Sink that the copy is addressed to, if it is another one.
     #[serde(skip)]
-    other_sink: Option<String>,
+    pub(super) other_sink: Option<String>,
     /// Quarantine entries with dead letters of the event for this sink.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) dead_letters: Vec<i64>,
     pub(super) is_configured: bool,
+}
+
+/// State of an event for a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum FateState {
+    /// Recorded in the commit that passed the event.
+    Recorded(Disposition),
+    /// Deduced from the sink's cursor.
+    Deduced(DeliveryState),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -62,15 +85,15 @@ pub(super) struct TracedDeadLetter {
     pub(super) key: Option<DedupKey>,
 }
 
-struct SinkProgress<'a> {
-    name: &'a str,
+pub(super) struct SinkProgress<'a> {
+    pub(super) name: &'a str,
     cursor: u64,
     results: Vec<PossibleResult>,
     /// Position after which the sink began, if known.
     began_after: Option<u64>,
     /// True if no dead letter was ever retried or purged.
     has_all_dead_letters: bool,
-    is_configured: bool,
+    pub(super) is_configured: bool,
 }
 
 /// Returns the result for each sink of `found`, which is one of `copies`.
@@ -79,12 +102,20 @@ pub(super) fn of(
     copies: &[StoredCopy],
     stats: &SpoolStats,
     dead_letters: &[TracedDeadLetter],
+    recorded: &[RecordedDisposition],
     config: &Config,
 ) -> Vec<SinkFate> {
-    progress_of_sinks(stats, config)
-        .iter()
-        .map(|progress| one(found, copies, progress, dead_letters))
-        .collect()
+    let of_sink = |progress: &SinkProgress<'_>| {
+        let is_its = |recorded: &&RecordedDisposition| {
+            recorded.position == found.position && recorded.sink == progress.name
+        };
+        recorded
+            .iter()
+            .find(is_its)
+            .and_then(|recorded| recorded::fate(found, progress, dead_letters, recorded))
+            .unwrap_or_else(|| one(found, copies, progress, dead_letters))
+    };
+    progress_of_sinks(stats, config).iter().map(of_sink).collect()
 }
 
 /// Returns the progress of the sinks in the spool, and of configured ones that have never run.
@@ -177,7 +208,12 @@ fn one(
     let is_for_it = state != DeliveryState::NotAddressed;
     SinkFate {
         sink: name.to_owned(),
-        state,
+        state: FateState::Deduced(state),
+        committed_at: None,
+        attempts: None,
+        cause: None,
+        behind: (state == DeliveryState::Waiting)
+            .then(|| found.position.saturating_sub(cursor).saturating_sub(1)),
         possible,
         passes_filter: passes.filter(|_| is_for_it),
         filtered_by: filtered.cloned().flatten().filter(|_| is_for_it),
@@ -217,12 +253,20 @@ fn possible(
 impl SinkFate {
     /// Describes the result for people.
     pub(super) fn describe(&self) -> String {
-        let mut words = match (self.state, &*self.possible) {
+        let state = match self.state {
+            FateState::Recorded(Disposition::NotAddressed) => DeliveryState::NotAddressed,
+            FateState::Recorded(disposition) => return self.describe_recorded(disposition),
+            FateState::Deduced(state) => state,
+        };
+        let mut words = match (state, &*self.possible) {
             (DeliveryState::NotAddressed, _) => {
                 let other = safe(self.other_sink.as_deref().unwrap_or_default());
                 return format!("copy for sink {other} only, by a replay or a retry");
             }
-            (DeliveryState::Waiting, _) => "not delivered yet".to_owned(),
+            (DeliveryState::Waiting, _) => match self.behind {
+                None | Some(0) => "not delivered yet; it is the sink's next event".to_owned(),
+                Some(behind) => format!("not delivered yet, behind {}", count(behind, "event")),
+            },
             // The sink has a cursor, but no totals.
             (DeliveryState::Passed, []) => "passed; the result is not recorded".to_owned(),
             (DeliveryState::Passed, [PossibleResult::Filtered]) if self.filtered_by.is_some() => {
@@ -231,13 +275,10 @@ impl SinkFate {
             (DeliveryState::Passed, [result]) => result.word().to_owned(),
             (DeliveryState::Passed, results) => {
                 let words: Vec<&str> = results.iter().map(|result| result.word()).collect();
-                format!("passed: {}; results are not recorded per event", words.join(" or "))
+                format!("passed: {}; the result is not recorded", words.join(" or "))
             }
         };
-        if !self.dead_letters.is_empty() {
-            let entries: Vec<String> = self.dead_letters.iter().map(i64::to_string).collect();
-            words += &format!(" (quarantine {})", entries.join(", "));
-        }
+        words += &self.entries();
         match (&self.filtered_by, self.possible.contains(&PossibleResult::Filtered)) {
             (Some(by), false) => {
                 words += &format!("; its current filter excludes the event ({by})");
@@ -251,6 +292,15 @@ impl SinkFate {
             words += "; the sink is not configured now";
         }
         words
+    }
+
+    /// Lists the quarantine entries.
+    pub(super) fn entries(&self) -> String {
+        if self.dead_letters.is_empty() {
+            return String::new();
+        }
+        let entries: Vec<String> = self.dead_letters.iter().map(i64::to_string).collect();
+        format!(" (quarantine {})", entries.join(", "))
     }
 }
 

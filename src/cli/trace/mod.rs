@@ -2,6 +2,7 @@
 
 mod fate;
 mod matching;
+mod recorded;
 mod report;
 mod stored_copy;
 
@@ -106,7 +107,10 @@ fn trace(
     bar.finish_and_clear();
     // Read after the events: an event delivered in between shows as passed.
     let stats = spool.stats()?;
-    let mut report = TraceReport::new(&arguments.id, &stats);
+    let positions: Vec<u64> = copies.iter().map(|copy| copy.position).collect();
+    let recorded = spool.dispositions(&positions)?;
+    let mut report = TraceReport::new(&arguments.id, &stats, recorded.is_some());
+    let recorded = recorded.unwrap_or_default();
     let dead_letters = search_quarantine(spool, &matcher, &mut report)?;
     let keys: Vec<DedupKey> =
         copies.iter().filter_map(|copy| Some(copy.recorded.as_ref()?.1)).collect();
@@ -123,7 +127,7 @@ fn trace(
             recorded_at: copy.recorded.as_ref().map(|(text, _)| text.clone()),
             only_sink: copy.only_sink.as_deref().map(str::to_owned),
             remembered: copy.recorded.as_ref().and_then(|_| remembered.next()),
-            sinks: fate::of(copy, &copies, &stats, &dead_letters, config),
+            sinks: fate::of(copy, &copies, &stats, &dead_letters, &recorded, config),
         })
         .collect();
     report.unlisted += unlisted;

@@ -31,6 +31,8 @@ pub(super) struct TraceReport {
     removed_events: u64,
     /// Number of entries purged by operators.
     purged: u64,
+    /// True if the spool records the disposition of each event.
+    has_record: bool,
     #[serde(skip)]
     pub(super) quarantined: u64,
 }
@@ -65,7 +67,7 @@ pub(super) struct RememberedId {
 }
 
 impl TraceReport {
-    pub(super) fn new(id: &str, stats: &SpoolStats) -> TraceReport {
+    pub(super) fn new(id: &str, stats: &SpoolStats, has_record: bool) -> TraceReport {
         let purged =
             stats.totals.iter().filter(|(_, disposition, _)| *disposition == Disposition::Purged);
         TraceReport {
@@ -80,6 +82,7 @@ impl TraceReport {
             unread_entries: Vec::new(),
             removed_events: stats.head.saturating_sub(stats.events),
             purged: purged.map(|(_, _, count)| count).sum(),
+            has_record,
             quarantined: stats.quarantined,
         }
     }
@@ -95,6 +98,12 @@ impl TraceReport {
     /// Prints the report.
     pub(super) fn print(&self, retention: Duration) -> Result<(), CommandFailure> {
         self.stored.iter().try_for_each(Location::print)?;
+        if !self.stored.is_empty() && !self.has_record {
+            print_line!(
+                "This spool keeps cursors, totals and dead letters, and no record of each event. Results are \
+                 deduced from these and from the current filters."
+            )?;
+        }
         self.quarantine.iter().try_for_each(QuarantineMatch::print)?;
         if self.unlisted > 0 {
             print_line!("and {} more", self.unlisted)?;

@@ -7,7 +7,7 @@ use super::{CommitPart, DeliveryBatch, Slot, SlotState, damaged_slot};
 use crate::deliver::{SinkConfig, parallel};
 use crate::redact::Redaction;
 use crate::sinks::objects::{ObjectEvent, ObjectPacker, PackedObject};
-use crate::spool::{Millis, Read};
+use crate::spool::{Disposition, DispositionRun, Millis, Read};
 
 /// The events of a range while they are packed. Holds the compressed objects, and no event.
 #[derive(Debug)]
@@ -26,8 +26,29 @@ pub(in crate::deliver) struct PackedRange {
     pub(in crate::deliver) batch: DeliveryBatch,
     /// Number of events in the objects.
     pub(in crate::deliver) events: u64,
-    /// Events that are in no object, and the last position of the range.
+    /// Events that are in no object, and the last position of the range. Its runs have all events, in order.
     pub(in crate::deliver) rest: CommitPart,
+}
+
+impl PackedRange {
+    /// Returns the part to commit: `rest`, with the `parts` of its objects. Counts the attempts with an event if all
+    /// objects took the same number.
+    pub(in crate::deliver) fn committed(rest: CommitPart, parts: &[CommitPart]) -> CommitPart {
+        let objects = CommitPart::of(parts);
+        let mut runs = rest.record.runs.clone();
+        runs.set_attempts(objects.record.runs.attempts().unwrap_or(0));
+        let position = rest.position;
+        let mut all = rest;
+        all.append(&objects);
+        all.record.runs = runs;
+        CommitPart { position, ..all }
+    }
+}
+
+/// Returns an event that is in an object.
+fn packed() -> DispositionRun {
+    let disposition = Some(Disposition::Delivered);
+    DispositionRun { disposition, attempts: 0, cause: None, count: 1 }
 }
 
 impl RangePacking {
@@ -49,13 +70,12 @@ impl RangePacking {
             Read::Event(stored) => prepare(stored, sink, redaction),
             Read::Damaged(_) | Read::Repeated(_) => (None, None),
         });
-        let mut rest = DeliveryBatch::default();
         for (read, (state, payload)) in reads.into_iter().zip(prepared) {
             let last = read.last_position();
             self.part.position = Some(last);
             let state = match (read, state, payload) {
                 (Read::Damaged(damage), ..) => {
-                    rest.slots.push(damaged_slot(damage, sink));
+                    self.leave_out(damaged_slot(damage, sink));
                     continue;
                 }
                 (Read::Repeated(_), ..) => SlotState::Repeated,
@@ -68,6 +88,7 @@ impl RangePacking {
                     self.part.delivered_bytes += line.len() as u64;
                     let is_new = stored.only_sink.is_none();
                     self.part.note_received(Some(stored.received_at).filter(|_| is_new), 1);
+                    self.part.record.runs.push(packed());
                     self.truncated += u64::from(finding.is_some());
                     self.packer.add(ObjectEvent {
                         position: stored.position,
@@ -78,13 +99,15 @@ impl RangePacking {
                     continue;
                 }
             };
-            rest.slots.push(Slot { last, count: 1, attempts: 0, state });
+            self.leave_out(Slot { last, count: 1, attempts: 0, state });
         }
-        let parts: Vec<CommitPart> =
-            std::iter::once(std::mem::take(&mut self.part)).chain(rest.take_final()).collect();
-        let position = parts.first().and_then(|part| part.position);
-        self.part = CommitPart { position, ..CommitPart::of(&parts) };
         Ok(())
+    }
+
+    /// Adds an event that is in no object.
+    fn leave_out(&mut self, slot: Slot) {
+        let mut rest = DeliveryBatch { slots: vec![slot], ..DeliveryBatch::default() };
+        rest.take_final().iter().for_each(|part| self.part.append(part));
     }
 
     /// Returns the objects of all events added.

@@ -46,8 +46,8 @@ pub(super) fn prepare(
         Ok(event) => event,
         Err(refusal) => return refused(refusal),
     };
-    if !filter::wants(sink, &event, &stored.source) {
-        return (Some(SlotState::Filtered), None);
+    if let Some(reason) = filter::filter_reason(sink, &event, &stored.source) {
+        return (Some(SlotState::Filtered(reason.key(&sink.name).into())), None);
     }
     // Filters see the event as it was spooled. Format and envelope see the redacted event.
     let bytes =

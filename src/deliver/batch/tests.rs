@@ -1,11 +1,14 @@
 //! Effect of each verdict on its event, the other events and the cursor.
 
+mod record;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::*;
 use crate::config;
+use crate::spool::Tally;
 
 const RAW: &str = include_str!("../../../fixtures/events/start_interaction.json");
 
@@ -61,7 +64,7 @@ fn a_part_has_the_bytes_and_receive_times_of_the_delivered_events_alone() {
     let lengths: Vec<u64> = batch.items.iter().map(|item| item.payload.len() as u64).collect();
     apply(&mut batch, "DXDDDR");
     let part = CommitPart::of(&batch.take_final());
-    assert_eq!((part.tally.delivered, part.tally.dead_lettered), (4, 1));
+    assert_eq!((part.record.tally.delivered, part.record.tally.dead_lettered), (4, 1));
     assert_eq!(part.received, [(10, 1), (10, 1), (20, 1)]);
     assert_eq!(part.delivered_bytes, lengths[0] + lengths[2] + lengths[3] + lengths[4]);
 }
@@ -84,7 +87,7 @@ fn the_cursor_stops_before_the_first_event_without_a_final_verdict() {
         apply(&mut batch, letters);
         let part = CommitPart::of(&batch.take_final());
         assert_eq!(part.position, position, "{letters}");
-        let Tally { delivered: d, dead_lettered: x, .. } = part.tally;
+        let Tally { delivered: d, dead_lettered: x, .. } = part.record.tally;
         assert_eq!((d, x, part.dead_letters.len() as u64), (delivered, dead, dead), "{letters}");
     }
 }
@@ -167,7 +170,7 @@ fn an_event_that_is_in_the_log_before_is_not_sent_and_moves_the_cursor() {
     apply(&mut batch, "DD");
     let part = CommitPart::of(&batch.take_final());
     let tally = Tally { delivered: 2, repeated: 2, ..Tally::default() };
-    assert_eq!((part.position, part.tally), (Some(4), tally));
+    assert_eq!((part.position, part.record.tally), (Some(4), tally));
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn a_connection_test_is_found_in_any_spelling() {
         let stored =
             StoredEvent { position: 1, received_at: 0, source: "a".into(), only_sink: None, bytes };
         let (state, payload) = prepare(&stored, &sink(), None);
-        assert_eq!(matches!(state, Some(SlotState::Filtered)), is_test, "{kind}");
+        assert_eq!(matches!(state, Some(SlotState::Filtered(_))), is_test, "{kind}");
         assert_eq!(payload.is_none(), is_test, "{kind}");
     }
 }

@@ -40,7 +40,7 @@ impl Worker {
     pub(super) fn note_committed(&self, position: u64, part: &CommitPart) {
         let shared_cursor = self.shared.as_ref().map(|shared| shared.borrow().cursor);
         self.status.set_cursor(shared_cursor.unwrap_or(position));
-        for (disposition, count) in part.tally.counts() {
+        for (disposition, count) in part.record.tally.counts() {
             self.metrics
                 .sink_events
                 .with_label_values(&[&*self.name, disposition.as_str()])

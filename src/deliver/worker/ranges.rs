@@ -226,8 +226,7 @@ impl Worker {
         shutdown: &mut Shutdown,
     ) -> Result<Option<CommitPart>, WorkerExit> {
         let PackedRange { batch, events, rest } = packed;
-        let position = rest.position;
-        let (mut parts, mut next) = (vec![rest], Some(batch));
+        let (mut parts, mut next) = (Vec::new(), Some(batch));
         while let Some(batch) = next.take().filter(|batch| !batch.items.is_empty()) {
             let Some(connection) = self.idle.pop() else { return Err(WorkerExit::Stopped) };
             let delivery = tokio::spawn(connection.deliver(batch, shutdown.clone()));
@@ -252,8 +251,8 @@ impl Worker {
             parts.extend(done);
             next = remaining;
         }
-        let part = CommitPart { position, ..CommitPart::of(&parts) };
-        Ok(Some(part).filter(|part| part.tally.delivered == events))
+        let part = PackedRange::committed(rest, &parts);
+        Ok(Some(part).filter(|part| part.record.tally.delivered == events))
     }
 
     /// Shows a failure of the spool, and waits before the next attempt.

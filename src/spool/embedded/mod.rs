@@ -14,6 +14,7 @@
 //! | `quarantine` | refused element, body, dead letter or damaged chunk | running number |
 //! | `totals` | scope (source or sink), disposition | both |
 //! | `state` | (one row) the next position, the last one trimmed, and the spool's id | |
+//! | `dispositions` | commit of a cursor: the dispositions of the events that it passes, with a checksum | running number |
 //! | `plans` | sink that writes objects: the range that it is about to write | its name |
 //! | `losses` | range of positions whose events are known to be lost | running number |
 //!
@@ -74,9 +75,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::health::RecentFailure;
 use super::{
-    AppendError, Clock, CommitError, Entry, EntrySummary, Millis, NewEntry, OpenError,
-    PlannedRange, PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig, SpoolHealth,
-    SpoolStats, Start, StoredEvent, Tally,
+    AppendError, Clock, CommitError, CommitRecord, Entry, EntrySummary, Millis, NewEntry,
+    OpenError, PlannedRange, PreparedBatch, Query, ReadError, Receipt, Registered, SpoolConfig,
+    SpoolHealth, SpoolStats, Start, StoredEvent,
 };
 pub(super) use read::inspect;
 use read::reader;
@@ -85,6 +86,7 @@ use recover::open;
 pub use recover::repair;
 pub use recover::salvage::Salvaged;
 pub use store::bounds::Shares;
+pub use store::dispositions::Coverage;
 use store::{bounds, entries, plans, schema};
 use write::command::WriterCommand;
 
@@ -205,18 +207,18 @@ impl EmbeddedSpool {
         self.look(move |connection| plans::read(connection, &sink)).await
     }
 
-    /// Moves a sink's cursor to `position` and stores its dead letters, in one commit. Refused if the quarantine has no
-    /// room for all of them.
+    /// Moves a sink's cursor to `position`, records the dispositions of the events up to there, and stores its dead
+    /// letters, in one commit. Refused if the quarantine has no room for all of them.
     pub(crate) async fn commit(
         &self,
         sink: &Arc<str>,
         position: u64,
-        tally: Tally,
+        record: impl Into<CommitRecord>,
         dead_letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
         let (reply, answer) = oneshot::channel();
-        let sink = Arc::clone(sink);
-        self.send(WriterCommand::Commit { sink, position, tally, dead_letters, reply })?;
+        let (sink, record) = (Arc::clone(sink), Box::new(record.into()));
+        self.send(WriterCommand::Commit { sink, position, record, dead_letters, reply })?;
         answer.await.unwrap_or(Err(CommitError::Closed))
     }
 

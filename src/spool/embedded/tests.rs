@@ -7,6 +7,7 @@ mod limits;
 mod model;
 mod plans;
 mod quarantine;
+mod record;
 mod search;
 mod steering;
 mod still;
@@ -21,7 +22,9 @@ use tempfile::TempDir;
 use super::store::{bounds, high_watermark, schema};
 use super::write::writer;
 use super::*;
-use crate::spool::{Batch, Damage, DedupKey, Disposition, EntryOrigin, NewEvent, Read, SinkStats};
+use crate::spool::{
+    Batch, Damage, DedupKey, Disposition, EntryOrigin, NewEvent, Read, SinkStats, Tally,
+};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 

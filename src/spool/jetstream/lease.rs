@@ -14,7 +14,7 @@ use super::watch::POLL_INTERVAL;
 use super::{JetStreamSpool, REQUEST_TIMEOUT, checkpoint};
 use crate::error_chain::error_chain;
 use crate::spool::{
-    CommitError, NewEntry, PlannedRange, Registered, SharedSinkState, Start, Tally,
+    CommitError, CommitRecord, NewEntry, PlannedRange, Registered, SharedSinkState, Start, Tally,
 };
 
 /// Time without progress after which a receiver that starts gives up: longer than a new stream takes to find a leader.
@@ -258,16 +258,17 @@ impl JetStreamSpool {
     }
 
     /// See [`crate::spool::Spool::commit`]. Dead letters are stored first: a failure may leave some that the cursor has
-    /// not passed. A retry stores none of them twice.
+    /// not passed. A retry stores none of them twice. Of the record, only the totals are stored: a lease that lists each
+    /// disposition would grow with the number of events.
     pub(crate) async fn commit(
         &self,
         sink: &Arc<str>,
         position: u64,
-        tally: Tally,
+        record: CommitRecord,
         dead_letters: Vec<(String, NewEntry)>,
     ) -> Result<(), CommitError> {
         let began = Instant::now();
-        let committed = self.settle(sink, position, tally, dead_letters).await;
+        let committed = self.settle(sink, position, record.tally, dead_letters).await;
         committed.map_err(|error| self.explained(error, began))
     }
 

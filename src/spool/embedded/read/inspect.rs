@@ -12,11 +12,12 @@ use crate::spool::embedded::store::high_watermark::{self, HighWatermark};
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::schema::retry_recovery;
 use crate::spool::embedded::store::wal::{self, WalTail};
-use crate::spool::embedded::store::{entries, fault, losses, plans, schema};
+use crate::spool::embedded::store::{dispositions, entries, fault, losses, plans, schema};
 use crate::spool::embedded::unreadable;
 use crate::spool::inspect::Verification;
 use crate::spool::{
-    Disposition, Entry, EntrySummary, OpenError, Query, ReadError, SinkStats, SpoolStats,
+    Disposition, Entry, EntrySummary, OpenError, Query, ReadError, RecordedDisposition, SinkStats,
+    SpoolStats,
 };
 
 /// Maximum time that one read may keep a running service from restarting its log.
@@ -122,7 +123,34 @@ impl EmbeddedInspection {
             let head = stats.head;
             found.problems.push(format!("sink {sink} is at {cursor}, past the last event {head}"));
         }
+        self.check_record(&mut found)?;
         Ok(found)
+    }
+
+    fn check_record(&self, found: &mut Verification) -> rusqlite::Result<()> {
+        if !retry_recovery(|| dispositions::exist(&self.connection))? {
+            return Ok(());
+        }
+        let state = || {
+            let stats = retry_recovery(|| stats(&self.connection))?;
+            Ok((stats.head - stats.events, stats.sinks))
+        };
+        let (records, problems) = dispositions::check(&self.connection, state)?;
+        found.records = records;
+        found.problems.extend(problems);
+        Ok(())
+    }
+
+    /// Returns the recorded dispositions of the events at `positions`; `None` if the spool has no record yet.
+    pub(crate) fn dispositions(
+        &self,
+        positions: &[u64],
+    ) -> Result<Option<Vec<RecordedDisposition>>, ReadError> {
+        let find = || match retry_recovery(|| dispositions::exist(&self.connection))? {
+            true => dispositions::find(&self.connection, positions).map(Some),
+            false => Ok(None),
+        };
+        find().map_err(unreadable)
     }
 
     fn check_files(&self, found: &mut Verification) -> rusqlite::Result<()> {
@@ -249,7 +277,10 @@ impl EmbeddedInspection {
             return Ok(());
         }
         let mut unfinished = vec!["chunks"];
-        for table in ["state", "cursors", "totals", "losses", "quarantine", "ids"] {
+        let record = retry_recovery(|| dispositions::exist(&self.connection))?;
+        let record = record.then_some("dispositions");
+        let tables = ["state", "cursors", "totals", "losses", "quarantine", "ids"];
+        for table in tables.into_iter().chain(record) {
             if !self.check_pages(&format!("PRAGMA integrity_check({table})"), found)? {
                 unfinished.push(table);
             }

@@ -314,7 +314,7 @@ fn read_log(
     }
     // Reads every other table, so that a missing one is found.
     let lost = inspect::stats(&connection)?.lost;
-    for table in ["sqlite_sequence", "plans"] {
+    for table in ["sqlite_sequence", "plans", "dispositions"] {
         let _: u64 =
             connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
     }

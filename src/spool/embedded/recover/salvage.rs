@@ -12,6 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params, params_from_iter};
 use serde::Serialize;
 
+use crate::spool::embedded::store::dispositions::{self, DispositionRow};
 use crate::spool::embedded::store::high_watermark::HighWatermark;
 use crate::spool::embedded::store::pages::{PageRecord, Pages};
 use crate::spool::embedded::store::row::ChunkRow;
@@ -186,6 +187,14 @@ fn keep(tx: &Transaction<'_>, small: &mut Small, record: PageRecord) -> rusqlite
             values[0] = Integer(number);
             insert("INSERT OR IGNORE INTO losses VALUES (?, ?, ?, ?, ?)", &values)?;
         }
+        (
+            Some(number),
+            values @ [Null, Text(_), Integer(_), Integer(_), Integer(_), Blob(_), Integer(_)],
+        ) if is_current => {
+            if let Some(row) = DispositionRow::of_values(values) {
+                row.insert(tx, Some(number))?;
+            }
+        }
         (Some(_), [Text(table), Integer(number)]) if is_current && table == "quarantine" => {
             small.number = small.number.max(*number);
         }
@@ -252,6 +261,7 @@ fn settle(
             params![sink, trimmed, checksum],
         )?;
     }
+    dispositions::keep_contiguous(tx)?;
     let numbered = "SELECT max(?1, coalesce((SELECT max(id) FROM quarantine), 0))";
     let number: i64 = tx.query_row(numbered, [small.number], |row| row.get(0))?;
     tx.execute("DELETE FROM sqlite_sequence WHERE name = 'quarantine'", [])?;

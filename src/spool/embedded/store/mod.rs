@@ -1,6 +1,7 @@
 //! Stored form of the spool: tables, rows, files and their bounds.
 
 pub(crate) mod bounds;
+pub(crate) mod dispositions;
 pub(crate) mod entries;
 pub(crate) mod fault;
 pub(crate) mod high_watermark;

@@ -95,6 +95,19 @@ CREATE TABLE plans (
 INSERT INTO state (one, next, trimmed) VALUES (1, 1, 0);
 ";
 
+/// Record of dispositions. A spool of layout 4 may lack the table if no release has written it.
+const DISPOSITIONS: &str = "
+CREATE TABLE IF NOT EXISTS dispositions (
+    number      INTEGER PRIMARY KEY,
+    sink        TEXT    NOT NULL,
+    first       INTEGER NOT NULL,      -- positions that one commit has passed
+    last        INTEGER NOT NULL,
+    at          INTEGER NOT NULL,      -- milliseconds since the epoch
+    runs        BLOB    NOT NULL,      -- dispositions in the order of positions
+    checksum    INTEGER NOT NULL       -- CRC-32 of the other columns
+);
+";
+
 /// Migration from layout 1 to 2.
 const TO_LAYOUT_2: &str = "
 ALTER TABLE cursors ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
@@ -179,8 +192,11 @@ pub(crate) fn connect_writer(
     if !statements.is_empty() {
         let statements = statements.concat();
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {statements} PRAGMA user_version = {LAYOUT}; COMMIT;"
+            "BEGIN IMMEDIATE; {statements} {DISPOSITIONS} PRAGMA user_version = {LAYOUT}; COMMIT;"
         ))?;
+    }
+    if found == LAYOUT {
+        connection.execute_batch(DISPOSITIONS)?;
     }
     // After the migration: it may need a page more than a spool has that is full, or whose max_size was lowered.
     let pages = bounds::pages(max_size);
@@ -203,8 +219,9 @@ pub(crate) fn create(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "OFF")?;
     let _mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "OFF", |row| row.get(0))?;
-    connection
-        .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT;"))?;
+    connection.execute_batch(&format!(
+        "BEGIN; {TABLES} {DISPOSITIONS} PRAGMA user_version = {LAYOUT}; COMMIT;"
+    ))?;
     Ok(connection)
 }
 

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::spool::embedded::store::fault::Fault;
 use crate::spool::{
-    AppendError, CommitError, NewEntry, PlannedRange, PreparedBatch, Receipt, Registered, Start,
-    Tally,
+    AppendError, CommitError, CommitRecord, NewEntry, PlannedRange, PreparedBatch, Receipt,
+    Registered, Start,
 };
 
 type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -37,7 +37,7 @@ pub(crate) enum WriterCommand {
     Commit {
         sink: Arc<str>,
         position: u64,
-        tally: Tally,
+        record: Box<CommitRecord>,
         dead_letters: Vec<(String, NewEntry)>,
         reply: Reply<(), CommitError>,
     },
@@ -87,8 +87,9 @@ impl WriterCommand {
     pub(crate) fn size(&self, room: u64) -> u64 {
         match self {
             WriterCommand::Append { batch, .. } => batch.size(room),
-            WriterCommand::Commit { dead_letters, .. } => {
-                dead_letters.iter().map(|(_, entry)| entry.size()).sum::<u64>().min(room)
+            WriterCommand::Commit { record, dead_letters, .. } => {
+                let entries = dead_letters.iter().map(|(_, entry)| entry.size()).sum::<u64>();
+                entries.min(room) + record.runs.size()
             }
             _ => 0,
         }

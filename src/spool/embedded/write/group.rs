@@ -8,13 +8,14 @@ use rusqlite::{ErrorCode, OptionalExtension, Transaction, params};
 use crate::spool::chunk::{self, Chunk, Label};
 use crate::spool::dedup::{DedupKey, DedupSet};
 use crate::spool::embedded::recover::salvage;
+use crate::spool::embedded::store::dispositions::{self, DispositionRow};
 use crate::spool::embedded::store::high_watermark::HighWatermark;
 use crate::spool::embedded::store::room::QuarantineRoom;
 use crate::spool::embedded::store::row::ChunkRow;
 use crate::spool::embedded::store::{entries, fault, ids, schema};
 use crate::spool::{
-    AppendError, CommitError, Disposition, Millis, NewEntry, PreparedBatch, Receipt, Registered,
-    SpoolConfig, Start, Tally,
+    AppendError, CommitError, CommitRecord, Disposition, DispositionRun, Millis, NewEntry,
+    PreparedBatch, Receipt, Registered, Runs, SpoolConfig, Start,
 };
 
 /// Rows of old ids removed per commit.
@@ -60,12 +61,15 @@ pub(crate) struct GroupCommit<'t, 'c> {
     pub(crate) room: QuarantineRoom,
     /// Chunks added.
     pub(crate) chunks: u32,
+    /// Rows added to the record of dispositions.
+    recorded: usize,
     totals: BTreeMap<(&'static str, Arc<str>, Disposition), u64>,
 }
 
 impl<'t, 'c> GroupCommit<'t, 'c> {
     pub(crate) fn new(tx: &'t Transaction<'c>, now: Millis, log: &LogState) -> Self {
-        GroupCommit { tx, now, next: log.next, room: log.room, chunks: 0, totals: BTreeMap::new() }
+        let totals = BTreeMap::new();
+        GroupCommit { tx, now, next: log.next, room: log.room, chunks: 0, recorded: 0, totals }
     }
 
     /// Adds a batch without its duplicates. The inner error refuses the batch: then nothing of it is in the
@@ -140,13 +144,13 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         Ok(removed)
     }
 
-    /// Moves a sink's cursor and stores its dead letters. Never moves it back: earlier events may be trimmed. Refuses
-    /// the move if the dead letters find no room.
+    /// Moves a sink's cursor, with its record, and stores its dead letters. Never moves it back: earlier events may be
+    /// trimmed. Refuses the move if the dead letters find no room.
     pub(crate) fn move_cursor(
         &mut self,
         sink: &Arc<str>,
         position: u64,
-        tally: Tally,
+        record: &CommitRecord,
         dead_letters: &[(String, NewEntry)],
     ) -> rusqlite::Result<Result<(), CommitError>> {
         let size = dead_letters.iter().map(|(_, entry)| entry.size()).sum();
@@ -157,15 +161,25 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
         if !has_room {
             return Ok(Err(CommitError::QuarantineFull));
         }
-        self.tx
-            .prepare_cached(
-                "UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1 AND position < ?2",
-            )?
-            .execute(params![sink.as_ref(), position, schema::cursor_checksum(sink, position)])?;
+        let before: Option<u64> = self
+            .tx
+            .prepare_cached("SELECT position FROM cursors WHERE sink = ?")?
+            .query_row([sink.as_ref()], |row| row.get(0))
+            .optional()?;
+        if let Some(before) = before.filter(|before| *before < position) {
+            self.tx
+                .prepare_cached("UPDATE cursors SET position = ?2, checksum = ?3 WHERE sink = ?1")?
+                .execute(params![
+                    sink.as_ref(),
+                    position,
+                    schema::cursor_checksum(sink, position)
+                ])?;
+            self.record(sink, (before + 1, position), record.runs.clone())?;
+        }
         for (source, entry) in dead_letters {
             entries::insert(self.tx, self.now, source, entry)?;
         }
-        for (disposition, count) in tally.counts() {
+        for (disposition, count) in record.tally.counts() {
             self.count("sink", sink, disposition, count);
         }
         Ok(Ok(()))
@@ -200,13 +214,39 @@ impl<'t, 'c> GroupCommit<'t, 'c> {
                 .execute(params![sink.as_ref(), position, checksum])?;
             let disposition =
                 if cursor.is_some() { Disposition::Retired } else { Disposition::BeforeStart };
-            self.count("sink", sink, disposition, position - cursor.unwrap_or(0));
+            let before = cursor.unwrap_or(0);
+            self.count("sink", sink, disposition, position - before);
+            if position > trimmed {
+                let disposition = Some(disposition);
+                let skipped = DispositionRun::unrecorded(position - before);
+                self.record(
+                    sink,
+                    (before + 1, position),
+                    Runs::from(DispositionRun { disposition, ..skipped }),
+                )?;
+            }
         }
         let is_paused = self
             .tx
             .prepare_cached("SELECT is_paused FROM cursors WHERE sink = ?")?
             .query_row([sink.as_ref()], |row| row.get(0))?;
         Ok(Registered { cursor: position, is_paused })
+    }
+
+    /// Records the dispositions of the events that a sink's cursor has passed.
+    fn record(&mut self, sink: &str, positions: (u64, u64), runs: Runs) -> rusqlite::Result<()> {
+        self.recorded += 1;
+        DispositionRow::new(sink, positions, self.now, runs).insert(self.tx, None)
+    }
+
+    /// Removes the record of trimmed events, and with little room for more than the group has added, the oldest part of
+    /// the record: cursors have to move, so that events can be removed. Returns true if there may be more.
+    pub(crate) fn trim_record(
+        &self,
+        trimmed: u64,
+        has_little_room: bool,
+    ) -> rusqlite::Result<bool> {
+        dispositions::trim(self.tx, trimmed, if has_little_room { 2 * self.recorded } else { 0 })
     }
 
     /// Stores that an operator has paused or resumed a sink.

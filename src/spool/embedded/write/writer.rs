@@ -178,6 +178,7 @@ impl Writer {
         is_tight: bool,
     ) -> rusqlite::Result<bool> {
         let now = (self.clock)();
+        let has_little_room = self.is_above_full_threshold(0);
         let Writer { connection, log, settings, shared, age, .. } = self;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !group.is_empty() && schema::next_position(&tx)? != log.next {
@@ -203,13 +204,9 @@ impl Writer {
                     plans::write(work.tx, sink, *range)?;
                     CommandOutcome::Moved(Ok(()))
                 }
-                WriterCommand::Commit { sink, position, tally, dead_letters, .. } => {
-                    CommandOutcome::Moved(work.move_cursor(
-                        sink,
-                        *position,
-                        *tally,
-                        dead_letters,
-                    )?)
+                WriterCommand::Commit { sink, position, record, dead_letters, .. } => {
+                    let moved = work.move_cursor(sink, *position, record, dead_letters)?;
+                    CommandOutcome::Moved(moved)
                 }
                 WriterCommand::Remove { ids, .. } => CommandOutcome::Removed(work.purge(ids)?),
                 WriterCommand::Close => CommandOutcome::Moved(Ok(())),
@@ -225,6 +222,8 @@ impl Writer {
         let (removed, more_to_trim) =
             if is_damaged { (None, false) } else { trim::trim(&mut work, holding, keep)? };
         let trimmed = removed.unwrap_or(log.trimmed);
+        let more_to_trim =
+            more_to_trim | (!is_damaged && work.trim_record(trimmed, has_little_room)?);
         work.finish(log, trimmed)?;
         let has_events = work.chunks > 0;
         step(has_events, "in the transaction");
