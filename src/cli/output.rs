@@ -62,13 +62,19 @@ pub(super) fn colored(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints rows under a heading, each column as wide as its widest cell, columns of numbers to the right.
+/// Upper bound of a cell's characters. The formatter panics above `u16::MAX`, and foreign text can be longer.
+const MAX_CELL_CHARS: usize = 200;
+
+/// Prints rows under a heading, each column as wide as its widest cell, columns of numbers to the right. A cell above
+/// [`MAX_CELL_CHARS`] is cut and ends with `…`.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Result<(), CommandFailure> {
     table_lines(heading, rows).iter().try_for_each(|line| print_line!("{line}"))
 }
 
 fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let bounded = |row: &Vec<String>| row.iter().map(|cell| bounded(cell)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(bounded).collect();
     let columns: Vec<(usize, bool)> = (0..heading.len())
         .map(|column| {
             let cells = || rows.iter().filter_map(|row| row.get(column));
@@ -84,7 +90,15 @@ fn table_lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    std::iter::once(&heading).chain(rows).map(line).collect()
+    std::iter::once(&heading).chain(&rows).map(line).collect()
+}
+
+/// Returns the cell, cut to [`MAX_CELL_CHARS`].
+fn bounded(cell: &str) -> String {
+    match cell.char_indices().nth(MAX_CELL_CHARS) {
+        None => cell.to_owned(),
+        Some(_) => cell.chars().take(MAX_CELL_CHARS - 1).chain(['…']).collect(),
+    }
 }
 
 /// Returns true for a cell with an amount, such as `1,200`, `3.3/s`, `12.5 MiB`, `4 %`, or none.
@@ -179,6 +193,9 @@ mod tests {
             ]
         );
         assert_eq!(table_lines(&["EVENTS"], &[]), ["EVENTS"]);
+        let long = vec!["é".repeat(70_000), "1".to_owned()];
+        let cut = format!("{}…       1", "é".repeat(MAX_CELL_CHARS - 1));
+        assert_eq!(table_lines(&["NAME", "EVENTS"], &[long])[1], cut);
     }
 
     #[test]
