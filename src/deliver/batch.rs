@@ -53,6 +53,7 @@ enum SlotState {
         bytes: usize,
     },
     Filtered,
+    Sampled,
     NotAddressed,
     Repeated,
     DeadLetter(String, Box<NewEntry>),
@@ -257,6 +258,7 @@ impl DeliveryBatch {
                     part.note_received(received_at, count);
                 }
                 SlotState::Filtered => part.tally.filtered += count,
+                SlotState::Sampled => part.tally.sampled += count,
                 SlotState::NotAddressed => part.tally.not_addressed += count,
                 SlotState::Repeated => part.tally.repeated += count,
                 SlotState::DeadLetter(source, entry) => {
@@ -288,13 +290,9 @@ impl CommitPart {
         let mut all = CommitPart::default();
         for part in parts {
             all.position = part.position.or(all.position);
-            all.tally.delivered += part.tally.delivered;
+            all.tally += part.tally;
             all.delivered_bytes += part.delivered_bytes;
             all.received.extend_from_slice(&part.received);
-            all.tally.filtered += part.tally.filtered;
-            all.tally.dead_lettered += part.tally.dead_lettered;
-            all.tally.not_addressed += part.tally.not_addressed;
-            all.tally.repeated += part.tally.repeated;
             all.damaged += part.damaged;
             all.dead_letters.extend_from_slice(&part.dead_letters);
         }

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use super::{SlotState, dead_letter};
 use crate::decode::{self, Refusal};
-use crate::deliver::filter;
+use crate::deliver::filter::{self, FilterReason};
 use crate::deliver::{RoutingConfig, SinkConfig};
 use crate::event::Event;
 use crate::format::Format;
@@ -46,8 +46,10 @@ pub(super) fn prepare(
         Ok(event) => event,
         Err(refusal) => return refused(refusal),
     };
-    if !filter::wants(sink, &event, &stored.source) {
-        return (Some(SlotState::Filtered), None);
+    match filter::filter_reason(sink, &event, &stored.source) {
+        Some(FilterReason::NotSampled(_)) => return (Some(SlotState::Sampled), None),
+        Some(_) => return (Some(SlotState::Filtered), None),
+        None => {}
     }
     // Filters see the event as it was spooled. Format and envelope see the redacted event.
     let bytes =
@@ -92,7 +94,7 @@ fn typed<'a>(
     Ok(event)
 }
 
-/// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
+/// Returns the payload of an event that need not be parsed: no filter, no sample, no redaction, format `native`.
 /// This is the fast path of most deployments.
 fn unparsed(
     stored: &StoredEvent,
