@@ -92,6 +92,7 @@ mod reload_pairs;
 mod reload_sinks;
 mod request_ids;
 mod retries;
+mod sampling;
 mod secrets;
 mod send;
 mod sentinel;

@@ -107,3 +107,54 @@ fn a_filter_that_is_none_is_refused() {
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("holds no events"), "{output:?}");
 }
+
+#[test]
+fn a_filter_that_saves_nothing_is_reported_with_the_reason() {
+    let home = Home::with_two_sinks(&format!(
+        "{KEEP}[sinks.one]\nexclude = {{ types = [\"DELIVERED_TO_NONE\"] }}\n"
+    ));
+    let service = home.start();
+    service.post(&batch(ids(1)));
+    let mut unwanted: Value = serde_json::from_str(&minted("unwanted")).expect("JSON");
+    unwanted["action"]["type"] = "DELIVERED_TO_NONE".into();
+    service.post(&format!("[{unwanted}]"));
+    service.wait_until_settled("one");
+    for (types, by, reason) in [
+        ("CUSTOM_ANALYTICZ", "type", Some("it leaves out none of the stored events")),
+        ("CUSTOM_ANALYTICZ", "sink", Some("it leaves out none of the stored events")),
+        ("DELIVERED_TO_NONE", "sink", Some("no sink gets the events")),
+        ("DELIVERED_TO_NONE", "type", None),
+    ] {
+        let filter = format!("exclude = {{ types = [\"{types}\"] }}");
+        let arguments = ["--by", by, "--what-if", &filter];
+        let finding = volume(&home, &arguments)["finding"].as_str().map(str::to_owned);
+        let output = home.run(&[&["volume"], &arguments[..]].concat());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        match reason {
+            Some(reason) => assert!(
+                finding.is_some_and(|finding| finding.contains(reason)) && told.contains(reason),
+                "{types} {by}: {told}"
+            ),
+            None => assert!(finding.is_none() && told.is_empty(), "{types} {by}: {told}"),
+        }
+    }
+}
+
+/// The formatter of the standard library panics for a width above `u16::MAX`.
+#[test]
+fn names_of_any_length_are_cut_in_the_listing() {
+    let home = Home::with_two_sinks(KEEP);
+    let service = home.start();
+    let mut event: Value = serde_json::from_str(&minted("long")).expect("JSON");
+    event["action"]["type"] = "é".repeat(70_000).into();
+    service.post(&format!("[{event}]"));
+    service.wait_until_settled("one");
+    let output = home.run(&["volume", "--by", "type,source"]);
+    assert!(output.status.success(), "{:?}", output.status);
+    let longest =
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| line.chars().count()).max();
+    assert!(longest.is_some_and(|chars| chars < 400), "{longest:?}");
+    let report = volume(&home, &["--by", "type"]);
+    let name = report["rows"][0]["group"][0].as_str().expect("a name");
+    assert!(name.len() <= 256 && name.starts_with('é') && name.ends_with('…'), "{name}");
+}

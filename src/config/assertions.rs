@@ -17,7 +17,7 @@ pub struct ConfigTest {
     pub sink: String,
     /// Name of the source that receives the event; the first one by default.
     pub source: Option<String>,
-    /// The expected effect of the sink's filters.
+    /// The expected effect of the sink's filters and its sample.
     pub expect: ExpectedResult,
     /// Values that the output has.
     pub fields: Vec<ExpectedField>,
@@ -38,13 +38,15 @@ pub enum TestEvent {
     File(PathBuf),
 }
 
-/// Expected effect of a sink's filters.
+/// Expected effect of a sink's filters and its sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpectedResult {
     /// The sink gets the event.
     Delivered,
-    /// The sink does not get the event.
+    /// The sink's filters exclude the event.
     Filtered,
+    /// The event's interaction is not in the sink's sample.
+    Sampled,
 }
 
 /// A value of the output.
@@ -56,8 +58,18 @@ pub struct ExpectedField {
     pub value: String,
 }
 
-const RESULTS: [(&str, ExpectedResult); 2] =
-    [("delivered", ExpectedResult::Delivered), ("filtered", ExpectedResult::Filtered)];
+const RESULTS: [(&str, ExpectedResult); 3] = [
+    ("delivered", ExpectedResult::Delivered),
+    ("filtered", ExpectedResult::Filtered),
+    ("sampled", ExpectedResult::Sampled),
+];
+
+impl ExpectedResult {
+    /// Returns the word in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        RESULTS.iter().find(|(_, result)| *result == self).map_or("", |(word, _)| word)
+    }
+}
 
 impl ConfigTest {
     /// Reads all tests.
@@ -74,7 +86,7 @@ impl ConfigTest {
         let sink = section.text("sink", "Name of the sink.").required("\"siem\"");
         let doc = "Name of the source that receives the event; the first one by default.";
         let source = section.text("source", doc).optional();
-        let doc = "Effect of the sink's filters.";
+        let doc = "Effect of the sink's filters and its sample.";
         let expect = section.choice("expect", &RESULTS, doc).or("delivered");
         let fields = section.tables("fields", "Values that the output has.", |field| {
             let pointer = field.text_as("pointer", "JSON pointer (RFC 6901).", pointer);
@@ -109,9 +121,9 @@ impl ConfigTest {
             contains: contains?,
             lacks: lacks?,
         };
-        if test.expect == ExpectedResult::Filtered && test.judges_output() {
-            section
-                .report("expect", "a filtered event has no output; remove the other expectations");
+        if test.expect != ExpectedResult::Delivered && test.judges_output() {
+            let advice = "event has no output; remove the other expectations";
+            section.report("expect", format!("a {} {advice}", test.expect.word()));
         }
         Some(test)
     }

@@ -59,6 +59,8 @@ enum SlotState {
     },
     /// The filter's key.
     Filtered(Arc<str>),
+    /// The key of the sample.
+    Sampled(Arc<str>),
     NotAddressed,
     Repeated,
     DeadLetter(String, Box<NewEntry>),
@@ -254,6 +256,7 @@ impl DeliveryBatch {
                     part.note_received(received_at, count);
                 }
                 SlotState::Filtered(key) => part.add(run(Disposition::Filtered, Some(key))),
+                SlotState::Sampled(key) => part.add(run(Disposition::Sampled, Some(key))),
                 SlotState::NotAddressed => part.add(run(Disposition::NotAddressed, None)),
                 SlotState::Repeated => part.add(run(Disposition::Repeated, None)),
                 SlotState::DeadLetter(source, entry) => {

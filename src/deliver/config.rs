@@ -5,7 +5,7 @@ mod filter;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use filter::{FilterConfig, RoutingConfig};
+pub(crate) use filter::{FilterConfig, RoutingConfig, SampleConfig};
 
 use crate::event::OutcomeWords;
 use crate::format::FormatConfig;

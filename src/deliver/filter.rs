@@ -1,6 +1,8 @@
 //! Filters: the events that a sink gets. Pure.
 
-use crate::deliver::{FilterConfig, RoutingConfig, SinkConfig};
+use sha2::{Digest, Sha256};
+
+use crate::deliver::{FilterConfig, RoutingConfig, SampleConfig, SinkConfig};
 use crate::event::Event;
 use crate::settings::Pattern;
 
@@ -13,6 +15,8 @@ pub(crate) enum FilterReason<'a> {
     NotIncluded,
     /// This entry of `exclude` matches. The index is that of several entries.
     Excluded(Option<usize>, &'a FilterConfig),
+    /// The event's interaction is not in the sample.
+    NotSampled(SampleConfig),
 }
 
 /// Returns the reason why a sink does not get an event of `source`; `None` if the sink gets the event.
@@ -27,8 +31,8 @@ pub(crate) fn filter_reason<'a>(
     routing_reason(&sink.routing, event, source)
 }
 
-/// Applies `include` and `exclude` to an event of `source`.
-fn routing_reason<'a>(
+/// Applies `include`, `exclude` and `sample` to an event of `source`.
+pub(crate) fn routing_reason<'a>(
     routing: &'a RoutingConfig,
     event: &Event<'_>,
     source: &str,
@@ -37,8 +41,26 @@ fn routing_reason<'a>(
     if !routing.include.is_empty() && !routing.include.iter().any(|filter| matches(&filter)) {
         return Some(FilterReason::NotIncluded);
     }
-    let (index, filter) = routing.exclude.iter().enumerate().find(|(_, filter)| matches(filter))?;
-    Some(FilterReason::Excluded(Some(index).filter(|_| routing.exclude.len() > 1), filter))
+    let mut entries = routing.exclude.iter().enumerate();
+    if let Some((index, filter)) = entries.find(|(_, filter)| matches(filter)) {
+        let index = Some(index).filter(|_| routing.exclude.len() > 1);
+        return Some(FilterReason::Excluded(index, filter));
+    }
+    let sample = routing.sample;
+    (!keeps(sample, event)).then_some(FilterReason::NotSampled(sample))
+}
+
+/// Returns true if the event's interaction is in the sample, or if the event belongs to none. Every event of an
+/// interaction, and its summary, has the same result, in every process and release. The sample of a multiple of
+/// `keep_one_in` is part of the sample.
+fn keeps(sample: SampleConfig, event: &Event<'_>) -> bool {
+    if sample.keep_one_in == 1 {
+        return true;
+    }
+    let Some(id) = event.interaction_id() else { return true };
+    let digest = Sha256::digest(id.as_bytes());
+    let first = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    first.is_multiple_of(sample.keep_one_in)
 }
 
 impl FilterReason<'_> {
@@ -48,6 +70,7 @@ impl FilterReason<'_> {
         let (index, filter) = match self {
             FilterReason::ConnectionTest => return format!("sinks.{sink}.test_events"),
             FilterReason::NotIncluded => return format!("sinks.{sink}.include"),
+            FilterReason::NotSampled(_) => return format!("sinks.{sink}.sample"),
             FilterReason::Excluded(index, filter) => (index, filter),
         };
         let index = index.map(|index| format!("[{index}]")).unwrap_or_default();
@@ -63,6 +86,9 @@ impl std::fmt::Display for FilterReason<'_> {
         match self {
             FilterReason::ConnectionTest => out.write_str("test_events is off"),
             FilterReason::NotIncluded => out.write_str("no entry of include matches"),
+            FilterReason::NotSampled(SampleConfig { keep_one_in }) => {
+                write!(out, "sample keeps 1 in {keep_one_in} interactions, not this one")
+            }
             FilterReason::Excluded(_, filter) => {
                 write!(out, "exclude {}", given(filter).join(", "))
             }
@@ -158,13 +184,56 @@ mod tests {
             (filter(|f| f.connectors = pattern(&connector)), true),
             (filter(|f| f.connectors = pattern("another")), false),
         ] {
-            let include = RoutingConfig { include: vec![filter.clone()], exclude: Vec::new() };
+            let include =
+                RoutingConfig { include: vec![filter.clone()], ..RoutingConfig::default() };
             let lets_through =
                 |routing: &RoutingConfig| routing_reason(routing, &event, "here").is_none();
             assert_eq!(lets_through(&include), expected, "include {filter:?}");
-            let exclude = RoutingConfig { include: Vec::new(), exclude: vec![filter.clone()] };
+            let exclude =
+                RoutingConfig { exclude: vec![filter.clone()], ..RoutingConfig::default() };
             assert_eq!(lets_through(&exclude), !expected, "exclude {filter:?}");
         }
+    }
+
+    /// Every event of a run, its summary included, has the same result. It never changes between releases.
+    #[test]
+    fn a_sample_has_whole_interactions() {
+        let raws: [&[u8]; 4] = [
+            include_bytes!("../../fixtures/events/start_interaction.json"),
+            include_bytes!("../../fixtures/events/send_error_response.json"),
+            include_bytes!("../../fixtures/events/custom_analytics.json"),
+            include_bytes!("../../fixtures/events/interaction_summary.json"),
+        ];
+        let mut events = raws.map(|raw| decode::event(raw).expect("an event").event);
+        let mut kept_of = |id: &str, keep_one_in: u64| {
+            let kept = events.each_mut().map(|event| {
+                let Event::Interaction(run) = event else { panic!("a run") };
+                run.flow.interaction_id = id.to_owned().into();
+                keeps(SampleConfig { keep_one_in }, event)
+            });
+            assert!(kept.iter().all(|one| *one == kept[0]), "{id}: {kept:?}");
+            kept[0]
+        };
+        let mut kept = 0;
+        for number in 0..10_000 {
+            let id = format!("run-{number}");
+            let is_kept = kept_of(&id, 10);
+            kept += u32::from(is_kept);
+            assert!(kept_of(&id, 1));
+            assert!(is_kept || !kept_of(&id, 100), "a larger N keeps a part of a smaller one");
+        }
+        assert!((800..1200).contains(&kept), "one in ten: {kept}");
+        let first: Vec<u32> =
+            (0..40).filter(|number| kept_of(&format!("run-{number}"), 10)).collect();
+        assert_eq!(first, [0, 7, 24, 25, 33], "the same in every release");
+    }
+
+    #[test]
+    fn events_without_an_interaction_are_in_every_sample() {
+        let raw =
+            br#"{"id":"1","recordedAt":"2026-01-01T00:00:00Z","action":{"type":"USER.UPDATED"}}"#;
+        let event = decode::event(raw).expect("an event").event;
+        assert!(keeps(SampleConfig { keep_one_in: 1_000_000 }, &event));
     }
 
     #[test]
@@ -177,7 +246,11 @@ mod tests {
         let lets = |include: &[&FilterConfig], exclude: &[&FilterConfig]| {
             let own =
                 |filters: &[&FilterConfig]| filters.iter().map(|&filter| filter.clone()).collect();
-            let routing = RoutingConfig { include: own(include), exclude: own(exclude) };
+            let routing = RoutingConfig {
+                include: own(include),
+                exclude: own(exclude),
+                ..RoutingConfig::default()
+            };
             routing_reason(&routing, &event, "here").is_none()
         };
         assert!(lets(&[], &[]));

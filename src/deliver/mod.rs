@@ -28,8 +28,8 @@ mod worker;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use config::DEFAULT_NAME as DEFAULT_SINK;
-pub(crate) use config::{FilterConfig, GiveUpConfig, RoutingConfig, SinkConfig};
-pub(crate) use filter::filter_reason;
+pub(crate) use config::{FilterConfig, GiveUpConfig, RoutingConfig, SampleConfig, SinkConfig};
+pub(crate) use filter::{FilterReason, filter_reason, routing_reason};
 pub(crate) use running::RegisterError;
 pub(crate) use running::{PreparedSinks, RunningSinks};
 pub(crate) use status::{SinkState, SinkStatus, SinkTarget};

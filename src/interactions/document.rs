@@ -239,7 +239,7 @@ fn flow<'a>(ended: &'a EndedInteraction, environment: Text<'a>) -> SummaryFlow<'
         flow_id: value(&run.flow_id),
         flow_name: value(&run.flow_name),
         flow_version_id: run.version.as_ref().map(|version| version.value),
-        ts_ems: time_text(run.ended),
+        ts_ems: time_text(run.span().1),
         outcome_type: reported(|outcome| &outcome.kind),
         outcome_status: reported(|outcome| &outcome.status),
         outcome_status_detail: reported(|outcome| &outcome.detail),
@@ -267,7 +267,7 @@ fn facts<'a>(ended: &'a EndedInteraction) -> SummaryFacts<'a> {
         source: &run.source,
         generation: run.first,
         last_position: run.last,
-        started_at: time_text(run.started),
+        started_at: time_text(run.span().0),
         duration_ms: duration(run),
         ended_by: ended.ended_by.as_str(),
         start_seen: run.start_seen(),
@@ -285,7 +285,8 @@ fn facts<'a>(ended: &'a EndedInteraction) -> SummaryFacts<'a> {
 
 /// Returns the time from the earliest to the latest event, in ms.
 pub(super) fn duration(run: &OpenInteraction) -> Millis {
-    run.ended.saturating_sub(run.started)
+    let (started, ended) = run.span();
+    ended.saturating_sub(started)
 }
 
 fn value(latest: &Option<Latest<Box<str>>>) -> Text<'_> {

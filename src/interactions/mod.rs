@@ -26,6 +26,7 @@ mod analytics;
 mod config;
 mod covered;
 mod document;
+mod event_times;
 mod open;
 mod steps;
 mod summariser;

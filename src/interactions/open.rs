@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::cut;
+use super::event_times::EventTimes;
 use super::steps::{StepEvent, StepKind, StepNode};
 use crate::event::{Event, FlowVersion, Interaction, InteractionEvent, Outcome, ParentFlow};
 use crate::spool::Millis;
@@ -86,9 +87,7 @@ pub(super) struct OpenInteraction {
     /// Receive times of these two, in ms since the Unix epoch.
     pub(super) opened_at: Millis,
     pub(super) active_at: Millis,
-    /// Times of the earliest and of the latest event.
-    pub(super) started: Millis,
-    pub(super) ended: Millis,
+    times: EventTimes,
     /// Number of events by type, in the order of [`TYPE_NAMES`].
     pub(super) counts: [u32; COUNTED_TYPES],
     pub(super) environment: Option<Latest<Box<str>>>,
@@ -118,8 +117,7 @@ impl OpenInteraction {
             last: position,
             opened_at: now,
             active_at: now,
-            started: Millis::MAX,
-            ended: Millis::MIN,
+            times: EventTimes::default(),
             counts: [0; COUNTED_TYPES],
             environment: None,
             transaction: None,
@@ -153,6 +151,11 @@ impl OpenInteraction {
         self.counts[0] > 0
     }
 
+    /// Returns the times of the earliest and of the latest event, without those of wrong clocks.
+    pub(super) fn span(&self) -> (Millis, Millis) {
+        self.times.span(self.opened_at)
+    }
+
     /// Adds an event of the run. `now` is the time of receipt.
     pub(super) fn add(
         &mut self,
@@ -164,7 +167,7 @@ impl OpenInteraction {
         let time = event.time().timestamp_millis();
         let at = (time, position);
         (self.last, self.active_at) = (position, now);
-        (self.started, self.ended) = (self.started.min(time), self.ended.max(time));
+        self.times.add(time);
         if let Some(count) = type_index(&run.interaction).and_then(|at| self.counts.get_mut(at)) {
             *count = count.saturating_add(1);
         }

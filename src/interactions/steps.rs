@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::event_times::MAX_GAP;
 use super::time_text;
 use crate::spool::Millis;
 
@@ -85,7 +86,9 @@ pub(super) fn path(events: &[StepEvent]) -> Vec<SummaryStep<'_>> {
             .find(|(request, step)| step.result == UNANSWERED && request.node.is_same(&event.node));
         match request {
             Some((request, step)) => {
-                step.duration_ms = Some(event.at - request.at);
+                // A longer time comes from a wrong clock.
+                let duration = event.at.saturating_sub(request.at);
+                step.duration_ms = Some(duration).filter(|duration| *duration <= MAX_GAP);
                 step.result = result(event);
             }
             None => steps.push((event, step(event))),

@@ -157,14 +157,14 @@ impl Summariser {
                 let damaged;
                 (tracker, damaged) = joined(taken.await);
                 self.metrics.damaged.with_label_values(&[CURSOR_NAME]).inc_by(damaged);
-                self.append(tracker.take_ended(), shutdown).await?;
+                self.append(&mut tracker, shutdown).await?;
             }
             if Instant::now() >= next_tick {
                 if is_at_end {
                     tracker.tick((self.clock)());
                 }
                 let is_tight = self.make_room(&mut tracker).await;
-                self.append(tracker.take_ended(), shutdown).await?;
+                self.append(&mut tracker, shutdown).await?;
                 self.commit(tracker.take_passed(), shutdown).await?;
                 self.metrics.open_interactions.set(tracker.open() as i64);
                 next_tick = Instant::now() + if is_tight { tick.min(TIGHT_TICK) } else { tick };
@@ -216,24 +216,29 @@ impl Summariser {
         true
     }
 
-    /// Appends summaries. Retries until shutdown: the cursor must not pass their events before.
+    /// Appends the summaries of the interactions that have ended. Retries until shutdown: the cursor must not pass
+    /// their events before.
     async fn append(
         &self,
-        ended: Vec<EndedInteraction>,
+        tracker: &mut Tracker,
         shutdown: &mut Shutdown,
     ) -> Result<(), SummariserStopped> {
-        let mut rest = ended;
+        let mut rest = tracker.take_ended();
         while !rest.is_empty() {
             let later = rest.split_off(rest.len().min(BATCH_SUMMARIES));
             let part = std::mem::replace(&mut rest, later);
-            self.append_part(&part, shutdown).await?;
+            let first = part.iter().chain(&rest).map(|ended| ended.run.first).min();
+            let first = first.unwrap_or(u64::MAX);
+            self.append_part(&part, (tracker, first), shutdown).await?;
         }
         Ok(())
     }
 
+    /// Appends a part. `first` is the first position of all interactions that wait for their summaries.
     async fn append_part(
         &self,
         part: &[EndedInteraction],
+        (tracker, first): (&mut Tracker, u64),
         shutdown: &mut Shutdown,
     ) -> Result<(), SummariserStopped> {
         let (mut left, mut copy): (Vec<&EndedInteraction>, u32) = (part.iter().collect(), 0);
@@ -275,6 +280,8 @@ impl Summariser {
                     if !std::mem::replace(&mut has_failed, true) {
                         tracing::error!(%error, "cannot store summaries of interactions; retrying");
                     }
+                    // The disk may be full: trimming the events before these interactions makes room.
+                    self.commit_before(tracker, first).await;
                     pause(shutdown).await?;
                 }
             }
@@ -293,6 +300,25 @@ impl Summariser {
         self.analytics.count(ended, now);
     }
 
+    /// Moves the cursor as far as the interactions allow whose summaries are not stored yet. Tries once.
+    async fn commit_before(&self, tracker: &mut Tracker, first: u64) {
+        let Some((position, tally)) = tracker.take_passed_before(first) else { return };
+        match self.spool.commit(&self.name, position, tally, Vec::new()).await {
+            Ok(()) => self.count_passed(tally),
+            Err(error) => {
+                tracing::debug!(%error, "cannot move the cursor of the summaries of interactions");
+                tracker.restore((position, tally));
+            }
+        }
+    }
+
+    fn count_passed(&self, tally: Tally) {
+        for (disposition, count) in tally.counts() {
+            let labels = [CURSOR_NAME, disposition.as_str()];
+            self.metrics.sink_events.with_label_values(&labels).inc_by(count);
+        }
+    }
+
     /// Moves the cursor. A failed move is made up for by a later one.
     async fn commit(
         &self,
@@ -303,10 +329,7 @@ impl Summariser {
         loop {
             match self.spool.commit(&self.name, position, tally, Vec::new()).await {
                 Ok(()) => {
-                    for (disposition, count) in tally.counts() {
-                        let labels = [CURSOR_NAME, disposition.as_str()];
-                        self.metrics.sink_events.with_label_values(&labels).inc_by(count);
-                    }
+                    self.count_passed(tally);
                     return Ok(());
                 }
                 Err(CommitError::Closed) => return Err(SummariserStopped),
@@ -351,3 +374,6 @@ fn position(read: &Read) -> u64 {
         Read::Repeated(position) => *position,
     }
 }
+
+#[cfg(test)]
+mod tests;

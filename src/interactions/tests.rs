@@ -64,6 +64,37 @@ fn a_late_event_begins_a_new_summary_after_a_restart_too() {
     assert_eq!(events, [1, 2, 1]);
 }
 
+/// A few events with a wrong clock decide neither the start of a run nor its duration. Times of receipt end it.
+#[test]
+fn wrong_clocks_do_not_change_start_and_duration() {
+    let mut world = World::new(64 * 1024 * 1024);
+    for (kind, at) in [
+        ("RECEIVE_REQUEST", "1970-01-01T00:00:00Z"),
+        ("START_INTERACTION", "2026-11-30T10:00:00Z"),
+        ("SEND_RESPONSE", "2026-11-30T10:00:02Z"),
+        ("RECEIVE_REQUEST", "2099-01-01T00:00:00Z"),
+        ("CUSTOM_ANALYTICS", "2026-11-30T10:00:04Z"),
+    ] {
+        world.receive(&json!({
+            "id": at,
+            "recordedAt": at,
+            "action": { "type": format!("DAVINCI_INTERACTION.{kind}") },
+            "_embedded": { "flowInteractionEvent": { "interactionId": "run", "nodeId": "n" } },
+        }));
+    }
+    world.settle();
+    assert_eq!(world.summaries().len(), 1, "one run");
+    let made = world.stored_summary(&json!("run"));
+    let flow = &made["_embedded"]["flowInteractionEvent"];
+    let summary = &flow["summary"];
+    assert_eq!(summary["startedAt"], "2026-11-30T10:00:00Z", "{made:#}");
+    assert_eq!(
+        (&summary["durationMs"], &flow["tsEms"]),
+        (&json!(4000), &json!("2026-11-30T10:00:04Z"))
+    );
+    assert_eq!(summary["path"][0]["durationMs"], json!(null), "no step takes 56 years: {made:#}");
+}
+
 /// The fixture, which the documentation shows, is what the summariser makes of these events.
 #[test]
 fn the_example_is_a_real_summary() {

@@ -147,14 +147,25 @@ impl Tracker {
     /// Returns the position to which the cursor may move, and the dispositions up to there. All interactions that
     /// [`Tracker::take_ended`] has returned must have their summaries in the log.
     pub(super) fn take_passed(&mut self) -> Option<(u64, Tally)> {
-        let lowest = self.open.lowest().unwrap_or(u64::MAX);
+        self.take_passed_before(u64::MAX)
+    }
+
+    /// Does the same as [`Tracker::take_passed`] for positions before `first`, the first position of the interactions
+    /// whose summaries are not in the log yet.
+    pub(super) fn take_passed_before(&mut self, first: u64) -> Option<(u64, Tally)> {
+        let lowest = self.open.lowest().unwrap_or(u64::MAX).min(first);
         let mut passed: Option<(u64, Tally)> = None;
         while let Some(section) = self.sections.pop_front_if(|section| section.last < lowest) {
             let mut tally = passed.map_or(Tally::default(), |(_, tally)| tally);
-            add(&mut tally, section.tally);
+            tally += section.tally;
             passed = Some((section.last, tally));
         }
         passed
+    }
+
+    /// Takes back what [`Tracker::take_passed_before`] has returned, because the cursor could not be moved.
+    pub(super) fn restore(&mut self, (last, tally): (u64, Tally)) {
+        self.sections.push_front(LogSection { first: last, last, tally });
     }
 
     fn pass(&mut self, last: u64, tally: Tally) {
@@ -165,17 +176,9 @@ impl Tracker {
         match self.sections.back_mut() {
             Some(section) if last - section.first < SECTION_POSITIONS => {
                 section.last = last;
-                add(&mut section.tally, tally);
+                section.tally += tally;
             }
             _ => self.sections.push_back(LogSection { first, last, tally }),
         }
     }
-}
-
-fn add(sum: &mut Tally, tally: Tally) {
-    sum.delivered += tally.delivered;
-    sum.filtered += tally.filtered;
-    sum.dead_lettered += tally.dead_lettered;
-    sum.not_addressed += tally.not_addressed;
-    sum.repeated += tally.repeated;
 }

@@ -27,6 +27,8 @@ pub enum Disposition {
     Delivered,
     /// Passed over by a sink's filter.
     Filtered,
+    /// Passed over by a sink's sampling, with its whole interaction.
+    Sampled,
     /// Rejected by a sink's target.
     DeadLettered,
     /// Passed over by a sink, because it is a copy for another one: a replay, or a retried dead letter.
@@ -41,7 +43,7 @@ pub enum Disposition {
 
 impl Disposition {
     /// All dispositions, those of receiving first.
-    pub const ALL: [Disposition; 13] = [
+    pub const ALL: [Disposition; 14] = [
         Disposition::Accepted,
         Disposition::Duplicate,
         Disposition::Quarantined,
@@ -50,6 +52,7 @@ impl Disposition {
         Disposition::Replayed,
         Disposition::Delivered,
         Disposition::Filtered,
+        Disposition::Sampled,
         Disposition::DeadLettered,
         Disposition::NotAddressed,
         Disposition::Repeated,
@@ -58,9 +61,10 @@ impl Disposition {
     ];
 
     /// Dispositions of a sink. Their totals add up to its cursor.
-    pub const OF_SINKS: [Disposition; 7] = [
+    pub const OF_SINKS: [Disposition; 8] = [
         Disposition::Delivered,
         Disposition::Filtered,
+        Disposition::Sampled,
         Disposition::DeadLettered,
         Disposition::NotAddressed,
         Disposition::Repeated,
@@ -79,6 +83,7 @@ impl Disposition {
             Disposition::Replayed => "replayed",
             Disposition::Delivered => "delivered",
             Disposition::Filtered => "filtered",
+            Disposition::Sampled => "sampled",
             Disposition::DeadLettered => "dead_lettered",
             Disposition::NotAddressed => "not_addressed",
             Disposition::Repeated => "repeated",
@@ -95,6 +100,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Through [`Disposition::Filtered`].
     pub filtered: u64,
+    /// Through [`Disposition::Sampled`].
+    pub sampled: u64,
     /// Through [`Disposition::DeadLettered`].
     pub dead_lettered: u64,
     /// Through [`Disposition::NotAddressed`].
@@ -118,14 +125,27 @@ impl Tally {
     }
 
     /// Returns each disposition with its count.
-    pub fn counts(self) -> [(Disposition, u64); 5] {
+    pub fn counts(self) -> [(Disposition, u64); 6] {
         [
             (Disposition::Delivered, self.delivered),
             (Disposition::Filtered, self.filtered),
+            (Disposition::Sampled, self.sampled),
             (Disposition::DeadLettered, self.dead_lettered),
             (Disposition::NotAddressed, self.not_addressed),
             (Disposition::Repeated, self.repeated),
         ]
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        let Tally { delivered, filtered, sampled, dead_lettered, not_addressed, repeated } = other;
+        self.delivered += delivered;
+        self.filtered += filtered;
+        self.sampled += sampled;
+        self.dead_lettered += dead_lettered;
+        self.not_addressed += not_addressed;
+        self.repeated += repeated;
     }
 }
 

@@ -179,6 +179,7 @@ impl Oracle {
         let dispositions = [
             "delivered",
             "filtered",
+            "sampled",
             "dead_lettered",
             "not_addressed",
             "repeated",

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::input;
 use crate::config::{Config, ConfigTest, ExpectedField, ExpectedResult, TestEvent};
 use crate::decode;
-use crate::deliver::{SinkConfig, filter_reason};
+use crate::deliver::{FilterReason, SinkConfig, filter_reason};
 use crate::format::{self, Received};
 use crate::redact::Redaction;
 
@@ -47,14 +47,19 @@ fn failures(test: &ConfigTest, config: &Config) -> Result<Vec<String>, String> {
     let stored = redacted(config.redact.as_ref().map(Redaction::new).as_ref(), event);
     let output = output(&stored, sink, source)?;
     Ok(match (test.expect, output) {
-        (ExpectedResult::Filtered, Err(_)) => Vec::new(),
-        (ExpectedResult::Filtered, Ok(_)) => {
-            vec![format!("expected filtered, but sink {} gets the event", sink.name)]
-        }
-        (ExpectedResult::Delivered, Err(reason)) => {
-            vec![format!("expected delivered, but sink {} filters the event: {reason}", sink.name)]
-        }
         (ExpectedResult::Delivered, Ok(line)) => compare(test, &line),
+        (expected, Err((result, _))) if result == expected => Vec::new(),
+        (expected, Ok(_)) => {
+            vec![format!("expected {}, but sink {} gets the event", expected.word(), sink.name)]
+        }
+        (expected, Err((result, reason))) => {
+            let verb = match result {
+                ExpectedResult::Sampled => "samples out",
+                _ => "filters",
+            };
+            let (expected, sink) = (expected.word(), &sink.name);
+            vec![format!("expected {expected}, but sink {sink} {verb} the event: {reason}")]
+        }
     })
 }
 
@@ -90,19 +95,23 @@ fn redacted(redaction: Option<&Redaction>, event: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// Returns the output line of a sink, or the reason why its filters drop the event.
+/// Returns the output line of a sink, or the result and the reason if its filters or its sample exclude the event.
 fn output(
     stored: &[u8],
     sink: &SinkConfig,
     source: &str,
-) -> Result<Result<String, String>, String> {
+) -> Result<Result<String, (ExpectedResult, String)>, String> {
     let typed = |bytes| {
         let mut typed = decode::event(bytes).map_err(|refusal| quarantined(&refusal))?;
         typed.event.apply(&sink.outcomes);
         Ok::<_, String>(typed.event)
     };
     if let Some(reason) = filter_reason(sink, &typed(stored)?, source) {
-        return Ok(Err(reason.to_string()));
+        let result = match reason {
+            FilterReason::NotSampled(_) => ExpectedResult::Sampled,
+            _ => ExpectedResult::Filtered,
+        };
+        return Ok(Err((result, reason.to_string())));
     }
     let bytes = redacted(sink.redact.as_ref().map(Redaction::new).as_ref(), stored.to_vec());
     let event = typed(&bytes)?;

@@ -30,12 +30,15 @@ pub(super) struct SinkFate {
     /// Possible results, if the sink's cursor has passed the event; one, if it is certain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) possible: Vec<PossibleResult>,
-    /// True if the sink's filter, as configured now, lets the event through.
+    /// True if the sink's filter and its sample, as configured now, let the event through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) passes_filter: Option<bool>,
-    /// Entry of the filter that excludes the event.
+    /// Setting that excludes the event: an entry of the filter, or the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) filtered_by: Option<String>,
+    /// Result of that setting.
+    #[serde(skip)]
+    pub(super) excluded: Option<PossibleResult>,
     /// Sink that the copy is addressed to, if it is another one.
     #[serde(skip)]
     pub(super) other_sink: Option<String>,
@@ -71,6 +74,8 @@ pub(super) enum DeliveryState {
 pub(super) enum PossibleResult {
     Delivered,
     Filtered,
+    /// Passed over by the sink's `sample`.
+    Sampled,
     DeadLettered,
     /// The sink began later, or was not configured for a while: its totals do not add up to its cursor.
     Skipped,
@@ -154,14 +159,17 @@ fn results(stats: &SpoolStats, sink: &str, cursor: u64) -> (Vec<PossibleResult>,
         stats.totals.iter().find(is_its).map_or(0, |(_, _, count)| *count)
     };
     let delivered = total("delivered");
-    let (filtered, dead_lettered) = (total("filtered"), total("dead_lettered"));
+    let (filtered, sampled) = (total("filtered"), total("sampled"));
+    let dead_lettered = total("dead_lettered");
     // Absent with some engines and in older spools.
     let (retired, before_start) = (total("retired"), total("before_start"));
-    let passed = delivered + filtered + dead_lettered + total("not_addressed") + total("repeated");
+    let passed_over = filtered + sampled + total("not_addressed") + total("repeated");
+    let passed = delivered + dead_lettered + passed_over;
     let is_complete = passed + retired + before_start == cursor;
     let results = [
         (PossibleResult::Delivered, delivered > 0),
         (PossibleResult::Filtered, filtered > 0),
+        (PossibleResult::Sampled, sampled > 0),
         (PossibleResult::DeadLettered, dead_lettered > 0),
         (PossibleResult::Skipped, passed != cursor),
     ];
@@ -202,7 +210,8 @@ fn one(
             vec![PossibleResult::DeadLettered]
         }
         DeliveryState::Passed => {
-            possible(progress, found.position, passes, !own_dead_letters.is_empty())
+            let excluded = filtered.map(|by| by.as_ref().map(|(result, _)| *result));
+            possible(progress, found.position, excluded, !own_dead_letters.is_empty())
         }
     };
     let is_for_it = state != DeliveryState::NotAddressed;
@@ -216,7 +225,8 @@ fn one(
             .then(|| found.position.saturating_sub(cursor).saturating_sub(1)),
         possible,
         passes_filter: passes.filter(|_| is_for_it),
-        filtered_by: filtered.cloned().flatten().filter(|_| is_for_it),
+        excluded: filtered.and_then(Option::as_ref).map(|(result, _)| *result),
+        filtered_by: filtered.cloned().flatten().map(|(_, by)| by).filter(|_| is_for_it),
         other_sink: found.only_sink.as_deref().filter(|_| !is_for_it).map(str::to_owned),
         dead_letters: if is_for_it { own_dead_letters } else { Vec::new() },
         is_configured,
@@ -224,22 +234,25 @@ fn one(
 }
 
 /// Returns the possible results of an event below the cursor: those that the sink has had for any event, without
-/// those that its filter and the quarantine rule out.
+/// those that its filter, its sample and the quarantine rule out. `excluded` is the result of the filter or the sample as
+/// configured now; `Some(None)` if both let the event through.
 fn possible(
     progress: &SinkProgress<'_>,
     position: u64,
-    passes: Option<bool>,
+    excluded: Option<Option<PossibleResult>>,
     has_dead_letters: bool,
 ) -> Vec<PossibleResult> {
     let SinkProgress { results, began_after, has_all_dead_letters, .. } = progress;
     if began_after.is_some_and(|before| position <= before) {
         return vec![PossibleResult::Skipped];
     }
-    if passes == Some(false) && results.contains(&PossibleResult::Filtered) {
-        return vec![PossibleResult::Filtered];
+    if let Some(Some(result)) = excluded
+        && results.contains(&result)
+    {
+        return vec![result];
     }
     let is_ruled_out = |result: &PossibleResult| match result {
-        PossibleResult::Filtered => passes == Some(true),
+        PossibleResult::Filtered | PossibleResult::Sampled => excluded == Some(None),
         PossibleResult::DeadLettered => !has_dead_letters && *has_all_dead_letters,
         PossibleResult::Skipped => began_after.is_some(),
         PossibleResult::Delivered => false,
@@ -269,8 +282,8 @@ impl SinkFate {
             },
             // The sink has a cursor, but no totals.
             (DeliveryState::Passed, []) => "passed; the result is not recorded".to_owned(),
-            (DeliveryState::Passed, [PossibleResult::Filtered]) if self.filtered_by.is_some() => {
-                format!("filtered: {}", self.filtered_by.as_deref().unwrap_or_default())
+            (DeliveryState::Passed, [result]) if self.excluded == Some(*result) => {
+                format!("{}: {}", result.word(), self.filtered_by.as_deref().unwrap_or_default())
             }
             (DeliveryState::Passed, [result]) => result.word().to_owned(),
             (DeliveryState::Passed, results) => {
@@ -279,7 +292,11 @@ impl SinkFate {
             }
         };
         words += &self.entries();
-        match (&self.filtered_by, self.possible.contains(&PossibleResult::Filtered)) {
+        let is_possible = |result: &PossibleResult| match self.excluded {
+            Some(excluded) => *result == excluded,
+            None => matches!(result, PossibleResult::Filtered | PossibleResult::Sampled),
+        };
+        match (&self.filtered_by, self.possible.iter().any(is_possible)) {
             (Some(by), false) => {
                 words += &format!("; its current filter excludes the event ({by})");
             }
@@ -309,6 +326,7 @@ impl PossibleResult {
         match self {
             PossibleResult::Delivered => "delivered",
             PossibleResult::Filtered => "filtered",
+            PossibleResult::Sampled => "sampled",
             PossibleResult::DeadLettered => "dead-lettered",
             PossibleResult::Skipped => {
                 "skipped (received before the sink was added, or while it was not configured)"

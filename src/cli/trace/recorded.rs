@@ -34,6 +34,7 @@ pub(super) fn fate(
         behind: None,
         possible: Vec::new(),
         passes_filter: None,
+        excluded: None,
         filtered_by: None,
         other_sink: found.only_sink.as_deref().map(str::to_owned),
         dead_letters,
@@ -60,7 +61,10 @@ impl SinkFate {
             words += &format!(", attempt {attempts}");
         }
         if let Some(cause) = &self.cause {
-            let joint = if disposition == Disposition::Filtered { " by" } else { ":" };
+            let joint = match disposition {
+                Disposition::Filtered | Disposition::Sampled => " by",
+                _ => ":",
+            };
             words += &format!("{joint} {}", safe(cause));
         }
         words += &self.entries();

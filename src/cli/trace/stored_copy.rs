@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::fate::PossibleResult;
 use super::matching::{IdMatcher, has_id};
 use crate::config::Config;
 use crate::decode;
-use crate::deliver;
+use crate::deliver::{self, FilterReason};
 use crate::event::Envelope;
 use crate::spool::{DedupKey, Millis, StoredEvent};
 
@@ -17,8 +18,8 @@ pub(super) struct StoredCopy {
     pub(super) only_sink: Option<Arc<str>>,
     /// `recordedAt` as written in the event, and the event's dedup key.
     pub(super) recorded: Option<(String, DedupKey)>,
-    /// For each configured sink, the reason why its filter excludes the event, if it does.
-    pub(super) filtered: Vec<(String, Option<String>)>,
+    /// For each configured sink, the effect of its filter or its sample, and the setting, if one excludes the event.
+    pub(super) filtered: Vec<(String, Option<(PossibleResult, String)>)>,
 }
 
 impl StoredCopy {
@@ -52,7 +53,12 @@ impl StoredCopy {
         let recorded_at = envelope.recorded_at_text.to_string();
         typed.event.apply(&config.outcomes);
         let filtered = |sink| {
-            deliver::filter_reason(sink, &typed.event, &found.source).map(|why| why.to_string())
+            let reason = deliver::filter_reason(sink, &typed.event, &found.source)?;
+            let result = match reason {
+                FilterReason::NotSampled(_) => PossibleResult::Sampled,
+                _ => PossibleResult::Filtered,
+            };
+            Some((result, reason.to_string()))
         };
         let by_sink = config.sinks.iter().map(|sink| (sink.name.clone(), filtered(sink))).collect();
         Some(StoredCopy { recorded: Some((recorded_at, key)), filtered: by_sink, ..found })

@@ -19,8 +19,8 @@ pub(super) struct VolumeArguments {
     /// Properties by which events are grouped
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sink")]
     by: Vec<GroupBy>,
-    /// Filter, as in a sink's configuration, whose savings are computed:
-    /// `exclude = { types = ["SEND_RESPONSE"] }`
+    /// Filter or sample, as in a sink's configuration, whose savings are computed:
+    /// `exclude = { types = ["SEND_RESPONSE"] }`, `sample = { keep_one_in = 10 }`
     #[arg(long, value_name = "FILTER", value_parser = routing)]
     what_if: Option<RoutingConfig>,
     /// Print JSON
@@ -54,6 +54,9 @@ struct VolumeReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     received: Option<(i64, i64)>,
     rows: Vec<VolumeRow>,
+    /// Reason why the filter of `--what-if` saves nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finding: Option<&'static str>,
 }
 
 /// One group.
@@ -65,11 +68,16 @@ struct VolumeRow {
     counts: VolumeCounts,
 }
 
+const NOTHING_MATCHES: &str = "the filter of --what-if saves nothing: it leaves out none of the stored events; compare \
+     its values with those of volume --by type,flow,connector,source";
+const ALREADY_FILTERED: &str = "the filter of --what-if saves nothing: no sink gets the events that it leaves out; see \
+     include and exclude of the sinks";
+
 /// Parses a filter in the syntax of a sink.
 fn routing(text: &str) -> Result<RoutingConfig, String> {
     let parsed = settings::read(text, None, std::iter::empty(), Secrets::None, RoutingConfig::read);
     let routing = parsed.map_err(|problems| problems.to_string().trim_end().to_owned())?;
-    match routing.include.is_empty() && routing.exclude.is_empty() {
+    match routing == RoutingConfig::default() {
         true => Err("write for example 'exclude = { types = [\"SEND_RESPONSE\"] }'".to_owned()),
         false => Ok(routing),
     }
@@ -97,11 +105,21 @@ pub(super) fn run(arguments: &VolumeArguments, config: &Config) -> Result<(), Co
         other.counts.bytes.cmp(&one.counts.bytes).then_with(|| one.group.cmp(&other.group))
     });
     let (events, received) = (tally.events, tally.received);
-    let report = VolumeReport { by: arguments.by.clone(), events, received, rows };
+    let saved: u64 = rows.iter().map(|row| row.counts.saved_events).sum();
+    let is_useless = arguments.what_if.is_some() && events > 0 && saved == 0;
+    let finding = is_useless.then_some(match tally.matched {
+        0 => NOTHING_MATCHES,
+        _ => ALREADY_FILTERED,
+    });
+    let report = VolumeReport { by: arguments.by.clone(), events, received, rows, finding };
     if arguments.json {
         return json(&report);
     }
-    print(&report, arguments.what_if.is_some())
+    print(&report, arguments.what_if.is_some())?;
+    if let Some(finding) = finding {
+        eprintln!("{finding}");
+    }
+    Ok(())
 }
 
 fn print(report: &VolumeReport, has_filter: bool) -> Result<(), CommandFailure> {

@@ -8,7 +8,7 @@ use super::GroupBy;
 use crate::config::Config;
 use crate::decode;
 use crate::deliver::{self, RoutingConfig, SinkConfig};
-use crate::event::Event;
+use crate::event::{Event, OutcomeWords};
 use crate::format::{self, Received};
 use crate::redact::Redaction;
 use crate::spool::{Millis, StoredEvent};
@@ -16,8 +16,8 @@ use crate::spool::{Millis, StoredEvent};
 /// Upper bound of the groups. Further events are counted in one group of their own.
 const MAX_GROUPS: usize = 10_000;
 
-/// Maximum length of a value by which events are grouped, in characters. The sender chooses it.
-const MAX_VALUE_CHARS: usize = 256;
+/// Upper bound of a group's name, in bytes. Longer names are cut and end with `…`, so that the groups fit into memory.
+const MAX_NAME_BYTES: usize = 256;
 
 /// Group of the events beyond the bound, and of values that an event does not have.
 const OTHER: &str = "(other)";
@@ -38,7 +38,10 @@ pub(super) struct VolumeCounts {
 pub(super) struct VolumeTally<'a> {
     by: &'a [GroupBy],
     sinks: Vec<MeasuredSink<'a>>,
-    filter: Option<SinkConfig>,
+    outcomes: &'a OutcomeWords,
+    what_if: Option<&'a RoutingConfig>,
+    /// Stored events that the filter of `--what-if` would leave out, also those that no sink gets.
+    pub(super) matched: u64,
     pub(super) groups: BTreeMap<Vec<String>, VolumeCounts>,
     pub(super) events: u64,
     /// Receive times of the first and the last event.
@@ -54,23 +57,19 @@ struct MeasuredSink<'a> {
 impl<'a> VolumeTally<'a> {
     pub(super) fn new(
         by: &'a [GroupBy],
-        what_if: Option<&RoutingConfig>,
+        what_if: Option<&'a RoutingConfig>,
         config: &'a Config,
     ) -> VolumeTally<'a> {
         let measured = |config: &'a SinkConfig| MeasuredSink {
             config,
             redaction: config.redact.as_ref().map(Redaction::new),
         };
-        // The filter of a sink that gets connection tests, so that only the routing decides.
-        let filter = config.sinks.first().zip(what_if).map(|(sink, routing)| SinkConfig {
-            routing: routing.clone(),
-            test_events: true,
-            ..sink.clone()
-        });
         VolumeTally {
             by,
             sinks: config.sinks.iter().map(measured).collect(),
-            filter,
+            what_if,
+            matched: 0,
+            outcomes: &config.outcomes,
             groups: BTreeMap::new(),
             events: 0,
             received: None,
@@ -87,13 +86,12 @@ impl<'a> VolumeTally<'a> {
         self.events += 1;
         let at = stored.received_at;
         self.received = Some(self.received.map_or((at, at), |(first, _)| (first, at)));
-        if let Some(sink) = self.sinks.first() {
-            typed.event.apply(&sink.config.outcomes);
-        }
+        typed.event.apply(self.outcomes);
         let event = &typed.event;
-        let filter = self.filter.as_ref();
-        let is_saved = filter
-            .is_some_and(|filter| deliver::filter_reason(filter, event, &stored.source).is_some());
+        let is_saved = self.what_if.is_some_and(|routing| {
+            deliver::routing_reason(routing, event, &stored.source).is_some()
+        });
+        self.matched += u64::from(is_saved);
         if !self.by.contains(&GroupBy::Sink) {
             let group = group(self.by, event, stored, "");
             count(&mut self.groups, group, stored.bytes.len() as u64, is_saved);
@@ -134,21 +132,22 @@ impl MeasuredSink<'_> {
 
 fn group(by: &[GroupBy], event: &Event<'_>, stored: &StoredEvent, sink: &str) -> Vec<String> {
     let value = |by: &GroupBy| match by {
-        GroupBy::Sink => sink.to_owned(),
-        GroupBy::Type => event.envelope().action.kind.to_string(),
-        GroupBy::Flow => event.flow_name().or(event.flow_id()).unwrap_or(NONE).to_owned(),
-        GroupBy::Connector => event.connector_id().unwrap_or(NONE).to_owned(),
-        GroupBy::Source => stored.source.to_string(),
+        GroupBy::Sink => sink,
+        GroupBy::Type => &event.envelope().action.kind,
+        GroupBy::Flow => event.flow_name().or(event.flow_id()).unwrap_or(NONE),
+        GroupBy::Connector => event.connector_id().unwrap_or(NONE),
+        GroupBy::Source => &stored.source,
     };
-    by.iter().map(|by| bounded(value(by))).collect()
+    by.iter().map(|by| bounded(&value(by))).collect()
 }
 
-fn bounded(mut value: String) -> String {
-    if let Some((end, _)) = value.char_indices().nth(MAX_VALUE_CHARS) {
-        value.truncate(end);
-        value.push('…');
+/// Returns a name, cut to [`MAX_NAME_BYTES`].
+fn bounded(name: &str) -> String {
+    if name.len() <= MAX_NAME_BYTES {
+        return name.to_owned();
     }
-    value
+    let end = name.floor_char_boundary(MAX_NAME_BYTES - '…'.len_utf8());
+    format!("{}…", &name[..end])
 }
 
 fn count(

@@ -90,7 +90,16 @@ pub(super) const SINKS: [(&str, &str, &[&str]); 19] = [
     (
         "stdout",
         "",
-        &["batch", "retry", "include", "exclude", "redact", "products.davinci", "products.pingone"],
+        &[
+            "batch",
+            "retry",
+            "include",
+            "exclude",
+            "sample",
+            "redact",
+            "products.davinci",
+            "products.pingone",
+        ],
     ),
     ("file", "path = \"/x\"\n", &["rotate"]),
     ("http", "url = \"http://x\"\n", &["tls", "proxy", "basic", "hmac"]),

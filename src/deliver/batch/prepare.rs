@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use super::{SlotState, dead_letter};
 use crate::decode::{self, Refusal};
-use crate::deliver::filter;
+use crate::deliver::filter::{self, FilterReason};
 use crate::deliver::{RoutingConfig, SinkConfig};
 use crate::event::Event;
 use crate::format::Format;
@@ -47,7 +47,12 @@ pub(super) fn prepare(
         Err(refusal) => return refused(refusal),
     };
     if let Some(reason) = filter::filter_reason(sink, &event, &stored.source) {
-        return (Some(SlotState::Filtered(reason.key(&sink.name).into())), None);
+        let key = reason.key(&sink.name).into();
+        let state = match reason {
+            FilterReason::NotSampled(_) => SlotState::Sampled(key),
+            _ => SlotState::Filtered(key),
+        };
+        return (Some(state), None);
     }
     // Filters see the event as it was spooled. Format and envelope see the redacted event.
     let bytes =
@@ -92,7 +97,7 @@ fn typed<'a>(
     Ok(event)
 }
 
-/// Returns the payload of an event that need not be parsed: no filter, no redaction, format `native`.
+/// Returns the payload of an event that need not be parsed: no filter, no sample, no redaction, format `native`.
 /// This is the fast path of most deployments.
 fn unparsed(
     stored: &StoredEvent,

@@ -25,14 +25,66 @@ fn config(memory: usize) -> InteractionsConfig {
     }
 }
 
+fn offered() -> u64 {
+    let offered = std::env::var("INTERACTIONS_OFFERED").ok();
+    offered.map_or(OFFERED, |text| text.parse().expect("a number"))
+}
+
 #[test]
 fn open_interactions_stay_within_the_memory_however_many_are_offered() {
-    let offered = std::env::var("INTERACTIONS_OFFERED").ok();
-    let offered = offered.map_or(OFFERED, |text| text.parse().expect("a number"));
+    offer(offered(), MEMORY);
+}
+
+/// Bound of the measured table, in bytes: large against the noise of the allocator.
+#[cfg(target_os = "linux")]
+const MEASURED: u64 = 64 * 1024 * 1024;
+
+/// Variable with the file into which the measured process writes the growth of its memory.
+#[cfg(target_os = "linux")]
+const REPORT: &str = "INTERACTIONS_MEMORY_REPORT";
+
+/// The kernel's count of the process's memory agrees with the table's own. The measured process runs this test alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_does_not_take_more_memory_than_the_bound() {
+    if let Some(report) = std::env::var_os(REPORT) {
+        let before = memory("VmRSS:");
+        offer(offered(), MEASURED as usize);
+        let grown = memory("VmHWM:").saturating_sub(before);
+        std::fs::write(report, grown.to_string()).expect("written");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let report = directory.path().join("report");
+    let name = "the_process_does_not_take_more_memory_than_the_bound";
+    let measured = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args([&*format!("interactions::tests::bounds::{name}"), "--exact"])
+        .env(REPORT, &report)
+        .output()
+        .expect("a process");
+    assert!(measured.status.success(), "{measured:?}");
+    let grown: u64 = std::fs::read_to_string(report).expect("a report").parse().expect("a number");
+    println!("{} KiB for a bound of {} KiB", grown / 1024, MEASURED / 1024);
+    assert!(grown > MEASURED / 4, "the memory is used: {grown} bytes");
+    // An eighth for the allocator, and for the program itself.
+    assert!(grown < MEASURED / 8 * 9, "{grown} bytes for a bound of {MEASURED}");
+}
+
+/// Returns a line of `/proc/self/status`, in bytes.
+#[cfg(target_os = "linux")]
+fn memory(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the status");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the line");
+    let number = line.trim().trim_end_matches(" kB");
+    number.parse::<u64>().expect("a number") * 1024
+}
+
+/// Offers open interactions to a table with a bound.
+fn offer(offered: u64, memory: usize) {
     let raw = include_bytes!("../../../fixtures/events/start_interaction.json");
     let mut event = decode::event(raw).expect("an event").event;
     let source: Arc<str> = "pingone".into();
-    let mut table = OpenInteractions::new(&config(MEMORY));
+    let mut table = OpenInteractions::new(&config(memory));
     table.advance(0);
     let (mut ended, mut most) = (0, 0);
     for position in 1..=offered {
@@ -40,7 +92,7 @@ fn open_interactions_stay_within_the_memory_however_many_are_offered() {
         run.flow.interaction_id = Cow::Owned(format!("run-{position:08}"));
         let Event::Interaction(run) = &event else { panic!("a run") };
         assert!(table.add(LoggedEvent { source: &source, position, event: &event, run }));
-        assert!(table.bytes() <= MEMORY, "{} bytes after {position}", table.bytes());
+        assert!(table.bytes() <= memory, "{} bytes after {position}", table.bytes());
         most = most.max(table.len());
         for oldest in table.take_ended() {
             ended += 1;

@@ -138,9 +138,7 @@ impl World {
         if commits && let Some((position, tally)) = self.tracker.take_passed() {
             assert!(position > self.cursor);
             self.cursor = position;
-            self.passed.delivered += tally.delivered;
-            self.passed.filtered += tally.filtered;
-            self.passed.not_addressed += tally.not_addressed;
+            self.passed += tally;
         }
     }
 

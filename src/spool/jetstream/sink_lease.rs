@@ -35,6 +35,7 @@ pub(super) struct SinkLease {
     pub(super) plan: Option<PlannedRange>,
     delivered: u64,
     filtered: u64,
+    sampled: u64,
     dead_lettered: u64,
     not_addressed: u64,
     repeated: u64,
@@ -85,6 +86,7 @@ impl SinkLease {
             plan: sink.plan,
             delivered: total(Disposition::Delivered),
             filtered: total(Disposition::Filtered),
+            sampled: total(Disposition::Sampled),
             dead_lettered: total(Disposition::DeadLettered),
             not_addressed: total(Disposition::NotAddressed),
             repeated: total(Disposition::Repeated),
@@ -122,6 +124,7 @@ impl SinkLease {
             message: message.filter(|_| position > self.cursor).unwrap_or(self.message),
             delivered: self.delivered + tally.delivered,
             filtered: self.filtered + tally.filtered,
+            sampled: self.sampled + tally.sampled,
             dead_lettered: self.dead_lettered + tally.dead_lettered,
             not_addressed: self.not_addressed + tally.not_addressed,
             repeated: self.repeated + tally.repeated,
@@ -172,10 +175,11 @@ impl SinkLease {
     }
 
     /// Returns each disposition with its total.
-    pub(super) fn totals(&self) -> [(Disposition, u64); 7] {
+    pub(super) fn totals(&self) -> [(Disposition, u64); 8] {
         [
             (Disposition::Delivered, self.delivered),
             (Disposition::Filtered, self.filtered),
+            (Disposition::Sampled, self.sampled),
             (Disposition::DeadLettered, self.dead_lettered),
             (Disposition::NotAddressed, self.not_addressed),
             (Disposition::Repeated, self.repeated),
@@ -212,7 +216,8 @@ mod tests {
     fn a_cursor_never_goes_back_and_totals_add_up_to_it() {
         let new = SinkLease::starting(mark(3, 10), "one");
         assert_eq!((new.first_message(), sum(&new)), ((4, 10), 10));
-        let tally = Tally { delivered: 3, filtered: 2, repeated: 1, ..Tally::default() };
+        let tally =
+            Tally { delivered: 2, filtered: 2, sampled: 1, repeated: 1, ..Tally::default() };
         let message = ReadMessage { mark: mark(5, 20), before: 12 };
         let moved = new.settled(16, Some(message), tally);
         assert_eq!((moved.cursor, sum(&moved), moved.first_message()), (16, 16, (5, 12)));

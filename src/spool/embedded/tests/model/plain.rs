@@ -215,6 +215,7 @@ impl Model {
         }
         self.count(sink, Disposition::Delivered, tally.delivered);
         self.count(sink, Disposition::Filtered, tally.filtered);
+        self.count(sink, Disposition::Sampled, tally.sampled);
         self.count(sink, Disposition::DeadLettered, tally.dead_lettered);
         self.count(sink, Disposition::NotAddressed, tally.not_addressed);
         self.tidy(Vec::new(), used);

@@ -137,8 +137,11 @@ impl Real {
         let dead = dead.min(moved);
         let filtered = (moved - dead) / 3;
         let not_addressed = (moved - dead) % 3;
-        let delivered = moved - dead - filtered - not_addressed;
-        let tally = Tally { delivered, filtered, dead_lettered: dead, not_addressed, repeated: 0 };
+        let sampled = (moved - dead - filtered - not_addressed) / 4;
+        let delivered = moved - dead - filtered - not_addressed - sampled;
+        let dead_lettered = dead;
+        let tally =
+            Tally { delivered, filtered, sampled, dead_lettered, not_addressed, repeated: 0 };
         let letters: Vec<_> = (0..dead).map(|number| letter(&sink, number)).collect();
         let result = self.spool.commit(&sink, position, tally, letters.clone()).await;
         assert_eq!(result, self.model.commit(&sink, position, tally, &letters, used));
