@@ -19,6 +19,7 @@ use super::azure_blob::AzureBlobCredentials;
 use super::config::{ObjectEncoding, ObjectStoreSinkConfig, StoreConfig, without_slash};
 use super::credentials::EntraTokens;
 use super::exchange::{Exchange, ExchangeResult, Exchanges, StoreAnswer};
+use crate::aws::WebIdentityConfig;
 use crate::http_client::Compression;
 use crate::secret::Secret;
 use crate::sinks::Reason;
@@ -172,7 +173,8 @@ fn s3_builder(s3: &S3Config, settings: &ObjectStoreSinkConfig) -> Result<AmazonS
                 None => builder,
             }
         }
-        AwsCredentialsConfig::WebIdentity { role_arn, token_file, sts_endpoint } => {
+        AwsCredentialsConfig::WebIdentity(identity) => {
+            let WebIdentityConfig { role_arn, token_file, sts_endpoint } = identity;
             let builder = builder
                 .with_config(AmazonS3ConfigKey::RoleArn, role_arn)
                 .with_config(AmazonS3ConfigKey::RoleSessionName, "davinci-siem")
