@@ -3,7 +3,8 @@
 //!
 //! An object holds the events of one source and one hour of receipt within a planned range of positions, one JSON
 //! document per line. It is written once, by a request that the store refuses if the object exists. An object that
-//! exists is from an earlier attempt with the same range: the range's random id is part of the name.
+//! exists is from an earlier attempt with the same range, since the range's random id is part of the name. If there was
+//! no earlier attempt, the store's refusal is no acknowledgement: `deliver` plans the range again under another id.
 
 #[cfg(feature = "object_store")]
 mod answer;
@@ -84,7 +85,15 @@ impl SinkType for ObjectStoreSinkConfig {
         #[cfg(not(feature = "object_store"))]
         return Err(super::sink_type::NotBuilt::reason());
     }
+
+    #[cfg(feature = "object_store")]
+    async fn reopen(&self, sink: &mut Self::Sink) -> Result<(), Reason> {
+        sink.reopen(self)
+    }
 }
+
+#[cfg(not(feature = "object_store"))]
+const _: () = ();
 
 impl ObjectScheme for ObjectStoreSinkConfig {
     fn settings(&self) -> String {
