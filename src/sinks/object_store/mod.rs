@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use super::objects::{ObjectPacker, ObjectRange, ObjectScheme};
 use super::{BatchDefaults, Reason, Rendered, SinkFinding, SinkType};
 use crate::format::Format;
+use crate::http_client::Compression;
 use crate::settings::Section;
 pub(crate) use config::ObjectStoreSinkConfig;
 
@@ -101,6 +102,11 @@ impl ObjectScheme for ObjectStoreSinkConfig {
         let ObjectStoreSinkConfig { client, prefix, encoding, security_lake, .. } = self;
         let ending = ndjson::ending(client.compression);
         format!("{} {bucket} {prefix} {encoding:?} {security_lake:?} {ending}", client.url)
+    }
+
+    fn holds_events(&self) -> bool {
+        self.encoding == config::ObjectEncoding::Parquet
+            || self.client.compression == Compression::None
     }
 
     fn pack(&self, range: ObjectRange) -> Box<dyn ObjectPacker> {

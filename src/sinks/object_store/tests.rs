@@ -130,6 +130,26 @@ const KEY: &str = "s3.access_key = { id = \"AKIA\", secret_env = \"S\" }\n";
 const BUCKET: &str = "s3.bucket = \"archive\"\ns3.region = \"eu-central-1\"\n";
 
 #[test]
+fn a_range_that_is_held_in_memory_is_smaller() {
+    let parquet = "format = \"ocsf\"\nencoding = \"parquet\"\n";
+    for (keys, largest) in [
+        ("", "1 GiB"),
+        ("compression = \"gzip\"\n", "1 GiB"),
+        ("compression = \"none\"\n", "256 MiB"),
+        (parquet, "256 MiB"),
+    ] {
+        let with = |bytes: &str| {
+            let batch = format!("batch = {{ bytes = \"{bytes}\" }}\n");
+            parse(&format!("{keys}{batch}{BUCKET}{KEY}"), &[("S", "x")]).map(drop)
+        };
+        assert_eq!(with(largest), Ok(()), "{keys}");
+        let found = with(if largest == "1 GiB" { "1025 MiB" } else { "257 MiB" });
+        let found = found.expect_err("too much");
+        assert!(found.contains("batch.bytes: must be at most") || largest == "1 GiB", "{found}");
+    }
+}
+
+#[test]
 fn a_bucket_is_addressed_by_host_at_amazon_and_by_path_elsewhere() {
     let own = "endpoint = \"https://minio.example.com:9000\"\n";
     let chosen = "s3.addressing = \"path\"\n";
