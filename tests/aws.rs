@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::azure::{QUICK, paused};
-use crate::support::canary::{TOKEN, assert_silent, text};
+use crate::support::canary::{TOKEN, assert_silent, shown, text};
 use crate::support::clouds::{PYTHON, numbered, written};
 use crate::support::events::{batch, ids};
 use crate::support::service::Home;
@@ -164,6 +164,79 @@ fn temporary_credentials_come_from_the_machine_or_the_pod() {
         let log = service.terminate().1;
         assert_silent(&log, TOKEN, kind);
     }
+}
+
+#[test]
+fn the_token_service_gives_credentials_of_a_role() {
+    let key = format!("access_key = {{ id = \"{KEY_ID}\", secret_env = \"SECRET\" }}\n");
+    for sink in SINKS {
+        for (is_exchanged, is_assumed) in [(true, false), (false, true), (true, true)] {
+            let aws = Target::start(Aws::new());
+            let url = &aws.url;
+            let own = match is_exchanged {
+                true => format!("web_identity = {{ sts_endpoint = \"{url}\" }}\n"),
+                false => key.clone(),
+            };
+            let role = format!(
+                "assume_role = {{ role_arn = \"arn:aws:iam::123456789012:role/lake\", external_id = \"partner-7\", \
+                 sts_endpoint = \"{url}\" }}\n"
+            );
+            let role = if is_assumed { role } else { String::new() };
+            let home = home_with(url, sink, &format!("{own}{role}{QUICK}"));
+            let token = home.path("token").display().to_string();
+            std::fs::write(&token, format!("proof-{TOKEN}\n")).expect("written");
+            let home = home.with_variables(&[
+                ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod"),
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", &token),
+            ]);
+            let service = home.start();
+            service.post(&batch(ids(3)));
+            service.wait_until_settled("aws");
+            service.post(&batch(["other".to_owned()]));
+            service.wait_until_settled("aws");
+            let once: Vec<String> =
+                [(is_exchanged, "AssumeRoleWithWebIdentity"), (is_assumed, "AssumeRole")]
+                    .into_iter()
+                    .filter_map(|(is_used, name)| is_used.then(|| name.to_owned()))
+                    .collect();
+            assert_eq!(aws.state().sign_ins, once, "requested once");
+            // They expire: AWS refuses them, and the token of the pod was replaced by a wrong one.
+            let known: Vec<String> = aws.state().keys.keys().cloned().collect();
+            let temporary = known.into_iter().filter(|id| id.starts_with("ASIA"));
+            aws.state().expired = temporary.collect();
+            service.post(&batch(["third".to_owned()]));
+            service.wait_until_settled("aws");
+            assert_eq!(aws.state().ids().len(), 5, "{sink} {own}{role}");
+            assert_eq!(aws.state().sign_ins, [once.clone(), once].concat());
+            assert!(home.quarantine().is_empty(), "no event is to blame");
+            let shown = [shown(&service), text(&home.run_with(&service, &["check", "--connect"]))];
+            shown.iter().for_each(|shown| assert_silent(shown, TOKEN, sink));
+            assert_silent(&service.terminate().1, TOKEN, sink);
+        }
+    }
+}
+
+#[test]
+fn a_refused_role_pauses_the_sink_until_its_token_changes() {
+    let aws = Target::start(Aws::new());
+    let keys = format!("web_identity = {{ sts_endpoint = \"{}\" }}\n{QUICK}", aws.url);
+    let home = home_with(&aws.url, "kinesis", &keys.replace("100ms", "1h"));
+    let token = home.path("token").display().to_string();
+    std::fs::write(&token, format!("wrong-{TOKEN}")).expect("written");
+    let home = home.with_variables(&[
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/pod"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &token),
+    ]);
+    let service = home.start();
+    service.post(&batch(ids(3)));
+    let reason = paused(&service);
+    assert!(reason.contains("HTTP 403, AccessDenied; correct the ARN of the role"), "{reason}");
+    std::fs::write(&token, format!("proof-{TOKEN}")).expect("written");
+    service.wait_until_settled("aws");
+    assert_eq!(aws.state().ids(), ids(3));
+    let shown = [shown(&service), text(&home.run_with(&service, &["check", "--connect"]))];
+    shown.iter().for_each(|shown| assert_silent(shown, TOKEN, "a refused role"));
+    assert_silent(&service.terminate().1, TOKEN, "a refused role");
 }
 
 #[test]

@@ -257,6 +257,24 @@ fn map_reads_files_of_any_number_of_events_and_names_the_lines_of_bad_ones() {
     assert_eq!(out(&piped.output().expect("ran")).lines().count(), 25_000);
 }
 
+/// A download that broke off: the elements that are whole are converted.
+#[test]
+fn map_reports_an_array_that_does_not_end() {
+    let home = Home::new("");
+    let event =
+        "{\"id\":\"e\",\"recordedAt\":\"2026-01-01T00:00:00Z\",\"action\":{\"type\":\"A\"}}";
+    for (text, line, converted) in
+        [("[".to_owned(), 1, 0), (format!("[{event},\n"), 1, 1), (format!("[]\n[{event}"), 2, 1)]
+    {
+        std::fs::write(home.path("cut.json"), &text).expect("written");
+        let mapped = home.run(&["map", "cut.json"]);
+        assert_eq!(mapped.status.code(), Some(1), "{text}");
+        assert_eq!(out(&mapped).lines().count(), converted, "{text}");
+        let said = err(&mapped);
+        assert!(said.contains(&format!("cut.json:{line}: the array that begins here")), "{said}");
+    }
+}
+
 #[test]
 fn check_refuses_a_spool_directory_that_cannot_be_created() {
     for (directory, reason) in [

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::canary::{self, TOKEN};
 use crate::support::events::{batch, ids};
 use crate::support::service::{Home, Service};
+use crate::support::targets::aws::Aws;
 use crate::support::targets::elastic::Elastic;
 use crate::support::targets::{Fault, Target};
 use crate::support::wait_for;
@@ -90,6 +91,29 @@ fn requests_are_signed_for_amazon_opensearch_service() {
         let (_, log) = service.terminate();
         canary::assert_silent(&log, TOKEN, "log");
     }
+}
+
+/// Each request gets other credentials of the role once, if AWS has revoked the current ones.
+#[test]
+fn revoked_credentials_of_a_role_are_replaced_for_every_request() {
+    let machine = Target::start(Aws::new());
+    let target = Target::start(Elastic {
+        signed_with: Some(TOKEN.to_owned()),
+        revoked: Some("ASIATEMPORARY0000001".to_owned()),
+        is_opensearch: true,
+        ..Elastic::new("")
+    });
+    let keys = "flavor = \"opensearch\"\naws = { region = \"eu-central-1\" }\n";
+    let home =
+        home(&target, keys).with_variables(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &machine.url)]);
+    let checked = home.run(&["check", "--connect"]);
+    assert!(canary::text(&checked).contains("opensearch 9.1.0"), "{}", canary::text(&checked));
+    machine.state().sign_ins.clear();
+    let service = home.start();
+    service.post(&batch(ids(10)));
+    wait_until_settled(&service);
+    assert_eq!(target.state().ids(), ids(10));
+    assert_eq!(machine.state().sign_ins.len(), 2);
 }
 
 #[test]

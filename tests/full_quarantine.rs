@@ -10,7 +10,7 @@ use crate::support::targets::webhook::Webhook;
 use crate::support::{block_on, wait_for};
 
 /// The smallest possible size: 18 bodies of 60 kB fill it.
-const SMALL: &str = "[limits]\nbody = \"64 KiB\"\nin_flight = \"1 MiB\"\n\
+pub const SMALL: &str = "[limits]\nbody = \"64 KiB\"\nin_flight = \"1 MiB\"\n\
                      [spool]\nmax_size = \"32 MiB\"\nquarantine_max_size = \"1088 KiB\"\n\
                      dedup = { max_ids = 100_000 }\n\
                      [sinks.out]\ntype = \"file\"\npath = \"out.ndjson\"\n";
@@ -39,7 +39,7 @@ fn garbage(number: usize, size: usize) -> String {
 }
 
 /// Sends invalid bodies of a size until one is refused. Returns the number of accepted ones.
-fn fill(service: &Service, size: usize, mut between: impl FnMut(usize)) -> usize {
+pub fn fill(service: &Service, size: usize, mut between: impl FnMut(usize)) -> usize {
     for number in 0..10_000 {
         between(number);
         let answer = post(service, garbage(number, size));

@@ -60,6 +60,8 @@ mod nats;
 #[cfg(feature = "object_store")]
 mod object_store;
 #[cfg(feature = "object_store")]
+mod object_store_answers;
+#[cfg(feature = "object_store")]
 mod object_store_credentials;
 #[cfg(feature = "object_store")]
 mod object_store_kills;

@@ -25,7 +25,7 @@ fn home(bucket: &Target<Bucket>, keys: &str) -> Home {
     Home::new(&config(bucket, keys)).with_variables(&[("SECRET", TOKEN)])
 }
 
-fn sorted(lines: &[String]) -> Vec<String> {
+pub fn sorted(lines: &[String]) -> Vec<String> {
     let mut ids: Vec<String> = lines.iter().map(|line| id(line)).collect();
     ids.sort();
     ids

@@ -142,9 +142,19 @@ fn entries_are_filtered_exported_and_purged() {
         let named = home.run_with(&service, &["quarantine", command, "1", "--sink", "siem"]);
         assert_eq!(named.status.code(), Some(64), "{named:?}");
     }
-    assert_eq!(text(&home.run_with(&service, &["quarantine", "purge", "1", "77"])), "1 removed\n");
+    for (arguments, removed, missing) in [
+        (&["quarantine", "purge", "1", "77", "1"][..], 1, "1 of 2 entries is not in quarantine"),
+        (&["quarantine", "purge", "1"], 0, "1 of 1 entry is not in quarantine"),
+    ] {
+        let purged = home.run_with(&service, arguments);
+        assert_eq!(purged.status.code(), Some(1), "{purged:?}");
+        assert_eq!(String::from_utf8_lossy(&purged.stdout), format!("{removed} removed\n"));
+        let said = String::from_utf8_lossy(&purged.stderr);
+        assert!(said.contains(missing) && said.contains("quarantine list"), "{said}");
+    }
     assert_eq!(home.run(&["quarantine", "show", "1"]).status.code(), Some(1));
     assert!(service.terminate().0.success());
+    assert_eq!(home.run(&["quarantine", "purge", "1"]).status.code(), Some(1));
     assert_eq!(
         text(&home.run(&["quarantine", "purge", "--all", "--yes", "--reason", "missing_field"])),
         "1 removed\n"

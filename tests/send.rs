@@ -152,6 +152,14 @@ fn files_of_any_size_are_sent_compressed_or_not_and_what_is_no_json_is_reported(
     let none = sent(&[&empty]);
     assert_eq!(none.status.code(), Some(1));
     assert!(said(&none).contains("empty: no events"), "{}", said(&none));
+    let cut = write("cut", format!("[{},", minted("before-the-cut")).as_bytes());
+    let (bracket, sent_before) = (write("bracket", b"["), sent(&[&cut]));
+    for cut in [&sent_before, &sent(&[&bracket])] {
+        assert_eq!(cut.status.code(), Some(1));
+        assert!(said(cut).contains(":1: the array that begins here does not end"), "{}", said(cut));
+    }
+    let summary: Value = serde_json::from_slice(&sent_before.stdout).expect("JSON");
+    assert_eq!(summary["accepted"], 1, "the element that is whole");
     let missing = sent(&[&first, "nowhere.json"]);
     assert_eq!(missing.status.code(), Some(64));
     assert!(said(&missing).contains("nowhere.json cannot be read"), "{}", said(&missing));

@@ -87,6 +87,7 @@ fn is_sound(report: &Report, count: usize) {
             | Verdict::Rejected { reason }
             | Verdict::TooOld { reason }
             | Verdict::Fatal { reason }
+            | Verdict::Exists { reason }
             | Verdict::Split { reason } => is_for_people(reason),
         }
     }

@@ -1,9 +1,13 @@
-//! Settings of a sign-in at Amazon Web Services: the region, and an access key or the endpoint of a role.
+//! Settings of a sign-in at Amazon Web Services: the region, and an access key or a role.
 
 use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::roles::{
+    AssumeRoleConfig, WebIdentityConfig, of_service_account, read_assume_role, read_web_identity,
+    sts_url,
+};
 use crate::http_client::parse_url;
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
@@ -14,6 +18,8 @@ pub struct AwsConfig {
     /// Region of the target.
     pub region: String,
     pub identity: AwsIdentity,
+    /// Role that is assumed with these credentials, and the URL of its token service.
+    pub assume_role: Option<(AssumeRoleConfig, Url)>,
 }
 
 /// Source of credentials.
@@ -21,6 +27,8 @@ pub struct AwsConfig {
 pub enum AwsIdentity {
     /// An access key.
     Key(AccessKeyConfig),
+    /// A token of another issuer, and the URL of the token service: a service account of EKS.
+    WebIdentity(WebIdentityConfig, Url),
     /// Endpoint of a container platform: ECS, Fargate or EKS Pod Identity.
     Container(ContainerEndpoint),
     /// Instance metadata service of a virtual machine.
@@ -92,6 +100,7 @@ impl AwsConfig {
                 authorization: ContainerToken::File(file),
                 ..
             }) => vec![file.clone()],
+            AwsIdentity::WebIdentity(identity, _) => vec![identity.token_file.clone()],
             AwsIdentity::Container(_) | AwsIdentity::Instance(_) => Vec::new(),
         }
     }
@@ -120,12 +129,50 @@ impl AwsConfig {
         let doc =
             "Access key. Default: temporary credentials of the role of this container or machine.";
         let access_key = section.optional_table("access_key", doc, read_access_key);
-        let identity = match access_key? {
-            Some(key) => AwsIdentity::Key(key),
-            None => read_role(section)?,
+        let doc =
+            "Role for the service account of an EKS pod. {}: from the variables that EKS sets.";
+        let web_identity = section.optional_table("web_identity", doc, read_web_identity);
+        let doc = "Role that is assumed with these credentials.";
+        let assume_role = section.optional_table("assume_role", doc, read_assume_role);
+        let identity = match (access_key?, web_identity?) {
+            (Some(_), Some(_)) => {
+                section.report("web_identity", "and access_key are both given; use one");
+                return None;
+            }
+            (Some(key), None) => AwsIdentity::Key(key),
+            (None, Some(identity)) => {
+                let sts =
+                    read_sts(section, "web_identity", region.as_deref()?, &identity.sts_endpoint);
+                AwsIdentity::WebIdentity(identity, sts?)
+            }
+            (None, None) => read_role(section, region.as_deref()?)?,
         };
-        Some(AwsConfig { region: region?, identity })
+        let assume_role = match assume_role? {
+            None => None,
+            Some(role) => {
+                let sts = read_sts(section, "assume_role", region.as_deref()?, &role.sts_endpoint);
+                Some((role, sts?))
+            }
+        };
+        Some(AwsConfig { region: region?, identity, assume_role })
     }
+}
+
+/// Returns the URL of the token service of the table `key`.
+fn read_sts(
+    section: &mut Section<'_>,
+    key: &str,
+    region: &str,
+    endpoint: &Option<String>,
+) -> Option<Url> {
+    let url = sts_url(region, endpoint.as_deref());
+    if url.is_none() {
+        section.report(
+            key,
+            "has no sts_endpoint, and the partition of this region has no known one; write it",
+        );
+    }
+    url
 }
 
 fn read_access_key(section: &mut Section<'_>) -> Option<AccessKeyConfig> {
@@ -150,8 +197,12 @@ fn read_access_key(section: &mut Section<'_>) -> Option<AccessKeyConfig> {
     Some(AccessKeyConfig { id: id?, secret: secret?, session_token: session_token? })
 }
 
-/// Reads the variables by which a platform of AWS names the endpoint of its role.
-fn read_role(section: &mut Section<'_>) -> Option<AwsIdentity> {
+/// Reads the variables by which a platform of AWS names the endpoint of its role, in the order of AWS's own clients.
+fn read_role(section: &mut Section<'_>, region: &str) -> Option<AwsIdentity> {
+    if let Some(identity) = of_service_account(section) {
+        let sts = read_sts(section, "web_identity", region, &None)?;
+        return Some(AwsIdentity::WebIdentity(identity, sts));
+    }
     let set = |section: &Section<'_>, name: &str| {
         section.variable(name).filter(|text| !text.is_empty()).map(str::to_owned)
     };

@@ -15,7 +15,9 @@ use url::Url;
 use super::config::{
     AccessKeyConfig, AccessKeyId, AwsIdentity, ContainerEndpoint, ContainerToken, parse_key_id,
 };
+use super::roles::WebIdentityConfig;
 use super::signer::SigningError;
+use super::sts::TokenService;
 use crate::http_client::{
     Answer, Class, Compression, HttpClient, HttpClientConfig, RequestError, class_of, peer,
     secret_header,
@@ -37,6 +39,8 @@ const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 pub(super) enum AwsCredentialSource {
     /// An access key.
     Key(AccessKeyConfig),
+    /// A token of another issuer.
+    WebIdentity(WebIdentityConfig, TokenService),
     /// Endpoint of a container platform.
     Container(ContainerEndpoint, HttpClient),
     /// Instance metadata service.
@@ -68,6 +72,9 @@ impl AwsCredentialSource {
             HttpClient::open(&machine, HeaderMap::new())
         };
         Ok(match identity {
+            AwsIdentity::WebIdentity(identity, url) => {
+                AwsCredentialSource::WebIdentity(identity.clone(), TokenService::open(url, target)?)
+            }
             AwsIdentity::Key(key) => AwsCredentialSource::Key(key.clone()),
             AwsIdentity::Container(endpoint) => {
                 AwsCredentialSource::Container(endpoint.clone(), connection(&endpoint.url)?)
@@ -109,6 +116,7 @@ impl From<SecretError> for SigningError {
 pub(super) async fn request(source: &AwsCredentialSource) -> Result<Credentials, SigningError> {
     match source {
         AwsCredentialSource::Key(key) => of_key(key),
+        AwsCredentialSource::WebIdentity(identity, service) => service.exchange(identity).await,
         AwsCredentialSource::Container(endpoint, requests) => {
             of_container(endpoint, requests).await
         }

@@ -11,6 +11,8 @@ use url::Url;
 
 use super::config::AwsConfig;
 use super::credentials::{self, AwsCredentialSource};
+use super::roles::AssumeRoleConfig;
+use super::sts::TokenService;
 use crate::http_client::{HttpClientConfig, RequestError};
 
 /// Signs requests to one service.
@@ -20,6 +22,8 @@ pub(crate) struct AwsSigner {
     /// Name of the service in signatures.
     service: &'static str,
     source: AwsCredentialSource,
+    /// Role that is assumed with the credentials of the source.
+    assume_role: Option<(AssumeRoleConfig, TokenService)>,
     current: Mutex<Option<CurrentCredentials>>,
 }
 
@@ -57,13 +61,17 @@ impl AwsSigner {
         target: &HttpClientConfig,
     ) -> Result<AwsSigner, RequestError> {
         let source = AwsCredentialSource::open(&config.identity, target)?;
+        let assume_role = match &config.assume_role {
+            Some((role, url)) => Some((role.clone(), TokenService::open(url, target)?)),
+            None => None,
+        };
         let region = config.region.clone();
-        Ok(AwsSigner { region, service, source, current: Mutex::default() })
+        Ok(AwsSigner { region, service, source, assume_role, current: Mutex::default() })
     }
 
     /// Returns true if the credentials are those of a role, which AWS replaces by itself.
     pub(crate) fn has_role(&self) -> bool {
-        !matches!(self.source, AwsCredentialSource::Key(_))
+        self.assume_role.is_some() || !matches!(self.source, AwsCredentialSource::Key(_))
     }
 
     /// Drops the current credentials. The next signature requests others: an access key is read from its file again.
@@ -83,17 +91,16 @@ impl AwsSigner {
         body: &[u8],
     ) -> Result<HeaderMap, SigningError> {
         let credentials = self.credentials().await?;
-        let headers =
-            headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let request =
-            SignableRequest::new(method, url.as_str(), headers, SignableBody::Bytes(body));
-        let signed = request
-            .ok()
-            .and_then(|request| signature(&self.region, self.service, credentials, request));
-        signed.ok_or_else(|| SigningError {
-            message: "the request cannot be signed; correct endpoint".to_owned(),
-            is_permanent: true,
-        })
+        signed_headers(&self.region, self.service, credentials, (method, url), headers, body)
+    }
+
+    /// Requests credentials of the source, or of the role that is assumed with them.
+    async fn request(&self) -> Result<Credentials, SigningError> {
+        let own = credentials::request(&self.source).await?;
+        match &self.assume_role {
+            Some((role, service)) => service.assume(role, &self.region, own).await,
+            None => Ok(own),
+        }
     }
 
     /// Returns the current credentials, or new ones shortly before they expire.
@@ -104,7 +111,7 @@ impl AwsSigner {
             return Ok(known.credentials.clone());
         }
         let renew_at = now + RENEWAL_INTERVAL;
-        match credentials::request(&self.source).await {
+        match self.request().await {
             Ok(credentials) => {
                 Ok(current.insert(CurrentCredentials { credentials, renew_at }).credentials.clone())
             }
@@ -130,6 +137,28 @@ impl CurrentCredentials {
     fn is_expired(&self, now: SystemTime) -> bool {
         self.credentials.expiry().is_some_and(|expiry| expiry <= now)
     }
+}
+
+/// Returns the headers that sign a request.
+///
+/// # Errors
+/// The request has a URL or a header that cannot be signed.
+pub(super) fn signed_headers(
+    region: &str,
+    service: &str,
+    credentials: Credentials,
+    (method, url): (&str, &Url),
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<HeaderMap, SigningError> {
+    let headers =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let request = SignableRequest::new(method, url.as_str(), headers, SignableBody::Bytes(body));
+    let signed = request.ok().and_then(|request| signature(region, service, credentials, request));
+    signed.ok_or_else(|| SigningError {
+        message: "the request cannot be signed; correct endpoint".to_owned(),
+        is_permanent: true,
+    })
 }
 
 /// Returns the headers of a signature; `None` if the request cannot be signed.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
+use super::records::InputEnd;
 use super::{CommandFailure, input, known, output, records};
 use crate::app::system_clock;
 use crate::config::Config;
@@ -141,7 +142,7 @@ fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, CommandFa
     let received_at = system_clock()();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut refused = 0;
-    let has_any = records::each(input, name, |record| {
+    let end = records::each(input, name, |record| {
         let mut refuse = |path: &str, detail: &str| {
             refused += 1;
             eprintln!("{name}:{}: {}: {}", record.line, output::safe(path), output::safe(detail));
@@ -171,7 +172,11 @@ fn map(input: impl Read, name: &str, mapping: &Mapping) -> Result<u64, CommandFa
         Ok(())
     })?;
     out.flush()?;
-    if !has_any {
+    if let Some(line) = end.unclosed {
+        eprintln!("{name}:{line}: {}", InputEnd::UNCLOSED);
+        refused += 1;
+    }
+    if !end.has_any {
         eprintln!("{name}: no events");
         return Ok(1);
     }

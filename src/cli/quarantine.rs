@@ -152,13 +152,16 @@ pub(super) fn run(command: QuarantineCommand, loader: Loader<'_>) -> Result<(), 
             filter.only_with(all)?;
             let spool = open()?;
             filter.check(&spool, loader)?;
-            let ids = if all { matching_ids(&spool, &filter)? } else { ids };
+            let mut ids = if all { matching_ids(&spool, &filter)? } else { ids };
+            ids.sort_unstable();
+            ids.dedup();
             if all && !ids.is_empty() {
                 let question = format!("Remove {} permanently?", count(ids.len() as u64, "entry"));
                 confirm(&question, "nothing was removed", yes, Unattended::Refuse)?;
             }
             drop(spool);
-            change::purge(loader, &settings, &ids, json)
+            // Another command may have removed one of all matching entries meanwhile.
+            change::purge(loader, &settings, &ids, !all, json)
         }
     }
 }

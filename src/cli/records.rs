@@ -20,13 +20,27 @@ pub(super) struct InputRecord<'a> {
     pub(super) is_too_large: bool,
 }
 
-/// Calls `visit` for every record of the file `name`, in order. Returns true if there was a record or an array,
-/// also an empty one.
+/// Result of splitting a whole input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InputEnd {
+    /// True if there was a record or an array, also an empty one.
+    pub(super) has_any: bool,
+    /// Line of the `[` of an array that does not end.
+    pub(super) unclosed: Option<u64>,
+}
+
+impl InputEnd {
+    /// Message about an array that does not end.
+    pub(super) const UNCLOSED: &'static str =
+        "the array that begins here does not end; the input is cut off";
+}
+
+/// Calls `visit` for every record of the file `name`, in order.
 pub(super) fn each(
     input: impl Read,
     name: &str,
     mut visit: impl FnMut(InputRecord<'_>) -> Result<(), CommandFailure>,
-) -> Result<bool, CommandFailure> {
+) -> Result<InputEnd, CommandFailure> {
     let mut input = BufReader::with_capacity(128 * 1024, input);
     let mut splitter = Splitter { line: 1, ..Splitter::default() };
     loop {
@@ -43,7 +57,8 @@ pub(super) fn each(
         input.consume(length);
     }
     splitter.end(&mut visit)?;
-    Ok(splitter.has_any)
+    let unclosed = splitter.index.map(|_| splitter.array_line);
+    Ok(InputEnd { has_any: splitter.has_any, unclosed })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +86,8 @@ struct Splitter {
     first_line: u64,
     /// Index of the next element, in an array.
     index: Option<u64>,
+    /// Line of the `[` of that array.
+    array_line: u64,
     depth: u32,
     is_in_string: bool,
     is_escaped: bool,
@@ -147,6 +164,7 @@ impl Splitter {
             }
             b'[' if !is_in_array => {
                 (self.index, self.has_any) = (Some(0), true);
+                self.array_line = self.line;
                 return;
             }
             b'{' => RecordKind::Container,
@@ -270,8 +288,17 @@ mod tests {
         );
         assert_eq!(plain("[1]\n[2]"), ["1", "2"]);
         assert_eq!(plain(" [ ] \n"), [""; 0]);
-        assert!(!each(&b" \n"[..], "-", |_| Ok(())).unwrap_or(true), "nothing at all");
-        assert!(each(&b"[]"[..], "-", |_| Ok(())).unwrap_or(false), "an empty array");
+        for (text, has_any, unclosed) in [
+            (" \n", false, None),
+            ("[]", true, None),
+            ("[{\"a\":1}]\n", true, None),
+            ("[", true, Some(1)),
+            ("\n[{\"a\":1},\n", true, Some(2)),
+            ("[1]\n[2", true, Some(2)),
+        ] {
+            let end = each(text.as_bytes(), "-", |_| Ok(())).ok();
+            assert_eq!(end, Some(InputEnd { has_any, unclosed }), "{text:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct DeliveryBatch {
     pub(super) truncated: u64,
     /// Time at which its first event was received.
     pub(super) received_at: Option<Millis>,
+    /// True if an earlier attempt may have written its objects.
+    pub(super) may_exist: bool,
 }
 
 #[derive(Debug)]

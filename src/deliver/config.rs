@@ -11,6 +11,7 @@ use crate::event::OutcomeWords;
 use crate::format::FormatConfig;
 use crate::redact::RedactConfig;
 use crate::settings::Section;
+use crate::sinks::objects::ObjectScheme;
 use crate::sinks::{BatchDefaults, SINK_TYPES, SinkRegistration, TargetConfig};
 use crate::spool::Start;
 
@@ -75,10 +76,12 @@ pub(crate) const DEFAULT_NAME: &str = "stdout";
 const MAX_BATCH_EVENTS: u64 = 100_000;
 const MAX_BATCH_BYTES: u64 = 128 << 20;
 
-/// Upper bounds of a range of events that go into the same objects. Its objects are in memory together: compressed, or
-/// for Parquet and without compression as formatted events.
+/// Upper bounds of a range of events that go into the same objects. Its objects are in memory together.
 const MAX_RANGE_EVENTS: u64 = 10_000_000;
 const MAX_RANGE_BYTES: u64 = 1 << 30;
+
+/// Upper bound of a range whose events are in memory uncompressed, in bytes: for Parquet, and without compression.
+const MAX_HELD_RANGE_BYTES: usize = 256 << 20;
 
 /// Upper bound of `concurrency`.
 const MAX_CONCURRENCY: u64 = 64;
@@ -134,6 +137,12 @@ fn read(name: &str, registered: SinkRegistration, section: &mut Section<'_>) -> 
     {
         let mistake = "makes lines that are no JSON, which this target does not take";
         section.report("format", format!("{mistake}; {advice}"));
+    }
+    let holds_events = config.target.objects().is_some_and(ObjectScheme::holds_events);
+    if holds_events && config.batch.bytes > MAX_HELD_RANGE_BYTES {
+        let message = "must be at most 256 MiB with encoding = \"parquet\" or compression = \"none\": the events of a \
+                       range are in memory until its objects are written";
+        section.report("batch.bytes", message);
     }
     Some(config)
 }

@@ -18,6 +18,7 @@ use crate::metrics::SharedMetrics;
 use crate::shutdown::Shutdown;
 use crate::sinks::{Deliver, Item, Reason, Report, Sink, SinkFinding, Verdict};
 use crate::spans;
+use verdicts::confirm_existing;
 
 /// Interval at which the files of a sink that cannot deliver are checked for changes.
 const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,6 +51,8 @@ pub(super) struct BatchResult {
     pub(super) parts: Vec<CommitPart>,
     /// True if shutdown came before all verdicts were final.
     pub(super) is_stopped: bool,
+    /// True if the target has an object of a name that nobody has written: no object of the batch counts as written.
+    pub(super) is_name_taken: bool,
     /// Rest of the batch, if the cursor is to move before the end of the batch, or if its only event
     /// fails and another event is needed for comparison.
     pub(super) remaining: Option<DeliveryBatch>,
@@ -68,6 +71,8 @@ enum AttemptsEnd {
     IsPart,
     /// The only event fails, and another batch is waiting to compare it with.
     NeedsNeighbour,
+    /// The target has an object of a name that nobody has written.
+    NameTaken,
 }
 
 /// Action that follows an attempt.
@@ -115,9 +120,12 @@ impl SinkConnection {
         let has_items = !batch.groups.is_empty();
         let end = self.try_until_final(&mut batch, &mut shutdown).await;
         let is_stopped = end.is_err();
-        if let Ok(AttemptsEnd::NeedsNeighbour | AttemptsEnd::IsPart) = end {
+        let is_name_taken = matches!(end, Ok(AttemptsEnd::NameTaken));
+        if let Ok(AttemptsEnd::NeedsNeighbour | AttemptsEnd::IsPart | AttemptsEnd::NameTaken) = end
+        {
             let parts = batch.take_final();
-            return BatchResult { connection: self, parts, is_stopped, remaining: Some(batch) };
+            let remaining = Some(batch);
+            return BatchResult { connection: self, parts, is_stopped, is_name_taken, remaining };
         }
         if has_items && !is_stopped {
             let before = self.status.set(self.number, SinkState::Running);
@@ -125,7 +133,8 @@ impl SinkConnection {
                 tracing::info!(sink = %self.status.name, "delivery resumed");
             }
         }
-        BatchResult { parts: batch.take_final(), is_stopped, remaining: None, connection: self }
+        let parts = batch.take_final();
+        BatchResult { connection: self, parts, is_stopped, is_name_taken, remaining: None }
     }
 
     /// Closes the connection.
@@ -153,8 +162,14 @@ impl SinkConnection {
             batch.split_first(count);
             let range = if is_comparison { 1..2 } else { 0..count };
             let items = batch.items.get(range).unwrap_or(&batch.items);
-            let report = self.observed_attempt(items, attempt).await;
+            let mut report = self.observed_attempt(items, attempt).await;
+            if batch.may_exist {
+                confirm_existing(&mut report);
+            }
             let action = self.note(&report, backoff.attempts());
+            if report.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Exists { .. })) {
+                return Ok(AttemptsEnd::NameTaken);
+            }
             let has_moved = if is_comparison {
                 self.apply_neighbour(batch, report)
             } else {
@@ -244,6 +259,7 @@ impl SinkConnection {
             match verdict {
                 Verdict::Delivered | Verdict::NotTried => continue,
                 Verdict::Rejected { .. } | Verdict::TooOld { .. } | Verdict::Split { .. } => {}
+                Verdict::Exists { reason } => failure = failure.or(Some((reason, false))),
                 Verdict::Retry { after, reason } => {
                     action = match action {
                         NextAction::Continue | NextAction::SlowDown => NextAction::Wait(*after),

@@ -24,7 +24,10 @@ impl NextStep {
             }
             Verdict::Split { .. } if group == 1 => NextStep::Final,
             Verdict::Split { .. } => NextStep::Bisect,
-            Verdict::Retry { .. } | Verdict::Fatal { .. } | Verdict::NotTried => NextStep::Retry,
+            Verdict::Retry { .. }
+            | Verdict::Fatal { .. }
+            | Verdict::Exists { .. }
+            | Verdict::NotTried => NextStep::Retry,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod encoding;
 mod handoff;
 mod leadership;
+mod plan;
 mod ranges;
 mod window;
 
@@ -138,7 +139,7 @@ impl Worker {
                     }
                 }
                 Some(done) = deliveries.next(), if !deliveries.is_empty() => {
-                    let BatchResult { connection, parts, is_stopped, remaining } = joined(done);
+                    let BatchResult { connection, parts, is_stopped, remaining, .. } = joined(done);
                     self.idle.push(connection);
                     self.returned = remaining;
                     self.in_flight.pop_front();

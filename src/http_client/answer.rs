@@ -21,7 +21,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
     /// Media type without parameters, in lower case.
-    #[cfg(feature = "otlp")]
     pub(crate) content_type: Option<String>,
     /// The body, or the part that arrived.
     pub(crate) body: Vec<u8>,
@@ -41,7 +40,6 @@ impl Answer {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| parse_retry_after(text, SystemTime::now()));
-        #[cfg(feature = "otlp")]
         let content_type = media_type(response.headers());
         let encoding = response.headers().get(CONTENT_ENCODING).cloned();
         let mut body = Vec::new();
@@ -65,16 +63,23 @@ impl Answer {
             is_whole &= inflated.is_whole;
             body = inflated.bytes;
         }
-        Answer {
-            status,
-            retry_after,
-            #[cfg(feature = "otlp")]
-            content_type,
-            body,
-            is_whole,
-            is_too_long,
-            filter,
-        }
+        Answer { status, retry_after, content_type, body, is_whole, is_too_long, filter }
+    }
+
+    /// Returns true for a page for people: of a login, of a proxy, of a web server. No API of a sink answers so.
+    pub(crate) fn is_page(&self) -> bool {
+        is_page(self.content_type.as_deref(), &self.body)
+    }
+
+    /// Does the same as [`is_page`](Answer::is_page), for a target of any kind: some web servers call each answer HTML,
+    /// so a body must begin with markup.
+    pub(crate) fn is_markup(&self) -> bool {
+        self.is_page() && trimmed(&self.body).starts_with(b"<")
+    }
+
+    /// Returns true if the body is a JSON object.
+    pub(crate) fn is_object(&self) -> bool {
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).is_ok()
     }
 
     /// Returns the beginning of a part of the answer, without credentials.
@@ -85,9 +90,31 @@ impl Answer {
     }
 }
 
+/// Returns true if a body with a media type is a page for people.
+pub(crate) fn is_page(media_type: Option<&str>, body: &[u8]) -> bool {
+    let has_body = body.iter().any(|byte| !byte.is_ascii_whitespace());
+    (has_body && media_type.is_some_and(is_html)) || begins_as_page(body)
+}
+
+fn is_html(media_type: &str) -> bool {
+    matches!(media_type, "text/html" | "application/xhtml+xml")
+}
+
+/// Returns a body without a byte order mark and white space at its beginning.
+fn trimmed(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
+}
+
+/// Returns true for the beginning of an HTML document.
+fn begins_as_page(body: &[u8]) -> bool {
+    let body = trimmed(body);
+    [b"<!doctype html".as_slice(), b"<html", b"<head", b"<body"].iter().any(|beginning| {
+        body.get(..beginning.len()).is_some_and(|found| found.eq_ignore_ascii_case(beginning))
+    })
+}
+
 /// Returns the media type of an answer.
-#[cfg(feature = "otlp")]
-fn media_type(headers: &http::HeaderMap) -> Option<String> {
+pub(crate) fn media_type(headers: &http::HeaderMap) -> Option<String> {
     let value = headers.get(http::header::CONTENT_TYPE)?.to_str().ok()?;
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
@@ -114,7 +141,26 @@ pub(crate) fn parse_retry_after(text: &str, now: SystemTime) -> Option<Duration>
 mod tests {
     use super::*;
 
-    #[cfg(feature = "otlp")]
+    #[test]
+    fn a_page_is_known_by_its_type_or_its_beginning() {
+        for (content_type, body, is_page, is_markup) in [
+            ("text/html", "<div>log in</div>", true, true),
+            ("text/html", "log in", true, false),
+            ("text/html", " \n", false, false),
+            ("application/xhtml+xml", "<?xml version=\"1.0\"?>", true, true),
+            ("", "\u{feff} <!DOCTYPE HTML PUBLIC>", true, true),
+            ("application/json", "<HTML lang=\"en\">", true, true),
+            ("", "<?xml version=\"1.0\"?><Error/>", false, false),
+            ("application/json", "{}", false, false),
+            ("text/plain", "ok", false, false),
+        ] {
+            let content_type = Some(content_type.to_owned()).filter(|kind| !kind.is_empty());
+            let body = body.as_bytes().to_vec();
+            let answer = Answer { content_type, body, ..Answer::default() };
+            assert_eq!((answer.is_page(), answer.is_markup()), (is_page, is_markup), "{answer:?}");
+        }
+    }
+
     #[test]
     fn a_media_type_has_no_parameters() {
         for (value, expected) in

@@ -27,6 +27,8 @@ use crate::tls::{self, ClientTlsError};
 pub(crate) use answer::Answer;
 #[cfg(any(test, fuzzing, feature = "object_store"))]
 pub(crate) use answer::parse_retry_after;
+#[cfg(feature = "object_store")]
+pub(crate) use answer::{is_page, media_type};
 pub(crate) use classify::advice;
 pub(crate) use classify::{Class, class_of};
 pub(crate) use config::{Authorization, Compression, HeaderConfig, HttpClientConfig, ProxyConfig};

@@ -103,6 +103,10 @@ struct PutAnswer {
 #[serde(rename_all = "PascalCase")]
 struct PutResult {
     error_code: Option<String>,
+    /// Set for a record that Kinesis has stored.
+    sequence_number: Option<String>,
+    /// Set for a record that Firehose has stored.
+    record_id: Option<String>,
 }
 
 /// Returns the report for `count` records that were sent together. A record that was not stored is sent again: AWS has
@@ -129,7 +133,20 @@ pub(super) fn report(answer: &Answer, count: usize) -> Report {
 }
 
 fn verdict(answer: &Answer, result: PutResult) -> Verdict {
-    let Some(code) = result.error_code else { return Verdict::Delivered };
+    let id = result.sequence_number.or(result.record_id);
+    let Some(code) = result.error_code else {
+        return match id.is_some_and(|id| !id.is_empty()) {
+            true => Verdict::Delivered,
+            false => Verdict::Retry {
+                after: answer.retry_after.or(Some(NOT_AN_EVENT)),
+                reason: answer.reason(
+                    "the record has neither an error nor a SequenceNumber or RecordId, so it is not stored; check \
+                     endpoint if this continues",
+                    None,
+                ),
+            },
+        };
+    };
     let code = word(&code);
     let named = code.as_deref().unwrap_or("an error without a name");
     let reason = answer.reason(format!("the record was not stored: {named}"), code.clone());

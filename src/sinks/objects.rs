@@ -44,6 +44,9 @@ pub(crate) trait ObjectScheme: Sync {
     /// Returns all settings of the sink that decide about the names and bytes of objects, besides the events' format.
     fn settings(&self) -> String;
 
+    /// Returns true if the events of a range are in memory uncompressed, until its objects are written.
+    fn holds_events(&self) -> bool;
+
     /// Starts the objects of a range.
     fn pack(&self, range: ObjectRange) -> Box<dyn ObjectPacker>;
 }

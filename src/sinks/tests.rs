@@ -14,7 +14,7 @@ pub(super) fn answer(status: u16, body: &str) -> Answer {
     Answer { status, retry_after: Some(WISH), body, is_whole: true, ..Answer::default() }
 }
 
-/// One letter per item: delivered, retry, rejected (X), too old, fatal, split, not tried (-).
+/// One letter per item: delivered, retry, rejected (X), too old, fatal, split, exists, not tried (-).
 pub(super) fn letters(report: &Report) -> String {
     let letter = |verdict: &Verdict| match verdict {
         Verdict::Delivered => 'D',
@@ -26,6 +26,7 @@ pub(super) fn letters(report: &Report) -> String {
         Verdict::TooOld { .. } => 'O',
         Verdict::Fatal { .. } => 'F',
         Verdict::Split { .. } => 'S',
+        Verdict::Exists { .. } => 'E',
         Verdict::NotTried => '-',
     };
     report.verdicts.iter().map(letter).collect()

@@ -43,6 +43,11 @@ pub(crate) enum Verdict {
         /// The target's answer.
         reason: Reason,
     },
+    /// The target has an item of this name already, and the sink itself has not sent it since the process started.
+    Exists {
+        /// The target's answer.
+        reason: Reason,
+    },
     /// Another item kept this one from being processed. It is sent again at once.
     NotTried,
 }
@@ -83,7 +88,6 @@ pub(crate) enum SinkFinding {
     /// Accepted by a collector without acknowledgement, although acknowledgement is configured.
     Unacknowledged,
     /// Found in the store: an earlier attempt with the same object was not confirmed.
-    #[cfg(feature = "object_store")]
     AlreadyStored,
 }
 
@@ -100,7 +104,6 @@ impl SinkFinding {
             SinkFinding::PartialSuccess => "partial_success",
             SinkFinding::AcknowledgementExpired => "acknowledgement_expired",
             SinkFinding::Unacknowledged => "unacknowledged",
-            #[cfg(feature = "object_store")]
             SinkFinding::AlreadyStored => "already_stored",
         }
     }
@@ -125,6 +128,7 @@ impl Verdict {
             Verdict::TooOld { .. } => "too_old",
             Verdict::Fatal { .. } => "fatal",
             Verdict::Split { .. } => "split",
+            Verdict::Exists { .. } => "exists",
             Verdict::NotTried => "not_tried",
         }
     }
@@ -137,6 +141,7 @@ impl Verdict {
             | Verdict::Rejected { reason }
             | Verdict::TooOld { reason }
             | Verdict::Fatal { reason }
+            | Verdict::Exists { reason }
             | Verdict::Split { reason } => reason,
         }
     }
@@ -208,6 +213,17 @@ impl From<TokenError> for Verdict {
 }
 
 impl Answer {
+    /// Returns the verdict for a page that came in place of the target's answer: the target has not received the
+    /// request, so that no event is delivered and none is at fault.
+    pub(super) fn page_verdict(&self) -> Verdict {
+        let message = format!(
+            "HTTP {} with a page in HTML: a login page or a proxy answered in place of the target; correct the URL or \
+             the proxy",
+            self.status
+        );
+        Verdict::Retry { after: self.retry_after, reason: self.reason(message, None) }
+    }
+
     /// Returns a reason that quotes this answer. `message` must hold nothing that an event may hold.
     pub(super) fn reason(&self, message: impl Into<String>, code: Option<String>) -> Reason {
         let answer = self.quote(&self.body);

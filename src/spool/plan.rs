@@ -19,8 +19,26 @@ pub struct PlannedRange {
     pub last: u64,
     /// Random id, which no other range has: 63 bits.
     pub id: u64,
-    /// Fingerprint of the settings that decide what is written: 63 bits.
+    /// Fingerprint of the settings that decide what is written: 62 bits. [`WRITTEN`](PlannedRange::WRITTEN) may be set,
+    /// too.
     pub settings: u64,
+}
+
+impl PlannedRange {
+    /// Bit of `settings` of a range whose objects are all written, and whose dead letters are committed in parts.
+    pub const WRITTEN: u64 = 1 << 62;
+
+    /// Returns true if all objects of the range are written.
+    pub fn is_written(&self) -> bool {
+        self.settings & PlannedRange::WRITTEN != 0
+    }
+
+    /// Returns true if the range is not committed as a whole by a sink at `cursor`. Only a written range is committed in
+    /// parts.
+    fn is_open(&self, cursor: u64) -> bool {
+        let begins = self.after == cursor || (self.is_written() && self.after < cursor);
+        begins && self.last > cursor
+    }
 }
 
 #[cfg_attr(
@@ -56,6 +74,6 @@ impl Spool {
             #[cfg(feature = "nats")]
             Spool::Jetstream(engine) => engine.planned(sink).await,
         };
-        Ok(stored.filter(|range| range.after == cursor && range.last > cursor))
+        Ok(stored.filter(|range| range.is_open(cursor)))
     }
 }

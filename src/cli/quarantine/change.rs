@@ -121,11 +121,12 @@ async fn retry_offline(
     Ok(RetryResponse::from(receipt))
 }
 
-/// Removes entries permanently.
+/// Removes entries permanently. With `expects_all`, returns `Err` if an entry does not exist.
 pub(super) fn purge(
     loader: Loader<'_>,
     settings: &SpoolConfig,
     ids: &[i64],
+    expects_all: bool,
     as_json: bool,
 ) -> Result<(), CommandFailure> {
     let (removed, access) = block_on(async {
@@ -156,10 +157,18 @@ pub(super) fn purge(
         Ok((removed, access))
     })?;
     access.close();
-    if as_json {
-        return json(&PurgeResponse { removed });
+    match as_json {
+        true => json(&PurgeResponse { removed })?,
+        false => print_line!("{removed} removed")?,
     }
-    print_line!("{removed} removed")?;
+    let missing = (ids.len() as u64).saturating_sub(removed);
+    if expects_all && missing > 0 {
+        let entries = count(ids.len() as u64, "entry");
+        let verb = if missing == 1 { "is" } else { "are" };
+        return Err(CommandFailure::Failed(format!(
+            "{missing} of {entries} {verb} not in quarantine; davinci-siem quarantine list shows those that are"
+        )));
+    }
     Ok(())
 }
 

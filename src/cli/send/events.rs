@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::super::records::InputEnd;
 use super::super::{CommandFailure, input, output, records};
 use super::SendBody;
 use super::generate::Generator;
@@ -111,7 +112,7 @@ fn read_all(
     };
     for file in files {
         let name = file.display().to_string();
-        let has_any = records::each(input::open(file)?, &name, |record| {
+        let end = records::each(input::open(file)?, &name, |record| {
             let found = match record.is_too_large {
                 true => Err("the record is too large".to_owned()),
                 false => decode::body(record.bytes, false).map_err(|refusal| refusal.detail),
@@ -130,7 +131,11 @@ fn read_all(
             }
             Ok(())
         })?;
-        if !has_any {
+        if let Some(line) = end.unclosed {
+            refused += 1;
+            eprintln!("{name}:{line}: {}", InputEnd::UNCLOSED);
+        }
+        if !end.has_any {
             empty.push(name);
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config;
+use crate::sinks::objects::{ObjectEvent, ObjectPacker, PackedObject};
 use crate::spool::Tally;
 
 const RAW: &str = include_str!("../../../fixtures/events/start_interaction.json");
@@ -108,6 +109,39 @@ fn the_cursor_can_stop_before_each_dead_letter() {
         assert_eq!(found, positions, "{letters}");
         assert!(parts.iter().skip(1).all(|part| part.dead_letters.len() == 1), "{letters}");
     }
+}
+
+/// A packer that keeps nothing.
+#[derive(Debug)]
+struct NoObjects;
+
+impl ObjectPacker for NoObjects {
+    fn add(&mut self, _event: ObjectEvent<'_>) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> std::io::Result<Vec<PackedObject>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_range_can_stop_before_each_dead_letter_and_its_parts_add_up() {
+    let damage = |first, last| {
+        let (source, detail) = ("pingone".to_owned(), "a checksum".to_owned());
+        Read::Damaged(Damage { first, last, source, detail, bytes: Bytes::new() })
+    };
+    let mut packing = RangePacking::new(Box::new(NoObjects));
+    let reads = vec![event(1), event(2), damage(3, 5), event(6)];
+    packing.add(reads, &sink(), None).expect("added");
+    packing.add(vec![damage(7, 7), damage(8, 8), event(9)], &sink(), None).expect("added");
+    let parts = packing.finish().expect("packed").parts;
+    let found: Vec<(Option<u64>, u64, u64)> = parts
+        .iter()
+        .map(|part| (part.position, part.record.tally.delivered, part.record.tally.dead_lettered))
+        .collect();
+    assert_eq!(found, [(Some(2), 2, 0), (Some(6), 1, 3), (Some(7), 0, 1), (Some(9), 1, 1)]);
+    assert!(parts.iter().all(|part| part.dead_letters.len() <= 1));
 }
 
 #[test]

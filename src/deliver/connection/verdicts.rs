@@ -7,7 +7,21 @@ use tokio::time::Instant;
 use super::SinkConnection;
 use crate::deliver::batch::DeliveryBatch;
 use crate::deliver::suspect::{Suspect, may_be_its_fault};
-use crate::sinks::{Report, Verdict};
+use crate::sinks::{Report, SinkFinding, Verdict};
+
+/// Counts the objects that exist as delivered: an earlier attempt with the same names was not confirmed.
+pub(super) fn confirm_existing(report: &mut Report) {
+    let mut found = 0;
+    for verdict in &mut report.verdicts {
+        if matches!(verdict, Verdict::Exists { .. }) {
+            *verdict = Verdict::Delivered;
+            found += 1;
+        }
+    }
+    if found > 0 {
+        report.findings.push((SinkFinding::AlreadyStored, found));
+    }
+}
 
 impl SinkConnection {
     /// Returns true if the first event has failed alone for so long that the next event is to be tried.

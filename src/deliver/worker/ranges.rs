@@ -10,20 +10,29 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tokio::time::sleep_until;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::leadership::shared_state_changed;
+use super::plan::{fingerprint, new_id};
 use super::window::Window;
 use super::{READ_BYTES, Worker, WorkerExit, joined};
-use crate::deliver::SinkConfig;
-use crate::deliver::batch::{CommitPart, PackedRange, RangePacking};
+use crate::deliver::batch::{CommitPart, DeliveryBatch, PackedRange, RangePacking};
 use crate::deliver::connection::BatchResult;
 use crate::shutdown::Shutdown;
 use crate::sinks::SinkFinding;
 use crate::sinks::objects::ObjectRange;
-use crate::spool::{CommitError, Millis, PlannedRange, Read};
+use crate::spool::{CommitRecord, Millis, PlannedRange, Read};
+
+/// Result of writing the objects of a range.
+enum Written {
+    /// Every object is written, all with this number of attempts; 0 if the numbers differ.
+    All(u32),
+    /// The target has an object of a name that nobody has written.
+    NameTaken,
+    /// An object has no verdict.
+    Incomplete,
+}
 
 impl Worker {
     /// Delivers from `self.read` on, range by range.
@@ -38,11 +47,14 @@ impl Worker {
     ) -> Result<std::convert::Infallible, WorkerExit> {
         let settings = fingerprint(&self.config);
         if let Some(found) = self.planned(shutdown).await? {
-            let range = match found.settings == settings {
-                true => found,
-                false => self.replan(found, settings, shutdown).await?,
-            };
-            self.write_range(range, shutdown).await?;
+            match found.settings & !PlannedRange::WRITTEN == settings {
+                true if found.is_written() => self.commit_written(found, shutdown).await?,
+                true => self.write_range(found, true, shutdown).await?,
+                false => {
+                    let range = self.replan(found, settings, shutdown).await?;
+                    self.write_range(range, false, shutdown).await?;
+                }
+            }
         }
         // Events that have waited in an earlier process wait only for the rest of the time.
         let mut now = Some((self.clock)());
@@ -50,66 +62,9 @@ impl Worker {
             let last = self.fill(now.take(), shutdown).await?;
             let range = PlannedRange { after: self.read, last, id: new_id(), settings };
             self.plan(range, shutdown).await?;
-            self.write_range(range, shutdown).await?;
+            self.write_range(range, false, shutdown).await?;
         }
         Err(WorkerExit::Stopped)
-    }
-
-    /// Returns the range that an earlier process has begun to write.
-    async fn planned(
-        &mut self,
-        shutdown: &mut Shutdown,
-    ) -> Result<Option<PlannedRange>, WorkerExit> {
-        let mut backoff = self.backoff();
-        loop {
-            match self.spool.planned(&self.name, self.read).await {
-                Ok(found) => {
-                    self.clear_failure();
-                    return Ok(found);
-                }
-                Err(error) => self.retry_later(&error.to_string(), &mut backoff, shutdown).await?,
-            }
-        }
-    }
-
-    /// Plans a range again under another id: its objects would differ from those that an earlier process may have
-    /// written. Both are kept, because nothing tells which of them exist.
-    async fn replan(
-        &mut self,
-        found: PlannedRange,
-        settings: u64,
-        shutdown: &mut Shutdown,
-    ) -> Result<PlannedRange, WorkerExit> {
-        tracing::warn!(
-            sink = %self.name,
-            first = found.after + 1,
-            last = found.last,
-            former_id = format!("{:016x}", found.id),
-            "the sink's configuration has changed while it wrote objects: their events are written again. Objects \
-             with the former id in their names may hold the same events; delete them if they exist"
-        );
-        let range = PlannedRange { id: new_id(), settings, ..found };
-        self.plan(range, shutdown).await?;
-        Ok(range)
-    }
-
-    async fn plan(
-        &mut self,
-        range: PlannedRange,
-        shutdown: &mut Shutdown,
-    ) -> Result<(), WorkerExit> {
-        let mut backoff = self.backoff();
-        loop {
-            match self.spool.plan(&self.name, range).await {
-                Ok(()) => {
-                    self.clear_failure();
-                    return Ok(());
-                }
-                Err(CommitError::Closed) => return Err(WorkerExit::Stopped),
-                Err(CommitError::Superseded) => return Err(WorkerExit::Superseded),
-                Err(error) => self.retry_later(&error.to_string(), &mut backoff, shutdown).await?,
-            }
-        }
     }
 
     /// Counts the events after the cursor until they fill objects or one of them is due. Returns the last position.
@@ -165,28 +120,78 @@ impl Worker {
         }
     }
 
-    /// Writes the objects of a range and commits it.
+    /// Writes the objects of a range and commits it. `may_exist` is true if an earlier process may have written some of
+    /// them. Only then does an object that exists count as written.
     async fn write_range(
+        &mut self,
+        mut range: PlannedRange,
+        mut may_exist: bool,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), WorkerExit> {
+        let mut backoff = self.backoff();
+        let parts = loop {
+            let reason = match self.pack(range).await {
+                Ok(PackedRange { mut batch, events, mut parts }) => {
+                    batch.may_exist = may_exist;
+                    match self.write_objects(batch, events, shutdown).await? {
+                        Written::All(attempts) => {
+                            let runs = parts.iter_mut().map(|part| &mut part.record.runs);
+                            runs.for_each(|runs| runs.set_attempts(attempts));
+                            break parts;
+                        }
+                        Written::NameTaken => {
+                            range = self.rename(range, shutdown).await?;
+                            may_exist = false;
+                            "the target claims to have an object that this sink has not written; its events are \
+                             written under another name"
+                        }
+                        Written::Incomplete => {
+                            may_exist = true;
+                            "the sink has left an object without a verdict; please report this"
+                        }
+                    }
+                    .to_owned()
+                }
+                Err(reason) => reason,
+            };
+            self.retry_later(&reason, &mut backoff, shutdown).await?;
+        };
+        self.commit_range(range, parts, shutdown).await
+    }
+
+    /// Commits the rest of a range whose objects an earlier process has written.
+    async fn commit_written(
         &mut self,
         range: PlannedRange,
         shutdown: &mut Shutdown,
     ) -> Result<(), WorkerExit> {
         let mut backoff = self.backoff();
-        let part = loop {
-            let reason = match self.pack(range).await {
-                Ok(packed) => match self.write_objects(packed, shutdown).await? {
-                    Some(part) => break part,
-                    None => "the sink has left an object without a verdict; please report this"
-                        .to_owned(),
-                },
-                Err(reason) => reason,
-            };
-            self.retry_later(&reason, &mut backoff, shutdown).await?;
+        let rest = PlannedRange { after: self.read, ..range };
+        let parts = loop {
+            match self.pack(rest).await {
+                Ok(packed) => break packed.parts,
+                Err(reason) => self.retry_later(&reason, &mut backoff, shutdown).await?,
+            }
         };
+        self.commit_range(range, parts, shutdown).await
+    }
+
+    /// Commits the positions of a range whose objects are written: in parts, if the quarantine has no room for all of
+    /// its dead letters. The range is marked first, so that a restart in between does not write its objects again.
+    async fn commit_range(
+        &mut self,
+        range: PlannedRange,
+        parts: Vec<CommitPart>,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), WorkerExit> {
         self.clear_failure();
-        let reached = part.position.unwrap_or(range.last);
-        self.commit(vec![part], shutdown).await?;
-        self.read = reached;
+        let has_dead_letters = parts.iter().any(|part| !part.dead_letters.is_empty());
+        if has_dead_letters && !range.is_written() {
+            let settings = fingerprint(&self.config);
+            self.mark_written(range, settings, shutdown).await?;
+        }
+        self.commit(parts, shutdown).await?;
+        self.read = range.last;
         self.status.set_waiting_since(None);
         Ok(())
     }
@@ -218,15 +223,14 @@ impl Worker {
         Ok(packed)
     }
 
-    /// Writes all objects, by the policy of the sink's connection. Returns the part to commit; `None` if an object has no
-    /// verdict.
+    /// Writes all objects, by the policy of the sink's connection. `events` is the number of events in them.
     async fn write_objects(
         &mut self,
-        packed: PackedRange,
+        batch: DeliveryBatch,
+        events: u64,
         shutdown: &mut Shutdown,
-    ) -> Result<Option<CommitPart>, WorkerExit> {
-        let PackedRange { batch, events, rest } = packed;
-        let (mut parts, mut next) = (Vec::new(), Some(batch));
+    ) -> Result<Written, WorkerExit> {
+        let (mut objects, mut next) = (CommitPart::default(), Some(batch));
         while let Some(batch) = next.take().filter(|batch| !batch.items.is_empty()) {
             let Some(connection) = self.idle.pop() else { return Err(WorkerExit::Stopped) };
             let delivery = tokio::spawn(connection.deliver(batch, shutdown.clone()));
@@ -243,20 +247,26 @@ impl Worker {
                     }
                 }
             };
-            let BatchResult { connection, parts: done, is_stopped, remaining } = result;
+            let BatchResult { connection, parts, is_stopped, is_name_taken, remaining } = result;
             self.idle.push(connection);
             if is_stopped {
                 return Err(WorkerExit::Stopped);
             }
-            parts.extend(done);
+            if is_name_taken {
+                return Ok(Written::NameTaken);
+            }
+            parts.iter().for_each(|part| objects.append(part));
             next = remaining;
         }
-        let part = PackedRange::committed(rest, &parts);
-        Ok(Some(part).filter(|part| part.record.tally.delivered == events))
+        let CommitRecord { tally, runs } = objects.record;
+        Ok(match tally.delivered == events {
+            true => Written::All(runs.attempts().unwrap_or(0)),
+            false => Written::Incomplete,
+        })
     }
 
     /// Shows a failure of the spool, and waits before the next attempt.
-    async fn retry_later(
+    pub(super) async fn retry_later(
         &mut self,
         reason: &str,
         backoff: &mut crate::deliver::Backoff,
@@ -265,60 +275,5 @@ impl Worker {
         tracing::error!(sink = %self.name, error = reason, "cannot prepare objects; retrying");
         self.show_failure(backoff.attempts() + 1, reason.to_owned());
         self.pause(backoff, shutdown).await
-    }
-}
-
-/// Returns a random id for a range.
-fn new_id() -> u64 {
-    rand::random::<u64>() >> 1
-}
-
-/// Computes the fingerprint of all settings that decide which objects a range makes: 63 bits.
-fn fingerprint(config: &SinkConfig) -> u64 {
-    let SinkConfig { formatting, outcomes, test_events, routing, redact, target, .. } = config;
-    let layout = target.objects().map(|layout| layout.settings()).unwrap_or_default();
-    // Another release may write other bytes, or other objects.
-    let release = env!("CARGO_PKG_VERSION");
-    let text = format!(
-        "{release} {layout} {formatting:?} {outcomes:?} {test_events} {routing:?} {redact:?}"
-    );
-    let digest = Sha256::digest(text.as_bytes());
-    let first = digest.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
-    first >> 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_settings_that_decide_about_objects_change_the_fingerprint() {
-        let of = |keys: &str| {
-            let text = format!(
-                "[sinks.a]\ntype = \"object_store\"\ngcs = {{ bucket = \"archive\" }}\n{keys}\n"
-            );
-            match crate::config::parse(&text, None, std::iter::empty()) {
-                Ok(config) => fingerprint(&config.sinks[0]),
-                Err(problems) => panic!("{problems}"),
-            }
-        };
-        if cfg!(not(feature = "object_store")) {
-            return;
-        }
-        for same in ["timeout = \"9s\"", "batch = { events = 7 }", "retry = { max = \"9s\" }"] {
-            assert_eq!(of(same), of(""), "{same}");
-        }
-        for other in [
-            "format = \"ecs\"",
-            "wrap = true",
-            "test_events = true",
-            "prefix = \"p\"",
-            "compression = \"gzip\"",
-            "endpoint = \"http://localhost\"",
-            "exclude = { types = [\"X\"] }",
-            "redact = { pii = \"mask\" }",
-        ] {
-            assert_ne!(of(other), of(""), "{other}");
-        }
     }
 }

@@ -20,6 +20,12 @@ fn each_record_has_its_own_result() {
         (json!({ "FailedRecordCount": 1, "Records": [ok, throttled, ok] }), "DRD"),
         (json!({ "FailedPutCount": 0, "RequestResponses": [stored, stored, stored] }), "DDD"),
         (json!({ "FailedPutCount": 2, "RequestResponses": [failed, stored, odd] }), "RDR"),
+        (json!({ "FailedRecordCount": 3, "Records": [{}, {}, {}] }), "RRR"),
+        (json!({ "FailedRecordCount": 0, "Records": [ok, { "SequenceNumber": "" }, ok] }), "DRD"),
+        (
+            json!({ "FailedPutCount": 1, "RequestResponses": [stored, { "RecordId": null }, stored] }),
+            "DRD",
+        ),
         (json!({ "FailedRecordCount": 0, "Records": [ok, ok] }), "FFF"),
         (json!({ "FailedRecordCount": 0 }), "FFF"),
     ] {

@@ -14,6 +14,7 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
     match (status, class_of(status)) {
         (202, _) => Verdict::Delivered,
         (401 | 403, _) => Verdict::Fatal { reason: reason(&format!(": {KEY}")) },
+        (_, Class::Success | Class::Refused) if answer.is_page() => answer.page_verdict(),
         // The intake answers 202 only.
         (_, Class::Success) => {
             let words = ": this is not an answer of the logs intake; correct site or endpoint";
@@ -21,6 +22,11 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
         }
         (_, Class::Retry) => Verdict::Retry { after: answer.retry_after, reason: reason("") },
         (_, Class::Fatal) => Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) },
+        // The intake refuses logs with a JSON object. Anything else has not come from the intake.
+        (_, Class::Refused) if !answer.is_object() => Verdict::Retry {
+            after: answer.retry_after,
+            reason: reason(": something before the intake refuses the request"),
+        },
         (_, Class::TooLarge | Class::Refused) => Verdict::Split { reason: reason("") },
     }
 }

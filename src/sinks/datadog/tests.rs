@@ -97,7 +97,8 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         (200, 'F'),
         (204, 'F'),
         (301, 'F'),
-        (400, 'S'),
+        (400, 'R'),
+        (422, 'R'),
         (401, 'F'),
         (403, 'F'),
         (404, 'F'),
@@ -110,6 +111,17 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         let found = answer::verdict(&answer(status, "canary"));
         assert_eq!(letters(&Report::from(vec![found.clone()])), verdict.to_string(), "{status}");
         assert!(!found.into_reason().message.contains("canary"));
+    }
+    for (status, body, verdict) in [
+        (400, r#"{"errors":[{"detail":"Malformed payload","status":"400"}]}"#, 'S'),
+        (400, r#"{"error":{"code":400,"message":"x"}}"#, 'S'),
+        (400, "<html>no</html>", 'R'),
+        (400, "", 'R'),
+        (200, "<!doctype html>", 'R'),
+        (202, "{}", 'D'),
+    ] {
+        let found = answer::verdict(&answer(status, body));
+        assert_eq!(letters(&Report::from(vec![found])), verdict.to_string(), "{status} {body}");
     }
 }
 

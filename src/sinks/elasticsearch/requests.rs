@@ -33,11 +33,17 @@ impl BulkClient {
         Ok(BulkClient { http: HttpClient::open(&settings.client, headers)?, signer })
     }
 
-    /// Sends a GET request.
+    /// Sends a GET request; a second time with other credentials, if AWS refuses those of a role.
     pub(super) async fn get(&self, url: &Url) -> Result<Answer, Verdict> {
         let Some(signer) = &self.signer else { return Ok(self.http.get(url).await?) };
         let headers = signer.sign("GET", url, &HeaderMap::new(), b"").await?;
-        Ok(self.http.get_with(url, headers).await?)
+        let mut answer = self.http.get_with(url, headers).await?;
+        if answer.status == 403 && signer.has_role() {
+            signer.forget().await;
+            let headers = signer.sign("GET", url, &HeaderMap::new(), b"").await?;
+            answer = self.http.get_with(url, headers).await?;
+        }
+        Ok(answer)
     }
 
     /// Sends a POST request; a second time with other credentials, if AWS refuses those of a role.

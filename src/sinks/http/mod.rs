@@ -22,7 +22,7 @@ use crate::http_client::{self, Answer, Class, HttpClient, advice, class_of};
 use crate::secret::{Secret, SecretError};
 use crate::settings::Section;
 pub(crate) use config::{BodyShape, HttpSinkConfig};
-use profile::Envelope;
+use profile::{Envelope, HttpProfile};
 
 impl SinkType for HttpSinkConfig {
     const NAME: &'static str = "http";
@@ -108,7 +108,7 @@ impl Http {
             Err(reason) => return Verdict::Fatal { reason },
         };
         match self.requests.post(&client.url, content_type, headers, body).await {
-            Ok(answer) => verdict(&answer, success),
+            Ok(answer) => verdict(&answer, success, profile),
             Err(error) => error.into(),
         }
     }
@@ -170,10 +170,14 @@ impl Deliver for Http {
     }
 }
 
-/// Returns the verdict for all items of a request. `success` lists the statuses of success; empty: every 2xx.
-fn verdict(answer: &Answer, success: &[u64]) -> Verdict {
+/// Returns the verdict for all items of a request. `success` lists the statuses of success; empty: every 2xx. The
+/// receivers of the profiles answer with no page; any other target may call a text HTML.
+fn verdict(answer: &Answer, success: &[u64], profile: &HttpProfile) -> Verdict {
     let status = answer.status;
+    let is_page =
+        || if *profile == profile::GENERIC { answer.is_markup() } else { answer.is_page() };
     match class_of(status) {
+        Class::Success | Class::Refused if is_page() => answer.page_verdict(),
         Class::Success if success.is_empty() || success.contains(&status.into()) => {
             Verdict::Delivered
         }

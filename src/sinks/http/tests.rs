@@ -58,7 +58,7 @@ fn a_status_decides_about_the_whole_request() {
             is_whole: true,
             ..Answer::default()
         };
-        let verdict = verdict(&answer, &[]);
+        let verdict = verdict(&answer, &[], &profile::GENERIC);
         assert!(format!("{verdict:?}").starts_with(expected), "{status}: {verdict:?}");
         if let Verdict::Retry { after, .. } = &verdict {
             assert_eq!(*after, retry_after);
@@ -83,8 +83,35 @@ fn listed_statuses_alone_mean_success() {
         (400, &[200], "Split"),
     ] {
         let answer = crate::sinks::tests::answer(status, "");
-        let verdict = verdict(&answer, success);
+        let verdict = verdict(&answer, success, &profile::GENERIC);
         assert!(format!("{verdict:?}").starts_with(expected), "{status} {success:?}: {verdict:?}");
+    }
+}
+
+/// A page is no answer of the target, so that it acknowledges and blames no event.
+#[test]
+fn a_page_is_no_verdict_about_events() {
+    let known = profile::PROFILES[0].1;
+    for (status, content_type, body, of_any, of_a_profile) in [
+        (200, "text/html", "<html>log in</html>", "Retry", "Retry"),
+        (200, "", "<!DOCTYPE html>", "Retry", "Retry"),
+        (400, "text/html", "<h1>Bad Request</h1>", "Retry", "Retry"),
+        (422, "text/html", "<h1>no</h1>", "Retry", "Retry"),
+        (200, "text/html", "ok", "Delivered", "Retry"),
+        (200, "text/html", "", "Delivered", "Delivered"),
+        (400, "text/html", "field x", "Split", "Retry"),
+        // The limit is that of the proxy, and smaller requests fit into it.
+        (413, "text/html", "<html>too large</html>", "Split", "Split"),
+        (200, "application/xml", "<response>ok</response>", "Delivered", "Delivered"),
+    ] {
+        let content_type = Some(content_type.to_owned()).filter(|kind| !kind.is_empty());
+        let answer = Answer { content_type, ..crate::sinks::tests::answer(status, body) };
+        for (profile, expected) in [(&profile::GENERIC, of_any), (known, of_a_profile)] {
+            let found = verdict(&answer, &[], profile);
+            assert!(format!("{found:?}").starts_with(expected), "{status} {body}: {found:?}");
+            let is_told = found.into_reason().message.contains("login page or a proxy");
+            assert_eq!(is_told, expected == "Retry", "{status} {body}");
+        }
     }
 }
 

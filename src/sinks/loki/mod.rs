@@ -105,7 +105,9 @@ fn verdict(answer: &Answer) -> Verdict {
     let status = answer.status;
     let reason = |words: &str| answer.reason(format!("Loki answered HTTP {status}{words}"), None);
     match (status, class_of(status)) {
-        (200 | 204, _) => Verdict::Delivered,
+        // Loki's own status. With 200, Loki may drop the entries of a blocked tenant.
+        (204, _) => Verdict::Delivered,
+        (_, Class::Success | Class::Refused) if answer.is_page() => answer.page_verdict(),
         // The tenant is blocked, and nothing is stored.
         (260, _) => Verdict::Retry {
             after: answer.retry_after,
@@ -120,14 +122,19 @@ fn verdict(answer: &Answer) -> Verdict {
                 ": structured metadata is disallowed; allow it in Loki, or set structured_metadata = false",
             ),
         },
-        // The page of a proxy; Loki has not received the request.
-        (_, Class::Refused) if answer.body.trim_ascii_start().starts_with(b"<") => Verdict::Retry {
+        // Loki explains each refusal in a line of text. A proxy refuses the request; Loki has not received it.
+        (_, Class::Refused) if !is_explained(&answer.body) => Verdict::Retry {
             after: answer.retry_after,
             reason: reason(": something before Loki refuses the request"),
         },
         (_, Class::TooLarge | Class::Refused) => Verdict::Split { reason: reason("") },
         (_, Class::Fatal) => Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) },
     }
+}
+
+fn is_explained(body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    !body.is_empty() && !body.starts_with(b"<")
 }
 
 /// Returns true if Loki stores no entry with structured metadata, whatever the entry is.

@@ -76,7 +76,7 @@ fn entries_of_a_stream_are_together_and_in_order() {
 fn every_status_has_its_verdict() {
     for (status, expected) in [
         (204, 'D'),
-        (200, 'D'),
+        (200, 'F'),
         // Blocked: nothing is stored.
         (260, 'R'),
         (202, 'F'),
@@ -100,13 +100,16 @@ fn every_status_has_its_verdict() {
         (400, disallowed, 'F'),
         (400, " <html>no</html>", 'R'),
         (409, "<!DOCTYPE html>", 'R'),
+        (400, "", 'R'),
+        (200, "<html>log in</html>", 'R'),
+        (200, "", 'F'),
         // The limit is that of the proxy, and smaller requests fit into it.
         (413, "<html>no</html>", 'S'),
     ] {
         let verdict = verdict(&answer(status, body));
         let is_advice =
             verdict.clone().into_reason().message.contains("structured_metadata = false");
-        assert_eq!(is_advice, expected == 'F', "{body}");
+        assert_eq!(is_advice, body == disallowed, "{body}");
         assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{body}");
     }
 }

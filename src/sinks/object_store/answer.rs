@@ -18,8 +18,8 @@ pub(super) enum StoreKind {
 pub(super) enum Creation {
     /// The store has stored it.
     Stored,
-    /// The store had it: an earlier attempt was not confirmed.
-    AlreadyStored,
+    /// The store has an object of this name.
+    Exists(Reason),
     Failed(Verdict),
 }
 
@@ -30,6 +30,17 @@ impl StoreKind {
             StoreConfig::AzureBlob(_) => StoreKind::AzureBlob,
             StoreConfig::Gcs(_) => StoreKind::Gcs,
         }
+    }
+}
+
+/// Returns the failure of an exchange that the library took for a success, if a page came in place of the store's
+/// answer.
+pub(super) fn unconfirmed(exchange: Option<&Exchange>) -> Option<Creation> {
+    match exchange {
+        Some(Exchange { peer, result: ExchangeResult::Answer(answer), .. }) if answer.is_page => {
+            Some(page(answer, peer))
+        }
+        _ => None,
     }
 }
 
@@ -52,12 +63,16 @@ fn judge(answer: &StoreAnswer, kind: StoreKind, peer: &str, bucket: &str) -> Cre
     let code = code.as_deref().unwrap_or_default();
     let at = named(answer, peer);
     match (status, code) {
-        // The library expects more of the answer than its status.
-        (200..=299, _) => Creation::Stored,
+        (200..=299 | 304 | 412, _) if answer.is_page => page(answer, peer),
+        // Each store returns the ETag of the new object.
+        (200..=299, _) => retry(
+            answer,
+            format!("{at} without an ETag, as no store answers; correct endpoint, or the proxy"),
+        ),
         // The only condition of the request is that no such object exists.
-        (304 | 412, _) => Creation::AlreadyStored,
+        (304 | 412, _) => exists(answer, &at),
         (409, "BlobAlreadyExists" | "BlobImmutableDueToPolicy") if kind == StoreKind::AzureBlob => {
-            Creation::AlreadyStored
+            exists(answer, &at)
         }
         (307 | 400, "TemporaryRedirect" | "RequestTimeout")
         | (408 | 409 | 425 | 429, _)
@@ -107,10 +122,28 @@ fn named(answer: &StoreAnswer, peer: &str) -> String {
     }
 }
 
+fn exists(answer: &StoreAnswer, at: &str) -> Creation {
+    let message = format!("{at}: it has an object of this name, which this sink has not written");
+    Creation::Exists(reason(answer, message))
+}
+
+/// Returns the failure for a page in place of the store's answer: the store has not received the object.
+fn page(answer: &StoreAnswer, peer: &str) -> Creation {
+    let message = format!(
+        "{} with a page in HTML: a login page or a proxy answered in place of the store; correct endpoint, or the proxy",
+        named(answer, peer)
+    );
+    retry(answer, message)
+}
+
+fn reason(answer: &StoreAnswer, message: String) -> Reason {
+    let StoreAnswer { status, code, .. } = answer.clone();
+    Reason { status: Some(status), code, ..Reason::new(message) }
+}
+
 fn retry(answer: &StoreAnswer, message: String) -> Creation {
-    let StoreAnswer { status, code, retry_after } = answer.clone();
-    let reason = Reason { status: Some(status), code, ..Reason::new(message) };
-    Creation::Failed(Verdict::Retry { after: retry_after, reason })
+    let after = answer.retry_after;
+    Creation::Failed(Verdict::Retry { after, reason: reason(answer, message) })
 }
 
 fn fatal(message: impl Into<String>) -> Creation {

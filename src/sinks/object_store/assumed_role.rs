@@ -14,7 +14,7 @@ use thiserror::Error as ThisError;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
-use super::aws::AssumeRoleConfig;
+use crate::aws::AssumeRoleConfig;
 
 /// Time before the expiry at which credentials are renewed.
 const RENEWAL_MARGIN: Duration = Duration::from_mins(5);

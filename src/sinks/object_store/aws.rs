@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::config::parse_bucket;
+use crate::aws::{
+    AssumeRoleConfig, WebIdentityConfig, parse_service_url, read_assume_role, read_web_identity,
+};
 use crate::secret::{Form, Secret};
 use crate::settings::Section;
-
-use super::config::parse_bucket;
 
 /// A bucket of S3.
 #[derive(Debug, Clone)]
@@ -18,16 +20,6 @@ pub struct S3Config {
     pub credentials: AwsCredentialsConfig,
     /// Role that is assumed with these credentials.
     pub assume_role: Option<AssumeRoleConfig>,
-}
-
-/// A role that the sink assumes with its own credentials, for example in another account.
-#[derive(Debug, Clone)]
-pub struct AssumeRoleConfig {
-    pub role_arn: String,
-    /// Id that the owner of the role requires, if any. It is no secret.
-    pub external_id: Option<String>,
-    /// URL of the token service, if it is not that of the region.
-    pub sts_endpoint: Option<String>,
 }
 
 /// Position of the bucket's name in a URL.
@@ -47,7 +39,7 @@ pub enum AwsCredentialsConfig {
     /// A key that does not change by itself.
     AccessKey { id: String, secret: Secret, session_token: Option<Secret> },
     /// A token of another issuer, which AWS exchanges for temporary credentials: a service account of EKS.
-    WebIdentity { role_arn: String, token_file: PathBuf, sts_endpoint: Option<String> },
+    WebIdentity(WebIdentityConfig),
     /// The role of an ECS task.
     Task { relative_uri: String },
     /// The role of an EKS pod.
@@ -74,7 +66,7 @@ impl S3Config {
                 let secrets = std::iter::once(secret).chain(session_token);
                 secrets.filter_map(|secret| secret.file().map(PathBuf::from)).collect()
             }
-            AwsCredentialsConfig::WebIdentity { token_file, .. }
+            AwsCredentialsConfig::WebIdentity(WebIdentityConfig { token_file, .. })
             | AwsCredentialsConfig::Pod { token_file, .. } => vec![token_file.clone()],
             AwsCredentialsConfig::Task { .. } | AwsCredentialsConfig::Instance { .. } => Vec::new(),
         }
@@ -97,7 +89,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<S3Config> {
     let doc = "Access key, for example of an IAM user or a compatible store.";
     let access_key = section.optional_table("access_key", doc, read_access_key);
     let doc = "Role for the service account of an EKS pod. {}: from the variables that EKS sets.";
-    let web_identity = section.optional_table("web_identity", doc, read_web_identity);
+    let web_identity = section.optional_table("web_identity", doc, |section| {
+        read_web_identity(section).map(AwsCredentialsConfig::WebIdentity)
+    });
     let doc = "Role of the ECS task or the EKS pod, from the variables that AWS sets.";
     let container = section.optional_table("container_role", doc, read_container);
     let doc = "Role of the EC2 instance.";
@@ -122,21 +116,6 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<S3Config> {
     })
 }
 
-fn read_assume_role(section: &mut Section<'_>) -> Option<AssumeRoleConfig> {
-    let doc = "ARN of the role.";
-    let role_arn = section.text_as("role_arn", doc, parse_role);
-    let role_arn = role_arn.required("arn:aws:iam::123456789012:role/archive");
-    let doc = "External id that the owner of the role requires. It is no secret.";
-    let external_id = section.text_as("external_id", doc, parse_external_id).optional();
-    let doc = "URL of the token service. Default: that of the region.";
-    let sts_endpoint = section.text_as("sts_endpoint", doc, parse_service_url).optional();
-    Some(AssumeRoleConfig {
-        role_arn: role_arn?,
-        external_id: external_id?,
-        sts_endpoint: sts_endpoint?,
-    })
-}
-
 fn read_access_key(section: &mut Section<'_>) -> Option<AwsCredentialsConfig> {
     let id = section.text_as("id", "Id of the key.", parse_key_id).required("AKIAIOSFODNN7EXAMPLE");
     let secret = section.secret("secret", Form::Line, "Secret of the key.");
@@ -146,34 +125,6 @@ fn read_access_key(section: &mut Section<'_>) -> Option<AwsCredentialsConfig> {
         id: id?,
         secret: secret?,
         session_token: session_token?,
-    })
-}
-
-fn read_web_identity(section: &mut Section<'_>) -> Option<AwsCredentialsConfig> {
-    let doc = "ARN of the role. Default: the variable AWS_ROLE_ARN.";
-    let role_arn = section.text_as("role_arn", doc, parse_role).optional();
-    let doc =
-        "File of the other issuer's token. Default: the variable AWS_WEB_IDENTITY_TOKEN_FILE.";
-    let token_file = section.path("token_file", doc).optional();
-    let doc = "URL of the token service. Default: that of the region.";
-    let sts_endpoint = section.text_as("sts_endpoint", doc, parse_service_url).optional();
-    let (role_arn, token_file) = (role_arn?, token_file?);
-    let role_arn = role_arn.or_else(|| {
-        let found = variable(section, "role_arn", "AWS_ROLE_ARN")?;
-        let parsed = parse_role(&found);
-        parsed
-            .map_err(|problem| {
-                section.report("role_arn", format!("comes from AWS_ROLE_ARN, which {problem}"));
-            })
-            .ok()
-    });
-    let token_file = token_file.or_else(|| {
-        variable(section, "token_file", "AWS_WEB_IDENTITY_TOKEN_FILE").map(PathBuf::from)
-    });
-    Some(AwsCredentialsConfig::WebIdentity {
-        role_arn: role_arn?,
-        token_file: token_file?,
-        sts_endpoint: sts_endpoint?,
     })
 }
 
@@ -202,15 +153,6 @@ fn read_instance(section: &mut Section<'_>) -> Option<AwsCredentialsConfig> {
     Some(AwsCredentialsConfig::Instance { metadata_endpoint: metadata_endpoint? })
 }
 
-/// Returns a variable that AWS sets; a missing one is a problem of `key`.
-fn variable(section: &mut Section<'_>, key: &str, name: &str) -> Option<String> {
-    let value = section.variable(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    if value.is_none() {
-        section.report(key, format!("is missing; write it, or set {name}"));
-    }
-    value
-}
-
 pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     match (2..=64).contains(&text.len()) && text.bytes().all(is_plain) {
@@ -219,31 +161,9 @@ pub(super) fn parse_region(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn parse_external_id(text: &str) -> Result<String, &'static str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
-    match (2..=1224).contains(&text.len()) && text.bytes().all(is_plain) {
-        true => Ok(text.to_owned()),
-        false => Err("is not an external id: 2 or more letters, digits and _+=,.@:/-"),
-    }
-}
-
 fn parse_key_id(text: &str) -> Result<String, &'static str> {
     match (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
         false => Err("is not the id of an access key; copy it without spaces"),
     }
-}
-
-/// Parses the ARN of a role.
-pub(super) fn parse_role(text: &str) -> Result<String, &'static str> {
-    let is_role = text.starts_with("arn:aws") && text.contains(":iam::") && text.contains(":role/");
-    match is_role && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
-        false => Err("is not the ARN of a role such as \"arn:aws:iam::123456789012:role/archive\""),
-    }
-}
-
-/// Parses the URL of a service, and returns it without `/` at its end.
-fn parse_service_url(text: &str) -> Result<String, &'static str> {
-    crate::http_client::parse_url(text).map(|url| url.as_str().trim_end_matches('/').to_owned())
 }

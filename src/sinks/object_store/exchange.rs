@@ -16,7 +16,8 @@ use object_store::client::{
 use url::Url;
 
 use crate::http_client::{
-    HttpClientConfig, RequestError, no_answer, open_client, parse_retry_after, peer,
+    HttpClientConfig, RequestError, is_page, media_type, no_answer, open_client, parse_retry_after,
+    peer,
 };
 use crate::sinks::Reason;
 use crate::tls::TlsConfig;
@@ -57,6 +58,8 @@ pub(super) struct StoreAnswer {
     /// The store's own code for the error, a word such as `SlowDown`.
     pub(super) code: Option<String>,
     pub(super) retry_after: Option<Duration>,
+    /// True if the body is a page for people, which no store sends.
+    pub(super) is_page: bool,
 }
 
 /// Makes clients for the library, and holds the last exchange of all of them.
@@ -173,6 +176,7 @@ async fn read(
         status: status.as_u16(),
         code,
         retry_after: retry_after.and_then(|text| parse_retry_after(text, SystemTime::now())),
+        is_page: is_page(media_type(headers).as_deref(), &body),
     };
     let mut whole = Response::new(body.into());
     *whole.status_mut() = status;

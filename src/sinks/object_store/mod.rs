@@ -3,7 +3,8 @@
 //!
 //! An object holds the events of one source and one hour of receipt within a planned range of positions, one JSON
 //! document per line. It is written once, by a request that the store refuses if the object exists. An object that
-//! exists is from an earlier attempt with the same range: the range's random id is part of the name.
+//! exists is from an earlier attempt with the same range, since the range's random id is part of the name. If there was
+//! no earlier attempt, the store's refusal is no acknowledgement: `deliver` plans the range again under another id.
 
 #[cfg(feature = "object_store")]
 mod answer;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 use super::objects::{ObjectPacker, ObjectRange, ObjectScheme};
 use super::{BatchDefaults, Reason, Rendered, SinkFinding, SinkType};
 use crate::format::Format;
+use crate::http_client::Compression;
 use crate::settings::Section;
 pub(crate) use config::ObjectStoreSinkConfig;
 
@@ -84,7 +86,15 @@ impl SinkType for ObjectStoreSinkConfig {
         #[cfg(not(feature = "object_store"))]
         return Err(super::sink_type::NotBuilt::reason());
     }
+
+    #[cfg(feature = "object_store")]
+    async fn reopen(&self, sink: &mut Self::Sink) -> Result<(), Reason> {
+        sink.reopen(self)
+    }
 }
+
+#[cfg(not(feature = "object_store"))]
+const _: () = ();
 
 impl ObjectScheme for ObjectStoreSinkConfig {
     fn settings(&self) -> String {
@@ -92,6 +102,11 @@ impl ObjectScheme for ObjectStoreSinkConfig {
         let ObjectStoreSinkConfig { client, prefix, encoding, security_lake, .. } = self;
         let ending = ndjson::ending(client.compression);
         format!("{} {bucket} {prefix} {encoding:?} {security_lake:?} {ending}", client.url)
+    }
+
+    fn holds_events(&self) -> bool {
+        self.encoding == config::ObjectEncoding::Parquet
+            || self.client.compression == Compression::None
     }
 
     fn pack(&self, range: ObjectRange) -> Box<dyn ObjectPacker> {

@@ -12,13 +12,14 @@ use object_store::{
     Attribute, Attributes, ClientOptions, ObjectStore, PutMode, PutOptions, PutPayload, RetryConfig,
 };
 
-use super::answer::{Creation, StoreKind, failed};
+use super::answer::{Creation, StoreKind, failed, unconfirmed};
 use super::assumed_role::AssumedRole;
 use super::aws::{Addressing, AwsCredentialsConfig, S3Config};
 use super::azure_blob::AzureBlobCredentials;
 use super::config::{ObjectEncoding, ObjectStoreSinkConfig, StoreConfig, without_slash};
 use super::credentials::EntraTokens;
 use super::exchange::{Exchange, ExchangeResult, Exchanges, StoreAnswer};
+use crate::aws::WebIdentityConfig;
 use crate::http_client::Compression;
 use crate::secret::Secret;
 use crate::sinks::Reason;
@@ -116,7 +117,12 @@ impl Store {
         self.judge(first)
     }
 
-    async fn try_once(&self, name: &str, content: Bytes) -> Result<(), Option<Exchange>> {
+    /// Returns the exchange of an attempt: `Ok` if the library takes it for a success.
+    async fn try_once(
+        &self,
+        name: &str,
+        content: Bytes,
+    ) -> Result<Option<Exchange>, Option<Exchange>> {
         let content_type = (Attribute::ContentType, self.content_type);
         let options = PutOptions {
             mode: PutMode::Create,
@@ -126,11 +132,15 @@ impl Store {
         drop(self.exchanges.take());
         let Ok(path) = Path::parse(name) else { return Err(None) };
         let created = self.client.put_opts(&path, PutPayload::from(content), options).await;
-        created.map(drop).map_err(|_| self.exchanges.take())
+        let exchange = self.exchanges.take();
+        if created.is_ok() { Ok(exchange) } else { Err(exchange) }
     }
 
-    fn judge(&self, attempt: Result<(), Option<Exchange>>) -> Creation {
-        let Err(exchange) = attempt else { return Creation::Stored };
+    fn judge(&self, attempt: Result<Option<Exchange>, Option<Exchange>>) -> Creation {
+        let exchange = match attempt {
+            Ok(exchange) => return unconfirmed(exchange.as_ref()).unwrap_or(Creation::Stored),
+            Err(exchange) => exchange,
+        };
         match self.entra.as_ref().and_then(|entra| entra.take_failure()) {
             Some(verdict) => Creation::Failed(verdict),
             None => failed(exchange, self.kind, &self.bucket),
@@ -172,7 +182,8 @@ fn s3_builder(s3: &S3Config, settings: &ObjectStoreSinkConfig) -> Result<AmazonS
                 None => builder,
             }
         }
-        AwsCredentialsConfig::WebIdentity { role_arn, token_file, sts_endpoint } => {
+        AwsCredentialsConfig::WebIdentity(identity) => {
+            let WebIdentityConfig { role_arn, token_file, sts_endpoint } = identity;
             let builder = builder
                 .with_config(AmazonS3ConfigKey::RoleArn, role_arn)
                 .with_config(AmazonS3ConfigKey::RoleSessionName, "davinci-siem")

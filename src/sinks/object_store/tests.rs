@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Creation, StoreKind, failed};
+use super::answer::{Creation, StoreKind, failed, unconfirmed};
 use super::aws::Addressing;
 use super::config::{ObjectStoreSinkConfig, StoreConfig};
 use super::exchange::{Exchange, ExchangeResult, StoreAnswer};
@@ -12,12 +12,17 @@ use crate::sinks::{TargetConfig, Verdict};
 /// Returns the word for a verdict, and its message.
 fn judged(kind: StoreKind, is_for_store: bool, status: u16, code: &str) -> (String, String) {
     let code = Some(code.to_owned()).filter(|code| !code.is_empty());
-    let answer = StoreAnswer { status, code, retry_after: Some(Duration::from_secs(7)) };
+    let retry_after = Some(Duration::from_secs(7));
+    let answer = StoreAnswer { status, code, retry_after, is_page: false };
     let result = ExchangeResult::Answer(answer);
     let exchange = Exchange { peer: "store:443".to_owned(), is_for_store, result };
-    match failed(Some(exchange), kind, "archive") {
+    word(failed(Some(exchange), kind, "archive"))
+}
+
+fn word(creation: Creation) -> (String, String) {
+    match creation {
         Creation::Stored => ("stored".to_owned(), String::new()),
-        Creation::AlreadyStored => ("already stored".to_owned(), String::new()),
+        Creation::Exists(reason) => ("exists".to_owned(), reason.to_string()),
         Creation::Failed(verdict) => {
             let word = verdict.as_str().to_owned();
             if let Verdict::Retry { after, .. } = &verdict {
@@ -32,12 +37,12 @@ fn judged(kind: StoreKind, is_for_store: bool, status: u16, code: &str) -> (Stri
 fn each_answer_to_an_object_has_its_verdict() {
     use StoreKind::{AzureBlob, Gcs, S3};
     for (kind, status, code, word, advice) in [
-        (S3, 412, "PreconditionFailed", "already stored", ""),
-        (S3, 304, "", "already stored", ""),
-        (AzureBlob, 409, "BlobAlreadyExists", "already stored", ""),
-        (AzureBlob, 409, "BlobImmutableDueToPolicy", "already stored", ""),
-        (AzureBlob, 412, "ConditionNotMet", "already stored", ""),
-        (Gcs, 412, "PreconditionFailed", "already stored", ""),
+        (S3, 412, "PreconditionFailed", "exists", "not written"),
+        (S3, 304, "", "exists", "not written"),
+        (AzureBlob, 409, "BlobAlreadyExists", "exists", "not written"),
+        (AzureBlob, 409, "BlobImmutableDueToPolicy", "exists", "not written"),
+        (AzureBlob, 412, "ConditionNotMet", "exists", "not written"),
+        (Gcs, 412, "PreconditionFailed", "exists", "not written"),
         // Another request with the same name is under way.
         (S3, 409, "ConditionalRequestConflict", "retry", "sent again"),
         (AzureBlob, 409, "ContainerBeingDeleted", "retry", ""),
@@ -65,12 +70,31 @@ fn each_answer_to_an_object_has_its_verdict() {
         (S3, 501, "NotImplemented", "fatal", "If-None-Match"),
         (S3, 400, "InvalidArgument", "fatal", "refuses the object"),
         (S3, 405, "MethodNotAllowed", "fatal", "refuses the object"),
-        (S3, 200, "", "stored", ""),
+        (S3, 200, "", "retry", "without an ETag"),
     ] {
         let (found, message) = judged(kind, true, status, code);
         assert_eq!(found, word, "{kind:?} {status} {code}: {message}");
         assert!(message.contains(advice), "{kind:?} {status} {code}: {message}");
     }
+}
+
+/// A page has not come from the store, so that it proves nothing about the object.
+#[test]
+fn a_page_is_no_answer_of_a_store() {
+    let exchange = |status, is_page| {
+        let retry_after = Some(Duration::from_secs(7));
+        let answer = StoreAnswer { status, code: None, retry_after, is_page };
+        let result = ExchangeResult::Answer(answer);
+        Exchange { peer: "store:443".to_owned(), is_for_store: true, result }
+    };
+    for status in [200, 304, 412] {
+        let (found, message) = word(failed(Some(exchange(status, true)), StoreKind::S3, "archive"));
+        assert_eq!(found, "retry", "{status}");
+        assert!(message.contains("a login page or a proxy"), "{message}");
+    }
+    let page = unconfirmed(Some(&exchange(200, true))).expect("a failure");
+    assert_eq!(word(page).0, "retry");
+    assert_eq!(unconfirmed(Some(&exchange(200, false))), None);
 }
 
 #[test]
@@ -104,6 +128,26 @@ fn parse(text: &str, variables: &[(&str, &str)]) -> Result<ObjectStoreSinkConfig
 
 const KEY: &str = "s3.access_key = { id = \"AKIA\", secret_env = \"S\" }\n";
 const BUCKET: &str = "s3.bucket = \"archive\"\ns3.region = \"eu-central-1\"\n";
+
+#[test]
+fn a_range_that_is_held_in_memory_is_smaller() {
+    let parquet = "format = \"ocsf\"\nencoding = \"parquet\"\n";
+    for (keys, largest) in [
+        ("", "1 GiB"),
+        ("compression = \"gzip\"\n", "1 GiB"),
+        ("compression = \"none\"\n", "256 MiB"),
+        (parquet, "256 MiB"),
+    ] {
+        let with = |bytes: &str| {
+            let batch = format!("batch = {{ bytes = \"{bytes}\" }}\n");
+            parse(&format!("{keys}{batch}{BUCKET}{KEY}"), &[("S", "x")]).map(drop)
+        };
+        assert_eq!(with(largest), Ok(()), "{keys}");
+        let found = with(if largest == "1 GiB" { "1025 MiB" } else { "257 MiB" });
+        let found = found.expect_err("too much");
+        assert!(found.contains("batch.bytes: must be at most") || largest == "1 GiB", "{found}");
+    }
+}
 
 #[test]
 fn a_bucket_is_addressed_by_host_at_amazon_and_by_path_elsewhere() {

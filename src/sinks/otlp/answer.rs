@@ -8,18 +8,18 @@ use super::messages::{ExportLogsResponse, RefusalStatus};
 use crate::http_client::{Answer, Class, advice, class_of};
 use crate::sinks::{Reason, Report, SinkFinding, Verdict};
 
-/// The response in JSON, which some receivers send whatever the request was. Unknown fields are ignored, as OTLP
-/// requires.
+/// The response in JSON, which some receivers send whatever the request was.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonResponse {
-    #[serde(default)]
+    #[serde(default, alias = "partial_success")]
     partial_success: Option<JsonPartialSuccess>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct JsonPartialSuccess {
+    #[serde(alias = "rejected_log_records")]
     rejected_log_records: serde_json::Value,
 }
 
@@ -77,13 +77,15 @@ fn rejected(answer: &Answer) -> Result<u64, Verdict> {
             after: answer.retry_after,
             reason: reason(", and the answer broke off"),
         }),
+        Class::Success | Class::Refused if answer.is_page() => Err(answer.page_verdict()),
         Class::Success => read(answer).ok_or_else(|| Verdict::Fatal {
             reason: reason(": this is not an answer of an OTLP receiver; correct endpoint"),
         }),
         // OTLP knows no retry after 408 and 500. Proxies answer so in an outage, which must not make dead letters.
         Class::Retry => Err(Verdict::Retry { after: answer.retry_after, reason: reason("") }),
         Class::Fatal => Err(Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) }),
-        Class::Refused if !is_refusal(answer) => Err(Verdict::Fatal {
+        Class::Refused if !is_refusal(answer) => Err(Verdict::Retry {
+            after: answer.retry_after,
             reason: reason(
                 ": this is not an answer of an OTLP receiver; correct endpoint, or the proxy",
             ),
@@ -103,7 +105,7 @@ fn encoding(answer: &Answer) -> AnswerEncoding {
 /// Returns the number of rejected records; `None` if the answer is no response.
 fn read(answer: &Answer) -> Option<u64> {
     let body = answer.body.as_slice();
-    let response: JsonResponse = match (encoding(answer), body.is_empty()) {
+    match (encoding(answer), body.is_empty()) {
         (AnswerEncoding::Protobuf | AnswerEncoding::Json, true) => return Some(0),
         // Loki and Grafana Cloud answer so: the status itself says that there is no body, and so no content type.
         (AnswerEncoding::Other, true) => return (answer.status == 204).then_some(0),
@@ -112,17 +114,17 @@ fn read(answer: &Answer) -> Option<u64> {
             let rejected = response.partial_success.map_or(0, |part| part.rejected_log_records);
             return Some(u64::try_from(rejected).unwrap_or(0));
         }
-        (AnswerEncoding::Json, false) => serde_json::from_slice(body).ok()?,
         // Some receivers send JSON as text. Any other text may be a page of a proxy.
-        (AnswerEncoding::Other, false) => {
-            let fields: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_slice(body).ok()?;
-            if fields.keys().any(|name| name != "partialSuccess") {
-                return None;
-            }
-            serde_json::from_slice(body).ok()?
-        }
-    };
+        (AnswerEncoding::Json | AnswerEncoding::Other, false) => {}
+    }
+    // OTLP lets a receiver add fields. Without the one of the protocol, they are another API's answer, or an error.
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let is_response = fields.is_empty()
+        || ["partialSuccess", "partial_success"].iter().any(|name| fields.contains_key(*name));
+    if !is_response || fields.contains_key("error") {
+        return None;
+    }
+    let response: JsonResponse = serde_json::from_slice(body).ok()?;
     // 64-bit numbers are texts in the JSON of protobuf.
     Some(match response.partial_success.unwrap_or_default().rejected_log_records {
         serde_json::Value::Number(number) => number.as_u64().unwrap_or(0),
@@ -131,12 +133,11 @@ fn read(answer: &Answer) -> Option<u64> {
     })
 }
 
-/// Returns true if a receiver of OTLP refuses the request: the body is a `google.rpc.Status`, or empty. Any other body
-/// is a page of a proxy, which no record causes.
+/// Returns true if a receiver of OTLP refuses the request: the body is a `google.rpc.Status`, which is empty only in
+/// protobuf. Any other body is one of a proxy, which no record causes.
 fn is_refusal(answer: &Answer) -> bool {
     let body = answer.body.as_slice();
     match encoding(answer) {
-        _ if body.is_empty() => true,
         AnswerEncoding::Protobuf => RefusalStatus::decode(body).is_ok(),
         AnswerEncoding::Json | AnswerEncoding::Other => {
             serde_json::from_slice::<JsonRefusalStatus>(body)

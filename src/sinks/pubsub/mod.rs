@@ -139,13 +139,20 @@ struct Published {
     message_ids: Vec<String>,
 }
 
+impl Published {
+    /// Returns true if each of `count` messages has an id.
+    fn has_ids(&self, count: usize) -> bool {
+        self.message_ids.len() == count && self.message_ids.iter().all(|id| !id.is_empty())
+    }
+}
+
 /// Returns the verdict for `count` messages of a request.
 fn verdict(answer: &Answer, count: usize) -> Verdict {
     if let Some(verdict) = failure(answer, ADVICE) {
         return verdict;
     }
     match serde_json::from_slice::<Published>(&answer.body) {
-        Ok(published) if published.message_ids.len() == count => Verdict::Delivered,
+        Ok(published) if published.has_ids(count) => Verdict::Delivered,
         _ if !answer.is_whole => Verdict::Retry {
             after: answer.retry_after,
             reason: answer.reason("the answer broke off", None),

@@ -45,12 +45,18 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
         return Verdict::Fatal { reason: reason(words) };
     }
     match class_of(status) {
+        Class::Success | Class::Refused if answer.is_page() => answer.page_verdict(),
         // Only 204 is a success: any other answer is not one of this API.
         Class::Success => Verdict::Fatal {
             reason: reason(": this is not an answer of the Logs Ingestion API; correct endpoint"),
         },
         Class::Retry => Verdict::Retry { after: answer.retry_after, reason: reason("") },
         Class::Fatal => Verdict::Fatal { reason: reason(&format!(": {}", advice(status))) },
+        // The API refuses records with a JSON object. Anything else has not come from the API.
+        Class::Refused if !answer.is_object() => Verdict::Retry {
+            after: answer.retry_after,
+            reason: reason(": something before the Logs Ingestion API refuses the request"),
+        },
         Class::TooLarge | Class::Refused => Verdict::Split { reason: reason("") },
     }
 }

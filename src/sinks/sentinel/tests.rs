@@ -98,12 +98,16 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         |code: &str| format!("{{\"error\":{{\"code\":\"{code}\",\"message\":\"canary\"}}}}");
     for (status, body, verdict) in [
         (204, String::new(), 'D'),
-        (200, "<html>welcome</html>".to_owned(), 'F'),
+        (200, "<html>welcome</html>".to_owned(), 'R'),
         (202, String::new(), 'F'),
         (301, String::new(), 'F'),
         (400, error("InvalidPayload"), 'S'),
         (400, error("RecordsTimeRangeIsMoreThan30Minutes"), 'S'),
-        (400, "canary".to_owned(), 'S'),
+        (400, "{\"error\":{\"code\":\"x y\"}}".to_owned(), 'S'),
+        (400, "canary".to_owned(), 'R'),
+        (400, String::new(), 'R'),
+        (400, "<html>canary</html>".to_owned(), 'R'),
+        (200, "<html>canary</html>".to_owned(), 'R'),
         (400, error("InvalidStream"), 'F'),
         (400, error("InvalidApiVersionParameter"), 'F'),
         (401, error("InvalidToken"), 'F'),

@@ -43,8 +43,8 @@ struct HecAnswer {
 
 impl Reply {
     pub(in crate::sinks) fn read(answer: Answer) -> Reply {
-        let read = serde_json::from_slice(&answer.body);
-        let is_object = read.is_ok();
+        let is_object = answer.is_object();
+        let read = serde_json::from_slice(&answer.body).ok().filter(|_| is_object);
         let HecAnswer { code, error_type, ack_id, invalid_event } = read.unwrap_or_default();
         let named = error_type.as_deref().or_else(|| code.as_ref().and_then(Value::as_str));
         let error_type = named.and_then(|name| name.rsplit('#').next()).map(str::to_owned);
@@ -121,14 +121,16 @@ fn is_among(reply: &Reply, types: &[&str]) -> bool {
 }
 
 /// Returns the verdict of a collector that is not Splunk. It judges a request as a whole, and its codes have no defined
-/// meaning.
-pub(super) fn verdict_by_status(reply: &Reply) -> Verdict {
+/// meaning. `has_body` is true if an acknowledgement has a body.
+pub(super) fn verdict_by_status(reply: &Reply, has_body: bool) -> Verdict {
     let status = reply.answer.status;
     let is_torn = !reply.answer.is_whole && !reply.answer.is_too_long;
     let has_error = reply.error_type.is_some() || reply.code.is_some_and(|code| code != 0);
-    let is_success = (reply.is_object || reply.answer.body.is_empty()) && !has_error;
+    let is_empty = !has_body && reply.answer.body.is_empty();
+    let is_success = status == 200 && (reply.is_object || is_empty) && !has_error;
     match class_of(status) {
         Class::Success if is_torn => retry(reply),
+        Class::Success if reply.answer.is_page() => reply.answer.page_verdict(),
         Class::Success if is_success => Verdict::Delivered,
         Class::Success => Verdict::Fatal {
             reason: reply.reason("the answer is not one of a collector; correct the endpoint"),
@@ -155,8 +157,8 @@ pub(super) fn verdict_by_status(reply: &Reply) -> Verdict {
 }
 
 /// Returns the result of an empty request to a collector that is not Splunk.
-pub(super) fn probed_by_status(reply: &Reply) -> Result<String, Reason> {
-    match verdict_by_status(reply) {
+pub(super) fn probed_by_status(reply: &Reply, has_body: bool) -> Result<String, Reason> {
+    match verdict_by_status(reply, has_body) {
         Verdict::Delivered | Verdict::Split { .. } => {
             Ok(format!("answers (HTTP {} to an empty request)", reply.answer.status))
         }

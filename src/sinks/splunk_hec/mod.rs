@@ -164,7 +164,10 @@ impl Deliver for SplunkHec {
         };
         let report = match self.answers {
             Answers::Codes => answer::report(&reply, items.len()),
-            Answers::Statuses => Report::all(items, answer::verdict_by_status(&reply)),
+            Answers::Statuses | Answers::StatusesWithBody => {
+                let has_body = self.answers == Answers::StatusesWithBody;
+                Report::all(items, answer::verdict_by_status(&reply, has_body))
+            }
         };
         let Some(settings) = self.acknowledgement else { return report };
         if report.verdicts.iter().all(|verdict| *verdict == Verdict::Delivered) {
@@ -181,9 +184,10 @@ impl Deliver for SplunkHec {
     /// Requests Splunk's health, and tests the token: with a valid one, the answer to an empty request is "no data".
     /// Sends only the empty request to another collector.
     async fn probe(&mut self) -> Result<String, Reason> {
-        if self.answers == Answers::Statuses {
+        if self.answers != Answers::Codes {
             let posted = self.post(&self.path, Vec::new()).await.map_err(Verdict::into_reason)?;
-            return answer::probed_by_status(&posted);
+            let has_body = self.answers == Answers::StatusesWithBody;
+            return answer::probed_by_status(&posted, has_body);
         }
         let health = self.requests.get(&below(&self.base, "/services/collector/health")).await;
         let health = Reply::read(health?);

@@ -29,6 +29,8 @@ pub(super) enum Answers {
     Codes,
     /// The status.
     Statuses,
+    /// The status, and a body: the collector documents one.
+    StatusesWithBody,
 }
 
 /// Splunk Enterprise and Splunk Cloud, which refuses bodies of more than about 5 MiB.
@@ -69,7 +71,7 @@ const CLOUDWATCH: HecProfile = HecProfile {
     example: "https://logs.eu-central-1.amazonaws.com/?logGroup=pingone&logStream=davinci",
     query: &["logGroup", "logStream"],
     scheme: "Bearer",
-    answers: Answers::Statuses,
+    answers: Answers::StatusesWithBody,
     batch: BatchDefaults { events: "1000", bytes: "900 kB" },
     ..SPLUNK
 };

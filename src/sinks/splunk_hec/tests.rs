@@ -233,8 +233,12 @@ fn another_collector_is_judged_by_its_status() {
     for (status, body, expected) in [
         (200, r#"{"text":"Success","code":0}"#, 'D'),
         (200, "{}", 'D'),
-        (204, "", 'D'),
-        (200, "<html>welcome</html>", 'F'),
+        (200, "", 'D'),
+        (204, "", 'F'),
+        (202, "{}", 'F'),
+        (200, "[0,null,null,null]", 'F'),
+        (200, "<html>welcome</html>", 'R'),
+        (200, "welcome", 'F'),
         (200, r#"{"text":"Incorrect index","code":7}"#, 'F'),
         (400, r#"{"text":"x","code":6,"invalid-event-number":2}"#, 'S'),
         // Not of the collector: a proxy, or a listener for TLS.
@@ -266,12 +270,20 @@ fn another_collector_is_judged_by_its_status() {
         (500, r#"{"code":8}"#, 'R'),
         (503, r#"{"code":9,"invalid-event-number":2}"#, 'R'),
     ] {
-        let verdict = answer::verdict_by_status(&reply(status, body));
+        let verdict = answer::verdict_by_status(&reply(status, body), false);
         assert_eq!(letters(&Report::from(vec![verdict])), expected.to_string(), "{status} {body}");
     }
     let mut torn = reply(200, "{\"text\":\"Suc");
     torn.answer.is_whole = false;
-    assert_eq!(letters(&Report::from(vec![answer::verdict_by_status(&torn)])), "R");
+    assert_eq!(letters(&Report::from(vec![answer::verdict_by_status(&torn, false)])), "R");
+    for (body, expected) in [("{}", "D"), ("", "F"), ("[]", "F")] {
+        let verdict = answer::verdict_by_status(&reply(200, body), true);
+        assert_eq!(
+            letters(&Report::from(vec![verdict])),
+            expected,
+            "{body:?} where a body is documented"
+        );
+    }
 }
 
 /// An empty request shows only by an answer of the collector that it knows the token.
@@ -286,7 +298,7 @@ fn the_probe_of_another_collector_wants_an_answer_of_the_collector() {
         (400, r#"{"__type":"ResourceNotFoundException"}"#, false),
         (401, "{}", false),
     ] {
-        let found = answer::probed_by_status(&reply(status, body));
+        let found = answer::probed_by_status(&reply(status, body), false);
         assert_eq!(found.is_ok(), is_good, "{status} {body}: {found:?}");
     }
 }

@@ -86,6 +86,45 @@ impl Aws {
         })
     }
 
+    /// AWS STS: a role for the proof of another issuer, or for credentials with an external id.
+    fn token_service(&mut self, headers: &HeaderMap, body: &[u8]) -> Response {
+        let form: HashMap<String, String> =
+            url::form_urlencoded::parse(body).into_owned().collect();
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        assert_eq!((field("Version"), field("RoleSessionName")), ("2011-06-15", "davinci-siem"));
+        assert!(header(headers, "accept") != "application/json", "STS would answer with JSON");
+        let is_role = field("RoleArn").starts_with("arn:aws:iam::123456789012:role/");
+        let is_good = match field("Action") {
+            "AssumeRoleWithWebIdentity" => field("WebIdentityToken") == format!("proof-{TOKEN}"),
+            "AssumeRole" => {
+                let authorization = header(headers, "authorization").to_owned();
+                let known = self.keys.iter().find(|(id, _)| authorization.contains(id.as_str()));
+                let request = SignedRequest { method: "POST", path: "/", query: "", headers, body };
+                let is_signed = known.is_some_and(|(_, (secret, token))| {
+                    request.is_signed_with(secret, "sts")
+                        && header(headers, "x-amz-security-token") == token
+                });
+                is_signed && field("ExternalId") == "partner-7"
+            }
+            _ => false,
+        };
+        if !(is_good && is_role) {
+            let text = format!("<Code>AccessDenied</Code><Message>{TOKEN}</Message>");
+            return answer(403, format!("<ErrorResponse><Error>{text}</Error></ErrorResponse>"));
+        }
+        let found = self.temporary(field("Action"));
+        let element = |name: &str, from: &str| {
+            format!("<{name}>{}</{name}>", found[from].as_str().expect("a text"))
+        };
+        let elements = [
+            element("AccessKeyId", "AccessKeyId"),
+            element("SecretAccessKey", "SecretAccessKey"),
+            element("SessionToken", "Token"),
+            element("Expiration", "Expiration"),
+        ];
+        answer(200, format!("<R><Credentials>{}</Credentials></R>", elements.concat()))
+    }
+
     /// Returns the name of an error in the signature, if there is one.
     fn mistake(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Option<&'static str> {
         let authorization = header(headers, "authorization");
@@ -285,6 +324,9 @@ impl Behaviour for Aws {
             "/pod" if header(headers, "authorization") == format!("pod-{TOKEN}") => {
                 let credentials = self.temporary("pod");
                 return super::json(200, &credentials);
+            }
+            "/" if header(headers, "content-type").starts_with("application/x-www-form") => {
+                return self.token_service(headers, body);
             }
             "/" => {}
             _ => return answer(404, String::new()),

@@ -29,6 +29,8 @@ pub struct Elastic {
     pub conflicts: usize,
     /// Secret access key with which each request is signed, as Amazon OpenSearch Service requires.
     pub signed_with: Option<String>,
+    /// Id of an access key that AWS has revoked.
+    pub revoked: Option<String>,
     /// Behaves as OpenSearch.
     pub is_opensearch: bool,
     /// Answers to requests for mappings, by path. If there are none, such requests get 403.
@@ -110,7 +112,9 @@ impl Behaviour for Elastic {
         if let Some(secret) = &self.signed_with {
             let (method, body) = (self.traffic.method.to_string(), self.traffic.raw.clone());
             let request = SignedRequest { method: &method, path, query, headers, body: &body };
-            if !request.is_signed_with(secret, "es") {
+            let authorization = header(headers, "authorization");
+            let is_revoked = self.revoked.as_ref().is_some_and(|id| authorization.contains(id));
+            if is_revoked || !request.is_signed_with(secret, "es") {
                 let text = "The request signature we calculated does not match";
                 return json_answer(403, &json!({ "message": text }));
             }

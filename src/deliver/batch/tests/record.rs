@@ -107,10 +107,13 @@ fn a_range_of_objects_is_recorded_in_the_order_of_its_events() {
     for slice in slices {
         packing.add(slice, &excluding(), None).expect("packed");
     }
-    let PackedRange { mut batch, events, rest } = packing.finish().expect("packed");
+    let PackedRange { mut batch, events, mut parts } = packing.finish().expect("packed");
     apply(&mut batch, "R");
     apply(&mut batch, "D");
-    let part = PackedRange::committed(rest, &batch.take_final());
+    let objects = CommitPart::of(&batch.take_final());
+    assert_eq!((objects.record.tally.delivered, objects.record.runs.attempts()), (3, Some(2)));
+    parts.iter_mut().for_each(|part| part.record.runs.set_attempts(2));
+    let part = CommitPart::of(&parts);
     let filtered = || run(Disposition::Filtered, 0, Some("sinks.s.exclude[0].sources"), 1);
     let delivered = |count| run(Disposition::Delivered, 2, None, count);
     assert_eq!(runs(&part), [delivered(1), filtered(), delivered(2), filtered()]);

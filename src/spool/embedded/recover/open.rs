@@ -49,7 +49,7 @@ pub(crate) fn recover(
     if settings.sync {
         sync_log(&directory).map_err(unusable)?;
     }
-    let mark = HighWatermarkFile::open(&directory);
+    let mut mark = HighWatermarkFile::open(&directory);
     let known = mark.mark();
     let repaired = |why: &str| rebuild(&directory, known, now, why).map_err(unusable);
     // The log has to be read before SQLite opens and changes it.
@@ -57,7 +57,7 @@ pub(crate) fn recover(
     if let Some(why) = repair::reason(&directory, &wal, known) {
         set_aside = Some(repaired(why)?);
     }
-    let mut recovered = connect(settings, known);
+    let mut recovered = connect(settings, &mut mark, known);
     let why = match &recovered {
         Err(error) => error.is_damage(&directory, known).then(|| error.to_string()),
         // A torn last commit is no damage only if no caller was answered.
@@ -69,7 +69,7 @@ pub(crate) fn recover(
     if let Some(why) = why {
         drop(recovered);
         set_aside = Some(repaired(&why)?);
-        recovered = connect(settings, known);
+        recovered = connect(settings, &mut mark, known);
     }
     let recovered = recovered.map_err(|error| error.explain(&directory))?;
     let lost = store_results(&recovered, now)
@@ -263,10 +263,12 @@ fn unusable_file(directory: &Path) -> Option<OpenError> {
 /// Opens the database and reads the state of its log. Changes only an older layout.
 fn connect(
     settings: &SpoolConfig,
+    file: &mut HighWatermarkFile,
     mark: Option<HighWatermark>,
 ) -> Result<Recovered, DatabaseError> {
-    let (connection, layout) =
-        schema::connect_writer(&settings.directory, settings.max_size, settings.sync)?;
+    let SpoolConfig { directory, max_size, sync, .. } = settings;
+    let announce = || file.announce(schema::LAYOUT);
+    let (connection, layout) = schema::connect_writer(directory, *max_size, *sync, announce)?;
     if !(0..=schema::LAYOUT).contains(&layout) {
         return Err(DatabaseError::Layout(layout));
     }

@@ -117,6 +117,15 @@ impl HighWatermarkFile {
         }
     }
 
+    /// Writes and syncs `layout`, if the file has another one. Called before the database gets that layout: an older
+    /// version takes a database for damaged if its layout is not the one in this file.
+    pub(crate) fn announce(&mut self, layout: i64) {
+        if let Some(mark) = self.written.filter(|mark| mark.layout != layout) {
+            self.write(HighWatermark { layout, ..mark });
+            self.sync();
+        }
+    }
+
     /// Waits until the last write is on stable storage.
     pub(crate) fn sync(&mut self) {
         if !self.is_synced

@@ -158,12 +158,13 @@ pub(crate) fn shared_memory(directory: &Path) -> PathBuf {
     directory.join("spool.db-shm")
 }
 
-/// Opens the connection that writes. Creates the tables in a new file and migrates older ones. Returns the layout
-/// found.
+/// Opens the connection that writes. Creates the tables in a new file and migrates older ones, after a call of
+/// `before_migration`. Returns the layout found.
 pub(crate) fn connect_writer(
     directory: &Path,
     max_size: u64,
     sync: bool,
+    before_migration: impl FnOnce(),
 ) -> rusqlite::Result<(Connection, i64)> {
     make_private(&database(directory));
     let connection = Connection::open(database(directory))?;
@@ -190,6 +191,9 @@ pub(crate) fn connect_writer(
         _ => Vec::new(),
     };
     if !statements.is_empty() {
+        if found > 0 {
+            before_migration();
+        }
         let statements = statements.concat();
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {statements} {DISPOSITIONS} PRAGMA user_version = {LAYOUT}; COMMIT;"

@@ -103,6 +103,56 @@ async fn a_spool_of_the_first_layout_is_brought_up_to_date() {
     inspect::open(&bench.settings.directory).expect("the layout of now");
 }
 
+/// An older version takes a database for damaged whose layout is not the one in `spool.mark`, so the mark goes first.
+/// A process may be killed between the two, and the next start may be one of either version.
+#[tokio::test]
+async fn a_killed_migration_leaves_a_mark_of_the_new_layout() {
+    let bench = SpoolBench::new(|_| {});
+    let spool = bench.open();
+    register(&spool, &["sink"]).await;
+    bench.append(&spool, 1..=3).await;
+    spool.close();
+    let directory = &bench.settings.directory;
+    let set_layout = |layout: i64| {
+        let mut mark = high_watermark::HighWatermarkFile::open(directory);
+        let written = mark.mark().expect("a mark");
+        mark.write(high_watermark::HighWatermark { layout, ..written });
+        mark.sync();
+    };
+    let layout = |connection: &Connection| schema::layout(connection).expect("a layout");
+    let marked = || high_watermark::read(directory).expect("a mark").layout;
+    let connection = Connection::open(schema::database(directory)).expect("opened");
+    let older = "DROP TABLE plans; PRAGMA user_version = 3;";
+    connection.execute_batch(older).expect("as the version before had it");
+    set_layout(3);
+
+    // The process ends before the migration is committed: another connection does not let it write.
+    connection.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let recovered = open::recover(&bench.settings, bench.clock(), bench.clock());
+    assert!(recovered.is_err(), "not migrated");
+    connection.execute_batch("COMMIT").expect("released");
+    assert_eq!((marked(), layout(&connection)), (4, 3));
+
+    // The older version opens its own layout, and writes its own mark again.
+    set_layout(3);
+    let spool = bench.open();
+    assert_eq!(
+        (marked(), layout(&connection)),
+        (4, 4),
+        "the older version refuses it, and repairs nothing"
+    );
+    assert_eq!(register(&spool, &["sink"]).await, [0]);
+    assert_eq!(texts(&spool, 0).await.len(), 3);
+    assert_eq!((spool.health().set_aside, spool.health().lost), (None, 0), "no alarm");
+    spool.close();
+
+    // The mark was written, the migration was not: the next start of this version finishes it.
+    connection.execute_batch(older).expect("as the version before had it");
+    let spool = bench.open();
+    assert_eq!((marked(), layout(&connection)), (4, 4));
+    assert_eq!((spool.health().set_aside, spool.health().lost), (None, 0), "no alarm");
+}
+
 #[tokio::test]
 async fn copies_leave_room_for_new_events() {
     let bench = SpoolBench::new(|settings| settings.max_size = 4 * 1024 * 1024);
