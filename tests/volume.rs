@@ -94,8 +94,9 @@ fn a_filter_that_is_none_is_refused() {
 
 #[test]
 fn a_filter_that_saves_nothing_is_reported_with_the_reason() {
-    let home = Home::with_two_sinks(&format!(
-        "{KEEP}[sinks.one]\nexclude = {{ types = [\"DELIVERED_TO_NONE\"] }}\n"
+    let home = Home::new(&format!(
+        "{KEEP}[sinks.one]\ntype = \"file\"\npath = \"one.ndjson\"\n\
+         exclude = {{ types = [\"DELIVERED_TO_NONE\"] }}\n"
     ));
     let service = home.start();
     service.post(&batch(ids(1)));
