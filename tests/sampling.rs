@@ -141,7 +141,8 @@ fn a_reload_changes_the_sample() {
     let service = filled(&home);
     let before = home.lines("some.ndjson").len();
     let text = std::fs::read_to_string(home.path("test.toml")).expect("read");
-    std::fs::write(home.path("next.toml"), text.replace(SAMPLE, "")).expect("written");
+    std::fs::write(home.path("next.toml"), text.replace(SAMPLE, "sample = { keep_one_in = 1 }\n"))
+        .expect("written");
     std::fs::rename(home.path("next.toml"), home.path("test.toml")).expect("replaced");
     service.signal("HUP");
     let applied = "davinci_siem_reloads_total{result=\"applied\"}";

@@ -16,7 +16,7 @@ use crate::spool::{Millis, StoredEvent};
 /// Upper bound of the groups. Further events are counted in one group of their own.
 const MAX_GROUPS: usize = 10_000;
 
-/// Upper bound of a group's name, in bytes. Longer names are cut and end with `…`, so that the groups fit into memory.
+/// Upper bound of a group's name, in bytes. Longer names are cut there and get a `…`, so that the groups fit into memory.
 const MAX_NAME_BYTES: usize = 256;
 
 /// Group of the events beyond the bound, and of values that an event does not have.
@@ -146,7 +146,7 @@ fn bounded(name: &str) -> String {
     if name.len() <= MAX_NAME_BYTES {
         return name.to_owned();
     }
-    let end = name.floor_char_boundary(MAX_NAME_BYTES - '…'.len_utf8());
+    let end = name.floor_char_boundary(MAX_NAME_BYTES);
     format!("{}…", &name[..end])
 }
 
