@@ -77,6 +77,11 @@ impl Answer {
         self.is_page() && trimmed(&self.body).starts_with(b"<")
     }
 
+    /// Returns true if the connection broke within the body. The request may have been processed.
+    pub(crate) fn is_torn(&self) -> bool {
+        !self.is_whole && !self.is_too_long
+    }
+
     /// Returns true if the body is a JSON object.
     pub(crate) fn is_object(&self) -> bool {
         serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).is_ok()

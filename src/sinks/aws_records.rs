@@ -122,7 +122,7 @@ pub(super) fn report(answer: &Answer, count: usize) -> Report {
                 read.results.into_iter().map(|result| verdict(answer, result)).collect();
             verdicts.into()
         }
-        _ if !answer.is_whole => all(Verdict::Retry {
+        _ if answer.is_torn() => all(Verdict::Retry {
             after: answer.retry_after,
             reason: answer.reason("the answer broke off", None),
         }),

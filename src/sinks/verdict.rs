@@ -44,6 +44,10 @@ pub(crate) enum Verdict {
         reason: Reason,
     },
     /// The target has an item of this name already, and the sink itself has not sent it since the process started.
+    #[cfg_attr(
+        not(feature = "object_store"),
+        expect(dead_code, reason = "only sinks that write objects find one")
+    )]
     Exists {
         /// The target's answer.
         reason: Reason,

@@ -66,8 +66,8 @@ fn the_process_does_not_take_more_memory_than_the_bound() {
     let grown: u64 = std::fs::read_to_string(report).expect("a report").parse().expect("a number");
     println!("{} KiB for a bound of {} KiB", grown / 1024, MEASURED / 1024);
     assert!(grown > MEASURED / 4, "the memory is used: {grown} bytes");
-    // An eighth for the allocator, and for the program itself.
-    assert!(grown < MEASURED / 8 * 9, "{grown} bytes for a bound of {MEASURED}");
+    // A quarter for the allocator, and for pages of the program that are read meanwhile.
+    assert!(grown < MEASURED / 4 * 5, "{grown} bytes for a bound of {MEASURED}");
 }
 
 /// Returns a line of `/proc/self/status`, in bytes.

@@ -41,6 +41,8 @@ fn each_record_has_its_own_result() {
     }
     let torn = Answer { is_whole: false, ..answer(200, "{\"Rec") };
     assert_eq!(letters(&report(&torn, 2)), "RR");
+    let endless = Answer { is_too_long: true, ..torn };
+    assert_eq!(letters(&report(&endless, 2)), "FF", "no answer of AWS is so long");
     assert_eq!(letters(&report(&answer(200, "<html>"), 2)), "FF");
 }
 

@@ -70,7 +70,9 @@ fn by_status(answer: &Answer, reason: &impl Fn(&str) -> Reason) -> Verdict {
             Verdict::Retry { after: answer.retry_after, reason: reason(": the answer broke off") }
         }
         Class::Success
-            if answer.status == 200 && answer.body.iter().all(u8::is_ascii_whitespace) =>
+            if answer.status == 200
+                && answer.is_whole
+                && answer.body.iter().all(u8::is_ascii_whitespace) =>
         {
             Verdict::Delivered
         }

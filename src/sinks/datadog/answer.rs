@@ -12,7 +12,7 @@ pub(super) fn verdict(answer: &Answer) -> Verdict {
     let status = answer.status;
     let reason = |words: &str| answer.reason(format!("HTTP {status}{words}"), None);
     match (status, class_of(status)) {
-        (202, _) => Verdict::Delivered,
+        (202, _) if !answer.is_page() => Verdict::Delivered,
         (401 | 403, _) => Verdict::Fatal { reason: reason(&format!(": {KEY}")) },
         (_, Class::Success | Class::Refused) if answer.is_page() => answer.page_verdict(),
         // The intake answers 202 only.

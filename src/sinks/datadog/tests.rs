@@ -119,6 +119,7 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
         (400, "", 'R'),
         (200, "<!doctype html>", 'R'),
         (202, "{}", 'D'),
+        (202, "<html>log in</html>", 'R'),
     ] {
         let found = answer::verdict(&answer(status, body));
         assert_eq!(letters(&Report::from(vec![found])), verdict.to_string(), "{status} {body}");

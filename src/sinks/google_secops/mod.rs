@@ -158,11 +158,11 @@ fn verdict(answer: &Answer) -> Verdict {
     };
     match failure(answer, texts) {
         Some(verdict) => verdict,
-        None if !answer.is_whole => Verdict::Retry {
+        None if answer.is_torn() => Verdict::Retry {
             after: answer.retry_after,
             reason: answer.reason("the answer broke off", None),
         },
-        None if is_empty_object(answer) => Verdict::Delivered,
+        None if answer.is_whole && is_empty_object(answer) => Verdict::Delivered,
         None => Verdict::Fatal {
             reason: answer
                 .reason("the answer is not one of the Chronicle API; correct endpoint", None),

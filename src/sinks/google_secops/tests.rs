@@ -114,6 +114,8 @@ fn an_answer_is_the_verdict_for_the_whole_request() {
     }
     let torn = Answer { is_whole: false, ..answer(200, "") };
     assert_eq!(letters(&Report::from(vec![verdict(&torn)])), "R");
+    let endless = Answer { is_too_long: true, ..torn };
+    assert_eq!(letters(&Report::from(vec![verdict(&endless)])), "F", "no answer is so long");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn rejected(answer: &Answer) -> Result<u64, Verdict> {
     let status = answer.status;
     let reason = |words: &str| answer.reason(format!("HTTP {status}{words}"), None);
     match class_of(status) {
-        Class::Success if !answer.is_whole => Err(Verdict::Retry {
+        Class::Success if answer.is_torn() => Err(Verdict::Retry {
             after: answer.retry_after,
             reason: reason(", and the answer broke off"),
         }),

@@ -176,6 +176,8 @@ fn a_partial_success_is_counted_and_never_repeated() {
     assert_eq!(letters(&answer::report(&typed(204, "", ""), 1)), "D", "as Loki answers");
     let torn = Answer { is_whole: false, ..answer(200, "") };
     assert_eq!(letters(&answer::report(&torn, 1)), "R");
+    let endless = Answer { is_too_long: true, ..torn };
+    assert_eq!(letters(&answer::report(&endless, 1)), "F", "no response is so long");
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn verdict(answer: &Answer, count: usize) -> Verdict {
     }
     match serde_json::from_slice::<Published>(&answer.body) {
         Ok(published) if published.has_ids(count) => Verdict::Delivered,
-        _ if !answer.is_whole => Verdict::Retry {
+        _ if answer.is_torn() => Verdict::Retry {
             after: answer.retry_after,
             reason: answer.reason("the answer broke off", None),
         },
