@@ -197,7 +197,8 @@ fn the_token_service_gives_credentials_of_a_role() {
             let once: Vec<String> =
                 [(is_exchanged, "AssumeRoleWithWebIdentity"), (is_assumed, "AssumeRole")]
                     .into_iter()
-                    .filter_map(|(is_used, name)| is_used.then(|| name.to_owned()))
+                    .filter(|(is_used, _)| *is_used)
+                    .map(|(_, name)| name.to_owned())
                     .collect();
             assert_eq!(aws.state().sign_ins, once, "requested once");
             // They expire: AWS refuses them, and the token of the pod was replaced by a wrong one.

@@ -73,7 +73,7 @@ pub(crate) async fn run(config: AlertsConfig, inputs: AlertInputs) {
                 return;
             }
         };
-        if note(&inputs, &mut state, status, &alert, sent) {
+        if note(&inputs, &mut state, status, &alert, &sent) {
             wait = Duration::ZERO;
         }
         save(&inputs, &state, &mut saved).await;
@@ -92,7 +92,7 @@ fn note(
     state: &mut AlertState,
     status: AlertStatus,
     alert: &OpenAlert,
-    sent: Result<(), PostFailure>,
+    sent: &Result<(), PostFailure>,
 ) -> bool {
     let now = (inputs.clock)();
     let (kind, subject) = (alert.kind.as_str(), &alert.subject);

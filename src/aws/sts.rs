@@ -20,7 +20,7 @@ use crate::http_client::{
 };
 use crate::secret::{Form, Secret};
 
-/// Name of the session in AWS CloudTrail.
+/// Name of the session in `AWS CloudTrail`.
 const SESSION: &str = "davinci-siem";
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");

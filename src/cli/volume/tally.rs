@@ -138,7 +138,7 @@ fn group(by: &[GroupBy], event: &Event<'_>, stored: &StoredEvent, sink: &str) ->
         GroupBy::Connector => event.connector_id().unwrap_or(NONE),
         GroupBy::Source => &stored.source,
     };
-    by.iter().map(|by| bounded(&value(by))).collect()
+    by.iter().map(|by| bounded(value(by))).collect()
 }
 
 /// Returns a name, cut to [`MAX_NAME_BYTES`].
