@@ -86,7 +86,8 @@ impl Spool {
             #[cfg(feature = "nats")]
             Engine::Jetstream(own) => {
                 if let Some(backlog) = moving::refuse_left_behind(&settings.directory, own)? {
-                    jetstream::refuse_without(&backlog, settings, &clock).await?;
+                    // Rare, and large.
+                    Box::pin(jetstream::refuse_without(&backlog, settings, &clock)).await?;
                 }
                 moving::note_stream(&settings.directory, &own.stream);
                 let spool = jetstream::JetStreamSpool::open(settings, clock).await?;
