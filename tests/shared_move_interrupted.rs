@@ -2,7 +2,7 @@
 //! is complete, and a repetition completes it. Also a cluster that was emptied, a full disk, and the files beside the
 //! spool.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -76,7 +76,7 @@ impl Configurations {
     }
 
     /// Kills `spool move` as soon as this file exists.
-    fn kill_move_at(&self, to: &str, file: PathBuf) {
+    fn kill_move_at(&self, to: &str, file: &Path) {
         let mut command = self.home.command(&["spool", "move", "--to", to]);
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -138,7 +138,7 @@ fn no_service_starts_between_the_steps_of_a_move_to_a_directory() {
     drop(all.home.start().terminate());
 
     // Killed while the directory is filled.
-    all.kill_move_at("back.toml", draft.join("spool.db"));
+    all.kill_move_at("back.toml", &draft.join("spool.db"));
     assert!(all.refused_start("new.toml").contains("was moved to directory"));
     std::fs::write(all.home.path("fail-after"), "0").expect("written");
     std::fs::write(all.home.path("fail-write"), "").expect("written");
@@ -169,7 +169,7 @@ fn no_service_starts_between_the_steps_of_a_move_to_a_directory() {
 fn a_spool_that_was_started_in_the_target_of_a_move_is_named_with_a_remedy() {
     let all = Configurations::new();
     all.fill("new.toml");
-    all.kill_move_at("back.toml", all.home.path("back/moving/spool.db"));
+    all.kill_move_at("back.toml", &all.home.path("back/moving/spool.db"));
     // As an earlier version did: it starts, and leaves a spool there.
     all.activate("back.toml");
     let aside = all.home.path("aside");
@@ -229,7 +229,7 @@ fn an_interrupted_move_to_a_stream_goes_on_only_with_the_same_content() {
     all.activate("old.toml");
     let pipe = all.home.path("data/audit.1.ndjson");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
-    all.kill_move_at("new.toml", mark.clone());
+    all.kill_move_at("new.toml", &mark);
     std::fs::remove_file(pipe).expect("removed");
     assert!(all.refused_start("old.toml").contains("was moved to stream"));
     assert!(all.refused_start("new.toml").contains("has not ended"));
@@ -278,7 +278,7 @@ fn an_emptied_cluster_does_not_pass_for_the_one_with_the_events() {
     all.activate("new.toml");
 
     // Also while it moves back: the copy in the directory may be all that is left.
-    all.kill_move_at("back.toml", all.home.path("back/moving/spool.db"));
+    all.kill_move_at("back.toml", &all.home.path("back/moving/spool.db"));
     all.delete_streams();
     std::fs::remove_dir_all(all.home.path("data")).expect("removed");
     drop(all.home.start().terminate());

@@ -86,6 +86,7 @@ impl Spool {
             #[cfg(feature = "nats")]
             Engine::Jetstream(own) => {
                 if let Some(backlog) = moving::refuse_left_behind(&settings.directory, own)? {
+                    // Rare, and large.
                     Box::pin(jetstream::refuse_without(&backlog, settings, &clock)).await?;
                 }
                 moving::note_stream(&settings.directory, &own.stream);
