@@ -2,7 +2,7 @@
 //! is complete, and a repetition completes it. Also a cluster that was emptied, a full disk, and the files beside the
 //! spool.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
