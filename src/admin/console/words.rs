@@ -37,7 +37,7 @@ pub(super) fn per_second(rate: Option<f64>) -> String {
     match rate {
         None => "–".to_owned(),
         Some(rate) if rate >= 99.95 => number(rate.round() as u64),
-        Some(rate) if rate == 0.0 => "0".to_owned(),
+        Some(0.0) => "0".to_owned(),
         Some(rate) if rate < 0.05 => "< 0.1".to_owned(),
         Some(rate) => format!("{rate:.1}"),
     }
