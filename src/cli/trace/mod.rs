@@ -8,6 +8,7 @@ mod stored_copy;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::Value;
 
 use super::output::{json, progress};
@@ -51,13 +52,11 @@ fn recorded_at(text: &str) -> Result<DateTime<Utc>, String> {
 pub(super) fn for_console(id: &str, config: &Config) -> Result<Value, String> {
     let arguments = TraceArguments { id: id.to_owned(), recorded_at: None, json: true };
     let spool = inspect::open(&config.spool).map_err(|error| error.to_string())?;
-    let report = match trace(&spool, &arguments, config) {
-        Ok(report) => report,
-        Err(CommandFailure::Failed(message) | CommandFailure::Usage(message)) => {
-            return Err(message);
-        }
-        Err(_) => return Err("the search has failed".to_owned()),
-    };
+    // The service's standard error belongs to the log.
+    let bars = [ProgressBar::hidden(), ProgressBar::hidden()];
+    let report = trace(&spool, &arguments, config, bars).map_err(|failure| {
+        failure.message().unwrap_or_else(|| "the search has failed".to_owned())
+    })?;
     let mut document = serde_json::to_value(&report).map_err(|error| error.to_string())?;
     for (index, location) in report.stored.iter().enumerate() {
         for (sink, fate) in location.sinks.iter().enumerate() {
@@ -70,7 +69,8 @@ pub(super) fn for_console(id: &str, config: &Config) -> Result<Value, String> {
 /// Prints the report. Returns `Err` if there is no trace of the event.
 pub(super) fn run(arguments: &TraceArguments, config: &Config) -> Result<(), CommandFailure> {
     let spool = inspect::open(&config.spool)?;
-    let report = trace(&spool, arguments, config)?;
+    let bars = [progress(0, "events"), progress(0, "entries")];
+    let report = trace(&spool, arguments, config, bars)?;
     if arguments.json {
         json(&report)?;
     } else {
@@ -86,10 +86,10 @@ fn trace(
     spool: &Inspection,
     arguments: &TraceArguments,
     config: &Config,
+    [bar, entries]: [ProgressBar; 2],
 ) -> Result<TraceReport, CommandFailure> {
     let matcher = IdMatcher::new(&arguments.id);
     let (mut copies, mut unlisted, mut events) = (Vec::new(), 0_u64, 0_u64);
-    let bar = progress(0, "events");
     let unread = spool.each_event(
         |stored| {
             events += 1;
@@ -111,7 +111,7 @@ fn trace(
     let recorded = spool.dispositions(&positions)?;
     let mut report = TraceReport::new(&arguments.id, &stats, recorded.is_some());
     let recorded = recorded.unwrap_or_default();
-    let dead_letters = search_quarantine(spool, &matcher, &mut report)?;
+    let dead_letters = search_quarantine(spool, &matcher, &mut report, &entries)?;
     let keys: Vec<DedupKey> =
         copies.iter().filter_map(|copy| Some(copy.recorded.as_ref()?.1)).collect();
     let queried: Vec<(&str, DedupKey)> = queried_keys(arguments, config);
@@ -149,14 +149,15 @@ fn queried_keys<'a>(arguments: &TraceArguments, config: &'a Config) -> Vec<(&'a 
     config.sources.iter().map(|source| (source.name.as_str(), key(&source.name))).collect()
 }
 
-/// Searches every quarantine entry, one at a time. Returns the dead dead letters that hold the event.
+/// Searches every quarantine entry, one at a time. Returns the dead letters that hold the event.
 fn search_quarantine(
     spool: &Inspection,
     matcher: &IdMatcher<'_>,
     report: &mut TraceReport,
+    bar: &ProgressBar,
 ) -> Result<Vec<TracedDeadLetter>, CommandFailure> {
     let (mut dead_letters, mut after) = (Vec::new(), 0);
-    let bar = progress(report.quarantined, "entries");
+    bar.set_length(report.quarantined);
     loop {
         let page = spool.quarantine(&Query { after, limit: PAGE_ENTRIES, ..Query::default() })?;
         let Some(last) = page.last() else { break };
