@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::events::{batch, id};
 use crate::support::service::Home;
@@ -72,7 +72,7 @@ fn a_sound_spool_is_not_repaired_and_a_running_one_neither() {
     let done = home.run(&["spool", "repair"]);
     assert!(done.status.success());
     assert!(String::from_utf8_lossy(&done.stdout).contains("no corruption; nothing was changed"));
-    assert_eq!(repair(&home), Value::Null);
+    assert_eq!(repair(&home), json!({ "problems": [] }));
     let service = home.start();
     let done = home.run(&["spool", "repair"]);
     assert_eq!(done.status.code(), Some(1));
@@ -153,7 +153,7 @@ fn a_broken_page_stops_no_sink_and_is_repaired_on_demand() {
     assert_eq!(kept + lost, 200, "{repaired}");
     assert!(home.path(repaired["set_aside"].as_str().expect("a path")).join("spool.db").exists());
     assert!(verify(&home).0, "the new one is sound");
-    assert_eq!(repair(&home), Value::Null);
+    assert_eq!(repair(&home), json!({ "problems": [] }));
     let audit = home.run(&["audit", "--json"]).stdout;
     let audit: Value = serde_json::from_slice(&audit).expect("one record");
     assert_eq!((&audit["action"], &audit["counts"]["events"]), (&"repair".into(), &kept.into()));

@@ -110,6 +110,19 @@ pub(crate) fn probe(home: &Home) -> (bool, String) {
 }
 
 #[test]
+fn batches_arrive_whole_if_they_are_compressed_with_gzip() {
+    let brokers = Brokers::start();
+    let home = brokers.home("compression = \"gzip\"\n");
+    let service = home.start();
+    service.post(&batch(ids(50)));
+    service.wait_until_settled("kafka");
+    let mut found: Vec<String> =
+        brokers.stored().into_iter().map(|stored| stored.headers["event_id"].clone()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ids(50));
+}
+
+#[test]
 fn events_arrive_with_their_keys_and_names() {
     let brokers = Brokers::start();
     let home = brokers.home("compression = \"zstd\"\n");

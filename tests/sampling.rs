@@ -121,7 +121,7 @@ fn trace_and_volume_know_the_sample() {
     let out = (0..RUNS).find(|run| !some.contains_key(&format!("run-{run}"))).expect("a run");
     let traced = home.run(&["trace", &format!("custom_analytics-{out}")]).stdout;
     let text = String::from_utf8_lossy(&traced).into_owned();
-    assert!(text.contains("sink some: sampled: sample keeps 1 in 3 interactions"), "{text}");
+    assert!(text.contains(" by sinks.some.sample"), "{text}");
     assert!(text.contains("sink all: delivered"), "{text}");
     let what_if = ["volume", "--json", "--what-if", SAMPLE.trim()];
     let report: Value = serde_json::from_slice(&home.run(&what_if).stdout).expect("JSON");

@@ -163,5 +163,6 @@ fn files_of_any_size_are_sent_compressed_or_not_and_what_is_no_json_is_reported(
     let missing = sent(&[&first, "nowhere.json"]);
     assert_eq!(missing.status.code(), Some(64));
     assert!(said(&missing).contains("nowhere.json cannot be read"), "{}", said(&missing));
-    assert!(missing.stdout.is_empty(), "nothing is sent before all files are there");
+    let failure: Value = serde_json::from_slice(&missing.stdout).expect("JSON");
+    assert!(failure["error"].is_string(), "nothing is sent before all files are there: {failure}");
 }

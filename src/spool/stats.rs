@@ -116,10 +116,18 @@ impl Tally {
         let total = match disposition {
             Disposition::Delivered => &mut self.delivered,
             Disposition::Filtered => &mut self.filtered,
+            Disposition::Sampled => &mut self.sampled,
             Disposition::DeadLettered => &mut self.dead_lettered,
             Disposition::NotAddressed => &mut self.not_addressed,
             Disposition::Repeated => &mut self.repeated,
-            _ => return,
+            Disposition::Accepted
+            | Disposition::Duplicate
+            | Disposition::Quarantined
+            | Disposition::Released
+            | Disposition::Purged
+            | Disposition::Replayed
+            | Disposition::Retired
+            | Disposition::BeforeStart => return,
         };
         *total += count;
     }

@@ -70,7 +70,7 @@ pub(super) fn read(section: &mut Section<'_>, format: Format) -> Option<KafkaSin
     let doc = "Sign-in at Microsoft Entra ID, for Azure Event Hubs; instead of sasl.";
     let host = brokers.as_deref().and_then(<[String]>::first).map(|broker| host_of(broker));
     let entra = section.optional_table("entra", doc, |entra| read_entra(entra, host));
-    let compressions = ["none", "lz4", "snappy", "zstd"].map(|name| (name, name));
+    let compressions = ["none", "gzip", "lz4", "snappy", "zstd"].map(|name| (name, name));
     let doc = "Compression of a batch of records.";
     let compression = section.choice("compression", &compressions, doc).or(profile.compression);
     let doc = "Timeout of one record, with all retries of the client. At most 1h.";
@@ -111,8 +111,8 @@ fn report_profile_conflicts(section: &mut Section<'_>, config: &KafkaSinkConfig)
         let message = "must be \"tls\" with entra: \"tcp\" would send the access token unencrypted";
         section.report("transport", message);
     }
-    if config.compression != "none" && !config.profile.accepts_compression {
-        let message = "must be \"none\" for this profile: Event Hubs accepts gzip only, which this sink does not have";
+    if !config.profile.accepts(config.compression) {
+        let message = "must be \"none\" or \"gzip\" for this profile: Event Hubs accepts no other compression";
         section.report("compression", message);
     }
     if config.profile.needs_sign_in && config.sasl.is_none() && config.entra.is_none() {

@@ -10,8 +10,8 @@ pub struct KafkaProfile {
     pub(super) username: Option<&'static str>,
     /// `compression`, as the file would write it.
     pub(super) compression: &'static str,
-    /// False if the brokers accept no compression that this sink has.
-    pub(super) accepts_compression: bool,
+    /// True if the brokers accept no compression but gzip.
+    pub(super) accepts_gzip_only: bool,
     /// True if every client must sign in, by `sasl` or `entra`.
     pub(super) needs_sign_in: bool,
     /// `timeout`, as the file would write it.
@@ -27,7 +27,7 @@ pub(super) const KAFKA: KafkaProfile = KafkaProfile {
     mechanism: "SCRAM-SHA-512",
     username: None,
     compression: "lz4",
-    accepts_compression: true,
+    accepts_gzip_only: false,
     needs_sign_in: false,
     timeout: "30s",
     max_record_bytes: 100_000_000,
@@ -35,13 +35,13 @@ pub(super) const KAFKA: KafkaProfile = KafkaProfile {
 };
 
 /// Azure Event Hubs: it closes a connection after 240 s without a request, or with a request of more than 1,046,528
-/// bytes, and accepts no compression but gzip, which librdkafka does not have here.
+/// bytes, and accepts no compression but gzip, in its tiers Premium and Dedicated.
 /// <https://learn.microsoft.com/azure/event-hubs/apache-kafka-configurations>
 const EVENT_HUBS: KafkaProfile = KafkaProfile {
     mechanism: "PLAIN",
     username: Some("$ConnectionString"),
     compression: "none",
-    accepts_compression: false,
+    accepts_gzip_only: true,
     needs_sign_in: true,
     timeout: "90s",
     max_record_bytes: 1_000_000,
@@ -55,3 +55,10 @@ const EVENT_HUBS: KafkaProfile = KafkaProfile {
 /// All profiles, by their names in the configuration.
 pub(super) const PROFILES: [(&str, &KafkaProfile); 2] =
     [("kafka", &KAFKA), ("event_hubs", &EVENT_HUBS)];
+
+impl KafkaProfile {
+    /// Returns true if the brokers may accept this compression.
+    pub(super) fn accepts(&self, compression: &str) -> bool {
+        !self.accepts_gzip_only || matches!(compression, "none" | "gzip")
+    }
+}

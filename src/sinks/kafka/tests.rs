@@ -93,7 +93,7 @@ fn librdkafka_is_built_with_every_mechanism_and_compression() {
     let path = directory.path().join("ca.pem");
     std::fs::write(&path, ca.cert.pem()).expect("written");
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
-        for compression in ["none", "lz4", "snappy", "zstd"] {
+        for compression in ["none", "gzip", "lz4", "snappy", "zstd"] {
             let text = format!(
                 "[sinks.k]\ntype = \"kafka\"\nbrokers = [\"localhost:1\"]\ntopic = \"t\"\n\
                  compression = \"{compression}\"\ntls = {{ ca = {path:?} }}\n\
