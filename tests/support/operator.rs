@@ -292,7 +292,8 @@ impl<'a> Operator<'a> {
     fn first_entry(&self, service: &Service) -> Option<String> {
         let output = self.output(service, &["quarantine", "list", "--json", "--limit", "1"]);
         let entry: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        entry.map(|entry| entry["id"].to_string())
+        // A failure is an object, too.
+        entry.and_then(|entry| Some(entry["id"].as_i64()?.to_string()))
     }
 
     /// Replaces an entry by a valid event, which must be delivered like all others.

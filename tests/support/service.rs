@@ -157,9 +157,12 @@ impl Home {
         }
     }
 
-    /// Returns the quarantine entries that `quarantine list` prints.
+    /// Returns the quarantine entries that `quarantine list` prints; none if it fails.
     pub fn quarantine(&self) -> Vec<Value> {
         let listed = self.run(&["quarantine", "list", "--json", "--limit", "10000"]);
+        if !listed.status.success() {
+            return Vec::new();
+        }
         let text = String::from_utf8(listed.stdout).expect("UTF-8");
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
@@ -285,14 +288,19 @@ impl Service {
 
     /// Returns the value of a metric with these labels; 0 if it is missing.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = self.ask_admin("/metrics").1;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        self.find_metric(name).unwrap_or(0.0)
     }
 
-    /// Returns the number of events that a sink has not committed yet.
+    fn find_metric(&self, name: &str) -> Option<f64> {
+        let text = self.ask_admin("/metrics").1;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().expect("a number"))
+    }
+
+    /// Returns the number of events that a sink has not committed yet; infinity while the spool cannot be read.
     pub fn lag(&self, sink: &str) -> f64 {
-        self.metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"))
+        let lag = self.find_metric(&format!("davinci_siem_sink_lag_events{{sink=\"{sink}\"}}"));
+        lag.unwrap_or(f64::INFINITY)
     }
 
     /// Waits until a sink has committed every acknowledged event.
