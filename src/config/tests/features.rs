@@ -57,7 +57,7 @@ fn mistakes_of_the_kafka_and_nats_sinks_are_reported() {
             "kafka",
             "profile = \"event_hubs\"\nbrokers = [\"x:1\"]\ntopic = \"t\"\ncompression = \"lz4\"\n\
              entra = { managed_identity = {} }",
-            "compression: must be \"none\" for this profile",
+            "compression: must be \"none\" or \"gzip\" for this profile",
         ),
         (
             "kafka",
