@@ -89,7 +89,8 @@ fn bytes_in_flight_are_bounded_over_all_requests() {
     };
     wait_for("a refusal", || open.iter().any(is_answered).then_some(()));
     let (refused, waiting): (Vec<_>, Vec<_>) = open.into_iter().partition(is_answered);
-    assert_eq!((refused.len(), waiting.len()), (1, 2));
+    // Two fit. If all three are read at the same time, two of them may find no room.
+    assert!((1..=2).contains(&waiting.len()), "{} wait", waiting.len());
     for stream in refused {
         let answer = read_to_end(stream);
         assert!(
