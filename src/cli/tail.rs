@@ -132,7 +132,7 @@ pub(super) fn run(arguments: &TailArguments, admin: &AdminTarget) -> Result<(), 
                 }
             }
         }
-        // A stream of events has no object that is none.
+        // Each line of the stream is an event.
         Err(CommandFailure::Answered("the service has stopped".to_owned()))
     })
 }
