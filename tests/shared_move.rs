@@ -234,6 +234,15 @@ fn a_spool_in_use_is_not_moved_and_neither_is_one_into_a_used_stream() {
     drop(mover.home.start().terminate());
 }
 
+/// Configures the stream of the same name in another cluster.
+fn lead_elsewhere(mover: &mut Mover, cluster: &Cluster, other: &Cluster) {
+    let new = std::fs::read_to_string(mover.home.path("new.toml")).expect("read");
+    let elsewhere = new.replace(&cluster.spool(), &other.spool());
+    assert_ne!(elsewhere, new);
+    std::fs::write(mover.home.path("elsewhere.toml"), elsewhere).expect("written");
+    mover.configure("elsewhere.toml");
+}
+
 #[test]
 #[ignore = "needs nats-server; .ci/nats installs it"]
 fn a_moved_directory_starts_only_with_the_stream_that_has_its_content() {
@@ -241,11 +250,7 @@ fn a_moved_directory_starts_only_with_the_stream_that_has_its_content() {
     let mut mover = Mover::new(&cluster);
     mover.fill("one");
     mover.run(&["spool", "move", "--to", "new.toml"]);
-    let new = std::fs::read_to_string(mover.home.path("new.toml")).expect("read");
-    let elsewhere = new.replace(&cluster.spool(), &other.spool());
-    assert_ne!(elsewhere, new);
-    std::fs::write(mover.home.path("elsewhere.toml"), elsewhere).expect("written");
-    mover.configure("elsewhere.toml");
+    lead_elsewhere(&mut mover, &cluster, &other);
     let (_, log) = mover.home.try_start().err().expect("the other stream is refused");
     assert!(log.contains("does not have the content of the spool"), "{log}");
     mover.configure("new.toml");
@@ -259,10 +264,7 @@ fn a_moved_directory_is_moved_to_another_stream_without_its_mark() {
     let mut mover = Mover::new(&cluster);
     mover.fill("one");
     mover.run(&["spool", "move", "--to", "new.toml"]);
-    let new = std::fs::read_to_string(mover.home.path("new.toml")).expect("read");
-    let elsewhere = new.replace(&cluster.spool(), &other.spool());
-    std::fs::write(mover.home.path("elsewhere.toml"), elsewhere).expect("written");
-    mover.configure("elsewhere.toml");
+    lead_elsewhere(&mut mover, &cluster, &other);
     drop(mover.home.try_start().err().expect("the other stream is refused"));
     // As the message of the refusal says.
     std::fs::remove_file(mover.home.path("data/spool.moved")).expect("removed");
